@@ -1,0 +1,78 @@
+/* Cursor: reads bytes that somebody else wrote. It remembers its first failure
+ * and then gives zeros, so a parser reads straight on and asks once at the end.
+ * Borrows the bytes. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/err.h"
+
+typedef struct dro_cursor {
+    const uint8_t *at;
+    const uint8_t *end;
+    dro_err err;
+} dro_cursor;
+
+static inline dro_cursor dro_cursor_over(const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    return (dro_cursor){ at, at + length, DRO_OK };
+}
+
+static inline size_t dro_cursor_left(const dro_cursor *in)
+{
+    return (size_t)(in->end - in->at);
+}
+
+/* `length` bytes, or NULL after which `err` is DRO_TRUNCATED. */
+static inline const uint8_t *dro_cursor_bytes(dro_cursor *in, size_t length)
+{
+    if (in->err != DRO_OK || dro_cursor_left(in) < length) {
+        if (in->err == DRO_OK)
+            in->err = DRO_TRUNCATED;
+        in->at = in->end;
+        return NULL;
+    }
+    const uint8_t *bytes = in->at;
+    in->at += length;
+    return bytes;
+}
+
+/* Big-endian unsigned integer of 1 to 8 bytes. */
+static inline uint64_t dro_cursor_be(dro_cursor *in, size_t width)
+{
+    const uint8_t *bytes = dro_cursor_bytes(in, width);
+    uint64_t value = 0;
+    for (size_t i = 0; bytes != NULL && i < width; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+/* Little-endian, as our own records and WebAssembly have it. */
+static inline uint64_t dro_cursor_le(dro_cursor *in, size_t width)
+{
+    const uint8_t *bytes = dro_cursor_bytes(in, width);
+    uint64_t value = 0;
+    if (bytes != NULL)
+        memcpy(&value, bytes, width);
+    return value;
+}
+
+/* LEB128 of at most 64 bits. */
+static inline uint64_t dro_cursor_varint(dro_cursor *in)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        uint64_t byte = dro_cursor_le(in, 1);
+        if (shift == 63 && byte > 1)
+            break;
+        value |= (byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0)
+            return value;
+    }
+    if (in->err == DRO_OK)
+        in->err = DRO_MALFORMED;
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* Admit: looks at an image before any cell sees it. Allow-list validation by our
+ * own reader, a second independent validator (wabt's wasm-validate), the model,
+ * the ABI, the rewrite (exports, exact memory) and the compilation to an artifact.
+ * Runs in a short-lived process of its own: admit_process.
+ *
+ * Artifact: a header with what a cell needs to know (memory, event buffer,
+ * exported globals, mode), the baseline memory, the compiled code. Only the core's
+ * MAC makes it trustworthy; it is never accepted from outside. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "twin/model.h"
+
+enum {
+    ADMIT_WASM_MAX = 4 * 1024 * 1024,
+    ADMIT_MEMORY_MAX = 1024 * 1024,  /* bytes of linear memory */
+    ADMIT_CPU_S = 5,
+    ADMIT_ADDRESS_SPACE = 512 * 1024 * 1024, /* of data; the engine reserves more address space */
+    ADMIT_REASONS_MAX = 64,
+    ADMIT_IMPORTS_MAX = 32,
+};
+
+typedef struct admit_info {
+    uint32_t memory_bytes;       /* as instantiated: exact, or whole pages */
+    uint32_t baseline_bytes;     /* part of memory that differs from zero at the start */
+    uint8_t is_exact;            /* exact memory; else a fresh instance per turn or plain pages */
+    uint8_t is_fresh;            /* needs a fresh instance each turn */
+    uint8_t exports_state;       /* has dromio_export_state and dromio_import_state */
+    uint8_t import_count;
+    char imports[ADMIT_IMPORTS_MAX][32];
+    model model;
+} admit_info;
+
+typedef struct admit_result {
+    uint8_t *artifact;           /* malloc'd; NULL when rejected */
+    size_t artifact_length;
+    admit_info info;
+    char *model_json;            /* malloc'd Thing Model as it was in the image */
+    size_t model_json_length;
+    uint32_t reason_count;       /* > 0: rejected */
+    char reasons[ADMIT_REASONS_MAX][MODEL_REASON_MAX];
+} admit_result;
+
+/* Options of an engine that must match between admit and cell. */
+typedef struct admit_options {
+    int no_exact_memory;         /* the switch that turns exact memory off */
+    int no_second_validator;     /* fuzzing and unit tests only */
+} admit_options;
+
+/* In this process. DRO_OK: looked at, see reason_count. Otherwise it could not be looked at. */
+DRO_CHECKED dro_err admit_image(const uint8_t *wasm, size_t length, const admit_options *options, admit_result *result);
+void admit_result_free(admit_result *result);
+
+/* The same in a child with limits (CPU, memory, no new privileges, no network):
+ * reads the image from descriptor `wasm`, writes the flat result to descriptor
+ * `out` (both memfds). Returns the exit code for _exit. Forked by dromiod. */
+int admit_process(int wasm, int out, const admit_options *options);
+/* Reads what admit_process wrote. A child that died is a reason as well (`wait_status` of waitpid). */
+DRO_CHECKED dro_err admit_result_read(int out, int wait_status, admit_result *result);

@@ -1,0 +1,77 @@
+/* Vault: keys, and sealing with them. Belongs to one core.
+ *
+ * Master key: a file (0600, made at first start). Domain keys: random, wrapped by
+ * the master key (AES-256-GCM), kept by the owner in the log as `vault_wrapped`.
+ * In memory all keys live in one memfd_secret mapping where the kernel has it,
+ * else locked and undumpable; vault_is_secret says which.
+ *
+ * Per domain three keys are derived: context, log, identity.
+ *  - A context's key is AES-PRF(context key; twin number | epoch), the epoch the
+ *    64 random bits of the start that sealed it.
+ *  - One 96-bit nonce counter a core and epoch, never per twin, never rolled back.
+ *  - A sealed context is: epoch u64, nonce counter u64, ciphertext, tag 16.
+ *    Associated data: twin number u64, image digest 32, revision u64.
+ *  - A sealed log part is the same under the domain's log key of the epoch; its
+ *    associated data the caller's.
+ * No plaintext stays behind in here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+typedef struct vault vault;
+
+enum {
+    VAULT_OVERHEAD = 32,       /* sealed length = plain length + this */
+    VAULT_WRAPPED = 60,        /* nonce 12, key 32, tag 16 */
+    VAULT_DOMAINS_MAX = 16384,
+    VAULT_EPOCH_CACHE = 64,    /* log keys of old epochs kept expanded */
+};
+
+typedef struct vault_options {
+    const char *master_key_path; /* read or made; NULL with `master_key` for tests */
+    const uint8_t *master_key;   /* 32 bytes, copied; else NULL */
+    uint64_t epoch;              /* 64 random bits, durable before the first seal */
+    dro_random *random;          /* borrowed */
+} vault_options;
+
+DRO_CHECKED dro_err vault_open(vault **out, const vault_options *options);
+void vault_close(vault *vault); /* wipes */
+bool vault_is_secret(const vault *vault); /* keys sit in memfd_secret */
+
+/* Makes a key for a new domain `number` (0 .. VAULT_DOMAINS_MAX - 1; 0 is the
+ * host's own) and gives its wrapped form to keep. */
+DRO_CHECKED dro_err vault_domain_new(vault *vault, uint32_t number, uint8_t wrapped[VAULT_WRAPPED]);
+/* Takes a key kept before. DRO_CORRUPT: not under this master key, or damaged. */
+DRO_CHECKED dro_err vault_domain_load(vault *vault, uint32_t number, const uint8_t wrapped[VAULT_WRAPPED]);
+/* Forgets it: what was sealed under it cannot be opened again. */
+void vault_domain_drop(vault *vault, uint32_t number);
+
+typedef struct vault_binding {   /* what a context is bound to */
+    uint32_t domain;
+    uint64_t twin;
+    const uint8_t *image;        /* 32 bytes */
+    uint64_t revision;
+} vault_binding;
+
+/* Writes length + VAULT_OVERHEAD bytes to `sealed`. */
+void vault_seal_context(vault *vault, const vault_binding *binding, const void *plain, size_t length, uint8_t *sealed);
+/* Writes length - VAULT_OVERHEAD bytes to `plain`. DRO_CORRUPT: not what was sealed for this binding. */
+DRO_CHECKED dro_err vault_open_context(vault *vault, const vault_binding *binding, const uint8_t *sealed, size_t length, void *plain);
+
+void vault_seal_log(vault *vault, uint32_t domain, const void *associated, size_t associated_length,
+                    const void *plain, size_t length, uint8_t *sealed);
+DRO_CHECKED dro_err vault_open_log(vault *vault, uint32_t domain, const void *associated, size_t associated_length,
+                                   const uint8_t *sealed, size_t length, void *plain);
+
+/* Keyed hash (PRF under the host's identity key) of an identity such as an IMSI:
+ * equal texts give equal hashes, nothing else is learned. */
+void vault_identity_hash(vault *vault, const char *kind, const void *text, size_t length, uint64_t hash[2]);
+/* An identity of up to 15 digits, kept unreadable in 16 bytes bound to its twin. */
+void vault_identity_seal(vault *vault, uint64_t twin, const char *digits, uint8_t sealed[16]);
+/* Gives the digits back with NUL (at most 15 + 1). DRO_CORRUPT: not this twin's. */
+DRO_CHECKED dro_err vault_identity_open(vault *vault, uint64_t twin, const uint8_t sealed[16], char digits[16]);

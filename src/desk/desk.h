@@ -1,0 +1,37 @@
+/* Desk: answers queries. Maps the property columns read-only; SQLite's virtual
+ * tables read them, its authorizer allows reading and listed functions only. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "ring/ring.h"
+
+enum {
+    DESK_SQL_MAX = 64 * 1024,
+    DESK_CPU_MS = 2000,
+    DESK_MEMORY = 64 * 1024 * 1024,
+    DESK_ROWS_MAX = 10000,
+};
+
+typedef struct desk_config {
+    uint32_t gate_count;
+    ring_reader *from_gate; /* [gate_count] */
+    ring_writer *to_gate;   /* [gate_count] */
+    int doorbell;
+    const void *columns;    /* mapped read-only */
+    size_t columns_bytes;
+    dro_clock *clock;
+} desk_config;
+
+int desk_run(const desk_config *config, int stop);
+
+/* One query in this process, for tests: the JSON answer (api_reply's body) into
+ * `out`; *status is the HTTP status. */
+typedef struct desk desk;
+DRO_CHECKED dro_err desk_new(desk **out, const void *columns, size_t bytes, dro_clock *clock);
+void desk_free(desk *desk);
+size_t desk_query(desk *desk, const char *sql, size_t length, const char *domains, size_t domains_length,
+                  int all_domains, char *out, size_t capacity, int *status);

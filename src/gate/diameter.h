@@ -1,0 +1,28 @@
+/* Diameter side of the gate: peers (RFC 6733, RFC 3539) and T6a (TS 29.128).
+ * Puts checked requests into the core's ring, writes the core's answers and
+ * MT-Data-Requests to the peers. Messages are wiped once handled: they carry IMSIs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/builder.h"
+#include "gate/gate.h"
+#include "gate/loop.h"
+#include "ring/message.h"
+
+typedef struct diameter_gate diameter_gate;
+
+/* Borrows config and loop for its whole life. */
+DRO_CHECKED dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *loop);
+void diameter_gate_free(diameter_gate *gate);
+
+/* Messages of the core, `id` from the ring header; lengths are checked here. */
+void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body, uint32_t length);   /* MESSAGE_NETWORK_ANSWER */
+void diameter_gate_on_downlink(diameter_gate *gate, uint64_t id, const void *body, uint32_t length); /* MESSAGE_DOWNLINK */
+/* Writes out what gathered in this turn of the loop (one write per peer). */
+void diameter_gate_flush(diameter_gate *gate);
+/* Prometheus text: connections, requests and answers per command and result, errors per reason. */
+void diameter_gate_metrics(diameter_gate *gate, dro_builder *out);
+/* Disconnect-Peer-Request to all; true when all are closed. Call until true or a time limit. */
+bool diameter_gate_stop(diameter_gate *gate);

@@ -1,0 +1,44 @@
+/* Gate: the room with all sockets. Bytes -> checked events; replies and effects ->
+ * bytes. It has no twin keys, no contexts and no guest code. One epoll loop serves
+ * HTTP, Diameter and the rings.
+ *
+ * Buffers that carried secrets or identities (PUT bodies, Diameter messages) are
+ * wiped as soon as they are handled. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "ring/ring.h"
+
+enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 64 };
+
+typedef struct gate_peer_config { /* a row of diameter.peers */
+    char identity[256], realm[256], address[128]; /* address "": only waits for it */
+    uint32_t applications;                        /* enum peer_application */
+} gate_peer_config;
+
+typedef struct gate_config {
+    uint32_t index;               /* of this gate */
+    uint32_t core_count;
+    ring_writer *to_core;         /* [core_count] */
+    ring_reader *from_core;       /* [core_count] */
+    ring_writer *to_desk;
+    ring_reader *from_desk;
+    int doorbell;                 /* own eventfd */
+    int http_listener;            /* bound and listening, made by dromiod; SO_REUSEPORT with several gates */
+    int diameter_listener;
+    const char *identity, *realm; /* Origin-Host, Origin-Realm */
+    const gate_peer_config *peers;
+    uint32_t peer_count;
+    bool accept_any_peer;
+    const char *console_directory;
+    const char *version;
+    const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */
+    dro_clock *clock;
+} gate_config;
+
+/* Works until asked to stop (the descriptor `stop` becomes readable). */
+int gate_run(const gate_config *config, int stop);

@@ -1,0 +1,38 @@
+/* Loop: the gate's one epoll loop, with timers. No threads. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+typedef struct loop loop;
+
+/* Something with a descriptor; embedded in its owner (container_of). The owner
+ * may remove and free any watch, its own too, inside any callback: no callback
+ * for a removed watch follows. */
+typedef struct loop_watch loop_watch;
+struct loop_watch {
+    void (*on_ready)(loop_watch *watch, uint32_t epoll_events);
+    int descriptor;
+};
+
+/* One-shot, embedded in its owner. */
+typedef struct loop_timer loop_timer;
+struct loop_timer {
+    void (*on_due)(loop_timer *timer);
+    int64_t due_ns;   /* monotonic */
+    uint32_t place;   /* in the heap; 0: not set */
+};
+
+loop *loop_new(dro_clock *clock);
+void loop_free(loop *loop);
+DRO_CHECKED dro_err loop_add(loop *loop, loop_watch *watch, uint32_t epoll_events);
+void loop_change(loop *loop, loop_watch *watch, uint32_t epoll_events);
+void loop_remove(loop *loop, loop_watch *watch);
+DRO_CHECKED dro_err loop_timer_set(loop *loop, loop_timer *timer, int64_t due_ns); /* sets or moves */
+void loop_timer_clear(loop *loop, loop_timer *timer);
+int64_t loop_now_ns(const loop *loop); /* of this turn of the loop */
+/* One turn: waits at most `wait_ms` (-1: as long as it takes), then calls what is ready and due. */
+void loop_turn(loop *loop, int wait_ms);

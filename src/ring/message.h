@@ -1,0 +1,271 @@
+/* Messages between rooms: the one table. Every room knows these and nothing else
+ * of another room. Bodies are flat: a fixed struct (native layout; rooms of one
+ * host are one build), then bytes or fields (base/fields.h). Lengths inside are
+ * checked by the reader against the message's own length.
+ *
+ * An id in a ring header is chosen by the asking room and given back in the answer. */
+#pragma once
+
+#include <stdint.h>
+
+enum message_type {
+    /* gate -> core */
+    MESSAGE_API = 1,            /* api_request + fields              -> MESSAGE_API_REPLY      */
+    MESSAGE_UPLINK = 2,         /* uplink_request + text + bytes     -> MESSAGE_NETWORK_ANSWER */
+    MESSAGE_CONNECTION = 3,     /* connection_request + text         -> MESSAGE_NETWORK_ANSWER */
+    MESSAGE_DOWNLINK_ANSWER = 4,/* downlink_answer; id as in MESSAGE_DOWNLINK                  */
+    MESSAGE_PEER = 5,           /* peer_state + text                                          */
+    MESSAGE_SUBSCRIBE = 6,      /* fields; id names the stream       -> MESSAGE_API_REPLY, then MESSAGE_STREAM_EVENT */
+    MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
+    MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id           */
+
+    /* core -> gate */
+    MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */
+    MESSAGE_NETWORK_ANSWER = 17,/* network_answer                                             */
+    MESSAGE_DOWNLINK = 18,      /* downlink_request + text + bytes   -> MESSAGE_DOWNLINK_ANSWER */
+    MESSAGE_STREAM_EVENT = 19,  /* stream_event + text; id names the stream                   */
+    MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
+
+    /* core -> cell, cell -> core */
+    MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
+    MESSAGE_TURN_RESULT = 33,   /* turn_result + context + effects                            */
+
+    /* gate -> desk, desk -> gate */
+    MESSAGE_QUERY = 48,         /* query_request + domains + SQL     -> MESSAGE_API_REPLY     */
+};
+
+/* ---- HTTP API: gate <-> core ---- */
+
+/* What an application may do. Bits of api_request.scopes and credential.scopes. */
+enum scope {
+    SCOPE_READ = 1, SCOPE_WRITE = 2, SCOPE_IMAGES = 4, SCOPE_NIDD = 8,
+    SCOPE_MONITORING = 16, SCOPE_TRIGGER = 32, SCOPE_PARAMETERS = 64,
+    SCOPE_ADMIN = 128, /* everything, all domains: the holder of admin.token */
+};
+
+/* One operation of /v1. The gate has checked the token and its scope for the
+ * route; the core checks the domain. Fields are named in comments; (?) optional. */
+enum api_operation {
+    API_IMAGE_PUT = 1,      /* BODY (a part), LAST(?); parts share the id and follow each other */
+    API_IMAGE_LIST,
+    API_IMAGE_GET,          /* IMAGE */
+    API_TWIN_PUT,           /* ID, IMAGE(?), MODEL(?), IMSI(?), MSISDN(?), ALIAS*, TAG*, SECRET*, IF_MATCH(?), IF_NONE_MATCH(?); NULLED* names members set to null */
+    API_TWIN_GET,           /* ID */
+    API_TWIN_DELETE,        /* ID, IF_MATCH(?) */
+    API_TWIN_LIST,          /* MODEL(?), TAG(?), LIMIT(?), CURSOR(?) */
+    API_PROPERTY_LIST,      /* ID */
+    API_PROPERTY_GET,       /* ID, NAME */
+    API_PROPERTY_PUT,       /* ID, NAME, VALUE, WAIT(?), TIMEOUT(?), IF_MATCH(?) */
+    API_ACTION,             /* ID, NAME, INPUT*, WAIT(?), TIMEOUT(?) */
+    API_TICKET_LIST,        /* ID */
+    API_TICKET_GET,         /* ID, TICKET */
+    API_TIMELINE,           /* ID, LIMIT(?) */
+    API_HISTORY,            /* ID, NAME, LIMIT(?) */
+    API_THING_DESCRIPTION,  /* ID -> CONTENT_THING_MODEL */
+    API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES */
+    API_APPLICATION_LIST,
+    API_APPLICATION_GET,    /* APPLICATION */
+    API_APPLICATION_DELETE, /* APPLICATION */
+    API_APPLICATION_TOKEN,  /* APPLICATION */
+    API_LOGIN,              /* admin asks for a one-time console token */
+    API_SESSION,            /* with a one-time token: a session's token */
+    API_DEAD_LETTERS,       /* LIMIT(?) */
+    API_STATUS,
+    API_PEERS,
+    API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
+    API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
+};
+
+enum api_field { /* width or form */
+    API_FIELD_ID = 1,           /* text: external identifier, domain in lower case */
+    API_FIELD_NAME = 2,         /* text: property, action */
+    API_FIELD_IMAGE = 3,        /* 32 bytes: SHA-256 */
+    API_FIELD_MODEL = 4,        /* text */
+    API_FIELD_IMSI = 5,         /* text: 6 to 15 digits */
+    API_FIELD_MSISDN = 6,       /* text: 5 to 15 digits */
+    API_FIELD_ALIAS = 7,        /* text */
+    API_FIELD_TAG = 8,          /* u8 length of name, name, text value; empty value: tag removed. In LIST: the filter */
+    API_FIELD_SECRET = 9,       /* u8 length of name, name, encoded value (twin/value.h); strings as in JSON; VALUE_NONE: removed */
+    API_FIELD_VALUE = 10,       /* encoded value */
+    API_FIELD_INPUT = 11,       /* u8 length of name, name, encoded value */
+    API_FIELD_IF_MATCH = 12,    /* u64 revision; ~0: any ("*") */
+    API_FIELD_IF_NONE_MATCH = 13, /* empty: "*" */
+    API_FIELD_IDEMPOTENCY = 14, /* 32 bytes: SHA-256 of application, route and key; then 32 bytes: of the body */
+    API_FIELD_LIMIT = 15,       /* u64 */
+    API_FIELD_CURSOR = 16,      /* text, opaque, from an answer */
+    API_FIELD_WAIT = 17,        /* u8: ticket_state to wait for */
+    API_FIELD_TIMEOUT = 18,     /* u64 milliseconds */
+    API_FIELD_TICKET = 19,      /* u64 */
+    API_FIELD_APPLICATION = 20, /* text */
+    API_FIELD_DOMAIN = 21,      /* text, lower case */
+    API_FIELD_SCOPES = 22,      /* u64: bits of enum scope */
+    API_FIELD_BODY = 23,        /* bytes */
+    API_FIELD_LAST = 24,        /* empty: last part */
+    API_FIELD_NULLED = 25,      /* text: a member of the PUT body that was null */
+    API_FIELD_TOKEN = 26,       /* 32 bytes: SHA-256 of a token */
+    API_FIELD_RESUME = 27,      /* text: Last-Event-ID */
+    API_FIELD_PROPERTY = 28,    /* text: filter of a stream */
+};
+
+typedef struct api_request {
+    uint16_t operation;   /* enum api_operation */
+    uint16_t reserved;
+    uint32_t application; /* credential number; 0: admin */
+    uint32_t scopes;      /* what the credential may do */
+    uint32_t reserved2;
+} api_request;            /* then fields */
+
+enum api_content {
+    CONTENT_NONE,
+    CONTENT_JSON,         /* application/json */
+    CONTENT_PROBLEM,      /* application/problem+json */
+    CONTENT_TEXT,         /* text/plain */
+    CONTENT_THING_MODEL,  /* a Thing Model the gate makes a Thing Description of; location is the twin's id */
+};
+
+typedef struct api_reply {
+    uint16_t status;          /* HTTP */
+    uint8_t content;          /* enum api_content */
+    uint8_t more;             /* 1: further parts of the body follow under the same id */
+    uint32_t retry_after_s;   /* 0: none */
+    uint64_t etag;            /* revision; ~0: none */
+    uint32_t location_length; /* path of what was made, "" for none */
+    uint32_t body_length;
+} api_reply;                  /* then location, then body */
+
+/* Tokens the gate may accept; sent at start and at each change. */
+typedef struct credential {
+    uint32_t number;     /* of the application, 0: admin */
+    uint32_t scopes;
+    uint8_t token[32];   /* SHA-256 of the token */
+    uint8_t is_gone;     /* 1: forget this token */
+    uint8_t is_one_time; /* 1: good for POST /v1/sessions only */
+    uint8_t reserved[6];
+    int64_t expires_ms;  /* wall clock; 0: never */
+} credential;            /* then fields APPLICATION, DOMAIN* */
+
+/* Stream of events (SSE). SUBSCRIBE has the fields ID(?), MODEL(?), PROPERTY(?),
+ * RESUME(?) and API_REQUEST's application in front (an api_request). The core sends an event only
+ * to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
+enum { STREAM_CREDIT = 1024 };
+typedef struct stream_event {
+    uint32_t event_id_length, type_length, data_length;
+    uint32_t reserved;
+} stream_event; /* then id:, event: and data: texts (data is one line of JSON) */
+
+/* ---- Network: gate <-> core ---- */
+
+enum { IMSI_DIGITS_MAX = 15, BEARER_BYTES_MAX = 8, DIAMETER_IDENTITY_MAX = 255 };
+
+typedef struct network_user {
+    char imsi[16];                    /* digits, NUL-padded */
+    uint8_t bearer_length;
+    uint8_t bearer[BEARER_BYTES_MAX]; /* opaque; echoed as it came */
+    uint8_t reserved[7];
+} network_user;
+
+typedef struct uplink_request {   /* MO-Data-Request */
+    network_user user;
+    uint32_t end_to_end;
+    uint8_t is_retransmission;    /* T flag */
+    uint8_t is_exception;         /* RRC-Cause-Counter was there */
+    uint16_t host_length;         /* Origin-Host */
+    uint16_t realm_length;        /* Origin-Realm */
+    uint16_t data_length;
+    uint32_t reserved;
+} uplink_request;                 /* then host, realm, Non-IP-Data */
+
+typedef struct connection_request { /* Connection-Management-Request */
+    network_user user;
+    uint32_t end_to_end;
+    uint8_t action;               /* 0 establishment, 1 release, 2 update; 255: absent */
+    uint8_t is_reachable;         /* CMR-Flags bit 0 */
+    uint8_t is_retransmission;
+    uint8_t reserved;
+    uint32_t available_until;     /* Maximum-UE-Availability-Time, seconds since 1970; 0: absent */
+    uint32_t uplink_rate, downlink_rate; /* Serving-PLMN-Rate-Control, packets per 6 minutes; 0: off; ~0: absent */
+    uint32_t rat_type;            /* ~0: absent */
+    uint16_t host_length, realm_length, apn_length, reserved2;
+} connection_request;             /* then host, realm, Service-Selection */
+
+typedef struct network_answer {
+    uint32_t result;              /* Result-Code, or */
+    uint32_t experimental;        /* Experimental-Result-Code of vendor 10415; one of both is 0 */
+} network_answer;
+
+typedef struct downlink_request { /* MT-Data-Request */
+    network_user user;
+    uint32_t wait_until;          /* SCEF-Wait-Time, seconds since 1970 */
+    uint32_t retransmit_until;    /* Maximum-Retransmission-Time */
+    uint16_t host_length, realm_length; /* of the serving node */
+    uint16_t data_length, reserved;
+} downlink_request;               /* then host, realm, Non-IP-Data */
+
+enum downlink_outcome {
+    DOWNLINK_ANSWERED,            /* result/experimental hold the peer's words */
+    DOWNLINK_NO_PEER,             /* no connection to the serving node: nothing was sent */
+    DOWNLINK_NO_ANSWER,           /* sent, connection lost or timed out */
+};
+typedef struct downlink_answer {  /* MT-Data-Answer */
+    uint32_t outcome;
+    uint32_t result, experimental;
+    uint32_t retransmission_time; /* Requested-Retransmission-Time, seconds since 1970; 0: absent */
+    uint32_t flags;               /* TDA-Flags */
+    uint32_t reserved;
+} downlink_answer;
+
+typedef struct peer_state {
+    uint8_t is_open, reserved[3];
+    uint32_t applications;        /* enum peer_application bits */
+    uint16_t host_length, realm_length, address_length, reserved2;
+    uint64_t requests, answers, errors;
+} peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
+enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4 };
+
+/* ---- Turns: core <-> cell ---- */
+
+typedef struct turn_request {
+    uint64_t twin;
+    int64_t wall_ms;       /* what `now` says */
+    uint64_t seed;         /* of `random` */
+    uint32_t image;        /* index of the image in this cell */
+    uint32_t event_kind;   /* twin/event.h */
+    uint32_t event_id;
+    uint32_t deadline_micros; /* of thread CPU time */
+    uint32_t context_length;
+    uint32_t event_length;
+} turn_request;            /* then context (padded to 8), then event */
+
+enum turn_status {
+    TURN_OK,               /* outcome holds what dromio_event returned */
+    TURN_TRAP,             /* unreachable, bad conversion, bad indirect call, ... */
+    TURN_OUT_OF_BOUNDS,
+    TURN_STACK_OVERFLOW,
+    TURN_DEADLINE,
+    TURN_MEMORY,           /* memory.grow past the image's limit was relied on, or context too large */
+    TURN_BAD_RESULT,       /* dromio_event returned what the ABI does not know */
+    TURN_BAD_CONTEXT,      /* the context does not fit the image */
+    TURN_EFFECTS,          /* too many or malformed effects */
+    TURN_HOST,             /* the cell itself failed; the turn is retried */
+};
+typedef struct turn_result {
+    uint64_t twin;
+    uint32_t status;       /* enum turn_status */
+    uint32_t outcome;      /* event_outcome */
+    uint32_t cpu_nanos;
+    uint32_t context_length; /* only when TURN_OK */
+    uint32_t effects_length; /* only when TURN_OK */
+    uint32_t reserved;
+} turn_result;             /* then context (padded to 8), then effects (twin/effect.h) */
+
+enum {
+    CONTEXT_BYTES_MAX = 60 * 1024, /* what one twin may keep */
+};
+
+/* ---- Queries: gate <-> desk ---- */
+
+typedef struct query_request {
+    uint8_t all_domains, reserved[3];
+    uint32_t domains_length; /* texts with a NUL each, lower case */
+    uint32_t sql_length;
+} query_request;             /* then domains, then SQL */

@@ -1,0 +1,97 @@
+/* Commit log: the truth on disk. Append-only segments of frames; a frame holds
+ * one log group's records of a round, with length, checksum (CRC32C), sequence,
+ * the group's epoch and a hash of the group's previous frame. A round writes all
+ * its frames with one write that is durable when it completes; several rounds may
+ * be in flight and are acknowledged strictly in order.
+ *
+ * Records are opaque here, but for their first 8 bytes: the place of the same
+ * object's previous record (0: none). The log fills them in when it places the
+ * record, so that a twin's timeline is a chain through the log.
+ *
+ * An I/O error is final: commit_log_failed, and nothing is acknowledged any more.
+ * Belongs to one core. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/disk.h"
+
+enum {
+    LOG_GROUPS = 64,                      /* 4096 partitions, 64 each */
+    LOG_RECORD_MAX = 512 * 1024,          /* one record */
+    LOG_ROUND_BYTES_MAX = 4 * 1024 * 1024,/* one round; past it commit_log_append says DRO_AGAIN */
+    LOG_ROUNDS_IN_FLIGHT = 4,
+    LOG_SEGMENT_BYTES = 64 * 1024 * 1024, /* default */
+};
+
+typedef struct commit_log commit_log;
+typedef uint64_t log_place; /* segment number << 32 | offset / 8 of the record; 0: nowhere. Later is larger. */
+
+typedef struct commit_log_options {
+    disk *disk;              /* borrowed */
+    uint64_t epoch;          /* of this start; larger than any before (see commit_log_epoch_next) */
+    uint32_t segment_bytes;  /* 0: LOG_SEGMENT_BYTES */
+    void *context;
+    /* A record found its place (at submit). `tag` as given to append. Returns the
+     * object's previous place, which goes into the record's first 8 bytes. May be NULL. */
+    log_place (*on_placed)(void *context, uint64_t tag, log_place place);
+} commit_log_options;
+
+/* Called for each record from the replay point on, in order. The bytes are
+ * borrowed and start with the 8 bytes of the previous place. */
+typedef dro_err (*commit_log_replay_fn)(void *context, uint32_t group, log_place place, const uint8_t *record, size_t length);
+
+/* Opens or creates; replays. The first torn or foreign frame ends the log there
+ * (that is where the power went); damage before the end is DRO_CORRUPT, told with
+ * file and offset through dro_log. */
+DRO_CHECKED dro_err commit_log_open(commit_log **out, const commit_log_options *options,
+                                    commit_log_replay_fn replay, void *context);
+void commit_log_close(commit_log *log); /* NULL is fine. Waits for rounds in flight */
+
+/* Copies the record (whose first 8 bytes are reserved) into the round being
+ * gathered. DRO_AGAIN: the round is full, submit first. */
+DRO_CHECKED dro_err commit_log_append(commit_log *log, uint32_t group, uint64_t tag, const void *record, size_t length);
+/* The number the round being gathered will have. */
+uint64_t commit_log_round(const commit_log *log);
+bool commit_log_can_submit(const commit_log *log); /* something gathered and a flight free */
+/* Starts writing the gathered round. */
+DRO_CHECKED dro_err commit_log_submit(commit_log *log);
+/* Newest round that is durable, after collecting completions (`wait`: for at least one). */
+uint64_t commit_log_durable(commit_log *log, bool wait);
+bool commit_log_failed(const commit_log *log);
+int commit_log_descriptor(const commit_log *log);
+
+/* Reads the record at `place` into `buffer` (LOG_RECORD_MAX holds any), checked
+ * by its frame's checksum or an own one. DRO_NOT_FOUND: its segment was dropped
+ * (or never was). Works for records already durable. */
+DRO_CHECKED dro_err commit_log_read(commit_log *log, log_place place, void *buffer, size_t capacity, size_t *length);
+
+/* Walks records forward from `*place` (0: the oldest kept); calls `each` until it
+ * returns false, `max` records were seen or the durable end is reached. *place is then where
+ * to go on. DRO_NOT_FOUND: that place was dropped. */
+DRO_CHECKED dro_err commit_log_walk(commit_log *log, log_place *place, uint32_t max,
+                                    bool (*each)(void *context, uint32_t group, log_place place, const uint8_t *record, size_t length),
+                                    void *context);
+/* Place just behind the newest durable record: where a stream of "from now on" starts. */
+log_place commit_log_end(const commit_log *log);
+
+/* Segments: the owner rewrites objects whose newest full record lies in old
+ * segments, then moves the replay point and drops what is not wanted. */
+uint32_t commit_log_segment_first(const commit_log *log); /* oldest kept */
+uint32_t commit_log_segment_last(const commit_log *log);  /* being written */
+static inline uint32_t log_place_segment(log_place place) { return (uint32_t)(place >> 32); }
+uint32_t commit_log_replay_segment(const commit_log *log);
+/* Recovery starts at `segment` from now on (kept in a small file, durable on
+ * return); needs all rounds up to now durable: DRO_AGAIN if not. */
+DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
+/* Removes segments before `segment`, which may not be later than the replay segment. */
+DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);
+uint64_t commit_log_bytes(const commit_log *log); /* on disk */
+
+/* Reads the newest epoch kept in the directory and keeps a larger one durably:
+ * `fresh` (64 random bits for keys) and the counter are both durable before return. */
+typedef struct log_epoch { uint64_t counter; uint64_t random; } log_epoch;
+DRO_CHECKED dro_err commit_log_epoch_next(disk *disk, uint64_t random, log_epoch *out);

@@ -1,0 +1,55 @@
+/* Disk: all that touches stable storage goes through here, so that a test can
+ * run on a disk in memory, cut its power, tear its writes and fail any call.
+ *
+ * Files live in one directory. Writes are asynchronous: disk_write_durable
+ * returns at once, its completion says the bytes survive a power cut. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct disk disk;
+typedef struct disk_completion {
+    uint64_t token;
+    int error;              /* 0, or an errno: final, never retried */
+} disk_completion;
+
+struct disk {
+    /* Opens or creates (`bytes` > 0: allocated to that size, file and directory synced). Handle >= 0 or -errno. */
+    int (*open)(disk *disk, const char *name, uint64_t bytes);
+    void (*close)(disk *disk, int file);
+    int64_t (*size)(disk *disk, int file);
+    /* Blocking read; bytes read or -errno. */
+    int64_t (*read)(disk *disk, int file, uint64_t offset, void *buffer, size_t length);
+    /* `buffer` (4096-aligned, a multiple of 4096 long) stays the caller's and unchanged until the completion. -errno: refused now. */
+    int (*write_durable)(disk *disk, int file, uint64_t offset, const void *buffer, size_t length, uint64_t token);
+    /* Completions that are there; `wait`: blocks for at least one. Number filled in. */
+    int (*reap)(disk *disk, disk_completion *done, int max, bool wait);
+    /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
+    int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
+    int (*remove)(disk *disk, const char *name);
+    /* Calls `each` for every file name. */
+    int (*list)(disk *disk, void (*each)(void *context, const char *name), void *context);
+    /* Readable when completions wait; -1 where there is no such descriptor. */
+    int (*descriptor)(disk *disk);
+    void (*free)(disk *disk);
+};
+
+/* Files in `directory` (made if missing, mode 0700): io_uring with O_DIRECT and
+ * RWF_DSYNC where the kernel has it, else pwrite and fdatasync. */
+DRO_CHECKED dro_err disk_open_directory(disk **out, const char *directory);
+
+/* Files in memory with a power switch. */
+typedef struct disk_memory_faults {
+    uint64_t fail_call;  /* the n-th call of any function fails with EIO; 0: none */
+    uint64_t crash_call; /* from the n-th call on nothing reaches the platter; 0: none */
+    bool tear;           /* writes in flight at the crash are kept in random 512-byte pieces */
+    uint64_t seed;
+} disk_memory_faults;
+disk *disk_memory_new(const disk_memory_faults *faults);
+/* Power off and on: what was not durable is gone (or torn); calls work again. */
+void disk_memory_power_cut(disk *disk, const disk_memory_faults *next);
+uint64_t disk_memory_calls(const disk *disk);

@@ -1,0 +1,23 @@
+/* Event: anything a twin is called with. Kinds and numbers are the twin ABI's. */
+#pragma once
+
+#include <stdint.h>
+
+typedef enum event_kind {
+    EVENT_CREATED = 1,        /* payload: a value for each secret of the model, in order */
+    EVENT_CONFIGURED = 2,     /* the same; VALUE_NONE: unchanged */
+    EVENT_UPLINK = 3,         /* payload: the frame as it came */
+    EVENT_PROPERTY_WRITE = 4, /* id: property; payload: one value */
+    EVENT_ACTION = 5,         /* id: action; payload: a value for each input, in order */
+    EVENT_TIMER = 6,          /* id: timer */
+    EVENT_REACHABILITY = 7,   /* id: 1 reachable */
+    EVENT_DOWNLINK = 8,       /* payload: raw bytes of an application */
+    EVENT_PEER = 9,
+} event_kind;
+
+enum { EVENT_BYTES_MAX = 2048 }; /* room in every twin's event buffer */
+
+const char *event_kind_text(event_kind kind);
+
+/* What dromio_event returns. */
+typedef enum event_outcome { EVENT_HANDLED, EVENT_NOT_HANDLED, EVENT_SWALLOWED } event_outcome;
