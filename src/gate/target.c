@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/utf8.h"
+
 enum { LABEL_MAX = 63 };
 
 static int hex_of(char c)
@@ -22,39 +24,12 @@ bool slice_is(slice text, const char *word)
     return text.length == length && memcmp(text.at, word, length) == 0;
 }
 
-/* Bytes of the UTF-8 sequence at `bytes` (RFC 3629), 0 when there is none. */
-static size_t utf8_step(const unsigned char *bytes, size_t left)
-{
-    unsigned char first = bytes[0];
-    size_t length = first < 0x80 ? 1 : first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
-    if (length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((bytes[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && bytes[1] < 0xa0) || (first == 0xed && bytes[1] > 0x9f) || /* overlong, surrogate */
-        (first == 0xf0 && bytes[1] < 0x90) || (first == 0xf4 && bytes[1] > 0x8f))
-        return 0;
-    return length;
-}
-
-bool utf8_is_valid(const char *bytes, size_t length)
-{
-    for (size_t at = 0; at < length;) {
-        size_t step = utf8_step((const unsigned char *)bytes + at, length - at);
-        if (step == 0)
-            return false;
-        at += step;
-    }
-    return true;
-}
-
 static bool is_clean(const char *bytes, size_t length)
 {
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
             return false;
-    return utf8_is_valid(bytes, length);
+    return dro_utf8_is_valid(bytes, length);
 }
 
 int target_decode(const char *raw, size_t length, bool is_form, char *out)
@@ -193,7 +168,7 @@ static bool local_is_valid(slice text)
             return false;
         }
     }
-    return !after_dot && utf8_is_valid(text.at, text.length);
+    return !after_dot && dro_utf8_is_valid(text.at, text.length);
 }
 
 bool domain_read(slice text, char out[IDENTIFIER_MAX + 1])

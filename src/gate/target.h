@@ -49,4 +49,3 @@ bool number_read(slice text, uint64_t *out);
 /* "sha256:" and 64 hexadecimal digits. */
 bool digest_read(slice text, uint8_t out[32]);
 bool slice_is(slice text, const char *word);
-bool utf8_is_valid(const char *bytes, size_t length);
