@@ -179,7 +179,9 @@ static bool has_credit(const stream *stream)
 }
 
 /* The events of a record, one after the other; false when `each` had enough. */
-static bool events_each(core *core, const record_view *view, bool (*each)(core *core, const stream_item *item, void *context), void *context)
+typedef bool (*event_fn)(core *core, const stream_item *item, void *context);
+
+static bool events_each(core *core, const record_view *view, event_fn each, void *context)
 {
     uint32_t index = view->twin == 0 || view->kind == RECORD_FULL ? NONE : twin_find_number(core, view->twin);
     if (index == NONE || twin_at(core, index)->row == NONE)

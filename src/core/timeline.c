@@ -45,8 +45,10 @@ static void put_event(const model *model, const dro_field *field, dro_builder *o
 }
 
 /* A member that gathers all fields of one kind; opens it at the first. */
+typedef void (*put_fn)(const model *model, dro_cursor *in, dro_builder *out);
+
 static void put_list(const record_view *view, const model *model, uint32_t tag, const char *open, const char *close,
-                     void (*put)(const model *model, dro_cursor *in, dro_builder *out), dro_builder *out)
+                     put_fn put, dro_builder *out)
 {
     dro_cursor all = dro_cursor_over(view->fields, view->fields_length);
     dro_field field;
