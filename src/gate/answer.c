@@ -137,7 +137,7 @@ static void put_head(exchange *exchange, const answer *answer, enum framing fram
     dro_builder_text(&out, "HTTP/1.1 ");
     dro_builder_text(&out, status_text(answer->status));
     dro_builder_text(&out, "\r\nDate: ");
-    dro_builder_bytes(&out, date_now(http), strlen(http->date));
+    dro_builder_text(&out, date_now(http));
     put_fields(&out, answer);
     if (framing == FRAMING_LENGTH) {
         dro_builder_text(&out, "\r\nContent-Length: ");

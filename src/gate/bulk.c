@@ -70,7 +70,7 @@ void bulk_drop(http *http, exchange *exchange)
 
 static void write_entry(exchange *exchange, bulk_entry *entry)
 {
-    char bytes[LINE_OUT_MAX], number[32];
+    char bytes[LINE_OUT_MAX], number[48];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     dro_builder_text(&out, "{\"id\":");
     if (entry->id[0] != '\0')

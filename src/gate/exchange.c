@@ -24,7 +24,7 @@ exchange *exchange_take(http *http, connection *owner)
                          .kind = EXCHANGE_LOCAL,
                          .route = HTTP_NO_ROUTE,
                          .if_none_match = UINT64_MAX,
-                         .generation = taken->generation };
+                         .generation = taken->generation + (taken->generation == 0) }; /* no id is 0 */
     if (owner->last == NULL)
         owner->first = taken;
     else

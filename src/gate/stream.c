@@ -147,7 +147,8 @@ void stream_turn(http *http)
                 return;
             stream_free(http, at);
         } else if (at->taken - at->credited >= CREDIT_STEP && at->owner->owner->out.bytes == 0) {
-            if (!ring_send(core, MESSAGE_CREDIT, 0, at->id, &at->taken, sizeof at->taken))
+            uint64_t passed = at->taken - at->credited;
+            if (!ring_send(core, MESSAGE_CREDIT, 0, at->id, &passed, sizeof passed))
                 return;
             at->credited = at->taken;
         }

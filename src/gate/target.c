@@ -171,7 +171,7 @@ static bool local_is_valid(slice text)
     return !after_dot && dro_utf8_is_valid(text.at, text.length);
 }
 
-bool domain_read(slice text, char out[IDENTIFIER_MAX + 1])
+bool domain_read(slice text, char *out)
 {
     uint32_t label = 0;
     if (text.length == 0 || text.length > IDENTIFIER_MAX)

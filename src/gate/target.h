@@ -38,7 +38,8 @@ int target_decode(const char *raw, size_t length, bool is_form, char *out);
  * IDENTIFIER_MAX bytes. Written to `out` with the domain in lower case. */
 enum { IDENTIFIER_MAX = 253 };
 bool identifier_read(slice text, char out[IDENTIFIER_MAX + 1]);
-bool domain_read(slice text, char out[IDENTIFIER_MAX + 1]);
+/* `out` has room for the text and a NUL. */
+bool domain_read(slice text, char *out);
 /* The part behind the last '@' of an identifier that was read. */
 slice identifier_domain(const char *identifier);
 
