@@ -372,6 +372,12 @@ static dro_err compile_with_engine(admission *admission)
 
 dro_err admit_image(const uint8_t *wasm, size_t length, const admit_options *options, admit_result *result)
 {
+    return admit_image_staged(wasm, length, options, NULL, result);
+}
+
+dro_err admit_image_staged(const uint8_t *wasm, size_t length, const admit_options *options,
+                           dro_err (*before_compiler)(void), admit_result *result)
+{
     static const admit_options defaults;
     memset(result, 0, sizeof *result);
     admission admission = { .result = result, .options = options != NULL ? options : &defaults };
@@ -389,6 +395,8 @@ dro_err admit_image(const uint8_t *wasm, size_t length, const admit_options *opt
             err = validator_run(wasm, length, admit_reason, result);
     }
     err = err == DRO_MALFORMED ? DRO_OK : err; /* told */
+    if (err == DRO_OK && result->reason_count == 0 && before_compiler != NULL)
+        err = before_compiler();
     if (err == DRO_OK && result->reason_count == 0)
         err = compile_with_engine(&admission);
     free(admission.image);

@@ -28,7 +28,7 @@ _Noreturn static void run_program(int image, int output)
     char *const arguments[] = { (char[]){ "wasm-validate" }, (char[]){ "--ignore-custom-section-errors" },
                                 (char[]){ "/proc/self/fd/3" }, NULL };
     char *const environment[] = { (char[]){ "PATH=/usr/local/bin:/usr/bin:/bin" }, (char[]){ "LC_ALL=C" }, NULL };
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int kept = fcntl(image, F_DUPFD, FILES_MAX), out = fcntl(output, F_DUPFD, FILES_MAX);
     if (null < 0 || kept < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
         dup2(kept, IMAGE_FD) < 0 || close_range(IMAGE_FD + 1, ~0u, 0) != 0)
