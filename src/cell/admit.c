@@ -42,36 +42,28 @@ __attribute__((format(printf, 2, 3))) static void reason(admission *admission, c
 
 /* ---- The ABI ---- */
 
-static uint8_t type_of(char letter)
-{
-    return letter == 'i' ? WASM_I32 : letter == 'I' ? WASM_I64 : letter == 'f' ? WASM_F32 : WASM_F64;
-}
-
 static bool type_matches(const wasm_type *type, const abi_function *function)
 {
-    if (type->parameter_count != strlen(function->parameters) || type->result_count != strlen(function->result))
-        return false;
-    for (uint32_t i = 0; i < type->parameter_count; i++)
-        if (type->parameters[i] != type_of(function->parameters[i]))
-            return false;
-    return type->result_count == 0 || type->results[0] == type_of(function->result[0]);
+    return type->parameter_count == function->parameter_count &&
+           type->result_count == (function->result != ABI_NONE) &&
+           memcmp(type->parameters, function->parameters, function->parameter_count) == 0 &&
+           (type->result_count == 0 || type->results[0] == function->result);
 }
 
-static const char *type_names(const char *letters, char out[128])
+static const char *type_name(uint8_t type)
 {
-    static const char *const names[] = { ['i'] = "i32", ['I'] = "i64", ['f'] = "f32", ['F'] = "f64" };
-    size_t used = 0;
-    out[0] = '\0';
-    for (; *letters != '\0' && used < 100; letters++)
-        used += (size_t)snprintf(out + used, 128 - used, "%s%s", used > 0 ? ", " : "", names[(uint8_t)*letters]);
-    return out;
+    return type == ABI_I32 ? "i32" : type == ABI_I64 ? "i64" : type == ABI_F64 ? "f64" : "";
 }
 
 static void tell_signature(admission *admission, const char *what, const abi_function *function)
 {
-    char parameters[128], result[128];
-    reason(admission, "%s %s must have the signature (%s) -> (%s)", what, function->name,
-           type_names(function->parameters, parameters), type_names(function->result, result));
+    char parameters[128] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < function->parameter_count && used < sizeof parameters - 8; i++)
+        used += (size_t)snprintf(parameters + used, sizeof parameters - used, "%s%s", i > 0 ? ", " : "",
+                                 type_name(function->parameters[i]));
+    reason(admission, "%s %s must have the signature (%s) -> (%s)", what, function->name, parameters,
+           type_name(function->result));
 }
 
 static void check_imports(admission *admission)
@@ -196,6 +188,7 @@ static void plan_memory(admission *admission)
     uint64_t said = (memory_said(admission) + CHUNK - 1) & ~(uint64_t)(CHUNK - 1);
     bool can_be_exact = !admission->options->no_exact_memory && !image->uses_memory_size && !image->uses_memory_grow;
     info->is_fresh = image->uses_memory_grow || image->writes_tables || image->drops_segments;
+    info->is_plain_wanted = admission->options->no_exact_memory;
     info->is_exact = can_be_exact && said > 0 && said <= pages && data_end(image) <= said;
     info->memory_bytes = info->is_exact ? (uint32_t)said : pages;
     info->memory_limit = info->memory_bytes;
@@ -403,6 +396,15 @@ dro_err admit_image_staged(const uint8_t *wasm, size_t length, const admit_optio
     if (err != DRO_OK)
         admit_result_free(result);
     return err;
+}
+
+int admit_artifact_is_current(const uint8_t *bytes, size_t length, const admit_options *options)
+{
+    artifact artifact;
+    if (artifact_read(&artifact, bytes, length) != DRO_OK || strcmp(artifact.key, engine_key()) != 0)
+        return 0;
+    bool is_exact_off = options != NULL && options->no_exact_memory != 0;
+    return is_exact_off == artifact.info.is_plain_wanted;
 }
 
 void admit_result_free(admit_result *result)

@@ -9,12 +9,12 @@
 
 static const char magic[8] = { 'D', 'R', 'O', 'M', 'A', 'R', 'T', '1' };
 
-enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAGS = 7, CODE_ALIGNMENT = 16, FIXED_MAX = 1024 };
+enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAG_PLAIN = 8, FLAGS = 15, CODE_ALIGNMENT = 16, FIXED_MAX = 1024 };
 
 static void write_info(dro_builder *out, const artifact_info *info)
 {
     int flags = (info->is_exact ? FLAG_EXACT : 0) | (info->is_fresh ? FLAG_FRESH : 0) |
-                (info->exports_state ? FLAG_STATE : 0);
+                (info->exports_state ? FLAG_STATE : 0) | (info->is_plain_wanted ? FLAG_PLAIN : 0);
     dro_builder_le(out, (uint64_t)flags, 1);
     dro_builder_le(out, info->memory_bytes, 4);
     dro_builder_le(out, info->memory_limit, 4);
@@ -78,6 +78,7 @@ static void read_info(dro_cursor *in, artifact_info *info)
     info->is_exact = flags & FLAG_EXACT;
     info->is_fresh = flags & FLAG_FRESH;
     info->exports_state = flags & FLAG_STATE;
+    info->is_plain_wanted = flags & FLAG_PLAIN;
     info->memory_bytes = (uint32_t)dro_cursor_le(in, 4);
     info->memory_limit = (uint32_t)dro_cursor_le(in, 4);
     info->event_buffer = (uint32_t)dro_cursor_le(in, 4);

@@ -80,7 +80,7 @@ void cell_free(cell *cell)
     free(cell);
 }
 
-static image *image_of(const cell *cell, uint32_t index)
+image *cell_image_of(const cell *cell, uint32_t index)
 {
     return index < cell->options.image_count && cell->images[index].code != NULL ? &cell->images[index] : NULL;
 }
@@ -92,11 +92,11 @@ static size_t padded(size_t length)
 
 size_t cell_result_max(const cell *cell, uint32_t image)
 {
-    const struct image *loaded = image_of(cell, image);
+    const struct image *loaded = cell_image_of(cell, image);
     return sizeof(turn_result) + (loaded != NULL ? padded(context_bound(&loaded->info)) + EFFECTS_BYTES_MAX : 0);
 }
 
-static enum turn_status status_of(const cell *cell, engine_outcome outcome, const engine_memory *memory)
+enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const engine_memory *memory)
 {
     static const enum turn_status statuses[] = {
         [ENGINE_DONE] = TURN_OK,       [ENGINE_TRAP] = TURN_TRAP,
@@ -110,7 +110,7 @@ static enum turn_status status_of(const cell *cell, engine_outcome outcome, cons
     return is_want ? TURN_MEMORY : statuses[outcome];
 }
 
-static void deadline_set(cell *cell, uint32_t micros)
+void cell_deadline_set(cell *cell, uint32_t micros)
 {
     cell->turn_ticks = 0;
     cell->deadline_ticks = micros / MICROS_PER_TICK + (micros % MICROS_PER_TICK != 0);
@@ -129,8 +129,8 @@ static enum turn_status handle_event(cell *cell, image *image, engine_instance *
         memcpy(memory->bytes + image->info.event_buffer, event, request->event_length);
     turn_begin(&cell->turn, &image->info, memory, request->wall_ms, request->seed);
     uint64_t tables = image->info.table_count > 0 ? engine_tables_digest(instance) : 0;
-    deadline_set(cell, request->deadline_micros);
-    enum turn_status status = status_of(cell, engine_call(instance, ENTRY_EVENT, values, 3), memory);
+    cell_deadline_set(cell, request->deadline_micros);
+    enum turn_status status = cell_status_of(cell, engine_call(instance, ENTRY_EVENT, values, 3), memory);
     *outcome = (uint32_t)values[0].i32;
     if (status == TURN_OK && *outcome > EVENT_SWALLOWED)
         status = TURN_BAD_RESULT;
@@ -190,7 +190,7 @@ size_t cell_turn(cell *cell, const turn_request *request, void *out, size_t capa
 {
     assert(capacity >= sizeof(turn_result) && ((uintptr_t)out & 7) == 0);
     turn_result *result = out;
-    image *image = image_of(cell, request->image);
+    image *image = cell_image_of(cell, request->image);
     uint64_t start = cell_stamp();
     *result = (turn_result){ .twin = request->twin, .status = TURN_HOST };
     if (image != NULL)

@@ -34,5 +34,8 @@ static inline uint64_t cell_stamp(void)
 }
 
 void cell_learn_stamps(cell *cell);
+image *cell_image_of(const cell *cell, uint32_t index); /* NULL: not in this cell */
+void cell_deadline_set(cell *cell, uint32_t micros);
+enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const engine_memory *memory);
 /* One call per image, so that the first turn finds everything in place. */
 DRO_CHECKED dro_err cell_warm(cell *cell);

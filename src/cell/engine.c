@@ -212,13 +212,15 @@ static uint64_t on_import(void *env, struct c_wasmtime_caller *caller, union c_w
     return (uint64_t)(uintptr_t)wasmtime_trap_new((char *)(uintptr_t)text, sizeof text - 1);
 }
 
-static void valtypes_of(wasm_valtype_vec_t *out, const char *letters)
+static void valtypes_of(wasm_valtype_vec_t *out, const uint8_t *encoded, uint32_t count)
 {
-    wasm_valtype_t *types[16];
-    size_t count = strlen(letters);
-    assert(count <= 16);
-    for (size_t i = 0; i < count; i++)
-        types[i] = wasm_valtype_new(letters[i] == 'i' ? KIND_I32 : letters[i] == 'I' ? KIND_I64 : KIND_F64);
+    enum { TYPES_MAX = 16, ENCODED_I32 = 0x7f, ENCODED_I64 = 0x7e };
+    wasm_valtype_t *types[TYPES_MAX];
+    assert(count <= TYPES_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        types[i] = wasm_valtype_new(encoded[i] == ENCODED_I32   ? KIND_I32
+                                    : encoded[i] == ENCODED_I64 ? KIND_I64
+                                                                : KIND_F64);
     if (count == 0)
         wasm_valtype_vec_new_empty(out);
     else
@@ -232,8 +234,8 @@ static dro_err linker_fill(engine *engine)
         wasm_valtype_vec_t parameters, results;
         const engine_import *import = &options->imports[i];
         engine->bound[i] = (bound_import){ engine, import };
-        valtypes_of(&parameters, import->parameters);
-        valtypes_of(&results, import->result);
+        valtypes_of(&parameters, import->parameters, import->parameter_count);
+        valtypes_of(&results, &import->result, import->result != 0);
         wasm_functype_t *type = wasm_functype_new(&parameters, &results);
         wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
             engine->linker, (char *)(uintptr_t)options->module, strlen(options->module),

@@ -38,7 +38,9 @@ typedef bool (*engine_import_fn)(void *context, engine_value *values);
 
 typedef struct engine_import {
     const char *name;
-    const char *parameters, *result; /* i: i32, I: i64, F: f64 */
+    const uint8_t *parameters;       /* types as WebAssembly encodes them */
+    uint32_t parameter_count;
+    uint8_t result;                  /* 0: none */
     engine_import_fn call;
 } engine_import;
 

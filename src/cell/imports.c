@@ -209,27 +209,28 @@ static bool random_bits(void *context, engine_value *values)
 }
 
 static const engine_import_fn calls[ABI_IMPORT_COUNT] = {
-    [ABI_PROPERTY_SET_NUMBER] = property_set_number,
-    [ABI_PROPERTY_SET_INTEGER] = property_set_integer,
-    [ABI_PROPERTY_SET_BOOLEAN] = property_set_boolean,
-    [ABI_PROPERTY_SET_STRING] = property_set_string,
-    [ABI_DOWNLINK] = downlink,
-    [ABI_TIMER] = timer,
-    [ABI_NOTIFY] = notify,
-    [ABI_NOTIFY_NUMBER] = notify_number,
-    [ABI_NOTIFY_STRING] = notify_string,
-    [ABI_TICKET] = ticket,
-    [ABI_CONTACT_AT] = contact_at,
-    [ABI_LOG] = write_log,
-    [ABI_NOW] = now,
-    [ABI_RANDOM] = random_bits,
+    [ABI_IMPORT_PROPERTY_SET_NUMBER] = property_set_number,
+    [ABI_IMPORT_PROPERTY_SET_INTEGER] = property_set_integer,
+    [ABI_IMPORT_PROPERTY_SET_BOOLEAN] = property_set_boolean,
+    [ABI_IMPORT_PROPERTY_SET_STRING] = property_set_string,
+    [ABI_IMPORT_DOWNLINK] = downlink,
+    [ABI_IMPORT_TIMER] = timer,
+    [ABI_IMPORT_NOTIFY] = notify,
+    [ABI_IMPORT_NOTIFY_NUMBER] = notify_number,
+    [ABI_IMPORT_NOTIFY_STRING] = notify_string,
+    [ABI_IMPORT_TICKET] = ticket,
+    [ABI_IMPORT_CONTACT_AT] = contact_at,
+    [ABI_IMPORT_LOG] = write_log,
+    [ABI_IMPORT_NOW] = now,
+    [ABI_IMPORT_RANDOM] = random_bits,
 };
 
 engine_options imports_engine_options(turn *turn, bool (*on_tick)(void *turn))
 {
     static engine_import imports[ABI_IMPORT_COUNT];
     for (uint32_t i = 0; i < ABI_IMPORT_COUNT; i++)
-        imports[i] = (engine_import){ abi_imports[i].name, abi_imports[i].parameters, abi_imports[i].result, calls[i] };
+        imports[i] = (engine_import){ abi_imports[i].name, abi_imports[i].parameters, abi_imports[i].parameter_count,
+                                      abi_imports[i].result, calls[i] };
     return (engine_options){
         .module = ABI_MODULE, .imports = imports, .import_count = ABI_IMPORT_COUNT,
         .entries = { [ENTRY_EVENT] = "dromio_event", [ENTRY_EVENT_BUFFER] = "dromio_event_buffer",
