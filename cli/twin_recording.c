@@ -187,7 +187,7 @@ static bool take_step(run *run, yyjson_val *json)
         }
     }
     if (found == NULL)
-        return wrong(run, "no event; a step has one of created, configured, uplink, write, action, timer, reachable, downlink", "");
+        return wrong(run, "no event; a step has one of created, configured, uplink, write, action, timer, reachable, downlink, move", "");
     switch (run->turn.kind) {
     case EVENT_CREATED: return take_members(run, model->secrets, model->secret_count, found, false);
     case EVENT_CONFIGURED: return take_members(run, model->secrets, model->secret_count, found, true);
@@ -219,6 +219,16 @@ static bool run_turn(run *run)
     return true;
 }
 
+static bool run_move(run *run)
+{
+    twin_turn_end end = { .context_length = -1 };
+    run->turn.kind = 0;
+    if (run->runner->move == NULL || !run->runner->move(run->runner, &end.fault))
+        return wrong(run, "the state cannot be moved here", "");
+    twin_lines_of(&run->actual, run->runner->model, &end);
+    return true;
+}
+
 static bool take_expected(run *run, yyjson_val *expect)
 {
     yyjson_val *line;
@@ -239,7 +249,7 @@ static bool take_expected(run *run, yyjson_val *expect)
 static void print_step(const run *run, yyjson_val *json, FILE *out)
 {
     yyjson_val *say = yyjson_obj_get(json, "say");
-    fprintf(out, "%s: step %u, %s", run->path, run->step, event_kind_text((event_kind)run->turn.kind));
+    fprintf(out, "%s: step %u, %s", run->path, run->step, run->turn.kind == 0 ? "move" : event_kind_text((event_kind)run->turn.kind));
     for (uint32_t i = 0; run->turn.kind == EVENT_UPLINK && i < run->turn.length && i < STEP_TEXT_MAX / 2; i++)
         fprintf(out, "%s%02x", i == 0 ? " " : "", run->payload[i]);
     fprintf(out, "%s%s\n", say != NULL ? ": " : "", yyjson_is_str(say) ? yyjson_get_str(say) : "");
@@ -253,7 +263,8 @@ static bool run_step(run *run, yyjson_val *json, bool is_record, FILE *out)
     if (after != NULL && (!yyjson_is_uint(after) || yyjson_get_uint(after) > INT32_MAX))
         return wrong(run, "after_s is not a number of seconds", "");
     run->wall_ms += 1000 * (int64_t)yyjson_get_uint(after);
-    if (!take_step(run, json) || !run_turn(run))
+    bool is_move = yyjson_is_true(yyjson_obj_get(json, "move"));
+    if (is_move ? !run_move(run) : !take_step(run, json) || !run_turn(run))
         return false;
     run->report->steps++;
     if (expect == NULL || is_record)

@@ -5,7 +5,7 @@
  *      {"created": {"calibration": 0.5}, "expect": ["readings = 0"]},
  *      {"uplink": "01 00 085c 64 0ce4 d9", "after_s": 600, "expect": ["temperature = 21.4 (corrected)"]},
  *      {"configured": {"calibration": null}}, {"write": {"period": 600}}, {"action": {"blink": {"seconds": 3}}},
- *      {"timer": 1}, {"reachable": true}, {"downlink": "c0ffee"}]}
+ *      {"timer": 1}, {"reachable": true}, {"downlink": "c0ffee"}, {"move": true}]}
  *
  * An expectation is the whole turn, a line for each effect in its order:
  *
@@ -18,6 +18,8 @@
  *   log LEVEL "TEXT"
  *   not handled | swallowed | failed: WHY
  *
+ * "move" takes the twin's state to another build by dromio_export_state and
+ * dromio_import_state (--next IMAGE, else into the same image again).
  * A step without "expect" is run and not looked at; "say" is for the reader. Without
  * a first step "created" the twin is created without secrets. Time stands still but for "after_s". */
 #pragma once

@@ -29,8 +29,10 @@ struct twin_runner {
     const model *model;
     bool (*reset)(twin_runner *runner);  /* back to a twin as it is born; false: told why */
     bool (*turn)(twin_runner *runner, const twin_turn *turn, twin_turn_end *end); /* false: the runner itself failed */
+    /* The twin's state out of this build and into the next one; *fault as in twin_turn_end. */
+    bool (*move)(twin_runner *runner, const char **fault);
     void (*free)(twin_runner *runner);
 };
 
-/* Admits the image. NULL: told every reason. */
-twin_runner *twin_runner_cell_new(const char *path);
+/* Admits the image, and the one a "move" goes to (NULL: the same). NULL: told every reason. */
+twin_runner *twin_runner_cell_new(const char *path, const char *next_path);

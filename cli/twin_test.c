@@ -18,6 +18,7 @@ enum { EXIT_PASSED = 0, EXIT_DIFFERS = 1, EXIT_WRONG_USE = 2 };
 
 typedef struct test_run {
     const char *twin;                    /* image or folder */
+    const char *next;                    /* image a "move" goes to, or NULL */
     char *paths[RECORDINGS_MAX];
     int path_count;
     bool is_json, is_record;
@@ -36,6 +37,7 @@ static const char help[] =
     "TWIN/test when none is said. The format: docs/twins.md.\n"
     "\n"
     "  --record       write what came into the recordings instead; then read the difference in git\n"
+    "  --next IMAGE   the build a step \"move\" takes the twin's state to; without it, the same\n"
     "  -o table|json  how to print the result\n"
     "\n"
     "exit code: 0 all as expected, 1 something differs, 2 wrong usage\n"
@@ -87,6 +89,10 @@ static bool take_argument(test_run *run, int argc, char **argv, int *at)
         run->is_record = true;
         return true;
     }
+    if (strcmp(word, "--next") == 0 && *at + 1 < argc) {
+        run->next = argv[++*at];
+        return true;
+    }
     if (strcmp(word, "-o") == 0 && *at + 1 < argc) {
         const char *format = argv[++*at];
         run->is_json = strcmp(format, "json") == 0;
@@ -119,7 +125,7 @@ static bool take_arguments(test_run *run, int argc, char **argv)
 static twin_runner *make_runner(test_run *run)
 {
     if (!is_folder(run->twin))
-        return twin_runner_cell_new(run->twin);
+        return twin_runner_cell_new(run->twin, run->next);
     const char *temporary = getenv("TMPDIR");
     if (!twin_path(run->image, temporary != NULL ? temporary : "/tmp", "dromio-test-XXXXXX"))
         return NULL;
@@ -130,7 +136,7 @@ static twin_runner *make_runner(test_run *run)
         return NULL;
     }
     close(file);
-    return twin_build_folder(run->twin, run->image) ? twin_runner_cell_new(run->image) : NULL;
+    return twin_build_folder(run->twin, run->image) ? twin_runner_cell_new(run->image, run->next) : NULL;
 }
 
 static void note_file(test_run *run, const char *path, bool is_passed, const recording_report *report, const char *differences)
