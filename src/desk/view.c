@@ -254,7 +254,8 @@ static dro_err view_make(catalogue *from, const char *domains, size_t length, bo
         free(made);
         return DRO_NOMEM;
     }
-    memcpy(made->domains, domains, length);
+    if (length > 0)
+        memcpy(made->domains, domains, length);
     made->domains[length] = '\0';
     made->domains_length = length;
     made->all_domains = all_domains;
