@@ -64,9 +64,11 @@ peer *peer_new(const peer_config *config)
     made->descriptor = -1;
     made->backoff_ms = PEER_BACKOFF_MS_MIN;
     dro_random_seeded_init(&made->random, config->seed);
-    /* High bits from the time, as RFC 6733 3 says: unique also after a restart of this program. */
-    uint32_t started = (uint32_t)time(NULL);
-    made->next_end_to_end = started << 20 | (uint32_t)(dro_random_next(&made->random) & 0xfffff);
+    /* High bits from the time, low ones random, as RFC 6733 3 says: other ones after a restart of this
+     * program, also with the same seed. */
+    uint32_t started = (uint32_t)time(NULL), low;
+    dro_random_system()->fill(dro_random_system(), &low, sizeof low);
+    made->next_end_to_end = started << 20 | (low & 0xfffff);
     made->names.session_high = started;
     made->names.origin_state = started;
     snprintf(made->names.host, sizeof made->names.host, "%s", config->identity);
