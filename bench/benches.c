@@ -21,7 +21,7 @@ enum {
 static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
 
 /* A host that runs, with the image and its twins. False: said why; host_fini is due all the same. */
-static bool begin(const bench_options *o, host *h, uint32_t twins, bench_result *r)
+static bool begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
 {
     double per_second = 0;
     const char *needed[] = { o->dromiod, o->image };
@@ -29,11 +29,12 @@ static bool begin(const bench_options *o, host *h, uint32_t twins, bench_result 
     for (int i = 0; i < 2; i++)
         if (access(needed[i], R_OK) != 0)
             return bench_fail("%s: %s", needed[i], strerror(errno));
-    if (!host_init(h, o->dromiod, o->directory, NULL, 0) || !host_start(h) || !load_image(h, o->image))
+    if (!host_init(h, o->dromiod, o->directory, &set, set != NULL ? 1 : 0) || !host_start(h) || !load_image(h, o->image))
         return false;
     if (twins > 0 && !load_provision(h, twins, &per_second))
         return false;
     bench_set_text(r, "twin", image_hint);
+    bench_set_text(r, "set", set != NULL ? set : "");
     bench_set_text(r, "load_on", "same machine");
     bench_set_number(r, "cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
     bench_set_text(r, "data", o->directory);
@@ -114,12 +115,12 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     return true;
 }
 
-static bool uplinks(const bench_options *o, bench_result *r, uint32_t connections, uint32_t usual_twins)
+static bool uplinks(const bench_options *o, bench_result *r, uint32_t connections, const char *set)
 {
     static host h;
-    uint32_t twins = twins_of(o, usual_twins, usual_twins / 10);
+    uint32_t twins = twins_of(o, 100000, 10000);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, r);
+    bool is_fine = begin(o, &h, twins, set, r);
     if (is_fine) {
         l = load_new(&h, twins, connections, WINDOW);
         is_fine = l != NULL;
@@ -134,12 +135,17 @@ static bool uplinks(const bench_options *o, bench_result *r, uint32_t connection
 
 static bool bench_diameter(const bench_options *o, bench_result *r)
 {
-    return uplinks(o, r, 1, 100000);
+    return uplinks(o, r, 1, NULL);
 }
 
 static bool bench_durable(const bench_options *o, bench_result *r)
 {
-    return uplinks(o, r, DURABLE_CONNECTIONS, 100000);
+    return uplinks(o, r, DURABLE_CONNECTIONS, NULL);
+}
+
+static bool bench_turns(const bench_options *o, bench_result *r)
+{
+    return uplinks(o, r, DURABLE_CONNECTIONS, "bench.no_log=true");
 }
 
 /* ---- reading properties over HTTP ---- */
@@ -196,7 +202,7 @@ static bool bench_http(const bench_options *o, bench_result *r)
     static host h;
     uint32_t twins = twins_of(o, 10000, 2000);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, r);
+    bool is_fine = begin(o, &h, twins, NULL, r);
     if (is_fine) {
         l = load_new(&h, twins, 1, WINDOW);
         is_fine = l != NULL && load_attach(l) && load_drive_each(l, 1);
@@ -287,7 +293,7 @@ static bool bench_density(const bench_options *o, bench_result *r)
 {
     static host h;
     uint32_t twins = twins_of(o, 200000, 20000);
-    bool is_fine = begin(o, &h, 0, r) && density_measured(&h, twins, r) && measure_restarts(&h, twins, r);
+    bool is_fine = begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && measure_restarts(&h, twins, r);
     host_fini(&h);
     return is_fine;
 }
@@ -331,7 +337,7 @@ static bool bench_latency(const bench_options *o, bench_result *r)
     static host h;
     uint32_t twins = twins_of(o, 1000, 1000);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, r);
+    bool is_fine = begin(o, &h, twins, NULL, r);
     if (is_fine) {
         l = load_new(&h, twins, 1, 1);
         is_fine = l != NULL && latency_measured(o, &h, l, r);
@@ -342,6 +348,7 @@ static bool bench_latency(const bench_options *o, bench_result *r)
 }
 
 const bench_row bench_rows[] = {
+    { "turns", "the same as durable without a log (bench.no_log): what turns and sockets cost alone", bench_turns },
     { "durable", "uplinks over four MME connections, each answered after its commit: turns and commits a second", bench_durable },
     { "diameter", "uplinks (ODR) over one MME connection, window 1024, durable answers a second", bench_diameter },
     { "http", "GETs of a property, keep-alive and pipelined over eight connections", bench_http },

@@ -62,7 +62,7 @@ class Seen:
         self.is_retransmit = message.header.is_retransmit
         self.hop_by_hop = message.header.hop_by_hop_identifier
         self.end_to_end = message.header.end_to_end_identifier
-        self.header = message.header
+        self.message = message
         for name, path in FIELDS.items():
             found = message.find_avps(*path)
             value = found[0].value if found else None
