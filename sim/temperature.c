@@ -86,7 +86,7 @@ static dro_err fill_gaps(temperature *out)
 
 dro_err temperature_read(temperature *out, const char *text, size_t length, unsigned *line)
 {
-    int place[COLUMNS];
+    int place[COLUMNS] = { 0 };
     *line = 0;
     for (int i = 0; i < TEMPERATURE_HOURS; i++)
         out->celsius[i] = NAN;
