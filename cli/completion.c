@@ -1,5 +1,5 @@
 /* Completions for shells, from the command table. */
-#include "command.h"
+#include "commands.h"
 
 #include <string.h>
 
@@ -182,4 +182,10 @@ bool completion_print(FILE *out, const char *shell)
         }
     }
     return false;
+}
+
+int print_completion(struct cli *cli)
+{
+    const char *shell = invocation_argument(cli->in, 0);
+    return completion_print(cli->out, shell) ? EXIT_OK : cli_fail(EXIT_USAGE, "no completion for %s: bash, zsh and fish have one", shell);
 }

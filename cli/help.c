@@ -1,4 +1,4 @@
-#include "command.h"
+#include "commands.h"
 
 #include <string.h>
 
@@ -196,4 +196,10 @@ void manual_print(FILE *out)
           ".TP\nDROMIO_CA\nfile of certificates (PEM) to trust for https\n"
           ".SH FILES\n.TP\n.I .demo/admin.token\nthe token used where nothing else names one\n"
           ".SH SEE ALSO\n.BR dromiod (8)\n", out);
+}
+
+int print_manual(struct cli *cli)
+{
+    manual_print(cli->out);
+    return EXIT_OK;
 }

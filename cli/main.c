@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "cli.h"
-#include "commands.h"
 
 enum { TOKEN_FILE_MAX = CLIENT_TOKEN_MAX + 16 };
 
@@ -88,18 +87,6 @@ static int run(const invocation *in)
     if (fflush(stdout) != 0 || ferror(stdout))
         return cli_fail(EXIT_FAILED, "standard output cannot be written");
     return code;
-}
-
-int print_manual(struct cli *cli)
-{
-    manual_print(cli->out);
-    return EXIT_OK;
-}
-
-int print_completion(struct cli *cli)
-{
-    const char *shell = invocation_argument(cli->in, 0);
-    return completion_print(cli->out, shell) ? EXIT_OK : cli_fail(EXIT_USAGE, "no completion for %s: bash, zsh and fish have one", shell);
 }
 
 int main(int argc, char **argv)
