@@ -153,8 +153,10 @@ static enum turn_status collect(cell *cell, image *image, engine_instance *insta
     }
     dro_err err = image_collect(image, instance, at, (room - effects) & ~(size_t)7, &context);
     *is_sound = err != DRO_CORRUPT;
-    if (err != DRO_OK)
+    if (err != DRO_OK) {
+        dro_wipe(at, room); /* nobody is told how far it got */
         return err == DRO_LIMIT ? TURN_MEMORY : TURN_HOST;
+    }
     memset(at + context, 0, padded(context) - context);
     memcpy(at + padded(context), cell->turn.effects.start, effects);
     result->context_length = (uint32_t)context;

@@ -43,6 +43,7 @@ struct engine {
     pooled_memory *free_memories;
     uint32_t memory_count;
     engine_instance *making;   /* whose memory is being made */
+    bool was_refused;          /* an import ended the call */
 };
 
 struct engine_code {
@@ -58,7 +59,7 @@ struct engine_instance {
     wasmtime_context_t *context;
     wasmtime_instance_t instance;
     pooled_memory *pooled;
-    bool is_past_deadline, is_refused;
+    bool is_past_deadline;
     uint8_t entry_bits;
     uint8_t global_kinds[ENGINE_GLOBALS_MAX];
     wasmtime_func_t entries[ENGINE_ENTRIES_MAX];
@@ -208,6 +209,7 @@ static uint64_t on_import(void *env, struct c_wasmtime_caller *caller, union c_w
     (void)caller, (void)count;
     if (bound->import->call(bound->engine->options.context, (engine_value *)values))
         return 0;
+    bound->engine->was_refused = true;
     static const char text[] = "the host refused a call";
     return (uint64_t)(uintptr_t)wasmtime_trap_new((char *)(uintptr_t)text, sizeof text - 1);
 }
@@ -498,10 +500,12 @@ bool engine_has_entry(const engine_instance *instance, uint32_t entry)
 
 static engine_outcome outcome_of(engine_instance *instance, wasmtime_error_t *error, wasm_trap_t *trap)
 {
-    engine_outcome outcome = ENGINE_FAILED;
+    /* What on_import and on_epoch answer comes out as an error, not as a trap. */
+    engine_outcome outcome = instance->is_past_deadline           ? ENGINE_DEADLINE
+                             : instance->code->engine->was_refused ? ENGINE_REFUSED
+                                                                   : ENGINE_FAILED;
     uint8_t code;
     if (trap != NULL) {
-        outcome = ENGINE_REFUSED; /* made by on_import: a trap without a code */
         if (wasmtime_trap_code(trap, &code))
             outcome = code == TRAP_STACK_OVERFLOW ? ENGINE_STACK_OVERFLOW
                       : code == TRAP_OUT_OF_BOUNDS ? ENGINE_OUT_OF_BOUNDS
@@ -511,7 +515,7 @@ static engine_outcome outcome_of(engine_instance *instance, wasmtime_error_t *er
     }
     if (error != NULL)
         wasmtime_error_delete(error);
-    return instance->is_past_deadline ? ENGINE_DEADLINE : outcome;
+    return outcome;
 }
 
 engine_outcome engine_call(engine_instance *instance, uint32_t entry, engine_value *values, uint32_t value_count)
@@ -519,6 +523,7 @@ engine_outcome engine_call(engine_instance *instance, uint32_t entry, engine_val
     assert(entry < ENGINE_ENTRIES_MAX && engine_has_entry(instance, entry));
     wasm_trap_t *trap = NULL;
     instance->is_past_deadline = false;
+    instance->code->engine->was_refused = false;
     wasmtime_context_set_epoch_deadline(instance->context, 1);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(instance->context, &instance->entries[entry],
                                                            (wasmtime_val_raw_t *)values, value_count, &trap);

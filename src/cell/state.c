@@ -1,6 +1,7 @@
 /* State out of one image's context and into another's: how a twin is upgraded. */
 #include <string.h>
 
+#include "base/wipe.h"
 #include "cell/cell_private.h"
 #include "twin/event.h"
 
@@ -60,6 +61,8 @@ enum turn_status cell_import_state(cell *cell, uint32_t index, const void *state
     if (status == TURN_OK) {
         dro_err err = image_collect(image, instance, context, capacity, context_length);
         is_sound = err != DRO_CORRUPT;
+        if (err != DRO_OK)
+            dro_wipe(context, capacity);
         if (err != DRO_OK)
             status = err == DRO_LIMIT ? TURN_MEMORY : TURN_HOST;
     } else {

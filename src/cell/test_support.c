@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,26 @@ cell *test_cell(const test_bytes *artifacts, uint32_t count, bool manual_ticks)
     return cell;
 }
 
+static const int trap_signals[] = { SIGSEGV, SIGILL, SIGFPE };
+static struct sigaction trap_actions[3];
+
+void test_signals_keep(void)
+{
+    cell *cell = NULL;
+    cell_options options = { .doorbell = -1, .manual_ticks = true };
+    if (cell_new(&cell, &options) != DRO_OK)
+        abort();
+    for (int i = 0; i < 3; i++)
+        sigaction(trap_signals[i], NULL, &trap_actions[i]);
+    cell_free(cell);
+}
+
+void test_signals_set(void)
+{
+    for (int i = 0; i < 3; i++)
+        sigaction(trap_signals[i], &trap_actions[i], NULL);
+}
+
 static void keep(test_twin *twin, const uint8_t *body)
 {
     const uint8_t *context = body + sizeof(turn_result);
@@ -103,6 +124,7 @@ enum turn_status test_turn(test_twin *twin, uint32_t event_id, const void *event
     static _Alignas(8) uint8_t request[sizeof(turn_request) + TEST_CONTEXT_MAX + TEST_EVENT_MAX];
     static _Alignas(8) uint8_t result[RESULT_MAX];
     turn_request *head = (turn_request *)request;
+    test_signals_set();
     *head = (turn_request){ .twin = 42, .wall_ms = 1700000000000, .seed = 99, .image = twin->image, .event_kind = 3,
                             .event_id = event_id, .deadline_micros = 2000, .context_length = twin->context_length,
                             .event_length = length };

@@ -31,6 +31,11 @@ typedef struct test_twin {
     int64_t integer;         /* last value of the integer property 1 in it */
 } test_twin;
 
+/* The engine finds traps by signals; cmocka puts its own handlers into every test.
+ * Keep: once, before cmocka runs. Set: in a test that calls a cell itself. */
+void test_signals_keep(void);
+void test_signals_set(void);
+
 /* A turn; the context is kept when it is TURN_OK. Returns the status. */
 enum turn_status test_turn(test_twin *twin, uint32_t event_id, const void *event, uint32_t length);
 cell *test_cell(const test_bytes *artifacts, uint32_t count, bool manual_ticks);

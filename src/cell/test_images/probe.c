@@ -1,18 +1,22 @@
 /* A twin that does what the event's id says: everything a host must survive. */
+#include "probe.h"
 #include "twin.h"
 
-enum { COUNT, STORE, LOAD, TRAP, LOOP, OUT_OF_BOUNDS, OVERFLOW, BAD_OUTCOME, EFFECTS_FLOOD, BAD_PROPERTY, BAD_TYPE,
-       NOT_FINITE, BAD_POINTER, ALL_EFFECTS, TIME_AND_RANDOM, NAN_BITS, DIVIDE, BAD_CALL, SWALLOW, BAD_QUALITY,
-       LONG_TEXT, BAD_UTF8, SCAN, SMEAR, BAD_EVENT, BIG_EFFECTS, SPIN_MS, WALK };
-
 static struct { u32 count, value[64]; u8 text[512]; } state = { .value = { 7, 8, 9 } };
-static volatile u32 sink;
+static volatile u32 sink, wrong;
 
+/* Uses the stack in memory; it comes first there, so it ends outside. */
 __attribute__((noinline)) static u32 dig(u32 depth)
 {
     volatile u32 pad[32];
     pad[depth % 32] = depth;
     return depth == 0 ? 0 : dig(depth - 1) + pad[depth % 32];
+}
+
+/* Uses the engine's stack only. */
+__attribute__((noinline)) static u32 fall(u32 depth)
+{
+    return depth == 0 ? sink : fall(depth - 1) * 3 + sink;
 }
 
 static void all_effects(void)
@@ -54,10 +58,11 @@ static i32 breaks(u32 id)
     case TRAP: __builtin_trap();
     case LOOP: for (;;) sink++;
     case OUT_OF_BOUNDS: *(volatile u32 *)0x7fffff00 = 1; return 0;
-    case OVERFLOW: sink = dig(100000000); return 0;
+    case OVERFLOW: sink = fall(100000000); return 0;
+    case DIG: sink = dig(100000000); return 0;
     case BAD_OUTCOME: return 3;
-    case DIVIDE: sink = 1 / (sink - sink); return 0;
-    case BAD_CALL: ((void (*)(double))(u32)dromio_event_buffer)(1.0); return 0;
+    case DIVIDE: sink = 7000 / (sink - sink); return 0;
+    case BAD_CALL: wrong = (u32)dromio_event_buffer; ((void (*)(double))wrong)(1.0); return 0;
     case SPIN_MS: for (u32 i = 0; i < 2000000; i++) sink++; return 0;
     }
     return refused(id);
@@ -134,6 +139,8 @@ EXPORT(dromio_event) i32 dromio_event(u32 kind, u32 id, u32 length)
     case SWALLOW: return 2;
     case SCAN: return scan(word_at(8));
     case SMEAR: smear(length); return 0;
+    case SMEAR_TRAP: smear(length); __builtin_trap();
+    case SMEAR_LOOP: smear(length); for (;;) sink++;
     case WALK: return walk(length);
     }
     state.count += 1000; /* must be gone after the trap */
