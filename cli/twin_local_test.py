@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-TOOL, THERMO, IMAGE = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+TOOL, THERMO, IMAGE = (Path(argument).resolve() for argument in sys.argv[1:4])
 LEAST = {"dromio:model": "acme/least", "version": {"model": "1"}}
 EMPTY = '#include "least.h"\nint32_t dromio_event(uint32_t kind, uint32_t id, uint32_t length)\n' \
         '{ (void)kind; (void)id; (void)length; return DROMIO_HANDLED; }\n'
