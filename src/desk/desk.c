@@ -267,8 +267,10 @@ static void put_columns(sqlite3_stmt *statement, int count, answer *answer)
     answer_raw(answer, "{\"columns\":[");
     for (int i = 0; i < count; i++) {
         const char *name = sqlite3_column_name(statement, i);
+        char *shown = sqlite3_mprintf("%s", name == NULL ? "" : name);
         answer_raw(answer, i > 0 ? "," : "");
-        answer_text(answer, name == NULL ? "" : name, name == NULL ? 0 : strlen(name));
+        answer_text(answer, shown == NULL ? "" : shown, shown == NULL ? 0 : sql_name_shown(shown));
+        sqlite3_free(shown);
     }
     answer_raw(answer, "],\"rows\":[");
 }
