@@ -27,12 +27,12 @@ struct loop_timer {
 };
 
 loop *loop_new(dro_clock *clock);
-void loop_free(loop *loop);
-DRO_CHECKED dro_err loop_add(loop *loop, loop_watch *watch, uint32_t epoll_events);
-void loop_change(loop *loop, loop_watch *watch, uint32_t epoll_events);
-void loop_remove(loop *loop, loop_watch *watch);
-DRO_CHECKED dro_err loop_timer_set(loop *loop, loop_timer *timer, int64_t due_ns); /* sets or moves */
-void loop_timer_clear(loop *loop, loop_timer *timer);
-int64_t loop_now_ns(const loop *loop); /* of this turn of the loop */
+void loop_free(loop *home);
+DRO_CHECKED dro_err loop_add(loop *home, loop_watch *watch, uint32_t epoll_events);
+void loop_change(loop *home, loop_watch *watch, uint32_t epoll_events);
+void loop_remove(loop *home, loop_watch *watch);
+DRO_CHECKED dro_err loop_timer_set(loop *home, loop_timer *timer, int64_t due_ns); /* sets or moves */
+void loop_timer_clear(loop *home, loop_timer *timer);
+int64_t loop_now_ns(const loop *home); /* of this turn of the loop */
 /* One turn: waits at most `wait_ms` (-1: as long as it takes), then calls what is ready and due. */
-void loop_turn(loop *loop, int wait_ms);
+void loop_turn(loop *home, int wait_ms);

@@ -18,7 +18,8 @@ typedef struct disk_completion {
 } disk_completion;
 
 struct disk {
-    /* Opens or creates (`bytes` > 0: allocated to that size, file and directory synced). Handle >= 0 or -errno. */
+    /* Opens for reading (`bytes` 0), or opens or creates for writing too (`bytes` > 0: allocated
+     * to that size at least, file and directory synced). Handle >= 0 or -errno. */
     int (*open)(disk *disk, const char *name, uint64_t bytes);
     void (*close)(disk *disk, int file);
     int64_t (*size)(disk *disk, int file);
@@ -26,12 +27,15 @@ struct disk {
     int64_t (*read)(disk *disk, int file, uint64_t offset, void *buffer, size_t length);
     /* `buffer` (4096-aligned, a multiple of 4096 long) stays the caller's and unchanged until the completion. -errno: refused now. */
     int (*write_durable)(disk *disk, int file, uint64_t offset, const void *buffer, size_t length, uint64_t token);
-    /* Completions that are there; `wait`: blocks for at least one. Number filled in. */
+    /* Completions that are there, in any order; `wait`: blocks for at least one if a write is
+     * under way. Number filled in, or -errno. */
     int (*reap)(disk *disk, disk_completion *done, int max, bool wait);
     /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
     int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
+    /* Both durable on return (fsync of the directory). `to` is replaced if it is there. */
+    int (*rename)(disk *disk, const char *from, const char *to);
     int (*remove)(disk *disk, const char *name);
-    /* Calls `each` for every file name. */
+    /* Calls `each` for every file name, in any order; it may not call the disk. */
     int (*list)(disk *disk, void (*each)(void *context, const char *name), void *context);
     /* Readable when completions wait; -1 where there is no such descriptor. */
     int (*descriptor)(disk *disk);
@@ -39,7 +43,9 @@ struct disk {
 };
 
 /* Files in `directory` (made if missing, mode 0700): io_uring with O_DIRECT and
- * RWF_DSYNC where the kernel has it, else pwrite and fdatasync. */
+ * RWF_DSYNC where the kernel and the file system have it, else pwrite and fdatasync,
+ * which block in write_durable. DRO_EXISTS: another process has the directory open.
+ * DRO_IO: told through dro_log. */
 DRO_CHECKED dro_err disk_open_directory(disk **out, const char *directory);
 
 /* Files in memory with a power switch. */

@@ -38,5 +38,8 @@ typedef struct effect {
 } effect;
 
 void effect_write(dro_builder *out, const effect *effect);
-/* False at the end or on failure (then in->err). Borrows the input. */
+/* False at the end or on failure (then in->err). Borrows the input. Failures: an
+ * unknown kind, a part missing or left over, an index, quality, level or state that no
+ * model or ABI has, a value value_read refuses, bytes past their limit. Reason and log
+ * text may be any bytes; json_text makes them presentable. The caller counts EFFECTS_MAX. */
 bool effect_next(dro_cursor *in, effect *effect);

@@ -12,7 +12,11 @@
  *   property "dromio:source": "device" | "twin" | "application"   (default: twin)
  *   property "dromio:private": true          stays in the context, never shown
  *   property "dromio:stale": {"property": "period", "times": 3}   too old after times x that property's value in seconds
- * minLength/maxLength of a base64 secret count decoded bytes; a twin gets it decoded. */
+ * Names are a letter, then letters, digits and _; a model's name is lower case.
+ * minLength and maxLength count bytes; of a base64 secret, decoded bytes.
+ * JSON Schema words the host would not enforce (enum, pattern, ...) are refused where an
+ * application writes. Secrets together, and the inputs of an action, fit into one event.
+ * A twin gets a base64 secret decoded. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,6 +37,7 @@ enum {
     MODEL_SECRETS_MAX = 16,
     MODEL_INPUTS_MAX = 8,     /* members of an action's input */
     MODEL_JSON_MAX = 65536,   /* bytes of the Thing Model */
+    MODEL_FLAT_MAX = 40960,   /* always enough for model_write */
     MODEL_REASON_MAX = 200,   /* bytes of one reason for refusal, with NUL */
 };
 
@@ -98,9 +103,14 @@ DRO_CHECKED dro_err model_read(model *out, dro_cursor *in);
 /* Index by name, or -1. */
 int model_property_find(const model *model, const char *name, size_t length);
 int model_action_find(const model *model, const char *name, size_t length);
+int model_event_find(const model *model, const char *name, size_t length);
 int model_secret_find(const model *model, const char *name, size_t length);
 
 /* Does the value fit? An integer is taken for a number schema and a number without
  * fraction for an integer schema (`value` is changed to the schema's kind).
- * DRO_MALFORMED: wrong type; DRO_RANGE: outside the bounds. */
+ * DRO_MALFORMED: wrong type or not base64; DRO_RANGE: outside the bounds. */
 DRO_CHECKED dro_err model_check(const model_schema *schema, value *value);
+
+/* The bytes a base64 text stands for (RFC 4648, 4: padded, nothing else in it). Room
+ * for VALUE_STRING_MAX is always enough for a text model_check took. */
+DRO_CHECKED dro_err model_base64_decode(dro_builder *out, const char *text, size_t length);

@@ -1,0 +1,286 @@
+/* API requests: taken apart, checked against the caller's domains, given to the
+ * one who answers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/call.h"
+
+static text text_of(const dro_field *field)
+{
+    return (text){ (const char *)field->bytes, field->length };
+}
+
+static void read_field(call *call, const dro_field *field, dro_err *err)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    switch ((enum api_field)field->tag) {
+    case API_FIELD_ID: call->id = text_of(field); break;
+    case API_FIELD_NAME: call->name = text_of(field); break;
+    case API_FIELD_MODEL: call->model = text_of(field); break;
+    case API_FIELD_TAG: call->tag = text_of(field); break;
+    case API_FIELD_CURSOR: call->cursor = text_of(field); break;
+    case API_FIELD_APPLICATION: call->application_id = text_of(field); break;
+    case API_FIELD_TOKEN: call->token = text_of(field); break;
+    case API_FIELD_IMAGE: call->image = field->length == 32 ? field->bytes : NULL; break;
+    case API_FIELD_IDEMPOTENCY: call->idempotency = field->length == 64 ? field->bytes : NULL; break;
+    case API_FIELD_VALUE:
+        call->value = value_read(&in);
+        call->has_value = in.err == DRO_OK;
+        break;
+    case API_FIELD_IF_MATCH:
+        call->if_match = dro_field_u64(field, err);
+        call->has_if_match = true;
+        break;
+    case API_FIELD_IF_NONE_MATCH: call->if_none_match = true; break;
+    case API_FIELD_LIMIT:
+        call->limit = dro_field_u64(field, err);
+        call->has_limit = true;
+        break;
+    case API_FIELD_WAIT: call->wait = (ticket_state)dro_field_u64(field, err); break;
+    case API_FIELD_TIMEOUT: call->timeout_ms = dro_field_u64(field, err); break;
+    case API_FIELD_TICKET: call->ticket = dro_field_u64(field, err); break;
+    case API_FIELD_SCOPES: call->new_scopes = dro_field_u64(field, err); break;
+    case API_FIELD_BODY:
+        call->body = field->bytes;
+        call->body_length = field->length;
+        break;
+    case API_FIELD_LAST: call->is_last = true; break;
+    default: break; /* those that repeat are read where they are used */
+    }
+}
+
+dro_err call_read(call *call, uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    api_request request;
+    size_t length = header->length - sizeof *header;
+    *call = (struct call){ .caller = { gate, header->id }, .gate = gate, .header = header, .message = body };
+    if (length < sizeof request)
+        return DRO_TRUNCATED;
+    memcpy(&request, body, sizeof request);
+    call->operation = request.operation;
+    call->application = request.application;
+    call->scopes = request.scopes;
+    call->fields = body + sizeof request;
+    call->fields_length = length - sizeof request;
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    dro_err err = DRO_OK;
+    /* Tag 0 is the padding behind the last field. */
+    while (err == DRO_OK && dro_cursor_left(&in) > 0 && *in.at != 0 && dro_field_next(&in, &field))
+        read_field(call, &field, &err);
+    call->fields_length = (size_t)(in.at - call->fields);
+    return err == DRO_OK ? in.err : err;
+}
+
+uint32_t call_twin(core *core, const call *call)
+{
+    uint32_t index = call->id.at == NULL ? NONE : twin_find(core, call->id.at, call->id.length);
+    if (index != NONE && (twin_at(core, index)->row == NONE || application_sees(core, call->application, call->scopes, twin_at(core, index)->domain)))
+        return index;
+    tell_problem(core, call->caller, 404, "about:blank", "no twin is called %.*s", (int)call->id.length, call->id.at != NULL ? call->id.at : "");
+    return NONE;
+}
+
+bool call_deferred(core *core, const call *call, uint32_t index)
+{
+    if (!(twin_at(core, index)->flags & TWIN_RUNNING))
+        return false;
+    if (twin_defer(core, index, call->gate, call->header, call->message) != DRO_OK)
+        tell_problem(core, call->caller, 503, "about:blank", "too many requests wait for this twin");
+    return true;
+}
+
+bool call_precondition(core *core, const call *call, const twin *twin)
+{
+    if (call->if_none_match) {
+        tell_problem(core, call->caller, 412, "about:blank", "the twin is there already");
+        return false;
+    }
+    if (!call->has_if_match || call->if_match == UINT64_MAX || call->if_match == twin->revision)
+        return true;
+    tell_problem(core, call->caller, 412, "about:blank", "the twin's revision is %llu", (unsigned long long)twin->revision);
+    return false;
+}
+
+void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, const char *location, const dro_builder *body)
+{
+    if (body != NULL && body->err != DRO_OK) {
+        tell_problem(core, call->caller, 507, "about:blank", "the answer is larger than %d bytes; ask for less", SCRATCH_BYTES);
+        return;
+    }
+    reply reply = { .status = status, .content = body == NULL ? CONTENT_NONE : CONTENT_JSON, .etag = etag, .location = location };
+    tell_reply(core, call->caller, &reply, body == NULL ? NULL : body->start, body == NULL ? 0 : dro_builder_length(body));
+}
+
+bool call_idempotent(core *core, const call *call)
+{
+    const idempotent *known = call->idempotency == NULL ? NULL : idempotent_find(core, call->idempotency);
+    if (known == NULL)
+        return true;
+    if (memcmp(known->body, call->idempotency + 32, 32) != 0) {
+        tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+        return false;
+    }
+    reply reply = { .status = known->status, .content = known->length > 0 ? CONTENT_JSON : CONTENT_NONE, .etag = UINT64_MAX };
+    tell_reply(core, call->caller, &reply, known->answer, known->length);
+    return false;
+}
+
+static void property_list(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    const twin *twin = twin_at(core, index);
+    const model *model = twin_model(core, twin);
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    dro_builder_text(&out, "{");
+    for (uint32_t i = 0, shown = 0; i < model->property_count; i++) {
+        if (model->properties[i].is_private)
+            continue;
+        dro_builder_text(&out, shown++ > 0 ? "," : "");
+        json_string(&out, model->properties[i].name);
+        dro_builder_text(&out, ":");
+        render_property(core, twin, i, &out);
+    }
+    dro_builder_text(&out, "}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+bool call_deferred_new(core *core, const call *call, uint32_t index)
+{
+    return twin_at(core, index)->row == NONE && call_deferred(core, call, index);
+}
+
+int call_property(core *core, const call *call, uint32_t index)
+{
+    const model *model = twin_model(core, twin_at(core, index));
+    int property = model_property_find(model, call->name.at, call->name.length);
+    if (property >= 0 && !model->properties[property].is_private)
+        return property;
+    tell_problem(core, call->caller, 404, "about:blank", "%s has no property %.*s", model->name, (int)call->name.length, call->name.at);
+    return -1;
+}
+
+static void property_get(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    int property = call_property(core, call, index);
+    if (property < 0)
+        return;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    render_property(core, twin_at(core, index), (uint32_t)property, &out);
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+static uint32_t limited(const call *call, uint32_t usual, uint32_t most)
+{
+    if (!call->has_limit || call->limit == 0)
+        return usual;
+    return call->limit > most ? most : (uint32_t)call->limit;
+}
+
+static void timeline(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    size_t length = timeline_json(core, index, limited(call, TIMELINE_LIMIT, TIMELINE_LIMIT_MAX), (char *)core->scratch, SCRATCH_BYTES);
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    out.at += length;
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+static void history(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    int property = call_property(core, call, index);
+    if (property < 0)
+        return;
+    size_t length = history_json(core, index, (uint32_t)property, limited(call, HISTORY_LIMIT, HISTORY_LIMIT_MAX), (char *)core->scratch, SCRATCH_BYTES);
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    out.at += length;
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+static void thing_description(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    const twin *twin = twin_at(core, index);
+    const image *image = &core->images[twin->image];
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    char location[300];
+    memcpy(location, id, length);
+    location[length] = '\0';
+    reply reply = { .status = 200, .content = CONTENT_THING_MODEL, .etag = UINT64_MAX, .location = location };
+    tell_reply(core, call->caller, &reply, image->model_json, image->model_json_length);
+}
+
+static void barrier(core *core, const call *call)
+{
+    call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+}
+
+static void (*const operations[])(core *core, const call *call) = {
+    [API_IMAGE_PUT] = api_image_put,
+    [API_IMAGE_LIST] = api_image_list,
+    [API_IMAGE_GET] = api_image_get,
+    [API_TWIN_PUT] = api_twin_put,
+    [API_TWIN_GET] = api_twin_get,
+    [API_TWIN_DELETE] = api_twin_delete,
+    [API_TWIN_LIST] = api_twin_list,
+    [API_PROPERTY_LIST] = property_list,
+    [API_PROPERTY_GET] = property_get,
+    [API_PROPERTY_PUT] = api_property_put,
+    [API_ACTION] = api_action,
+    [API_TICKET_LIST] = api_ticket_list,
+    [API_TICKET_GET] = api_ticket_get,
+    [API_TIMELINE] = timeline,
+    [API_HISTORY] = history,
+    [API_THING_DESCRIPTION] = thing_description,
+    [API_APPLICATION_PUT] = api_application_put,
+    [API_APPLICATION_LIST] = api_application_list,
+    [API_APPLICATION_GET] = api_application_get,
+    [API_APPLICATION_DELETE] = api_application_delete,
+    [API_APPLICATION_TOKEN] = api_application_token,
+    [API_LOGIN] = api_login,
+    [API_SESSION] = api_session,
+    [API_DEAD_LETTERS] = api_dead_letters,
+    [API_STATUS] = api_status,
+    [API_PEERS] = api_peers,
+    [API_METRICS] = api_metrics,
+    [API_BARRIER] = barrier,
+};
+
+static bool changes_something(uint32_t operation)
+{
+    return operation == API_IMAGE_PUT || operation == API_TWIN_PUT || operation == API_TWIN_DELETE ||
+           operation == API_PROPERTY_PUT || operation == API_ACTION || operation == API_APPLICATION_PUT ||
+           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN;
+}
+
+void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    call call;
+    dro_err err = call_read(&call, gate, header, body);
+    if (err != DRO_OK || call.operation >= sizeof operations / sizeof operations[0] || operations[call.operation] == NULL) {
+        tell_problem(core, call.caller, 500, "about:blank", "the gate sent a request the core cannot read");
+        return;
+    }
+    if (changes_something(call.operation) && core_failed(core)) {
+        tell_problem(core, call.caller, 503, "storage_failed", "the log cannot be written any more: see the host's log, mend the disk, restart");
+        return;
+    }
+    if (changes_something(call.operation) && core->is_stopping) {
+        tell_problem(core, call.caller, 503, "about:blank", "the host is stopping");
+        return;
+    }
+    operations[call.operation](core, &call);
+}

@@ -1,0 +1,336 @@
+/* Commands: property writes and actions become tickets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/call.h"
+
+void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out)
+{
+    (void)core;
+    const model *model = twin_model(core, twin);
+    json_put(out, "{\"ticket\":\"%llu\",\"state\":\"%s\",", (unsigned long long)ticket->number, ticket_state_text(ticket->state));
+    dro_builder_text(out, ticket->is_action ? "\"action\":" : "\"property\":");
+    json_string(out, ticket->is_action ? model->actions[ticket->index].name : model->properties[ticket->index].name);
+    dro_builder_text(out, ",\"value\":");
+    if (ticket->value.kind == VALUE_NONE)
+        dro_builder_text(out, "null");
+    else if (ticket->is_action) /* the input as JSON, made by us */
+        dro_builder_bytes(out, ticket->value.string, ticket->value.length);
+    else
+        value_json(out, &ticket->value);
+    dro_builder_text(out, ",\"time\":");
+    json_time(out, ticket->time_ms);
+    dro_builder_text(out, ",\"next\":");
+    json_time(out, ticket->state == TICKET_PENDING ? twin->next_contact_ms : COLUMNS_NEVER);
+    dro_builder_text(out, ",\"reason\":");
+    if (ticket->reason[0] != '\0')
+        json_string(out, ticket->reason);
+    else
+        dro_builder_text(out, "null");
+    dro_builder_text(out, "}");
+}
+
+static bool is_kept(const core *core, const ticket *ticket)
+{
+    return ticket->state < TICKET_REPORTED || core->now_ms - ticket->time_ms < TICKET_KEPT_S * 1000ll;
+}
+
+void api_ticket_list(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    const twin *twin = twin_at(core, index);
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    dro_builder_text(&out, "{\"tickets\":[");
+    bool is_first = true;
+    for (const ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next) {
+        if (!is_kept(core, t))
+            continue;
+        dro_builder_text(&out, is_first ? "" : ",");
+        api_ticket_json(core, twin, t, &out);
+        is_first = false;
+    }
+    dro_builder_text(&out, "]}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+void api_ticket_get(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    const twin *twin = twin_at(core, index);
+    const ticket *ticket = ticket_find(twin, call->ticket);
+    if (ticket == NULL || !is_kept(core, ticket)) {
+        tell_problem(core, call->caller, 404, "about:blank", "no ticket %llu is kept for this twin", (unsigned long long)call->ticket);
+        return;
+    }
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    api_ticket_json(core, twin, ticket, &out);
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+static void ticket_answer(core *core, caller caller, uint32_t index, uint64_t number, ticket_state wait, int64_t until_ns)
+{
+    const twin *twin = twin_at(core, index);
+    const ticket *ticket = ticket_find(twin, number);
+    if (caller.gate == NONE || ticket == NULL)
+        return;
+    bool is_reached = wait != TICKET_PENDING && ticket->state >= wait;
+    if (wait != TICKET_PENDING && !is_reached && until_ns > core->now_ns && core->waiter_count < WAITERS_MAX) {
+        waiter_add(core, index, number, wait, until_ns, caller);
+        return;
+    }
+    char location[360];
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    snprintf(location, sizeof location, "/v1/twins/%.*s/tickets/%llu", (int)length, id, (unsigned long long)number);
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    api_ticket_json(core, twin, ticket, &out);
+    reply reply = { .status = is_reached && ticket->state <= TICKET_REPORTED ? 200 : 202, .content = CONTENT_JSON,
+                    .etag = twin->revision, .location = location };
+    tell_reply(core, caller, &reply, core->scratch, dro_builder_length(&out));
+}
+
+static int64_t wait_until(const core *core, const call *call)
+{
+    return core->now_ns + (int64_t)call->timeout_ms * 1000000;
+}
+
+static void keep_ticket_idempotency(core *core, const uint8_t (*keys)[32], const twin *twin, uint64_t number)
+{
+    if (keys == NULL)
+        return;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    api_ticket_json(core, twin, ticket_find(twin, number), &out);
+    idempotent_put(core, keys[0], keys[1], 202, core->scratch, dro_builder_length(&out));
+}
+
+/* ---- what a turn for a command keeps ---- */
+
+/* A newer write takes the place of those that still wait. */
+static void supersede(core *core, uint32_t index, uint8_t property)
+{
+    const twin *twin = twin_at(core, index);
+    for (const ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL;) {
+        const ticket *next = t->next;
+        if (!t->is_action && t->index == property && t->state == TICKET_PENDING) {
+            uint64_t number = t->number;
+            const mail *waiting = mail_of_ticket(twin, number);
+            if (waiting != NULL && !waiting->is_sent)
+                record_put(core, FIELD_MAIL_GONE, &waiting->number, 8);
+            ticket_move(core, index, number, TICKET_SUPERSEDED, "a newer write took its place");
+        }
+        t = next;
+    }
+}
+
+void api_turn_begin(core *core, turn *turn)
+{
+    if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE) {
+        api_put_write(core, turn);
+        return;
+    }
+    if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
+        return;
+    bool is_action = turn->operation == TURN_ACTION;
+    uint64_t revision = twin_at(core, turn->twin)->revision + 1;
+    if (!is_action) {
+        record_put(core, FIELD_REVISION, &revision, 8);
+        supersede(core, turn->twin, (uint8_t)turn->event_id);
+    }
+    turn->ticket = ticket_make(core, turn->twin, is_action, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING);
+}
+
+void api_turn_end(core *core, turn *turn, uint32_t outcome)
+{
+    if (turn->ticket != 0 && outcome == EVENT_NOT_HANDLED)
+        ticket_move(core, turn->twin, turn->ticket, TICKET_FAILED, "the twin does not handle this");
+    if (turn->ticket != 0)
+        keep_ticket_idempotency(core, (const uint8_t (*)[32])turn->idempotency, twin_at(core, turn->twin), turn->ticket);
+    else if (turn->idempotency != NULL)
+        idempotent_put(core, turn->idempotency[0], turn->idempotency[1], turn->operation == TURN_CREATE ? 201 : 200, NULL, 0);
+}
+
+void api_turn_failed(core *core, turn *turn, const char *reason)
+{
+    if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
+        return;
+    char text[64];
+    snprintf(text, sizeof text, "the twin failed: %s", reason);
+    turn->ticket = ticket_make(core, turn->twin, turn->operation == TURN_ACTION, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING);
+    ticket_move(core, turn->twin, turn->ticket, TICKET_FAILED, text);
+}
+
+void api_turn_done(core *core, turn *turn)
+{
+    if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
+        api_put_answer(core, turn->caller, turn->twin, api_put_is_new(turn));
+    else if (turn->ticket != 0) {
+        mailbox_flush(core, turn->twin);
+        ticket_answer(core, turn->caller, turn->twin, turn->ticket, turn->wait, turn->wait_until_ns);
+    }
+}
+
+/* ---- requests ---- */
+
+static void command_turn(core *core, const call *call, uint32_t index, uint8_t operation, uint8_t kind, uint32_t id,
+                         const value *value, const dro_builder *payload)
+{
+    turn *turn = turn_new(core, index, operation);
+    dro_err err = turn == NULL ? DRO_LIMIT : turn_event(core, turn, kind, id, payload->start, dro_builder_length(payload));
+    if (err == DRO_OK && call->idempotency != NULL) {
+        turn->idempotency = malloc(64);
+        err = turn->idempotency == NULL ? DRO_NOMEM : DRO_OK;
+        if (err == DRO_OK)
+            memcpy(turn->idempotency, call->idempotency, 64);
+    }
+    if (err == DRO_OK && value->kind == VALUE_STRING) {
+        turn->text = malloc(value->length + 1u);
+        err = turn->text == NULL ? DRO_NOMEM : DRO_OK;
+        if (err == DRO_OK)
+            memcpy(turn->text, value->string, value->length);
+    }
+    if (err != DRO_OK) {
+        if (turn != NULL)
+            turn_free(core, turn);
+        tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
+        return;
+    }
+    turn->caller = call->caller;
+    turn->value = *value;
+    if (value->kind == VALUE_STRING)
+        turn->value.string = turn->text;
+    turn->wait = call->wait;
+    turn->wait_until_ns = wait_until(core, call);
+    turn_send(core, turn);
+}
+
+/* Nothing to do: the device has said this value already, and nothing else is on its way. */
+static bool is_reported(core *core, const twin *twin, uint32_t property, const value *wanted)
+{
+    for (const ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next)
+        if (!t->is_action && t->index == property && t->state < TICKET_REPORTED)
+            return false;
+    cell_value now = columns_value_get(core->columns, twin->table, twin->row, property);
+    return now.value.kind != VALUE_NONE && value_equal(&now.value, wanted);
+}
+
+static const char *kind_text(value_kind kind)
+{
+    static const char *const texts[] = { "nothing", "number", "integer", "boolean", "string" };
+    return texts[kind];
+}
+
+void api_property_put(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred(core, call, index))
+        return;
+    twin *twin = twin_at(core, index);
+    int property = call_property(core, call, index);
+    if (property < 0)
+        return;
+    const model_property *what = &twin_model(core, twin)->properties[property];
+    if (!what->is_writable) {
+        tell_problem(core, call->caller, 405, "about:blank", "%s is read-only", what->name);
+        return;
+    }
+    if (!call_precondition(core, call, twin) || !call_idempotent(core, call))
+        return;
+    value value = call->value;
+    dro_err err = call->has_value ? model_check(&what->schema, &value) : DRO_MALFORMED;
+    if (err != DRO_OK) {
+        tell_problem(core, call->caller, 422, "about:blank", "/value: %s for %s (%s%s%s)",
+                     err == DRO_RANGE ? "out of range" : "wrong type", what->name, kind_text(what->schema.kind),
+                     what->unit[0] != '\0' ? " in " : "", what->unit);
+        return;
+    }
+    if (is_reported(core, twin, (uint32_t)property, &value)) {
+        uint64_t revision = twin->revision + 1;
+        record_begin(core, index, RECORD_DELTA);
+        record_put(core, FIELD_REVISION, &revision, 8);
+        uint64_t number = ticket_make(core, index, false, (uint8_t)property, &value, TICKET_REPORTED);
+        keep_ticket_idempotency(core, (const uint8_t (*)[32])call->idempotency, twin, number);
+        record_end(core);
+        ticket_answer(core, call->caller, index, number, call->wait, 0);
+        return;
+    }
+    uint8_t payload[VALUE_STRING_MAX + 16];
+    dro_builder out = dro_builder_over(payload, sizeof payload);
+    value_write(&out, &value);
+    command_turn(core, call, index, TURN_WRITE, EVENT_PROPERTY_WRITE, (uint32_t)property, &value, &out);
+}
+
+/* One value for each member of the action's input, in order, and the same as JSON. False after a 422. */
+static bool inputs_read(core *core, const call *call, const model_action *action, dro_builder *payload, dro_builder *json)
+{
+    uint32_t known = 0, given = 0;
+    dro_field field;
+    dro_builder_text(json, "{");
+    for (uint32_t i = 0; i < action->input_count; i++) {
+        const model_input *input = &action->inputs[i];
+        value found = { .kind = VALUE_NONE };
+        dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+        given = 0;
+        while (dro_field_next(&in, &field)) {
+            given += field.tag == API_FIELD_INPUT;
+            dro_cursor part = dro_cursor_over(field.bytes, field.length);
+            size_t n = dro_cursor_le(&part, 1);
+            const uint8_t *name = dro_cursor_bytes(&part, n);
+            if (field.tag != API_FIELD_INPUT || name == NULL || n != strlen(input->name) || memcmp(name, input->name, n) != 0)
+                continue;
+            found = value_read(&part);
+            known++;
+            dro_err err = part.err == DRO_OK ? model_check(&input->schema, &found) : part.err;
+            if (err != DRO_OK) {
+                tell_problem(core, call->caller, 422, "about:blank", "/%s: %s", input->name, err == DRO_RANGE ? "out of range" : "wrong type");
+                return false;
+            }
+            dro_builder_text(json, known > 1 ? "," : "");
+            json_string(json, input->name);
+            dro_builder_text(json, ":");
+            value_json(json, &found);
+        }
+        if (found.kind == VALUE_NONE && input->schema.is_required) {
+            tell_problem(core, call->caller, 422, "about:blank", "/%s is required", input->name);
+            return false;
+        }
+        value_write(payload, &found);
+    }
+    dro_builder_text(json, "}");
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    given = 0;
+    while (dro_field_next(&in, &field))
+        given += field.tag == API_FIELD_INPUT;
+    if (given == known && payload->err == DRO_OK)
+        return true;
+    tell_problem(core, call->caller, 422, "about:blank", "the input has a member that %s does not know", action->name);
+    return false;
+}
+
+void api_action(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred(core, call, index))
+        return;
+    const model *model = twin_model(core, twin_at(core, index));
+    int action = model_action_find(model, call->name.at, call->name.length);
+    if (action < 0) {
+        tell_problem(core, call->caller, 404, "about:blank", "%s has no action %.*s", model->name, (int)call->name.length, call->name.at);
+        return;
+    }
+    if (!call_precondition(core, call, twin_at(core, index)) || !call_idempotent(core, call))
+        return;
+    uint8_t payload[MODEL_INPUTS_MAX * (VALUE_STRING_MAX + 8)];
+    uint8_t text[VALUE_STRING_MAX];
+    dro_builder out = dro_builder_over(payload, sizeof payload < EVENT_BYTES_MAX ? sizeof payload : EVENT_BYTES_MAX);
+    dro_builder json = dro_builder_over(text, sizeof text);
+    if (!inputs_read(core, call, &model->actions[action], &out, &json))
+        return;
+    value input = { .kind = json.err == DRO_OK ? VALUE_STRING : VALUE_NONE, .length = (uint32_t)dro_builder_length(&json) };
+    input.string = (const char *)text;
+    command_turn(core, call, index, TURN_ACTION, EVENT_ACTION, (uint32_t)action, &input, &out);
+}

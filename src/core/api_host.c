@@ -1,0 +1,420 @@
+/* Applications, console sessions, status, peers, dead letters, metrics. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/sha.h>
+
+#include "base/wipe.h"
+#include "core/call.h"
+
+enum { TOKEN_BYTES = 32, TOKEN_TEXT = 44 };
+
+/* ---- tokens ---- */
+
+static void token_make(core *core, char text[TOKEN_TEXT], uint8_t hash[32])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t bytes[TOKEN_BYTES + 1] = { 0 };
+    core->options.random->fill(core->options.random, bytes, TOKEN_BYTES);
+    for (int i = 0; i < TOKEN_TEXT - 1; i++) {
+        unsigned bit = (unsigned)i * 6;
+        unsigned pair = (unsigned)bytes[bit / 8] << 8 | bytes[bit / 8 + 1];
+        text[i] = digits[pair >> (10 - bit % 8) & 63];
+    }
+    text[TOKEN_TEXT - 1] = '\0';
+    SHA256((const uint8_t *)text, TOKEN_TEXT - 1, hash);
+    dro_wipe(bytes, sizeof bytes);
+}
+
+static void token_answer(core *core, const call *call, const char *id, const char *token, int64_t expires_ms)
+{
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    char location[400];
+    dro_builder_text(&out, "{");
+    if (id != NULL) {
+        dro_builder_text(&out, "\"id\":");
+        json_string(&out, id);
+        dro_builder_text(&out, ",");
+        snprintf(location, sizeof location, "/v1/applications/%s", id);
+    }
+    json_put(&out, "\"token\":\"%s\"", token);
+    if (expires_ms != 0) {
+        dro_builder_text(&out, ",\"expires\":");
+        json_time(&out, expires_ms);
+    }
+    dro_builder_text(&out, "}");
+    call_reply(core, call, 201, UINT64_MAX, id != NULL ? location : NULL, &out);
+    dro_wipe(core->scratch, dro_builder_length(&out));
+}
+
+/* ---- applications ---- */
+
+static application *slot_free(core *core, bool is_session)
+{
+    size_t first = is_session ? CORE_APPLICATIONS_MAX : 0;
+    size_t end = first + (is_session ? CORE_SESSIONS_MAX : CORE_APPLICATIONS_MAX);
+    for (size_t i = first; i < end; i++)
+        if (core->applications[i].id == NULL)
+            return &core->applications[i];
+    return NULL;
+}
+
+static void application_clear(application *application)
+{
+    free(application->id);
+    free(application->domains);
+    *application = (struct application){ 0 };
+}
+
+static dro_err domains_read(core *core, const call *call, application *application)
+{
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != API_FIELD_DOMAIN)
+            continue;
+        uint32_t number;
+        dro_err err = domain_get(core, (const char *)field.bytes, field.length, &number);
+        if (err != DRO_OK)
+            return err;
+        uint32_t *domains = realloc(application->domains, (application->domain_count + 1) * sizeof *domains);
+        if (domains == NULL)
+            return DRO_NOMEM;
+        application->domains = domains;
+        domains[application->domain_count++] = number;
+    }
+    return DRO_OK;
+}
+
+void api_application_put(core *core, const call *call)
+{
+    enum { DOMAINS_MAX = 1000 };
+    text id = call->application_id;
+    if (id.at == NULL || id.length == 0 || id.length > 200) {
+        tell_problem(core, call->caller, 422, "about:blank", "/id: 1 to 200 bytes");
+        return;
+    }
+    if (!call_idempotent(core, call))
+        return;
+    if (application_find(core, id.at, id.length) != NULL) {
+        tell_problem(core, call->caller, 409, "about:blank", "an application %.*s is here already; DELETE it or ask for a new token", (int)id.length, id.at);
+        return;
+    }
+    application *application = slot_free(core, false);
+    struct application made = { .number = core->application_next, .scopes = (uint32_t)call->new_scopes };
+    char token[TOKEN_TEXT];
+    token_make(core, token, made.token);
+    made.id = strndup(id.at, id.length);
+    dro_err err = application == NULL ? DRO_LIMIT : made.id == NULL ? DRO_NOMEM : domains_read(core, call, &made);
+    if (err == DRO_OK && made.domain_count > DOMAINS_MAX)
+        err = DRO_LIMIT;
+    if (err == DRO_OK) {
+        core->application_next++;
+        *application = made;
+        err = host_keep(core);
+    } else {
+        application_clear(&made);
+    }
+    if (err != DRO_OK) {
+        if (application != NULL && application->id == made.id)
+            application_clear(application);
+        tell_problem(core, call->caller, 503, "about:blank", "the application could not be kept: %s", dro_err_text(err));
+        return;
+    }
+    credentials_send(core, NONE, application, false);
+    token_answer(core, call, application->id, token, 0);
+    dro_wipe(token, sizeof token);
+}
+
+static void application_json(core *core, const application *application, dro_builder *out)
+{
+    static const char *const scopes[] = { "read", "write", "images", "nidd", "monitoring", "trigger", "parameters" };
+    dro_builder_text(out, "{\"id\":");
+    json_string(out, application->id);
+    dro_builder_text(out, ",\"domains\":[");
+    for (uint32_t i = 0; i < application->domain_count; i++) {
+        dro_builder_text(out, i > 0 ? "," : "");
+        json_string(out, core->domains[application->domains[i]].name);
+    }
+    dro_builder_text(out, "],\"scopes\":[");
+    for (uint32_t i = 0, shown = 0; i < sizeof scopes / sizeof scopes[0]; i++)
+        if (application->scopes >> i & 1)
+            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", scopes[i]);
+    dro_builder_text(out, "]}");
+}
+
+void api_application_list(core *core, const call *call)
+{
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    bool is_first = true;
+    dro_builder_text(&out, "{\"applications\":[");
+    for (size_t i = 0; i < CORE_APPLICATIONS_MAX; i++) {
+        if (core->applications[i].id == NULL)
+            continue;
+        dro_builder_text(&out, is_first ? "" : ",");
+        application_json(core, &core->applications[i], &out);
+        is_first = false;
+    }
+    dro_builder_text(&out, "]}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+static application *call_application(core *core, const call *call)
+{
+    text id = call->application_id;
+    application *application = id.at == NULL ? NULL : application_find(core, id.at, id.length);
+    if (application == NULL)
+        tell_problem(core, call->caller, 404, "about:blank", "no application is called %.*s", (int)id.length, id.at != NULL ? id.at : "");
+    return application;
+}
+
+void api_application_get(core *core, const call *call)
+{
+    const application *application = call_application(core, call);
+    if (application == NULL)
+        return;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    application_json(core, application, &out);
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+void api_application_delete(core *core, const call *call)
+{
+    application *application = call_application(core, call);
+    if (application == NULL)
+        return;
+    struct application gone = *application;
+    *application = (struct application){ 0 };
+    if (host_keep(core) != DRO_OK) {
+        *application = gone;
+        tell_problem(core, call->caller, 503, "about:blank", "the change could not be kept");
+        return;
+    }
+    credentials_send(core, NONE, &gone, true);
+    application_clear(&gone);
+    call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+}
+
+void api_application_token(core *core, const call *call)
+{
+    application *application = call_application(core, call);
+    if (application == NULL)
+        return;
+    struct application before = *application;
+    char token[TOKEN_TEXT];
+    token_make(core, token, application->token);
+    if (host_keep(core) != DRO_OK) {
+        *application = before;
+        tell_problem(core, call->caller, 503, "about:blank", "the change could not be kept");
+        return;
+    }
+    credentials_send(core, NONE, &before, true);
+    credentials_send(core, NONE, application, false);
+    token_answer(core, call, application->id, token, 0);
+    dro_wipe(token, sizeof token);
+}
+
+/* ---- console sessions: in memory only ---- */
+
+static application *session_new(core *core, bool is_one_time, int64_t seconds, char token[TOKEN_TEXT])
+{
+    for (size_t i = CORE_APPLICATIONS_MAX; i < CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX; i++)
+        if (core->applications[i].id != NULL && core->applications[i].expires_ms < core->now_ms) {
+            credentials_send(core, NONE, &core->applications[i], true);
+            application_clear(&core->applications[i]);
+        }
+    application *session = slot_free(core, true);
+    char *id = session == NULL ? NULL : strdup(is_one_time ? "login" : "console");
+    if (id == NULL)
+        return NULL;
+    *session = (application){ .id = id, .number = core->application_next++, .scopes = SCOPE_ADMIN | 0x7f, .is_session = true,
+                              .is_one_time = is_one_time, .expires_ms = core->now_ms + seconds * 1000 };
+    token_make(core, token, session->token);
+    credentials_send(core, NONE, session, false);
+    return session;
+}
+
+static void session_answer(core *core, const call *call, bool is_one_time, int64_t seconds)
+{
+    char token[TOKEN_TEXT];
+    const application *session = session_new(core, is_one_time, seconds, token);
+    if (session == NULL)
+        tell_problem(core, call->caller, 503, "about:blank", "too many sessions are open");
+    else
+        token_answer(core, call, NULL, token, session->expires_ms);
+    dro_wipe(token, sizeof token);
+}
+
+void api_login(core *core, const call *call)
+{
+    session_answer(core, call, true, LOGIN_S);
+}
+
+void api_session(core *core, const call *call)
+{
+    application *login = application_at(core, call->application);
+    if (login == NULL || !login->is_one_time || login->expires_ms < core->now_ms) {
+        tell_problem(core, call->caller, 401, "about:blank", "this one-time token was used already or has expired");
+        return;
+    }
+    credentials_send(core, NONE, login, true);
+    application_clear(login);
+    session_answer(core, call, false, SESSION_S);
+}
+
+/* ---- status ---- */
+
+void api_dead_letters(core *core, const call *call)
+{
+    uint32_t limit = call->has_limit && call->limit > 0 && call->limit < DEAD_LETTERS_MAX ? (uint32_t)call->limit : 100;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - 8);
+    dro_builder_text(&out, "{\"dead_letters\":[");
+    for (uint32_t i = 0, shown = 0; i < core->dead_letter_count && shown < limit; i++) {
+        uint32_t at = (core->dead_letter_next + DEAD_LETTERS_MAX - 1 - i) % DEAD_LETTERS_MAX;
+        const dead_letter *letter = &core->dead_letters[at];
+        if (!application_sees(core, call->application, call->scopes, letter->domain))
+            continue;
+        if ((size_t)(out.end - out.at) < strlen(letter->text) + 2)
+            break;
+        dro_builder_text(&out, shown++ > 0 ? "," : "");
+        dro_builder_text(&out, letter->text);
+    }
+    out.end += 8;
+    dro_builder_text(&out, "]}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+static uint64_t images_here(const core *core)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < core->image_count; i++)
+        count += core->images[i].table != NONE;
+    return count;
+}
+
+static uint64_t mail_waiting(const core *core)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        if (twin_at(core, i)->number != 0 && twin_at(core, i)->extra != NULL)
+            count += twin_at(core, i)->extra->mail_count;
+    return count;
+}
+
+void api_status(core *core, const call *call)
+{
+    const core_counters *c = &core->counters;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    json_put(&out, "{\"version\":\"%s\",\"uptime_s\":%lld,\"started\":", DROMIO_VERSION, (long long)(core->now_ms - core->started_ms) / 1000);
+    json_time(&out, core->started_ms);
+    json_put(&out, ",\"twins\":%u,\"images\":%llu,\"peers\":%u,\"turns\":%llu,\"commits\":%llu,\"uplinks\":%llu,\"duplicates\":%llu,",
+             core->twin_count, (unsigned long long)images_here(core), core->peer_count, (unsigned long long)c->turns,
+             (unsigned long long)c->commits, (unsigned long long)c->uplinks, (unsigned long long)c->duplicates);
+    json_put(&out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%u,\"log_bytes\":%llu,\"keys_in_memfd_secret\":%s}",
+             (unsigned long long)c->downlinks, (unsigned long long)c->dead_letters, (unsigned long long)mail_waiting(core),
+             core->stream_count, (unsigned long long)commit_log_bytes(core->log), core_keys_are_secret(core) ? "true" : "false");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+/* ---- peers: what the gates tell of them ---- */
+
+typedef struct peer_entry {
+    char host[256], realm[256], address[128];
+    peer_state state;
+} peer_entry;
+enum { PEERS_KEPT = 1024 };
+
+void peers_update(core *core, const uint8_t *body, uint32_t length)
+{
+    peer_state state;
+    if (length < sizeof state)
+        return;
+    memcpy(&state, body, sizeof state);
+    if (length < sizeof state + state.host_length + state.realm_length + state.address_length || state.host_length > 255 ||
+        state.realm_length > 255 || state.address_length > 127)
+        return;
+    if (core->peers == NULL && (core->peers = calloc(PEERS_KEPT, sizeof *core->peers)) == NULL)
+        return;
+    peer_entry *entry = NULL;
+    const char *host = (const char *)body + sizeof state;
+    for (uint32_t i = 0; i < core->peer_count; i++)
+        if (strlen(core->peers[i].host) == state.host_length && memcmp(core->peers[i].host, host, state.host_length) == 0)
+            entry = &core->peers[i];
+    if (entry == NULL && core->peer_count < PEERS_KEPT)
+        entry = &core->peers[core->peer_count++];
+    if (entry == NULL)
+        return;
+    *entry = (peer_entry){ .state = state };
+    memcpy(entry->host, host, state.host_length);
+    memcpy(entry->realm, host + state.host_length, state.realm_length);
+    memcpy(entry->address, host + state.host_length + state.realm_length, state.address_length);
+}
+
+void api_peers(core *core, const call *call)
+{
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    dro_builder_text(&out, "{\"peers\":[");
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        const peer_entry *peer = &core->peers[i];
+        dro_builder_text(&out, i > 0 ? ",{\"identity\":" : "{\"identity\":");
+        json_string(&out, peer->host);
+        dro_builder_text(&out, ",\"realm\":");
+        json_string(&out, peer->realm);
+        json_put(&out, ",\"state\":\"%s\",\"address\":", peer->state.is_open ? "open" : "closed");
+        json_string(&out, peer->address);
+        dro_builder_text(&out, ",\"applications\":[");
+        uint32_t shown = 0;
+        if (peer->state.applications & PEER_T6A)
+            json_put(&out, "%s\"t6a\"", shown++ > 0 ? "," : "");
+        if (peer->state.applications & PEER_S6T)
+            json_put(&out, "%s\"s6t\"", shown++ > 0 ? "," : "");
+        if (peer->state.applications & PEER_RELAY)
+            json_put(&out, "%s\"relay\"", shown++ > 0 ? "," : "");
+        json_put(&out, "],\"requests\":%llu,\"answers\":%llu,\"errors\":%llu}", (unsigned long long)peer->state.requests,
+                 (unsigned long long)peer->state.answers, (unsigned long long)peer->state.errors);
+    }
+    dro_builder_text(&out, "]}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}
+
+/* ---- metrics ---- */
+
+static void counter(dro_builder *out, const char *name, const char *kind, const char *help, uint64_t value)
+{
+    json_put(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
+}
+
+void api_metrics(core *core, const call *call)
+{
+    static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
+                                              "bad_result", "bad_context", "effects", "cell_failed" };
+    const core_counters *c = &core->counters;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    counter(&out, "dromio_turns_total", "counter", "Turns taken back from the cells.", c->turns);
+    counter(&out, "dromio_commits_total", "counter", "Records made durable in the log.", c->commits);
+    counter(&out, "dromio_uplinks_total", "counter", "MO-Data-Requests taken.", c->uplinks);
+    counter(&out, "dromio_duplicates_total", "counter", "Requests answered from the record of duplicates.", c->duplicates);
+    counter(&out, "dromio_downlinks_total", "counter", "MT-Data-Requests sent.", c->downlinks);
+    counter(&out, "dromio_connection_changes_total", "counter", "T6a connections established, updated, released.", c->connections);
+    counter(&out, "dromio_dead_letters_total", "counter", "Events whose turn failed.", c->dead_letters);
+    counter(&out, "dromio_refused_total", "counter", "Downlinks refused because a mailbox was full.", c->refused);
+    counter(&out, "dromio_twins", "gauge", "Twins.", core->twin_count);
+    counter(&out, "dromio_mailbox_downlinks", "gauge", "Downlinks that wait.", mail_waiting(core));
+    counter(&out, "dromio_turns_in_flight", "gauge", "Turns in the cells.", core->turn_count);
+    counter(&out, "dromio_event_streams", "gauge", "Subscribers of events.", core->stream_count);
+    counter(&out, "dromio_log_bytes", "gauge", "Bytes of log on disk.", commit_log_bytes(core->log));
+    counter(&out, "dromio_columns_bytes", "gauge", "Bytes of property columns.", columns_bytes_used(core->columns));
+    dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
+    for (uint32_t i = 0; i < core->image_count; i++)
+        for (int s = 1; s < 16; s++) {
+            if (core->image_traps[i][s] == 0 || statuses[s] == NULL)
+                continue;
+            dro_builder_text(&out, "dromio_turn_failures_total{image=\"sha256:");
+            for (int k = 0; k < 32; k++)
+                json_put(&out, "%02x", core->images[i].digest[k]);
+            json_put(&out, "\",model=\"%s\",reason=\"%s\"} %llu\n", core->images[i].info.model.name, statuses[s],
+                     (unsigned long long)core->image_traps[i][s]);
+        }
+    reply reply = { .status = 200, .content = CONTENT_TEXT, .etag = UINT64_MAX };
+    tell_reply(core, call->caller, &reply, core->scratch, dro_builder_length(&out));
+}

@@ -1,0 +1,607 @@
+/* Twins over the API: made, changed, read, listed, removed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/evp.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/apply.h"
+#include "core/call.h"
+
+enum { PAYLOAD_MAX = EVENT_BYTES_MAX, ALIASES_BYTES = TWIN_ALIASES_MAX * 256 };
+
+struct put { /* what a PUT wants of a twin; checked */
+    bool is_new, has_imsi, has_msisdn, has_aliases, has_tags, has_secrets;
+    char id[256];
+    char imsi[16], msisdn[16];
+    uint32_t image, domain;
+    uint32_t aliases_length, tags_length, payload_length;
+    uint8_t aliases[ALIASES_BYTES];
+    uint8_t tags[COLUMNS_TAGS_MAX];
+    uint8_t payload[PAYLOAD_MAX];
+};
+
+void put_free(struct put *put)
+{
+    if (put != NULL)
+        dro_wipe(put, sizeof *put);
+    free(put);
+}
+
+/* ---- tags ---- */
+
+/* Takes `name` out of the tags; a text that is not empty goes in anew. False: too many or too long. */
+static bool tag_set(struct put *put, const uint8_t *name, size_t name_length, const uint8_t *text, size_t length)
+{
+    uint8_t kept[COLUMNS_TAGS_MAX];
+    dro_cursor in = dro_cursor_over(put->tags, put->tags_length);
+    dro_builder out = dro_builder_over(kept, sizeof kept);
+    uint32_t count = 0;
+    while (dro_cursor_left(&in) > 0) {
+        const uint8_t *start = in.at;
+        size_t n = dro_cursor_le(&in, 1);
+        const uint8_t *old = dro_cursor_bytes(&in, n);
+        dro_cursor_bytes(&in, dro_cursor_le(&in, 2));
+        if (in.err != DRO_OK)
+            return false;
+        if (n == name_length && memcmp(old, name, n) == 0)
+            continue;
+        dro_builder_bytes(&out, start, (size_t)(in.at - start));
+        count++;
+    }
+    if (length > 0) {
+        dro_builder_le(&out, name_length, 1);
+        dro_builder_bytes(&out, name, name_length);
+        dro_builder_le(&out, length, 2);
+        dro_builder_bytes(&out, text, length);
+        count++;
+    }
+    if (out.err != DRO_OK || count > TWIN_TAGS_MAX)
+        return false;
+    put->tags_length = (uint32_t)dro_builder_length(&out);
+    memcpy(put->tags, kept, put->tags_length);
+    return true;
+}
+
+/* ---- secrets ---- */
+
+/* A secret as the twin gets it: base64 decoded. False: not base64. */
+static bool decode_base64(value *value, uint8_t decoded[VALUE_STRING_MAX * 2])
+{
+    if (value->length % 4 != 0 || value->length > VALUE_STRING_MAX)
+        return false;
+    int n = value->length == 0 ? 0 : EVP_DecodeBlock(decoded, (const unsigned char *)value->string, (int)value->length);
+    if (n < 0)
+        return false;
+    for (uint32_t i = value->length; i > 0 && value->string[i - 1] == '=' && value->length - i < 2; i--)
+        n--;
+    value->string = (const char *)decoded;
+    value->length = (uint32_t)n;
+    return true;
+}
+
+static value removed_secret(const model_schema *schema)
+{
+    value value = { .kind = schema->kind };
+    if (schema->kind == VALUE_STRING)
+        value.string = "";
+    return value;
+}
+
+/* Writes a twin's raw bytes secret: as a value of kind string, but not bound to be UTF-8. */
+static void write_secret(dro_builder *out, const value *value)
+{
+    if (value->kind != VALUE_STRING) {
+        value_write(out, value);
+        return;
+    }
+    dro_builder_le(out, VALUE_STRING, 1);
+    dro_builder_le(out, value->length, 2);
+    dro_builder_bytes(out, value->string, value->length);
+}
+
+/* One value for each secret of the model, in order; false after a 422. */
+static bool secrets_read(core *core, const call *call, struct put *put)
+{
+    const model *model = &core->images[put->image].info.model;
+    dro_builder out = dro_builder_over(put->payload, sizeof put->payload);
+    uint32_t known = 0, given = 0;
+    for (uint32_t s = 0; s < model->secret_count; s++) {
+        value found = { .kind = VALUE_NONE };
+        uint8_t decoded[VALUE_STRING_MAX * 2];
+        dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+        dro_field field;
+        while (dro_field_next(&in, &field)) {
+            if (field.tag != API_FIELD_SECRET)
+                continue;
+            dro_cursor part = dro_cursor_over(field.bytes, field.length);
+            size_t n = dro_cursor_le(&part, 1);
+            const uint8_t *name = dro_cursor_bytes(&part, n);
+            if (name == NULL || model_secret_find(model, (const char *)name, n) != (int)s)
+                continue;
+            const model_schema *schema = &model->secrets[s].schema;
+            found = value_read(&part);
+            known++;
+            bool is_removed = found.kind == VALUE_NONE && part.err == DRO_OK;
+            bool is_fine = part.err == DRO_OK && (is_removed || !schema->is_base64 || (found.kind == VALUE_STRING && decode_base64(&found, decoded)));
+            if (is_removed)
+                found = removed_secret(schema);
+            if (!is_fine || (!is_removed && model_check(schema, &found) != DRO_OK)) {
+                tell_problem(core, call->caller, 422, "about:blank", "/secrets/%s is not what the model %s asks for", model->secrets[s].name, model->name);
+                dro_wipe(decoded, sizeof decoded);
+                return false;
+            }
+        }
+        write_secret(&out, &found);
+        dro_wipe(decoded, sizeof decoded);
+    }
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        given += field.tag == API_FIELD_SECRET;
+    put->has_secrets = given > 0;
+    put->payload_length = (uint32_t)dro_builder_length(&out);
+    if (given == known && out.err == DRO_OK)
+        return true;
+    tell_problem(core, call->caller, 422, "about:blank", "/secrets has a member that the model %s does not know", model->name);
+    return false;
+}
+
+/* ---- checks ---- */
+
+static uint32_t image_by_digest(const core *core, const uint8_t digest[32])
+{
+    for (uint32_t i = 0; i < core->image_count; i++)
+        if (core->images[i].table != NONE && memcmp(core->images[i].digest, digest, 32) == 0)
+            return i;
+    return NONE;
+}
+
+static uint32_t image_by_model(const core *core, text name)
+{
+    for (uint32_t i = core->image_count; i-- > 0;) /* the newest */
+        if (core->images[i].table != NONE && strlen(core->images[i].info.model.name) == name.length &&
+            memcmp(core->images[i].info.model.name, name.at, name.length) == 0)
+            return i;
+    return NONE;
+}
+
+static bool image_choose(core *core, const call *call, struct put *put, const twin *twin)
+{
+    put->image = twin != NULL ? twin->image : NONE;
+    if (call->image == NULL && call->model.at == NULL) {
+        if (twin != NULL)
+            return true;
+        tell_problem(core, call->caller, 422, "about:blank", "a new twin needs a model or an image");
+        return false;
+    }
+    uint32_t wanted = call->image != NULL ? image_by_digest(core, call->image) : image_by_model(core, call->model);
+    if (wanted == NONE) {
+        tell_problem(core, call->caller, 422, "unknown_image", "no such %s is here; push it first", call->image != NULL ? "image" : "model");
+        return false;
+    }
+    bool is_same_model = twin != NULL && call->image == NULL && strcmp(core->images[wanted].info.model.name, core->images[twin->image].info.model.name) == 0;
+    if (twin != NULL && wanted != twin->image && !is_same_model) {
+        tell_problem(core, call->caller, 409, "image_change", "the twin runs another image; a twin keeps the image it was made with");
+        return false;
+    }
+    if (twin == NULL)
+        put->image = wanted;
+    return true;
+}
+
+static bool is_nulled(const call *call, const char *member)
+{
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        if (field.tag == API_FIELD_NULLED && field.length == strlen(member) && memcmp(field.bytes, member, field.length) == 0)
+            return true;
+    return false;
+}
+
+static bool number_is_free(core *core, const call *call, const char *kind, const char *digits, uint32_t self)
+{
+    uint64_t hash[2];
+    bool is_imsi = strcmp(kind, "imsi") == 0;
+    vault_identity_hash(core->vault, kind, digits, strlen(digits), hash);
+    index_probe probe = index_begin(hash[0]);
+    uint32_t index;
+    while (index_next(is_imsi ? &core->imsis : &core->msisdns, &probe, &index)) {
+        if (index == self || (is_imsi ? twin_at(core, index)->imsi_hash : twin_at(core, index)->msisdn_hash) != hash[0])
+            continue;
+        tell_problem(core, call->caller, 409, "already_bound", "this %s is bound to another twin", kind);
+        return false;
+    }
+    return true;
+}
+
+static bool numbers_read(core *core, const call *call, struct put *put, uint32_t self)
+{
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    put->has_imsi = is_nulled(call, "imsi");
+    put->has_msisdn = is_nulled(call, "msisdn");
+    while (dro_field_next(&in, &field)) {
+        bool is_imsi = field.tag == API_FIELD_IMSI;
+        if ((!is_imsi && field.tag != API_FIELD_MSISDN) || field.length > IMSI_DIGITS_MAX)
+            continue;
+        char *digits = is_imsi ? put->imsi : put->msisdn;
+        memcpy(digits, field.bytes, field.length);
+        digits[field.length] = '\0';
+        *(is_imsi ? &put->has_imsi : &put->has_msisdn) = true;
+        if (!number_is_free(core, call, is_imsi ? "imsi" : "msisdn", digits, self))
+            return false;
+    }
+    return true;
+}
+
+static bool aliases_read(core *core, const call *call, struct put *put, uint32_t self)
+{
+    dro_builder out = dro_builder_over(put->aliases, sizeof put->aliases);
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    uint32_t count = 0;
+    put->has_aliases = is_nulled(call, "aliases");
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != API_FIELD_ALIAS)
+            continue;
+        put->has_aliases = true;
+        if (field.length == 0) /* an empty list */
+            continue;
+        const char *at = memchr(field.bytes, '@', field.length);
+        const char *end = (const char *)field.bytes + field.length;
+        uint32_t domain = at == NULL ? NONE : domain_find(core, at + 1, (size_t)(end - at - 1));
+        if (!(call->scopes & SCOPE_ADMIN) && (domain == NONE || !application_sees(core, call->application, call->scopes, domain))) {
+            tell_problem(core, call->caller, 403, "about:blank", "an alias must be in a domain of yours");
+            return false;
+        }
+        uint32_t other = twin_find(core, (const char *)field.bytes, field.length);
+        if (other != NONE && other != self) {
+            tell_problem(core, call->caller, 409, "already_bound", "the alias %.*s is another twin's name", (int)field.length, field.bytes);
+            return false;
+        }
+        dro_builder_bytes(&out, field.bytes, field.length);
+        dro_builder_le(&out, 0, 1);
+        count++;
+    }
+    put->aliases_length = (uint32_t)dro_builder_length(&out);
+    if (out.err == DRO_OK && count <= TWIN_ALIASES_MAX)
+        return true;
+    tell_problem(core, call->caller, 422, "about:blank", "/aliases: at most %d", TWIN_ALIASES_MAX);
+    return false;
+}
+
+static bool tags_read(core *core, const call *call, struct put *put, const twin *twin)
+{
+    size_t length = 0;
+    const uint8_t *old = twin == NULL ? NULL : columns_tags_get(core->columns, twin->table, twin->row, &length);
+    if (is_nulled(call, "tags"))
+        put->has_tags = true;
+    else if (length > 0 && length <= sizeof put->tags) {
+        memcpy(put->tags, old, length);
+        put->tags_length = (uint32_t)length;
+    }
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != API_FIELD_TAG)
+            continue;
+        dro_cursor part = dro_cursor_over(field.bytes, field.length);
+        size_t n = dro_cursor_le(&part, 1);
+        const uint8_t *name = dro_cursor_bytes(&part, n);
+        if (part.err != DRO_OK || !tag_set(put, name, n, part.at, dro_cursor_left(&part))) {
+            tell_problem(core, call->caller, 422, "about:blank", "/tags: at most %d, %d bytes in all", TWIN_TAGS_MAX, COLUMNS_TAGS_MAX);
+            return false;
+        }
+        put->has_tags = true;
+    }
+    return true;
+}
+
+/* ---- the record ---- */
+
+static void put_identity(core *core, const struct put *put)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, put->domain, 4);
+    dro_builder_le(part, put->image, 4);
+    dro_builder_text(part, put->id);
+    record_part_end(core, FIELD_IDENTITY);
+}
+
+/* What the PUT says, into the record being written. */
+static void put_write(core *core, uint32_t index, const struct put *put)
+{
+    if (put->is_new)
+        put_identity(core, put);
+    uint64_t revision = twin_at(core, index)->revision + 1;
+    record_put(core, FIELD_REVISION, &revision, 8);
+    if (put->has_imsi)
+        record_put(core, FIELD_IMSI, put->imsi, strlen(put->imsi));
+    if (put->has_msisdn)
+        record_put(core, FIELD_MSISDN, put->msisdn, strlen(put->msisdn));
+    if (put->has_imsi && put->imsi[0] == '\0' && twin_at(core, index)->flags & TWIN_CONNECTED)
+        record_put(core, FIELD_CONNECTION, "", 0);
+    if (put->has_aliases && (put->aliases_length > 0 || twin_at(core, index)->extra != NULL))
+        record_put(core, FIELD_ALIASES, put->aliases, put->aliases_length);
+    if (put->has_tags)
+        record_put(core, FIELD_TAGS, put->tags, put->tags_length);
+}
+
+void api_put_write(core *core, const turn *turn)
+{
+    put_write(core, turn->twin, turn->put);
+}
+
+void api_put_answer(core *core, caller caller, uint32_t index, bool is_new)
+{
+    if (caller.gate == NONE)
+        return;
+    const twin *twin = twin_at(core, index);
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    char location[300];
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    snprintf(location, sizeof location, "/v1/twins/%.*s", (int)length, id);
+    render_twin(core, index, &out);
+    reply reply = { .status = is_new ? 201 : 200, .content = CONTENT_JSON, .etag = twin->revision, .location = is_new ? location : NULL };
+    tell_reply(core, caller, &reply, core->scratch, dro_builder_length(&out));
+}
+
+bool api_put_is_new(const turn *turn)
+{
+    return turn->put->is_new;
+}
+
+void api_create_failed(core *core, turn *turn, const char *reason)
+{
+    uint32_t index = turn->twin;
+    tell_problem(core, turn->caller, 422, "twin_failed", "the twin failed while it was made: %s", reason);
+    twin_forget(core, index);
+}
+
+static void keep_idempotency(core *core, const call *call, uint16_t status)
+{
+    if (call->idempotency == NULL)
+        return;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    idempotent_put(core, call->idempotency, call->idempotency + 32, status, out.start, 0);
+}
+
+/* ---- making one ---- */
+
+static uint64_t number_new(core *core, const char *id, size_t length)
+{
+    uint64_t hash[2];
+    vault_identity_hash(core->vault, "partition", id, length, hash);
+    return hash[0] >> 52 << 52 | (core->twin_next++ & 0xfffffffffffffu);
+}
+
+/* A slot that holds the names, so that nobody else takes them meanwhile. */
+static dro_err reserve(core *core, const struct put *put, uint32_t *index)
+{
+    dro_err err = twin_new(core, index);
+    if (err != DRO_OK)
+        return err;
+    twin *twin = twin_at(core, *index);
+    size_t length = strlen(put->id);
+    twin->number = number_new(core, put->id, length);
+    twin->flags = TWIN_CREATING;
+    twin->image = put->image;
+    twin->domain = put->domain;
+    twin_extra *extra = twin_extra_get(twin);
+    if (extra == NULL || (extra->creating_id = strdup(put->id)) == NULL)
+        err = DRO_NOMEM;
+    if (err == DRO_OK)
+        err = index_add(&core->ids, id_hash(core, put->id, length), *index);
+    if (err == DRO_OK)
+        err = index_add(&core->numbers, dro_hash_mix(twin->number, core->hash_key), *index);
+    dro_field imsi = { FIELD_IMSI, (uint32_t)strlen(put->imsi), (const uint8_t *)put->imsi };
+    dro_field msisdn = { FIELD_MSISDN, (uint32_t)strlen(put->msisdn), (const uint8_t *)put->msisdn };
+    if (err == DRO_OK && put->has_imsi)
+        err = apply_field(core, *index, &imsi);
+    if (err == DRO_OK && put->has_msisdn)
+        err = apply_field(core, *index, &msisdn);
+    if (err != DRO_OK)
+        twin_free(core, *index);
+    return err;
+}
+
+static void start_turn(core *core, const call *call, struct put *put, uint32_t index)
+{
+    turn *turn = turn_new(core, index, put->is_new ? TURN_CREATE : TURN_CONFIGURE);
+    dro_err err = turn == NULL ? DRO_LIMIT
+                : turn_event(core, turn, put->is_new ? EVENT_CREATED : EVENT_CONFIGURED, 0, put->payload, put->payload_length);
+    if (err == DRO_OK && call->idempotency != NULL) {
+        turn->idempotency = malloc(64);
+        err = turn->idempotency == NULL ? DRO_NOMEM : DRO_OK;
+        if (err == DRO_OK)
+            memcpy(turn->idempotency, call->idempotency, 64);
+    }
+    if (err != DRO_OK) {
+        if (turn != NULL)
+            turn_free(core, turn);
+        if (put->is_new)
+            twin_free(core, index);
+        put_free(put);
+        tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
+        return;
+    }
+    dro_wipe(put->payload, sizeof put->payload);
+    turn->put = put;
+    turn->caller = call->caller;
+    turn_send(core, turn);
+}
+
+static bool domain_choose(core *core, const call *call, struct put *put)
+{
+    const char *at = call->id.at == NULL ? NULL : memchr(call->id.at, '@', call->id.length);
+    if (at == NULL || call->id.length >= sizeof put->id)
+        return false;
+    memcpy(put->id, call->id.at, call->id.length);
+    size_t length = (size_t)(call->id.at + call->id.length - at - 1);
+    put->domain = domain_find(core, at + 1, length);
+    if (call->scopes & SCOPE_ADMIN)
+        return put->domain != NONE || domain_get(core, at + 1, length, &put->domain) == DRO_OK;
+    return put->domain != NONE && application_sees(core, call->application, call->scopes, put->domain);
+}
+
+static bool put_check(core *core, const call *call, struct put *put, uint32_t index)
+{
+    const twin *twin = index == NONE ? NULL : twin_at(core, index);
+    return image_choose(core, call, put, twin) && numbers_read(core, call, put, index) &&
+           aliases_read(core, call, put, index) && tags_read(core, call, put, twin) && secrets_read(core, call, put);
+}
+
+static void put_now(core *core, const call *call, struct put *put, uint32_t index)
+{
+    record_begin(core, index, RECORD_DELTA);
+    put_write(core, index, put);
+    keep_idempotency(core, call, 200);
+    record_end(core);
+    put_free(put);
+    api_put_answer(core, call->caller, index, false);
+    mailbox_flush(core, index);
+}
+
+void api_twin_put(core *core, const call *call)
+{
+    struct put *put = calloc(1, sizeof *put);
+    uint32_t index = call->id.at == NULL ? NONE : twin_find(core, call->id.at, call->id.length);
+    if (put == NULL) {
+        tell_problem(core, call->caller, 503, "about:blank", "out of memory");
+        return;
+    }
+    if (!(index == NONE ? domain_choose(core, call, put) : application_sees(core, call->application, call->scopes, twin_at(core, index)->domain))) {
+        put_free(put);
+        tell_problem(core, call->caller, 404, "about:blank", "no twin is called %.*s", (int)call->id.length, call->id.at);
+        return;
+    }
+    put->is_new = index == NONE;
+    if ((index != NONE && call_deferred(core, call, index)) || !call_idempotent(core, call) ||
+        (index != NONE && !call_precondition(core, call, twin_at(core, index)))) {
+        put_free(put);
+        return;
+    }
+    if (index == NONE && call->has_if_match) {
+        put_free(put);
+        tell_problem(core, call->caller, 412, "about:blank", "there is no such twin yet");
+        return;
+    }
+    if (!put_check(core, call, put, index)) {
+        put_free(put);
+        return;
+    }
+    if (index != NONE && !put->has_secrets) {
+        put_now(core, call, put, index);
+        return;
+    }
+    dro_err err = put->is_new ? reserve(core, put, &index) : DRO_OK;
+    if (err != DRO_OK) {
+        put_free(put);
+        tell_problem(core, call->caller, 503, "about:blank", "no room for another twin: %s", dro_err_text(err));
+        return;
+    }
+    start_turn(core, call, put, index);
+}
+
+/* ---- the rest ---- */
+
+void api_twin_get(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    render_twin(core, index, &out);
+    call_reply(core, call, 200, twin_at(core, index)->revision, NULL, &out);
+}
+
+void api_twin_delete(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred(core, call, index) || !call_precondition(core, call, twin_at(core, index)))
+        return;
+    record_begin(core, index, RECORD_GONE);
+    record_end(core);
+    twin_forget(core, index);
+    call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+}
+
+/* Does the row carry the tag "name:value" (or just the name)? */
+static bool has_tag(core *core, const twin *twin, text wanted)
+{
+    size_t length;
+    const uint8_t *tags = columns_tags_get(core->columns, twin->table, twin->row, &length);
+    dro_cursor in = dro_cursor_over(tags, length);
+    dro_cursor want = dro_cursor_over(wanted.at, wanted.length);
+    size_t name_length = dro_cursor_le(&want, 1);
+    const uint8_t *name = dro_cursor_bytes(&want, name_length);
+    while (want.err == DRO_OK && dro_cursor_left(&in) > 0) {
+        size_t n = dro_cursor_le(&in, 1);
+        const uint8_t *own = dro_cursor_bytes(&in, n);
+        size_t text_length = dro_cursor_le(&in, 2);
+        const uint8_t *own_text = dro_cursor_bytes(&in, text_length);
+        if (in.err != DRO_OK)
+            break;
+        if (n == name_length && memcmp(own, name, n) == 0)
+            return dro_cursor_left(&want) == 0 || (dro_cursor_left(&want) == text_length && memcmp(want.at, own_text, text_length) == 0);
+    }
+    return false;
+}
+
+static bool is_listed(core *core, const call *call, const twin *twin)
+{
+    if (twin->number == 0 || twin->row == NONE || !application_sees(core, call->application, call->scopes, twin->domain))
+        return false;
+    const char *model = core->images[twin->image].info.model.name;
+    if (call->model.at != NULL && (strlen(model) != call->model.length || memcmp(model, call->model.at, call->model.length) != 0))
+        return false;
+    return call->tag.at == NULL || has_tag(core, twin, call->tag);
+}
+
+void api_twin_list(core *core, const call *call)
+{
+    enum { SLOTS_LOOKED_AT_MAX = 200000 };
+    char cursor[24] = { 0 };
+    if (call->cursor.at != NULL && call->cursor.length < sizeof cursor)
+        memcpy(cursor, call->cursor.at, call->cursor.length);
+    char *end = NULL;
+    uint64_t start = strtoull(cursor, &end, 36);
+    if (call->cursor.at != NULL && (call->cursor.length >= sizeof cursor || end == cursor || *end != '\0')) {
+        tell_problem(core, call->caller, 400, "about:blank", "this cursor is not one of ours");
+        return;
+    }
+    uint32_t limit = call->has_limit && call->limit > 0 ? (uint32_t)(call->limit > LIST_LIMIT_MAX ? LIST_LIMIT_MAX : call->limit) : LIST_LIMIT;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - 64);
+    dro_builder_text(&out, "{\"twins\":[");
+    uint64_t slot = start;
+    for (uint32_t found = 0, looked = 0; slot < core->twin_high && found < limit && looked < SLOTS_LOOKED_AT_MAX; slot++, looked++) {
+        if (!is_listed(core, call, twin_at(core, (uint32_t)slot)))
+            continue;
+        uint8_t *before = out.at;
+        dro_builder_text(&out, found > 0 ? "," : "");
+        render_twin(core, (uint32_t)slot, &out);
+        if (out.err != DRO_OK) { /* full: the rest is the next page */
+            out.err = DRO_OK;
+            out.at = before;
+            break;
+        }
+        found++;
+    }
+    out.end += 64;
+    dro_builder_text(&out, "]");
+    if (slot < core->twin_high) {
+        char next[16];
+        int at = sizeof next - 1;
+        next[at] = '\0';
+        for (uint64_t rest = slot; rest > 0 && at > 0; rest /= 36)
+            next[--at] = "0123456789abcdefghijklmnopqrstuvwxyz"[rest % 36];
+        json_put(&out, ",\"cursor\":\"%s\"", next + at);
+    }
+    dro_builder_text(&out, "}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}

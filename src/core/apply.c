@@ -1,0 +1,333 @@
+#include "core/apply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/wipe.h"
+
+static dro_err apply_property(core *core, twin *twin, dro_cursor *in)
+{
+    uint32_t property = (uint32_t)dro_cursor_le(in, 2);
+    cell_value cell = { .quality = (quality)(dro_cursor_le(in, 1) & 0x7f), .source = (source)dro_cursor_le(in, 1) };
+    cell.time_ms = (int64_t)dro_cursor_le(in, 8);
+    cell.value = value_read(in);
+    if (in->err != DRO_OK)
+        return in->err;
+    if (twin->row == NONE || property >= twin_model(core, twin)->property_count)
+        return DRO_MALFORMED;
+    if (twin_model(core, twin)->properties[property].is_private)
+        return DRO_OK;
+    columns_row_begin(core->columns, twin->table, twin->row);
+    columns_value_set(core->columns, twin->table, twin->row, property, &cell);
+    columns_row_end(core->columns, twin->table, twin->row);
+    return DRO_OK;
+}
+
+static dro_err apply_contact(core *core, twin *twin, dro_cursor *in)
+{
+    twin->last_contact_ms = (int64_t)dro_cursor_le(in, 8);
+    twin->next_contact_ms = (int64_t)dro_cursor_le(in, 8);
+    twin->why = (uint8_t)dro_cursor_le(in, 1) % (CONTACT_LEARNED + 1);
+    twin->contact_count = (uint8_t)dro_cursor_le(in, 1);
+    twin->learned_s = (uint32_t)dro_cursor_le(in, 4);
+    twin->retry_ms = (int64_t)dro_cursor_le(in, 8);
+    if (in->err == DRO_OK && twin->row != NONE)
+        columns_contact_set(core->columns, twin->table, twin->row, twin->last_contact_ms);
+    return in->err;
+}
+
+static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
+{
+    twin *twin = twin_at(core, index);
+    uint32_t domain = (uint32_t)dro_cursor_le(in, 4);
+    uint32_t image = (uint32_t)dro_cursor_le(in, 4);
+    size_t length = dro_cursor_left(in);
+    const char *id = (const char *)dro_cursor_bytes(in, length);
+    if (in->err != DRO_OK || domain >= core->domain_count || image >= core->image_count ||
+        core->images[image].table == NONE)
+        return DRO_MALFORMED;
+    if (twin->row != NONE) /* a full record of a twin that is here already */
+        return DRO_OK;
+    uint32_t table = core->images[image].table;
+    uint32_t row;
+    dro_err err = columns_row_add(core->columns, table, twin->number, domain, id, length, &row);
+    if (err != DRO_OK)
+        return err;
+    bool is_indexed = (twin->flags & TWIN_CREATING) != 0;
+    if (!is_indexed) {
+        err = index_add(&core->ids, id_hash(core, id, length), index);
+        if (err == DRO_OK)
+            err = index_add(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
+    }
+    twin->table = table;
+    twin->row = row;
+    twin->image = image;
+    twin->domain = domain;
+    twin->flags &= ~TWIN_CREATING;
+    if (twin->extra != NULL) {
+        free(twin->extra->creating_id);
+        twin->extra->creating_id = NULL;
+    }
+    core->images[image].twins++;
+    core->domains[domain].twins++;
+    return err;
+}
+
+/* IMSI or MSISDN: kept unreadable, found by keyed hash. */
+static dro_err apply_number(core *core, uint32_t index, const dro_field *field, bool is_imsi)
+{
+    twin *twin = twin_at(core, index);
+    index_table *table = is_imsi ? &core->imsis : &core->msisdns;
+    uint64_t *hash = is_imsi ? &twin->imsi_hash : &twin->msisdn_hash;
+    uint8_t flag = is_imsi ? TWIN_HAS_IMSI : TWIN_HAS_MSISDN;
+    char digits[16] = { 0 };
+    if (field->length > IMSI_DIGITS_MAX)
+        return DRO_MALFORMED;
+    if (twin->flags & flag)
+        index_remove(table, *hash, index);
+    twin->flags &= (uint8_t)~flag;
+    if (field->length == 0)
+        return DRO_OK;
+    memcpy(digits, field->bytes, field->length);
+    uint64_t pair[2];
+    vault_identity_hash(core->vault, is_imsi ? "imsi" : "msisdn", digits, field->length, pair);
+    vault_identity_seal(core->vault, twin->number, digits, is_imsi ? twin->imsi : twin->msisdn);
+    dro_wipe(digits, sizeof digits);
+    *hash = pair[0];
+    twin->flags |= flag;
+    return index_add(table, *hash, index);
+}
+
+static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
+{
+    twin_extra *extra = twin_extra_get(twin_at(core, index));
+    if (extra == NULL)
+        return DRO_NOMEM;
+    for (int i = 0; i < extra->alias_count; i++) {
+        index_remove(&core->ids, id_hash(core, extra->aliases[i], strlen(extra->aliases[i])), index);
+        free(extra->aliases[i]);
+    }
+    extra->alias_count = 0;
+    const char *at = (const char *)field->bytes;
+    const char *end = at + field->length;
+    while (at < end && extra->alias_count < TWIN_ALIASES_MAX) {
+        size_t length = strnlen(at, (size_t)(end - at));
+        if (at + length == end)
+            return DRO_MALFORMED;
+        char *alias = strdup(at);
+        if (alias == NULL)
+            return DRO_NOMEM;
+        extra->aliases[extra->alias_count++] = alias;
+        dro_err err = index_add(&core->ids, id_hash(core, alias, length), index);
+        if (err != DRO_OK)
+            return err;
+        at += length + 1;
+    }
+    return DRO_OK;
+}
+
+static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
+{
+    twin_extra *extra = twin_extra_get(twin);
+    uint64_t number = dro_cursor_le(in, 8);
+    uint64_t of_ticket = dro_cursor_le(in, 8);
+    uint32_t merge_key = (uint32_t)dro_cursor_le(in, 4);
+    int64_t expires_ms = (int64_t)dro_cursor_le(in, 8);
+    size_t length = dro_cursor_left(in);
+    const uint8_t *bytes = dro_cursor_bytes(in, length);
+    if (in->err != DRO_OK || length > EVENT_BYTES_MAX)
+        return DRO_MALFORMED;
+    mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
+    if (mail == NULL)
+        return DRO_NOMEM;
+    *mail = (struct mail){ .number = number, .ticket = of_ticket, .merge_key = merge_key,
+                           .length = (uint16_t)length, .expires_ms = expires_ms };
+    memcpy(mail->bytes, bytes, length);
+    struct mail **at = &extra->mail;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = mail;
+    extra->mail_count++;
+    if (number >= core->mail_next)
+        core->mail_next = number + 1;
+    return DRO_OK;
+}
+
+static void apply_mail_gone(twin *twin, uint64_t number)
+{
+    twin_extra *extra = twin->extra;
+    for (mail **at = extra != NULL ? &extra->mail : NULL; at != NULL && *at != NULL; at = &(*at)->next) {
+        if ((*at)->number != number)
+            continue;
+        mail *gone = *at;
+        if (gone->is_sent)
+            twin->flags &= (uint8_t)~TWIN_SENDING;
+        *at = gone->next;
+        free(gone);
+        extra->mail_count--;
+        return;
+    }
+}
+
+static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
+{
+    twin_extra *extra = twin_extra_get(twin);
+    ticket head = { .number = dro_cursor_le(in, 8) };
+    head.is_action = dro_cursor_le(in, 1) != 0;
+    head.index = (uint8_t)dro_cursor_le(in, 1);
+    uint64_t state = dro_cursor_le(in, 1);
+    head.state = (ticket_state)state;
+    head.time_ms = (int64_t)dro_cursor_le(in, 8);
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    size_t reason_length = dro_cursor_le(in, 1);
+    const uint8_t *reason = dro_cursor_bytes(in, reason_length);
+    head.value = value_read(in);
+    if (in->err != DRO_OK || state > TICKET_EXPIRED || reason_length >= sizeof head.reason)
+        return DRO_MALFORMED;
+    memcpy(head.reason, reason, reason_length);
+    size_t text = head.value.kind == VALUE_STRING ? head.value.length : 0;
+    ticket *ticket = extra == NULL ? NULL : malloc(sizeof *ticket + text);
+    if (ticket == NULL)
+        return DRO_NOMEM;
+    *ticket = head;
+    if (text > 0) {
+        memcpy(ticket->text, head.value.string, text);
+        ticket->value.string = ticket->text;
+    }
+    struct ticket **at = &extra->tickets; /* newest first; an old one keeps its place */
+    while (*at != NULL && (*at)->number > head.number)
+        at = &(*at)->next;
+    struct ticket *old = *at != NULL && (*at)->number == head.number ? *at : NULL;
+    ticket->next = old != NULL ? old->next : *at;
+    *at = ticket;
+    if (old != NULL)
+        ticket_free(old);
+    else
+        extra->ticket_count++;
+    if (head.number >= core->ticket_next)
+        core->ticket_next = head.number + 1;
+    return DRO_OK;
+}
+
+static void apply_ticket_gone(twin *twin, uint64_t number)
+{
+    twin_extra *extra = twin->extra;
+    for (ticket **at = extra != NULL ? &extra->tickets : NULL; at != NULL && *at != NULL; at = &(*at)->next) {
+        if ((*at)->number != number)
+            continue;
+        ticket *gone = *at;
+        *at = gone->next;
+        ticket_free(gone);
+        extra->ticket_count--;
+        return;
+    }
+}
+
+static dro_err apply_timer(twin *twin, dro_cursor *in)
+{
+    uint32_t number = (uint32_t)dro_cursor_le(in, 4);
+    int64_t due_ms = (int64_t)dro_cursor_le(in, 8);
+    twin_extra *extra = twin_extra_get(twin);
+    if (extra == NULL)
+        return DRO_NOMEM;
+    int at = 0;
+    while (at < extra->timer_count && extra->timers[at].number != number)
+        at++;
+    if (due_ms < 0) {
+        if (at < extra->timer_count)
+            extra->timers[at] = extra->timers[--extra->timer_count];
+        return in->err;
+    }
+    if (at == TWIN_TIMERS_MAX)
+        return DRO_LIMIT;
+    extra->timers[at] = (twin_timer){ number, due_ms };
+    if (at == extra->timer_count)
+        extra->timer_count++;
+    return in->err;
+}
+
+static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    if (field->length == 0) {
+        twin->flags &= (uint8_t)~TWIN_CONNECTED;
+        twin->connection.host = twin->connection.realm = NONE16;
+        return DRO_OK;
+    }
+    uint16_t host = (uint16_t)dro_cursor_le(&in, 2);
+    uint16_t realm = (uint16_t)dro_cursor_le(&in, 2);
+    size_t length = dro_cursor_left(&in);
+    if (in.err != DRO_OK || host >= core->host_count || realm >= core->host_count || length > BEARER_BYTES_MAX)
+        return DRO_MALFORMED;
+    twin->connection.host = host;
+    twin->connection.realm = realm;
+    twin->connection.bearer_length = (uint8_t)length;
+    memcpy(twin->connection.bearer, in.at, length);
+    twin->flags |= TWIN_CONNECTED;
+    return DRO_OK;
+}
+
+dro_err apply_duplicate(core *core, const dro_field *field)
+{
+    dro_cursor cursor = dro_cursor_over(field->bytes, field->length);
+    dro_cursor *in = &cursor;
+    uint16_t host = (uint16_t)dro_cursor_le(in, 2);
+    uint32_t end_to_end = (uint32_t)dro_cursor_le(in, 4);
+    uint32_t result = (uint32_t)dro_cursor_le(in, 4);
+    if (in->err != DRO_OK || host >= core->host_count)
+        return DRO_MALFORMED;
+    return duplicate_add(core, host, end_to_end, result);
+}
+
+dro_err apply_field(core *core, uint32_t index, const dro_field *field)
+{
+    twin *twin = twin_at(core, index);
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    switch ((enum record_field)field->tag) {
+    case FIELD_PROPERTY: return apply_property(core, twin, &in);
+    case FIELD_REVISION:
+        twin->revision = dro_cursor_le(&in, 8);
+        if (twin->row != NONE)
+            columns_revision_set(core->columns, twin->table, twin->row, twin->revision);
+        return in.err;
+    case FIELD_CONTACT: return apply_contact(core, twin, &in);
+    case FIELD_IDENTITY: return apply_identity(core, index, &in);
+    case FIELD_IMSI: return apply_number(core, index, field, true);
+    case FIELD_MSISDN: return apply_number(core, index, field, false);
+    case FIELD_ALIASES: return apply_aliases(core, index, field);
+    case FIELD_TAGS:
+        return twin->row == NONE ? DRO_MALFORMED
+                                 : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
+    case FIELD_MAIL: return apply_mail(core, twin, &in);
+    case FIELD_MAIL_GONE: apply_mail_gone(twin, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_TICKET: return apply_ticket(core, twin, &in);
+    case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_TIMER: return apply_timer(twin, &in);
+    case FIELD_CONNECTION: return apply_connection(core, twin, field);
+    case FIELD_DUPLICATE: return apply_duplicate(core, field);
+    case FIELD_STATE:
+        twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
+        return in.err;
+    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
+        break; /* for timelines, streams and the host's own tables */
+    }
+    return DRO_OK;
+}
+
+void apply_reset(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    twin_extra *extra = twin->extra;
+    twin->flags &= (uint8_t)~(TWIN_BLOCKED | TWIN_CONNECTED | TWIN_SENDING);
+    if (extra == NULL)
+        return;
+    while (extra->mail != NULL)
+        apply_mail_gone(twin, extra->mail->number);
+    while (extra->tickets != NULL)
+        apply_ticket_gone(twin, extra->tickets->number);
+    extra->timer_count = 0;
+    dro_field none = { .tag = FIELD_ALIASES };
+    dro_err ignored = apply_aliases(core, index, &none);
+    (void)ignored; /* removing cannot fail */
+}

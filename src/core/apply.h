@@ -1,0 +1,12 @@
+/* Apply: what a record's field does to a twin, at run time and at recovery alike. */
+#pragma once
+
+#include "base/fields.h"
+#include "core/state.h"
+
+/* DRO_MALFORMED: the field does not have its form. */
+DRO_CHECKED dro_err apply_field(core *core, uint32_t index, const dro_field *field);
+/* Empties what a full record says anew. */
+void apply_reset(core *core, uint32_t index);
+/* The one field of the host's own tables that is also part of a twin's record. */
+DRO_CHECKED dro_err apply_duplicate(core *core, const dro_field *field);

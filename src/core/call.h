@@ -1,0 +1,67 @@
+/* Call: one API request with its fields taken apart. */
+#pragma once
+
+#include "core/state.h"
+
+typedef struct text { const char *at; uint32_t length; } text; /* borrowed; at NULL: absent */
+
+typedef struct call {
+    caller caller;
+    uint32_t operation, application, scopes;
+    text id, name, model, application_id, cursor, tag, token;
+    const uint8_t *image, *idempotency;
+    value value;
+    bool has_value, has_if_match, if_none_match, is_last, has_limit;
+    uint64_t if_match, limit, ticket, timeout_ms, new_scopes;
+    ticket_state wait;
+    const uint8_t *body;
+    uint32_t body_length;
+    const uint8_t *fields;         /* all of them, for those that repeat */
+    size_t fields_length;
+    uint32_t gate;
+    const ring_header *header;     /* of the message, to defer it */
+    const uint8_t *message;
+} call;
+
+DRO_CHECKED dro_err call_read(call *call, uint32_t gate, const ring_header *header, const uint8_t *body);
+
+/* The twin of the call if the caller may see it; else NONE after a 404. */
+uint32_t call_twin(core *core, const call *call);
+/* True: the twin is in a turn; the call waits for its end (or was refused). */
+bool call_deferred(core *core, const call *call, uint32_t twin);
+/* False after a 412. */
+bool call_precondition(core *core, const call *call, const twin *twin);
+void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, const char *location, const dro_builder *body);
+/* Answers in the record of the change, so that the key is as durable as what it made. False: answered from the past. */
+/* The same for a twin that is still being made only. */
+bool call_deferred_new(core *core, const call *call, uint32_t twin);
+/* Index of the shown property the call names, or -1 after a 404. */
+int call_property(core *core, const call *call, uint32_t twin);
+bool call_idempotent(core *core, const call *call);
+
+/* api_twin.c */
+void api_twin_put(core *core, const call *call);
+void api_twin_get(core *core, const call *call);
+void api_twin_delete(core *core, const call *call);
+void api_twin_list(core *core, const call *call);
+/* api_command.c */
+void api_property_put(core *core, const call *call);
+void api_action(core *core, const call *call);
+void api_ticket_list(core *core, const call *call);
+void api_ticket_get(core *core, const call *call);
+/* api_image.c */
+void api_image_put(core *core, const call *call);
+void api_image_list(core *core, const call *call);
+void api_image_get(core *core, const call *call);
+/* api_host.c */
+void api_application_put(core *core, const call *call);
+void api_application_list(core *core, const call *call);
+void api_application_get(core *core, const call *call);
+void api_application_delete(core *core, const call *call);
+void api_application_token(core *core, const call *call);
+void api_login(core *core, const call *call);
+void api_session(core *core, const call *call);
+void api_dead_letters(core *core, const call *call);
+void api_status(core *core, const call *call);
+void api_peers(core *core, const call *call);
+void api_metrics(core *core, const call *call);

@@ -1,0 +1,393 @@
+#include "core/core.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/images.h"
+#include "core/state.h"
+
+/* ---- open and close ---- */
+
+static dro_err allocate(core *core)
+{
+    core->record = record_new();
+    core->scratch = malloc(SCRATCH_BYTES);
+    core->log_scratch = malloc(2 * LOG_RECORD_MAX);
+    core->streams = calloc(STREAMS_MAX, sizeof *core->streams);
+    core->waiters = calloc(WAITERS_MAX, sizeof *core->waiters);
+    core->met = calloc(WAITERS_MAX, sizeof *core->met);
+    if (core->record == NULL || core->scratch == NULL || core->log_scratch == NULL || core->streams == NULL ||
+        core->waiters == NULL || core->met == NULL)
+        return DRO_NOMEM;
+    return turns_init(core);
+}
+
+static dro_err open_vault(core *core)
+{
+    const core_options *options = &core->options;
+    uint64_t random;
+    options->random->fill(options->random, &random, sizeof random);
+    dro_err err = commit_log_epoch_next(options->log_disk, random, &core->epoch);
+    vault_options vault = { .master_key_path = options->master_key_path, .master_key = options->master_key,
+                            .epoch = core->epoch.random, .random = options->random };
+    return err == DRO_OK ? vault_open(&core->vault, &vault) : err;
+}
+
+static dro_err recover(core *core)
+{
+    commit_log_options log = { .disk = core->options.log_disk, .epoch = core->epoch.counter,
+                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed };
+    int64_t began = core->clock->monotonic_ns(core->clock);
+    dro_err err = commit_log_open(&core->log, &log, record_replay_any, core);
+    if (err != DRO_OK)
+        return err;
+    for (uint32_t i = 0; i < core->twin_high && err == DRO_OK; i++)
+        if (twin_at(core, i)->number != 0)
+            err = timers_update(core, i);
+    for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
+        twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
+        for (ticket *t = extra != NULL ? extra->tickets : NULL; t != NULL; t = t->next)
+            if (t->state == TICKET_SENT)
+                t->state = TICKET_PENDING;
+    }
+    int64_t took = core->clock->monotonic_ns(core->clock) - began;
+    dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
+             (long long)took / 1000000);
+    return err;
+}
+
+static dro_err open_all(core *core)
+{
+    uint64_t seed;
+    core->options.random->fill(core->options.random, &seed, sizeof seed);
+    dro_random_seeded_init(&core->random, seed);
+    core->options.random->fill(core->options.random, &core->hash_key, sizeof core->hash_key);
+    dro_err err = allocate(core);
+    if (err == DRO_OK)
+        err = open_vault(core);
+    if (err == DRO_OK)
+        err = columns_create(&core->columns, core->options.columns_memory, core->options.columns_bytes);
+    if (err == DRO_OK)
+        err = host_load(core);
+    if (err == DRO_OK)
+        err = images_load(core);
+    /* Numbers of this start are larger than any before. */
+    core->twin_next = core->epoch.counter << 30;
+    core->ticket_next = core->epoch.counter << 32;
+    core->mail_next = core->epoch.counter << 32;
+    core->event_next = 1;
+    return err == DRO_OK ? recover(core) : err;
+}
+
+dro_err core_open(core **out, const core_options *options)
+{
+    assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
+    core *core = calloc(1, sizeof *core);
+    if (core == NULL)
+        return DRO_NOMEM;
+    core->options = *options;
+    core->clock = options->clock;
+    core->twin_free = NONE;
+    core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
+    core->now_ns = core->clock->monotonic_ns(core->clock);
+    dro_err err = open_all(core);
+    if (err != DRO_OK) {
+        core_close(core);
+        return err;
+    }
+    core->is_started = true;
+    *out = core;
+    return DRO_OK;
+}
+
+void core_close(core *core)
+{
+    if (core == NULL)
+        return;
+    commit_log_close(core->log);
+    for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
+        if (core->turns[i].state != TURN_FREE)
+            turn_free(core, &core->turns[i]);
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        if (twin_at(core, i)->number != 0)
+            twin_free(core, i);
+    for (uint32_t i = 0; i < core->chunk_count; i++)
+        free(core->chunks[i]);
+    for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
+        free(core->gates[i].outbox.bytes);
+    for (uint32_t i = 0; i < core->idempotent_count; i++)
+        free(core->idempotents[(core->idempotent_start + i) % IDEMPOTENCY_MAX].answer);
+    for (uint32_t i = 0; i < DEAD_LETTERS_MAX; i++)
+        free(core->dead_letters[i].text);
+    for (uint32_t i = 0; core->streams != NULL && i < STREAMS_MAX; i++) {
+        free(core->streams[i].twin);
+        free(core->streams[i].model);
+        free(core->streams[i].property);
+    }
+    uploads_free(core);
+    host_free(core);
+    index_fini(&core->ids);
+    index_fini(&core->imsis);
+    index_fini(&core->msisdns);
+    index_fini(&core->numbers);
+    index_fini(&core->idempotency);
+    columns_free(core->columns);
+    vault_close(core->vault);
+    record_free(core->record);
+    free(core->chunks);
+    free(core->turns);
+    free(core->timers);
+    free(core->streams);
+    free(core->marks);
+    free(core->waiters);
+    free(core->met);
+    free(core->idempotents);
+    free(core->peers);
+    free(core->scratch);
+    free(core->log_scratch);
+    free(core);
+}
+
+/* ---- rooms come and go ---- */
+
+void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer out)
+{
+    gate_link *gate = &core->gates[index];
+    core_gate_lost(core, index);
+    *gate = (gate_link){ .in = in, .out = out, .is_open = true };
+    credentials_send_all(core, index);
+    ring_publish(&gate->out);
+}
+
+void core_gate_lost(core *core, uint32_t index)
+{
+    gate_link *gate = &core->gates[index];
+    if (!gate->is_open)
+        return;
+    gate->is_open = false;
+    free(gate->outbox.bytes);
+    gate->outbox = (outbox){ 0 };
+    streams_gate_lost(core, index);
+    network_connections_gate_lost(core, index);
+}
+
+void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
+                      _Atomic uint64_t *running)
+{
+    cell_link *cell = &core->cells[index];
+    if (cell->is_open) { /* a successor: the old one finishes what it has */
+        assert(!core->old_cells[index].is_open);
+        core->old_cells[index] = *cell;
+        for (uint32_t i = 0; i < CORE_TURNS_MAX; i++)
+            if (core->turns[i].state == TURN_SENT && core->turns[i].cell == index)
+                core->turns[i].is_old_cell = true;
+    }
+    *cell = (cell_link){ .results = results, .turns = turns, .is_open = true, .image_count = image_count, .running = running, .heard_ns = core->now_ns };
+}
+
+void core_cell_lost(core *core, uint32_t index)
+{
+    if (!core->cells[index].is_open)
+        return;
+    core->cells[index].is_open = false;
+    turns_resend(core, index);
+}
+
+void core_old_cell_lost(core *core, uint32_t index)
+{
+    if (!core->old_cells[index].is_open)
+        return;
+    core->old_cells[index].is_open = false;
+    turns_resend_old(core, index);
+}
+
+bool core_cell_drained(core *core, uint32_t index)
+{
+    if (core->old_cells[index].is_open && core->old_cells[index].in_flight > 0)
+        return false;
+    core->old_cells[index].is_open = false;
+    return true;
+}
+
+/* ---- a round ---- */
+
+void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    uint32_t length = header->length - (uint32_t)sizeof *header;
+    switch (header->type) {
+    case MESSAGE_UPLINK: network_uplink(core, gate, header, body); break;
+    case MESSAGE_CONNECTION: network_connection(core, gate, header, body); break;
+    case MESSAGE_API: api_request_take(core, gate, header, body); break;
+    case MESSAGE_DOWNLINK_ANSWER:
+        if (length >= sizeof(downlink_answer)) {
+            downlink_answer answer;
+            memcpy(&answer, body, sizeof answer);
+            mailbox_on_answer(core, header->id, &answer);
+        }
+        break;
+    case MESSAGE_PEER: peers_update(core, body, length); break;
+    case MESSAGE_SUBSCRIBE: streams_subscribe(core, gate, header, body); break;
+    case MESSAGE_UNSUBSCRIBE: streams_unsubscribe(core, gate, header->id); break;
+    case MESSAGE_CREDIT:
+        if (length >= 8) {
+            uint64_t passed;
+            memcpy(&passed, body, sizeof passed);
+            streams_credit(core, gate, header->id, passed);
+        }
+        break;
+    default: break; /* a gate that sends what nobody knows is not worth dying for */
+    }
+}
+
+static int gate_take(core *core, uint32_t index)
+{
+    gate_link *gate = &core->gates[index];
+    ring_header header;
+    dro_err err = DRO_OK;
+    const uint8_t *body;
+    int count = 0;
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core) &&
+           (body = ring_next(&gate->in, &header, &err)) != NULL) {
+        message_take(core, index, &header, body);
+        ring_done(&gate->in, &header);
+        count++;
+    }
+    ring_release(&gate->in);
+    if (err != DRO_OK) {
+        dro_error("gate=%u broke its ring", index);
+        core_gate_lost(core, index);
+    }
+    return count;
+}
+
+dro_err core_submit(core *core)
+{
+    uint64_t round = commit_log_round(core->log);
+    core->round_records[round % 8] = core->counters.records;
+    core->is_round_marked = false;
+    dro_err err = commit_log_submit(core->log);
+    core->round_event_first = core->event_next;
+    return err;
+}
+
+static int commit(core *core)
+{
+    int done = 0;
+    if (core->options.no_log)
+        return 0;
+    while (commit_log_can_submit(core->log) && core_submit(core) == DRO_OK)
+        done++;
+    uint64_t durable = commit_log_durable(core->log, false);
+    if (durable > core->round_told) {
+        core->round_told = durable;
+        core->counters.commits = core->round_records[durable % 8];
+        done++;
+    }
+    return done;
+}
+
+void core_settle(core *core)
+{
+    while (core->round_last > core->round_told && !commit_log_failed(core->log)) {
+        if (commit_log_can_submit(core->log) && core_submit(core) != DRO_OK)
+            return;
+        core->round_told = commit_log_durable(core->log, true);
+        core->counters.commits = core->round_records[core->round_told % 8];
+    }
+}
+
+int core_round(core *core)
+{
+    core->now_ms = core->clock->wall_ms(core->clock);
+    core->now_ns = core->clock->monotonic_ns(core->clock);
+    core->work = 0;
+    int work = turns_take(core);
+    if (core->waiting_first != NONE)
+        work += turns_send_waiting(core);
+    for (uint32_t i = 0; i < core->options.gate_count; i++)
+        if (core->gates[i].is_open)
+            work += gate_take(core, i);
+    if (!core->is_stopping)
+        work += timers_due(core);
+    turns_publish(core);
+    work += checkpoint_step(core);
+    work += commit(core);
+    if (core->waiter_count > 0 || core->met_count > 0)
+        waiters_due(core);
+    if (core->stream_count > 0)
+        work += streams_catch_up(core);
+    tell_flush(core);
+    return work + core->work;
+}
+
+int64_t core_next_due(const core *core)
+{
+    int64_t due_ns = -1;
+    int64_t timer = timers_next(core);
+    if (timer != INT64_MAX)
+        due_ns = timer > core->now_ms ? (timer - core->now_ms) * 1000000 : 0;
+    for (uint32_t i = 0; i < core->waiter_count; i++) {
+        int64_t left = core->waiters[i].until_ns > core->now_ns ? core->waiters[i].until_ns - core->now_ns : 0;
+        if (due_ns < 0 || left < due_ns)
+            due_ns = left;
+    }
+    for (uint32_t i = 0; i < core->options.cell_count; i++)
+        if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))
+            due_ns = CELL_STALL_MS * 1000000ll;
+    return due_ns;
+}
+
+int core_descriptor(const core *core)
+{
+    return commit_log_descriptor(core->log);
+}
+
+bool core_prepare_sleep(core *core)
+{
+    bool is_awake = false;
+    for (uint32_t i = 0; i < core->options.gate_count; i++)
+        if (core->gates[i].is_open && !core->gates[i].is_stopped)
+            is_awake |= ring_prepare_sleep(&core->gates[i].in);
+    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+        if (core->cells[i].is_open)
+            is_awake |= ring_prepare_sleep(&core->cells[i].results);
+        if (core->old_cells[i].is_open)
+            is_awake |= ring_prepare_sleep(&core->old_cells[i].results);
+    }
+    return is_awake;
+}
+
+void core_awake(core *core)
+{
+    for (uint32_t i = 0; i < core->options.gate_count; i++)
+        if (core->gates[i].is_open)
+            ring_awake(&core->gates[i].in);
+    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+        if (core->cells[i].is_open)
+            ring_awake(&core->cells[i].results);
+        if (core->old_cells[i].is_open)
+            ring_awake(&core->old_cells[i].results);
+    }
+}
+
+bool core_stop(core *core)
+{
+    core->is_stopping = true;
+    core_round(core);
+    bool is_told = core->turn_count == 0 && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
+    for (uint32_t i = 0; i < core->options.gate_count; i++)
+        is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
+    return is_told;
+}
+
+bool core_failed(const core *core)
+{
+    return commit_log_failed(core->log);
+}
+
+bool core_keys_are_secret(const core *core)
+{
+    return vault_is_secret(core->vault);
+}

@@ -1,0 +1,77 @@
+/* Core: the room that owns twins: directory of identifiers, sealed contexts,
+ * mailboxes, timers, the vault, the commit log, the property columns. It has no
+ * sockets and no guest code.
+ *
+ * core_round does everything that is ready and returns; core_run (room.c) calls it
+ * in a process of its own, a simulation calls it on fake time. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "cell/admit.h"
+#include "ring/message.h"
+#include "ring/ring.h"
+#include "store/disk.h"
+
+typedef struct core core;
+
+/* What the core asks of whoever runs it. */
+typedef struct core_supervisor core_supervisor;
+struct core_supervisor {
+    /* Have this image looked at; the answer comes by core_admitted. Bytes borrowed. */
+    dro_err (*admit)(core_supervisor *supervisor, uint64_t id, const uint8_t *wasm, size_t length);
+    /* The images a cell needs, by index. Cells with these follow by core_cell_attach. Borrowed until the next call. */
+    dro_err (*images)(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count);
+    /* A cell no longer answers: replace it. */
+    void (*replace_cell)(core_supervisor *supervisor, uint32_t cell);
+};
+
+typedef struct core_options {
+    dro_clock *clock;
+    dro_random *random;
+    disk *log_disk;              /* the log's directory */
+    disk *image_disk;            /* images and their artifacts */
+    const char *master_key_path;
+    const uint8_t *master_key;   /* 32 bytes instead of a path: tests */
+    void *columns_memory;        /* shared, zeroed */
+    size_t columns_bytes;
+    core_supervisor *supervisor;
+    const uint8_t *admin_token;  /* SHA-256 of the admin's token */
+    uint32_t gate_count, cell_count;
+    uint32_t segment_bytes;      /* of the log; 0: default */
+    uint64_t timeline_bytes;     /* of log kept for timelines and histories */
+    uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
+    bool no_log;                 /* bench: turns are not kept */
+} core_options;
+
+DRO_CHECKED dro_err core_open(core **out, const core_options *options); /* recovers */
+void core_close(core *core); /* NULL is fine */
+
+/* Rings of a (new) gate or cell; before that nothing is sent to it. */
+void core_gate_attach(core *core, uint32_t gate, ring_reader in, ring_writer out);
+void core_gate_lost(core *core, uint32_t gate);
+void core_cell_attach(core *core, uint32_t cell, ring_reader results, ring_writer turns, uint32_t image_count,
+                      _Atomic uint64_t *running); /* the turn it runs; may be NULL */
+void core_cell_lost(core *core, uint32_t cell);
+void core_old_cell_lost(core *core, uint32_t cell); /* the replaced one died before it was drained */
+/* True when the replaced cell of an earlier attach has no turns left and may end. */
+bool core_cell_drained(core *core, uint32_t cell);
+void core_admitted(core *core, uint64_t id, const admit_result *result);
+
+/* Does what is ready; how much it did (0: nothing, sleep). */
+int core_round(core *core);
+/* Nanoseconds until something is due, -1: nothing. */
+int64_t core_next_due(const core *core);
+/* Readable when the log has news; -1: none. */
+int core_descriptor(const core *core);
+/* About to sleep: true when a ring filled meanwhile. */
+bool core_prepare_sleep(core *core);
+void core_awake(core *core);
+/* Takes nothing new; true when all that was taken is durable and told. */
+bool core_stop(core *core);
+bool core_failed(const core *core); /* the log cannot be written any more */
+bool core_keys_are_secret(const core *core);

@@ -1,0 +1,427 @@
+/* The host's own tables: domains and their keys, images, applications, names of
+ * Diameter nodes. Few and rarely changed, they live in two small files that are
+ * replaced whole and durable before anything refers to what is new in them:
+ *   keys  the domains' keys, wrapped by the master key. Outside the log, so that
+ *         deleting one shreds its domain.
+ *   host  the rest, sealed under the host's own key. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/state.h"
+
+enum {
+    HOST_BYTES_MAX = 64 * 1024 * 1024,
+    HOST_DOMAIN = 1,      /* number u32, name */
+    HOST_IMAGE = 2,       /* index u32, digest 32, SHA-256 of the artifact 32, info, model JSON: nested fields */
+    HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
+    HOST_NAME = 4,        /* text */
+    HOST_NUMBERS = 5,     /* next application u32 */
+    IMAGE_DIGEST = 1, IMAGE_SUM = 2, IMAGE_INFO = 3, IMAGE_MODEL = 4, IMAGE_JSON = 5,
+};
+
+/* ---- domains ---- */
+
+uint32_t domain_find(const core *core, const char *name, size_t length)
+{
+    for (uint32_t i = 1; i < core->domain_count; i++)
+        if (core->domains[i].name != NULL && strlen(core->domains[i].name) == length && memcmp(core->domains[i].name, name, length) == 0)
+            return i;
+    return NONE;
+}
+
+static dro_err keys_keep(core *core)
+{
+    size_t length = core->domain_count * (4 + VAULT_WRAPPED);
+    uint8_t *bytes = malloc(length);
+    if (bytes == NULL)
+        return DRO_NOMEM;
+    for (uint32_t i = 0; i < core->domain_count; i++) {
+        memcpy(bytes + i * (4 + VAULT_WRAPPED), &i, 4);
+        memcpy(bytes + i * (4 + VAULT_WRAPPED) + 4, core->domain_keys + i * VAULT_WRAPPED, VAULT_WRAPPED);
+    }
+    int error = core->options.log_disk->replace(core->options.log_disk, "keys", bytes, length);
+    free(bytes);
+    return error == 0 ? DRO_OK : DRO_IO;
+}
+
+static dro_err domain_add(core *core, const char *name, size_t length)
+{
+    if (core->domain_count >= VAULT_DOMAINS_MAX || length > COLUMNS_DOMAIN_MAX)
+        return DRO_LIMIT;
+    uint32_t number = core->domain_count;
+    domain *domains = realloc(core->domains, (number + 1) * sizeof *domains);
+    if (domains == NULL)
+        return DRO_NOMEM;
+    core->domains = domains;
+    uint8_t *keys = realloc(core->domain_keys, (number + 1) * (size_t)VAULT_WRAPPED);
+    if (keys == NULL)
+        return DRO_NOMEM;
+    core->domain_keys = keys;
+    domains[number] = (domain){ .name = strndup(name, length) };
+    if (domains[number].name == NULL)
+        return DRO_NOMEM;
+    core->domain_count++;
+    return columns_domain_set(core->columns, number, domains[number].name);
+}
+
+dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number)
+{
+    *number = domain_find(core, name, length);
+    if (*number != NONE)
+        return DRO_OK;
+    dro_err err = domain_add(core, name, length);
+    if (err != DRO_OK)
+        return err;
+    *number = core->domain_count - 1;
+    err = vault_domain_new(core->vault, *number, core->domain_keys + *number * VAULT_WRAPPED);
+    if (err == DRO_OK)
+        err = keys_keep(core);
+    return err == DRO_OK ? host_keep(core) : err;
+}
+
+dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
+{
+    for (uint32_t i = 0; i < core->host_count; i++) {
+        if (strlen(core->hosts[i].name) != length || memcmp(core->hosts[i].name, name, length) != 0)
+            continue;
+        *number = (uint16_t)i;
+        return DRO_OK;
+    }
+    if (core->host_count >= CORE_HOSTS_MAX)
+        return DRO_LIMIT;
+    char *text = strndup(name, length);
+    if (text == NULL)
+        return DRO_NOMEM;
+    *number = (uint16_t)core->host_count;
+    core->hosts[core->host_count++] = (host){ .name = text };
+    return host_keep(core);
+}
+
+/* ---- applications ---- */
+
+application *application_find(core *core, const char *id, size_t length)
+{
+    for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++) {
+        application *a = &core->applications[i];
+        if (a->id != NULL && !a->is_session && strlen(a->id) == length && memcmp(a->id, id, length) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+application *application_at(core *core, uint32_t number)
+{
+    for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
+        if (core->applications[i].id != NULL && core->applications[i].number == number)
+            return &core->applications[i];
+    return NULL;
+}
+
+bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain)
+{
+    if (scopes & SCOPE_ADMIN)
+        return true;
+    const application *application = application_at(core, number);
+    for (uint32_t i = 0; application != NULL && i < application->domain_count; i++)
+        if (application->domains[i] == domain)
+            return true;
+    return false;
+}
+
+void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone)
+{
+    static uint8_t message[48 * 1024];
+    credential head = { .number = application->number, .scopes = application->scopes, .is_gone = is_gone,
+                        .is_one_time = application->is_one_time, .expires_ms = application->expires_ms };
+    memcpy(head.token, application->token, 32);
+    dro_builder out = dro_builder_over(message, sizeof message);
+    dro_builder_bytes(&out, &head, sizeof head);
+    dro_field_put_text(&out, API_FIELD_APPLICATION, application->id);
+    for (uint32_t i = 0; i < application->domain_count; i++)
+        dro_field_put_text(&out, API_FIELD_DOMAIN, core->domains[application->domains[i]].name);
+    for (uint32_t i = 0; i < core->options.gate_count && out.err == DRO_OK; i++)
+        if (gate == NONE || gate == i)
+            tell(core, i, MESSAGE_CREDENTIAL, 0, 0, message, (uint32_t)dro_builder_length(&out), 0);
+}
+
+void credentials_send_all(core *core, uint32_t gate)
+{
+    application admin = { .id = "admin", .number = 0, .scopes = SCOPE_ADMIN | 0x7f };
+    memcpy(admin.token, core->options.admin_token, 32);
+    credentials_send(core, gate, &admin, false);
+    for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
+        if (core->applications[i].id != NULL)
+            credentials_send(core, gate, &core->applications[i], false);
+}
+
+/* ---- the host file ---- */
+
+static void write_image(dro_builder *out, const image *image, uint32_t index, uint8_t *part, size_t capacity)
+{
+    dro_builder inner = dro_builder_over(part, capacity);
+    dro_builder_le(&inner, index, 4);
+    dro_field_put(&inner, IMAGE_DIGEST, image->digest, 32);
+    dro_field_put(&inner, IMAGE_SUM, image->artifact_sum, 32);
+    admit_info info = image->info;
+    memset(&info.model, 0, sizeof info.model);
+    dro_field_put(&inner, IMAGE_INFO, &info, offsetof(admit_info, model));
+    static uint8_t flat[128 * 1024];
+    dro_builder text = dro_builder_over(flat, sizeof flat);
+    model_write(&text, &image->info.model);
+    dro_field_put(&inner, IMAGE_MODEL, flat, dro_builder_length(&text));
+    dro_field_put(&inner, IMAGE_JSON, image->model_json, image->model_json_length);
+    dro_field_put(out, HOST_IMAGE, part, dro_builder_length(&inner));
+    if (inner.err != DRO_OK)
+        out->err = inner.err;
+}
+
+static void write_application(dro_builder *out, const application *application)
+{
+    uint8_t part[2048 + 4 * 1024];
+    dro_builder inner = dro_builder_over(part, sizeof part);
+    dro_builder_le(&inner, application->number, 4);
+    dro_builder_le(&inner, application->scopes, 4);
+    dro_builder_bytes(&inner, application->token, 32);
+    dro_builder_le(&inner, strlen(application->id), 1);
+    dro_builder_text(&inner, application->id);
+    for (uint32_t i = 0; i < application->domain_count; i++)
+        dro_builder_le(&inner, application->domains[i], 4);
+    dro_field_put(out, HOST_APPLICATION, part, dro_builder_length(&inner));
+    if (inner.err != DRO_OK)
+        out->err = inner.err;
+}
+
+static void write_all(core *core, dro_builder *out)
+{
+    static uint8_t part[256 * 1024];
+    dro_field_put(out, HOST_NUMBERS, &core->application_next, 4);
+    for (uint32_t i = 1; i < core->domain_count; i++)
+        if (core->domains[i].name != NULL) {
+            dro_builder inner = dro_builder_over(part, sizeof part);
+            dro_builder_le(&inner, i, 4);
+            dro_builder_text(&inner, core->domains[i].name);
+            dro_field_put(out, HOST_DOMAIN, part, dro_builder_length(&inner));
+        }
+    for (uint32_t i = 0; i < core->host_count; i++)
+        dro_field_put_text(out, HOST_NAME, core->hosts[i].name);
+    for (uint32_t i = 0; i < core->image_count; i++)
+        if (core->images[i].table != NONE)
+            write_image(out, &core->images[i], i, part, sizeof part);
+    for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
+        if (core->applications[i].id != NULL && !core->applications[i].is_session)
+            write_application(out, &core->applications[i]);
+}
+
+dro_err host_keep(core *core)
+{
+    if (core->options.no_log && core->is_started) /* a bench without a log keeps nothing else either */
+        return DRO_OK;
+    size_t capacity = 1 << 20;
+    for (;; capacity *= 2) {
+        uint8_t *plain = malloc(capacity);
+        uint8_t *sealed = malloc(capacity + VAULT_OVERHEAD);
+        if (plain == NULL || sealed == NULL || capacity > HOST_BYTES_MAX) {
+            free(plain);
+            free(sealed);
+            return DRO_NOMEM;
+        }
+        dro_builder out = dro_builder_over(plain, capacity);
+        write_all(core, &out);
+        size_t length = dro_builder_length(&out);
+        dro_err err = out.err;
+        if (err == DRO_OK) {
+            vault_seal_log(core->vault, 0, "host", 4, plain, length, sealed);
+            err = core->options.log_disk->replace(core->options.log_disk, "host", sealed, length + VAULT_OVERHEAD) == 0 ? DRO_OK : DRO_IO;
+        }
+        dro_wipe(plain, length);
+        free(plain);
+        free(sealed);
+        if (err != DRO_LIMIT)
+            return err;
+    }
+}
+
+static dro_err read_image(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    uint32_t index = (uint32_t)dro_cursor_le(&in, 4);
+    if (in.err != DRO_OK || index >= CORE_IMAGES_MAX)
+        return DRO_CORRUPT;
+    image *image = &core->images[index];
+    dro_field part;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &part)) {
+        dro_cursor text = dro_cursor_over(part.bytes, part.length);
+        if (part.tag == IMAGE_DIGEST && part.length == 32) {
+            memcpy(image->digest, part.bytes, 32);
+        } else if (part.tag == IMAGE_SUM && part.length == 32) {
+            memcpy(image->artifact_sum, part.bytes, 32);
+        } else if (part.tag == IMAGE_INFO && part.length == offsetof(admit_info, model)) {
+            memcpy(&image->info, part.bytes, part.length);
+        } else if (part.tag == IMAGE_MODEL) {
+            err = model_read(&image->info.model, &text);
+        } else if (part.tag == IMAGE_JSON) {
+            image->model_json = malloc(part.length + 1);
+            if (image->model_json == NULL)
+                return DRO_NOMEM;
+            memcpy(image->model_json, part.bytes, part.length);
+            image->model_json_length = part.length;
+        }
+    }
+    if (core->image_count <= index)
+        core->image_count = index + 1;
+    return err == DRO_OK ? image_table(core, index) : err;
+}
+
+static dro_err read_application(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    application a = { .number = (uint32_t)dro_cursor_le(&in, 4), .scopes = (uint32_t)dro_cursor_le(&in, 4) };
+    const uint8_t *token = dro_cursor_bytes(&in, 32);
+    size_t length = dro_cursor_le(&in, 1);
+    const uint8_t *id = dro_cursor_bytes(&in, length);
+    if (in.err != DRO_OK)
+        return DRO_CORRUPT;
+    memcpy(a.token, token, 32);
+    a.id = strndup((const char *)id, length);
+    a.domain_count = (uint32_t)(dro_cursor_left(&in) / 4);
+    a.domains = calloc(a.domain_count + 1, sizeof *a.domains);
+    if (a.id == NULL || a.domains == NULL)
+        return DRO_NOMEM;
+    for (uint32_t i = 0; i < a.domain_count; i++)
+        a.domains[i] = (uint32_t)dro_cursor_le(&in, 4);
+    for (size_t i = 0; i < CORE_APPLICATIONS_MAX; i++)
+        if (core->applications[i].id == NULL) {
+            core->applications[i] = a;
+            return DRO_OK;
+        }
+    return DRO_LIMIT;
+}
+
+static dro_err read_field(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    if (field->tag == HOST_DOMAIN) {
+        uint32_t number = (uint32_t)dro_cursor_le(&in, 4);
+        if (in.err != DRO_OK || number == 0 || number >= core->domain_count)
+            return DRO_CORRUPT;
+        free(core->domains[number].name);
+        core->domains[number].name = strndup((const char *)in.at, dro_cursor_left(&in));
+        return core->domains[number].name == NULL ? DRO_NOMEM : columns_domain_set(core->columns, number, core->domains[number].name);
+    }
+    if (field->tag == HOST_NAME) {
+        if (core->host_count >= CORE_HOSTS_MAX)
+            return DRO_CORRUPT;
+        core->hosts[core->host_count].name = strndup((const char *)field->bytes, field->length);
+        return core->hosts[core->host_count++].name == NULL ? DRO_NOMEM : DRO_OK;
+    }
+    if (field->tag == HOST_NUMBERS)
+        core->application_next = (uint32_t)dro_cursor_le(&in, 4);
+    else if (field->tag == HOST_IMAGE)
+        return read_image(core, field);
+    else if (field->tag == HOST_APPLICATION)
+        return read_application(core, field);
+    return in.err;
+}
+
+/* A whole small file; *bytes is NULL when there is none. */
+static dro_err file_read(disk *disk, const char *name, uint8_t **bytes, size_t *length)
+{
+    *bytes = NULL;
+    *length = 0;
+    int file = disk->open(disk, name, 0);
+    if (file < 0)
+        return DRO_OK;
+    int64_t size = disk->size(disk, file);
+    dro_err err = size < 0 || size > HOST_BYTES_MAX ? DRO_IO : DRO_OK;
+    if (err == DRO_OK && size > 0) {
+        *bytes = malloc((size_t)size);
+        err = *bytes == NULL ? DRO_NOMEM : disk->read(disk, file, 0, *bytes, (size_t)size) == size ? DRO_OK : DRO_IO;
+        *length = (size_t)size;
+    }
+    disk->close(disk, file);
+    return err;
+}
+
+static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
+{
+    if (length % (4 + VAULT_WRAPPED) != 0)
+        return DRO_CORRUPT;
+    for (size_t i = 0; i < length / (4 + VAULT_WRAPPED); i++) {
+        dro_err err = domain_add(core, "", 0);
+        if (err != DRO_OK)
+            return err;
+        const uint8_t *wrapped = bytes + i * (4 + VAULT_WRAPPED) + 4;
+        memcpy(core->domain_keys + i * VAULT_WRAPPED, wrapped, VAULT_WRAPPED);
+        err = vault_domain_load(core->vault, (uint32_t)i, wrapped);
+        if (err != DRO_OK) {
+            dro_error("key of domain %zu cannot be opened: is this the master key the data was made with?", i);
+            return err;
+        }
+    }
+    return DRO_OK;
+}
+
+dro_err host_load(core *core)
+{
+    uint8_t *keys, *sealed = NULL, *plain = NULL;
+    size_t keys_length, sealed_length;
+    core->application_next = 1;
+    for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
+        core->images[i].table = NONE;
+    dro_err err = file_read(core->options.log_disk, "keys", &keys, &keys_length);
+    if (err == DRO_OK && keys == NULL) { /* the first start */
+        err = domain_add(core, "", 0);
+        if (err == DRO_OK)
+            err = vault_domain_new(core->vault, 0, core->domain_keys);
+        return err == DRO_OK ? keys_keep(core) : err;
+    }
+    if (err == DRO_OK)
+        err = keys_load(core, keys, keys_length);
+    if (err == DRO_OK)
+        err = file_read(core->options.log_disk, "host", &sealed, &sealed_length);
+    if (err == DRO_OK && sealed != NULL) {
+        plain = malloc(sealed_length);
+        err = plain == NULL ? DRO_NOMEM : sealed_length < VAULT_OVERHEAD ? DRO_CORRUPT
+              : vault_open_log(core->vault, 0, "host", 4, sealed, sealed_length, plain);
+        dro_cursor in = dro_cursor_over(plain, err == DRO_OK ? sealed_length - VAULT_OVERHEAD : 0);
+        dro_field field;
+        while (err == DRO_OK && dro_field_next(&in, &field))
+            err = read_field(core, &field);
+        if (err == DRO_OK)
+            err = in.err;
+    }
+    free(keys);
+    free(sealed);
+    free(plain);
+    return err;
+}
+
+void host_free(core *core)
+{
+    for (uint32_t i = 0; i < core->domain_count; i++)
+        free(core->domains[i].name);
+    free(core->domains);
+    free(core->domain_keys);
+    for (uint32_t i = 0; i < core->host_count; i++) {
+        if (core->hosts[i].seen != NULL) {
+            free(core->hosts[i].seen->ring);
+            free(core->hosts[i].seen->results);
+            free(core->hosts[i].seen->table);
+        }
+        free(core->hosts[i].seen);
+        free(core->hosts[i].name);
+    }
+    for (uint32_t i = 0; i < core->image_count; i++) {
+        free(core->images[i].artifact);
+        free(core->images[i].model_json);
+    }
+    for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++) {
+        free(core->applications[i].id);
+        free(core->applications[i].domains);
+    }
+}

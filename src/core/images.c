@@ -1,0 +1,142 @@
+#include "core/images.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/sha.h>
+
+#include "base/log.h"
+
+static void file_name(const uint8_t digest[32], const char *suffix, char out[96])
+{
+    for (int i = 0; i < 32; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    snprintf(out + 64, 32, ".%s", suffix);
+}
+
+static dro_err tell_supervisor(core *core)
+{
+    const uint8_t *artifacts[CORE_IMAGES_MAX];
+    size_t lengths[CORE_IMAGES_MAX];
+    for (uint32_t i = 0; i < core->image_count; i++) {
+        artifacts[i] = core->images[i].artifact;
+        lengths[i] = core->images[i].artifact_length;
+    }
+    core_supervisor *supervisor = core->options.supervisor;
+    return supervisor->images(supervisor, artifacts, lengths, core->image_count);
+}
+
+/* Two versions of a model share its table only if it looks the same. */
+static bool is_same_table(const model *a, const model *b)
+{
+    if (a->property_count != b->property_count)
+        return false;
+    for (uint32_t i = 0; i < a->property_count; i++) {
+        const model_property *p = &a->properties[i], *q = &b->properties[i];
+        if (strcmp(p->name, q->name) != 0 || p->schema.kind != q->schema.kind || p->is_private != q->is_private ||
+            p->schema.length_maximum != q->schema.length_maximum)
+            return false;
+    }
+    return true;
+}
+
+static dro_err table_for(core *core, const model *model, uint32_t *table)
+{
+    *table = NONE;
+    for (uint32_t i = 0; i < core->image_count; i++) {
+        const image *image = &core->images[i];
+        if (image->table == NONE || strcmp(image->info.model.name, model->name) != 0)
+            continue;
+        if (!is_same_table(&image->info.model, model))
+            return DRO_EXISTS;
+        *table = image->table;
+    }
+    return *table != NONE ? DRO_OK : columns_table_add(core->columns, model, table);
+}
+
+dro_err image_table(core *core, uint32_t index)
+{
+    uint32_t table;
+    dro_err err = table_for(core, &core->images[index].info.model, &table);
+    if (err == DRO_OK)
+        core->images[index].table = table;
+    return err;
+}
+
+static dro_err keep_files(core *core, const uint8_t digest[32], const uint8_t *wasm, size_t length, const admit_result *result)
+{
+    disk *disk = core->options.image_disk;
+    char name[96];
+    file_name(digest, "wasm", name);
+    if (disk->replace(disk, name, wasm, length) != 0)
+        return DRO_IO;
+    file_name(digest, "artifact", name);
+    return disk->replace(disk, name, result->artifact, result->artifact_length) == 0 ? DRO_OK : DRO_IO;
+}
+
+dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, size_t length, const admit_result *result,
+                  uint32_t *index)
+{
+    if (core->image_count >= CORE_IMAGES_MAX)
+        return DRO_LIMIT;
+    uint32_t table;
+    dro_err err = table_for(core, &result->info.model, &table);
+    if (err == DRO_OK)
+        err = keep_files(core, digest, wasm, length, result);
+    if (err != DRO_OK)
+        return err;
+    image *image = &core->images[core->image_count];
+    *image = (struct image){ .table = NONE, .info = result->info };
+    memcpy(image->digest, digest, 32);
+    SHA256(result->artifact, result->artifact_length, image->artifact_sum);
+    image->artifact = malloc(result->artifact_length);
+    image->model_json = malloc(result->model_json_length + 1);
+    if (image->artifact == NULL || image->model_json == NULL) {
+        free(image->artifact);
+        free(image->model_json);
+        return DRO_NOMEM;
+    }
+    memcpy(image->artifact, result->artifact, result->artifact_length);
+    image->artifact_length = result->artifact_length;
+    memcpy(image->model_json, result->model_json, result->model_json_length);
+    image->model_json_length = result->model_json_length;
+    image->table = table;
+    *index = core->image_count++;
+    err = host_keep(core);
+    return err == DRO_OK ? tell_supervisor(core) : err;
+}
+
+static dro_err artifact_load(core *core, image *image)
+{
+    disk *disk = core->options.image_disk;
+    char name[96];
+    file_name(image->digest, "artifact", name);
+    int file = disk->open(disk, name, 0);
+    int64_t size = file < 0 ? -1 : disk->size(disk, file);
+    dro_err err = size <= 0 ? DRO_IO : DRO_OK;
+    if (err == DRO_OK) {
+        image->artifact = malloc((size_t)size);
+        image->artifact_length = (size_t)size;
+        err = image->artifact == NULL ? DRO_NOMEM : disk->read(disk, file, 0, image->artifact, (size_t)size) == size ? DRO_OK : DRO_IO;
+    }
+    if (file >= 0)
+        disk->close(disk, file);
+    uint8_t sum[32];
+    if (err == DRO_OK) {
+        SHA256(image->artifact, image->artifact_length, sum);
+        err = memcmp(sum, image->artifact_sum, 32) == 0 ? DRO_OK : DRO_CORRUPT;
+    }
+    if (err != DRO_OK)
+        dro_error("image %.16s... \"%s\": its artifact cannot be used; restore images/ from a backup", name, dro_err_text(err));
+    return err;
+}
+
+dro_err images_load(core *core)
+{
+    for (uint32_t i = 0; i < core->image_count; i++) {
+        dro_err err = core->images[i].table == NONE ? DRO_OK : artifact_load(core, &core->images[i]);
+        if (err != DRO_OK)
+            return err;
+    }
+    return tell_supervisor(core);
+}

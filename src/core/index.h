@@ -1,0 +1,30 @@
+/* Index: hash -> number of a row in somebody's table. Keeps 8 bytes an entry (the
+ * upper hash half and the number); the caller compares the rows it gets. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct index_table {
+    uint64_t *entries;  /* hash's upper half << 32 | number + 1; 0: empty, 1 << 63 | 0: was there */
+    uint32_t mask;      /* capacity - 1 */
+    uint32_t used;      /* live and dead entries */
+    uint32_t live;
+} index_table;
+
+typedef struct index_probe { /* walks the numbers that may fit a hash */
+    uint64_t hash;
+    uint32_t at, steps;
+} index_probe;
+
+void index_fini(index_table *index);
+DRO_CHECKED dro_err index_add(index_table *index, uint64_t hash, uint32_t number);
+void index_remove(index_table *index, uint64_t hash, uint32_t number);
+static inline index_probe index_begin(uint64_t hash)
+{
+    return (index_probe){ hash, (uint32_t)hash, 0 };
+}
+/* The next candidate, or false. */
+bool index_next(const index_table *index, index_probe *probe, uint32_t *number);

@@ -1,0 +1,51 @@
+/* The core's limits, by name. What a user can meet is in docs/limits.md. */
+#pragma once
+
+enum {
+    CORE_TWINS_MAX = 64 * 1024 * 1024,
+    CORE_GATES_MAX = 16,
+    CORE_CELLS_MAX = 16,
+    CORE_IMAGES_MAX = 256,
+    CORE_HOSTS_MAX = 1024,         /* Origin-Hosts (and realms) ever met */
+    CORE_APPLICATIONS_MAX = 1024,
+    CORE_SESSIONS_MAX = 256,       /* console logins */
+    CORE_TURNS_MAX = 4096,         /* in flight, all cells */
+    CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
+    CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
+    CORE_CELL_BATCH = 1024,        /* results taken of a cell in a round */
+    CORE_TIMER_BATCH = 512,        /* due timers in a round */
+    CORE_OUTBOX_MAX = 32 << 20,    /* bytes waiting for a gate; above, its requests wait */
+
+    TWIN_DEFERRED_MAX = 64,        /* events waiting for a twin's turn to end */
+    TWIN_MAIL_MAX = 32,            /* downlinks waiting for a device */
+    TWIN_TICKETS_MAX = 64,         /* kept; the oldest ended one goes first */
+    TWIN_TIMERS_MAX = 8,
+    TWIN_ALIASES_MAX = 8,
+    TWIN_TAGS_MAX = 32,
+    TWIN_APN_MAX = 100,
+
+    DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
+    IDEMPOTENCY_MAX = 65536,       /* keys kept */
+    DEAD_LETTERS_MAX = 1000,
+    STREAMS_MAX = 1024,            /* event streams, all gates */
+    STREAM_EVENTS_KEPT = 100000,   /* that a stream can resume over */
+    WAITERS_MAX = 4096,            /* requests waiting for a ticket's state */
+    LIST_LIMIT_MAX = 500,
+    LIST_LIMIT = 100,
+    TIMELINE_LIMIT_MAX = 200,
+    TIMELINE_LIMIT = 20,
+    HISTORY_LIMIT_MAX = 1000,
+    HISTORY_LIMIT = 100,
+    TIMELINE_READS_MAX = 1000,     /* log records read for one answer */
+
+    TICKET_KEPT_S = 24 * 3600,     /* after it ended */
+    IDEMPOTENCY_KEPT_S = 24 * 3600,
+    DOWNLINK_EXPIRY_S = 7 * 24 * 3600,
+    DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */
+    DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
+    SESSION_S = 12 * 3600,
+    LOGIN_S = 24 * 3600,
+    TURN_DEADLINE_MICROS = 1000,
+    TURN_TRIES_MAX = 2,            /* a turn that killed two cells is a dead letter */
+    CELL_STALL_MS = 5000,          /* turns in flight, no result: the cell is replaced */
+};

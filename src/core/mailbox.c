@@ -1,0 +1,307 @@
+/* Mailbox: downlinks that wait for their device, and the tickets of commands.
+ * One MT-Data-Request a device is out at a time. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/state.h"
+
+enum { TWIN_BITS = 26 };
+
+/* ---- tickets ---- */
+
+void ticket_put(core *core, uint32_t index, const ticket *ticket)
+{
+    (void)index;
+    dro_builder *part = record_part(core);
+    size_t reason = strlen(ticket->reason);
+    dro_builder_le(part, ticket->number, 8);
+    dro_builder_le(part, ticket->is_action, 1);
+    dro_builder_le(part, ticket->index, 1);
+    /* After a restart what was on its way is sent again. */
+    dro_builder_le(part, ticket->state, 1);
+    dro_builder_le(part, (uint64_t)ticket->time_ms, 8);
+    dro_builder_le(part, (uint64_t)ticket->made_ms, 8);
+    dro_builder_le(part, reason, 1);
+    dro_builder_bytes(part, ticket->reason, reason);
+    value_write(part, &ticket->value);
+    record_part_end(core, FIELD_TICKET);
+}
+
+static bool has_ended(const ticket *ticket)
+{
+    return ticket->state >= TICKET_REPORTED || (ticket->is_action && ticket->state == TICKET_DELIVERED);
+}
+
+/* Makes room: the oldest ticket that has ended goes. */
+static void ticket_evict(core *core, const twin *twin)
+{
+    const ticket *oldest = NULL;
+    for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next)
+        if (has_ended(t))
+            oldest = t;
+    if (oldest != NULL)
+        record_put(core, FIELD_TICKET_GONE, &oldest->number, 8);
+}
+
+uint64_t ticket_make(core *core, uint32_t index, bool is_action, uint8_t of, const value *value, ticket_state state)
+{
+    twin *twin = twin_at(core, index);
+    if (twin->extra != NULL && twin->extra->ticket_count >= TWIN_TICKETS_MAX)
+        ticket_evict(core, twin);
+    ticket ticket = { .number = core->ticket_next++, .is_action = is_action, .index = of, .state = state,
+                      .time_ms = core->now_ms, .made_ms = core->now_ms, .value = *value };
+    ticket_put(core, index, &ticket);
+    return ticket.number;
+}
+
+void ticket_move(core *core, uint32_t index, uint64_t number, ticket_state state, const char *reason)
+{
+    const ticket *old = number == 0 ? NULL : ticket_find(twin_at(core, index), number);
+    if (old == NULL || old->state >= TICKET_REPORTED || old->state == state)
+        return;
+    size_t text = old->value.kind == VALUE_STRING ? old->value.length : 0;
+    char string[VALUE_STRING_MAX];
+    ticket ticket = *old;
+    if (text > 0) {
+        memcpy(string, old->value.string, text);
+        ticket.value.string = string;
+    }
+    ticket.state = state;
+    ticket.time_ms = core->now_ms;
+    snprintf(ticket.reason, sizeof ticket.reason, "%s", reason);
+    ticket_put(core, index, &ticket);
+    if (core->waiter_count > 0)
+        waiters_ticket(core, index, number);
+}
+
+/* ---- requests that wait for a ticket ---- */
+
+void waiter_add(core *core, uint32_t index, uint64_t number, ticket_state state, int64_t until_ns, caller caller)
+{
+    core->waiters[core->waiter_count++] = (waiter){ index, number, state, until_ns, caller };
+}
+
+static void waiter_answer(core *core, const waiter *waiter)
+{
+    const twin *twin = twin_at(core, waiter->twin);
+    const ticket *ticket = twin->number == 0 ? NULL : ticket_find(twin, waiter->ticket);
+    if (ticket == NULL) {
+        tell_problem(core, waiter->caller, 404, "about:blank", "the twin was removed while its ticket was waited for");
+        return;
+    }
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    api_ticket_json(core, twin, ticket, &out);
+    bool is_reached = ticket->state >= waiter->state && ticket->state <= TICKET_REPORTED;
+    reply reply = { .status = is_reached ? 200 : 202, .content = CONTENT_JSON, .etag = twin->revision };
+    tell_reply(core, waiter->caller, &reply, core->scratch, dro_builder_length(&out));
+}
+
+void waiters_ticket(core *core, uint32_t index, uint64_t number)
+{
+    for (uint32_t i = 0; i < core->waiter_count;) {
+        waiter waiter = core->waiters[i];
+        const ticket *ticket = waiter.twin == index && waiter.ticket == number ? ticket_find(twin_at(core, index), number) : NULL;
+        if (ticket == NULL || ticket->state < waiter.state) {
+            i++;
+            continue;
+        }
+        core->waiters[i] = core->waiters[--core->waiter_count];
+        core->met[core->met_count++] = waiter; /* told once the record is written: waiters_due */
+    }
+}
+
+void waiters_due(core *core)
+{
+    for (uint32_t i = 0; i < core->met_count; i++)
+        waiter_answer(core, &core->met[i]);
+    core->met_count = 0;
+    for (uint32_t i = 0; i < core->waiter_count;) {
+        if (core->waiters[i].until_ns > core->now_ns) {
+            i++;
+            continue;
+        }
+        waiter waiter = core->waiters[i];
+        core->waiters[i] = core->waiters[--core->waiter_count];
+        waiter_answer(core, &waiter);
+    }
+}
+
+/* ---- mail ---- */
+
+static void mail_drop(core *core, uint32_t index, const mail *mail, ticket_state state, const char *reason)
+{
+    uint64_t of_ticket = mail->ticket;
+    uint64_t number = mail->number;
+    record_put(core, FIELD_MAIL_GONE, &number, 8);
+    if (of_ticket != 0)
+        ticket_move(core, index, of_ticket, state, reason);
+}
+
+void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_key, int64_t expires_ms,
+                 const uint8_t *bytes, uint32_t length)
+{
+    twin *twin = twin_at(core, index);
+    for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL && merge_key != 0;) {
+        const mail *next = m->next;
+        if (m->merge_key == merge_key && !m->is_sent)
+            mail_drop(core, index, m, TICKET_SUPERSEDED, "a newer command took its place");
+        m = next;
+    }
+    if (twin->extra != NULL && twin->extra->mail_count >= TWIN_MAIL_MAX) {
+        core->counters.refused++;
+        ticket_move(core, index, of_ticket, TICKET_FAILED, "the mailbox is full");
+        return;
+    }
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, core->mail_next, 8);
+    dro_builder_le(part, of_ticket, 8);
+    dro_builder_le(part, merge_key, 4);
+    dro_builder_le(part, (uint64_t)expires_ms, 8);
+    dro_builder_bytes(part, bytes, length);
+    record_part_end(core, FIELD_MAIL);
+}
+
+int64_t mailbox_due(const twin *twin)
+{
+    int64_t due = INT64_MAX;
+    const twin_extra *extra = twin->extra;
+    if (extra == NULL || extra->mail == NULL)
+        return due;
+    for (const mail *m = extra->mail; m != NULL; m = m->next)
+        if (!m->is_sent && m->expires_ms < due)
+            due = m->expires_ms;
+    if (twin->retry_ms != 0 && twin->retry_ms < due)
+        due = twin->retry_ms;
+    return due;
+}
+
+void mailbox_expire(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    if (twin->retry_ms != 0 && twin->retry_ms <= core->now_ms) {
+        twin->retry_ms = 0;
+        twin->flags &= (uint8_t)~TWIN_BLOCKED;
+    }
+    bool is_begun = false;
+    for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL;) {
+        const mail *next = m->next;
+        if (!m->is_sent && m->expires_ms <= core->now_ms) {
+            if (!is_begun)
+                record_begin(core, index, RECORD_DELTA);
+            is_begun = true;
+            mail_drop(core, index, m, TICKET_EXPIRED, "the device was not reached in time");
+        }
+        m = next;
+    }
+    if (is_begun)
+        record_end(core);
+}
+
+static void mail_send(core *core, uint32_t index, mail *mail)
+{
+    static _Thread_local uint8_t message[sizeof(downlink_request) + 2 * 256 + EVENT_BYTES_MAX];
+    twin *twin = twin_at(core, index);
+    const char *host = core->hosts[twin->connection.host].name;
+    const char *realm = core->hosts[twin->connection.realm].name;
+    downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
+                                 .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
+                                 .host_length = (uint16_t)strlen(host),
+                                 .realm_length = (uint16_t)strlen(realm),
+                                 .data_length = mail->length };
+    if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) != DRO_OK)
+        return;
+    request.user.bearer_length = twin->connection.bearer_length;
+    memcpy(request.user.bearer, twin->connection.bearer, BEARER_BYTES_MAX);
+    dro_builder out = dro_builder_over(message, sizeof message);
+    dro_builder_bytes(&out, &request, sizeof request);
+    dro_builder_bytes(&out, host, request.host_length);
+    dro_builder_bytes(&out, realm, request.realm_length);
+    dro_builder_bytes(&out, mail->bytes, mail->length);
+    uint64_t id = (uint64_t)index | mail->number << TWIN_BITS;
+    tell(core, twin->connection.gate, MESSAGE_DOWNLINK, RING_WIPE, id, message, (uint32_t)dro_builder_length(&out), round_now(core));
+    dro_wipe(message, sizeof request);
+    dro_wipe(&request, sizeof request);
+    mail->is_sent = true;
+    twin->flags |= TWIN_SENDING;
+    core->counters.downlinks++;
+}
+
+void mailbox_flush(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
+    if (first == NULL || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
+        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || !core->gates[twin->connection.gate].is_open)
+        return;
+    mail_send(core, index, first);
+    ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
+    if (ticket == NULL || ticket->state != TICKET_PENDING)
+        return;
+    ticket->state = TICKET_SENT; /* in memory only: after a restart it is pending again */
+    ticket->time_ms = core->now_ms;
+    if (core->waiter_count > 0)
+        waiters_ticket(core, index, ticket->number);
+}
+
+/* The downlink went back into the mailbox; nothing is tried until `retry_ms` or a contact. */
+static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms)
+{
+    twin *twin = twin_at(core, index);
+    twin->flags |= TWIN_BLOCKED;
+    mail->is_sent = false;
+    twin->flags &= (uint8_t)~TWIN_SENDING;
+    bool is_superseded = false;
+    for (const struct mail *m = mail->next; m != NULL; m = m->next)
+        is_superseded |= m->merge_key != 0 && m->merge_key == mail->merge_key;
+    record_begin(core, index, RECORD_DELTA);
+    if (retry_ms > core->now_ms)
+        contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
+    if (is_superseded)
+        mail_drop(core, index, mail, TICKET_SUPERSEDED, "a newer command took its place");
+    else if (mail->ticket != 0)
+        ticket_move(core, index, mail->ticket, TICKET_PENDING, "");
+    record_end(core);
+}
+
+void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
+{
+    uint32_t index = (uint32_t)(id & ((1u << TWIN_BITS) - 1));
+    if (index >= core->twin_high || twin_at(core, index)->number == 0)
+        return;
+    twin *twin = twin_at(core, index);
+    mail *sent = twin->extra != NULL ? twin->extra->mail : NULL;
+    while (sent != NULL && !(sent->is_sent && sent->number << TWIN_BITS == id - index))
+        sent = sent->next;
+    if (sent == NULL)
+        return;
+    bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
+    if (is_answered && answer->result >= 2000 && answer->result < 3000) {
+        record_begin(core, index, RECORD_DELTA);
+        mail_drop(core, index, sent, TICKET_DELIVERED, "");
+        record_end(core);
+    } else if (is_answered && answer->result >= 5000 && answer->result != 5012) {
+        char reason[64];
+        snprintf(reason, sizeof reason, "the network refused it with %u", answer->result);
+        record_begin(core, index, RECORD_DELTA);
+        mail_drop(core, index, sent, TICKET_FAILED, reason);
+        record_end(core);
+    } else {
+        int64_t retry_ms = (int64_t)answer->retransmission_time * 1000;
+        if (is_answered && answer->result == 3004)
+            retry_ms = core->now_ms + DOWNLINK_BUSY_RETRY_S * 1000;
+        if (is_answered && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
+            record_begin(core, index, RECORD_DELTA);
+            record_put(core, FIELD_CONNECTION, "", 0);
+            record_end(core);
+        }
+        mail_back(core, index, sent, retry_ms);
+    }
+    if (!(twin->flags & TWIN_RUNNING)) {
+        mailbox_flush(core, index);
+        if (timers_update(core, index) != DRO_OK)
+            dro_error("timers: out of memory");
+    }
+}

@@ -1,0 +1,327 @@
+/* The network's requests: uplinks (MO-Data) and connections (TS 29.128), with
+ * durable duplicate detection (RFC 6733, 3). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "core/state.h"
+
+enum { /* result codes the core answers with */
+    RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012,
+    EXPERIMENTAL_USER_UNKNOWN = 5001, EXPERIMENTAL_INVALID_EPS_BEARER = 5651, EXPERIMENTAL_NO_CONFIGURATION = 5652,
+    LEARN_AFTER = 3, /* contacts before an interval is believed */
+};
+
+void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round)
+{
+    network_answer answer = { result, experimental };
+    if (caller.gate != NONE)
+        tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);
+}
+
+/* ---- duplicates ---- */
+
+enum { DUPLICATE_SLOTS = 2 * DUPLICATES_PER_HOST };
+
+static uint32_t duplicate_home(uint32_t end_to_end)
+{
+    return (uint32_t)(dro_hash_mix(end_to_end, 0x5bd1e995u) >> 32) & (DUPLICATE_SLOTS - 1);
+}
+
+static duplicates *duplicates_of(core *core, uint16_t host)
+{
+    duplicates *seen = core->hosts[host].seen;
+    if (seen != NULL)
+        return seen;
+    seen = calloc(1, sizeof *seen);
+    if (seen == NULL)
+        return NULL;
+    seen->ring = malloc(DUPLICATES_PER_HOST * sizeof *seen->ring);
+    seen->results = malloc(DUPLICATES_PER_HOST * sizeof *seen->results);
+    seen->table = calloc(DUPLICATE_SLOTS, sizeof *seen->table);
+    if (seen->ring == NULL || seen->results == NULL || seen->table == NULL) {
+        free(seen->ring);
+        free(seen->results);
+        free(seen->table);
+        free(seen);
+        return NULL;
+    }
+    core->hosts[host].seen = seen;
+    return seen;
+}
+
+static uint32_t duplicate_slot(const duplicates *seen, uint32_t end_to_end)
+{
+    uint32_t at = duplicate_home(end_to_end);
+    while (seen->table[at] != 0 && seen->ring[seen->table[at] - 1] != end_to_end)
+        at = (at + 1) & (DUPLICATE_SLOTS - 1);
+    return at;
+}
+
+bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result)
+{
+    const duplicates *seen = core->hosts[host].seen;
+    if (seen == NULL)
+        return false;
+    uint32_t at = duplicate_slot(seen, end_to_end);
+    if (seen->table[at] == 0)
+        return false;
+    *result = seen->results[seen->table[at] - 1];
+    return true;
+}
+
+/* Takes one out and closes the gap behind it (linear probing). */
+static void duplicate_forget(duplicates *seen, uint32_t position)
+{
+    uint32_t hole = duplicate_slot(seen, seen->ring[position]);
+    seen->table[hole] = 0;
+    for (uint32_t at = (hole + 1) & (DUPLICATE_SLOTS - 1); seen->table[at] != 0; at = (at + 1) & (DUPLICATE_SLOTS - 1)) {
+        uint32_t home = duplicate_home(seen->ring[seen->table[at] - 1]);
+        if (((at - home) & (DUPLICATE_SLOTS - 1)) < ((at - hole) & (DUPLICATE_SLOTS - 1)))
+            continue;
+        seen->table[hole] = seen->table[at];
+        seen->table[at] = 0;
+        hole = at;
+    }
+}
+
+dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result)
+{
+    duplicates *seen = duplicates_of(core, host);
+    if (seen == NULL)
+        return DRO_NOMEM;
+    if (seen->table[duplicate_slot(seen, end_to_end)] != 0)
+        return DRO_OK;
+    uint32_t position = seen->next;
+    if (seen->count == DUPLICATES_PER_HOST)
+        duplicate_forget(seen, position);
+    else
+        seen->count++;
+    seen->ring[position] = end_to_end;
+    seen->results[position] = result;
+    seen->table[duplicate_slot(seen, end_to_end)] = position + 1;
+    seen->next = (position + 1) % DUPLICATES_PER_HOST;
+    return DRO_OK;
+}
+
+/* ---- contacts ---- */
+
+static void contact_put(core *core, const twin *twin, int64_t last, int64_t next, contact_why why, uint32_t learned_s)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, (uint64_t)last, 8);
+    dro_builder_le(part, (uint64_t)next, 8);
+    dro_builder_le(part, why, 1);
+    dro_builder_le(part, twin->contact_count, 1);
+    dro_builder_le(part, learned_s, 4);
+    dro_builder_le(part, (uint64_t)twin->retry_ms, 8);
+    record_part_end(core, FIELD_CONTACT);
+}
+
+void contact_heard(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    uint32_t learned_s = twin->learned_s;
+    if (twin->last_contact_ms != COLUMNS_NEVER && core->now_ms > twin->last_contact_ms) {
+        int64_t interval_s = (core->now_ms - twin->last_contact_ms + 500) / 1000;
+        if (interval_s > 0 && interval_s < UINT32_MAX / 4) {
+            /* A smoothed mean; a schedule that really changed is taken over within a few contacts. */
+            learned_s = twin->contact_count < 2 ? (uint32_t)interval_s : (uint32_t)((3 * (int64_t)learned_s + interval_s) / 4);
+            if (twin->contact_count < 255)
+                twin->contact_count++;
+        }
+    }
+    twin->retry_ms = 0;
+    twin->flags &= (uint8_t)~TWIN_BLOCKED;
+    int64_t next = COLUMNS_NEVER;
+    contact_why why = CONTACT_UPLINK;
+    if (twin->why == CONTACT_TWIN && twin->next_contact_ms > core->now_ms) {
+        next = twin->next_contact_ms;
+        why = CONTACT_TWIN;
+    } else if (twin->contact_count >= LEARN_AFTER && learned_s > 0) {
+        next = core->now_ms + (int64_t)learned_s * 1000;
+        why = CONTACT_LEARNED;
+    }
+    contact_put(core, twin, core->now_ms, next, why, learned_s);
+}
+
+void contact_expect(core *core, uint32_t index, contact_why why, int64_t next_ms)
+{
+    twin *twin = twin_at(core, index);
+    if (why == CONTACT_RETRANSMISSION)
+        twin->retry_ms = next_ms;
+    contact_put(core, twin, twin->last_contact_ms, next_ms, why, twin->learned_s);
+}
+
+/* ---- requests ---- */
+
+/* Texts behind a fixed part: checked against the message once. */
+static bool texts_fit(const ring_header *header, size_t fixed, size_t first, size_t second, size_t third)
+{
+    return header->length - sizeof *header >= fixed + first + second + third && first <= DIAMETER_IDENTITY_MAX &&
+           second <= DIAMETER_IDENTITY_MAX;
+}
+
+static bool bearer_matches(const twin *twin, const network_user *user)
+{
+    return twin->connection.bearer_length == user->bearer_length &&
+           memcmp(twin->connection.bearer, user->bearer, user->bearer_length) == 0;
+}
+
+static void uplink_turn(core *core, uint32_t gate, const ring_header *header, const uint8_t *body,
+                        const uplink_request *request, uint32_t index, uint16_t host)
+{
+    caller caller = { gate, header->id };
+    twin *twin = twin_at(core, index);
+    if (twin->flags & TWIN_RUNNING) {
+        if (twin_defer(core, index, gate, header, body) != DRO_OK)
+            network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+        return;
+    }
+    turn *turn = turn_new(core, index, TURN_UPLINK);
+    const uint8_t *data = body + sizeof *request + request->host_length + request->realm_length;
+    if (turn == NULL || turn_event(core, turn, EVENT_UPLINK, 0, data, request->data_length) != DRO_OK) {
+        if (turn != NULL)
+            turn_free(core, turn);
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+        return;
+    }
+    turn->caller = caller;
+    turn->host = host;
+    turn->end_to_end = request->end_to_end;
+    twin->connection.gate = (uint8_t)gate;
+    turn_send(core, turn);
+}
+
+void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    caller caller = { gate, header->id };
+    uplink_request request = { 0 };
+    if (header->length - sizeof *header >= sizeof request)
+        memcpy(&request, body, sizeof request);
+    if (header->length - sizeof *header < sizeof request ||
+        !texts_fit(header, sizeof request, request.host_length, request.realm_length, request.data_length) ||
+        request.user.bearer_length > BEARER_BYTES_MAX || request.user.imsi[15] != '\0') {
+        network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
+        return;
+    }
+    core->counters.uplinks++;
+    uint16_t host;
+    uint32_t result;
+    if (host_name_get(core, (const char *)body + sizeof request, request.host_length, &host) != DRO_OK) {
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+        return;
+    }
+    if (duplicate_find(core, host, request.end_to_end, &result)) {
+        core->counters.duplicates++;
+        network_answer_send(core, caller, result, 0, round_now(core));
+        return;
+    }
+    uint32_t index = twin_find_imsi(core, request.user.imsi);
+    if (index == NONE || twin_at(core, index)->row == NONE)
+        network_answer_send(core, caller, 0, EXPERIMENTAL_USER_UNKNOWN, 0);
+    else if (!(twin_at(core, index)->flags & TWIN_CONNECTED) || !bearer_matches(twin_at(core, index), &request.user))
+        network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
+    else if (core->is_stopping || core_failed(core))
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+    else
+        uplink_turn(core, gate, header, body, &request, index, host);
+}
+
+static void put_connection(core *core, uint16_t host, uint16_t realm, const network_user *user)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, host, 2);
+    dro_builder_le(part, realm, 2);
+    dro_builder_bytes(part, user->bearer, user->bearer_length);
+    record_part_end(core, FIELD_CONNECTION);
+}
+
+/* The twin learns that its device can be reached. */
+static void reachable_turn(core *core, uint32_t index)
+{
+    if (twin_at(core, index)->flags & TWIN_RUNNING)
+        return;
+    turn *turn = turn_new(core, index, TURN_REACHABLE);
+    if (turn == NULL)
+        return;
+    dro_err err = turn_event(core, turn, EVENT_REACHABILITY, 1, NULL, 0);
+    if (err == DRO_OK)
+        turn_send(core, turn);
+    else
+        turn_free(core, turn);
+}
+
+static void connection_change(core *core, caller caller, const connection_request *request, const uint8_t *texts, uint32_t index)
+{
+    enum { ESTABLISH = 0, RELEASE = 1 };
+    twin *twin = twin_at(core, index);
+    bool is_known = twin->flags & TWIN_CONNECTED && bearer_matches(twin, &request->user);
+    uint16_t host, realm;
+    if (request->action != ESTABLISH && !is_known) {
+        network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
+        return;
+    }
+    if (host_name_get(core, (const char *)texts, request->host_length, &host) != DRO_OK ||
+        host_name_get(core, (const char *)texts + request->host_length, request->realm_length, &realm) != DRO_OK) {
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+        return;
+    }
+    core->counters.connections++;
+    record_begin(core, index, RECORD_DELTA);
+    if (request->action == RELEASE)
+        record_put(core, FIELD_CONNECTION, "", 0);
+    else
+        put_connection(core, host, realm, &request->user);
+    twin->connection.gate = (uint8_t)caller.gate;
+    if (request->is_reachable || request->action == ESTABLISH) {
+        twin->retry_ms = 0;
+        twin->flags &= (uint8_t)~TWIN_BLOCKED;
+    }
+    if (request->is_reachable)
+        contact_put(core, twin, core->now_ms, (int64_t)request->available_until * 1000 > core->now_ms
+                    ? (int64_t)request->available_until * 1000 : core->now_ms, CONTACT_REACHABLE, twin->learned_s);
+    uint64_t round = record_end(core);
+    network_answer_send(core, caller, RESULT_SUCCESS, 0, round);
+    if (request->is_reachable)
+        reachable_turn(core, index);
+    mailbox_flush(core, index);
+}
+
+void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    caller caller = { gate, header->id };
+    connection_request request = { 0 };
+    if (header->length - sizeof *header >= sizeof request)
+        memcpy(&request, body, sizeof request);
+    if (header->length - sizeof *header < sizeof request ||
+        !texts_fit(header, sizeof request, request.host_length, request.realm_length, request.apn_length) ||
+        request.user.bearer_length > BEARER_BYTES_MAX || request.user.imsi[15] != '\0') {
+        network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
+        return;
+    }
+    uint32_t index = twin_find_imsi(core, request.user.imsi);
+    if (core->is_stopping || core_failed(core))
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+    else if (index == NONE || twin_at(core, index)->row == NONE)
+        network_answer_send(core, caller, 0, request.action == 0 ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
+    else
+        connection_change(core, caller, &request, body + sizeof request, index);
+}
+
+void network_connections_gate_lost(core *core, uint32_t gate)
+{
+    for (uint32_t i = 0; i < core->twin_high; i++) {
+        twin *twin = twin_at(core, i);
+        if (twin->number == 0 || !(twin->flags & TWIN_SENDING) || twin->connection.gate != gate)
+            continue;
+        for (mail *m = twin->extra->mail; m != NULL; m = m->next) {
+            ticket *ticket = m->is_sent && m->ticket != 0 ? ticket_find(twin, m->ticket) : NULL;
+            if (ticket != NULL && ticket->state == TICKET_SENT)
+                ticket->state = TICKET_PENDING;
+            m->is_sent = false;
+        }
+        twin->flags &= (uint8_t)~TWIN_SENDING;
+    }
+}

@@ -1,0 +1,418 @@
+/* Records: a twin's change, sealed, as it goes into the log and comes back.
+ *
+ *   previous place u64 | kind u8, 0 u8[3], domain u32, twin u64, time i64,
+ *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
+ *
+ * Bytes 8 to 48 are the associated data of the fields. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fields.h"
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/apply.h"
+
+enum { HEADER = 48, FIELDS_MAX = 200 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
+
+struct record {
+    uint32_t twin;
+    int kind;
+    bool is_silent;              /* written as it is, not applied */
+    bool has_context;
+    uint64_t event_first;
+    dro_builder fields, part;
+    uint8_t field_bytes[FIELDS_MAX], part_bytes[PART_MAX];
+    uint8_t out[HEADER + FIELDS_MAX + VAULT_OVERHEAD + CONTEXT_MAX];
+};
+
+record *record_new(void)
+{
+    return calloc(1, sizeof(record));
+}
+
+void record_free(record *record)
+{
+    free(record);
+}
+
+void record_begin(core *core, uint32_t index, int kind)
+{
+    record *record = core->record;
+    assert(record->kind == 0);
+    record->twin = index;
+    record->kind = kind;
+    record->is_silent = record->has_context = false;
+    record->event_first = core->event_next;
+    record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
+}
+
+static bool is_stream_event(uint32_t tag, const uint8_t *bytes)
+{
+    if (tag == FIELD_PROPERTY)
+        return (bytes[2] & 0x80) == 0;
+    return tag == FIELD_NOTIFY || tag == FIELD_TICKET || tag == FIELD_TRAP;
+}
+
+void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
+{
+    record *record = core->record;
+    assert(record->kind != 0);
+    dro_field_put(&record->fields, tag, bytes, length);
+    if (is_stream_event(tag, bytes) && record->kind != RECORD_FULL)
+        core->event_next++;
+    if (record->is_silent || record->twin == NONE)
+        return;
+    dro_field field = { tag, (uint32_t)length, bytes };
+    dro_err err = apply_field(core, record->twin, &field);
+    if (err != DRO_OK)
+        dro_error("record field=%u \"%s\"", tag, dro_err_text(err));
+}
+
+dro_builder *record_part(core *core)
+{
+    core->record->part = dro_builder_over(core->record->part_bytes, PART_MAX);
+    return &core->record->part;
+}
+
+void record_part_end(core *core, uint8_t tag)
+{
+    dro_builder *part = &core->record->part;
+    assert(part->err == DRO_OK);
+    record_put(core, tag, part->start, dro_builder_length(part));
+}
+
+void record_context(core *core, const uint8_t *plain, size_t length)
+{
+    twin *twin = twin_at(core, core->record->twin);
+    core->record->has_context = true;
+    twin->context_revision++;
+    if (length == 0) {
+        free(twin->context);
+        twin->context = NULL;
+        twin->context_length = 0;
+        return;
+    }
+    uint32_t sealed = (uint32_t)length + VAULT_OVERHEAD;
+    if (twin->context == NULL || twin->context_length != sealed) {
+        uint8_t *context = realloc(twin->context, sealed);
+        if (context == NULL)
+            abort(); /* the turn's effects are applied: there is no way back */
+        twin->context = context;
+        twin->context_length = sealed;
+    }
+    vault_binding binding = { twin->domain, twin->number, core->images[twin->image].digest, twin->context_revision };
+    vault_seal_context(core->vault, &binding, plain, length, twin->context);
+}
+
+static void put_le(uint8_t *at, uint64_t value, size_t width)
+{
+    memcpy(at, &value, width);
+}
+
+/* The whole record in record->out; its length. */
+static size_t record_build(core *core)
+{
+    record *record = core->record;
+    const twin *twin = record->twin == NONE ? NULL : twin_at(core, record->twin);
+    size_t plain = dro_builder_length(&record->fields);
+    bool has_context = twin != NULL && (record->has_context || record->kind == RECORD_FULL);
+    uint32_t context = has_context ? twin->context_length : 0;
+    uint32_t domain = twin == NULL ? 0 : twin->domain;
+    uint8_t *out = record->out;
+    memset(out, 0, HEADER);
+    out[8] = (uint8_t)record->kind;
+    out[9] = has_context;
+    put_le(out + 12, domain, 4);
+    put_le(out + 16, twin == NULL ? 0 : twin->number, 8);
+    put_le(out + 24, (uint64_t)core->now_ms, 8);
+    put_le(out + 32, record->event_first, 8);
+    put_le(out + 40, plain + VAULT_OVERHEAD, 4);
+    put_le(out + 44, context, 4);
+    vault_seal_log(core->vault, domain, out + 8, HEADER - 8, record->field_bytes, plain, out + HEADER);
+    size_t length = HEADER + plain + VAULT_OVERHEAD;
+    if (context > 0)
+        memcpy(out + length, twin->context, context);
+    return length + context;
+}
+
+uint64_t record_end(core *core)
+{
+    record *record = core->record;
+    uint32_t index = record->twin;
+    assert(record->kind != 0 && record->fields.err == DRO_OK);
+    if (core->now_ms < 0)
+        core->now_ms = 0;
+    if (index != NONE && (record->has_context || record->kind == RECORD_FULL)) {
+        uint8_t state[9] = { twin_at(core, index)->flags & TWIN_BLOCKED };
+        put_le(state + 1, twin_at(core, index)->context_revision, 8);
+        dro_field_put(&record->fields, FIELD_STATE, state, sizeof state);
+    }
+    core->counters.records++;
+    uint64_t round = 0;
+    if (!core->options.no_log) {
+        size_t length = record_build(core);
+        uint32_t group = index == NONE ? 0 : twin_group(twin_at(core, index));
+        uint64_t tag = index == NONE ? UINT64_MAX : index | (uint64_t)(record->kind == RECORD_FULL) << 32;
+        dro_err err = commit_log_append(core->log, group, tag, record->out, length);
+        while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
+            if (commit_log_can_submit(core->log))
+                err = core_submit(core);
+            else
+                commit_log_durable(core->log, true);
+            err = commit_log_append(core->log, group, tag, record->out, length);
+        }
+        if (err == DRO_OK)
+            round = core->round_last = commit_log_round(core->log);
+    }
+    if (core->stream_count > 0) {
+        record_view view = { record->kind, index == NONE ? 0 : twin_at(core, index)->domain,
+                             index == NONE ? 0 : twin_at(core, index)->number, core->now_ms, record->event_first, 0,
+                             record->field_bytes, dro_builder_length(&record->fields), NULL, 0 };
+        streams_record(core, &view, round);
+    }
+    dro_wipe(record->field_bytes, dro_builder_length(&record->fields));
+    record->kind = 0;
+    return round;
+}
+
+log_place record_placed(void *context, uint64_t tag, log_place place)
+{
+    core *core = context;
+    if (!core->is_round_marked) {
+        core->is_round_marked = true;
+        streams_mark(core, core->round_event_first, place);
+    }
+    if (tag == UINT64_MAX)
+        return 0;
+    twin *twin = twin_at(core, (uint32_t)tag);
+    log_place previous = twin->last;
+    twin->last = place;
+    if (tag >> 32 != 0)
+        twin->base_segment = log_place_segment(place);
+    return previous;
+}
+
+dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)
+{
+    dro_cursor in = dro_cursor_over(bytes, length);
+    *view = (record_view){ .previous = dro_cursor_le(&in, 8) };
+    view->kind = (int)dro_cursor_le(&in, 1);
+    dro_cursor_le(&in, 3);
+    view->domain = (uint32_t)dro_cursor_le(&in, 4);
+    view->twin = dro_cursor_le(&in, 8);
+    view->time_ms = (int64_t)dro_cursor_le(&in, 8);
+    view->event_first = dro_cursor_le(&in, 8);
+    size_t sealed_length = dro_cursor_le(&in, 4);
+    view->context_length = dro_cursor_le(&in, 4);
+    const uint8_t *sealed = dro_cursor_bytes(&in, sealed_length);
+    view->context = dro_cursor_bytes(&in, view->context_length);
+    if (in.err != DRO_OK || sealed_length < VAULT_OVERHEAD)
+        return DRO_CORRUPT;
+    view->fields = plain;
+    view->fields_length = sealed_length - VAULT_OVERHEAD;
+    return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
+}
+
+static uint32_t events_in(const record_view *view)
+{
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    uint32_t count = 0;
+    while (view->kind != RECORD_FULL && dro_field_next(&in, &field))
+        count += is_stream_event(field.tag, field.bytes);
+    return count;
+}
+
+static dro_err replay_context(twin *twin, const record_view *view, const dro_field *state)
+{
+    uint64_t revision;
+    if (state->length != 9)
+        return DRO_MALFORMED;
+    memcpy(&revision, state->bytes + 1, 8);
+    twin->context_revision = revision;
+    if (view->context_length != twin->context_length) {
+        free(twin->context);
+        twin->context = view->context_length > 0 ? malloc(view->context_length) : NULL;
+        twin->context_length = twin->context != NULL ? (uint32_t)view->context_length : 0;
+        if (twin->context == NULL && view->context_length > 0)
+            return DRO_NOMEM;
+    }
+    if (view->context_length > 0)
+        memcpy(twin->context, view->context, view->context_length);
+    return DRO_OK;
+}
+
+static void replay_dead_letter(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    uint32_t domain = (uint32_t)dro_cursor_le(&in, 4);
+    if (in.err == DRO_OK)
+        dead_letter_keep(core, domain, (const char *)in.at, dro_cursor_left(&in));
+}
+
+/* Records of the host's own tables. */
+static dro_err replay_host(core *core, const record_view *view)
+{
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &field)) {
+        if (field.tag == FIELD_DUPLICATE)
+            err = apply_duplicate(core, &field);
+        else if (field.tag == FIELD_IDEMPOTENT)
+            idempotent_replay(core, &field);
+        else if (field.tag == FIELD_DEAD)
+            replay_dead_letter(core, &field);
+        else if (field.tag == FIELD_EVENT)
+            host_table_reset(core, view->kind, &field);
+    }
+    return err == DRO_OK ? in.err : err;
+}
+
+dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length)
+{
+    core *core = context;
+    (void)group;
+    record_view view;
+    dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
+    if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
+        return DRO_OK;
+    if (err != DRO_OK)
+        return err;
+    uint32_t events = events_in(&view);
+    if (view.event_first + events > core->event_next)
+        core->event_next = view.event_first + events;
+    if (events > 0)
+        streams_mark(core, view.event_first, place);
+    if (view.twin == 0)
+        return replay_host(core, &view);
+    uint32_t index = twin_find_number(core, view.twin);
+    if (index == NONE && view.kind != RECORD_FULL)
+        return DRO_OK; /* its full record comes later, or it is gone */
+    if (view.kind == RECORD_GONE) {
+        twin_free(core, index);
+        return DRO_OK;
+    }
+    if (index == NONE) {
+        err = twin_new(core, &index);
+        if (err != DRO_OK)
+            return err;
+        twin_at(core, index)->number = view.twin;
+    } else if (view.kind == RECORD_FULL) {
+        apply_reset(core, index);
+    }
+    twin *twin = twin_at(core, index);
+    dro_cursor in = dro_cursor_over(view.fields, view.fields_length);
+    dro_field field;
+    while (err == DRO_OK && dro_field_next(&in, &field)) {
+        err = apply_field(core, index, &field);
+        if (err == DRO_OK && field.tag == FIELD_STATE)
+            err = replay_context(twin, &view, &field);
+        else if (err == DRO_OK && field.tag == FIELD_DEAD)
+            replay_dead_letter(core, &field);
+        else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
+            idempotent_replay(core, &field);
+    }
+    twin->last = place;
+    if (view.kind == RECORD_FULL)
+        twin->base_segment = log_place_segment(place);
+    return err == DRO_OK ? in.err : err;
+}
+
+static void full_lists(core *core, const twin *twin)
+{
+    const twin_extra *extra = twin->extra;
+    if (extra == NULL)
+        return;
+    if (extra->alias_count > 0) {
+        dro_builder *part = record_part(core);
+        for (int i = 0; i < extra->alias_count; i++)
+            dro_builder_bytes(part, extra->aliases[i], strlen(extra->aliases[i]) + 1);
+        record_part_end(core, FIELD_ALIASES);
+    }
+    for (const mail *m = extra->mail; m != NULL; m = m->next) {
+        dro_builder *part = record_part(core);
+        dro_builder_le(part, m->number, 8);
+        dro_builder_le(part, m->ticket, 8);
+        dro_builder_le(part, m->merge_key, 4);
+        dro_builder_le(part, (uint64_t)m->expires_ms, 8);
+        dro_builder_bytes(part, m->bytes, m->length);
+        record_part_end(core, FIELD_MAIL);
+    }
+    for (const ticket *t = extra->tickets; t != NULL; t = t->next)
+        ticket_put(core, core->record->twin, t);
+    for (int i = 0; i < extra->timer_count; i++) {
+        dro_builder *part = record_part(core);
+        dro_builder_le(part, extra->timers[i].number, 4);
+        dro_builder_le(part, (uint64_t)extra->timers[i].due_ms, 8);
+        record_part_end(core, FIELD_TIMER);
+    }
+}
+
+static void full_numbers(core *core, const twin *twin)
+{
+    char digits[16];
+    if (twin->flags & TWIN_HAS_IMSI && vault_identity_open(core->vault, twin->number, twin->imsi, digits) == DRO_OK)
+        record_put(core, FIELD_IMSI, digits, strlen(digits));
+    if (twin->flags & TWIN_HAS_MSISDN && vault_identity_open(core->vault, twin->number, twin->msisdn, digits) == DRO_OK)
+        record_put(core, FIELD_MSISDN, digits, strlen(digits));
+    dro_wipe(digits, sizeof digits);
+    if (twin->flags & TWIN_CONNECTED) {
+        dro_builder *part = record_part(core);
+        dro_builder_le(part, twin->connection.host, 2);
+        dro_builder_le(part, twin->connection.realm, 2);
+        dro_builder_bytes(part, twin->connection.bearer, twin->connection.bearer_length);
+        record_part_end(core, FIELD_CONNECTION);
+    }
+}
+
+static void full_row(core *core, const twin *twin)
+{
+    size_t length;
+    const uint8_t *tags = columns_tags_get(core->columns, twin->table, twin->row, &length);
+    if (length > 0)
+        record_put(core, FIELD_TAGS, tags, length);
+    const model *model = twin_model(core, twin);
+    for (uint32_t i = 0; i < model->property_count; i++) {
+        if (model->properties[i].is_private)
+            continue;
+        cell_value cell = columns_value_get(core->columns, twin->table, twin->row, i);
+        if (cell.value.kind == VALUE_NONE)
+            continue;
+        dro_builder *part = record_part(core);
+        dro_builder_le(part, i, 2);
+        dro_builder_le(part, (uint64_t)cell.quality | 0x80, 1); /* no change: not an event of the stream */
+        dro_builder_le(part, (uint64_t)cell.source, 1);
+        dro_builder_le(part, (uint64_t)cell.time_ms, 8);
+        value_write(part, &cell.value);
+        record_part_end(core, FIELD_PROPERTY);
+    }
+}
+
+void record_full(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    record_begin(core, index, RECORD_FULL);
+    core->record->is_silent = true;
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, twin->domain, 4);
+    dro_builder_le(part, twin->image, 4);
+    dro_builder_bytes(part, id, length);
+    record_part_end(core, FIELD_IDENTITY);
+    record_put(core, FIELD_REVISION, &twin->revision, 8);
+    part = record_part(core);
+    dro_builder_le(part, (uint64_t)twin->last_contact_ms, 8);
+    dro_builder_le(part, (uint64_t)twin->next_contact_ms, 8);
+    dro_builder_le(part, twin->why, 1);
+    dro_builder_le(part, twin->contact_count, 1);
+    dro_builder_le(part, twin->learned_s, 4);
+    dro_builder_le(part, (uint64_t)twin->retry_ms, 8);
+    record_part_end(core, FIELD_CONTACT);
+    full_row(core, twin);
+    full_numbers(core, twin);
+    full_lists(core, twin);
+    record_end(core);
+}

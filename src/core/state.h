@@ -1,0 +1,505 @@
+/* The core's state, for the core's own files. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/builder.h"
+#include "base/fields.h"
+#include "base/clock.h"
+#include "core/core.h"
+#include "core/index.h"
+#include "core/limits.h"
+#include "core/vault.h"
+#include "store/columns.h"
+#include "store/commit_log.h"
+#include "twin/event.h"
+#include "twin/model.h"
+#include "twin/ticket.h"
+
+enum { NONE = 0xffffffffu };
+
+/* ---- a twin ---- */
+
+typedef enum contact_why {
+    CONTACT_UNKNOWN, CONTACT_UPLINK, CONTACT_REACHABLE, CONTACT_RETRANSMISSION, CONTACT_PATTERN, CONTACT_TWIN, CONTACT_LEARNED,
+} contact_why;
+
+typedef struct mail { /* a downlink waiting for the device */
+    struct mail *next;
+    uint64_t number, ticket;
+    uint32_t merge_key;
+    uint16_t length;
+    bool is_sent;
+    int64_t expires_ms;
+    uint8_t bytes[];
+} mail;
+
+typedef struct ticket {
+    struct ticket *next;
+    uint64_t number;
+    bool is_action;
+    uint8_t index;              /* of the property or action */
+    ticket_state state;
+    int64_t time_ms;            /* of the last change of state */
+    int64_t made_ms;
+    value value;                /* strings live in text */
+    char reason[64];
+    char text[];
+} ticket;
+
+typedef struct twin_timer { uint32_t number; int64_t due_ms; } twin_timer;
+
+typedef struct deferred {       /* a message that waits for a turn to end */
+    struct deferred *next;
+    uint32_t gate, length;
+    ring_header header;
+    uint8_t body[];
+} deferred;
+
+typedef struct twin_connection { /* T6a: (IMSI, bearer) */
+    uint16_t host, realm;        /* numbers of names, core->hosts; NONE16 without connection */
+    uint8_t gate, bearer_length;
+    uint8_t bearer[BEARER_BYTES_MAX];
+} twin_connection;
+enum { NONE16 = 0xffff };
+
+typedef struct twin_extra {      /* what only a busy twin has */
+    mail *mail;                  /* oldest first */
+    ticket *tickets;             /* newest first */
+    deferred *deferred, *deferred_last;
+    char *aliases[TWIN_ALIASES_MAX];
+    char *creating_id;           /* of a twin that has no row yet */
+    twin_timer timers[TWIN_TIMERS_MAX];
+    uint8_t timer_count, alias_count;
+    uint8_t mail_count, ticket_count, deferred_count;
+} twin_extra;
+
+enum twin_flag {
+    TWIN_RUNNING = 1,            /* a turn is in a cell */
+    TWIN_CREATING = 2,           /* not durable yet, not shown */
+    TWIN_GONE = 4,               /* being removed */
+    TWIN_BLOCKED = 8,            /* the device did not answer: wait for a contact */
+    TWIN_SENDING = 16,           /* a TDR is out */
+    TWIN_CONNECTED = 32,
+    TWIN_HAS_IMSI = 64,
+    TWIN_HAS_MSISDN = 128,
+};
+
+typedef struct twin {
+    uint64_t number;             /* partition in the top 12 bits; 0: free slot */
+    uint64_t revision;           /* application writes */
+    uint64_t context_revision;   /* turns kept: the sealed context is bound to it */
+    log_place last;              /* newest record */
+    uint8_t *context;            /* sealed; NULL: as the image starts */
+    twin_extra *extra;           /* NULL: nothing of it */
+    int64_t last_contact_ms, next_contact_ms;
+    int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
+    uint64_t imsi_hash, msisdn_hash;
+    uint32_t base_segment;       /* holds the newest full record */
+    uint32_t table, row, image, domain;
+    uint32_t context_length;
+    uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
+    uint32_t timer_place;        /* in the timer heap, 0: none */
+    twin_connection connection;
+    uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
+    uint8_t flags, why, contact_count;
+} twin;
+
+/* ---- what a host has besides ---- */
+
+typedef struct image {
+    uint8_t digest[32];
+    uint32_t table;              /* of its model in the columns; NONE: unused slot */
+    uint32_t twins;
+    uint8_t artifact_sum[32];    /* SHA-256 */
+    uint8_t *artifact;
+    size_t artifact_length;
+    char *model_json;
+    size_t model_json_length;
+    admit_info info;
+} image;
+
+typedef struct domain { char *name; uint32_t twins; } domain;
+
+typedef struct application {
+    char *id;
+    uint32_t number, scopes;
+    uint8_t token[32];
+    uint32_t domain_count;
+    uint32_t *domains;
+    int64_t expires_ms;          /* sessions; 0: never */
+    bool is_session, is_one_time;
+} application;
+
+typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
+    uint32_t *ring;              /* newest DUPLICATES_PER_HOST */
+    uint32_t *results;
+    uint32_t *table;             /* open addressing over the ring: position + 1 */
+    uint32_t count, next;
+} duplicates;
+
+typedef struct host { char *name; duplicates *seen; } host;
+
+typedef struct idempotent {
+    uint8_t key[32], body[32];
+    int64_t made_ms;
+    uint16_t status;
+    uint32_t length;             /* of the answer's body */
+    uint8_t *answer;
+} idempotent;
+
+typedef struct dead_letter { char *text; uint32_t domain; } dead_letter; /* JSON */
+
+typedef struct caller {          /* who waits for an answer */
+    uint32_t gate;
+    uint64_t id;
+} caller;
+
+typedef struct waiter {          /* a request that waits for a ticket's state */
+    uint32_t twin;
+    uint64_t ticket;
+    ticket_state state;
+    int64_t until_ns;
+    caller caller;
+} waiter;
+
+typedef struct outbox {          /* messages for one gate that wait for a round or for room */
+    uint8_t *bytes;
+    size_t capacity, start, end;
+} outbox;
+
+typedef struct gate_link {
+    ring_reader in;
+    ring_writer out;
+    bool is_open, is_stopped;    /* stopped: its outbox is full, take nothing */
+    outbox outbox;
+    uint32_t stream_count;
+} gate_link;
+
+typedef struct cell_link {
+    ring_reader results;
+    ring_writer turns;
+    bool is_open;
+    uint32_t image_count, in_flight, oldest_in_flight;
+    int64_t heard_ns;
+    _Atomic uint64_t *running;
+} cell_link;
+
+typedef struct stream {          /* a subscriber of events */
+    uint64_t id;                 /* the gate's; 0: free */
+    uint32_t gate, application, scopes;
+    uint64_t sent, passed;       /* events sent, events the gate has passed on */
+    uint64_t next;               /* sequence it wants next while it catches up */
+    bool is_behind;
+    log_place place;             /* where the catching up goes on */
+    char *twin, *model, *property;
+} stream;
+
+enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT };
+
+typedef struct turn {            /* a turn in flight */
+    uint32_t twin, next;         /* index; next free or next waiting */
+    uint32_t serial;             /* upper half of its id in the rings */
+    uint8_t cell, tries, kind, state;
+    bool is_old_cell;            /* sent to the cell that is being replaced */
+    uint64_t seed;
+    uint8_t operation;           /* enum turn_operation */
+    bool has_duplicate;
+    uint32_t event_id, length;
+    uint8_t *event;              /* owned; payload */
+    caller caller;
+    uint64_t ticket;             /* of a property write or action */
+    uint32_t end_to_end;
+    uint16_t host;
+    value value;                 /* what a command asks for; strings in text */
+    char *text;                  /* owned */
+    struct put *put;             /* a twin being made or configured; owned */
+    uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
+    ticket_state wait;
+    int64_t wait_until_ns;
+} turn;
+
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE };
+
+typedef struct core_counters {
+    uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
+} core_counters;
+
+struct core {
+    core_options options;
+    dro_clock *clock;
+    dro_random_seeded random;    /* seeds of turns */
+    vault *vault;
+    commit_log *log;
+    columns *columns;
+    log_epoch epoch;
+    uint64_t hash_key;
+    int64_t now_ms, now_ns, started_ms;
+
+    twin **chunks;               /* of TWIN_CHUNK */
+    uint32_t chunk_count, twin_count, twin_free, twin_high; /* live, first free slot, slots ever used */
+    index_table ids, imsis, msisdns, numbers; /* ids: aliases too */
+    uint64_t twin_next, ticket_next, mail_next, event_next;
+
+    image images[CORE_IMAGES_MAX];
+    uint32_t image_count;
+    uint64_t image_traps[CORE_IMAGES_MAX][16];
+    struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
+    domain *domains;
+    uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
+    uint32_t domain_count;
+    host hosts[CORE_HOSTS_MAX];
+    uint32_t host_count;
+    application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
+    uint32_t application_next;   /* number of the next one */
+
+    gate_link gates[CORE_GATES_MAX];
+    cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
+    turn *turns;                 /* [CORE_TURNS_MAX] */
+    uint32_t turn_free, turn_count, turn_serial;
+    uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
+    size_t turn_bytes;
+
+    uint32_t *timers;            /* heap of twin indexes, 1-based */
+    uint32_t timer_count, timer_capacity;
+
+    stream *streams;
+    uint32_t stream_count;
+    struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */
+    uint32_t mark_count, mark_next;
+    uint64_t round_event_first;  /* event_next when the round being gathered was begun */
+    bool is_round_marked;
+    uint64_t round_records[8];   /* records written up to a round in flight */
+    waiter *waiters;
+    uint32_t waiter_count;
+    waiter *met;                 /* whose state was reached in this round */
+    uint32_t met_count;
+    idempotent *idempotents;     /* ring, oldest first */
+    uint32_t idempotent_start, idempotent_count;
+    index_table idempotency;
+    dead_letter dead_letters[DEAD_LETTERS_MAX];
+    uint32_t dead_letter_next, dead_letter_count;
+    struct upload_table *uploads;
+    struct peer_entry *peers;
+    uint32_t peer_count;
+
+    struct record *record;       /* the one being written; core/record.c */
+    uint64_t round_told;         /* newest durable round */
+    uint64_t round_last;         /* newest round with anything in it */
+    uint8_t *scratch;            /* SCRATCH_BYTES for answers */
+    uint8_t *log_scratch;        /* LOG_RECORD_MAX for reading */
+
+    uint32_t checkpoint_segment; /* segment the running checkpoint makes the replay point; 0: none runs */
+    uint32_t checkpoint_twin;    /* next twin to look at */
+    uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
+    bool is_stopping, is_started;
+    core_counters counters;
+    int work;                    /* done in this round */
+};
+
+enum { TWIN_CHUNK = 4096, SCRATCH_BYTES = 192 * 1024 };
+
+/* ---- twin_table.c ---- */
+static inline twin *twin_at(const core *core, uint32_t index)
+{
+    return &core->chunks[index / TWIN_CHUNK][index % TWIN_CHUNK];
+}
+DRO_CHECKED dro_err twin_new(core *core, uint32_t *index);
+void twin_free(core *core, uint32_t index); /* and everything of it but its row */
+uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
+uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
+uint32_t twin_find_number(const core *core, uint64_t number);
+uint64_t id_hash(const core *core, const char *id, size_t length);
+twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
+const char *twin_id(const core *core, const twin *twin, size_t *length);
+static inline uint32_t twin_group(const twin *twin) { return (uint32_t)(twin->number >> 52) / (4096 / LOG_GROUPS); }
+const model *twin_model(const core *core, const twin *twin);
+void ticket_free(ticket *ticket);
+ticket *ticket_find(const twin *twin, uint64_t number);
+mail *mail_find(const twin *twin, uint64_t number);
+mail *mail_of_ticket(const twin *twin, uint64_t number);
+
+/* ---- host.c: domains, images, applications, host names, kept in one small file ---- */
+DRO_CHECKED dro_err host_load(core *core);
+DRO_CHECKED dro_err host_keep(core *core);                                /* durable on return */
+DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
+uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
+DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
+dro_err image_table(core *core, uint32_t index);
+void host_free(core *core);
+application *application_find(core *core, const char *id, size_t length);
+application *application_at(core *core, uint32_t number);
+bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
+void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
+void credentials_send_all(core *core, uint32_t gate);
+
+/* ---- record.c: changes of a twin, applied and written to the log ---- */
+enum record_kind { RECORD_DELTA = 1, RECORD_FULL = 2, RECORD_GONE = 3, RECORD_DUPLICATES = 4, RECORD_DEAD_LETTERS = 5, RECORD_IDEMPOTENCY = 6 };
+enum record_field {
+    FIELD_EVENT = 1,       /* kind u8, id u32, outcome u8, cpu u32, frame */
+    FIELD_PROPERTY = 2,    /* property u16, quality u8, source u8, time i64, value */
+    FIELD_REVISION = 3,    /* u64 */
+    FIELD_CONTACT = 4,     /* last i64, next i64, why u8, count u8, learned u32, retry i64 */
+    FIELD_IDENTITY = 5,    /* domain u32, image u32, id text */
+    FIELD_IMSI = 6,        /* digits; empty: removed */
+    FIELD_MSISDN = 7,
+    FIELD_ALIASES = 8,     /* texts with a NUL each, all of them */
+    FIELD_TAGS = 9,        /* as in columns_tags_set, all of them */
+    FIELD_MAIL = 10,       /* number u64, ticket u64, merge u32, expires i64, bytes */
+    FIELD_MAIL_GONE = 11,  /* number u64 */
+    FIELD_TICKET = 12,     /* number u64, is_action u8, index u8, state u8, time i64, made i64, reason length u8, reason, value */
+    FIELD_TICKET_GONE = 13,/* number u64 */
+    FIELD_TIMER = 14,      /* timer u32, due i64 (-1: gone) */
+    FIELD_CONNECTION = 15, /* host u16, realm u16, bearer; empty: gone */
+    FIELD_DUPLICATE = 16,  /* host u16, end_to_end u32, result u32 */
+    FIELD_NOTIFY = 17,     /* event u16, value */
+    FIELD_LOG = 18,        /* level u8, text */
+    FIELD_DEAD = 19,       /* domain u32, JSON of the dead letter */
+    FIELD_IDEMPOTENT = 20, /* key 32, body 32, made i64, status u16, answer */
+    FIELD_STATE = 21,      /* of a full record: flags u8, context revision u64 */
+    FIELD_TRAP = 22,       /* reason text: an event of the stream */
+};
+typedef struct record record;
+/* One record at a time. Changes are applied as they are put. */
+void record_begin(core *core, uint32_t twin, int kind);
+void record_put(core *core, uint8_t field, const void *bytes, size_t length);
+/* The same from parts: returns a builder; then record_put_end. */
+dro_builder *record_part(core *core);
+void record_part_end(core *core, uint8_t field);
+void record_context(core *core, const uint8_t *plain, size_t length); /* seals it as the twin's new context */
+/* Seals and appends; the round it is in. 0: the log is broken. */
+uint64_t record_end(core *core);
+dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
+/* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
+typedef struct record_view {
+    int kind;
+    uint32_t domain;
+    uint64_t twin;
+    int64_t time_ms;
+    uint64_t event_first;  /* sequence of its first stream event */
+    log_place previous;
+    const uint8_t *fields;
+    size_t fields_length;
+    const uint8_t *context;/* sealed */
+    size_t context_length;
+} record_view;
+DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
+void record_full(core *core, uint32_t twin); /* a full record of the twin as it is */
+record *record_new(void);
+void record_free(record *record);
+log_place record_placed(void *context, uint64_t tag, log_place place);
+
+/* ---- turn.c ---- */
+turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full */
+dro_err turns_init(core *core);
+DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
+void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
+int turns_send_waiting(core *core);
+bool turns_are_full(const core *core);
+void turns_publish(core *core);
+void turn_free(core *core, turn *turn);
+int turns_take(core *core);                   /* results of the cells */
+void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
+void turns_resend_old(core *core, uint32_t cell);
+DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
+void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
+void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
+void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
+
+/* ---- mailbox.c ---- */
+void mailbox_put(core *core, uint32_t twin, uint64_t ticket, uint32_t merge_key, int64_t expires_ms, const uint8_t *bytes, uint32_t length);
+void mailbox_flush(core *core, uint32_t twin);           /* sends the next one if the device may be reached; inside no record */
+void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer);
+void mailbox_expire(core *core, uint32_t twin);
+int64_t mailbox_due(const twin *twin);
+void ticket_put(core *core, uint32_t twin, const ticket *ticket);
+void ticket_move(core *core, uint32_t twin, uint64_t number, ticket_state state, const char *reason);
+uint64_t ticket_make(core *core, uint32_t twin, bool is_action, uint8_t index, const value *value, ticket_state state);
+ticket *ticket_newest(const twin *twin, uint8_t property);
+void waiter_add(core *core, uint32_t twin, uint64_t ticket, ticket_state state, int64_t until_ns, caller caller);
+void waiters_due(core *core);
+void waiters_ticket(core *core, uint32_t twin, uint64_t ticket);
+
+/* ---- network.c ---- */
+void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round);
+void network_connections_gate_lost(core *core, uint32_t gate);
+void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
+void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
+bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
+DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
+void peers_update(core *core, const uint8_t *body, uint32_t length);
+
+/* ---- timers.c ---- */
+DRO_CHECKED dro_err timers_update(core *core, uint32_t twin); /* its earliest due time changed */
+void timers_remove(core *core, uint32_t twin);
+int timers_due(core *core);
+int64_t timers_next(const core *core); /* wall ms, INT64_MAX: none */
+
+/* ---- tell.c: answers, in log order ---- */
+/* After `round` is durable (0: now) the message goes to the gate. */
+void tell(core *core, uint32_t gate, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length, uint64_t round);
+void tell_flush(core *core);
+uint64_t round_now(core *core); /* what an answer must wait for so that nothing it shows can be lost */
+typedef struct reply {
+    uint16_t status;
+    uint8_t content;
+    uint32_t retry_after_s;
+    uint64_t etag;
+    const char *location;
+} reply;
+void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length);
+void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* ---- api*.c ---- */
+void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+/* A write's, action's, create's or configure's part in the record of its turn: before the
+ * effects, after them, after the record; and instead of them when the turn failed. */
+void api_turn_begin(core *core, turn *turn);
+void api_turn_end(core *core, turn *turn, uint32_t outcome);
+void api_turn_failed(core *core, turn *turn, const char *reason);
+void api_turn_done(core *core, turn *turn);
+void api_put_write(core *core, const turn *turn);
+void api_put_answer(core *core, caller caller, uint32_t twin, bool is_new);
+bool api_put_is_new(const turn *turn);
+void api_create_failed(core *core, turn *turn, const char *reason);
+void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out);
+void api_admin(core *core, caller caller, const struct api_request *request, const uint8_t *fields, size_t length);
+void put_free(struct put *put);
+
+/* ---- stream.c ---- */
+void streams_subscribe(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void streams_unsubscribe(core *core, uint32_t gate, uint64_t id);
+void streams_credit(core *core, uint32_t gate, uint64_t id, uint64_t passed);
+void streams_gate_lost(core *core, uint32_t gate);
+void streams_record(core *core, const record_view *view, uint64_t round); /* a record just written */
+int streams_catch_up(core *core);
+void streams_mark(core *core, uint64_t sequence, log_place place);
+
+/* ---- host tables: idempotency keys, dead letters ---- */
+void idempotent_replay(core *core, const dro_field *field);
+const idempotent *idempotent_find(core *core, const uint8_t key[32]);
+void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], uint16_t status, const void *answer, size_t length); /* inside a record */
+void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length);
+void host_table_reset(core *core, int kind, const dro_field *field);
+void host_tables_write(core *core);
+
+/* ---- timeline.c ---- */
+size_t timeline_json(core *core, uint32_t twin, uint32_t limit, char *out, size_t capacity);
+size_t history_json(core *core, uint32_t twin, uint32_t property, uint32_t limit, char *out, size_t capacity);
+
+/* ---- core.c ---- */
+void core_settle(core *core);   /* waits until all that is written is durable */
+dro_err core_submit(core *core);
+
+/* ---- checkpoint.c ---- */
+int checkpoint_step(core *core);
+
+/* ---- render.c ---- */
+void json_put(dro_builder *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void json_string(dro_builder *out, const char *text);
+void json_time(dro_builder *out, int64_t ms); /* quoted, or null for COLUMNS_NEVER */
+void render_property(core *core, const twin *twin, uint32_t property, dro_builder *out);
+void render_twin(core *core, uint32_t index, dro_builder *out);

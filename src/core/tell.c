@@ -1,0 +1,164 @@
+/* Telling: answers and outbox effects leave in log order, never before what they
+ * promise is durable. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/state.h"
+
+typedef struct outbox_entry {
+    uint64_t round, id;
+    uint32_t length; /* of the body; padded to 8 behind it */
+    uint16_t type, flags;
+} outbox_entry;
+
+static size_t padded(size_t length)
+{
+    return (length + 7) & ~(size_t)7;
+}
+
+static uint8_t *outbox_room(outbox *box, size_t need)
+{
+    if (box->start == box->end)
+        box->start = box->end = 0;
+    if (box->end + need <= box->capacity)
+        return box->bytes + box->end;
+    size_t used = box->end - box->start;
+    if (box->start > 0 && used + need <= box->capacity / 2) {
+        memmove(box->bytes, box->bytes + box->start, used);
+        box->start = 0;
+        box->end = used;
+        return box->bytes + used;
+    }
+    size_t capacity = box->capacity == 0 ? 64 * 1024 : box->capacity;
+    while (capacity < used + need)
+        capacity *= 2;
+    uint8_t *bytes = malloc(capacity);
+    if (bytes == NULL)
+        return NULL;
+    if (used > 0)
+        memcpy(bytes, box->bytes + box->start, used);
+    if (box->bytes != NULL)
+        dro_wipe(box->bytes, box->capacity);
+    free(box->bytes);
+    *box = (outbox){ bytes, capacity, 0, used };
+    return bytes + used;
+}
+
+static void outbox_put(gate_link *gate, const outbox_entry *entry, const void *body)
+{
+    size_t need = sizeof *entry + padded(entry->length);
+    uint8_t *room = outbox_room(&gate->outbox, need);
+    if (room == NULL) { /* the gate times the request out */
+        dro_error("outbox full bytes=%zu", gate->outbox.end - gate->outbox.start);
+        return;
+    }
+    memcpy(room, entry, sizeof *entry);
+    if (entry->length > 0)
+        memcpy(room + sizeof *entry, body, entry->length);
+    gate->outbox.end += need;
+}
+
+void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length,
+          uint64_t round)
+{
+    gate_link *gate = &core->gates[index];
+    if (index >= CORE_GATES_MAX || !gate->is_open)
+        return;
+    assert(length <= ring_body_max(&gate->out));
+    bool is_first = gate->outbox.start == gate->outbox.end;
+    if (is_first && round <= core->round_told && ring_send(&gate->out, type, flags, id, body, length))
+        return;
+    outbox_entry entry = { round, id, length, type, flags };
+    outbox_put(gate, &entry, body);
+}
+
+static void gate_flush(core *core, gate_link *gate)
+{
+    outbox *box = &gate->outbox;
+    while (box->start < box->end) {
+        outbox_entry entry;
+        memcpy(&entry, box->bytes + box->start, sizeof entry);
+        uint8_t *body = box->bytes + box->start + sizeof entry;
+        if (entry.round > core->round_told || !ring_send(&gate->out, entry.type, entry.flags, entry.id, body, entry.length))
+            break;
+        if (entry.flags & RING_WIPE)
+            dro_wipe(body, entry.length);
+        box->start += sizeof entry + padded(entry.length);
+        core->work++;
+    }
+    gate->is_stopped = box->end - box->start > CORE_OUTBOX_MAX;
+    ring_publish(&gate->out);
+}
+
+void tell_flush(core *core)
+{
+    for (uint32_t i = 0; i < core->options.gate_count; i++)
+        if (core->gates[i].is_open)
+            gate_flush(core, &core->gates[i]);
+}
+
+uint64_t round_now(core *core)
+{
+    return core->round_last > core->round_told ? core->round_last : 0;
+}
+
+void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length)
+{
+    enum { PART_MAX = 48 * 1024 };
+    static _Thread_local uint8_t message[sizeof(api_reply) + 1024 + PART_MAX];
+    size_t location = reply->location != NULL ? strlen(reply->location) : 0;
+    const uint8_t *at = body;
+    if (location > 1024)
+        location = 1024;
+    do {
+        size_t part = length < PART_MAX ? length : PART_MAX;
+        api_reply head = { .status = reply->status,
+                           .content = reply->content,
+                           .more = length > part,
+                           .retry_after_s = reply->retry_after_s,
+                           .etag = reply->etag,
+                           .location_length = (uint32_t)location,
+                           .body_length = (uint32_t)part };
+        memcpy(message, &head, sizeof head);
+        if (location > 0)
+            memcpy(message + sizeof head, reply->location, location);
+        if (part > 0)
+            memcpy(message + sizeof head + location, at, part);
+        tell(core, caller.gate, MESSAGE_API_REPLY, 0, caller.id, message, (uint32_t)(sizeof head + location + part),
+             round_now(core));
+        at += part;
+        length -= part;
+    } while (length > 0);
+}
+
+void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...)
+{
+    static const struct { uint16_t status; const char *title; } titles[] = {
+        { 400, "Bad request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not found" },
+        { 405, "Method not allowed" }, { 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition failed" },
+        { 413, "Content too large" }, { 422, "Unprocessable content" }, { 500, "Internal error" },
+        { 503, "Service unavailable" }, { 507, "Insufficient storage" },
+    };
+    const char *title = "Error";
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
+        if (titles[i].status == status)
+            title = titles[i].title;
+    char detail[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    uint8_t text[2048];
+    dro_builder out = dro_builder_over(text, sizeof text);
+    json_put(&out, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u,\"detail\":", type, title, status);
+    json_string(&out, detail);
+    dro_builder_text(&out, "}");
+    reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX,
+                    .retry_after_s = status == 503 ? 1 : 0 };
+    tell_reply(core, caller, &reply, text, dro_builder_length(&out));
+}

@@ -1,0 +1,222 @@
+/* Timelines and histories: read back from the log, along a twin's chain of records. */
+#include <string.h>
+
+#include "core/state.h"
+
+static const char *const outcomes[] = { "handled", "not_handled", "swallowed" };
+static const char *const traps[] = { [1] = "trap", "memory access out of bounds", "stack overflow", "deadline exceeded", "memory limit",
+                                     "unknown result of dromio_event", "context does not fit the image",
+                                     "too many or malformed effects", "cell failed" };
+
+static void put_hex(dro_builder *out, const uint8_t *bytes, size_t length)
+{
+    dro_builder_text(out, "\"");
+    for (size_t i = 0; i < length; i++)
+        json_put(out, "%02x", bytes[i]);
+    dro_builder_text(out, "\"");
+}
+
+static void put_event(const model *model, const dro_field *field, dro_builder *out)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    event_kind kind = (event_kind)dro_cursor_le(&in, 1);
+    uint32_t id = (uint32_t)dro_cursor_le(&in, 4);
+    uint32_t outcome = (uint32_t)dro_cursor_le(&in, 1);
+    uint32_t cpu_nanos = (uint32_t)dro_cursor_le(&in, 4);
+    json_put(out, ",\"kind\":\"%s\",\"id\":", event_kind_text(kind));
+    if (kind == EVENT_PROPERTY_WRITE && id < model->property_count)
+        json_string(out, model->properties[id].name);
+    else if (kind == EVENT_ACTION && id < model->action_count)
+        json_string(out, model->actions[id].name);
+    else if (kind == EVENT_TIMER)
+        json_put(out, "%u", id);
+    else
+        dro_builder_text(out, "null");
+    dro_builder_text(out, ",\"frame\":");
+    if (kind == EVENT_UPLINK || kind == EVENT_DOWNLINK)
+        put_hex(out, in.at, dro_cursor_left(&in));
+    else
+        dro_builder_text(out, "null");
+    if (outcome < 3)
+        json_put(out, ",\"outcome\":\"%s\"", outcomes[outcome]);
+    else
+        json_put(out, ",\"outcome\":\"trap: %s\"", outcome > 16 && outcome - 16 < sizeof traps / sizeof traps[0] ? traps[outcome - 16] : "unknown");
+    json_put(out, ",\"cpu_micros\":%.3g", cpu_nanos / 1000.0);
+}
+
+/* A member that gathers all fields of one kind; opens it at the first. */
+typedef void (*put_fn)(const model *model, dro_cursor *in, dro_builder *out);
+
+static void put_list(const record_view *view, const model *model, uint32_t tag, const char *open, const char *close,
+                     put_fn put, dro_builder *out)
+{
+    dro_cursor all = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    bool is_first = true;
+    dro_builder_text(out, open);
+    while (dro_field_next(&all, &field)) {
+        if (field.tag != tag)
+            continue;
+        dro_builder_text(out, is_first ? "" : ",");
+        dro_cursor in = dro_cursor_over(field.bytes, field.length);
+        put(model, &in, out);
+        is_first = false;
+    }
+    dro_builder_text(out, close);
+}
+
+static void put_property(const model *model, dro_cursor *in, dro_builder *out)
+{
+    uint32_t property = (uint32_t)dro_cursor_le(in, 2);
+    dro_cursor_le(in, 2);
+    dro_cursor_le(in, 8);
+    value value = value_read(in);
+    json_string(out, property < model->property_count ? model->properties[property].name : "");
+    dro_builder_text(out, ":");
+    value_json(out, &value);
+}
+
+static void put_downlink(const model *model, dro_cursor *in, dro_builder *out)
+{
+    (void)model;
+    dro_cursor_bytes(in, 28);
+    put_hex(out, in->at, dro_cursor_left(in));
+}
+
+static void put_notification(const model *model, dro_cursor *in, dro_builder *out)
+{
+    uint32_t event = (uint32_t)dro_cursor_le(in, 2);
+    value value = value_read(in);
+    dro_builder_text(out, "{\"event\":");
+    json_string(out, event < model->event_count ? model->events[event].name : "");
+    dro_builder_text(out, ",\"value\":");
+    if (value.kind == VALUE_NONE)
+        dro_builder_text(out, "null");
+    else
+        value_json(out, &value);
+    dro_builder_text(out, "}");
+}
+
+static void put_timer(const model *model, dro_cursor *in, dro_builder *out)
+{
+    (void)model;
+    uint32_t timer = (uint32_t)dro_cursor_le(in, 4);
+    int64_t due = (int64_t)dro_cursor_le(in, 8);
+    json_put(out, "{\"timer\":%u,\"at\":", timer);
+    json_time(out, due < 0 ? COLUMNS_NEVER : due);
+    dro_builder_text(out, "}");
+}
+
+static void put_log(const model *model, dro_cursor *in, dro_builder *out)
+{
+    (void)model;
+    dro_cursor_le(in, 1);
+    json_text(out, (const char *)in->at, dro_cursor_left(in));
+}
+
+static bool put_record(const model *model, const record_view *view, bool is_first, dro_builder *out)
+{
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field = { 0 };
+    while (field.tag != FIELD_EVENT && dro_field_next(&in, &field))
+        ;
+    if (field.tag != FIELD_EVENT)
+        return false;
+    dro_builder_text(out, is_first ? "{\"time\":" : ",{\"time\":");
+    json_time(out, view->time_ms);
+    put_event(model, &field, out);
+    put_list(view, model, FIELD_PROPERTY, ",\"properties\":{", "}", put_property, out);
+    put_list(view, model, FIELD_MAIL, ",\"downlinks\":[", "]", put_downlink, out);
+    put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
+    put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
+    put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
+    dro_builder_text(out, "}");
+    return true;
+}
+
+/* Follows the chain; false at its end. */
+static bool chain_next(core *core, const twin *twin, log_place *place, record_view *view)
+{
+    uint8_t *sealed = core->log_scratch;
+    uint8_t *plain = core->log_scratch + LOG_RECORD_MAX;
+    size_t length;
+    if (*place == 0 || commit_log_read(core->log, *place, sealed, LOG_RECORD_MAX, &length) != DRO_OK ||
+        record_open(core, sealed, length, plain, view) != DRO_OK || view->twin != twin->number || view->previous >= *place)
+        return false;
+    *place = view->previous;
+    return true;
+}
+
+size_t timeline_json(core *core, uint32_t index, uint32_t limit, char *text, size_t capacity)
+{
+    const twin *twin = twin_at(core, index);
+    dro_builder out = dro_builder_over(text, capacity - 8);
+    record_view view;
+    core_settle(core);
+    log_place place = twin->last;
+    dro_builder_text(&out, "{\"events\":[");
+    for (uint32_t read = 0, shown = 0; read < TIMELINE_READS_MAX && shown < limit && chain_next(core, twin, &place, &view); read++) {
+        uint8_t *before = out.at;
+        shown += put_record(twin_model(core, twin), &view, shown == 0, &out);
+        if (out.err != DRO_OK) {
+            out.err = DRO_OK;
+            out.at = before;
+            break;
+        }
+    }
+    out.end += 8;
+    dro_builder_text(&out, "]}");
+    return dro_builder_length(&out);
+}
+
+static bool put_past(const record_view *view, uint32_t wanted, bool is_first, dro_builder *out)
+{
+    dro_cursor all = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    while (view->kind == RECORD_DELTA && dro_field_next(&all, &field)) {
+        dro_cursor in = dro_cursor_over(field.bytes, field.length);
+        if (field.tag != FIELD_PROPERTY || dro_cursor_le(&in, 2) != wanted)
+            continue;
+        quality quality = (enum quality)(dro_cursor_le(&in, 1) & 3);
+        source source = (enum source)dro_cursor_le(&in, 1);
+        int64_t time = (int64_t)dro_cursor_le(&in, 8);
+        value value = value_read(&in);
+        dro_builder_text(out, is_first ? "{\"time\":" : ",{\"time\":");
+        json_time(out, time);
+        dro_builder_text(out, ",\"value\":");
+        value_json(out, &value);
+        json_put(out, ",\"quality\":\"%s\",\"source\":\"%s\"}", quality_text(quality), source_text(source));
+        return true;
+    }
+    return false;
+}
+
+size_t history_json(core *core, uint32_t index, uint32_t property, uint32_t limit, char *text, size_t capacity)
+{
+    const twin *twin = twin_at(core, index);
+    const model_property *what = &twin_model(core, twin)->properties[property];
+    dro_builder out = dro_builder_over(text, capacity - 8);
+    record_view view;
+    core_settle(core);
+    log_place place = twin->last;
+    dro_builder_text(&out, "{\"property\":");
+    json_string(&out, what->name);
+    dro_builder_text(&out, ",\"unit\":");
+    if (what->unit[0] != '\0')
+        json_string(&out, what->unit);
+    else
+        dro_builder_text(&out, "null");
+    dro_builder_text(&out, ",\"values\":[");
+    for (uint32_t read = 0, shown = 0; read < TIMELINE_READS_MAX && shown < limit && chain_next(core, twin, &place, &view); read++) {
+        uint8_t *before = out.at;
+        shown += put_past(&view, property, shown == 0, &out);
+        if (out.err != DRO_OK) {
+            out.err = DRO_OK;
+            out.at = before;
+            break;
+        }
+    }
+    out.end += 8;
+    dro_builder_text(&out, "]}");
+    return dro_builder_length(&out);
+}

@@ -1,0 +1,135 @@
+/* One heap over all twins: each is in it once, by the earliest time anything of it
+ * is due (a timer, a retransmission, an expiry). */
+#include <stdlib.h>
+
+#include "core/state.h"
+
+static int64_t due_of(const core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    int64_t due = mailbox_due(twin);
+    for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
+        if (twin->extra->timers[i].due_ms < due)
+            due = twin->extra->timers[i].due_ms;
+    return due;
+}
+
+static void set(core *core, uint32_t place, uint32_t index)
+{
+    core->timers[place] = index;
+    twin_at(core, index)->timer_place = place;
+}
+
+static void sift_up(core *core, uint32_t place)
+{
+    uint32_t index = core->timers[place];
+    int64_t due = due_of(core, index);
+    while (place > 1 && due_of(core, core->timers[place / 2]) > due) {
+        set(core, place, core->timers[place / 2]);
+        place /= 2;
+    }
+    set(core, place, index);
+}
+
+static void sift_down(core *core, uint32_t place)
+{
+    uint32_t index = core->timers[place];
+    int64_t due = due_of(core, index);
+    for (;;) {
+        uint32_t child = place * 2;
+        if (child > core->timer_count)
+            break;
+        if (child < core->timer_count && due_of(core, core->timers[child + 1]) < due_of(core, core->timers[child]))
+            child++;
+        if (due_of(core, core->timers[child]) >= due)
+            break;
+        set(core, place, core->timers[child]);
+        place = child;
+    }
+    set(core, place, index);
+}
+
+void timers_remove(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    uint32_t place = twin->timer_place;
+    if (place == 0)
+        return;
+    twin->timer_place = 0;
+    uint32_t last = core->timers[core->timer_count--];
+    if (last == index)
+        return;
+    set(core, place, last);
+    sift_up(core, place);
+    sift_down(core, twin_at(core, last)->timer_place);
+}
+
+dro_err timers_update(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    if (due_of(core, index) == INT64_MAX) {
+        timers_remove(core, index);
+        return DRO_OK;
+    }
+    if (twin->timer_place == 0) {
+        if (core->timer_count + 1 >= core->timer_capacity) {
+            uint32_t capacity = core->timer_capacity == 0 ? 1024 : core->timer_capacity * 2;
+            uint32_t *timers = realloc(core->timers, capacity * sizeof *timers);
+            if (timers == NULL)
+                return DRO_NOMEM;
+            core->timers = timers;
+            core->timer_capacity = capacity;
+        }
+        set(core, ++core->timer_count, index);
+    }
+    sift_up(core, twin->timer_place);
+    sift_down(core, twin->timer_place);
+    return DRO_OK;
+}
+
+int64_t timers_next(const core *core)
+{
+    return core->timer_count == 0 ? INT64_MAX : due_of(core, core->timers[1]);
+}
+
+/* The number of a timer of the twin that is due, or -1. */
+static int timer_due(const core *core, const twin *twin)
+{
+    for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
+        if (twin->extra->timers[i].due_ms <= core->now_ms)
+            return i;
+    return -1;
+}
+
+int timers_due(core *core)
+{
+    int done = 0;
+    for (; done < CORE_TIMER_BATCH && timers_next(core) <= core->now_ms; done++) {
+        uint32_t index = core->timers[1];
+        twin *twin = twin_at(core, index);
+        if (twin->flags & TWIN_RUNNING) { /* looked at again when its turn ends */
+            timers_remove(core, index);
+            continue;
+        }
+        int slot = timer_due(core, twin);
+        if (slot < 0) {
+            mailbox_expire(core, index);
+            mailbox_flush(core, index);
+        } else {
+            uint32_t number = twin->extra->timers[slot].number;
+            turn *turn = turn_new(core, index, TURN_TIMER);
+            if (turn == NULL)
+                break;
+            if (turn_event(core, turn, EVENT_TIMER, number, NULL, 0) != DRO_OK) {
+                turn_free(core, turn);
+                break;
+            }
+            timers_remove(core, index);
+            turn_send(core, turn);
+            continue;
+        }
+        if (twin->number != 0 && timers_update(core, index) != DRO_OK)
+            break;
+    }
+    return done;
+}

@@ -1,0 +1,612 @@
+/* Turns: sent to a cell, taken back, kept. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/state.h"
+#include "twin/effect.h"
+
+/* ---- the table of turns in flight ---- */
+
+dro_err turns_init(core *core)
+{
+    core->turns = calloc(CORE_TURNS_MAX, sizeof(turn));
+    if (core->turns == NULL)
+        return DRO_NOMEM;
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++)
+        core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
+    core->turn_free = 0;
+    core->waiting_first = core->waiting_last = NONE;
+    return DRO_OK;
+}
+
+bool turns_are_full(const core *core)
+{
+    return core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX || core->turn_bytes >= CORE_TURN_BYTES_MAX;
+}
+
+turn *turn_new(core *core, uint32_t index, uint8_t operation)
+{
+    uint32_t free = core->turn_free;
+    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX)
+        return NULL;
+    turn *turn = &core->turns[free];
+    core->turn_free = turn->next;
+    core->turn_count++;
+    *turn = (struct turn){ .twin = index, .next = NONE, .operation = operation, .serial = ++core->turn_serial,
+                           .state = TURN_WAITING, .wait = TICKET_PENDING };
+    turn->caller.gate = NONE;
+    turn->cell = (uint8_t)(twin_at(core, index)->domain % core->options.cell_count);
+    turn->seed = dro_random_next(&core->random);
+    return turn;
+}
+
+void turn_free(core *core, turn *turn)
+{
+    uint32_t index = (uint32_t)(turn - core->turns);
+    if (turn->event != NULL) {
+        dro_wipe(turn->event, turn->length);
+        core->turn_bytes -= turn->length;
+        free(turn->event);
+    }
+    put_free(turn->put);
+    free(turn->idempotency);
+    free(turn->text);
+    *turn = (struct turn){ .next = core->turn_free };
+    core->turn_free = index;
+    core->turn_count--;
+}
+
+dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length)
+{
+    assert(turn->event == NULL);
+    if (length > EVENT_BYTES_MAX)
+        return DRO_LIMIT;
+    turn->kind = kind;
+    turn->event_id = id;
+    if (length == 0)
+        return DRO_OK;
+    turn->event = malloc(length);
+    if (turn->event == NULL)
+        return DRO_NOMEM;
+    memcpy(turn->event, payload, length);
+    turn->length = (uint32_t)length;
+    core->turn_bytes += length;
+    return DRO_OK;
+}
+
+/* ---- to the cell ---- */
+
+static uint64_t turn_id(const core *core, const turn *turn)
+{
+    return (uint64_t)turn->serial << 32 | (uint64_t)(turn - core->turns);
+}
+
+/* True: it is in the ring. */
+static bool turn_try(core *core, turn *turn)
+{
+    twin *twin = twin_at(core, turn->twin);
+    cell_link *cell = &core->cells[turn->cell];
+    uint32_t image = twin->image;
+    if (!cell->is_open || image >= cell->image_count)
+        return false;
+    uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
+    uint32_t context_padded = (context + 7u) & ~7u;
+    uint32_t length = (uint32_t)sizeof(turn_request) + context_padded + turn->length;
+    uint8_t *room = ring_reserve(&cell->turns, length);
+    if (room == NULL)
+        return false;
+    turn_request request = { .twin = twin->number, .wall_ms = core->now_ms, .seed = turn->seed, .image = image,
+                             .event_kind = turn->kind, .event_id = turn->event_id,
+                             .deadline_micros = TURN_DEADLINE_MICROS, .context_length = context,
+                             .event_length = turn->length };
+    memcpy(room, &request, sizeof request);
+    if (context > 0) {
+        vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision };
+        dro_err err = vault_open_context(core->vault, &binding, twin->context, twin->context_length, room + sizeof request);
+        if (err != DRO_OK) /* memory that lies: nothing this process says can be trusted any more */
+            abort();
+        memset(room + sizeof request + context, 0, context_padded - context);
+    }
+    if (turn->length > 0)
+        memcpy(room + sizeof request + context_padded, turn->event, turn->length);
+    ring_commit(&cell->turns, MESSAGE_TURN, RING_WIPE, turn_id(core, turn), length);
+    if (cell->in_flight++ == 0)
+        cell->heard_ns = core->now_ns;
+    turn->state = TURN_SENT;
+    turn->is_old_cell = false;
+    return true;
+}
+
+static void wait_in_line(core *core, turn *turn)
+{
+    uint32_t index = (uint32_t)(turn - core->turns);
+    turn->state = TURN_WAITING;
+    turn->next = NONE;
+    if (core->waiting_last == NONE)
+        core->waiting_first = index;
+    else
+        core->turns[core->waiting_last].next = index;
+    core->waiting_last = index;
+}
+
+void turn_send(core *core, turn *turn)
+{
+    twin_at(core, turn->twin)->flags |= TWIN_RUNNING;
+    if (core->waiting_first != NONE || !turn_try(core, turn))
+        wait_in_line(core, turn);
+}
+
+void turns_publish(core *core)
+{
+    for (uint32_t i = 0; i < core->options.cell_count; i++)
+        if (core->cells[i].is_open)
+            ring_publish(&core->cells[i].turns);
+}
+
+static void resend(core *core, uint32_t cell, bool is_old, uint64_t blamed)
+{
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) {
+        turn *turn = &core->turns[i];
+        if (turn->state != TURN_SENT || turn->cell != cell || turn->is_old_cell != is_old)
+            continue;
+        if (blamed == turn_id(core, turn))
+            turn->tries++;
+        wait_in_line(core, turn);
+    }
+}
+
+void turns_resend(core *core, uint32_t cell)
+{
+    uint64_t blamed = core->cells[cell].running != NULL ? atomic_load(core->cells[cell].running) : 0;
+    resend(core, cell, false, blamed);
+    core->cells[cell].in_flight = 0;
+}
+
+void turns_resend_old(core *core, uint32_t cell)
+{
+    resend(core, cell, true, 0);
+    core->old_cells[cell].in_flight = 0;
+}
+
+/* ---- what a turn asked for ---- */
+
+static bool differs(core *core, const twin *twin, uint32_t property, const cell_value *now)
+{
+    cell_value before = columns_value_get(core->columns, twin->table, twin->row, property);
+    return !value_equal(&before.value, &now->value) || before.quality != now->quality;
+}
+
+/* The device (or the twin for it) told a writable property's value: which command does that end? */
+static void confirm(core *core, uint32_t index, uint8_t property, const value *told)
+{
+    const twin *twin = twin_at(core, index);
+    bool is_newest = true, is_met = false;
+    for (ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL;) {
+        uint64_t number = t->number;
+        ticket *next = t->next;
+        if (!t->is_action && t->index == property && t->state <= TICKET_DELIVERED) {
+            if (is_met) {
+                ticket_move(core, index, number, TICKET_SUPERSEDED, "a newer value was confirmed");
+            } else if (value_equal(&t->value, told)) {
+                is_met = true;
+                mail *waiting = mail_of_ticket(twin, number);
+                if (waiting != NULL && !waiting->is_sent)
+                    record_put(core, FIELD_MAIL_GONE, &waiting->number, 8);
+                ticket_move(core, index, number, TICKET_REPORTED, "");
+            } else if (is_newest && t->state == TICKET_DELIVERED) {
+                char json[64], reason[64];
+                dro_builder text = dro_builder_over(json, sizeof json - 1);
+                value_json(&text, told);
+                snprintf(reason, sizeof reason, "the device confirmed %.*s",
+                         text.err == DRO_OK ? (int)dro_builder_length(&text) : 0, json);
+                ticket_move(core, index, number, TICKET_FAILED, reason);
+            }
+            is_newest = false;
+        }
+        t = next;
+    }
+}
+
+static void keep_property(core *core, uint32_t index, const effect *effect)
+{
+    twin *twin = twin_at(core, index);
+    const model *model = twin_model(core, twin);
+    uint32_t property = effect->property.property;
+    if (property >= model->property_count)
+        return;
+    model_schema any = model->properties[property].schema;
+    any.has_minimum = any.has_maximum = false;
+    value value = effect->property.value;
+    if (model_check(&any, &value) != DRO_OK)
+        return;
+    cell_value cell = { value, core->now_ms, effect->property.quality, model->properties[property].source };
+    bool is_private = model->properties[property].is_private;
+    uint8_t quality = (uint8_t)cell.quality;
+    if (is_private || !differs(core, twin, property, &cell))
+        quality |= 0x80;
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, property, 2);
+    dro_builder_le(part, quality, 1);
+    dro_builder_le(part, (uint64_t)cell.source, 1);
+    dro_builder_le(part, (uint64_t)cell.time_ms, 8);
+    value_write(part, &value);
+    if (!is_private)
+        record_part_end(core, FIELD_PROPERTY);
+    if (model->properties[property].is_writable && twin->extra != NULL && twin->extra->tickets != NULL)
+        confirm(core, index, (uint8_t)property, &value);
+}
+
+static void keep_timer(core *core, uint32_t index, uint32_t number, int64_t due_ms)
+{
+    const twin *twin = twin_at(core, index);
+    bool is_known = false;
+    for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
+        is_known |= twin->extra->timers[i].number == number;
+    if (!is_known && (due_ms < 0 || (twin->extra != NULL && twin->extra->timer_count == TWIN_TIMERS_MAX)))
+        return;
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, number, 4);
+    dro_builder_le(part, (uint64_t)due_ms, 8);
+    record_part_end(core, FIELD_TIMER);
+}
+
+static void keep_effect(core *core, turn *turn, const effect *effect)
+{
+    uint32_t index = turn->twin;
+    twin *twin = twin_at(core, index);
+    dro_builder *part;
+    switch (effect->kind) {
+    case EFFECT_PROPERTY: keep_property(core, index, effect); break;
+    case EFFECT_DOWNLINK: {
+        int64_t expiry_s = effect->downlink.expiry_s > 0 ? effect->downlink.expiry_s : DOWNLINK_EXPIRY_S;
+        mailbox_put(core, index, turn->ticket, effect->downlink.merge_key, core->now_ms + expiry_s * 1000,
+                    effect->downlink.bytes, effect->downlink.length);
+        break;
+    }
+    case EFFECT_TIMER: {
+        int64_t delay = effect->timer.delay_ms;
+        int64_t due = delay < 0 ? -1 : delay > INT64_MAX / 4 ? INT64_MAX / 2 : core->now_ms + delay;
+        keep_timer(core, index, effect->timer.timer, due);
+        break;
+    }
+    case EFFECT_NOTIFY:
+        if (effect->notify.event >= twin_model(core, twin)->event_count)
+            break;
+        part = record_part(core);
+        dro_builder_le(part, effect->notify.event, 2);
+        value_write(part, &effect->notify.value);
+        record_part_end(core, FIELD_NOTIFY);
+        break;
+    case EFFECT_TICKET: {
+        char reason[64];
+        uint64_t number = effect->ticket.ticket != 0 ? effect->ticket.ticket : turn->ticket;
+        snprintf(reason, sizeof reason, "%.*s", (int)effect->ticket.length, effect->ticket.reason);
+        if (effect->ticket.state == TICKET_REPORTED || effect->ticket.state == TICKET_FAILED)
+            ticket_move(core, index, number, (ticket_state)effect->ticket.state, reason);
+        break;
+    }
+    case EFFECT_LOG:
+        part = record_part(core);
+        dro_builder_le(part, effect->log.level, 1);
+        dro_builder_bytes(part, effect->log.text, effect->log.length);
+        record_part_end(core, FIELD_LOG);
+        break;
+    case EFFECT_CONTACT:
+        if (effect->contact.at > core->now_ms)
+            contact_expect(core, index, CONTACT_TWIN, effect->contact.at);
+        break;
+    case EFFECT_PEER: break; /* reserved */
+    }
+}
+
+/* True: the effects of a result are whole. They come from a cell, which is not trusted. */
+static bool effects_are_whole(const uint8_t *effects, uint32_t length)
+{
+    dro_cursor in = dro_cursor_over(effects, length);
+    effect effect;
+    int count = 0;
+    while (effect_next(&in, &effect))
+        count++;
+    return in.err == DRO_OK && count <= EFFECTS_MAX;
+}
+
+/* ---- back from the cell ---- */
+
+static void put_event(core *core, const turn *turn, uint8_t outcome, uint32_t cpu_nanos)
+{
+    bool is_secret = turn->kind == EVENT_CREATED || turn->kind == EVENT_CONFIGURED;
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, turn->kind, 1);
+    dro_builder_le(part, turn->event_id, 4);
+    dro_builder_le(part, outcome, 1);
+    dro_builder_le(part, cpu_nanos, 4);
+    dro_builder_bytes(part, turn->event, is_secret ? 0 : turn->length);
+    record_part_end(core, FIELD_EVENT);
+}
+
+static void put_duplicate(core *core, const turn *turn, uint32_t result)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, turn->host, 2);
+    dro_builder_le(part, turn->end_to_end, 4);
+    dro_builder_le(part, result, 4);
+    record_part_end(core, FIELD_DUPLICATE);
+}
+
+static void put_uplink(core *core, turn *turn)
+{
+    contact_heard(core, turn->twin);
+    put_duplicate(core, turn, 2001);
+}
+
+static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context, const uint8_t *effects)
+{
+    uint32_t index = turn->twin;
+    record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
+    api_turn_begin(core, turn);
+    put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
+    if (turn->operation == TURN_UPLINK)
+        put_uplink(core, turn);
+    else if (turn->operation == TURN_TIMER)
+        keep_timer(core, index, turn->event_id, -1);
+    dro_cursor in = dro_cursor_over(effects, result->effects_length);
+    effect effect;
+    while (effect_next(&in, &effect))
+        keep_effect(core, turn, &effect);
+    api_turn_end(core, turn, result->outcome);
+    record_context(core, context, result->context_length);
+    uint64_t round = record_end(core);
+    if (turn->operation == TURN_UPLINK)
+        network_answer_send(core, turn->caller, 2001, 0, round);
+    else
+        api_turn_done(core, turn);
+}
+
+static const char *const trap_reasons[] = {
+    [TURN_TRAP] = "trap", [TURN_OUT_OF_BOUNDS] = "memory access out of bounds", [TURN_STACK_OVERFLOW] = "stack overflow",
+    [TURN_DEADLINE] = "deadline exceeded", [TURN_MEMORY] = "memory limit", [TURN_BAD_RESULT] = "unknown result of dromio_event",
+    [TURN_BAD_CONTEXT] = "context does not fit the image", [TURN_EFFECTS] = "too many or malformed effects",
+    [TURN_HOST] = "cell failed",
+};
+
+static const char *trap_reason(uint32_t status)
+{
+    return status < sizeof trap_reasons / sizeof trap_reasons[0] && trap_reasons[status] != NULL ? trap_reasons[status]
+                                                                                                : "unknown";
+}
+
+static void put_dead_letter(core *core, const turn *turn, const char *reason)
+{
+    const twin *twin = twin_at(core, turn->twin);
+    bool is_secret = turn->kind == EVENT_CREATED || turn->kind == EVENT_CONFIGURED;
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, twin->domain, 4);
+    dro_builder_text(part, "{\"id\":");
+    json_text(part, id, length);
+    dro_builder_text(part, ",\"time\":");
+    json_time(part, core->now_ms);
+    json_put(part, ",\"kind\":\"%s\",\"frame\":\"", event_kind_text((event_kind)turn->kind));
+    for (uint32_t i = 0; !is_secret && i < turn->length; i++)
+        json_put(part, "%02x", turn->event[i]);
+    json_put(part, "\",\"reason\":\"%s\",\"image\":\"sha256:", reason);
+    for (int i = 0; i < 32; i++)
+        json_put(part, "%02x", core->images[twin->image].digest[i]);
+    dro_builder_text(part, "\"}");
+    dead_letter_keep(core, twin->domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
+    record_part_end(core, FIELD_DEAD);
+}
+
+/* A turn that failed changes nothing of the twin, and its event is kept as a dead letter. */
+static void turn_bury(core *core, turn *turn, uint32_t status, uint32_t cpu_nanos)
+{
+    const char *reason = trap_reason(status);
+    core->counters.traps[status & 15]++;
+    core->image_traps[twin_at(core, turn->twin)->image][status & 15]++;
+    core->counters.dead_letters++;
+    if (turn->operation == TURN_CREATE) {
+        api_create_failed(core, turn, reason);
+        return;
+    }
+    record_begin(core, turn->twin, RECORD_DELTA);
+    put_event(core, turn, (uint8_t)(16 + status), cpu_nanos);
+    if (turn->operation == TURN_UPLINK)
+        put_uplink(core, turn);
+    else if (turn->operation == TURN_TIMER)
+        keep_timer(core, turn->twin, turn->event_id, -1);
+    record_put(core, FIELD_TRAP, reason, strlen(reason));
+    put_dead_letter(core, turn, reason);
+    api_turn_failed(core, turn, reason);
+    uint64_t round = record_end(core);
+    if (turn->operation == TURN_UPLINK)
+        network_answer_send(core, turn->caller, 2001, 0, round);
+    else
+        api_turn_done(core, turn);
+}
+
+static void turn_finish(core *core, turn *turn, const turn_result *result, const uint8_t *context, const uint8_t *effects)
+{
+    uint32_t index = turn->twin, status = result->status;
+    uint64_t number = twin_at(core, index)->number;
+    core->counters.turns++;
+    if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
+        wait_in_line(core, turn);
+        return;
+    }
+    if (status == TURN_OK && !effects_are_whole(effects, result->effects_length))
+        status = TURN_EFFECTS;
+    if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
+        status = TURN_BAD_RESULT;
+    twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
+    if (status == TURN_OK)
+        turn_keep(core, turn, result, context, effects);
+    else
+        turn_bury(core, turn, status, result->cpu_nanos);
+    turn_free(core, turn);
+    if (twin_at(core, index)->number == number)
+        twin_resume(core, index);
+}
+
+/* The turn a result belongs to, or NULL: the cell made it up. */
+static turn *turn_of(core *core, uint32_t cell, bool is_old, const ring_header *header, const turn_result *result)
+{
+    uint32_t index = (uint32_t)header->id;
+    size_t body = header->length - sizeof *header;
+    if (header->type != MESSAGE_TURN_RESULT || body < sizeof *result || index >= CORE_TURNS_MAX)
+        return NULL;
+    turn *turn = &core->turns[index];
+    if (turn->state != TURN_SENT || turn->serial != header->id >> 32 || turn->cell != cell || turn->is_old_cell != is_old ||
+        twin_at(core, turn->twin)->number != result->twin)
+        return NULL;
+    if (result->status != TURN_OK)
+        return turn;
+    uint64_t need = sizeof *result + (((uint64_t)result->context_length + 7) & ~7ull) + result->effects_length;
+    if (need > body || result->context_length > CONTEXT_BYTES_MAX || result->effects_length > EFFECTS_BYTES_MAX)
+        return NULL;
+    return turn;
+}
+
+static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
+{
+    int count = 0;
+    ring_header header;
+    dro_err err = DRO_OK;
+    const uint8_t *body;
+    while (count < CORE_CELL_BATCH && (body = ring_next(&cell->results, &header, &err)) != NULL) {
+        turn_result result;
+        size_t have = header.length - sizeof header;
+        memcpy(&result, body, have < sizeof result ? have : sizeof result);
+        turn *turn = turn_of(core, index, is_old, &header, &result);
+        if (turn == NULL) {
+            err = DRO_CORRUPT;
+            break;
+        }
+        const uint8_t *context = body + sizeof result;
+        cell->in_flight--;
+        turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
+        ring_done(&cell->results, &header);
+        count++;
+    }
+    ring_release(&cell->results);
+    if (count > 0)
+        cell->heard_ns = core->now_ns;
+    bool is_stalled = cell->in_flight > 0 && core->now_ns - cell->heard_ns > CELL_STALL_MS * 1000000ll;
+    if (err != DRO_OK || is_stalled) {
+        dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
+        cell->heard_ns = core->now_ns;
+        core->options.supervisor->replace_cell(core->options.supervisor, index);
+        if (err != DRO_OK)
+            core_cell_lost(core, index);
+    }
+    return count;
+}
+
+int turns_take(core *core)
+{
+    int count = 0;
+    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+        if (core->old_cells[i].is_open)
+            count += take(core, i, &core->old_cells[i], true);
+        if (core->cells[i].is_open)
+            count += take(core, i, &core->cells[i], false);
+    }
+    return count;
+}
+
+int turns_send_waiting(core *core)
+{
+    int done = 0;
+    uint32_t index = core->waiting_first;
+    core->waiting_first = core->waiting_last = NONE;
+    while (index != NONE) { /* those that cannot go keep their order */
+        turn *turn = &core->turns[index];
+        index = turn->next;
+        if (turn->tries >= TURN_TRIES_MAX) { /* it killed its cells */
+            turn_result failed = { .status = TURN_HOST };
+            turn_finish(core, turn, &failed, NULL, NULL);
+            done++;
+        } else if (turn_try(core, turn)) {
+            done++;
+        } else {
+            wait_in_line(core, turn);
+        }
+    }
+    return done;
+}
+
+/* ---- messages that wait for a turn to end ---- */
+
+dro_err twin_defer(core *core, uint32_t index, uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    twin_extra *extra = twin_extra_get(twin_at(core, index));
+    uint32_t length = header->length - (uint32_t)sizeof *header;
+    if (extra == NULL)
+        return DRO_NOMEM;
+    if (extra->deferred_count >= TWIN_DEFERRED_MAX)
+        return DRO_LIMIT;
+    deferred *late = malloc(sizeof *late + length);
+    if (late == NULL)
+        return DRO_NOMEM;
+    *late = (deferred){ .gate = gate, .length = length, .header = *header };
+    memcpy(late->body, body, length);
+    if (extra->deferred == NULL)
+        extra->deferred = late;
+    else
+        extra->deferred_last->next = late;
+    extra->deferred_last = late;
+    extra->deferred_count++;
+    return DRO_OK;
+}
+
+static deferred *deferred_pop(twin *twin)
+{
+    twin_extra *extra = twin->extra;
+    deferred *first = extra != NULL ? extra->deferred : NULL;
+    if (first == NULL)
+        return NULL;
+    extra->deferred = first->next;
+    extra->deferred_count--;
+    return first;
+}
+
+void twin_resume(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    uint64_t number = twin->number;
+    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0) {
+        deferred *late = deferred_pop(twin);
+        if (late == NULL)
+            break;
+        if (core->gates[late->gate].is_open)
+            message_take(core, late->gate, &late->header, late->body);
+        dro_wipe(late->body, late->length);
+        free(late);
+    }
+    if (twin->number != number || twin->flags & TWIN_RUNNING)
+        return;
+    mailbox_flush(core, index);
+    if (timers_update(core, index) != DRO_OK)
+        dro_error("timers: out of memory");
+}
+
+void twin_forget(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    deferred *late = twin->extra != NULL ? twin->extra->deferred : NULL;
+    if (twin->extra != NULL)
+        twin->extra->deferred = NULL;
+    twin_free(core, index);
+    while (late != NULL) { /* they find no such twin now, and say so */
+        deferred *next = late->next;
+        if (core->gates[late->gate].is_open)
+            message_take(core, late->gate, &late->header, late->body);
+        dro_wipe(late->body, late->length);
+        free(late);
+        late = next;
+    }
+}

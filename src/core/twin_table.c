@@ -1,0 +1,212 @@
+/* The table of twins and the ways to find one. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/wipe.h"
+#include "core/state.h"
+
+static dro_err table_grow(core *core)
+{
+    if (core->chunk_count >= CORE_TWINS_MAX / TWIN_CHUNK)
+        return DRO_LIMIT;
+    twin **chunks = realloc(core->chunks, (core->chunk_count + 1) * sizeof *chunks);
+    if (chunks == NULL)
+        return DRO_NOMEM;
+    core->chunks = chunks;
+    chunks[core->chunk_count] = calloc(TWIN_CHUNK, sizeof(twin));
+    if (chunks[core->chunk_count] == NULL)
+        return DRO_NOMEM;
+    core->chunk_count++;
+    return DRO_OK;
+}
+
+dro_err twin_new(core *core, uint32_t *index)
+{
+    if (core->twin_free != NONE) {
+        *index = core->twin_free;
+        core->twin_free = twin_at(core, *index)->row;
+    } else {
+        if (core->twin_high == core->chunk_count * TWIN_CHUNK) {
+            dro_err err = table_grow(core);
+            if (err != DRO_OK)
+                return err;
+        }
+        *index = core->twin_high++;
+    }
+    twin *twin = twin_at(core, *index);
+    memset(twin, 0, sizeof *twin);
+    twin->row = twin->table = twin->image = twin->domain = NONE;
+    twin->connection.host = twin->connection.realm = NONE16;
+    twin->last_contact_ms = twin->next_contact_ms = COLUMNS_NEVER;
+    core->twin_count++;
+    return DRO_OK;
+}
+
+void ticket_free(ticket *ticket)
+{
+    free(ticket);
+}
+
+static void extra_free(core *core, uint32_t index, twin *twin)
+{
+    twin_extra *extra = twin->extra;
+    if (extra == NULL)
+        return;
+    while (extra->mail != NULL) {
+        mail *next = extra->mail->next;
+        free(extra->mail);
+        extra->mail = next;
+    }
+    while (extra->tickets != NULL) {
+        ticket *next = extra->tickets->next;
+        ticket_free(extra->tickets);
+        extra->tickets = next;
+    }
+    while (extra->deferred != NULL) {
+        deferred *next = extra->deferred->next;
+        dro_wipe(extra->deferred->body, extra->deferred->length);
+        free(extra->deferred);
+        extra->deferred = next;
+    }
+    for (int i = 0; i < extra->alias_count; i++) {
+        index_remove(&core->ids, id_hash(core, extra->aliases[i], strlen(extra->aliases[i])), index);
+        free(extra->aliases[i]);
+    }
+    free(extra->creating_id);
+    free(extra);
+    twin->extra = NULL;
+}
+
+void twin_free(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    if (id != NULL)
+        index_remove(&core->ids, id_hash(core, id, length), index);
+    if (twin->flags & TWIN_HAS_IMSI)
+        index_remove(&core->imsis, twin->imsi_hash, index);
+    if (twin->flags & TWIN_HAS_MSISDN)
+        index_remove(&core->msisdns, twin->msisdn_hash, index);
+    if (twin->number != 0)
+        index_remove(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
+    extra_free(core, index, twin);
+    timers_remove(core, index);
+    if (twin->row != NONE)
+        columns_row_remove(core->columns, twin->table, twin->row);
+    if (twin->row != NONE)
+        core->images[twin->image].twins--;
+    if (twin->domain != NONE && twin->row != NONE)
+        core->domains[twin->domain].twins--;
+    free(twin->context);
+    memset(twin, 0, sizeof *twin);
+    twin->row = core->twin_free;
+    core->twin_free = index;
+    core->twin_count--;
+}
+
+uint64_t id_hash(const core *core, const char *id, size_t length)
+{
+    return dro_hash(core->hash_key, id, length);
+}
+
+const char *twin_id(const core *core, const twin *twin, size_t *length)
+{
+    if (twin->row != NONE)
+        return columns_id_get(core->columns, twin->table, twin->row, length);
+    if (twin->extra == NULL || twin->extra->creating_id == NULL)
+        return NULL;
+    *length = strlen(twin->extra->creating_id);
+    return twin->extra->creating_id;
+}
+
+static bool is_called(const core *core, const twin *twin, const char *id, size_t length)
+{
+    size_t own_length = 0;
+    const char *own = twin_id(core, twin, &own_length);
+    if (own != NULL && own_length == length && memcmp(own, id, length) == 0)
+        return true;
+    for (int i = 0; twin->extra != NULL && i < twin->extra->alias_count; i++)
+        if (strlen(twin->extra->aliases[i]) == length && memcmp(twin->extra->aliases[i], id, length) == 0)
+            return true;
+    return false;
+}
+
+uint32_t twin_find(const core *core, const char *id, size_t length)
+{
+    index_probe probe = index_begin(id_hash(core, id, length));
+    uint32_t index;
+    while (index_next(&core->ids, &probe, &index))
+        if (is_called(core, twin_at(core, index), id, length))
+            return index;
+    return NONE;
+}
+
+uint32_t twin_find_imsi(core *core, const char *imsi)
+{
+    uint64_t hash[2];
+    vault_identity_hash(core->vault, "imsi", imsi, strlen(imsi), hash);
+    index_probe probe = index_begin(hash[0]);
+    uint32_t index;
+    while (index_next(&core->imsis, &probe, &index))
+        if (twin_at(core, index)->imsi_hash == hash[0])
+            return index;
+    return NONE;
+}
+
+uint32_t twin_find_number(const core *core, uint64_t number)
+{
+    index_probe probe = index_begin(dro_hash_mix(number, core->hash_key));
+    uint32_t index;
+    while (index_next(&core->numbers, &probe, &index))
+        if (twin_at(core, index)->number == number)
+            return index;
+    return NONE;
+}
+
+twin_extra *twin_extra_get(twin *twin)
+{
+    if (twin->extra == NULL)
+        twin->extra = calloc(1, sizeof *twin->extra);
+    return twin->extra;
+}
+
+const model *twin_model(const core *core, const twin *twin)
+{
+    assert(twin->image < core->image_count);
+    return &core->images[twin->image].info.model;
+}
+
+ticket *ticket_find(const twin *twin, uint64_t number)
+{
+    for (ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next)
+        if (t->number == number)
+            return t;
+    return NULL;
+}
+
+ticket *ticket_newest(const twin *twin, uint8_t property)
+{
+    for (ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next)
+        if (!t->is_action && t->index == property)
+            return t;
+    return NULL;
+}
+
+mail *mail_find(const twin *twin, uint64_t number)
+{
+    for (mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL; m = m->next)
+        if (m->number == number)
+            return m;
+    return NULL;
+}
+
+mail *mail_of_ticket(const twin *twin, uint64_t number)
+{
+    for (mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL; m = m->next)
+        if (m->ticket == number && number != 0)
+            return m;
+    return NULL;
+}

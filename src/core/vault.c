@@ -1,0 +1,526 @@
+#include "core/vault.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/wipe.h"
+#include "core/vault_cipher.h"
+#include "core/vault_master.h"
+#include "core/vault_secret.h"
+
+enum {
+    CHUNK_DOMAINS = 64, /* secret memory is taken a chunk at a time: most hosts have few domains */
+    CHUNKS = VAULT_DOMAINS_MAX / CHUNK_DOMAINS,
+    ASSOCIATED_CONTEXT = 48,
+    HEADER = 16,        /* epoch, counter */
+    IDENTITY_DIGITS = 15,
+};
+
+/* How many expanded keys are kept. The small set is for where little secret memory is granted. */
+struct cache_sizes {
+    uint32_t twins; /* powers of two */
+    uint32_t logs;
+};
+static const struct cache_sizes large = { 1024, 256 }, small = { 16, VAULT_EPOCH_CACHE / 4 };
+
+/* ---- all that is secret: one mapping for the vault, one per chunk of domains ---- */
+
+struct secrets {
+    uint8_t work[VAULT_CIPHER_WORK] __attribute__((aligned(64)));
+    uint8_t gcm_key[VAULT_GCM_KEY] __attribute__((aligned(64)));     /* of one operation */
+    uint8_t schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));   /* of one operation */
+    uint8_t master[VAULT_KEY];
+    uint8_t wrap[VAULT_KEY];
+    uint8_t key[VAULT_KEY];                                          /* of one operation */
+    uint8_t purpose[VAULT_KEY];                                      /* of one operation */
+    uint8_t blocks[2 * VAULT_BLOCK];
+    uint8_t hash_schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));
+    uint8_t hash_subkeys[2][VAULT_BLOCK];                            /* K1, K2 of CMAC */
+    uint8_t identity_schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));
+    uint8_t identity[VAULT_KEY];
+    uint8_t cached[][VAULT_GCM_KEY] __attribute__((aligned(64)));    /* twins, then logs */
+};
+
+struct domain {
+    uint8_t context[VAULT_SCHEDULE] __attribute__((aligned(16))); /* of the context key */
+    uint8_t log[VAULT_KEY];
+    bool is_loaded;
+};
+
+struct chunk {
+    struct domain domains[CHUNK_DOMAINS];
+};
+
+/* ---- what is not ---- */
+
+struct cache_entry { /* beside secrets.cached of the same index */
+    uint64_t twin;   /* or 0 for a log key */
+    uint64_t epoch;
+    uint32_t domain;
+    bool is_used;
+};
+
+struct vault {
+    vault_cipher *cipher;
+    struct secrets *secrets;
+    size_t secrets_bytes;
+    struct chunk *chunks[CHUNKS];
+    struct cache_sizes sizes;
+    struct cache_entry *cache;
+    bool is_secret;
+    uint64_t epoch;
+    uint64_t counter; /* of the nonce: the next one to use */
+    dro_random *random;
+};
+
+/* ---- keys from keys ---- */
+
+static void store64(uint8_t *at, uint64_t value)
+{
+    memcpy(at, &value, 8);
+}
+
+static uint64_t load64(const uint8_t *at)
+{
+    uint64_t value;
+    memcpy(&value, at, 8);
+    return value;
+}
+
+/* AES-PRF: the two blocks (number; epoch with its lowest bit clear and set), under
+ * the schedule, are the key. So 63 bits of an epoch count. */
+static void derive(vault *self, const uint8_t *schedule, uint64_t number, uint64_t epoch, uint8_t key[VAULT_KEY])
+{
+    uint8_t *blocks = self->secrets->blocks;
+    for (int half = 0; half < 2; half++) {
+        store64(blocks + half * VAULT_BLOCK, number);
+        store64(blocks + half * VAULT_BLOCK + 8, (epoch & ~(uint64_t)1) | (uint64_t)half);
+    }
+    self->cipher->blocks(self->cipher, schedule, blocks, key, 2);
+}
+
+/* A key for another purpose: blocks of the purpose's name and a half's number. */
+static void derive_named(vault *self, const uint8_t key[VAULT_KEY], const char *name, uint8_t out[VAULT_KEY])
+{
+    uint8_t *blocks = self->secrets->blocks;
+    memset(blocks, 0, 2 * VAULT_BLOCK);
+    assert(strlen(name) < VAULT_BLOCK);
+    for (int half = 0; half < 2; half++) {
+        memcpy(blocks + half * VAULT_BLOCK, name, strlen(name));
+        blocks[half * VAULT_BLOCK + VAULT_BLOCK - 1] = (uint8_t)(half + 1);
+    }
+    self->cipher->schedule(self->cipher, key, self->secrets->schedule);
+    self->cipher->blocks(self->cipher, self->secrets->schedule, blocks, out, 2);
+    dro_wipe(self->secrets->schedule, VAULT_SCHEDULE);
+}
+
+/* ---- open and close ---- */
+
+static dro_err make_secrets(vault *self, struct cache_sizes sizes)
+{
+    size_t cached = (size_t)sizes.twins + sizes.logs;
+    self->sizes = sizes;
+    self->secrets_bytes = (sizeof(struct secrets) + cached * VAULT_GCM_KEY + 4095) & ~(size_t)4095;
+    self->secrets = vault_secret_new(self->secrets_bytes, &self->is_secret);
+    return self->secrets == NULL ? DRO_NOMEM : DRO_OK;
+}
+
+static dro_err take_master(vault *self, const vault_options *options)
+{
+    uint8_t *master = self->secrets->master;
+    if (options->master_key != NULL)
+        memcpy(master, options->master_key, VAULT_KEY);
+    dro_err err = options->master_key != NULL ? DRO_OK : vault_master_load(options->master_key_path, options->random, master);
+    if (err == DRO_OK)
+        derive_named(self, master, "wrap", self->secrets->wrap);
+    return err;
+}
+
+dro_err vault_open(vault **out, const vault_options *options)
+{
+    assert(options->random != NULL && (options->master_key != NULL || options->master_key_path != NULL));
+    vault *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return DRO_NOMEM;
+    self->epoch = options->epoch;
+    self->random = options->random;
+    dro_err err = make_secrets(self, large);
+    if (err == DRO_OK && !self->is_secret) { /* perhaps only too much of it */
+        vault_secret_free(self->secrets, self->secrets_bytes);
+        err = make_secrets(self, small);
+    }
+    if (err == DRO_OK) {
+        self->cache = calloc((size_t)self->sizes.twins + self->sizes.logs, sizeof *self->cache);
+        self->cipher = vault_cipher_best(self->secrets->work);
+        err = self->cache == NULL ? DRO_NOMEM : self->cipher == NULL ? DRO_UNSUPPORTED : take_master(self, options);
+    }
+    if (err != DRO_OK) {
+        vault_close(self);
+        return err;
+    }
+    dro_info("vault open cipher=%s secret=%s", self->cipher->name, self->is_secret ? "yes" : "no");
+    *out = self;
+    return DRO_OK;
+}
+
+void vault_close(vault *self)
+{
+    if (self == NULL)
+        return;
+    if (self->cipher != NULL)
+        self->cipher->free(self->cipher);
+    for (int i = 0; i < CHUNKS; i++)
+        vault_secret_free(self->chunks[i], sizeof *self->chunks[i]);
+    vault_secret_free(self->secrets, self->secrets_bytes);
+    free(self->cache);
+    free(self);
+}
+
+bool vault_is_secret(const vault *self)
+{
+    return self->is_secret;
+}
+
+/* ---- domains ---- */
+
+static struct domain *domain_at(const vault *self, uint32_t number)
+{
+    struct chunk *chunk = number < VAULT_DOMAINS_MAX ? self->chunks[number / CHUNK_DOMAINS] : NULL;
+    struct domain *domain = chunk == NULL ? NULL : &chunk->domains[number % CHUNK_DOMAINS];
+    return domain != NULL && domain->is_loaded ? domain : NULL;
+}
+
+static struct domain *domain_room(vault *self, uint32_t number)
+{
+    struct chunk **chunk = &self->chunks[number / CHUNK_DOMAINS];
+    if (*chunk == NULL) {
+        bool is_secret;
+        *chunk = vault_secret_new(sizeof **chunk, &is_secret);
+        if (self->is_secret && !is_secret)
+            dro_warn("vault no-secret-memory domains=%u \"RLIMIT_MEMLOCK is used up: further keys are only locked\"", number);
+        self->is_secret = self->is_secret && (*chunk == NULL || is_secret);
+    }
+    return *chunk == NULL ? NULL : &(*chunk)->domains[number % CHUNK_DOMAINS];
+}
+
+/* CMAC's subkeys (NIST SP 800-38B, 6.1). */
+static void double_block(const uint8_t in[VAULT_BLOCK], uint8_t out[VAULT_BLOCK])
+{
+    uint8_t carry = (uint8_t)-(in[0] >> 7) & 0x87;
+    for (int i = 0; i < VAULT_BLOCK - 1; i++)
+        out[i] = (uint8_t)(in[i] << 1 | in[i + 1] >> 7);
+    out[VAULT_BLOCK - 1] = (uint8_t)(in[VAULT_BLOCK - 1] << 1) ^ carry;
+}
+
+/* Identities belong to the host, not to a tenant: their keys come from domain 0. */
+static void take_identity_keys(vault *self, const uint8_t key[VAULT_KEY])
+{
+    struct secrets *secrets = self->secrets;
+    vault_cipher *cipher = self->cipher;
+    derive_named(self, key, "identity hash", secrets->purpose);
+    cipher->schedule(cipher, secrets->purpose, secrets->hash_schedule);
+    dro_wipe(secrets->purpose, VAULT_KEY);
+    memset(secrets->blocks, 0, VAULT_BLOCK);
+    cipher->blocks(cipher, secrets->hash_schedule, secrets->blocks, secrets->blocks, 1);
+    double_block(secrets->blocks, secrets->hash_subkeys[0]);
+    double_block(secrets->hash_subkeys[0], secrets->hash_subkeys[1]);
+    derive_named(self, key, "identity seal", secrets->identity);
+    cipher->schedule(cipher, secrets->identity, secrets->identity_schedule);
+}
+
+static void forget_cached(vault *self, uint32_t number)
+{
+    for (uint32_t i = 0; i < self->sizes.twins + self->sizes.logs; i++) {
+        if (!self->cache[i].is_used || self->cache[i].domain != number)
+            continue;
+        self->cache[i].is_used = false;
+        dro_wipe(self->secrets->cached[i], VAULT_GCM_KEY);
+    }
+}
+
+static void take_domain(vault *self, struct domain *domain, uint32_t number, const uint8_t key[VAULT_KEY])
+{
+    forget_cached(self, number); /* of another key under this number */
+    derive_named(self, key, "log", domain->log);
+    derive_named(self, key, "context", self->secrets->purpose);
+    self->cipher->schedule(self->cipher, self->secrets->purpose, domain->context);
+    dro_wipe(self->secrets->purpose, VAULT_KEY);
+    if (number == 0)
+        take_identity_keys(self, key);
+    domain->is_loaded = true;
+}
+
+/* A wrapped key is bound to its number. */
+static size_t wrap_binding(uint32_t number, uint8_t out[16])
+{
+    memcpy(out, "domain key\0", 12);
+    memcpy(out + 12, &number, 4);
+    return 16;
+}
+
+dro_err vault_domain_new(vault *self, uint32_t number, uint8_t wrapped[VAULT_WRAPPED])
+{
+    struct secrets *secrets = self->secrets;
+    struct domain *domain = number < VAULT_DOMAINS_MAX ? domain_room(self, number) : NULL;
+    if (domain == NULL)
+        return number < VAULT_DOMAINS_MAX ? DRO_NOMEM : DRO_RANGE;
+    uint8_t binding[16];
+    size_t length = wrap_binding(number, binding);
+    self->random->fill(self->random, secrets->key, VAULT_KEY);
+    self->random->fill(self->random, wrapped, VAULT_NONCE);
+    self->cipher->gcm_key(self->cipher, secrets->wrap, secrets->gcm_key);
+    self->cipher->seal(self->cipher, secrets->gcm_key, wrapped, binding, length, secrets->key, VAULT_KEY,
+                       wrapped + VAULT_NONCE, wrapped + VAULT_NONCE + VAULT_KEY);
+    take_domain(self, domain, number, secrets->key);
+    dro_wipe(secrets->key, VAULT_KEY);
+    return DRO_OK;
+}
+
+dro_err vault_domain_load(vault *self, uint32_t number, const uint8_t wrapped[VAULT_WRAPPED])
+{
+    struct secrets *secrets = self->secrets;
+    struct domain *domain = number < VAULT_DOMAINS_MAX ? domain_room(self, number) : NULL;
+    if (domain == NULL)
+        return number < VAULT_DOMAINS_MAX ? DRO_NOMEM : DRO_RANGE;
+    uint8_t binding[16];
+    size_t length = wrap_binding(number, binding);
+    self->cipher->gcm_key(self->cipher, secrets->wrap, secrets->gcm_key);
+    if (!self->cipher->open(self->cipher, secrets->gcm_key, wrapped, binding, length, wrapped + VAULT_NONCE, VAULT_KEY,
+                            secrets->key, wrapped + VAULT_NONCE + VAULT_KEY))
+        return DRO_CORRUPT;
+    take_domain(self, domain, number, secrets->key);
+    dro_wipe(secrets->key, VAULT_KEY);
+    return DRO_OK;
+}
+
+void vault_domain_drop(vault *self, uint32_t number)
+{
+    struct domain *domain = domain_at(self, number);
+    if (domain == NULL)
+        return;
+    forget_cached(self, number);
+    dro_wipe(domain, sizeof *domain);
+    if (number != 0)
+        return;
+    dro_wipe(self->secrets->hash_schedule, VAULT_SCHEDULE);
+    dro_wipe(self->secrets->hash_subkeys, sizeof self->secrets->hash_subkeys);
+    dro_wipe(self->secrets->identity_schedule, VAULT_SCHEDULE);
+    dro_wipe(self->secrets->identity, VAULT_KEY);
+}
+
+/* ---- expanded keys, kept for a while ---- */
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    return x ^ x >> 32;
+}
+
+static bool is_of(const struct cache_entry *entry, uint32_t domain, uint64_t twin, uint64_t epoch)
+{
+    return entry->is_used && entry->twin == twin && entry->epoch == epoch && entry->domain == domain;
+}
+
+/* Between a turn's open and its seal, and from one turn of a busy twin to its next,
+ * the expanded key is there already. It lies where the domain's key lies. */
+static const uint8_t *twin_key(vault *self, const struct domain *domain, uint32_t number, uint64_t twin, uint64_t epoch)
+{
+    uint32_t at = (uint32_t)mix(twin) & (self->sizes.twins - 1);
+    struct cache_entry *entry = &self->cache[at];
+    if (!is_of(entry, number, twin, epoch)) {
+        derive(self, domain->context, twin, epoch, self->secrets->key);
+        self->cipher->gcm_key(self->cipher, self->secrets->key, self->secrets->cached[at]);
+        *entry = (struct cache_entry){ twin, epoch, number, true };
+    }
+    return self->secrets->cached[at];
+}
+
+static const uint8_t *log_key(vault *self, const struct domain *domain, uint32_t number, uint64_t epoch)
+{
+    uint32_t at = self->sizes.twins + ((uint32_t)mix(epoch + number) & (self->sizes.logs - 1));
+    struct cache_entry *entry = &self->cache[at];
+    if (!is_of(entry, number, 0, epoch)) {
+        self->cipher->schedule(self->cipher, domain->log, self->secrets->schedule);
+        derive(self, self->secrets->schedule, number, epoch, self->secrets->key);
+        dro_wipe(self->secrets->schedule, VAULT_SCHEDULE);
+        self->cipher->gcm_key(self->cipher, self->secrets->key, self->secrets->cached[at]);
+        *entry = (struct cache_entry){ 0, epoch, number, true };
+    }
+    return self->secrets->cached[at];
+}
+
+/* ---- seal and open ---- */
+
+/* The counter never goes back in an epoch, and an epoch is new at every start. */
+static void take_nonce(vault *self, uint8_t nonce[VAULT_NONCE])
+{
+    assert(self->counter < UINT64_MAX);
+    memset(nonce, 0, VAULT_NONCE);
+    store64(nonce, self->counter++);
+}
+
+static void nonce_of(const uint8_t *sealed, uint8_t nonce[VAULT_NONCE])
+{
+    memset(nonce, 0, VAULT_NONCE);
+    memcpy(nonce, sealed + 8, 8);
+}
+
+static void seal(vault *self, const uint8_t *key, const void *associated, size_t associated_length, const void *plain,
+                 size_t length, uint8_t *sealed)
+{
+    uint8_t nonce[VAULT_NONCE];
+    take_nonce(self, nonce);
+    store64(sealed, self->epoch);
+    memcpy(sealed + 8, nonce, 8);
+    self->cipher->seal(self->cipher, key, nonce, associated, associated_length, plain, length, sealed + HEADER,
+                       sealed + HEADER + length);
+}
+
+static dro_err open_sealed(vault *self, const uint8_t *key, const void *associated, size_t associated_length,
+                           const uint8_t *sealed, size_t length, void *plain)
+{
+    uint8_t nonce[VAULT_NONCE];
+    nonce_of(sealed, nonce);
+    size_t inner = length - VAULT_OVERHEAD;
+    return self->cipher->open(self->cipher, key, nonce, associated, associated_length, sealed + HEADER, inner, plain,
+                              sealed + HEADER + inner) ? DRO_OK : DRO_CORRUPT;
+}
+
+static void associate(const vault_binding *binding, uint8_t out[ASSOCIATED_CONTEXT])
+{
+    store64(out, binding->twin);
+    memcpy(out + 8, binding->image, 32);
+    store64(out + 40, binding->revision);
+}
+
+void vault_seal_context(vault *self, const vault_binding *binding, const void *plain, size_t length, uint8_t *sealed)
+{
+    const struct domain *domain = domain_at(self, binding->domain);
+    assert(domain != NULL);
+    uint8_t associated[ASSOCIATED_CONTEXT];
+    associate(binding, associated);
+    const uint8_t *key = twin_key(self, domain, binding->domain, binding->twin, self->epoch);
+    seal(self, key, associated, sizeof associated, plain, length, sealed);
+}
+
+dro_err vault_open_context(vault *self, const vault_binding *binding, const uint8_t *sealed, size_t length, void *plain)
+{
+    const struct domain *domain = domain_at(self, binding->domain);
+    if (domain == NULL || length < VAULT_OVERHEAD)
+        return DRO_CORRUPT;
+    uint8_t associated[ASSOCIATED_CONTEXT];
+    associate(binding, associated);
+    const uint8_t *key = twin_key(self, domain, binding->domain, binding->twin, load64(sealed));
+    return open_sealed(self, key, associated, sizeof associated, sealed, length, plain);
+}
+
+void vault_seal_log(vault *self, uint32_t number, const void *associated, size_t associated_length, const void *plain,
+                    size_t length, uint8_t *sealed)
+{
+    const struct domain *domain = domain_at(self, number);
+    assert(domain != NULL);
+    seal(self, log_key(self, domain, number, self->epoch), associated, associated_length, plain, length, sealed);
+}
+
+dro_err vault_open_log(vault *self, uint32_t number, const void *associated, size_t associated_length, const uint8_t *sealed,
+                       size_t length, void *plain)
+{
+    const struct domain *domain = domain_at(self, number);
+    if (domain == NULL || length < VAULT_OVERHEAD)
+        return DRO_CORRUPT;
+    const uint8_t *key = log_key(self, domain, number, load64(sealed));
+    return open_sealed(self, key, associated, associated_length, sealed, length, plain);
+}
+
+/* ---- identities ---- */
+
+struct cmac {
+    uint8_t state[VAULT_BLOCK];
+    uint8_t block[VAULT_BLOCK];
+    size_t length; /* in block */
+};
+
+static void cmac_step(vault *self, struct cmac *cmac)
+{
+    for (int i = 0; i < VAULT_BLOCK; i++)
+        cmac->state[i] ^= cmac->block[i];
+    self->cipher->blocks(self->cipher, self->secrets->hash_schedule, cmac->state, cmac->state, 1);
+    cmac->length = 0;
+}
+
+static void cmac_add(vault *self, struct cmac *cmac, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < length; i++) {
+        if (cmac->length == VAULT_BLOCK) /* the last block is kept for the end */
+            cmac_step(self, cmac);
+        cmac->block[cmac->length++] = at[i];
+    }
+}
+
+static void cmac_end(vault *self, struct cmac *cmac)
+{
+    const uint8_t *subkey = self->secrets->hash_subkeys[cmac->length == VAULT_BLOCK ? 0 : 1];
+    if (cmac->length < VAULT_BLOCK) {
+        memset(cmac->block + cmac->length, 0, VAULT_BLOCK - cmac->length);
+        cmac->block[cmac->length] = 0x80;
+    }
+    for (int i = 0; i < VAULT_BLOCK; i++)
+        cmac->block[i] ^= subkey[i];
+    cmac_step(self, cmac);
+}
+
+void vault_identity_hash(vault *self, const char *kind, const void *text, size_t length, uint64_t hash[2])
+{
+    assert(domain_at(self, 0) != NULL);
+    struct cmac cmac;
+    memset(&cmac, 0, sizeof cmac);
+    cmac_add(self, &cmac, kind, strlen(kind) + 1); /* its NUL keeps kind and text apart */
+    cmac_add(self, &cmac, text, length);
+    cmac_end(self, &cmac);
+    memcpy(hash, cmac.state, VAULT_BLOCK);
+    dro_wipe(&cmac, sizeof cmac);
+}
+
+/* 16 half bytes: the number of digits, the digits, zeros; then the twin. Under the
+ * block cipher alone: what lies on the wrong twin gives that twin's number only by
+ * a chance of 2^-64. */
+void vault_identity_seal(vault *self, uint64_t twin, const char *digits, uint8_t sealed[16])
+{
+    size_t length = strlen(digits);
+    assert(domain_at(self, 0) != NULL && length <= IDENTITY_DIGITS);
+    uint8_t *block = self->secrets->blocks;
+    memset(block, 0, VAULT_BLOCK);
+    block[0] = (uint8_t)(length << 4);
+    for (size_t i = 0; i < length; i++) {
+        assert(digits[i] >= '0' && digits[i] <= '9');
+        uint8_t digit = (uint8_t)(digits[i] - '0');
+        block[(i + 1) / 2] |= (uint8_t)((i + 1) % 2 == 0 ? digit << 4 : digit);
+    }
+    store64(block + 8, twin);
+    self->cipher->blocks(self->cipher, self->secrets->identity_schedule, block, sealed, 1);
+    dro_wipe(block, VAULT_BLOCK);
+}
+
+dro_err vault_identity_open(vault *self, uint64_t twin, const uint8_t sealed[16], char digits[16])
+{
+    memset(digits, 0, IDENTITY_DIGITS + 1);
+    if (domain_at(self, 0) == NULL)
+        return DRO_CORRUPT;
+    uint8_t *block = self->secrets->blocks;
+    self->cipher->unblock(self->cipher, self->secrets->identity, sealed, block);
+    size_t length = block[0] >> 4;
+    bool is_right = load64(block + 8) == twin;
+    for (size_t i = 0; i < IDENTITY_DIGITS; i++) {
+        uint8_t digit = (i + 1) % 2 == 0 ? block[(i + 1) / 2] >> 4 : block[(i + 1) / 2] & 15;
+        is_right &= i < length ? digit <= 9 : digit == 0;
+        digits[i] = (char)(i < length ? '0' + digit : 0);
+    }
+    dro_wipe(block, VAULT_BLOCK);
+    if (!is_right)
+        dro_wipe(digits, IDENTITY_DIGITS + 1);
+    return is_right ? DRO_OK : DRO_CORRUPT;
+}

@@ -1,0 +1,476 @@
+#include "gate/diameter.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/wipe.h"
+#include "gate/diameter_gate.h"
+
+_Static_assert(sizeof(diameter_peer) + CER_BYTES_MAX <= 4096, "memory of a peer before it is known");
+
+/* ---- the table of peers ---- */
+
+uint32_t gate_identity_hash(const char *identity, size_t length)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a, letters without case */
+    for (size_t i = 0; i < length; i++) {
+        uint8_t c = (uint8_t)identity[i];
+        hash = (hash ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * 16777619u;
+    }
+    return hash;
+}
+
+uint32_t gate_jitter(diameter_gate *gate, uint32_t below)
+{
+    return (uint32_t)(dro_random_next(&gate->random) % below);
+}
+
+bool gate_may_log(diameter_gate *gate)
+{
+    return gate->logged++ < LOG_LINES_A_TICK;
+}
+
+/* Makes room among the peers nobody knows yet: the one that waits longest goes. */
+static void evict_unknown(diameter_gate *gate)
+{
+    diameter_peer *oldest = NULL;
+    for (uint32_t i = 0; i < DIAMETER_CONNECTIONS_MAX; i++) {
+        diameter_peer *peer = gate->peers[i];
+        bool is_unknown = peer != NULL && (peer->state == PEER_WAIT_CER || peer->state == PEER_DRAINING);
+        if (is_unknown && (oldest == NULL || peer->deadline_ns < oldest->deadline_ns))
+            oldest = peer;
+    }
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_ACCEPT_LIMIT);
+    if (oldest != NULL)
+        peer_close(oldest);
+}
+
+static uint32_t free_slot(const diameter_gate *gate)
+{
+    uint32_t slot = 0;
+    while (slot < DIAMETER_CONNECTIONS_MAX && gate->peers[slot] != NULL)
+        slot++;
+    return slot;
+}
+
+diameter_peer *gate_peer_new(diameter_gate *gate, int descriptor, peer_state_name state)
+{
+    uint32_t slot = free_slot(gate);
+    if (slot == DIAMETER_CONNECTIONS_MAX) {
+        evict_unknown(gate);
+        slot = free_slot(gate);
+    }
+    diameter_peer *peer = slot == DIAMETER_CONNECTIONS_MAX ? NULL : calloc(1, sizeof *peer);
+    if (peer == NULL)
+        return NULL;
+    peer->watch = (loop_watch){ peer_on_ready, descriptor };
+    peer->gate = gate;
+    peer->slot = slot;
+    peer->generation = ++gate->generations[slot];
+    peer->state = state;
+    peer->row = NO_ROW;
+    peer->disconnect_cause = -1;
+    peer->deadline_ns = loop_now_ns(gate->home) + CER_TIMEOUT_MS * NS_PER_MS;
+    gate->peers[slot] = peer;
+    if (slot >= gate->slots_used)
+        gate->slots_used = slot + 1;
+    return peer;
+}
+
+diameter_peer *gate_peer_find(diameter_gate *gate, uint32_t slot, uint32_t generation)
+{
+    diameter_peer *peer = slot < DIAMETER_CONNECTIONS_MAX ? gate->peers[slot] : NULL;
+    return peer != NULL && peer->generation == generation ? peer : NULL;
+}
+
+diameter_peer *gate_peer_of(diameter_gate *gate, const char *identity, const diameter_peer *except)
+{
+    for (uint32_t i = 0; i < gate->slots_used; i++) {
+        diameter_peer *peer = gate->peers[i];
+        if (peer == NULL || peer == except)
+            continue;
+        bool is_settled = peer->state == PEER_OPEN || peer->state == PEER_CLOSING || peer->state == PEER_ELECTION;
+        if (is_settled && strcasecmp(peer->identity, identity) == 0)
+            return peer;
+    }
+    return NULL;
+}
+
+int gate_row_of(const diameter_gate *gate, const char *identity)
+{
+    for (uint32_t i = 0; i < gate->config->peer_count; i++)
+        if (strcasecmp(gate->config->peers[i].identity, identity) == 0)
+            return (int)i;
+    return NO_ROW;
+}
+
+static void tell_state(diameter_gate *gate, const peer_state *state, uint64_t id, const char *host, const char *realm,
+                       const char *address)
+{
+    uint32_t length = (uint32_t)sizeof *state + state->host_length + state->realm_length + state->address_length;
+    ring_writer *ring = &gate->config->to_core[0];
+    uint8_t *body = length > ring_body_max(ring) ? NULL : ring_reserve(ring, length);
+    if (body == NULL)
+        return;
+    dro_builder out = dro_builder_over(body, length);
+    dro_builder_bytes(&out, state, sizeof *state);
+    dro_builder_bytes(&out, host, state->host_length);
+    dro_builder_bytes(&out, realm, state->realm_length);
+    dro_builder_bytes(&out, address, state->address_length);
+    ring_commit(ring, MESSAGE_PEER, 0, id, length);
+}
+
+void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer)
+{
+    peer_state state = { .is_open = peer->state == PEER_OPEN, .applications = peer->applications,
+                         .host_length = (uint16_t)strlen(peer->identity), .realm_length = (uint16_t)strlen(peer->realm),
+                         .address_length = (uint16_t)strlen(peer->address), .requests = peer->requests,
+                         .answers = peer->answers, .errors = peer->errors };
+    tell_state(gate, &state, (uint64_t)peer->generation << 32 | peer->slot, peer->identity, peer->realm, peer->address);
+}
+
+/* A row of the configuration that has no connection. */
+static void tell_row(diameter_gate *gate, const gate_peer_config *row)
+{
+    peer_state state = { .applications = row->applications, .host_length = (uint16_t)strlen(row->identity),
+                         .realm_length = (uint16_t)strlen(row->realm), .address_length = (uint16_t)strlen(row->address) };
+    tell_state(gate, &state, UINT64_MAX, row->identity, row->realm, row->address);
+}
+
+/* ---- connections ---- */
+
+static void set_options(int descriptor)
+{
+    int on = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* we batch ourselves */
+    setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+static void name_address(diameter_peer *peer, const struct sockaddr *address, socklen_t size)
+{
+    char host[INET6_ADDRSTRLEN + 16] = "?", port[8] = "?";
+    getnameinfo(address, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    bool is_ip6 = strchr(host, ':') != NULL;
+    snprintf(peer->address, sizeof peer->address, is_ip6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* Without descriptors the listener would be ready for ever: it rests until the next tick. */
+static void rest_listener(diameter_gate *gate)
+{
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_ACCEPT_FAILED);
+    loop_remove(gate->home, &gate->listener);
+    gate->is_listening = false;
+}
+
+static void on_accept(loop_watch *watch, uint32_t events)
+{
+    diameter_gate *gate = (diameter_gate *)((char *)watch - offsetof(diameter_gate, listener));
+    (void)events;
+    for (int i = 0; i < DIAMETER_ACCEPTS_A_TURN; i++) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        int descriptor = accept4(watch->descriptor, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (descriptor < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                rest_listener(gate);
+            return;
+        }
+        diameter_peer *peer = gate_peer_new(gate, descriptor, PEER_WAIT_CER);
+        if (peer == NULL) {
+            close(descriptor);
+            continue;
+        }
+        set_options(descriptor);
+        name_address(peer, (struct sockaddr *)&address, size);
+        peer_watch(peer, EPOLLIN);
+    }
+}
+
+static void listen_again(diameter_gate *gate)
+{
+    if (gate->is_listening || gate->is_stopping || gate->listener.descriptor < 0)
+        return;
+    gate->is_listening = loop_add(gate->home, &gate->listener, EPOLLIN) == DRO_OK;
+}
+
+/* "host:port" or "[ip6]:port"; numbers, since looking up a name would hold the loop. */
+static bool parse_address(const char *text, struct sockaddr_storage *address, socklen_t *size)
+{
+    char host[sizeof ((gate_peer_config *)0)->address];
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || (size_t)(colon - text) >= sizeof host)
+        return false;
+    size_t length = (size_t)(colon - text);
+    bool is_bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
+    memcpy(host, text + is_bracketed, length - 2 * is_bracketed);
+    host[length - 2 * is_bracketed] = '\0';
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1, &hints, &found) != 0)
+        return false;
+    memcpy(address, found->ai_addr, found->ai_addrlen);
+    *size = found->ai_addrlen;
+    freeaddrinfo(found);
+    return true;
+}
+
+static void connect_row(diameter_gate *gate, int row)
+{
+    const gate_peer_config *config = &gate->config->peers[row];
+    struct sockaddr_storage address;
+    socklen_t size;
+    if (!parse_address(config->address, &address, &size)) {
+        dro_warn("peer_address peer=%s address=%s \"not an address with port\"", config->identity, config->address);
+        gate->rows[row].retry_ns = INT64_MAX;
+        return;
+    }
+    int descriptor = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    diameter_peer *peer = descriptor < 0 ? NULL : gate_peer_new(gate, descriptor, PEER_CONNECTING);
+    if (peer == NULL) {
+        if (descriptor >= 0)
+            close(descriptor);
+        gate->rows[row].retry_ns = loop_now_ns(gate->home) + BACKOFF_MAX_MS * NS_PER_MS;
+        return;
+    }
+    peer->is_ours = true;
+    peer->row = row;
+    gate->rows[row].connections++;
+    peer->identity = strdup(config->identity);
+    peer->realm = strdup(config->realm);
+    snprintf(peer->address, sizeof peer->address, "%.*s", PEER_ADDRESS_TEXT - 1, config->address);
+    set_options(descriptor);
+    if (!peer_watch(peer, EPOLLOUT))
+        return;
+    bool is_failed = connect(descriptor, (struct sockaddr *)&address, size) != 0 && errno != EINPROGRESS;
+    if (is_failed || peer->identity == NULL || peer->realm == NULL) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_CONNECT_FAILED);
+        peer_close(peer);
+    }
+}
+
+static void connect_due(diameter_gate *gate)
+{
+    for (uint32_t i = 0; i < gate->config->peer_count; i++) {
+        const diameter_row *row = &gate->rows[i];
+        bool is_due = gate->config->peers[i].address[0] != '\0' && row->connections == 0 &&
+                      row->retry_ns <= loop_now_ns(gate->home);
+        if (is_due && !gate->is_stopping)
+            connect_row(gate, (int)i);
+    }
+}
+
+/* ---- once a second ---- */
+
+static void tick_peer(diameter_peer *peer, int64_t now_ns)
+{
+    diameter_gate *gate = peer->gate;
+    if (peer_unsent(peer) > 0 && peer->state != PEER_CONNECTING && now_ns - peer->progress_ns > STALL_MS * NS_PER_MS) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_SLOW);
+        peer_close(peer);
+    } else if (peer->state == PEER_ELECTION && now_ns >= peer->deadline_ns) {
+        base_end_election(gate, peer->identity);
+    } else if (peer->state != PEER_OPEN && now_ns >= peer->deadline_ns) {
+        if (peer->state != PEER_CLOSING && peer->state != PEER_DRAINING)
+            diameter_count_drop(&gate->counts, peer->is_ours ? DIAMETER_DROP_CONNECT_FAILED : DIAMETER_DROP_NO_CER);
+        peer_close(peer);
+    } else if (peer->state == PEER_OPEN && now_ns >= peer->watchdog_ns) {
+        base_watchdog_expired(peer);
+    }
+}
+
+static void tell_all(diameter_gate *gate)
+{
+    for (uint32_t i = 0; i < gate->slots_used; i++)
+        if (gate->peers[i] != NULL && gate->peers[i]->state == PEER_OPEN)
+            gate_tell_peer(gate, gate->peers[i]);
+    for (uint32_t i = 0; i < gate->config->peer_count; i++)
+        if (gate_peer_of(gate, gate->config->peers[i].identity, NULL) == NULL)
+            tell_row(gate, &gate->config->peers[i]);
+}
+
+static void on_tick(loop_timer *timer)
+{
+    diameter_gate *gate = (diameter_gate *)((char *)timer - offsetof(diameter_gate, tick));
+    int64_t now_ns = loop_now_ns(gate->home);
+    gate->logged = 0;
+    for (uint32_t i = 0; i < gate->slots_used; i++)
+        if (gate->peers[i] != NULL)
+            tick_peer(gate->peers[i], now_ns);
+    while (gate->slots_used > 0 && gate->peers[gate->slots_used - 1] == NULL)
+        gate->slots_used--;
+    t6a_sweep(gate);
+    connect_due(gate);
+    listen_again(gate);
+    if (now_ns >= gate->peer_state_ns) {
+        gate->peer_state_ns = now_ns + PEER_STATE_MS * NS_PER_MS;
+        tell_all(gate);
+    }
+    if (loop_timer_set(gate->home, timer, now_ns + TICK_MS * NS_PER_MS) != DRO_OK)
+        dro_error("diameter_timer \"no memory\""); /* cannot be: its place was just freed */
+}
+
+/* ---- life ---- */
+
+static void seed(diameter_gate *gate)
+{
+    dro_clock *clock = gate->config->clock;
+    dro_random *system = dro_random_system();
+    uint64_t random;
+    system->fill(system, &random, sizeof random);
+    dro_random_seeded_init(&gate->random, random);
+    uint32_t seconds = (uint32_t)(clock->wall_ms(clock) / 1000);
+    gate->origin_state = seconds;
+    gate->session_high = seconds;
+    /* RFC 6733 3: the low 12 bits of the time, then 20 random ones. */
+    gate->end_to_end = seconds << 20 | (uint32_t)(random >> 44);
+}
+
+dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *home)
+{
+    diameter_gate *gate = calloc(1, sizeof *gate);
+    if (gate == NULL)
+        return DRO_NOMEM;
+    gate->config = config;
+    gate->home = home;
+    gate->listener = (loop_watch){ on_accept, config->diameter_listener };
+    gate->tick.on_due = on_tick;
+    gate->pending = pending_new();
+    seed(gate);
+    for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
+        gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
+    dro_err err = gate->pending == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
+    listen_again(gate);
+    if (err == DRO_OK && config->diameter_listener >= 0 && !gate->is_listening)
+        err = DRO_IO;
+    if (err != DRO_OK) {
+        diameter_gate_free(gate);
+        return err;
+    }
+    *out = gate;
+    return DRO_OK;
+}
+
+static void free_gone(diameter_gate *gate)
+{
+    while (gate->gone != NULL) {
+        diameter_peer *peer = gate->gone;
+        gate->gone = peer->next_gone;
+        free(peer->identity);
+        free(peer->realm);
+        free(peer);
+    }
+}
+
+void diameter_gate_free(diameter_gate *gate)
+{
+    if (gate == NULL)
+        return;
+    for (uint32_t i = 0; i < DIAMETER_CONNECTIONS_MAX; i++)
+        if (gate->peers[i] != NULL)
+            peer_close(gate->peers[i]);
+    free_gone(gate);
+    loop_timer_clear(gate->home, &gate->tick);
+    if (gate->is_listening)
+        loop_remove(gate->home, &gate->listener);
+    pending_free(gate->pending);
+    free(gate);
+}
+
+bool diameter_gate_stop(diameter_gate *gate)
+{
+    bool is_done = true;
+    if (gate->is_listening)
+        loop_remove(gate->home, &gate->listener);
+    gate->is_listening = false;
+    gate->is_stopping = true;
+    for (uint32_t i = 0; i < gate->slots_used; i++) {
+        diameter_peer *peer = gate->peers[i];
+        if (peer == NULL)
+            continue;
+        is_done = false;
+        if (peer->state == PEER_OPEN)
+            base_send_dpr(peer, REBOOTING);
+        else if (peer->state != PEER_CLOSING && peer->state != PEER_DRAINING)
+            peer_close(peer);
+    }
+    return is_done;
+}
+
+/* ---- the core's messages ---- */
+
+void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+{
+    network_answer answer;
+    if (length < sizeof answer) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
+        return;
+    }
+    memcpy(&answer, body, sizeof answer);
+    pending_incoming *entry = pending_find_incoming(gate->pending, id);
+    if (entry == NULL)
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
+    else
+        t6a_answer(gate, entry, answer.result, answer.experimental);
+}
+
+void diameter_gate_on_downlink(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+{
+    downlink_request request;
+    if (length < sizeof request) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
+        return;
+    }
+    memcpy(&request, body, sizeof request);
+    uint32_t behind = (uint32_t)request.host_length + request.realm_length + request.data_length;
+    bool is_good = behind <= length - sizeof request && request.user.bearer_length <= BEARER_BYTES_MAX &&
+                   request.host_length <= DIAMETER_IDENTITY_MAX && request.realm_length <= DIAMETER_IDENTITY_MAX;
+    if (is_good)
+        t6a_downlink(gate, id, &request, (const uint8_t *)body + sizeof request);
+    else
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
+    dro_wipe(&request, sizeof request);
+}
+
+void diameter_gate_flush(diameter_gate *gate)
+{
+    while (gate->dirty != NULL) {
+        diameter_peer *peer = gate->dirty;
+        gate->dirty = peer->next_dirty;
+        peer->is_dirty = false;
+        peer_flush(peer);
+    }
+    free_gone(gate);
+    t6a_tell_again(gate);
+    ring_publish(&gate->config->to_core[0]);
+}
+
+void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
+{
+    uint32_t open = 0, other = 0;
+    char text[512];
+    for (uint32_t i = 0; i < gate->slots_used; i++) {
+        bool is_open = gate->peers[i] != NULL && gate->peers[i]->state == PEER_OPEN;
+        open += is_open;
+        other += gate->peers[i] != NULL && !is_open;
+    }
+    snprintf(text, sizeof text,
+             "# HELP dromio_diameter_connections Connections of peers.\n# TYPE dromio_diameter_connections gauge\n"
+             "dromio_diameter_connections{state=\"open\"} %" PRIu32 "\ndromio_diameter_connections{state=\"other\"} %" PRIu32 "\n"
+             "# HELP dromio_diameter_pending Requests without answer.\n# TYPE dromio_diameter_pending gauge\n"
+             "dromio_diameter_pending{direction=\"in\"} %" PRIu32 "\ndromio_diameter_pending{direction=\"out\"} %" PRIu32 "\n",
+             open, other, pending_incoming_count(gate->pending), pending_outgoing_count(gate->pending));
+    dro_builder_text(out, text);
+    diameter_counts_text(&gate->counts, out);
+}

@@ -1,0 +1,199 @@
+/* Inside of the Diameter side of the gate: what its files share. Not for others.
+ *
+ *   diameter.c           life, table of peers, the core's messages, once a second
+ *   diameter_peer.c      one connection: bytes in and out, the state machine
+ *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
+ *   t6a.c                requests and answers of T6a and S6t
+ *   diameter_pending.c   requests that wait for an answer
+ *   diameter_count.c     counters
+ */
+#pragma once
+
+#include "gate/diameter.h"
+#include "gate/diameter_count.h"
+#include "gate/diameter_pending.h"
+#include "wire/diameter/pdu.h"
+
+enum {
+    DIAMETER_CONNECTIONS_MAX = 512,      /* open, opening and not yet known ones */
+    DIAMETER_ACCEPTS_A_TURN = 64,
+    CER_BYTES_MAX = 3072,                /* with the peer's struct under 4 KiB before it is known */
+    READ_BYTES = 128 * 1024,             /* of one peer in one turn */
+    OUT_BYTES_PAUSE = 256 * 1024,        /* unsent bytes from which a peer is not read, nor sent requests */
+    OUT_BYTES_MAX = 8 * 1024 * 1024,     /* ... from which it is closed: answers to all that may be pending */
+    OUT_BYTES_KEPT = 64 * 1024,          /* capacity an idle peer keeps */
+
+    TICK_MS = 1000,
+    LOG_LINES_A_TICK = 10,               /* about refused peers */
+    CER_TIMEOUT_MS = 10000,              /* CER or CEA must be here by then */
+    CLOSING_TIMEOUT_MS = 5000,           /* for DPA, and for a refused peer to read why */
+    WATCHDOG_MS = 30000,                 /* Tw, RFC 3539 3.4.1 */
+    WATCHDOG_JITTER_MS = 2000,
+    PROBE_MS = 3000,                     /* a silent peer has this long when it seems to be back elsewhere */
+    STALL_MS = 30000,                    /* unsent bytes and no progress: closed */
+    BACKOFF_FIRST_MS = 1000,
+    BACKOFF_MAX_MS = 30000,              /* Tc, RFC 6733 12 */
+    UNWANTED_MS = 300000,                /* after DO_NOT_WANT_TO_TALK_TO_YOU */
+    PEER_STATE_MS = 5000,                /* counts go to the core this often */
+    ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
+    ANSWER_TIMEOUT_MAX_MS = 600000,
+    ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
+};
+#define NS_PER_MS ((int64_t)1000000)
+
+typedef enum peer_state_name {
+    PEER_GONE,        /* closed; the struct lives until the end of the turn */
+    PEER_CONNECTING,  /* ours, TCP not there yet    (Wait-Conn-Ack) */
+    PEER_WAIT_CEA,    /* ours, CER sent             (Wait-I-CEA) */
+    PEER_WAIT_CER,    /* theirs, nothing heard yet */
+    PEER_ELECTION,    /* theirs, CER good, ours may win (Wait-Returns) */
+    PEER_OPEN,
+    PEER_CLOSING,     /* DPR sent */
+    PEER_DRAINING,    /* told why; closed when that is sent */
+    PEER_STATE_COUNT,
+} peer_state_name;
+
+enum { PEER_ADDRESS_TEXT = 64, NO_ROW = -1 };
+enum disconnect_cause { REBOOTING, BUSY, DO_NOT_WANT_TO_TALK_TO_YOU }; /* RFC 6733 5.4.3 */
+
+typedef struct diameter_peer diameter_peer;
+struct diameter_peer {
+    loop_watch watch;
+    diameter_gate *gate;
+    uint32_t slot, generation;
+    peer_state_name state;
+    uint32_t events;               /* what epoll looks for */
+    int row;                       /* in config->peers, or NO_ROW */
+    uint32_t applications;         /* enum peer_application */
+    uint32_t identity_hash;
+    bool is_ours;                  /* we connected */
+    bool is_dirty;                 /* in gate->dirty */
+    bool is_suspect;               /* a DWR went unanswered for Tw */
+    bool is_watchdog_pending;
+    int disconnect_cause;          /* from their DPR; -1: none */
+    uint32_t watchdog_hop_by_hop, watchdog_end_to_end; /* of our DWR, DPR or CER */
+    uint32_t cer_hop_by_hop, cer_end_to_end;           /* while in PEER_ELECTION */
+    int64_t deadline_ns;           /* of what the state waits for */
+    int64_t watchdog_ns;           /* next expiry of Tw */
+    int64_t asked_ns;              /* when our last DWR left */
+    int64_t progress_ns;           /* last time bytes left, or none were there */
+    uint8_t *carry;                /* the begin of a message whose rest is not here yet */
+    uint32_t carry_length, carry_capacity;
+    uint8_t *out;                  /* [out_begin, out_end) is unsent */
+    uint32_t out_begin, out_end, out_capacity;
+    char *identity, *realm;        /* NUL-terminated; NULL before they are known */
+    char address[PEER_ADDRESS_TEXT];
+    uint64_t requests, answers, errors;
+    diameter_peer *next_dirty, *next_gone;
+};
+
+typedef struct diameter_row {      /* beside each row of config->peers */
+    int64_t retry_ns;
+    uint32_t backoff_ms;
+    uint32_t connections;          /* of that identity, in any state; ours and theirs */
+} diameter_row;
+
+struct diameter_gate {
+    const gate_config *config;
+    loop *home;
+    loop_watch listener;
+    bool is_listening, is_stopping;
+    uint32_t logged;               /* lines in this tick */
+    loop_timer tick;
+    int64_t peer_state_ns;
+    diameter_peer *peers[DIAMETER_CONNECTIONS_MAX];
+    uint32_t generations[DIAMETER_CONNECTIONS_MAX];
+    uint32_t slots_used;           /* peers[slots_used..] are empty */
+    diameter_peer *dirty, *gone;
+    diameter_row rows[GATE_PEERS_MAX];
+    pending_table *pending;
+    uint32_t untold;               /* answered downlinks the core's ring had no room for */
+    diameter_counts counts;
+    dro_random_seeded random;
+    uint32_t end_to_end, origin_state, session_high, session_low;
+    diameter_message message;      /* the one being handled */
+    diameter_fault fault;
+    uint8_t scratch[READ_BYTES + DIAMETER_MESSAGE_MAX];
+};
+
+/* ---- diameter.c ---- */
+
+/* A peer in a free slot, or NULL when all are taken. */
+diameter_peer *gate_peer_new(diameter_gate *gate, int descriptor, peer_state_name state);
+/* NULL when that peer has gone. */
+diameter_peer *gate_peer_find(diameter_gate *gate, uint32_t slot, uint32_t generation);
+/* The open connection (but not `except`) to an identity; NULL: none. */
+diameter_peer *gate_peer_of(diameter_gate *gate, const char *identity, const diameter_peer *except);
+/* Row of config->peers for an identity, or NO_ROW. */
+int gate_row_of(const diameter_gate *gate, const char *identity);
+/* Tells the core; a full ring is no harm, it is told again. */
+void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer);
+uint32_t gate_identity_hash(const char *identity, size_t length);
+/* Not too many lines about strangers. */
+bool gate_may_log(diameter_gate *gate);
+uint32_t gate_jitter(diameter_gate *gate, uint32_t below);
+
+/* ---- diameter_peer.c ---- */
+
+void peer_on_ready(loop_watch *watch, uint32_t events);
+/* Watches the descriptor; closes the peer when that fails. */
+bool peer_watch(diameter_peer *peer, uint32_t events);
+/* Room for one message of at most `most` bytes; write it into `out`, then peer_send.
+ * False: the peer is slow or memory is short, and the peer is closed. */
+bool peer_room(diameter_peer *peer, size_t most, dro_builder *out);
+/* Takes what was written; it leaves in peer_flush. */
+void peer_send(diameter_peer *peer, const dro_builder *out);
+void peer_flush(diameter_peer *peer);
+static inline uint32_t peer_unsent(const diameter_peer *peer)
+{
+    return peer->out_end - peer->out_begin;
+}
+/* May requests be sent to it? */
+static inline bool peer_is_ready(const diameter_peer *peer)
+{
+    return peer->state == PEER_OPEN && !peer->is_suspect && peer_unsent(peer) < OUT_BYTES_PAUSE;
+}
+/* Closes at once; the struct stays until the end of the turn with state PEER_GONE. */
+void peer_close(diameter_peer *peer);
+/* Closes when all is sent. */
+void peer_drain(diameter_peer *peer);
+/* Answer to the request being handled: result and, if any, the fault's Failed-AVP. */
+void peer_answer_error(diameter_peer *peer, const diameter_command *command, const diameter_fault *fault);
+/* Origin-Host and Origin-Realm. */
+void peer_put_origin(const diameter_gate *gate, dro_builder *out);
+
+/* ---- diameter_base.c ---- */
+
+void base_on_connected(diameter_peer *peer);
+void base_on_cer(diameter_peer *peer, const diameter_message *request);
+void base_on_cer_again(diameter_peer *peer, const diameter_message *request);
+void base_on_cea(diameter_peer *peer, const diameter_message *answer);
+void base_on_dwr(diameter_peer *peer, const diameter_message *request);
+void base_on_dwa(diameter_peer *peer, const diameter_message *answer);
+void base_on_dpr(diameter_peer *peer, const diameter_message *request);
+void base_on_dpa(diameter_peer *peer, const diameter_message *answer);
+/* The answer to a CER, also one that was read only in part. */
+void base_send_cea(diameter_peer *peer, const diameter_header *request, const diameter_fault *fault);
+void base_send_dwr(diameter_peer *peer);
+void base_send_dpr(diameter_peer *peer, uint32_t cause);
+/* Our connection to this identity is gone: the held one of theirs may open. */
+void base_end_election(diameter_gate *gate, const char *identity);
+/* Any message came: RFC 3539 3.4.1 starts Tw anew. */
+void base_watchdog_reset(diameter_peer *peer);
+void base_watchdog_expired(diameter_peer *peer);
+
+/* ---- t6a.c ---- */
+
+void t6a_on_request(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+/* `is_good` false: the answer to one of ours cannot be used. */
+void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const diameter_command *command, bool is_good);
+/* Answers a request that waited for the core. */
+void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental);
+/* Requests that wait for this peer will not be answered. */
+void t6a_peer_lost(diameter_peer *peer);
+/* Once a second: requests whose time is over. */
+void t6a_sweep(diameter_gate *gate);
+/* Tells the core again what its full ring did not take. */
+void t6a_tell_again(diameter_gate *gate);
+/* Sends the core's downlink or says why not. */
+void t6a_downlink(diameter_gate *gate, uint64_t id, const downlink_request *request, const uint8_t *text);

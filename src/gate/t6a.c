@@ -1,0 +1,535 @@
+/* T6a (TS 29.128) and what of S6t (TS 29.336) comes from the HSS: requests become
+ * messages to the core, its answers and downlinks become Diameter. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/wipe.h"
+#include "gate/diameter_gate.h"
+#include "wire/diameter/check.h"
+#include "wire/diameter/read.h"
+#include "wire/diameter/write.h"
+
+enum {
+    IMSI_DIGITS_MIN = 6,
+    NO_STATE_MAINTAINED = 1,
+    ACTION_ABSENT = 255, ACTION_LAST = 2,
+    FLAG_UE_REACHABLE = 1,
+    APN_BYTES_MAX = 255,
+    ANSWER_BYTES = 768,           /* without what repeats the request */
+    DOWNLINK_BYTES = 1536,        /* without data */
+    REPORT_STATUS_BYTES = 96,     /* of one report, without our identity */
+};
+#define ABSENT UINT32_MAX
+
+/* ---- requests ---- */
+
+/* A handler fills gate->fault and answers false when the request is wrong. */
+typedef bool (*request_handler)(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+
+static bool on_connection_management(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+static bool on_mo_data(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+static bool on_reporting_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+
+static const struct t6a_command {
+    uint32_t code, application;
+    uint32_t bit; /* enum peer_application */
+    request_handler handler;
+} t6a_commands[] = {
+    { COMMAND_MO_DATA, DIAMETER_APPLICATION_T6A, PEER_T6A, on_mo_data },
+    { COMMAND_CONNECTION_MANAGEMENT, DIAMETER_APPLICATION_T6A, PEER_T6A, on_connection_management },
+    { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, on_reporting_information },
+    { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, on_reporting_information },
+};
+
+static bool refuse(diameter_peer *peer, uint32_t result)
+{
+    peer->gate->fault = (diameter_fault){ .result = result };
+    return false;
+}
+
+static bool refuse_avp(diameter_peer *peer, uint32_t result, const diameter_message *request, const diameter_avp *avp)
+{
+    diameter_fault *fault = &peer->gate->fault;
+    *fault = (diameter_fault){ .result = result, .has_avp = true, .code = avp->code, .vendor = avp->vendor,
+                               .flags = avp->flags, .data = avp->data, .length = avp->length };
+    if (avp->parent != DIAMETER_TOP) {
+        fault->around_count = 1;
+        fault->around[0] = request->avps[avp->parent].name;
+    }
+    return false;
+}
+
+/* Is it for us (RFC 6733 6.1.4)? 0, or the Result-Code. */
+static uint32_t judge_destination(const diameter_gate *gate, const diameter_message *request)
+{
+    const diameter_avp *host = diameter_find(request, AVP_DESTINATION_HOST);
+    const diameter_avp *route = diameter_find(request, AVP_ROUTE_RECORD);
+    for (; route != NULL; route = diameter_find_next(request, route))
+        if (diameter_is_identity(route, gate->config->identity))
+            return DIAMETER_LOOP_DETECTED;
+    if (host != NULL)
+        return diameter_is_identity(host, gate->config->identity) ? 0 : DIAMETER_UNABLE_TO_DELIVER;
+    bool is_ours = diameter_is_identity(diameter_find(request, AVP_DESTINATION_REALM), gate->config->realm);
+    return is_ours ? 0 : DIAMETER_REALM_NOT_SERVED;
+}
+
+void t6a_on_request(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
+{
+    diameter_gate *gate = peer->gate;
+    const struct t6a_command *row = NULL;
+    for (size_t i = 0; i < sizeof t6a_commands / sizeof t6a_commands[0] && row == NULL; i++)
+        if (t6a_commands[i].code == command->code && t6a_commands[i].application == command->application)
+            row = &t6a_commands[i];
+    uint32_t result = judge_destination(gate, request);
+    bool is_good;
+    if (row == NULL)
+        is_good = refuse(peer, DIAMETER_COMMAND_UNSUPPORTED);
+    else if ((peer->applications & (row->bit | PEER_RELAY)) == 0)
+        is_good = refuse(peer, DIAMETER_APPLICATION_UNSUPPORTED);
+    else if (result != 0)
+        is_good = refuse(peer, result);
+    else if (peer->state != PEER_OPEN)
+        is_good = refuse(peer, DIAMETER_TOO_BUSY); /* we are leaving */
+    else
+        is_good = row->handler(peer, request, command);
+    if (!is_good)
+        peer_answer_error(peer, command, &gate->fault);
+}
+
+/* IMSI and bearer. */
+static bool read_user(diameter_peer *peer, const diameter_message *request, network_user *user)
+{
+    const diameter_avp *group = diameter_find(request, AVP_USER_IDENTIFIER);
+    const diameter_avp *name = diameter_find_in(request, group, AVP_USER_NAME);
+    const diameter_avp *bearer = diameter_find(request, AVP_BEARER_IDENTIFIER);
+    *user = (network_user){ .bearer_length = 0 };
+    if (name == NULL) {
+        const diameter_entry *entry = &diameter_dictionary[AVP_USER_NAME];
+        peer->gate->fault = (diameter_fault){ .result = DIAMETER_MISSING_AVP, .has_avp = true, .code = entry->code,
+                                              .flags = entry->flags, .around_count = 1, .around = { AVP_USER_IDENTIFIER } };
+        return false;
+    }
+    bool is_good = name->length >= IMSI_DIGITS_MIN && name->length <= IMSI_DIGITS_MAX;
+    for (uint32_t i = 0; is_good && i < name->length; i++)
+        is_good = name->data[i] >= '0' && name->data[i] <= '9';
+    if (!is_good)
+        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, name);
+    if (bearer->length == 0 || bearer->length > BEARER_BYTES_MAX)
+        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, bearer);
+    memcpy(user->imsi, name->data, name->length);
+    user->bearer_length = (uint8_t)bearer->length;
+    memcpy(user->bearer, bearer->data, bearer->length);
+    return true;
+}
+
+/* Space in the core's ring and an entry for the answer, or 3004. */
+static uint8_t *reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command, size_t length,
+                        uint64_t *id)
+{
+    diameter_gate *gate = peer->gate;
+    ring_writer *ring = &gate->config->to_core[0];
+    pending_incoming *entry;
+    if (length > ring_body_max(ring)) {
+        refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
+        return NULL;
+    }
+    uint8_t *body = ring_reserve(ring, (uint32_t)length);
+    dro_err err = body == NULL ? DRO_LIMIT : pending_put_incoming(gate->pending, request, command, id, &entry);
+    if (err != DRO_OK) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
+        refuse(peer, DIAMETER_TOO_BUSY);
+        return NULL;
+    }
+    entry->peer_slot = peer->slot;
+    entry->peer_generation = peer->generation;
+    entry->deadline_ns = loop_now_ns(gate->home) + CORE_TIMEOUT_MS * NS_PER_MS;
+    return body;
+}
+
+static uint8_t *append(uint8_t *at, const diameter_avp *avp)
+{
+    if (avp == NULL || avp->length == 0)
+        return at;
+    memcpy(at, avp->data, avp->length);
+    return at + avp->length;
+}
+
+static uint16_t length_of(const diameter_avp *avp)
+{
+    return avp == NULL ? 0 : (uint16_t)avp->length;
+}
+
+static bool on_mo_data(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
+{
+    const diameter_avp *host = diameter_find(request, AVP_ORIGIN_HOST);
+    const diameter_avp *realm = diameter_find(request, AVP_ORIGIN_REALM);
+    const diameter_avp *data = diameter_find(request, AVP_NON_IP_DATA);
+    uint64_t id;
+    uplink_request uplink = {
+        .end_to_end = request->header.end_to_end,
+        .is_retransmission = (request->header.flags & DIAMETER_FLAG_RETRANSMITTED) != 0,
+        .is_exception = diameter_find(request, AVP_RRC_CAUSE_COUNTER) != NULL,
+        .host_length = length_of(host), .realm_length = length_of(realm), .data_length = length_of(data),
+    };
+    if (!read_user(peer, request, &uplink.user))
+        return false;
+    size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
+    uint8_t *body = reserve(peer, request, command, length, &id);
+    if (body != NULL) {
+        memcpy(body, &uplink, sizeof uplink);
+        append(append(append(body + sizeof uplink, host), realm), data);
+        ring_commit(&peer->gate->config->to_core[0], MESSAGE_UPLINK, RING_WIPE, id, (uint32_t)length);
+    }
+    dro_wipe(&uplink, sizeof uplink);
+    return body != NULL;
+}
+
+static uint32_t u32_or_absent(const diameter_avp *avp)
+{
+    return avp == NULL ? ABSENT : diameter_u32(avp);
+}
+
+static bool on_connection_management(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
+{
+    const diameter_avp *host = diameter_find(request, AVP_ORIGIN_HOST);
+    const diameter_avp *realm = diameter_find(request, AVP_ORIGIN_REALM);
+    const diameter_avp *apn = diameter_find(request, AVP_SERVICE_SELECTION);
+    const diameter_avp *action = diameter_find(request, AVP_CONNECTION_ACTION);
+    const diameter_avp *rate = diameter_find(request, AVP_SERVING_PLMN_RATE_CONTROL);
+    uint64_t id;
+    connection_request connection = {
+        .end_to_end = request->header.end_to_end,
+        .action = action == NULL ? ACTION_ABSENT : (uint8_t)diameter_u32(action),
+        .is_reachable = (diameter_u32(diameter_find(request, AVP_CMR_FLAGS)) & FLAG_UE_REACHABLE) != 0,
+        .is_retransmission = (request->header.flags & DIAMETER_FLAG_RETRANSMITTED) != 0,
+        .available_until = diameter_time(diameter_find(request, AVP_MAXIMUM_UE_AVAILABILITY_TIME)),
+        .uplink_rate = u32_or_absent(diameter_find_in(request, rate, AVP_UPLINK_RATE_LIMIT)),
+        .downlink_rate = u32_or_absent(diameter_find_in(request, rate, AVP_DOWNLINK_RATE_LIMIT)),
+        .rat_type = u32_or_absent(diameter_find(request, AVP_RAT_TYPE)),
+        .host_length = length_of(host), .realm_length = length_of(realm), .apn_length = length_of(apn),
+    };
+    if (action != NULL && diameter_u32(action) > ACTION_LAST)
+        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
+    if (apn != NULL && apn->length > APN_BYTES_MAX)
+        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
+    if (!read_user(peer, request, &connection.user))
+        return false;
+    size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
+    uint8_t *body = reserve(peer, request, command, length, &id);
+    if (body != NULL) {
+        memcpy(body, &connection, sizeof connection);
+        append(append(append(body + sizeof connection, host), realm), apn);
+        ring_commit(&peer->gate->config->to_core[0], MESSAGE_CONNECTION, RING_WIPE, id, (uint32_t)length);
+    }
+    dro_wipe(&connection, sizeof connection);
+    return body != NULL;
+}
+
+/* ---- answers ---- */
+
+static size_t answer_begin(const diameter_header *request, const diameter_avp *session, uint32_t result, uint32_t experimental,
+                           const diameter_gate *gate, dro_builder *out)
+{
+    diameter_header header = diameter_answer_header(request, result);
+    size_t begin = diameter_begin(out, &header);
+    if (session != NULL)
+        diameter_put_copy(out, session);
+    diameter_put_result(out, result, experimental);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    peer_put_origin(gate, out);
+    return begin;
+}
+
+static void count_answer(diameter_peer *peer, const diameter_command *request, uint32_t result, uint32_t experimental)
+{
+    const diameter_command *answer = diameter_command_find(request->code, request->application, false);
+    peer->answers++;
+    diameter_count_answer(&peer->gate->counts, DIAMETER_OUT, answer, result, experimental);
+}
+
+/* No monitoring event has been asked for by this host, so no reference is known:
+ * each report says so, and so does the answer when there was nothing but that. */
+static void put_report_status(const diameter_gate *gate, const diameter_message *request, const diameter_avp *report,
+                              dro_builder *out)
+{
+    const diameter_avp *extended = diameter_find_in(request, report, AVP_SCEF_REFERENCE_ID_EXT);
+    const diameter_avp *scef = diameter_find_in(request, report, AVP_SCEF_ID);
+    size_t group = diameter_group_begin(out, AVP_MONITORING_EVENT_REPORT_STATUS);
+    diameter_put_u32(out, AVP_SCEF_REFERENCE_ID, diameter_u32(diameter_find_in(request, report, AVP_SCEF_REFERENCE_ID)));
+    if (extended != NULL)
+        diameter_put_u64(out, AVP_SCEF_REFERENCE_ID_EXT, diameter_u64(extended));
+    if (scef != NULL)
+        diameter_put(out, AVP_SCEF_ID, scef->data, scef->length);
+    else
+        diameter_put_text(out, AVP_SCEF_ID, gate->config->identity);
+    diameter_put_u32(out, AVP_EXPERIMENTAL_RESULT_CODE, DIAMETER_ERROR_SCEF_REFERENCE_ID_UNKNOWN);
+    diameter_group_end(out, group);
+}
+
+static bool on_reporting_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
+{
+    diameter_gate *gate = peer->gate;
+    const diameter_avp *report = diameter_find(request, AVP_MONITORING_EVENT_REPORT);
+    bool is_unknown = report != NULL;
+    size_t most = ANSWER_BYTES + request->header.length; /* what is repeated is not longer than the request */
+    for (const diameter_avp *avp = report; avp != NULL; avp = diameter_find_next(request, avp))
+        most += REPORT_STATUS_BYTES + DIAMETER_IDENTITY_MAX;
+    dro_builder out;
+    if (!peer_room(peer, most, &out))
+        return true;
+    uint32_t result = is_unknown ? 0 : DIAMETER_SUCCESS;
+    uint32_t experimental = is_unknown ? DIAMETER_ERROR_SCEF_REFERENCE_ID_UNKNOWN : 0;
+    size_t begin = answer_begin(&request->header, diameter_find(request, AVP_SESSION_ID), result, experimental, gate, &out);
+    for (; report != NULL; report = diameter_find_next(request, report))
+        put_report_status(gate, request, report, &out);
+    for (const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO); proxy != NULL;
+         proxy = diameter_find_next(request, proxy))
+        diameter_put_copy(&out, proxy);
+    diameter_end(&out, begin);
+    peer_send(peer, &out);
+    count_answer(peer, command, result, experimental);
+    return true;
+}
+
+void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
+{
+    diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
+    const uint8_t *echo = pending_echo(entry);
+    dro_builder out;
+    bool is_there = peer != NULL && (peer->state == PEER_OPEN || peer->state == PEER_CLOSING);
+    if (!is_there) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
+    } else if (peer_room(peer, ANSWER_BYTES + entry->echo_length, &out)) {
+        diameter_header request = { .code = entry->command->code, .application = entry->command->application,
+                                    .hop_by_hop = entry->hop_by_hop, .end_to_end = entry->end_to_end, .flags = entry->flags };
+        diameter_header header = diameter_answer_header(&request, result);
+        size_t begin = diameter_begin(&out, &header);
+        dro_builder_bytes(&out, echo, entry->session_length);
+        diameter_put_result(&out, result, experimental);
+        diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+        peer_put_origin(gate, &out);
+        dro_builder_bytes(&out, echo + entry->session_length, (size_t)(entry->echo_length - entry->session_length));
+        diameter_end(&out, begin);
+        peer_send(peer, &out);
+        count_answer(peer, entry->command, result, experimental);
+    }
+    pending_drop_incoming(gate->pending, entry);
+}
+
+/* ---- downlinks ---- */
+
+static bool tell_core(diameter_gate *gate, uint64_t id, const downlink_answer *answer)
+{
+    return ring_send(&gate->config->to_core[0], MESSAGE_DOWNLINK_ANSWER, 0, id, answer, sizeof *answer);
+}
+
+/* The request is over. What the core cannot take now stays in its entry. */
+static void finish(diameter_gate *gate, pending_outgoing *entry, const downlink_answer *answer)
+{
+    if (tell_core(gate, entry->core_id, answer)) {
+        pending_drop_outgoing(gate->pending, entry);
+        return;
+    }
+    entry->is_answered = true;
+    entry->answer = *answer;
+    gate->untold++;
+}
+
+static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason)
+{
+    diameter_count_drop(&gate->counts, reason);
+    finish(gate, entry, &(downlink_answer){ .outcome = DOWNLINK_NO_ANSWER });
+}
+
+static void tell_again(void *context, pending_outgoing *entry)
+{
+    diameter_gate *gate = context;
+    if (!entry->is_answered || !tell_core(gate, entry->core_id, &entry->answer))
+        return;
+    pending_drop_outgoing(gate->pending, entry);
+    gate->untold--;
+}
+
+void t6a_tell_again(diameter_gate *gate)
+{
+    if (gate->untold > 0)
+        pending_each_outgoing(gate->pending, tell_again, gate);
+}
+
+static void lose(void *context, pending_outgoing *entry)
+{
+    diameter_peer *peer = context;
+    if (!entry->is_answered && entry->peer_slot == peer->slot && entry->peer_generation == peer->generation)
+        finish_without_answer(peer->gate, entry, DIAMETER_DROP_CONNECTION_LOST);
+}
+
+void t6a_peer_lost(diameter_peer *peer)
+{
+    pending_each_outgoing(peer->gate->pending, lose, peer);
+}
+
+static void sweep_incoming(void *context, pending_incoming *entry)
+{
+    diameter_gate *gate = context;
+    if (entry->deadline_ns > loop_now_ns(gate->home))
+        return;
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_TIMEOUT);
+    t6a_answer(gate, entry, DIAMETER_UNABLE_TO_DELIVER, 0);
+}
+
+static void sweep_outgoing(void *context, pending_outgoing *entry)
+{
+    diameter_gate *gate = context;
+    if (!entry->is_answered && entry->deadline_ns <= loop_now_ns(gate->home))
+        finish_without_answer(gate, entry, DIAMETER_DROP_ANSWER_TIMEOUT);
+}
+
+void t6a_sweep(diameter_gate *gate)
+{
+    pending_each_incoming(gate->pending, sweep_incoming, gate);
+    pending_each_outgoing(gate->pending, sweep_outgoing, gate);
+    t6a_tell_again(gate);
+}
+
+/* "identity;high;low" (RFC 6733 8.8). */
+static int session_text(const diameter_gate *gate, uint32_t low, char *out, size_t size)
+{
+    return snprintf(out, size, "%s;%u;%u", gate->config->identity, gate->session_high, low);
+}
+
+static bool is_our_session(const diameter_gate *gate, const diameter_message *answer, const pending_outgoing *entry)
+{
+    char text[DIAMETER_IDENTITY_MAX + 32];
+    const diameter_avp *session = diameter_find(answer, AVP_SESSION_ID);
+    session_text(gate, entry->session, text, sizeof text);
+    return session == NULL || diameter_is(session, text); /* an error made on the way may be without */
+}
+
+void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const diameter_command *command, bool is_good)
+{
+    diameter_gate *gate = peer->gate;
+    const diameter_header *header = &answer->header;
+    pending_outgoing *entry = pending_find_outgoing(gate->pending, header->hop_by_hop);
+    bool is_ours = entry != NULL && !entry->is_answered && entry->peer_slot == peer->slot &&
+                   entry->peer_generation == peer->generation && entry->end_to_end == header->end_to_end &&
+                   entry->code == header->code && entry->application == header->application &&
+                   is_our_session(gate, answer, entry);
+    if (!is_ours) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_UNKNOWN_ANSWER);
+        peer->errors++;
+        return;
+    }
+    if (!is_good) {
+        finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
+        return;
+    }
+    downlink_answer told = {
+        .outcome = DOWNLINK_ANSWERED,
+        .retransmission_time = diameter_time(diameter_find(answer, AVP_REQUESTED_RETRANSMISSION_TIME)),
+        .flags = diameter_u32(diameter_find(answer, AVP_TDA_FLAGS)),
+    };
+    diameter_result_of(answer, &told.result, &told.experimental);
+    diameter_count_answer(&gate->counts, DIAMETER_IN, command, told.result, told.experimental);
+    finish(gate, entry, &told);
+}
+
+/* The serving node itself, or a relay that knows the way. */
+static diameter_peer *next_hop(diameter_gate *gate, const uint8_t *host, size_t length)
+{
+    uint32_t hash = gate_identity_hash((const char *)host, length);
+    diameter_peer *relay = NULL;
+    for (uint32_t i = 0; i < gate->slots_used; i++) {
+        diameter_peer *peer = gate->peers[i];
+        if (peer == NULL || !peer_is_ready(peer))
+            continue;
+        bool is_same = peer->identity_hash == hash && (peer->applications & PEER_T6A) != 0 &&
+                       strlen(peer->identity) == length && strncasecmp(peer->identity, (const char *)host, length) == 0;
+        if (is_same)
+            return peer;
+        if ((peer->applications & PEER_RELAY) != 0 && relay == NULL)
+            relay = peer;
+    }
+    return relay;
+}
+
+/* Until SCEF-Wait-Time and a little longer. */
+static int64_t answer_deadline(const diameter_gate *gate, uint32_t wait_until)
+{
+    dro_clock *clock = gate->config->clock;
+    int64_t wait_ms = ANSWER_TIMEOUT_MS;
+    if (wait_until != 0)
+        wait_ms = (int64_t)wait_until * 1000 - clock->wall_ms(clock) + ANSWER_MARGIN_MS;
+    if (wait_ms < ANSWER_MARGIN_MS)
+        wait_ms = ANSWER_MARGIN_MS;
+    if (wait_ms > ANSWER_TIMEOUT_MAX_MS)
+        wait_ms = ANSWER_TIMEOUT_MAX_MS;
+    return loop_now_ns(gate->home) + wait_ms * NS_PER_MS;
+}
+
+static void write_downlink(const diameter_gate *gate, const pending_outgoing *entry, const downlink_request *request,
+                           const uint8_t *text, dro_builder *out)
+{
+    char session[DIAMETER_IDENTITY_MAX + 32];
+    const uint8_t *realm = text + request->host_length, *data = realm + request->realm_length;
+    diameter_header header = { .code = COMMAND_MT_DATA, .application = DIAMETER_APPLICATION_T6A,
+                               .flags = DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE,
+                               .hop_by_hop = entry->hop_by_hop, .end_to_end = entry->end_to_end };
+    session_text(gate, entry->session, session, sizeof session);
+    size_t begin = diameter_begin(out, &header);
+    diameter_put_text(out, AVP_SESSION_ID, session);
+    size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
+    diameter_put(out, AVP_USER_NAME, request->user.imsi, strnlen(request->user.imsi, IMSI_DIGITS_MAX));
+    diameter_group_end(out, group);
+    diameter_put(out, AVP_BEARER_IDENTIFIER, request->user.bearer, request->user.bearer_length);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    peer_put_origin(gate, out);
+    diameter_put(out, AVP_DESTINATION_HOST, text, request->host_length);
+    diameter_put(out, AVP_DESTINATION_REALM, realm, request->realm_length);
+    diameter_put(out, AVP_NON_IP_DATA, data, request->data_length);
+    if (request->wait_until != 0)
+        diameter_put_time(out, AVP_SCEF_WAIT_TIME, request->wait_until);
+    if (request->retransmit_until != 0)
+        diameter_put_time(out, AVP_MAXIMUM_RETRANSMISSION_TIME, request->retransmit_until);
+    diameter_end(out, begin);
+}
+
+/* Nothing was sent. An entry keeps the news when the ring is full; when there is
+ * no entry either, the core's own time limit ends it. */
+static void tell_no_peer(diameter_gate *gate, uint64_t id, pending_outgoing *entry)
+{
+    downlink_answer answer = { .outcome = DOWNLINK_NO_PEER };
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_PEER);
+    if (entry != NULL)
+        finish(gate, entry, &answer);
+    else if (!tell_core(gate, id, &answer))
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
+}
+
+void t6a_downlink(diameter_gate *gate, uint64_t id, const downlink_request *request, const uint8_t *text)
+{
+    diameter_peer *peer = next_hop(gate, text, request->host_length);
+    pending_outgoing *entry = pending_put_outgoing(gate->pending);
+    dro_builder out;
+    if (entry == NULL) {
+        tell_no_peer(gate, id, NULL);
+        return;
+    }
+    entry->core_id = id;
+    entry->peer_slot = entry->peer_generation = UINT32_MAX;
+    if (peer == NULL || !peer_room(peer, DOWNLINK_BYTES + request->data_length, &out)) {
+        tell_no_peer(gate, id, entry);
+        return;
+    }
+    entry->peer_slot = peer->slot;
+    entry->peer_generation = peer->generation;
+    entry->code = COMMAND_MT_DATA;
+    entry->application = DIAMETER_APPLICATION_T6A;
+    entry->end_to_end = gate->end_to_end++;
+    entry->session = gate->session_low++;
+    entry->deadline_ns = answer_deadline(gate, request->wait_until);
+    write_downlink(gate, entry, request, text, &out);
+    peer_send(peer, &out);
+    diameter_count_request(&gate->counts, DIAMETER_OUT,
+                           diameter_command_find(COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A, true));
+}

@@ -1,0 +1,71 @@
+/* What the parts of the commit log share: commit_log.c writes, commit_log_recover.c
+ * opens, commit_log_read.c reads and walks. */
+#pragma once
+
+#include "store/commit_log.h"
+#include "store/log_files.h"
+#include "store/log_round.h"
+#include "store/log_segments.h"
+
+enum {
+    LOG_BUFFERS = LOG_ROUNDS_IN_FLIGHT + 1,       /* those being written and the one being gathered */
+    LOG_ROUND_RECORDS_MAX = 65536,
+    LOG_READ_STEP = 1024 * 1024,                  /* recovery reads this much at a time */
+    LOG_WALK_BYTES = LOG_RECORD_MAX + LOG_BLOCK,  /* a walk's window: any record fits */
+};
+
+typedef struct log_flight {
+    uint64_t round;
+    uint32_t segment;
+    uint32_t buffer;
+    uint64_t end;       /* behind the round in its segment */
+    log_place end_place;
+    bool is_done;
+    int error;
+} log_flight;
+
+struct commit_log {
+    disk *disk;
+    uint32_t segment_bytes;
+    size_t round_bytes; /* most that one round takes */
+    void *context;
+    log_place (*on_placed)(void *context, uint64_t tag, log_place place);
+    log_segments segments;
+    log_replay_point replay;
+    log_state state;        /* after the newest round submitted */
+    uint32_t last;          /* segment being written; not made yet when it is not in `segments` */
+    uint64_t last_offset;   /* where the next round goes */
+    uint64_t durable;       /* newest round that survives */
+    log_place end_place;    /* behind its last record */
+    bool is_failed;
+
+    uint8_t *buffers[LOG_BUFFERS];
+    bool buffer_is_used[LOG_BUFFERS];
+    uint32_t gathering;     /* buffer of `round` */
+    log_round round;
+    uint64_t *tags;         /* of the records gathered */
+    uint32_t *offsets;
+
+    log_flight flights[LOG_ROUNDS_IN_FLIGHT]; /* oldest first, from `flight_first` */
+    uint32_t flight_first, flight_count;
+
+    uint8_t *walk_bytes;    /* LOG_WALK_BYTES */
+};
+
+/* Reads rounds of one segment one after the other, in big steps. */
+typedef struct log_reader {
+    commit_log *log;
+    const log_segment *segment;
+    uint8_t *bytes;     /* room for the largest segment */
+    size_t capacity;
+    size_t length;      /* read so far */
+    dro_err err;        /* of the disk, told */
+} log_reader;
+DRO_CHECKED dro_err log_reader_init(log_reader *reader, commit_log *log);
+void log_reader_fini(log_reader *reader);
+DRO_CHECKED dro_err log_reader_enter(log_reader *reader, log_segment *segment);
+/* As log_round_check; DRO_IO when the disk refuses. */
+DRO_CHECKED dro_err log_reader_round(log_reader *reader, uint64_t offset, log_round_view *view, const char **why);
+
+/* Fills `segments`, `replay`, `state` and all that follows from them. */
+DRO_CHECKED dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn replay, void *context);

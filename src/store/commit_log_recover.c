@@ -1,0 +1,307 @@
+/* Recovery: finds where the log ends, and tells a power cut from damage.
+ *
+ * At most LOG_ROUNDS_IN_FLIGHT rounds were being written when the power went. The
+ * first that is not whole ends the log; the few behind it were never acknowledged,
+ * even where they are whole. But a whole round that comes LOG_ROUNDS_IN_FLIGHT or
+ * more behind it was begun only after the broken one had been acknowledged: then
+ * something acknowledged is damaged, and going on would lose it silently.
+ *
+ * Writing goes on in a fresh segment under the new epoch, never behind a torn
+ * round, so what was torn is never mistaken for a part of the log later. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "store/commit_log_internal.h"
+
+/* ---- reading rounds ---- */
+
+dro_err log_reader_init(log_reader *reader, commit_log *log)
+{
+    *reader = (log_reader){ .log = log };
+    for (uint32_t i = 0; i < log->segments.count; i++)
+        if (log->segments.list[i].bytes > reader->capacity)
+            reader->capacity = (size_t)log->segments.list[i].bytes;
+    if (reader->capacity == 0)
+        reader->capacity = LOG_BLOCK;
+    reader->bytes = mmap(NULL, reader->capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (reader->bytes == MAP_FAILED) {
+        reader->bytes = NULL;
+        return DRO_NOMEM;
+    }
+    return DRO_OK;
+}
+
+void log_reader_fini(log_reader *reader)
+{
+    if (reader->bytes != NULL)
+        munmap(reader->bytes, reader->capacity);
+    reader->bytes = NULL;
+}
+
+dro_err log_reader_enter(log_reader *reader, log_segment *segment)
+{
+    reader->segment = segment;
+    reader->length = 0;
+    return log_segments_open(&reader->log->segments, segment);
+}
+
+/* Bytes up to `upto`, as far as the file has them. */
+static dro_err reader_fill(log_reader *reader, uint64_t upto)
+{
+    if (upto > reader->segment->bytes)
+        upto = reader->segment->bytes;
+    while (reader->length < upto) {
+        size_t step = (size_t)reader->segment->bytes - reader->length;
+        if (step > LOG_READ_STEP)
+            step = LOG_READ_STEP;
+        disk *files = reader->log->disk;
+        int64_t got = files->read(files, reader->segment->file, reader->length, reader->bytes + reader->length, step);
+        if (got < 0) {
+            dro_error("log cannot-read file=segment-%08" PRIx32 " offset=%zu error=\"%s\"", reader->segment->number,
+                      reader->length, strerror((int)-got));
+            return DRO_IO;
+        }
+        if (got == 0)
+            break; /* shorter than it was a moment ago */
+        reader->length += (size_t)got;
+    }
+    return DRO_OK;
+}
+
+dro_err log_reader_round(log_reader *reader, uint64_t offset, log_round_view *view, const char **why)
+{
+    uint32_t number = reader->segment->number;
+    dro_err err = reader_fill(reader, offset + LOG_ROUND_HEADER);
+    if (err != DRO_OK)
+        return err;
+    *why = "the segment is full";
+    if (offset + LOG_ROUND_HEADER > reader->length)
+        return DRO_TRUNCATED;
+    err = log_round_peek(view, reader->bytes + offset, number, offset, why);
+    if (err == DRO_OK)
+        err = reader_fill(reader, offset + view->length);
+    if (err != DRO_OK)
+        return err;
+    return log_round_check(view, reader->bytes + offset, reader->length - offset, number, offset, why);
+}
+
+/* ---- the end of the log ---- */
+
+struct recovery {
+    commit_log *log;
+    log_reader reader;
+    log_state state;          /* after the newest good round */
+    commit_log_replay_fn replay;
+    void *context;
+    uint64_t replayed_bytes, replayed_records;
+    uint32_t segment;         /* the first place without a good round, and why */
+    uint64_t offset;
+    const char *why;
+};
+
+static dro_err tell_damage(const struct recovery *this, const char *evidence, uint64_t round)
+{
+    char name[LOG_NAME_BYTES];
+    log_segment_name(this->segment, name);
+    dro_error("log damaged file=%s offset=%" PRIu64 " reason=\"%s\" \"round %" PRIu64 " is not readable, but %s %" PRIu64
+              ": no power cut does that. Put the file back from a backup. To give up everything from there on instead: "
+              "truncate -s %" PRIu64 " %s, and move later segments away\"",
+              name, this->offset, this->why, this->state.round + 1, evidence, round, this->offset, name);
+    return DRO_CORRUPT;
+}
+
+static dro_err tell_newer(uint32_t number)
+{
+    dro_error("log unsupported file=segment-%08" PRIx32 " \"written by a newer version: run that one\"", number);
+    return DRO_UNSUPPORTED;
+}
+
+/* No whole round for this place: torn, damaged, or never written. */
+static bool is_no_round(dro_err err)
+{
+    return err == DRO_TRUNCATED || err == DRO_MALFORMED || err == DRO_CORRUPT;
+}
+
+static dro_err deliver(struct recovery *this, const log_round_view *view)
+{
+    size_t at = LOG_ROUND_HEADER;
+    dro_err err = DRO_OK;
+    for (uint32_t i = 0; i < view->records && this->replay != NULL && err == DRO_OK; i++) {
+        log_record_view record;
+        log_record_peek(&record, view->bytes + at); /* checked with the round */
+        err = this->replay(this->context, record.group, log_place_at(view->segment, view->offset + at),
+                           view->bytes + at + LOG_RECORD_HEADER, record.length);
+        at += log_record_size(record.length);
+    }
+    this->replayed_records += view->records;
+    this->replayed_bytes += view->length;
+    return err;
+}
+
+/* Reads the round at this->segment and this->offset. *is_next: it is the one that
+ * comes next. A whole one with the right number that does not fit is damage. */
+static dro_err next_round(struct recovery *this, log_round_view *view, bool *is_next)
+{
+    *is_next = false;
+    dro_err err = log_reader_round(&this->reader, this->offset, view, &this->why);
+    if (err == DRO_UNSUPPORTED)
+        return tell_newer(this->segment);
+    if (err != DRO_OK)
+        return is_no_round(err) ? DRO_OK : err;
+    if (view->round > this->state.round + 1) {
+        this->why = "a round is missing before it";
+        return DRO_OK;
+    }
+    if (log_round_follow(view, &this->state, &this->why) != DRO_OK)
+        return tell_damage(this, "in its place is round", view->round);
+    *is_next = true;
+    return DRO_OK;
+}
+
+static dro_err replay_segment(struct recovery *this, log_segment *segment)
+{
+    segment->start = malloc(sizeof *segment->start);
+    if (segment->start == NULL)
+        return DRO_NOMEM;
+    *segment->start = this->state;
+    this->segment = segment->number;
+    this->offset = 0;
+    bool is_next = true;
+    dro_err err = log_reader_enter(&this->reader, segment);
+    while (err == DRO_OK && is_next) {
+        log_round_view view;
+        err = next_round(this, &view, &is_next);
+        if (err != DRO_OK || !is_next)
+            break;
+        err = deliver(this, &view);
+        this->offset += view.length;
+        this->log->end_place = log_place_at(segment->number, view.offset + view.mark);
+    }
+    segment->end = this->offset;
+    return err;
+}
+
+/* Replays from the replay point up to the first place without the next round. */
+static dro_err replay_all(struct recovery *this)
+{
+    commit_log *log = this->log;
+    this->segment = log->replay.segment;
+    for (uint32_t number = log->replay.segment; log_segments_at(&log->segments, number) != NULL; number++) {
+        uint64_t offset_before = this->offset;
+        const char *why_before = this->why;
+        dro_err err = replay_segment(this, log_segments_at(&log->segments, number));
+        if (err != DRO_OK)
+            return err;
+        if (this->offset > 0 || number == log->replay.segment)
+            continue;
+        this->segment = number - 1; /* nothing here: the log ended in the one before */
+        this->offset = offset_before;
+        this->why = why_before;
+        return DRO_OK;
+    }
+    return DRO_OK;
+}
+
+/* Looks behind the broken place for a round that could only be begun after the
+ * broken one was acknowledged. */
+static dro_err look_behind(struct recovery *this)
+{
+    uint64_t limit = this->state.round + 1 + LOG_ROUNDS_IN_FLIGHT;
+    const log_segments *segments = &this->log->segments;
+    uint64_t offset = this->offset;
+    for (uint32_t number = this->segment; log_segments_at(segments, number) != NULL; number++, offset = 0) {
+        dro_err err = log_reader_enter(&this->reader, log_segments_at(segments, number));
+        while (err == DRO_OK && offset < this->reader.segment->bytes) {
+            const char *why;
+            log_round_view view;
+            err = log_reader_round(&this->reader, offset, &view, &why);
+            if (err == DRO_UNSUPPORTED)
+                return tell_newer(number);
+            if (err == DRO_OK && view.epoch >= this->state.epoch && view.round >= limit)
+                return tell_damage(this, "behind it is round", view.round);
+            offset += err == DRO_OK ? view.length : LOG_BLOCK;
+            if (is_no_round(err))
+                err = DRO_OK;
+        }
+        if (err != DRO_OK)
+            return err;
+    }
+    return DRO_OK;
+}
+
+/* What lies behind the end was never acknowledged. It goes before anything new is
+ * written, so that it can never be taken for a part of the log. */
+static dro_err remove_behind(struct recovery *this)
+{
+    log_segments *segments = &this->log->segments;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && segments->count > 0) {
+        const log_segment *last = &segments->list[segments->count - 1];
+        bool is_empty = last->number >= this->log->replay.segment && last->end == 0;
+        if (last->number <= this->segment && !is_empty)
+            break;
+        err = log_segments_remove_last(segments);
+    }
+    return err;
+}
+
+static dro_err load_replay_point(commit_log *log)
+{
+    dro_err err = log_replay_load(log->disk, &log->replay);
+    if (err == DRO_OK)
+        return log_segments_scan(&log->segments, log->replay.segment);
+    if (err != DRO_NOT_FOUND)
+        return err;
+    err = log_segments_scan(&log->segments, 1);
+    if (err == DRO_OK && log->segments.count > 0) {
+        dro_error("log damaged file=replay offset=0 \"it is missing: put it back from a backup\"");
+        return DRO_CORRUPT;
+    }
+    log->replay = (log_replay_point){ .segment = 1 };
+    return err == DRO_OK ? log_replay_store(log->disk, &log->replay) : err;
+}
+
+/* The log as recovery found it, ready to be written under the new epoch. */
+static dro_err go_on(struct recovery *this, uint64_t epoch)
+{
+    commit_log *log = this->log;
+    if (epoch <= this->state.epoch) {
+        dro_error("log damaged file=epoch offset=0 \"the log has epoch %" PRIu64 ", this start %" PRIu64
+                  ": the epoch file is older than the segments; put it back from the same backup\"",
+                  this->state.epoch, epoch);
+        return DRO_CORRUPT;
+    }
+    const log_segments *segments = &log->segments;
+    log->state = this->state;
+    log->state.epoch = epoch;
+    log->durable = this->state.round;
+    log->last = segments->count > 0 ? segments->list[segments->count - 1].number + 1 : log->replay.segment;
+    log->last_offset = 0;
+    if (log->end_place == 0)
+        log->end_place = log_place_at(log->last, 0);
+    dro_info("log open segments=%" PRIu32 " replayed=%" PRIu64 " bytes=%" PRIu64 " round=%" PRIu64 " epoch=%" PRIu64,
+             segments->count, this->replayed_records, this->replayed_bytes, this->state.round, epoch);
+    return DRO_OK;
+}
+
+dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn replay, void *context)
+{
+    dro_err err = load_replay_point(log);
+    if (err != DRO_OK)
+        return err;
+    struct recovery this = { .log = log, .state = log->replay.state, .replay = replay, .context = context, .why = "" };
+    err = log_reader_init(&this.reader, log);
+    if (err == DRO_OK)
+        err = replay_all(&this);
+    if (err == DRO_OK)
+        err = look_behind(&this);
+    if (err == DRO_OK)
+        err = remove_behind(&this);
+    if (err == DRO_OK)
+        err = go_on(&this, epoch);
+    log_reader_fini(&this.reader);
+    return err;
+}

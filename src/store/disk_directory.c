@@ -1,0 +1,324 @@
+#include "store/disk_directory.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/disk_writer.h"
+
+enum {
+    FILES_MAX = 4096,      /* open at once */
+    NAME_BYTES_MAX = 255,
+    FILE_MODE = 0600,
+    DIRECTORY_MODE = 0700,
+};
+
+struct file {
+    int reader; /* through the page cache; -1: the slot is free */
+    int writer; /* as the writer wants it; -1: opened for reading only */
+};
+
+typedef struct disk_directory {
+    disk disk;
+    int directory;
+    disk_writer *writer;
+    struct file *files;
+    int file_count;
+} disk_directory;
+
+static disk_directory *of(disk *self)
+{
+    return (disk_directory *)self;
+}
+
+/* ---- files ---- */
+
+static int slot_find(disk_directory *here)
+{
+    for (int i = 0; i < here->file_count; i++)
+        if (here->files[i].reader < 0)
+            return i;
+    if (here->file_count == FILES_MAX)
+        return -EMFILE;
+    int more = here->file_count == 0 ? 16 : here->file_count * 2;
+    struct file *files = realloc(here->files, (size_t)more * sizeof *files);
+    if (files == NULL)
+        return -ENOMEM;
+    for (int i = here->file_count; i < more; i++)
+        files[i] = (struct file){ -1, -1 };
+    int slot = here->file_count;
+    here->files = files;
+    here->file_count = more;
+    return slot;
+}
+
+/* Allocates so that later writes change no size and find their room: a full disk
+ * shows here, not in the middle of a round. */
+static int allocate(disk_directory *here, int fd, uint64_t bytes)
+{
+    struct stat stat;
+    if (fstat(fd, &stat) != 0)
+        return -errno;
+    if ((uint64_t)stat.st_size < bytes) {
+        int error = posix_fallocate(fd, 0, (off_t)bytes);
+        if (error != 0)
+            return -error;
+    }
+    if (fsync(fd) != 0 || fsync(here->directory) != 0)
+        return -errno;
+    return 0;
+}
+
+static int directory_open(disk *self, const char *name, uint64_t bytes)
+{
+    disk_directory *here = of(self);
+    int slot = slot_find(here);
+    if (slot < 0)
+        return slot;
+    struct file *file = &here->files[slot];
+    int error = 0;
+    if (bytes > 0) {
+        int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (disk_writer_is_direct(here->writer) ? O_DIRECT : 0);
+        file->writer = openat(here->directory, name, flags, FILE_MODE);
+        error = file->writer < 0 ? -errno : allocate(here, file->writer, bytes);
+    }
+    if (error == 0) {
+        file->reader = openat(here->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        error = file->reader < 0 ? -errno : 0;
+    }
+    if (error == 0)
+        return slot;
+    if (file->writer >= 0)
+        close(file->writer);
+    *file = (struct file){ -1, -1 };
+    return error;
+}
+
+static struct file *file_at(disk_directory *here, int file)
+{
+    assert(file >= 0 && file < here->file_count && here->files[file].reader >= 0);
+    return &here->files[file];
+}
+
+static void directory_close(disk *self, int file)
+{
+    struct file *at = file_at(of(self), file);
+    close(at->reader);
+    if (at->writer >= 0)
+        close(at->writer);
+    *at = (struct file){ -1, -1 };
+}
+
+static int64_t directory_size(disk *self, int file)
+{
+    struct stat stat;
+    return fstat(file_at(of(self), file)->reader, &stat) == 0 ? (int64_t)stat.st_size : -errno;
+}
+
+static int64_t directory_read(disk *self, int file, uint64_t offset, void *buffer, size_t length)
+{
+    int fd = file_at(of(self), file)->reader;
+    size_t done = 0;
+    while (done < length) {
+        ssize_t got = pread(fd, (uint8_t *)buffer + done, length - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+static int directory_write_durable(disk *self, int file, uint64_t offset, const void *buffer, size_t length, uint64_t token)
+{
+    struct file *at = file_at(of(self), file);
+    assert(at->writer >= 0 && offset % 4096 == 0 && length % 4096 == 0 && (uintptr_t)buffer % 4096 == 0);
+    return disk_writer_put(of(self)->writer, at->writer, offset, buffer, length, token);
+}
+
+static int directory_reap(disk *self, disk_completion *done, int max, bool wait)
+{
+    return disk_writer_reap(of(self)->writer, done, max, wait);
+}
+
+static int directory_descriptor(disk *self)
+{
+    return disk_writer_descriptor(of(self)->writer);
+}
+
+/* ---- names ---- */
+
+static int write_whole(int fd, const void *bytes, size_t length)
+{
+    size_t done = 0;
+    while (done < length) {
+        ssize_t put = write(fd, (const uint8_t *)bytes + done, length - done);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? -errno : -EIO;
+        done += (size_t)put;
+    }
+    return fsync(fd) == 0 ? 0 : -errno;
+}
+
+static int directory_replace(disk *self, const char *name, const void *bytes, size_t length)
+{
+    disk_directory *here = of(self);
+    char fresh[NAME_BYTES_MAX + 1];
+    if (snprintf(fresh, sizeof fresh, ".%s.new", name) >= (int)sizeof fresh)
+        return -ENAMETOOLONG;
+    int fd = openat(here->directory, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (fd < 0)
+        return -errno;
+    int error = write_whole(fd, bytes, length);
+    if (close(fd) != 0 && error == 0)
+        error = -errno;
+    if (error == 0 && (renameat(here->directory, fresh, here->directory, name) != 0 || fsync(here->directory) != 0))
+        error = -errno;
+    if (error != 0)
+        unlinkat(here->directory, fresh, 0); /* gone already if it was the fsync that failed */
+    return error;
+}
+
+static int directory_rename(disk *self, const char *from, const char *to)
+{
+    int fd = of(self)->directory;
+    return renameat(fd, from, fd, to) == 0 && fsync(fd) == 0 ? 0 : -errno;
+}
+
+static int directory_remove(disk *self, const char *name)
+{
+    int fd = of(self)->directory;
+    return unlinkat(fd, name, 0) == 0 && fsync(fd) == 0 ? 0 : -errno;
+}
+
+static int directory_list(disk *self, void (*each)(void *context, const char *name), void *context)
+{
+    int fd = openat(of(self)->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (stream == NULL) {
+        int error = -errno;
+        if (fd >= 0)
+            close(fd);
+        return error;
+    }
+    struct dirent *entry;
+    errno = 0;
+    while ((entry = readdir(stream)) != NULL) {
+        if (entry->d_name[0] != '.')
+            each(context, entry->d_name);
+        errno = 0;
+    }
+    int error = -errno;
+    closedir(stream);
+    return error;
+}
+
+static void directory_free(disk *self)
+{
+    if (self == NULL)
+        return;
+    disk_directory *here = of(self);
+    disk_writer_free(here->writer);
+    for (int i = 0; i < here->file_count; i++)
+        if (here->files[i].reader >= 0)
+            directory_close(self, i);
+    free(here->files);
+    if (here->directory >= 0)
+        close(here->directory);
+    free(here);
+}
+
+/* ---- opening ---- */
+
+static const disk directory_disk = {
+    .open = directory_open,
+    .close = directory_close,
+    .size = directory_size,
+    .read = directory_read,
+    .write_durable = directory_write_durable,
+    .reap = directory_reap,
+    .replace = directory_replace,
+    .rename = directory_rename,
+    .remove = directory_remove,
+    .list = directory_list,
+    .descriptor = directory_descriptor,
+    .free = directory_free,
+};
+
+/* The directory itself has to survive too: its parent is synced when it was made. */
+static int directory_make(const char *path)
+{
+    if (mkdir(path, DIRECTORY_MODE) != 0)
+        return errno == EEXIST ? 0 : -errno;
+    char parent[4096];
+    if (snprintf(parent, sizeof parent, "%s/..", path) >= (int)sizeof parent)
+        return -ENAMETOOLONG;
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = fsync(fd) == 0 ? 0 : -errno;
+    close(fd);
+    return error;
+}
+
+static dro_err take(disk_directory *here, const char *path)
+{
+    int error = directory_make(path);
+    if (error == 0) {
+        here->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        error = here->directory < 0 ? -errno : 0;
+    }
+    if (error != 0) {
+        dro_error("disk cannot-open directory=%s error=\"%s\"", path, strerror(-error));
+        return DRO_IO;
+    }
+    if (flock(here->directory, LOCK_EX | LOCK_NB) != 0) {
+        dro_error("disk in-use directory=%s \"another process has it open\"", path);
+        return DRO_EXISTS;
+    }
+    return DRO_OK;
+}
+
+dro_err disk_open_directory_by(disk **out, const char *directory, disk_way way)
+{
+    disk_directory *here = calloc(1, sizeof *here);
+    if (here == NULL)
+        return DRO_NOMEM;
+    here->disk = directory_disk;
+    here->directory = -1;
+    dro_err err = take(here, directory);
+    if (err == DRO_OK)
+        err = disk_writer_new(&here->writer, here->directory, way);
+    if (err != DRO_OK) {
+        directory_free(&here->disk);
+        return err;
+    }
+    *out = &here->disk;
+    return DRO_OK;
+}
+
+dro_err disk_open_directory(disk **out, const char *directory)
+{
+    dro_err err = disk_open_directory_by(out, directory, DISK_ANY);
+    if (err == DRO_OK)
+        dro_info("disk open directory=%s writes=\"%s\"", directory, disk_directory_way(*out));
+    return err;
+}
+
+const char *disk_directory_way(const disk *self)
+{
+    return disk_writer_is_direct(((const disk_directory *)self)->writer) ? "io_uring, O_DIRECT" : "pwrite, fdatasync";
+}

@@ -1,0 +1,406 @@
+#include "store/disk_memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum {
+    FILES_MAX = 1024,
+    HANDLES_MAX = 256,
+    WRITES_MAX = 64,
+    NAME_BYTES = 64,
+    PIECE = 512, /* what a drive writes as one */
+};
+
+struct file {
+    char name[NAME_BYTES]; /* "": gone, lives while a handle does */
+    uint8_t *bytes;
+    uint64_t size;
+    int holds;             /* by name, handles and writes */
+};
+
+struct write { /* under way: on the platter when reaped, or by a chance at a power cut */
+    struct file *file;
+    uint64_t offset;
+    uint8_t *bytes;
+    size_t length;
+    uint64_t token;
+    int error;
+};
+
+typedef struct disk_memory {
+    disk disk;
+    disk_memory_faults faults;
+    dro_random_seeded random;
+    uint64_t calls;
+    bool is_dark; /* the power is off */
+    struct file *files[FILES_MAX];
+    struct file *handles[HANDLES_MAX];
+    struct write writes[WRITES_MAX];
+    int write_count;
+} disk_memory;
+
+static disk_memory *of(disk *self)
+{
+    return (disk_memory *)self;
+}
+
+static bool chance(disk_memory *here)
+{
+    return (dro_random_next(&here->random) & 1) != 0;
+}
+
+static uint64_t below(disk_memory *here, uint64_t limit)
+{
+    return dro_random_next(&here->random) % limit;
+}
+
+/* ---- faults ---- */
+
+enum fate {
+    FATE_FINE,
+    FATE_DONE_BUT_FAILED, /* it takes effect, yet the caller is told EIO */
+    FATE_FAILED,
+};
+
+/* Every call goes through here. A call that fails, or that the power cut hits, may
+ * or may not have taken effect. */
+static enum fate call(disk_memory *here)
+{
+    if (here->is_dark)
+        return FATE_FAILED;
+    here->calls++;
+    bool is_hit = here->calls == here->faults.fail_call;
+    if (here->calls == here->faults.crash_call) {
+        here->is_dark = true;
+        is_hit = true;
+    }
+    if (!is_hit)
+        return FATE_FINE;
+    return chance(here) ? FATE_DONE_BUT_FAILED : FATE_FAILED;
+}
+
+/* ---- files ---- */
+
+static void file_release(struct file *file)
+{
+    if (--file->holds > 0)
+        return;
+    free(file->bytes);
+    free(file);
+}
+
+static int name_find(disk_memory *here, const char *name)
+{
+    for (int i = 0; i < FILES_MAX; i++)
+        if (here->files[i] != NULL && strcmp(here->files[i]->name, name) == 0)
+            return i;
+    return -1;
+}
+
+static struct file *file_find(disk_memory *here, const char *name)
+{
+    int at = name_find(here, name);
+    return at < 0 ? NULL : here->files[at];
+}
+
+static void file_forget(disk_memory *here, const char *name)
+{
+    int at = name_find(here, name);
+    if (at < 0)
+        return;
+    here->files[at]->name[0] = '\0';
+    file_release(here->files[at]);
+    here->files[at] = NULL;
+}
+
+static bool file_resize(struct file *file, uint64_t size)
+{
+    uint8_t *bytes = realloc(file->bytes, size > 0 ? (size_t)size : 1);
+    if (bytes == NULL)
+        return false;
+    if (size > file->size)
+        memset(bytes + file->size, 0, (size_t)(size - file->size));
+    file->bytes = bytes;
+    file->size = size;
+    return true;
+}
+
+static struct file *file_make(disk_memory *here, const char *name)
+{
+    int at = 0;
+    while (at < FILES_MAX && here->files[at] != NULL)
+        at++;
+    struct file *file = at == FILES_MAX ? NULL : calloc(1, sizeof *file);
+    if (file == NULL)
+        return NULL;
+    snprintf(file->name, sizeof file->name, "%s", name);
+    file->holds = 1;
+    here->files[at] = file;
+    return file;
+}
+
+/* ---- the disk's functions ---- */
+
+static int memory_open(disk *self, const char *name, uint64_t bytes)
+{
+    disk_memory *here = of(self);
+    enum fate fate = call(here);
+    if (fate == FATE_FAILED)
+        return -EIO;
+    struct file *file = file_find(here, name);
+    if (file == NULL && bytes == 0)
+        return fate == FATE_FINE ? -ENOENT : -EIO;
+    if (file == NULL)
+        file = file_make(here, name);
+    if (file == NULL || (file->size < bytes && !file_resize(file, bytes)))
+        return -ENOSPC;
+    if (fate != FATE_FINE)
+        return -EIO;
+    for (int i = 0; i < HANDLES_MAX; i++) {
+        if (here->handles[i] != NULL)
+            continue;
+        here->handles[i] = file;
+        file->holds++;
+        return i;
+    }
+    return -EMFILE;
+}
+
+static struct file *file_at(disk_memory *here, int handle)
+{
+    assert(handle >= 0 && handle < HANDLES_MAX && here->handles[handle] != NULL);
+    return here->handles[handle];
+}
+
+static void memory_close(disk *self, int handle)
+{
+    file_release(file_at(of(self), handle));
+    of(self)->handles[handle] = NULL;
+}
+
+static int64_t memory_size(disk *self, int handle)
+{
+    return call(of(self)) == FATE_FINE ? (int64_t)file_at(of(self), handle)->size : -EIO;
+}
+
+static int64_t memory_read(disk *self, int handle, uint64_t offset, void *buffer, size_t length)
+{
+    const struct file *file = file_at(of(self), handle);
+    if (call(of(self)) != FATE_FINE)
+        return -EIO;
+    if (offset >= file->size)
+        return 0;
+    if (length > file->size - offset)
+        length = (size_t)(file->size - offset);
+    memcpy(buffer, file->bytes + offset, length);
+    return (int64_t)length;
+}
+
+/* A write that is hit may be refused at once, or be under way and fail later. */
+static int memory_write_durable(disk *self, int handle, uint64_t offset, const void *buffer, size_t length, uint64_t token)
+{
+    disk_memory *here = of(self);
+    struct file *file = file_at(here, handle);
+    assert(offset % 4096 == 0 && length % 4096 == 0 && (uintptr_t)buffer % 4096 == 0 && offset + length <= file->size);
+    enum fate fate = call(here);
+    if (fate == FATE_FAILED)
+        return -EIO;
+    if (here->write_count == WRITES_MAX)
+        return -EAGAIN;
+    uint8_t *copy = malloc(length);
+    if (copy == NULL)
+        return -ENOMEM;
+    memcpy(copy, buffer, length);
+    file->holds++;
+    here->writes[here->write_count++] = (struct write){ file, offset, copy, length, token, fate == FATE_FINE ? 0 : EIO };
+    return 0;
+}
+
+/* The pieces that reached the platter: all, none, the first few or any. */
+static void write_pieces(disk_memory *here, const struct write *write)
+{
+    uint64_t pieces = write->length / PIECE;
+    uint64_t how = below(here, 4), first = below(here, pieces + 1);
+    for (uint64_t i = 0; i < pieces; i++) {
+        bool is_kept = how == 0 || (how == 2 && i < first) || (how == 3 && chance(here));
+        if (is_kept)
+            memcpy(write->file->bytes + write->offset + i * PIECE, write->bytes + i * PIECE, PIECE);
+    }
+}
+
+static void write_end(disk_memory *here, int at)
+{
+    struct write *write = &here->writes[at];
+    free(write->bytes);
+    file_release(write->file);
+    here->write_count--;
+    memmove(write, write + 1, (size_t)(here->write_count - at) * sizeof *write);
+}
+
+static int memory_reap(disk *self, disk_completion *done, int max, bool wait)
+{
+    disk_memory *here = of(self);
+    if (call(here) != FATE_FINE)
+        return -EIO;
+    int count = 0;
+    while (count < max && here->write_count > 0 && ((wait && count == 0) || chance(here))) {
+        int at = (int)below(here, (uint64_t)here->write_count); /* in any order */
+        struct write *write = &here->writes[at];
+        if (write->error == 0)
+            memcpy(write->file->bytes + write->offset, write->bytes, write->length);
+        else
+            write_pieces(here, write);
+        done[count++] = (disk_completion){ write->token, write->error };
+        write_end(here, at);
+    }
+    return count;
+}
+
+static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
+{
+    disk_memory *here = of(self);
+    enum fate fate = call(here);
+    if (fate == FATE_FAILED)
+        return -EIO;
+    file_forget(here, name);
+    struct file *file = file_make(here, name);
+    if (file == NULL || !file_resize(file, length))
+        return -ENOSPC;
+    memcpy(file->bytes, bytes, length);
+    return fate == FATE_FINE ? 0 : -EIO;
+}
+
+static int memory_rename(disk *self, const char *from, const char *to)
+{
+    disk_memory *here = of(self);
+    enum fate fate = call(here);
+    if (fate == FATE_FAILED)
+        return -EIO;
+    struct file *file = file_find(here, from);
+    if (file == NULL)
+        return -ENOENT;
+    file_forget(here, to);
+    snprintf(file->name, sizeof file->name, "%s", to);
+    return fate == FATE_FINE ? 0 : -EIO;
+}
+
+static int memory_remove(disk *self, const char *name)
+{
+    disk_memory *here = of(self);
+    enum fate fate = call(here);
+    if (fate == FATE_FAILED)
+        return -EIO;
+    if (file_find(here, name) == NULL)
+        return -ENOENT;
+    file_forget(here, name);
+    return fate == FATE_FINE ? 0 : -EIO;
+}
+
+static int memory_list(disk *self, void (*each)(void *context, const char *name), void *context)
+{
+    disk_memory *here = of(self);
+    if (call(here) != FATE_FINE)
+        return -EIO;
+    for (int i = 0; i < FILES_MAX; i++)
+        if (here->files[i] != NULL)
+            each(context, here->files[i]->name);
+    return 0;
+}
+
+static int memory_descriptor(disk *self)
+{
+    (void)self;
+    return -1;
+}
+
+static void memory_free(disk *self)
+{
+    disk_memory *here = of(self);
+    if (self == NULL)
+        return;
+    while (here->write_count > 0)
+        write_end(here, 0);
+    for (int i = 0; i < HANDLES_MAX; i++)
+        if (here->handles[i] != NULL)
+            memory_close(self, i);
+    for (int i = 0; i < FILES_MAX; i++)
+        if (here->files[i] != NULL)
+            file_release(here->files[i]);
+    free(here);
+}
+
+/* ---- the power switch ---- */
+
+static void set_faults(disk_memory *here, const disk_memory_faults *faults)
+{
+    here->faults = faults != NULL ? *faults : (disk_memory_faults){ 0 };
+    here->calls = 0;
+    here->is_dark = false;
+    dro_random_seeded_init(&here->random, here->faults.seed);
+}
+
+disk *disk_memory_new(const disk_memory_faults *faults)
+{
+    disk_memory *here = calloc(1, sizeof *here);
+    if (here == NULL)
+        return NULL;
+    here->disk = (disk){
+        .open = memory_open,
+        .close = memory_close,
+        .size = memory_size,
+        .read = memory_read,
+        .write_durable = memory_write_durable,
+        .reap = memory_reap,
+        .replace = memory_replace,
+        .rename = memory_rename,
+        .remove = memory_remove,
+        .list = memory_list,
+        .descriptor = memory_descriptor,
+        .free = memory_free,
+    };
+    set_faults(here, faults);
+    return &here->disk;
+}
+
+void disk_memory_power_cut(disk *self, const disk_memory_faults *next)
+{
+    disk_memory *here = of(self);
+    while (here->write_count > 0) {
+        int at = (int)below(here, (uint64_t)here->write_count);
+        const struct write *write = &here->writes[at];
+        if (here->faults.tear)
+            write_pieces(here, write);
+        else if (chance(here))
+            memcpy(write->file->bytes + write->offset, write->bytes, write->length);
+        write_end(here, at);
+    }
+    set_faults(here, next);
+}
+
+uint64_t disk_memory_calls(const disk *self)
+{
+    return ((const disk_memory *)self)->calls;
+}
+
+uint8_t *disk_memory_bytes(disk *self, const char *name, uint64_t *size)
+{
+    struct file *file = file_find(of(self), name);
+    if (file == NULL)
+        return NULL;
+    *size = file->size;
+    return file->bytes;
+}
+
+void disk_memory_truncate(disk *self, const char *name, uint64_t size)
+{
+    struct file *file = file_find(of(self), name);
+    assert(file != NULL && size <= file->size);
+    bool is_done = file_resize(file, size);
+    assert(is_done);
+    (void)is_done;
+}

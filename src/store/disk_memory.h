@@ -1,0 +1,8 @@
+/* Disk in memory: what a test does to its platter behind the log's back. */
+#pragma once
+
+#include "store/disk.h"
+
+/* The bytes of a file as they would survive now; NULL: no such file. Good until the next call. */
+uint8_t *disk_memory_bytes(disk *disk, const char *name, uint64_t *size);
+void disk_memory_truncate(disk *disk, const char *name, uint64_t size);

@@ -1,0 +1,27 @@
+/* The small files beside the segments: `epoch` (starts of this log) and `replay`
+ * (where recovery begins, and what the first round there must follow). Each is
+ * replaced whole, with a CRC32C at its end. Encoding and decoding are pure. */
+#pragma once
+
+#include "store/log_round.h"
+
+enum {
+    LOG_EPOCH_BYTES = 32,
+    LOG_REPLAY_BYTES = 40 + LOG_GROUPS * 16,
+};
+
+typedef struct log_replay_point {
+    uint32_t segment;
+    log_state state; /* as it was before the first round of that segment */
+} log_replay_point;
+
+void log_epoch_encode(const log_epoch *epoch, uint8_t out[LOG_EPOCH_BYTES]);
+/* DRO_CORRUPT: damaged. DRO_UNSUPPORTED: a newer format. */
+DRO_CHECKED dro_err log_epoch_decode(log_epoch *epoch, const void *bytes, size_t length);
+
+void log_replay_encode(const log_replay_point *point, uint8_t out[LOG_REPLAY_BYTES]);
+DRO_CHECKED dro_err log_replay_decode(log_replay_point *point, const void *bytes, size_t length);
+
+/* DRO_NOT_FOUND: there is none. DRO_CORRUPT and DRO_IO are told through dro_log. */
+DRO_CHECKED dro_err log_replay_load(disk *disk, log_replay_point *point);
+DRO_CHECKED dro_err log_replay_store(disk *disk, const log_replay_point *point);

@@ -1,0 +1,202 @@
+#include "wire/diameter/read.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { AVP_HEADER = 8, AVP_HEADER_VENDOR = 12, IDENTITY_MAX = 255 };
+
+dro_err diameter_header_read(dro_cursor *in, diameter_header *header)
+{
+    header->version = (uint8_t)dro_cursor_be(in, 1);
+    header->length = (uint32_t)dro_cursor_be(in, 3);
+    header->flags = (uint8_t)dro_cursor_be(in, 1);
+    header->code = (uint32_t)dro_cursor_be(in, 3);
+    header->application = (uint32_t)dro_cursor_be(in, 4);
+    header->hop_by_hop = (uint32_t)dro_cursor_be(in, 4);
+    header->end_to_end = (uint32_t)dro_cursor_be(in, 4);
+    return in->err;
+}
+
+/* The AVP goes into the fault as it came, or as zeros when its length lies. */
+static bool fail(const diameter_message *message, diameter_fault *fault, uint32_t result, const diameter_avp *avp)
+{
+    *fault = (diameter_fault){ .result = result, .has_avp = true, .code = avp->code, .vendor = avp->vendor,
+                               .flags = avp->flags, .data = avp->data, .length = avp->length };
+    if (avp->data == NULL)
+        fault->length = diameter_type_least(diameter_dictionary[avp->name].type);
+    uint32_t depth = avp->depth;
+    fault->around_count = (uint8_t)depth;
+    for (uint16_t at = avp->parent; at != DIAMETER_TOP && depth > 0; at = message->avps[at].parent)
+        fault->around[--depth] = message->avps[at].name;
+    return false;
+}
+
+/* An AVP whose length or header does not fit: only what is certain of it. */
+static bool fail_length(const diameter_message *message, diameter_fault *fault, diameter_avp *avp)
+{
+    avp->name = (uint16_t)diameter_name_of(avp->code, avp->vendor);
+    avp->data = NULL;
+    return fail(message, fault, DIAMETER_INVALID_AVP_LENGTH, avp);
+}
+
+/* Fewer than 8 bytes are left: the header is filled up with zeros. */
+static bool fail_stub(const diameter_message *message, diameter_fault *fault, const dro_cursor *in, diameter_avp *avp)
+{
+    uint8_t header[AVP_HEADER] = { 0 };
+    memcpy(header, in->at, dro_cursor_left(in));
+    dro_cursor stub = dro_cursor_over(header, sizeof header);
+    avp->code = (uint32_t)dro_cursor_be(&stub, 4);
+    avp->flags = (uint8_t)(dro_cursor_be(&stub, 1) & (uint8_t)~DIAMETER_AVP_VENDOR);
+    return fail_length(message, fault, avp);
+}
+
+/* Header and data of one AVP; the padding behind the last one may be missing. */
+static bool read_avp(diameter_message *message, dro_cursor *in, diameter_avp *avp, diameter_fault *fault)
+{
+    size_t left = dro_cursor_left(in);
+    if (left < AVP_HEADER)
+        return fail_stub(message, fault, in, avp);
+    avp->code = (uint32_t)dro_cursor_be(in, 4);
+    avp->flags = (uint8_t)dro_cursor_be(in, 1);
+    uint32_t length = (uint32_t)dro_cursor_be(in, 3);
+    bool has_vendor = (avp->flags & DIAMETER_AVP_VENDOR) != 0;
+    uint32_t header = has_vendor ? AVP_HEADER_VENDOR : AVP_HEADER;
+    if (has_vendor && left >= AVP_HEADER_VENDOR)
+        avp->vendor = (uint32_t)dro_cursor_be(in, 4);
+    if (length < header || length > left)
+        return fail_length(message, fault, avp);
+    avp->name = (uint16_t)diameter_name_of(avp->code, avp->vendor);
+    avp->length = length - header;
+    avp->data = dro_cursor_bytes(in, avp->length);
+    size_t padding = (size_t)(-length & 3u);
+    in->at += padding < dro_cursor_left(in) ? padding : dro_cursor_left(in);
+    /* RFC 6733 7.1.3: flags "set to an unrecognized value", or V without a vendor. */
+    if ((avp->flags & DIAMETER_AVP_RESERVED) != 0 || (has_vendor && avp->vendor == 0))
+        return fail(message, fault, DIAMETER_INVALID_AVP_BITS, avp);
+    return true;
+}
+
+/* Failed-AVP holds what is broken by definition, so it stays closed. */
+static bool is_opened(const diameter_avp *avp)
+{
+    return diameter_dictionary[avp->name].type == DIAMETER_GROUPED && avp->name != AVP_FAILED_AVP;
+}
+
+static bool read_list(diameter_message *message, dro_cursor in, uint16_t parent, uint8_t depth, diameter_fault *fault)
+{
+    while (in.at != in.end) {
+        if (message->count == DIAMETER_AVPS_MAX) {
+            *fault = (diameter_fault){ .result = DIAMETER_UNABLE_TO_COMPLY };
+            return false;
+        }
+        uint16_t at = (uint16_t)message->count;
+        diameter_avp *avp = &message->avps[at];
+        *avp = (diameter_avp){ .parent = parent, .depth = depth };
+        if (!read_avp(message, &in, avp, fault))
+            return false;
+        message->count++;
+        avp->next = (uint16_t)message->count;
+        if (!is_opened(avp))
+            continue;
+        if (depth + 1 == DIAMETER_DEPTH_MAX)
+            return fail(message, fault, DIAMETER_INVALID_AVP_VALUE, avp);
+        bool is_good = read_list(message, dro_cursor_over(avp->data, avp->length), at, (uint8_t)(depth + 1), fault);
+        avp->next = (uint16_t)message->count;
+        if (!is_good)
+            return false;
+    }
+    return true;
+}
+
+bool diameter_read(diameter_message *message, const void *bytes, size_t length, diameter_fault *fault)
+{
+    dro_cursor in = dro_cursor_over(bytes, length);
+    message->count = 0;
+    message->bytes = bytes;
+    *fault = (diameter_fault){ .result = 0 };
+    dro_err err = diameter_header_read(&in, &message->header);
+    uint32_t said = message->header.length;
+    if (err == DRO_OK && message->header.version != DIAMETER_VERSION)
+        fault->result = DIAMETER_UNSUPPORTED_VERSION;
+    else if (err != DRO_OK || said != length || said % 4 != 0 || length > DIAMETER_MESSAGE_MAX)
+        fault->result = DIAMETER_INVALID_MESSAGE_LENGTH;
+    return fault->result == 0 && read_list(message, in, DIAMETER_TOP, 0, fault);
+}
+
+/* From index `at` to `end`, stepping over what is inside other groups. */
+static const diameter_avp *find_between(const diameter_message *message, uint32_t at, uint32_t end, uint16_t name)
+{
+    for (; at < end; at = message->avps[at].next)
+        if (message->avps[at].name == name)
+            return &message->avps[at];
+    return NULL;
+}
+
+const diameter_avp *diameter_find(const diameter_message *message, diameter_name name)
+{
+    return find_between(message, 0, message->count, (uint16_t)name);
+}
+
+const diameter_avp *diameter_find_in(const diameter_message *message, const diameter_avp *group, diameter_name name)
+{
+    if (group == NULL)
+        return NULL;
+    return find_between(message, (uint32_t)(group - message->avps) + 1, group->next, (uint16_t)name);
+}
+
+const diameter_avp *diameter_find_next(const diameter_message *message, const diameter_avp *avp)
+{
+    uint32_t end = avp->parent == DIAMETER_TOP ? message->count : message->avps[avp->parent].next;
+    return find_between(message, avp->next, end, avp->name);
+}
+
+static uint64_t unsigned_of(const diameter_avp *avp, uint32_t width)
+{
+    uint64_t value = 0;
+    if (avp == NULL || avp->length != width)
+        return 0;
+    for (uint32_t i = 0; i < width; i++)
+        value = value << 8 | avp->data[i];
+    return value;
+}
+
+uint32_t diameter_u32(const diameter_avp *avp)
+{
+    return (uint32_t)unsigned_of(avp, 4);
+}
+
+uint64_t diameter_u64(const diameter_avp *avp)
+{
+    return unsigned_of(avp, 8);
+}
+
+uint32_t diameter_time(const diameter_avp *avp)
+{
+    /* Seconds since 1900; values below 2^31 belong to the era that begins in 2036
+     * (RFC 5905), so that both eras are one subtraction modulo 2^32. */
+    enum { SECONDS_1900_TO_1970 = 2208988800u };
+    return avp == NULL || avp->length != 4 ? 0 : (uint32_t)(unsigned_of(avp, 4) - SECONDS_1900_TO_1970);
+}
+
+bool diameter_is(const diameter_avp *avp, const char *text)
+{
+    return avp != NULL && avp->length == strlen(text) && memcmp(avp->data, text, avp->length) == 0;
+}
+
+bool diameter_is_identity(const diameter_avp *avp, const char *text)
+{
+    return avp != NULL && avp->length == strlen(text) && strncasecmp((const char *)avp->data, text, avp->length) == 0;
+}
+
+bool diameter_identity_valid(const uint8_t *bytes, size_t length)
+{
+    if (length == 0 || length > IDENTITY_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        uint8_t c = bytes[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_')
+            return false;
+    }
+    return true;
+}

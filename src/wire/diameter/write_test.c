@@ -1,0 +1,142 @@
+/* Writing: the same bytes as python-diameter writes (vectors.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "wire/diameter/read.h"
+#include "wire/diameter/vectors.h"
+#include "wire/diameter/write.h"
+
+enum { AT_2026 = 1795348800, AT_2030 = 1893456000 };
+
+static uint8_t buffer[2048];
+static dro_builder out;
+static size_t begin;
+
+static void start(uint32_t code, uint8_t flags, const char *session)
+{
+    diameter_header header = { .code = code, .application = DIAMETER_APPLICATION_T6A, .hop_by_hop = 0x01020304,
+                               .end_to_end = 0x0a0b0c0d, .flags = flags | DIAMETER_FLAG_PROXIABLE };
+    out = dro_builder_over(buffer, sizeof buffer);
+    begin = diameter_begin(&out, &header);
+    diameter_put_text(&out, AVP_SESSION_ID, session);
+}
+
+static void put_origin(const char *host, const char *realm)
+{
+    diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, 1);
+    diameter_put_text(&out, AVP_ORIGIN_HOST, host);
+    diameter_put_text(&out, AVP_ORIGIN_REALM, realm);
+}
+
+static void put_user(void)
+{
+    size_t group = diameter_group_begin(&out, AVP_USER_IDENTIFIER);
+    diameter_put_text(&out, AVP_USER_NAME, "001010000000001");
+    diameter_group_end(&out, group);
+    diameter_put(&out, AVP_BEARER_IDENTIFIER, "\x05", 1);
+}
+
+static void expect(const uint8_t *bytes, size_t length)
+{
+    diameter_end(&out, begin);
+    assert_int_equal(out.err, DRO_OK);
+    assert_int_equal(dro_builder_length(&out), length);
+    assert_memory_equal(buffer, bytes, length);
+}
+
+static void a_downlink_is_byte_for_byte(void **state)
+{
+    (void)state;
+    start(COMMAND_MT_DATA, DIAMETER_FLAG_REQUEST, "scef.dromio.test;1;2");
+    put_user();
+    put_origin("scef.dromio.test", "dromio.test");
+    diameter_put_text(&out, AVP_DESTINATION_HOST, "mme1.example.org");
+    diameter_put_text(&out, AVP_DESTINATION_REALM, "example.org");
+    diameter_put(&out, AVP_NON_IP_DATA, "\x81\x00\x3c", 3);
+    diameter_put_time(&out, AVP_SCEF_WAIT_TIME, AT_2026);
+    diameter_put_time(&out, AVP_MAXIMUM_RETRANSMISSION_TIME, AT_2030);
+    expect(vector_tdr, sizeof vector_tdr);
+}
+
+static void an_experimental_result_is_grouped(void **state)
+{
+    (void)state;
+    start(COMMAND_MO_DATA, 0, "mme1.example.org;1;2");
+    diameter_put_result(&out, 0, DIAMETER_ERROR_INVALID_EPS_BEARER);
+    put_origin("scef.dromio.test", "dromio.test");
+    expect(vector_oda_experimental, sizeof vector_oda_experimental);
+}
+
+static void capabilities_are_byte_for_byte(void **state)
+{
+    (void)state;
+    static const uint8_t loopback[] = { 127, 0, 0, 1 };
+    diameter_header header = { .code = COMMAND_CAPABILITIES_EXCHANGE, .hop_by_hop = 0x01020304, .end_to_end = 0x0a0b0c0d };
+    out = dro_builder_over(buffer, sizeof buffer);
+    begin = diameter_begin(&out, &header);
+    diameter_put_result(&out, DIAMETER_SUCCESS, 0);
+    diameter_put_text(&out, AVP_ORIGIN_HOST, "mme1.example.org");
+    diameter_put_text(&out, AVP_ORIGIN_REALM, "example.org");
+    diameter_put_address(&out, AVP_HOST_IP_ADDRESS, loopback, sizeof loopback);
+    diameter_put_u32(&out, AVP_VENDOR_ID, 0);
+    diameter_put_text(&out, AVP_PRODUCT_NAME, "Dromio");
+    diameter_put_u32(&out, AVP_ORIGIN_STATE_ID, 7);
+    diameter_put_u32(&out, AVP_SUPPORTED_VENDOR_ID, DIAMETER_VENDOR_3GPP);
+    diameter_put_application(&out, DIAMETER_APPLICATION_T6A);
+    expect(vector_cea, sizeof vector_cea);
+}
+
+static void a_missing_avp_is_shown_as_zeros_inside_its_group(void **state)
+{
+    (void)state;
+    const diameter_fault fault = { .result = DIAMETER_MISSING_AVP, .has_avp = true, .code = 1, .flags = 0x40,
+                                   .around_count = 1, .around = { AVP_USER_IDENTIFIER } };
+    start(COMMAND_MO_DATA, 0, "mme1.example.org;1;2");
+    diameter_put_result(&out, DIAMETER_MISSING_AVP, 0);
+    put_origin("scef.dromio.test", "dromio.test");
+    diameter_put_failed(&out, &fault);
+    expect(vector_odr_missing, sizeof vector_odr_missing);
+}
+
+static void a_full_buffer_is_told_once_at_the_end(void **state)
+{
+    (void)state;
+    for (size_t room = 0; room < sizeof vector_oda_experimental; room++) {
+        start(COMMAND_MO_DATA, 0, "mme1.example.org;1;2");
+        out = dro_builder_over(buffer, room);
+        diameter_header header = { .code = COMMAND_MO_DATA };
+        begin = diameter_begin(&out, &header);
+        diameter_put_text(&out, AVP_SESSION_ID, "mme1.example.org;1;2");
+        diameter_put_result(&out, 0, DIAMETER_ERROR_INVALID_EPS_BEARER);
+        put_origin("scef.dromio.test", "dromio.test");
+        diameter_end(&out, begin);
+        assert_int_equal(out.err, DRO_LIMIT);
+    }
+}
+
+static void answers_keep_ids_and_mark_protocol_errors(void **state)
+{
+    (void)state;
+    diameter_header request = { .flags = 0xd0, .hop_by_hop = 5, .end_to_end = 6, .code = 7, .application = 8 };
+    diameter_header answer = diameter_answer_header(&request, DIAMETER_TOO_BUSY);
+    assert_int_equal(answer.flags, DIAMETER_FLAG_PROXIABLE | DIAMETER_FLAG_ERROR);
+    assert_int_equal(answer.hop_by_hop, 5);
+    assert_int_equal(answer.end_to_end, 6);
+    assert_int_equal(diameter_answer_header(&request, DIAMETER_MISSING_AVP).flags, DIAMETER_FLAG_PROXIABLE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_downlink_is_byte_for_byte),
+        cmocka_unit_test(an_experimental_result_is_grouped),
+        cmocka_unit_test(capabilities_are_byte_for_byte),
+        cmocka_unit_test(a_missing_avp_is_shown_as_zeros_inside_its_group),
+        cmocka_unit_test(a_full_buffer_is_told_once_at_the_end),
+        cmocka_unit_test(answers_keep_ids_and_mark_protocol_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
