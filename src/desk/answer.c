@@ -75,7 +75,7 @@ void answer_text(answer *answer, const char *bytes, size_t length)
     answer_value(answer, &(value){ .kind = VALUE_STRING, .length = (uint32_t)length, .string = bytes });
 }
 
-void answer_problem(answer *answer, int status, const char *type, const char *title, const char *detail,
+void answer_refusal(answer *answer, int status, const char *type, const char *title, const char *detail,
                     int64_t position)
 {
     char number[48];

@@ -30,5 +30,5 @@ void answer_value(answer *answer, const value *value);
 
 enum { ANSWER_NO_POSITION = -1 };
 /* Replaces everything by an RFC 9457 problem. `position` is a byte of the SQL. */
-void answer_problem(answer *answer, int status, const char *type, const char *title, const char *detail,
+void answer_refusal(answer *answer, int status, const char *type, const char *title, const char *detail,
                     int64_t position);

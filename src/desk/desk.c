@@ -74,17 +74,17 @@ void desk_limit_cpu(desk *desk, int ms)
 
 static void refuse(answer *answer, const char *detail, size_t position)
 {
-    answer_problem(answer, 400, type_invalid, "the query is not valid", detail, (int64_t)position);
+    answer_refusal(answer, 400, type_invalid, "the query is not valid", detail, (int64_t)position);
 }
 
 static void too_expensive(answer *answer, const char *detail)
 {
-    answer_problem(answer, 422, type_expensive, "the query is too expensive", detail, ANSWER_NO_POSITION);
+    answer_refusal(answer, 422, type_expensive, "the query is too expensive", detail, ANSWER_NO_POSITION);
 }
 
 static void no_memory(answer *answer)
 {
-    answer_problem(answer, 503, "unavailable", "not now", "the desk has no memory left", ANSWER_NO_POSITION);
+    answer_refusal(answer, 503, "unavailable", "not now", "the desk has no memory left", ANSWER_NO_POSITION);
 }
 
 /* The name a message of SQLite ends with ("no such column: x"); false: it has none. */
@@ -138,12 +138,12 @@ static void answer_error(desk *desk, const view *view, const query *query, int r
     case DRO_OK:
     case DRO_LIMIT: break;
     case DRO_AGAIN:
-        answer_problem(answer, 503, "unavailable", "not now", "the rows are being changed; try again",
+        answer_refusal(answer, 503, "unavailable", "not now", "the rows are being changed; try again",
                        ANSWER_NO_POSITION);
         return;
     default:
         dro_error("columns unreadable: %s", dro_err_text(desk->limits.err));
-        answer_problem(answer, 500, "internal", "the rows cannot be read", dro_err_text(desk->limits.err),
+        answer_refusal(answer, 500, "internal", "the rows cannot be read", dro_err_text(desk->limits.err),
                        ANSWER_NO_POSITION);
         return;
     }

@@ -42,7 +42,7 @@ static void answer_question(desk_room *room, desk_gate *gate, const uint8_t *bod
                    request.sql_length <= length - sizeof request - request.domains_length;
     }
     if (!is_whole) {
-        answer_problem(&gate->answer, 500, "internal", "the question is malformed", "", ANSWER_NO_POSITION);
+        answer_refusal(&gate->answer, 500, "internal", "the question is malformed", "", ANSWER_NO_POSITION);
         return;
     }
     const char *domains = (const char *)room->question + sizeof request;

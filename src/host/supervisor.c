@@ -114,6 +114,15 @@ static uint32_t set_free(const cell_slot *slot)
     return 0;
 }
 
+/* Takes back what rang for a cell that is no more; reading a bell that is quiet would block. */
+static void quiet_bell(int bell)
+{
+    struct pollfd on = { bell, POLLIN, 0 };
+    uint64_t count;
+    if (poll(&on, 1, 0) > 0 && read(bell, &count, sizeof count) < 0)
+        dro_debug("bell: %m");
+}
+
 static bool start_cell(supervisor *here, uint32_t index)
 {
     cell_slot *slot = &here->cells[index];
@@ -125,10 +134,7 @@ static bool start_cell(supervisor *here, uint32_t index)
     slot->starting_set = slot->last_set = set_free(slot);
     slot->wants_new = false;
     layout_format_cell(&here->layout, index, slot->starting_set);
-    uint64_t count;
-    int bell = here->room.cell_bells[index * CELL_SETS + slot->starting_set];
-    if (read(bell, &count, sizeof count) < 0 && errno != EAGAIN)
-        dro_debug("bell: %m");
+    quiet_bell(here->room.cell_bells[index * CELL_SETS + slot->starting_set]);
     here->room.ready = ends[1];
     slot->starting = start("cell");
     if (slot->starting == 0)
