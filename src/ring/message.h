@@ -17,7 +17,7 @@ enum message_type {
     MESSAGE_PEER = 5,           /* peer_state + text                                          */
     MESSAGE_SUBSCRIBE = 6,      /* fields; id names the stream       -> MESSAGE_API_REPLY, then MESSAGE_STREAM_EVENT */
     MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
-    MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id           */
+    MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id since the last */
 
     /* core -> gate */
     MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */

@@ -1,0 +1,41 @@
+/* Answer: writes the HTTP response of an exchange into its place in the
+ * connection's order. Errors are RFC 9457 problem details. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/builder.h"
+#include "gate/http.h"
+
+#define ANSWER_NO_ETAG UINT64_MAX
+
+typedef struct answer {
+    int status;
+    const char *content_type;    /* NULL: no body */
+    uint64_t etag;               /* strong; ANSWER_NO_ETAG */
+    const char *location;        /* with location_length; not NUL-terminated */
+    uint32_t location_length;
+    uint32_t retry_after_s;
+    const char *allow;           /* of 405 */
+    const char *lines;           /* further whole header lines, "" or NULL for none */
+    bool is_stored;              /* a cache may keep it */
+} answer;
+
+/* All at once. */
+void answer_whole(exchange *exchange, const answer *answer, const void *body, size_t length);
+/* In parts of unknown number: chunked, or until the close for an HTTP/1.0 client or a stream. */
+void answer_begin(exchange *exchange, const answer *answer, bool is_stream);
+void answer_part(exchange *exchange, const void *bytes, size_t length);
+void answer_end(exchange *exchange);
+
+/* {"type":"about:blank","title","status","detail"}. */
+__attribute__((format(printf, 3, 4))) void answer_problem(exchange *exchange, int status, const char *format, ...);
+void answer_fault(exchange *exchange, const body_fault *fault);
+void answer_not_allowed(exchange *exchange, const char *allow);
+/* 503 with Retry-After: 1. */
+void answer_busy(exchange *exchange, const char *detail);
+
+void problem_write(dro_builder *out, int status, const char *detail, const char *pointer);
+/* "404 Not Found" */
+const char *status_text(int status);

@@ -1,0 +1,416 @@
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/wipe.h"
+#include "gate/answer.h"
+#include "gate/http.h"
+#include "gate/parse.h"
+#include "gate/parts.h"
+
+enum { NS_PER_MS = 1000000, ACCEPT_PAUSE_MS = 100, LINGER_READS = 16 };
+
+static void on_ready(loop_watch *watch, uint32_t events);
+static void on_due(loop_timer *timer);
+
+static connection *connection_of_timer(loop_timer *timer)
+{
+    return (connection *)(void *)((char *)timer - offsetof(connection, timer));
+}
+
+/* ---- the life of a connection ---- */
+
+static void connection_new(http *http, int descriptor)
+{
+    connection *made = calloc(1, sizeof *made);
+    int on = 1;
+    if (made == NULL) {
+        close(descriptor);
+        return;
+    }
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    made->http = http;
+    made->watch = (loop_watch){ on_ready, descriptor };
+    made->timer.on_due = on_due;
+    made->is_reading = true;
+    made->may_write = true;
+    made->events = EPOLLIN;
+    made->phase_ns = made->progress_ns = loop_now_ns(http->loop);
+    parse_init(made);
+    if (loop_add(http->loop, &made->watch, made->events) != DRO_OK) {
+        close(descriptor);
+        free(made);
+        return;
+    }
+    made->next = http->open;
+    if (http->open != NULL)
+        http->open->previous = made;
+    http->open = made;
+    http->connection_count++;
+    http->counts.accepted++;
+    connection_schedule(made);
+}
+
+/* Only from http_turn, when it is on neither list. */
+void connection_close(connection *connection)
+{
+    http *http = connection->http;
+    exchange_drop_all(connection);
+    block_chain_clear(&http->blocks, &connection->out);
+    if (connection->in != NULL)
+        block_give(&http->blocks, connection->in);
+    gathered_clear(&connection->collected);
+    loop_timer_clear(http->loop, &connection->timer);
+    loop_remove(http->loop, &connection->watch);
+    close(connection->watch.descriptor);
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        http->open = connection->next;
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    http->connection_count--;
+    dro_wipe(connection, sizeof *connection);
+    free(connection);
+}
+
+static void accept_pause(http *http, int64_t ms)
+{
+    loop_change(http->loop, &http->listener, 0);
+    http->is_accepting = false;
+    if (loop_timer_set(http->loop, &http->accept_again, loop_now_ns(http->loop) + ms * NS_PER_MS) != DRO_OK)
+        loop_change(http->loop, &http->listener, EPOLLIN); /* better busy than deaf */
+}
+
+void connection_on_listener(loop_watch *watch, uint32_t events)
+{
+    http *home = (http *)(void *)((char *)watch - offsetof(http, listener));
+    (void)events;
+    for (int i = 0; i < HTTP_ACCEPT_MAX; i++) {
+        if (home->connection_count >= HTTP_CONNECTIONS_MAX) {
+            accept_pause(home, ACCEPT_PAUSE_MS);
+            return;
+        }
+        int descriptor = accept4(watch->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (descriptor >= 0) {
+            connection_new(home, descriptor);
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED)
+            continue;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            accept_pause(home, ACCEPT_PAUSE_MS); /* no descriptors: let some be closed */
+        return;
+    }
+}
+
+void connection_mark(connection *connection)
+{
+    if (connection->is_dirty)
+        return;
+    connection->is_dirty = true;
+    connection->next_dirty = connection->http->dirty;
+    connection->http->dirty = connection;
+}
+
+void connection_resume(connection *connection)
+{
+    if (connection->is_resumed)
+        return;
+    connection->is_resumed = true;
+    connection->next_resumed = connection->http->resumed;
+    connection->http->resumed = connection;
+}
+
+void connection_break(connection *connection)
+{
+    connection->is_broken = true;
+    connection->is_reading = false;
+    connection_mark(connection);
+}
+
+/* ---- time ---- */
+
+static int64_t deadline_of(const connection *connection)
+{
+    int64_t wait_ms = INT64_MAX / NS_PER_MS;
+    int64_t since = connection->phase_ns;
+    if (connection->is_lingering)
+        return since + (int64_t)HTTP_LINGER_MS * NS_PER_MS;
+    if (connection->out.bytes > 0) {
+        since = connection->progress_ns;
+        wait_ms = HTTP_WRITE_MS;
+    } else if (connection->first != NULL && connection->first->kind == EXCHANGE_STREAM) {
+        return stream_due_ns(connection->first);
+    } else if (connection->is_blocked) {
+        return INT64_MAX;
+    } else if (connection->phase == PHASE_HEAD) {
+        wait_ms = HTTP_HEAD_MS;
+    } else if (connection->phase == PHASE_BODY) {
+        wait_ms = connection->sink == SINK_BULK     ? HTTP_STREAM_IDLE_MS
+                  : connection->sink == SINK_UPLOAD ? HTTP_UPLOAD_MS
+                                                    : HTTP_BODY_MS;
+    } else if (connection->first == NULL) {
+        wait_ms = HTTP_IDLE_MS;
+    } else {
+        return INT64_MAX; /* the exchanges have their own */
+    }
+    return since + wait_ms * NS_PER_MS;
+}
+
+/* The timer may come early, and then looks again: so most requests never move it. */
+void connection_schedule(connection *connection)
+{
+    int64_t due = deadline_of(connection);
+    if (due == INT64_MAX || (connection->timer.place != 0 && connection->timer.due_ns <= due))
+        return;
+    if (loop_timer_set(connection->http->loop, &connection->timer, due) != DRO_OK)
+        connection_break(connection);
+}
+
+static void on_due(loop_timer *timer)
+{
+    connection *late = connection_of_timer(timer);
+    http *http = late->http;
+    if (loop_now_ns(http->loop) < deadline_of(late)) {
+        connection_schedule(late);
+        return;
+    }
+    if (!late->is_lingering && late->out.bytes > 0) {
+        http->counts.refused[REFUSED_SLOW]++;
+        if (late->first != NULL && late->first->kind == EXCHANGE_STREAM)
+            http->counts.slow_streams++;
+        connection_break(late);
+    } else if (!late->is_lingering && late->first != NULL && late->first->kind == EXCHANGE_STREAM) {
+        stream_comment(http, late->first);
+        connection_schedule(late);
+    } else if (!late->is_lingering && late->phase != PHASE_IDLE) {
+        http->counts.refused[REFUSED_TIMEOUT]++;
+        request_refuse(late, 408, "the request did not come in time");
+    } else {
+        connection_break(late); /* idle, or lingering long enough */
+    }
+}
+
+/* ---- bytes in ---- */
+
+static void read_linger(connection *connection)
+{
+    uint8_t waste[4096];
+    for (int i = 0; i < LINGER_READS; i++) {
+        ssize_t got = recv(connection->watch.descriptor, waste, sizeof waste, 0);
+        if (got > 0)
+            continue;
+        if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            connection_break(connection);
+        break;
+    }
+    dro_wipe(waste, sizeof waste);
+}
+
+static void on_end(connection *connection)
+{
+    connection->is_eof = true;
+    bool is_stream = connection->first != NULL && connection->first->kind == EXCHANGE_STREAM;
+    if (connection->first == NULL || connection->phase != PHASE_IDLE || is_stream)
+        connection_break(connection); /* nothing is owed, or the request is cut off */
+    else
+        connection->is_reading = connection->is_blocked; /* what is here already is still handled */
+}
+
+static void read_some(connection *connection)
+{
+    http *http = connection->http;
+    if (connection->in == NULL) {
+        connection->in = block_take(&http->blocks);
+        connection->start = connection->parsed = 0;
+        if (connection->in == NULL) {
+            connection_break(connection);
+            return;
+        }
+    }
+    block *in = connection->in;
+    ssize_t got = recv(connection->watch.descriptor, in->bytes + in->end, HTTP_BLOCK_BYTES - in->end, 0);
+    if (got > 0) {
+        in->end += (uint32_t)got;
+        http->counts.received_bytes += (uint64_t)got;
+        if (connection->phase == PHASE_IDLE || connection->sink == SINK_BULK)
+            connection->phase_ns = loop_now_ns(http->loop);
+        connection_process(connection);
+    } else if (got == 0) {
+        on_end(connection);
+    } else if (errno != EAGAIN && errno != EINTR) {
+        connection_break(connection);
+    }
+    if (connection->in != NULL && connection->in->end == 0) {
+        block_give(&http->blocks, connection->in);
+        connection->in = NULL;
+    }
+}
+
+static bool wants_bytes(const connection *connection)
+{
+    return connection->is_lingering || (connection->is_reading && !connection->is_blocked && !connection->is_eof);
+}
+
+static void watch_for(connection *connection, uint32_t events)
+{
+    if (events == connection->events)
+        return;
+    connection->events = events;
+    loop_change(connection->http->loop, &connection->watch, events);
+}
+
+static void on_ready(loop_watch *watch, uint32_t events)
+{
+    connection *ready = (connection *)(void *)((char *)watch - offsetof(connection, watch));
+    if (ready->is_broken)
+        return;
+    if (events & EPOLLERR || (events & EPOLLHUP && !(events & EPOLLIN))) {
+        connection_break(ready);
+        return;
+    }
+    if (events & EPOLLOUT) {
+        ready->may_write = true;
+        connection_mark(ready);
+    }
+    if (events & EPOLLIN) {
+        if (ready->is_lingering)
+            read_linger(ready);
+        else if (wants_bytes(ready))
+            read_some(ready);
+        else if (!ready->is_eof)
+            watch_for(ready, ready->events & ~(uint32_t)EPOLLIN);
+    }
+    if (events & EPOLLHUP && !ready->is_broken)
+        connection_break(ready);
+    connection_schedule(ready);
+}
+
+/* ---- bytes out ---- */
+
+static ssize_t write_some(connection *connection)
+{
+    struct iovec parts[HTTP_WRITE_PARTS];
+    struct msghdr message = { .msg_iov = parts };
+    for (block *at = connection->out.first; at != NULL && message.msg_iovlen < HTTP_WRITE_PARTS; at = at->next)
+        parts[message.msg_iovlen++] = (struct iovec){ at->bytes + at->start, at->end - at->start };
+    if (message.msg_iovlen == 1)
+        return send(connection->watch.descriptor, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
+    return sendmsg(connection->watch.descriptor, &message, MSG_NOSIGNAL);
+}
+
+static void write_out(connection *connection)
+{
+    http *http = connection->http;
+    while (connection->out.bytes > 0 && connection->may_write) {
+        ssize_t put = write_some(connection);
+        if (put > 0) {
+            block_chain_drop(&http->blocks, &connection->out, (size_t)put);
+            http->counts.sent_bytes += (uint64_t)put;
+            connection->progress_ns = loop_now_ns(http->loop);
+        } else if (put < 0 && errno == EINTR) {
+            continue;
+        } else if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            connection->may_write = false;
+        } else {
+            connection_break(connection);
+            return;
+        }
+    }
+}
+
+/* All is written and no more is owed: go, but so that the last bytes arrive. */
+static void finish(connection *connection)
+{
+    if (!connection->wants_linger || connection->is_eof) {
+        connection_break(connection);
+        return;
+    }
+    shutdown(connection->watch.descriptor, SHUT_WR);
+    connection->is_lingering = true;
+    connection->phase_ns = loop_now_ns(connection->http->loop);
+    if (connection->in != NULL) {
+        block_give(&connection->http->blocks, connection->in);
+        connection->in = NULL;
+        connection->start = connection->parsed = 0;
+    }
+}
+
+void connection_flush(connection *connection)
+{
+    if (!connection->is_waiting)
+        connection->progress_ns = loop_now_ns(connection->http->loop);
+    write_out(connection);
+    connection->is_waiting = connection->out.bytes > 0;
+    if (connection->is_broken)
+        return;
+    bool is_done = connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
+    if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
+        finish(connection);
+    if (connection->is_blocked && connection->out.bytes < HTTP_OUT_HIGH)
+        connection_resume(connection);
+    if (connection->is_broken)
+        return;
+    uint32_t events = connection->out.bytes > 0 ? EPOLLOUT : 0;
+    if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
+        events |= EPOLLIN; /* taken off only when bytes come that are not wanted: most blocks are short */
+    watch_for(connection, events);
+    connection_schedule(connection);
+}
+
+/* ---- small things ---- */
+
+slice connection_text(const connection *connection, span span)
+{
+    return (slice){ (const char *)connection->in->bytes + connection->start + span.offset, span.length };
+}
+
+slice connection_field(const connection *connection, enum head_field field)
+{
+    if (!(connection->head.present & 1u << field))
+        return (slice){ "", 0 };
+    return connection_text(connection, connection->head.fields[field]);
+}
+
+bool gathered_add(gathered *gathered, const void *bytes, size_t length, size_t maximum)
+{
+    if (length > maximum - gathered->length || gathered->length > maximum)
+        return false;
+    if (gathered->length + length > gathered->capacity) {
+        size_t capacity = gathered->capacity > 0 ? gathered->capacity : 4096;
+        while (capacity < gathered->length + length)
+            capacity *= 2;
+        uint8_t *grown = malloc(capacity);
+        if (grown == NULL)
+            return false;
+        if (gathered->length > 0)
+            memcpy(grown, gathered->bytes, gathered->length);
+        dro_wipe(gathered->bytes, gathered->length);
+        free(gathered->bytes);
+        gathered->bytes = grown;
+        gathered->capacity = (uint32_t)capacity;
+    }
+    if (length > 0)
+        memcpy(gathered->bytes + gathered->length, bytes, length);
+    gathered->length += (uint32_t)length;
+    return true;
+}
+
+void gathered_clear(gathered *gathered)
+{
+    if (gathered->bytes != NULL)
+        dro_wipe(gathered->bytes, gathered->length);
+    free(gathered->bytes);
+    *gathered = (struct gathered){ 0 };
+}

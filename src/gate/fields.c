@@ -1,0 +1,288 @@
+#include "gate/fields.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/fields.h"
+#include "twin/model.h"
+#include "twin/ticket.h"
+
+static bool fail(fields_fault *fault, int status, const char *detail)
+{
+    *fault = (fields_fault){ status, detail };
+    return false;
+}
+
+/* ---- path ---- */
+
+static bool put_parameter(dro_builder *out, const route *route, unsigned parameter, slice text, fields_fault *fault)
+{
+    char identifier[IDENTIFIER_MAX + 1];
+    uint8_t digest[32];
+    uint64_t number;
+    switch (parameter) {
+    case PARAMETER_ID:
+        if (!identifier_read(text, identifier))
+            return fail(fault, route->method == METHOD_PUT && route->body == BODY_TWIN ? 400 : 404,
+                        "the id is not an External Identifier, local@domain");
+        dro_field_put_text(out, API_FIELD_ID, identifier);
+        return true;
+    case PARAMETER_NAME:
+        if (text.length > MODEL_NAME_MAX)
+            return fail(fault, 404, "the twin's model has no such name");
+        dro_field_put(out, API_FIELD_NAME, text.at, text.length);
+        return true;
+    case PARAMETER_DIGEST:
+        if (!digest_read(text, digest))
+            return fail(fault, 404, "no such image: a digest is sha256: and 64 hexadecimal digits");
+        dro_field_put(out, API_FIELD_IMAGE, digest, sizeof digest);
+        return true;
+    case PARAMETER_TICKET:
+        if (!number_read(text, &number))
+            return fail(fault, 404, "no such ticket");
+        dro_field_put_u64(out, API_FIELD_TICKET, number);
+        return true;
+    case PARAMETER_APPLICATION:
+        if (text.length > BODY_NAME_MAX)
+            return fail(fault, 404, "no such application");
+        dro_field_put(out, API_FIELD_APPLICATION, text.at, text.length);
+        return true;
+    default: return true;
+    }
+}
+
+bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
+{
+    const route_path *path = route_find(target);
+    for (uint32_t i = 0; path != NULL && i < path->count; i++)
+        if (!put_parameter(out, route, path->segments[i].parameter, target->segments[i], fault))
+            return false;
+    return true;
+}
+
+bool fields_are_foreign(const target *target, const token *caller)
+{
+    char identifier[IDENTIFIER_MAX + 1];
+    const route_path *path = route_find(target);
+    for (uint32_t i = 0; path != NULL && i < path->count; i++) {
+        if (path->segments[i].parameter != PARAMETER_ID || !identifier_read(target->segments[i], identifier))
+            continue;
+        slice domain = identifier_domain(identifier);
+        return !token_has_domain(caller, domain.at, domain.length);
+    }
+    return false;
+}
+
+/* ---- query ---- */
+
+static const struct {
+    const char *name;
+    uint32_t bit;
+} query_names[] = {
+    { "model", QUERY_MODEL }, { "tag", QUERY_TAG },         { "limit", QUERY_LIMIT },       { "cursor", QUERY_CURSOR },
+    { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
+};
+
+static bool put_tag(dro_builder *out, slice text, fields_fault *fault)
+{
+    uint8_t bytes[1 + BODY_NAME_MAX + BODY_TAG_TEXT_MAX];
+    dro_builder tag = dro_builder_over(bytes, sizeof bytes);
+    const char *mark = memchr(text.at, '=', text.length);
+    size_t name = mark != NULL ? (size_t)(mark - text.at) : 0;
+    size_t rest = mark != NULL ? text.length - name - 1 : 0;
+    if (name == 0 || name > BODY_NAME_MAX || rest == 0 || rest > BODY_TAG_TEXT_MAX)
+        return fail(fault, 400, "tag must be name=text");
+    dro_builder_le(&tag, name, 1);
+    dro_builder_bytes(&tag, text.at, name);
+    dro_builder_bytes(&tag, mark + 1, rest);
+    dro_field_put(out, API_FIELD_TAG, bytes, dro_builder_length(&tag));
+    return true;
+}
+
+static bool put_query(connection *connection, dro_builder *out, const route *route, uint32_t bit, slice text,
+                      fields_fault *fault)
+{
+    char identifier[IDENTIFIER_MAX + 1];
+    uint64_t number = 0;
+    switch (bit) {
+    case QUERY_MODEL:
+        if (text.length == 0 || text.length > MODEL_NAME_MAX)
+            return fail(fault, 400, "model must have 1 to 63 bytes");
+        dro_field_put(out, API_FIELD_MODEL, text.at, text.length);
+        return true;
+    case QUERY_TAG: return put_tag(out, text, fault);
+    case QUERY_LIMIT:
+        if (!number_read(text, &number) || number == 0 || number > HTTP_LIMIT_MAX)
+            return fail(fault, 400, "limit must be 1 to 1000");
+        dro_field_put_u64(out, API_FIELD_LIMIT, number);
+        return true;
+    case QUERY_CURSOR:
+        if (text.length == 0 || text.length > HTTP_CURSOR_MAX)
+            return fail(fault, 400, "cursor is not one of ours");
+        dro_field_put(out, API_FIELD_CURSOR, text.at, text.length);
+        return true;
+    case QUERY_WAIT: {
+        bool is_reported = slice_is(text, "reported");
+        uint8_t state = is_reported ? TICKET_REPORTED : TICKET_DELIVERED;
+        if (!is_reported && !slice_is(text, "delivered"))
+            return fail(fault, 400, "wait must be delivered or reported");
+        dro_field_put(out, API_FIELD_WAIT, &state, 1);
+        return true;
+    }
+    case QUERY_TIMEOUT:
+        if (!duration_read(text, &number) || number == 0 || number > HTTP_WAIT_MAX_MS)
+            return fail(fault, 400, "timeout must be a duration such as 500ms, 10s or 1m, at most 60s");
+        connection->wait_ms = number;
+        return true;
+    case QUERY_PROPERTY:
+        if (text.length == 0 || text.length > MODEL_NAME_MAX)
+            return fail(fault, 400, "property must have 1 to 63 bytes");
+        dro_field_put(out, route->handler == HANDLER_STREAM ? API_FIELD_PROPERTY : API_FIELD_NAME, text.at, text.length);
+        return true;
+    case QUERY_TWIN:
+        if (!identifier_read(text, identifier))
+            return fail(fault, 400, "twin must be an External Identifier, local@domain");
+        dro_field_put_text(out, API_FIELD_ID, identifier);
+        return true;
+    default: return true;
+    }
+}
+
+bool fields_of_query(connection *connection, dro_builder *out, const route *route, const target *target, fields_fault *fault)
+{
+    slice query = target->query, name, value;
+    uint32_t seen = 0;
+    size_t room = HTTP_BLOCK_BYTES; /* the path has the first half */
+    int status = 0;
+    while (target_query_next(&query, &name, &value, connection->http->decoded, &room, &status)) {
+        uint32_t bit = 0;
+        for (size_t i = 0; i < sizeof query_names / sizeof *query_names; i++)
+            if (slice_is(name, query_names[i].name))
+                bit = query_names[i].bit;
+        if ((route->queries & bit) == 0)
+            return fail(fault, 400, "a query parameter is not known here");
+        if (seen & bit)
+            return fail(fault, 400, "a query parameter is there twice");
+        seen |= bit;
+        if (!put_query(connection, out, route, bit, value, fault))
+            return false;
+    }
+    if (status != 0)
+        return fail(fault, 400, "the query is malformed");
+    if (route->operation == API_HISTORY && (seen & QUERY_PROPERTY) == 0)
+        return fail(fault, 400, "property is missing");
+    if ((seen & QUERY_WAIT) == 0) {
+        connection->wait_ms = 0;
+    } else {
+        if (connection->wait_ms == 0)
+            connection->wait_ms = HTTP_WAIT_DEFAULT_MS;
+        dro_field_put_u64(out, API_FIELD_TIMEOUT, connection->wait_ms);
+    }
+    return true;
+}
+
+/* ---- header ---- */
+
+/* One strong entity tag of ours, `"17"`. */
+static bool etag_read(slice text, uint64_t *revision)
+{
+    if (text.length < 3 || text.at[0] != '"' || text.at[text.length - 1] != '"')
+        return false;
+    return number_read((slice){ text.at + 1, text.length - 2 }, revision);
+}
+
+static bool put_if_match(connection *connection, dro_builder *out, fields_fault *fault)
+{
+    slice text = connection_field(connection, FIELD_IF_MATCH);
+    uint64_t revision = UINT64_MAX; /* "*" */
+    if (text.length == 0)
+        return true;
+    if (memchr(text.at, ',', text.length) != NULL)
+        return fail(fault, 400, "If-Match takes one entity tag here");
+    if (!slice_is(text, "*") && !etag_read(text, &revision))
+        return fail(fault, 412, "the twin never had this entity tag");
+    dro_field_put_u64(out, API_FIELD_IF_MATCH, revision);
+    return true;
+}
+
+static bool put_if_none_match(connection *connection, exchange *exchange, dro_builder *out, const route *route,
+                              fields_fault *fault)
+{
+    slice text = connection_field(connection, FIELD_IF_NONE_MATCH);
+    if (text.length == 0)
+        return true;
+    if (exchange->is_safe) {
+        if (!etag_read(text, &exchange->if_none_match))
+            exchange->if_none_match = UINT64_MAX;
+        return true;
+    }
+    if (route->operation != API_TWIN_PUT || !slice_is(text, "*"))
+        return fail(fault, 400, "If-None-Match takes * here, with PUT of a twin");
+    dro_field_put(out, API_FIELD_IF_NONE_MATCH, NULL, 0);
+    return true;
+}
+
+/* SHA-256 of application, method and path, and key; the body's follows later. */
+static bool put_idempotency(connection *connection, dro_builder *out, const route *route, const token *caller,
+                            fields_fault *fault)
+{
+    slice key = connection_field(connection, FIELD_IDEMPOTENCY_KEY);
+    uint8_t bytes[HTTP_REQUEST_MAX + HTTP_IDEMPOTENCY_KEY_MAX], hash[2 * TOKEN_HASH] = { 0 };
+    dro_builder text = dro_builder_over(bytes, sizeof bytes);
+    if (key.length == 0 || route->method == METHOD_GET || route->body == BODY_QUERY ||
+        route->body == BODY_IMAGE || route->body == BODY_BULK)
+        return true;
+    if (key.length > HTTP_IDEMPOTENCY_KEY_MAX)
+        return fail(fault, 400, "Idempotency-Key may have at most 255 bytes");
+    dro_builder_le(&text, caller->number, 4);
+    dro_builder_le(&text, route_index(route), 2);
+    dro_builder_le(&text, key.length, 2);
+    dro_builder_bytes(&text, key.at, key.length);
+    /* The fields of the path, so that "@" and "%40" are the same here too. */
+    dro_builder_bytes(&text, out->start + sizeof(api_request), dro_builder_length(out) - sizeof(api_request));
+    token_hash(connection->http->tokens, bytes, dro_builder_length(&text), hash);
+    dro_field_put(out, API_FIELD_IDEMPOTENCY, hash, sizeof hash);
+    return true;
+}
+
+void fields_put_body_hash(connection *connection, dro_builder *out, body_text body)
+{
+    dro_cursor in = dro_cursor_over(out->start, dro_builder_length(out));
+    dro_field field;
+    dro_cursor_bytes(&in, sizeof(api_request));
+    while (dro_field_next(&in, &field))
+        if (field.tag == API_FIELD_IDEMPOTENCY && field.length == 2 * TOKEN_HASH)
+            token_hash(connection->http->tokens, body.bytes, body.length,
+                       out->start + (field.bytes - out->start) + TOKEN_HASH);
+}
+
+bool fields_of_header(connection *connection, exchange *exchange, dro_builder *out, const route *route,
+                      const token *caller, fields_fault *fault)
+{
+    slice resume = connection_field(connection, FIELD_LAST_EVENT_ID);
+    if (route->scopes & ROUTE_ONCE)
+        dro_field_put(out, API_FIELD_TOKEN, caller->hash, TOKEN_HASH);
+    if (connection->head.present == 0)
+        return true;
+    if (!put_idempotency(connection, out, route, caller, fault) || !put_if_match(connection, out, fault) ||
+        !put_if_none_match(connection, exchange, out, route, fault))
+        return false;
+    if (route->handler != HANDLER_STREAM || resume.length == 0)
+        return true;
+    if (resume.length > HTTP_RESUME_MAX)
+        return fail(fault, 400, "Last-Event-ID is not one of ours");
+    dro_field_put(out, API_FIELD_RESUME, resume.at, resume.length);
+    return true;
+}
+
+bool content_is_json(slice content_type)
+{
+    const char *mark = memchr(content_type.at, ';', content_type.length);
+    uint32_t length = mark != NULL ? (uint32_t)(mark - content_type.at) : content_type.length;
+    while (length > 0 && (content_type.at[length - 1] == ' ' || content_type.at[length - 1] == '\t'))
+        length--;
+    if (length == 16 && strncasecmp(content_type.at, "application/json", 16) == 0)
+        return true;
+    return length > 17 && strncasecmp(content_type.at, "application/", 12) == 0 &&
+           strncasecmp(content_type.at + length - 5, "+json", 5) == 0;
+}

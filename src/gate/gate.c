@@ -1,0 +1,178 @@
+#include "gate/gate.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gate/diameter.h"
+#include "gate/http.h"
+#include "gate/loop.h"
+
+enum { NS_PER_MS = 1000000, STOP_TURN_MS = 20 };
+
+typedef struct gate {
+    const gate_config *config;
+    loop *loop;
+    http *http;
+    diameter_gate *diameter;
+    loop_watch doorbell, stop;
+    bool is_stopping, is_broken;
+    int64_t stop_by_ns;
+} gate;
+
+static void on_doorbell(loop_watch *watch, uint32_t events)
+{
+    uint64_t rung;
+    (void)events;
+    ssize_t ignored = read(watch->descriptor, &rung, sizeof rung); /* only to silence it: the rings say what is there */
+    (void)ignored;
+}
+
+static void on_stop(loop_watch *watch, uint32_t events)
+{
+    gate *home = (gate *)(void *)((char *)watch - offsetof(gate, stop));
+    (void)events;
+    loop_remove(home->loop, watch);
+    home->is_stopping = true;
+    home->stop_by_ns = loop_now_ns(home->loop) + (int64_t)HTTP_STOP_MS * NS_PER_MS;
+}
+
+static void more_metrics(void *context, dro_builder *out)
+{
+    diameter_gate_metrics(((gate *)context)->diameter, out);
+}
+
+static void on_core_message(gate *home, const ring_header *header, const uint8_t *body)
+{
+    uint32_t length = header->length - (uint32_t)sizeof *header;
+    switch (header->type) {
+    case MESSAGE_NETWORK_ANSWER: diameter_gate_on_answer(home->diameter, header->id, body, length); break;
+    case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, header->id, body, length); break;
+    default: http_on_message(home->http, header->type, header->id, body, length); break;
+    }
+}
+
+/* At most so many per turn, that sockets get theirs too. True: there was something. */
+static bool drain(gate *home, ring_reader *reader, bool is_desk)
+{
+    ring_header header;
+    dro_err err = DRO_OK;
+    uint32_t count = 0;
+    while (count < HTTP_RING_MESSAGES_MAX) {
+        const uint8_t *body = ring_next(reader, &header, &err);
+        if (body == NULL)
+            break;
+        if (is_desk)
+            http_on_message(home->http, header.type, header.id, body, header.length - (uint32_t)sizeof header);
+        else
+            on_core_message(home, &header, body);
+        ring_done(reader, &header);
+        count++;
+    }
+    if (err != DRO_OK) {
+        dro_error("ring_broken from=%s", is_desk ? "desk" : "core");
+        home->is_broken = true;
+    }
+    ring_release(reader);
+    return count > 0;
+}
+
+static bool drain_all(gate *home)
+{
+    bool was_any = false;
+    for (uint32_t i = 0; i < home->config->core_count; i++)
+        was_any |= drain(home, &home->config->from_core[i], false);
+    if (home->config->from_desk != NULL)
+        was_any |= drain(home, home->config->from_desk, true);
+    return was_any;
+}
+
+static void publish_all(gate *home)
+{
+    for (uint32_t i = 0; i < home->config->core_count; i++)
+        ring_publish(&home->config->to_core[i]);
+    if (home->config->to_desk != NULL)
+        ring_publish(home->config->to_desk);
+}
+
+/* True: something came meanwhile, do not sleep. */
+static bool prepare_sleep(gate *home)
+{
+    bool is_there = false;
+    for (uint32_t i = 0; i < home->config->core_count; i++)
+        is_there |= ring_prepare_sleep(&home->config->from_core[i]);
+    if (home->config->from_desk != NULL)
+        is_there |= ring_prepare_sleep(home->config->from_desk);
+    return is_there;
+}
+
+static void awake(gate *home)
+{
+    for (uint32_t i = 0; i < home->config->core_count; i++)
+        ring_awake(&home->config->from_core[i]);
+    if (home->config->from_desk != NULL)
+        ring_awake(home->config->from_desk);
+}
+
+static int wait_ms(gate *home, bool was_busy)
+{
+    int wait = was_busy ? 0 : http_wait_ms(home->http);
+    if (home->is_stopping && (wait < 0 || wait > STOP_TURN_MS))
+        wait = STOP_TURN_MS;
+    if (wait != 0 && prepare_sleep(home))
+        wait = 0;
+    return wait;
+}
+
+/* Asks both sides to end; true when they have, or when time is up. */
+static bool is_stopped(gate *home)
+{
+    if (!home->is_stopping)
+        return false;
+    bool http_is_done = http_stop(home->http);
+    bool diameter_is_done = diameter_gate_stop(home->diameter);
+    return (http_is_done && diameter_is_done) || loop_now_ns(home->loop) >= home->stop_by_ns;
+}
+
+static void work(gate *home)
+{
+    bool was_busy = true;
+    while (!home->is_broken) {
+        loop_turn(home->loop, wait_ms(home, was_busy));
+        awake(home);
+        was_busy = drain_all(home);
+        http_turn(home->http);
+        diameter_gate_flush(home->diameter);
+        bool is_done = is_stopped(home);
+        publish_all(home);
+        if (is_done)
+            break;
+    }
+}
+
+int gate_run(const gate_config *config, int stop)
+{
+    assert(config->core_count > 0 && config->core_count <= GATE_CORES_MAX);
+    gate home = { .config = config, .doorbell = { on_doorbell, config->doorbell }, .stop = { on_stop, stop } };
+    dro_err err = DRO_NOMEM;
+    home.loop = loop_new(config->clock);
+    if (home.loop != NULL)
+        err = loop_add(home.loop, &home.doorbell, EPOLLIN);
+    if (err == DRO_OK)
+        err = loop_add(home.loop, &home.stop, EPOLLIN);
+    if (err == DRO_OK)
+        err = diameter_gate_new(&home.diameter, config, home.loop);
+    if (err == DRO_OK)
+        err = http_new(&home.http, config, home.loop, more_metrics, &home);
+    if (err == DRO_OK)
+        work(&home);
+    else
+        dro_error("gate_start reason=\"%s\"", dro_err_text(err));
+    http_free(home.http);
+    diameter_gate_free(home.diameter);
+    loop_free(home.loop);
+    return err == DRO_OK && !home.is_broken ? 0 : 1;
+}

@@ -1,0 +1,62 @@
+/* Health: GET /healthz and GET /openapi.json. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gate/answer.h"
+#include "gate/parts.h"
+#include "openapi_json.h"
+
+enum { NS_PER_MS = 1000000, HEALTH_BYTES = 4096 };
+
+/* Is there a question that the core should have answered long ago? */
+static bool core_is_silent(const http *http)
+{
+    int64_t now = loop_now_ns(http->loop);
+    if (now - http->heard_ns < (int64_t)HTTP_SILENT_MS * NS_PER_MS)
+        return false;
+    int64_t asked_before = now - (int64_t)HTTP_SILENT_MS * NS_PER_MS;
+    for (uint32_t i = 0; i < http->exchanges_touched; i++) {
+        const exchange *at = &http->exchanges[i];
+        bool is_plain = at->kind == EXCHANGE_CORE || at->kind == EXCHANGE_BARRIER;
+        if (is_plain && at->is_safe && at->deadline_ns != 0 &&
+            at->deadline_ns - (int64_t)HTTP_ANSWER_MS * NS_PER_MS < asked_before)
+            return true;
+    }
+    return false;
+}
+
+void health_answer(http *http, exchange *exchange)
+{
+    char bytes[HEALTH_BYTES];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    const char *status = !http->is_ready || http->is_stopping ? (http->is_stopping ? "stopping" : "starting")
+                         : core_is_silent(http)               ? "core does not answer"
+                                                              : "ok";
+    bool is_ok = strcmp(status, "ok") == 0;
+    dro_builder_text(&out, "{\"status\":\"");
+    dro_builder_text(&out, status);
+    dro_builder_text(&out, "\"");
+    if (http->config->version != NULL) {
+        dro_builder_text(&out, ",\"version\":\"");
+        dro_builder_text(&out, http->config->version);
+        dro_builder_text(&out, "\"");
+    }
+    if (http->config->health != NULL && http->config->health[0] != '\0') {
+        dro_builder_text(&out, ",");
+        dro_builder_text(&out, http->config->health);
+    }
+    dro_builder_text(&out, "}");
+    if (out.err != DRO_OK) {
+        answer_problem(exchange, 500, "the health text is too long");
+        return;
+    }
+    answer made = { .status = is_ok ? 200 : 503, .content_type = "application/json", .etag = ANSWER_NO_ETAG,
+                    .retry_after_s = is_ok ? 0 : 1 };
+    answer_whole(exchange, &made, bytes, dro_builder_length(&out));
+}
+
+void openapi_answer(exchange *exchange)
+{
+    answer made = { .status = 200, .content_type = "application/json", .etag = ANSWER_NO_ETAG };
+    answer_whole(exchange, &made, openapi_json, sizeof openapi_json);
+}

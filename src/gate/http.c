@@ -1,0 +1,159 @@
+#include "gate/http.h"
+
+#include <stdlib.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+
+#include "base/wipe.h"
+#include "gate/parts.h"
+
+enum { NS_PER_MS = 1000000 };
+
+static void on_sweep(loop_timer *timer)
+{
+    http *home = (http *)(void *)((char *)timer - offsetof(http, sweep));
+    exchange_sweep(home);
+    if (loop_timer_set(home->loop, timer, loop_now_ns(home->loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS) != DRO_OK)
+        abort(); /* it had its place in the heap a moment ago */
+}
+
+static void on_accept_again(loop_timer *timer)
+{
+    http *home = (http *)(void *)((char *)timer - offsetof(http, accept_again));
+    if (home->is_stopping)
+        return;
+    home->is_accepting = true;
+    loop_change(home->loop, &home->listener, EPOLLIN);
+}
+
+dro_err http_new(http **out, const gate_config *config, loop *loop,
+                 void (*more_metrics)(void *context, dro_builder *out), void *context)
+{
+    http *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return DRO_NOMEM;
+    made->config = config;
+    made->loop = loop;
+    made->more_metrics = more_metrics;
+    made->more_context = context;
+    made->heard_ns = loop_now_ns(loop);
+    made->tokens = token_table_new();
+    made->arena = body_arena_new();
+    made->console = console_new(config->console_directory);
+    made->exchanges = calloc(HTTP_EXCHANGES_MAX, sizeof *made->exchanges);
+    made->listener = (loop_watch){ connection_on_listener, config->http_listener };
+    made->sweep.on_due = on_sweep;
+    made->accept_again.on_due = on_accept_again;
+    made->is_accepting = true;
+    dro_err err = DRO_NOMEM;
+    if (made->tokens != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL)
+        err = loop_timer_set(loop, &made->sweep, loop_now_ns(loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS);
+    if (err == DRO_OK)
+        err = loop_add(loop, &made->listener, EPOLLIN);
+    if (err != DRO_OK) {
+        loop_timer_clear(loop, &made->sweep);
+        made->listener.descriptor = -1;
+        http_free(made);
+        return err;
+    }
+    *out = made;
+    return DRO_OK;
+}
+
+void http_free(http *http)
+{
+    if (http == NULL)
+        return;
+    while (http->open != NULL)
+        connection_close(http->open);
+    if (http->listener.descriptor >= 0 && !http->is_stopping)
+        loop_remove(http->loop, &http->listener);
+    loop_timer_clear(http->loop, &http->sweep);
+    loop_timer_clear(http->loop, &http->accept_again);
+    stream_fini(http);
+    block_pool_fini(&http->blocks);
+    console_free(http->console);
+    token_table_free(http->tokens);
+    body_arena_free(http->arena);
+    free(http->exchanges);
+    free(http);
+}
+
+static void unlink_resumed(http *http, const connection *gone)
+{
+    for (connection **at = &http->resumed; *at != NULL; at = &(*at)->next_resumed) {
+        if (*at != gone)
+            continue;
+        *at = gone->next_resumed;
+        return;
+    }
+}
+
+static void resume_all(http *http)
+{
+    connection *list = http->resumed;
+    http->resumed = NULL;
+    while (list != NULL) {
+        connection *next = list->next_resumed;
+        list->is_resumed = false;
+        if (!list->is_broken) {
+            connection_process(list);
+            connection_mark(list);
+        }
+        list = next;
+    }
+}
+
+static void flush_all(http *http)
+{
+    while (http->dirty != NULL) {
+        connection *at = http->dirty;
+        http->dirty = at->next_dirty;
+        if (!at->is_broken)
+            connection_flush(at);
+        if (at->is_broken && at->is_resumed)
+            unlink_resumed(http, at);
+        /* Only now: breaking it while it was flushed must not list it again. */
+        at->is_dirty = false;
+        if (at->is_broken)
+            connection_close(at);
+    }
+}
+
+void http_turn(http *http)
+{
+    bulk_turn(http);
+    upload_turn(http);
+    resume_all(http);
+    flush_all(http);
+    stream_turn(http);
+}
+
+int http_wait_ms(const http *http)
+{
+    if (http->resumed != NULL)
+        return 0;
+    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) ? 1 : -1;
+}
+
+static void stop_first(http *http)
+{
+    http->is_stopping = true;
+    loop_remove(http->loop, &http->listener);
+    loop_timer_clear(http->loop, &http->accept_again);
+}
+
+bool http_stop(http *http)
+{
+    if (!http->is_stopping)
+        stop_first(http);
+    connection *next;
+    for (connection *at = http->open; at != NULL; at = next) {
+        next = at->next;
+        bool is_stream = at->first != NULL && at->first->kind == EXCHANGE_STREAM;
+        if ((at->first == NULL && at->out.bytes == 0 && at->phase != PHASE_BODY) || is_stream)
+            connection_break(at);
+    }
+    flush_all(http);
+    return http->open == NULL;
+}

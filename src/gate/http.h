@@ -1,0 +1,218 @@
+/* HTTP side of the gate: connections, the requests on them (exchanges), and the
+ * parts that answer. Shapes shared by the files of the HTTP side; gate.c uses the
+ * functions only.
+ *
+ * A request lives like this: connection.c reads and parses, request.c checks the
+ * head and decides where the body goes, the core (or a part) answers by the
+ * exchange's id, answer.c writes into the exchange's place in the connection's
+ * order, http_turn writes out once per turn of the loop.
+ *
+ * Nobody closes a connection under its own feet: connection_break marks it, and
+ * http_turn takes it away. */
+#pragma once
+
+#include <llhttp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/builder.h"
+#include "gate/block.h"
+#include "gate/body.h"
+#include "gate/gate.h"
+#include "gate/http_limits.h"
+#include "gate/loop.h"
+#include "gate/route.h"
+#include "gate/token.h"
+#include "ring/message.h"
+
+typedef struct http http;
+typedef struct connection connection;
+typedef struct exchange exchange;
+typedef struct upload upload;
+typedef struct bulk bulk;
+typedef struct stream stream;
+typedef struct console console;
+
+/* ---- for gate.c ---- */
+
+/* Borrows config and loop for its whole life. `more_metrics` adds lines to /metrics. */
+DRO_CHECKED dro_err http_new(http **out, const gate_config *config, loop *loop,
+                             void (*more_metrics)(void *context, dro_builder *out), void *context);
+void http_free(http *http);
+/* A message of the core or the desk; lengths are checked here. */
+void http_on_message(http *http, uint16_t type, uint64_t id, const void *body, uint32_t length);
+/* Goes on with what waited, writes out what gathered, closes what is done. Once per turn of the loop. */
+void http_turn(http *http);
+/* How long the loop may sleep for the HTTP side's sake: 0 not at all, 1 a ring is full, -1 as it likes. */
+int http_wait_ms(const http *http);
+/* No more connections; those under way finish. True when none is left. */
+bool http_stop(http *http);
+
+/* ---- exchanges ---- */
+
+enum exchange_kind {
+    EXCHANGE_FREE, EXCHANGE_LOCAL, EXCHANGE_CORE, EXCHANGE_DESCRIPTION, EXCHANGE_METRICS,
+    EXCHANGE_BARRIER, EXCHANGE_QUERY, EXCHANGE_UPLOAD, EXCHANGE_BULK, EXCHANGE_STREAM,
+};
+
+typedef struct gathered { /* bytes that outlive a message: SQL, a Thing Model in parts */
+    uint8_t *bytes;
+    uint32_t length, capacity;
+} gathered;
+
+struct exchange {
+    connection *owner;
+    exchange *next;            /* on the connection, or the next free one */
+    union {
+        upload *upload;
+        bulk *bulk;
+        stream *stream;
+        gathered gathered;     /* DESCRIPTION; BARRIER: the domains and the SQL */
+    };
+    uint64_t if_none_match;    /* of a safe request; ~0: none */
+    int64_t deadline_ns;       /* of the answer; 0: none */
+    block_chain out;           /* while it is not the first on its connection */
+    uint32_t generation;
+    uint16_t route;            /* index, HTTP_NO_ROUTE before one is known */
+    uint16_t status;           /* 0: no answer begun */
+    uint8_t kind;
+    bool is_safe, is_head, is_old, keeps_alive, is_chunked, is_answered;
+};
+enum { HTTP_NO_ROUTE = 0xffff };
+
+/* NULL: HTTP_EXCHANGES_MAX are under way. Becomes the last on `owner`. */
+exchange *exchange_take(http *http, connection *owner);
+/* By an id that came back; NULL: gone. `part` gets what exchange_id was given. */
+exchange *exchange_find(http *http, uint64_t id, uint32_t *part);
+uint64_t exchange_id(const http *http, const exchange *exchange, uint32_t part);
+/* Its answer is whole: goes out in order; the exchange is no more. */
+void exchange_end(exchange *exchange);
+/* All of a connection that goes away. */
+void exchange_drop_all(connection *owner);
+/* Those whose time is over get 504. */
+void exchange_sweep(http *http);
+
+/* ---- connections ---- */
+
+typedef struct span { /* of the head, from its first byte */
+    uint32_t offset, length;
+} span;
+
+enum head_field {
+    FIELD_AUTHORIZATION, FIELD_HOST, FIELD_CONTENT_TYPE, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING,
+    FIELD_EXPECT, FIELD_IF_MATCH, FIELD_IF_NONE_MATCH, FIELD_IDEMPOTENCY_KEY, FIELD_LAST_EVENT_ID, FIELDS,
+};
+
+typedef struct head {
+    span target, name, value;
+    span fields[FIELDS];
+    uint32_t present;          /* bits of enum head_field */
+    uint32_t count;            /* header fields */
+    bool in_value, is_complete;
+} head;
+
+enum connection_pending { PENDING_NONE, PENDING_HEAD, PENDING_BODY, PENDING_END };
+enum connection_sink { SINK_DISCARD, SINK_COLLECT, SINK_UPLOAD, SINK_BULK };
+enum connection_phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY };
+
+struct connection {
+    loop_watch watch;
+    loop_timer timer;
+    http *http;
+    connection *previous, *next;       /* open ones */
+    connection *next_dirty, *next_resumed;
+    llhttp_t parser;
+    block *in;                         /* NULL: nothing read that is not handled */
+    uint32_t start, parsed;            /* in `in`: the head's first byte; what llhttp has seen */
+    block_chain out;
+    exchange *first, *last;
+    uint32_t under_way;                /* exchanges */
+    uint32_t events;                   /* what epoll watches */
+    int64_t phase_ns;                  /* when the phase began, or its last byte came */
+    int64_t progress_ns;               /* when the client last took a byte */
+    head head;
+    uint8_t pending, phase, sink;
+    uint16_t refusal;                  /* status, set inside a parser callback */
+    bool is_reading, is_blocked, is_dirty, is_resumed, is_parser_paused, is_eof, is_closing, is_broken, is_lingering;
+    bool wants_linger, is_foreign, may_write, is_waiting;
+    exchange *current;                 /* whose body comes in; NULL: nobody's */
+    span body;                         /* in `in`, from its first byte: the piece at hand */
+    gathered collected;                /* SINK_COLLECT: when it came in pieces */
+    uint32_t body_max;
+    uint64_t body_expected;            /* Content-Length; ~0: chunked */
+    uint64_t discarded;
+    uint64_t wait_ms;                  /* of ?wait */
+    bool is_whole;                     /* `body` is all of it */
+    uint8_t token[TOKEN_HASH];         /* of the request at hand */
+    uint32_t trailer_bytes;
+    uint32_t request_length;
+    uint8_t request[HTTP_REQUEST_MAX]; /* api_request and fields of the head */
+};
+
+void connection_on_listener(loop_watch *watch, uint32_t events);
+void connection_break(connection *connection);
+void connection_mark(connection *connection);   /* there is something to write or to close */
+void connection_resume(connection *connection); /* it was blocked; look again this turn */
+void connection_process(connection *connection);
+void connection_flush(connection *connection);
+void connection_close(connection *connection);
+void connection_schedule(connection *connection);
+slice connection_text(const connection *connection, span span);
+slice connection_field(const connection *connection, enum head_field field);
+bool gathered_add(gathered *gathered, const void *bytes, size_t length, size_t maximum);
+void gathered_clear(gathered *gathered); /* wipes */
+
+/* ---- what request.c decides; false: not now ---- */
+
+bool request_begin(connection *connection);
+bool request_body(connection *connection);
+void request_end(connection *connection);
+/* What llhttp or a limit refused: answered in its place, then the connection ends. */
+void request_refuse(connection *connection, int status, const char *detail);
+/* A flat request to the core: false when its ring is full or it is too long for it. */
+bool request_send(http *http, uint64_t id, const void *bytes, uint32_t length, bool is_wiped);
+/* Fills up to a multiple of 8 with a field of tag 0, so that the ring adds nothing. */
+void request_pad(dro_builder *out);
+
+/* ---- counters ---- */
+
+enum http_refusal {
+    REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSALS,
+};
+
+typedef struct http_counts {
+    uint64_t answers[64][6];           /* by route (the last: none) and first digit of the status */
+    uint64_t accepted, received_bytes, sent_bytes;
+    uint64_t refused[REFUSALS];
+    uint64_t late;                     /* answers that came after their time */
+    uint64_t bulk_lines, stream_events, slow_streams;
+} http_counts;
+
+struct http {
+    const gate_config *config;
+    loop *loop;
+    loop_watch listener;
+    loop_timer sweep, accept_again;
+    void (*more_metrics)(void *context, dro_builder *out);
+    void *more_context;
+    bool is_accepting, is_stopping, is_ready;
+    int64_t heard_ns;                  /* when the core last answered anything */
+    block_pool blocks;
+    token_table *tokens;
+    body_arena *arena;
+    console *console;
+    exchange *exchanges, *free_exchange;
+    uint32_t under_way;                /* exchanges */
+    uint32_t exchanges_touched;        /* those behind were never used */
+    connection *open, *dirty, *resumed;
+    uint32_t connection_count;
+    upload *uploads;
+    bulk *bulks;
+    stream *streams;
+    uint32_t upload_count, bulk_count, stream_count, query_count;
+    int64_t date_s;
+    char date[32];
+    http_counts counts;
+    uint8_t scratch[HTTP_REQUEST_MAX + BODY_FIELDS_MAX + 64]; /* one request while it is built; wiped after */
+    char decoded[2 * HTTP_BLOCK_BYTES];                       /* target and query of the request at hand */
+};

@@ -1,0 +1,135 @@
+/* Reply: what the core and the desk say -> answers of exchanges. */
+#include <string.h>
+
+#include "base/log.h"
+#include "gate/answer.h"
+#include "gate/http.h"
+#include "gate/parts.h"
+
+enum { NS_PER_MS = 1000000, THING_MODEL_MAX = 256 * 1024 };
+
+static const char *content_of(const api_reply *reply)
+{
+    switch (reply->content) {
+    case CONTENT_JSON: return "application/json";
+    case CONTENT_PROBLEM: return "application/problem+json";
+    case CONTENT_TEXT: return "text/plain; charset=utf-8";
+    default: return NULL;
+    }
+}
+
+static void reply_answer(exchange *asked, const api_reply *reply, const uint8_t *location)
+{
+    const uint8_t *body = location + reply->location_length;
+    answer made = { .status = reply->status,
+                    .content_type = reply->body_length > 0 || reply->more ? content_of(reply) : NULL,
+                    .etag = reply->etag,
+                    .location = (const char *)location,
+                    .location_length = reply->location_length,
+                    .retry_after_s = reply->retry_after_s };
+    if (asked->status != 0) { /* a further part */
+        answer_part(asked, body, reply->body_length);
+        if (!reply->more)
+            answer_end(asked);
+    } else if (asked->is_safe && reply->status == 200 && reply->etag != ANSWER_NO_ETAG &&
+               reply->etag == asked->if_none_match && !reply->more) {
+        made.status = 304;
+        made.content_type = NULL;
+        answer_whole(asked, &made, NULL, 0);
+    } else if (reply->more) {
+        answer_begin(asked, &made, false);
+        answer_part(asked, body, reply->body_length);
+    } else {
+        answer_whole(asked, &made, body, reply->body_length);
+    }
+}
+
+/* A Thing Model may come in parts and is needed whole. */
+static void on_thing_model(http *http, exchange *asked, const api_reply *reply, const uint8_t *location)
+{
+    const uint8_t *body = location + reply->location_length;
+    if (reply->content != CONTENT_THING_MODEL) {
+        reply_answer(asked, reply, location);
+    } else if (!reply->more && asked->gathered.length == 0) {
+        description_answer(http, asked, (const char *)location, reply->location_length, body, reply->body_length);
+    } else if (!gathered_add(&asked->gathered, body, reply->body_length, THING_MODEL_MAX)) {
+        answer_problem(asked, 500, "the model is too large to describe");
+    } else if (!reply->more) {
+        description_answer(http, asked, (const char *)location, reply->location_length, asked->gathered.bytes,
+                           asked->gathered.length);
+    }
+}
+
+static void on_reply(http *http, uint64_t id, const void *bytes, uint32_t length)
+{
+    api_reply reply;
+    uint32_t part = 0;
+    http->heard_ns = loop_now_ns(http->loop);
+    if (length < sizeof reply) {
+        dro_warn("reply_malformed length=%u", length);
+        return;
+    }
+    memcpy(&reply, bytes, sizeof reply);
+    uint64_t told = (uint64_t)sizeof reply + reply.location_length + reply.body_length;
+    if (told > length || reply.status < 200 || reply.status > 599) {
+        dro_warn("reply_malformed length=%u status=%u", length, reply.status);
+        return;
+    }
+    exchange *asked = exchange_find(http, id, &part);
+    if (asked == NULL || asked->is_answered) {
+        http->counts.late++;
+        return;
+    }
+    const uint8_t *location = (const uint8_t *)bytes + sizeof reply;
+    switch (asked->kind) {
+    case EXCHANGE_CORE:
+    case EXCHANGE_UPLOAD:
+    case EXCHANGE_QUERY: reply_answer(asked, &reply, location); break;
+    case EXCHANGE_DESCRIPTION: on_thing_model(http, asked, &reply, location); break;
+    case EXCHANGE_METRICS: metrics_on_reply(http, asked, &reply, location + reply.location_length); break;
+    case EXCHANGE_BULK: bulk_on_reply(http, asked, part, &reply, location + reply.location_length); break;
+    case EXCHANGE_BARRIER:
+        if (reply.status < 300)
+            query_on_barrier(http, asked);
+        else
+            reply_answer(asked, &reply, location);
+        break;
+    case EXCHANGE_STREAM:
+        if (reply.status < 300)
+            stream_on_reply(http, asked, &reply);
+        else
+            reply_answer(asked, &reply, location);
+        break;
+    default: http->counts.late++; break;
+    }
+}
+
+static void on_credential(http *http, const void *body, uint32_t length)
+{
+    dro_err err = token_table_take(http->tokens, body, length);
+    if (err != DRO_OK) {
+        dro_error("credential_refused reason=\"%s\"", dro_err_text(err));
+        return;
+    }
+    credential row;
+    memcpy(&row, body, sizeof row);
+    if (row.is_gone)
+        stream_close_token(http, row.token);
+    http->is_ready = true;
+}
+
+void http_on_message(http *http, uint16_t type, uint64_t id, const void *body, uint32_t length)
+{
+    uint32_t part = 0;
+    exchange *asked;
+    switch (type) {
+    case MESSAGE_API_REPLY: on_reply(http, id, body, length); break;
+    case MESSAGE_CREDENTIAL: on_credential(http, body, length); break;
+    case MESSAGE_STREAM_EVENT:
+        asked = exchange_find(http, id, &part);
+        if (asked != NULL && asked->kind == EXCHANGE_STREAM)
+            stream_on_event(http, asked, body, length);
+        break;
+    default: dro_warn("message_unknown type=%u", type); break;
+    }
+}

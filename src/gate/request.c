@@ -1,0 +1,469 @@
+/* Request: the checks between a parsed head and a message to the core, in this
+ * order: protocol, open paths, token, route, scope, the request's own parts. */
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/fields.h"
+#include "base/wipe.h"
+#include "gate/answer.h"
+#include "gate/fields.h"
+#include "gate/http.h"
+#include "gate/parts.h"
+
+enum { NS_PER_MS = 1000000 };
+
+static unsigned method_of(const connection *connection)
+{
+    switch (connection->parser.method) {
+    case HTTP_GET:
+    case HTTP_HEAD: return METHOD_GET;
+    case HTTP_PUT: return METHOD_PUT;
+    case HTTP_POST: return METHOD_POST;
+    case HTTP_DELETE: return METHOD_DELETE;
+    default: return METHOD_OTHER;
+    }
+}
+
+/* Requests overlap only where all of them are safe (RFC 9112 9.3.2). */
+static bool must_wait(const connection *connection, bool is_safe)
+{
+    if (connection->under_way == 0)
+        return connection->out.bytes >= HTTP_OUT_HIGH;
+    return !is_safe || !connection->last->is_safe || connection->under_way >= HTTP_PIPELINE_MAX ||
+           connection->out.bytes >= HTTP_OUT_HIGH;
+}
+
+static bool has_field(const connection *connection, enum head_field field)
+{
+    return (connection->head.present & 1u << field) != 0;
+}
+
+static bool has_body(const connection *connection)
+{
+    return connection->body_expected > 0;
+}
+
+/* Before a refusal is written: may the connection go on after it? */
+static void settle_body(connection *connection, exchange *exchange)
+{
+    if (!has_body(connection))
+        return;
+    if (connection->body_expected > HTTP_DISCARD_MAX || has_field(connection, FIELD_EXPECT)) {
+        exchange->keeps_alive = false;
+        connection->wants_linger = true;
+    }
+    connection->sink = SINK_DISCARD;
+}
+
+/* What is wrong with a request for a twin of somebody else is nobody's business. */
+static bool hides(connection *connection, exchange *exchange)
+{
+    settle_body(connection, exchange);
+    if (connection->is_foreign)
+        answer_problem(exchange, 404, "no such twin");
+    return connection->is_foreign;
+}
+
+void request_refuse(connection *connection, int status, const char *detail)
+{
+    exchange *refused = connection->current;
+    http *http = connection->http;
+    connection->is_reading = false;
+    connection->wants_linger = true;
+    connection->pending = PENDING_NONE;
+    http->counts.refused[status == 408 ? REFUSED_TIMEOUT : status < 410 ? REFUSED_MALFORMED : REFUSED_TOO_LARGE]++;
+    if (refused == NULL && connection->phase == PHASE_BODY) { /* the answer is out, the rest of the body is broken */
+        connection->is_closing = true;
+        exchange_drop_all(connection);
+        connection_mark(connection);
+        return;
+    }
+    if (refused == NULL)
+        refused = exchange_take(http, connection);
+    if (refused == NULL) {
+        connection_break(connection);
+        return;
+    }
+    refused->keeps_alive = false;
+    answer_problem(refused, status, "%s", detail != NULL ? detail : "malformed");
+}
+
+/* ---- checks ---- */
+
+static int check_framing(const connection *connection)
+{
+    slice coding = connection_field(connection, FIELD_TRANSFER_ENCODING);
+    if (connection->parser.http_major != 1)
+        return 505;
+    if (connection->parser.method == HTTP_CONNECT)
+        return 501;
+    if (connection->parser.http_minor > 0 && !has_field(connection, FIELD_HOST))
+        return 400;
+    if (!has_field(connection, FIELD_TRANSFER_ENCODING))
+        return 0;
+    if (has_field(connection, FIELD_CONTENT_LENGTH) || connection->parser.http_minor == 0)
+        return 400;
+    if (coding.length != 7 || strncasecmp(coding.at, "chunked", 7) != 0)
+        return 501;
+    return 0;
+}
+
+/* NULL after answering 401. */
+static const token *check_token(connection *connection, exchange *exchange)
+{
+    http *http = connection->http;
+    slice field = connection_field(connection, FIELD_AUTHORIZATION);
+    const token *found = NULL;
+    if (field.length > 7 && field.length <= 7 + HTTP_TOKEN_MAX && strncasecmp(field.at, "bearer ", 7) == 0) {
+        uint32_t skip = 7;
+        while (skip < field.length && field.at[skip] == ' ')
+            skip++;
+        token_hash(http->tokens, field.at + skip, field.length - skip, connection->token);
+        found = token_table_find(http->tokens, connection->token, http->config->clock->wall_ms(http->config->clock));
+    }
+    if (found == NULL) {
+        http->counts.refused[REFUSED_UNAUTHORIZED]++;
+        settle_body(connection, exchange);
+        answer_problem(exchange, 401, "a valid token is needed: Authorization: Bearer TOKEN");
+    }
+    return found;
+}
+
+static bool check_scope(connection *connection, exchange *exchange, const route *route, const token *caller)
+{
+    bool is_good = route->scopes & ROUTE_ONCE ? caller->is_one_time
+                                              : (route->scopes & (ROUTE_ANY | ROUTE_OPEN)) != 0 ||
+                                                    (caller->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
+    if (!is_good) {
+        settle_body(connection, exchange);
+        answer_problem(exchange, 403, "the token's scopes do not cover this");
+    }
+    return is_good;
+}
+
+static bool check_body(connection *connection, exchange *exchange, const route *route)
+{
+    static const uint32_t limits[] = {
+        [BODY_NONE] = HTTP_DISCARD_MAX,         [BODY_TWIN] = HTTP_BODY_TWIN_MAX,
+        [BODY_PROPERTY] = HTTP_BODY_SMALL_MAX,  [BODY_ACTION] = HTTP_BODY_SMALL_MAX,
+        [BODY_QUERY] = HTTP_BODY_QUERY_MAX,     [BODY_APPLICATION] = HTTP_BODY_TWIN_MAX,
+        [BODY_IMAGE] = HTTP_IMAGE_MAX,          [BODY_BULK] = UINT32_MAX,
+    };
+    bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK;
+    slice expect = connection_field(connection, FIELD_EXPECT);
+    connection->body_max = limits[route->body];
+    if (is_json && has_body(connection) && has_field(connection, FIELD_CONTENT_TYPE) &&
+        !content_is_json(connection_field(connection, FIELD_CONTENT_TYPE))) {
+        if (!hides(connection, exchange))
+            answer_problem(exchange, 415, "the body must be application/json");
+        return false;
+    }
+    if (connection->body_expected != UINT64_MAX && connection->body_expected > connection->body_max) {
+        connection->http->counts.refused[REFUSED_TOO_LARGE]++;
+        if (!hides(connection, exchange))
+            answer_problem(exchange, 413, "the body may have at most %u bytes", connection->body_max);
+        return false;
+    }
+    if (expect.length > 0 && (expect.length != 12 || strncasecmp(expect.at, "100-continue", 12) != 0)) {
+        settle_body(connection, exchange);
+        answer_problem(exchange, 417, "only 100-continue can be expected");
+        return false;
+    }
+    return true;
+}
+
+/* ---- head ---- */
+
+/* /healthz, /openapi.json and the console: answered at once. */
+static bool answer_local(connection *connection, exchange *exchange, const route *route)
+{
+    http *http = connection->http;
+    if (route->handler != HANDLER_HEALTH && route->handler != HANDLER_OPENAPI)
+        return false;
+    if (route->handler == HANDLER_HEALTH)
+        health_answer(http, exchange);
+    else
+        openapi_answer(exchange);
+    return true;
+}
+
+static bool is_console(const target *target)
+{
+    return target->count >= 1 && slice_is(target->segments[0], "console");
+}
+
+/* The flat request so far: api_request, fields of path, query and header. */
+static bool build_fields(connection *connection, exchange *exchange, const route *route, const target *target,
+                         const token *caller)
+{
+    api_request request = { .operation = route->operation, .application = caller->number, .scopes = caller->scopes };
+    dro_builder out = dro_builder_over(connection->request, sizeof connection->request);
+    fields_fault fault = { 0 };
+    dro_builder_bytes(&out, &request, sizeof request);
+    if (!fields_of_path(&out, route, target, &fault) ||
+        !fields_of_header(connection, exchange, &out, route, caller, &fault) ||
+        !fields_of_query(connection, &out, route, target, &fault)) {
+        connection->is_foreign = fields_are_foreign(target, caller);
+        if (!hides(connection, exchange))
+            answer_problem(exchange, fault.status, "%s", fault.detail);
+        return false;
+    }
+    assert(out.err == DRO_OK); /* every part has its bound, and they fit together */
+    connection->is_foreign = fields_are_foreign(target, caller);
+    connection->request_length = (uint32_t)dro_builder_length(&out);
+    return true;
+}
+
+/* Opens what receives the body. */
+static void open_sink(connection *connection, exchange *exchange, const route *route, const token *caller)
+{
+    http *http = connection->http;
+    bool is_open = true;
+    connection->sink = route->body == BODY_NONE ? SINK_DISCARD : SINK_COLLECT;
+    if (route->handler == HANDLER_UPLOAD) {
+        is_open = upload_begin(http, exchange);
+        connection->sink = SINK_UPLOAD;
+    } else if (route->handler == HANDLER_BULK) {
+        is_open = bulk_begin(http, exchange, connection->request, connection->request_length);
+        connection->sink = SINK_BULK;
+    } else if (route->handler == HANDLER_QUERY) {
+        is_open = query_begin(http, exchange, caller);
+    }
+    if (!is_open) {
+        settle_body(connection, exchange);
+        answer_busy(exchange, "too many of these are under way");
+        return;
+    }
+    if (has_body(connection) && has_field(connection, FIELD_EXPECT) && !exchange->is_old &&
+        connection->first == exchange) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        if (!block_chain_append(&http->blocks, &connection->out, go_on, sizeof go_on - 1))
+            connection_break(connection);
+        connection_mark(connection);
+    }
+}
+
+static void answer_unknown(connection *connection, exchange *exchange, const route_path *path)
+{
+    settle_body(connection, exchange);
+    if (path == NULL)
+        answer_problem(exchange, 404, "there is nothing at this path");
+    else
+        answer_not_allowed(exchange, path->allow);
+}
+
+static void begin_checked(connection *connection, exchange *exchange, unsigned method)
+{
+    http *http = connection->http;
+    target target;
+    slice raw = connection_text(connection, connection->head.target);
+    int status = check_framing(connection);
+    if (status != 0) {
+        request_refuse(connection, status, status == 505 ? "HTTP/1.1 is spoken here" : "not a request this host takes");
+        return;
+    }
+    status = target_read(&target, raw.at, raw.length, http->decoded);
+    const route_path *path = status == 0 ? route_find(&target) : NULL;
+    const route *route = path != NULL ? route_of(path, method) : NULL;
+    if (status == 0 && method == METHOD_GET && is_console(&target)) {
+        settle_body(connection, exchange);
+        console_answer(http, exchange, &target, connection_field(connection, FIELD_IF_NONE_MATCH));
+        return;
+    }
+    if (route != NULL)
+        exchange->route = (uint16_t)route_index(route);
+    if (route != NULL && route->scopes & ROUTE_OPEN && answer_local(connection, exchange, route))
+        return;
+    const token *caller = check_token(connection, exchange);
+    if (caller == NULL)
+        return;
+    if (caller->is_one_time && (route == NULL || (route->scopes & ROUTE_ONCE) == 0)) {
+        settle_body(connection, exchange);
+        answer_problem(exchange, 401, "this token is good for POST /v1/sessions only");
+    } else if (status == 400) {
+        settle_body(connection, exchange);
+        answer_problem(exchange, 400, "the target is malformed");
+    } else if (route == NULL) {
+        answer_unknown(connection, exchange, path);
+    } else if (check_scope(connection, exchange, route, caller) && !answer_local(connection, exchange, route) &&
+               build_fields(connection, exchange, route, &target, caller) && check_body(connection, exchange, route)) {
+        open_sink(connection, exchange, route, caller);
+    }
+}
+
+bool request_begin(connection *connection)
+{
+    http *http = connection->http;
+    llhttp_t *parser = &connection->parser;
+    unsigned method = method_of(connection);
+    if (must_wait(connection, method == METHOD_GET))
+        return false;
+    exchange *begun = exchange_take(http, connection);
+    if (begun == NULL) {
+        if (connection->first != NULL)
+            return false;
+        http->counts.refused[REFUSED_BUSY]++;
+        connection_break(connection);
+        return true;
+    }
+    begun->is_safe = method == METHOD_GET;
+    begun->is_head = parser->method == HTTP_HEAD;
+    begun->is_old = parser->http_major == 1 && parser->http_minor == 0;
+    begun->keeps_alive = llhttp_should_keep_alive(parser) != 0;
+    connection->current = begun;
+    connection->sink = SINK_DISCARD;
+    connection->discarded = 0;
+    connection->wait_ms = 0;
+    connection->is_whole = connection->is_foreign = false;
+    connection->request_length = 0;
+    connection->body = (span){ 0 };
+    connection->body_expected = parser->flags & F_CHUNKED          ? UINT64_MAX
+                                : parser->flags & F_CONTENT_LENGTH ? parser->content_length
+                                                                   : 0;
+    begin_checked(connection, begun, method);
+    return true;
+}
+
+/* ---- body ---- */
+
+static void refuse_too_large(connection *connection)
+{
+    exchange *refused = connection->current;
+    connection->http->counts.refused[REFUSED_TOO_LARGE]++;
+    connection->wants_linger = true;
+    refused->keeps_alive = false;
+    if (connection->is_foreign)
+        answer_problem(refused, 404, "no such twin");
+    else
+        answer_problem(refused, 413, "the body may have at most %u bytes", connection->body_max);
+}
+
+bool request_body(connection *connection)
+{
+    const uint8_t *bytes = connection->in->bytes + connection->body.offset;
+    uint32_t length = connection->body.length;
+    exchange *owner = connection->current;
+    if (owner == NULL || connection->sink == SINK_DISCARD) {
+        connection->discarded += length;
+        if (connection->discarded <= HTTP_DISCARD_MAX)
+            return true;
+        if (owner != NULL)
+            refuse_too_large(connection);
+        else
+            request_refuse(connection, 413, "too much of a body nobody wants");
+    } else if (connection->sink == SINK_COLLECT) {
+        connection->is_whole = connection->body_expected == length;
+        if (!connection->is_whole && !gathered_add(&connection->collected, bytes, length, connection->body_max))
+            refuse_too_large(connection);
+    } else if (connection->sink == SINK_UPLOAD) {
+        if (!upload_take(owner, bytes, length))
+            refuse_too_large(connection);
+    } else {
+        size_t taken = bulk_take(connection->http, owner, bytes, length);
+        connection->body.offset += (uint32_t)taken;
+        connection->body.length -= (uint32_t)taken;
+        return connection->body.length == 0;
+    }
+    return true;
+}
+
+void request_pad(dro_builder *out)
+{
+    size_t odd = dro_builder_length(out) % 8;
+    if (odd != 0)
+        dro_field_put(out, 0, "\0\0\0\0\0\0\0", odd == 7 ? 7 : 6 - odd);
+}
+
+bool request_send(http *http, uint64_t id, const void *bytes, uint32_t length, bool is_wiped)
+{
+    ring_writer *core = &http->config->to_core[0];
+    return length <= ring_body_max(core) && ring_send(core, MESSAGE_API, is_wiped ? RING_WIPE : 0, id, bytes, length);
+}
+
+static bool read_body(connection *connection, const route *route, dro_builder *out, body_fault *fault)
+{
+    body_arena *arena = connection->http->arena;
+    body_text json = { connection->collected.bytes, connection->collected.length };
+    if (connection->is_whole)
+        json = (body_text){ connection->in->bytes + connection->body.offset, connection->body.length };
+    if (json.bytes == NULL)
+        json.bytes = "";
+    fields_put_body_hash(connection, out, json);
+    switch (route->body) {
+    case BODY_TWIN: return body_read_twin(arena, json, out, fault);
+    case BODY_PROPERTY: return body_read_property(arena, json, out, fault);
+    case BODY_ACTION: return body_read_action(arena, json, out, fault);
+    case BODY_APPLICATION: return body_read_application(arena, json, out, fault);
+    case BODY_QUERY: return body_read_query(arena, json, out, fault);
+    default: return true;
+    }
+}
+
+static uint8_t kind_of(const route *route)
+{
+    return route->handler == HANDLER_DESCRIPTION ? EXCHANGE_DESCRIPTION
+           : route->handler == HANDLER_METRICS   ? EXCHANGE_METRICS
+                                                 : EXCHANGE_CORE;
+}
+
+static void set_deadline(http *http, exchange *exchange, uint64_t ms)
+{
+    exchange->deadline_ns = loop_now_ns(http->loop) + (int64_t)ms * NS_PER_MS;
+}
+
+/* The whole request is here: to whom it goes. */
+static void dispatch(connection *connection, exchange *exchange)
+{
+    http *http = connection->http;
+    const route *route = route_at(exchange->route);
+    dro_builder out = dro_builder_over(http->scratch, sizeof http->scratch);
+    body_fault fault;
+    bool is_query = route->handler == HANDLER_QUERY;
+    uint32_t head = is_query ? 0 : connection->request_length;
+    dro_builder_bytes(&out, connection->request, head);
+    bool is_good = read_body(connection, route, &out, &fault);
+    if (!is_good && connection->is_foreign) {
+        answer_problem(exchange, 404, "no such twin");
+    } else if (!is_good) {
+        answer_fault(exchange, &fault);
+    } else if (is_query) {
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        query_ask(http, exchange, connection->request, connection->request_length, out.start, dro_builder_length(&out));
+    } else if (route->handler == HANDLER_STREAM) {
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        if (!stream_begin(http, exchange, connection->request, connection->request_length))
+            answer_busy(exchange, "too many streams are open");
+    } else {
+        request_pad(&out);
+        exchange->kind = kind_of(route);
+        set_deadline(http, exchange, connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
+        if (!request_send(http, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out), route->body != BODY_NONE))
+            answer_busy(exchange, "the host has too much to do");
+    }
+    dro_wipe(http->scratch, dro_builder_length(&out));
+}
+
+void request_end(connection *connection)
+{
+    exchange *ended = connection->current;
+    http *http = connection->http;
+    if (ended == NULL)
+        return;
+    bool keeps_alive = ended->keeps_alive;
+    if (connection->sink == SINK_BULK) {
+        if (!bulk_end(http, ended)) {
+            connection->is_blocked = true;
+            return;
+        }
+    } else if (connection->sink == SINK_UPLOAD) {
+        set_deadline(http, ended, HTTP_ADMIT_MS);
+        upload_end(http, ended, connection->request, connection->request_length);
+    } else {
+        dispatch(connection, ended);
+    }
+    if (!keeps_alive)
+        connection->is_reading = false;
+    connection->current = NULL;
+    gathered_clear(&connection->collected);
+}

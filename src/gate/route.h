@@ -1,0 +1,54 @@
+/* Routes: the table of spec/routes.csv, and finding a path in it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gate/target.h"
+
+enum route_method { METHOD_GET, METHOD_PUT, METHOD_POST, METHOD_DELETE, METHOD_OTHER, METHODS = METHOD_OTHER };
+enum route_handler {
+    HANDLER_CORE, HANDLER_HEALTH, HANDLER_METRICS, HANDLER_OPENAPI, HANDLER_UPLOAD,
+    HANDLER_BULK, HANDLER_DESCRIPTION, HANDLER_STREAM, HANDLER_QUERY,
+};
+enum route_body {
+    BODY_NONE, BODY_TWIN, BODY_PROPERTY, BODY_ACTION, BODY_APPLICATION, BODY_QUERY, BODY_IMAGE, BODY_BULK,
+};
+enum route_parameter {
+    PARAMETER_NONE, PARAMETER_ID, PARAMETER_NAME, PARAMETER_DIGEST, PARAMETER_TICKET, PARAMETER_APPLICATION,
+};
+enum route_query {
+    QUERY_MODEL = 1, QUERY_TAG = 2, QUERY_LIMIT = 4, QUERY_CURSOR = 8,
+    QUERY_WAIT = 16, QUERY_TIMEOUT = 32, QUERY_PROPERTY = 64, QUERY_TWIN = 128,
+};
+/* Beside the bits of enum scope. */
+enum { ROUTE_ANY = 1 << 16, ROUTE_OPEN = 1 << 17, ROUTE_ONCE = 1 << 18 };
+
+typedef struct route {
+    uint8_t method, handler, body;
+    uint16_t operation;     /* enum api_operation, 0: none */
+    uint32_t scopes;        /* one of them is enough */
+    uint32_t queries;       /* bits of enum route_query */
+    const char *name;       /* "GET /v1/twins/{id}", for metrics */
+} route;
+
+typedef struct route_segment {
+    const char *text;       /* NULL: a parameter */
+    uint8_t length;
+    uint8_t parameter;
+} route_segment;
+
+typedef struct route_path {
+    uint8_t count;
+    route_segment segments[HTTP_SEGMENTS_MAX];
+    uint8_t by_method[METHODS]; /* index of the route + 1, 0: not allowed */
+    const char *allow;          /* value of the Allow field */
+} route_path;
+
+/* The path of the table that the target has, or NULL. */
+const route_path *route_find(const target *target);
+/* The route of a path for a method, or NULL: not allowed. */
+const route *route_of(const route_path *path, unsigned method);
+uint32_t route_index(const route *route);
+uint32_t route_count(void);
+const route *route_at(uint32_t index);

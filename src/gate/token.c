@@ -1,0 +1,170 @@
+#include "gate/token.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fields.h"
+#include "gate/http_limits.h"
+
+enum { PLACES = 2 * TOKENS_MAX }; /* a power of two, at most half full */
+
+struct token_table {
+    EVP_MD *sha256;
+    EVP_MD_CTX *digest;
+    uint32_t count;
+    token *places[PLACES]; /* open addressing, linear */
+};
+
+_Static_assert((PLACES & (PLACES - 1)) == 0, "a mask finds the place");
+
+token_table *token_table_new(void)
+{
+    token_table *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return NULL;
+    table->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    table->digest = EVP_MD_CTX_new();
+    if (table->sha256 == NULL || table->digest == NULL) {
+        token_table_free(table);
+        return NULL;
+    }
+    return table;
+}
+
+void token_table_free(token_table *table)
+{
+    if (table == NULL)
+        return;
+    for (uint32_t i = 0; i < PLACES; i++)
+        free(table->places[i]);
+    EVP_MD_CTX_free(table->digest);
+    EVP_MD_free(table->sha256);
+    free(table);
+}
+
+uint32_t token_table_count(const token_table *table)
+{
+    return table->count;
+}
+
+void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH])
+{
+    unsigned size = 0;
+    int ok = EVP_DigestInit_ex2(table->digest, table->sha256, NULL) &&
+             EVP_DigestUpdate(table->digest, bytes, length) && EVP_DigestFinal_ex(table->digest, hash, &size);
+    assert(ok && size == TOKEN_HASH);
+    (void)ok;
+}
+
+/* The hashes are of random tokens: their first bytes spread well. */
+static uint32_t home_of(const uint8_t hash[TOKEN_HASH])
+{
+    uint32_t word;
+    memcpy(&word, hash, sizeof word);
+    return word & (PLACES - 1);
+}
+
+static uint32_t place_of(const token_table *table, const uint8_t hash[TOKEN_HASH])
+{
+    uint32_t place = home_of(hash);
+    while (table->places[place] != NULL && CRYPTO_memcmp(table->places[place]->hash, hash, TOKEN_HASH) != 0)
+        place = (place + 1) & (PLACES - 1);
+    return place;
+}
+
+const token *token_table_find(const token_table *table, const uint8_t hash[TOKEN_HASH], int64_t wall_ms)
+{
+    const token *found = table->places[place_of(table, hash)];
+    if (found == NULL || (found->expires_ms != 0 && found->expires_ms <= wall_ms))
+        return NULL;
+    return found;
+}
+
+/* Closes the gap that a removed entry leaves, so that no search stops early. */
+static void token_remove(token_table *table, const uint8_t hash[TOKEN_HASH])
+{
+    uint32_t gap = place_of(table, hash);
+    if (table->places[gap] == NULL)
+        return;
+    free(table->places[gap]);
+    table->places[gap] = NULL;
+    table->count--;
+    for (uint32_t at = (gap + 1) & (PLACES - 1); table->places[at] != NULL; at = (at + 1) & (PLACES - 1)) {
+        uint32_t home = home_of(table->places[at]->hash);
+        bool stays = gap <= at ? (home > gap && home <= at) : (home > gap || home <= at);
+        if (stays)
+            continue;
+        table->places[gap] = table->places[at];
+        table->places[at] = NULL;
+        gap = at;
+    }
+}
+
+static dro_err read_domains(dro_cursor *in, char *domains, uint32_t *length)
+{
+    dro_builder out = dro_builder_over(domains, TOKEN_DOMAINS_MAX);
+    dro_field field;
+    /* The ring fills a body up to 8 bytes with zeros, and no field has tag 0. */
+    while (in->at < in->end && *in->at != 0 && dro_field_next(in, &field)) {
+        if (field.tag != API_FIELD_DOMAIN)
+            continue;
+        if (memchr(field.bytes, 0, field.length) != NULL)
+            return DRO_MALFORMED;
+        dro_builder_bytes(&out, field.bytes, field.length);
+        dro_builder_le(&out, 0, 1);
+    }
+    *length = (uint32_t)dro_builder_length(&out);
+    return in->err != DRO_OK ? DRO_MALFORMED : out.err;
+}
+
+dro_err token_table_take(token_table *table, const void *body, uint32_t length)
+{
+    credential row;
+    if (length < sizeof row)
+        return DRO_MALFORMED;
+    memcpy(&row, body, sizeof row);
+    if (row.is_gone != 0) {
+        token_remove(table, row.token);
+        return DRO_OK;
+    }
+    char domains[TOKEN_DOMAINS_MAX];
+    uint32_t domains_length = 0;
+    dro_cursor in = dro_cursor_over((const uint8_t *)body + sizeof row, length - sizeof row);
+    dro_err err = read_domains(&in, domains, &domains_length);
+    if (err != DRO_OK)
+        return err;
+    uint32_t place = place_of(table, row.token);
+    if (table->places[place] == NULL && table->count >= TOKENS_MAX)
+        return DRO_LIMIT;
+    token *made = malloc(sizeof *made + domains_length);
+    if (made == NULL)
+        return DRO_NOMEM;
+    *made = (token){ .number = row.number,
+                     .scopes = row.scopes,
+                     .expires_ms = row.expires_ms,
+                     .is_one_time = row.is_one_time != 0,
+                     .domains_length = domains_length };
+    memcpy(made->hash, row.token, TOKEN_HASH);
+    memcpy(made->domains, domains, domains_length);
+    if (table->places[place] == NULL)
+        table->count++;
+    free(table->places[place]);
+    table->places[place] = made;
+    return DRO_OK;
+}
+
+bool token_has_domain(const token *token, const char *domain, size_t length)
+{
+    if (token->scopes & SCOPE_ADMIN)
+        return true;
+    for (uint32_t at = 0; at < token->domains_length;) {
+        size_t held = strlen(token->domains + at); /* each ends in a NUL, read_domains saw to it */
+        if (held == length && memcmp(token->domains + at, domain, length) == 0)
+            return true;
+        at += (uint32_t)held + 1;
+    }
+    return false;
+}

@@ -1,0 +1,41 @@
+/* Tokens the gate may accept, by their SHA-256. The core sends them and takes
+ * them back; the text of a token is never kept. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ring/message.h"
+
+enum { TOKEN_HASH = 32 };
+
+typedef struct token {
+    uint8_t hash[TOKEN_HASH];
+    uint32_t number;           /* of the application, 0: admin */
+    uint32_t scopes;
+    int64_t expires_ms;        /* 0: never */
+    bool is_one_time;
+    uint32_t domains_length;   /* texts with a NUL each, lower case */
+    char domains[];
+} token;
+
+typedef struct token_table token_table;
+
+token_table *token_table_new(void);
+void token_table_free(token_table *table);
+uint32_t token_table_count(const token_table *table);
+
+/* A MESSAGE_CREDENTIAL's body: adds, replaces or forgets. DRO_MALFORMED: nothing
+ * was changed. DRO_LIMIT: the table is full. */
+DRO_CHECKED dro_err token_table_take(token_table *table, const void *body, uint32_t length);
+
+/* Borrowed until the next take; NULL: not one of ours, or expired. */
+const token *token_table_find(const token_table *table, const uint8_t hash[TOKEN_HASH], int64_t wall_ms);
+
+/* SHA-256 of any bytes; keeps nothing of them. */
+void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH]);
+
+/* Is `domain` (lower case) one of the token's? The admin's are all. */
+bool token_has_domain(const token *token, const char *domain, size_t length);
