@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 
-enum { NANOS_PER_S = 1000000000, TICKER_STACK = 64 * 1024 };
+enum { NANOS_PER_S = 1000000000, TICKER_STACK = 256 * 1024 }; /* cancelling unwinds, and resolving its symbols takes stack */
 
 static void add_micros(struct timespec *time, long micros)
 {

@@ -115,6 +115,8 @@ static int on_headers_complete(llhttp_t *parser)
 static int on_body(llhttp_t *parser, const char *at, size_t length)
 {
     connection *home = parser->data;
+    if (length == 0) /* taken up again with nothing behind it */
+        return HPE_OK;
     home->body.offset = (uint32_t)((const uint8_t *)at - home->in->bytes);
     home->body.length = (uint32_t)length;
     home->pending = PENDING_BODY;

@@ -404,9 +404,9 @@ _Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set)
 
 _Noreturn void room_admit(room_context *room, int wasm, int out)
 {
-    (void)room;
     int kept[] = { wasm, out };
     room_enter("admit", kept, 2);
+    layout_free(room->layout);
     admit_options options = { .no_exact_memory = !DROMIO_EXACT_MEMORY };
     _exit(admit_process(wasm, out, &options));
 }
