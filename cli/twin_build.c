@@ -10,6 +10,7 @@
 
 #include "sdk_files.h"
 #include "twin/model.h"
+#include "twin_build.h"
 #include "twin_file.h"
 #include "twin_header.h"
 #include "twin_local.h"
@@ -39,7 +40,7 @@ typedef struct build {
     const char *headers;               /* folder for them, or NULL */
     char out[TWIN_PATH_MAX];
     unsigned stack;
-    bool is_json, is_headers_only;
+    bool is_json, is_headers_only, is_quiet;
     char *json;                        /* the Thing Model */
     size_t json_length;
     model model;
@@ -428,7 +429,8 @@ static bool finish(const build *build, const uint8_t *wasm, size_t length)
     if (!is_done)
         goto done;
     digest_text(image, dro_builder_length(&out), digest);
-    (build->is_json ? print_json : print_table)(build, &about, dro_builder_length(&out), digest);
+    if (!build->is_quiet)
+        (build->is_json ? print_json : print_table)(build, &about, dro_builder_length(&out), digest);
 done:
     free(image);
     free(json);
@@ -454,6 +456,22 @@ static bool build_image(build *build)
     return is_done;
 }
 
+static bool build_all(build *build)
+{
+    bool is_done = find_model(build) && find_source_and_out(build) && read_model(build) &&
+                   (build->headers == NULL || write_headers(build, build->headers)) &&
+                   (build->is_headers_only || build_image(build));
+    free(build->json);
+    return is_done;
+}
+
+bool twin_build_folder(const char *folder, const char *out)
+{
+    static build build;
+    build = (struct build){ .folder = folder, .stack = STACK_DEFAULT, .is_quiet = true };
+    return put_path(build.out, out) && build_all(&build);
+}
+
 int command_twin_build(int argc, char **argv)
 {
     static build build; /* too large for a stack one would like */
@@ -466,9 +484,5 @@ int command_twin_build(int argc, char **argv)
         }
     if (!take_options(&build, argc, argv))
         return EXIT_WRONG_USE;
-    bool is_done = find_model(&build) && find_source_and_out(&build) && read_model(&build) &&
-                   (build.headers == NULL || write_headers(&build, build.headers)) &&
-                   (build.is_headers_only || build_image(&build));
-    free(build.json);
-    return is_done ? EXIT_BUILT : EXIT_NOT_BUILT;
+    return build_all(&build) ? EXIT_BUILT : EXIT_NOT_BUILT;
 }

@@ -9,6 +9,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "build") == 0)
         return command_twin_build(argc - 1, argv + 1);
-    fprintf(stderr, "usage: dromio-twin build [--help] ...\n");
+    if (argc > 1 && strcmp(argv[1], "test") == 0)
+        return command_twin_test(argc - 1, argv + 1);
+    fprintf(stderr, "usage: dromio-twin build|test [--help] ...\n");
     return 2;
 }

@@ -18,7 +18,7 @@ typedef struct dro_cursor {
 static inline dro_cursor dro_cursor_over(const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
-    return (dro_cursor){ at, at + length, DRO_OK };
+    return (dro_cursor){ at, length == 0 ? at : at + length, DRO_OK }; /* NULL has no offsets, not even 0 */
 }
 
 static inline size_t dro_cursor_left(const dro_cursor *in)

@@ -16,6 +16,11 @@ void dro_log_setup(const char *room, dro_log_level least)
     least_level = least;
 }
 
+dro_log_level dro_log_least(void)
+{
+    return least_level;
+}
+
 void dro_log(dro_log_level level, const char *format, ...)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };

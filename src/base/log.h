@@ -7,6 +7,7 @@ typedef enum dro_log_level { DRO_LOG_DEBUG, DRO_LOG_INFO, DRO_LOG_WARN, DRO_LOG_
 
 /* The room's name is put in front of each line; `least` drops what is below it. */
 void dro_log_setup(const char *room, dro_log_level least);
+dro_log_level dro_log_least(void);
 void dro_log(dro_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define dro_debug(...) dro_log(DRO_LOG_DEBUG, __VA_ARGS__)

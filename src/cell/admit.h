@@ -54,6 +54,10 @@ typedef struct admit_options {
 DRO_CHECKED dro_err admit_image(const uint8_t *wasm, size_t length, const admit_options *options, admit_result *result);
 void admit_result_free(admit_result *result);
 
+/* Was the artifact made by this engine, for this processor, with these options? Else
+ * the image has to be looked at again. */
+int admit_artifact_is_current(const uint8_t *artifact, size_t length, const admit_options *options);
+
 /* The same in a child with limits (CPU, memory, no new privileges, no network):
  * reads the image from descriptor `wasm`, writes the flat result to descriptor
  * `out` (both memfds). Returns the exit code for _exit. Forked by dromiod. */

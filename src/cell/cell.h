@@ -25,10 +25,13 @@ typedef struct cell_options {
     ring_reader *turns;        /* NULL: only cell_turn is used */
     ring_writer *results;
     int doorbell;              /* own eventfd, -1 in simulation */
-    bool manual_ticks;         /* simulation: no ticker thread, deadlines by fuel-like counting are not checked */
+    bool manual_ticks;         /* simulation: no ticker thread, so deadlines are not checked */
     _Atomic uint64_t *running; /* shared with the core: turn id now running (0: none), so a crash blames one turn; may be NULL */
 } cell_options;
 
+/* The thread that makes a cell is the one that runs its turns: deadlines count its CPU time.
+ * DRO_UNSUPPORTED: an artifact of another engine or processor (admit_artifact_is_current);
+ * DRO_CORRUPT: not an artifact. */
 DRO_CHECKED dro_err cell_new(cell **out, const cell_options *options);
 void cell_free(cell *cell);
 
@@ -38,7 +41,18 @@ void cell_free(cell *cell);
 size_t cell_turn(cell *cell, const turn_request *request, void *result, size_t capacity);
 size_t cell_result_max(const cell *cell, uint32_t image);
 
-/* Takes up to `max` turns from the ring; number taken. Publishes and releases. */
+/* Upgrades: the state of a twin, in a form of its author's own, from the context of
+ * one image to the bytes another image's build understands; both within the room of
+ * an event (EVENT_BYTES_MAX). The twin can ask the host for nothing meanwhile.
+ * TURN_BAD_RESULT: the image has no such function, or says -1 or too much.
+ * TURN_MEMORY: the new context is larger than `capacity`. */
+enum turn_status cell_export_state(cell *cell, uint32_t image, const void *context, size_t context_length, void *state,
+                                   size_t capacity, size_t *state_length);
+enum turn_status cell_import_state(cell *cell, uint32_t image, const void *state, size_t state_length, void *context,
+                                   size_t capacity, size_t *context_length);
+
+/* Takes up to `max` turns from the ring; number taken. Publishes and releases.
+ * -1: the core broke the ring. */
 int cell_round(cell *cell, int max);
 /* Holds this process to what a running cell needs (seccomp, undumpable). Call last. */
 DRO_CHECKED dro_err cell_confine(cell *cell);

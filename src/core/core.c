@@ -173,7 +173,8 @@ void core_gate_lost(core *core, uint32_t index)
     network_connections_gate_lost(core, index);
 }
 
-void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count)
+void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
+                      _Atomic uint64_t *running)
 {
     cell_link *cell = &core->cells[index];
     if (cell->is_open) { /* a successor: the old one finishes what it has */
@@ -183,7 +184,7 @@ void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writ
             if (core->turns[i].state == TURN_SENT && core->turns[i].cell == index)
                 core->turns[i].is_old_cell = true;
     }
-    *cell = (cell_link){ .results = results, .turns = turns, .is_open = true, .image_count = image_count, .heard_ns = core->now_ns };
+    *cell = (cell_link){ .results = results, .turns = turns, .is_open = true, .image_count = image_count, .running = running, .heard_ns = core->now_ns };
 }
 
 void core_cell_lost(core *core, uint32_t index)

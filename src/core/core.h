@@ -46,7 +46,6 @@ typedef struct core_options {
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     bool no_log;                 /* bench: turns are not kept */
-    _Atomic uint64_t *running;   /* [cell_count]: turn a cell is running */
 } core_options;
 
 DRO_CHECKED dro_err core_open(core **out, const core_options *options); /* recovers */
@@ -55,7 +54,8 @@ void core_close(core *core); /* NULL is fine */
 /* Rings of a (new) gate or cell; before that nothing is sent to it. */
 void core_gate_attach(core *core, uint32_t gate, ring_reader in, ring_writer out);
 void core_gate_lost(core *core, uint32_t gate);
-void core_cell_attach(core *core, uint32_t cell, ring_reader results, ring_writer turns, uint32_t image_count);
+void core_cell_attach(core *core, uint32_t cell, ring_reader results, ring_writer turns, uint32_t image_count,
+                      _Atomic uint64_t *running); /* the turn it runs; may be NULL */
 void core_cell_lost(core *core, uint32_t cell);
 void core_old_cell_lost(core *core, uint32_t cell); /* the replaced one died before it was drained */
 /* True when the replaced cell of an earlier attach has no turns left and may end. */

@@ -65,7 +65,7 @@ static dro_err domain_add(core *core, const char *name, size_t length)
     if (domains[number].name == NULL)
         return DRO_NOMEM;
     core->domain_count++;
-    return columns_domain_set(core->columns, number, domains[number].name);
+    return length == 0 ? DRO_OK : columns_domain_set(core->columns, number, domains[number].name);
 }
 
 dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number)

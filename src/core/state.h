@@ -183,6 +183,7 @@ typedef struct cell_link {
     bool is_open;
     uint32_t image_count, in_flight, oldest_in_flight;
     int64_t heard_ns;
+    _Atomic uint64_t *running;
 } cell_link;
 
 typedef struct stream {          /* a subscriber of events */

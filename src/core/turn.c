@@ -161,7 +161,7 @@ static void resend(core *core, uint32_t cell, bool is_old, uint64_t blamed)
 
 void turns_resend(core *core, uint32_t cell)
 {
-    uint64_t blamed = core->options.running != NULL ? atomic_load(&core->options.running[cell]) : 0;
+    uint64_t blamed = core->cells[cell].running != NULL ? atomic_load(core->cells[cell].running) : 0;
     resend(core, cell, false, blamed);
     core->cells[cell].in_flight = 0;
 }

@@ -257,7 +257,11 @@ columns_batch *columns_batch_place(const columns_table *table, const columns_wan
     assert(((uintptr_t)memory & 7) == 0);
     layout_walk walk = { memory, 0 };
     columns_batch *batch = piece(&walk, true, sizeof *batch);
+    batch->row_count = 0;
+    batch->ids_used = 0;
     batch_walk(&walk, table, wanted, batch);
+    if (batch->tags != NULL)
+        batch->tags->era = 0; /* none is known */
     return batch;
 }
 
@@ -456,12 +460,14 @@ __attribute__((no_sanitize("thread"))) static bool rows_copy(scan *look, uint32_
     look->is_sound = true;
     rows_select(look, from, count);
     arrays_copy(look, from, count);
-    if (look->wanted->filter != NULL)
-        look->wanted->filter(look->wanted->context, batch, first);
-    if (batch->ids != NULL)
-        ids_copy(look, first);
+    if (look->wanted->filter_values != NULL)
+        look->wanted->filter_values(look->wanted->context, batch, first);
     if (batch->tag_set != NULL)
         tags_copy(look, first);
+    if (look->wanted->filter_tags != NULL)
+        look->wanted->filter_tags(look->wanted->context, batch, first);
+    if (batch->ids != NULL)
+        ids_copy(look, first);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&look->chunk->version, memory_order_relaxed) == version &&
         (batch->tags == NULL || batch->tags->freed_seen == tags_freed(look)))
@@ -471,6 +477,7 @@ __attribute__((no_sanitize("thread"))) static bool rows_copy(scan *look, uint32_
     if (batch->tags != NULL) {
         batch->tags->count = tag_count;
         batch->tags->used = tag_bytes;
+        batch->tags->era++;
         tag_sets_forget(look);
     }
     return false;

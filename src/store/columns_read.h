@@ -68,15 +68,16 @@ typedef struct columns_wanted {
     const uint8_t *domains; /* bitmap of COLUMNS_DOMAIN_BITMAP bytes; NULL: all */
     const char *id;         /* only this row; NULL: all */
     size_t id_length;
-    /* Drops rows before ids and tags are copied: takes batch->rows[first .. row_count - 1],
-     * leaves those to keep, sets row_count. May be called again for the same rows,
-     * also with torn values. NULL: keeps all. */
-    void (*filter)(void *context, columns_batch *batch, uint32_t first);
+    /* Drop rows before more of them is copied, first by values, then by tags: take
+     * batch->rows[first .. row_count - 1], leave those to keep, set row_count. May be
+     * called again for the same rows, also with torn values. NULL: keeps all. */
+    void (*filter_values)(void *context, columns_batch *batch, uint32_t first);
+    void (*filter_tags)(void *context, columns_batch *batch, uint32_t first);
     void *context;
 } columns_wanted;
 
-/* Different sets of tags, kept over the batches of a scan as long as the writer
- * gives none up. `era` grows when their numbers start again. */
+/* Different sets of tags, kept over the batches of a scan. `era` grows whenever a
+ * number may stand for another set than before. */
 typedef struct columns_tag_sets {
     uint64_t era;
     uint64_t freed_seen;
@@ -108,7 +109,7 @@ struct columns_batch {
 
 /* Bytes columns_batch_place needs for this table. */
 size_t columns_batch_bytes(const columns_table *table, const columns_wanted *wanted);
-/* Lays a batch out in `memory` (aligned to 64, zeroed; the caller's). */
+/* Lays a batch out in `memory` (aligned to 8, as it comes; the caller's). */
 columns_batch *columns_batch_place(const columns_table *table, const columns_wanted *wanted, void *memory);
 
 /* Copies the visible rows of one chunk. DRO_AGAIN: its writer left it half changed,

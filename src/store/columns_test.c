@@ -120,7 +120,7 @@ static columns_batch *batch_for(fixture *f, const columns_wanted *wanted)
     free(f->batch_memory);
     size_t bytes = columns_batch_bytes(&f->layout, wanted);
     f->batch_memory = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
-    memset(f->batch_memory, 0, bytes);
+    memset(f->batch_memory, 0xa5, bytes);
     return columns_batch_place(&f->layout, wanted, f->batch_memory);
 }
 

@@ -84,7 +84,7 @@ MESSAGES = {
     "rir": message(ReportingInformation, True, T6A, [avp(263, "mme1.example.org;1;9"), avp(277, 1)] + origin() + [avp(283, b"dromio.test"),
                    avp(3123, [avp(3124, 77, V), avp(3125, b"scef.dromio.test", V), avp(3127, 1, V), avp(3140, 1, V)], V),
                    avp(3123, [avp(3124, 78, V)], V)]),
-    "ria": message(ReportingInformation, False, T6A, [avp(263, "mme1.example.org;1;9"), avp(268, 2001), avp(277, 1)]
+    "ria": message(ReportingInformation, False, T6A, [avp(263, "mme1.example.org;1;9"), *experimental(5515), avp(277, 1)]
                    + origin("scef.dromio.test", "dromio.test") + [
                    avp(3171, [avp(3124, 77, V), avp(3125, b"scef.dromio.test", V), avp(298, 5515)], V, m=False),
                    avp(3171, [avp(3124, 78, V), avp(3125, b"scef.dromio.test", V), avp(298, 5515)], V, m=False)]),

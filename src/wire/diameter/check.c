@@ -2,30 +2,13 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "wire/diameter/read.h"
 
-static bool utf8_is_valid(const uint8_t *bytes, uint32_t length)
+/* NUL is legal UTF-8, but no text of Diameter has one. */
+static bool text_is_valid(const uint8_t *bytes, uint32_t length)
 {
-    for (uint32_t i = 0; i < length;) {
-        uint8_t first = bytes[i++];
-        if (first == 0) /* legal UTF-8, but no text of Diameter has a NUL */
-            return false;
-        if (first < 0x80)
-            continue;
-        uint32_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-        if (first < 0xc2 || first > 0xf4 || length - i < more)
-            return false;
-        uint32_t point = first & (0x3fu >> more);
-        for (uint32_t k = 0; k < more; k++, i++) {
-            if ((bytes[i] & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (bytes[i] & 0x3fu);
-        }
-        bool is_too_long = (more == 2 && point < 0x800) || (more == 3 && point < 0x10000);
-        if (is_too_long || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
-            return false;
-    }
-    return true;
+    return memchr(bytes, 0, length) == NULL && dro_utf8_is_valid(bytes, length);
 }
 
 static uint32_t check_address(const diameter_avp *avp)
@@ -56,7 +39,7 @@ uint32_t diameter_check_value(const diameter_avp *avp)
 {
     switch ((diameter_type)diameter_dictionary[avp->name].type) {
     case DIAMETER_UTF8_STRING:
-        return utf8_is_valid(avp->data, avp->length) ? 0 : DIAMETER_INVALID_AVP_VALUE;
+        return text_is_valid(avp->data, avp->length) ? 0 : DIAMETER_INVALID_AVP_VALUE;
     case DIAMETER_IDENTITY:
         return diameter_identity_valid(avp->data, avp->length) ? 0 : DIAMETER_INVALID_AVP_VALUE;
     case DIAMETER_URI:

@@ -1,0 +1,45 @@
+/* What all benchmarks share: their options, the time, interrupts, and the result
+ * as one JSON object. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/host.h"
+#include "sim/histogram.h"
+
+enum { BENCH_SETTINGS_BYTES = 16 * 1024 };
+
+typedef struct bench_options {
+    const char *name;
+    char dromiod[4096], image[4096], directory[4096]; /* program, thermo.wasm, where data directories are made */
+    bool is_json, is_quick;
+    uint32_t twins;   /* 0: the benchmark's own */
+    double seconds;   /* 0: the benchmark's own */
+} bench_options;
+
+/* One result. Numbers below 0 are left out. */
+typedef struct bench_result {
+    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin;
+    size_t settings_length;
+    char settings[BENCH_SETTINGS_BYTES]; /* members of a JSON object */
+} bench_result;
+
+void bench_result_init(bench_result *result);
+void bench_set_number(bench_result *result, const char *name, double value);
+void bench_set_text(bench_result *result, const char *name, const char *value);
+void bench_result_print(const bench_options *options, const bench_result *result);
+
+int64_t bench_now_ns(void);
+/* SIGINT, SIGTERM and SIGHUP only make every loop end, so that the host is stopped and removed. */
+void bench_catch_signals(void);
+bool bench_is_interrupted(void);
+/* "dromio-bench: ..." on standard error, and false. */
+bool bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+typedef struct bench_row {
+    const char *name, *measures;
+    bool (*run)(const bench_options *options, bench_result *result);
+} bench_row;
+extern const bench_row bench_rows[];
+extern const int bench_row_count;

@@ -1,0 +1,358 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/disk.h"
+#include "bench/http.h"
+#include "bench/load.h"
+
+enum {
+    WINDOW = 1024,
+    DURABLE_CONNECTIONS = 4,
+    HTTP_CONNECTIONS = 8,
+    HTTP_DEPTH = 16,
+    FRAMES_EACH = 20,
+    LATENCY_EVENTS = 5000,
+};
+
+static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
+
+/* A host that runs, with the image and its twins. False: said why; host_fini is due all the same. */
+static bool begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
+{
+    double per_second = 0;
+    const char *needed[] = { o->dromiod, o->image };
+    *h = (host){ 0 };
+    for (int i = 0; i < 2; i++)
+        if (access(needed[i], R_OK) != 0)
+            return bench_fail("%s: %s", needed[i], strerror(errno));
+    if (!host_init(h, o->dromiod, o->directory, &set, set != NULL ? 1 : 0) || !host_start(h) || !load_image(h, o->image))
+        return false;
+    if (twins > 0 && !load_provision(h, twins, &per_second))
+        return false;
+    bench_set_text(r, "twin", image_hint);
+    bench_set_text(r, "set", set != NULL ? set : "");
+    bench_set_text(r, "load_on", "same machine");
+    bench_set_number(r, "cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
+    bench_set_text(r, "data", o->directory);
+    if (twins > 0) {
+        bench_set_number(r, "twins", twins);
+        bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
+    }
+    return true;
+}
+
+static uint32_t twins_of(const bench_options *o, uint32_t usual, uint32_t quick)
+{
+    return o->twins != 0 ? o->twins : o->is_quick ? quick : usual;
+}
+
+static double seconds_of(const bench_options *o, double usual, double quick)
+{
+    return o->seconds > 0 ? o->seconds : o->is_quick ? quick : usual;
+}
+
+/* Counters and CPU of the host at one moment. */
+typedef struct snapshot {
+    int64_t at_ns;
+    double turns, commits;
+    host_usage all, rooms[HOST_KINDS_MAX];
+    int room_count;
+} snapshot;
+
+static void snap(const host *h, snapshot *s)
+{
+    s->turns = host_counter(h, "dromio_turns_total");
+    s->commits = host_counter(h, "dromio_commits_total");
+    s->all = host_use(h, false, s->rooms, &s->room_count);
+    s->at_ns = bench_now_ns();
+}
+
+static void set_room_cpu(bench_result *r, const snapshot *a, const snapshot *b, double operations)
+{
+    for (int i = 0; i < b->room_count; i++) {
+        double before = 0;
+        for (int k = 0; k < a->room_count; k++)
+            if (strcmp(a->rooms[k].kind, b->rooms[i].kind) == 0)
+                before = a->rooms[k].cpu_s;
+        char name[64];
+        snprintf(name, sizeof name, "cpu_micros_%.31s", b->rooms[i].kind);
+        bench_set_number(r, name, (b->rooms[i].cpu_s - before) * 1e6 / operations);
+    }
+}
+
+/* ---- uplinks over Diameter ---- */
+
+static bool drive_measured(const bench_options *o, host *h, load *l, bench_result *r)
+{
+    static snapshot before, after;
+    double seconds = seconds_of(o, 15, 6);
+    if (!load_attach(l) || !load_drive(l, 1)) /* a second to get warm */
+        return false;
+    load_reset(l);
+    snap(h, &before);
+    if (!load_drive(l, seconds))
+        return false;
+    snap(h, &after);
+    const load_counts *c = load_count(l);
+    double took = (double)(after.at_ns - before.at_ns) / 1e9, turns = after.turns - before.turns;
+    if (before.turns < 0 || turns <= 0)
+        return bench_fail("dromio_turns_total did not move");
+    r->per_second = turns / took;
+    r->cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / turns;
+    r->p50_micros = (double)histogram_at(load_latency(l), 0.5);
+    r->p99_micros = (double)histogram_at(load_latency(l), 0.99);
+    bench_set_number(r, "seconds", seconds);
+    bench_set_number(r, "turns", turns);
+    bench_set_number(r, "commits", after.commits - before.commits);
+    bench_set_number(r, "answered_2001", (double)c->answered);
+    bench_set_number(r, "answered_3004", (double)c->busy);
+    bench_set_number(r, "answered_otherwise", (double)c->refused);
+    set_room_cpu(r, &before, &after, turns);
+    return true;
+}
+
+static bool uplinks(const bench_options *o, bench_result *r, uint32_t connections, const char *set)
+{
+    static host h;
+    uint32_t twins = twins_of(o, 100000, 10000);
+    load *l = NULL;
+    bool is_fine = begin(o, &h, twins, set, r);
+    if (is_fine) {
+        l = load_new(&h, twins, connections, WINDOW);
+        is_fine = l != NULL;
+    }
+    bench_set_number(r, "connections", connections);
+    bench_set_number(r, "window", WINDOW);
+    is_fine = is_fine && drive_measured(o, &h, l, r);
+    load_free(l);
+    host_fini(&h);
+    return is_fine;
+}
+
+static bool bench_diameter(const bench_options *o, bench_result *r)
+{
+    return uplinks(o, r, 1, NULL);
+}
+
+static bool bench_durable(const bench_options *o, bench_result *r)
+{
+    return uplinks(o, r, DURABLE_CONNECTIONS, NULL);
+}
+
+static bool bench_turns(const bench_options *o, bench_result *r)
+{
+    return uplinks(o, r, DURABLE_CONNECTIONS, "bench.no_log=true");
+}
+
+/* ---- reading properties over HTTP ---- */
+
+typedef struct reader {
+    host *host;
+    uint32_t twins;
+    int marks;
+    snapshot before, after;
+} reader;
+
+static int property_path(void *owner, uint64_t number, char *out, size_t room)
+{
+    const reader *read = owner;
+    return snprintf(out, room, "/v1/twins/t%07u@bench.example/properties/temperature",
+                    (uint32_t)(number * 7919 % read->twins));
+}
+
+static void on_mark(void *owner)
+{
+    reader *read = owner;
+    snap(read->host, read->marks++ == 0 ? &read->before : &read->after);
+}
+
+static bool read_measured(const bench_options *o, host *h, uint32_t twins, bench_result *r)
+{
+    static http_load gets;
+    static reader read;
+    double seconds = seconds_of(o, 10, 5);
+    read = (reader){ .host = h, .twins = twins };
+    gets = (http_load){ .port = h->http_port, .token = h->token, .connections = HTTP_CONNECTIONS, .depth = HTTP_DEPTH,
+                        .owner = &read, .path = property_path };
+    if (!http_load_run(&gets, 1, seconds, on_mark))
+        return bench_is_interrupted() ? false : bench_fail("a connection broke under load");
+    if (gets.answers == 0)
+        return bench_fail("%llu answers, none of them 200", (unsigned long long)gets.errors);
+    double took = (double)(read.after.at_ns - read.before.at_ns) / 1e9;
+    r->per_second = (double)gets.answers / took;
+    r->cpu_micros = (read.after.all.cpu_s - read.before.all.cpu_s) * 1e6 / (double)(gets.answers + gets.errors);
+    r->p50_micros = (double)histogram_at(&gets.latency, 0.5);
+    r->p99_micros = (double)histogram_at(&gets.latency, 0.99);
+    bench_set_text(r, "request", "GET /v1/twins/{id}/properties/temperature, keep-alive");
+    bench_set_number(r, "connections", HTTP_CONNECTIONS);
+    bench_set_number(r, "depth", HTTP_DEPTH);
+    bench_set_number(r, "seconds", seconds);
+    bench_set_number(r, "answers_200", (double)gets.answers);
+    bench_set_number(r, "answers_otherwise", (double)gets.errors);
+    set_room_cpu(r, &read.before, &read.after, (double)(gets.answers + gets.errors));
+    return true;
+}
+
+static bool bench_http(const bench_options *o, bench_result *r)
+{
+    static host h;
+    uint32_t twins = twins_of(o, 10000, 2000);
+    load *l = NULL;
+    bool is_fine = begin(o, &h, twins, NULL, r);
+    if (is_fine) {
+        l = load_new(&h, twins, 1, WINDOW);
+        is_fine = l != NULL && load_attach(l) && load_drive_each(l, 1);
+    }
+    load_free(l); /* the connection goes, the readings stay */
+    is_fine = is_fine && read_measured(o, &h, twins, r);
+    host_fini(&h);
+    return is_fine;
+}
+
+/* ---- memory, restart ---- */
+
+/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
+static double restart_ms(host *h, uint32_t twin)
+{
+    static http_text text;
+    char path[128], wanted[32];
+    int64_t begin_ns = bench_now_ns();
+    if (!host_start(h))
+        return -1;
+    snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
+    snprintf(wanted, sizeof wanted, "\"value\":%d", FRAMES_EACH);
+    int status = http_get(h->http_port, path, h->token, &text);
+    double took = (double)(bench_now_ns() - begin_ns) / 1e6;
+    if (status != 200 || strstr(text.bytes, wanted) == NULL) {
+        bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
+        return -1;
+    }
+    return took;
+}
+
+static bool measure_restarts(host *h, uint32_t twins, bench_result *r)
+{
+    int64_t begin_ns = bench_now_ns();
+    host_stop(h, false);
+    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
+    double after_stop = restart_ms(h, twins / 2);
+    if (after_stop < 0)
+        return false;
+    bench_set_number(r, "restart_ms", after_stop);
+    host_stop(h, true);
+    double after_kill = restart_ms(h, twins - 1);
+    bench_set_number(r, "restart_after_kill_ms", after_kill);
+    return after_kill >= 0;
+}
+
+static void set_room_memory(bench_result *r, const host_usage *rooms, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "pss_%.31s", rooms[i].kind);
+        bench_set_number(r, name, (double)rooms[i].pss_bytes);
+    }
+}
+
+static bool density_measured(host *h, uint32_t twins, bench_result *r)
+{
+    static host_usage rooms[HOST_KINDS_MAX];
+    int room_count;
+    double per_second;
+    uint64_t before = host_use(h, true, NULL, NULL).pss_bytes;
+    if (!load_provision(h, twins, &per_second))
+        return false;
+    load *l = load_new(h, twins, 1, WINDOW);
+    int64_t begin_ns = bench_now_ns();
+    bool is_fine = l != NULL && load_attach(l);
+    double attach_s = (double)(bench_now_ns() - begin_ns) / 1e9;
+    begin_ns = bench_now_ns();
+    is_fine = is_fine && load_drive_each(l, FRAMES_EACH);
+    double drive_s = (double)(bench_now_ns() - begin_ns) / 1e9;
+    load_free(l);
+    if (!is_fine)
+        return false;
+    host_usage after = host_use(h, true, rooms, &room_count);
+    r->bytes_per_twin = ((double)after.pss_bytes - (double)before) / twins;
+    bench_set_number(r, "twins", twins);
+    bench_set_number(r, "frames_each", FRAMES_EACH);
+    bench_set_number(r, "pss_before", (double)before);
+    bench_set_number(r, "pss_after", (double)after.pss_bytes);
+    set_room_memory(r, rooms, room_count);
+    bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
+    bench_set_number(r, "attaches_per_second", (double)(uint64_t)(twins / attach_s));
+    bench_set_number(r, "uplinks_per_second", (double)(uint64_t)(twins * FRAMES_EACH / drive_s));
+    return true;
+}
+
+static bool bench_density(const bench_options *o, bench_result *r)
+{
+    static host h;
+    uint32_t twins = twins_of(o, 200000, 20000);
+    bool is_fine = begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && measure_restarts(&h, twins, r);
+    host_fini(&h);
+    return is_fine;
+}
+
+/* ---- one event at a time ---- */
+
+static bool latency_measured(const bench_options *o, host *h, load *l, bench_result *r)
+{
+    static histogram once;
+    static snapshot before, after;
+    uint32_t count = 0;
+    once = (histogram){ 0 };
+    if (!load_attach(l) || load_once(l) < 0)
+        return false;
+    if (!disk_measure(h->directory, r, "fsync_before"))
+        return false;
+    snap(h, &before);
+    for (int64_t end = bench_now_ns() + (int64_t)(seconds_of(o, 10, 4) * 1e9);
+         count < LATENCY_EVENTS && bench_now_ns() < end; count++) {
+        double took = load_once(l);
+        if (took < 0)
+            return bench_is_interrupted() ? false : bench_fail("an uplink was not answered 2001");
+        histogram_add(&once, (uint64_t)took);
+    }
+    snap(h, &after);
+    if (!disk_measure(h->directory, r, "fsync_after"))
+        return false;
+    r->p50_micros = (double)histogram_at(&once, 0.5);
+    r->p99_micros = (double)histogram_at(&once, 0.99);
+    r->per_second = count / ((double)(after.at_ns - before.at_ns) / 1e9);
+    r->cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / count;
+    bench_set_number(r, "events", count);
+    bench_set_number(r, "outstanding", 1);
+    bench_set_number(r, "commits", after.commits - before.commits);
+    set_room_cpu(r, &before, &after, count);
+    return true;
+}
+
+static bool bench_latency(const bench_options *o, bench_result *r)
+{
+    static host h;
+    uint32_t twins = twins_of(o, 1000, 1000);
+    load *l = NULL;
+    bool is_fine = begin(o, &h, twins, NULL, r);
+    if (is_fine) {
+        l = load_new(&h, twins, 1, 1);
+        is_fine = l != NULL && latency_measured(o, &h, l, r);
+    }
+    load_free(l);
+    host_fini(&h);
+    return is_fine;
+}
+
+const bench_row bench_rows[] = {
+    { "turns", "the same as durable without a log (bench.no_log): what turns and sockets cost alone", bench_turns },
+    { "durable", "uplinks over four MME connections, each answered after its commit: turns and commits a second", bench_durable },
+    { "diameter", "uplinks (ODR) over one MME connection, window 1024, durable answers a second", bench_diameter },
+    { "http", "GETs of a property, keep-alive and pipelined over eight connections", bench_http },
+    { "density", "bytes of memory a twin (PSS of all rooms), bulk twins a second, time to restart", bench_density },
+    { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
+};
+const int bench_row_count = sizeof bench_rows / sizeof bench_rows[0];

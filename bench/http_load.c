@@ -1,0 +1,156 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/http.h"
+
+enum { OUT_BYTES = HTTP_DEPTH_MAX * HTTP_REQUEST_MAX, IN_BYTES = 256 * 1024, EVENTS = 64, WAIT_MS = 50 };
+
+typedef struct lane { /* a connection */
+    http_load *load;
+    http_reader reader;
+    int descriptor;
+    bool is_measuring, is_watching_out;
+    uint32_t outstanding, oldest;        /* ring of send times */
+    int64_t sent_ns[HTTP_DEPTH_MAX];
+    size_t length, sent;
+    char out[OUT_BYTES];
+} lane;
+
+typedef struct drive {
+    http_load *load;
+    lane *lanes;
+    int epoll;
+    uint64_t number;
+} drive;
+
+static void on_response(void *owner, int status)
+{
+    lane *l = owner;
+    int64_t took = bench_now_ns() - l->sent_ns[l->oldest];
+    l->oldest = (l->oldest + 1) % HTTP_DEPTH_MAX;
+    l->outstanding--;
+    if (!l->is_measuring)
+        return;
+    if (status == 200)
+        l->load->answers++;
+    else
+        l->load->errors++;
+    histogram_add(&l->load->latency, (uint64_t)took / 1000);
+}
+
+static void fill(drive *d, lane *l)
+{
+    http_load *load = d->load;
+    char path[512];
+    if (l->sent == l->length)
+        l->sent = l->length = 0;
+    int64_t now = bench_now_ns();
+    while (l->outstanding < load->depth && OUT_BYTES - l->length >= HTTP_REQUEST_MAX) {
+        load->path(load->owner, d->number++, path, sizeof path);
+        int n = snprintf(l->out + l->length, HTTP_REQUEST_MAX,
+                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n\r\n", path, load->port,
+                         load->token);
+        l->length += (size_t)n;
+        l->sent_ns[(l->oldest + l->outstanding++) % HTTP_DEPTH_MAX] = now;
+    }
+}
+
+/* False: broken. */
+static bool flush(drive *d, lane *l)
+{
+    while (l->sent < l->length) {
+        ssize_t sent = send(l->descriptor, l->out + l->sent, l->length - l->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+            return false;
+        if (sent < 0)
+            break;
+        l->sent += (size_t)sent;
+    }
+    bool wants_out = l->sent < l->length;
+    if (wants_out != l->is_watching_out) {
+        struct epoll_event event = { .events = EPOLLIN | (wants_out ? EPOLLOUT : 0), .data.ptr = l };
+        l->is_watching_out = wants_out;
+        return epoll_ctl(d->epoll, EPOLL_CTL_MOD, l->descriptor, &event) == 0;
+    }
+    return true;
+}
+
+static bool on_ready(drive *d, lane *l)
+{
+    static char in[IN_BYTES];
+    ssize_t got = recv(l->descriptor, in, sizeof in, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        return false;
+    if (got > 0 && http_reader_feed(&l->reader, in, (size_t)got) != DRO_OK)
+        return false;
+    if (l->reader.is_last)
+        return false;
+    fill(d, l);
+    return flush(d, l);
+}
+
+static bool open_lanes(drive *d)
+{
+    for (uint32_t i = 0; i < d->load->connections; i++) {
+        lane *l = &d->lanes[i];
+        l->load = d->load;
+        l->reader = (http_reader){ .owner = l, .on_response = on_response };
+        http_reader_init(&l->reader);
+        l->descriptor = http_connect(d->load->port);
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };
+        if (l->descriptor < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, l->descriptor, &event) != 0)
+            return false;
+        fill(d, l);
+        if (!flush(d, l))
+            return false;
+    }
+    return true;
+}
+
+static bool turn(drive *d)
+{
+    struct epoll_event events[EVENTS];
+    int got = epoll_wait(d->epoll, events, EVENTS, WAIT_MS);
+    for (int i = 0; i < got; i++)
+        if (!on_ready(d, events[i].data.ptr))
+            return false;
+    return true;
+}
+
+static bool run_until(drive *d, int64_t end_ns)
+{
+    while (bench_now_ns() < end_ns && !bench_is_interrupted())
+        if (!turn(d))
+            return false;
+    return !bench_is_interrupted();
+}
+
+bool http_load_run(http_load *load, double warm_s, double seconds, void (*on_measured)(void *owner))
+{
+    drive d = { .load = load, .epoll = epoll_create1(EPOLL_CLOEXEC) };
+    d.lanes = calloc(load->connections, sizeof *d.lanes);
+    for (uint32_t i = 0; d.lanes != NULL && i < load->connections; i++)
+        d.lanes[i].descriptor = -1;
+    bool is_fine = d.lanes != NULL && d.epoll >= 0 && open_lanes(&d) &&
+                   run_until(&d, bench_now_ns() + (int64_t)(warm_s * 1e9));
+    if (is_fine) {
+        on_measured(load->owner); /* begins */
+        for (uint32_t i = 0; i < load->connections; i++)
+            d.lanes[i].is_measuring = true;
+        is_fine = run_until(&d, bench_now_ns() + (int64_t)(seconds * 1e9));
+        on_measured(load->owner); /* ends */
+    }
+    for (uint32_t i = 0; d.lanes != NULL && i < load->connections; i++)
+        if (d.lanes[i].descriptor >= 0)
+            close(d.lanes[i].descriptor);
+    if (d.epoll >= 0)
+        close(d.epoll);
+    free(d.lanes);
+    return is_fine;
+}

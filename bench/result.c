@@ -1,0 +1,134 @@
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench/bench.h"
+
+int64_t bench_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static volatile sig_atomic_t is_interrupted;
+
+static void on_signal(int number)
+{
+    is_interrupted = number;
+}
+
+void bench_catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+bool bench_is_interrupted(void)
+{
+    return is_interrupted != 0;
+}
+
+bool bench_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("dromio-bench: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return false;
+}
+
+void bench_result_init(bench_result *r)
+{
+    r->per_second = r->cpu_micros = r->p50_micros = r->p99_micros = r->bytes_per_twin = -1;
+    r->settings_length = 0;
+    r->settings[0] = '\0';
+}
+
+static void add(bench_result *r, const char *member)
+{
+    size_t length = strlen(member);
+    if (r->settings_length + length + 2 > sizeof r->settings)
+        return;
+    if (r->settings_length > 0)
+        r->settings[r->settings_length++] = ',';
+    memcpy(r->settings + r->settings_length, member, length + 1);
+    r->settings_length += length;
+}
+
+static void number_text(double value, char out[48])
+{
+    if (value == floor(value) && fabs(value) < 1e15)
+        snprintf(out, 48, "%.0f", value);
+    else
+        snprintf(out, 48, "%.4g", value);
+}
+
+void bench_set_number(bench_result *r, const char *name, double value)
+{
+    char member[256], text[48];
+    number_text(value, text);
+    snprintf(member, sizeof member, "\"%s\":%s", name, isfinite(value) ? text : "null");
+    add(r, member);
+}
+
+void bench_set_text(bench_result *r, const char *name, const char *value)
+{
+    char member[1024];
+    int n = snprintf(member, sizeof member, "\"%s\":\"", name);
+    for (const char *at = value; *at != '\0' && n < (int)sizeof member - 4; at++) {
+        if (*at == '"' || *at == '\\')
+            member[n++] = '\\';
+        member[n++] = (unsigned char)*at < 0x20 ? ' ' : *at;
+    }
+    member[n++] = '"';
+    member[n] = '\0';
+    add(r, member);
+}
+
+typedef struct shown {
+    const char *name, *unit;
+    double value;
+} shown;
+
+static void print_json(const bench_options *o, const bench_result *r, const shown *rows, int count)
+{
+    char text[48];
+    printf("{\"bench\":\"%s\"", o->name);
+    for (int i = 0; i < count; i++) {
+        if (rows[i].value < 0)
+            continue;
+        snprintf(text, sizeof text, rows[i].value < 1000 ? "%.4g" : "%.0f", rows[i].value);
+        printf(",\"%s\":%s", rows[i].name, text);
+    }
+    printf(",\"settings\":{%s}}\n", r->settings);
+}
+
+void bench_result_print(const bench_options *o, const bench_result *r)
+{
+    const shown rows[] = {
+        { "per_second", "per second", r->per_second },
+        { "cpu_micros", "us of CPU each, all rooms", r->cpu_micros },
+        { "p50_micros", "us, median", r->p50_micros },
+        { "p99_micros", "us, 99th percentile", r->p99_micros },
+        { "bytes_per_twin", "bytes a twin, all rooms", r->bytes_per_twin },
+    };
+    int count = (int)(sizeof rows / sizeof rows[0]);
+    if (o->is_json) {
+        print_json(o, r, rows, count);
+        return;
+    }
+    printf("%s\n", o->name);
+    for (int i = 0; i < count; i++)
+        if (rows[i].value >= 0)
+            printf("%14.*f  %s\n", rows[i].value < 100 ? 2 : 0, rows[i].value, rows[i].unit);
+    printf("  settings {%s}\n", r->settings);
+}

@@ -1,0 +1,37 @@
+/* What the commands do. Each gets the CLI ready to use and gives an exit code. */
+#pragma once
+
+#include "cli.h"
+
+int image_push(struct cli *cli);
+int image_list(struct cli *cli);
+int image_show(struct cli *cli);
+
+int twin_put(struct cli *cli);
+int twin_get(struct cli *cli);
+int twin_list(struct cli *cli);
+int twin_set(struct cli *cli);
+int twin_call(struct cli *cli);
+int twin_remove(struct cli *cli);
+int twin_timeline(struct cli *cli);
+int twin_history(struct cli *cli);
+int twin_tickets(struct cli *cli);
+int twin_description(struct cli *cli);
+int twin_bulk(struct cli *cli, const char *path); /* twin put --from */
+
+int tail_events(struct cli *cli);
+int query_run(struct cli *cli);
+
+int host_status(struct cli *cli);
+int host_peers(struct cli *cli);
+int host_dead_letters(struct cli *cli);
+int host_login(struct cli *cli);
+
+int application_add(struct cli *cli);
+int application_list(struct cli *cli);
+int application_show(struct cli *cli);
+int application_remove(struct cli *cli);
+int application_token(struct cli *cli);
+
+int print_manual(struct cli *cli);
+int print_completion(struct cli *cli);

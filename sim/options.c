@@ -1,0 +1,159 @@
+#include "options.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2, OPTION_BASE = 1000 };
+
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_U32, OPTION_U64, OPTION_NUMBER };
+
+typedef struct option_row {
+    const char *name, *value, *help;
+    enum option_kind kind;
+    size_t offset, size;
+    double least, most;
+} option_row;
+
+#define AT(member) offsetof(options, member), sizeof((options *)0)->member
+static const option_row rows[] = {
+    { "connect", "ADDRESS", "the host's Diameter listener, host:port (127.0.0.1:3868)", OPTION_TEXT, AT(connect) },
+    { "host", "ADDRESS", "the same", OPTION_TEXT, AT(connect) },
+    { "identity", "NAME", "Origin-Host of the first MME (mme.epc.dromio.test)", OPTION_TEXT, AT(identity) },
+    { "realm", "NAME", "Origin-Realm of the MMEs (epc.dromio.test)", OPTION_TEXT, AT(realm) },
+    { "mmes", "N", "number of MMEs, a connection each (1)", OPTION_U32, AT(mmes), 1, OPTIONS_MMES_MAX },
+    { "devices", "N", "number of devices (1000)", OPTION_U32, AT(devices), 1, OPTIONS_DEVICES_MAX },
+    { "imsi-first", "DIGITS", "IMSI of the first device (001010000000001); the others follow", OPTION_TEXT, AT(imsi_first) },
+    { "apn", "NAME", "Service-Selection (iot)", OPTION_TEXT, AT(apn) },
+    { "period", "SECONDS", "between two readings of a device, in its own time (600)", OPTION_U32, AT(period_s), 1, 65535 },
+    { "active", "SECONDS", "a device stays reachable after an uplink, in its own time (10)", OPTION_U32, AT(active_s), 1, 3600 },
+    { "speed", "N", "the devices' time runs N times as fast (1); times on the wire are of the wall clock", OPTION_NUMBER, AT(speed), 0.001, 1e6 },
+    { "loss", "P", "a reading, or a downlink, is lost over the air with this probability (0)", OPTION_NUMBER, AT(loss), 0, 1 },
+    { "duplicate", "P", "an uplink is sent twice, with the same End-to-End id (0)", OPTION_NUMBER, AT(duplicate), 0, 1 },
+    { "late", "P", "a reading arrives after the one that follows it (0)", OPTION_NUMBER, AT(late), 0, 1 },
+    { "restart", "P", "a device restarts before a reading: its sequence begins at 0 (0)", OPTION_NUMBER, AT(restart), 0, 1 },
+    { "move", "P", "a device moves to another MME before a reading (0)", OPTION_NUMBER, AT(move), 0, 1 },
+    { "edrx", "P", "share of devices that are paged (eDRX) instead of asleep (PSM) (0.2)", OPTION_NUMBER, AT(edrx), 0, 1 },
+    { "window", "N", "requests in flight for each MME (256)", OPTION_U32, AT(window), 1, OPTIONS_WINDOW_MAX },
+    { "for", "SECONDS", "stop after this time of the wall clock (0: until a signal)", OPTION_NUMBER, AT(for_s), 0, 1e9 },
+    { "seed", "N", "of all that is random (1)", OPTION_U64, AT(seed) },
+    { "attach-only", NULL, "attach all devices, then leave", OPTION_FLAG, AT(attach_only) },
+    { "oracle", "FILE", "one line of JSON a device at the end, appended; a run begins where the file's last one ended", OPTION_TEXT, AT(oracle) },
+    { "temperatures", "DIR", "where sf-temps.csv and seattle-temps.csv are ($DROMIO_DEPS/share)", OPTION_TEXT, AT(temperatures) },
+    { "help", NULL, "this text", OPTION_FLAG, AT(help) },
+    { "version", NULL, "the version", OPTION_FLAG, AT(version) },
+};
+enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
+
+void options_help(void)
+{
+    printf("usage: dromio-sim [OPTION]...\n"
+           "A simulated NB-IoT network: MMEs that speak Diameter T6a to a host, and their devices.\n\n");
+    for (int i = 0; i < ROW_COUNT; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "--%s%s%s", rows[i].name, rows[i].value != NULL ? " " : "",
+                 rows[i].value != NULL ? rows[i].value : "");
+        printf("  %-22s %s\n", name, rows[i].help);
+    }
+    printf("  %-22s %s\n", "-o text|json", "form of the summary on standard output (json)");
+    printf("\nProgress goes to standard error. Exit: 0 ok, 1 failed, 2 usage, 9 host unreachable all the time.\n");
+}
+
+static bool take_number(const option_row *row, const char *text, options *out)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value) || value < row->least || value > row->most)
+        return false;
+    if (row->kind == OPTION_NUMBER) {
+        memcpy((char *)out + row->offset, &value, sizeof value);
+        return true;
+    }
+    uint32_t whole = (uint32_t)value;
+    memcpy((char *)out + row->offset, &whole, sizeof whole);
+    return (double)whole == value;
+}
+
+static bool take(const option_row *row, const char *text, options *out)
+{
+    char *at = (char *)out + row->offset, *end;
+    uint64_t whole;
+    switch (row->kind) {
+    case OPTION_FLAG:
+        *at = true;
+        return true;
+    case OPTION_TEXT:
+        if (strlen(text) >= row->size || text[0] == '\0')
+            return false;
+        memcpy(at, text, strlen(text) + 1);
+        return true;
+    case OPTION_U64:
+        whole = strtoull(text, &end, 10);
+        memcpy(at, &whole, sizeof whole);
+        return end != text && *end == '\0';
+    case OPTION_U32:
+    case OPTION_NUMBER:
+        return take_number(row, text, out);
+    }
+    return false;
+}
+
+static void defaults(options *out)
+{
+    *out = (options){ .connect = "127.0.0.1:3868", .identity = "mme.epc.dromio.test", .realm = "epc.dromio.test",
+                      .imsi_first = "001010000000001", .apn = "iot", .mmes = 1, .devices = 1000, .period_s = 600,
+                      .window = 256, .active_s = 10, .seed = 1, .edrx = 0.2, .speed = 1 };
+    const char *deps = getenv("DROMIO_DEPS"), *home = getenv("HOME");
+    if (deps != NULL)
+        snprintf(out->temperatures, sizeof out->temperatures, "%s/share", deps);
+    else
+        snprintf(out->temperatures, sizeof out->temperatures, "%s/.cache/dromio/deps/share", home != NULL ? home : "");
+}
+
+static int complain(const char *what, const char *which)
+{
+    fprintf(stderr, "dromio-sim: %s %s (--help lists the options)\n", what, which);
+    return EXIT_USAGE;
+}
+
+/* What the options say together. */
+static int check(const options *out)
+{
+    size_t digits = strspn(out->imsi_first, "0123456789");
+    if (digits != strlen(out->imsi_first) || digits < 6 || digits > 15)
+        return complain("an IMSI is 6 to 15 digits, not", out->imsi_first);
+    double last = strtod(out->imsi_first, NULL) + out->devices - 1;
+    if (last >= pow(10, (double)digits))
+        return complain("too many devices behind", out->imsi_first);
+    if (strrchr(out->connect, ':') == NULL)
+        return complain("an address is host:port, not", out->connect);
+    return 0;
+}
+
+int options_read(options *out, int argc, char **argv)
+{
+    struct option long_options[ROW_COUNT + 1] = { 0 };
+    for (int i = 0; i < ROW_COUNT; i++)
+        long_options[i] = (struct option){ rows[i].name, rows[i].kind == OPTION_FLAG ? no_argument : required_argument,
+                                           NULL, OPTION_BASE + i };
+    defaults(out);
+    int got;
+    while ((got = getopt_long(argc, argv, "o:h", long_options, NULL)) != -1) {
+        if (got == 'h')
+            out->help = true;
+        else if (got == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "text") == 0))
+            out->text = optarg[0] == 't';
+        else if (got == 'o')
+            return complain("-o takes text or json, not", optarg);
+        else if (got < OPTION_BASE)
+            return EXIT_USAGE; /* getopt_long has said why */
+        else if (!take(&rows[got - OPTION_BASE], optarg, out))
+            return complain("bad value for --", rows[got - OPTION_BASE].name);
+    }
+    if (optind < argc)
+        return complain("unexpected argument", argv[optind]);
+    return out->help || out->version ? 0 : check(out);
+}

@@ -1,0 +1,29 @@
+/* Options of dromio-sim: one row each, from which parsing and --help come. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    OPTIONS_MMES_MAX = 64,
+    OPTIONS_DEVICES_MAX = 1000000,
+    OPTIONS_WINDOW_MAX = 4096,
+};
+
+typedef struct options {
+    char connect[256];  /* host:port or [v6]:port */
+    char identity[200]; /* of the first MME; the others get a number behind the first label */
+    char realm[200];
+    char imsi_first[16];
+    char apn[101];
+    char oracle[4096];
+    char temperatures[4096]; /* directory with sf-temps.csv and seattle-temps.csv */
+    uint32_t mmes, devices, period_s, window, active_s;
+    uint64_t seed;
+    double loss, duplicate, late, restart, move, edrx, speed, for_s;
+    bool attach_only, text, help, version;
+} options;
+
+/* 0: go on; else the exit code to leave with (a line was printed). */
+int options_read(options *out, int argc, char **argv);
+void options_help(void);

@@ -1,0 +1,199 @@
+#include "sim/t6a.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/diameter/read.h"
+#include "wire/diameter/write.h"
+
+enum {
+    NO_STATE_MAINTAINED = 1,     /* Auth-Session-State */
+    CAUSE_REBOOTING = 0,         /* Disconnect-Cause */
+    CMR_UE_REACHABLE = 1,
+    TDA_ACKNOWLEDGED = 1,
+    PLMN_BYTES = 3,
+    PRODUCT_VENDOR = 0,
+};
+
+static size_t begin(dro_builder *out, uint32_t command, uint32_t application, uint8_t flags, uint32_t hop_by_hop,
+                    uint32_t end_to_end)
+{
+    diameter_header header = { .version = DIAMETER_VERSION, .code = command, .application = application, .flags = flags,
+                               .hop_by_hop = hop_by_hop, .end_to_end = end_to_end };
+    return diameter_begin(out, &header);
+}
+
+static void put_origin(dro_builder *out, const t6a_names *names)
+{
+    diameter_put_text(out, AVP_ORIGIN_HOST, names->host);
+    diameter_put_text(out, AVP_ORIGIN_REALM, names->realm);
+}
+
+void t6a_write_capabilities_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end)
+{
+    static const uint8_t address[4] = { 127, 0, 0, 1 };
+    size_t message = begin(out, COMMAND_CAPABILITIES_EXCHANGE, 0, DIAMETER_FLAG_REQUEST, hop_by_hop, end_to_end);
+    put_origin(out, names);
+    diameter_put_address(out, AVP_HOST_IP_ADDRESS, address, sizeof address);
+    diameter_put_u32(out, AVP_VENDOR_ID, PRODUCT_VENDOR);
+    diameter_put_text(out, AVP_PRODUCT_NAME, "dromio-sim");
+    diameter_put_u32(out, AVP_ORIGIN_STATE_ID, names->origin_state);
+    diameter_put_u32(out, AVP_SUPPORTED_VENDOR_ID, DIAMETER_VENDOR_3GPP);
+    diameter_put_application(out, DIAMETER_APPLICATION_T6A);
+    diameter_end(out, message);
+}
+
+void t6a_write_watchdog_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end)
+{
+    size_t message = begin(out, COMMAND_DEVICE_WATCHDOG, 0, DIAMETER_FLAG_REQUEST, hop_by_hop, end_to_end);
+    put_origin(out, names);
+    diameter_put_u32(out, AVP_ORIGIN_STATE_ID, names->origin_state);
+    diameter_end(out, message);
+}
+
+void t6a_write_disconnect_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end)
+{
+    size_t message = begin(out, COMMAND_DISCONNECT_PEER, 0, DIAMETER_FLAG_REQUEST, hop_by_hop, end_to_end);
+    put_origin(out, names);
+    diameter_put_u32(out, AVP_DISCONNECT_CAUSE, CAUSE_REBOOTING);
+    diameter_end(out, message);
+}
+
+static void put_session(dro_builder *out, t6a_names *names)
+{
+    char session[T6A_SESSION_MAX];
+    snprintf(session, sizeof session, "%s;%u;%u", names->host, names->session_high, names->session_low++);
+    diameter_put_text(out, AVP_SESSION_ID, session);
+}
+
+static void put_user(dro_builder *out, const t6a_request *request)
+{
+    size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
+    diameter_put_text(out, AVP_USER_NAME, request->imsi);
+    diameter_group_end(out, group);
+    diameter_put(out, AVP_BEARER_IDENTIFIER, &request->bearer, 1);
+}
+
+/* MCC and MNC of the IMSI, nibble-swapped as TS 29.272 has it; the MNC has two digits here. */
+static void put_visited_plmn(dro_builder *out, const char *imsi)
+{
+    uint8_t digit[5];
+    for (int i = 0; i < 5; i++)
+        digit[i] = (uint8_t)(imsi[i] - '0');
+    uint8_t plmn[PLMN_BYTES] = { (uint8_t)(digit[1] << 4 | digit[0]), (uint8_t)(0xf0 | digit[2]),
+                                 (uint8_t)(digit[4] << 4 | digit[3]) };
+    diameter_put(out, AVP_VISITED_PLMN_ID, plmn, sizeof plmn);
+}
+
+static void put_connection(dro_builder *out, const t6a_request *request)
+{
+    if (request->is_reachable)
+        diameter_put_u32(out, AVP_CMR_FLAGS, CMR_UE_REACHABLE);
+    if (request->available_until != 0)
+        diameter_put_time(out, AVP_MAXIMUM_UE_AVAILABILITY_TIME, request->available_until);
+    diameter_put_u32(out, AVP_CONNECTION_ACTION, request->action);
+    if (request->action != CONNECTION_ESTABLISHMENT)
+        return;
+    diameter_put_text(out, AVP_SERVICE_SELECTION, request->apn);
+    diameter_put_u32(out, AVP_RAT_TYPE, RAT_EUTRAN_NB_IOT);
+    put_visited_plmn(out, request->imsi);
+}
+
+void t6a_write_request(dro_builder *out, t6a_names *names, const t6a_request *request, uint32_t hop_by_hop,
+                       uint32_t end_to_end)
+{
+    size_t message = begin(out, request->command, DIAMETER_APPLICATION_T6A, DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE,
+                           hop_by_hop, end_to_end);
+    put_session(out, names);
+    put_user(out, request);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    put_origin(out, names);
+    diameter_put_text(out, AVP_DESTINATION_HOST, names->destination_host);
+    diameter_put_text(out, AVP_DESTINATION_REALM, names->destination_realm);
+    if (request->command == COMMAND_CONNECTION_MANAGEMENT)
+        put_connection(out, request);
+    else
+        diameter_put(out, AVP_NON_IP_DATA, request->data, request->data_length);
+    diameter_end(out, message);
+}
+
+static size_t begin_answer(dro_builder *out, const t6a_message *to, uint32_t result)
+{
+    diameter_header request = { .version = DIAMETER_VERSION, .code = to->command, .application = to->application,
+                                .hop_by_hop = to->hop_by_hop, .end_to_end = to->end_to_end,
+                                .flags = to->application != 0 ? DIAMETER_FLAG_PROXIABLE : 0 };
+    diameter_header header = diameter_answer_header(&request, result);
+    size_t message = diameter_begin(out, &header);
+    if (to->session.length > 0)
+        diameter_put(out, AVP_SESSION_ID, to->session.bytes, to->session.length);
+    return message;
+}
+
+void t6a_write_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, uint32_t result)
+{
+    size_t message = begin_answer(out, to, result);
+    diameter_put_u32(out, AVP_RESULT_CODE, result);
+    put_origin(out, names);
+    diameter_end(out, message);
+}
+
+void t6a_write_delivery(dro_builder *out, const t6a_names *names, const t6a_message *to, const t6a_delivery *delivery)
+{
+    size_t message = begin_answer(out, to, delivery->result);
+    diameter_put_result(out, delivery->result, delivery->experimental);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    put_origin(out, names);
+    if (delivery->retransmission_time != 0)
+        diameter_put_time(out, AVP_REQUESTED_RETRANSMISSION_TIME, delivery->retransmission_time);
+    if (delivery->is_acknowledged)
+        diameter_put_u32(out, AVP_TDA_FLAGS, TDA_ACKNOWLEDGED);
+    diameter_end(out, message);
+}
+
+static t6a_text text_of(const diameter_avp *avp)
+{
+    return avp != NULL ? (t6a_text){ avp->data, avp->length } : (t6a_text){ NULL, 0 };
+}
+
+dro_err t6a_read(t6a_message *out, const uint8_t *bytes, size_t length)
+{
+    static diameter_message message; /* 20 KB; this program has one thread */
+    diameter_fault fault = { 0 };
+    *out = (t6a_message){ 0 };
+    if (!diameter_read(&message, bytes, length, &fault))
+        return DRO_MALFORMED;
+    const diameter_header *header = &message.header;
+    *out = (t6a_message){ .command = header->code, .application = header->application, .hop_by_hop = header->hop_by_hop,
+                          .end_to_end = header->end_to_end, .is_request = (header->flags & DIAMETER_FLAG_REQUEST) != 0,
+                          .is_error = (header->flags & DIAMETER_FLAG_ERROR) != 0,
+                          .is_retransmission = (header->flags & DIAMETER_FLAG_RETRANSMITTED) != 0 };
+    const diameter_avp *experimental = diameter_find(&message, AVP_EXPERIMENTAL_RESULT);
+    out->result = diameter_u32(diameter_find(&message, AVP_RESULT_CODE));
+    if (experimental != NULL)
+        out->experimental = diameter_u32(diameter_find_in(&message, experimental, AVP_EXPERIMENTAL_RESULT_CODE));
+    out->session = text_of(diameter_find(&message, AVP_SESSION_ID));
+    out->origin_host = text_of(diameter_find(&message, AVP_ORIGIN_HOST));
+    out->origin_realm = text_of(diameter_find(&message, AVP_ORIGIN_REALM));
+    const diameter_avp *user = diameter_find(&message, AVP_USER_IDENTIFIER);
+    if (user != NULL)
+        out->user_name = text_of(diameter_find_in(&message, user, AVP_USER_NAME));
+    out->bearer = text_of(diameter_find(&message, AVP_BEARER_IDENTIFIER));
+    out->data = text_of(diameter_find(&message, AVP_NON_IP_DATA));
+    out->wait_until = diameter_time(diameter_find(&message, AVP_SCEF_WAIT_TIME));
+    out->retransmit_until = diameter_time(diameter_find(&message, AVP_MAXIMUM_RETRANSMISSION_TIME));
+    return DRO_OK;
+}
+
+uint32_t t6a_length(const uint8_t first[4])
+{
+    uint32_t length = diameter_length(first);
+    return first[0] == DIAMETER_VERSION && length >= DIAMETER_HEADER_BYTES && length % 4 == 0 ? length : 0;
+}
+
+void t6a_mark_retransmission(uint8_t *request, uint32_t hop_by_hop)
+{
+    enum { FLAGS_OFFSET = 4, HOP_BY_HOP_OFFSET = 12 };
+    request[FLAGS_OFFSET] |= DIAMETER_FLAG_RETRANSMITTED;
+    for (int i = 0; i < 4; i++)
+        request[HOP_BY_HOP_OFFSET + i] = (uint8_t)(hop_by_hop >> (24 - 8 * i));
+}

@@ -1,0 +1,76 @@
+/* T6a as an MME speaks it (TS 29.128, RFC 6733): the messages it sends, and what
+ * it reads of those it gets. Pure; the codec is wire/diameter's. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/builder.h"
+#include "wire/diameter/dict.h"
+
+enum {
+    RAT_EUTRAN_NB_IOT = 1005,
+    T6A_NAME_MAX = 255,
+    T6A_SESSION_MAX = 320,
+    T6A_REQUEST_MAX = 1024, /* bytes of a request this side writes, with names of sane length */
+};
+
+enum connection_action { CONNECTION_ESTABLISHMENT = 0, CONNECTION_RELEASE = 1, CONNECTION_UPDATE = 2 };
+
+typedef struct t6a_text { /* borrowed bytes, no NUL */
+    const uint8_t *bytes;
+    uint32_t length;
+} t6a_text;
+
+/* What this side puts into each message. */
+typedef struct t6a_names {
+    char host[T6A_NAME_MAX + 1], realm[T6A_NAME_MAX + 1];                         /* own */
+    char destination_host[T6A_NAME_MAX + 1], destination_realm[T6A_NAME_MAX + 1]; /* from the host's CEA */
+    uint32_t session_high, session_low; /* of the next Session-Id */
+    uint32_t origin_state;              /* Origin-State-Id */
+} t6a_names;
+
+typedef struct t6a_request {
+    uint32_t command;              /* COMMAND_CONNECTION_MANAGEMENT or COMMAND_MO_DATA */
+    const char *imsi;
+    uint8_t bearer;                /* EPS bearer identity, one octet */
+    enum connection_action action; /* of CMR */
+    bool is_reachable;             /* CMR-Flags bit 0 */
+    uint32_t available_until;      /* Maximum-UE-Availability-Time, seconds since 1970; 0: absent */
+    const char *apn;               /* of CMR establishment */
+    const uint8_t *data;           /* Non-IP-Data of ODR */
+    uint32_t data_length;
+} t6a_request;
+
+/* Any message that came in; what it does not have is 0. Borrows. */
+typedef struct t6a_message {
+    uint32_t command, application, hop_by_hop, end_to_end;
+    bool is_request, is_error, is_retransmission;
+    uint32_t result, experimental;
+    t6a_text session, origin_host, origin_realm, user_name, bearer, data;
+    uint32_t wait_until, retransmit_until; /* seconds since 1970 */
+} t6a_message;
+
+void t6a_write_capabilities_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
+void t6a_write_watchdog_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
+void t6a_write_disconnect_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
+/* Takes the next Session-Id. */
+void t6a_write_request(dro_builder *out, t6a_names *names, const t6a_request *request, uint32_t hop_by_hop,
+                       uint32_t end_to_end);
+
+/* DWA, DPA, or an answer to what is not understood (then with the E bit for 3xxx). */
+void t6a_write_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, uint32_t result);
+
+typedef struct t6a_delivery { /* MT-Data-Answer */
+    uint32_t result, experimental; /* one of both is 0 */
+    bool is_acknowledged;          /* TDA-Flags bit 0 */
+    uint32_t retransmission_time;  /* Requested-Retransmission-Time, seconds since 1970; 0: absent */
+} t6a_delivery;
+void t6a_write_delivery(dro_builder *out, const t6a_names *names, const t6a_message *to, const t6a_delivery *delivery);
+
+/* A whole message of the length its header says. */
+DRO_CHECKED dro_err t6a_read(t6a_message *out, const uint8_t *bytes, size_t length);
+/* Length of the message that begins here, from its first four bytes; 0: no Diameter. */
+uint32_t t6a_length(const uint8_t first[4]);
+/* Changes a written request: its hop-by-hop id, and the T flag set. */
+void t6a_mark_retransmission(uint8_t *request, uint32_t hop_by_hop);

@@ -1,0 +1,41 @@
+/* What the files of the cell share. */
+#pragma once
+
+#include "cell/cell.h"
+#include "cell/image.h"
+#include "cell/imports.h"
+#include "cell/ticker.h"
+
+struct cell {
+    turn turn;                 /* first: what the imports and the deadline get */
+    cell_options options;
+    engine *engine;
+    ticker ticker;
+    image *images;             /* as many as options.image_count; those not used are all zero */
+    uint64_t turn_ticks;       /* ticks seen first in this turn; 0: none yet */
+    uint32_t deadline_ticks;
+    bool is_blocked;           /* the last round ended because the ring of results was full */
+    uint64_t stamp_start, stamp_start_ns; /* to learn what a stamp is worth */
+    double nanos_per_stamp;
+};
+
+/* A time stamp that needs no system call whatever clock the kernel uses. */
+static inline uint64_t cell_stamp(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t stamp;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(stamp));
+    return stamp;
+#else
+#error "no cycle counter for this processor"
+#endif
+}
+
+void cell_learn_stamps(cell *cell);
+image *cell_image_of(const cell *cell, uint32_t index); /* NULL: not in this cell */
+void cell_deadline_set(cell *cell, uint32_t micros);
+enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const engine_memory *memory);
+/* One call per image, so that the first turn finds everything in place. */
+DRO_CHECKED dro_err cell_warm(cell *cell);

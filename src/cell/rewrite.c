@@ -1,0 +1,111 @@
+#include "cell/rewrite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/builder.h"
+
+enum {
+    LIMIT_MAXIMUM = 1, LIMIT_PAGE_SIZE = 8,  /* flags of a memory's limits */
+    PAGES_MAX = 65536,                       /* what a 32-bit memory can have */
+    NAMES_BYTES_MAX = 64 * (WASM_GLOBALS_MAX + WASM_TABLES_MAX) + 64,
+};
+
+static void write_section(dro_builder *out, uint8_t id, const dro_builder *body)
+{
+    dro_builder_le(out, id, 1);
+    dro_builder_varint(out, dro_builder_length(body));
+    dro_builder_bytes(out, body->start, dro_builder_length(body));
+    if (body->err != DRO_OK)
+        out->err = body->err;
+}
+
+static void write_memory(dro_builder *out, const wasm_image *image, const rewrite_plan *plan)
+{
+    uint8_t room[32];
+    dro_builder body = dro_builder_over(room, sizeof room);
+    dro_builder_le(&body, 1, 1);
+    if (plan->exact_bytes > 0) {
+        dro_builder_le(&body, LIMIT_MAXIMUM | LIMIT_PAGE_SIZE, 1);
+        dro_builder_varint(&body, plan->exact_bytes);
+        dro_builder_varint(&body, plan->exact_bytes);
+        dro_builder_varint(&body, 0); /* log2 of the page size */
+    } else {
+        dro_builder_le(&body, LIMIT_MAXIMUM, 1);
+        dro_builder_varint(&body, image->memory_minimum);
+        dro_builder_varint(&body, plan->has_host_limit ? PAGES_MAX : image->memory_minimum);
+    }
+    write_section(out, WASM_MEMORY, &body);
+}
+
+static void write_export(dro_builder *out, char letter, uint32_t number, uint8_t kind, uint32_t index)
+{
+    char name[24];
+    int length = snprintf(name, sizeof name, "dromio:%c%u", letter, number);
+    dro_builder_varint(out, (uint64_t)length);
+    dro_builder_text(out, name);
+    dro_builder_le(out, kind, 1);
+    dro_builder_varint(out, index);
+}
+
+static uint32_t mutable_count(const wasm_image *image)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < image->global_count; i++)
+        count += image->globals[i].is_mutable;
+    return count;
+}
+
+/* The old entries follow their count unchanged, ours behind them. */
+static void write_exports(dro_builder *out, const wasm_image *image, const wasm_section *section,
+                          const rewrite_plan *plan)
+{
+    dro_cursor in = dro_cursor_over(image->bytes + section->offset, section->length);
+    uint64_t count = dro_cursor_varint(&in);
+    size_t capacity = section->length + NAMES_BYTES_MAX;
+    uint8_t *room = malloc(capacity);
+    if (room == NULL) {
+        out->err = DRO_NOMEM;
+        return;
+    }
+    dro_builder body = dro_builder_over(room, capacity);
+    uint32_t tables = plan->exports_tables ? image->table_count : 0;
+    dro_builder_varint(&body, count + mutable_count(image) + tables);
+    dro_builder_bytes(&body, in.at, dro_cursor_left(&in));
+    for (uint32_t i = 0, number = 0; i < image->global_count; i++)
+        if (image->globals[i].is_mutable)
+            write_export(&body, 'g', number++, WASM_KIND_GLOBAL, i);
+    for (uint32_t i = 0; i < tables; i++)
+        write_export(&body, 't', i, WASM_KIND_TABLE, i);
+    write_section(out, WASM_EXPORT, &body);
+    free(room);
+}
+
+dro_err rewrite_image(const wasm_image *image, const rewrite_plan *plan, uint8_t **out, size_t *length)
+{
+    size_t capacity = image->length + 2 * NAMES_BYTES_MAX;
+    uint8_t *room = malloc(capacity);
+    if (room == NULL)
+        return DRO_NOMEM;
+    dro_builder to = dro_builder_over(room, capacity);
+    dro_builder_bytes(&to, image->bytes, 8); /* magic and version */
+    for (uint32_t i = 0; i < image->section_count; i++) {
+        const wasm_section *section = &image->sections[i];
+        if (section->id == WASM_MEMORY) {
+            write_memory(&to, image, plan);
+        } else if (section->id == WASM_EXPORT) {
+            write_exports(&to, image, section, plan);
+        } else if (section->id != WASM_CUSTOM) {
+            dro_builder_le(&to, section->id, 1);
+            dro_builder_varint(&to, section->length);
+            dro_builder_bytes(&to, image->bytes + section->offset, section->length);
+        }
+    }
+    if (to.err != DRO_OK) {
+        free(room);
+        return to.err;
+    }
+    *out = room;
+    *length = dro_builder_length(&to);
+    return DRO_OK;
+}

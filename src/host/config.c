@@ -1,0 +1,247 @@
+#include "host/config.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/toml.h"
+
+typedef enum key_kind { KEY_TEXT, KEY_COUNT, KEY_BYTES, KEY_BOOLEAN } key_kind;
+
+typedef struct key {
+    const char *path;
+    key_kind kind;
+    size_t offset, size;
+    int64_t minimum, maximum;
+    const char *usual; /* default */
+    const char *text;
+} key;
+
+#define TEXT(field) KEY_TEXT, offsetof(config, field), sizeof((config *)0)->field, 0, 0
+#define COUNT(field, least, most) KEY_COUNT, offsetof(config, field), sizeof((config *)0)->field, least, most
+#define BYTES(field, least, most) KEY_BYTES, offsetof(config, field), sizeof((config *)0)->field, least, most
+#define BOOLEAN(field) KEY_BOOLEAN, offsetof(config, field), sizeof((config *)0)->field, 0, 1
+#define GIB (1ll << 30)
+#define MIB (1ll << 20)
+
+static const key keys[] = {
+    { "host.identity", TEXT(host_identity), "scef.dromio.test", "Diameter Origin-Host" },
+    { "host.realm", TEXT(host_realm), "dromio.test", "Diameter Origin-Realm" },
+    { "host.gates", COUNT(host_gates, 1, 16), "1", "rooms with sockets" },
+    { "host.cores", COUNT(host_cores, 1, 1), "1", "rooms with twins (this version runs one)" },
+    { "host.data", TEXT(data), "dromio-data", "directory of all that is kept; --data" },
+    { "host.log_level", TEXT(log_level), "info", "debug, info, warn or error" },
+    { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code; domains share them by hash" },
+    { "cell.sandbox", TEXT(cell_sandbox), "on", "\"off\" only where the kernel has no seccomp" },
+    { "http.listen", TEXT(http_listen), "127.0.0.1:8080", "address:port; without TLS only loopback" },
+    { "http.tls.certificate", TEXT(http_tls_certificate), "", "not in this version" },
+    { "http.tls.key", TEXT(http_tls_key), "", "not in this version" },
+    { "diameter.listen", TEXT(diameter_listen), "127.0.0.1:3868", "address:port; without TLS only loopback unless diameter.plain" },
+    { "diameter.plain", BOOLEAN(diameter_plain), "false", "accept plain TCP beyond loopback" },
+    { "diameter.accept", TEXT(diameter_accept), "", "\"any\": peers that are not listed too; loopback only" },
+    { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "not in this version" },
+    { "diameter.tls.key", TEXT(diameter_tls_key), "", "not in this version" },
+    { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot" },
+    { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
+    { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
+    { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
+    { "log.replay", BYTES(log_replay, MIB, 1024 * GIB), "128MiB", "log replayed at a start, beyond what lives" },
+    { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default DATA/master.key" },
+    { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
+    { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "address ranges callbacks may reach although private" },
+    { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
+};
+
+enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
+
+static bool read_bytes(const char *text, int64_t *bytes)
+{
+    static const struct { const char *unit; int shift; } units[] = {
+        { "", 0 }, { "B", 0 }, { "KiB", 10 }, { "MiB", 20 }, { "GiB", 30 }, { "TiB", 40 },
+    };
+    char *end;
+    long long number = strtoll(text, &end, 10);
+    for (size_t i = 0; end != text && number >= 0 && i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(end, units[i].unit) != 0 || number > INT64_MAX >> units[i].shift)
+            continue;
+        *bytes = number << units[i].shift;
+        return true;
+    }
+    return false;
+}
+
+static const char *key_put(config *config, const key *key, const toml_value *value)
+{
+    char *field = (char *)config + key->offset;
+    int64_t number = value->integer;
+    switch (key->kind) {
+    case KEY_TEXT:
+        if (value->kind != TOML_STRING || strlen(value->text) >= key->size)
+            return "is a string";
+        memcpy(field, value->text, strlen(value->text) + 1);
+        return NULL;
+    case KEY_BOOLEAN:
+        if (value->kind != TOML_BOOLEAN)
+            return "is true or false";
+        *(bool *)field = number != 0;
+        return NULL;
+    case KEY_BYTES:
+        if (value->kind == TOML_STRING && !read_bytes(value->text, &number))
+            return "is a number of bytes such as \"64MiB\"";
+        /* fall through */
+    case KEY_COUNT:
+        if (value->kind != TOML_INTEGER && !(key->kind == KEY_BYTES && value->kind == TOML_STRING))
+            return "is a whole number";
+        if (number < key->minimum || number > key->maximum)
+            return "is out of its range";
+        *(int64_t *)field = number;
+        return NULL;
+    }
+    return "is unknown";
+}
+
+static const char *peer_put(config *config, const toml_value *value)
+{
+    char member[64];
+    unsigned index;
+    int end = 0;
+    if (sscanf(value->path, "diameter.peers[%u].%63[a-z]%n", &index, member, &end) != 2)
+        return "is not a key of a peer (identity, realm, address, applications)";
+    if (index >= GATE_PEERS_MAX)
+        return "names too many peers";
+    gate_peer_config *peer = &config->peers[index];
+    if (index >= config->peer_count)
+        config->peer_count = index + 1;
+    if (strcmp(member, "applications") == 0) {
+        if (value->kind != TOML_STRING)
+            return "is a list of \"t6a\", \"s6t\", \"relay\"";
+        uint32_t bit = strcmp(value->text, "t6a") == 0 ? 1 : strcmp(value->text, "s6t") == 0 ? 2 : strcmp(value->text, "relay") == 0 ? 4 : 0;
+        peer->applications |= bit;
+        return bit != 0 ? NULL : "is a list of \"t6a\", \"s6t\", \"relay\"";
+    }
+    char *field = strcmp(member, "identity") == 0 ? peer->identity : strcmp(member, "realm") == 0 ? peer->realm
+                : strcmp(member, "address") == 0 ? peer->address : NULL;
+    size_t size = field == peer->address ? sizeof peer->address : sizeof peer->identity;
+    if (field == NULL || value->path[end] != '\0')
+        return "is not a key of a peer (identity, realm, address, applications)";
+    if (value->kind != TOML_STRING || strlen(value->text) >= size)
+        return "is a string";
+    memcpy(field, value->text, strlen(value->text) + 1);
+    return NULL;
+}
+
+typedef struct setting { config *config; char path[TOML_PATH_MAX]; } setting;
+
+static const char *put(void *context, const toml_value *value)
+{
+    setting *setting = context;
+    snprintf(setting->path, sizeof setting->path, "%s", value->path);
+    if (strncmp(value->path, "diameter.peers[", 15) == 0)
+        return peer_put(setting->config, value);
+    if (strncmp(value->path, "t8.allow_callbacks[", 19) == 0)
+        return value->kind == TOML_STRING ? NULL : "is a list of address ranges";
+    for (int i = 0; i < KEY_TOTAL; i++)
+        if (strcmp(keys[i].path, value->path) == 0)
+            return key_put(setting->config, &keys[i], value);
+    return "is not a key of the configuration";
+}
+
+void config_defaults(config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (int i = 0; i < KEY_TOTAL; i++) {
+        setting setting = { .config = config };
+        char error[TOML_TEXT_MAX];
+        if (keys[i].kind == KEY_TEXT)
+            memcpy((char *)config + keys[i].offset, keys[i].usual, strlen(keys[i].usual) + 1);
+        else if (toml_read_value(keys[i].path, keys[i].usual, put, &setting, error) != DRO_OK)
+            abort(); /* the table above is wrong */
+    }
+}
+
+bool config_read_file(config *config, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *text = malloc(TOML_BYTES_MAX + 1);
+    if (file == NULL || text == NULL) {
+        fprintf(stderr, "dromiod: %s cannot be read: %m\n", path);
+        free(text);
+        if (file != NULL)
+            fclose(file);
+        return false;
+    }
+    size_t length = fread(text, 1, TOML_BYTES_MAX + 1, file);
+    fclose(file);
+    setting setting = { .config = config };
+    char error[TOML_TEXT_MAX];
+    int line;
+    dro_err err = toml_read(text, length, put, &setting, &line, error);
+    if (err != DRO_OK)
+        fprintf(stderr, "dromiod: %s:%d: %s %s\n", path, line, setting.path, error);
+    free(text);
+    return err == DRO_OK;
+}
+
+bool config_set(config *config, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    char path[TOML_PATH_MAX], error[TOML_TEXT_MAX];
+    if (equals == NULL || (size_t)(equals - assignment) >= sizeof path) {
+        fprintf(stderr, "dromiod: --set %s: wants section.key=value\n", assignment);
+        return false;
+    }
+    snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
+    setting setting = { .config = config };
+    if (strcmp(path, "diameter.peers") == 0) { /* the list anew */
+        config->peer_count = 0;
+        memset(config->peers, 0, sizeof config->peers);
+    }
+    dro_err err = toml_read_value(path, equals + 1, put, &setting, error);
+    if (err != DRO_OK)
+        fprintf(stderr, "dromiod: --set: %s %s\n", setting.path[0] != '\0' ? setting.path : path, error);
+    return err == DRO_OK;
+}
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 || strncmp(address, "localhost:", 10) == 0;
+}
+
+static bool wrong(const char *text)
+{
+    fprintf(stderr, "dromiod: %s\n", text);
+    return false;
+}
+
+bool config_check(config *config)
+{
+    if (config->http_tls_certificate[0] != '\0' || config->http_tls_key[0] != '\0')
+        return wrong("http.tls.certificate: this version has no TLS");
+    if (config->diameter_tls_certificate[0] != '\0' || config->diameter_tls_key[0] != '\0')
+        return wrong("diameter.tls.certificate: this version has no TLS");
+    if (!is_loopback(config->http_listen))
+        return wrong("http.listen: without TLS only loopback is accepted");
+    if (!is_loopback(config->diameter_listen) && !config->diameter_plain)
+        return wrong("diameter.listen: without TLS only loopback is accepted; set diameter.plain = true to do it all the same");
+    if (config->diameter_accept[0] != '\0' && strcmp(config->diameter_accept, "any") != 0)
+        return wrong("diameter.accept: is \"any\" or absent");
+    if (config->diameter_accept[0] != '\0' && !is_loopback(config->diameter_listen))
+        return wrong("diameter.accept: \"any\" is for loopback only");
+    if (strcmp(config->cell_sandbox, "on") != 0 && strcmp(config->cell_sandbox, "off") != 0)
+        return wrong("cell.sandbox: is \"on\" or \"off\"");
+    for (uint32_t i = 0; i < config->peer_count; i++)
+        if (config->peers[i].identity[0] == '\0')
+            return wrong("diameter.peers: each peer needs an identity");
+    if (config->vault_master_key[0] == '\0' &&
+        snprintf(config->vault_master_key, sizeof config->vault_master_key, "%s/master.key", config->data) >= (int)sizeof config->vault_master_key)
+        return wrong("host.data: path too long");
+    return true;
+}
+
+void config_help(FILE *out)
+{
+    for (int i = 0; i < KEY_TOTAL; i++)
+        fprintf(out, "  %-26s %-18s %s\n", keys[i].path, keys[i].usual, keys[i].text);
+    fprintf(out, "  %-26s %-18s %s\n", "diameter.peers", "[]", "list of {identity, realm, address, applications}");
+}

@@ -1,0 +1,38 @@
+/* Configuration of dromiod: one table of keys (config.c), from which the help and
+ * the manual page come too. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "gate/gate.h"
+
+typedef struct config {
+    char data[1024];
+    char host_identity[256], host_realm[256];
+    int64_t host_gates, host_cores, cells_max;
+    char http_listen[128], http_tls_certificate[1024], http_tls_key[1024];
+    char diameter_listen[128], diameter_accept[16], diameter_tls_certificate[1024], diameter_tls_key[1024];
+    bool diameter_plain;
+    gate_peer_config peers[GATE_PEERS_MAX];
+    uint32_t peer_count;
+    int64_t contexts_memory, columns_memory, log_segment, log_timeline, log_replay;
+    char cell_sandbox[8];
+    char vault_master_key[1024];
+    char console_directory[1024];
+    char t8_allow_callbacks[1024];
+    char log_level[16];
+    bool bench_no_log;
+} config;
+
+void config_defaults(config *config);
+/* Reads a file. False after one line on standard error naming file, line and key. */
+bool config_read_file(config *config, const char *path);
+/* "section.key=value". */
+bool config_set(config *config, const char *assignment);
+/* What only all keys together tell. */
+bool config_check(config *config);
+/* One line a key: name, default, text. */
+void config_help(FILE *out);

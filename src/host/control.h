@@ -1,0 +1,39 @@
+/* Control: what the core and dromiod tell each other beside the rings, over a
+ * seqpacket socket pair, with descriptors where needed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum control_type {
+    /* core -> dromiod */
+    CONTROL_READY = 1,     /* recovered; status: 1 if keys sit in memfd_secret */
+    CONTROL_ADMIT,         /* id; descriptors: image, room for the result */
+    CONTROL_IMAGES,        /* index: their number; descriptor: all artifacts, see bundle.h */
+    CONTROL_REPLACE_CELL,  /* index: it does not answer */
+    CONTROL_CELL_DRAINED,  /* index: the replaced one may end */
+    CONTROL_STOPPED,       /* all is told and durable */
+    /* dromiod -> core */
+    CONTROL_ADMITTED = 16, /* id, status: of waitpid */
+    CONTROL_CELL_UP,       /* index, set, number: images it has */
+    CONTROL_CELL_LOST,     /* index */
+    CONTROL_OLD_CELL_LOST, /* index */
+    CONTROL_GATE_UP,       /* index, set */
+    CONTROL_GATE_LOST,     /* index */
+    CONTROL_STOP,
+};
+
+typedef struct control {
+    uint32_t type, index, set, number;
+    uint64_t id;
+    int32_t status, reserved;
+} control;
+
+enum { CONTROL_DESCRIPTORS = 2 };
+
+/* Sends; descriptors are -1 where there is none. */
+DRO_CHECKED dro_err control_send(int socket, const control *control, const int descriptors[CONTROL_DESCRIPTORS]);
+/* DRO_AGAIN: nothing there. DRO_IO: the other side is gone. */
+DRO_CHECKED dro_err control_receive(int socket, control *control, int descriptors[CONTROL_DESCRIPTORS]);

@@ -1,0 +1,9 @@
+/* The data directory. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Makes it if missing (0700), locks it for this process, reads or makes the
+ * admin's token. False after a line that says what is wrong. */
+bool data_open(const char *path, uint8_t admin_token_hash[32]);

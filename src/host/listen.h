@@ -1,0 +1,7 @@
+/* Listening sockets, made before the gates are. */
+#pragma once
+
+#include <stdbool.h>
+
+/* "address:port" or "[address]:port". -1 after a line that names the key. */
+int listen_on(const char *address, const char *key, bool is_shared);

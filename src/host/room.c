@@ -1,0 +1,412 @@
+#include "host/room.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cell/admit.h"
+#include "cell/cell.h"
+#include "core/core.h"
+#include "desk/desk.h"
+#include "gate/gate.h"
+#include "host/control.h"
+#include "host/title.h"
+
+/* ---- entering ---- */
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void close_all_but(const int *kept, int count)
+{
+    enum { KEPT_MAX = 256 };
+    int sorted[KEPT_MAX], n = 0;
+    for (int i = 0; i < count && n < KEPT_MAX; i++)
+        if (kept[i] > STDERR_FILENO)
+            sorted[n++] = kept[i];
+    qsort(sorted, (size_t)n, sizeof sorted[0], by_number);
+    unsigned from = STDERR_FILENO + 1;
+    for (int i = 0; i < n; i++) {
+        if ((unsigned)sorted[i] > from)
+            close_range(from, (unsigned)sorted[i] - 1, 0);
+        from = (unsigned)sorted[i] + 1;
+    }
+    close_range(from, ~0u, 0);
+}
+
+void room_enter(const char *name, const int *kept, int kept_count)
+{
+    pid_t parent = getppid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent || parent == 1)
+        _exit(1); /* dromiod went before we could say that we go with it */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is dromiod's to handle */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    title_set(name);
+    dro_log_setup(name, dro_log_least());
+    struct rlimit no_core = { 0, 0 };
+    setrlimit(RLIMIT_CORE, &no_core);
+    prctl(PR_SET_DUMPABLE, 0);
+    close_all_but(kept, kept_count);
+}
+
+/* ---- images on their way to cells ---- */
+
+enum { BUNDLE_PAGE = 4096 };
+
+static size_t page_up(size_t bytes)
+{
+    return (bytes + BUNDLE_PAGE - 1) & ~(size_t)(BUNDLE_PAGE - 1);
+}
+
+int bundle_make(const uint8_t *const *artifacts, const size_t *lengths, uint32_t count)
+{
+    uint64_t head[1 + CORE_IMAGES_MAX] = { count };
+    size_t total = page_up(sizeof head);
+    for (uint32_t i = 0; i < count; i++) {
+        head[1 + i] = lengths[i];
+        total += page_up(lengths[i]);
+    }
+    int file = memfd_create("dromio images", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0 || ftruncate(file, (off_t)total) != 0)
+        return -1;
+    bool is_whole = pwrite(file, head, sizeof head, 0) == (ssize_t)sizeof head;
+    size_t at = page_up(sizeof head);
+    for (uint32_t i = 0; i < count && is_whole; i++) {
+        for (size_t done = 0; done < lengths[i] && is_whole;) {
+            ssize_t n = pwrite(file, artifacts[i] + done, lengths[i] - done, (off_t)(at + done));
+            is_whole = n > 0;
+            done += n > 0 ? (size_t)n : 0;
+        }
+        at += page_up(lengths[i]);
+    }
+    if (!is_whole || fcntl(file, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+        close(file);
+        return -1;
+    }
+    return file;
+}
+
+static uint32_t bundle_open(int file, cell_image images[CORE_IMAGES_MAX])
+{
+    uint64_t head[1 + CORE_IMAGES_MAX];
+    memset(images, 0, sizeof *images * CORE_IMAGES_MAX);
+    if (file < 0 || pread(file, head, sizeof head, 0) != (ssize_t)sizeof head || head[0] > CORE_IMAGES_MAX)
+        return 0;
+    off_t size = lseek(file, 0, SEEK_END);
+    const uint8_t *memory = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED)
+        return 0;
+    size_t at = page_up(sizeof head);
+    for (uint32_t i = 0; i < head[0]; i++) {
+        if (head[1 + i] > (size_t)size - at)
+            return 0;
+        images[i] = (cell_image){ memory + at, head[1 + i] };
+        at += page_up(head[1 + i]);
+    }
+    return (uint32_t)head[0];
+}
+
+/* ---- core ---- */
+
+typedef struct core_room {
+    core_supervisor supervisor; /* first: what the core sees */
+    room_context *room;
+    core *core;
+    int results[64];            /* descriptors of images being looked at, by id */
+    bool is_stopping, is_stop_told;
+    bool is_replacing[CORE_CELLS_MAX];
+} core_room;
+
+static dro_err ask_admit(core_supervisor *supervisor, uint64_t id, const uint8_t *wasm, size_t length)
+{
+    core_room *here = (core_room *)supervisor;
+    int files[CONTROL_DESCRIPTORS] = { memfd_create("dromio image", MFD_CLOEXEC), memfd_create("dromio admit", MFD_CLOEXEC) };
+    dro_err err = files[0] < 0 || files[1] < 0 || id >= 64 || write(files[0], wasm, length) != (ssize_t)length ? DRO_IO : DRO_OK;
+    control message = { .type = CONTROL_ADMIT, .id = id };
+    if (err == DRO_OK)
+        err = control_send(here->room->control, &message, files);
+    if (files[0] >= 0)
+        close(files[0]);
+    if (err == DRO_OK)
+        here->results[id] = files[1];
+    else if (files[1] >= 0)
+        close(files[1]);
+    return err;
+}
+
+static dro_err give_images(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count)
+{
+    core_room *here = (core_room *)supervisor;
+    int files[CONTROL_DESCRIPTORS] = { bundle_make(artifacts, lengths, count), -1 };
+    if (files[0] < 0)
+        return DRO_IO;
+    control message = { .type = CONTROL_IMAGES, .index = count };
+    dro_err err = control_send(here->room->control, &message, files);
+    close(files[0]);
+    return err;
+}
+
+static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell)
+{
+    core_room *here = (core_room *)supervisor;
+    control message = { .type = CONTROL_REPLACE_CELL, .index = cell };
+    if (control_send(here->room->control, &message, NULL) != DRO_OK)
+        _exit(1);
+}
+
+static void on_admitted(core_room *here, const control *message)
+{
+    int file = message->id < 64 ? here->results[message->id] : -1;
+    admit_result *result = calloc(1, sizeof *result);
+    bool is_read = file >= 0 && result != NULL && admit_result_read(file, message->status, result) == DRO_OK;
+    core_admitted(here->core, message->id, is_read ? result : NULL);
+    if (is_read)
+        admit_result_free(result);
+    free(result);
+    if (file >= 0)
+        close(file);
+    here->results[message->id & 63] = -1;
+}
+
+static void on_control(core_room *here, const control *message)
+{
+    room_context *room = here->room;
+    layout *layout = room->layout;
+    ring_reader in;
+    ring_writer out;
+    switch (message->type) {
+    case CONTROL_ADMITTED: on_admitted(here, message); break;
+    case CONTROL_GATE_UP:
+        ring_reader_open(&in, layout->gates[message->index][message->set].to_core, GATE_RING);
+        ring_writer_open(&out, layout->gates[message->index][message->set].from_core, GATE_RING, room->gate_bells[message->index]);
+        core_gate_attach(here->core, message->index, in, out);
+        break;
+    case CONTROL_GATE_LOST: core_gate_lost(here->core, message->index); break;
+    case CONTROL_CELL_UP:
+        ring_reader_open(&in, layout->cells[message->index][message->set].results, CELL_RING);
+        ring_writer_open(&out, layout->cells[message->index][message->set].turns, CELL_RING, room->cell_bells[message->index * CELL_SETS + message->set]);
+        core_cell_attach(here->core, message->index, in, out, message->number, &layout->running[message->index * CELL_SETS + message->set]);
+        here->is_replacing[message->index] = true;
+        break;
+    case CONTROL_CELL_LOST: core_cell_lost(here->core, message->index); break;
+    case CONTROL_OLD_CELL_LOST: core_old_cell_lost(here->core, message->index); break;
+    case CONTROL_STOP: here->is_stopping = true; break;
+    default: break;
+    }
+}
+
+static void take_control(core_room *here)
+{
+    control message;
+    int files[CONTROL_DESCRIPTORS];
+    dro_err err;
+    while ((err = control_receive(here->room->control, &message, files)) == DRO_OK)
+        on_control(here, &message);
+    if (err == DRO_IO)
+        _exit(1);
+}
+
+static void tell_drained(core_room *here)
+{
+    for (uint32_t i = 0; i < here->room->layout->cell_count; i++) {
+        if (!here->is_replacing[i] || !core_cell_drained(here->core, i))
+            continue;
+        here->is_replacing[i] = false;
+        control message = { .type = CONTROL_CELL_DRAINED, .index = i };
+        if (control_send(here->room->control, &message, NULL) != DRO_OK)
+            _exit(1);
+    }
+}
+
+static void core_sleep(core_room *here)
+{
+    if (core_prepare_sleep(here->core))
+        return;
+    struct pollfd on[] = { { here->room->core_bell, POLLIN, 0 }, { here->room->control, POLLIN, 0 }, { core_descriptor(here->core), POLLIN, 0 } };
+    int64_t due = core_next_due(here->core);
+    if (due < 0 || due > 1000000000)
+        due = 1000000000;
+    struct timespec wait = { due / 1000000000, due % 1000000000 };
+    ppoll(on, 3, &wait, NULL);
+    core_awake(here->core);
+    uint64_t count;
+    if (on[0].revents & POLLIN && read(here->room->core_bell, &count, sizeof count) < 0)
+        dro_debug("bell: %m");
+    if (on[1].revents != 0)
+        take_control(here);
+}
+
+static void core_loop(core_room *here)
+{
+    enum { ROUNDS_BETWEEN_CONTROL = 64 };
+    for (unsigned round = 0;; round++) {
+        if (here->is_stopping && !here->is_stop_told && core_stop(here->core)) {
+            control message = { .type = CONTROL_STOPPED };
+            here->is_stop_told = true;
+            if (control_send(here->room->control, &message, NULL) != DRO_OK)
+                _exit(1);
+            core_close(here->core);
+            _exit(0);
+        }
+        int work = core_round(here->core);
+        tell_drained(here);
+        if (work == 0)
+            core_sleep(here);
+        else if (round % ROUNDS_BETWEEN_CONTROL == 0)
+            take_control(here);
+    }
+}
+
+_Noreturn void room_core(room_context *room)
+{
+    int kept[8 + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
+    kept[n++] = room->control;
+    kept[n++] = room->core_bell;
+    for (uint32_t i = 0; i < room->layout->gate_count; i++)
+        kept[n++] = room->gate_bells[i];
+    for (uint32_t i = 0; i < room->layout->cell_count * CELL_SETS; i++)
+        kept[n++] = room->cell_bells[i];
+    room_enter("core 0", kept, n);
+    layout_keep_core(room->layout);
+    static core_room here;
+    here = (core_room){ .supervisor = { ask_admit, give_images, ask_replace_cell }, .room = room };
+    const config *config = room->config;
+    char path[1100];
+    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(),
+                             .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns,
+                             .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
+                             .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
+                             .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
+                             .timeline_bytes = (uint64_t)config->log_timeline, .replay_bytes = (uint64_t)config->log_replay,
+                             .no_log = config->bench_no_log };
+    snprintf(path, sizeof path, "%s/log", config->data);
+    dro_err err = disk_open_directory(&options.log_disk, path);
+    snprintf(path, sizeof path, "%s/images", config->data);
+    if (err == DRO_OK)
+        err = disk_open_directory(&options.image_disk, path);
+    if (err == DRO_OK)
+        err = core_open(&here.core, &options);
+    if (err != DRO_OK) {
+        dro_error("cannot start: \"%s\"", dro_err_text(err));
+        _exit(3);
+    }
+    control message = { .type = CONTROL_READY, .status = core_keys_are_secret(here.core) };
+    if (control_send(room->control, &message, NULL) != DRO_OK)
+        _exit(1);
+    core_loop(&here);
+    _exit(0);
+}
+
+/* ---- the others ---- */
+
+_Noreturn void room_gate(room_context *room, uint32_t index)
+{
+    char name[32], health[160];
+    int kept[] = { room->gate_bells[index], room->core_bell, room->desk_bell, room->gate_stops[index],
+                   room->http_listeners[index], room->diameter_listeners[index] };
+    snprintf(name, sizeof name, "gate %u", index);
+    room_enter(name, kept, sizeof kept / sizeof kept[0]);
+    uint32_t set = room->gate_sets[index];
+    layout_keep_gate(room->layout, index, set);
+    gate_memory *memory = &room->layout->gates[index][set];
+    ring_writer to_core, to_desk;
+    ring_reader from_core, from_desk;
+    ring_writer_open(&to_core, memory->to_core, GATE_RING, room->core_bell);
+    ring_reader_open(&from_core, memory->from_core, GATE_RING);
+    ring_writer_open(&to_desk, memory->to_desk, DESK_RING, room->desk_bell);
+    ring_reader_open(&from_desk, memory->from_desk, DESK_RING);
+    const config *config = room->config;
+    snprintf(health, sizeof health, "\"sandbox\":\"%s\",\"keys_in_memfd_secret\":%s", config->cell_sandbox,
+             room->is_key_secret ? "true" : "false");
+    gate_config gate = { .index = index, .core_count = 1, .to_core = &to_core, .from_core = &from_core, .to_desk = &to_desk,
+                         .from_desk = &from_desk, .doorbell = room->gate_bells[index],
+                         .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
+                         .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
+                         .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
+                         .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
+                         .clock = dro_clock_system() };
+    _exit(gate_run(&gate, room->gate_stops[index]));
+}
+
+_Noreturn void room_desk(room_context *room)
+{
+    int kept[2 + CORE_GATES_MAX] = { room->desk_bell, room->desk_stop };
+    memcpy(kept + 2, room->gate_bells, sizeof room->gate_bells);
+    room_enter("desk", kept, 2 + (int)room->layout->gate_count);
+    layout_keep_desk(room->layout);
+    static ring_reader from[CORE_GATES_MAX];
+    static ring_writer to[CORE_GATES_MAX];
+    for (uint32_t i = 0; i < room->layout->gate_count; i++) {
+        gate_memory *memory = &room->layout->gates[i][room->gate_sets[i]];
+        ring_reader_open(&from[i], memory->to_desk, DESK_RING);
+        ring_header header;
+        dro_err err;
+        while (ring_next(&from[i], &header, &err) != NULL) /* questions to a desk that died; the last one may be why */
+            ring_done(&from[i], &header);
+        ring_release(&from[i]);
+        ring_writer_open(&to[i], memory->from_desk, DESK_RING, room->gate_bells[i]);
+    }
+    desk_config desk = { .gate_count = room->layout->gate_count, .from_gate = from, .to_gate = to, .doorbell = room->desk_bell,
+                         .columns = room->layout->columns, .columns_bytes = room->layout->columns_bytes,
+                         .clock = dro_clock_system() };
+    _exit(desk_run(&desk, room->desk_stop));
+}
+
+_Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set)
+{
+    char name[32];
+    int bell = room->cell_bells[index * CELL_SETS + set];
+    int kept[] = { bell, room->core_bell, room->ready, room->images };
+    snprintf(name, sizeof name, "cell %u", index);
+    room_enter(name, kept, room->images >= 0 ? 4 : 3);
+    layout_keep_cell(room->layout, index, set);
+    static cell_image images[CORE_IMAGES_MAX];
+    uint32_t count = bundle_open(room->images, images);
+    if (room->images >= 0)
+        close(room->images);
+    ring_reader turns;
+    ring_writer results;
+    ring_reader_open(&turns, room->layout->cells[index][set].turns, CELL_RING);
+    ring_writer_open(&results, room->layout->cells[index][set].results, CELL_RING, room->core_bell);
+    cell_options options = { .images = images, .image_count = count, .turns = &turns, .results = &results, .doorbell = bell,
+                             .running = &room->layout->running[index * CELL_SETS + set] };
+    cell *cell;
+    dro_err err = cell_new(&cell, &options);
+    if (err != DRO_OK)
+        dro_error("cannot start: \"%s\"", dro_err_text(err));
+    if (err != DRO_OK || write(room->ready, "r", 1) != 1)
+        _exit(3);
+    close(room->ready);
+    if (strcmp(room->config->cell_sandbox, "on") == 0 && (err = cell_confine(cell)) != DRO_OK) {
+        dro_error("cannot be confined: \"%s\"; cell.sandbox = \"off\" runs without", dro_err_text(err));
+        _exit(4);
+    }
+    cell_run(cell);
+}
+
+_Noreturn void room_admit(room_context *room, int wasm, int out)
+{
+    int kept[] = { wasm, out };
+    room_enter("admit", kept, 2);
+    layout_free(room->layout);
+    admit_options options = { .no_exact_memory = !DROMIO_EXACT_MEMORY };
+    _exit(admit_process(wasm, out, &options));
+}

@@ -1,0 +1,32 @@
+/* Rooms as processes: how each is entered after the fork. None of these returns. */
+#pragma once
+
+#include "host/config.h"
+#include "host/layout.h"
+
+typedef struct room_context {
+    const config *config;
+    layout *layout;
+    int control;                        /* the core's end */
+    int core_bell, desk_bell;
+    int gate_bells[CORE_GATES_MAX], cell_bells[CORE_CELLS_MAX * CELL_SETS];
+    int gate_stops[CORE_GATES_MAX], desk_stop;
+    int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX];
+    int images;                         /* bundle of artifacts, -1: none */
+    int ready;                          /* where a starting cell says that it is */
+    uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */
+    const uint8_t *admin_token;         /* SHA-256 */
+    bool is_key_secret;
+} room_context;
+
+_Noreturn void room_core(room_context *room);
+_Noreturn void room_gate(room_context *room, uint32_t index);
+_Noreturn void room_desk(room_context *room);
+_Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set);
+_Noreturn void room_admit(room_context *room, int wasm, int out);
+
+/* Bundle: number u32, reserved u32, then lengths u64 each, then the artifacts, each at a multiple of 4096. */
+int bundle_make(const uint8_t *const *artifacts, const size_t *lengths, uint32_t count); /* sealed memfd or -1 */
+
+/* Called first in a child: its name, its signals, its end with its parent's, its descriptors. */
+void room_enter(const char *name, const int *kept, int kept_count);

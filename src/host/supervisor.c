@@ -1,0 +1,595 @@
+#include "host/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cell/admit.h"
+#include "host/control.h"
+#include "host/data.h"
+#include "host/listen.h"
+#include "host/room.h"
+
+enum {
+    ADMITS_MAX = 8,
+    STOP_LIMIT_MS = 4500,      /* SIGTERM to exit: 5 s */
+    RESTART_LIMIT = 20,        /* deaths of a kind of room... */
+    RESTART_WINDOW_MS = 10000, /* ...in this time: give up, something is wrong for good */
+    CORE_DIED = -2,
+};
+
+typedef struct admit_child { pid_t pid; uint64_t id; } admit_child;
+
+typedef struct cell_slot {
+    pid_t current, old, starting;
+    uint32_t current_set, old_set, starting_set, last_set;
+    int ready;                 /* read end, while one is starting */
+    uint32_t starting_images;
+    bool wants_new;            /* new images came while the old cell was not drained */
+} cell_slot;
+
+typedef struct supervisor {
+    const config *config;
+    layout layout;
+    room_context room;
+    int signals, control, core_end;
+    pid_t core, desk, gates[CORE_GATES_MAX];
+    cell_slot cells[CORE_CELLS_MAX];
+    admit_child admits[ADMITS_MAX];
+    uint32_t image_count;
+    bool is_ready, is_running, is_stopping, is_core_stopped;
+    int64_t stop_by_ms, window_ms;
+    int deaths;
+    uint8_t admin_token[32];
+} supervisor;
+
+static int64_t now_ms(void)
+{
+    return dro_clock_system()->monotonic_ns(dro_clock_system()) / 1000000;
+}
+
+/* ---- starting ---- */
+
+static pid_t start(const char *what)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        dro_error("%s cannot be forked: %m", what);
+    return pid;
+}
+
+static bool start_core(supervisor *here)
+{
+    here->core = start("core");
+    if (here->core == 0) {
+        here->room.control = here->core_end;
+        room_core(&here->room);
+    }
+    return here->core > 0;
+}
+
+static void tell_core(supervisor *here, uint32_t type, uint32_t index, uint32_t set, uint32_t number)
+{
+    control message = { .type = type, .index = index, .set = set, .number = number };
+    if (here->core > 0 && control_send(here->control, &message, NULL) != DRO_OK)
+        dro_warn("core does not listen");
+}
+
+static bool start_desk(supervisor *here)
+{
+    here->desk = start("desk");
+    if (here->desk == 0)
+        room_desk(&here->room);
+    return here->desk > 0;
+}
+
+static bool start_gate(supervisor *here, uint32_t index)
+{
+    here->gates[index] = start("gate");
+    if (here->gates[index] == 0)
+        room_gate(&here->room, index);
+    tell_core(here, CONTROL_GATE_UP, index, here->room.gate_sets[index], 0);
+    return here->gates[index] > 0;
+}
+
+/* A set that neither a cell nor the core's memory of one still uses. */
+static uint32_t set_free(const cell_slot *slot)
+{
+    for (uint32_t i = 1; i <= CELL_SETS; i++) {
+        uint32_t set = (slot->last_set + i) % CELL_SETS;
+        if (!(slot->current > 0 && slot->current_set == set) && !(slot->old > 0 && slot->old_set == set))
+            return set;
+    }
+    return 0;
+}
+
+/* Takes back what rang for a cell that is no more; reading a bell that is quiet would block. */
+static void quiet_bell(int bell)
+{
+    struct pollfd on = { bell, POLLIN, 0 };
+    uint64_t count;
+    if (poll(&on, 1, 0) > 0 && read(bell, &count, sizeof count) < 0)
+        dro_debug("bell: %m");
+}
+
+static bool start_cell(supervisor *here, uint32_t index)
+{
+    cell_slot *slot = &here->cells[index];
+    int ends[2];
+    if (slot->starting > 0)
+        return true;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return false;
+    slot->starting_set = slot->last_set = set_free(slot);
+    slot->wants_new = false;
+    layout_format_cell(&here->layout, index, slot->starting_set);
+    quiet_bell(here->room.cell_bells[index * CELL_SETS + slot->starting_set]);
+    here->room.ready = ends[1];
+    slot->starting = start("cell");
+    if (slot->starting == 0)
+        room_cell(&here->room, index, slot->starting_set);
+    close(ends[1]);
+    slot->ready = ends[0];
+    slot->starting_images = here->image_count;
+    return slot->starting > 0;
+}
+
+static void notify_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    if (path == NULL || strlen(path) >= sizeof to.sun_path)
+        return;
+    memcpy(to.sun_path, path, strlen(path));
+    if (to.sun_path[0] == '@')
+        to.sun_path[0] = '\0';
+    int socket_end = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (socket_end < 0 || sendto(socket_end, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&to, length) < 0)
+        dro_warn("NOTIFY_SOCKET: %m");
+    if (socket_end >= 0)
+        close(socket_end);
+}
+
+/* The core has recovered and each cell is there: open the doors. */
+static void run_when_ready(supervisor *here)
+{
+    if (here->is_running || !here->is_ready || here->is_stopping)
+        return;
+    for (uint32_t i = 0; i < here->layout.cell_count; i++)
+        if (here->cells[i].current <= 0)
+            return;
+    here->is_running = true;
+    bool is_whole = start_desk(here);
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        is_whole &= start_gate(here, i);
+    if (!is_whole)
+        dro_error("not all rooms could be started");
+    dro_info("ready http=%s diameter=%s", here->config->http_listen, here->config->diameter_listen);
+    notify_ready();
+}
+
+/* ---- cells ---- */
+
+static void cell_ready(supervisor *here, uint32_t index)
+{
+    cell_slot *slot = &here->cells[index];
+    char byte;
+    ssize_t got = read(slot->ready, &byte, 1);
+    close(slot->ready);
+    slot->ready = -1;
+    if (got != 1)
+        return; /* it died: SIGCHLD tells */
+    if (slot->current > 0) {
+        slot->old = slot->current;
+        slot->old_set = slot->current_set;
+    }
+    slot->current = slot->starting;
+    slot->current_set = slot->starting_set;
+    slot->starting = 0;
+    tell_core(here, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
+    run_when_ready(here);
+}
+
+static void renew_cell(supervisor *here, uint32_t index)
+{
+    cell_slot *slot = &here->cells[index];
+    if (slot->starting > 0 || slot->old > 0)
+        slot->wants_new = true; /* once that is over */
+    else if (!start_cell(here, index))
+        dro_error("cell %u cannot be started", index);
+}
+
+static void cell_drained(supervisor *here, uint32_t index)
+{
+    cell_slot *slot = &here->cells[index];
+    if (slot->old > 0)
+        kill(slot->old, SIGKILL);
+}
+
+/* ---- what the core says ---- */
+
+static void start_admit(supervisor *here, uint64_t id, const int files[CONTROL_DESCRIPTORS])
+{
+    admit_child *child = NULL;
+    for (int i = 0; i < ADMITS_MAX; i++)
+        if (here->admits[i].pid <= 0)
+            child = &here->admits[i];
+    pid_t pid = child == NULL || files[0] < 0 || files[1] < 0 ? -1 : start("admit");
+    if (pid == 0)
+        room_admit(&here->room, files[0], files[1]);
+    if (pid > 0) {
+        *child = (admit_child){ pid, id };
+        return;
+    }
+    control message = { .type = CONTROL_ADMITTED, .id = id, .status = -1 };
+    if (control_send(here->control, &message, NULL) != DRO_OK)
+        dro_warn("core does not listen");
+}
+
+static void on_images(supervisor *here, uint32_t count, int *file)
+{
+    if (here->room.images >= 0)
+        close(here->room.images);
+    here->room.images = *file;
+    here->image_count = count;
+    *file = -1;
+    for (uint32_t i = 0; i < here->layout.cell_count; i++)
+        renew_cell(here, i);
+}
+
+static void on_control(supervisor *here, const control *message, int files[CONTROL_DESCRIPTORS])
+{
+    switch (message->type) {
+    case CONTROL_READY:
+        here->is_ready = true;
+        here->room.is_key_secret = message->status != 0;
+        run_when_ready(here);
+        break;
+    case CONTROL_ADMIT: start_admit(here, message->id, files); break;
+    case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
+    case CONTROL_REPLACE_CELL:
+        if (message->index < here->layout.cell_count && here->cells[message->index].current > 0)
+            kill(here->cells[message->index].current, SIGKILL);
+        break;
+    case CONTROL_CELL_DRAINED:
+        if (message->index < here->layout.cell_count)
+            cell_drained(here, message->index);
+        break;
+    case CONTROL_STOPPED: here->is_core_stopped = true; break;
+    default: break;
+    }
+    for (int i = 0; i < CONTROL_DESCRIPTORS; i++)
+        if (files[i] >= 0)
+            close(files[i]);
+}
+
+/* ---- deaths ---- */
+
+static const char *how(int status, char text[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, 64, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(text, 64, "exit code %d", WEXITSTATUS(status));
+    return text;
+}
+
+static bool is_hopeless(supervisor *here)
+{
+    int64_t now = now_ms();
+    if (now - here->window_ms > RESTART_WINDOW_MS) {
+        here->window_ms = now;
+        here->deaths = 0;
+    }
+    return ++here->deaths > RESTART_LIMIT;
+}
+
+static void gate_died(supervisor *here, uint32_t index)
+{
+    here->gates[index] = 0;
+    tell_core(here, CONTROL_GATE_LOST, index, 0, 0);
+    here->room.gate_sets[index] = (here->room.gate_sets[index] + 1) % GATE_SETS;
+    layout_format_gate(&here->layout, index, here->room.gate_sets[index]);
+    if (here->desk > 0) { /* it knows the old rings only; its own death starts it again */
+        kill(here->desk, SIGKILL);
+        waitpid(here->desk, NULL, 0);
+        here->desk = 0;
+    }
+    if (!start_desk(here) || !start_gate(here, index))
+        dro_error("gate %u cannot be started again", index);
+}
+
+static void cell_died(supervisor *here, uint32_t index, pid_t pid)
+{
+    cell_slot *slot = &here->cells[index];
+    if (pid == slot->old) {
+        slot->old = 0;
+        tell_core(here, CONTROL_OLD_CELL_LOST, index, 0, 0);
+        if (slot->wants_new)
+            renew_cell(here, index);
+        return;
+    }
+    if (pid == slot->starting) {
+        slot->starting = 0;
+        if (slot->ready >= 0)
+            close(slot->ready);
+        slot->ready = -1;
+    } else {
+        slot->current = 0;
+        tell_core(here, CONTROL_CELL_LOST, index, 0, 0);
+    }
+    if (!start_cell(here, index))
+        dro_error("cell %u cannot be started again", index);
+}
+
+static bool admit_died(supervisor *here, pid_t pid, int status)
+{
+    for (int i = 0; i < ADMITS_MAX; i++) {
+        if (here->admits[i].pid != pid)
+            continue;
+        here->admits[i].pid = 0;
+        control message = { .type = CONTROL_ADMITTED, .id = here->admits[i].id, .status = status };
+        if (control_send(here->control, &message, NULL) != DRO_OK)
+            dro_warn("core does not listen");
+        return true;
+    }
+    return false;
+}
+
+/* CORE_DIED, an exit code, or -1: go on. */
+static int child_died(supervisor *here, pid_t pid, int status)
+{
+    char text[64];
+    if (admit_died(here, pid, status))
+        return -1;
+    if (pid == here->core) {
+        here->core = 0;
+        if (here->is_stopping)
+            return here->is_core_stopped ? 0 : 1;
+        dro_error("core ended: %s", how(status, text));
+        return WIFEXITED(status) && WEXITSTATUS(status) == 3 ? 1 : CORE_DIED;
+    }
+    for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+        const cell_slot *slot = &here->cells[i];
+        if (pid != slot->current && pid != slot->old && pid != slot->starting)
+            continue;
+        if (pid != slot->old)
+            dro_warn("cell %u ended: %s; starting another", i, how(status, text));
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
+            return 1;
+        if (!here->is_stopping)
+            cell_died(here, i, pid);
+        return !here->is_stopping && is_hopeless(here) ? 1 : -1;
+    }
+    for (uint32_t i = 0; i < here->layout.gate_count; i++) {
+        if (pid != here->gates[i])
+            continue;
+        here->gates[i] = 0;
+        if (here->is_stopping)
+            return -1;
+        dro_warn("gate %u ended: %s; starting another", i, how(status, text));
+        gate_died(here, i);
+        return is_hopeless(here) ? 1 : -1;
+    }
+    if (pid == here->desk) {
+        here->desk = 0;
+        if (here->is_stopping)
+            return -1;
+        dro_warn("desk ended: %s; starting another", how(status, text));
+        return start_desk(here) && !is_hopeless(here) ? -1 : 1;
+    }
+    return -1;
+}
+
+static int reap(supervisor *here)
+{
+    int status, code = -1;
+    pid_t pid;
+    while (code == -1 && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+        code = child_died(here, pid, status);
+    return code;
+}
+
+/* ---- stopping ---- */
+
+static void ring_bell(int bell)
+{
+    uint64_t one = 1;
+    if (write(bell, &one, sizeof one) < 0)
+        dro_debug("bell: %m");
+}
+
+/* First the gates finish what they took, then the core what it was given. */
+static void begin_stop(supervisor *here)
+{
+    if (here->is_stopping)
+        return;
+    here->is_stopping = true;
+    here->stop_by_ms = now_ms() + STOP_LIMIT_MS;
+    dro_info("stopping");
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        ring_bell(here->room.gate_stops[i]);
+    ring_bell(here->room.desk_stop);
+}
+
+static bool gates_are_gone(const supervisor *here)
+{
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        if (here->gates[i] > 0)
+            return false;
+    return true;
+}
+
+static void kill_all(supervisor *here)
+{
+    pid_t *all[3 * CORE_CELLS_MAX + CORE_GATES_MAX + ADMITS_MAX + 2];
+    int n = 0;
+    all[n++] = &here->core;
+    all[n++] = &here->desk;
+    for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
+        all[n++] = &here->gates[i];
+    for (uint32_t i = 0; i < CORE_CELLS_MAX; i++) {
+        all[n++] = &here->cells[i].current;
+        all[n++] = &here->cells[i].old;
+        all[n++] = &here->cells[i].starting;
+    }
+    for (int i = 0; i < ADMITS_MAX; i++)
+        all[n++] = &here->admits[i].pid;
+    for (int i = 0; i < n; i++)
+        if (*all[i] > 0)
+            kill(*all[i], SIGKILL);
+    for (int i = 0; i < n; i++)
+        if (*all[i] > 0) {
+            waitpid(*all[i], NULL, 0);
+            *all[i] = 0;
+        }
+}
+
+/* ---- the loop ---- */
+
+static void take_signals(supervisor *here)
+{
+    struct signalfd_siginfo info;
+    while (read(here->signals, &info, sizeof info) == sizeof info)
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            begin_stop(here);
+}
+
+static void take_control(supervisor *here)
+{
+    control message;
+    int files[CONTROL_DESCRIPTORS];
+    while (control_receive(here->control, &message, files) == DRO_OK)
+        on_control(here, &message, files);
+}
+
+static int loop(supervisor *here)
+{
+    bool is_core_asked = false;
+    for (;;) {
+        struct pollfd on[2 + CORE_CELLS_MAX] = { { here->signals, POLLIN, 0 }, { here->control, POLLIN, 0 } };
+        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+            on[2 + i] = (struct pollfd){ here->cells[i].ready, POLLIN, 0 };
+        poll(on, 2 + here->layout.cell_count, here->is_stopping ? 50 : 1000);
+        take_signals(here);
+        take_control(here);
+        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+            if (here->cells[i].ready >= 0 && on[2 + i].revents != 0)
+                cell_ready(here, i);
+        int code = reap(here);
+        if (code != -1)
+            return code;
+        if (here->is_stopping && !is_core_asked && (gates_are_gone(here) || !here->is_running)) {
+            is_core_asked = true;
+            tell_core(here, CONTROL_STOP, 0, 0, 0);
+        }
+        if (here->is_stopping && now_ms() > here->stop_by_ms) {
+            dro_warn("some rooms did not stop in time");
+            return 0;
+        }
+    }
+}
+
+/* ---- making and unmaking ---- */
+
+static bool make_bells(supervisor *here)
+{
+    room_context *room = &here->room;
+    int flags = EFD_NONBLOCK | EFD_CLOEXEC;
+    bool is_whole = (room->core_bell = eventfd(0, flags)) >= 0 && (room->desk_bell = eventfd(0, flags)) >= 0 &&
+                    (room->desk_stop = eventfd(0, flags)) >= 0;
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
+    for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
+        is_whole &= (room->cell_bells[i] = eventfd(0, EFD_CLOEXEC)) >= 0;
+    return is_whole;
+}
+
+static void close_bells(supervisor *here)
+{
+    room_context *room = &here->room;
+    close(room->core_bell);
+    close(room->desk_bell);
+    close(room->desk_stop);
+    for (uint32_t i = 0; i < here->layout.gate_count; i++) {
+        close(room->gate_bells[i]);
+        close(room->gate_stops[i]);
+    }
+    for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++)
+        close(room->cell_bells[i]);
+}
+
+static int run_once(supervisor *here)
+{
+    const config *config = here->config;
+    int pair[2];
+    if (layout_new(&here->layout, (uint32_t)config->host_gates, (uint32_t)config->cells_max, (size_t)config->columns_memory) != DRO_OK ||
+        !make_bells(here) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        dro_error("no memory or descriptors for the rooms: %m");
+        return 1;
+    }
+    here->control = pair[0];
+    here->core_end = pair[1];
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        layout_format_gate(&here->layout, i, here->room.gate_sets[i] = 0);
+    for (uint32_t i = 0; i < here->layout.cell_count; i++)
+        here->cells[i] = (cell_slot){ .ready = -1 };
+    int code = start_core(here) ? loop(here) : 1;
+    kill_all(here);
+    close(pair[0]);
+    close(pair[1]);
+    if (here->room.images >= 0)
+        close(here->room.images);
+    close_bells(here);
+    layout_free(&here->layout);
+    return code;
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int supervise(const config *config)
+{
+    static supervisor here;
+    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1 } };
+    here.room.admin_token = here.admin_token;
+    here.signals = open_signals();
+    if (!data_open(config->data, here.admin_token) || here.signals < 0)
+        return 1;
+    for (int64_t i = 0; i < config->host_gates; i++) {
+        here.room.http_listeners[i] = listen_on(config->http_listen, "http.listen", config->host_gates > 1);
+        here.room.diameter_listeners[i] = listen_on(config->diameter_listen, "diameter.listen", config->host_gates > 1);
+        if (here.room.http_listeners[i] < 0 || here.room.diameter_listeners[i] < 0)
+            return 1;
+    }
+    int code;
+    while ((code = run_once(&here)) == CORE_DIED) { /* everything begins anew from the log */
+        if (is_hopeless(&here))
+            return 1;
+        here.is_ready = here.is_running = here.is_core_stopped = false;
+        here.room.images = -1;
+        here.image_count = 0;
+    }
+    return code;
+}

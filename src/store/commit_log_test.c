@@ -1,0 +1,565 @@
+/* What the owner of a log meets; crashes are in commit_log_crash_test.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "store/commit_log_model.h"
+#include "store/disk_directory.h"
+#include "store/disk_memory.h"
+#include "store/log_round.h"
+
+static const dro_log_level quiet = (dro_log_level)(DRO_LOG_ERROR + 1);
+
+/* ---- a log of known content ---- */
+
+enum { ROUNDS = 60 };
+
+struct kept { /* of a whole log, to be damaged and put back */
+    char name[3][32];
+    uint8_t *bytes[3];
+    uint64_t size[3];
+    int count;
+};
+
+static void open_model(log_model *model, disk *disk, uint64_t seed)
+{
+    log_model_init(model, disk, seed);
+    assert_int_equal(log_model_open(model), DRO_OK);
+}
+
+static void append_round(log_model *model, uint32_t number, size_t length)
+{
+    uint8_t bytes[LOG_RECORD_MAX];
+    model->records[number] = (model_record){
+        .life = model->life, .object = number % MODEL_OBJECTS, .length = (uint32_t)length, .group = number % LOG_GROUPS };
+    log_model_bytes(model, number, bytes);
+    assert_int_equal(commit_log_append(model->log, number % LOG_GROUPS, number, bytes, length), DRO_OK);
+    model->records[number].round = commit_log_round(model->log);
+    model->count = number;
+    assert_int_equal(commit_log_submit(model->log), DRO_OK);
+    while (commit_log_durable(model->log, true) < model->records[number].round)
+        continue;
+    model->durable = number;
+}
+
+/* Rounds of one record each, about three segments of them. */
+static void write_rounds(log_model *model)
+{
+    for (uint32_t i = 1; i <= ROUNDS; i++)
+        append_round(model, i, 2500 + i);
+}
+
+/* ---- gathering ---- */
+
+static void sizes_out_of_bounds_are_refused(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    static uint8_t bytes[LOG_RECORD_MAX + 1];
+    open_model(&model, disk, 1);
+    assert_int_equal(commit_log_append(model.log, 0, 0, bytes, 7), DRO_LIMIT);
+    assert_int_equal(commit_log_append(model.log, LOG_GROUPS, 0, bytes, 8), DRO_LIMIT);
+    assert_int_equal(commit_log_append(model.log, 0, 0, bytes, LOG_RECORD_MAX + 1), DRO_LIMIT);
+    assert_int_equal(commit_log_append(model.log, 0, 0, bytes, MODEL_SEGMENT_BYTES), DRO_LIMIT); /* fits no segment */
+    assert_false(commit_log_can_submit(model.log));
+    assert_int_equal(commit_log_submit(model.log), DRO_AGAIN);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_full_round_says_again_and_goes_on_after_submit(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    commit_log *log;
+    static uint8_t bytes[LOG_RECORD_MAX];
+    commit_log_options options = { .disk = disk, .epoch = 1 };
+    assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+    int count = 0;
+    dro_err err;
+    while ((err = commit_log_append(log, (uint32_t)count % LOG_GROUPS, 0, bytes, LOG_RECORD_MAX)) == DRO_OK)
+        count++;
+    assert_int_equal(err, DRO_AGAIN);
+    assert_in_range(count, LOG_ROUND_BYTES_MAX / LOG_RECORD_MAX - 1, LOG_ROUND_BYTES_MAX / LOG_RECORD_MAX);
+    assert_int_equal(commit_log_submit(log), DRO_OK);
+    assert_int_equal(commit_log_append(log, 0, 0, bytes, LOG_RECORD_MAX), DRO_OK);
+    commit_log_close(log);
+    disk->free(disk);
+}
+
+static void no_more_rounds_are_in_flight_than_allowed(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint8_t bytes[64] = { 0 };
+    open_model(&model, disk, 1);
+    for (int i = 0; i <= LOG_ROUNDS_IN_FLIGHT; i++) {
+        assert_int_equal(commit_log_append(model.log, 0, 1, bytes, sizeof bytes), DRO_OK);
+        bool is_free = i < LOG_ROUNDS_IN_FLIGHT;
+        assert_int_equal(commit_log_can_submit(model.log), is_free);
+        assert_int_equal(commit_log_submit(model.log), is_free ? DRO_OK : DRO_AGAIN);
+    }
+    assert_int_equal(commit_log_set_replay(model.log, commit_log_segment_last(model.log)), DRO_AGAIN);
+    while (commit_log_durable(model.log, true) < LOG_ROUNDS_IN_FLIGHT)
+        continue;
+    assert_int_equal(commit_log_submit(model.log), DRO_OK);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void the_largest_record_comes_back(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    static uint8_t bytes[LOG_RECORD_MAX], back[LOG_RECORD_MAX];
+    commit_log *log;
+    commit_log_options options = { .disk = disk, .epoch = 1, .segment_bytes = 1 << 20 };
+    assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+    for (size_t i = 8; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    assert_int_equal(commit_log_append(log, 63, 0, bytes, sizeof bytes), DRO_OK);
+    assert_int_equal(commit_log_submit(log), DRO_OK);
+    assert_int_equal(commit_log_durable(log, true), 1);
+    size_t length;
+    log_place place = log_place_at(1, LOG_ROUND_HEADER);
+    assert_int_equal(commit_log_read(log, place, back, sizeof back, &length), DRO_OK);
+    assert_int_equal(length, sizeof back);
+    assert_memory_equal(back, bytes, sizeof back);
+    assert_int_equal(commit_log_read(log, place, back, sizeof back - 1, &length), DRO_LIMIT);
+    commit_log_close(log);
+    disk->free(disk);
+}
+
+/* ---- places ---- */
+
+static void any_number_is_not_a_place(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    static uint8_t bytes[LOG_RECORD_MAX];
+    size_t length;
+    uint32_t found = 0;
+    for (uint64_t offset = 0; offset < MODEL_SEGMENT_BYTES; offset += 8) {
+        log_place place = log_place_at(1, offset);
+        found += commit_log_read(model.log, place, bytes, sizeof bytes, &length) == DRO_OK;
+    }
+    uint32_t there = 0;
+    for (uint32_t i = 1; i <= ROUNDS; i++)
+        there += log_place_segment(model.records[i].place) == 1;
+    assert_int_equal(found, there);
+    assert_int_equal(commit_log_read(model.log, log_place_at(1, 1u << 30), bytes, sizeof bytes, &length), DRO_NOT_FOUND);
+    assert_int_equal(commit_log_read(model.log, log_place_at(99, 64), bytes, sizeof bytes, &length), DRO_NOT_FOUND);
+    assert_int_equal(commit_log_read(model.log, 0, bytes, sizeof bytes, &length), DRO_NOT_FOUND);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void bytes_copied_elsewhere_never_pass(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    static uint8_t bytes[LOG_RECORD_MAX];
+    size_t length;
+    uint64_t size;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    uint8_t *first = disk_memory_bytes(disk, "segment-00000001", &size);
+    uint8_t *second = disk_memory_bytes(disk, "segment-00000002", &size);
+    memcpy(second, first, size); /* a segment that another life left in a recycled file */
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        uint32_t segment = log_place_segment(model.records[i].place);
+        dro_err err = commit_log_read(model.log, model.records[i].place, bytes, sizeof bytes, &length);
+        assert_int_equal(err, segment == 2 ? DRO_CORRUPT : DRO_OK);
+    }
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+struct counted {
+    uint32_t records;
+    log_place newest;
+};
+
+static bool count(void *context, uint32_t group, log_place place, const uint8_t *record, size_t length)
+{
+    struct counted *counted = context;
+    (void)group, (void)record, (void)length;
+    counted->records++;
+    counted->newest = place;
+    return true;
+}
+
+static void a_walk_goes_on_where_the_last_one_ended(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    log_place place = commit_log_end(model.log);
+    struct counted counted = { 0 };
+    assert_int_equal(commit_log_walk(model.log, &place, 10, count, &counted), DRO_OK); /* nothing yet */
+    assert_int_equal(counted.records, 0);
+    for (uint32_t i = 1; i <= ROUNDS; i++) { /* over several segments */
+        append_round(&model, i, 3000);
+        counted.records = 0;
+        assert_int_equal(commit_log_walk(model.log, &place, 10, count, &counted), DRO_OK);
+        assert_int_equal(counted.records, 1);
+        assert_int_equal(counted.newest, model.records[i].place);
+        log_place from_end = commit_log_end(model.log);
+        assert_int_equal(commit_log_walk(model.log, &from_end, 10, count, &counted), DRO_OK);
+        assert_int_equal(counted.records, 1);
+    }
+    assert_true(commit_log_segment_last(model.log) > 2);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_walk_from_nowhere_is_not_found(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    struct counted counted = { 0 };
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_place bad[] = { log_place_at(1, 72), log_place_at(1, MODEL_SEGMENT_BYTES + 8), log_place_at(77, 0), 1, UINT64_MAX };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(commit_log_walk(model.log, &bad[i], 10, count, &counted), DRO_NOT_FOUND);
+    assert_int_equal(counted.records, 0);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+/* ---- segments ---- */
+
+static void dropped_segments_are_used_again(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint64_t size;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    uint32_t last = commit_log_segment_last(model.log);
+    assert_true(last >= 3);
+    assert_int_equal(commit_log_drop(model.log, last), DRO_RANGE); /* replay would need it */
+    assert_int_equal(commit_log_set_replay(model.log, last + 1), DRO_RANGE);
+    assert_int_equal(commit_log_set_replay(model.log, last), DRO_OK);
+    assert_int_equal(commit_log_set_replay(model.log, last - 1), DRO_RANGE); /* never back */
+    assert_int_equal(commit_log_drop(model.log, last), DRO_OK);
+    assert_int_equal(commit_log_segment_first(model.log), last);
+    assert_non_null(disk_memory_bytes(disk, "spare-00000001", &size));
+    uint64_t bytes = commit_log_bytes(model.log);
+    assert_int_equal(bytes, (uint64_t)MODEL_SEGMENT_BYTES * last);
+    for (uint32_t i = ROUNDS + 1; commit_log_segment_last(model.log) == last; i++)
+        append_round(&model, i, 2500);
+    assert_int_equal(commit_log_bytes(model.log), bytes); /* no new file */
+    log_place dropped = model.records[1].place;
+    struct counted counted = { 0 };
+    uint8_t record[100];
+    size_t length;
+    assert_int_equal(commit_log_walk(model.log, &dropped, 1, count, &counted), DRO_NOT_FOUND);
+    assert_int_equal(commit_log_read(model.log, dropped, record, sizeof record, &length), DRO_NOT_FOUND);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_start_with_nothing_behind_the_replay_point_works(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_model_close(&model);
+    assert_int_equal(log_model_open(&model), DRO_OK);
+    uint32_t fresh = commit_log_segment_last(model.log);
+    assert_int_equal(commit_log_set_replay(model.log, fresh), DRO_OK); /* not made yet */
+    assert_int_equal(commit_log_drop(model.log, fresh), DRO_OK);
+    model.first_kept = ROUNDS + 1;
+    for (int i = 0; i < 3; i++) {
+        log_model_close(&model);
+        assert_int_equal(log_model_open(&model), DRO_OK);
+        assert_int_equal(commit_log_segment_last(model.log), fresh);
+        assert_int_equal(commit_log_round(model.log), ROUNDS + 1);
+    }
+    append_round(&model, ROUNDS + 1, 100);
+    log_model_close(&model);
+    assert_int_equal(log_model_open(&model), DRO_OK);
+    assert_int_equal(model.durable, ROUNDS + 1);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+/* ---- damage ---- */
+
+static void keep(struct kept *kept, disk *disk)
+{
+    kept->count = 0;
+    for (int i = 0; i < 3; i++) {
+        snprintf(kept->name[i], sizeof kept->name[i], "segment-%08x", i + 1);
+        const uint8_t *bytes = disk_memory_bytes(disk, kept->name[i], &kept->size[i]);
+        assert_non_null(bytes);
+        kept->bytes[i] = malloc(kept->size[i]);
+        memcpy(kept->bytes[i], bytes, kept->size[i]);
+        kept->count++;
+    }
+}
+
+static void put_back(const struct kept *kept, disk *disk)
+{
+    for (int i = 0; i < kept->count; i++)
+        assert_int_equal(disk->replace(disk, kept->name[i], kept->bytes[i], kept->size[i]), 0);
+}
+
+static void kept_free(struct kept *kept)
+{
+    for (int i = 0; i < kept->count; i++)
+        free(kept->bytes[i]);
+}
+
+/* Opens after damage at `segment`, `offset`. Damage that a power cut may do cuts off
+ * a few rounds; any other is refused; damage to what nobody needs changes nothing. */
+static void check_damaged(disk *disk, const log_model *written, uint32_t segment, uint64_t offset, bool is_whole_tail)
+{
+    log_model model;
+    log_model_init(&model, disk, 3);
+    memcpy(model.records, written->records, (ROUNDS + 1) * sizeof *model.records);
+    model.count = ROUNDS;
+    model.epoch = written->epoch;
+    dro_err err = log_model_open(&model); /* compares all that is replayed */
+    log_place place = log_place_at(segment, offset);
+    uint32_t after = 0; /* rounds that begin behind the damage */
+    for (uint32_t i = 1; i <= ROUNDS; i++)
+        after += model.records[i].place - LOG_ROUND_HEADER / 8 > place;
+    if (err == DRO_OK) {
+        assert_true(model.durable >= ROUNDS - LOG_ROUNDS_IN_FLIGHT || is_whole_tail);
+        assert_true(model.durable == ROUNDS || after < LOG_ROUNDS_IN_FLIGHT || is_whole_tail);
+    } else {
+        assert_int_equal(err, DRO_CORRUPT);
+        assert_true(after >= LOG_ROUNDS_IN_FLIGHT);
+    }
+    log_model_fini(&model);
+}
+
+static void a_flipped_bit_is_found_or_does_no_harm(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    struct kept kept;
+    uint64_t size;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_model_close(&model);
+    keep(&kept, disk);
+    for (int i = 0; i < kept.count; i++) {
+        for (uint64_t offset = 0; offset < kept.size[i]; offset += offset % LOG_BLOCK < 200 ? 3 : 331) {
+            put_back(&kept, disk);
+            disk_memory_bytes(disk, kept.name[i], &size)[offset] ^= (uint8_t)(1u << offset % 8);
+            check_damaged(disk, &model, (uint32_t)i + 1, offset, false);
+        }
+    }
+    kept_free(&kept);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_file_cut_short_is_found_unless_it_is_the_tail(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    struct kept kept;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_model_close(&model);
+    keep(&kept, disk);
+    for (int i = 0; i < kept.count; i++) {
+        for (uint64_t size = 0; size < kept.size[i]; size += 1024) {
+            put_back(&kept, disk);
+            disk_memory_truncate(disk, kept.name[i], size);
+            check_damaged(disk, &model, (uint32_t)i + 1, size, i == 2);
+        }
+    }
+    kept_free(&kept);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void damage_never_reads_as_a_record(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    static uint8_t bytes[LOG_RECORD_MAX], expected[LOG_RECORD_MAX];
+    size_t length;
+    uint64_t size;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    uint64_t at = log_place_offset(model.records[5].place);
+    uint8_t *segment = disk_memory_bytes(disk, "segment-00000001", &size);
+    log_model_bytes(&model, 5, expected);
+    for (uint64_t i = 0; i < log_record_size(model.records[5].length); i++) {
+        segment[at + i] ^= 0x10;
+        dro_err err = commit_log_read(model.log, model.records[5].place, bytes, sizeof bytes, &length);
+        assert_true(err == DRO_CORRUPT || err == DRO_LIMIT || memcmp(bytes, expected, length) == 0);
+        assert_true(err != DRO_OK || i >= LOG_RECORD_HEADER + model.records[5].length); /* padding is nobody's */
+        struct counted counted = { 0 };
+        log_place place = model.records[4].place;
+        err = commit_log_walk(model.log, &place, 3, count, &counted);
+        assert_true(err == DRO_OK || (err == DRO_CORRUPT && counted.records == 1));
+        segment[at + i] ^= 0x10;
+    }
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_missing_file_is_damage(void **state)
+{
+    (void)state;
+    const char *const names[] = { "segment-00000001", "segment-00000002", "replay", "epoch" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+        log_model model;
+        open_model(&model, disk, 1);
+        write_rounds(&model);
+        log_model_close(&model);
+        assert_int_equal(disk->remove(disk, names[i]), 0);
+        model.epoch = 0; /* the counter starts again without its file: the log notices */
+        assert_int_equal(log_model_open(&model), DRO_CORRUPT);
+        log_model_fini(&model);
+        disk->free(disk);
+    }
+}
+
+static dro_err refuse(void *context, uint32_t group, log_place place, const uint8_t *record, size_t length)
+{
+    (void)group, (void)place, (void)record, (void)length;
+    return --*(int *)context == 0 ? DRO_CORRUPT : DRO_OK;
+}
+
+static void replay_passes_the_owners_refusal_on(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_model_close(&model);
+    int left = 10;
+    commit_log *log;
+    commit_log_options options = { .disk = disk, .epoch = 5, .segment_bytes = MODEL_SEGMENT_BYTES };
+    assert_int_equal(commit_log_open(&log, &options, refuse, &left), DRO_CORRUPT);
+    assert_int_equal(left, 0);
+    assert_int_equal(log_model_open(&model), DRO_OK); /* and nothing was lost by it */
+    assert_int_equal(model.durable, ROUNDS);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_failed_write_is_final(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint8_t bytes[64] = { 0 };
+    open_model(&model, disk, 1);
+    append_round(&model, 1, 100);
+    disk_memory_power_cut(disk, &(disk_memory_faults){ .fail_call = 1, .seed = 3 }); /* the very next call */
+    for (int i = 0; i < 3; i++) {
+        if (commit_log_append(model.log, 0, 2, bytes, sizeof bytes) == DRO_OK && commit_log_submit(model.log) == DRO_OK)
+            assert_int_equal(commit_log_durable(model.log, true), 1);
+        assert_true(commit_log_failed(model.log));
+        assert_false(commit_log_can_submit(model.log));
+    }
+    assert_int_equal(commit_log_append(model.log, 0, 2, bytes, sizeof bytes), DRO_IO);
+    assert_int_equal(commit_log_submit(model.log), DRO_IO);
+    assert_int_equal(commit_log_durable(model.log, true), 1);
+    assert_int_equal(commit_log_set_replay(model.log, 1), DRO_IO);
+    assert_int_equal(commit_log_drop(model.log, 1), DRO_IO);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+/* ---- on a real directory ---- */
+
+static void works_in_a_directory(disk_way way)
+{
+    char directory[] = "commit_log_test.XXXXXX", command[64];
+    disk *disk;
+    log_model model;
+    assert_non_null(mkdtemp(directory));
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    dro_err err = disk_open_directory_by(&disk, directory, way);
+    if (err == DRO_UNSUPPORTED) {
+        assert_int_equal(system(command), 0);
+        skip();
+    }
+    assert_int_equal(err, DRO_OK);
+    log_model_init(&model, disk, 8);
+    for (int life = 0; life < 4; life++) {
+        assert_int_equal(log_model_open(&model), DRO_OK);
+        for (int i = 0; i < 150; i++)
+            log_model_step(&model);
+        assert_false(model.is_ended);
+        log_model_settle(&model);
+        log_model_check_all(&model);
+        log_model_close(&model);
+        disk->free(disk);
+        assert_int_equal(disk_open_directory_by(&disk, directory, way), DRO_OK);
+        model.disk = disk;
+    }
+    log_model_fini(&model);
+    disk->free(disk);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_directory_by_ring_keeps_the_log(void **state)
+{
+    (void)state;
+    works_in_a_directory(DISK_RING_DIRECT);
+}
+
+static void a_directory_by_calls_keeps_the_log(void **state)
+{
+    (void)state;
+    works_in_a_directory(DISK_SYNC);
+}
+
+int main(void)
+{
+    dro_log_setup("test", quiet); /* damage is told, thousands of times */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_out_of_bounds_are_refused),
+        cmocka_unit_test(a_full_round_says_again_and_goes_on_after_submit),
+        cmocka_unit_test(no_more_rounds_are_in_flight_than_allowed),
+        cmocka_unit_test(the_largest_record_comes_back),
+        cmocka_unit_test(any_number_is_not_a_place),
+        cmocka_unit_test(bytes_copied_elsewhere_never_pass),
+        cmocka_unit_test(a_walk_goes_on_where_the_last_one_ended),
+        cmocka_unit_test(a_walk_from_nowhere_is_not_found),
+        cmocka_unit_test(dropped_segments_are_used_again),
+        cmocka_unit_test(a_start_with_nothing_behind_the_replay_point_works),
+        cmocka_unit_test(a_flipped_bit_is_found_or_does_no_harm),
+        cmocka_unit_test(a_file_cut_short_is_found_unless_it_is_the_tail),
+        cmocka_unit_test(damage_never_reads_as_a_record),
+        cmocka_unit_test(a_missing_file_is_damage),
+        cmocka_unit_test(replay_passes_the_owners_refusal_on),
+        cmocka_unit_test(a_failed_write_is_final),
+        cmocka_unit_test(a_directory_by_ring_keeps_the_log),
+        cmocka_unit_test(a_directory_by_calls_keeps_the_log),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
