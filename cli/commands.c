@@ -1,5 +1,6 @@
 #include "command.h"
 #include "commands.h"
+#include "twin_local.h"
 
 #define OPTION_WAIT                                                                                                    \
     { "--wait", 0, "STATE", "answer only when the device has it, or has confirmed it", "delivered reported" },         \
@@ -82,6 +83,27 @@ const struct command commands[] = {
       .examples = { "dromio twin tickets meter-17@acme.example", "dromio twin tickets meter-17@acme.example 12" }, .run = twin_tickets },
     { .name = "twin td", .arguments = "ID", .summary = "print a twin's W3C Thing Description",
       .examples = { "dromio twin td meter-17@acme.example" }, .run = twin_description },
+    { .name = "twin build", .arguments = "[FOLDER]", .summary = "make an image of a twin from its model and source; needs no host",
+      .text = "FOLDER (this one, when not said) holds NAME.tm.json, a W3C Thing Model, and NAME.c. Needs clang and wasm-ld.",
+      .options = { { "--out", 0, "FILE", "the image (default NAME.wasm in the current folder)", NULL },
+                   { "--model", 0, "FILE", "another model", NULL },
+                   { "--source", 0, "FILE", "another source; may come again", NULL },
+                   { "--define", 0, "NAME[=VALUE]", "for the compiler; may come again", NULL },
+                   { "--stack", 0, "BYTES", "of stack: 4096, at most 65536", NULL },
+                   { "--headers", 0, "FOLDER", "also write NAME.h and the headers of the SDK there, for editors and native builds", NULL },
+                   { "--headers-only", 0, NULL, "only that, without clang", NULL },
+                   { "-o", 0, "FORMAT", "how to print what was built", "table json" } },
+      .examples = { "dromio twin build examples/thermo --out thermo.wasm", "dromio image push thermo.wasm" },
+      .run_raw = command_twin_build },
+    { .name = "twin test", .arguments = "TWIN [RECORDING...]", .summary = "run recorded events through a twin and compare; needs no host",
+      .text = "Each event runs exactly as on the host; what it brings is compared: properties, downlinks, timers, events, "
+              "tickets. TWIN is an image (NAME.wasm) or the folder to build it from; RECORDING a file or a folder of *.json, "
+              "TWIN/test when none is said. The exit code is 1 where something differs.",
+      .options = { { "--record", 0, NULL, "write what came into the recordings instead; then read the difference in git", NULL },
+                   { "--next", 0, "IMAGE", "the build a step \"move\" takes the twin's state to; without it, the same", NULL },
+                   { "-o", 0, "FORMAT", "how to print the result", "table json" } },
+      .examples = { "dromio twin test examples/thermo", "dromio twin test thermo.wasm examples/thermo/test/sequence.json" },
+      .run_raw = command_twin_test },
 
     { .name = "tail", .arguments = "", .summary = "follow what happens, as it happens",
       .text = "Goes on after a lost connection where it stopped; ends with Ctrl-C. Events that were lost show as a gap.",

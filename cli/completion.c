@@ -131,7 +131,9 @@ static void zsh(FILE *out)
 static void fish_options(FILE *out, const struct option *options, const char *when)
 {
     for (; options->name != NULL; options++) {
-        fprintf(out, "complete -c dromio -n '%s' -l %s%s -d '", when, options->name + 2, options->value != NULL ? " -r" : "");
+        bool is_long = options->name[1] == '-';
+        fprintf(out, "complete -c dromio -n '%s' -%c %s%s -d '", when, is_long ? 'l' : 's', options->name + (is_long ? 2 : 1),
+                options->value != NULL ? " -r" : "");
         quoted(out, options->text, "\\");
         fputs("'", out);
         if (options->choices != NULL)

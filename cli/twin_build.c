@@ -243,8 +243,9 @@ static bool write_headers(const build *build, const char *folder)
     if (!twin_folder_make(folder) || !twin_path(path, folder, "wasm") || !twin_folder_make(path))
         return false;
     for (size_t i = 0; i < sdk_file_count; i++)
-        if (!twin_path(path, folder, sdk_files[i].name) ||
-            !twin_file_write(path, sdk_files[i].bytes, sdk_files[i].length))
+        if (strncmp(sdk_files[i].name, "template/", 9) != 0 &&
+            (!twin_path(path, folder, sdk_files[i].name) ||
+             !twin_file_write(path, sdk_files[i].bytes, sdk_files[i].length)))
             return false;
     return write_header(build, folder);
 }
@@ -266,7 +267,7 @@ static bool compile(const build *build, const char *source, bool is_runtime, con
         twin_words_put(&words, flags[i]);
     if (is_runtime) /* else memcpy would become a call of itself */
         twin_words_put(&words, "-fno-builtin");
-    twin_words_put(&words, "-I");
+    twin_words_put(&words, "-iquote"); /* not -I: a model may be called acme/string */
     twin_words_put(&words, build->work);
     twin_words_put(&words, "-isystem");
     twin_words_put(&words, string_folder);

@@ -8,7 +8,7 @@ void twin_header_prefix(const model *model, char prefix[TWIN_PREFIX_MAX])
     const char *name = strchr(model->name, '/');
     name = name == NULL ? model->name : name + 1;
     size_t at = 0;
-    if (!isalpha((unsigned char)name[0]))
+    if (!isalpha((unsigned char)name[0]) || strncmp(name, "dromio", 6) == 0) /* the SDK's own names */
         prefix[at++] = '_';
     for (; *name != '\0' && at < TWIN_PREFIX_MAX - 1; name++)
         prefix[at++] = isalnum((unsigned char)*name) ? *name : '_';

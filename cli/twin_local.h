@@ -3,5 +3,6 @@
  * 0 ok, 1 failed or differs, 2 usage. */
 #pragma once
 
+int command_twin_new(int argc, char **argv);
 int command_twin_build(int argc, char **argv);
 int command_twin_test(int argc, char **argv);

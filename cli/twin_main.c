@@ -7,10 +7,12 @@
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "build") == 0)
-        return command_twin_build(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "test") == 0)
-        return command_twin_test(argc - 1, argv + 1);
-    fprintf(stderr, "usage: dromio-twin build|test [--help] ...\n");
+    static const struct { const char *name; int (*run)(int argc, char **argv); } commands[] = {
+        { "new", command_twin_new }, { "build", command_twin_build }, { "test", command_twin_test },
+    };
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "usage: dromio-twin new|build|test [--help] ...\n");
     return 2;
 }

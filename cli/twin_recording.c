@@ -221,7 +221,7 @@ static bool run_turn(run *run)
 
 static bool run_move(run *run)
 {
-    twin_turn_end end = { .context_length = -1 };
+    twin_turn_end end = { .effects = run->payload, .context_length = -1 };
     run->turn.kind = 0;
     if (run->runner->move == NULL || !run->runner->move(run->runner, &end.fault))
         return wrong(run, "the state cannot be moved here", "");

@@ -141,6 +141,7 @@ export async function follow(parameters, { signal, onEvent, onState }) {
       const body = response.body.getReader();
       const decoder = new TextDecoder();
       onState("live");
+      if (!lastId) onEvent("dromio.gap.v1", {}); // what happened until now was not seen: read it
       tries = 0;
       for (;;) {
         const { value, done } = await body.read();

@@ -21,8 +21,8 @@ export function showTwin(place, { signal, onState }, id) {
   const parts = { chart: h("div", {}, empty("Loading…")), properties: h("div", {}), controls: h("div", {}), tickets: h("div", {}), timeline: h("div", {}) };
   const choice = h("select", { id: "property", onchange: () => drawChart() });
   const range = h("select", { id: "range", onchange: () => drawChart() }, RANGES.map(([title, hours]) => h("option", { value: hours }, title)));
-  const data = { twin: null, td: {}, history: null, timeline: [], tickets: [] };
-  let settle = 0;
+  const data = { twin: null, td: {}, timeline: [], tickets: [], turn: 0 };
+  let settle; // the timer of an update to come
 
   const cards = h("div", { class: "columns" },
     h("div", {}, card("Readings", h("div", { class: "filter" }, 
@@ -44,8 +44,7 @@ export function showTwin(place, { signal, onState }, id) {
     drawControls();
     await update();
     api.follow({ twin: id }, { signal, onState, onEvent: () => {
-      clearTimeout(settle);
-      settle = setTimeout(update, SETTLE_MS);
+      settle ??= setTimeout(() => { settle = undefined; update(); }, SETTLE_MS);
     } });
     const timer = setInterval(drawContact, AGES_MS);
     signal.addEventListener("abort", () => { clearInterval(timer); clearTimeout(settle); }, { once: true });
@@ -55,9 +54,11 @@ export function showTwin(place, { signal, onState }, id) {
 
   async function update() {
     if (signal.aborted) return;
+    const turn = ++data.turn;
     try {
       const [twin, timeline, tickets] = await Promise.all([api.get(path, signal),
         api.get(`${path}/timeline`, signal), api.get(`${path}/tickets`, signal)]);
+      if (turn !== data.turn) return; // a newer question is under way
       Object.assign(data, { twin, timeline: timeline.events ?? [], tickets: tickets.tickets ?? [] });
     } catch (problem) {
       if (problem.name !== "AbortError") notice(problem.message, true);

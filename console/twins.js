@@ -25,7 +25,7 @@ export function showTwins(place, { signal, onState }) {
   document.title = "Twins – Dromio";
   const total = h("span", { class: "muted" });
   const listing = h("div", {}, empty("Loading…"));
-  const state = { cursors: [""], next: undefined, rows: new Map(), dirty: new Set(), names: [], follow: null };
+  const state = { cursors: [""], next: undefined, rows: new Map(), dirty: new Set(), names: [], follow: null, turn: 0 };
 
   const model = h("input", { id: "model", value: filter.model, placeholder: "acme/thermo", spellcheck: "false", autocomplete: "off" });
   const tag = h("input", { id: "tag", value: filter.tag, placeholder: "site=north", spellcheck: "false", autocomplete: "off" });
@@ -47,13 +47,16 @@ export function showTwins(place, { signal, onState }) {
     listen();
   }
 
+  // Only the answer to the newest question counts: they may come in another order.
   async function load() {
+    const turn = ++state.turn;
     try {
       const page = await api.get(`/v1/twins${api.query({ ...filter, limit: PAGE, cursor: state.cursors.at(-1) })}`, signal);
+      if (turn !== state.turn) return;
       state.next = page.cursor;
       draw(page.twins);
     } catch (problem) {
-      if (problem.name !== "AbortError") replace(listing, failure(problem, load));
+      if (problem.name !== "AbortError" && turn === state.turn) replace(listing, failure(problem, load));
     }
   }
 

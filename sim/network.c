@@ -185,7 +185,7 @@ static void send_request(network *n, mme *at, uint32_t index, enum device_action
 
 static void pump(network *n, mme *at)
 {
-    while (at->first != NOBODY && peer_has_room(at->peer)) {
+    while (!n->is_stopping && at->first != NOBODY && peer_has_room(at->peer)) {
         uint32_t index = dequeue(n, at);
         enum device_action action = device_next(&n->devices[index]);
         if (n->devices[index].mme != at->index)
@@ -430,7 +430,7 @@ void network_stop(network *n)
 bool network_is_idle(const network *n)
 {
     for (uint32_t i = 0; i < n->options->mmes; i++)
-        if (peer_outstanding(n->mmes[i].peer) > 0 || n->mmes[i].first != NOBODY)
+        if (peer_outstanding(n->mmes[i].peer) > 0)
             return false;
     return n->held_free_count == HELD_MAX;
 }

@@ -41,9 +41,9 @@ void network_free(network *network); /* NULL is fine */
 
 /* One turn of the loop, waiting at most `wait_ms`. */
 void network_turn(network *network, int wait_ms);
-/* No new readings and attaches from now on; what is on its way is still answered. */
+/* No new requests from now on; what is on its way is still answered. */
 void network_stop(network *network);
-bool network_is_idle(const network *network);     /* nothing waits for an answer or to be sent */
+bool network_is_idle(const network *network);     /* nothing waits for an answer */
 bool network_is_attached(const network *network); /* every device is */
 /* Says DPR to all; true when all connections are closed. Call until true. */
 bool network_close(network *network);

@@ -9,7 +9,8 @@
 
 int oracle_write_line(const device *d, const char *imsi, char out[ORACLE_LINE_MAX])
 {
-    uint32_t doubt = d->doubt_before + (d->is_head_counted ? 1 : 0);
+    bool is_reading_out = d->is_head_sent && d->outbox[0].bytes[0] == FRAME_READING;
+    uint32_t doubt = d->doubt_before + is_reading_out;
     int n = snprintf(out, ORACLE_LINE_MAX,
                      "{\"imsi\":\"%s\",\"sent\":%u,\"acknowledged\":%u,\"doubt\":%u,\"readings\":%u,\"lost\":%u,"
                      "\"duplicates\":%u,\"late\":%u,",

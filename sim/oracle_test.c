@@ -16,9 +16,10 @@ static const char line[] =
 static void a_line_says_all_of_a_device(void **state)
 {
     (void)state;
-    device d = { .sent = 12, .acknowledged = 11, .doubt_before = 1, .is_head_counted = true, .sequence = 16, .period_s = 300,
+    device d = { .sent = 12, .acknowledged = 11, .doubt_before = 1, .is_head_sent = true, .outbox_count = 1, .sequence = 16, .period_s = 300,
                  .expected = { .readings = 9, .lost = 3, .duplicates = 1, .late = 1, .last = 14, .has_last = true },
                  .last = { 14, -550, 91, 3601 } };
+    d.outbox[0] = frame_of_reading(&(reading){ 15, 0, 0, 0 });
     char out[ORACLE_LINE_MAX];
     assert_int_equal(oracle_write_line(&d, "001010000000007", out), sizeof line - 1);
     assert_string_equal(out, line);
@@ -47,6 +48,15 @@ static void before_the_first_answer_the_values_are_null(void **state)
     assert_non_null(strstr(out, "\"sequence\":null,\"temperature\":null"));
     assert_int_equal(oracle_read_line(&d, out, strlen(out), imsi), DRO_OK);
     assert_false(d.expected.has_last);
+}
+
+static void a_confirmation_on_its_way_is_no_doubt(void **state)
+{
+    (void)state;
+    device d = { .is_head_sent = true, .outbox_count = 1, .outbox = { frame_of_period(60) } };
+    char out[ORACLE_LINE_MAX];
+    oracle_write_line(&d, "1", out);
+    assert_non_null(strstr(out, "\"doubt\":0,"));
 }
 
 static void every_shorter_line_is_malformed(void **state)
@@ -78,7 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_says_all_of_a_device),     cmocka_unit_test(a_line_is_read_back),
-        cmocka_unit_test(before_the_first_answer_the_values_are_null), cmocka_unit_test(every_shorter_line_is_malformed),
+        cmocka_unit_test(before_the_first_answer_the_values_are_null), cmocka_unit_test(a_confirmation_on_its_way_is_no_doubt), cmocka_unit_test(every_shorter_line_is_malformed),
         cmocka_unit_test(values_out_of_range_are_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

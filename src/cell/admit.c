@@ -238,7 +238,7 @@ typedef struct probe { turn turn; ticker ticker; uint64_t first_tick; } probe;
 
 static bool on_probe_tick(void *context)
 {
-    enum { PROBE_TICKS = 50 };
+    enum { PROBE_TICKS = 10 };
     probe *probe = context;
     uint64_t ticks = atomic_load(&probe->ticker.ticks) + 1;
     if (probe->first_tick == 0)

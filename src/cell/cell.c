@@ -9,10 +9,11 @@
 #include "cell/cell_private.h"
 #include "twin/event.h"
 
-enum { MICROS_PER_TICK = TICK_MICROS, CPU_NANOS_MAX = UINT32_MAX };
+static const double CPU_NANOS_MAX = UINT32_MAX;
 
-/* The first tick of a turn may come right after its start: counting begins there.
- * So a turn gets at least its deadline of CPU time, and at most two kernel ticks more. */
+/* The first tick of a turn may come right after its start: counting begins there. So
+ * a turn gets at least its deadline of CPU time, and about twice that at most, plus
+ * two of the kernel's ticks. */
 static bool on_tick(void *context)
 {
     cell *cell = context;
@@ -113,9 +114,12 @@ enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const 
 void cell_deadline_set(cell *cell, uint32_t micros)
 {
     cell->turn_ticks = 0;
-    cell->deadline_ticks = micros / MICROS_PER_TICK + (micros % MICROS_PER_TICK != 0);
-    if (cell->deadline_ticks == 0)
-        cell->deadline_ticks = 1;
+    if (cell->deadline_micros == micros)
+        return;
+    uint32_t step;
+    cell->deadline_micros = micros;
+    cell->deadline_ticks = ticker_ticks_for(micros, &step);
+    atomic_store_explicit(&cell->ticker.step_micros, step, memory_order_relaxed);
 }
 
 /* One event in a slot that holds the context. */
@@ -198,7 +202,7 @@ size_t cell_turn(cell *cell, const turn_request *request, void *out, size_t capa
     if (image != NULL)
         run_turn(cell, image, request, result, capacity);
     double nanos = (double)(cell_stamp() - start) * cell->nanos_per_stamp;
-    result->cpu_nanos = nanos < (double)CPU_NANOS_MAX ? (uint32_t)nanos : CPU_NANOS_MAX;
+    result->cpu_nanos = nanos < CPU_NANOS_MAX ? (uint32_t)nanos : UINT32_MAX;
     if (result->status != TURN_OK) {
         result->outcome = 0;
         result->context_length = 0;

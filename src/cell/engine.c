@@ -1,6 +1,7 @@
 #include "cell/engine.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,9 @@ struct engine {
     uint32_t memory_count;
     engine_instance *making;   /* whose memory is being made */
     bool was_refused;          /* an import ended the call */
+    bool knows_signal_stack;
+    void *signal_stack;        /* the engine's own, of the thread that calls */
+    size_t signal_stack_bytes;
 };
 
 struct engine_code {
@@ -498,6 +502,18 @@ bool engine_has_entry(const engine_instance *instance, uint32_t entry)
     return (instance->entry_bits >> entry & 1) != 0;
 }
 
+/* A trap is a signal, and the kernel puts all registers on the signal stack: with
+ * whatever the twin was working on. Known after the first call, before any filter. */
+static void signal_stack_learn(engine *engine)
+{
+    stack_t stack;
+    if (sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0) {
+        engine->signal_stack = stack.ss_sp;
+        engine->signal_stack_bytes = stack.ss_size;
+    }
+    engine->knows_signal_stack = true;
+}
+
 static engine_outcome outcome_of(engine_instance *instance, wasmtime_error_t *error, wasm_trap_t *trap)
 {
     /* What on_import and on_epoch answer comes out as an error, not as a trap. */
@@ -515,6 +531,7 @@ static engine_outcome outcome_of(engine_instance *instance, wasmtime_error_t *er
     }
     if (error != NULL)
         wasmtime_error_delete(error);
+    dro_wipe(instance->code->engine->signal_stack, instance->code->engine->signal_stack_bytes);
     return outcome;
 }
 
@@ -527,6 +544,8 @@ engine_outcome engine_call(engine_instance *instance, uint32_t entry, engine_val
     wasmtime_context_set_epoch_deadline(instance->context, 1);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(instance->context, &instance->entries[entry],
                                                            (wasmtime_val_raw_t *)values, value_count, &trap);
+    if (__builtin_expect(!instance->code->engine->knows_signal_stack, 0))
+        signal_stack_learn(instance->code->engine);
     if (__builtin_expect(error == NULL && trap == NULL, 1))
         return ENGINE_DONE;
     return outcome_of(instance, error, trap);

@@ -3,27 +3,25 @@
 #include <errno.h>
 #include <sched.h>
 
-enum { NANOS_PER_S = 1000000000, TICKER_STACK = 256 * 1024 }; /* cancelling unwinds, and resolving its symbols takes stack */
-
-static void add_micros(struct timespec *time, long micros)
-{
-    time->tv_nsec += micros * 1000;
-    if (time->tv_nsec >= NANOS_PER_S) {
-        time->tv_nsec -= NANOS_PER_S;
-        time->tv_sec++;
-    }
-}
+enum {
+    MICROS_PER_S = 1000000,
+    TICKER_STACK = 64 * 1024,
+    FINE_MICROS = 8000, /* up to here one tick is the whole deadline */
+    COARSE_PARTS = 8,   /* above, a deadline is cut in so many: the kernel's rounding up stays small */
+};
 
 static void *tick(void *argument)
 {
     ticker *ticker = argument;
-    struct timespec next;
-    clock_gettime(ticker->clock, &next); /* once, before the filter closes */
     atomic_store(&ticker->has_started, true);
     for (;;) {
-        add_micros(&next, TICK_MICROS);
-        int err = clock_nanosleep(ticker->clock, TIMER_ABSTIME, &next, NULL);
-        if (err != 0 && err != EINTR)
+        /* Relative to now, each time: a tick that came late says nothing about the next. */
+        uint32_t micros = atomic_load_explicit(&ticker->step_micros, memory_order_relaxed);
+        struct timespec step = { micros / MICROS_PER_S, (long)(micros % MICROS_PER_S) * 1000 };
+        int err = clock_nanosleep(ticker->clock, 0, &step, NULL);
+        if (err == EINTR)
+            continue;
+        if (err != 0)
             return NULL; /* the watched thread is gone */
         atomic_fetch_add_explicit(&ticker->ticks, 1, memory_order_relaxed);
         engine_tick(ticker->engine);
@@ -33,7 +31,7 @@ static void *tick(void *argument)
 dro_err ticker_start(ticker *ticker, engine *engine)
 {
     pthread_attr_t attributes;
-    *ticker = (struct ticker){ .engine = engine };
+    *ticker = (struct ticker){ .engine = engine, .step_micros = TICK_MICROS_MIN };
     if (pthread_getcpuclockid(pthread_self(), &ticker->clock) != 0 || pthread_attr_init(&attributes) != 0)
         return DRO_UNSUPPORTED;
     pthread_attr_setstacksize(&attributes, TICKER_STACK);
@@ -54,4 +52,14 @@ void ticker_stop(ticker *ticker)
     pthread_cancel(ticker->thread); /* clock_nanosleep is a cancellation point; it holds nothing */
     pthread_join(ticker->thread, NULL);
     ticker->is_running = false;
+}
+
+uint32_t ticker_ticks_for(uint32_t micros, uint32_t *step_micros)
+{
+    if (micros <= FINE_MICROS) {
+        *step_micros = micros < TICK_MICROS_MIN ? TICK_MICROS_MIN : micros;
+        return 1;
+    }
+    *step_micros = micros / COARSE_PARTS < FINE_MICROS ? FINE_MICROS : micros / COARSE_PARTS;
+    return micros / *step_micros + (micros % *step_micros != 0);
 }

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "desk/guard.h"
 #include "desk/query.h"
-#include "desk/scan.h"
+#include "desk/rows.h"
 #include "desk/sql_text.h"
 #include "desk/view.h"
 
@@ -39,6 +39,8 @@ dro_err desk_new(desk **out, const void *columns, size_t bytes, dro_clock *clock
         return DRO_NOMEM;
     made->clock = clock;
     made->cpu_ms = DESK_CPU_MS;
+    uint64_t unused;
+    sqlite3_randomness(sizeof unused, &unused); /* takes its seed while files can still be opened */
     dro_err err = columns_attach(&made->columns, columns, bytes);
     if (err == DRO_OK)
         err = guard_vfs_register(&made->vfs, clock);
@@ -169,14 +171,8 @@ static void answer_error(desk *desk, const view *view, const query *query, int r
 
 /* ---- text ---- */
 
-typedef struct tag_context {
-    view *view;
-    bool is_new;
-} tag_context;
-
 static dro_err on_tag(void *context, const char *name, size_t length)
 {
-    tag_context *tags = context;
     char plain[VIEW_TAG_NAME_MAX + 1];
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {
@@ -185,24 +181,20 @@ static dro_err on_tag(void *context, const char *name, size_t length)
         plain[used++] = name[i];
         i += name[i] == '\''; /* two stand for one */
     }
-    return view_add_tag_call(tags->view, plain, used, &tags->is_new);
+    return view_add_tag_call(context, plain, used);
 }
 
 /* Puts the statement into desk->sql and its tags into the view. */
 static dro_err rewrite(desk *desk, view *view, const query *query)
 {
-    tag_context tags = { .view = view };
     size_t capacity = sizeof desk->sql;
     assert(sql_rewritten_max(query->length) <= capacity);
-    dro_err err = sql_rewrite(query->sql, query->length, desk->sql, capacity, on_tag, &tags);
-    if (err == DRO_LIMIT && view->tag_call_count > 0) { /* names of earlier queries are in the way */
-        view->tag_call_count = 0;
-        tags.is_new = true;
-        err = sql_rewrite(query->sql, query->length, desk->sql, capacity, on_tag, &tags);
+    dro_err err = sql_rewrite(query->sql, query->length, desk->sql, capacity, on_tag, view);
+    if (err == DRO_LIMIT) { /* names of earlier queries may be in the way */
+        view_drop_tag_calls(view);
+        err = sql_rewrite(query->sql, query->length, desk->sql, capacity, on_tag, view);
     }
-    if (err == DRO_OK && tags.is_new)
-        err = view_declare(view);
-    return err;
+    return err == DRO_OK ? view_declare(view) : err;
 }
 
 /* What SQLite would not refuse in our words; true: refused. */
@@ -267,8 +259,10 @@ static void put_columns(sqlite3_stmt *statement, int count, answer *answer)
     answer_raw(answer, "{\"columns\":[");
     for (int i = 0; i < count; i++) {
         const char *name = sqlite3_column_name(statement, i);
+        char *shown = sqlite3_mprintf("%s", name == NULL ? "" : name);
         answer_raw(answer, i > 0 ? "," : "");
-        answer_text(answer, name == NULL ? "" : name, name == NULL ? 0 : strlen(name));
+        answer_text(answer, shown == NULL ? "" : shown, shown == NULL ? 0 : sql_name_shown(shown));
+        sqlite3_free(shown);
     }
     answer_raw(answer, "],\"rows\":[");
 }
@@ -356,7 +350,7 @@ void desk_answer(desk *desk, const query *query, answer *answer)
     if (sqlite3_memory_used() > CONNECTIONS_KEPT_MAX)
         catalogue_clear(desk->catalogue);
     desk->limits.err = DRO_OK;
-    desk->limits.cpu_end_ns = scan_cpu_ns() + (int64_t)desk->cpu_ms * 1000000;
+    desk->limits.cpu_end_ns = rows_cpu_ns() + (int64_t)desk->cpu_ms * 1000000;
     dro_err err = catalogue_view(desk->catalogue, query->domains, query->domains_length, query->all_domains, &view);
     if (err == DRO_OK)
         err = rewrite(desk, view, query);

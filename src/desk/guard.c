@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "desk/scan.h"
+#include "desk/rows.h"
 
 /* ---- the file system that is none ---- */
 
@@ -116,7 +116,7 @@ static int authorize(void *context, int action, const char *first, const char *s
 static int on_progress(void *context)
 {
     const view *view = context;
-    return scan_cpu_ns() > view->limits->cpu_end_ns;
+    return rows_cpu_ns() > view->limits->cpu_end_ns;
 }
 
 static void limits_set(sqlite3 *db)

@@ -56,24 +56,38 @@ static bool fraction_range(range *out, unsigned char op, double bound)
     }
 }
 
-bool range_make(range *out, value_kind kind, unsigned char op, sqlite3_value *against)
+bound bound_of(sqlite3_value *value)
 {
-    int type = sqlite3_value_type(against);
-    *out = (range){ .is_empty = type == SQLITE_NULL };
-    if (type == SQLITE_NULL)
-        return true; /* a comparison with NULL is never true */
-    if (type == SQLITE_INTEGER) {
-        int64_t bound = sqlite3_value_int64(against);
-        if (kind == VALUE_INTEGER || kind == VALUE_BOOLEAN)
-            return integer_range(out, op, bound);
-        return kind == VALUE_NUMBER && bound >= -EXACT_MAX && bound <= EXACT_MAX && number_range(out, op, (double)bound);
+    bound out = { .type = sqlite3_value_type(value) };
+    if (out.type == SQLITE_INTEGER)
+        out.integer = sqlite3_value_int64(value);
+    else if (out.type == SQLITE_FLOAT)
+        out.number = sqlite3_value_double(value);
+    else if (out.type == SQLITE_TEXT) {
+        out.text = (const char *)sqlite3_value_text(value);
+        out.length = out.text == NULL ? 0 : (size_t)sqlite3_value_bytes(value);
     }
-    if (type != SQLITE_FLOAT)
+    return out;
+}
+
+bool range_make(range *out, value_kind kind, unsigned char op, const bound *against)
+{
+    bool is_whole = kind == VALUE_INTEGER || kind == VALUE_BOOLEAN;
+    *out = (range){ .is_empty = against->type == SQLITE_NULL };
+    if (against->type == SQLITE_NULL)
+        return true; /* a comparison with NULL is never true */
+    if (against->type == SQLITE_INTEGER) {
+        int64_t integer = against->integer;
+        if (is_whole)
+            return integer_range(out, op, integer);
+        return kind == VALUE_NUMBER && integer >= -EXACT_MAX && integer <= EXACT_MAX &&
+               number_range(out, op, (double)integer);
+    }
+    if (against->type != SQLITE_FLOAT)
         return false;
-    double bound = sqlite3_value_double(against);
-    if (kind == VALUE_INTEGER || kind == VALUE_BOOLEAN)
-        return fraction_range(out, op, bound);
-    return kind == VALUE_NUMBER && number_range(out, op, bound);
+    if (is_whole)
+        return fraction_range(out, op, against->number);
+    return kind == VALUE_NUMBER && number_range(out, op, against->number);
 }
 
 /* No branch depends on a value, so the loops run at the speed of the copy. */

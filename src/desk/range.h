@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "store/columns_read.h"
@@ -16,9 +17,19 @@ typedef struct range {
     bool is_empty; /* nothing matches */
 } range;
 
+typedef struct bound { /* what a column is compared with */
+    int type;          /* SQLITE_INTEGER, FLOAT, TEXT, NULL or BLOB */
+    int64_t integer;
+    double number;
+    const char *text;  /* borrowed */
+    size_t length;
+} bound;
+
+bound bound_of(sqlite3_value *value);
+
 /* The values of a column of this kind that SQLite would keep under `op`
  * (SQLITE_INDEX_CONSTRAINT_EQ, LT, LE, GT, GE) `against`. False: no interval says it. */
-bool range_make(range *out, value_kind kind, unsigned char op, sqlite3_value *against);
+bool range_make(range *out, value_kind kind, unsigned char op, const bound *against);
 
 /* Keeps those of rows[first .. row_count - 1] whose value is set and in the range. */
 void range_keep(const range *range, value_kind kind, const void *values, const uint16_t *states, columns_batch *batch,

@@ -9,5 +9,3 @@
 
 /* client data: the view_table. The name resolves without a CREATE. */
 extern const sqlite3_module scan_module;
-
-int64_t scan_cpu_ns(void); /* of this thread */

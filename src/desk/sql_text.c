@@ -83,15 +83,17 @@ static bool is_one(const char *sql, size_t start, size_t end, char what)
 /* Is there ('name') behind the word that ends at *at? Then *at is behind it. */
 static bool tag_argument(const char *sql, size_t length, size_t *at, const char **name, size_t *name_length)
 {
-    size_t start, end = *at;
+    size_t start, end = *at, text_start, text_end;
     if (next_but_space(sql, length, &start, &end) != SQL_OTHER || !is_one(sql, start, end, '('))
         return false;
     if (next_but_space(sql, length, &start, &end) != SQL_STRING || end - start < 2 || sql[end - 1] != '\'')
         return false;
-    *name = sql + start + 1;
-    *name_length = end - start - 2;
+    text_start = start + 1;
+    text_end = end - 1;
     if (next_but_space(sql, length, &start, &end) != SQL_OTHER || !is_one(sql, start, end, ')'))
         return false;
+    *name = sql + text_start;
+    *name_length = text_end - text_start;
     *at = end;
     return true;
 }
@@ -203,4 +205,23 @@ bool sql_is_plain(const char *name, size_t length)
     for (size_t i = 0; i < length; i++)
         is_plain = is_plain && (isalnum((unsigned char)name[i]) || name[i] == '_');
     return is_plain;
+}
+
+size_t sql_name_shown(char *name)
+{
+    static const char open[] = "\"tag('", close[] = "')\"";
+    size_t used = 0, at = 0, length = strlen(name);
+    while (at < length) {
+        size_t start = at, end;
+        sql_token token = sql_next(name, length, &at);
+        bool is_tag = token == SQL_QUOTED && at - start >= sizeof open - 1 + sizeof close - 1 &&
+                      memcmp(name + start, open, sizeof open - 1) == 0 &&
+                      memcmp(name + at - (sizeof close - 1), close, sizeof close - 1) == 0;
+        end = is_tag ? at - 1 : at;
+        for (size_t i = is_tag ? start + 1 : start; i < end; i++) {
+            name[used++] = name[i];
+            i += is_tag && name[i] == '"'; /* two stand for one */
+        }
+    }
+    return used;
 }

@@ -35,6 +35,10 @@ static inline size_t sql_rewritten_max(size_t length)
 /* Where in the statement the byte at `offset` of the rewritten one came from. */
 size_t sql_offset_before(const char *sql, size_t length, size_t offset);
 
+/* Undoes it in place, for the name of a result: count("tag('a')") is count(tag('a')).
+ * The new length; not NUL-terminated. */
+size_t sql_name_shown(char *name);
+
 /* True when nothing but blanks, comments and semicolons follows `at`; else *at is
  * where it does. */
 bool sql_is_over(const char *sql, size_t length, size_t *at);

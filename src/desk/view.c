@@ -298,6 +298,8 @@ static bool has_short_name(const view *view, const view_table *table)
 
 dro_err view_declare(view *view)
 {
+    if (view->is_declared)
+        return DRO_OK;
     for (uint32_t i = 0; i < view->table_count; i++) {
         view_table *table = &view->tables[i];
         const char *name = table->description->name;
@@ -307,10 +309,17 @@ dro_err view_declare(view *view)
             sqlite3_create_module_v2(view->db, short_name(name), &scan_module, table, NULL) != SQLITE_OK)
             return DRO_NOMEM;
     }
+    view->is_declared = true;
     return DRO_OK;
 }
 
-dro_err view_add_tag_call(view *view, const char *name, size_t length, bool *is_new)
+void view_drop_tag_calls(view *view)
+{
+    view->tag_call_count = 0;
+    view->is_declared = false;
+}
+
+dro_err view_add_tag_call(view *view, const char *name, size_t length)
 {
     for (uint32_t i = 0; i < view->tag_call_count; i++)
         if (view->tag_calls[i].length == length && memcmp(view->tag_calls[i].name, name, length) == 0)
@@ -321,7 +330,7 @@ dro_err view_add_tag_call(view *view, const char *name, size_t length, bool *is_
     call->length = (uint8_t)length;
     memcpy(call->name, name, length);
     call->name[length] = '\0';
-    *is_new = true;
+    view->is_declared = false;
     return DRO_OK;
 }
 

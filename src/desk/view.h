@@ -71,7 +71,8 @@ struct view {
     uint32_t table_count;
     view_table *tables;
     uint32_t tag_call_count;
-    tag_name *tag_calls; /* [VIEW_TAG_CALLS_MAX] */
+    tag_name *tag_calls;  /* [VIEW_TAG_CALLS_MAX] */
+    bool is_declared;     /* with these calls */
     sqlite3 *db;
     bool is_declaring; /* a table is being declared now, by us */
 };
@@ -89,9 +90,11 @@ DRO_CHECKED dro_err catalogue_view(catalogue *catalogue, const char *domains, si
 /* Forgets all views, so the memory of their connections. */
 void catalogue_clear(catalogue *catalogue);
 
-/* Makes tag('name') a column of every table of the view. DRO_LIMIT: too many names.
- * After the last one view_declare. */
-DRO_CHECKED dro_err view_add_tag_call(view *view, const char *name, size_t length, bool *is_new);
+/* Makes tag('name') a column of every table of the view, from the next view_declare on.
+ * DRO_LIMIT: too many names; view_drop_tag_calls forgets those of earlier queries. */
+DRO_CHECKED dro_err view_add_tag_call(view *view, const char *name, size_t length);
+void view_drop_tag_calls(view *view);
+/* Declares the tables, unless they are declared as they are now. */
 DRO_CHECKED dro_err view_declare(view *view);
 bool view_has_table(const view *view, const char *name);
 /* Full names that a short name could mean, for an error's text: "acme/a or b/a"; false: none. */

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,8 @@ int testbed_open(testbed *bed)
 void testbed_send(testbed *bed, int socket, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
+    int on = 1;
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     for (size_t done = 0; done < length;) {
         ssize_t sent = send(socket, at + done, length - done, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN)
@@ -155,8 +158,8 @@ bool testbed_is_closed(testbed *bed, int socket)
 bool testbed_is_silent(testbed *bed, int socket)
 {
     uint8_t byte;
-    testbed_turn(bed);
-    testbed_turn(bed);
+    for (int i = 0; i < 10; i++)
+        testbed_turn(bed);
     return recv(socket, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
 }
 

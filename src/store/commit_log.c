@@ -302,14 +302,15 @@ dro_err commit_log_set_replay(commit_log *log, uint32_t segment)
         return DRO_IO;
     if (segment < log->replay.segment || segment > log->last)
         return DRO_RANGE;
-    if (log->flight_count > 0)
-        return DRO_AGAIN;
     const log_segment *at = log_segments_at(&log->segments, segment);
     log_replay_point point = { segment, at != NULL ? *at->start : log->state };
+    if (point.state.round > log->durable) /* a torn round there would no more hide those behind it */
+        return DRO_AGAIN;
     dro_err err = log_replay_store(log->disk, &point);
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
         log->replay = point;
-    else if (err == DRO_IO)
+        unpin_before(log, segment);
+    } else if (err == DRO_IO)
         fail(log, "replace", EIO); /* which of both points is on the disk is not known any more */
     return err;
 }

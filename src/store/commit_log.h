@@ -57,7 +57,8 @@ DRO_CHECKED dro_err commit_log_append(commit_log *log, uint32_t group, uint64_t 
 /* The number the round being gathered will have. */
 uint64_t commit_log_round(const commit_log *log);
 bool commit_log_can_submit(const commit_log *log); /* something gathered and a flight free */
-/* Starts writing the gathered round. */
+/* Starts writing the gathered round. DRO_LIMIT: no space for a new segment; the round
+ * stays gathered, and a later call may do. */
 DRO_CHECKED dro_err commit_log_submit(commit_log *log);
 /* Newest round that is durable, after collecting completions (`wait`: for at least one). */
 uint64_t commit_log_durable(commit_log *log, bool wait);
@@ -71,7 +72,8 @@ DRO_CHECKED dro_err commit_log_read(commit_log *log, log_place place, void *buff
 
 /* Walks records forward from `*place` (0: the oldest kept); calls `each` until it
  * returns false, `max` records were seen or the durable end is reached. *place is then where
- * to go on. DRO_NOT_FOUND: that place was dropped. */
+ * to go on; it is commit_log_end when all was seen. DRO_NOT_FOUND: that place was dropped, or
+ * never was one. */
 DRO_CHECKED dro_err commit_log_walk(commit_log *log, log_place *place, uint32_t max,
                                     bool (*each)(void *context, uint32_t group, log_place place, const uint8_t *record, size_t length),
                                     void *context);
@@ -85,7 +87,8 @@ uint32_t commit_log_segment_last(const commit_log *log);  /* being written */
 static inline uint32_t log_place_segment(log_place place) { return (uint32_t)(place >> 32); }
 uint32_t commit_log_replay_segment(const commit_log *log);
 /* Recovery starts at `segment` from now on (kept in a small file, durable on
- * return); needs all rounds up to now durable: DRO_AGAIN if not. */
+ * return). DRO_AGAIN: a round before that segment is still being written. That what
+ * was rewritten for it is durable is the owner's to know. */
 DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
 /* Removes segments before `segment`, which may not be later than the replay segment. */
 DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);

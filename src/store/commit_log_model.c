@@ -227,16 +227,20 @@ static void move_replay_point(log_model *model)
         submit(model); /* so that every record has its segment */
     if (model->is_ended || model->count == 0)
         return;
-    log_model_settle(model);
+    if (below(model, 2) == 0)
+        log_model_settle(model);
     if (model->is_ended)
         return;
     uint32_t first = commit_log_replay_segment(model->log), last = commit_log_segment_last(model->log);
     uint32_t segment = first + below(model, last - first + 1);
     model->first_maybe = first_of(model, segment);
-    if (commit_log_set_replay(model->log, segment) != DRO_OK) {
+    dro_err err = commit_log_set_replay(model->log, segment);
+    if (err == DRO_AGAIN)
+        model->first_maybe = 0;
+    else if (err != DRO_OK)
         model->is_ended = true;
+    if (err != DRO_OK)
         return;
-    }
     model->first_kept = model->first_maybe;
     model->first_maybe = 0;
     if (below(model, 2) == 0 && commit_log_drop(model->log, segment - below(model, 2)) != DRO_OK)
@@ -298,6 +302,7 @@ void log_model_check_all(log_model *model)
         assert_int_equal(commit_log_walk(model->log, &place, 1 + below(model, 40), on_walked, &check), DRO_OK);
     } while (check.next != before);
     assert_int_equal(check.wrong, 0);
+    assert_int_equal(place, commit_log_end(model->log));
     uint32_t first = first_of(model, commit_log_segment_first(model->log));
     if (first <= model->durable) {
         assert_int_equal(check.next, model->durable + 1); /* all of it, from the first kept */

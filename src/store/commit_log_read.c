@@ -215,10 +215,12 @@ dro_err commit_log_walk(commit_log *log, log_place *place, uint32_t max,
 {
     struct walk walk = { .log = log, .is_first = true };
     dro_err err = walk_begin(&walk, place);
-    for (uint32_t i = 0; i < max && err == DRO_OK && walk.segment != NULL; i++) {
+    for (uint32_t i = 0; i < max && err == DRO_OK; i++) {
         log_record_view record;
-        const uint8_t *bytes;
-        err = find_record(&walk, &record, &bytes);
+        const uint8_t *bytes = NULL;
+        err = walk.segment == NULL ? DRO_OK : find_record(&walk, &record, &bytes);
+        if (err == DRO_OK && bytes == NULL)
+            *place = log->end_place;
         if (err != DRO_OK || bytes == NULL)
             break;
         log_place at = log_place_at(walk.segment->number, walk.offset);

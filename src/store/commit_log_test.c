@@ -106,10 +106,30 @@ static void no_more_rounds_are_in_flight_than_allowed(void **state)
         assert_int_equal(commit_log_can_submit(model.log), is_free);
         assert_int_equal(commit_log_submit(model.log), is_free ? DRO_OK : DRO_AGAIN);
     }
-    assert_int_equal(commit_log_set_replay(model.log, commit_log_segment_last(model.log)), DRO_AGAIN);
     while (commit_log_durable(model.log, true) < LOG_ROUNDS_IN_FLIGHT)
         continue;
     assert_int_equal(commit_log_submit(model.log), DRO_OK);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void the_replay_point_waits_for_the_rounds_before_its_segment(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    static uint8_t bytes[40000];
+    open_model(&model, disk, 1);
+    for (int i = 0; i < 2; i++) { /* each leaves no room for the other in its segment */
+        assert_int_equal(commit_log_append(model.log, 0, 1, bytes, sizeof bytes), DRO_OK);
+        assert_int_equal(commit_log_submit(model.log), DRO_OK);
+    }
+    assert_int_equal(commit_log_segment_last(model.log), 2);
+    assert_int_equal(commit_log_set_replay(model.log, 2), DRO_AGAIN);
+    assert_int_equal(commit_log_set_replay(model.log, 1), DRO_OK);
+    while (commit_log_durable(model.log, true) < 1)
+        continue;
+    assert_int_equal(commit_log_set_replay(model.log, 2), DRO_OK); /* what is in it may still be under way */
     log_model_fini(&model);
     disk->free(disk);
 }
@@ -289,6 +309,10 @@ static void a_start_with_nothing_behind_the_replay_point_works(void **state)
     assert_int_equal(commit_log_drop(model.log, fresh), DRO_OK);
     model.first_kept = ROUNDS + 1;
     for (int i = 0; i < 3; i++) {
+        log_place place = 0;
+        struct counted counted = { 0 };
+        assert_int_equal(commit_log_walk(model.log, &place, 10, count, &counted), DRO_OK);
+        assert_int_equal(place, commit_log_end(model.log));
         log_model_close(&model);
         assert_int_equal(log_model_open(&model), DRO_OK);
         assert_int_equal(commit_log_segment_last(model.log), fresh);
@@ -545,6 +569,7 @@ int main(void)
         cmocka_unit_test(sizes_out_of_bounds_are_refused),
         cmocka_unit_test(a_full_round_says_again_and_goes_on_after_submit),
         cmocka_unit_test(no_more_rounds_are_in_flight_than_allowed),
+        cmocka_unit_test(the_replay_point_waits_for_the_rounds_before_its_segment),
         cmocka_unit_test(the_largest_record_comes_back),
         cmocka_unit_test(any_number_is_not_a_place),
         cmocka_unit_test(bytes_copied_elsewhere_never_pass),

@@ -132,7 +132,7 @@ static void take_schema(reader *reader, place at, yyjson_val *object, bool is_in
                          at.what, at.name, unchecked[i]);
 }
 
-/* An object that is there, with at most `most` members (0: no matter how many). NULL after a reason, or when absent. */
+/* An object of at most `most` members. NULL after a reason, or when it is not there. */
 static yyjson_val *take_object(reader *reader, yyjson_val *parent, const char *member, size_t most)
 {
     yyjson_val *json = yyjson_obj_get(parent, member);
@@ -210,6 +210,8 @@ static void take_properties(reader *reader, yyjson_val *root)
     yyjson_val *properties = take_object(reader, root, "properties", MODEL_PROPERTIES_MAX);
     yyjson_val *key, *json;
     size_t i, count;
+    if (properties == NULL)
+        return;
     yyjson_obj_foreach(properties, i, count, key, json)
         take_property(reader, key, json);
     yyjson_obj_foreach(properties, i, count, key, json)
@@ -220,6 +222,8 @@ static bool is_required(yyjson_val *required, yyjson_val *key)
 {
     yyjson_val *name;
     size_t i, count;
+    if (!yyjson_is_arr(required))
+        return false;
     yyjson_arr_foreach(required, i, count, name)
         if (yyjson_equals_strn(name, yyjson_get_str(key), yyjson_get_len(key)))
             return true;
@@ -230,8 +234,12 @@ static void check_required(reader *reader, place at, yyjson_val *required, yyjso
 {
     yyjson_val *name;
     size_t i, count;
-    if (required != NULL && !yyjson_is_arr(required))
+    if (required == NULL)
+        return;
+    if (!yyjson_is_arr(required)) {
         model_refuse(&reader->reasons, "%s \"%s\": input.required is not an array", at.what, at.name);
+        return;
+    }
     yyjson_arr_foreach(required, i, count, name)
         if (!yyjson_is_str(name) || yyjson_obj_getn(members, yyjson_get_str(name), yyjson_get_len(name)) == NULL)
             model_refuse(&reader->reasons, "%s \"%s\": input.required names no member of the input", at.what, at.name);
@@ -266,6 +274,8 @@ static void take_actions(reader *reader, yyjson_val *root)
     yyjson_val *actions = take_object(reader, root, "actions", MODEL_ACTIONS_MAX);
     yyjson_val *key, *json;
     size_t i, count;
+    if (actions == NULL)
+        return;
     yyjson_obj_foreach(actions, i, count, key, json) {
         model_action *action = &reader->model->actions[reader->model->action_count++];
         place at = { "action", yyjson_get_str(key) };
@@ -282,6 +292,8 @@ static void take_events(reader *reader, yyjson_val *root)
     yyjson_val *events = take_object(reader, root, "events", MODEL_EVENTS_MAX);
     yyjson_val *key, *json;
     size_t i, count;
+    if (events == NULL)
+        return;
     yyjson_obj_foreach(events, i, count, key, json) {
         model_event *event = &reader->model->events[reader->model->event_count++];
         place at = { "event", yyjson_get_str(key) };
@@ -316,6 +328,8 @@ static void take_secrets(reader *reader, yyjson_val *root)
     yyjson_val *secrets = take_object(reader, root, "dromio:secrets", MODEL_SECRETS_MAX);
     yyjson_val *key, *json;
     size_t i, count;
+    if (secrets == NULL)
+        return;
     yyjson_obj_foreach(secrets, i, count, key, json) {
         model_input *secret = &reader->model->secrets[reader->model->secret_count++];
         place at = { "secret", yyjson_get_str(key) };
@@ -332,6 +346,8 @@ static bool is_or_has(yyjson_val *json, const char *text)
     size_t i, count;
     if (yyjson_equals_str(json, text))
         return true;
+    if (!yyjson_is_arr(json))
+        return false;
     yyjson_arr_foreach(json, i, count, item)
         if (yyjson_equals_str(item, text))
             return true;

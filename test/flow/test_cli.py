@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -332,6 +333,14 @@ def test_help_is_there_for_every_command():
         assert command in run.stdout
         one = subprocess.run([DROMIO, *command.split(), "--help"], capture_output=True, timeout=WAIT, encoding="utf-8")
         assert one.returncode == 0 and "Examples:" in one.stdout
+
+
+@pytest.mark.parametrize("command", ["build", "test"])
+def test_the_local_commands_take_the_options_that_help_lists(command):
+    told = subprocess.run([DROMIO, "twin", command, "--help"], capture_output=True, timeout=WAIT, encoding="utf-8").stdout
+    own = subprocess.run([str(ROOT / "build" / "examples" / "dromio-twin"), command, "--help"], capture_output=True, timeout=WAIT, encoding="utf-8").stdout
+    listed = lambda text: set(re.findall(r"^  (--?[a-z-]+)", text, re.M))  # noqa: E731
+    assert listed(told) == listed(own) != set()
 
 
 def test_the_bash_completion_completes(tmp_path):

@@ -72,8 +72,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         room = desk_make();
     query query = { .sql = (const char *)data, .length = size, .domains = domain, .domains_length = sizeof domain };
     desk_answer(room, &query, &answer);
-    if (answer.status != 200 && answer.status != 400 && answer.status != 422)
+    if (answer.status != 200 && answer.status != 400 && answer.status != 422) {
+        fprintf(stderr, "%.*s\n", (int)answer.length, answer.bytes);
         abort();
+    }
     if (answer.length < 2 || answer.bytes[0] != '{' || answer.bytes[answer.length - 1] != '}')
         abort();
     bool was_named = size > 0 && memmem(data, size, "3cr3", 4) != NULL;

@@ -3,9 +3,12 @@
 
 Run by hand when messages are added; the result is checked in:
     $DROMIO_PYTHON test/peers/diameter_vectors.py > src/wire/diameter/vectors.h
+    $DROMIO_PYTHON test/peers/diameter_vectors.py --corpus test/fuzz/corpus
 The M bits are given here, after TS 29.128 and RFC 6733: python-diameter's own defaults set nearly all.
 """
 import datetime
+import os
+import sys
 
 from diameter.message import Avp, Message
 from diameter.message.commands import (CapabilitiesExchange, ConnectionManagement, DeviceWatchdog, DisconnectPeer, MOData, MTData,
@@ -94,7 +97,21 @@ MESSAGES = {
 }
 
 
+def corpus(directory):
+    """One file per message for the readers, and with a choice byte in front for a peer's stream."""
+    for name, data in MESSAGES.items():
+        for target, front in (("diameter_read", b""), ("diameter_peer", b"\x07")):
+            os.makedirs(os.path.join(directory, target), exist_ok=True)
+            with open(os.path.join(directory, target, name), "wb") as file:
+                file.write(front + data)
+    with open(os.path.join(directory, "diameter_peer", "cer_then_all"), "wb") as file:
+        file.write(b"\xf6" + b"".join(MESSAGES[name] for name in ("cer", "cmr", "odr", "odr_exception", "rir", "dwr", "tda_delivered", "dpr")))
+
+
 def main():
+    if sys.argv[1:2] == ["--corpus"]:
+        corpus(sys.argv[2])
+        return
     print("/* Made by test/peers/diameter_vectors.py with python-diameter 0.9.0; expected bytes of an independent implementation. */")
     print("#pragma once\n\n#include <stdint.h>")
     for name, data in MESSAGES.items():

@@ -1,0 +1,389 @@
+/* A cell in a process of its own, held to its six system calls, fed through rings. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cell/cell.h"
+#include "cell/test_images/probe.h"
+#include "cell/test_support.h"
+
+enum { RING = 512 * 1024, PROBE = 0, GROWING = 1, TABLE = 2, IMAGES = 3, SECRET = 16 };
+
+typedef struct shared {
+    _Atomic uint64_t running;
+    _Atomic uint32_t is_ready;
+    _Atomic uint32_t misdeed; /* what the child does instead of running */
+} shared;
+
+typedef struct room {
+    shared *shared;
+    uint8_t *turns_memory, *results_memory;
+    ring_writer turns;
+    ring_reader results;
+    int cell_bell, core_bell;
+    pid_t child;
+    uint64_t next_id;
+    int status;              /* of the last wait */
+} room;
+
+static admit_options admitting;
+static test_bytes artifacts[IMAGES];
+
+/* By a process of its own, as dromiod does it: this one never makes an engine. */
+static test_bytes admit_apart(const char *name)
+{
+    test_bytes image = test_image(name);
+    int in = memfd_create("image", 0), out = memfd_create("result", 0), status = 0;
+    assert_int_equal(write(in, image.bytes, image.length), image.length);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(admit_process(in, out, &admitting));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    admit_result *result = malloc(sizeof *result);
+    assert_int_equal(admit_result_read(out, status, result), DRO_OK);
+    for (uint32_t i = 0; i < result->reason_count; i++)
+        print_message("%s: %s\n", name, result->reasons[i]);
+    assert_int_equal(result->reason_count, 0);
+    test_bytes artifact = { result->artifact, result->artifact_length };
+    result->artifact = NULL;
+    admit_result_free(result);
+    free(result);
+    free(image.bytes);
+    close(in);
+    close(out);
+    return artifact;
+}
+
+static void misbehave(uint32_t misdeed, int own_bell)
+{
+    char byte = 0;
+    switch (misdeed) {
+    case 1: (void)!syscall(SYS_getpid); break;
+    case 2: (void)!open("/etc/passwd", O_RDONLY); break;
+    case 3: (void)!socket(AF_INET, SOCK_STREAM, 0); break;
+    case 4: (void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); break;
+    case 5: (void)!read(own_bell + 100, &byte, 1); break; /* not its own */
+    case 6: (void)!write(2, &byte, 1); break;
+    case 7: (void)!write(own_bell, &byte, 1); break;      /* its own may only be read */
+    case 8: (void)!fork(); break;
+    case 9: (void)!syscall(SYS_brk, 0); break;
+    case 10: (void)!syscall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &(struct timespec){ 0 }); break;
+    default: break;
+    }
+}
+
+_Noreturn static void child_main(room *room)
+{
+    ring_reader turns;
+    ring_writer results;
+    cell_image images[IMAGES];
+    cell *cell = NULL;
+    for (int i = 0; i < IMAGES; i++)
+        images[i] = (cell_image){ artifacts[i].bytes, artifacts[i].length };
+    ring_reader_open(&turns, room->turns_memory, RING);
+    ring_writer_open(&results, room->results_memory, RING, room->core_bell);
+    cell_options options = { .images = images, .image_count = IMAGES, .turns = &turns, .results = &results,
+                             .doorbell = room->cell_bell, .running = &room->shared->running };
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGSEGV, SIG_DFL); /* cmocka's; the engine puts its own */
+    signal(SIGILL, SIG_DFL);
+    if (cell_new(&cell, &options) != DRO_OK || cell_confine(cell) != DRO_OK)
+        _exit(9);
+    atomic_store(&room->shared->is_ready, 1);
+    misbehave(atomic_load(&room->shared->misdeed), room->cell_bell);
+    cell_run(cell);
+}
+
+static void wait_ready(room *room)
+{
+    while (atomic_load(&room->shared->is_ready) == 0) {
+        if (waitpid(room->child, &room->status, WNOHANG) != 0)
+            fail_msg("the cell ended at its start: %x", room->status);
+        sched_yield();
+    }
+}
+
+static room *room_open(uint32_t misdeed)
+{
+    room *room = calloc(1, sizeof *room);
+    size_t bytes = (ring_bytes(RING) + 4095) & ~(size_t)4095;
+    for (size_t i = 0; i < IMAGES && artifacts[i].bytes == NULL; i++)
+        artifacts[i] = admit_apart((const char *const[]){ "probe", "grow", "table" }[i]);
+    room->shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    room->turns_memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    room->results_memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ring_format(room->turns_memory, RING);
+    ring_format(room->results_memory, RING);
+    room->cell_bell = eventfd(0, 0);
+    room->core_bell = eventfd(0, 0);
+    ring_writer_open(&room->turns, room->turns_memory, RING, room->cell_bell);
+    ring_reader_open(&room->results, room->results_memory, RING);
+    atomic_store(&room->shared->misdeed, misdeed);
+    room->next_id = 1;
+    room->child = fork();
+    if (room->child == 0)
+        child_main(room);
+    wait_ready(room);
+    return room;
+}
+
+static void room_close(room *room)
+{
+    size_t bytes = (ring_bytes(RING) + 4095) & ~(size_t)4095;
+    kill(room->child, SIGKILL);
+    waitpid(room->child, NULL, 0);
+    close(room->cell_bell);
+    close(room->core_bell);
+    munmap(room->shared, 4096);
+    munmap(room->turns_memory, bytes);
+    munmap(room->results_memory, bytes);
+    free(room);
+}
+
+static bool send_turn(room *room, uint32_t image, uint32_t event_id, const void *event, uint32_t length, uint32_t deadline)
+{
+    uint8_t *body = ring_reserve(&room->turns, (uint32_t)sizeof(turn_request) + length);
+    if (body == NULL)
+        return false;
+    turn_request request = { .twin = room->next_id, .image = image, .event_kind = 3, .event_id = event_id,
+                             .deadline_micros = deadline, .event_length = length };
+    memcpy(body, &request, sizeof request);
+    if (length > 0)
+        memcpy(body + sizeof request, event, length);
+    ring_commit(&room->turns, MESSAGE_TURN, RING_WIPE, room->next_id++, (uint32_t)sizeof request + length);
+    return true;
+}
+
+/* Waits for the next result and gives its status. */
+static enum turn_status take_result(room *room, uint64_t id)
+{
+    ring_header header;
+    dro_err err;
+    const uint8_t *body;
+    while ((body = ring_next(&room->results, &header, &err)) == NULL) {
+        assert_int_equal(err, DRO_OK);
+        if (waitpid(room->child, &room->status, WNOHANG) != 0)
+            fail_msg("the cell ended: %x", room->status);
+        if (!ring_prepare_sleep(&room->results)) {
+            uint64_t rings;
+            (void)!read(room->core_bell, &rings, sizeof rings);
+            ring_awake(&room->results);
+        }
+    }
+    const turn_result result = *(const turn_result *)body;
+    assert_int_equal(header.type, MESSAGE_TURN_RESULT);
+    assert_true(header.id == id);
+    assert_true(result.twin == id || result.status == TURN_HOST);
+    ring_done(&room->results, &header);
+    ring_release(&room->results);
+    return (enum turn_status)result.status;
+}
+
+static enum turn_status one_turn(room *room, uint32_t image, uint32_t event_id)
+{
+    uint64_t id = room->next_id;
+    assert_true(send_turn(room, image, event_id, "12345678", 8, 2000));
+    ring_publish(&room->turns);
+    return take_result(room, id);
+}
+
+static void a_confined_cell_survives_every_kind_of_turn(void **state)
+{
+    static const struct { uint32_t image, event; enum turn_status status; } turns[] = {
+        { PROBE, COUNT, TURN_OK },          { PROBE, TRAP, TURN_TRAP },       { PROBE, OVERFLOW, TURN_STACK_OVERFLOW },
+        { PROBE, OUT_OF_BOUNDS, TURN_OUT_OF_BOUNDS }, { PROBE, DIVIDE, TURN_TRAP }, { PROBE, BAD_CALL, TURN_TRAP },
+        { PROBE, EFFECTS_FLOOD, TURN_EFFECTS }, { PROBE, BAD_OUTCOME, TURN_BAD_RESULT }, { PROBE, SMEAR, TURN_OK },
+        { PROBE, DIG, TURN_OUT_OF_BOUNDS }, { GROWING, 2, TURN_MEMORY },      { GROWING, 1, TURN_OK },
+        { TABLE, 0, TURN_OK },              { TABLE, 1, TURN_BAD_RESULT },    { PROBE, ALL_EFFECTS, TURN_OK },
+    };
+    room *room = room_open(0);
+    (void)state;
+    for (int round = 0; round < 200; round++)
+        for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++)
+            assert_int_equal(one_turn(room, turns[i].image, turns[i].event), turns[i].status);
+    for (int round = 0; round < 20; round++)
+        assert_int_equal(one_turn(room, PROBE, LOOP), TURN_DEADLINE);
+    assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
+    room_close(room);
+}
+
+static void a_forbidden_call_ends_the_cell(void **state)
+{
+    (void)state;
+    for (uint32_t misdeed = 1; misdeed <= 10; misdeed++) {
+        room *room = room_open(misdeed);
+        assert_int_equal(waitpid(room->child, &room->status, 0), room->child);
+        if (!WIFSIGNALED(room->status) || WTERMSIG(room->status) != SIGSYS)
+            fail_msg("misdeed %u: status %x", misdeed, room->status);
+        room_close(room);
+    }
+}
+
+static void many_turns_are_answered_in_order_though_the_ring_is_small(void **state)
+{
+    enum { TURNS = 20000, AHEAD = 3000 };
+    room *room = room_open(0);
+    (void)state;
+    uint64_t sent = 0, taken = 0;
+    while (taken < TURNS) { /* far more ahead than results fit: the cell has to wait for us */
+        while (sent < TURNS && sent - taken < AHEAD && send_turn(room, PROBE, SMEAR, "abcdefgh", 8, 2000))
+            sent++;
+        ring_publish(&room->turns);
+        for (int i = 0; i < 50 && taken < sent; i++)
+            assert_int_equal(take_result(room, ++taken), TURN_OK);
+    }
+    room_close(room);
+}
+
+static void the_running_turn_is_named(void **state)
+{
+    room *room = room_open(0);
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
+    assert_true(send_turn(room, PROBE, COUNT, NULL, 0, 2000));
+    assert_true(send_turn(room, PROBE, LOOP, NULL, 0, 4000000000u));
+    ring_publish(&room->turns);
+    while (atomic_load(&room->shared->running) != 7)
+        sched_yield();
+    kill(room->child, SIGKILL); /* a crash in the middle of it */
+    waitpid(room->child, NULL, 0);
+    assert_true(atomic_load(&room->shared->running) == 7);
+    room_close(room);
+}
+
+static void a_message_that_lies_about_its_length_is_answered(void **state)
+{
+    room *room = room_open(0);
+    (void)state;
+    turn_request *request = ring_reserve(&room->turns, sizeof *request);
+    *request = (turn_request){ .image = PROBE, .context_length = 0xfffffff8, .event_length = 16 };
+    ring_commit(&room->turns, MESSAGE_TURN, 0, room->next_id++, sizeof *request);
+    ring_publish(&room->turns);
+    assert_int_equal(take_result(room, 1), TURN_HOST);
+    assert_true(ring_send(&room->turns, MESSAGE_TURN, 0, room->next_id++, "short", 5));
+    ring_publish(&room->turns);
+    assert_int_equal(take_result(room, 2), TURN_HOST);
+    assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
+    room_close(room);
+}
+
+static void a_broken_ring_ends_the_cell(void **state)
+{
+    room *room = room_open(0);
+    (void)state;
+    assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
+    uint8_t *body = ring_reserve(&room->turns, 64);
+    ring_commit(&room->turns, MESSAGE_TURN, 0, room->next_id++, 64);
+    uint32_t length = 3;
+    memcpy(body - sizeof(ring_header), &length, sizeof length);
+    ring_publish(&room->turns);
+    assert_int_equal(waitpid(room->child, &room->status, 0), room->child);
+    assert_true(WIFEXITED(room->status) && WEXITSTATUS(room->status) == 3);
+    room_close(room);
+}
+
+/* Occurrences of the secret in what the cell can write to. */
+static int secrets_in(pid_t child, const uint8_t *secret)
+{
+    char path[64], line[512], rights[8];
+    unsigned long from, to;
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", child);
+    FILE *maps = fopen(path, "r");
+    snprintf(path, sizeof path, "/proc/%d/mem", child);
+    int memory = open(path, O_RDONLY);
+    if (maps == NULL || memory < 0) {
+        print_message("the memory of another process cannot be read here\n");
+        skip();
+    }
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || rights[0] != 'r' || rights[1] != 'w')
+            continue;
+        uint8_t *copy = malloc(to - from);
+        ssize_t count = pread(memory, copy, to - from, (off_t)from);
+        for (ssize_t i = 0; i + SECRET <= count; i++)
+            if (copy[i] == secret[0] && memcmp(copy + i, secret, SECRET) == 0) {
+                found++;
+                print_message("at %lx+%zx: %s", from, (size_t)i, line);
+            }
+        free(copy);
+    }
+    close(memory);
+    fclose(maps);
+    return found;
+}
+
+static void no_secret_stays_in_the_cell(void **state)
+{
+    room *room = room_open(0);
+    uint8_t secret[SECRET], event[64];
+    (void)state;
+    for (int i = 0; i < SECRET; i++) /* made here and now, so that no copy was forked along */
+        secret[i] = (uint8_t)((unsigned)rand() | 1);
+    for (size_t i = 0; i < sizeof event; i++)
+        event[i] = secret[i % SECRET];
+    static const uint32_t events[] = { SMEAR, SMEAR_TRAP, SMEAR_LOOP, WALK };
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        uint64_t id = room->next_id;
+        assert_true(send_turn(room, PROBE, events[i], event, sizeof event, 1000));
+        ring_publish(&room->turns);
+        (void)take_result(room, id);
+    }
+    assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
+    assert_int_equal(secrets_in(room->child, secret), 0);
+    room_close(room);
+}
+
+static void a_dead_admission_is_a_reason(void **state)
+{
+    (void)state;
+    int out = memfd_create("result", 0), status = 0;
+    admit_result *result = malloc(sizeof *result);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        raise(SIGSEGV);
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(admit_result_read(out, status, result), DRO_OK);
+    assert_int_equal(result->reason_count, 1);
+    assert_int_equal(admit_result_read(out, 0, result), DRO_CORRUPT);   /* said it was well, wrote nothing */
+    assert_int_equal(admit_result_read(out, 256, result), DRO_IO);      /* exit code 1 */
+    free(result);
+    close(out);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_confined_cell_survives_every_kind_of_turn),
+        cmocka_unit_test(a_forbidden_call_ends_the_cell),
+        cmocka_unit_test(many_turns_are_answered_in_order_though_the_ring_is_small),
+        cmocka_unit_test(the_running_turn_is_named),
+        cmocka_unit_test(a_message_that_lies_about_its_length_is_answered),
+        cmocka_unit_test(a_broken_ring_ends_the_cell),
+        cmocka_unit_test(no_secret_stays_in_the_cell),
+        cmocka_unit_test(a_dead_admission_is_a_reason),
+    };
+    admitting.no_exact_memory = argc > 1 && strcmp(argv[1], "plain") == 0;
+    int failed = cmocka_run_group_tests_name(argc > 1 ? "room, whole pages" : "room", tests, NULL, NULL);
+    for (uint32_t i = 0; i < IMAGES; i++)
+        free(artifacts[i].bytes);
+    return failed;
+}

@@ -1,0 +1,110 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "store/crc32c.h"
+#include "store/disk_memory.h"
+#include "store/log_files.h"
+
+/* Made with Python's struct and a CRC32C of its own (commit_log_format_test.py). */
+static const uint8_t epoch_file[LOG_EPOCH_BYTES] = {
+    0x44, 0x52, 0x45, 0x31, 0x01, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00, 0x62, 0xf4, 0xb0, 0x42,
+};
+
+static void the_epoch_file_is_as_written_down(void **state)
+{
+    (void)state;
+    uint8_t bytes[LOG_EPOCH_BYTES];
+    log_epoch epoch = { 3, 0x0102030405060708u }, back;
+    log_epoch_encode(&epoch, bytes);
+    assert_memory_equal(bytes, epoch_file, sizeof bytes);
+    assert_int_equal(log_epoch_decode(&back, epoch_file, sizeof epoch_file), DRO_OK);
+    assert_int_equal(back.counter, 3);
+    assert_int_equal(back.random, epoch.random);
+}
+
+static void every_other_epoch_file_is_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[LOG_EPOCH_BYTES + 1] = { 0 };
+    log_epoch epoch;
+    memcpy(bytes, epoch_file, sizeof epoch_file);
+    for (size_t length = 0; length <= sizeof bytes; length++)
+        assert_int_equal(log_epoch_decode(&epoch, bytes, length), length == LOG_EPOCH_BYTES ? DRO_OK : DRO_CORRUPT);
+    for (size_t bit = 0; bit < LOG_EPOCH_BYTES * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(log_epoch_decode(&epoch, bytes, LOG_EPOCH_BYTES), DRO_CORRUPT);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+static void a_newer_format_is_not_called_damage(void **state)
+{
+    (void)state;
+    uint8_t bytes[LOG_EPOCH_BYTES];
+    log_epoch epoch;
+    memcpy(bytes, epoch_file, sizeof bytes);
+    bytes[4] = LOG_FORMAT + 1;
+    uint32_t crc = crc32c(0, bytes, sizeof bytes - 4);
+    memcpy(bytes + sizeof bytes - 4, &crc, 4);
+    assert_int_equal(log_epoch_decode(&epoch, bytes, sizeof bytes), DRO_UNSUPPORTED);
+}
+
+static void a_replay_point_comes_back(void **state)
+{
+    (void)state;
+    uint8_t bytes[LOG_REPLAY_BYTES + 1] = { 0 };
+    log_replay_point point = { .segment = 7, .state = { .epoch = 3, .round = 99 } }, back;
+    for (uint32_t group = 0; group < LOG_GROUPS; group++)
+        point.state.groups[group] = (log_chain){ group * 3, ~(uint64_t)group };
+    log_replay_encode(&point, bytes);
+    assert_int_equal(log_replay_decode(&back, bytes, LOG_REPLAY_BYTES), DRO_OK);
+    assert_int_equal(back.segment, 7);
+    assert_memory_equal(&back.state, &point.state, sizeof point.state);
+    for (size_t length = 0; length <= sizeof bytes; length++)
+        if (length != LOG_REPLAY_BYTES)
+            assert_int_equal(log_replay_decode(&back, bytes, length), DRO_CORRUPT);
+    for (size_t bit = 0; bit < LOG_REPLAY_BYTES * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(log_replay_decode(&back, bytes, LOG_REPLAY_BYTES), DRO_CORRUPT);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+/* Whatever call the power goes at, a counter once granted is never granted again. */
+static void an_epoch_is_granted_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        disk *disk = disk_memory_new(&(disk_memory_faults){ .seed = seed });
+        uint64_t granted = 0;
+        for (uint64_t start = 0; start < 40; start++) {
+            disk_memory_power_cut(disk, &(disk_memory_faults){ .crash_call = 1 + (start * 5 + seed) % 6, .seed = seed + start });
+            log_epoch epoch;
+            while (commit_log_epoch_next(disk, start, &epoch) == DRO_OK) {
+                assert_true(epoch.counter > granted);
+                assert_int_equal(epoch.random, start);
+                granted = epoch.counter;
+            }
+        }
+        assert_true(granted > 0);
+        disk->free(disk);
+    }
+}
+
+int main(void)
+{
+    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_epoch_file_is_as_written_down),
+        cmocka_unit_test(every_other_epoch_file_is_refused),
+        cmocka_unit_test(a_newer_format_is_not_called_damage),
+        cmocka_unit_test(a_replay_point_comes_back),
+        cmocka_unit_test(an_epoch_is_granted_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

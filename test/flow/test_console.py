@@ -1,0 +1,207 @@
+"""The console in a real browser, against a host that answers as the contract says."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
+from browser import Browser, is_missing  # noqa: E402
+from fake_host import Answers, FakeHost, Problem, Twin  # noqa: E402
+
+pytestmark = pytest.mark.skipif(is_missing() is not None, reason=str(is_missing()))
+TWIN = "meter-000@acme.example"
+PAGE = f"/console/#/twins/{TWIN.replace('@', '%40')}"
+
+
+@pytest.fixture
+def host():
+    fake = FakeHost()
+    fake.fill(3)
+    with fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium):
+    yield chromium
+    chromium.script("sessionStorage.clear()")
+    chromium.go("about:blank")
+
+
+def one_time(host):
+    return Answers(host).login(None)[1]["token"]
+
+
+def sign_in(browser, host, page="/console/"):
+    browser.go(f"{host.url}/console/#token={one_time(host)}")
+    browser.until_text("meter-002@acme.example")
+    browser.until_text("Live\n")
+    if page != "/console/":
+        browser.go(host.url + page)
+
+
+def test_a_one_time_token_in_the_fragment_signs_in_and_leaves_the_address(browser, host):
+    token = one_time(host)
+    browser.go(f"{host.url}/console/#token={token}")
+    browser.until_text("meter-000@acme.example")
+    assert token not in browser.script("return location.href + document.documentElement.outerHTML + JSON.stringify({...localStorage})")
+    assert browser.script("return sessionStorage.length") == 1 and token not in host.one_time
+    assert [path for _, path, _, _ in host.seen if token in path] == []
+
+
+def test_a_used_login_says_so_and_offers_the_form(browser, host):
+    browser.go(f"{host.url}/console/#token=used-already")
+    browser.until_text("used already or is too old")
+    browser.find("#token")
+
+
+def test_a_pasted_token_signs_in_and_a_wrong_one_does_not(browser, host):
+    browser.go(host.url + "/console/")
+    browser.type("#token", "wrong")
+    browser.click("button[type=submit]")
+    browser.until_text("does not know this token")
+    browser.type("#token", host.admin_token)
+    browser.click("button[type=submit]")
+    browser.until_text("meter-001@acme.example")
+
+
+def test_an_ended_session_leads_back_to_the_form(browser, host):
+    sign_in(browser, host)
+    host.sessions.clear()
+    browser.go(host.url + PAGE)
+    browser.until_text("Your session has ended.")
+    assert browser.script("return sessionStorage.length") == 0
+
+
+def test_readings_show_as_they_arrive(browser, host):
+    sign_in(browser, host)
+    with host.lock:
+        host.uplink(host.twins[TWIN], 33.21)
+    browser.until_text("33.21 °C")
+    browser.go(host.url + PAGE)
+    browser.until_text("Mailbox empty")
+    with host.lock:
+        host.uplink(host.twins[TWIN], 34.56)
+    browser.until_text("34.56 °C")
+    browser.until("document.querySelectorAll('svg.chart .series').length === 1")
+    assert "lowest" in browser.script("return document.querySelector('svg.chart').getAttribute('aria-label')")
+
+
+def test_the_twins_can_be_filtered_by_tag_and_paged(browser, host):
+    with host.lock:
+        for number in range(60):
+            identifier = f"pump-{number:02d}@acme.example"
+            host.twins[identifier] = Twin(identifier, {"site": "mill"})
+    sign_in(browser, host)
+    browser.type("#tag", "site=mill")
+    browser.click("form.filter button[type=submit]")
+    browser.until("document.querySelectorAll('table.twins tbody tr').length === 25 && !document.body.innerText.includes('meter-')")
+    browser.script("[...document.querySelectorAll('button')].find((each) => each.textContent === 'Next').click()")
+    browser.until_text("pump-49@acme.example")
+    browser.type("#tag", "site=nowhere")
+    browser.click("form.filter button[type=submit]")
+    browser.until_text("No twin fits.")
+
+
+def test_a_property_is_set_within_its_bounds_and_its_ticket_is_followed(browser, host):
+    sign_in(browser, host, PAGE)
+    browser.type("#set-period", "5")
+    assert browser.script("return document.querySelector('#set-period').validity.rangeUnderflow")
+    assert browser.script("return document.querySelector('#set-temperature')") is None
+    browser.type("#set-period", "300")
+    browser.click("#set-period ~ button")
+    browser.until_text("300: pending")
+    with host.lock:
+        host.uplink(host.twins[TWIN], 20.5)
+    browser.until_text("300: reported")
+
+
+def test_a_refused_write_shows_the_reasons(browser, host):
+    sign_in(browser, host, PAGE)
+    browser.type("#set-limit", "30")
+    browser.until_text("Mailbox empty")
+    browser.script("const send = window.fetch; window.fetch = (path, options) => send(path, options?.method === 'PUT' ? {...options, body: '{\"value\": \"x\"}'} : options)")
+    browser.click("#set-limit ~ button")
+    browser.until_text("limit: not a number")
+    assert host.twins[TWIN].tickets == {}
+
+
+def test_an_action_is_called_with_its_input(browser, host):
+    sign_in(browser, host, PAGE)
+    browser.type("#call-blink-seconds", "7")
+    browser.click("#call-blink-seconds ~ button")
+    browser.until_text("ticket 1")
+    assert [ticket["value"] for ticket in host.twins[TWIN].tickets.values()] == [{"seconds": 7}]
+
+
+def test_a_query_shows_rows_and_points_at_a_mistake(browser, host):
+    sign_in(browser, host, "/console/#/query")
+    browser.type("#sql", "select count(*) as twins from thermo")
+    browser.click("form.sql button")
+    browser.until_text("1 row,")
+    browser.type("#sql", "select id frm thermo")
+    browser.click("form.sql button")
+    browser.until_text("syntax error")
+    place = browser.script("return document.querySelector('pre.place').textContent").splitlines()
+    assert place[1].index("^") == place[0].index("thermo")
+
+
+def test_the_host_page_shows_peers_images_and_dead_letters(browser, host):
+    sign_in(browser, host, "/console/#/host")
+    for text in ("mme.dromio.test", "acme/thermo", "out of bounds memory access", "20 MiB"):
+        browser.until_text(text)
+
+
+def test_markup_from_outside_stays_text(browser, host):
+    evil = "<img src=x onerror=document.title='owned'><b id=evil>"
+    with host.lock:
+        host.twins[TWIN].tags["site"] = evil
+        host.twins[TWIN].events[0].update(log=[evil], outcome=f"trap: {evil}")
+        host.dead_letters[0].update(reason=evil, frame=evil, id=evil)
+    sign_in(browser, host)
+    for page in ("/console/", PAGE, "/console/#/host"):
+        browser.go(host.url + page)
+        browser.until_text("onerror")
+        assert browser.script("return document.querySelector('#evil') === null && !document.title.includes('owned')")
+
+
+def test_every_page_keeps_the_content_security_policy(browser, host):
+    sign_in(browser, host)
+    browser.complaints()
+    for page, text in (("/console/#/", TWIN), (PAGE, "uplink"), ("/console/#/query", "Examples"), ("/console/#/host", "mme.dromio.test"),
+                       ("/console/#/nowhere", "no such page")):
+        browser.go(host.url + page)
+        browser.until_text(text)
+    assert browser.complaints() == []
+
+
+def test_a_lost_host_shows_and_comes_back_without_a_reload(browser, host):
+    host.cut_stream_after = 1
+    sign_in(browser, host)
+    host.answer_next.append(Problem(503, "Service Unavailable", "too much to do"))
+    with host.lock:
+        host.uplink(host.twins[TWIN], 30.5)
+    browser.until_text("30.5 °C")
+    browser.until("document.querySelector('#stream').className === 'stream live'")
+
+
+def test_every_field_has_a_name_and_the_pages_work_on_a_phone(browser, host):
+    sign_in(browser, host, PAGE)
+    browser.until_text("Mailbox empty")
+    unnamed = "[...document.querySelectorAll('input,select,textarea')].filter((each) => each.labels.length === 0).length"
+    assert browser.script(f"return {unnamed}") == 0
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.ask("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": phone})
+    try:
+        for page in (PAGE, "/console/", "/console/#/host", "/console/#/query"):
+            browser.go(host.url + page)
+            browser.until("document.querySelector('main h1') !== null")
+            assert browser.script("return document.documentElement.scrollWidth <= 390")
+    finally:
+        browser.ask("POST", "/goog/cdp/execute", {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}})
