@@ -5,7 +5,7 @@
 
 enum {
     MICROS_PER_S = 1000000,
-    TICKER_STACK = 64 * 1024,
+    TICKER_STACK = 256 * 1024, /* cancelling unwinds, and resolving its symbols takes stack */
     FINE_MICROS = 8000, /* up to here one tick is the whole deadline */
     COARSE_PARTS = 8,   /* above, a deadline is cut in so many: the kernel's rounding up stays small */
 };
