@@ -12,7 +12,14 @@
 
 #include "cell/test_support.h"
 
-typedef struct seen { int32_t i32; int64_t i64; double f64; uint32_t ticks, patience; bool refuses; engine *engine; } seen;
+typedef struct seen { /* by the imports */
+    int32_t i32;
+    int64_t i64;
+    double f64;
+    uint32_t ticks, patience;
+    bool refuses;
+    engine *engine;
+} seen;
 
 enum { ENTRY_RUN };
 
@@ -95,8 +102,8 @@ static void values_cross_in_their_types(void **state)
     seen seen = { 0 };
     engine_value values[1] = { { 0 } };
     (void)state;
-    assert_int_equal(run(&seen, RUN("(call $take (i32.const -7) (i64.const 0x1122334455667788) (f64.const 0.25))"), values),
-                     ENGINE_DONE);
+    const char *text = RUN("(call $take (i32.const -7) (i64.const 0x1122334455667788) (f64.const 0.25))");
+    assert_int_equal(run(&seen, text, values), ENGINE_DONE);
     assert_int_equal(seen.i32, -7);
     assert_true(seen.i64 == 0x1122334455667788 && seen.f64 == 0.25 && values[0].f64 == 2.5);
 }
@@ -138,7 +145,8 @@ static void a_tick_that_is_allowed_lets_the_call_go_on(void **state)
     seen seen = { .patience = 1000 };
     engine_value values[1] = { { 0 } };
     (void)state;
-    assert_int_equal(run(&seen, RUN("(local i32) (loop $l (call $pass) (local.set 0 (i32.add (local.get 0) (i32.const 1)))"
+    assert_int_equal(run(&seen, RUN("(local i32) (loop $l (call $pass)"
+                                    "(local.set 0 (i32.add (local.get 0) (i32.const 1)))"
                                     "(br_if $l (i32.lt_u (local.get 0) (i32.const 20)))) (f64.const 0)"), values),
                      ENGINE_DONE);
     assert_in_range(seen.ticks, 15, 25);
@@ -171,8 +179,9 @@ static void tables_are_compared_by_what_they_hold(void **state)
     seen seen = { 0 };
     engine_value values[1] = { { 0 } };
     (void)state;
-    made made = make(&seen, "(module (memory (export \"memory\") 1) (table (export \"dromio:t0\") 3 funcref) (elem (i32.const 0)"
-                     " $a $b) (func $a) (func $b) (func (export \"run\") (table.set 0 (i32.const 2) (ref.func $a))))", &options);
+    made made = make(&seen, "(module (memory (export \"memory\") 1) (table (export \"dromio:t0\") 3 funcref)"
+                     " (elem (i32.const 0) $a $b) (func $a) (func $b)"
+                     " (func (export \"run\") (table.set 0 (i32.const 2) (ref.func $a))))", &options);
     uint64_t before = engine_tables_digest(made.instance);
     assert_true(engine_tables_digest(made.instance) == before);
     assert_int_equal(engine_call(made.instance, ENTRY_RUN, values, 1), ENGINE_DONE);
@@ -185,8 +194,8 @@ static void memory_grows_in_place_up_to_its_limit(void **state)
     engine_code_options options = { .memory_limit = 3 * 65536 };
     seen seen = { 0 };
     (void)state;
-    made made = make(&seen, "(module (memory (export \"memory\") 1 65536) (func (export \"run\") (param i32) (result i32)"
-                     " (memory.grow (local.get 0))))", &options);
+    made made = make(&seen, "(module (memory (export \"memory\") 1 65536)"
+                     " (func (export \"run\") (param i32) (result i32) (memory.grow (local.get 0))))", &options);
     engine_memory *memory = engine_instance_memory(made.instance);
     uint8_t *bytes = memory->bytes;
     engine_value values[1] = { { .i32 = 1 } };

@@ -155,7 +155,8 @@ static void room_close(room *room)
     free(room);
 }
 
-static bool send_turn(room *room, uint32_t image, uint32_t event_id, const void *event, uint32_t length, uint32_t deadline)
+static bool send_turn(room *room, uint32_t image, uint32_t event_id, const void *event, uint32_t length,
+                      uint32_t deadline)
 {
     uint8_t *body = ring_reserve(&room->turns, (uint32_t)sizeof(turn_request) + length);
     if (body == NULL)
