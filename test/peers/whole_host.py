@@ -84,6 +84,10 @@ class WholeHost:
         """kill -9 of all its rooms at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            while True:  # the rooms hold the ports until they are gone too
+                os.killpg(self.process.pid, 0)
+                time.sleep(0.005)
 
     def stop(self):
         if self.process.poll() is None:
