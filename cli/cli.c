@@ -134,7 +134,7 @@ int cli_print_json(struct cli *cli, yyjson_doc *doc, const char *member)
     return EXIT_OK;
 }
 
-void cell_json(struct table *table, const yyjson_val *value)
+static void cell_value(struct table *table, const yyjson_val *value, bool is_left)
 {
     yyjson_val *val = (yyjson_val *)value;
     if (val == NULL || yyjson_is_null(val)) {
@@ -144,9 +144,19 @@ void cell_json(struct table *table, const yyjson_val *value)
     } else {
         size_t length = 0;
         char *text = yyjson_val_write(val, 0, &length);
-        table_cell(table, text != NULL ? text : "", length, yyjson_is_num(val));
+        table_cell(table, text != NULL ? text : "", length, yyjson_is_num(val) && !is_left);
         free(text);
     }
+}
+
+void cell_json(struct table *table, const yyjson_val *value)
+{
+    cell_value(table, value, false);
+}
+
+void cell_json_left(struct table *table, const yyjson_val *value)
+{
+    cell_value(table, value, true);
 }
 
 /* An array of texts as "a, b". */
@@ -219,7 +229,7 @@ int cli_print_members(struct cli *cli, const yyjson_val *object)
         if (yyjson_is_arr(value))
             cell_texts(table, value);
         else
-            cell_json(table, value);
+            cell_json_left(table, value);
     }
     bool is_fine = table_flush(table);
     table_free(table);

@@ -80,7 +80,7 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
     cell_member(table, twin, "id");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         table_text(table, names[i]);
-        cell_member(table, twin, names[i]);
+        cell_json_left(table, yyjson_obj_get((yyjson_val *)twin, names[i]));
     }
     for (size_t i = 0; i < sizeof contacts / sizeof contacts[0]; i++) {
         snprintf(title, sizeof title, "contact %s", contacts[i]);

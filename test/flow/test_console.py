@@ -8,7 +8,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
 from browser import Browser, is_missing  # noqa: E402
 from fake_host import Answers, FakeHost, Problem, Twin  # noqa: E402
 
-pytestmark = pytest.mark.skipif(is_missing() is not None, reason=str(is_missing()))
+if is_missing() is not None:
+    pytest.skip(is_missing(), allow_module_level=True)
+
 TWIN = "meter-000@acme.example"
 PAGE = f"/console/#/twins/{TWIN.replace('@', '%40')}"
 
