@@ -41,7 +41,9 @@ int image_push(struct cli *cli)
     FILE *file = is_input ? stdin : fopen(path, "re");
     if (file == NULL)
         return cli_fail(EXIT_USAGE, "%s: %m", path);
-    struct request request = { .method = "POST", .path = "/v1/images", .content_type = "application/wasm", .body_file = file };
+    struct request request = {
+        .method = "POST", .path = "/v1/images", .content_type = "application/wasm", .body_file = file
+    };
     struct response response;
     int code = client_call(cli->client, &request, &response);
     if (code == EXIT_OK)
