@@ -109,8 +109,9 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     bench_set_number(r, "turns", turns);
     bench_set_number(r, "commits", after.commits - before.commits);
     bench_set_number(r, "answered_2001", (double)c->answered);
-    bench_set_number(r, "answered_3004", (double)c->busy);
+    bench_set_number(r, "answered_3xxx", (double)c->busy);
     bench_set_number(r, "answered_otherwise", (double)c->refused);
+    bench_set_number(r, "last_refusal", c->last_refusal);
     set_room_cpu(r, &before, &after, turns);
     return true;
 }

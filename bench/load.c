@@ -132,7 +132,7 @@ struct load {
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
     uint8_t *is_out;       /* [twins] a request has no answer yet */
-    uint32_t *done;        /* [twins] readings answered 2001 */
+    uint32_t *done;        /* [twins] readings answered 2001 of this phase; 1 when attaching was answered */
     load_counts counts;
     histogram latency;
     int64_t answered_ns, now_ns;
@@ -153,10 +153,13 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     (void)slot;
     l->is_out[twin] = 0;
     l->answered_ns = l->now_ns;
+    if (answer->result != DIAMETER_SUCCESS)
+        l->counts.last_refusal = answer->experimental != 0 ? answer->experimental : answer->result;
     bool is_ok = answer->result == DIAMETER_SUCCESS, is_busy = answer->result / 1000 == 3;
     if (tag >> 32 == PHASE_ATTACH) {
         l->counts.attached += is_ok;
         l->counts.attach_refused += !is_ok;
+        l->done[twin] = 1;
         return;
     }
     l->counts.answered += is_ok;
@@ -303,16 +306,15 @@ static void start(load *l, enum load_phase phase, uint64_t budget)
 
 bool load_attach(load *l)
 {
-    /* In order: the first round of the cursors passes each twin once. */
-    start(l, PHASE_ATTACH, l->twins);
-    l->each = 0;
-    while (l->budget > 0)
+    start(l, PHASE_ATTACH, UINT64_MAX);
+    l->each = 1;
+    while (l->counts.attached + l->counts.attach_refused < l->twins)
         if (!turn(l))
             return false;
-    if (!drain(l))
-        return false;
+    l->each = 0;
     if (l->counts.attached != l->twins)
-        return bench_fail("%llu of %u twins attached", (unsigned long long)l->counts.attached, l->twins);
+        return bench_fail("%llu of %u twins attached, the last refusal was %u", (unsigned long long)l->counts.attached, l->twins,
+                          l->counts.last_refusal);
     return true;
 }
 

@@ -12,6 +12,7 @@ typedef struct load load;
 
 typedef struct load_counts {
     uint64_t attached, attach_refused, uplinks, answered, busy, refused;
+    uint32_t last_refusal; /* Result-Code or Experimental-Result-Code of the newest one not answered 2001 */
 } load_counts;
 
 /* Uploads the image; its digest is used by load_provision. */

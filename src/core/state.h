@@ -312,6 +312,7 @@ uint32_t twin_find_imsi(core *core, const char *imsi);                    /* dig
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
+void twin_extra_trim(twin *twin);                                         /* given back when nothing is in it */
 const char *twin_id(const core *core, const twin *twin, size_t *length);
 static inline uint32_t twin_group(const twin *twin) { return (uint32_t)(twin->number >> 52) / (4096 / LOG_GROUPS); }
 const model *twin_model(const core *core, const twin *twin);

@@ -592,6 +592,7 @@ void twin_resume(core *core, uint32_t index)
     mailbox_flush(core, index);
     if (timers_update(core, index) != DRO_OK)
         dro_error("timers: out of memory");
+    twin_extra_trim(twin);
 }
 
 void twin_forget(core *core, uint32_t index)
