@@ -77,6 +77,15 @@ static void add_event(struct buffer *line, const char *type, yyjson_val *event)
         add_member(line, "  ", data, "quality");
         return;
     }
+    if (strcmp(type, "dromio.ticket.v1") == 0) {
+        add_member(line, "ticket ", data, "ticket");
+        add_member(line, "  ", data, "property");
+        add_member(line, "  ", data, "action");
+        add_member(line, " = ", data, "value");
+        add_member(line, "  ", data, "state");
+        add_member(line, "  ", data, "reason");
+        return;
+    }
     size_t length = strlen(type);
     bool is_ours = strncmp(type, "dromio.", 7) == 0 && length > 10 && strcmp(type + length - 3, ".v1") == 0;
     text_escape(line, is_ours ? type + 7 : type, is_ours ? length - 10 : length);

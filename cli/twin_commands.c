@@ -68,7 +68,7 @@ static int print_properties(struct cli *cli, const yyjson_val *properties, const
 
 static int print_twin(struct cli *cli, const yyjson_val *twin)
 {
-    static const char *const heads[] = { "TWIN", "" };
+    static const char *const heads[] = { "TWIN", "VALUE" };
     static const char *const names[] = { "model", "image", "revision", "mailbox" };
     static const char *const contacts[] = { "last", "next", "why" };
     char title[32];

@@ -284,6 +284,23 @@ def test_tail_goes_on_where_a_lost_stream_stopped(host, twin):
     assert "connecting again" in err and run.returncode == 0
 
 
+def test_tail_shows_how_far_a_command_got(host, twin):
+    run = tail(host, "--twin", TWIN, "--count", "1")
+    until(lambda: host.streams)
+    assert dromio(host, "twin", "set", TWIN, "period", "600").returncode == 0
+    out, _ = run.communicate(timeout=WAIT)
+    assert "ticket 1  period = 600  pending" in out
+
+
+def test_tail_begins_after_an_event(host, twin):
+    with host.lock:
+        host.uplink(twin, 25.0)
+        last = json.loads(host.log[-1][4])["id"]
+        host.uplink(twin, 26.0)
+    run = dromio(host, "tail", "--after", last, "--property", "temperature", "--count", "1", "-o", "ndjson")
+    assert json.loads(run.stdout)["data"]["value"] == 26.0
+
+
 def test_tail_ends_with_6_when_too_few_events_came_in_time(host, twin):
     run = dromio(host, "tail", "--count", "1", "--timeout", "200ms")
     assert run.returncode == 6 and "0 of 1" in run.stderr
