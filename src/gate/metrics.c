@@ -59,6 +59,7 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     put_refusals(http, out);
     put_one(out, "dromio_http_connections", "gauge", "Open connections.", http->connection_count);
     put_one(out, "dromio_http_connections_total", "counter", "Connections accepted.", counts->accepted);
+    put_one(out, "dromio_http_connections_evicted_total", "counter", "Idle connections closed to make room.", counts->evicted);
     put_one(out, "dromio_http_requests_under_way", "gauge", "Requests not yet answered.", http->under_way);
     put_one(out, "dromio_http_received_bytes_total", "counter", "Bytes read.", counts->received_bytes);
     put_one(out, "dromio_http_sent_bytes_total", "counter", "Bytes written.", counts->sent_bytes);
