@@ -373,7 +373,8 @@ void connection_flush(connection *connection)
     connection->is_waiting = connection->out.bytes > 0;
     if (connection->is_broken)
         return;
-    bool is_done = connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
+    bool is_done =
+        connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
     if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
         finish(connection);
     if (connection->is_blocked && connection->out.bytes < HTTP_OUT_HIGH)

@@ -138,7 +138,7 @@ struct connection {
     exchange *current;                 /* whose body comes in; NULL: nobody's */
     span body;                         /* in `in`, from its first byte: the piece at hand */
     gathered collected;                /* SINK_COLLECT: when it came in pieces */
-    uint32_t body_max;
+    uint64_t body_max;
     uint64_t body_expected;            /* Content-Length; ~0: chunked */
     uint64_t discarded;
     uint64_t wait_ms;                  /* of ?wait */

@@ -351,6 +351,15 @@ def test_a_body_of_a_get_is_skipped(gate):
         assert wire.answer().status == 200
 
 
+def test_a_body_that_breaks_after_its_answer_loses_no_answer_before_it(gate):
+    with gate.wire() as wire:
+        wire.send(GET.replace("/a@", "/late6@") + "GET /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense")
+        gate.request("GET", "/v1/twins/a@acme.example")
+        assert wire.answer().json() == {"late": True}
+        assert wire.answer().status == 200
+        assert wire.is_closed()
+
+
 def test_a_large_body_of_a_refused_request_ends_the_connection_after_the_answer(gate):
     with gate.wire() as wire:
         body = "x" * 200000
