@@ -307,7 +307,7 @@ static void on_ready(loop_watch *watch, uint32_t events)
             read_linger(ready);
         else if (wants_bytes(ready))
             read_some(ready);
-        else if (!ready->is_eof)
+        if (!ready->is_broken && !wants_bytes(ready)) /* what is not taken would be told again and again */
             watch_for(ready, ready->events & ~(uint32_t)EPOLLIN);
     }
     if (events & EPOLLHUP && !ready->is_broken)
@@ -365,8 +365,17 @@ static void finish(connection *connection)
     }
 }
 
+/* It waited for the client to take something, and that happened. */
+static bool made_room(const connection *connection, size_t before)
+{
+    size_t now = connection->out.bytes;
+    return (before >= HTTP_OUT_HIGH && now < HTTP_OUT_HIGH) ||
+           (before >= HTTP_BULK_OUT_HIGH && now < HTTP_BULK_OUT_HIGH);
+}
+
 void connection_flush(connection *connection)
 {
+    size_t before = connection->out.bytes;
     if (!connection->is_waiting)
         connection->progress_ns = loop_now_ns(connection->http->loop);
     write_out(connection);
@@ -377,13 +386,13 @@ void connection_flush(connection *connection)
         connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
     if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
         finish(connection);
-    if (connection->is_blocked && connection->out.bytes < HTTP_OUT_HIGH)
+    if (connection->is_blocked && made_room(connection, before))
         connection_resume(connection);
     if (connection->is_broken)
         return;
     uint32_t events = connection->out.bytes > 0 ? EPOLLOUT : 0;
     if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
-        events |= EPOLLIN; /* taken off only when bytes come that are not wanted: most blocks are short */
+        events |= EPOLLIN;
     watch_for(connection, events);
     connection_schedule(connection);
 }
