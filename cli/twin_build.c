@@ -117,7 +117,8 @@ static bool take_option(build *build, int argc, char **argv, int *at)
         build->is_headers_only = true;
         return true;
     }
-    static const char *const with_value[] = { "--out", "--model", "--source", "--define", "--stack", "--headers", "-o" };
+    static const char *const with_value[] = { "--out",   "--model",   "--source", "--define",
+                                              "--stack", "--headers", "-o" };
     bool is_known = false;
     for (size_t i = 0; i < sizeof with_value / sizeof *with_value; i++)
         is_known = is_known || strcmp(option, with_value[i]) == 0;
@@ -191,7 +192,8 @@ static bool find_source_and_out(build *build)
     const char *name = strrchr(build->model_path, '/');
     name = name == NULL ? build->model_path : name + 1;
     int name_length = (int)(build->model_path + stem - name);
-    if (build->out[0] == '\0' && snprintf(build->out, sizeof build->out, "%.*s.wasm", name_length, name) >= TWIN_PATH_MAX)
+    if (build->out[0] == '\0' &&
+        snprintf(build->out, sizeof build->out, "%.*s.wasm", name_length, name) >= TWIN_PATH_MAX)
         return twin_say("%s: the path is too long", build->model_path);
     if (build->source_count > 0 || build->is_headers_only)
         return true;
@@ -261,8 +263,8 @@ static bool compile(const build *build, const char *source, bool is_runtime, con
         return false;
     twin_words_put(&words, clang != NULL ? clang : "clang");
     /* The least that every host's validator knows; the generic processor of newer clangs wants more. */
-    static const char *const flags[] = { "--target=wasm32", "-mcpu=mvp", "-msign-ext", "-O2", "-std=gnu11", "-ffreestanding",
-                                         "-nostdlibinc", "-Wall", "-Wextra", "-c" };
+    static const char *const flags[] = { "--target=wasm32", "-mcpu=mvp",    "-msign-ext", "-O2",     "-std=gnu11",
+                                         "-ffreestanding",  "-nostdlibinc", "-Wall",      "-Wextra", "-c" };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         twin_words_put(&words, flags[i]);
     if (is_runtime) /* else memcpy would become a call of itself */
@@ -316,7 +318,7 @@ static bool link_image(const build *build, char objects[][TWIN_PATH_MAX], int co
     int code = run_linker(&words);
     if (code < 0)
         return twin_say("wasm-ld: %s; install lld, or say where it is with WASM_LD=PATH", strerror(errno));
-    return code == 0 || twin_say("the image does not link (see above); a twin has no C library, only the SDK and its own sources");
+    return code == 0 || twin_say("the image does not link (see above); a twin has no C library, only the SDK");
 }
 
 static bool compile_all(const build *build, const char *image)
@@ -339,8 +341,8 @@ static bool check_image(const build *build, const twin_wasm *wasm)
 {
     bool is_good = true;
     if (!twin_wasm_exports(wasm, "dromio_event"))
-        is_good = twin_say("%s: has no dromio_event; write: int32_t dromio_event(uint32_t kind, uint32_t id, uint32_t length)",
-                           build->sources[0]);
+        is_good = twin_say("%s: has no dromio_event; write: int32_t dromio_event(uint32_t kind, uint32_t id, "
+                           "uint32_t length)", build->sources[0]);
     if (twin_wasm_exports(wasm, "dromio_export_state") != twin_wasm_exports(wasm, "dromio_import_state"))
         is_good = twin_say("%s: dromio_export_state and dromio_import_state go together", build->sources[0]);
     for (uint32_t i = 0; wasm->has_foreign_import && i < wasm->import_count; i++)
@@ -364,8 +366,9 @@ static void digest_text(const uint8_t *bytes, size_t length, char text[72])
 
 static void print_table(const build *build, const twin_wasm *wasm, size_t length, const char *digest)
 {
-    printf("model    %s %s: %u properties, %u actions, %u events, %u secrets\n", build->model.name, build->model.version,
-           build->model.property_count, build->model.action_count, build->model.event_count, build->model.secret_count);
+    const model *model = &build->model;
+    printf("model    %s %s: %u properties, %u actions, %u events, %u secrets\n", model->name, model->version,
+           model->property_count, model->action_count, model->event_count, model->secret_count);
     printf("image    %s: %zu bytes\n         %s\n", build->out, length, digest);
     printf("memory   %u page%s, %lld bytes used: stack %u, data %lld\n", wasm->pages, wasm->pages == 1 ? "" : "s",
            (long long)wasm->heap_base, build->stack, (long long)wasm->heap_base - build->stack);
@@ -378,7 +381,8 @@ static void print_table(const build *build, const twin_wasm *wasm, size_t length
 static void print_json(const build *build, const twin_wasm *wasm, size_t length, const char *digest)
 {
     yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(document), *memory = yyjson_mut_obj(document), *imports = yyjson_mut_arr(document);
+    yyjson_mut_val *root = yyjson_mut_obj(document), *memory = yyjson_mut_obj(document);
+    yyjson_mut_val *imports = yyjson_mut_arr(document);
     yyjson_mut_doc_set_root(document, root);
     yyjson_mut_obj_add_str(document, root, "image", digest);
     yyjson_mut_obj_add_str(document, root, "file", build->out);

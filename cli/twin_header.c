@@ -19,10 +19,11 @@ void twin_header_prefix(const model *model, char prefix[TWIN_PREFIX_MAX])
 static const char *member(const char *name, char text[MODEL_NAME_MAX + 2])
 {
     static const char *const words[] = {
-        "auto", "bool", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
-        "false", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed",
-        "sizeof", "static", "struct", "switch", "true", "typedef", "union", "unsigned", "void", "volatile", "while", "asm",
-        "typeof", "NULL", "nullptr", "alignas", "alignof", "constexpr", "static_assert", "thread_local",
+        "auto", "bool", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
+        "extern", "false", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return",
+        "short", "signed", "sizeof", "static", "struct", "switch", "true", "typedef", "union", "unsigned", "void",
+        "volatile", "while", "asm", "typeof", "NULL", "nullptr", "alignas", "alignof", "constexpr", "static_assert",
+        "thread_local",
     };
     bool is_word = false;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -59,7 +60,8 @@ static const char *kind_constant(value_kind kind)
 }
 
 /* `names` is the first of `count` names that lie `stride` bytes apart. */
-static void write_enum(FILE *out, const char *prefix, const char *what, const char *names, size_t stride, uint32_t count)
+static void write_enum(FILE *out, const char *prefix, const char *what, const char *names, size_t stride,
+                       uint32_t count)
 {
     char capital_prefix[TWIN_PREFIX_MAX], capital_what[TWIN_PREFIX_MAX], capital_name[TWIN_PREFIX_MAX];
     upper(prefix, capital_prefix);
@@ -92,7 +94,8 @@ static void write_notify(FILE *out, const char *prefix, uint32_t index, const mo
     if (event->kind == VALUE_NUMBER)
         fprintf(out, "double value)\n{\n    dromio_notify_number(%u, value);\n}\n\n", index);
     else if (event->kind == VALUE_STRING)
-        fprintf(out, "const void *bytes, uint32_t length)\n{\n    dromio_notify_string(%u, bytes, length);\n}\n\n", index);
+        fprintf(out, "const void *bytes, uint32_t length)\n{\n    dromio_notify_string(%u, bytes, length);\n}\n\n",
+                index);
     else
         fprintf(out, "void)\n{\n    dromio_notify(%u);\n}\n\n", index);
 }
@@ -123,8 +126,8 @@ static void write_read_members(FILE *out, const model_input *inputs, uint32_t co
             fprintf(out, "    if (out->%s.change == DROMIO_GIVEN)%s\n", name, schema->kind == VALUE_STRING ? " {" : "");
         const char *indent = schema->is_required ? "    " : "        ";
         if (schema->kind == VALUE_STRING)
-            fprintf(out, "%sout->%s.bytes = value.bytes;\n%sout->%s.length = value.length;\n%s", indent, name, indent, name,
-                    schema->is_required ? "" : "    }\n");
+            fprintf(out, "%sout->%s.bytes = value.bytes;\n%sout->%s.length = value.length;\n%s", indent, name, indent,
+                    name, schema->is_required ? "" : "    }\n");
         else
             fprintf(out, "%sout->%s.value = value.%s;\n", indent, name, kind_text(schema->kind));
     }
@@ -235,7 +238,8 @@ static void write_writes(FILE *out, const char *prefix, const model *model)
         if (!property->is_writable)
             continue;
         if (property->schema.kind == VALUE_STRING)
-            fprintf(out, "        struct {\n            const uint8_t *bytes; /* in the payload */\n            uint32_t length;\n        } ");
+            fprintf(out, "        struct {\n            const uint8_t *bytes; /* in the payload */\n"
+                         "            uint32_t length;\n        } ");
         else
             fprintf(out, "        %s ", c_type(property->schema.kind));
         fprintf(out, "%s;\n", member(property->name, name));
@@ -255,7 +259,8 @@ void twin_header_write(FILE *out, const model *model, const char *json, size_t l
     char prefix[TWIN_PREFIX_MAX];
     yyjson_doc *document = yyjson_read(json, length, YYJSON_READ_NOFLAG);
     twin_header_prefix(model, prefix);
-    fprintf(out, "/* %s %s. Made by `dromio twin build` from the model: change it there. */\n", model->name, model->version);
+    fprintf(out, "/* %s %s. Made by `dromio twin build` from the model: change it there. */\n", model->name,
+            model->version);
     fprintf(out, "#pragma once\n\n#include \"dromio.h\"\n\n");
     write_enum(out, prefix, "property", model->properties[0].name, sizeof model->properties[0], model->property_count);
     write_enum(out, prefix, "action", model->actions[0].name, sizeof model->actions[0], model->action_count);

@@ -75,7 +75,8 @@ static bool json_value(value *out, yyjson_val *json)
     else if (yyjson_is_bool(json))
         *out = (value){ .kind = VALUE_BOOLEAN, .boolean = yyjson_get_bool(json) };
     else if (yyjson_is_str(json))
-        *out = (value){ .kind = VALUE_STRING, .length = (uint32_t)yyjson_get_len(json), .string = yyjson_get_str(json) };
+        *out = (value){ .kind = VALUE_STRING, .length = (uint32_t)yyjson_get_len(json),
+                        .string = yyjson_get_str(json) };
     return out->kind != VALUE_NONE;
 }
 
@@ -187,7 +188,8 @@ static bool take_step(run *run, yyjson_val *json)
         }
     }
     if (found == NULL)
-        return wrong(run, "no event; a step has one of created, configured, uplink, write, action, timer, reachable, downlink, move", "");
+        return wrong(run, "no event; a step has one of created, configured, uplink, write, action, timer, reachable, "
+                          "downlink, move", "");
     switch (run->turn.kind) {
     case EVENT_CREATED: return take_members(run, model->secrets, model->secret_count, found, false);
     case EVENT_CONFIGURED: return take_members(run, model->secrets, model->secret_count, found, true);
@@ -249,7 +251,8 @@ static bool take_expected(run *run, yyjson_val *expect)
 static void print_step(const run *run, yyjson_val *json, FILE *out)
 {
     yyjson_val *say = yyjson_obj_get(json, "say");
-    fprintf(out, "%s: step %u, %s", run->path, run->step, run->turn.kind == 0 ? "move" : event_kind_text((event_kind)run->turn.kind));
+    const char *what = run->turn.kind == 0 ? "move" : event_kind_text((event_kind)run->turn.kind);
+    fprintf(out, "%s: step %u, %s", run->path, run->step, what);
     for (uint32_t i = 0; run->turn.kind == EVENT_UPLINK && i < run->turn.length && i < STEP_TEXT_MAX / 2; i++)
         fprintf(out, "%s%02x", i == 0 ? " " : "", run->payload[i]);
     fprintf(out, "%s%s\n", say != NULL ? ": " : "", yyjson_is_str(say) ? yyjson_get_str(say) : "");
@@ -292,9 +295,10 @@ static void record_step(yyjson_mut_doc *document, yyjson_mut_val *step, const tw
 
 static bool run_created(run *run)
 {
+    const model *model = run->runner->model;
     run->step = 0;
     run->turn = (twin_turn){ .payload = run->payload, .kind = EVENT_CREATED };
-    return take_members(run, run->runner->model->secrets, run->runner->model->secret_count, NULL, false) && run_turn(run);
+    return take_members(run, model->secrets, model->secret_count, NULL, false) && run_turn(run);
 }
 
 static bool run_steps(run *run, yyjson_val *steps, yyjson_mut_doc *copy, FILE *out)

@@ -58,9 +58,9 @@ static void write_request(cell_runner *runner, const twin_turn *turn)
 {
     uint8_t *behind = (uint8_t *)(runner->request + 1);
     *runner->request = (turn_request){
-        .twin = TWIN_NUMBER, .image = runner->image, .wall_ms = turn->wall_ms, .seed = turn->seed, .event_kind = turn->kind,
-        .event_id = turn->id, .deadline_micros = DEADLINE_MICROS, .context_length = runner->context_length,
-        .event_length = turn->length,
+        .twin = TWIN_NUMBER, .image = runner->image, .wall_ms = turn->wall_ms, .seed = turn->seed,
+        .event_kind = turn->kind, .event_id = turn->id, .deadline_micros = DEADLINE_MICROS,
+        .context_length = runner->context_length, .event_length = turn->length,
     };
     memcpy(behind, runner->context, runner->context_length);
     if (turn->length > 0)

@@ -139,7 +139,8 @@ static twin_runner *make_runner(test_run *run)
     return twin_build_folder(run->twin, run->image) ? twin_runner_cell_new(run->image, run->next) : NULL;
 }
 
-static void note_file(test_run *run, const char *path, bool is_passed, const recording_report *report, const char *differences)
+static void note_file(test_run *run, const char *path, bool is_passed, const recording_report *report,
+                      const char *differences)
 {
     yyjson_mut_val *file = yyjson_mut_obj(run->document);
     yyjson_mut_obj_add_strcpy(run->document, file, "file", path);

@@ -54,7 +54,8 @@ static bool is_name(const dro_cursor *name, const char *text)
     return dro_cursor_left(name) == strlen(text) && memcmp(name->at, text, strlen(text)) == 0;
 }
 
-static void keep_name(dro_cursor *in, twin_wasm_name *names, uint32_t *count, const dro_cursor *name, const char *before)
+static void keep_name(dro_cursor *in, twin_wasm_name *names, uint32_t *count, const dro_cursor *name,
+                      const char *before)
 {
     if (in->err == DRO_OK && *count == TWIN_WASM_NAMES_MAX)
         in->err = DRO_LIMIT;

@@ -74,7 +74,8 @@ class Thermometer:
         temperature = Fraction(raw, 100) + self.calibration
         self.published = (self.published + [temperature])[-16:]
         self.lines.append(f"temperature = {show(temperature)}" + (" (corrected)" if self.calibration else ""))
-        self.lines.append(f"humidity = {show(Fraction(humidity, 2))}" if humidity <= 200 else "humidity = 100 (corrected)")
+        percent = show(Fraction(humidity, 2)) if humidity <= 200 else "100 (corrected)"
+        self.lines.append(f"humidity = {percent}")
         self.lines.append(f"battery = {show(Fraction(millivolts, 1000))}")
         self.lines.append(f"average = {show(sum(self.published) / len(self.published))}")
         self.count("readings")

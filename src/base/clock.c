@@ -2,8 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -112,25 +112,37 @@ void dro_clock_fake_advance(dro_clock_fake *clock, int64_t ns)
     clock->wall_ms += clock->monotonic_ns / 1000000 - before;
 }
 
+/* The last `width` decimal digits. */
+static void digits_put(char *out, unsigned value, int width)
+{
+    for (int i = width - 1; i >= 0; i--) {
+        out[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+/* Written by hand because whole tables of times are put into text. The calendar is
+ * counted in eras of 400 years that begin on 1 March, so that the leap day is a
+ * year's last. */
 void dro_time_text(int64_t wall_ms, char out[DRO_TIME_TEXT])
 {
-    int64_t seconds = wall_ms / 1000;
-    int64_t ms = wall_ms % 1000;
-    if (ms < 0) {
-        ms += 1000;
-        seconds--;
-    }
-    if (seconds < 0 || seconds > 253402300799) { /* year 0 to 9999 is all the format has */
-        seconds = 0;
-        ms = 0;
-    }
-    time_t when = (time_t)seconds;
-    struct tm utc;
-    gmtime_r(&when, &utc);
-    char text[64];
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900,
-             utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (int)ms);
-    for (int i = 0; i < DRO_TIME_TEXT - 1; i++)
-        out[i] = text[i];
-    out[DRO_TIME_TEXT - 1] = '\0';
+    enum { DAY_MS = 86400000, ERA_DAYS = 146097, EPOCH_DAYS = 719468 /* 0000-03-01 to 1970-01-01 */ };
+    static const int64_t latest = INT64_C(253402300799999); /* the year 9999 is all the format has */
+    if (wall_ms < 0 || wall_ms > latest)
+        wall_ms = 0;
+    unsigned ms = (unsigned)(wall_ms % DAY_MS), days = (unsigned)(wall_ms / DAY_MS) + EPOCH_DAYS;
+    unsigned era = days / ERA_DAYS, day_of_era = days % ERA_DAYS;
+    unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned month_from_march = (5 * day_of_year + 2) / 153;
+    unsigned day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    unsigned month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+    memcpy(out, "0000-00-00T00:00:00.000Z", DRO_TIME_TEXT);
+    digits_put(out, era * 400 + year_of_era + (month <= 2), 4);
+    digits_put(out + 5, month, 2);
+    digits_put(out + 8, day, 2);
+    digits_put(out + 11, ms / 3600000, 2);
+    digits_put(out + 14, ms / 60000 % 60, 2);
+    digits_put(out + 17, ms / 1000 % 60, 2);
+    digits_put(out + 20, ms % 1000, 3);
 }

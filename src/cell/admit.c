@@ -22,6 +22,11 @@ typedef struct admission {
     rewrite_plan plan;
 } admission;
 
+static bool is_exact_off(const admit_options *options)
+{
+    return !DROMIO_EXACT_MEMORY || (options != NULL && options->no_exact_memory != 0);
+}
+
 void admit_reason(void *context, const char *reason)
 {
     admit_result *result = context;
@@ -186,9 +191,9 @@ static void plan_memory(admission *admission)
     artifact_info *info = &admission->info;
     uint32_t pages = image->memory_minimum * WASM_PAGE;
     uint64_t said = (memory_said(admission) + CHUNK - 1) & ~(uint64_t)(CHUNK - 1);
-    bool can_be_exact = !admission->options->no_exact_memory && !image->uses_memory_size && !image->uses_memory_grow;
+    bool can_be_exact = !is_exact_off(admission->options) && !image->uses_memory_size && !image->uses_memory_grow;
     info->is_fresh = image->uses_memory_grow || image->writes_tables || image->drops_segments;
-    info->is_plain_wanted = admission->options->no_exact_memory;
+    info->is_plain_wanted = is_exact_off(admission->options);
     info->is_exact = can_be_exact && said > 0 && said <= pages && data_end(image) <= said;
     info->memory_bytes = info->is_exact ? (uint32_t)said : pages;
     info->memory_limit = info->memory_bytes;
@@ -403,8 +408,7 @@ int admit_artifact_is_current(const uint8_t *bytes, size_t length, const admit_o
     artifact artifact;
     if (artifact_read(&artifact, bytes, length) != DRO_OK || strcmp(artifact.key, engine_key()) != 0)
         return 0;
-    bool is_exact_off = options != NULL && options->no_exact_memory != 0;
-    return is_exact_off == artifact.info.is_plain_wanted;
+    return is_exact_off(options) == artifact.info.is_plain_wanted;
 }
 
 void admit_result_free(admit_result *result)

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <openssl/evp.h>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -67,39 +66,25 @@ static bool tag_set(struct put *put, const uint8_t *name, size_t name_length, co
 
 /* ---- secrets ---- */
 
-/* A secret as the twin gets it: base64 decoded. False: not base64. */
-static bool decode_base64(value *value, uint8_t decoded[VALUE_STRING_MAX * 2])
+/* A secret as the twin gets it, after model_check has taken it: base64 decoded, so not
+ * bound to be UTF-8. Removed: the twin falls back to the model's default. */
+static void write_secret(dro_builder *out, const model_schema *schema, const value *value, bool is_removed)
 {
-    if (value->length % 4 != 0 || value->length > VALUE_STRING_MAX)
-        return false;
-    int n = value->length == 0 ? 0 : EVP_DecodeBlock(decoded, (const unsigned char *)value->string, (int)value->length);
-    if (n < 0)
-        return false;
-    for (uint32_t i = value->length; i > 0 && value->string[i - 1] == '=' && value->length - i < 2; i--)
-        n--;
-    value->string = (const char *)decoded;
-    value->length = (uint32_t)n;
-    return true;
-}
-
-static value removed_secret(const model_schema *schema)
-{
-    value value = { .kind = schema->kind };
-    if (schema->kind == VALUE_STRING)
-        value.string = "";
-    return value;
-}
-
-/* Writes a twin's raw bytes secret: as a value of kind string, but not bound to be UTF-8. */
-static void write_secret(dro_builder *out, const value *value)
-{
-    if (value->kind != VALUE_STRING) {
-        value_write(out, value);
+    uint8_t decoded[VALUE_STRING_MAX];
+    struct value plain = *value;
+    if (is_removed) {
+        dro_builder_le(out, EVENT_SECRET_REMOVED, 1);
         return;
     }
-    dro_builder_le(out, VALUE_STRING, 1);
-    dro_builder_le(out, value->length, 2);
-    dro_builder_bytes(out, value->string, value->length);
+    if (schema->is_base64 && value->kind == VALUE_STRING) {
+        dro_builder bytes = dro_builder_over(decoded, sizeof decoded);
+        if (model_base64_decode(&bytes, value->string, value->length) != DRO_OK)
+            out->err = DRO_MALFORMED;
+        plain.string = (const char *)decoded;
+        plain.length = (uint32_t)dro_builder_length(&bytes);
+    }
+    value_write(out, &plain);
+    dro_wipe(decoded, sizeof decoded);
 }
 
 /* One value for each secret of the model, in order; false after a 422. */
@@ -110,7 +95,7 @@ static bool secrets_read(core *core, const call *call, struct put *put)
     uint32_t known = 0, given = 0;
     for (uint32_t s = 0; s < model->secret_count; s++) {
         value found = { .kind = VALUE_NONE };
-        uint8_t decoded[VALUE_STRING_MAX * 2];
+        bool is_removed = false;
         dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
         dro_field field;
         while (dro_field_next(&in, &field)) {
@@ -124,18 +109,13 @@ static bool secrets_read(core *core, const call *call, struct put *put)
             const model_schema *schema = &model->secrets[s].schema;
             found = value_read(&part);
             known++;
-            bool is_removed = found.kind == VALUE_NONE && part.err == DRO_OK;
-            bool is_fine = part.err == DRO_OK && (is_removed || !schema->is_base64 || (found.kind == VALUE_STRING && decode_base64(&found, decoded)));
-            if (is_removed)
-                found = removed_secret(schema);
-            if (!is_fine || (!is_removed && model_check(schema, &found) != DRO_OK)) {
+            is_removed = found.kind == VALUE_NONE && part.err == DRO_OK;
+            if (part.err != DRO_OK || (!is_removed && model_check(schema, &found) != DRO_OK)) {
                 tell_problem(core, call->caller, 422, "about:blank", "/secrets/%s is not what the model %s asks for", model->secrets[s].name, model->name);
-                dro_wipe(decoded, sizeof decoded);
                 return false;
             }
         }
-        write_secret(&out, &found);
-        dro_wipe(decoded, sizeof decoded);
+        write_secret(&out, &model->secrets[s].schema, &found, is_removed);
     }
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;

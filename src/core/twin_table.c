@@ -173,6 +173,16 @@ twin_extra *twin_extra_get(twin *twin)
     return twin->extra;
 }
 
+void twin_extra_trim(twin *twin)
+{
+    const twin_extra *extra = twin->extra;
+    if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
+        extra->creating_id != NULL || extra->timer_count > 0 || extra->alias_count > 0)
+        return;
+    free(twin->extra);
+    twin->extra = NULL;
+}
+
 const model *twin_model(const core *core, const twin *twin)
 {
     assert(twin->image < core->image_count);

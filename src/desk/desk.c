@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "desk/aggregate.h"
 #include "desk/guard.h"
 #include "desk/query.h"
 #include "desk/rows.h"
@@ -132,32 +133,41 @@ static void explain(const view *view, const char *message, char *out, size_t cap
         snprintf(out, capacity, "only select is allowed");
 }
 
-static void answer_error(desk *desk, const view *view, const query *query, int result, answer *answer)
+/* The rows could not be read to the end. */
+static void answer_failure(const desk *desk, dro_err err, answer *answer)
 {
     char detail[PROBLEM_DETAIL_MAX];
-    const char *message = sqlite3_errmsg(view->db);
-    switch (desk->limits.err) {
-    case DRO_OK:
-    case DRO_LIMIT: break;
+    switch (err) {
+    case DRO_LIMIT:
+        snprintf(detail, sizeof detail, "it needs more than %d ms of CPU time", desk->cpu_ms);
+        too_expensive(answer, detail);
+        return;
+    case DRO_NOMEM:
+        snprintf(detail, sizeof detail, "it needs more than %d MiB of memory", DESK_MEMORY >> 20);
+        too_expensive(answer, detail);
+        return;
     case DRO_AGAIN:
         answer_refusal(answer, 503, "unavailable", "not now", "the rows are being changed; try again",
                        ANSWER_NO_POSITION);
         return;
     default:
-        dro_error("columns unreadable: %s", dro_err_text(desk->limits.err));
-        answer_refusal(answer, 500, "internal", "the rows cannot be read", dro_err_text(desk->limits.err),
-                       ANSWER_NO_POSITION);
+        dro_error("columns unreadable: %s", dro_err_text(err));
+        answer_refusal(answer, 500, "internal", "the rows cannot be read", dro_err_text(err), ANSWER_NO_POSITION);
+        return;
+    }
+}
+
+static void answer_error(desk *desk, const view *view, const query *query, int result, answer *answer)
+{
+    char detail[PROBLEM_DETAIL_MAX];
+    const char *message = sqlite3_errmsg(view->db);
+    if (desk->limits.err != DRO_OK) {
+        answer_failure(desk, desk->limits.err, answer);
         return;
     }
     switch (result & 0xff) {
-    case SQLITE_INTERRUPT:
-        snprintf(detail, sizeof detail, "it needs more than %d ms of CPU time", desk->cpu_ms);
-        too_expensive(answer, detail);
-        return;
-    case SQLITE_NOMEM:
-        snprintf(detail, sizeof detail, "it needs more than %d MiB of memory", DESK_MEMORY >> 20);
-        too_expensive(answer, detail);
-        return;
+    case SQLITE_INTERRUPT: answer_failure(desk, DRO_LIMIT, answer); return;
+    case SQLITE_NOMEM: answer_failure(desk, DRO_NOMEM, answer); return;
     case SQLITE_TOOBIG:
         snprintf(detail, sizeof detail, "a text or row in it is longer than %d bytes", GUARD_VALUE_BYTES);
         too_expensive(answer, detail);
@@ -321,22 +331,30 @@ static sqlite3_stmt *prepare(desk *desk, view *view, const query *query, answer 
     return NULL;
 }
 
+static void put_end(desk *desk, int64_t began_ns, answer *answer)
+{
+    value micros = { .kind = VALUE_INTEGER, .integer = (desk->clock->monotonic_ns(desk->clock) - began_ns) / 1000 };
+    answer_raw(answer, "],\"micros\":");
+    answer_value(answer, &micros);
+    answer_raw(answer, "}");
+    if (answer->is_full)
+        too_expensive(answer, "its answer is larger than 16 MiB");
+}
+
 static void run(desk *desk, view *view, const query *query, int64_t began_ns, answer *answer)
 {
-    sqlite3_stmt *statement = prepare(desk, view, query, answer);
-    if (statement == NULL)
+    bool is_answered;
+    dro_err err = aggregate_answer(view, desk->sql, strlen(desk->sql), answer, &is_answered);
+    if (err != DRO_OK) {
+        answer_failure(desk, err, answer);
         return;
-    int result = put_rows(statement, answer);
-    if (result == SQLITE_DONE) {
-        value micros = { .kind = VALUE_INTEGER, .integer = (desk->clock->monotonic_ns(desk->clock) - began_ns) / 1000 };
-        answer_raw(answer, "],\"micros\":");
-        answer_value(answer, &micros);
-        answer_raw(answer, "}");
-        if (answer->is_full)
-            too_expensive(answer, "its answer is larger than 16 MiB");
-    } else if (result != SQLITE_OK) {
-        answer_error(desk, view, query, result, answer);
     }
+    sqlite3_stmt *statement = is_answered ? NULL : prepare(desk, view, query, answer);
+    int result = is_answered ? SQLITE_DONE : statement == NULL ? SQLITE_OK : put_rows(statement, answer);
+    if (result == SQLITE_DONE)
+        put_end(desk, began_ns, answer);
+    else if (result != SQLITE_OK)
+        answer_error(desk, view, query, result, answer);
     sqlite3_finalize(statement);
 }
 

@@ -92,7 +92,7 @@ static bool is_read_allowed(const view *view, const char *table, const char *col
         return false;
     if (column[0] == '\0')
         return strncasecmp(table, "sqlite_", 7) != 0 && strncasecmp(table, "pragma_", 7) != 0;
-    return strcmp(column, "ROWID") != 0 && view_has_table(view, table);
+    return strcmp(column, "ROWID") != 0 && view_find_table(view, table) != NULL;
 }
 
 static int authorize(void *context, int action, const char *first, const char *second, const char *database,

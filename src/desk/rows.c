@@ -41,10 +41,30 @@ static bool is_name(const char *name, size_t length, const char *of)
     return strlen(of) == length && strncasecmp(name, of, length) == 0;
 }
 
+/* Is it tag('NAME')? A quote in NAME is doubled. */
+static bool is_tag_call(const char *name, size_t length, const tag_name *call)
+{
+    static const char open[] = "tag('", close[] = "')";
+    size_t at = sizeof open - 1, end = length - (sizeof close - 1);
+    if (length < at + sizeof close - 1 || memcmp(name, open, at) != 0 || memcmp(name + end, close, sizeof close - 1) != 0)
+        return false;
+    for (uint32_t i = 0; i < call->length; i++) {
+        if (at >= end || name[at] != call->name[i])
+            return false;
+        at += name[at] == '\'' ? 2 : 1;
+    }
+    return at == end;
+}
+
 bool table_column_find(const view_table *table, const char *name, size_t length, column_ref *out)
 {
     static const char *const builtins[] = { "time", "revision", "last_contact" };
     uint32_t properties = table->description->property_count;
+    for (uint32_t i = 0; i < table->view->tag_call_count; i++) {
+        *out = (column_ref){ .kind = COLUMN_TAG, .tag = &table->view->tag_calls[i] };
+        if (is_tag_call(name, length, out->tag))
+            return true;
+    }
     for (uint32_t i = 0; i < 1 + properties + BEHIND_PROPERTIES + table->tag_count; i++) {
         column_ref column = table_column(table, i);
         const char *of = column.kind == COLUMN_ID         ? "id"

@@ -334,15 +334,15 @@ dro_err view_add_tag_call(view *view, const char *name, size_t length)
     return DRO_OK;
 }
 
-bool view_has_table(const view *view, const char *name)
+const view_table *view_find_table(const view *view, const char *name)
 {
     for (uint32_t i = 0; i < view->table_count; i++) {
         const view_table *table = &view->tables[i];
         if (strcasecmp(table->description->name, name) == 0 ||
             (strcasecmp(short_name(table->description->name), name) == 0 && has_short_name(view, table)))
-            return true;
+            return table;
     }
-    return false;
+    return NULL;
 }
 
 bool view_candidates(const view *view, const char *name, char *out, size_t capacity)

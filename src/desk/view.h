@@ -96,6 +96,7 @@ DRO_CHECKED dro_err view_add_tag_call(view *view, const char *name, size_t lengt
 void view_drop_tag_calls(view *view);
 /* Declares the tables, unless they are declared as they are now. */
 DRO_CHECKED dro_err view_declare(view *view);
-bool view_has_table(const view *view, const char *name);
+/* NULL: there is none of this name, long or short. */
+const view_table *view_find_table(const view *view, const char *name);
 /* Full names that a short name could mean, for an error's text: "acme/a or b/a"; false: none. */
 bool view_candidates(const view *view, const char *name, char *out, size_t capacity);

@@ -132,7 +132,7 @@ static void put_head(exchange *exchange, const answer *answer, enum framing fram
     http *http = exchange->owner->http;
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     exchange->status = (uint16_t)answer->status;
-    if (exchange->owner->wants_linger || http->is_stopping)
+    if (http->is_stopping && exchange == exchange->owner->last)
         exchange->keeps_alive = false;
     dro_builder_text(&out, "HTTP/1.1 ");
     dro_builder_text(&out, status_text(answer->status));

@@ -97,6 +97,14 @@ static void begin_answer(exchange *exchange)
         answer_begin(exchange, &made, false);
 }
 
+/* Lines the core forgot must not hold the client for ever. */
+static void set_deadline(exchange *exchange)
+{
+    const bulk *from = exchange->bulk;
+    int64_t now = loop_now_ns(exchange->owner->http->loop);
+    exchange->deadline_ns = from->written < from->begun ? now + (int64_t)HTTP_ANSWER_MS * NS_PER_MS : 0;
+}
+
 /* Writes what is answered and next in order. */
 static void write_ready(exchange *exchange)
 {
@@ -111,6 +119,7 @@ static void write_ready(exchange *exchange)
         entry->problem = NULL;
         from->written++;
     }
+    set_deadline(exchange);
     if (exchange->owner->is_blocked)
         connection_resume(exchange->owner);
 }
@@ -197,6 +206,8 @@ static bool begin_line(http *http, exchange *exchange)
     from->line_is_long = from->line_is_ready = from->waits_for_room = false;
     if (entry->is_answered)
         write_ready(exchange);
+    else if (exchange->deadline_ns == 0)
+        set_deadline(exchange);
     return true;
 }
 
@@ -243,8 +254,7 @@ bool bulk_end(http *http, exchange *exchange)
     return true;
 }
 
-/* A full ring makes no sound when it empties: look each turn. And lines the core
- * forgot must not hold the client for ever. */
+/* A full ring makes no sound when it empties: look each turn. */
 void bulk_turn(http *http)
 {
     for (bulk *at = http->bulks; at != NULL; at = at->next)

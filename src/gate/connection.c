@@ -30,7 +30,7 @@ static connection *connection_of_timer(loop_timer *timer)
 
 /* ---- the life of a connection ---- */
 
-static void connection_new(http *http, int descriptor)
+void connection_open(http *http, int descriptor)
 {
     connection *made = calloc(1, sizeof *made);
     int on = 1;
@@ -103,7 +103,7 @@ void connection_on_listener(loop_watch *watch, uint32_t events)
         }
         int descriptor = accept4(watch->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0) {
-            connection_new(home, descriptor);
+            connection_open(home, descriptor);
             continue;
         }
         if (errno == EINTR || errno == ECONNABORTED)

@@ -101,12 +101,15 @@ void exchange_end(exchange *exchange)
     connection *owner = exchange->owner;
     assert(exchange->kind != EXCHANGE_FREE && !exchange->is_answered);
     exchange->is_answered = true;
+    if (owner->current == exchange)
+        owner->current = NULL; /* what is left of its body is nobody's */
+    if (!exchange->keeps_alive)
+        owner->is_reading = false;
     while (owner->first != NULL && owner->first->is_answered) {
         bool is_last = !owner->first->keeps_alive;
         exchange_release(owner);
         if (is_last) {
             owner->is_closing = true;
-            owner->is_reading = false;
             exchange_drop_all(owner);
         } else if (owner->first != NULL) {
             block_chain_move(&owner->out, &owner->first->out);

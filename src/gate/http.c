@@ -151,6 +151,8 @@ bool http_stop(http *http)
     for (connection *at = http->open; at != NULL; at = next) {
         next = at->next;
         bool is_stream = at->first != NULL && at->first->kind == EXCHANGE_STREAM;
+        if (at->phase != PHASE_BODY)
+            at->is_reading = false; /* no further request */
         if ((at->first == NULL && at->out.bytes == 0 && at->phase != PHASE_BODY) || is_stream)
             connection_break(at);
     }

@@ -150,6 +150,7 @@ struct connection {
 };
 
 void connection_on_listener(loop_watch *watch, uint32_t events);
+void connection_open(http *http, int descriptor); /* takes the descriptor, also on failure */
 void connection_break(connection *connection);
 void connection_mark(connection *connection);   /* there is something to write or to close */
 void connection_resume(connection *connection); /* it was blocked; look again this turn */

@@ -27,7 +27,7 @@ enum {
     HTTP_SQL_MAX = 64 * 1024,            /* as the desk's */
     HTTP_IMAGE_MAX = 4 * 1024 * 1024,    /* as what admission takes */
     HTTP_IMAGE_PART = 48 * 1024,
-    HTTP_UPLOADS_MAX = 8,                /* images being received or passed on */
+    HTTP_UPLOADS_MAX = 16,               /* images being received or passed on */
     HTTP_QUERIES_MAX = 64,               /* queries under way */
     HTTP_BULKS_MAX = 64,
     HTTP_STREAMS_MAX = 1024,

@@ -12,6 +12,7 @@ enum {
     LOG_ROUND_RECORDS_MAX = 65536,
     LOG_READ_STEP = 1024 * 1024,                  /* recovery reads this much at a time */
     LOG_WALK_BYTES = LOG_RECORD_MAX + LOG_BLOCK,  /* a walk's window: any record fits */
+    LOG_WALK_STEP = 64 * 1024,                    /* what it reads at a time where records are small */
 };
 
 typedef struct log_flight {

@@ -118,7 +118,9 @@ static dro_err look(struct walk *walk, size_t length, const uint8_t **bytes)
         return walk_damaged(walk, "a record reaches past the end");
     if (walk->offset < walk->window || walk->offset + length > walk->window + walk->window_bytes) {
         uint64_t left = walk->segment->end - walk->offset;
-        size_t most = left < LOG_WALK_BYTES ? (size_t)left : LOG_WALK_BYTES;
+        size_t most = length > LOG_WALK_STEP ? length : LOG_WALK_STEP;
+        if (most > left)
+            most = (size_t)left;
         size_t got;
         walk->window_bytes = 0;
         dro_err err = read_bytes(walk->log, walk->segment, walk->offset, walk->log->walk_bytes, most, &got);

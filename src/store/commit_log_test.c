@@ -1,4 +1,5 @@
 /* What the owner of a log meets; crashes are in commit_log_crash_test.c. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "store/disk_directory.h"
 #include "store/disk_memory.h"
 #include "store/log_round.h"
+#include "store/log_segments.h"
 
 static const dro_log_level quiet = (dro_log_level)(DRO_LOG_ERROR + 1);
 
@@ -326,6 +328,84 @@ static void a_start_with_nothing_behind_the_replay_point_works(void **state)
     disk->free(disk);
 }
 
+static int (*open_before)(disk *disk, const char *name, uint64_t bytes);
+static int refusals_left;
+
+static int open_on_full_disk(disk *disk, const char *name, uint64_t bytes)
+{
+    if (bytes > 0 && refusals_left-- > 0)
+        return -ENOSPC;
+    return open_before(disk, name, bytes);
+}
+
+static void a_full_disk_keeps_the_round_for_later(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint8_t bytes[100];
+    open_model(&model, disk, 1);
+    open_before = disk->open;
+    disk->open = open_on_full_disk;
+    refusals_left = 3;
+    model.records[1] = (model_record){ .life = 1, .length = sizeof bytes };
+    log_model_bytes(&model, 1, bytes);
+    assert_int_equal(commit_log_append(model.log, 0, 1, bytes, sizeof bytes), DRO_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(commit_log_submit(model.log), DRO_LIMIT);
+        assert_true(commit_log_can_submit(model.log)); /* it may be tried again */
+        assert_false(commit_log_failed(model.log));
+        assert_int_equal(commit_log_durable(model.log, true), 0);
+    }
+    assert_int_equal(commit_log_submit(model.log), DRO_OK); /* somebody made room */
+    assert_int_equal(commit_log_durable(model.log, true), 1);
+    model.count = model.durable = 1;
+    model.records[1].round = 1;
+    log_model_check_all(&model);
+    log_model_close(&model);
+    disk->open = open_before;
+    assert_int_equal(log_model_open(&model), DRO_OK);
+    assert_int_equal(model.durable, 1);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void more_segments_than_files_may_be_open_are_all_readable(void **state)
+{
+    (void)state;
+    enum { RECORDS = 3 * LOG_FILES_OPEN_MAX, LENGTH = 4000, SMALL_SEGMENT = 8192 };
+    static log_place places[RECORDS];
+    static uint8_t bytes[LENGTH], back[LENGTH];
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    commit_log_options options = { .disk = disk, .segment_bytes = SMALL_SEGMENT };
+    commit_log *log;
+    for (uint64_t epoch = 1; epoch <= 2; epoch++) { /* written, then found */
+        options.epoch = epoch;
+        assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+        for (int i = 0; epoch == 1 && i < RECORDS; i++) {
+            memset(bytes, i, sizeof bytes);
+            assert_int_equal(commit_log_append(log, 5, 0, bytes, sizeof bytes), DRO_OK);
+            assert_int_equal(commit_log_submit(log), DRO_OK);
+            places[i] = log_place_at(commit_log_segment_last(log), LOG_ROUND_HEADER);
+            while (commit_log_durable(log, true) < (uint64_t)i + 1)
+                continue;
+        }
+        for (int i = 0; i < RECORDS; i++) {
+            int at = i * 7 % RECORDS;
+            size_t length;
+            assert_int_equal(commit_log_read(log, places[at], back, sizeof back, &length), DRO_OK);
+            assert_int_equal(length, LENGTH);
+            assert_int_equal(back[LENGTH - 1], at & 0xff);
+        }
+        struct counted counted = { 0 };
+        log_place place = 0;
+        assert_int_equal(commit_log_walk(log, &place, UINT32_MAX, count, &counted), DRO_OK);
+        assert_int_equal(counted.records, RECORDS);
+        commit_log_close(log);
+    }
+    disk->free(disk);
+}
+
 /* ---- damage ---- */
 
 static void keep(struct kept *kept, disk *disk)
@@ -577,6 +657,8 @@ int main(void)
         cmocka_unit_test(a_walk_from_nowhere_is_not_found),
         cmocka_unit_test(dropped_segments_are_used_again),
         cmocka_unit_test(a_start_with_nothing_behind_the_replay_point_works),
+        cmocka_unit_test(a_full_disk_keeps_the_round_for_later),
+        cmocka_unit_test(more_segments_than_files_may_be_open_are_all_readable),
         cmocka_unit_test(a_flipped_bit_is_found_or_does_no_harm),
         cmocka_unit_test(a_file_cut_short_is_found_unless_it_is_the_tail),
         cmocka_unit_test(damage_never_reads_as_a_record),

@@ -19,6 +19,8 @@ enum {
     NAME_BYTES_MAX = 255,
     FILE_MODE = 0600,
     DIRECTORY_MODE = 0700,
+    READ_AHEAD_FROM = 256 * 1024,
+    READ_AHEAD = 16 * 1024 * 1024,
 };
 
 struct file {
@@ -123,10 +125,23 @@ static int64_t directory_size(disk *self, int file)
     return fstat(file_at(of(self), file)->reader, &stat) == 0 ? (int64_t)stat.st_size : -errno;
 }
 
+/* Recovery reads whole files in big pieces: the next ones are asked for while it
+ * works on this one. */
+static void read_ahead(int fd, uint64_t offset, size_t length)
+{
+    if (length < READ_AHEAD_FROM)
+        return;
+    if (offset == 0)
+        posix_fadvise(fd, 0, READ_AHEAD, POSIX_FADV_WILLNEED);
+    else
+        posix_fadvise(fd, (off_t)(offset + READ_AHEAD - length), (off_t)length, POSIX_FADV_WILLNEED);
+}
+
 static int64_t directory_read(disk *self, int file, uint64_t offset, void *buffer, size_t length)
 {
     int fd = file_at(of(self), file)->reader;
     size_t done = 0;
+    read_ahead(fd, offset, length);
     while (done < length) {
         ssize_t got = pread(fd, (uint8_t *)buffer + done, length - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR)

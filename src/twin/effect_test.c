@@ -11,17 +11,19 @@
 #include "twin/ticket.h"
 
 /* Written by hand from twin/effect.h and base/fields.h. */
-static const uint8_t property_bytes[] = { 1, 5, 2, 0, 1, 3, 1 };                             /* property 2, corrected, true */
+static const uint8_t property_bytes[] = { 1, 5, 2, 0, 1, 3, 1 };          /* property 2, corrected, true */
 static const uint8_t downlink_bytes[] = { 2, 11, 7, 0, 0, 0, 0x10, 0x0e, 0, 0, 0x81, 0, 60 }; /* merge 7, 3600 s */
-static const uint8_t timer_bytes[] = { 3, 12, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }; /* cancel 1 */
+static const uint8_t timer_bytes[] = { 3,    12,   1,    0,    0,    0,    0xff, /* cancel 1 */
+                                       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 static const uint8_t notify_bytes[] = { 4, 3, 31, 0, 0 };                                    /* event 31, no data */
 static const uint8_t ticket_bytes[] = { 5, 11, 9, 0, 0, 0, 0, 0, 0, 0, 4, 'n', 'o' };        /* ticket 9 failed: no */
 static const uint8_t log_bytes[] = { 6, 3, 2, 'h', 'i' };
 static const uint8_t contact_bytes[] = { 7, 8, 1, 0, 0, 0, 0, 0, 0, 0 };
 
 static const struct { const uint8_t *bytes; size_t length; } samples[] = {
-    { property_bytes, sizeof property_bytes }, { downlink_bytes, sizeof downlink_bytes }, { timer_bytes, sizeof timer_bytes },
-    { notify_bytes, sizeof notify_bytes },     { ticket_bytes, sizeof ticket_bytes },     { log_bytes, sizeof log_bytes },
+    { property_bytes, sizeof property_bytes }, { downlink_bytes, sizeof downlink_bytes },
+    { timer_bytes, sizeof timer_bytes },       { notify_bytes, sizeof notify_bytes },
+    { ticket_bytes, sizeof ticket_bytes },     { log_bytes, sizeof log_bytes },
     { contact_bytes, sizeof contact_bytes },
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
@@ -94,8 +96,10 @@ static void every_shorter_effect_is_refused(void **state)
 static void a_missing_part_is_refused(void **state)
 {
     (void)state;
-    static const uint8_t short_parts[][16] = { { 1, 2, 2, 0 },       { 2, 7, 7, 0, 0, 0, 0, 0, 0 }, { 3, 4, 1, 0, 0, 0 },
-                                               { 4, 2, 1, 0 },       { 5, 8, 9, 0, 0, 0, 0, 0, 0, 0 }, { 6, 0 }, { 7, 1, 1 } };
+    static const uint8_t short_parts[][16] = {
+        { 1, 2, 2, 0 },                   { 2, 7, 7, 0, 0, 0, 0, 0, 0 }, { 3, 4, 1, 0, 0, 0 }, { 4, 2, 1, 0 },
+        { 5, 8, 9, 0, 0, 0, 0, 0, 0, 0 }, { 6, 0 },                      { 7, 1, 1 },
+    };
     for (size_t i = 0; i < sizeof short_parts / sizeof *short_parts; i++) {
         dro_cursor in = dro_cursor_over(short_parts[i], 2u + short_parts[i][1]);
         effect effect;

@@ -17,7 +17,8 @@ typedef enum event_kind {
 
 enum {
     EVENT_BYTES_MAX = 2048,      /* room in every twin's event buffer */
-    EVENT_SECRET_REMOVED = 0xff, /* in EVENT_CONFIGURED in place of a value: the secret is gone, its default counts again */
+    /* In EVENT_CONFIGURED in place of a value: the secret is gone, its default counts again. */
+    EVENT_SECRET_REMOVED = 0xff,
 };
 
 const char *event_kind_text(event_kind kind);

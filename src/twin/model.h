@@ -8,10 +8,11 @@
  * Our annotations in the Thing Model:
  *   "dromio:model": "acme/thermo"            the model's name (maker/name, required)
  *   "version": {"model": "1.0.0"}            required
- *   "dromio:secrets": {"calibration": {"type": "number", "default": 0}, "key": {"type": "string", "contentEncoding": "base64", "minLength": 16, "maxLength": 64}}
+ *   "dromio:secrets": {"calibration": {"type": "number", "default": 0},
+ *                      "key": {"type": "string", "contentEncoding": "base64", "minLength": 16, "maxLength": 64}}
  *   property "dromio:source": "device" | "twin" | "application"   (default: twin)
  *   property "dromio:private": true          stays in the context, never shown
- *   property "dromio:stale": {"property": "period", "times": 3}   too old after times x that property's value in seconds
+ *   property "dromio:stale": {"property": "period", "times": 3}   too old after times x its value in seconds
  * Names are a letter, then letters, digits and _; a model's name is lower case.
  * minLength and maxLength count bytes; of a base64 secret, decoded bytes.
  * JSON Schema words the host would not enforce (enum, pattern, ...) are refused where an

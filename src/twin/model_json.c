@@ -95,7 +95,8 @@ static void take_unit(reader *reader, place at, yyjson_val *object, char *unit)
 static value_kind take_type(reader *reader, place at, yyjson_val *object)
 {
     static const struct { const char *text; value_kind kind; } types[] = {
-        { "number", VALUE_NUMBER }, { "integer", VALUE_INTEGER }, { "boolean", VALUE_BOOLEAN }, { "string", VALUE_STRING },
+        { "number", VALUE_NUMBER },   { "integer", VALUE_INTEGER },
+        { "boolean", VALUE_BOOLEAN }, { "string", VALUE_STRING },
     };
     yyjson_val *json = yyjson_obj_get(object, "type");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -128,8 +129,8 @@ static void take_schema(reader *reader, place at, yyjson_val *object, bool is_in
     }
     for (size_t i = 0; is_input && i < sizeof unchecked / sizeof *unchecked; i++)
         if (yyjson_obj_get(object, unchecked[i]) != NULL)
-            model_refuse(&reader->reasons, "%s \"%s\": the host does not check \"%s\"; leave it out and check it in the twin",
-                         at.what, at.name, unchecked[i]);
+            model_refuse(&reader->reasons, "%s \"%s\": the host does not check \"%s\"; check it in the twin", at.what,
+                         at.name, unchecked[i]);
 }
 
 /* An object of at most `most` members. NULL after a reason, or when it is not there. */
@@ -143,7 +144,8 @@ static yyjson_val *take_object(reader *reader, yyjson_val *parent, const char *m
         return NULL;
     }
     if (yyjson_obj_size(json) > most) {
-        model_refuse(&reader->reasons, "%s: has %zu members, at most %zu are taken", member, yyjson_obj_size(json), most);
+        model_refuse(&reader->reasons, "%s: has %zu members, at most %zu are taken", member, yyjson_obj_size(json),
+                     most);
         return NULL;
     }
     return json;
@@ -169,7 +171,8 @@ static void take_source(reader *reader, place at, yyjson_val *object, source *so
             *source = (enum source)i;
             return;
         }
-    model_refuse(&reader->reasons, "%s \"%s\": dromio:source is \"device\", \"twin\" or \"application\"", at.what, at.name);
+    model_refuse(&reader->reasons, "%s \"%s\": dromio:source is \"device\", \"twin\" or \"application\"", at.what,
+                 at.name);
 }
 
 static void take_property(reader *reader, yyjson_val *key, yyjson_val *json)
@@ -194,7 +197,9 @@ static void take_stale(reader *reader, uint32_t index, yyjson_val *object)
     if (json == NULL)
         return;
     yyjson_val *name = yyjson_obj_get(json, "property"), *times = yyjson_obj_get(json, "times");
-    int found = yyjson_is_str(name) ? model_property_find(reader->model, yyjson_get_str(name), yyjson_get_len(name)) : -1;
+    int found = -1;
+    if (yyjson_is_str(name))
+        found = model_property_find(reader->model, yyjson_get_str(name), yyjson_get_len(name));
     if (found < 0) {
         model_refuse(&reader->reasons, "property \"%s\": dromio:stale.property names no property of this model",
                      property->name);

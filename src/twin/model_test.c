@@ -59,7 +59,8 @@ static void the_sample_model_is_read_as_it_says(void **state)
     assert_string_equal(parsed.name, "acme/thermo");
     assert_string_equal(parsed.version, "1.0.0");
     assert_int_equal(parsed.property_count, 12);
-    int temperature = model_property_find(&parsed, "temperature", 11), period = model_property_find(&parsed, "period", 6);
+    int temperature = model_property_find(&parsed, "temperature", 11);
+    int period = model_property_find(&parsed, "period", 6);
     assert_int_equal(temperature, 0);
     assert_string_equal(parsed.properties[temperature].unit, "Cel");
     assert_int_equal(parsed.properties[temperature].source, SOURCE_DEVICE);
@@ -176,7 +177,8 @@ static void a_model_without_anything_is_a_model(void **state)
 static void every_reason_is_told(void **state)
 {
     (void)state;
-    assert_int_equal(parse("{\"properties\":{\"a\":{\"type\":\"array\"},\"id\":{\"type\":\"number\"}}}"), DRO_MALFORMED);
+    assert_int_equal(parse("{\"properties\":{\"a\":{\"type\":\"array\"},\"id\":{\"type\":\"number\"}}}"),
+                     DRO_MALFORMED);
     assert_non_null(strstr(told, "dromio:model"));
     assert_non_null(strstr(told, "version.model"));
     assert_non_null(strstr(told, "\"a\": type is array"));
@@ -201,7 +203,8 @@ static void a_property_must_keep_to_the_rules(void **state)
     assert_property_refused("\"type\":\"number\",\"readOnly\":1", "not true or false");
     assert_property_refused("\"type\":\"number\",\"dromio:private\":true", "private and writable");
     assert_property_refused("\"type\":\"number\",\"dromio:source\":\"sun\"", "dromio:source is");
-    assert_property_refused("\"type\":\"number\",\"dromio:stale\":{\"property\":\"q\",\"times\":3}", "names no property");
+    assert_property_refused("\"type\":\"number\",\"dromio:stale\":{\"property\":\"q\",\"times\":3}",
+                            "names no property");
     assert_property_refused("\"type\":\"number\",\"dromio:stale\":{\"property\":\"p\"}", "times is 1 to");
     assert_property_refused("\"type\":\"string\",\"dromio:stale\":{\"property\":\"p\",\"times\":1}", "\"p\" is none");
     assert_property_refused("\"tm:ref\":\"x\",\"type\":\"number\"", "tm:ref");
@@ -213,7 +216,8 @@ static void names_must_fit_c_and_sql(void **state)
     assert_refused(HEAD ",\"properties\":{\"2x\":{\"type\":\"number\"}}}", "a name is a letter");
     assert_refused(HEAD ",\"properties\":{\"a b\":{\"type\":\"number\"}}}", "a name is a letter");
     assert_refused(HEAD ",\"properties\":{\"\":{\"type\":\"number\"}}}", "a name is a letter");
-    assert_refused(HEAD ",\"properties\":{\"Ab\":{\"type\":\"number\"},\"aB\":{\"type\":\"number\"}}}", "is there twice");
+    assert_refused(HEAD ",\"properties\":{\"Ab\":{\"type\":\"number\"},\"aB\":{\"type\":\"number\"}}}",
+                   "is there twice");
     assert_refused(HEAD ",\"properties\":{\"revision\":{\"type\":\"number\"}}}", "column of every table");
     char json[256];
     snprintf(json, sizeof json, HEAD ",\"properties\":{\"%064d\":{\"type\":\"number\"}}}", 0);
@@ -224,7 +228,8 @@ static void an_action_takes_an_object(void **state)
 {
     (void)state;
     assert_refused(HEAD ",\"actions\":{\"a\":{\"input\":{\"type\":\"number\"}}}}", "input is an object");
-    assert_refused(HEAD ",\"actions\":{\"a\":{\"input\":{\"type\":\"object\",\"properties\":{},\"required\":[\"q\"]}}}}",
+    assert_refused(HEAD ",\"actions\":{\"a\":{\"input\":{\"type\":\"object\",\"properties\":{},"
+                        "\"required\":[\"q\"]}}}}",
                    "names no member");
     assert_refused(HEAD ",\"actions\":{\"a\":1}}", "is uint, not an object");
     assert_int_equal(parse(HEAD ",\"actions\":{\"a\":{}}}"), DRO_OK);
@@ -254,7 +259,8 @@ static void what_does_not_fit_an_event_is_refused(void **state)
 static void a_default_must_fit_its_secret(void **state)
 {
     (void)state;
-    assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"maximum\":1,\"default\":2}}}", "default does not fit");
+    assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"maximum\":1,\"default\":2}}}",
+                   "default does not fit");
     assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"default\":\"2\"}}}", "default does not fit");
 }
 

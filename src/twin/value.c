@@ -105,7 +105,8 @@ bool value_equal(const value *a, const value *b)
     case VALUE_NUMBER: return a->number == b->number;
     case VALUE_INTEGER: return a->integer == b->integer;
     case VALUE_BOOLEAN: return a->boolean == b->boolean;
-    case VALUE_STRING: return a->length == b->length && (a->length == 0 || memcmp(a->string, b->string, a->length) == 0);
+    case VALUE_STRING:
+        return a->length == b->length && (a->length == 0 || memcmp(a->string, b->string, a->length) == 0);
     }
     return false;
 }

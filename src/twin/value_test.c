@@ -139,7 +139,8 @@ static void utf8_is_exactly_rfc_3629(void **state)
     static const char *const good[] = { "", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
                                         "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf" };
     static const char *const bad[] = { "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xe1\x80",
-                                       "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80", "\xf4\x90\x80\x80",
+                                       "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80",
+                                       "\xf4\x90\x80\x80",
                                        "\xf5\x80\x80\x80", "\xff", "a\xc2z" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(dro_utf8_is_valid(good[i], strlen(good[i])));
@@ -186,7 +187,8 @@ static void json_numbers_have_no_more_digits_than_needed(void **state)
 static void json_numbers_read_back_the_same(void **state)
 {
     (void)state;
-    const double numbers[] = { 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 1e21, 1e22, 1e23, 9007199254740993.0,
+    const double numbers[] = { 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 1e21, 1e22, 1e23,
+                               9007199254740993.0,
                                123456789012345680.0, 1.0 / 3, 4.35, 2.675, -1e-7 };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         char text[64];

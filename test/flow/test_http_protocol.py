@@ -53,6 +53,22 @@ def test_pipelined_requests_are_answered_in_order_whatever_the_core_answers_firs
         assert wire.answer().status == 200
 
 
+def test_what_the_gate_answers_itself_waits_for_its_place(gate):
+    health = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+    with gate.wire() as wire:
+        wire.send(GET.replace("/a@", "/late3@") + health + GET.replace("admin", "nobody") + GET.replace("twins", "trains") + GET)
+        assert wire.answer().json() == {"late": True}
+        assert [wire.answer().status for _ in range(4)] == [200, 401, 404, 200]
+
+
+def test_a_refusal_behind_others_waits_for_its_place_and_is_the_last(gate):
+    with gate.wire() as wire:
+        wire.send(GET.replace("/a@", "/late4@") + GET + "GET /x HTTP/1.1\r\n: broken\r\n\r\n" + GET)
+        assert wire.answer().json() == {"late": True}
+        assert [wire.answer().status for _ in range(2)] == [200, 400]
+        assert wire.is_closed()
+
+
 def test_more_pipelined_requests_than_are_held_at_once_are_all_answered(gate):
     with gate.wire() as wire:
         wire.send(GET * 500)
