@@ -26,7 +26,8 @@ static int print_token(struct cli *cli, const struct request *request)
     return code;
 }
 
-static void add_all(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in, const char *option, const char *member, const char *otherwise)
+static void add_all(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in, const char *option,
+                    const char *member, const char *otherwise)
 {
     yyjson_mut_val *array = yyjson_mut_arr(doc);
     const char *value;
@@ -50,7 +51,9 @@ int application_add(struct cli *cli)
     add_all(doc, root, cli->in, "--scope", "scopes", "read");
     int code = EXIT_FAILED;
     if (json_write(&body, doc)) {
-        struct request request = { .method = "POST", .path = "/v1/applications", .body = body.bytes, .body_length = body.length };
+        struct request request = {
+            .method = "POST", .path = "/v1/applications", .body = body.bytes, .body_length = body.length
+        };
         code = print_token(cli, &request);
     } else {
         cli_fail(EXIT_FAILED, "an argument is not UTF-8");

@@ -58,7 +58,8 @@ int cli_json(struct cli *cli, const struct request *request, yyjson_doc **out)
     if (code == EXIT_OK) {
         *out = yyjson_read_opts(response.body.bytes, response.body.length, 0, NULL, &err);
         if (*out == NULL)
-            code = cli_fail(EXIT_FAILED, "the answer of %s is not JSON: %s; is it a Dromio host?", client_host(cli->client), err.msg);
+            code = cli_fail(EXIT_FAILED, "the answer of %s is not JSON: %s; is it a Dromio host?",
+                            client_host(cli->client), err.msg);
     }
     response_fini(&response);
     return code;
@@ -127,14 +128,15 @@ int cli_print_json(struct cli *cli, yyjson_doc *doc, const char *member)
     yyjson_val *items = member != NULL ? yyjson_obj_get(root, member) : NULL;
     if (cli->format != OUTPUT_NDJSON || !yyjson_is_arr(items))
         return json_print(cli, root, cli->format == OUTPUT_JSON);
-    yyjson_arr_foreach(items, index, max, item) {
+    yyjson_arr_foreach(items, index, max, item)
+    {
         if (json_print(cli, item, false) != EXIT_OK)
             return EXIT_FAILED;
     }
     return EXIT_OK;
 }
 
-void cell_json(struct table *table, const yyjson_val *value)
+static void cell_value(struct table *table, const yyjson_val *value, bool is_left)
 {
     yyjson_val *val = (yyjson_val *)value;
     if (val == NULL || yyjson_is_null(val)) {
@@ -144,9 +146,19 @@ void cell_json(struct table *table, const yyjson_val *value)
     } else {
         size_t length = 0;
         char *text = yyjson_val_write(val, 0, &length);
-        table_cell(table, text != NULL ? text : "", length, yyjson_is_num(val));
+        table_cell(table, text != NULL ? text : "", length, yyjson_is_num(val) && !is_left);
         free(text);
     }
+}
+
+void cell_json(struct table *table, const yyjson_val *value)
+{
+    cell_value(table, value, false);
+}
+
+void cell_json_left(struct table *table, const yyjson_val *value)
+{
+    cell_value(table, value, true);
 }
 
 /* An array of texts as "a, b". */
@@ -155,7 +167,8 @@ static void cell_texts(struct table *table, yyjson_val *array)
     size_t index, max;
     yyjson_val *item;
     struct buffer line = { 0 };
-    yyjson_arr_foreach(array, index, max, item) {
+    yyjson_arr_foreach(array, index, max, item)
+    {
         if (!yyjson_is_str(item)) {
             buffer_fini(&line);
             cell_json(table, array);
@@ -197,7 +210,8 @@ int cli_print_list(struct cli *cli, yyjson_doc *doc, const list_columns *columns
     struct table *table = table_new(cli->out, columns->heads, columns->count);
     if (table == NULL)
         return cli_fail(EXIT_FAILED, "no memory");
-    yyjson_arr_foreach(items, index, max, item) {
+    yyjson_arr_foreach(items, index, max, item)
+    {
         for (size_t i = 0; i < columns->count; i++)
             cell_member(table, item, columns->names[i]);
     }
@@ -214,12 +228,13 @@ int cli_print_members(struct cli *cli, const yyjson_val *object)
     struct table *table = table_new(cli->out, heads, 2);
     if (table == NULL)
         return cli_fail(EXIT_FAILED, "no memory");
-    yyjson_obj_foreach((yyjson_val *)object, index, max, name, value) {
+    yyjson_obj_foreach((yyjson_val *)object, index, max, name, value)
+    {
         cell_json(table, name);
         if (yyjson_is_arr(value))
             cell_texts(table, value);
         else
-            cell_json(table, value);
+            cell_json_left(table, value);
     }
     bool is_fine = table_flush(table);
     table_free(table);
@@ -242,7 +257,10 @@ long duration_ms(const char *text)
     char *end;
     errno = 0;
     double number = strtod(text, &end);
-    double unit = strcmp(end, "ms") == 0 ? 1 : strcmp(end, "s") == 0 || *end == '\0' ? 1000 : strcmp(end, "m") == 0 ? 60000 : 0;
+    double unit = strcmp(end, "ms") == 0                  ? 1
+                  : strcmp(end, "s") == 0 || *end == '\0' ? 1000
+                  : strcmp(end, "m") == 0                 ? 60000
+                                                          : 0;
     if (end == text || errno != 0 || unit == 0 || !(number >= 0) || number * unit > DURATION_MAX * 1000.0)
         return -1;
     return (long)(number * unit);

@@ -45,6 +45,8 @@ int cli_print_json(struct cli *cli, yyjson_doc *doc, const char *member);
 
 /* A cell for the member of an object; "-" where it is not there. */
 void cell_json(struct table *table, const yyjson_val *value);
+void cell_json_left(struct table *table,
+                    const yyjson_val *value); /* numbers too: where a column mixes them with text */
 void cell_member(struct table *table, const yyjson_val *object, const char *name);
 const char *member_text(const yyjson_val *object, const char *name); /* or "" */
 

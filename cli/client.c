@@ -42,14 +42,16 @@ static bool check_host(struct client *client, const char *host)
     while (length > 0 && host[length - 1] == '/')
         length--;
     client->host = strndup(host, length);
-    bool is_fine = url != NULL && client->host != NULL && curl_url_set(url, CURLUPART_URL, client->host, 0) == CURLUE_OK &&
+    bool is_fine = url != NULL && client->host != NULL &&
+                   curl_url_set(url, CURLUPART_URL, client->host, 0) == CURLUE_OK &&
                    curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
                    curl_url_get(url, CURLUPART_HOST, &name, 0) == CURLUE_OK &&
                    curl_url_get(url, CURLUPART_QUERY, &query, 0) != CURLUE_OK &&
                    curl_url_get(url, CURLUPART_FRAGMENT, &fragment, 0) != CURLUE_OK &&
                    (strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0);
     if (is_fine)
-        client->is_loopback = strncmp(name, "127.", 4) == 0 || strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0;
+        client->is_loopback =
+            strncmp(name, "127.", 4) == 0 || strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0;
     curl_free(scheme);
     curl_free(name);
     curl_free(query);
@@ -61,12 +63,14 @@ static bool check_host(struct client *client, const char *host)
 struct client *client_new(const client_config *config)
 {
     struct client *client = calloc(1, sizeof *client);
-    if (client == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (client->curl = curl_easy_init()) == NULL) {
+    if (client == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+        (client->curl = curl_easy_init()) == NULL) {
         cli_fail(EXIT_FAILED, "no memory");
         goto failed;
     }
     if (!check_host(client, config->host)) {
-        cli_fail(EXIT_USAGE, "%s is not an address such as http://127.0.0.1:8080 (--host or $DROMIO_HOST)", config->host);
+        cli_fail(EXIT_USAGE, "%s is not an address such as http://127.0.0.1:8080 (--host or $DROMIO_HOST)",
+                 config->host);
         goto failed;
     }
     if (config->token != NULL && !is_token(config->token)) {
@@ -176,10 +180,12 @@ static struct curl_slist *all_headers(const struct client *client, const struct 
     bool is_fine = add_header(&list, "Expect:"); /* no pause before a large body */
     if (client->authorization[0] != '\0')
         is_fine = is_fine && add_header(&list, client->authorization);
-    snprintf(line, sizeof line, "Accept: %s", request->accept != NULL ? request->accept : "application/json, application/problem+json");
+    snprintf(line, sizeof line, "Accept: %s",
+             request->accept != NULL ? request->accept : "application/json, application/problem+json");
     is_fine = is_fine && add_header(&list, line);
     if (request->body != NULL || request->body_file != NULL) {
-        snprintf(line, sizeof line, "Content-Type: %s", request->content_type != NULL ? request->content_type : "application/json");
+        snprintf(line, sizeof line, "Content-Type: %s",
+                 request->content_type != NULL ? request->content_type : "application/json");
         is_fine = is_fine && add_header(&list, line);
     }
     for (int i = 0; i < CLIENT_HEADERS_MAX && request->headers[i] != NULL; i++)
@@ -208,7 +214,8 @@ static void set_body(CURL *curl, struct exchange *exchange)
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-static void set_all(struct client *client, struct exchange *exchange, struct curl_slist *headers, const char *url, char *error)
+static void set_all(struct client *client, struct exchange *exchange, struct curl_slist *headers, const char *url,
+                    char *error)
 {
     CURL *curl = client->curl;
     const struct request *request = exchange->request;
@@ -248,8 +255,7 @@ static int judge_transport(const struct request *request, struct response *out, 
     const char *text = error[0] != '\0' ? error : curl_easy_strerror(code);
     snprintf(out->reason, sizeof out->reason, "%s", text);
     switch (code) {
-    case CURLE_OK:
-        return EXIT_OK;
+    case CURLE_OK: return EXIT_OK;
     case CURLE_OPERATION_TIMEDOUT: {
         /* Never got through at all: that is unreachable, not slow. */
         return out->status == 0 && strstr(text, "onnect") != NULL ? EXIT_UNREACHABLE : EXIT_TIMED_OUT;
@@ -265,12 +271,10 @@ static int judge_transport(const struct request *request, struct response *out, 
         snprintf(out->reason, sizeof out->reason, "the file to send cannot be read");
         return EXIT_FAILED;
     case CURLE_OUT_OF_MEMORY:
-    case CURLE_SSL_CACERT_BADFILE:
-        return EXIT_FAILED;
+    case CURLE_SSL_CACERT_BADFILE: return EXIT_FAILED;
     case CURLE_SEND_ERROR: /* the host may have answered before it read all */
         return out->status >= 400 && request->body_file != NULL ? EXIT_OK : EXIT_UNREACHABLE;
-    default:
-        return EXIT_UNREACHABLE;
+    default: return EXIT_UNREACHABLE;
     }
 }
 
@@ -325,11 +329,15 @@ static void tell_way_out(const struct client *client, const struct response *res
     switch (response->status) {
     case 401:
         if (client->authorization[0] == '\0')
-            fprintf(stderr, "  no token was given: --token-file FILE, $DROMIO_TOKEN or $DROMIO_TOKEN_FILE; the host's own is DATA/admin.token\n");
+            fprintf(stderr, "  no token was given: --token-file FILE, $DROMIO_TOKEN or $DROMIO_TOKEN_FILE; the host's "
+                            "own is DATA/admin.token\n");
         else
             fprintf(stderr, "  the token is unknown to this host or has ended: dromio app token ID makes a new one\n");
         break;
-    case 403: fprintf(stderr, "  the token does not allow it: use one whose application has the scope, see dromio app list\n"); break;
+    case 403:
+        fprintf(stderr,
+                "  the token does not allow it: use one whose application has the scope, see dromio app list\n");
+        break;
     case 412: fprintf(stderr, "  it was changed in between: read it again, then decide\n"); break;
     case 429:
     case 503:
@@ -349,7 +357,8 @@ static void tell_reasons(const yyjson_val *root)
     yyjson_val *reason;
     yyjson_val *reasons = yyjson_obj_get((yyjson_val *)root, "reasons");
     struct buffer line = { 0 };
-    yyjson_arr_foreach(reasons, index, max, reason) {
+    yyjson_arr_foreach(reasons, index, max, reason)
+    {
         if (index == REASONS_SHOWN_MAX) {
             fprintf(stderr, "  and %zu more\n", max - index);
             break;
@@ -373,8 +382,8 @@ static void tell_problem(const struct response *response)
     text_escape(&line, said, strlen(said));
     if (line.length == 0)
         buffer_text(&line, "the host gave no reason");
-    cli_fail(EXIT_FAILED, "%s (%ld%s%s)", buffer_string(&line), response->status, detail[0] != '\0' && title[0] != '\0' ? " " : "",
-             detail[0] != '\0' ? title : "");
+    cli_fail(EXIT_FAILED, "%s (%ld%s%s)", buffer_string(&line), response->status,
+             detail[0] != '\0' && title[0] != '\0' ? " " : "", detail[0] != '\0' ? title : "");
     tell_reasons(root);
     buffer_fini(&line);
     yyjson_doc_free(doc);

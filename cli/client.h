@@ -10,18 +10,17 @@
 
 enum {
     CLIENT_CONNECT_SECONDS = 10,
-    CLIENT_REQUEST_SECONDS = 60,                  /* without a request's own */
-    CLIENT_IDLE_SECONDS = 45,                     /* of a stream: the host sends a comment every 15 s */
-    CLIENT_ANSWER_MAX = 64 * 1024 * 1024,         /* bytes of an answer kept in memory */
+    CLIENT_REQUEST_SECONDS = 60,          /* without a request's own */
+    CLIENT_IDLE_SECONDS = 45,             /* of a stream: the host sends a comment every 15 s */
+    CLIENT_ANSWER_MAX = 64 * 1024 * 1024, /* bytes of an answer kept in memory */
     CLIENT_HEADERS_MAX = 8,
     CLIENT_TOKEN_MAX = 1024,
 };
 
-
 typedef struct client_config { /* borrowed during client_new */
-    const char *host;  /* URL */
-    const char *token; /* NULL: none */
-    const char *ca;    /* file, NULL: the system's */
+    const char *host;          /* URL */
+    const char *token;         /* NULL: none */
+    const char *ca;            /* file, NULL: the system's */
 } client_config;
 
 struct request {
@@ -31,22 +30,22 @@ struct request {
     const char *content_type; /* NULL: application/json where there is a body */
     const char *body;
     size_t body_length;
-    FILE *body_file;                           /* instead of body: streamed, chunked */
-    const char *headers[CLIENT_HEADERS_MAX];   /* "If-Match: \"7\"", ends at NULL */
-    long timeout_ms;                           /* whole request; 0: CLIENT_REQUEST_SECONDS; -1: none, but CLIENT_IDLE_SECONDS */
+    FILE *body_file;                         /* instead of body: streamed, chunked */
+    const char *headers[CLIENT_HEADERS_MAX]; /* "If-Match: \"7\"", ends at NULL */
+    long timeout_ms; /* whole request; 0: CLIENT_REQUEST_SECONDS; -1: none, but CLIENT_IDLE_SECONDS */
     bool (*on_bytes)(void *context, const char *bytes, size_t length); /* of a 2xx answer, as it comes; false ends it */
-    bool (*on_idle)(void *context);            /* now and then; false ends it */
+    bool (*on_idle)(void *context);                                    /* now and then; false ends it */
     void *context;
 };
 
 struct response {
     long status;        /* 0: none came */
     long retry_after_s; /* -1: not said */
-    struct buffer body;        /* what on_bytes did not take */
+    struct buffer body; /* what on_bytes did not take */
     bool is_ended;      /* a callback ended it */
     char etag[64];
-    char reason[256];   /* why there is no whole answer */
-    int transport;      /* EXIT_OK, EXIT_UNREACHABLE, EXIT_TIMED_OUT or EXIT_FAILED */
+    char reason[256]; /* why there is no whole answer */
+    int transport;    /* EXIT_OK, EXIT_UNREACHABLE, EXIT_TIMED_OUT or EXIT_FAILED */
 };
 
 /* NULL after saying why. */

@@ -70,7 +70,8 @@ static bool take_value(invocation *out, const struct option *option, const char 
     if (option->choices != NULL && !is_choice(option->choices, value)) {
         complain(out, "%s is not known", value);
         size_t length = strlen(out->problem);
-        snprintf(out->problem + length, sizeof out->problem - length, "; %s takes one of: %s", option->name, option->choices);
+        snprintf(out->problem + length, sizeof out->problem - length, "; %s takes one of: %s", option->name,
+                 option->choices);
         return false;
     }
     if (out->option_count == OPTIONS_GIVEN_MAX)
@@ -151,7 +152,8 @@ static void count_arguments(const char *arguments, int *least, int *most)
     *least = *most = 0;
     for (const char *at = arguments; *at != '\0';) {
         size_t length = strcspn(at, " ");
-        bool is_many = length > 3 && (memcmp(at + length - 4, "...]", 4) == 0 || memcmp(at + length - 3, "...", 3) == 0);
+        bool is_many =
+            length > 3 && (memcmp(at + length - 4, "...]", 4) == 0 || memcmp(at + length - 3, "...", 3) == 0);
         *least += at[0] != '[';
         *most = is_many ? ARGUMENTS_MAX : *most + 1;
         at += length + strspn(at + length, " ");

@@ -10,38 +10,38 @@
 /* Exit codes; docs and scripts rely on them. */
 enum exit_code {
     EXIT_OK = 0,
-    EXIT_FAILED = 1,       /* failed or differs */
+    EXIT_FAILED = 1, /* failed or differs */
     EXIT_USAGE = 2,
     EXIT_NOT_FOUND = 3,
     EXIT_CONFLICT = 4,
     EXIT_NOT_ALLOWED = 5,
-    EXIT_TIMED_OUT = 6,    /* waited, and it did not come */
-    EXIT_PARTLY = 7,       /* some of it is done */
-    EXIT_REJECTED = 8,     /* the image is not acceptable */
+    EXIT_TIMED_OUT = 6, /* waited, and it did not come */
+    EXIT_PARTLY = 7,    /* some of it is done */
+    EXIT_REJECTED = 8,  /* the image is not acceptable */
     EXIT_UNREACHABLE = 9,
 };
 
 enum { COMMAND_OPTIONS_MAX = 12, COMMAND_EXAMPLES_MAX = 4, ARGUMENTS_MAX = 256, OPTIONS_GIVEN_MAX = 256 };
 
 struct option {
-    const char *name;    /* "--tag" */
-    char letter;         /* "-o", or 0 */
-    const char *value;   /* what it takes: "NAME=VALUE"; NULL: nothing */
+    const char *name;  /* "--tag" */
+    char letter;       /* "-o", or 0 */
+    const char *value; /* what it takes: "NAME=VALUE"; NULL: nothing */
     const char *text;
     const char *choices; /* "table json ndjson": no other value is taken; NULL: any */
 };
 
 struct cli;
 struct command {
-    const char *name;      /* "twin put" */
-    const char *arguments; /* "ID [NAME=VALUE...]": [] may be left out, ... may come again */
-    const char *summary;   /* one line */
-    const char *text;      /* more of it, or NULL */
-    struct option options[COMMAND_OPTIONS_MAX];          /* ends at a NULL name */
-    const char *examples[COMMAND_EXAMPLES_MAX];   /* ends at NULL */
-    bool is_local;                                /* needs no host and no token */
-    int (*run)(struct cli *cli);                  /* -> enum exit_code */
-    int (*run_raw)(int argc, char **argv);        /* instead: does its own reading of what follows its name */
+    const char *name;                           /* "twin put" */
+    const char *arguments;                      /* "ID [NAME=VALUE...]": [] may be left out, ... may come again */
+    const char *summary;                        /* one line */
+    const char *text;                           /* more of it, or NULL */
+    struct option options[COMMAND_OPTIONS_MAX]; /* ends at a NULL name */
+    const char *examples[COMMAND_EXAMPLES_MAX]; /* ends at NULL */
+    bool is_local;                              /* needs no host and no token */
+    int (*run)(struct cli *cli);                /* -> enum exit_code */
+    int (*run_raw)(int argc, char **argv);      /* instead: does its own reading of what follows its name */
 };
 
 extern const struct command commands[]; /* ends at a NULL name */
@@ -52,9 +52,9 @@ typedef struct option_given {
     const char *value; /* NULL for a flag */
 } option_given;
 
-typedef struct invocation { /* borrows argv */
+typedef struct invocation {        /* borrows argv */
     const struct command *command; /* NULL: none named */
-    const char *group;      /* "twin", where only the first word was given */
+    const char *group;             /* "twin", where only the first word was given */
     bool is_help, is_version;
     int argument_count, option_count;
     const char *arguments[ARGUMENTS_MAX];

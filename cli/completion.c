@@ -29,7 +29,8 @@ static void bash_choices(FILE *out, const struct option *options)
 {
     for (; options->name != NULL; options++) {
         if (options->choices != NULL)
-            fprintf(out, "        %s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", options->name, options->choices);
+            fprintf(out, "        %s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", options->name,
+                    options->choices);
         else if (options->value != NULL && strcmp(options->value, "FILE") == 0)
             fprintf(out, "        %s) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n", options->name);
         else if (options->value != NULL)
@@ -43,7 +44,9 @@ static void bash(FILE *out)
           "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= at words\n"
           "    for ((at = 1; at < COMP_CWORD; at++)); do\n"
           "        case ${COMP_WORDS[at]} in -*) ;; *) command+=\"${command:+ }${COMP_WORDS[at]}\" ;; esac\n"
-          "    done\n    case $before in\n        -o) COMPREPLY=($(compgen -W 'table json ndjson' -- \"$word\")); return ;;\n", out);
+          "    done\n    case $before in\n        -o) COMPREPLY=($(compgen -W 'table json ndjson' -- \"$word\")); "
+          "return ;;\n",
+          out);
     bash_choices(out, global_options);
     fputs("    esac\n    case $command in\n", out);
     fputs("        '') words='", out);
@@ -64,11 +67,13 @@ static void bash(FILE *out)
         bash_choices(out, at->options);
         fputs("        esac\n        words='", out);
         option_words(out, at->options);
-        fprintf(out, "'%s ;;\n", strstr(at->arguments, "FILE") != NULL ? "; COMPREPLY=($(compgen -f -- \"$word\"))" : "");
+        fprintf(out, "'%s ;;\n",
+                strstr(at->arguments, "FILE") != NULL ? "; COMPREPLY=($(compgen -f -- \"$word\"))" : "");
     }
     fputs("    esac\n    words+='", out);
     option_words(out, global_options);
-    fputs("'\n    COMPREPLY+=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -o filenames -F _dromio dromio\n", out);
+    fputs("'\n    COMPREPLY+=($(compgen -W \"$words\" -- \"$word\"))\n}\ncomplete -o filenames -F _dromio dromio\n",
+          out);
 }
 
 /* Text inside '...' of zsh and fish. */
@@ -132,8 +137,8 @@ static void fish_options(FILE *out, const struct option *options, const char *wh
 {
     for (; options->name != NULL; options++) {
         bool is_long = options->name[1] == '-';
-        fprintf(out, "complete -c dromio -n '%s' -%c %s%s -d '", when, is_long ? 'l' : 's', options->name + (is_long ? 2 : 1),
-                options->value != NULL ? " -r" : "");
+        fprintf(out, "complete -c dromio -n '%s' -%c %s%s -d '", when, is_long ? 'l' : 's',
+                options->name + (is_long ? 2 : 1), options->value != NULL ? " -r" : "");
         quoted(out, options->text, "\\");
         fputs("'", out);
         if (options->choices != NULL)
@@ -157,10 +162,14 @@ static void fish(FILE *out)
             fputs("'\n", out);
         }
         if (space != NULL) {
-            fprintf(out, "complete -c dromio -n '__fish_seen_subcommand_from %.*s; and test (count (commandline -opc)) = 2' -a %s -d '", length, at->name, space + 1);
+            fprintf(out,
+                    "complete -c dromio -n '__fish_seen_subcommand_from %.*s; and test (count (commandline -opc)) = 2' "
+                    "-a %s -d '",
+                    length, at->name, space + 1);
             quoted(out, at->summary, "\\");
             fputs("'\n", out);
-            snprintf(when, sizeof when, "__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s", length, at->name, space + 1);
+            snprintf(when, sizeof when, "__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s", length,
+                     at->name, space + 1);
         } else {
             snprintf(when, sizeof when, "__fish_seen_subcommand_from %s", at->name);
         }
@@ -189,5 +198,7 @@ bool completion_print(FILE *out, const char *shell)
 int print_completion(struct cli *cli)
 {
     const char *shell = invocation_argument(cli->in, 0);
-    return completion_print(cli->out, shell) ? EXIT_OK : cli_fail(EXIT_USAGE, "no completion for %s: bash, zsh and fish have one", shell);
+    return completion_print(cli->out, shell)
+               ? EXIT_OK
+               : cli_fail(EXIT_USAGE, "no completion for %s: bash, zsh and fish have one", shell);
 }

@@ -3,16 +3,9 @@
 #include <string.h>
 
 static const char *const exit_texts[][2] = {
-    { "0", "done" },
-    { "1", "failed, or differs" },
-    { "2", "wrong usage" },
-    { "3", "not found" },
-    { "4", "conflict" },
-    { "5", "not allowed" },
-    { "6", "timed out waiting" },
-    { "7", "partly done" },
-    { "8", "image rejected" },
-    { "9", "host unreachable" },
+    { "0", "done" },           { "1", "failed, or differs" }, { "2", "wrong usage" },       { "3", "not found" },
+    { "4", "conflict" },       { "5", "not allowed" },        { "6", "timed out waiting" }, { "7", "partly done" },
+    { "8", "image rejected" }, { "9", "host unreachable" },
 };
 
 enum { HELP_COLUMNS = 80, HELP_INDENT = 30 };
@@ -37,9 +30,9 @@ static void fill(FILE *out, const char *text, int indent)
 static void print_option(FILE *out, const struct option *option)
 {
     char head[96];
-    int length = snprintf(head, sizeof head, "  %s%.1s%s%s%s%s", option->letter != 0 ? "-" : "", option->letter != 0 ? &option->letter : "",
-                          option->letter != 0 ? ", " : "", option->name, option->value != NULL ? " " : "",
-                          option->value != NULL ? option->value : "");
+    int length = snprintf(head, sizeof head, "  %s%.1s%s%s%s%s", option->letter != 0 ? "-" : "",
+                          option->letter != 0 ? &option->letter : "", option->letter != 0 ? ", " : "", option->name,
+                          option->value != NULL ? " " : "", option->value != NULL ? option->value : "");
     if (length < HELP_INDENT - 1)
         fprintf(out, "%-*s", HELP_INDENT, head);
     else
@@ -59,14 +52,16 @@ static void print_options(FILE *out, const char *title, const struct option *opt
 void usage_print(FILE *out, const struct command *command)
 {
     const char *gap = command->arguments[0] != '\0' ? " " : "";
-    fprintf(out, "usage: dromio %s%s%s%s\n", command->name, gap, command->arguments, command->options[0].name != NULL ? " [OPTIONS]" : "");
+    fprintf(out, "usage: dromio %s%s%s%s\n", command->name, gap, command->arguments,
+            command->options[0].name != NULL ? " [OPTIONS]" : "");
     fprintf(out, "       dromio %s --help says more\n", command->name);
 }
 
 static void command_help(FILE *out, const struct command *command)
 {
     fprintf(out, "dromio %s: %s\n\nusage: dromio %s%s%s%s\n", command->name, command->summary, command->name,
-            command->arguments[0] != '\0' ? " " : "", command->arguments, command->options[0].name != NULL ? " [OPTIONS]" : "");
+            command->arguments[0] != '\0' ? " " : "", command->arguments,
+            command->options[0].name != NULL ? " [OPTIONS]" : "");
     if (command->text != NULL) {
         fputc('\n', out);
         fill(out, command->text, 0);
@@ -102,9 +97,12 @@ void help_print(FILE *out, const invocation *in)
         command_help(out, in->command);
         return;
     }
-    fprintf(out, "usage: dromio %s%sCOMMAND [ARGUMENTS] [OPTIONS]\n\n", in->group != NULL ? in->group : "", in->group != NULL ? " " : "");
+    fprintf(out, "usage: dromio %s%sCOMMAND [ARGUMENTS] [OPTIONS]\n\n", in->group != NULL ? in->group : "",
+            in->group != NULL ? " " : "");
     if (in->group == NULL)
-        fill(out, "Speaks to a Dromio host, which keeps digital twins of devices. dromio COMMAND --help says more on each.", 0);
+        fill(out,
+             "Speaks to a Dromio host, which keeps digital twins of devices. dromio COMMAND --help says more on each.",
+             0);
     fprintf(out, "\nCommands:\n");
     list_commands(out, in->group);
     print_options(out, "Options of every command", global_options);
@@ -154,7 +152,9 @@ static void roff_command(FILE *out, const struct command *command)
     roff_text(out, command->name);
     fputs(command->arguments[0] != '\0' ? " " : "", out);
     roff_text(out, command->arguments);
-    fprintf(out, "\"\n%c", command->summary[0] >= 'a' && command->summary[0] <= 'z' ? command->summary[0] - 'a' + 'A' : command->summary[0]);
+    fprintf(out, "\"\n%c",
+            command->summary[0] >= 'a' && command->summary[0] <= 'z' ? command->summary[0] - 'a' + 'A'
+                                                                     : command->summary[0]);
     roff_text(out, command->summary + 1);
     fputs(".\n", out);
     if (command->text != NULL) {
@@ -177,10 +177,14 @@ void manual_print(FILE *out)
 {
     fprintf(out, ".TH DROMIO 1 \"\" \"Dromio %s\" \"Dromio\"\n", DROMIO_VERSION);
     fputs(".SH NAME\ndromio \\- speak to a host of device twins\n"
-          ".SH SYNOPSIS\n\\fBdromio\\fR \\fICOMMAND\\fR [\\fIARGUMENTS\\fR] [\\fIOPTIONS\\fR]\n.SH DESCRIPTION\n", out);
-    fputs("Reads and commands the digital twins of devices that a Dromio host keeps, uploads their images, and looks after the host. "
-          "It speaks only to the host's HTTP API. Data goes to standard output, all else to standard error. Text from the host "
-          "reaches the terminal without control characters.\n.SH OPTIONS\n", out);
+          ".SH SYNOPSIS\n\\fBdromio\\fR \\fICOMMAND\\fR [\\fIARGUMENTS\\fR] [\\fIOPTIONS\\fR]\n.SH DESCRIPTION\n",
+          out);
+    fputs("Reads and commands the digital twins of devices that a Dromio host keeps, uploads their images, and looks "
+          "after the host. "
+          "It speaks only to the host's HTTP API. Data goes to standard output, all else to standard error. Text from "
+          "the host "
+          "reaches the terminal without control characters.\n.SH OPTIONS\n",
+          out);
     for (const struct option *at = global_options; at->name != NULL; at++)
         roff_option(out, at);
     fputs(".SH COMMANDS\n", out);
@@ -195,7 +199,8 @@ void manual_print(FILE *out)
           ".TP\nDROMIO_TOKEN_FILE\nfile with that token\n"
           ".TP\nDROMIO_CA\nfile of certificates (PEM) to trust for https\n"
           ".SH FILES\n.TP\n.I .demo/admin.token\nthe token used where nothing else names one\n"
-          ".SH SEE ALSO\n.BR dromiod (8)\n", out);
+          ".SH SEE ALSO\n.BR dromiod (8)\n",
+          out);
 }
 
 int print_manual(struct cli *cli)

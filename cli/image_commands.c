@@ -19,13 +19,13 @@ static int print_pushed(struct cli *cli, const struct response *response)
     if (cli->format != OUTPUT_TABLE) {
         code = cli_print_json(cli, doc, NULL);
     } else {
-        static const char *const heads[] = { "MODEL", "VERSION", "IMAGE", "STATE" };
+        static const char *const heads[] = { "MODEL", "VERSION", "STATE", "IMAGE" };
         struct table *table = table_new(cli->out, heads, 4);
         if (table != NULL) {
             cell_member(table, yyjson_doc_get_root(doc), "model");
             cell_member(table, yyjson_doc_get_root(doc), "version");
-            cell_member(table, yyjson_doc_get_root(doc), "image");
             table_text(table, response->status == 201 ? "new" : "was there already");
+            cell_member(table, yyjson_doc_get_root(doc), "image");
             table_flush(table);
         }
         table_free(table);
@@ -41,7 +41,9 @@ int image_push(struct cli *cli)
     FILE *file = is_input ? stdin : fopen(path, "re");
     if (file == NULL)
         return cli_fail(EXIT_USAGE, "%s: %m", path);
-    struct request request = { .method = "POST", .path = "/v1/images", .content_type = "application/wasm", .body_file = file };
+    struct request request = {
+        .method = "POST", .path = "/v1/images", .content_type = "application/wasm", .body_file = file
+    };
     struct response response;
     int code = client_call(cli->client, &request, &response);
     if (code == EXIT_OK)

@@ -69,7 +69,8 @@ static int connect_cli(struct cli *cli)
         return code;
     if (host == NULL)
         host = environment("DROMIO_HOST");
-    client_config config = { host != NULL ? host : "http://127.0.0.1:8080", token, ca != NULL ? ca : environment("DROMIO_CA") };
+    client_config config = { host != NULL ? host : "http://127.0.0.1:8080", token,
+                             ca != NULL ? ca : environment("DROMIO_CA") };
     cli->client = client_new(&config);
     if (token != NULL)
         explicit_bzero(token, strlen(token));

@@ -35,7 +35,8 @@ static void point_at(const struct buffer *sql, const struct response *response)
         struct buffer before = { 0 }, after = { 0 };
         text_escape(&before, sql->bytes + from, at - from);
         text_escape(&after, sql->bytes + at, end - at);
-        fprintf(stderr, "  %s%s\n  %*s^\n", buffer_string(&before), buffer_string(&after), (int)text_width(buffer_string(&before), before.length), "");
+        fprintf(stderr, "  %s%s\n  %*s^\n", buffer_string(&before), buffer_string(&after),
+                (int)text_width(buffer_string(&before), before.length), "");
         buffer_fini(&before);
         buffer_fini(&after);
     }
@@ -47,12 +48,14 @@ static int print_objects(struct cli *cli, yyjson_val *columns, yyjson_val *rows)
     size_t index, max, column, count;
     yyjson_val *row, *value;
     int code = EXIT_OK;
-    yyjson_arr_foreach(rows, index, max, row) {
+    yyjson_arr_foreach(rows, index, max, row)
+    {
         yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
         yyjson_mut_val *object = yyjson_mut_obj(doc);
         struct buffer line = { 0 }, safe = { 0 };
         yyjson_mut_doc_set_root(doc, object);
-        yyjson_arr_foreach(row, column, count, value) {
+        yyjson_arr_foreach(row, column, count, value)
+        {
             yyjson_mut_val *name = yyjson_val_mut_copy(doc, yyjson_arr_get(columns, column));
             yyjson_mut_obj_add(object, name, yyjson_val_mut_copy(doc, value));
         }
@@ -84,7 +87,8 @@ static int print_rows(struct cli *cli, yyjson_val *columns, yyjson_val *rows)
     if (count <= TABLE_COLUMNS_MAX)
         table = table_new(cli->out, heads, count);
     if (table != NULL) {
-        yyjson_arr_foreach(rows, index, max, row) {
+        yyjson_arr_foreach(rows, index, max, row)
+        {
             for (column = 0; column < count; column++) {
                 value = yyjson_arr_get(row, column);
                 cell_json(table, value);
@@ -95,7 +99,8 @@ static int print_rows(struct cli *cli, yyjson_val *columns, yyjson_val *rows)
     table_free(table);
     for (size_t i = 0; i < TABLE_COLUMNS_MAX; i++)
         buffer_fini(&safe[i]);
-    return is_fine ? EXIT_OK : cli_fail(EXIT_FAILED, "more than %d columns do not fit a table; use -o json", TABLE_COLUMNS_MAX);
+    return is_fine ? EXIT_OK
+                   : cli_fail(EXIT_FAILED, "more than %d columns do not fit a table; use -o json", TABLE_COLUMNS_MAX);
 }
 
 static int print_result(struct cli *cli, const struct response *response)
@@ -133,7 +138,9 @@ int query_run(struct cli *cli)
         yyjson_mut_doc_free(doc);
     }
     if (code == EXIT_OK) {
-        struct request request = { .method = "POST", .path = "/v1/query", .body = body.bytes, .body_length = body.length };
+        struct request request = {
+            .method = "POST", .path = "/v1/query", .body = body.bytes, .body_length = body.length
+        };
         struct response response;
         code = client_call(cli->client, &request, &response);
         if (code == EXIT_OK)

@@ -39,8 +39,8 @@ static bool dispatch(sse_reader *reader)
     if (reader->is_dropping_event) {
         reader->dropped++;
     } else if (reader->has_data) {
-        sse_event event = { reader->id, reader->type[0] != '\0' ? reader->type : "message", buffer_string(&reader->data),
-                            reader->data.length };
+        sse_event event = { reader->id, reader->type[0] != '\0' ? reader->type : "message",
+                            buffer_string(&reader->data), reader->data.length };
         goes_on = reader->on_event(reader->context, &event);
     }
     forget_event(reader);

@@ -57,7 +57,9 @@ static void all_three_line_ends_are_taken(void **state)
 static void a_byte_order_mark_may_lead(void **state)
 {
     (void)state;
-    expect_events("\xef\xbb\xbf" "data: x\n\n", "|message|x;");
+    expect_events("\xef\xbb\xbf"
+                  "data: x\n\n",
+                  "|message|x;");
 }
 
 static void the_id_stays_until_another_comes(void **state)

@@ -67,7 +67,8 @@ void table_text(struct table *table, const char *text)
     table_cell(table, text, strlen(text), false);
 }
 
-static void print_cell(struct table *table, size_t column, const char *text, size_t length, size_t columns, bool is_number)
+static void print_cell(struct table *table, size_t column, const char *text, size_t length, size_t columns,
+                       bool is_number)
 {
     size_t pad = columns < table->widths[column] ? table->widths[column] - columns : 0;
     bool is_last = column + 1 == table->count;
@@ -83,7 +84,8 @@ static void print_heads(struct table *table)
 {
     /* A head stands over its column: right where the first row has a number. */
     for (size_t i = 0; i < table->count; i++)
-        print_cell(table, i, table->heads[i], strlen(table->heads[i]), text_width(table->heads[i], strlen(table->heads[i])),
+        print_cell(table, i, table->heads[i], strlen(table->heads[i]),
+                   text_width(table->heads[i], strlen(table->heads[i])),
                    table->cells_used > i && table->cells[i].is_number);
     table->is_headed = true;
 }

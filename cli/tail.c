@@ -13,8 +13,8 @@ enum { BACKOFF_MS_FIRST = 250, BACKOFF_MS_MAX = 10000 };
 struct tail {
     struct cli *cli;
     sse_reader reader;
-    long count, left;     /* events to show; -1: no end */
-    int64_t deadline_ms;  /* -1: none */
+    long count, left;    /* events to show; -1: no end */
+    int64_t deadline_ms; /* -1: none */
     bool was_connected, is_done;
     int64_t backoff_ms;
 };
@@ -77,6 +77,15 @@ static void add_event(struct buffer *line, const char *type, yyjson_val *event)
         add_member(line, "  ", data, "quality");
         return;
     }
+    if (strcmp(type, "dromio.ticket.v1") == 0) {
+        add_member(line, "ticket ", data, "ticket");
+        add_member(line, "  ", data, "property");
+        add_member(line, "  ", data, "action");
+        add_member(line, " = ", data, "value");
+        add_member(line, "  ", data, "state");
+        add_member(line, "  ", data, "reason");
+        return;
+    }
     size_t length = strlen(type);
     bool is_ours = strncmp(type, "dromio.", 7) == 0 && length > 10 && strcmp(type + length - 3, ".v1") == 0;
     text_escape(line, is_ours ? type + 7 : type, is_ours ? length - 10 : length);
@@ -126,8 +135,13 @@ static int follow(struct tail *tail, const char *path)
 {
     char resume[SSE_ID_MAX + 32];
     struct response response;
-    struct request request = { .method = "GET", .path = path, .accept = "text/event-stream", .timeout_ms = -1,
-                        .on_bytes = on_bytes, .on_idle = on_idle, .context = tail };
+    struct request request = { .method = "GET",
+                               .path = path,
+                               .accept = "text/event-stream",
+                               .timeout_ms = -1,
+                               .on_bytes = on_bytes,
+                               .on_idle = on_idle,
+                               .context = tail };
     int code;
     snprintf(resume, sizeof resume, "Last-Event-ID: %s", tail->reader.id);
     if (tail->reader.id[0] != '\0')
@@ -140,7 +154,8 @@ static int follow(struct tail *tail, const char *path)
         cli_note("the host ended the stream; connecting again");
         code = EXIT_OK;
     } else if (tail->was_connected && can_come_back) {
-        cli_note("lost %s: %s; connecting again", client_host(tail->cli->client), response.transport != EXIT_OK ? response.reason : "it is busy");
+        cli_note("lost %s: %s; connecting again", client_host(tail->cli->client),
+                 response.transport != EXIT_OK ? response.reason : "it is busy");
         code = EXIT_OK;
     } else {
         code = client_judge(tail->cli->client, &response);

@@ -9,9 +9,9 @@ typedef struct code_range {
 
 /* Unicode 15, East Asian Width W and F, in coarse blocks. */
 static const code_range wide[] = {
-    { 0x1100, 0x115f },   { 0x2e80, 0x303e },   { 0x3041, 0xa4cf },   { 0xac00, 0xd7a3 },   { 0xf900, 0xfaff },
-    { 0xfe30, 0xfe6f },   { 0xff00, 0xff60 },   { 0xffe0, 0xffe6 },   { 0x1f300, 0x1f64f }, { 0x1f680, 0x1f6ff },
-    { 0x1f900, 0x1faff }, { 0x20000, 0x3fffd },
+    { 0x1100, 0x115f },   { 0x2e80, 0x303e },   { 0x3041, 0xa4cf },   { 0xac00, 0xd7a3 },
+    { 0xf900, 0xfaff },   { 0xfe30, 0xfe6f },   { 0xff00, 0xff60 },   { 0xffe0, 0xffe6 },
+    { 0x1f300, 0x1f64f }, { 0x1f680, 0x1f6ff }, { 0x1f900, 0x1faff }, { 0x20000, 0x3fffd },
 };
 /* Combining marks and joiners that take no column of their own. */
 static const code_range narrow[] = {
@@ -20,7 +20,7 @@ static const code_range narrow[] = {
 };
 /* C0, DEL, C1; marks that change direction or break lines; tags and the byte order mark. */
 static const code_range unsafe[] = {
-    { 0x0000, 0x001f }, { 0x007f, 0x009f }, { 0x061c, 0x061c }, { 0x200e, 0x200f },   { 0x2028, 0x202e },
+    { 0x0000, 0x001f }, { 0x007f, 0x009f }, { 0x061c, 0x061c }, { 0x200e, 0x200f }, { 0x2028, 0x202e },
     { 0x2060, 0x206f }, { 0xd800, 0xdfff }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe007f },
 };
 
@@ -94,7 +94,8 @@ void text_escape_json(struct buffer *out, const char *json, size_t length)
         else if (code == '\n' || code == '\t' || code == '\r' || !CODE_IN(code, unsafe))
             buffer_put(out, json + at, width);
         else if (code > 0xffff)
-            buffer_printf(out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (code >> 10)), (unsigned)(0xdc00 + (code & 0x3ff)));
+            buffer_printf(out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (code >> 10)),
+                          (unsigned)(0xdc00 + (code & 0x3ff)));
         else
             buffer_printf(out, "\\u%04x", (unsigned)code);
         at += width;

@@ -35,8 +35,12 @@ static void terminal_sequences_lose_their_escape(void **state)
 static void eight_bit_controls_and_direction_marks_are_shown(void **state)
 {
     (void)state;
-    EXPECT_ESCAPED("\xc2\x9b" "31m", "\\x9b31m"); /* U+009B, CSI */
-    EXPECT_ESCAPED("\xe2\x80\xae" "abc", "\\u202eabc");
+    EXPECT_ESCAPED("\xc2\x9b"
+                   "31m",
+                   "\\x9b31m"); /* U+009B, CSI */
+    EXPECT_ESCAPED("\xe2\x80\xae"
+                   "abc",
+                   "\\u202eabc");
     EXPECT_ESCAPED("\xe2\x81\xa6", "\\u2066");
     EXPECT_ESCAPED("\xef\xbb\xbf", "\\ufeff");
 }
@@ -45,12 +49,14 @@ static void eight_bit_controls_and_direction_marks_are_shown(void **state)
 static void malformed_utf8_becomes_bytes(void **state)
 {
     (void)state;
-    EXPECT_ESCAPED("\xc0\xaf", "\\xc0\\xaf");                     /* overlong */
-    EXPECT_ESCAPED("\xe0\x80\xbf", "\\xe0\\x80\\xbf");            /* overlong */
-    EXPECT_ESCAPED("\xed\xa0\x80", "\\xed\\xa0\\x80");            /* surrogate */
-    EXPECT_ESCAPED("\xf4\x91\x92\x93", "\\xf4\\x91\\x92\\x93");   /* past U+10FFFF */
-    EXPECT_ESCAPED("\xe1\x80", "\\xe1\\x80");                     /* cut off */
-    EXPECT_ESCAPED("\xff" "A", "\\xffA");
+    EXPECT_ESCAPED("\xc0\xaf", "\\xc0\\xaf");                   /* overlong */
+    EXPECT_ESCAPED("\xe0\x80\xbf", "\\xe0\\x80\\xbf");          /* overlong */
+    EXPECT_ESCAPED("\xed\xa0\x80", "\\xed\\xa0\\x80");          /* surrogate */
+    EXPECT_ESCAPED("\xf4\x91\x92\x93", "\\xf4\\x91\\x92\\x93"); /* past U+10FFFF */
+    EXPECT_ESCAPED("\xe1\x80", "\\xe1\\x80");                   /* cut off */
+    EXPECT_ESCAPED("\xff"
+                   "A",
+                   "\\xffA");
 }
 
 static void every_shorter_character_is_bytes(void **state)

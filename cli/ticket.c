@@ -46,7 +46,8 @@ void ticket_print_table(struct cli *cli, const yyjson_val *tickets)
     if (table == NULL)
         return;
     if (yyjson_is_arr((yyjson_val *)tickets)) {
-        yyjson_arr_foreach((yyjson_val *)tickets, index, max, ticket) {
+        yyjson_arr_foreach((yyjson_val *)tickets, index, max, ticket)
+        {
             add_ticket(table, ticket);
         }
     } else {
@@ -64,7 +65,8 @@ static int judge_ticket(struct cli *cli, const struct response *response, const 
     if (is_dead)
         return cli_fail(EXIT_FAILED, "the command is %s%s%s", state, reason[0] != '\0' ? ": " : "", reason);
     const char *wait = invocation_option(cli->in, "--wait");
-    bool is_reached = wait == NULL || response->status == 200 || strcmp(state, wait) == 0 || strcmp(state, "reported") == 0;
+    bool is_reached =
+        wait == NULL || response->status == 200 || strcmp(state, wait) == 0 || strcmp(state, "reported") == 0;
     if (is_reached)
         return EXIT_OK;
     return cli_fail(EXIT_TIMED_OUT, "not %s yet, it is %s; the ticket stays, see dromio twin tickets", wait, state);

@@ -32,7 +32,8 @@ static void show_failure(struct bulk *bulk, const yyjson_val *result)
         return;
     if (bulk->is_terminal)
         fputs("\r\x1b[K", stderr);
-    cli_note("line %lu: %s: %s", bulk->results, member_text(result, "id"), detail[0] != '\0' ? detail : member_text(problem, "title"));
+    cli_note("line %lu: %s: %s", bulk->results, member_text(result, "id"),
+             detail[0] != '\0' ? detail : member_text(problem, "title"));
 }
 
 static void take_result(struct bulk *bulk)
@@ -102,7 +103,8 @@ static int judge(struct bulk *bulk, const struct response *response)
     if (bulk->line.length > 0 && response->transport == EXIT_OK)
         take_result(bulk); /* a last line without its end */
     show_progress(bulk, "\n");
-    int code = bulk->is_too_long ? cli_fail(EXIT_FAILED, "the host's answer is not lines of JSON") : client_judge(bulk->cli->client, response);
+    int code = bulk->is_too_long ? cli_fail(EXIT_FAILED, "the host's answer is not lines of JSON")
+                                 : client_judge(bulk->cli->client, response);
     unsigned long done = bulk->made + bulk->changed;
     if (code != EXIT_OK && bulk->results == 0)
         return code;
@@ -124,9 +126,14 @@ int twin_bulk(struct cli *cli, const char *path)
         return cli_fail(EXIT_USAGE, "%s: %s", path, strerror(errno));
     struct bulk bulk = { .cli = cli, .is_terminal = isatty(STDERR_FILENO) == 1 };
     bulk.line.limit = RESULT_LINE_MAX;
-    struct request request = { .method = "POST", .path = "/v1/twins:bulk", .accept = "application/x-ndjson, application/problem+json",
-                        .content_type = "application/x-ndjson", .body_file = file, .timeout_ms = -1,
-                        .on_bytes = on_results, .context = &bulk };
+    struct request request = { .method = "POST",
+                               .path = "/v1/twins:bulk",
+                               .accept = "application/x-ndjson, application/problem+json",
+                               .content_type = "application/x-ndjson",
+                               .body_file = file,
+                               .timeout_ms = -1,
+                               .on_bytes = on_results,
+                               .context = &bulk };
     struct response response;
     client_send(cli->client, &request, &response);
     int code = judge(&bulk, &response);

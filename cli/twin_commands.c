@@ -55,7 +55,8 @@ static int print_properties(struct cli *cli, const yyjson_val *properties, const
         table_text(table, only);
         add_property(table, properties);
     } else {
-        yyjson_obj_foreach((yyjson_val *)properties, index, max, name, property) {
+        yyjson_obj_foreach((yyjson_val *)properties, index, max, name, property)
+        {
             cell_json(table, name);
             add_property(table, property);
         }
@@ -67,7 +68,7 @@ static int print_properties(struct cli *cli, const yyjson_val *properties, const
 
 static int print_twin(struct cli *cli, const yyjson_val *twin)
 {
-    static const char *const heads[] = { "TWIN", "" };
+    static const char *const heads[] = { "TWIN", "VALUE" };
     static const char *const names[] = { "model", "image", "revision", "mailbox" };
     static const char *const contacts[] = { "last", "next", "why" };
     char title[32];
@@ -80,14 +81,15 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
     cell_member(table, twin, "id");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         table_text(table, names[i]);
-        cell_member(table, twin, names[i]);
+        cell_json_left(table, yyjson_obj_get((yyjson_val *)twin, names[i]));
     }
     for (size_t i = 0; i < sizeof contacts / sizeof contacts[0]; i++) {
         snprintf(title, sizeof title, "contact %s", contacts[i]);
         table_text(table, title);
         cell_member(table, contact, contacts[i]);
     }
-    yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, "tags"), index, max, name, tag) {
+    yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, "tags"), index, max, name, tag)
+    {
         struct buffer text = { 0 };
         buffer_printf(&text, "tag %s", yyjson_get_str(name));
         table_cell(table, buffer_string(&text), text.length, false);
@@ -169,7 +171,8 @@ static int list_page(struct listing *listing, struct buffer *cursor, bool *is_la
         return code;
     yyjson_val *root = yyjson_doc_get_root(doc);
     yyjson_val *twins = yyjson_obj_get(root, "twins");
-    yyjson_arr_foreach(twins, index, max, twin) {
+    yyjson_arr_foreach(twins, index, max, twin)
+    {
         if (listing->limit == 0 || listing->shown < listing->limit)
             list_twin(listing, twin);
     }
@@ -294,7 +297,9 @@ int twin_description(struct cli *cli)
     struct buffer path = { 0 };
     yyjson_doc *doc;
     twin_path(&path, cli, "/td");
-    struct request request = { .method = "GET", .path = buffer_string(&path), .accept = "application/td+json, application/json, application/problem+json" };
+    struct request request = { .method = "GET",
+                               .path = buffer_string(&path),
+                               .accept = "application/td+json, application/json, application/problem+json" };
     int code = cli_json(cli, &request, &doc);
     if (code == EXIT_OK)
         code = json_print(cli, yyjson_doc_get_root(doc), cli->format != OUTPUT_NDJSON);
@@ -337,9 +342,12 @@ static int print_history(struct cli *cli, yyjson_val *root)
     double low = INFINITY, high = -INFINITY;
     if (count == 0)
         cli_note("no values of it yet");
-    yyjson_arr_foreach(values, index, max, item) {
+    yyjson_arr_foreach(values, index, max, item)
+    {
         yyjson_val *value = yyjson_obj_get(item, "value");
-        double number = yyjson_is_num(value) ? yyjson_get_num(value) : yyjson_is_bool(value) ? yyjson_get_bool(value) : NAN;
+        double number = yyjson_is_num(value)    ? yyjson_get_num(value)
+                        : yyjson_is_bool(value) ? yyjson_get_bool(value)
+                                                : NAN;
         if (points != NULL)
             points[count - 1 - index] = number; /* newest first -> oldest first */
         if (isfinite(number)) {
@@ -352,11 +360,13 @@ static int print_history(struct cli *cli, yyjson_val *root)
         struct buffer line = { 0 }, unit = { 0 };
         plot_line(&line, points, count);
         text_escape(&unit, member_text(root, "unit"), strlen(member_text(root, "unit")));
-        fprintf(cli->out, "%s  %g to %g%s%s\n\n", buffer_string(&line), low, high, unit.length > 0 ? " " : "", buffer_string(&unit));
+        fprintf(cli->out, "%s  %g to %g%s%s\n\n", buffer_string(&line), low, high, unit.length > 0 ? " " : "",
+                buffer_string(&unit));
         buffer_fini(&line);
         buffer_fini(&unit);
     }
-    yyjson_arr_foreach(values, index, max, item) {
+    yyjson_arr_foreach(values, index, max, item)
+    {
         for (size_t i = 0; table != NULL && i < 4; i++) {
             static const char *const names[] = { "time", "value", "quality", "source" };
             cell_member(table, item, names[i]);
@@ -393,22 +403,29 @@ static void add_effects(struct buffer *out, yyjson_val *event)
 {
     size_t index, max, length;
     yyjson_val *name, *value;
-    yyjson_obj_foreach(yyjson_obj_get(event, "properties"), index, max, name, value) {
+    yyjson_obj_foreach(yyjson_obj_get(event, "properties"), index, max, name, value)
+    {
         char *text = yyjson_val_write(value, 0, &length);
         buffer_printf(out, "%s%s=%s", out->length > 0 ? " " : "", yyjson_get_str(name), text != NULL ? text : "");
         free(text);
     }
-    yyjson_arr_foreach(yyjson_obj_get(event, "downlinks"), index, max, value) {
-        buffer_printf(out, "%sdownlink %s", out->length > 0 ? " " : "", yyjson_is_str(value) ? yyjson_get_str(value) : "");
+    yyjson_arr_foreach(yyjson_obj_get(event, "downlinks"), index, max, value)
+    {
+        buffer_printf(out, "%sdownlink %s", out->length > 0 ? " " : "",
+                      yyjson_is_str(value) ? yyjson_get_str(value) : "");
     }
-    yyjson_arr_foreach(yyjson_obj_get(event, "notifications"), index, max, value) {
+    yyjson_arr_foreach(yyjson_obj_get(event, "notifications"), index, max, value)
+    {
         buffer_printf(out, "%sevent %s", out->length > 0 ? " " : "", member_text(value, "event"));
     }
-    yyjson_arr_foreach(yyjson_obj_get(event, "timers"), index, max, value) {
+    yyjson_arr_foreach(yyjson_obj_get(event, "timers"), index, max, value)
+    {
         buffer_printf(out, "%stimer until %s", out->length > 0 ? " " : "", member_text(value, "at"));
     }
-    yyjson_arr_foreach(yyjson_obj_get(event, "log"), index, max, value) {
-        buffer_printf(out, "%slog \"%s\"", out->length > 0 ? " " : "", yyjson_is_str(value) ? yyjson_get_str(value) : "");
+    yyjson_arr_foreach(yyjson_obj_get(event, "log"), index, max, value)
+    {
+        buffer_printf(out, "%slog \"%s\"", out->length > 0 ? " " : "",
+                      yyjson_is_str(value) ? yyjson_get_str(value) : "");
     }
     if (out->length == 0)
         buffer_text(out, "-");
@@ -423,7 +440,8 @@ static int print_timeline(struct cli *cli, yyjson_val *root)
     struct table *table = table_new(cli->out, heads, 7);
     if (table == NULL)
         return cli_fail(EXIT_FAILED, "no memory");
-    yyjson_arr_foreach(yyjson_obj_get(root, "events"), index, max, event) {
+    yyjson_arr_foreach(yyjson_obj_get(root, "events"), index, max, event)
+    {
         struct buffer effects = { 0 };
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             cell_member(table, event, names[i]);

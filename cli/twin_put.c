@@ -65,7 +65,9 @@ static int add_pairs(yyjson_mut_doc *doc, const invocation *in, const char *opti
 
 static int write_body(struct buffer *body, const invocation *in)
 {
-    static const char *const texts[][2] = { { "--model", "model" }, { "--image", "image" }, { "--imsi", "imsi" }, { "--msisdn", "msisdn" } };
+    static const char *const texts[][2] = {
+        { "--model", "model" }, { "--image", "image" }, { "--imsi", "imsi" }, { "--msisdn", "msisdn" }
+    };
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *aliases = yyjson_mut_arr(doc);
     const char *value;
@@ -170,7 +172,8 @@ int twin_put(struct cli *cli)
 {
     const char *id = invocation_argument(cli->in, 0);
     const char *from = invocation_option(cli->in, "--from");
-    static const char *const single[] = { "--model", "--image", "--imsi", "--msisdn", "--alias", "--tag", "--secret", "--create", "--if-match", "--idempotency-key" };
+    static const char *const single[] = { "--model", "--image",  "--imsi",   "--msisdn",   "--alias",
+                                          "--tag",   "--secret", "--create", "--if-match", "--idempotency-key" };
     if ((id == NULL) == (from == NULL))
         return cli_fail(EXIT_USAGE, "give either an ID or --from FILE");
     if (from == NULL)

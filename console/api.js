@@ -1,17 +1,25 @@
 // The host's HTTP API: requests with the session's token, and its stream of events.
 
 const KEY = "dromio.session";
-const LINE_MAX = 256 * 1024;      // characters of one line of the stream
-const SILENCE_MS = 45000;         // the host sends a comment every 15 s
+const LINE_MAX = 256 * 1024; // characters of one line of the stream
+const SILENCE_MS = 45000; // the host sends a comment every 15 s
 const BACKOFF_MS = [500, 1000, 2000, 5000, 10000];
 
 let onLoggedOut = () => {};
-export const whenLoggedOut = (callback) => { onLoggedOut = callback; };
+export const whenLoggedOut = (callback) => {
+  onLoggedOut = callback;
+};
 
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail ?? body.title ?? `status ${status}`);
-    Object.assign(this, { status, title: body.title, detail: body.detail, reasons: body.reasons, position: body.position });
+    Object.assign(this, {
+      status,
+      title: body.title,
+      detail: body.detail,
+      reasons: body.reasons,
+      position: body.position,
+    });
     if (status === 403) this.advice = "This login may not do that. Ask for one whose scopes allow it.";
     if (status === 404) this.advice = "It may have been removed, or belong to another domain.";
     if (status === 503 || status === 429) this.advice = "The host is busy; nothing was done. Try again in a moment.";
@@ -20,7 +28,9 @@ export class Problem extends Error {
 }
 
 export const hasSession = () => sessionStorage.getItem(KEY) !== null;
-export function forgetSession() { sessionStorage.removeItem(KEY); }
+export function forgetSession() {
+  sessionStorage.removeItem(KEY);
+}
 
 async function problemOf(response) {
   try {
@@ -54,7 +64,8 @@ export async function get(path, signal) {
 
 export async function submit(method, path, body) {
   const response = await send(path, {
-    method, body: body === undefined ? undefined : JSON.stringify(body),
+    method,
+    body: body === undefined ? undefined : JSON.stringify(body),
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
   });
   return response.status === 204 ? null : response.json();
@@ -62,7 +73,8 @@ export async function submit(method, path, body) {
 
 // A one-time token becomes a session; a lasting token is tried and kept as it is.
 export async function login(token, isOneTime) {
-  if (!/^[!-~]{1,1024}$/.test(token)) throw new Problem(401, { title: "That is not a token", detail: "it has spaces or is empty" });
+  if (!/^[!-~]{1,1024}$/.test(token))
+    throw new Problem(401, { title: "That is not a token", detail: "it has spaces or is empty" });
   if (isOneTime) {
     const session = await (await send("/v1/sessions", { method: "POST" }, token)).json();
     sessionStorage.setItem(KEY, session.token);
@@ -80,13 +92,20 @@ export async function login(token, isOneTime) {
 export const twinPath = (id) => `/v1/twins/${encodeURIComponent(id).replace(/%40/g, "@")}`;
 
 export function query(parameters) {
-  const text = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== undefined && value !== "")).toString();
+  const text = new URLSearchParams(
+    Object.entries(parameters).filter(([, value]) => value !== undefined && value !== ""),
+  ).toString();
   return text ? `?${text}` : "";
 }
 
 // Reads server-sent events out of pieces of text.
 export class EventReader {
-  #rest = ""; #id = ""; #type = ""; #data = []; #size = 0; #isDropping = false;
+  #rest = "";
+  #id = "";
+  #type = "";
+  #data = [];
+  #size = 0;
+  #isDropping = false;
   lastId = "";
 
   feed(text, onEvent) {
@@ -105,7 +124,8 @@ export class EventReader {
   #line(line, onEvent) {
     if (line === "") {
       this.lastId = this.#id;
-      if (this.#data.length > 0 && !this.#isDropping) onEvent({ type: this.#type || "message", data: this.#data.join("\n") });
+      if (this.#data.length > 0 && !this.#isDropping)
+        onEvent({ type: this.#type || "message", data: this.#data.join("\n") });
       this.#data = [];
       this.#type = "";
       this.#size = 0;
@@ -133,11 +153,16 @@ export async function follow(parameters, { signal, onEvent, onState }) {
     const stop = () => attempt.abort();
     signal.addEventListener("abort", stop, { once: true });
     let silence;
-    const heard = () => { clearTimeout(silence); silence = setTimeout(stop, SILENCE_MS); };
+    const heard = () => {
+      clearTimeout(silence);
+      silence = setTimeout(stop, SILENCE_MS);
+    };
     try {
       heard();
       const response = await send(`/v1/events${query(parameters)}`, {
-        headers: { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) }, signal: attempt.signal });
+        headers: { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) },
+        signal: attempt.signal,
+      });
       const body = response.body.getReader();
       const decoder = new TextDecoder();
       onState("live");
@@ -177,6 +202,13 @@ function pass(event, onEvent) {
 function pause(milliseconds, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
   });
 }

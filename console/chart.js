@@ -11,8 +11,17 @@ export class Sparkline {
 
   constructor(limit) {
     this.limit = limit;
-    this.element = svg("svg", { viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, class: "spark", "aria-hidden": "true", preserveAspectRatio: "none" },
-      this.#area, this.#line);
+    this.element = svg(
+      "svg",
+      {
+        viewBox: `0 0 ${SPARK.width} ${SPARK.height}`,
+        class: "spark",
+        "aria-hidden": "true",
+        preserveAspectRatio: "none",
+      },
+      this.#area,
+      this.#line,
+    );
   }
 
   push(value) {
@@ -21,10 +30,15 @@ export class Sparkline {
     const most = Math.max(...this.#values, 1e-9);
     const step = SPARK.width / (this.limit - 1);
     const start = this.limit - this.#values.length;
-    const points = this.#values.map((each, index) =>
-      `${((start + index) * step).toFixed(1)},${(SPARK.height - 2 - (each / most) * (SPARK.height - 5)).toFixed(1)}`);
+    const points = this.#values.map(
+      (each, index) =>
+        `${((start + index) * step).toFixed(1)},${(SPARK.height - 2 - (each / most) * (SPARK.height - 5)).toFixed(1)}`,
+    );
     this.#line.setAttribute("points", points.join(" "));
-    this.#area.setAttribute("points", `${(start * step).toFixed(1)},${SPARK.height} ${points.join(" ")} ${SPARK.width},${SPARK.height}`);
+    this.#area.setAttribute(
+      "points",
+      `${(start * step).toFixed(1)},${SPARK.height} ${points.join(" ")} ${SPARK.width},${SPARK.height}`,
+    );
   }
 }
 
@@ -36,14 +50,19 @@ function ticks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((times) => times * power).find((each) => each >= raw);
   const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-6; at += step) found.push(Math.round(at / step) * step);
+  for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-6; at += step)
+    found.push(Math.round(at / step) * step);
   return found.map((each) => Number(each.toPrecision(12)));
 }
 
-const TIME_STEPS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 604800].map((seconds) => seconds * 1000);
+const TIME_STEPS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 604800].map(
+  (seconds) => seconds * 1000,
+);
 
 function timeTicks(from, to, count) {
-  const step = TIME_STEPS.find((each) => (to - from) / each <= count) ?? TIME_STEPS.at(-1) * Math.ceil((to - from) / TIME_STEPS.at(-1) / count);
+  const step =
+    TIME_STEPS.find((each) => (to - from) / each <= count) ??
+    TIME_STEPS.at(-1) * Math.ceil((to - from) / TIME_STEPS.at(-1) / count);
   const offset = new Date(from).getTimezoneOffset() * 60000;
   const found = [];
   for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step) found.push(at);
@@ -57,9 +76,12 @@ function numeric(row) {
 // `rows` newest first as the API gives them; `contacts` are times the device was heard.
 export function historyChart({ name, unitName, rows, contacts, contact, width, now = Date.now() }) {
   const height = width < 500 ? 220 : 280;
-  const points = rows.map((row) => ({ at: Date.parse(row.time), value: numeric(row), row }))
-    .filter((point) => Number.isFinite(point.value) && Number.isFinite(point.at)).reverse();
-  if (points.length === 0) return h("p", { class: "empty" }, `No readings of ${name} yet. They show here as the device sends them.`);
+  const points = rows
+    .map((row) => ({ at: Date.parse(row.time), value: numeric(row), row }))
+    .filter((point) => Number.isFinite(point.value) && Number.isFinite(point.at))
+    .reverse();
+  if (points.length === 0)
+    return h("p", { class: "empty" }, `No readings of ${name} yet. They show here as the device sends them.`);
 
   const next = Date.parse(contact?.next ?? "");
   const from = Math.min(points[0].at, now - 60000);
@@ -75,30 +97,52 @@ export function historyChart({ name, unitName, rows, contacts, contact, width, n
 
   const grid = ticks(low, high, 4).map((each) => [
     svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(each), y2: y(each) }),
-    svg("text", { class: "tick", x: MARGIN.left - 8, y: y(each) + 4, "text-anchor": "end" }, shown(each))]);
+    svg("text", { class: "tick", x: MARGIN.left - 8, y: y(each) + 4, "text-anchor": "end" }, shown(each)),
+  ]);
   const times = timeTicks(from, to, Math.max(2, Math.floor(width / 130))).map((at) =>
-    svg("text", { class: "tick", x: x(at), y: height - 8, "text-anchor": "middle" }, tickText(at, to - from)));
-  const heard = contacts.map((time) => Date.parse(time)).filter((at) => at >= from && at <= to)
+    svg("text", { class: "tick", x: x(at), y: height - 8, "text-anchor": "middle" }, tickText(at, to - from)),
+  );
+  const heard = contacts
+    .map((time) => Date.parse(time))
+    .filter((at) => at >= from && at <= to)
     .map((at) => svg("line", { class: "contact", x1: x(at), x2: x(at), y1: bottom + 4, y2: bottom + 12 }));
   const line = svg("polyline", { class: "series", points: stepped(points, x, y, name, rows) });
-  const dots = points.length <= 60 ? points.map((point) =>
-    svg("circle", { class: `dot ${point.row.quality ?? ""}`, cx: x(point.at), cy: y(point.value), r: 2.5 })) : [];
+  const dots =
+    points.length <= 60
+      ? points.map((point) =>
+          svg("circle", { class: `dot ${point.row.quality ?? ""}`, cx: x(point.at), cy: y(point.value), r: 2.5 }),
+        )
+      : [];
   const marks = [mark(now, "now", "mark-now", x, bottom, width)];
-  if (!Number.isNaN(next) && next > now && next <= to) marks.push(mark(next, "next window", "mark-next", x, bottom, width));
+  if (!Number.isNaN(next) && next > now && next <= to)
+    marks.push(mark(next, "next window", "mark-next", x, bottom, width));
 
   const last = points.at(-1);
-  const label = `${name} from ${when(points[0].row.time)} to ${when(last.row.time)}: last ${shown(last.row.value)} ${unit(unitName)}, `
-    + `lowest ${shown(Math.min(...points.map((point) => point.value)))}, highest ${shown(Math.max(...points.map((point) => point.value)))}. `
-    + `Next contact: ${contact?.next ? `${when(contact.next)}, ${why(contact.why)}` : "unknown"}.`;
+  const label =
+    `${name} from ${when(points[0].row.time)} to ${when(last.row.time)}: last ${shown(last.row.value)} ${unit(unitName)}, ` +
+    `lowest ${shown(Math.min(...points.map((point) => point.value)))}, highest ${shown(Math.max(...points.map((point) => point.value)))}. ` +
+    `Next contact: ${contact?.next ? `${when(contact.next)}, ${why(contact.why)}` : "unknown"}.`;
   const readout = h("p", { class: "readout", "aria-hidden": "true" }, readoutText(last, unitName));
   const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom, visibility: "hidden" });
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "chart", role: "img", "aria-label": label },
-    grid, times, svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
+  const picture = svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, width, height, class: "chart", role: "img", "aria-label": label },
+    grid,
+    times,
+    svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
     svg("text", { class: "tick", x: MARGIN.left - 8, y: bottom + 13, "text-anchor": "end" }, "heard"),
-    heard, marks, line, dots, cursor);
+    heard,
+    marks,
+    line,
+    dots,
+    cursor,
+  );
   picture.addEventListener("pointermove", (event) => {
     const place = picture.getBoundingClientRect();
-    const at = from + ((((event.clientX - place.left) / place.width) * width - MARGIN.left) / (width - MARGIN.left - MARGIN.right)) * (to - from);
+    const at =
+      from +
+      ((((event.clientX - place.left) / place.width) * width - MARGIN.left) / (width - MARGIN.left - MARGIN.right)) *
+        (to - from);
     const nearest = points.reduce((best, point) => (Math.abs(point.at - at) < Math.abs(best.at - at) ? point : best));
     cursor.setAttribute("x1", x(nearest.at));
     cursor.setAttribute("x2", x(nearest.at));
@@ -115,7 +159,9 @@ export function historyChart({ name, unitName, rows, contacts, contact, width, n
 function tickText(at, range) {
   const date = new Date(at);
   if (range > 3 * 86400000) return date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
-  return range > 600000 ? date.toLocaleTimeString(undefined, { hour12: false, hour: "2-digit", minute: "2-digit" }) : clock(date);
+  return range > 600000
+    ? date.toLocaleTimeString(undefined, { hour12: false, hour: "2-digit", minute: "2-digit" })
+    : clock(date);
 }
 
 // Settings and switches hold until the next change: steps. Readings are joined.
@@ -132,8 +178,19 @@ function stepped(points, x, y, name, rows) {
 function mark(at, text, kind, x, bottom, width) {
   const place = x(at);
   const isLeft = place > width - 90;
-  return [svg("line", { class: kind, x1: place, x2: place, y1: MARGIN.top, y2: bottom }),
-    svg("text", { class: "mark-text", x: place + (isLeft ? -5 : 5), y: kind === "mark-next" ? MARGIN.top + 24 : MARGIN.top + 9, "text-anchor": isLeft ? "end" : "start" }, text)];
+  return [
+    svg("line", { class: kind, x1: place, x2: place, y1: MARGIN.top, y2: bottom }),
+    svg(
+      "text",
+      {
+        class: "mark-text",
+        x: place + (isLeft ? -5 : 5),
+        y: kind === "mark-next" ? MARGIN.top + 24 : MARGIN.top + 9,
+        "text-anchor": isLeft ? "end" : "start",
+      },
+      text,
+    ),
+  ];
 }
 
 function readoutText(point, unitName) {

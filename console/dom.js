@@ -37,19 +37,53 @@ export function card(title, ...children) {
 export const empty = (...text) => h("p", { class: "empty" }, ...text);
 
 export function failure(problem, retry) {
-  return h("div", { class: "failure", role: "alert" },
+  return h(
+    "div",
+    { class: "failure", role: "alert" },
     h("p", {}, h("strong", {}, problem.title ?? "That did not work"), problem.detail ? `: ${problem.detail}` : ""),
-    problem.reasons?.length ? h("ul", {}, problem.reasons.map((reason) => h("li", {}, reason))) : null,
+    problem.reasons?.length
+      ? h(
+          "ul",
+          {},
+          problem.reasons.map((reason) => h("li", {}, reason)),
+        )
+      : null,
     problem.advice ? h("p", {}, problem.advice) : null,
-    retry ? h("button", { type: "button", onclick: retry }, "Try again") : null);
+    retry ? h("button", { type: "button", onclick: retry }, "Try again") : null,
+  );
 }
 
 // Rows of cells; on a narrow screen each cell shows its column's name.
 export function table(caption, columns, rows) {
-  return h("div", { class: "scroll" }, h("table", {},
-    h("caption", { class: "unseen" }, caption),
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.class }, column.title)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, index) => cell(columns[index], content)))))));
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
+      h("caption", { class: "unseen" }, caption),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map((column) => h("th", { scope: "col", class: column.class }, column.title)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((content, index) => cell(columns[index], content)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 export function cell(column, content) {

@@ -17,7 +17,12 @@ export function measured(property) {
   return sign && typeof property.value === "number" ? `${value(property.value)} ${sign}` : value(property.value);
 }
 
-const STEPS = [[60, "s", 1], [3600, "min", 60], [86400, "h", 3600], [Infinity, "d", 86400]];
+const STEPS = [
+  [60, "s", 1],
+  [3600, "min", 60],
+  [86400, "h", 3600],
+  [Infinity, "d", 86400],
+];
 
 function span(seconds) {
   const [, name, size] = STEPS.find(([limit]) => seconds < limit);
@@ -51,8 +56,13 @@ export function when(time) {
 }
 
 const WHY = {
-  uplink: "it just spoke", reachable: "the network says so", retransmission_time: "the network named it",
-  pattern: "its pattern", twin: "the twin says so", learned: "learned", unknown: "unknown",
+  uplink: "it just spoke",
+  reachable: "the network says so",
+  retransmission_time: "the network named it",
+  pattern: "its pattern",
+  twin: "the twin says so",
+  learned: "learned",
+  unknown: "unknown",
 };
 export const why = (reason) => WHY[reason] ?? reason ?? "unknown";
 

@@ -26,16 +26,37 @@ function showLogin(message = "") {
       await api.login(field.value.trim(), false);
       route();
     } catch (problem) {
-      trouble.textContent = problem.status === 401 ? "The host does not know this token, or it was used up." : problem.message;
+      trouble.textContent =
+        problem.status === 401 ? "The host does not know this token, or it was used up." : problem.message;
       button.disabled = false;
       field.focus();
     }
   }
-  replace(main, h("div", { class: "login" }, h("h1", {}, "Sign in"),
-    h("form", { onsubmit: enter, class: "card" },
-      h("label", { for: "token" }, "Token"), field, trouble, button,
-      h("p", { class: "hint" }, "An application's token, or the host's own in ", h("code", {}, "DATA/admin.token"), ". Easier: ",
-        h("code", {}, "dromio login"), " prints an address that signs you in."))));
+  replace(
+    main,
+    h(
+      "div",
+      { class: "login" },
+      h("h1", {}, "Sign in"),
+      h(
+        "form",
+        { onsubmit: enter, class: "card" },
+        h("label", { for: "token" }, "Token"),
+        field,
+        trouble,
+        button,
+        h(
+          "p",
+          { class: "hint" },
+          "An application's token, or the host's own in ",
+          h("code", {}, "DATA/admin.token"),
+          ". Easier: ",
+          h("code", {}, "dromio login"),
+          " prints an address that signs you in.",
+        ),
+      ),
+    ),
+  );
   field.focus();
 }
 
@@ -78,7 +99,14 @@ function route() {
     return append(main, [h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "To the twins"))]);
   }
   window.scrollTo(0, 0);
-  return found.show(main, { signal: page.signal, onState }, ...location.hash.match(found.pattern).slice(1).map((part) => decode(part ?? "")));
+  return found.show(
+    main,
+    { signal: page.signal, onState },
+    ...location.hash
+      .match(found.pattern)
+      .slice(1)
+      .map((part) => decode(part ?? "")),
+  );
 }
 
 // The one-time token comes in the fragment, which no server sees; it is taken out of the address at once.
@@ -93,11 +121,19 @@ async function start() {
     return route();
   } catch (problem) {
     api.forgetSession();
-    return showLogin(problem.status === 401 ? "This login was used already or is too old. dromio login makes a new one." : problem.message);
+    return showLogin(
+      problem.status === 401
+        ? "This login was used already or is too old. dromio login makes a new one."
+        : problem.message,
+    );
   }
 }
 
 api.whenLoggedOut(showLogin);
-leave.addEventListener("click", () => { api.forgetSession(); history.replaceState(null, "", location.pathname); showLogin("Signed out."); });
+leave.addEventListener("click", () => {
+  api.forgetSession();
+  history.replaceState(null, "", location.pathname);
+  showLogin("Signed out.");
+});
 window.addEventListener("hashchange", () => (location.hash.startsWith("#token=") ? start() : route()));
 start();

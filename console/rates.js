@@ -7,7 +7,12 @@ import { count } from "./format.js";
 const EVERY_MS = 2000;
 const SAMPLES = 60;
 const FORGET_MS = 10000; // a gap longer than this begins the picture anew
-const SHOWN = [["uplinks", "Uplinks"], ["turns", "Turns"], ["commits", "Commits"], ["downlinks", "Downlinks"]];
+const SHOWN = [
+  ["uplinks", "Uplinks"],
+  ["turns", "Turns"],
+  ["commits", "Commits"],
+  ["downlinks", "Downlinks"],
+];
 
 let kept = new Map(); // what was shown last, so that going from page to page does not lose it
 let before = null;
@@ -18,10 +23,24 @@ export function rates(signal, onStatus) {
     before = null;
   }
   const tiles = SHOWN.map(([name, title]) => ({
-    name, spark: kept.get(name)?.spark ?? new Sparkline(SAMPLES), number: h("span", { class: "number" }, kept.get(name)?.number.textContent ?? "–"), title }));
+    name,
+    spark: kept.get(name)?.spark ?? new Sparkline(SAMPLES),
+    number: h("span", { class: "number" }, kept.get(name)?.number.textContent ?? "–"),
+    title,
+  }));
   for (const tile of tiles) kept.set(tile.name, tile);
-  const element = h("section", { class: "rates", "aria-label": "Rates" }, tiles.map((tile) =>
-    h("div", { class: "tile" }, h("div", {}, h("span", { class: "label" }, `${tile.title}/s`), tile.number), tile.spark.element)));
+  const element = h(
+    "section",
+    { class: "rates", "aria-label": "Rates" },
+    tiles.map((tile) =>
+      h(
+        "div",
+        { class: "tile" },
+        h("div", {}, h("span", { class: "label" }, `${tile.title}/s`), tile.number),
+        tile.spark.element,
+      ),
+    ),
+  );
 
   function take(status) {
     const now = performance.now();

@@ -5,10 +5,15 @@ import { card, empty, failure, h, notice, replace, table } from "./dom.js";
 import { age, hex, measured, unit, value, when, why, windowText } from "./format.js";
 import { inputFor, inputsFor } from "./inputs.js";
 
-const SETTLE_MS = 400;     // events that come together are shown together
+const SETTLE_MS = 400; // events that come together are shown together
 const AGES_MS = 5000;
-const SHORT_FRAME = 32;    // digits of a frame that stays on one line
-const RANGES = [["All", 0], ["24 hours", 24], ["6 hours", 6], ["1 hour", 1]];
+const SHORT_FRAME = 32; // digits of a frame that stays on one line
+const RANGES = [
+  ["All", 0],
+  ["24 hours", 24],
+  ["6 hours", 6],
+  ["1 hour", 1],
+];
 const TIMELINE_SHOWN = 40;
 const TICKETS_SHOWN = 12;
 const DONE = new Set(["reported", "failed", "superseded", "expired"]);
@@ -18,36 +23,90 @@ export function showTwin(place, { signal, onState }, id) {
   const path = api.twinPath(id);
   const head = h("div", { class: "title" }, h("h1", {}, id));
   const contactLine = h("p", { class: "contact-line" });
-  const parts = { chart: h("div", {}, empty("Loading…")), properties: h("div", {}), controls: h("div", {}), tickets: h("div", {}), timeline: h("div", {}) };
+  const parts = {
+    chart: h("div", {}, empty("Loading…")),
+    properties: h("div", {}),
+    controls: h("div", {}),
+    tickets: h("div", {}),
+    timeline: h("div", {}),
+  };
   const choice = h("select", { id: "property", onchange: () => drawChart() });
-  const range = h("select", { id: "range", onchange: () => drawChart() }, RANGES.map(([title, hours]) => h("option", { value: hours }, title)));
+  const range = h(
+    "select",
+    { id: "range", onchange: () => drawChart() },
+    RANGES.map(([title, hours]) => h("option", { value: hours }, title)),
+  );
   const data = { twin: null, td: {}, timeline: [], tickets: [], turn: 0 };
   let settle; // the timer of an update to come
 
-  const cards = h("div", { class: "columns" },
-    h("div", {}, card("Readings", h("div", { class: "filter" }, 
-      h("span", { class: "field" }, h("label", { for: "property" }, "Property"), choice),
-      h("span", { class: "field" }, h("label", { for: "range" }, "Of"), range)), parts.chart),
-      card("Properties", parts.properties)),
-    h("div", {}, card("Commands", parts.controls), card("Tickets", parts.tickets)));
-  replace(place, h("p", {}, h("a", { href: "#/" }, "← All twins")), head, contactLine, cards, card("Timeline", parts.timeline));
+  const cards = h(
+    "div",
+    { class: "columns" },
+    h(
+      "div",
+      {},
+      card(
+        "Readings",
+        h(
+          "div",
+          { class: "filter" },
+          h("span", { class: "field" }, h("label", { for: "property" }, "Property"), choice),
+          h("span", { class: "field" }, h("label", { for: "range" }, "Of"), range),
+        ),
+        parts.chart,
+      ),
+      card("Properties", parts.properties),
+    ),
+    h("div", {}, card("Commands", parts.controls), card("Tickets", parts.tickets)),
+  );
+  replace(
+    place,
+    h("p", {}, h("a", { href: "#/" }, "← All twins")),
+    head,
+    contactLine,
+    cards,
+    card("Timeline", parts.timeline),
+  );
 
   async function begin() {
     try {
-      [data.twin, data.td] = await Promise.all([api.get(path, signal), api.get(`${path}/td`, signal).catch(() => ({}))]);
+      [data.twin, data.td] = await Promise.all([
+        api.get(path, signal),
+        api.get(`${path}/td`, signal).catch(() => ({})),
+      ]);
     } catch (problem) {
       if (problem.name !== "AbortError") replace(cards, failure(problem, begin));
       return;
     }
     const names = Object.keys(data.twin.properties);
-    replace(choice, names.map((name) => h("option", { value: name }, name)));
+    replace(
+      choice,
+      names.map((name) => h("option", { value: name }, name)),
+    );
     drawControls();
     await update();
-    api.follow({ twin: id }, { signal, onState, onEvent: () => {
-      settle ??= setTimeout(() => { settle = undefined; update(); }, SETTLE_MS);
-    } });
+    api.follow(
+      { twin: id },
+      {
+        signal,
+        onState,
+        onEvent: () => {
+          settle ??= setTimeout(() => {
+            settle = undefined;
+            update();
+          }, SETTLE_MS);
+        },
+      },
+    );
     const timer = setInterval(drawContact, AGES_MS);
-    signal.addEventListener("abort", () => { clearInterval(timer); clearTimeout(settle); }, { once: true });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearInterval(timer);
+        clearTimeout(settle);
+      },
+      { once: true },
+    );
   }
 
   const about = (name) => data.td.properties?.[name] ?? {};
@@ -56,8 +115,11 @@ export function showTwin(place, { signal, onState }, id) {
     if (signal.aborted) return;
     const turn = ++data.turn;
     try {
-      const [twin, timeline, tickets] = await Promise.all([api.get(path, signal),
-        api.get(`${path}/timeline`, signal), api.get(`${path}/tickets`, signal)]);
+      const [twin, timeline, tickets] = await Promise.all([
+        api.get(path, signal),
+        api.get(`${path}/timeline`, signal),
+        api.get(`${path}/tickets`, signal),
+      ]);
       if (turn !== data.turn) return; // a newer question is under way
       Object.assign(data, { twin, timeline: timeline.events ?? [], tickets: tickets.tickets ?? [] });
     } catch (problem) {
@@ -74,11 +136,25 @@ export function showTwin(place, { signal, onState }, id) {
 
   function drawContact() {
     const { contact = {}, mailbox, model, tags, revision } = data.twin;
-    replace(head, h("h1", {}, id), h("span", { class: "muted" }, `${model} · revision ${revision}`),
-      Object.entries(tags ?? {}).map(([name, text]) => h("span", { class: "tag" }, `${name}=${text}`)));
-    replace(contactLine, h("span", {}, "Heard ", h("b", { title: contact.last ? when(contact.last) : null }, age(contact.last))),
-      h("span", {}, "Next window ", contact.next ? [h("b", { title: when(contact.next) }, windowText(contact.next)), ` (${why(contact.why)})`] : h("b", {}, "unknown")),
-      h("span", {}, "Mailbox ", h("b", {}, mailbox > 0 ? `${mailbox} waiting` : "empty")));
+    replace(
+      head,
+      h("h1", {}, id),
+      h("span", { class: "muted" }, `${model} · revision ${revision}`),
+      Object.entries(tags ?? {}).map(([name, text]) => h("span", { class: "tag" }, `${name}=${text}`)),
+    );
+    replace(
+      contactLine,
+      h("span", {}, "Heard ", h("b", { title: contact.last ? when(contact.last) : null }, age(contact.last))),
+      h(
+        "span",
+        {},
+        "Next window ",
+        contact.next
+          ? [h("b", { title: when(contact.next) }, windowText(contact.next)), ` (${why(contact.why)})`]
+          : h("b", {}, "unknown"),
+      ),
+      h("span", {}, "Mailbox ", h("b", {}, mailbox > 0 ? `${mailbox} waiting` : "empty")),
+    );
   }
 
   async function drawChart() {
@@ -91,12 +167,23 @@ export function showTwin(place, { signal, onState }, id) {
       return problem.name === "AbortError" ? undefined : replace(parts.chart, failure(problem, drawChart));
     }
     if (name !== choice.value) return undefined; // another was chosen meanwhile
-    const contacts = data.timeline.filter((event) => event.kind === "uplink" || event.kind === "reachability").map((event) => event.time);
+    const contacts = data.timeline
+      .filter((event) => event.kind === "uplink" || event.kind === "reachability")
+      .map((event) => event.time);
     const since = Number(range.value) > 0 ? Date.now() - Number(range.value) * 3600000 : 0;
     const rows = (history.values ?? []).filter((row) => Date.parse(row.time) >= since);
     for (const row of rows) if (row.source === "device") contacts.push(row.time);
-    return replace(parts.chart, historyChart({ name, unitName: history.unit, rows, contacts, contact: data.twin.contact,
-      width: Math.max(300, Math.min(900, parts.chart.clientWidth || 640)) }));
+    return replace(
+      parts.chart,
+      historyChart({
+        name,
+        unitName: history.unit,
+        rows,
+        contacts,
+        contact: data.twin.contact,
+        width: Math.max(300, Math.min(900, parts.chart.clientWidth || 640)),
+      }),
+    );
   }
 
   function drawProperties() {
@@ -105,35 +192,70 @@ export function showTwin(place, { signal, onState }, id) {
       h("b", {}, measured(property)),
       property.quality ? h("span", { class: `badge ${property.quality}` }, property.quality) : null,
       property.source,
-      property.time ? h("time", { datetime: property.time, title: when(property.time) }, age(property.time)) : "never set",
+      property.time
+        ? h("time", { datetime: property.time, title: when(property.time) }, age(property.time))
+        : "never set",
     ]);
-    replace(parts.properties, table("Properties", [{ title: "Property" }, { title: "Value", class: "number" }, { title: "Quality" },
-      { title: "Source" }, { title: "Set" }], rows));
+    replace(
+      parts.properties,
+      table(
+        "Properties",
+        [
+          { title: "Property" },
+          { title: "Value", class: "number" },
+          { title: "Quality" },
+          { title: "Source" },
+          { title: "Set" },
+        ],
+        rows,
+      ),
+    );
   }
 
   // Forms stay as they are while data changes, so that nobody's typing is lost.
   function drawControls() {
-    const writable = Object.entries(data.twin.properties).filter(([name]) => data.td.properties?.[name] && !about(name).readOnly);
+    const writable = Object.entries(data.twin.properties).filter(
+      ([name]) => data.td.properties?.[name] && !about(name).readOnly,
+    );
     const forms = writable.map(([name, property]) => propertyForm(name, property));
     const actions = Object.entries(data.td.actions ?? {}).map(([name, action]) => actionForm(name, action));
-    replace(parts.controls, forms, actions, forms.length + actions.length === 0
-      ? empty("Nothing to set or call: this model's Thing Description has no writable property and no action.") : null);
+    replace(
+      parts.controls,
+      forms,
+      actions,
+      forms.length + actions.length === 0
+        ? empty("Nothing to set or call: this model's Thing Description has no writable property and no action.")
+        : null,
+    );
   }
 
   function propertyForm(name, property) {
     const field = inputFor(`set-${name}`, about(name), property.desired?.value ?? property.value);
     const state = h("span", { class: "state", role: "status", "data-property": name });
-    return commandForm(h("label", { for: field.element.id }, name, property.unit ? ` (${unit(property.unit)})` : ""), [field], "Set", state,
-      () => api.submit("PUT", `${path}/properties/${encodeURIComponent(name)}`, { value: field.read() }), about(name).title);
+    return commandForm(
+      h("label", { for: field.element.id }, name, property.unit ? ` (${unit(property.unit)})` : ""),
+      [field],
+      "Set",
+      state,
+      () => api.submit("PUT", `${path}/properties/${encodeURIComponent(name)}`, { value: field.read() }),
+      about(name).title,
+    );
   }
 
   function actionForm(name, action) {
     const fields = inputsFor(`call-${name}`, action.input);
     const state = h("span", { class: "state", role: "status", "data-action": name });
-    const read = () => Object.fromEntries(fields.filter((field) => !field.isEmpty()).map((field) => [field.name, field.read()]));
+    const read = () =>
+      Object.fromEntries(fields.filter((field) => !field.isEmpty()).map((field) => [field.name, field.read()]));
     const title = h("span", { class: "action-name" }, name);
-    return commandForm(title, fields, "Call", state,
-      () => api.submit("POST", `${path}/actions/${encodeURIComponent(name)}`, action.input ? read() : {}), action.title);
+    return commandForm(
+      title,
+      fields,
+      "Call",
+      state,
+      () => api.submit("POST", `${path}/actions/${encodeURIComponent(name)}`, action.input ? read() : {}),
+      action.title,
+    );
   }
 
   function commandForm(title, fields, verb, state, act, explanation) {
@@ -150,9 +272,21 @@ export function showTwin(place, { signal, onState }, id) {
         trouble.textContent = problem.reasons?.join("; ") ?? problem.message;
       }
     }
-    return h("form", { class: "command", onsubmit: run }, h("div", { class: "command-title" }, title, state),
-      h("div", { class: "command-fields" }, fields.map((field) => field.withLabel ?? field.element), h("button", { type: "submit" }, verb)),
-      explanation ? h("p", { class: "hint" }, [explanation, ...fields.map((field) => field.hint)].filter(Boolean).join(" · ")) : null, trouble);
+    return h(
+      "form",
+      { class: "command", onsubmit: run },
+      h("div", { class: "command-title" }, title, state),
+      h(
+        "div",
+        { class: "command-fields" },
+        fields.map((field) => field.withLabel ?? field.element),
+        h("button", { type: "submit" }, verb),
+      ),
+      explanation
+        ? h("p", { class: "hint" }, [explanation, ...fields.map((field) => field.hint)].filter(Boolean).join(" · "))
+        : null,
+      trouble,
+    );
   }
 
   function showState(place, ticket) {
@@ -165,29 +299,60 @@ export function showTwin(place, { signal, onState }, id) {
   function drawTickets() {
     for (const place of parts.controls.querySelectorAll(".state")) {
       const { property, action } = place.dataset;
-      const newest = data.tickets.find((ticket) => (property ? ticket.property === property : ticket.action === action));
+      const newest = data.tickets.find((ticket) =>
+        property ? ticket.property === property : ticket.action === action,
+      );
       if (newest) showState(place, newest);
     }
-    if (data.tickets.length === 0) return replace(parts.tickets, empty("No commands in the last day. Set a property or call an action above."));
+    if (data.tickets.length === 0)
+      return replace(parts.tickets, empty("No commands in the last day. Set a property or call an action above."));
     const rows = data.tickets.slice(0, TICKETS_SHOWN).map((ticket) => [
-      [h("b", {}, ticket.property ?? ticket.action), ` ${value(ticket.value)}`, h("div", { class: "under muted" }, `ticket ${ticket.ticket}`)],
-      [h("span", { class: `badge ${ticket.state}` }, ticket.state), ticket.reason ? h("div", { class: "under muted" }, ticket.reason) : null],
-      [age(ticket.time), !DONE.has(ticket.state) && ticket.next ? h("div", { class: "under muted" }, `next try ${age(ticket.next)}`) : null],
+      [
+        h("b", {}, ticket.property ?? ticket.action),
+        ` ${value(ticket.value)}`,
+        h("div", { class: "under muted" }, `ticket ${ticket.ticket}`),
+      ],
+      [
+        h("span", { class: `badge ${ticket.state}` }, ticket.state),
+        ticket.reason ? h("div", { class: "under muted" }, ticket.reason) : null,
+      ],
+      [
+        age(ticket.time),
+        !DONE.has(ticket.state) && ticket.next
+          ? h("div", { class: "under muted" }, `next try ${age(ticket.next)}`)
+          : null,
+      ],
     ]);
-    return replace(parts.tickets, table("Tickets", [{ title: "Command" }, { title: "State" }, { title: "Since" }], rows));
+    return replace(
+      parts.tickets,
+      table("Tickets", [{ title: "Command" }, { title: "State" }, { title: "Since" }], rows),
+    );
   }
 
   function drawTimeline() {
     if (data.timeline.length === 0) return replace(parts.timeline, empty("Nothing has happened to this twin yet."));
-    const rows = data.timeline.slice(0, TIMELINE_SHOWN).map((event) => [
-      h("time", { datetime: event.time, title: age(event.time) }, when(event.time)),
-      [h("b", {}, (event.kind ?? "").replaceAll("_", " ")), event.kind !== "uplink" && event.id ? ` ${event.id}` : ""],
-      event.frame ? h("code", { class: event.frame.length <= SHORT_FRAME ? "frame short" : "frame" }, hex(event.frame)) : null,
-      effects(event),
-      outcome(event),
-    ]);
-    return replace(parts.timeline, table("Timeline", [{ title: "Time" }, { title: "Event" }, { title: "Frame" }, { title: "What came of it" },
-      { title: "Outcome" }], rows));
+    const rows = data.timeline
+      .slice(0, TIMELINE_SHOWN)
+      .map((event) => [
+        h("time", { datetime: event.time, title: age(event.time) }, when(event.time)),
+        [
+          h("b", {}, (event.kind ?? "").replaceAll("_", " ")),
+          event.kind !== "uplink" && event.id ? ` ${event.id}` : "",
+        ],
+        event.frame
+          ? h("code", { class: event.frame.length <= SHORT_FRAME ? "frame short" : "frame" }, hex(event.frame))
+          : null,
+        effects(event),
+        outcome(event),
+      ]);
+    return replace(
+      parts.timeline,
+      table(
+        "Timeline",
+        [{ title: "Time" }, { title: "Event" }, { title: "Frame" }, { title: "What came of it" }, { title: "Outcome" }],
+        rows,
+      ),
+    );
   }
 
   begin();
@@ -197,17 +362,38 @@ export function showTwin(place, { signal, onState }, id) {
 function outcome(event) {
   const [word, ...reason] = (event.outcome ?? "").split(": ");
   const kind = word === "handled" || word === "swallowed" ? "good" : word === "not_handled" ? "pending" : "failed";
-  return [h("span", { class: `badge ${kind}` }, word.replaceAll("_", " ")),
-    h("div", { class: "under muted" }, [reason.join(": "), `${value(event.cpu_micros)} µs`].filter(Boolean).map((text) => h("span", {}, text)))];
+  return [
+    h("span", { class: `badge ${kind}` }, word.replaceAll("_", " ")),
+    h(
+      "div",
+      { class: "under muted" },
+      [reason.join(": "), `${value(event.cpu_micros)} µs`].filter(Boolean).map((text) => h("span", {}, text)),
+    ),
+  ];
 }
 
 function effects(event) {
   const list = [
-    ...Object.entries(event.properties ?? {}).map(([name, raw]) => [h("span", { class: "muted" }, name), ` ${value(raw)}`]),
+    ...Object.entries(event.properties ?? {}).map(([name, raw]) => [
+      h("span", { class: "muted" }, name),
+      ` ${value(raw)}`,
+    ]),
     ...(event.downlinks ?? []).map((bytes) => [h("span", { class: "muted" }, "downlink "), h("code", {}, hex(bytes))]),
-    ...(event.notifications ?? []).map((each) => [h("span", { class: "muted" }, "event "), `${each.event} ${each.value === undefined ? "" : value(each.value)}`]),
-    ...(event.timers ?? []).map((each) => [h("span", { class: "muted" }, "timer "), `${each.timer}${each.at ? ` at ${when(each.at)}` : ""}`]),
+    ...(event.notifications ?? []).map((each) => [
+      h("span", { class: "muted" }, "event "),
+      `${each.event} ${each.value === undefined ? "" : value(each.value)}`,
+    ]),
+    ...(event.timers ?? []).map((each) => [
+      h("span", { class: "muted" }, "timer "),
+      `${each.timer}${each.at ? ` at ${when(each.at)}` : ""}`,
+    ]),
     ...(event.log ?? []).map((text) => [h("span", { class: "muted" }, "log "), text]),
   ];
-  return list.length > 0 ? h("ul", { class: "effects" }, list.map((item) => h("li", {}, item))) : null;
+  return list.length > 0
+    ? h(
+        "ul",
+        { class: "effects" },
+        list.map((item) => h("li", {}, item)),
+      )
+    : null;
 }

@@ -60,7 +60,8 @@ int admit_artifact_is_current(const uint8_t *artifact, size_t length, const admi
 
 /* The same in a child with limits (CPU, memory, no new privileges, no network):
  * reads the image from descriptor `wasm`, writes the flat result to descriptor
- * `out` (both memfds). Returns the exit code for _exit. Forked by dromiod. */
+ * `out` (both memfds); closes all others but 0 to 2. Returns the exit code for
+ * _exit. Forked by dromiod. */
 int admit_process(int wasm, int out, const admit_options *options);
 /* Reads what admit_process wrote. A child that died is a reason as well (`wait_status` of waitpid). */
 DRO_CHECKED dro_err admit_result_read(int out, int wait_status, admit_result *result);

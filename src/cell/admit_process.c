@@ -215,6 +215,17 @@ static dro_err write_result(int to, const uint8_t *bytes, size_t length)
     return DRO_OK;
 }
 
+/* What dromiod had open besides is none of this process's business. */
+static dro_err others_close(int one, int other)
+{
+    unsigned low = (unsigned)(one < other ? one : other), high = (unsigned)(one < other ? other : one);
+    const struct { unsigned from, to; } gaps[] = { { 3, low - 1 }, { low + 1, high - 1 }, { high + 1, ~0u } };
+    for (int i = 0; i < 3; i++)
+        if (gaps[i].from <= gaps[i].to && close_range(gaps[i].from, gaps[i].to, 0) != 0)
+            return DRO_DENIED;
+    return DRO_OK;
+}
+
 int admit_process(int wasm, int out, const admit_options *options)
 {
     uint8_t *image = NULL, *flat = NULL;
@@ -222,6 +233,8 @@ int admit_process(int wasm, int out, const admit_options *options)
     admit_result *result = calloc(1, sizeof *result);
     prctl(PR_SET_NAME, "dromiod: admit", 0, 0, 0);
     dro_err err = result != NULL ? limits_set() : DRO_NOMEM;
+    if (err == DRO_OK && wasm > 2 && out > 2)
+        err = others_close(wasm, out);
     if (err == DRO_OK)
         err = admit_confine();
     if (err == DRO_OK)

@@ -81,18 +81,21 @@ static void each_thing_that_is_not_accepted_is_told(void **state)
         { "(module " ABI BUFFER EVENT "(memory (export \"memory\") 17))", "memory of 17 pages; 1 to 16" },
         { "(module " ABI BUFFER EVENT "(memory (export \"memory\") 0))", "memory of 0 pages" },
         { "(module " ABI BUFFER EVENT "(memory (export \"other\") 1))", "not exported as memory" },
-        { "(module " ABI BUFFER EVENT "(memory (export \"memory\") (export \"again\") 1))", "under another name, again" },
+        { "(module " ABI BUFFER EVENT "(memory (export \"memory\") (export \"again\") 1))",
+          "under another name, again" },
         { "(module " BUFFER EVENT MEMORY ")", "dromio_abi_1 is not exported" },
         { "(module " ABI EVENT MEMORY ")", "dromio_event_buffer is not exported" },
         { "(module " ABI BUFFER MEMORY ")", "dromio_event is not exported" },
         { "(module " ABI BUFFER MEMORY "(func (export \"dromio_event\") (param i32) (result i32) (i32.const 0)))",
           "dromio_event must have the signature (i32, i32, i32) -> (i32)" },
-        { "(module " ABI BUFFER MEMORY "(global (export \"dromio_event\") i32 (i32.const 0)))", "must have the signature" },
+        { "(module " ABI BUFFER MEMORY "(global (export \"dromio_event\") i32 (i32.const 0)))",
+          "must have the signature" },
         { "(module " SOUND "(func (export \"dromio_export_state\") (result i32) (i32.const 0)))", "come together" },
         { "(module " SOUND "(func $s) (start $s))", "start function is not accepted" },
         { "(module (import \"env\" \"now\" (func (result i64))) " SOUND ")", "imports from module dromio only" },
         { "(module (import \"dromio\" \"open\" (func)) " SOUND ")", "the host has no function open" },
-        { "(module (import \"dromio\" \"now\" (func (result i32))) " SOUND ")", "import now must have the signature () -> (i64)" },
+        { "(module (import \"dromio\" \"now\" (func (result i32))) " SOUND ")",
+          "import now must have the signature () -> (i64)" },
         { "(module (import \"dromio\" \"m\" (memory 1)) " ABI BUFFER EVENT ")", "only functions can be imported" },
         { "(module (import \"dromio\" \"t\" (table 1 funcref)) " SOUND ")", "only functions can be imported" },
         { "(module (import \"dromio\" \"g\" (global i32)) " SOUND ")", "only functions can be imported" },
@@ -134,7 +137,8 @@ static void a_reason_names_section_offset_and_function(void **state)
 static void all_reasons_are_told_at_once(void **state)
 {
     (void)state;
-    look(from_text("(module (import \"dromio\" \"open\" (func)) (import \"dromio\" \"now\" (func)) (memory (export \"m\") 1)"
+    look(from_text("(module (import \"dromio\" \"open\" (func)) (import \"dromio\" \"now\" (func))"
+                   " (memory (export \"m\") 1)"
                    "(func (export \"dromio_event\")))"), &first_only);
     assert_told("", "no function open");
     assert_told("", "import now");
@@ -143,7 +147,8 @@ static void all_reasons_are_told_at_once(void **state)
     assert_told("", "dromio_event must have");
     assert_told("", "dromio_abi_1 is not exported");
     assert_told("", "dromio_event_buffer is not exported");
-    look(from_text("(module (func (return_call 0)) (func (return_call 0)) (func (drop (i32.atomic.load (i32.const 0)))))"),
+    look(from_text("(module (func (return_call 0)) (func (return_call 0))"
+                   " (func (drop (i32.atomic.load (i32.const 0)))))"),
          &first_only);
     assert_int_equal(result->reason_count, 3);
 }
@@ -153,7 +158,8 @@ static void a_sound_twin_is_admitted(void **state)
     static const char *const texts[] = {
         M(""),
         F("(drop (i32.trunc_sat_f64_s (f64.const 1))) (drop (i32.extend8_s (i32.const 1)))"),
-        F("(memory.copy (i32.const 0) (i32.const 8) (i32.const 8)) (memory.fill (i32.const 0) (i32.const 0) (i32.const 8))"),
+        F("(memory.copy (i32.const 0) (i32.const 8) (i32.const 8))"
+          "(memory.fill (i32.const 0) (i32.const 0) (i32.const 8))"),
         F("(drop (i32x4.extract_lane 0 (i32x4.add (v128.const i64x2 0 0) (i32x4.splat (i32.const 1)))))"),
         F("(result i32 i64) (block (result i32 i64) (i32.const 1) (i64.const 2))"),
         F("(local funcref) (local.set 0 (ref.func 0)) (drop (ref.is_null (local.get 0))))"
@@ -180,7 +186,8 @@ static void simd_opcodes_that_are_not_assigned_are_refused(void **state)
     static const uint8_t mark[] = { 1, 1, 1, 1, 1, 1, 1, 1 };
     (void)state;
     for (unsigned opcode = 0; opcode < 256; opcode++) {
-        test_bytes image = from_text(F("(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)"
+        test_bytes image = from_text(F("(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)"
+                                       "(nop)(nop)"
                                        "(nop)(nop)(nop)(nop)(nop)(nop)(nop)(nop)"));
         uint8_t *at = memmem(image.bytes, image.length, mark, sizeof mark);
         assert_non_null(at);

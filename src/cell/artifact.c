@@ -9,7 +9,8 @@
 
 static const char magic[8] = { 'D', 'R', 'O', 'M', 'A', 'R', 'T', '1' };
 
-enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAG_PLAIN = 8, FLAGS = 15, CODE_ALIGNMENT = 16, FIXED_MAX = 1024 };
+enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAG_PLAIN = 8, FLAGS = 15 };
+enum { CODE_ALIGNMENT = 16, FIXED_MAX = 1024 };
 
 static void write_info(dro_builder *out, const artifact_info *info)
 {
@@ -125,8 +126,9 @@ dro_err artifact_read(artifact *artifact, const uint8_t *bytes, size_t length)
     uint64_t code_length = dro_cursor_le(&in, 8);
     if (in.err == DRO_OK)
         dro_cursor_bytes(&in, (CODE_ALIGNMENT - (size_t)(in.at - bytes) % CODE_ALIGNMENT) % CODE_ALIGNMENT);
-    if (in.err != DRO_OK || code_length != dro_cursor_left(&in) || code_length == 0 || code_length > ARTIFACT_CODE_MAX ||
-        artifact->baseline_length > artifact->info.memory_bytes || !info_is_sound(&artifact->info))
+    if (in.err != DRO_OK || code_length != dro_cursor_left(&in) || code_length == 0 ||
+        code_length > ARTIFACT_CODE_MAX || artifact->baseline_length > artifact->info.memory_bytes ||
+        !info_is_sound(&artifact->info))
         return DRO_CORRUPT;
     artifact->code = in.at;
     artifact->code_length = (size_t)code_length;

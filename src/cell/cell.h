@@ -26,7 +26,8 @@ typedef struct cell_options {
     ring_writer *results;
     int doorbell;              /* own eventfd, -1 in simulation */
     bool manual_ticks;         /* simulation: no ticker thread, so deadlines are not checked */
-    _Atomic uint64_t *running; /* shared with the core: turn id now running (0: none), so a crash blames one turn; may be NULL */
+    _Atomic uint64_t *running; /* shared with the core: id of the turn that runs (0: none), so a crash blames one
+                                * turn; may be NULL */
 } cell_options;
 
 /* The thread that makes a cell is the one that runs its turns: deadlines count its CPU time.

@@ -325,7 +325,8 @@ static void state_that_cannot_move_says_so(void **state)
     size_t length = 0;
     test_signals_set();
     assert_int_equal(cell_export_state(twin->cell, MOVED, NULL, 0, carried, sizeof carried, &length), TURN_BAD_RESULT);
-    assert_int_equal(cell_export_state(twin->cell, GROWING, NULL, 0, carried, sizeof carried, &length), TURN_BAD_RESULT);
+    assert_int_equal(cell_export_state(twin->cell, GROWING, NULL, 0, carried, sizeof carried, &length),
+                     TURN_BAD_RESULT);
     assert_int_equal(cell_export_state(twin->cell, 77, NULL, 0, carried, sizeof carried, &length), TURN_HOST);
     assert_int_equal(cell_export_state(twin->cell, PROBE, carried, 9, carried, sizeof carried, &length),
                      TURN_BAD_CONTEXT);

@@ -468,7 +468,8 @@ dro_err engine_instance_new(engine_instance **out, engine_code *code)
     wasmtime_context_set_epoch_deadline(instance->context, TICKS_NEVER);
     wasm_trap_t *trap = NULL;
     engine->making = instance;
-    wasmtime_error_t *error = wasmtime_instance_pre_instantiate(code->pre, instance->context, &instance->instance, &trap);
+    wasmtime_error_t *error =
+        wasmtime_instance_pre_instantiate(code->pre, instance->context, &instance->instance, &trap);
     engine->making = NULL;
     bool is_made = error == NULL && trap == NULL;
     if (error != NULL)

@@ -25,9 +25,9 @@ dro_err image_init(image *image, engine *engine, const uint8_t *bytes, size_t le
         memset(image->baseline, 0, artifact.info.memory_limit);
         memcpy(image->baseline, artifact.baseline, artifact.baseline_length);
         engine_instance *first = image_take(image);
-        bool is_as_said = first != NULL &&
-                          engine_instance_memory(first)->length == image->info.memory_bytes &&
-                          memcmp(engine_instance_memory(first)->bytes, image->baseline, image->info.memory_bytes) == 0 &&
+        const engine_memory *memory = first != NULL ? engine_instance_memory(first) : NULL;
+        bool is_as_said = first != NULL && memory->length == image->info.memory_bytes &&
+                          memcmp(memory->bytes, image->baseline, memory->length) == 0 &&
                           engine_has_entry(first, ENTRY_EVENT);
         for (uint32_t i = 0; is_as_said && i < image->info.global_count; i++)
             is_as_said = engine_global_get(first, i) == image->info.globals[i];

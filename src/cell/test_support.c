@@ -136,7 +136,8 @@ enum turn_status test_turn(test_twin *twin, uint32_t event_id, const void *event
     size_t used = cell_turn(twin->cell, head, result, most);
     twin->result = *(turn_result *)result;
     assert_int_equal(twin->result.twin, 42);
-    assert_int_equal(used, sizeof(turn_result) + ((twin->result.context_length + 7) & ~7u) + twin->result.effects_length);
+    size_t context = (twin->result.context_length + 7) & ~7u;
+    assert_int_equal(used, sizeof(turn_result) + context + twin->result.effects_length);
     twin->effects_length = 0;
     if (twin->result.status == TURN_OK)
         keep(twin, result);

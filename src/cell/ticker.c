@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 
 enum {
     MICROS_PER_S = 1000000,
@@ -35,7 +36,11 @@ dro_err ticker_start(ticker *ticker, engine *engine)
     if (pthread_getcpuclockid(pthread_self(), &ticker->clock) != 0 || pthread_attr_init(&attributes) != 0)
         return DRO_UNSUPPORTED;
     pthread_attr_setstacksize(&attributes, TICKER_STACK);
+    sigset_t all, before; /* signals are for the thread that is watched */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int err = pthread_create(&ticker->thread, &attributes, tick, ticker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (err != 0)
         return DRO_NOMEM;

@@ -221,7 +221,8 @@ static void read_tables(wasm_reader *reader)
             wasm_fail(reader, "table %u is not of funcref", i);
         uint8_t flags = wasm_byte(reader);
         if (flags > 1)
-            wasm_fail(reader, "table %u has limits of kind 0x%02x (shared or 64-bit tables are not accepted)", i, flags);
+            wasm_fail(reader, "table %u has limits of kind 0x%02x (shared or 64-bit tables are not accepted)", i,
+                      flags);
         image->tables[i].minimum = wasm_u32(reader);
         if (flags == 1 && wasm_u32(reader) < image->tables[i].minimum)
             wasm_fail(reader, "table %u: maximum below minimum", i);
@@ -404,8 +405,8 @@ static void read_data(wasm_reader *reader)
         data->length = wasm_u32(reader);
         if (!reader->has_failed && dro_cursor_bytes(&reader->in, data->length) == NULL)
             wasm_fail(reader, "data segment %u ends outside the section", i);
-        if (data->is_active && !reader->has_failed &&
-            (!image->has_memory || (uint64_t)data->address + data->length > (uint64_t)image->memory_minimum * WASM_PAGE))
+        uint64_t memory = image->has_memory ? (uint64_t)image->memory_minimum * WASM_PAGE : 0;
+        if (data->is_active && !reader->has_failed && (uint64_t)data->address + data->length > memory)
             wasm_fail(reader, "data segment %u lies outside the memory", i);
         image->data_count = i + 1;
     }

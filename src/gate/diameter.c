@@ -295,9 +295,20 @@ static void tell_all(diameter_gate *gate)
     for (uint32_t i = 0; i < gate->slots_used; i++)
         if (gate->peers[i] != NULL && gate->peers[i]->state == PEER_OPEN)
             gate_tell_peer(gate, gate->peers[i]);
-    for (uint32_t i = 0; i < gate->config->peer_count; i++)
-        if (gate_peer_of(gate, gate->config->peers[i].identity, NULL) == NULL)
-            tell_row(gate, &gate->config->peers[i]);
+}
+
+/* Of several gates the first one connects to configured peers, and names them to
+ * the core before any connection is there. */
+static bool is_first_gate(const diameter_gate *gate)
+{
+    return gate->config->index == 0;
+}
+
+static void tell_rows(diameter_gate *gate)
+{
+    for (uint32_t i = 0; i < gate->config->peer_count && is_first_gate(gate) && !gate->has_told_rows; i++)
+        tell_row(gate, &gate->config->peers[i]);
+    gate->has_told_rows = true;
 }
 
 static void on_tick(loop_timer *timer)
@@ -311,7 +322,9 @@ static void on_tick(loop_timer *timer)
     while (gate->slots_used > 0 && gate->peers[gate->slots_used - 1] == NULL)
         gate->slots_used--;
     t6a_sweep(gate);
-    connect_due(gate);
+    tell_rows(gate);
+    if (is_first_gate(gate))
+        connect_due(gate);
     listen_again(gate);
     if (now_ns >= gate->peer_state_ns) {
         gate->peer_state_ns = now_ns + PEER_STATE_MS * NS_PER_MS;

@@ -57,6 +57,8 @@ static void put_capabilities(const diameter_peer *peer, dro_builder *out)
 static void put_applications(dro_builder *out)
 {
     diameter_put_u32(out, AVP_SUPPORTED_VENDOR_ID, DIAMETER_VENDOR_3GPP);
+    /* Peers of RFC 3588 (freeDiameter) take its absence for a wish for IPsec. */
+    diameter_put_u32(out, AVP_INBAND_SECURITY_ID, NO_INBAND_SECURITY);
     diameter_put_application(out, DIAMETER_APPLICATION_T6A);
     diameter_put_application(out, DIAMETER_APPLICATION_S6T);
 }

@@ -97,7 +97,7 @@ struct diameter_gate {
     const gate_config *config;
     loop *home;
     loop_watch listener;
-    bool is_listening, is_stopping;
+    bool is_listening, is_stopping, has_told_rows;
     uint32_t logged;               /* lines in this tick */
     loop_timer tick;
     int64_t peer_state_ns;

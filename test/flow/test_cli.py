@@ -1,4 +1,5 @@
 """dromio against a host that answers as the contract says."""
+
 import json
 import os
 import pathlib
@@ -40,8 +41,15 @@ def environment(host):
 
 
 def dromio(host, *arguments, stdin=None, **changes):
-    return subprocess.run([DROMIO, *arguments], env={**environment(host), **changes}, input=stdin, capture_output=True,
-                          timeout=WAIT, cwd="/", encoding="utf-8")
+    return subprocess.run(
+        [DROMIO, *arguments],
+        env={**environment(host), **changes},
+        input=stdin,
+        capture_output=True,
+        timeout=WAIT,
+        cwd="/",
+        encoding="utf-8",
+    )
 
 
 def test_an_image_is_pushed_listed_and_shown(host, tmp_path):
@@ -52,7 +60,9 @@ def test_an_image_is_pushed_listed_and_shown(host, tmp_path):
     assert "was there already" in second.stdout
     digest = json.loads(first.stdout)["image"]
     assert digest in dromio(host, "image", "list").stdout
-    assert json.loads(dromio(host, "image", "show", digest.removeprefix("sha256:"), "-o", "json").stdout)["memory"] == 8192
+    assert (
+        json.loads(dromio(host, "image", "show", digest.removeprefix("sha256:"), "-o", "json").stdout)["memory"] == 8192
+    )
 
 
 def test_a_rejected_image_gives_8_and_every_reason(host, tmp_path):
@@ -64,8 +74,20 @@ def test_a_rejected_image_gives_8_and_every_reason(host, tmp_path):
 
 
 def test_a_twin_is_made_changed_and_removed(host):
-    made = dromio(host, "twin", "put", TWIN, "--model", "acme/thermo", "--imsi", "001010000000001", "--tag", "site=north",
-                  "--secret", "calibration=0.25")
+    made = dromio(
+        host,
+        "twin",
+        "put",
+        TWIN,
+        "--model",
+        "acme/thermo",
+        "--imsi",
+        "001010000000001",
+        "--tag",
+        "site=north",
+        "--secret",
+        "calibration=0.25",
+    )
     assert made.returncode == 0 and "made" in made.stdout
     assert host.twins[TWIN].tags == {"site": "north"} and host.twins[TWIN].secrets == {"calibration": 0.25}
     changed = dromio(host, "twin", "put", TWIN, "--tag", "site=", "-o", "json")
@@ -202,7 +224,9 @@ def test_status_peers_and_dead_letters_show(host, twin):
 
 
 def test_an_application_lives_from_add_to_rm(host):
-    token = dromio(host, "app", "add", "as1", "--domain", "acme.example", "--scope", "read", "--scope", "write").stdout.strip()
+    token = dromio(
+        host, "app", "add", "as1", "--domain", "acme.example", "--scope", "read", "--scope", "write"
+    ).stdout.strip()
     assert host.applications["as1"]["token"] == token
     assert dromio(host, "app", "list", DROMIO_TOKEN=token).returncode == 5
     assert "acme.example" in dromio(host, "app", "list").stdout
@@ -218,8 +242,13 @@ def test_login_prints_the_console_with_a_one_time_token(host):
 
 
 def tail(host, *arguments):
-    return subprocess.Popen([DROMIO, "tail", *arguments], env=environment(host), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, encoding="utf-8")
+    return subprocess.Popen(
+        [DROMIO, "tail", *arguments],
+        env=environment(host),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
 
 
 def until(condition):
@@ -237,7 +266,10 @@ def test_tail_follows_one_property(host, twin):
         host.uplink(twin, 23.5)
     out, _ = run.communicate(timeout=WAIT)
     assert run.returncode == 0
-    assert [line.split()[2:6] for line in out.splitlines()] == [["temperature", "=", "22.5", "Cel"], ["temperature", "=", "23.5", "Cel"]]
+    assert [line.split()[2:6] for line in out.splitlines()] == [
+        ["temperature", "=", "22.5", "Cel"],
+        ["temperature", "=", "23.5", "Cel"],
+    ]
 
 
 def test_tail_goes_on_where_a_lost_stream_stopped(host, twin):
@@ -250,6 +282,23 @@ def test_tail_goes_on_where_a_lost_stream_stopped(host, twin):
     out, err = run.communicate(timeout=WAIT)
     assert [json.loads(line)["data"]["value"] for line in out.splitlines()] == [30.0, 31.0, 32.0, 33.0, 34.0]
     assert "connecting again" in err and run.returncode == 0
+
+
+def test_tail_shows_how_far_a_command_got(host, twin):
+    run = tail(host, "--twin", TWIN, "--count", "1")
+    until(lambda: host.streams)
+    assert dromio(host, "twin", "set", TWIN, "period", "600").returncode == 0
+    out, _ = run.communicate(timeout=WAIT)
+    assert "ticket 1  period = 600  pending" in out
+
+
+def test_tail_begins_after_an_event(host, twin):
+    with host.lock:
+        host.uplink(twin, 25.0)
+        last = json.loads(host.log[-1][4])["id"]
+        host.uplink(twin, 26.0)
+    run = dromio(host, "tail", "--after", last, "--property", "temperature", "--count", "1", "-o", "ndjson")
+    assert json.loads(run.stdout)["data"]["value"] == 26.0
 
 
 def test_tail_ends_with_6_when_too_few_events_came_in_time(host, twin):
@@ -270,7 +319,12 @@ def test_an_unreachable_host_gives_9():
         free.bind(("127.0.0.1", 0))
         address = "http://127.0.0.1:%d" % free.getsockname()[1]
         for command in (["status"], ["tail"], ["twin", "put", "--from", "/dev/null"]):
-            run = subprocess.run([DROMIO, *command, "--host", address, "--token", "x"], capture_output=True, timeout=WAIT, encoding="utf-8")
+            run = subprocess.run(
+                [DROMIO, *command, "--host", address, "--token", "x"],
+                capture_output=True,
+                timeout=WAIT,
+                encoding="utf-8",
+            )
             assert run.returncode == 9 and address in run.stderr and run.stdout == ""
 
 
@@ -280,7 +334,14 @@ def test_a_host_that_drops_the_connection_gives_9(host):
 
 
 def test_without_a_token_it_gives_5_and_says_where_one_is_found(host):
-    run = subprocess.run([DROMIO, "status", "--host", host.url], env={"PATH": "/"}, cwd="/", capture_output=True, timeout=WAIT, encoding="utf-8")
+    run = subprocess.run(
+        [DROMIO, "status", "--host", host.url],
+        env={"PATH": "/"},
+        cwd="/",
+        capture_output=True,
+        timeout=WAIT,
+        encoding="utf-8",
+    )
     assert run.returncode == 5 and "--token-file" in run.stderr
 
 
@@ -303,8 +364,15 @@ def test_nothing_of_the_host_reaches_the_terminal_unescaped(host, twin):
     twin.tags["site"] = evil
     host.dead_letters.append({"id": evil, "time": evil, "kind": evil, "frame": evil, "reason": evil, "image": None})
     twin.events[0]["log"] = [evil]
-    commands = [["twin", "get", TWIN], ["dead-letters"], ["dead-letters", "-o", "json"], ["twin", "list", "-o", "ndjson"],
-                ["twin", "timeline", TWIN], ["query", "select site from thermo"], ["query", "select site from thermo", "-o", "ndjson"]]
+    commands = [
+        ["twin", "get", TWIN],
+        ["dead-letters"],
+        ["dead-letters", "-o", "json"],
+        ["twin", "list", "-o", "ndjson"],
+        ["twin", "timeline", TWIN],
+        ["query", "select site from thermo"],
+        ["query", "select site from thermo", "-o", "ndjson"],
+    ]
     outputs = [dromio(host, *command) for command in commands]
     host.answer_next.append(Problem(400, evil, evil, reasons=[evil]))
     outputs.append(dromio(host, "status"))
@@ -318,9 +386,23 @@ def test_an_answer_that_is_not_json_is_a_failure(host):
     assert run.returncode == 1 and "not JSON" in run.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["twin"], ["twin", "nonsense"], ["twin", "get"], ["twin", "get", "a", "b"],
-                                       ["status", "--nonsense"], ["status", "-o", "xml"], ["twin", "set", "a", "b", "1", "--timeout", "1s"],
-                                       ["status", "--host", "ftp://x"], ["twin", "list", "--limit", "0"], ["query"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["twin"],
+        ["twin", "nonsense"],
+        ["twin", "get"],
+        ["twin", "get", "a", "b"],
+        ["status", "--nonsense"],
+        ["status", "-o", "xml"],
+        ["twin", "set", "a", "b", "1", "--timeout", "1s"],
+        ["status", "--host", "ftp://x"],
+        ["twin", "list", "--limit", "0"],
+        ["query"],
+    ],
+)
 def test_wrong_usage_gives_2_and_nothing_on_stdout(arguments):
     run = subprocess.run([DROMIO, *arguments], env={"PATH": "/"}, capture_output=True, timeout=WAIT, encoding="utf-8")
     assert run.returncode == 2 and run.stdout == "" and run.stderr.startswith("dromio: ")
@@ -337,13 +419,22 @@ def test_help_is_there_for_every_command():
 
 @pytest.mark.parametrize("command", ["build", "test"])
 def test_the_local_commands_take_the_options_that_help_lists(command):
-    told = subprocess.run([DROMIO, "twin", command, "--help"], capture_output=True, timeout=WAIT, encoding="utf-8").stdout
-    own = subprocess.run([str(ROOT / "build" / "examples" / "dromio-twin"), command, "--help"], capture_output=True, timeout=WAIT, encoding="utf-8").stdout
+    told = subprocess.run(
+        [DROMIO, "twin", command, "--help"], capture_output=True, timeout=WAIT, encoding="utf-8"
+    ).stdout
+    own = subprocess.run(
+        [str(ROOT / "build" / "examples" / "dromio-twin"), command, "--help"],
+        capture_output=True,
+        timeout=WAIT,
+        encoding="utf-8",
+    ).stdout
     listed = lambda text: set(re.findall(r"^  (--?[a-z-]+)", text, re.M))  # noqa: E731
     assert listed(told) == listed(own) != set()
 
 
 def test_the_bash_completion_completes(tmp_path):
-    script = 'source <("$0" completion bash); COMP_WORDS=(dromio twin hi); COMP_CWORD=2; _dromio; echo "${COMPREPLY[@]}"'
+    script = (
+        'source <("$0" completion bash); COMP_WORDS=(dromio twin hi); COMP_CWORD=2; _dromio; echo "${COMPREPLY[@]}"'
+    )
     run = subprocess.run(["bash", "-c", script, DROMIO], capture_output=True, timeout=WAIT, encoding="utf-8")
     assert run.stdout.split() == ["history"], run.stderr

@@ -1,4 +1,5 @@
 """The console in a real browser, against a host that answers as the contract says."""
+
 import pathlib
 import sys
 
@@ -8,7 +9,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
 from browser import Browser, is_missing  # noqa: E402
 from fake_host import Answers, FakeHost, Problem, Twin  # noqa: E402
 
-pytestmark = pytest.mark.skipif(is_missing() is not None, reason=str(is_missing()))
+if is_missing() is not None:
+    pytest.skip(is_missing(), allow_module_level=True)
+
 TWIN = "meter-000@acme.example"
 PAGE = f"/console/#/twins/{TWIN.replace('@', '%40')}"
 
@@ -50,7 +53,9 @@ def test_a_one_time_token_in_the_fragment_signs_in_and_leaves_the_address(browse
     token = one_time(host)
     browser.go(f"{host.url}/console/#token={token}")
     browser.until_text("meter-000@acme.example")
-    assert token not in browser.script("return location.href + document.documentElement.outerHTML + JSON.stringify({...localStorage})")
+    assert token not in browser.script(
+        "return location.href + document.documentElement.outerHTML + JSON.stringify({...localStorage})"
+    )
     assert browser.script("return sessionStorage.length") == 1 and token not in host.one_time
     assert [path for _, path, _, _ in host.seen if token in path] == []
 
@@ -101,7 +106,9 @@ def test_the_twins_can_be_filtered_by_tag_and_paged(browser, host):
     sign_in(browser, host)
     browser.type("#tag", "site=mill")
     browser.click("form.filter button[type=submit]")
-    browser.until("document.querySelectorAll('table.twins tbody tr').length === 25 && !document.body.innerText.includes('meter-')")
+    browser.until(
+        "document.querySelectorAll('table.twins tbody tr').length === 25 && !document.body.innerText.includes('meter-')"
+    )
     browser.script("[...document.querySelectorAll('button')].find((each) => each.textContent === 'Next').click()")
     browser.until_text("pump-49@acme.example")
     browser.type("#tag", "site=nowhere")
@@ -126,7 +133,9 @@ def test_a_refused_write_shows_the_reasons(browser, host):
     sign_in(browser, host, PAGE)
     browser.type("#set-limit", "30")
     browser.until_text("Mailbox empty")
-    browser.script("const send = window.fetch; window.fetch = (path, options) => send(path, options?.method === 'PUT' ? {...options, body: '{\"value\": \"x\"}'} : options)")
+    browser.script(
+        "const send = window.fetch; window.fetch = (path, options) => send(path, options?.method === 'PUT' ? {...options, body: '{\"value\": \"x\"}'} : options)"
+    )
     browser.click("#set-limit ~ button")
     browser.until_text("limit: not a number")
     assert host.twins[TWIN].tickets == {}
@@ -174,8 +183,13 @@ def test_markup_from_outside_stays_text(browser, host):
 def test_every_page_keeps_the_content_security_policy(browser, host):
     sign_in(browser, host)
     browser.complaints()
-    for page, text in (("/console/#/", TWIN), (PAGE, "uplink"), ("/console/#/query", "Examples"), ("/console/#/host", "mme.dromio.test"),
-                       ("/console/#/nowhere", "no such page")):
+    for page, text in (
+        ("/console/#/", TWIN),
+        (PAGE, "uplink"),
+        ("/console/#/query", "Examples"),
+        ("/console/#/host", "mme.dromio.test"),
+        ("/console/#/nowhere", "no such page"),
+    ):
         browser.go(host.url + page)
         browser.until_text(text)
     assert browser.complaints() == []
@@ -194,7 +208,9 @@ def test_a_lost_host_shows_and_comes_back_without_a_reload(browser, host):
 def test_every_field_has_a_name_and_the_pages_work_on_a_phone(browser, host):
     sign_in(browser, host, PAGE)
     browser.until_text("Mailbox empty")
-    unnamed = "[...document.querySelectorAll('input,select,textarea')].filter((each) => each.labels.length === 0).length"
+    unnamed = (
+        "[...document.querySelectorAll('input,select,textarea')].filter((each) => each.labels.length === 0).length"
+    )
     assert browser.script(f"return {unnamed}") == 0
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.ask("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": phone})

@@ -1,4 +1,5 @@
 """A headless Chromium behind chromedriver, spoken to with the standard library (W3C WebDriver)."""
+
 import base64
 import json
 import re
@@ -11,24 +12,45 @@ import urllib.request
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # WebDriver 11.1
 WAIT = 60  # seconds: a generous limit, never a measurement
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server"]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+]
 
 
 def is_missing():
-    return next((f"{name} is not installed" for name in ("chromium", "chromedriver") if shutil.which(name) is None), None)
+    return next(
+        (f"{name} is not installed" for name in ("chromium", "chromedriver") if shutil.which(name) is None), None
+    )
 
 
 class Browser:
     def __init__(self, width=1280, height=800, is_dark=False):
         self.profile = tempfile.TemporaryDirectory(prefix="dromio-browser-", ignore_cleanup_errors=True)
-        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
-        port = next(match.group(1) for line in self.driver.stdout if (match := re.search(r"started successfully on port (\d+)", line)))
+        self.driver = subprocess.Popen(
+            ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        )
+        port = next(
+            match.group(1)
+            for line in self.driver.stdout
+            if (match := re.search(r"started successfully on port (\d+)", line))
+        )
         self.base = f"http://127.0.0.1:{port}/session"
         flags = FLAGS + [f"--user-data-dir={self.profile.name}", f"--window-size={width},{height}"]
         flags += ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if is_dark else []
-        wanted = {"browserName": "chrome", "goog:chromeOptions": {"binary": shutil.which("chromium"), "args": flags},
-                  "goog:loggingPrefs": {"browser": "ALL"}}
+        wanted = {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"binary": shutil.which("chromium"), "args": flags},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }
         self.base += "/" + self.ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
 
     def __enter__(self):

@@ -8,6 +8,7 @@ Or by hand, with devices that report on their own:
 
     python3 test/peers/fake_host.py --port 8099 --twins 40 --live
 """
+
 import argparse
 import hashlib
 import json
@@ -20,165 +21,19 @@ import secrets
 import sqlite3
 import threading
 import time
-from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from fake_twins import BLINK, DIGEST, THERMO, Host, Problem, Twin, check_value, rfc3339
+
 CONSOLE = pathlib.Path(__file__).resolve().parents[2] / "console"
 OPENAPI = pathlib.Path(__file__).resolve().parents[2] / "spec" / "openapi.json"
-CONTENT_TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
-                 ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-
-THERMO = {
-    "temperature": {"type": "number", "unit": "Cel", "readOnly": True},
-    "humidity": {"type": "number", "unit": "%", "readOnly": True},
-    "battery": {"type": "number", "unit": "V", "readOnly": True},
-    "average": {"type": "number", "unit": "Cel", "readOnly": True},
-    "battery_low": {"type": "boolean", "readOnly": True},
-    "readings": {"type": "integer", "readOnly": True},
-    "rejected": {"type": "integer", "readOnly": True},
-    "period": {"type": "integer", "unit": "s", "minimum": 10, "maximum": 65535, "readOnly": False},
-    "limit": {"type": "number", "unit": "Cel", "readOnly": False},
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
-BLINK = {"type": "object", "properties": {"seconds": {"type": "integer", "minimum": 1, "maximum": 255}},
-         "required": ["seconds"]}
-DIGEST = "sha256:" + hashlib.sha256(b"thermo").hexdigest()
-
-
-def rfc3339(seconds=None):
-    when = datetime.fromtimestamp(time.time() if seconds is None else seconds, timezone.utc)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class Problem(Exception):
-    def __init__(self, status, title, detail="", **members):
-        super().__init__(detail)
-        self.status = status
-        self.body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
-
-
-class Twin:
-    def __init__(self, identifier, tags=None):
-        self.id, self.tags, self.revision, self.imsi, self.aliases = identifier, tags or {}, 1, None, []
-        self.properties = {name: None for name in THERMO}
-        self.history = {name: [] for name in THERMO}
-        self.desired, self.tickets, self.events, self.secrets = {}, {}, [], {}
-        self.last = self.next = None
-        self.why = "unknown"
-
-    def property(self, name):
-        value, at, quality, source = self.properties[name] or (None, None, None, None)
-        shown = {"value": value, "unit": THERMO[name].get("unit"), "time": at, "quality": quality, "source": source}
-        if name in self.desired:
-            ticket = self.tickets[self.desired[name]]
-            shown["desired"] = {"value": ticket["value"], "time": ticket["time"], "state": ticket["state"],
-                                "ticket": ticket["ticket"]}
-        return shown
-
-    def public(self):
-        waiting = sum(1 for ticket in self.tickets.values() if ticket["state"] in ("pending", "sent"))
-        return {"id": self.id, "model": "acme/thermo", "image": DIGEST, "revision": self.revision, "tags": self.tags,
-                "properties": {name: self.property(name) for name in THERMO},
-                "contact": {"last": self.last, "next": self.next, "why": self.why}, "mailbox": waiting}
-
-
-class Host:
-    """What the host knows; every method runs under its lock."""
-
-    def __init__(self):
-        self.lock = threading.RLock()
-        self.admin_token = secrets.token_urlsafe(24)
-        self.one_time, self.sessions, self.applications = set(), set(), {}
-        self.twins, self.images, self.dead_letters = {}, {DIGEST: {"model": "acme/thermo", "version": "1.0.0"}}, []
-        self.log, self.streams, self.tickets_made = [], [], 0
-        self.counts = dict.fromkeys(("turns", "commits", "uplinks", "downlinks"), 0)
-        self.started = time.time()
-        # What a test may ask for.
-        self.seen = []                # (method, path with query, headers, body) of every request
-        self.answer_next = []         # Problem to raise, or bytes to send raw, for the next requests
-        self.cut_stream_after = None  # events after which a stream is cut, once
-        self.reported_at_once = False # commands are confirmed as soon as they are given
-
-    def publish(self, kind, twin, data):
-        event_id = "%x-%08x" % (int(self.started), len(self.log) + 1)
-        event = {"specversion": "1.0", "id": event_id, "source": "/v1", "type": kind, "subject": twin.id,
-                 "time": rfc3339(), "datacontenttype": "application/json", "data": data}
-        self.log.append((event_id, kind, twin.id, data.get("property"), json.dumps(event, separators=(",", ":"))))
-        for stream in list(self.streams):
-            stream.put(len(self.log) - 1)
-
-    def set_property(self, twin, name, value, quality="good", source="device", at=None):
-        at = at or rfc3339()
-        twin.properties[name] = (value, at, quality, source)
-        twin.history[name].insert(0, {"time": at, "value": value, "quality": quality, "source": source})
-        del twin.history[name][500:]
-        self.publish("dromio.property.changed.v1", twin, {"property": name, "value": value, "unit": THERMO[name].get("unit"),
-                                                          "time": at, "quality": quality, "source": source})
-
-    def uplink(self, twin, temperature, at=None, period=600):
-        """A reading arrives: what waited leaves right after it."""
-        now = time.time() if at is None else at
-        twin.last, twin.next, twin.why = rfc3339(now), rfc3339(now + period), "learned"
-        sequence = len(twin.history["temperature"]) % 256
-        frame = bytes([1, sequence]) + int(temperature * 100).to_bytes(2, "big", signed=True) + bytes([100]) + (3105).to_bytes(2, "big")
-        check = 0
-        for byte in frame:
-            check ^= byte
-        values = [row["value"] for row in twin.history["temperature"][:15]] + [temperature]
-        changed = {"temperature": temperature, "humidity": 50.0, "battery": 3.105, "battery_low": False,
-                   "average": round(sum(values) / len(values), 2), "readings": len(twin.history["temperature"]) + 1}
-        for name, value in changed.items():
-            is_own = name in ("average", "battery_low", "readings")
-            self.set_property(twin, name, value, "corrected" if name == "temperature" else "good",
-                              "twin" if is_own else "device", rfc3339(now))
-        twin.events.insert(0, {"time": rfc3339(now), "kind": "uplink", "id": 0, "frame": (frame + bytes([check])).hex(),
-                               "outcome": "handled", "cpu_micros": round(random.uniform(0.6, 1.4), 2), "properties": changed,
-                               "downlinks": [], "notifications": [], "timers": [], "log": []})
-        del twin.events[100:]
-        for count in ("turns", "uplinks", "commits"):
-            self.counts[count] += 1
-        for ticket in list(twin.tickets.values()):
-            if ticket["state"] == "pending":
-                self.confirm(twin, ticket)
-
-    def confirm(self, twin, ticket):
-        for state in ("sent", "delivered", "reported") if "property" in ticket else ("sent", "delivered"):
-            ticket.update(state=state, time=rfc3339(), next=None)
-            self.publish("dromio.ticket.v1", twin, dict(ticket))
-        self.counts["downlinks"] += 1
-        if "property" in ticket:
-            self.set_property(twin, ticket["property"], ticket["value"])
-
-    def ticket(self, twin, what, name, value):
-        self.tickets_made += 1
-        number = str(self.tickets_made)
-        if what == "property":
-            for old in twin.tickets.values():
-                if old.get("property") == name and old["state"] == "pending":
-                    old.update(state="superseded", time=rfc3339(), next=None, reason="a newer write took its place")
-            twin.desired[name] = number
-        twin.tickets[number] = {"ticket": number, "state": "pending", what: name, "value": value, "time": rfc3339(),
-                                "next": twin.next, "reason": None}
-        twin.revision += 1
-        self.counts["turns"] += 1
-        self.counts["commits"] += 1
-        twin.events.insert(0, {"time": rfc3339(), "kind": "property_write" if what == "property" else "action", "id": name,
-                               "outcome": "handled", "cpu_micros": 0.7, "properties": {}, "downlinks": ["81%04x" % 600],
-                               "notifications": [], "timers": [], "log": []})
-        self.publish("dromio.ticket.v1", twin, dict(twin.tickets[number]))
-        if self.reported_at_once:
-            self.confirm(twin, twin.tickets[number])
-        return twin.tickets[number]
-
-
-def check_value(schema, value, where):
-    kinds = {"number": (int, float), "integer": (int,), "boolean": (bool,), "string": (str,)}[schema["type"]]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and schema["type"] != "boolean"):
-        raise Problem(422, "Unprocessable Content", f"{where}: not a {schema['type']}", reasons=[f"{where}: not a {schema['type']}"])
-    for bound, wrong in (("minimum", lambda limit: value < limit), ("maximum", lambda limit: value > limit)):
-        if bound in schema and wrong(schema[bound]):
-            reason = f"{where}: {value} is beyond the {bound} {schema[bound]}"
-            raise Problem(422, "Unprocessable Content", reason, reasons=[reason])
 
 
 class Answers:
@@ -187,21 +42,38 @@ class Answers:
     def __init__(self, host):
         self.host = host
         twin, name = r"/v1/twins/([^/]+)", r"/([^/]+)"
-        self.routes = [(method, re.compile(pattern + "$"), function) for method, pattern, function in (
-            ("POST", "/v1/images", self.image_put), ("GET", "/v1/images", self.image_list),
-            ("GET", "/v1/images" + name, self.image_get),
-            ("GET", "/v1/twins", self.twin_list), ("GET", twin, self.twin_get), ("PUT", twin, self.twin_put),
-            ("DELETE", twin, self.twin_delete),
-            ("GET", twin + "/properties", self.properties), ("GET", twin + "/properties" + name, self.property_get),
-            ("PUT", twin + "/properties" + name, self.property_put), ("POST", twin + "/actions" + name, self.action),
-            ("GET", twin + "/tickets", self.ticket_list), ("GET", twin + "/tickets" + name, self.ticket_get),
-            ("GET", twin + "/timeline", self.timeline), ("GET", twin + "/history", self.history), ("GET", twin + "/td", self.td),
-            ("POST", "/v1/query", self.query), ("GET", "/v1/dead-letters", self.dead_letter_list),
-            ("GET", "/v1/status", self.status), ("GET", "/v1/peers", self.peers),
-            ("POST", "/v1/applications", self.application_add), ("GET", "/v1/applications", self.application_list),
-            ("GET", "/v1/applications" + name, self.application_get), ("DELETE", "/v1/applications" + name, self.application_delete),
-            ("POST", "/v1/applications" + name + "/token", self.application_token), ("POST", "/v1/logins", self.login),
-            ("GET", "/openapi.json", lambda ask: (200, json.loads(OPENAPI.read_text()))))]
+        self.routes = [
+            (method, re.compile(pattern + "$"), function)
+            for method, pattern, function in (
+                ("POST", "/v1/images", self.image_put),
+                ("GET", "/v1/images", self.image_list),
+                ("GET", "/v1/images" + name, self.image_get),
+                ("GET", "/v1/twins", self.twin_list),
+                ("GET", twin, self.twin_get),
+                ("PUT", twin, self.twin_put),
+                ("DELETE", twin, self.twin_delete),
+                ("GET", twin + "/properties", self.properties),
+                ("GET", twin + "/properties" + name, self.property_get),
+                ("PUT", twin + "/properties" + name, self.property_put),
+                ("POST", twin + "/actions" + name, self.action),
+                ("GET", twin + "/tickets", self.ticket_list),
+                ("GET", twin + "/tickets" + name, self.ticket_get),
+                ("GET", twin + "/timeline", self.timeline),
+                ("GET", twin + "/history", self.history),
+                ("GET", twin + "/td", self.td),
+                ("POST", "/v1/query", self.query),
+                ("GET", "/v1/dead-letters", self.dead_letter_list),
+                ("GET", "/v1/status", self.status),
+                ("GET", "/v1/peers", self.peers),
+                ("POST", "/v1/applications", self.application_add),
+                ("GET", "/v1/applications", self.application_list),
+                ("GET", "/v1/applications" + name, self.application_get),
+                ("DELETE", "/v1/applications" + name, self.application_delete),
+                ("POST", "/v1/applications" + name + "/token", self.application_token),
+                ("POST", "/v1/logins", self.login),
+                ("GET", "/openapi.json", lambda ask: (200, json.loads(OPENAPI.read_text()))),
+            )
+        ]
 
     def twin(self, identifier):
         local, _, domain = identifier.partition("@")
@@ -212,16 +84,25 @@ class Answers:
 
     def image_put(self, ask):
         if ask.body[:4] != b"\0asm":
-            raise Problem(422, "Unprocessable Content", "the image is rejected",
-                          reasons=["not a WebAssembly module: bad magic", "no export dromio_abi_1"])
+            raise Problem(
+                422,
+                "Unprocessable Content",
+                "the image is rejected",
+                reasons=["not a WebAssembly module: bad magic", "no export dromio_abi_1"],
+            )
         digest = "sha256:" + hashlib.sha256(ask.body).hexdigest()
         status = 200 if digest in self.host.images else 201
         self.host.images[digest] = {"model": "acme/thermo", "version": "1.0.0"}
         return status, {"image": digest, "model": "acme/thermo", "version": "1.0.0"}
 
     def image(self, digest):
-        return {"image": digest, **self.host.images[digest], "twins": len(self.host.twins), "memory": 8192,
-                "imports": ["property_set_number", "downlink"]}
+        return {
+            "image": digest,
+            **self.host.images[digest],
+            "twins": len(self.host.twins),
+            "memory": 8192,
+            "imports": ["property_set_number", "downlink"],
+        }
 
     def image_list(self, ask):
         return 200, {"images": [self.image(digest) for digest in self.host.images]}
@@ -239,7 +120,7 @@ class Answers:
             name, _, value = ask.query["tag"].partition("=")
             found = [twin for twin in found if twin.tags.get(name) == value]
         start, limit = int(ask.query.get("cursor", 0)), int(ask.query.get("limit", 100))
-        page = {"twins": [twin.public() for twin in found[start:start + limit]]}
+        page = {"twins": [twin.public() for twin in found[start : start + limit]]}
         if start + limit < len(found):
             page["cursor"] = str(start + limit)
         return 200, page
@@ -255,7 +136,11 @@ class Answers:
             raise Problem(422, "Unprocessable Content", f"unknown members: {', '.join(sorted(unknown))}")
         if identifier.count("@") != 1:
             raise Problem(400, "Bad Request", "the id is not local@domain")
-        taken = [twin.id for twin in self.host.twins.values() if body.get("imsi") and twin.imsi == body["imsi"] and twin.id != identifier]
+        taken = [
+            twin.id
+            for twin in self.host.twins.values()
+            if body.get("imsi") and twin.imsi == body["imsi"] and twin.id != identifier
+        ]
         if taken:
             raise Problem(409, "Conflict", "the IMSI is bound to another twin")
         twin = self.host.twins.get(identifier)
@@ -330,22 +215,33 @@ class Answers:
         return 200, tickets[number]
 
     def timeline(self, ask, identifier):
-        return 200, {"events": self.twin(identifier).events[:int(ask.query.get("limit", 100))]}
+        return 200, {"events": self.twin(identifier).events[: int(ask.query.get("limit", 100))]}
 
     def history(self, ask, identifier):
         name = ask.query.get("property", "")
         self.known(name)
-        rows = self.twin(identifier).history[name][:int(ask.query.get("limit", 500))]
+        rows = self.twin(identifier).history[name][: int(ask.query.get("limit", 500))]
         return 200, {"property": name, "unit": THERMO[name].get("unit"), "values": rows}
 
     def td(self, ask, identifier):
         twin = self.twin(identifier)
         ask.answer_headers["Content-Type"] = "application/td+json"
-        form = {name: {**schema, "forms": [{"href": f"/v1/twins/{twin.id}/properties/{name}"}]} for name, schema in THERMO.items()}
-        return 200, {"@context": "https://www.w3.org/2022/wot/td/v1.1", "id": f"urn:dromio:{twin.id}", "title": "Thermometer",
-                     "securityDefinitions": {"bearer": {"scheme": "bearer"}}, "security": "bearer", "properties": form,
-                     "actions": {"blink": {"title": "Blink", "input": BLINK, "forms": [{"href": f"/v1/twins/{twin.id}/actions/blink"}]}},
-                     "events": {"too_hot": {"data": {"type": "number", "unit": "Cel"}, "forms": [{"href": "/v1/events"}]}}}
+        form = {
+            name: {**schema, "forms": [{"href": f"/v1/twins/{twin.id}/properties/{name}"}]}
+            for name, schema in THERMO.items()
+        }
+        return 200, {
+            "@context": "https://www.w3.org/2022/wot/td/v1.1",
+            "id": f"urn:dromio:{twin.id}",
+            "title": "Thermometer",
+            "securityDefinitions": {"bearer": {"scheme": "bearer"}},
+            "security": "bearer",
+            "properties": form,
+            "actions": {
+                "blink": {"title": "Blink", "input": BLINK, "forms": [{"href": f"/v1/twins/{twin.id}/actions/blink"}]}
+            },
+            "events": {"too_hot": {"data": {"type": "number", "unit": "Cel"}, "forms": [{"href": "/v1/events"}]}},
+        }
 
     def query(self, ask):
         sql = ask.json().get("sql", "")
@@ -364,21 +260,48 @@ class Answers:
             near = re.search(r'near "(.+?)"', str(error))
             position = {"position": sql.find(near.group(1))} if near else {}
             raise Problem(400, "Bad Request", str(error), **position) from None
-        return 200, {"columns": [column[0] for column in cursor.description or []], "rows": [list(row) for row in cursor], "micros": 412}
+        return 200, {
+            "columns": [column[0] for column in cursor.description or []],
+            "rows": [list(row) for row in cursor],
+            "micros": 412,
+        }
 
     def dead_letter_list(self, ask):
         return 200, {"dead_letters": self.host.dead_letters}
 
     def status(self, ask):
         waiting = sum(twin.public()["mailbox"] for twin in self.host.twins.values())
-        return 200, {"version": "0.1.0", "uptime_s": int(time.time() - self.host.started), "twins": len(self.host.twins),
-                     "images": len(self.host.images), "peers": 2, **self.host.counts, "dead_letters": len(self.host.dead_letters),
-                     "mailbox": waiting, "log_bytes": 20971520}
+        return 200, {
+            "version": "0.1.0",
+            "uptime_s": int(time.time() - self.host.started),
+            "twins": len(self.host.twins),
+            "images": len(self.host.images),
+            "peers": 2,
+            **self.host.counts,
+            "dead_letters": len(self.host.dead_letters),
+            "mailbox": waiting,
+            "log_bytes": 20971520,
+        }
 
     def peers(self, ask):
-        row = {"realm": "dromio.test", "requests": self.host.counts["uplinks"], "answers": self.host.counts["downlinks"], "errors": 0}
-        return 200, {"peers": [{"identity": "mme.dromio.test", "state": "open", "address": "127.0.0.1:40112", "applications": ["t6a"], **row},
-                               {"identity": "hss.dromio.test", "state": "closed", "address": None, "applications": ["s6t"], **row}]}
+        row = {
+            "realm": "dromio.test",
+            "requests": self.host.counts["uplinks"],
+            "answers": self.host.counts["downlinks"],
+            "errors": 0,
+        }
+        return 200, {
+            "peers": [
+                {
+                    "identity": "mme.dromio.test",
+                    "state": "open",
+                    "address": "127.0.0.1:40112",
+                    "applications": ["t6a"],
+                    **row,
+                },
+                {"identity": "hss.dromio.test", "state": "closed", "address": None, "applications": ["s6t"], **row},
+            ]
+        }
 
     def application_add(self, ask):
         body = ask.json()
@@ -416,7 +339,10 @@ class Answers:
         return 201, {"token": token, "expires": rfc3339(time.time() + 300)}
 
     def metrics(self):
-        return "".join(f"# TYPE dromio_{name}_total counter\ndromio_{name}_total {count}\n" for name, count in self.host.counts.items())
+        return "".join(
+            f"# TYPE dromio_{name}_total counter\ndromio_{name}_total {count}\n"
+            for name, count in self.host.counts.items()
+        )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -461,17 +387,28 @@ class Handler(BaseHTTPRequestHandler):
     def who(self):
         given = self.headers.get("Authorization", "")
         token = given[7:] if given.startswith("Bearer ") else ""
-        tokens = {self.host.admin_token: "admin", **dict.fromkeys(self.host.sessions, "admin"), **dict.fromkeys(self.host.one_time, "one-time"),
-                  **{application["token"]: "application" for application in self.host.applications.values()}}
+        tokens = {
+            self.host.admin_token: "admin",
+            **dict.fromkeys(self.host.sessions, "admin"),
+            **dict.fromkeys(self.host.one_time, "one-time"),
+            **{application["token"]: "application" for application in self.host.applications.values()},
+        }
         return token, tokens.get(token)
 
     def serve_console(self, path):
-        file = (CONSOLE / (path[len("/console/"):] or "index.html")).resolve()
+        file = (CONSOLE / (path[len("/console/") :] or "index.html")).resolve()
         if CONSOLE not in file.parents or not file.is_file():
             raise Problem(404, "Not Found", "no such file")
-        self.send(200, file.read_bytes(), CONTENT_TYPES.get(file.suffix, "application/octet-stream"),
-                  {"Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff",
-                   "Cache-Control": "no-cache"})
+        self.send(
+            200,
+            file.read_bytes(),
+            CONTENT_TYPES.get(file.suffix, "application/octet-stream"),
+            {
+                "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "no-cache",
+            },
+        )
 
     def open_session(self, token, role):
         if role != "one-time":
@@ -501,7 +438,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.wfile.write(b": hello\n\n")
             if resume and resume not in ids:
-                self.wfile.write(b'event: dromio.gap.v1\ndata: {"specversion":"1.0","id":"gap","source":"/v1","type":"dromio.gap.v1"}\n\n')
+                self.wfile.write(
+                    b'event: dromio.gap.v1\ndata: {"specversion":"1.0","id":"gap","source":"/v1","type":"dromio.gap.v1"}\n\n'
+                )
             for index in backlog:
                 cut = self.write_event(index, cut)
             while cut is None or cut > 0:
@@ -517,8 +456,11 @@ class Handler(BaseHTTPRequestHandler):
     def write_event(self, index, cut):
         event_id, kind, subject, name, data = self.host.log[index]
         wanted = self.query
-        if (wanted.get("twin") not in (None, subject) or wanted.get("property") not in (None, name)
-                or wanted.get("model") not in (None, "thermo", "acme/thermo")):
+        if (
+            wanted.get("twin") not in (None, subject)
+            or wanted.get("property") not in (None, name)
+            or wanted.get("model") not in (None, "thermo", "acme/thermo")
+        ):
             return cut
         self.wfile.write(f"id: {event_id}\nevent: {kind}\ndata: {data}\n\n".encode())
         return None if cut is None else cut - 1
@@ -529,7 +471,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         pending = b""
-        source = self.chunks() if self.headers.get("Transfer-Encoding") else [self.rfile.read(int(self.headers["Content-Length"]))]
+        source = (
+            self.chunks()
+            if self.headers.get("Transfer-Encoding")
+            else [self.rfile.read(int(self.headers["Content-Length"]))]
+        )
         for part in source:
             *lines, pending = (pending + part).split(b"\n")
             self.bulk_lines(lines)
@@ -595,7 +541,9 @@ class Handler(BaseHTTPRequestHandler):
             if match is not None and method == self.command:
                 with self.host.lock:
                     status, body = function(self, *(unquote(part) for part in match.groups()))
-                return self.send(status, None if body is None else json.dumps(body).encode(), headers=self.answer_headers)
+                return self.send(
+                    status, None if body is None else json.dumps(body).encode(), headers=self.answer_headers
+                )
         raise Problem(405 if is_known else 404, "Method Not Allowed" if is_known else "Not Found", "no such thing here")
 
     def answer(self):
@@ -638,8 +586,16 @@ class FakeHost(Host):
                     warm = 18 + 6 * math.sin((144 - step) / 23 + number) + chance.uniform(-0.4, 0.4)
                     self.uplink(twin, round(warm, 2), time.time() - step * 600 + chance.uniform(-20, 20))
                 self.set_property(twin, "period", 600)
-            self.dead_letters.append({"id": "meter-002@acme.example", "time": rfc3339(), "kind": "uplink", "frame": "ff00",
-                                      "reason": "trap: out of bounds memory access", "image": DIGEST})
+            self.dead_letters.append(
+                {
+                    "id": "meter-002@acme.example",
+                    "time": rfc3339(),
+                    "kind": "uplink",
+                    "frame": "ff00",
+                    "reason": "trap: out of bounds memory access",
+                    "image": DIGEST,
+                }
+            )
             self.log.clear()
 
     def live(self, every):

@@ -21,12 +21,13 @@
 
 #include "gate/diameter.h"
 
-enum { RING_BYTES = 1 << 20, HELD_MAX = 4096, PEERS_MAX = 16, LINE_MAX_BYTES = 8192, METRICS_BYTES = 65536 };
+enum { RING_BYTES = 1 << 20, HELD_MAX = 4096, PEERS_MAX = 16, LINE_MAX_BYTES = 8192, METRICS_BYTES = 65536, TURN_MS = 50 };
 
 static uint64_t held[HELD_MAX];
 static uint32_t held_count;
 static bool is_holding, is_stopping;
 static network_answer answer = { .result = 2001 };
+static loop *home;
 static diameter_gate *gate;
 static ring_writer to_core;
 static ring_reader core;
@@ -191,6 +192,7 @@ static void on_input(loop_watch *watch, uint32_t events)
     ssize_t got = read(watch->descriptor, line + length, sizeof line - 1 - length);
     if (got <= 0) {
         is_stopping = true;
+        loop_remove(home, watch);
         return;
     }
     length += (size_t)got;
@@ -248,12 +250,12 @@ int main(int argc, char **argv)
     ring_reader_open(&core, up, RING_BYTES);
     uint16_t port = read_arguments(argc, argv, &config);
     config.diameter_listener = listen_on(port);
-    loop *home = loop_new(config.clock);
+    home = loop_new(config.clock);
     loop_watch input = { on_input, STDIN_FILENO };
     if (home == NULL || diameter_gate_new(&gate, &config, home) != DRO_OK || loop_add(home, &input, EPOLLIN) != DRO_OK)
         abort();
     for (int turns_left = 100; turns_left > 0;) {
-        loop_turn(home, 100);
+        loop_turn(home, TURN_MS);
         ring_publish(&to_core);
         serve_core();
         diameter_gate_flush(gate);

@@ -70,7 +70,9 @@ static i32 breaks(u32 id)
 
 static u32 word_at(u32 at)
 {
-    return event_buffer[at] | (u32)event_buffer[at + 1] << 8 | (u32)event_buffer[at + 2] << 16 | (u32)event_buffer[at + 3] << 24;
+    u32 word;
+    __builtin_memcpy(&word, event_buffer + at, 4);
+    return word;
 }
 
 /* Writes the event all over: state, stack, its own buffer. */

@@ -1,0 +1,99 @@
+"""dromio-bench: one JSON object each, with the contract's keys, and nothing left behind."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test" / "peers"))
+from whole_host import BUILD  # noqa: E402
+
+BENCH = str(BUILD / "dromio-bench")
+KEYS = {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "bytes_per_twin", "settings"}
+LOADED = {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "settings"}
+
+
+def run(name, directory, *options):
+    done = subprocess.run([BENCH, name, "--json", "--quick", "--data", str(directory), *options],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not list(directory.iterdir())
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", ["turns", "durable", "diameter", "http", "latency"])
+def test_load_is_measured(name, tmp_path):
+    result = run(name, tmp_path, "--seconds", "1", "--twins", "2000")
+    assert set(result) == LOADED and result["bench"] == name
+    assert result["per_second"] > 0 and 0 < result["p50_micros"] <= result["p99_micros"]
+    assert result["settings"].get("answered_otherwise", 0) == 0
+
+
+def test_an_uplink_is_a_turn_and_a_commit(tmp_path):
+    settings = run("diameter", tmp_path, "--seconds", "1", "--twins", "2000")["settings"]
+    # Those in flight when measuring began and ended are the difference.
+    assert abs(settings["turns"] - settings["answered_2001"]) <= 2 * settings["window"]
+    assert settings["commits"] >= settings["turns"] - settings["window"]
+
+
+def test_turns_run_without_commits(tmp_path):
+    settings = run("turns", tmp_path, "--seconds", "1", "--twins", "2000")["settings"]
+    assert settings["commits"] == 0 and settings["set"] == "bench.no_log=true"
+
+
+def test_density_is_memory_and_restarts(tmp_path):
+    result = run("density", tmp_path, "--twins", "2000")
+    settings = result["settings"]
+    assert set(result) == {"bench", "bytes_per_twin", "settings"} and set(result) <= KEYS
+    assert result["bytes_per_twin"] == pytest.approx((settings["pss_after"] - settings["pss_before"]) / 2000, rel=0.01)
+    assert all(settings[n] > 0 for n in ("restart_ms", "restart_after_kill_ms", "bulk_twins_per_second"))
+
+
+def rooms_of(directory):
+    """Processes whose command line names the directory."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if str(directory).encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                pass
+    return found
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen([BENCH, "diameter", "--data", str(tmp_path), "--seconds", "60"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("*/data/admin.token")):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and out == b""
+    assert not list(tmp_path.iterdir())
+    assert [p for p in rooms_of(tmp_path) if p != os.getpid()] == []
+
+
+@pytest.mark.parametrize("options", [[], ["nothing"], ["http", "latency"], ["http", "--seconds", "0"], ["http", "--twins", "x"]])
+def test_bad_usage_is_exit_2(options):
+    done = subprocess.run([BENCH, *options], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
+def test_help_names_every_bench():
+    done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency"))
+
+
+def test_a_host_that_does_not_start_is_said(tmp_path):
+    done = subprocess.run([BENCH, "latency", "--dromiod", "/bin/false", "--data", str(tmp_path)], capture_output=True, text=True,
+                          timeout=30)
+    assert done.returncode == 1 and "/bin/false ended while starting" in done.stderr and not list(tmp_path.iterdir())
