@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
 from host import Host  # noqa: E402
 from mme import Mme  # noqa: E402
 
-numbers = itertools.count(1)
+numbers = itertools.count(1001)
 
 
 def pytest_configure(config):

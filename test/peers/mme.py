@@ -241,3 +241,83 @@ def raw_uplink(identity, imsi, data, hop, end, is_again=False):
     body += item(277, b"\0\0\0\1") + item(3102, item(1, imsi.encode()), True) + item(1020, b"\x05", True) + item(4315, data, True)
     flags = 0x80 | PROXIABLE | (RETRANSMITTED if is_again else 0)
     return struct.pack(">IIIII", 1 << 24 | (20 + len(body)), flags << 24 | ODR, T6A, hop, end) + body
+
+
+class Load:
+    """Many uplinks at once, made and read by hand; python-diameter opens the connection."""
+
+    def __init__(self, host, identity):
+        self.host, self.identity = host, identity
+        self.results = {}    # by End-to-End id: the first answer
+        self.waiting = {}    # by hop-by-hop: End-to-End
+        self.rest = b""
+        self.hop = 0
+        self.socket = None
+        self.connect()
+
+    def connect(self):
+        self.close()
+        self.waiting, self.rest = {}, b""
+        made = Mme.__new__(Mme)
+        made.identity, made.realm = self.identity, "epc.test"
+        self.socket = socket.create_connection(("127.0.0.1", self.host.diameter_port), timeout=LIMIT_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(encode(CER, 0, made.origin() + [avp(257, "127.0.0.1"), avp(266, 0), avp(269, "flow", m=False), avp(265, V3GPP),
+                                                            avp(260, [avp(266, V3GPP), avp(258, T6A)])], 1, next(ends) & 0xFFFFFFFF))
+        self.hop = 1
+        while not self.rest[4:8] or len(self.rest) < int.from_bytes(self.rest[1:4], "big"):
+            part = self.socket.recv(65536)
+            if not part:
+                raise ConnectionError("the host ended the connection")
+            self.rest += part
+        length = int.from_bytes(self.rest[1:4], "big")
+        assert result_of(plain(self.rest[:length])) == 2001
+        self.rest = self.rest[length:]
+
+    def close(self):
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send(self, imsi, data, end, is_again=False):
+        self.hop += 1
+        self.waiting[self.hop] = end
+        self.socket.sendall(raw_uplink(self.identity, imsi, data, self.hop, end, is_again))
+
+    def receive(self):
+        """Waits for bytes and takes the answers in them. An OSError or EOFError when the connection has ended."""
+        part = self.socket.recv(1 << 18)
+        if not part:
+            raise EOFError
+        self.rest += part
+        at = 0
+        while len(self.rest) - at >= 20 and len(self.rest) - at >= (length := int.from_bytes(self.rest[at + 1:at + 4], "big")):
+            self._take(self.rest[at:at + length])
+            at += length
+        self.rest = self.rest[at:]
+
+    def _take(self, data):
+        flags, code = data[4], int.from_bytes(data[5:8], "big")
+        hop = int.from_bytes(data[8 + 4:8 + 8], "big")
+        if flags & 0x80:
+            if code == DWR:
+                message = plain(data)
+                self.socket.sendall(encode(DWR, 0, [avp(268, 2001), avp(264, self.identity.encode()), avp(296, b"epc.test")], hop,
+                                           message.header.end_to_end_identifier, is_request=False))
+            return
+        end = self.waiting.pop(hop, None)
+        if end is not None:
+            at = data.find(b"\0\0\1\x0c\x40\0\0\x0c")  # Result-Code
+            result = int.from_bytes(data[at + 8:at + 12], "big") if at >= 0 else result_of(plain(data))
+            self.results.setdefault(end, result)
+
+    def drain(self, below=1):
+        """Until fewer than `below` answers are missing."""
+        while len(self.waiting) >= below:
+            self.receive()
