@@ -121,6 +121,11 @@ bool call_idempotent(core *core, const call *call)
         tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
         return false;
     }
+    uint32_t index = call->operation == API_TWIN_PUT ? twin_find(core, call->id.at, call->id.length) : NONE;
+    if (index != NONE && known->length == 0) { /* a twin is not kept twice: it is shown as it is now */
+        api_put_answer(core, call->caller, index, known->status == 201);
+        return false;
+    }
     reply reply = { .status = known->status, .content = known->length > 0 ? CONTENT_JSON : CONTENT_NONE, .etag = UINT64_MAX };
     tell_reply(core, call->caller, &reply, known->answer, known->length);
     return false;
