@@ -10,3 +10,4 @@ DRO_CHECKED dro_err image_add(core *core, const uint8_t digest[32], const uint8_
 /* At start: reads the artifacts back, checks them, hands them to the supervisor. */
 DRO_CHECKED dro_err images_load(core *core);
 void uploads_free(core *core);
+void uploads_gate_lost(core *core, uint32_t gate);

@@ -113,6 +113,21 @@ void waiters_ticket(core *core, uint32_t index, uint64_t number)
     }
 }
 
+static void forget_gate(waiter *waiters, uint32_t *count, uint32_t gate)
+{
+    for (uint32_t i = 0; i < *count;)
+        if (waiters[i].caller.gate == gate)
+            waiters[i] = waiters[--*count];
+        else
+            i++;
+}
+
+void waiters_gate_lost(core *core, uint32_t gate)
+{
+    forget_gate(core->waiters, &core->waiter_count, gate);
+    forget_gate(core->met, &core->met_count, gate);
+}
+
 void waiters_due(core *core)
 {
     for (uint32_t i = 0; i < core->met_count; i++)

@@ -403,6 +403,7 @@ void turn_free(core *core, turn *turn);
 int turns_take(core *core);                   /* results of the cells */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
+void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
 DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
@@ -421,6 +422,7 @@ ticket *ticket_newest(const twin *twin, uint8_t property);
 void waiter_add(core *core, uint32_t twin, uint64_t ticket, ticket_state state, int64_t until_ns, caller caller);
 void waiters_due(core *core);
 void waiters_ticket(core *core, uint32_t twin, uint64_t ticket);
+void waiters_gate_lost(core *core, uint32_t gate);
 
 /* ---- network.c ---- */
 void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);

@@ -66,8 +66,8 @@ static void outbox_put(gate_link *gate, const outbox_entry *entry, const void *b
 void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length,
           uint64_t round)
 {
-    gate_link *gate = &core->gates[index];
-    if (index >= CORE_GATES_MAX || !gate->is_open)
+    gate_link *gate = index < CORE_GATES_MAX ? &core->gates[index] : NULL;
+    if (gate == NULL || !gate->is_open)
         return;
     assert(length <= ring_body_max(&gate->out));
     bool is_first = gate->outbox.start == gate->outbox.end;
