@@ -314,7 +314,7 @@ int core_round(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
-    if (!core->is_stopping)
+    if (!core->is_stopping && !core_failed(core))
         work += timers_due(core);
     turns_publish(core);
     work += checkpoint_step(core);

@@ -249,7 +249,7 @@ void mailbox_flush(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (first == NULL || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
-        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || !core->gates[twin->connection.gate].is_open)
+        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core) || !core->gates[twin->connection.gate].is_open)
         return;
     mail_send(core, index, first);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;

@@ -235,6 +235,15 @@ static void on_reply(play *play, play_open *open, const api_reply *reply, const 
         device->period = 0;
         device->confirm = -1;
         device->ticket = 0;
+        for (uint32_t i = 0; i < PLAY_OPEN_MAX; i++)
+            if (play->open[i].device == open->device)
+                {
+                play->open[i].acked = 0;
+                play->open[i].revision = 0;
+            }
+        for (uint32_t i = 0; i < play->downlink_count; i++) /* still to be answered, but of nobody */
+            if (play->downlinks[i].device == open->device)
+                play->downlinks[i].device = NONE;
         return;
     case PLAY_TAG: WORLD_ASSERT(reply->status == 200); break;
     case PLAY_GET: on_read(play, open, reply, json); return;
@@ -247,8 +256,6 @@ static void on_reply(play *play, play_open *open, const api_reply *reply, const 
 static void on_network(play *play, play_open *open, const network_answer *answer)
 {
     play_device *device = &play->devices[open->device];
-    if (answer->result != 2001)
-        fprintf(stderr, "kind %d result %u experimental %u\n", open->kind, answer->result, answer->experimental);
     WORLD_ASSERT(answer->result == 2001);
     if (open->kind == PLAY_CONNECT) {
         device->is_connected = true;
@@ -280,14 +287,14 @@ static void on_downlink(play *play, uint32_t gate, uint64_t id, const uint8_t *b
     memcpy(downlink->bytes, data, request.data_length);
 }
 
-/* Refused because the disk is broken: nothing of it may be kept. */
+/* Refused because the disk is broken, so perhaps there is no image to make twins of. */
 static bool is_refusal(const play *play, const ring_header *header, const uint8_t *body)
 {
     api_reply reply;
     network_answer answer;
     memcpy(&reply, body, sizeof reply < header->length - sizeof *header ? sizeof reply : header->length - sizeof *header);
     memcpy(&answer, body, sizeof answer);
-    return play->is_broken && (header->type == MESSAGE_API_REPLY ? reply.status == 503 : answer.result == 3004);
+    return play->is_broken && (header->type == MESSAGE_API_REPLY ? reply.status == 503 || reply.status == 422 : answer.result == 3004);
 }
 
 void play_message(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length)
@@ -331,7 +338,7 @@ static void downlink_end(play *play, uint32_t at, bool is_good)
     uint32_t fate = is_good ? 0 : world_below(world, 10);
     if (fate <= 4) {
         answer.result = 2001;
-        if (downlink.length == 3)
+        if (downlink.length == 3 && downlink.device != NONE)
             play->devices[downlink.device].confirm = downlink.bytes[1] << 8 | downlink.bytes[2];
     } else if (fate <= 6) {
         answer.experimental = 5653;
@@ -537,6 +544,9 @@ static void check_end(play *play, uint32_t i)
     int property = model_property_find(twin_model(core, twin), "readings", 8);
     cell_value readings = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
     WORLD_ASSERT(readings.value.integer == device->sent); /* each once */
+    property = model_property_find(twin_model(core, twin), "rejected", 8);
+    cell_value rejected = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
+    WORLD_ASSERT(rejected.value.integer == 0); /* and no duplicate had a turn */
     if (!device->is_connected)
         return;
     WORLD_ASSERT(twin->extra == NULL || twin->extra->mail_count == 0);
