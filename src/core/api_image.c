@@ -172,6 +172,19 @@ void core_admitted(core *core, uint64_t id, const admit_result *result)
     upload_free(upload);
 }
 
+void uploads_gate_lost(core *core, uint32_t gate)
+{
+    for (int i = 0; core->uploads != NULL && i < UPLOADS_MAX; i++) {
+        upload *upload = &core->uploads->uploads[i];
+        if (upload->caller.gate != gate || !upload->is_used)
+            continue;
+        if (upload->is_admitting)
+            upload->caller.gate = NONE; /* kept all the same */
+        else
+            upload_free(upload);
+    }
+}
+
 void uploads_free(core *core)
 {
     for (int i = 0; core->uploads != NULL && i < UPLOADS_MAX; i++)

@@ -161,6 +161,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     ring_publish(&gate->out);
 }
 
+/* Who asked is gone, and the next gate's numbers mean other requests: nothing that was
+ * asked before may be answered to it. */
 void core_gate_lost(core *core, uint32_t index)
 {
     gate_link *gate = &core->gates[index];
@@ -171,6 +173,9 @@ void core_gate_lost(core *core, uint32_t index)
     gate->outbox = (outbox){ 0 };
     streams_gate_lost(core, index);
     network_connections_gate_lost(core, index);
+    turns_gate_lost(core, index);
+    waiters_gate_lost(core, index);
+    uploads_gate_lost(core, index);
 }
 
 void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
@@ -316,7 +321,7 @@ int core_round(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
-    if (!core->is_stopping)
+    if (!core->is_stopping && !core_failed(core))
         work += timers_due(core);
     turns_publish(core);
     work += checkpoint_step(core);

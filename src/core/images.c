@@ -103,7 +103,14 @@ dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, siz
     image->table = table;
     *index = core->image_count++;
     err = host_keep(core);
-    return err == DRO_OK ? tell_supervisor(core) : err;
+    if (err != DRO_OK) { /* no twin may be made of it */
+        core->image_count--;
+        free(image->artifact);
+        free(image->model_json);
+        *image = (struct image){ .table = NONE };
+        return err;
+    }
+    return tell_supervisor(core);
 }
 
 static dro_err file_read(core *core, const image *image, const char *suffix, uint8_t **bytes, size_t *length)

@@ -14,3 +14,4 @@ DRO_CHECKED dro_err images_load(core *core);
 void image_readmitted(core *core, uint32_t index, const admit_result *result);
 enum { READMIT = 64 }; /* ids of admissions from here on are images by index; below: uploads */
 void uploads_free(core *core);
+void uploads_gate_lost(core *core, uint32_t gate);

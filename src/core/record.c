@@ -161,8 +161,7 @@ uint64_t record_end(core *core)
             commit_log_durable(core->log, true);
             err = commit_log_append(core->log, group, tag, record->out, length);
         }
-        if (err == DRO_OK)
-            round = core->round_last = commit_log_round(core->log);
+        round = err == DRO_OK ? core->round_last = commit_log_round(core->log) : ROUND_NEVER;
     }
     if (core->stream_count > 0) {
         record_view view = { record->kind, index == NONE ? 0 : twin_at(core, index)->domain,
