@@ -13,14 +13,17 @@ typedef struct reader {
     void *context;
     char table[TOML_PATH_MAX];
     const char *error; /* NULL: fine so far */
+    int error_line;
     struct { char path[TOML_PATH_MAX]; int count; } arrays[32];
     int array_count;
 } reader;
 
 static bool fail(reader *in, const char *error)
 {
-    if (in->error == NULL)
+    if (in->error == NULL) {
         in->error = error;
+        in->error_line = in->line;
+    }
     return false;
 }
 
@@ -261,7 +264,7 @@ dro_err toml_read(const char *text, size_t length, toml_fn each, void *context, 
         if (is_fine && in.at < in.end && *in.at != '\n' && *in.at != '\r')
             fail(&in, "more on the line than a value");
     }
-    *line = in.line;
+    *line = in.error != NULL ? in.error_line : in.line;
     snprintf(error, TOML_TEXT_MAX, "%s", in.error != NULL ? in.error : "");
     return in.error != NULL ? DRO_MALFORMED : DRO_OK;
 }

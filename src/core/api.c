@@ -274,12 +274,9 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
         tell_problem(core, call.caller, 500, "about:blank", "the gate sent a request the core cannot read");
         return;
     }
-    if (changes_something(call.operation) && core_failed(core)) {
-        tell_problem(core, call.caller, 503, "storage_failed", "the log cannot be written any more: see the host's log, mend the disk, restart");
-        return;
-    }
-    if (changes_something(call.operation) && core->is_stopping) {
-        tell_problem(core, call.caller, 503, "about:blank", "the host is stopping");
+    const char *refusal = changes_something(call.operation) ? core_refusal(core) : NULL;
+    if (refusal != NULL) {
+        tell_problem(core, call.caller, 503, "about:blank", "%s", refusal);
         return;
     }
     operations[call.operation](core, &call);

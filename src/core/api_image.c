@@ -148,6 +148,10 @@ static void refuse(core *core, const upload *upload, const admit_result *result)
 
 void core_admitted(core *core, uint64_t id, const admit_result *result)
 {
+    if (id >= READMIT) {
+        image_readmitted(core, (uint32_t)id - READMIT, result);
+        return;
+    }
     upload *upload = core->uploads != NULL && id >= 1 && id <= UPLOADS_MAX ? &core->uploads->uploads[id - 1] : NULL;
     if (upload == NULL || !upload->is_admitting)
         return;

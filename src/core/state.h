@@ -294,6 +294,7 @@ struct core {
     uint32_t checkpoint_twin;    /* next twin to look at */
     uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
     bool is_stopping, is_started;
+    bool is_full;                /* no space for a new segment: changes are refused until there is */
     core_counters counters;
     int work;                    /* done in this round */
 };
@@ -324,6 +325,8 @@ mail *mail_of_ticket(const twin *twin, uint64_t number);
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */
 DRO_CHECKED dro_err host_load(core *core);
 DRO_CHECKED dro_err host_keep(core *core);                                /* durable on return */
+/* Why nothing that changes something is taken now, or NULL. */
+const char *core_refusal(const core *core);
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);

@@ -91,7 +91,7 @@ static bool turn_try(core *core, turn *turn)
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
     uint32_t image = twin->image;
-    if (!cell->is_open || image >= cell->image_count)
+    if (!cell->is_open || image >= cell->image_count || core->images[image].artifact == NULL)
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;

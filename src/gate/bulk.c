@@ -14,19 +14,19 @@ typedef struct bulk_entry {
     char id[IDENTIFIER_MAX + 1];
     bool is_answered;
     uint16_t status;
-    uint64_t revision;         /* ~0: none */
-    char *problem;             /* JSON; NULL: none */
+    uint64_t revision; /* ~0: none */
+    char *problem;     /* JSON; NULL: none */
 } bulk_entry;
 
 struct bulk {
     bulk *next;
     exchange *owner;
     uint32_t line_length;
-    bool line_is_long;         /* more than BULK_LINE_MAX came: the rest is skipped */
-    bool line_is_ready;        /* read, but the ring was full */
+    bool line_is_long;  /* more than BULK_LINE_MAX came: the rest is skipped */
+    bool line_is_ready; /* read, but the ring was full */
     bool is_ended, waits_for_room;
     uint32_t request_length;
-    uint64_t begun, written;   /* lines; those between are in `entries` */
+    uint64_t begun, written; /* lines; those between are in `entries` */
     bulk_entry entries[BULK_WINDOW];
     uint8_t request[sizeof(api_request)];
     uint8_t line[BULK_LINE_MAX];
