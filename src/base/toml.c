@@ -22,7 +22,7 @@ static bool fail(reader *in, const char *error)
 {
     if (in->error == NULL) {
         in->error = error;
-        in->error_line = in->line; /* reading may go on to the next line */
+        in->error_line = in->line;
     }
     return false;
 }

@@ -202,7 +202,8 @@ size_t cell_turn(cell *cell, const turn_request *request, void *out, size_t capa
     if (image != NULL)
         run_turn(cell, image, request, result, capacity);
     double nanos = (double)(cell_stamp() - start) * cell->nanos_per_stamp;
-    result->cpu_nanos = nanos < CPU_NANOS_MAX ? (uint32_t)nanos : UINT32_MAX;
+    if (!cell->options.manual_ticks) /* a simulation's results may not depend on the machine */
+        result->cpu_nanos = nanos < CPU_NANOS_MAX ? (uint32_t)nanos : UINT32_MAX;
     if (result->status != TURN_OK) {
         result->outcome = 0;
         result->context_length = 0;

@@ -121,6 +121,11 @@ bool call_idempotent(core *core, const call *call)
         tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
         return false;
     }
+    uint32_t index = call->operation == API_TWIN_PUT ? twin_find(core, call->id.at, call->id.length) : NONE;
+    if (index != NONE && known->length == 0) { /* a twin is not kept twice: it is shown as it is now */
+        api_put_answer(core, call->caller, index, known->status == 201);
+        return false;
+    }
     reply reply = { .status = known->status, .content = known->length > 0 ? CONTENT_JSON : CONTENT_NONE, .etag = UINT64_MAX };
     tell_reply(core, call->caller, &reply, known->answer, known->length);
     return false;
@@ -266,6 +271,14 @@ static bool changes_something(uint32_t operation)
            operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN;
 }
 
+/* Answered though the log is broken: from the host's own tables and counters. */
+static bool shows_no_twin(uint32_t operation)
+{
+    return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
+           operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
+           operation == API_PEERS || operation == API_METRICS;
+}
+
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     call call;
@@ -274,13 +287,15 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
         tell_problem(core, call.caller, 500, "about:blank", "the gate sent a request the core cannot read");
         return;
     }
-    if (changes_something(call.operation) && core_failed(core)) {
-        tell_problem(core, call.caller, 503, "storage_failed", "the log cannot be written any more: see the host's log, mend the disk, restart");
-        return;
-    }
-    if (changes_something(call.operation) && core->is_stopping) {
-        tell_problem(core, call.caller, 503, "about:blank", "the host is stopping");
+    bool is_change = changes_something(call.operation);
+    /* On a full disk reads go on; they may show what still waits for space. */
+    core->is_reply_free = shows_no_twin(call.operation) || (core->is_full && !is_change);
+    const char *refusal = is_change || (core_failed(core) && !core->is_reply_free) ? core_refusal(core) : NULL;
+    if (refusal != NULL) {
+        tell_problem(core, call.caller, 503, core_failed(core) ? "storage_failed" : "about:blank", "%s", refusal);
+        core->is_reply_free = false;
         return;
     }
     operations[call.operation](core, &call);
+    core->is_reply_free = false;
 }

@@ -148,6 +148,10 @@ static void refuse(core *core, const upload *upload, const admit_result *result)
 
 void core_admitted(core *core, uint64_t id, const admit_result *result)
 {
+    if (id >= READMIT) {
+        image_readmitted(core, (uint32_t)id - READMIT, result);
+        return;
+    }
     upload *upload = core->uploads != NULL && id >= 1 && id <= UPLOADS_MAX ? &core->uploads->uploads[id - 1] : NULL;
     if (upload == NULL || !upload->is_admitting)
         return;
@@ -166,6 +170,19 @@ void core_admitted(core *core, uint64_t id, const admit_result *result)
             answer(core, upload->caller, 201, &core->images[index]);
     }
     upload_free(upload);
+}
+
+void uploads_gate_lost(core *core, uint32_t gate)
+{
+    for (int i = 0; core->uploads != NULL && i < UPLOADS_MAX; i++) {
+        upload *upload = &core->uploads->uploads[i];
+        if (upload->caller.gate != gate || !upload->is_used)
+            continue;
+        if (upload->is_admitting)
+            upload->caller.gate = NONE; /* kept all the same */
+        else
+            upload_free(upload);
+    }
 }
 
 void uploads_free(core *core)

@@ -416,7 +416,8 @@ static void start_turn(core *core, const call *call, struct put *put, uint32_t i
     turn_send(core, turn);
 }
 
-static bool domain_choose(core *core, const call *call, struct put *put)
+/* Makes the domain if it is the admin who asks; *err: it could not be made. */
+static bool domain_choose(core *core, const call *call, struct put *put, dro_err *err)
 {
     const char *at = call->id.at == NULL ? NULL : memchr(call->id.at, '@', call->id.length);
     if (at == NULL || call->id.length >= sizeof put->id)
@@ -424,8 +425,10 @@ static bool domain_choose(core *core, const call *call, struct put *put)
     memcpy(put->id, call->id.at, call->id.length);
     size_t length = (size_t)(call->id.at + call->id.length - at - 1);
     put->domain = domain_find(core, at + 1, length);
-    if (call->scopes & SCOPE_ADMIN)
-        return put->domain != NONE || domain_get(core, at + 1, length, &put->domain) == DRO_OK;
+    if (call->scopes & SCOPE_ADMIN) {
+        *err = domain_get(core, at + 1, length, &put->domain);
+        return *err == DRO_OK;
+    }
     return put->domain != NONE && application_sees(core, call->application, call->scopes, put->domain);
 }
 
@@ -455,9 +458,13 @@ void api_twin_put(core *core, const call *call)
         tell_problem(core, call->caller, 503, "about:blank", "out of memory");
         return;
     }
-    if (!(index == NONE ? domain_choose(core, call, put) : application_sees(core, call->application, call->scopes, twin_at(core, index)->domain))) {
+    dro_err err = DRO_OK;
+    if (!(index == NONE ? domain_choose(core, call, put, &err) : application_sees(core, call->application, call->scopes, twin_at(core, index)->domain))) {
         put_free(put);
-        tell_problem(core, call->caller, 404, "about:blank", "no twin is called %.*s", (int)call->id.length, call->id.at);
+        if (err != DRO_OK)
+            tell_problem(core, call->caller, 503, "about:blank", "the domain could not be kept: %s", dro_err_text(err));
+        else
+            tell_problem(core, call->caller, 404, "about:blank", "no twin is called %.*s", (int)call->id.length, call->id.at);
         return;
     }
     put->is_new = index == NONE;
@@ -479,7 +486,7 @@ void api_twin_put(core *core, const call *call)
         put_now(core, call, put, index);
         return;
     }
-    dro_err err = put->is_new ? reserve(core, put, &index) : DRO_OK;
+    err = put->is_new ? reserve(core, put, &index) : DRO_OK;
     if (err != DRO_OK) {
         put_free(put);
         tell_problem(core, call->caller, 503, "about:blank", "no room for another twin: %s", dro_err_text(err));

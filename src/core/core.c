@@ -161,6 +161,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     ring_publish(&gate->out);
 }
 
+/* Who asked is gone, and the next gate's numbers mean other requests: nothing that was
+ * asked before may be answered to it. */
 void core_gate_lost(core *core, uint32_t index)
 {
     gate_link *gate = &core->gates[index];
@@ -171,6 +173,9 @@ void core_gate_lost(core *core, uint32_t index)
     gate->outbox = (outbox){ 0 };
     streams_gate_lost(core, index);
     network_connections_gate_lost(core, index);
+    turns_gate_lost(core, index);
+    waiters_gate_lost(core, index);
+    uploads_gate_lost(core, index);
 }
 
 void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
@@ -277,8 +282,15 @@ static int commit(core *core)
     int done = 0;
     if (core->options.no_log)
         return 0;
-    while (commit_log_can_submit(core->log) && core_submit(core) == DRO_OK)
+    while (commit_log_can_submit(core->log)) {
+        dro_err err = core_submit(core);
+        if (core->is_full != (err == DRO_LIMIT))
+            dro_warn("log: %s", err == DRO_LIMIT ? "the disk is full; changes are refused until there is space" : "there is space again");
+        core->is_full = err == DRO_LIMIT;
+        if (err != DRO_OK)
+            break;
         done++;
+    }
     uint64_t durable = commit_log_durable(core->log, false);
     if (durable > core->round_told) {
         core->round_told = durable;
@@ -309,7 +321,7 @@ int core_round(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
-    if (!core->is_stopping)
+    if (!core->is_stopping && !core_failed(core))
         work += timers_due(core);
     turns_publish(core);
     work += checkpoint_step(core);
@@ -380,6 +392,15 @@ bool core_stop(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
     return is_told;
+}
+
+const char *core_refusal(const core *core)
+{
+    if (commit_log_failed(core->log))
+        return "the log cannot be written any more: see the host's log, mend the disk, restart";
+    if (core->is_full)
+        return "the disk is full: make space";
+    return core->is_stopping ? "the host is stopping" : NULL;
 }
 
 bool core_failed(const core *core)

@@ -46,6 +46,7 @@ typedef struct core_options {
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     bool no_log;                 /* bench: turns are not kept */
+    bool no_exact_memory;        /* as the cells have it */
 } core_options;
 
 DRO_CHECKED dro_err core_open(core **out, const core_options *options); /* recovers */

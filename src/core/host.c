@@ -68,19 +68,27 @@ static dro_err domain_add(core *core, const char *name, size_t length)
     return length == 0 ? DRO_OK : columns_domain_set(core->columns, number, domains[number].name);
 }
 
+/* Nothing may refer to a domain whose key is not on the disk: a failure here is mended by the next who asks. */
+static dro_err domain_keep(core *core, uint32_t number)
+{
+    dro_err err = keys_keep(core);
+    if (err == DRO_OK)
+        err = host_keep(core);
+    core->domains[number].is_kept = err == DRO_OK;
+    return err;
+}
+
 dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number)
 {
     *number = domain_find(core, name, length);
     if (*number != NONE)
-        return DRO_OK;
+        return core->domains[*number].is_kept ? DRO_OK : domain_keep(core, *number);
     dro_err err = domain_add(core, name, length);
     if (err != DRO_OK)
         return err;
     *number = core->domain_count - 1;
     err = vault_domain_new(core->vault, *number, core->domain_keys + *number * VAULT_WRAPPED);
-    if (err == DRO_OK)
-        err = keys_keep(core);
-    return err == DRO_OK ? host_keep(core) : err;
+    return err == DRO_OK ? domain_keep(core, *number) : err;
 }
 
 dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
@@ -89,7 +97,7 @@ dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *num
         if (strlen(core->hosts[i].name) != length || memcmp(core->hosts[i].name, name, length) != 0)
             continue;
         *number = (uint16_t)i;
-        return DRO_OK;
+        return core->hosts[i].is_kept ? DRO_OK : host_keep(core);
     }
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;
@@ -240,6 +248,8 @@ dro_err host_keep(core *core)
         dro_wipe(plain, length);
         free(plain);
         free(sealed);
+        for (uint32_t i = 0; err == DRO_OK && i < core->host_count; i++)
+            core->hosts[i].is_kept = true;
         if (err != DRO_LIMIT)
             return err;
     }
@@ -310,12 +320,14 @@ static dro_err read_field(core *core, const dro_field *field)
         if (in.err != DRO_OK || number == 0 || number >= core->domain_count)
             return DRO_CORRUPT;
         free(core->domains[number].name);
+        core->domains[number].is_kept = true;
         core->domains[number].name = strndup((const char *)in.at, dro_cursor_left(&in));
         return core->domains[number].name == NULL ? DRO_NOMEM : columns_domain_set(core->columns, number, core->domains[number].name);
     }
     if (field->tag == HOST_NAME) {
         if (core->host_count >= CORE_HOSTS_MAX)
             return DRO_CORRUPT;
+        core->hosts[core->host_count].is_kept = true;
         core->hosts[core->host_count].name = strndup((const char *)field->bytes, field->length);
         return core->hosts[core->host_count++].name == NULL ? DRO_NOMEM : DRO_OK;
     }

@@ -103,40 +103,102 @@ dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, siz
     image->table = table;
     *index = core->image_count++;
     err = host_keep(core);
-    return err == DRO_OK ? tell_supervisor(core) : err;
+    if (err != DRO_OK) { /* no twin may be made of it */
+        core->image_count--;
+        free(image->artifact);
+        free(image->model_json);
+        *image = (struct image){ .table = NONE };
+        return err;
+    }
+    return tell_supervisor(core);
 }
 
-static dro_err artifact_load(core *core, image *image)
+static dro_err file_read(core *core, const image *image, const char *suffix, uint8_t **bytes, size_t *length)
 {
     disk *disk = core->options.image_disk;
     char name[96];
-    file_name(image->digest, "artifact", name);
+    file_name(image->digest, suffix, name);
     int file = disk->open(disk, name, 0);
     int64_t size = file < 0 ? -1 : disk->size(disk, file);
-    dro_err err = size <= 0 ? DRO_IO : DRO_OK;
-    if (err == DRO_OK) {
-        image->artifact = malloc((size_t)size);
-        image->artifact_length = (size_t)size;
-        err = image->artifact == NULL ? DRO_NOMEM : disk->read(disk, file, 0, image->artifact, (size_t)size) == size ? DRO_OK : DRO_IO;
-    }
+    *bytes = size > 0 ? malloc((size_t)size) : NULL;
+    *length = size > 0 ? (size_t)size : 0;
+    dro_err err = *bytes != NULL && disk->read(disk, file, 0, *bytes, *length) == size ? DRO_OK : DRO_IO;
     if (file >= 0)
         disk->close(disk, file);
-    uint8_t sum[32];
-    if (err == DRO_OK) {
-        SHA256(image->artifact, image->artifact_length, sum);
-        err = memcmp(sum, image->artifact_sum, 32) == 0 ? DRO_OK : DRO_CORRUPT;
+    if (err != DRO_OK) {
+        free(*bytes);
+        *bytes = NULL;
     }
-    if (err != DRO_OK)
-        dro_error("image %.16s... \"%s\": its artifact cannot be used; restore images/ from a backup", name, dro_err_text(err));
     return err;
+}
+
+/* Is the artifact what we wrote, and fit for this engine and processor? */
+static bool artifact_load(core *core, image *image)
+{
+    uint8_t sum[32];
+    if (file_read(core, image, "artifact", &image->artifact, &image->artifact_length) != DRO_OK)
+        return false;
+    SHA256(image->artifact, image->artifact_length, sum);
+    admit_options options = { .no_exact_memory = core->options.no_exact_memory };
+    if (memcmp(sum, image->artifact_sum, 32) == 0 && admit_artifact_is_current(image->artifact, image->artifact_length, &options))
+        return true;
+    free(image->artifact);
+    image->artifact = NULL;
+    image->artifact_length = 0;
+    return false;
+}
+
+static dro_err readmit(core *core, uint32_t index)
+{
+    uint8_t *wasm, digest[32];
+    size_t length;
+    dro_err err = file_read(core, &core->images[index], "wasm", &wasm, &length);
+    if (err != DRO_OK)
+        return err;
+    SHA256(wasm, length, digest);
+    core_supervisor *supervisor = core->options.supervisor;
+    dro_info("image of %s is compiled anew", core->images[index].info.model.name);
+    err = memcmp(digest, core->images[index].digest, 32) == 0 ? supervisor->admit(supervisor, READMIT + index, wasm, length) : DRO_CORRUPT;
+    free(wasm);
+    return err;
+}
+
+void image_readmitted(core *core, uint32_t index, const admit_result *result)
+{
+    image *image = index < core->image_count ? &core->images[index] : NULL;
+    if (image == NULL || image->table == NONE || image->artifact != NULL)
+        return;
+    uint8_t *copy = result != NULL && result->reason_count == 0 ? malloc(result->artifact_length) : NULL;
+    char name[96];
+    file_name(image->digest, "artifact", name);
+    disk *disk = core->options.image_disk;
+    if (copy == NULL || disk->replace(disk, name, result->artifact, result->artifact_length) != 0) {
+        dro_error("image of %s cannot be compiled: %s", image->info.model.name,
+                  result != NULL && result->reason_count > 0 ? result->reasons[0] : "see the lines above");
+        free(copy);
+        return;
+    }
+    memcpy(copy, result->artifact, result->artifact_length);
+    image->artifact = copy;
+    image->artifact_length = result->artifact_length;
+    SHA256(copy, image->artifact_length, image->artifact_sum);
+    admit_info info = result->info;
+    info.model = image->info.model;
+    image->info = info;
+    if (host_keep(core) != DRO_OK || tell_supervisor(core) != DRO_OK)
+        dro_error("image of %s cannot be given to the cells", image->info.model.name);
 }
 
 dro_err images_load(core *core)
 {
     for (uint32_t i = 0; i < core->image_count; i++) {
-        dro_err err = core->images[i].table == NONE ? DRO_OK : artifact_load(core, &core->images[i]);
-        if (err != DRO_OK)
+        if (core->images[i].table == NONE || artifact_load(core, &core->images[i]))
+            continue;
+        dro_err err = readmit(core, i);
+        if (err != DRO_OK) {
+            dro_error("image of %s \"%s\": restore images/ from a backup", core->images[i].info.model.name, dro_err_text(err));
             return err;
+        }
     }
     return tell_supervisor(core);
 }

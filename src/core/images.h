@@ -7,6 +7,11 @@
  * DRO_EXISTS: a model of that name with other properties is here. */
 DRO_CHECKED dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, size_t length,
                               const admit_result *result, uint32_t *index);
-/* At start: reads the artifacts back, checks them, hands them to the supervisor. */
+/* At start: reads the artifacts back, checks them, hands them to the supervisor.
+ * One that does not fit this engine or processor any more is made anew from its image. */
 DRO_CHECKED dro_err images_load(core *core);
+/* The answer to one that had to be looked at again: another engine, another processor. */
+void image_readmitted(core *core, uint32_t index, const admit_result *result);
+enum { READMIT = 64 }; /* ids of admissions from here on are images by index; below: uploads */
 void uploads_free(core *core);
+void uploads_gate_lost(core *core, uint32_t gate);

@@ -113,6 +113,21 @@ void waiters_ticket(core *core, uint32_t index, uint64_t number)
     }
 }
 
+static void forget_gate(waiter *waiters, uint32_t *count, uint32_t gate)
+{
+    for (uint32_t i = 0; i < *count;)
+        if (waiters[i].caller.gate == gate)
+            waiters[i] = waiters[--*count];
+        else
+            i++;
+}
+
+void waiters_gate_lost(core *core, uint32_t gate)
+{
+    forget_gate(core->waiters, &core->waiter_count, gate);
+    forget_gate(core->met, &core->met_count, gate);
+}
+
 void waiters_due(core *core)
 {
     for (uint32_t i = 0; i < core->met_count; i++)
@@ -234,7 +249,7 @@ void mailbox_flush(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (first == NULL || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
-        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || !core->gates[twin->connection.gate].is_open)
+        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core) || !core->gates[twin->connection.gate].is_open)
         return;
     mail_send(core, index, first);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;

@@ -223,7 +223,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
         network_answer_send(core, caller, 0, EXPERIMENTAL_USER_UNKNOWN, 0);
     else if (!(twin_at(core, index)->flags & TWIN_CONNECTED) || !bearer_matches(twin_at(core, index), &request.user))
         network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
-    else if (core->is_stopping || core_failed(core))
+    else if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else
         uplink_turn(core, gate, header, body, &request, index, host);
@@ -302,7 +302,7 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
         return;
     }
     uint32_t index = twin_find_imsi(core, request.user.imsi);
-    if (core->is_stopping || core_failed(core))
+    if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else if (index == NONE || twin_at(core, index)->row == NONE)
         network_answer_send(core, caller, 0, request.action == 0 ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);

@@ -156,14 +156,12 @@ uint64_t record_end(core *core)
         uint64_t tag = index == NONE ? UINT64_MAX : index | (uint64_t)(record->kind == RECORD_FULL) << 32;
         dro_err err = commit_log_append(core->log, group, tag, record->out, length);
         while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
-            if (commit_log_can_submit(core->log))
-                err = core_submit(core);
-            else
-                commit_log_durable(core->log, true);
+            if (commit_log_can_submit(core->log) && core_submit(core) == DRO_LIMIT)
+                abort(); /* a full disk and a full round: what was applied cannot be kept. Begin anew from the log */
+            commit_log_durable(core->log, true);
             err = commit_log_append(core->log, group, tag, record->out, length);
         }
-        if (err == DRO_OK)
-            round = core->round_last = commit_log_round(core->log);
+        round = err == DRO_OK ? core->round_last = commit_log_round(core->log) : ROUND_NEVER;
     }
     if (core->stream_count > 0) {
         record_view view = { record->kind, index == NONE ? 0 : twin_at(core, index)->domain,

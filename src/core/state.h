@@ -120,7 +120,7 @@ typedef struct image {
     admit_info info;
 } image;
 
-typedef struct domain { char *name; uint32_t twins; } domain;
+typedef struct domain { char *name; uint32_t twins; bool is_kept; } domain; /* kept: name and key are on the disk */
 
 typedef struct application {
     char *id;
@@ -139,7 +139,7 @@ typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
     uint32_t count, next;
 } duplicates;
 
-typedef struct host { char *name; duplicates *seen; } host;
+typedef struct host { char *name; duplicates *seen; bool is_kept; } host; /* kept: its number is on the disk */
 
 typedef struct idempotent {
     uint8_t key[32], body[32];
@@ -294,6 +294,8 @@ struct core {
     uint32_t checkpoint_twin;    /* next twin to look at */
     uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
     bool is_stopping, is_started;
+    bool is_full;                /* no space for a new segment: changes are refused until there is */
+    bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     core_counters counters;
     int work;                    /* done in this round */
 };
@@ -324,6 +326,8 @@ mail *mail_of_ticket(const twin *twin, uint64_t number);
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */
 DRO_CHECKED dro_err host_load(core *core);
 DRO_CHECKED dro_err host_keep(core *core);                                /* durable on return */
+/* Why nothing that changes something is taken now, or NULL. */
+const char *core_refusal(const core *core);
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
@@ -369,7 +373,7 @@ void record_put(core *core, uint8_t field, const void *bytes, size_t length);
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);
 void record_context(core *core, const uint8_t *plain, size_t length); /* seals it as the twin's new context */
-/* Seals and appends; the round it is in. 0: the log is broken. */
+/* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
 /* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
@@ -403,6 +407,7 @@ void turn_free(core *core, turn *turn);
 int turns_take(core *core);                   /* results of the cells */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
+void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
 DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
@@ -421,6 +426,7 @@ ticket *ticket_newest(const twin *twin, uint8_t property);
 void waiter_add(core *core, uint32_t twin, uint64_t ticket, ticket_state state, int64_t until_ns, caller caller);
 void waiters_due(core *core);
 void waiters_ticket(core *core, uint32_t twin, uint64_t ticket);
+void waiters_gate_lost(core *core, uint32_t gate);
 
 /* ---- network.c ---- */
 void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
@@ -443,6 +449,7 @@ int64_t timers_next(const core *core); /* wall ms, INT64_MAX: none */
 /* After `round` is durable (0: now) the message goes to the gate. */
 void tell(core *core, uint32_t gate, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length, uint64_t round);
 void tell_flush(core *core);
+#define ROUND_NEVER UINT64_MAX
 uint64_t round_now(core *core); /* what an answer must wait for so that nothing it shows can be lost */
 typedef struct reply {
     uint16_t status;

@@ -66,8 +66,8 @@ static void outbox_put(gate_link *gate, const outbox_entry *entry, const void *b
 void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length,
           uint64_t round)
 {
-    gate_link *gate = &core->gates[index];
-    if (index >= CORE_GATES_MAX || !gate->is_open)
+    gate_link *gate = index < CORE_GATES_MAX ? &core->gates[index] : NULL;
+    if (gate == NULL || !gate->is_open)
         return;
     assert(length <= ring_body_max(&gate->out));
     bool is_first = gate->outbox.start == gate->outbox.end;
@@ -77,6 +77,34 @@ void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id
     outbox_put(gate, &entry, body);
 }
 
+/* The log broke before this answer's round was durable: it says so instead. True: off the outbox. */
+static bool entry_refuse(gate_link *gate, const outbox_entry *entry, const uint8_t *body)
+{
+    static const char problem[] = "{\"type\":\"storage_failed\",\"title\":\"Service unavailable\",\"status\":503,"
+                                  "\"detail\":\"the log could not be written: whether this was kept shows after a restart\"}";
+    if (entry->type == MESSAGE_NETWORK_ANSWER) {
+        network_answer busy = { .result = 3004 };
+        return ring_send(&gate->out, entry->type, entry->flags, entry->id, &busy, sizeof busy);
+    }
+    if (entry->type != MESSAGE_API_REPLY)
+        return true;
+    struct { api_reply head; char body[sizeof problem]; } refusal = { .head = { .status = 503, .content = CONTENT_PROBLEM,
+        .retry_after_s = 1, .etag = UINT64_MAX, .body_length = sizeof problem - 1 } };
+    api_reply head;
+    memcpy(&head, body, sizeof head);
+    if (head.more) /* once, in place of the last part */
+        return true;
+    memcpy(refusal.body, problem, sizeof problem - 1);
+    return ring_send(&gate->out, entry->type, entry->flags, entry->id, &refusal, sizeof refusal.head + sizeof problem - 1);
+}
+
+static bool entry_send(core *core, gate_link *gate, const outbox_entry *entry, const uint8_t *body)
+{
+    if (entry->round <= core->round_told)
+        return ring_send(&gate->out, entry->type, entry->flags, entry->id, body, entry->length);
+    return core_failed(core) && entry_refuse(gate, entry, body);
+}
+
 static void gate_flush(core *core, gate_link *gate)
 {
     outbox *box = &gate->outbox;
@@ -84,7 +112,7 @@ static void gate_flush(core *core, gate_link *gate)
         outbox_entry entry;
         memcpy(&entry, box->bytes + box->start, sizeof entry);
         uint8_t *body = box->bytes + box->start + sizeof entry;
-        if (entry.round > core->round_told || !ring_send(&gate->out, entry.type, entry.flags, entry.id, body, entry.length))
+        if (!entry_send(core, gate, &entry, body))
             break;
         if (entry.flags & RING_WIPE)
             dro_wipe(body, entry.length);
@@ -104,6 +132,10 @@ void tell_flush(core *core)
 
 uint64_t round_now(core *core)
 {
+    if (core->is_reply_free && (core->is_full || core_failed(core)))
+        return 0;
+    if (core_failed(core))
+        return ROUND_NEVER;
     return core->round_last > core->round_told ? core->round_last : 0;
 }
 
@@ -153,12 +185,15 @@ void tell_problem(core *core, caller caller, uint16_t status, const char *type, 
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    uint8_t text[2048];
+    uint8_t text[8192]; /* each byte of the detail may become six */
     dro_builder out = dro_builder_over(text, sizeof text);
     json_put(&out, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u,\"detail\":", type, title, status);
     json_string(&out, detail);
     dro_builder_text(&out, "}");
     reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX,
                     .retry_after_s = status == 503 ? 1 : 0 };
+    bool is_reply_free = core->is_reply_free;
+    core->is_reply_free |= status == 503; /* promises nothing */
     tell_reply(core, caller, &reply, text, dro_builder_length(&out));
+    core->is_reply_free = is_reply_free;
 }

@@ -91,7 +91,7 @@ static bool turn_try(core *core, turn *turn)
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
     uint32_t image = twin->image;
-    if (!cell->is_open || image >= cell->image_count)
+    if (!cell->is_open || image >= cell->image_count || core->images[image].artifact == NULL)
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -563,6 +563,42 @@ dro_err twin_defer(core *core, uint32_t index, uint32_t gate, const ring_header 
     return DRO_OK;
 }
 
+static void deferred_free(deferred *late)
+{
+    dro_wipe(late->body, late->length);
+    free(late);
+}
+
+static void deferred_gate_lost(twin_extra *extra, uint32_t gate)
+{
+    deferred **at = &extra->deferred;
+    extra->deferred_last = NULL;
+    while (*at != NULL) {
+        deferred *late = *at;
+        if (late->gate != gate) {
+            extra->deferred_last = late;
+            at = &late->next;
+            continue;
+        }
+        *at = late->next;
+        deferred_free(late);
+        extra->deferred_count--;
+    }
+}
+
+void turns_gate_lost(core *core, uint32_t gate)
+{
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn has messages that wait */
+        turn *turn = &core->turns[i];
+        if (turn->state == TURN_FREE)
+            continue;
+        if (turn->caller.gate == gate)
+            turn->caller.gate = NONE;
+        if (twin_at(core, turn->twin)->extra != NULL)
+            deferred_gate_lost(twin_at(core, turn->twin)->extra, gate);
+    }
+}
+
 static deferred *deferred_pop(twin *twin)
 {
     twin_extra *extra = twin->extra;
@@ -584,8 +620,7 @@ void twin_resume(core *core, uint32_t index)
             break;
         if (core->gates[late->gate].is_open)
             message_take(core, late->gate, &late->header, late->body);
-        dro_wipe(late->body, late->length);
-        free(late);
+        deferred_free(late);
     }
     if (twin->number != number || twin->flags & TWIN_RUNNING)
         return;
@@ -606,8 +641,7 @@ void twin_forget(core *core, uint32_t index)
         deferred *next = late->next;
         if (core->gates[late->gate].is_open)
             message_take(core, late->gate, &late->header, late->body);
-        dro_wipe(late->body, late->length);
-        free(late);
+        deferred_free(late);
         late = next;
     }
 }

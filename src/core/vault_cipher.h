@@ -13,7 +13,7 @@ enum {
     VAULT_TAG = 16,
     VAULT_BLOCK = 16,
     VAULT_SCHEDULE = 240,      /* an AES-256 key schedule, 16-aligned */
-    VAULT_GCM_KEY = 1024,      /* an expanded AES-256-GCM key, 64-aligned */
+    VAULT_GCM_KEY = 1280,      /* an expanded AES-256-GCM key, 64-aligned; 1008 of it before intel-ipsec-mb 2 */
     VAULT_CIPHER_WORK = 768,   /* of one operation, 64-aligned; wiped by the operation where it held anything */
 };
 

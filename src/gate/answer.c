@@ -19,23 +19,45 @@ static const struct {
     int status;
     const char *text;
 } statuses[] = {
-    { 200, "200 OK" }, { 201, "201 Created" }, { 202, "202 Accepted" }, { 204, "204 No Content" },
-    { 304, "304 Not Modified" }, { 308, "308 Permanent Redirect" },
-    { 400, "400 Bad Request" }, { 401, "401 Unauthorized" }, { 403, "403 Forbidden" }, { 404, "404 Not Found" },
-    { 405, "405 Method Not Allowed" }, { 406, "406 Not Acceptable" }, { 408, "408 Request Timeout" },
-    { 409, "409 Conflict" }, { 410, "410 Gone" }, { 411, "411 Length Required" }, { 412, "412 Precondition Failed" },
-    { 413, "413 Content Too Large" }, { 414, "414 URI Too Long" }, { 415, "415 Unsupported Media Type" },
-    { 417, "417 Expectation Failed" }, { 422, "422 Unprocessable Content" }, { 428, "428 Precondition Required" },
-    { 429, "429 Too Many Requests" }, { 431, "431 Request Header Fields Too Large" },
-    { 500, "500 Internal Server Error" }, { 501, "501 Not Implemented" }, { 502, "502 Bad Gateway" },
-    { 503, "503 Service Unavailable" }, { 504, "504 Gateway Timeout" }, { 505, "505 HTTP Version Not Supported" },
+    { 200, "200 OK" },
+    { 201, "201 Created" },
+    { 202, "202 Accepted" },
+    { 204, "204 No Content" },
+    { 304, "304 Not Modified" },
+    { 308, "308 Permanent Redirect" },
+    { 400, "400 Bad Request" },
+    { 401, "401 Unauthorized" },
+    { 403, "403 Forbidden" },
+    { 404, "404 Not Found" },
+    { 405, "405 Method Not Allowed" },
+    { 406, "406 Not Acceptable" },
+    { 408, "408 Request Timeout" },
+    { 409, "409 Conflict" },
+    { 410, "410 Gone" },
+    { 411, "411 Length Required" },
+    { 412, "412 Precondition Failed" },
+    { 413, "413 Content Too Large" },
+    { 414, "414 URI Too Long" },
+    { 415, "415 Unsupported Media Type" },
+    { 417, "417 Expectation Failed" },
+    { 422, "422 Unprocessable Content" },
+    { 428, "428 Precondition Required" },
+    { 429, "429 Too Many Requests" },
+    { 431, "431 Request Header Fields Too Large" },
+    { 500, "500 Internal Server Error" },
+    { 501, "501 Not Implemented" },
+    { 502, "502 Bad Gateway" },
+    { 503, "503 Service Unavailable" },
+    { 504, "504 Gateway Timeout" },
+    { 505, "505 HTTP Version Not Supported" },
     { 507, "507 Insufficient Storage" },
 };
 
 const char *status_text(int status)
 {
-    static const char *const classes[] = { "200 OK", "200 OK", "200 OK", "300 Multiple Choices", "400 Bad Request",
-                                           "500 Internal Server Error" };
+    static const char *const classes[] = { "200 OK",          "200 OK",
+                                           "200 OK",          "300 Multiple Choices",
+                                           "400 Bad Request", "500 Internal Server Error" };
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
         if (statuses[i].status == status)
             return statuses[i].text;

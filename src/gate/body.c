@@ -163,7 +163,8 @@ static bool read_aliases(reader *in, const char *pointer, yyjson_val *value)
         return refuse(in, 422, pointer, "aliases must have at most %d items", BODY_ALIASES_MAX);
     size_t i, count;
     yyjson_val *item;
-    yyjson_arr_foreach(value, i, count, item) {
+    yyjson_arr_foreach(value, i, count, item)
+    {
         char identifier[IDENTIFIER_MAX + 1], here[BODY_POINTER_MAX], number[8];
         snprintf(number, sizeof number, "%zu", i);
         point_to(here, pointer, number, strlen(number));
@@ -186,7 +187,8 @@ static bool read_named(reader *in, const char *pointer, yyjson_val *object, size
         return refuse(in, 422, pointer, "at most %zu members are taken here", maximum);
     size_t i, count, j, ignored;
     yyjson_val *key, *value, *earlier, *unused;
-    yyjson_obj_foreach(object, i, count, key, value) {
+    yyjson_obj_foreach(object, i, count, key, value)
+    {
         char here[BODY_POINTER_MAX];
         slice name = text_of(key);
         point_to(here, pointer, name.at, name.length);
@@ -195,7 +197,8 @@ static bool read_named(reader *in, const char *pointer, yyjson_val *object, size
         for (uint32_t c = 0; c < name.length; c++)
             if ((unsigned char)name.at[c] < 0x20 || name.at[c] == 0x7f)
                 return refuse(in, 422, here, "a name must not hold control characters");
-        yyjson_obj_foreach(object, j, ignored, earlier, unused) {
+        yyjson_obj_foreach(object, j, ignored, earlier, unused)
+        {
             if (j == i)
                 break;
             if (unsafe_yyjson_equals_strn(earlier, name.at, name.length))
@@ -338,7 +341,8 @@ static bool read_domains(reader *in, const char *pointer, yyjson_val *value)
         return refuse(in, 422, pointer, "domains must have 1 to %d items", BODY_DOMAINS_MAX);
     size_t i, count;
     yyjson_val *item;
-    yyjson_arr_foreach(value, i, count, item) {
+    yyjson_arr_foreach(value, i, count, item)
+    {
         char domain[IDENTIFIER_MAX + 1], here[BODY_POINTER_MAX], number[8];
         snprintf(number, sizeof number, "%zu", i);
         point_to(here, pointer, number, strlen(number));
@@ -355,8 +359,12 @@ static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
         const char *name;
         uint64_t bit;
     } scopes[] = {
-        { "read", SCOPE_READ },             { "write", SCOPE_WRITE },     { "images", SCOPE_IMAGES },
-        { "nidd", SCOPE_NIDD },             { "trigger", SCOPE_TRIGGER }, { "monitoring", SCOPE_MONITORING },
+        { "read", SCOPE_READ },
+        { "write", SCOPE_WRITE },
+        { "images", SCOPE_IMAGES },
+        { "nidd", SCOPE_NIDD },
+        { "trigger", SCOPE_TRIGGER },
+        { "monitoring", SCOPE_MONITORING },
         { "parameters", SCOPE_PARAMETERS },
     };
     enum { SCOPES = sizeof scopes / sizeof *scopes };
@@ -365,7 +373,8 @@ static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
     uint64_t bits = 0;
     size_t i, count;
     yyjson_val *item;
-    yyjson_arr_foreach(value, i, count, item) {
+    yyjson_arr_foreach(value, i, count, item)
+    {
         size_t at = 0;
         while (at < SCOPES && !(yyjson_is_str(item) && slice_is(text_of(item), scopes[at].name)))
             at++;
@@ -373,7 +382,8 @@ static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
             char here[BODY_POINTER_MAX], number[8];
             snprintf(number, sizeof number, "%zu", i);
             point_to(here, pointer, number, strlen(number));
-            return refuse(in, 422, here, "%s must be one of read, write, images, nidd, monitoring, trigger, parameters", here + 1);
+            return refuse(in, 422, here, "%s must be one of read, write, images, nidd, monitoring, trigger, parameters",
+                          here + 1);
         }
         bits |= scopes[at].bit;
     }
@@ -400,7 +410,8 @@ static bool read_members(reader *in, yyjson_val *object, const member *members, 
     yyjson_val *key, *value;
     if (!yyjson_is_obj(object))
         return refuse(in, 422, "", "the body must be an object");
-    yyjson_obj_foreach(object, i, size, key, value) {
+    yyjson_obj_foreach(object, i, size, key, value)
+    {
         char pointer[BODY_POINTER_MAX];
         size_t at = 0;
         point_to(pointer, "", text_of(key).at, text_of(key).length);
@@ -435,7 +446,8 @@ static bool with_document(body_arena *arena, body_text json, reader *in,
         return refuse(in, 413, "", "the body is too large");
     yyjson_alc_pool_init(&pool, arena->bytes, need);
     /* yyjson does not change its input unless asked to work in place. */
-    yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, &err);
+    yyjson_doc *document =
+        yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, &err);
     bool is_good;
     if (document == NULL)
         is_good = refuse(in, 400, "", "not JSON at byte %zu: %s", err.pos, err.msg);
@@ -448,7 +460,7 @@ static bool with_document(body_arena *arena, body_text json, reader *in,
 }
 
 static const member twin_members[] = {
-    { "id", read_line_id },   { "image", read_image },     { "model", read_model }, { "imsi", read_imsi },
+    { "id", read_line_id },    { "image", read_image },     { "model", read_model }, { "imsi", read_imsi },
     { "msisdn", read_msisdn }, { "aliases", read_aliases }, { "tags", read_tags },   { "secrets", read_secrets },
 };
 enum { TWIN_MEMBERS = sizeof twin_members / sizeof *twin_members };
@@ -506,7 +518,8 @@ bool body_read_twin(body_arena *arena, body_text json, dro_builder *out, body_fa
     return with_document(arena, json, &(reader){ out, fault }, read_twin_root, NULL);
 }
 
-bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1], body_fault *fault)
+bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1],
+                         body_fault *fault)
 {
     id[0] = '\0';
     return with_document(arena, json, &(reader){ out, fault }, read_line_root, id);

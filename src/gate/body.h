@@ -47,7 +47,8 @@ typedef struct body_text {
 /* Each writes fields to `out`. False: `fault` says why, and what is in `out` is of no use. */
 bool body_read_twin(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 /* A line of twins:bulk: with "id", which becomes a field too; `id` is "" when it could not be read. */
-bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1], body_fault *fault);
+bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1],
+                         body_fault *fault);
 bool body_read_property(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_action(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_application(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);

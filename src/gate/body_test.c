@@ -65,8 +65,9 @@ static void assert_field(dro_cursor *in, uint32_t tag, const void *wanted, size_
 static void members_become_fields_in_their_order(void **state)
 {
     (void)state;
-    dro_builder out = read_good(body_read_twin, "{\"msisdn\":\"49170\",\"imsi\":\"001010000000001\",\"tags\":{\"a\":\"b\",\"c\":null},"
-                                                "\"secrets\":{\"k\":true,\"x\":null},\"model\":null}");
+    dro_builder out = read_good(body_read_twin,
+                                "{\"msisdn\":\"49170\",\"imsi\":\"001010000000001\",\"tags\":{\"a\":\"b\",\"c\":null},"
+                                "\"secrets\":{\"k\":true,\"x\":null},\"model\":null}");
     dro_cursor in = dro_cursor_over(bytes, dro_builder_length(&out));
     assert_field(&in, API_FIELD_MSISDN, "49170", 5);
     assert_field(&in, API_FIELD_IMSI, "001010000000001", 15);
@@ -88,7 +89,8 @@ static void an_empty_list_of_aliases_removes_them(void **state)
 
 static void every_shorter_body_is_400(void **state)
 {
-    static const char json[] = "{\"model\":\"acme/thermo\",\"imsi\":\"001010000000001\",\"tags\":{\"a\":\"b\"},\"secrets\":{\"k\":-1.5e3}}";
+    static const char json[] =
+        "{\"model\":\"acme/thermo\",\"imsi\":\"001010000000001\",\"tags\":{\"a\":\"b\"},\"secrets\":{\"k\":-1.5e3}}";
     (void)state;
     for (size_t length = 0; length < sizeof json - 1; length++) {
         char cut[sizeof json];

@@ -14,19 +14,19 @@ typedef struct bulk_entry {
     char id[IDENTIFIER_MAX + 1];
     bool is_answered;
     uint16_t status;
-    uint64_t revision;         /* ~0: none */
-    char *problem;             /* JSON; NULL: none */
+    uint64_t revision; /* ~0: none */
+    char *problem;     /* JSON; NULL: none */
 } bulk_entry;
 
 struct bulk {
     bulk *next;
     exchange *owner;
     uint32_t line_length;
-    bool line_is_long;         /* more than BULK_LINE_MAX came: the rest is skipped */
-    bool line_is_ready;        /* read, but the ring was full */
+    bool line_is_long;  /* more than BULK_LINE_MAX came: the rest is skipped */
+    bool line_is_ready; /* read, but the ring was full */
     bool is_ended, waits_for_room;
     uint32_t request_length;
-    uint64_t begun, written;   /* lines; those between are in `entries` */
+    uint64_t begun, written; /* lines; those between are in `entries` */
     bulk_entry entries[BULK_WINDOW];
     uint8_t request[sizeof(api_request)];
     uint8_t line[BULK_LINE_MAX];
@@ -161,6 +161,14 @@ void bulk_on_reply(http *http, exchange *exchange, uint32_t part, const api_repl
 
 /* ---- lines in ---- */
 
+/* Another domain's twin is 404 before anything else of its line is judged. */
+static bool is_foreign(const http *http, const exchange *exchange, const bulk_entry *entry)
+{
+    const token *caller = token_table_find(http->tokens, exchange->owner->token, http->config->clock->wall_ms(http->config->clock));
+    slice domain = identifier_domain(entry->id);
+    return caller == NULL || !token_has_domain(caller, domain.at, domain.length);
+}
+
 /* False: the ring is full and the line stays for another try. */
 static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
 {
@@ -170,7 +178,10 @@ static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
     bool is_sent = true;
     dro_builder_bytes(&out, from->request, from->request_length);
     if (!body_read_twin_line(http->arena, (body_text){ from->line, from->line_length }, &out, entry->id, &fault)) {
-        refuse_line(entry, fault.status, fault.detail, fault.status == 422 ? fault.pointer : NULL);
+        if (entry->id[0] != '\0' && is_foreign(http, exchange, entry))
+            refuse_line(entry, 404, "no twin is called that", NULL);
+        else
+            refuse_line(entry, fault.status, fault.detail, fault.status == 422 ? fault.pointer : NULL);
     } else {
         request_pad(&out);
         uint32_t length = (uint32_t)dro_builder_length(&out);

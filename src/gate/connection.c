@@ -18,7 +18,7 @@
 #include "gate/parse.h"
 #include "gate/parts.h"
 
-enum { NS_PER_MS = 1000000, ACCEPT_PAUSE_MS = 100, LINGER_READS = 16 };
+enum { NS_PER_MS = 1000000, ACCEPT_PAUSE_MS = 100, EVICT_PAUSE_MS = 1, LINGER_READS = 16 };
 
 static void on_ready(loop_watch *watch, uint32_t events);
 static void on_due(loop_timer *timer);
@@ -92,13 +92,29 @@ static void accept_pause(http *http, int64_t ms)
         loop_change(http->loop, &http->listener, EPOLLIN); /* better busy than deaf */
 }
 
+/* No place is left: whoever has been idle for longest goes. */
+static void evict(http *http)
+{
+    connection *oldest = NULL;
+    for (connection *at = http->open; at != NULL; at = at->next) {
+        bool is_idle = at->phase == PHASE_IDLE && at->first == NULL && at->out.bytes == 0 && !at->is_broken;
+        if (is_idle && (oldest == NULL || at->phase_ns < oldest->phase_ns))
+            oldest = at;
+    }
+    if (oldest == NULL)
+        return;
+    http->counts.evicted++;
+    connection_break(oldest);
+}
+
 void connection_on_listener(loop_watch *watch, uint32_t events)
 {
     http *home = (http *)(void *)((char *)watch - offsetof(http, listener));
     (void)events;
     for (int i = 0; i < HTTP_ACCEPT_MAX; i++) {
         if (home->connection_count >= HTTP_CONNECTIONS_MAX) {
-            accept_pause(home, ACCEPT_PAUSE_MS);
+            evict(home);
+            accept_pause(home, EVICT_PAUSE_MS);
             return;
         }
         int descriptor = accept4(watch->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -108,8 +124,10 @@ void connection_on_listener(loop_watch *watch, uint32_t events)
         }
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            accept_pause(home, ACCEPT_PAUSE_MS); /* no descriptors: let some be closed */
+        if (errno != EAGAIN && errno != EWOULDBLOCK) { /* no descriptors */
+            evict(home);
+            accept_pause(home, ACCEPT_PAUSE_MS);
+        }
         return;
     }
 }
@@ -289,7 +307,7 @@ static void on_ready(loop_watch *watch, uint32_t events)
             read_linger(ready);
         else if (wants_bytes(ready))
             read_some(ready);
-        else if (!ready->is_eof)
+        if (!ready->is_broken && !wants_bytes(ready)) /* what is not taken would be told again and again */
             watch_for(ready, ready->events & ~(uint32_t)EPOLLIN);
     }
     if (events & EPOLLHUP && !ready->is_broken)
@@ -347,24 +365,34 @@ static void finish(connection *connection)
     }
 }
 
+/* It waited for the client to take something, and that happened. */
+static bool made_room(const connection *connection, size_t before)
+{
+    size_t now = connection->out.bytes;
+    return (before >= HTTP_OUT_HIGH && now < HTTP_OUT_HIGH) ||
+           (before >= HTTP_BULK_OUT_HIGH && now < HTTP_BULK_OUT_HIGH);
+}
+
 void connection_flush(connection *connection)
 {
+    size_t before = connection->out.bytes;
     if (!connection->is_waiting)
         connection->progress_ns = loop_now_ns(connection->http->loop);
     write_out(connection);
     connection->is_waiting = connection->out.bytes > 0;
     if (connection->is_broken)
         return;
-    bool is_done = connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
+    bool is_done =
+        connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
     if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
         finish(connection);
-    if (connection->is_blocked && connection->out.bytes < HTTP_OUT_HIGH)
+    if (connection->is_blocked && made_room(connection, before))
         connection_resume(connection);
     if (connection->is_broken)
         return;
     uint32_t events = connection->out.bytes > 0 ? EPOLLOUT : 0;
     if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
-        events |= EPOLLIN; /* taken off only when bytes come that are not wanted: most blocks are short */
+        events |= EPOLLIN;
     watch_for(connection, events);
     connection_schedule(connection);
 }

@@ -16,9 +16,9 @@
 enum { PATH_BYTES = 256, ETAG_BYTES = 35 };
 
 typedef struct console_file {
-    char path[PATH_BYTES];     /* below /console/ */
+    char path[PATH_BYTES]; /* below /console/ */
     const char *content_type;
-    char etag[ETAG_BYTES];     /* with quotes */
+    char etag[ETAG_BYTES]; /* with quotes */
     uint8_t *bytes;
     size_t length;
 } console_file;
@@ -32,13 +32,20 @@ struct console {
 static const char *content_type_of(const char *path)
 {
     static const char *const types[][2] = {
-        { ".html", "text/html; charset=utf-8" },  { ".css", "text/css; charset=utf-8" },
-        { ".js", "text/javascript; charset=utf-8" }, { ".mjs", "text/javascript; charset=utf-8" },
-        { ".json", "application/json" },          { ".map", "application/json" },
-        { ".svg", "image/svg+xml" },              { ".png", "image/png" },
-        { ".jpg", "image/jpeg" },                 { ".webp", "image/webp" },
-        { ".ico", "image/x-icon" },               { ".woff2", "font/woff2" },
-        { ".wasm", "application/wasm" },          { ".txt", "text/plain; charset=utf-8" },
+        { ".html", "text/html; charset=utf-8" },
+        { ".css", "text/css; charset=utf-8" },
+        { ".js", "text/javascript; charset=utf-8" },
+        { ".mjs", "text/javascript; charset=utf-8" },
+        { ".json", "application/json" },
+        { ".map", "application/json" },
+        { ".svg", "image/svg+xml" },
+        { ".png", "image/png" },
+        { ".jpg", "image/jpeg" },
+        { ".webp", "image/webp" },
+        { ".ico", "image/x-icon" },
+        { ".woff2", "font/woff2" },
+        { ".wasm", "application/wasm" },
+        { ".txt", "text/plain; charset=utf-8" },
         { ".webmanifest", "application/manifest+json" },
     };
     const char *end = strrchr(path, '.');
@@ -62,7 +69,8 @@ static bool read_bytes(int descriptor, uint8_t *bytes, size_t length)
 static void add_file(console *console, const char *path, int descriptor, const struct stat *status)
 {
     size_t length = (size_t)status->st_size;
-    if (console->count == CONSOLE_FILES_MAX || length > CONSOLE_BYTES_MAX - console->bytes || strlen(path) >= PATH_BYTES) {
+    if (console->count == CONSOLE_FILES_MAX || length > CONSOLE_BYTES_MAX - console->bytes ||
+        strlen(path) >= PATH_BYTES) {
         dro_warn("console_file_left_out path=%s", path);
         return;
     }
@@ -162,12 +170,15 @@ static bool tag_is_listed(slice list, const char *etag)
 
 void console_answer(http *http, exchange *exchange, const target *target, slice if_none_match)
 {
-    static const char security[] = "\r\nContent-Security-Policy: default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-                                   "\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer"
-                                   "\r\nCache-Control: no-cache";
+    static const char security[] =
+        "\r\nContent-Security-Policy: default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer"
+        "\r\nCache-Control: no-cache";
     char path[PATH_BYTES], lines[sizeof security + 64];
     if (target->count == 1) {
-        answer_whole(exchange, &(answer){ .status = 308, .etag = ANSWER_NO_ETAG, .location = "/console/", .location_length = 9 }, NULL, 0);
+        answer_whole(exchange,
+                     &(answer){ .status = 308, .etag = ANSWER_NO_ETAG, .location = "/console/", .location_length = 9 },
+                     NULL, 0);
         return;
     }
     const console_file *found = NULL;
@@ -180,7 +191,10 @@ void console_answer(http *http, exchange *exchange, const target *target, slice 
     }
     snprintf(lines, sizeof lines, "%s\r\nETag: %s", security, found->etag);
     bool is_same = tag_is_listed(if_none_match, found->etag);
-    answer made = { .status = is_same ? 304 : 200, .content_type = is_same ? NULL : found->content_type,
-                    .etag = ANSWER_NO_ETAG, .lines = lines, .is_stored = true };
+    answer made = { .status = is_same ? 304 : 200,
+                    .content_type = is_same ? NULL : found->content_type,
+                    .etag = ANSWER_NO_ETAG,
+                    .lines = lines,
+                    .is_stored = true };
     answer_whole(exchange, &made, found->bytes, found->length);
 }

@@ -11,12 +11,13 @@ enum { HREF_MAX = 3 * (IDENTIFIER_MAX + 64) + 64 };
 
 typedef struct writer {
     yyjson_mut_doc *doc;
-    const char *id;            /* percent-encoded */
+    const char *id; /* percent-encoded */
 } writer;
 
 static bool is_plain(unsigned char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c != 0 && strchr("-._~@", c) != NULL);
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != 0 && strchr("-._~@", c) != NULL);
 }
 
 /* Percent-encodes behind what is there (RFC 3986 2.1). */
@@ -53,7 +54,8 @@ static yyjson_mut_val *form(writer *to, yyjson_mut_val *where, const char *const
     for (; *operations != NULL; operations++)
         yyjson_mut_arr_add_str(to->doc, list, *operations);
     yyjson_mut_obj_add_val(to->doc, made, "href", where);
-    yyjson_mut_obj_add_str(to->doc, made, "contentType", subprotocol != NULL ? "text/event-stream" : "application/json");
+    yyjson_mut_obj_add_str(to->doc, made, "contentType",
+                           subprotocol != NULL ? "text/event-stream" : "application/json");
     yyjson_mut_obj_add_val(to->doc, made, "op", list);
     if (subprotocol != NULL)
         yyjson_mut_obj_add_str(to->doc, made, "subprotocol", subprotocol);
@@ -78,7 +80,8 @@ static void remove_own(yyjson_mut_val *object)
     yyjson_mut_val *key;
     yyjson_mut_obj_iter_init(object, &iter);
     while ((key = yyjson_mut_obj_iter_next(&iter)) != NULL)
-        if (has_prefix(key, "tm:") || (has_prefix(key, "dromio:") && strcmp(yyjson_mut_get_str(key), "dromio:model") != 0))
+        if (has_prefix(key, "tm:") ||
+            (has_prefix(key, "dromio:") && strcmp(yyjson_mut_get_str(key), "dromio:model") != 0))
             yyjson_mut_obj_iter_remove(&iter);
 }
 
@@ -89,7 +92,8 @@ static void describe_property(writer *to, yyjson_mut_val *key, yyjson_mut_val *p
     static const char *const read_only[] = { "readproperty", NULL };
     bool is_read_only = yyjson_mut_is_true(yyjson_mut_obj_get(property, "readOnly"));
     yyjson_mut_val *forms = yyjson_mut_arr(to->doc);
-    yyjson_mut_arr_append(forms, form(to, href(to, "/v1/twins/", "/properties/", key), is_read_only ? read_only : both, NULL));
+    yyjson_mut_arr_append(forms,
+                          form(to, href(to, "/v1/twins/", "/properties/", key), is_read_only ? read_only : both, NULL));
     yyjson_mut_arr_append(forms, form(to, href(to, "/v1/events?twin=", "&property=", key), watch, "sse"));
     put_member(to, property, "forms", forms);
     put_member(to, property, "observable", yyjson_mut_true(to->doc));
@@ -171,7 +175,8 @@ static void put_model(writer *to, yyjson_mut_val *root)
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     if (yyjson_mut_is_obj(version) && yyjson_mut_obj_get(version, "instance") == NULL) {
         yyjson_mut_val *number = yyjson_mut_obj_get(version, "model");
-        yyjson_mut_obj_add_strncpy(to->doc, version, "instance", yyjson_mut_is_str(number) ? yyjson_mut_get_str(number) : "1",
+        yyjson_mut_obj_add_strncpy(to->doc, version, "instance",
+                                   yyjson_mut_is_str(number) ? yyjson_mut_get_str(number) : "1",
                                    yyjson_mut_is_str(number) ? yyjson_mut_get_len(number) : 1);
     }
     if (!yyjson_mut_is_str(model))
@@ -210,7 +215,8 @@ static void describe(writer *to, yyjson_mut_val *root, const char *id, size_t id
     describe_all(to, root, "events", describe_event);
 }
 
-void description_answer(http *http, exchange *exchange, const char *id, size_t id_length, const uint8_t *model, size_t length)
+void description_answer(http *http, exchange *exchange, const char *id, size_t id_length, const uint8_t *model,
+                        size_t length)
 {
     yyjson_alc pool;
     size_t arena_length = 0, text_length = 0;
@@ -220,7 +226,8 @@ void description_answer(http *http, exchange *exchange, const char *id, size_t i
     yyjson_alc_pool_init(&pool, arena, arena_length);
     put_encoded(&out, id, id_length);
     *out.at = '\0';
-    yyjson_doc *read = out.err == DRO_OK ? yyjson_read_opts((char *)(uintptr_t)model, length, YYJSON_READ_NOFLAG, &pool, NULL) : NULL;
+    yyjson_doc *read =
+        out.err == DRO_OK ? yyjson_read_opts((char *)(uintptr_t)model, length, YYJSON_READ_NOFLAG, &pool, NULL) : NULL;
     yyjson_mut_doc *copy = read != NULL ? yyjson_doc_mut_copy(read, &pool) : NULL;
     yyjson_mut_val *root = copy != NULL ? yyjson_mut_doc_get_root(copy) : NULL;
     if (yyjson_mut_is_obj(root)) {

@@ -137,7 +137,8 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
     case QUERY_PROPERTY:
         if (text.length == 0 || text.length > MODEL_NAME_MAX)
             return fail(fault, 400, "property must have 1 to 63 bytes");
-        dro_field_put(out, route->handler == HANDLER_STREAM ? API_FIELD_PROPERTY : API_FIELD_NAME, text.at, text.length);
+        dro_field_put(out, route->handler == HANDLER_STREAM ? API_FIELD_PROPERTY : API_FIELD_NAME, text.at,
+                      text.length);
         return true;
     case QUERY_TWIN:
         if (!identifier_read(text, identifier))
@@ -148,7 +149,8 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
     }
 }
 
-bool fields_of_query(connection *connection, dro_builder *out, const route *route, const target *target, fields_fault *fault)
+bool fields_of_query(connection *connection, dro_builder *out, const route *route, const target *target,
+                     fields_fault *fault)
 {
     slice query = target->query, name, value;
     uint32_t seen = 0;
@@ -229,8 +231,8 @@ static bool put_idempotency(connection *connection, dro_builder *out, const rout
     slice key = connection_field(connection, FIELD_IDEMPOTENCY_KEY);
     uint8_t bytes[HTTP_REQUEST_MAX + HTTP_IDEMPOTENCY_KEY_MAX], hash[2 * TOKEN_HASH] = { 0 };
     dro_builder text = dro_builder_over(bytes, sizeof bytes);
-    if (key.length == 0 || route->method == METHOD_GET || route->body == BODY_QUERY ||
-        route->body == BODY_IMAGE || route->body == BODY_BULK)
+    if (key.length == 0 || route->method == METHOD_GET || route->body == BODY_QUERY || route->body == BODY_IMAGE ||
+        route->body == BODY_BULK)
         return true;
     if (key.length > HTTP_IDEMPOTENCY_KEY_MAX)
         return fail(fault, 400, "Idempotency-Key may have at most 255 bytes");

@@ -10,7 +10,8 @@ typedef struct fields_fault {
 } fields_fault;
 
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault);
-bool fields_of_query(connection *connection, dro_builder *out, const route *route, const target *target, fields_fault *fault);
+bool fields_of_query(connection *connection, dro_builder *out, const route *route, const target *target,
+                     fields_fault *fault);
 bool fields_of_header(connection *connection, exchange *exchange, dro_builder *out, const route *route,
                       const token *caller, fields_fault *fault);
 /* The twin in the path belongs to a domain that is not the caller's. */

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -165,11 +166,23 @@ static void work(gate *home)
     }
 }
 
+/* As many descriptors as the system lets us have: one for each connection. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        dro_warn("descriptors_not_raised");
+}
+
 int gate_run(const gate_config *config, int stop)
 {
     assert(config->core_count > 0 && config->core_count <= GATE_CORES_MAX);
     gate home = { .config = config, .doorbell = { on_doorbell, config->doorbell }, .stop = { on_stop, stop } };
     dro_err err = DRO_NOMEM;
+    raise_descriptors();
     home.loop = loop_new(config->clock);
     if (home.loop != NULL)
         err = loop_add(home.loop, &home.doorbell, EPOLLIN);

@@ -50,7 +50,9 @@ void health_answer(http *http, exchange *exchange)
         answer_problem(exchange, 500, "the health text is too long");
         return;
     }
-    answer made = { .status = is_ok ? 200 : 503, .content_type = "application/json", .etag = ANSWER_NO_ETAG,
+    answer made = { .status = is_ok ? 200 : 503,
+                    .content_type = "application/json",
+                    .etag = ANSWER_NO_ETAG,
                     .retry_after_s = is_ok ? 0 : 1 };
     answer_whole(exchange, &made, bytes, dro_builder_length(&out));
 }

@@ -1,7 +1,7 @@
 #include "gate/http.h"
 
-#include <stdlib.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "base/wipe.h"

@@ -139,7 +139,7 @@ struct connection {
     exchange *current;                 /* whose body comes in; NULL: nobody's */
     span body;                         /* in `in`, from its first byte: the piece at hand */
     gathered collected;                /* SINK_COLLECT: when it came in pieces */
-    uint32_t body_max;
+    uint64_t body_max;
     uint64_t body_expected;            /* Content-Length; ~0: chunked */
     uint64_t discarded;
     uint64_t wait_ms;                  /* of ?wait */
@@ -184,7 +184,7 @@ enum http_refusal {
 
 typedef struct http_counts {
     uint64_t answers[64][6];           /* by route (the last: none) and first digit of the status */
-    uint64_t accepted, received_bytes, sent_bytes;
+    uint64_t accepted, evicted, received_bytes, sent_bytes;
     uint64_t refused[REFUSALS];
     uint64_t late;                     /* answers that came after their time */
     uint64_t bulk_lines, stream_events, slow_streams;

@@ -32,7 +32,7 @@ static void put_answers(const http *http, dro_builder *out)
     for (uint32_t i = 0; i < 64; i++) {
         if (i >= route_count() && i != 63)
             continue;
-        for (unsigned class = 2; class < 6; class++)
+        for (unsigned class = 2; class < 6; class ++)
             if (http->counts.answers[i][class] > 0)
                 put(out, "dromio_http_answers_total{route=\"%s\",status=\"%uxx\"} %" PRIu64 "\n",
                     i < route_count() ? route_at(i)->name : "none", class, http->counts.answers[i][class]);
@@ -59,15 +59,20 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     put_refusals(http, out);
     put_one(out, "dromio_http_connections", "gauge", "Open connections.", http->connection_count);
     put_one(out, "dromio_http_connections_total", "counter", "Connections accepted.", counts->accepted);
+    put_one(out, "dromio_http_connections_evicted_total", "counter", "Idle connections closed to make room.",
+            counts->evicted);
     put_one(out, "dromio_http_requests_under_way", "gauge", "Requests not yet answered.", http->under_way);
     put_one(out, "dromio_http_received_bytes_total", "counter", "Bytes read.", counts->received_bytes);
     put_one(out, "dromio_http_sent_bytes_total", "counter", "Bytes written.", counts->sent_bytes);
-    put_one(out, "dromio_http_buffer_bytes", "gauge", "Bytes of buffers in use.", (uint64_t)http->blocks.used * sizeof(block));
-    put_one(out, "dromio_http_late_answers_total", "counter", "Answers that came after their time, or never.", counts->late);
+    put_one(out, "dromio_http_buffer_bytes", "gauge", "Bytes of buffers in use.",
+            (uint64_t)http->blocks.used * sizeof(block));
+    put_one(out, "dromio_http_late_answers_total", "counter", "Answers that came after their time, or never.",
+            counts->late);
     put_one(out, "dromio_http_tokens", "gauge", "Tokens that are accepted.", token_table_count(http->tokens));
     put_one(out, "dromio_http_bulk_lines_total", "counter", "Lines of bulk requests.", counts->bulk_lines);
     put_one(out, "dromio_http_event_streams", "gauge", "Open event streams.", http->stream_count);
-    put_one(out, "dromio_http_event_stream_events_total", "counter", "Events written to streams.", counts->stream_events);
+    put_one(out, "dromio_http_event_stream_events_total", "counter", "Events written to streams.",
+            counts->stream_events);
     put_one(out, "dromio_http_event_streams_slow_total", "counter", "Streams closed because the client was slow.",
             counts->slow_streams);
 }

@@ -263,7 +263,8 @@ static void tidy(connection *connection)
         return;
     if (connection->start == 0) {
         bool in_target = connection->head.count == 0;
-        request_refuse(connection, in_target ? 414 : 431, in_target ? "the target is too long" : "the header is too large");
+        request_refuse(connection, in_target ? 414 : 431,
+                       in_target ? "the target is too long" : "the header is too large");
         return;
     }
     uint32_t length = in->end - connection->start;

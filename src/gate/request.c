@@ -74,8 +74,10 @@ void request_refuse(connection *connection, int status, const char *detail)
     connection->pending = PENDING_NONE;
     http->counts.refused[status == 408 ? REFUSED_TIMEOUT : status < 410 ? REFUSED_MALFORMED : REFUSED_TOO_LARGE]++;
     if (refused == NULL && connection->phase == PHASE_BODY) { /* the answer is out, the rest of the body is broken */
-        connection->is_closing = true;
-        exchange_drop_all(connection);
+        if (connection->last != NULL)
+            connection->last->keeps_alive = false;
+        else
+            connection->is_closing = true;
         connection_mark(connection);
         return;
     }
@@ -144,11 +146,11 @@ static bool check_scope(connection *connection, exchange *exchange, const route 
 
 static bool check_body(connection *connection, exchange *exchange, const route *route)
 {
-    static const uint32_t limits[] = {
-        [BODY_NONE] = HTTP_DISCARD_MAX,         [BODY_TWIN] = HTTP_BODY_TWIN_MAX,
-        [BODY_PROPERTY] = HTTP_BODY_SMALL_MAX,  [BODY_ACTION] = HTTP_BODY_SMALL_MAX,
-        [BODY_QUERY] = HTTP_BODY_QUERY_MAX,     [BODY_APPLICATION] = HTTP_BODY_TWIN_MAX,
-        [BODY_IMAGE] = HTTP_IMAGE_MAX,          [BODY_BULK] = UINT32_MAX,
+    static const uint64_t limits[] = {
+        [BODY_NONE] = HTTP_DISCARD_MAX,        [BODY_TWIN] = HTTP_BODY_TWIN_MAX,
+        [BODY_PROPERTY] = HTTP_BODY_SMALL_MAX, [BODY_ACTION] = HTTP_BODY_SMALL_MAX,
+        [BODY_QUERY] = HTTP_BODY_QUERY_MAX,    [BODY_APPLICATION] = HTTP_BODY_TWIN_MAX,
+        [BODY_IMAGE] = HTTP_IMAGE_MAX,         [BODY_BULK] = UINT64_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -162,7 +164,8 @@ static bool check_body(connection *connection, exchange *exchange, const route *
     if (connection->body_expected != UINT64_MAX && connection->body_expected > connection->body_max) {
         connection->http->counts.refused[REFUSED_TOO_LARGE]++;
         if (!hides(connection, exchange))
-            answer_problem(exchange, 413, "the body may have at most %u bytes", connection->body_max);
+            answer_problem(exchange, 413, "the body may have at most %llu bytes",
+                           (unsigned long long)connection->body_max);
         return false;
     }
     if (expect.length > 0 && (expect.length != 12 || strncasecmp(expect.at, "100-continue", 12) != 0)) {
@@ -336,7 +339,7 @@ static void refuse_too_large(connection *connection)
     if (connection->is_foreign)
         answer_problem(refused, 404, "no such twin");
     else
-        answer_problem(refused, 413, "the body may have at most %u bytes", connection->body_max);
+        answer_problem(refused, 413, "the body may have at most %llu bytes", (unsigned long long)connection->body_max);
 }
 
 bool request_body(connection *connection)
@@ -437,8 +440,10 @@ static void dispatch(connection *connection, exchange *exchange)
     } else {
         request_pad(&out);
         exchange->kind = kind_of(route);
-        set_deadline(http, exchange, connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
-        if (!request_send(http, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out), route->body != BODY_NONE))
+        set_deadline(http, exchange,
+                     connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
+        if (!request_send(http, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),
+                          route->body != BODY_NONE))
             answer_busy(exchange, "the host has too much to do");
     }
     dro_wipe(http->scratch, dro_builder_length(&out));

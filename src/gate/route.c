@@ -12,8 +12,9 @@ static bool path_fits(const route_path *path, const target *target)
     for (uint32_t i = 0; i < path->count; i++) {
         const route_segment *wanted = &path->segments[i];
         const slice *given = &target->segments[i];
-        if (wanted->text == NULL ? given->length == 0
-                                 : given->length != wanted->length || memcmp(given->at, wanted->text, wanted->length) != 0)
+        if (wanted->text == NULL
+                ? given->length == 0
+                : given->length != wanted->length || memcmp(given->at, wanted->text, wanted->length) != 0)
             return false;
     }
     return true;

@@ -10,10 +10,10 @@ enum { NS_PER_MS = 1000000, CREDIT_STEP = STREAM_CREDIT / 4 };
 
 struct stream {
     stream *next;
-    exchange *owner;           /* NULL: only MESSAGE_UNSUBSCRIBE is still to be sent */
+    exchange *owner; /* NULL: only MESSAGE_UNSUBSCRIBE is still to be sent */
     uint64_t id;
-    uint64_t taken, credited;  /* events of the core; of them told to be passed on */
-    int64_t told_ns;           /* when the client last got something */
+    uint64_t taken, credited; /* events of the core; of them told to be passed on */
+    int64_t told_ns;          /* when the client last got something */
     uint8_t token[TOKEN_HASH];
 };
 

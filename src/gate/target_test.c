@@ -58,8 +58,9 @@ static void a_trailing_slash_is_an_empty_segment(void **state)
 
 static void what_is_no_target_is_refused(void **state)
 {
-    static const char *const bad[] = { "", "x", "*", "/%", "/%4", "/%zz", "/%00", "/%1f", "/%7f", "/%ff", "/%c0%af", "/%ed%a0%80",
-                                       "/a/../b", "/.", "/%2e%2e/x", "/a#b", "/\xff", "/\x01" };
+    static const char *const bad[] = { "",        "x",    "*",         "/%",   "/%4",     "/%zz",
+                                       "/%00",    "/%1f", "/%7f",      "/%ff", "/%c0%af", "/%ed%a0%80",
+                                       "/a/../b", "/.",   "/%2e%2e/x", "/a#b", "/\xff",   "/\x01" };
     target target;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -118,9 +119,10 @@ static void an_identifier_may_have_253_bytes_and_no_more(void **state)
 /* RFC 4282 clause 2.1; labels of RFC 1035. */
 static void what_is_no_identifier_is_refused(void **state)
 {
-    static const char *const bad[] = { "", "@", "a", "a@", "@b", "a@@b", "a@b@c", ".a@b", "a.@b", "a..b@c", "a b@c", "a@b..c", "a@.b",
-                                       "a@b.", "a@-b", "a@b-", "a@b-.c", "a@b_c", "a@b c", "\xff@b", "a\"b@c", "a,b@c", "a:b@c",
-                                       "a@\xc3\xa4" };
+    static const char *const bad[] = {
+        "",     "@",    "a",    "a@",   "@b",     "a@@b",  "a@b@c", ".a@b",   "a.@b",   "a..b@c", "a b@c", "a@b..c",
+        "a@.b", "a@b.", "a@-b", "a@b-", "a@b-.c", "a@b_c", "a@b c", "\xff@b", "a\"b@c", "a,b@c",  "a:b@c", "a@\xc3\xa4"
+    };
     char out[IDENTIFIER_MAX + 1];
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -137,7 +139,8 @@ static void durations_have_a_unit(void **state)
     assert_int_equal(ms, 10000);
     assert_true(duration_read(text_of("2m"), &ms));
     assert_int_equal(ms, 120000);
-    static const char *const bad[] = { "", "10", "s", "ms", "-1s", "1.5s", "1 s", "1h", "9999999999s", "999999999m", "1ss", "+1s" };
+    static const char *const bad[] = { "",    "10", "s",           "ms",         "-1s", "1.5s",
+                                       "1 s", "1h", "9999999999s", "999999999m", "1ss", "+1s" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(duration_read(text_of(bad[i]), &ms));
 }

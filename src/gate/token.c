@@ -53,8 +53,8 @@ uint32_t token_table_count(const token_table *table)
 void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH])
 {
     unsigned size = 0;
-    int ok = EVP_DigestInit_ex2(table->digest, table->sha256, NULL) &&
-             EVP_DigestUpdate(table->digest, bytes, length) && EVP_DigestFinal_ex(table->digest, hash, &size);
+    int ok = EVP_DigestInit_ex2(table->digest, table->sha256, NULL) && EVP_DigestUpdate(table->digest, bytes, length) &&
+             EVP_DigestFinal_ex(table->digest, hash, &size);
     assert(ok && size == TOKEN_HASH);
     (void)ok;
 }

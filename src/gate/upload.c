@@ -6,8 +6,8 @@
 #include "gate/parts.h"
 
 struct upload {
-    upload *next;              /* oldest first: one goes to the core at a time */
-    exchange *owner;           /* NULL: the client is gone, but what was begun is finished */
+    upload *next;    /* oldest first: one goes to the core at a time */
+    exchange *owner; /* NULL: the client is gone, but what was begun is finished */
     uint64_t id;
     gathered image;
     uint32_t sent, request_length;

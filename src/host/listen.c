@@ -1,6 +1,8 @@
 #include "host/listen.h"
 
+#include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,7 +10,11 @@
 
 #include "base/log.h"
 
-enum { BACKLOG = 1024 };
+enum {
+    BACKLOG = 1024,
+    /* Rooms of a host that was killed hold its ports for some milliseconds yet. */
+    TRIES = 40, BETWEEN_TRIES_MS = 50,
+};
 
 static int try_listen(const struct addrinfo *at, bool is_shared)
 {
@@ -19,9 +25,17 @@ static int try_listen(const struct addrinfo *at, bool is_shared)
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (is_shared)
         setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-    if (bind(listener, at->ai_addr, at->ai_addrlen) == 0 && listen(listener, BACKLOG) == 0)
-        return listener;
+    int error = 0;
+    for (int tries = 0; tries < TRIES; tries++) {
+        if (bind(listener, at->ai_addr, at->ai_addrlen) == 0 && listen(listener, BACKLOG) == 0)
+            return listener;
+        error = errno;
+        if (error != EADDRINUSE)
+            break;
+        poll(NULL, 0, BETWEEN_TRIES_MS);
+    }
     close(listener);
+    errno = error;
     return -1;
 }
 

@@ -126,11 +126,13 @@ static uint32_t bundle_open(int file, cell_image images[CORE_IMAGES_MAX])
 
 /* ---- core ---- */
 
+enum { ADMITS = 64 + CORE_IMAGES_MAX };
+
 typedef struct core_room {
     core_supervisor supervisor; /* first: what the core sees */
     room_context *room;
     core *core;
-    int results[64];            /* descriptors of images being looked at, by id */
+    int results[ADMITS];        /* descriptors of images being looked at, by id */
     bool is_stopping, is_stop_told;
     bool is_replacing[CORE_CELLS_MAX];
 } core_room;
@@ -139,7 +141,7 @@ static dro_err ask_admit(core_supervisor *supervisor, uint64_t id, const uint8_t
 {
     core_room *here = (core_room *)supervisor;
     int files[CONTROL_DESCRIPTORS] = { memfd_create("dromio image", MFD_CLOEXEC), memfd_create("dromio admit", MFD_CLOEXEC) };
-    dro_err err = files[0] < 0 || files[1] < 0 || id >= 64 || write(files[0], wasm, length) != (ssize_t)length ? DRO_IO : DRO_OK;
+    dro_err err = files[0] < 0 || files[1] < 0 || id >= ADMITS || write(files[0], wasm, length) != (ssize_t)length ? DRO_IO : DRO_OK;
     control message = { .type = CONTROL_ADMIT, .id = id };
     if (err == DRO_OK)
         err = control_send(here->room->control, &message, files);
@@ -174,7 +176,7 @@ static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell)
 
 static void on_admitted(core_room *here, const control *message)
 {
-    int file = message->id < 64 ? here->results[message->id] : -1;
+    int file = message->id < ADMITS ? here->results[message->id] : -1;
     admit_result *result = calloc(1, sizeof *result);
     bool is_read = file >= 0 && result != NULL && admit_result_read(file, message->status, result) == DRO_OK;
     core_admitted(here->core, message->id, is_read ? result : NULL);
@@ -183,7 +185,8 @@ static void on_admitted(core_room *here, const control *message)
     free(result);
     if (file >= 0)
         close(file);
-    here->results[message->id & 63] = -1;
+    if (message->id < ADMITS)
+        here->results[message->id] = -1;
 }
 
 static void on_control(core_room *here, const control *message)
@@ -296,7 +299,7 @@ _Noreturn void room_core(room_context *room)
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline, .replay_bytes = (uint64_t)config->log_replay,
-                             .no_log = config->bench_no_log };
+                             .no_log = config->bench_no_log, .no_exact_memory = !DROMIO_EXACT_MEMORY };
     snprintf(path, sizeof path, "%s/log", config->data);
     dro_err err = disk_open_directory(&options.log_disk, path);
     snprintf(path, sizeof path, "%s/images", config->data);

@@ -22,7 +22,7 @@
 #include "host/room.h"
 
 enum {
-    ADMITS_MAX = 8,
+    ADMITS_MAX = CORE_IMAGES_MAX, /* at a start all may have to be looked at again */
     STOP_LIMIT_MS = 4500,      /* SIGTERM to exit: 5 s */
     RESTART_LIMIT = 20,        /* deaths of a kind of room... */
     RESTART_WINDOW_MS = 10000, /* ...in this time: give up, something is wrong for good */

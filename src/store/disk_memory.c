@@ -12,7 +12,7 @@ enum {
     FILES_MAX = 1024,
     HANDLES_MAX = 256,
     WRITES_MAX = 64,
-    NAME_BYTES = 64,
+    NAME_BYTES = 128, /* an image is called by its digest in hex */
     PIECE = 512, /* what a drive writes as one */
 };
 

@@ -1,5 +1,6 @@
 """HTTP/1.1 of the gate (RFC 9110, RFC 9112): framing, order, bounds, refusals."""
 import pathlib
+import resource
 import sys
 
 import pytest
@@ -350,6 +351,15 @@ def test_a_body_of_a_get_is_skipped(gate):
         assert wire.answer().status == 200
 
 
+def test_a_body_that_breaks_after_its_answer_loses_no_answer_before_it(gate):
+    with gate.wire() as wire:
+        wire.send(GET.replace("/a@", "/late6@") + "GET /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense")
+        gate.request("GET", "/v1/twins/a@acme.example")
+        assert wire.answer().json() == {"late": True}
+        assert wire.answer().status == 200
+        assert wire.is_closed()
+
+
 def test_a_large_body_of_a_refused_request_ends_the_connection_after_the_answer(gate):
     with gate.wire() as wire:
         body = "x" * 200000
@@ -385,6 +395,23 @@ def test_a_known_path_with_another_method_is_405_with_allow(gate):
     assert gate.request("PATCH", "/v1/query").headers["Allow"] == "POST"
     assert gate.request("OPTIONS", "/v1/twins").headers["Allow"] == "GET, HEAD"
     assert gate.request("TRACE", "/v1/twins").status == 405
+
+
+# ---- many ----
+
+def test_a_full_gate_makes_room_for_a_new_client():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with Gate() as gate:
+            busy = gate.wire().send(GET.replace("/a@", "/late9@"))
+            idle = [gate.wire() for _ in range(min(8192, hard - 100))]
+            assert gate.request("GET", "/v1/twins/a@acme.example").status == 200
+            assert busy.answer().json() == {"late": True}  # one with a request under way was left alone
+            for wire in idle + [busy]:
+                wire.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # ---- stopping ----

@@ -109,6 +109,28 @@ def test_disconnect_is_answered_and_followed_by_a_new_connection(scef, sim):
     scef.wait(lambda: len(scef.of(CER)) == 2)
 
 
+def test_garbage_ends_the_connection_and_a_new_one_follows(scef, sim):
+    run = sim("--devices", "1")
+    for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x01\xff\xff\xfc" + bytes(100), b"\x01\x00\x00\x14" + b"\xff" * 4000):
+        before = len(scef.of(CER))
+        scef.wait(lambda: scef.connections)[-1].sock.sendall(garbage)
+        scef.wait(lambda: len(scef.of(CER)) > before)
+    assert run.stop()["malformed"] >= 2
+
+
+def test_answers_nobody_asked_for_are_dropped(scef, sim):
+    run = sim("--devices", "1", *AWAKE)
+    first = scef.wait(lambda: readings_of(scef))[0]
+    for change in (1, 1 << 12):  # another slot, an earlier use of the same slot
+        answer = scef._answer(first.message, first, SUCCESS)
+        answer.header.hop_by_hop_identifier ^= change
+        first.connection.send(answer)
+    first.connection.send(scef._answer(first.message, first, SUCCESS))  # the second time
+    scef.wait(lambda: len(readings_of(scef)) >= 4)
+    summary = run.stop()
+    assert summary["strays"] == 3 and summary["losses"] == 0
+
+
 def test_leaves_with_a_disconnect_request(scef, sim):
     run = sim("--devices", "3")
     scef.wait(lambda: len(scef.of(CMR)) == 3)

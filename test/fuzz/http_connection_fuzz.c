@@ -60,8 +60,12 @@ static void start(void)
     ring_writer_open(&host.to_desk, memory, RING_BYTES, -1);
     ring_reader_open(&host.desk, memory, RING_BYTES);
     host.loop = loop_new(&host.clock.clock);
-    host.config = (gate_config){ .core_count = 1, .to_core = &host.to_core, .to_desk = &host.to_desk, .version = "1",
-                                 .http_listener = eventfd(0, EFD_NONBLOCK), .clock = &host.clock.clock };
+    host.config = (gate_config){ .core_count = 1,
+                                 .to_core = &host.to_core,
+                                 .to_desk = &host.to_desk,
+                                 .version = "1",
+                                 .http_listener = eventfd(0, EFD_NONBLOCK),
+                                 .clock = &host.clock.clock };
     dro_err err = http_new(&host.http, &host.config, host.loop, NULL, NULL);
     assert(err == DRO_OK);
     (void)err;
@@ -94,7 +98,9 @@ static uint16_t check_request(const uint8_t *body, uint32_t length)
 static void answer(uint64_t id, uint16_t status, uint8_t content, uint8_t more, const char *body)
 {
     uint8_t bytes[512];
-    api_reply reply = { .status = status, .content = content, .more = more, .etag = id % 3, .body_length = (uint32_t)strlen(body) };
+    api_reply reply = {
+        .status = status, .content = content, .more = more, .etag = id % 3, .body_length = (uint32_t)strlen(body)
+    };
     memcpy(bytes, &reply, sizeof reply);
     memcpy(bytes + sizeof reply, body, strlen(body));
     http_on_message(host.http, MESSAGE_API_REPLY, id, bytes, (uint32_t)(sizeof reply + strlen(body)));
@@ -117,7 +123,8 @@ static void on_message(const ring_header *header, const uint8_t *body)
     } else if (header->type == MESSAGE_QUERY || operation == API_BARRIER) {
         answer(header->id, 200, CONTENT_JSON, 0, "{}");
     } else if (operation == API_THING_DESCRIPTION) {
-        answer(header->id, 200, CONTENT_THING_MODEL, 0, "{\"title\":\"t\",\"properties\":{\"a\":{\"type\":\"number\"}}}");
+        answer(header->id, 200, CONTENT_THING_MODEL, 0,
+               "{\"title\":\"t\",\"properties\":{\"a\":{\"type\":\"number\"}}}");
     } else if (header->type == MESSAGE_API && operation != API_IMAGE_PUT) {
         switch (count++ % 4) {
         case 0: answer(header->id, 404, CONTENT_PROBLEM, 0, "{\"status\":404}"); break;
@@ -188,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < TURNS_AFTER; i++)
         turn(-1);
     assert(host.http->connection_count == 0 && host.http->under_way == 0 && host.http->blocks.used == 0);
-    assert(host.http->bulk_count == 0 && host.http->stream_count == 0 && host.http->query_count == 0 && host.http->upload_count == 0);
+    assert(host.http->bulk_count == 0 && host.http->stream_count == 0 && host.http->query_count == 0 &&
+           host.http->upload_count == 0);
     return 0;
 }

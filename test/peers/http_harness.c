@@ -55,7 +55,8 @@ static void *ring_memory(void)
 
 /* ---- answers ---- */
 
-static void send_reply(ring_writer *to, uint64_t id, api_reply reply, const char *location, const void *body, size_t length)
+static void send_reply(ring_writer *to, uint64_t id, api_reply reply, const char *location, const void *body,
+                       size_t length)
 {
     static uint8_t bytes[sizeof reply + 1024 + REPLY_BYTES];
     reply.location_length = (uint32_t)strlen(location);
@@ -78,7 +79,9 @@ static void send_problem(room *home, uint64_t id, uint16_t status, uint32_t retr
 {
     char text[128];
     snprintf(text, sizeof text, "{\"type\":\"about:blank\",\"title\":\"scripted\",\"status\":%u}", status);
-    api_reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX, .retry_after_s = retry_after_s };
+    api_reply reply = {
+        .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX, .retry_after_s = retry_after_s
+    };
     send_reply(&home->to_gate, id, reply, "", text, strlen(text));
 }
 
@@ -153,9 +156,11 @@ static const char thing_model[] =
     "{\"@context\":[\"https://www.w3.org/2022/wot/td/v1.1\"],\"@type\":\"tm:ThingModel\",\"title\":\"Thermo\","
     "\"dromio:model\":\"acme/thermo\",\"version\":{\"model\":\"1.0.0\"},"
     "\"dromio:secrets\":{\"key\":{\"type\":\"string\"}},"
-    "\"properties\":{\"temperature\":{\"type\":\"number\",\"unit\":\"Cel\",\"readOnly\":true,\"dromio:source\":\"device\"},"
+    "\"properties\":{\"temperature\":{\"type\":\"number\",\"unit\":\"Cel\",\"readOnly\":true,\"dromio:source\":"
+    "\"device\"},"
     "\"period\":{\"type\":\"integer\",\"minimum\":10},\"hidden\":{\"type\":\"number\",\"dromio:private\":true}},"
-    "\"actions\":{\"blink\":{\"input\":{\"type\":\"object\"}}},\"events\":{\"too_hot\":{\"data\":{\"type\":\"number\"}}}}";
+    "\"actions\":{\"blink\":{\"input\":{\"type\":\"object\"}}},\"events\":{\"too_hot\":{\"data\":{\"type\":\"number\"}}"
+    "}}";
 
 static void send_parts(room *home, uint64_t id)
 {
@@ -192,7 +197,8 @@ static void on_api(room *home, uint64_t id, const uint8_t *body, size_t length)
     memcpy(&request, body, sizeof request);
     const uint8_t *fields = body + sizeof request;
     size_t fields_length = length - sizeof request;
-    dro_field twin = find_field(fields, fields_length, API_FIELD_ID), name = find_field(fields, fields_length, API_FIELD_NAME);
+    dro_field twin = find_field(fields, fields_length, API_FIELD_ID),
+              name = find_field(fields, fields_length, API_FIELD_NAME);
     if (request.operation == API_IMAGE_PUT) {
         on_image(home, id, fields, fields_length);
         return;
@@ -202,8 +208,12 @@ static void on_api(room *home, uint64_t id, const uint8_t *body, size_t length)
     if (starts_with(&twin, "gone@"))
         send_credential(home, "gone-token", (credential){ .is_gone = 1 }, "");
     switch (request.operation) {
-    case API_BARRIER: send_reply(&home->to_gate, id, (api_reply){ .status = 204, .etag = UINT64_MAX }, "", "", 0); return;
-    case API_TWIN_DELETE: send_reply(&home->to_gate, id, (api_reply){ .status = 204, .etag = UINT64_MAX }, "", "", 0); return;
+    case API_BARRIER:
+        send_reply(&home->to_gate, id, (api_reply){ .status = 204, .etag = UINT64_MAX }, "", "", 0);
+        return;
+    case API_TWIN_DELETE:
+        send_reply(&home->to_gate, id, (api_reply){ .status = 204, .etag = UINT64_MAX }, "", "", 0);
+        return;
     case API_METRICS: {
         static const char metrics[] = "# TYPE scripted_core gauge\nscripted_core 1\n";
         api_reply reply = { .status = 200, .content = CONTENT_TEXT, .etag = UINT64_MAX };
@@ -220,7 +230,8 @@ static void on_api(room *home, uint64_t id, const uint8_t *body, size_t length)
     case API_PROPERTY_GET:
         if (starts_with(&name, "temperature")) {
             send_json(home, id, 200, UINT64_MAX, "",
-                      "{\"value\":21.4,\"unit\":\"Cel\",\"time\":\"2026-11-22T12:00:00.000Z\",\"quality\":\"good\",\"source\":\"device\"}");
+                      "{\"value\":21.4,\"unit\":\"Cel\",\"time\":\"2026-11-22T12:00:00.000Z\",\"quality\":\"good\","
+                      "\"source\":\"device\"}");
             return;
         }
         break;
@@ -303,7 +314,8 @@ static void on_desk(room *home, uint64_t id, const uint8_t *body)
     memcpy(&query, body, sizeof query);
     snprintf(text, sizeof text, "{\"all\":%u,\"domain\":\"%.*s\",\"sql_bytes\":%u,\"sql\":\"%.*s\"}", query.all_domains,
              (int)query.domains_length, (const char *)body + sizeof query, query.sql_length,
-             (int)(query.sql_length < 200 ? query.sql_length : 200), (const char *)body + sizeof query + query.domains_length);
+             (int)(query.sql_length < 200 ? query.sql_length : 200),
+             (const char *)body + sizeof query + query.domains_length);
     api_reply reply = { .status = 200, .content = CONTENT_JSON, .etag = UINT64_MAX };
     send_reply(&home->desk_to_gate, id, reply, "", text, strlen(text));
 }
@@ -345,7 +357,8 @@ static void send_credentials(room *home)
 {
     send_credential(home, "admin-token", (credential){ .scopes = SCOPE_ADMIN }, "");
     send_credential(home, "reader-token", (credential){ .number = 1, .scopes = SCOPE_READ }, "acme.example");
-    send_credential(home, "writer-token", (credential){ .number = 2, .scopes = SCOPE_READ | SCOPE_WRITE }, "acme.example");
+    send_credential(home, "writer-token", (credential){ .number = 2, .scopes = SCOPE_READ | SCOPE_WRITE },
+                    "acme.example");
     send_credential(home, "images-token", (credential){ .number = 3, .scopes = SCOPE_IMAGES }, "acme.example");
     send_credential(home, "once-token", (credential){ .number = 4, .scopes = SCOPE_ADMIN, .is_one_time = 1 }, "");
     send_credential(home, "old-token", (credential){ .number = 5, .scopes = SCOPE_ADMIN, .expires_ms = 1000 }, "");
@@ -380,7 +393,8 @@ static int listen_somewhere(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor < 0 || bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0 || listen(descriptor, 1024) != 0)
+    if (descriptor < 0 || bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(descriptor, 1024) != 0)
         abort();
     return descriptor;
 }
@@ -412,11 +426,20 @@ int main(int argc, char **argv)
     pair(&to_desk, &home.from_gate_to_desk, home.doorbell);
     pair(&home.to_gate, &from_core, gate_bell);
     pair(&home.desk_to_gate, &from_desk, gate_bell);
-    gate_config config = { .core_count = 1, .to_core = &to_core, .from_core = &from_core, .to_desk = &to_desk,
-                           .from_desk = &from_desk, .doorbell = gate_bell, .http_listener = listen_somewhere(),
-                           .diameter_listener = listen_somewhere(), .identity = "scef.dromio.test", .realm = "dromio.test",
-                           .console_directory = argc > 1 ? argv[1] : NULL, .version = "test",
-                           .health = "\"sandbox\":\"none\"", .clock = dro_clock_system() };
+    gate_config config = { .core_count = 1,
+                           .to_core = &to_core,
+                           .from_core = &from_core,
+                           .to_desk = &to_desk,
+                           .from_desk = &from_desk,
+                           .doorbell = gate_bell,
+                           .http_listener = listen_somewhere(),
+                           .diameter_listener = listen_somewhere(),
+                           .identity = "scef.dromio.test",
+                           .realm = "dromio.test",
+                           .console_directory = argc > 1 ? argv[1] : NULL,
+                           .version = "test",
+                           .health = "\"sandbox\":\"none\"",
+                           .clock = dro_clock_system() };
     dro_log_setup("gate 0", DRO_LOG_INFO);
     pthread_t thread;
     if (pthread_create(&thread, NULL, work, &home) != 0)

@@ -1,0 +1,86 @@
+/* What must be true of the core's memory between two rounds. */
+#include <stdlib.h>
+
+#include "core/state.h"
+#include "world.h"
+
+static void check_extra(const core *core, uint32_t index, const twin *twin)
+{
+    const twin_extra *extra = twin->extra;
+    uint32_t mail_count = 0, tickets = 0, waiting = 0, sent = 0;
+    if (extra == NULL)
+        return;
+    for (const mail *m = extra->mail; m != NULL; m = m->next) {
+        mail_count++;
+        sent += m->is_sent;
+        WORLD_ASSERT(m->number < core->mail_next);
+        WORLD_ASSERT(m->next == NULL || m->number < m->next->number);
+    }
+    uint64_t newest = UINT64_MAX;
+    for (const ticket *t = extra->tickets; t != NULL; t = t->next, tickets++) {
+        WORLD_ASSERT(t->number < newest && t->number < core->ticket_next);
+        WORLD_ASSERT(t->state <= TICKET_EXPIRED);
+        WORLD_ASSERT(t->index < (t->is_action ? twin_model(core, twin)->action_count : twin_model(core, twin)->property_count));
+        newest = t->number;
+    }
+    for (const deferred *d = extra->deferred; d != NULL; d = d->next) {
+        waiting++;
+        WORLD_ASSERT(d->next != NULL || d == extra->deferred_last);
+    }
+    WORLD_ASSERT(mail_count == extra->mail_count && mail_count <= TWIN_MAIL_MAX);
+    WORLD_ASSERT(tickets == extra->ticket_count && tickets <= TWIN_TICKETS_MAX);
+    WORLD_ASSERT(waiting == extra->deferred_count && waiting <= TWIN_DEFERRED_MAX);
+    WORLD_ASSERT(waiting == 0 || (twin->flags & TWIN_RUNNING) != 0);
+    WORLD_ASSERT(sent == ((twin->flags & TWIN_SENDING) != 0 ? 1 : 0)); /* one MT-Data-Request at a time */
+    WORLD_ASSERT(extra->alias_count <= TWIN_ALIASES_MAX && extra->timer_count <= TWIN_TIMERS_MAX);
+    for (int i = 0; i < extra->alias_count; i++)
+        WORLD_ASSERT(twin_find(core, extra->aliases[i], strlen(extra->aliases[i])) == index);
+}
+
+static uint32_t check_twin(const core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    if (twin->number == 0)
+        return 0;
+    size_t length = 0;
+    const char *id = twin_id(core, twin, &length);
+    WORLD_ASSERT(id != NULL && twin_find(core, id, length) == index);
+    WORLD_ASSERT(twin_find_number(core, twin->number) == index);
+    WORLD_ASSERT((twin->row == NONE) == ((twin->flags & TWIN_CREATING) != 0));
+    WORLD_ASSERT(twin->image < core->image_count && twin->domain < core->domain_count);
+    WORLD_ASSERT((twin->context == NULL) == (twin->context_length == 0));
+    if (twin->timer_place != 0)
+        WORLD_ASSERT(twin->timer_place <= core->timer_count);
+    check_extra(core, index, twin);
+    return 1;
+}
+
+static void check_turns(const core *core)
+{
+    uint32_t used = 0, running = 0;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) {
+        const turn *turn = &core->turns[i];
+        if (turn->state == TURN_FREE)
+            continue;
+        used++;
+        bytes += turn->length;
+        WORLD_ASSERT(twin_at(core, turn->twin)->number != 0);
+        WORLD_ASSERT((twin_at(core, turn->twin)->flags & TWIN_RUNNING) != 0);
+    }
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        running += twin_at(core, i)->number != 0 && (twin_at(core, i)->flags & TWIN_RUNNING) != 0;
+    WORLD_ASSERT(used == core->turn_count && used == running && bytes == core->turn_bytes);
+}
+
+void world_check(const world *world)
+{
+    const core *core = world->core;
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        live += check_twin(core, i);
+    WORLD_ASSERT(live == core->twin_count);
+    check_turns(core);
+    WORLD_ASSERT(core->met_count == 0 && core->waiter_count <= WAITERS_MAX);
+    WORLD_ASSERT(core->ids.live <= core->ids.used && core->numbers.live == live);
+}

@@ -1,0 +1,62 @@
+/* Core, cell and log in one thread on fake time: the same seed gives the same trace,
+ * byte for byte, and every answer is one the oracle allows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "play.h"
+
+enum { SEEDS = 4, SEEDS_LONG = 100, STEPS = 2000 };
+static bool is_long;
+
+static char *trace_of(uint64_t seed, size_t *length)
+{
+    static play play;
+    world world;
+    world_options options = { .seed = seed, .segment_bytes = 1 << 20, .replay_bytes = 2 << 20, .timeline_bytes = 4 << 20,
+                              .faults = { .seed = seed }, .is_traced = true, .on_message = play_message, .context = &play };
+    play_options game = { .devices = 12, .steps = STEPS, .lose_percent = 1 };
+    world_init(&world, &options);
+    play_init(&play, &world, &game);
+    assert_int_equal(world_open(&world), DRO_OK);
+    world_push_image(&world, THERMO);
+    for (uint32_t i = 0; i < game.steps; i++)
+        play_step(&play);
+    play_finish(&play);
+    const char *trace = world_trace_end(&world, length);
+    char *copy = malloc(*length + 1);
+    memcpy(copy, trace, *length);
+    assert_true(play.answers > game.steps / 2 && play.reported > 0);
+    world_fini(&world);
+    return copy;
+}
+
+static void the_same_seed_gives_the_same_trace(void **state)
+{
+    (void)state;
+    char *before = NULL;
+    size_t before_length = 0;
+    for (uint64_t seed = 1; seed <= (is_long ? SEEDS_LONG : SEEDS); seed++) {
+        size_t length, again_length;
+        char *trace = trace_of(seed, &length);
+        char *again = trace_of(seed, &again_length);
+        assert_int_equal(length, again_length);
+        assert_memory_equal(trace, again, length);
+        assert_true(before == NULL || before_length != length || memcmp(before, trace, length) != 0);
+        free(again);
+        free(before);
+        before = trace;
+        before_length = length;
+    }
+    free(before);
+}
+
+int main(int argc, char **argv)
+{
+    is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
+    const struct CMUnitTest tests[] = { cmocka_unit_test(the_same_seed_gives_the_same_trace) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

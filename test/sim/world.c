@@ -1,0 +1,516 @@
+#include "world.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "store/disk_memory.h"
+
+static const uint8_t master_key[32] = { 7, 1, 7 };
+static const uint8_t admin_token[32] = { 9 };
+static const char node_host[] = "mme1.epc.example", node_realm[] = "epc.example";
+
+void world_fail(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+    abort();
+}
+
+/* ---- the trace ---- */
+
+void world_trace(world *world, const char *format, ...)
+{
+    if (world->trace == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(world->trace, "%lld ", (long long)world->clock.monotonic_ns);
+    vfprintf(world->trace, format, arguments);
+    fputc('\n', world->trace);
+    va_end(arguments);
+}
+
+static void trace_message(world *world, const char *way, uint32_t gate, uint16_t type, uint64_t id, const void *body, size_t length)
+{
+    world_trace(world, "%s %u type=%u id=%llx length=%zu hash=%llx", way, gate, type, (unsigned long long)id, length,
+                (unsigned long long)dro_hash(1, body, length));
+}
+
+static void trace_file(void *context, const char *name)
+{
+    uint64_t *sum = context;
+    *sum += dro_hash(3, name, strlen(name));
+}
+
+const char *world_trace_end(world *world, size_t *length)
+{
+    uint64_t names = 0, size = 0;
+    char segment[32];
+    int error = world->log_disk->list(world->log_disk, trace_file, &names);
+    world_trace(world, "files %d %llx", error, (unsigned long long)names);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(segment, sizeof segment, "segment-%08x", i);
+        const uint8_t *bytes = disk_memory_bytes(world->log_disk, segment, &size);
+        if (bytes != NULL)
+            world_trace(world, "%s %llx", segment, (unsigned long long)dro_hash(2, bytes, size));
+    }
+    fflush(world->trace);
+    *length = world->trace_length;
+    return world->trace_text;
+}
+
+/* ---- memory ---- */
+
+static void *ring_memory(void)
+{
+    void *memory = aligned_alloc(64, (ring_bytes(WORLD_RING) + 63) & ~(size_t)63);
+    assert(memory != NULL);
+    ring_format(memory, WORLD_RING);
+    return memory;
+}
+
+/* ---- what the core asks of whoever runs it ---- */
+
+static dro_err supervisor_admit(core_supervisor *supervisor, uint64_t id, const uint8_t *wasm, size_t length)
+{
+    world *here = (world *)supervisor;
+    if (here->admit_count == sizeof here->admits / sizeof here->admits[0])
+        return DRO_LIMIT;
+    uint8_t *copy = malloc(length + 1);
+    assert(copy != NULL);
+    memcpy(copy, wasm, length);
+    here->admits[here->admit_count].id = id;
+    here->admits[here->admit_count].wasm = copy;
+    here->admits[here->admit_count++].length = length;
+    return DRO_OK;
+}
+
+static dro_err supervisor_images(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count)
+{
+    world *here = (world *)supervisor;
+    here->image_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        here->images[i] = (cell_image){ artifacts[i], lengths[i] };
+    here->is_image_new = true;
+    return DRO_OK;
+}
+
+static void supervisor_replace(core_supervisor *supervisor, uint32_t index)
+{
+    world *here = (world *)supervisor;
+    (void)index;
+    here->is_cell_wanted = true;
+}
+
+/* Compiling is slow and gives the same each time. */
+static admit_result *admit_once(const uint8_t *wasm, size_t length)
+{
+    enum { KEPT = 8 };
+    static struct { uint64_t hash; admit_result result; } kept[KEPT];
+    static int count;
+    uint64_t hash = dro_hash(5, wasm, length);
+    for (int i = 0; i < count; i++)
+        if (kept[i].hash == hash)
+            return &kept[i].result;
+    assert(count < KEPT);
+    admit_options options = { .no_second_validator = true };
+    dro_err err = admit_image(wasm, length, &options, &kept[count].result);
+    assert(err == DRO_OK);
+    (void)err;
+    kept[count].hash = hash;
+    return &kept[count++].result;
+}
+
+static int admit_answer(world *world)
+{
+    if (world->admit_count == 0)
+        return 0;
+    uint8_t *wasm = world->admits[0].wasm;
+    core_admitted(world->core, world->admits[0].id, admit_once(wasm, world->admits[0].length));
+    free(wasm);
+    memmove(world->admits, world->admits + 1, --world->admit_count * sizeof world->admits[0]);
+    return 1;
+}
+
+static void admits_forget(world *world)
+{
+    while (world->admit_count > 0)
+        free(world->admits[--world->admit_count].wasm);
+}
+
+/* ---- cells ---- */
+
+static void room_free(world_room *room)
+{
+    if (room == NULL)
+        return;
+    cell_free(room->cell);
+    free(room->turns_memory);
+    free(room->results_memory);
+    free(room);
+}
+
+static void room_attach(world *world, world_room *room)
+{
+    ring_reader results;
+    ring_writer turns;
+    ring_reader_open(&results, room->results_memory, WORLD_RING);
+    ring_writer_open(&turns, room->turns_memory, WORLD_RING, -1);
+    core_cell_attach(world->core, 0, results, turns, world->image_count, NULL);
+    world->room = room;
+}
+
+static void room_new(world *world)
+{
+    world_room *room = calloc(1, sizeof *room);
+    assert(room != NULL);
+    room->turns_memory = ring_memory();
+    room->results_memory = ring_memory();
+    ring_reader_open(&room->turns, room->turns_memory, WORLD_RING);
+    ring_writer_open(&room->results, room->results_memory, WORLD_RING, -1);
+    if (!world->options.no_cell) {
+        cell_options options = { .images = world->images, .image_count = world->image_count, .turns = &room->turns,
+                                 .results = &room->results, .doorbell = -1, .manual_ticks = true };
+        dro_err err = cell_new(&room->cell, &options);
+        assert(err == DRO_OK);
+        (void)err;
+    }
+    room_attach(world, room);
+}
+
+/* The same cell with empty rings, as a new one would have them. */
+static void room_renew(world *world, world_room *room)
+{
+    ring_format(room->turns_memory, WORLD_RING);
+    ring_format(room->results_memory, WORLD_RING);
+    ring_reader_open(&room->turns, room->turns_memory, WORLD_RING);
+    ring_writer_open(&room->results, room->results_memory, WORLD_RING, -1);
+    room_attach(world, room);
+}
+
+static int cells_follow(world *world)
+{
+    if (world->old_room != NULL && core_cell_drained(world->core, 0)) {
+        room_free(world->old_room);
+        world->old_room = NULL;
+    }
+    if (world->is_cell_wanted) {
+        world->is_cell_wanted = false;
+        world_cell_lose(world);
+        return 1;
+    }
+    if (!world->is_image_new || world->old_room != NULL)
+        return 0;
+    world->is_image_new = false;
+    world->old_room = world->room;
+    room_new(world);
+    return 1;
+}
+
+void world_cell_lose(world *world)
+{
+    world_trace(world, "cell lost");
+    core_old_cell_lost(world->core, 0);
+    core_cell_lost(world->core, 0);
+    room_free(world->old_room);
+    world->old_room = NULL;
+    if (world->room != NULL)
+        room_renew(world, world->room);
+}
+
+static int cell_work(world_room *room, int max)
+{
+    if (room == NULL || room->cell == NULL)
+        return 0;
+    int done = cell_round(room->cell, max);
+    assert(done >= 0);
+    return done;
+}
+
+/* ---- gates ---- */
+
+void world_gate_open(world *world, uint32_t index)
+{
+    world_gate *gate = &world->gates[index];
+    ring_reader in;
+    ring_writer out;
+    ring_format(gate->in_memory, WORLD_RING);
+    ring_format(gate->out_memory, WORLD_RING);
+    ring_writer_open(&gate->to_core, gate->in_memory, WORLD_RING, -1);
+    ring_reader_open(&gate->from_core, gate->out_memory, WORLD_RING);
+    ring_reader_open(&in, gate->in_memory, WORLD_RING);
+    ring_writer_open(&out, gate->out_memory, WORLD_RING, -1);
+    core_gate_attach(world->core, index, in, out);
+    gate->is_open = true;
+    world_trace(world, "gate %u open", index);
+}
+
+void world_gate_lose(world *world, uint32_t index)
+{
+    world_trace(world, "gate %u lost", index);
+    core_gate_lost(world->core, index);
+    world->gates[index].is_open = false;
+}
+
+bool world_send(world *world, uint32_t index, uint16_t type, uint64_t id, const void *body, size_t length)
+{
+    world_gate *gate = &world->gates[index];
+    if (!gate->is_open || !ring_send(&gate->to_core, type, 0, id, body, (uint32_t)length))
+        return false;
+    ring_publish(&gate->to_core);
+    trace_message(world, "->", index, type, id, body, length);
+    return true;
+}
+
+static int gate_listen(world *world, uint32_t index, int max)
+{
+    world_gate *gate = &world->gates[index];
+    ring_header header;
+    const uint8_t *body;
+    dro_err err = DRO_OK;
+    int count = 0;
+    while (count < max && gate->is_open && (body = ring_next(&gate->from_core, &header, &err)) != NULL) {
+        uint32_t length = header.length - (uint32_t)sizeof header;
+        trace_message(world, "<-", index, header.type, header.id, body, length);
+        if (world->options.on_message != NULL)
+            world->options.on_message(world->options.context, index, &header, body, length);
+        ring_done(&gate->from_core, &header);
+        count++;
+    }
+    WORLD_ASSERT(err == DRO_OK);
+    ring_release(&gate->from_core);
+    return count;
+}
+
+/* ---- life ---- */
+
+void world_init(world *world, const world_options *options)
+{
+    *world = (struct world){ .supervisor = { supervisor_admit, supervisor_images, supervisor_replace }, .options = *options };
+    dro_log_setup("sim", getenv("SIM_LOG") != NULL ? DRO_LOG_DEBUG : (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_clock_fake_init(&world->clock, WORLD_START_MS);
+    dro_random_seeded_init(&world->random, options->seed);
+    dro_random_seeded_init(&world->core_random, options->seed ^ 0xc0fe);
+    world->log_disk = disk_memory_new(&options->faults);
+    world->image_disk = disk_memory_new(NULL);
+    world->columns = mmap(NULL, WORLD_COLUMNS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert(world->log_disk != NULL && world->image_disk != NULL && world->columns != MAP_FAILED);
+    for (uint32_t i = 0; i < WORLD_GATES; i++) {
+        world->gates[i].in_memory = ring_memory();
+        world->gates[i].out_memory = ring_memory();
+    }
+    if (options->is_traced)
+        world->trace = open_memstream(&world->trace_text, &world->trace_length);
+}
+
+void world_fini(world *world)
+{
+    world_close(world);
+    room_free(world->room);
+    room_free(world->old_room);
+    for (uint32_t i = 0; i < WORLD_GATES; i++) {
+        free(world->gates[i].in_memory);
+        free(world->gates[i].out_memory);
+    }
+    munmap(world->columns, WORLD_COLUMNS_BYTES);
+    world->log_disk->free(world->log_disk);
+    world->image_disk->free(world->image_disk);
+    if (world->trace != NULL)
+        fclose(world->trace);
+    free(world->trace_text);
+}
+
+dro_err world_open(world *world)
+{
+    core_options options = { .clock = &world->clock.clock,
+                             .random = &world->core_random.random,
+                             .log_disk = world->log_disk,
+                             .image_disk = world->image_disk,
+                             .master_key = master_key,
+                             .columns_memory = world->columns,
+                             .columns_bytes = WORLD_COLUMNS_BYTES,
+                             .supervisor = &world->supervisor,
+                             .admin_token = admin_token,
+                             .gate_count = WORLD_GATES,
+                             .cell_count = 1,
+                             .segment_bytes = world->options.segment_bytes,
+                             .timeline_bytes = world->options.timeline_bytes,
+                             .replay_bytes = world->options.replay_bytes };
+    madvise(world->columns, WORLD_COLUMNS_BYTES, MADV_DONTNEED); /* zeroed, as at a start */
+    world->is_image_new = world->is_cell_wanted = false;
+    dro_err err = core_open(&world->core, &options);
+    world_trace(world, "open %s", dro_err_text(err));
+    if (err != DRO_OK) {
+        world->core = NULL;
+        return err;
+    }
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        world_gate_open(world, i);
+    cells_follow(world);
+    return DRO_OK;
+}
+
+void world_close(world *world)
+{
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        world->gates[i].is_open = false;
+    room_free(world->room); /* its images were the core's */
+    room_free(world->old_room);
+    world->room = world->old_room = NULL;
+    admits_forget(world);
+    core_close(world->core);
+    world->core = NULL;
+}
+
+void world_power_cut(world *world, const disk_memory_faults *next)
+{
+    world_trace(world, "power cut");
+    world_close(world);
+    disk_memory_power_cut(world->log_disk, next);
+}
+
+/* ---- a round ---- */
+
+int world_round(world *world)
+{
+    enum { CELL_MAX = 16, GATE_MAX = 64 };
+    int work = admit_answer(world) + cells_follow(world);
+    if (!world_chance(world, 20))
+        work += core_round(world->core);
+    if (!world_chance(world, 20))
+        work += cell_work(world->old_room, CELL_MAX);
+    if (!world_chance(world, 20))
+        work += cell_work(world->room, 1 + (int)world_below(world, CELL_MAX));
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        if (!world_chance(world, 20))
+            work += gate_listen(world, i, 1 + (int)world_below(world, GATE_MAX));
+    world_advance(world, 0);
+    return work;
+}
+
+void world_settle(world *world)
+{
+    enum { QUIET_ROUNDS = 20, ROUNDS_MAX = 100000 };
+    for (int quiet = 0, rounds = 0; quiet < QUIET_ROUNDS; rounds++) {
+        WORLD_ASSERT(rounds < ROUNDS_MAX);
+        quiet = world_round(world) > 0 ? 0 : quiet + 1;
+    }
+}
+
+void world_advance(world *world, int64_t ms)
+{
+    enum { ROUND_NS = 10000 };
+    dro_clock_fake_advance(&world->clock, ms * 1000000 + ROUND_NS);
+}
+
+uint32_t world_below(world *world, uint32_t limit)
+{
+    return (uint32_t)(dro_random_next(&world->random) >> 33) % limit;
+}
+
+bool world_chance(world *world, uint32_t percent)
+{
+    return world_below(world, 100) < percent;
+}
+
+/* ---- requests ---- */
+
+void request_begin(world_request *request, uint16_t operation)
+{
+    api_request head = { .operation = operation, .scopes = SCOPE_ADMIN | 0x7f };
+    request->out = dro_builder_over(request->bytes, sizeof request->bytes);
+    dro_builder_bytes(&request->out, &head, sizeof head);
+}
+
+void request_text(world_request *request, uint8_t tag, const char *text)
+{
+    dro_field_put_text(&request->out, tag, text);
+}
+
+void request_bytes(world_request *request, uint8_t tag, const void *bytes, size_t length)
+{
+    dro_field_put(&request->out, tag, bytes, length);
+}
+
+void request_u64(world_request *request, uint8_t tag, uint64_t number)
+{
+    dro_field_put_u64(&request->out, tag, number);
+}
+
+void request_value(world_request *request, const value *value)
+{
+    uint8_t bytes[VALUE_STRING_MAX + 16];
+    dro_builder part = dro_builder_over(bytes, sizeof bytes);
+    value_write(&part, value);
+    dro_field_put(&request->out, API_FIELD_VALUE, bytes, dro_builder_length(&part));
+}
+
+bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
+{
+    WORLD_ASSERT(request->out.err == DRO_OK);
+    return world_send(world, gate, MESSAGE_API, id, request->bytes, dro_builder_length(&request->out));
+}
+
+void world_push_image(world *world, const char *path)
+{
+    enum { PART = 32 * 1024, ID = 0x1a6e };
+    static world_request request;
+    static uint8_t part[PART];
+    FILE *file = fopen(path, "rb");
+    WORLD_ASSERT(file != NULL);
+    for (bool is_last = false; !is_last;) {
+        size_t length = fread(part, 1, PART, file);
+        is_last = length < PART;
+        request_begin(&request, API_IMAGE_PUT);
+        request_bytes(&request, API_FIELD_BODY, part, length);
+        if (is_last)
+            request_bytes(&request, API_FIELD_LAST, "", 0);
+        while (!request_send(world, 0, ID, &request))
+            world_round(world);
+    }
+    fclose(file);
+    world_settle(world);
+}
+
+/* ---- the network ---- */
+
+static network_user user_of(const char *imsi)
+{
+    network_user user = { .bearer_length = 1, .bearer = { 5 } };
+    snprintf(user.imsi, sizeof user.imsi, "%s", imsi);
+    return user;
+}
+
+bool world_uplink(world *world, uint32_t gate, uint64_t id, const char *imsi, const world_frame *frame)
+{
+    uint8_t bytes[sizeof(uplink_request) + 64 + 2048];
+    uplink_request request = { .user = user_of(imsi), .end_to_end = frame->end_to_end, .is_retransmission = frame->is_retransmission,
+                               .host_length = sizeof node_host - 1, .realm_length = sizeof node_realm - 1, .data_length = (uint16_t)frame->length };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &request, sizeof request);
+    dro_builder_text(&out, node_host);
+    dro_builder_text(&out, node_realm);
+    dro_builder_bytes(&out, frame->data, frame->length);
+    return world_send(world, gate, MESSAGE_UPLINK, id, bytes, dro_builder_length(&out));
+}
+
+bool world_connect(world *world, uint32_t gate, uint64_t id, const char *imsi, enum world_action action, bool is_reachable)
+{
+    uint8_t bytes[sizeof(connection_request) + 64];
+    connection_request request = { .user = user_of(imsi), .action = (uint8_t)action, .is_reachable = is_reachable,
+                                   .host_length = sizeof node_host - 1, .realm_length = sizeof node_realm - 1 };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &request, sizeof request);
+    dro_builder_text(&out, node_host);
+    dro_builder_text(&out, node_realm);
+    return world_send(world, gate, MESSAGE_CONNECTION, id, bytes, dro_builder_length(&out));
+}
+
+bool world_downlink_answer(world *world, uint32_t gate, uint64_t id, const downlink_answer *answer)
+{
+    return world_send(world, gate, MESSAGE_DOWNLINK_ANSWER, id, answer, sizeof *answer);
+}

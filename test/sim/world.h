@@ -1,0 +1,130 @@
+/* World: core, cell and log in one thread, on fake time, from one seed. The gates are
+ * the test: it sends their messages and is given the core's. Rings lie in plain memory,
+ * files on a disk in memory. The same seed and the same calls give the same trace. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/builder.h"
+#include "base/clock.h"
+#include "base/fields.h"
+#include "cell/admit.h"
+#include "cell/cell.h"
+#include "core/core.h"
+#include "ring/message.h"
+#include "ring/ring.h"
+#include "store/disk.h"
+#include "twin/value.h"
+
+enum {
+    WORLD_GATES = 2,
+    WORLD_RING = 256 * 1024,        /* small, so that rings fill */
+    WORLD_COLUMNS_BYTES = 64 << 20,
+    WORLD_REQUEST_MAX = 48 * 1024,
+};
+#define WORLD_START_MS 1700000000000
+
+typedef struct world world;
+typedef void (*world_message_fn)(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length);
+
+typedef struct world_options {
+    uint64_t seed;
+    uint32_t segment_bytes;         /* 0: the log's default */
+    uint64_t timeline_bytes, replay_bytes;
+    disk_memory_faults faults;      /* of the log's disk */
+    bool no_cell;                   /* turns wait, or the test is the cell */
+    bool is_traced;
+    world_message_fn on_message;    /* what the core says to a gate */
+    void *context;
+} world_options;
+
+typedef struct world_room {         /* rings of one cell */
+    void *turns_memory, *results_memory;
+    ring_reader turns;
+    ring_writer results;
+    cell *cell;
+} world_room;
+
+typedef struct world_gate {
+    void *in_memory, *out_memory;
+    ring_writer to_core;
+    ring_reader from_core;
+    bool is_open;
+} world_gate;
+
+struct world {
+    core_supervisor supervisor;     /* first: what the core sees */
+    world_options options;
+    dro_clock_fake clock;
+    dro_random_seeded random;       /* the test's */
+    dro_random_seeded core_random;  /* what the core is given */
+    disk *log_disk, *image_disk;
+    void *columns;
+    core *core;
+    world_gate gates[WORLD_GATES];
+    world_room *room, *old_room;
+    cell_image images[256];         /* borrowed from the core until the next call */
+    uint32_t image_count;
+    bool is_image_new, is_cell_wanted;
+    struct { uint64_t id; uint8_t *wasm; size_t length; } admits[8];
+    uint32_t admit_count;
+    FILE *trace;
+    char *trace_text;
+    size_t trace_length;
+};
+
+/* An image admitted once for all worlds of this process. */
+void world_init(world *world, const world_options *options);
+void world_fini(world *world);
+
+/* Opens the core on the disks as they are. */
+dro_err world_open(world *world);
+void world_close(world *world);     /* as a kill: nothing is waited for */
+/* The power goes and comes: what was not durable is gone. The core is closed. */
+void world_power_cut(world *world, const disk_memory_faults *next);
+
+/* One round of everything, in an order the seed decides; how much was done. */
+int world_round(world *world);
+/* Rounds until nothing is left to do. */
+void world_settle(world *world);
+void world_advance(world *world, int64_t ms);
+uint32_t world_below(world *world, uint32_t limit); /* random, from the seed */
+bool world_chance(world *world, uint32_t percent);
+
+void world_gate_open(world *world, uint32_t gate);
+void world_gate_lose(world *world, uint32_t gate);
+void world_cell_lose(world *world); /* a new one follows */
+/* False: the ring is full. */
+bool world_send(world *world, uint32_t gate, uint16_t type, uint64_t id, const void *body, size_t length);
+void world_trace(world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The whole trace, with a digest of the log's files behind it. */
+const char *world_trace_end(world *world, size_t *length);
+
+/* ---- requests of the API ---- */
+typedef struct world_request {
+    dro_builder out;
+    uint8_t bytes[WORLD_REQUEST_MAX];
+} world_request;
+void request_begin(world_request *request, uint16_t operation);
+void request_text(world_request *request, uint8_t tag, const char *text);
+void request_bytes(world_request *request, uint8_t tag, const void *bytes, size_t length);
+void request_u64(world_request *request, uint8_t tag, uint64_t number);
+void request_value(world_request *request, const value *value);
+bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request);
+/* Pushes a file as image and waits until it is kept. */
+void world_push_image(world *world, const char *path);
+
+/* ---- the network's messages ---- */
+typedef struct world_frame { uint32_t end_to_end; bool is_retransmission; const void *data; size_t length; } world_frame;
+bool world_uplink(world *world, uint32_t gate, uint64_t id, const char *imsi, const world_frame *frame);
+enum world_action { WORLD_ESTABLISH, WORLD_RELEASE, WORLD_UPDATE };
+bool world_connect(world *world, uint32_t gate, uint64_t id, const char *imsi, enum world_action action, bool is_reachable);
+bool world_downlink_answer(world *world, uint32_t gate, uint64_t id, const downlink_answer *answer);
+
+/* Everything of the core's memory that must be true between two rounds; aborts with a line
+ * that says what is not. */
+void world_check(const world *world);
+void world_fail(const char *file, int line, const char *what);
+#define WORLD_ASSERT(claim) ((claim) ? (void)0 : world_fail(__FILE__, __LINE__, #claim))
