@@ -202,6 +202,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
         memcpy(&request, body, sizeof request);
     if (header->length - sizeof *header < sizeof request ||
         !texts_fit(header, sizeof request, request.host_length, request.realm_length, request.data_length) ||
+        request.data_length > EVENT_BYTES_MAX ||
         request.user.bearer_length > BEARER_BYTES_MAX || request.user.imsi[15] != '\0') {
         network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
         return;
