@@ -323,5 +323,7 @@ void network_connections_gate_lost(core *core, uint32_t gate)
             m->is_sent = false;
         }
         twin->flags &= (uint8_t)~TWIN_SENDING;
+        if (timers_update(core, i) != DRO_OK) /* it may expire again */
+            dro_error("timers: out of memory");
     }
 }

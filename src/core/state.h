@@ -261,7 +261,7 @@ struct core {
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
     size_t turn_bytes;
 
-    uint32_t *timers;            /* heap of twin indexes, 1-based */
+    struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
     stream *streams;
@@ -389,6 +389,7 @@ typedef struct record_view {
 DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
 void record_full(core *core, uint32_t twin); /* a full record of the twin as it is */
 record *record_new(void);
+bool record_is_event(const dro_field *field); /* one that streams show */
 void record_free(record *record);
 log_place record_placed(void *context, uint64_t tag, log_place place);
 
