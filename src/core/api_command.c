@@ -238,7 +238,7 @@ void api_property_put(core *core, const call *call)
         tell_problem(core, call->caller, 405, "about:blank", "%s is read-only", what->name);
         return;
     }
-    if (!call_precondition(core, call, twin) || !call_idempotent(core, call))
+    if (!call_idempotent(core, call) || !call_precondition(core, call, twin))
         return;
     value value = call->value;
     dro_err err = call->has_value ? model_check(&what->schema, &value) : DRO_MALFORMED;
@@ -322,7 +322,7 @@ void api_action(core *core, const call *call)
         tell_problem(core, call->caller, 404, "about:blank", "%s has no action %.*s", model->name, (int)call->name.length, call->name.at);
         return;
     }
-    if (!call_precondition(core, call, twin_at(core, index)) || !call_idempotent(core, call))
+    if (!call_idempotent(core, call) || !call_precondition(core, call, twin_at(core, index)))
         return;
     uint8_t payload[MODEL_INPUTS_MAX * (VALUE_STRING_MAX + 8)];
     uint8_t text[VALUE_STRING_MAX];

@@ -255,30 +255,14 @@ static dro_err replay_context(twin *twin, const record_view *view, const dro_fie
     return DRO_OK;
 }
 
-static void replay_dead_letter(core *core, const dro_field *field)
-{
-    dro_cursor in = dro_cursor_over(field->bytes, field->length);
-    uint32_t domain = (uint32_t)dro_cursor_le(&in, 4);
-    if (in.err == DRO_OK)
-        dead_letter_keep(core, domain, (const char *)in.at, dro_cursor_left(&in));
-}
-
 /* Records of the host's own tables. */
 static dro_err replay_host(core *core, const record_view *view)
 {
     dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
     dro_field field;
     dro_err err = DRO_OK;
-    while (err == DRO_OK && dro_field_next(&in, &field)) {
-        if (field.tag == FIELD_DUPLICATE)
-            err = apply_duplicate(core, &field);
-        else if (field.tag == FIELD_IDEMPOTENT)
-            idempotent_replay(core, &field);
-        else if (field.tag == FIELD_DEAD)
-            replay_dead_letter(core, &field);
-        else if (field.tag == FIELD_EVENT)
-            host_table_reset(core, view->kind, &field);
-    }
+    while (err == DRO_OK && dro_field_next(&in, &field))
+        err = host_table_replay(core, view->kind, &field);
     return err == DRO_OK ? in.err : err;
 }
 
@@ -322,7 +306,7 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
         if (err == DRO_OK && field.tag == FIELD_STATE)
             err = replay_context(twin, &view, &field);
         else if (err == DRO_OK && field.tag == FIELD_DEAD)
-            replay_dead_letter(core, &field);
+            dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, &field);
     }
