@@ -385,6 +385,9 @@ static dro_err reserve(core *core, const struct put *put, uint32_t *index)
         err = apply_field(core, *index, &imsi);
     if (err == DRO_OK && put->has_msisdn)
         err = apply_field(core, *index, &msisdn);
+    dro_field aliases = { FIELD_ALIASES, put->aliases_length, put->aliases };
+    if (err == DRO_OK && put->has_aliases)
+        err = apply_field(core, *index, &aliases);
     if (err != DRO_OK)
         twin_free(core, *index);
     return err;

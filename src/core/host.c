@@ -420,12 +420,8 @@ void host_free(core *core)
     free(core->domains);
     free(core->domain_keys);
     for (uint32_t i = 0; i < core->host_count; i++) {
-        if (core->hosts[i].seen != NULL) {
-            free(core->hosts[i].seen->ring);
-            free(core->hosts[i].seen->results);
-            free(core->hosts[i].seen->table);
-        }
-        free(core->hosts[i].seen);
+        duplicates_free(core->hosts[i].seen);
+        duplicates_free(core->hosts[i].dump);
         free(core->hosts[i].name);
     }
     for (uint32_t i = 0; i < core->image_count; i++) {
