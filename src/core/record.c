@@ -225,6 +225,13 @@ dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *pl
     return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
 }
 
+void record_close(record_view *view)
+{
+    if (view->fields != NULL)
+        dro_wipe((uint8_t *)(uintptr_t)view->fields, view->fields_length);
+    view->fields = NULL;
+}
+
 static uint32_t events_in(const record_view *view)
 {
     dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
@@ -265,27 +272,20 @@ static dro_err replay_host(core *core, const record_view *view)
     return err == DRO_OK ? in.err : err;
 }
 
-dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length)
+static dro_err replay(core *core, log_place place, const record_view *view)
 {
-    core *core = context;
-    (void)group;
-    record_view view;
-    dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
-    if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
-        return DRO_OK;
-    if (err != DRO_OK)
-        return err;
-    uint32_t events = events_in(&view);
-    if (view.event_first + events > core->event_next)
-        core->event_next = view.event_first + events;
+    dro_err err = DRO_OK;
+    uint32_t events = events_in(view);
+    if (view->event_first + events > core->event_next)
+        core->event_next = view->event_first + events;
     if (events > 0)
-        streams_mark(core, view.event_first, place);
-    if (view.twin == 0)
-        return replay_host(core, &view);
-    uint32_t index = twin_find_number(core, view.twin);
-    if (index == NONE && view.kind != RECORD_FULL)
+        streams_mark(core, view->event_first, place);
+    if (view->twin == 0)
+        return replay_host(core, view);
+    uint32_t index = twin_find_number(core, view->twin);
+    if (index == NONE && view->kind != RECORD_FULL)
         return DRO_OK; /* its full record comes later, or it is gone */
-    if (view.kind == RECORD_GONE) {
+    if (view->kind == RECORD_GONE) {
         twin_free(core, index);
         return DRO_OK;
     }
@@ -293,17 +293,17 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
         err = twin_new(core, &index);
         if (err != DRO_OK)
             return err;
-        twin_at(core, index)->number = view.twin;
-    } else if (view.kind == RECORD_FULL) {
+        twin_at(core, index)->number = view->twin;
+    } else if (view->kind == RECORD_FULL) {
         apply_reset(core, index);
     }
     twin *twin = twin_at(core, index);
-    dro_cursor in = dro_cursor_over(view.fields, view.fields_length);
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
     dro_field field;
     while (err == DRO_OK && dro_field_next(&in, &field)) {
         err = apply_field(core, index, &field);
         if (err == DRO_OK && field.tag == FIELD_STATE)
-            err = replay_context(twin, &view, &field);
+            err = replay_context(twin, view, &field);
         else if (err == DRO_OK && field.tag == FIELD_DEAD)
             dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
@@ -314,9 +314,23 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
         return DRO_CORRUPT;
     }
     twin->last = place;
-    if (view.kind == RECORD_FULL)
+    if (view->kind == RECORD_FULL)
         twin->base_segment = log_place_segment(place);
     return err == DRO_OK ? in.err : err;
+}
+
+dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length)
+{
+    core *core = context;
+    (void)group;
+    record_view view;
+    dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
+    if (err == DRO_OK)
+        err = replay(core, place, &view);
+    else if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
+        err = DRO_OK;
+    record_close(&view);
+    return err;
 }
 
 static void full_lists(core *core, const twin *twin)

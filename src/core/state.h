@@ -400,6 +400,7 @@ typedef struct record_view {
     size_t context_length;
 } record_view;
 DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
+void record_close(record_view *view); /* wipes the fields: identities are among them */
 void record_full(core *core, uint32_t twin); /* a full record of the twin as it is */
 record *record_new(void);
 bool record_is_event(const dro_field *field); /* one that streams show */

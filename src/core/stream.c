@@ -262,6 +262,7 @@ static bool late_record(void *context, uint32_t group, log_place place, const ui
     record_view view;
     if (record_open(late->core, bytes, length, late->core->log_scratch, &view) == DRO_OK)
         events_each(late->core, &view, late_event, late->stream);
+    record_close(&view);
     return has_credit(late->stream);
 }
 

@@ -86,8 +86,11 @@ static void tell_core(supervisor *here, uint32_t type, uint32_t index, uint32_t 
         dro_warn("core does not listen");
 }
 
+/* What is asked from here on is for the new desk. */
 static bool start_desk(supervisor *here)
 {
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        ring_reader_open(&here->room.desk_questions[i], here->layout.gates[i][here->room.gate_sets[i]].to_desk, DESK_RING);
     here->desk = start("desk");
     if (here->desk == 0)
         room_desk(&here->room);
