@@ -44,6 +44,8 @@ static void defaults(bench_options *options)
         *slash = '\0';
     snprintf(options->dromiod, sizeof options->dromiod, "%s/dromiod", self);
     snprintf(options->image, sizeof options->image, "%s/examples/thermo.wasm", self);
+    if (access(options->image, R_OK) != 0) /* not in its build directory: installed */
+        snprintf(options->image, sizeof options->image, "%s/../share/dromio/examples/thermo.wasm", self);
 }
 
 static bool take_number(const char *text, double most, double *out)

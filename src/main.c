@@ -20,6 +20,8 @@ static void help(void)
            "  --config FILE          read this TOML file\n"
            "  --set section.key=VAL  override a key; a bare word counts as a string\n"
            "  --data DIR             the same as --set host.data=DIR\n"
+           "  --check                read and check the configuration, start nothing\n"
+           "  --keys                 print the table of keys, with tabs between its columns\n"
            "  --version              print the version\n"
            "  --help                 print this\n\n"
            "Ready when GET /healthz says 200. SIGTERM stops it cleanly.\n"
@@ -54,14 +56,15 @@ static void find_console(config *config)
 int main(int argc, char **argv)
 {
     static config config;
-    enum { OPTION_CONFIG = 1, OPTION_SET, OPTION_DATA, OPTION_VERSION, OPTION_HELP };
+    enum { OPTION_CONFIG = 1, OPTION_SET, OPTION_DATA, OPTION_CHECK, OPTION_KEYS, OPTION_VERSION, OPTION_HELP };
     static const struct option options[] = {
         { "config", required_argument, NULL, OPTION_CONFIG }, { "set", required_argument, NULL, OPTION_SET },
         { "data", required_argument, NULL, OPTION_DATA },     { "version", no_argument, NULL, OPTION_VERSION },
+        { "check", no_argument, NULL, OPTION_CHECK },         { "keys", no_argument, NULL, OPTION_KEYS },
         { "help", no_argument, NULL, OPTION_HELP },           { NULL, 0, NULL, 0 },
     };
     config_defaults(&config);
-    bool is_fine = true;
+    bool is_fine = true, is_check = false;
     int option;
     /* The file first, whatever the order: flags override it. */
     while (is_fine && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -79,6 +82,8 @@ int main(int argc, char **argv)
             snprintf(assignment, sizeof assignment, "host.data='%s'", optarg);
             is_fine = config_set(&config, assignment);
             break;
+        case OPTION_CHECK: is_check = true; break;
+        case OPTION_KEYS: config_keys(stdout); return 0;
         case OPTION_VERSION: printf("dromiod %s\n", DROMIO_VERSION); return 0;
         case 'h':
         case OPTION_HELP: help(); return 0;
@@ -91,6 +96,8 @@ int main(int argc, char **argv)
     }
     if (!is_fine || !config_check(&config))
         return EXIT_USAGE;
+    if (is_check)
+        return 0;
     dro_log_setup("dromiod", level_of(config.log_level));
     find_console(&config);
     title_init(argc, argv);

@@ -42,14 +42,14 @@ static const key keys[] = {
     { "diameter.accept", TEXT(diameter_accept), "", "\"any\": peers that are not listed too; loopback only" },
     { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "not in this version" },
     { "diameter.tls.key", TEXT(diameter_tls_key), "", "not in this version" },
-    { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot (this version keeps all of them)" },
+    { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot; not yet used: this version keeps all of them in memory" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
     { "log.replay", BYTES(log_replay, MIB, 1024 * GIB), "128MiB", "log replayed at a start, beyond what lives" },
     { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default DATA/master.key" },
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
-    { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "address ranges callbacks may reach although private" },
+    { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges callbacks may reach although private; this version makes no callbacks" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
 };
 
@@ -239,9 +239,22 @@ bool config_check(config *config)
     return true;
 }
 
+static const char peers_text[] = "list of {identity, realm, address, applications}";
+
 void config_help(FILE *out)
 {
     for (int i = 0; i < KEY_TOTAL; i++)
         fprintf(out, "  %-26s %-18s %s\n", keys[i].path, keys[i].usual, keys[i].text);
-    fprintf(out, "  %-26s %-18s %s\n", "diameter.peers", "[]", "list of {identity, realm, address, applications}");
+    fprintf(out, "  %-26s %-18s %s\n", "diameter.peers", "[]", peers_text);
+}
+
+void config_keys(FILE *out)
+{
+    static const char *const kinds[] = {
+        [KEY_TEXT] = "string", [KEY_COUNT] = "integer", [KEY_BYTES] = "bytes", [KEY_BOOLEAN] = "boolean",
+    };
+    for (int i = 0; i < KEY_TOTAL; i++)
+        fprintf(out, "%s\t%s\t%s\t%lld\t%lld\t%s\n", keys[i].path, kinds[keys[i].kind], keys[i].usual,
+                (long long)keys[i].minimum, (long long)keys[i].maximum, keys[i].text);
+    fprintf(out, "diameter.peers\ttables\t[]\t0\t%d\t%s\n", GATE_PEERS_MAX, peers_text);
 }

@@ -36,3 +36,6 @@ bool config_set(config *config, const char *assignment);
 bool config_check(config *config);
 /* One line a key: name, default, text. */
 void config_help(FILE *out);
+/* The table for programs that make manual pages and samples of it: name, kind, default,
+ * least, most and text, with tabs between. */
+void config_keys(FILE *out);
