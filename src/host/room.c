@@ -323,7 +323,7 @@ _Noreturn void room_core(room_context *room)
 _Noreturn void room_gate(room_context *room, uint32_t index)
 {
     char name[32], health[160];
-    int kept[] = { room->gate_bells[index], room->core_bell, room->desk_bell, room->gate_stops[index],
+    int kept[] = { room->gate_bells[index], room->core_bell, room->desk_bell, room->gate_stops[index], room->gates_ready,
                    room->http_listeners[index], room->diameter_listeners[index] };
     snprintf(name, sizeof name, "gate %u", index);
     room_enter(name, kept, sizeof kept / sizeof kept[0]);
@@ -344,7 +344,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
-                         .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
+                         .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }

@@ -12,6 +12,7 @@ typedef struct room_context {
     int core_bell, desk_bell;
     int gate_bells[CORE_GATES_MAX], cell_bells[CORE_CELLS_MAX * CELL_SETS];
     int gate_stops[CORE_GATES_MAX], desk_stop;
+    int gates_ready;                    /* eventfd: counts gates that answer */
     int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX];
     int images;                         /* bundle of artifacts, -1: none */
     int ready;                          /* where a starting cell says that it is */

@@ -48,6 +48,7 @@ typedef struct supervisor {
     cell_slot cells[CORE_CELLS_MAX];
     admit_child admits[ADMITS_MAX];
     uint32_t image_count;
+    uint64_t gates_ready;      /* that said so in this run */
     bool is_ready, is_running, is_stopping, is_core_stopped;
     int64_t stop_by_ms, window_ms;
     int deaths;
@@ -179,6 +180,18 @@ static void run_when_ready(supervisor *here)
         is_whole &= start_gate(here, i);
     if (!is_whole)
         dro_error("not all rooms could be started");
+}
+
+/* Once each gate answers, the host is ready. A gate that was started again counts too, but later than that. */
+static void take_ready(supervisor *here)
+{
+    uint64_t count;
+    bool was_ready = here->gates_ready >= here->layout.gate_count;
+    if (read(here->room.gates_ready, &count, sizeof count) != sizeof count)
+        return;
+    here->gates_ready += count;
+    if (was_ready || here->gates_ready < here->layout.gate_count)
+        return;
     dro_info("ready http=%s diameter=%s", here->config->http_listen, here->config->diameter_listen);
     notify_ready();
 }
@@ -482,14 +495,17 @@ static int loop(supervisor *here)
 {
     bool is_core_asked = false;
     for (;;) {
-        struct pollfd on[2 + CORE_CELLS_MAX] = { { here->signals, POLLIN, 0 }, { here->control, POLLIN, 0 } };
+        enum { FIXED = 3 };
+        struct pollfd on[FIXED + CORE_CELLS_MAX] = { { here->signals, POLLIN, 0 }, { here->control, POLLIN, 0 },
+                                                     { here->room.gates_ready, POLLIN, 0 } };
         for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            on[2 + i] = (struct pollfd){ here->cells[i].ready, POLLIN, 0 };
-        poll(on, 2 + here->layout.cell_count, here->is_stopping ? 50 : 1000);
+            on[FIXED + i] = (struct pollfd){ here->cells[i].ready, POLLIN, 0 };
+        poll(on, FIXED + here->layout.cell_count, here->is_stopping ? 50 : 1000);
         take_signals(here);
         take_control(here);
+        take_ready(here);
         for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            if (here->cells[i].ready >= 0 && on[2 + i].revents != 0)
+            if (here->cells[i].ready >= 0 && on[FIXED + i].revents != 0)
                 cell_ready(here, i);
         int code = reap(here);
         if (code != -1)
@@ -512,7 +528,7 @@ static bool make_bells(supervisor *here)
     room_context *room = &here->room;
     int flags = EFD_NONBLOCK | EFD_CLOEXEC;
     bool is_whole = (room->core_bell = eventfd(0, flags)) >= 0 && (room->desk_bell = eventfd(0, flags)) >= 0 &&
-                    (room->desk_stop = eventfd(0, flags)) >= 0;
+                    (room->desk_stop = eventfd(0, flags)) >= 0 && (room->gates_ready = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
@@ -526,6 +542,7 @@ static void close_bells(supervisor *here)
     close(room->core_bell);
     close(room->desk_bell);
     close(room->desk_stop);
+    close(room->gates_ready);
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         close(room->gate_bells[i]);
         close(room->gate_stops[i]);
@@ -591,6 +608,7 @@ int supervise(const config *config)
         if (is_hopeless(&here))
             return 1;
         here.is_ready = here.is_running = here.is_core_stopped = false;
+        here.gates_ready = 0;
         here.room.images = -1;
         here.image_count = 0;
     }
