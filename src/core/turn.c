@@ -499,12 +499,10 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
     if (err != DRO_OK || is_stalled) {
         dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
         cell->heard_ns = core->now_ns;
-        if (is_old) { /* its successor is there already: core_cell_drained lets it end */
+        core->options.supervisor->replace_cell(core->options.supervisor, index, is_old);
+        if (err != DRO_OK && is_old)
             core_old_cell_lost(core, index);
-            return count;
-        }
-        core->options.supervisor->replace_cell(core->options.supervisor, index);
-        if (err != DRO_OK)
+        else if (err != DRO_OK)
             core_cell_lost(core, index);
     }
     return count;
