@@ -160,10 +160,10 @@ void credentials_send_all(core *core, uint32_t gate)
 {
     application admin = { .id = "admin", .number = 0, .scopes = SCOPE_ADMIN | 0x7f };
     memcpy(admin.token, core->options.admin_token, 32);
-    credentials_send(core, gate, &admin, false);
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL)
             credentials_send(core, gate, &core->applications[i], false);
+    credentials_send(core, gate, &admin, false); /* last: with it the gate knows all */
 }
 
 /* ---- the host file ---- */
