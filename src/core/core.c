@@ -317,7 +317,7 @@ int core_round(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
-    if (!core->is_stopping && !core_failed(core))
+    if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
     turns_publish(core);
     work += checkpoint_step(core);
@@ -333,7 +333,7 @@ int core_round(core *core)
 int64_t core_next_due(const core *core)
 {
     int64_t due_ns = -1;
-    int64_t timer = timers_next(core);
+    int64_t timer = core_refusal(core) == NULL ? timers_next(core) : INT64_MAX;
     if (timer != INT64_MAX)
         due_ns = timer > core->now_ms ? (timer - core->now_ms) * 1000000 : 0;
     for (uint32_t i = 0; i < core->waiter_count; i++) {
