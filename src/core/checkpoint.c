@@ -14,8 +14,8 @@ enum { TWINS_LOOKED_AT = 4096, TWINS_WRITTEN = 64 }; /* in a round */
 static uint64_t live_bytes(const core *core)
 {
     enum { TWIN_BYTES = 700, DUPLICATE_BYTES = 18, IDEMPOTENT_BYTES = 512, DEAD_LETTER_BYTES = 4096 }; /* about */
-    uint64_t live = (uint64_t)core->twin_count * TWIN_BYTES + (uint64_t)core->idempotent_count * IDEMPOTENT_BYTES +
-                    (uint64_t)core->dead_letter_count * DEAD_LETTER_BYTES;
+    uint64_t live = (uint64_t)core->twin_count * TWIN_BYTES + (uint64_t)core->idempotency.count * IDEMPOTENT_BYTES +
+                    (uint64_t)core->dead_letters.count * DEAD_LETTER_BYTES;
     for (uint32_t i = 0; i < core->host_count; i++)
         live += core->hosts[i].seen != NULL ? (uint64_t)core->hosts[i].seen->count * DUPLICATE_BYTES : 0;
     return live;
