@@ -206,8 +206,12 @@ static bool numbers_read(core *core, const call *call, struct put *put, uint32_t
     put->has_msisdn = is_nulled(call, "msisdn");
     while (dro_field_next(&in, &field)) {
         bool is_imsi = field.tag == API_FIELD_IMSI;
-        if ((!is_imsi && field.tag != API_FIELD_MSISDN) || field.length > IMSI_DIGITS_MAX)
+        if (!is_imsi && field.tag != API_FIELD_MSISDN)
             continue;
+        if (!is_digits(field.bytes, field.length)) { /* the gate lets none through */
+            tell_problem(core, call->caller, 422, "about:blank", "/%s: digits", is_imsi ? "imsi" : "msisdn");
+            return false;
+        }
         char *digits = is_imsi ? put->imsi : put->msisdn;
         memcpy(digits, field.bytes, field.length);
         digits[field.length] = '\0';

@@ -74,6 +74,14 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
     return err;
 }
 
+bool is_digits(const uint8_t *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    return length <= IMSI_DIGITS_MAX;
+}
+
 /* IMSI or MSISDN: kept unreadable, found by keyed hash. */
 static dro_err apply_number(core *core, uint32_t index, const dro_field *field, bool is_imsi)
 {
@@ -82,7 +90,7 @@ static dro_err apply_number(core *core, uint32_t index, const dro_field *field, 
     uint64_t *hash = is_imsi ? &twin->imsi_hash : &twin->msisdn_hash;
     uint8_t flag = is_imsi ? TWIN_HAS_IMSI : TWIN_HAS_MSISDN;
     char digits[16] = { 0 };
-    if (field->length > IMSI_DIGITS_MAX)
+    if (!is_digits(field->bytes, field->length))
         return DRO_MALFORMED;
     if (twin->flags & flag)
         index_remove(table, *hash, index);

@@ -615,6 +615,16 @@ static void two_twins_in_the_making_cannot_share_a_name(void **state)
     assert_int_equal(status_of(heard_of(502)), 200); /* the name of the first by then */
 }
 
+static void what_no_gate_lets_through_is_refused(void **state)
+{
+    (void)state;
+    on_twin(API_TWIN_PUT, "a@acme.example");
+    request_text(&request, API_FIELD_MODEL, "acme/thermo");
+    request_text(&request, API_FIELD_IMSI, "00101x");
+    assert_int_equal(status_of(ask()), 422);
+    assert_int_equal(here.world.core->twin_count, 0);
+}
+
 /* ---- contacts ---- */
 
 static void an_interval_is_learned(void **state)
@@ -721,6 +731,7 @@ int main(void)
         CLAIM(a_new_gate_gets_no_answers_of_the_old_one),
         CLAIM(a_lost_cell_costs_its_turns_a_retry),
         CLAIM(two_twins_in_the_making_cannot_share_a_name),
+        CLAIM(what_no_gate_lets_through_is_refused),
         CLAIM(an_interval_is_learned),
         CLAIM(a_stream_resumes_where_it_was),
         CLAIM(a_stream_without_credit_waits_and_loses_nothing),

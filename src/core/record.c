@@ -72,6 +72,12 @@ void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
         dro_error("record field=%u \"%s\"", tag, dro_err_text(err));
 }
 
+void record_abandon(core *core)
+{
+    dro_wipe(core->record->field_bytes, dro_builder_length(&core->record->fields));
+    core->record->kind = 0;
+}
+
 dro_builder *record_part(core *core)
 {
     core->record->part = dro_builder_over(core->record->part_bytes, PART_MAX);

@@ -379,6 +379,7 @@ typedef struct record record;
 /* One record at a time. Changes are applied as they are put. */
 void record_begin(core *core, uint32_t twin, int kind);
 void record_put(core *core, uint8_t field, const void *bytes, size_t length);
+void record_abandon(core *core); /* nothing is written; what was applied is the caller's to undo */
 /* The same from parts: returns a builder; then record_put_end. */
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);

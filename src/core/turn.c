@@ -348,6 +348,11 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     uint32_t index = turn->twin;
     record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
     api_turn_begin(core, turn);
+    if (twin_at(core, index)->row == NONE) { /* being made, and the columns took no row */
+        record_abandon(core);
+        api_create_failed(core, turn, "its row cannot be kept: no room, or a name too long");
+        return;
+    }
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
     if (turn->operation == TURN_UPLINK)
         put_uplink(core, turn);
