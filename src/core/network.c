@@ -190,6 +190,7 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
     if (twin->flags & TWIN_RUNNING) {
+        core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;

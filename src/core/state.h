@@ -486,6 +486,8 @@ void api_turn_end(core *core, turn *turn, uint32_t outcome);
 void api_turn_failed(core *core, turn *turn, const char *reason);
 void api_turn_done(core *core, turn *turn);
 void api_put_write(core *core, const turn *turn);
+/* Did another twin take a name of the PUT while its turn ran? Then a 409 is on its way. */
+bool api_put_is_taken(core *core, const turn *turn);
 void api_put_answer(core *core, caller caller, uint32_t twin, bool is_new);
 bool api_put_is_new(const turn *turn);
 void api_create_failed(core *core, turn *turn, const char *reason);

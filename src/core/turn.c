@@ -448,7 +448,11 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
         status = TURN_BAD_RESULT;
     twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
-    if (status == TURN_OK)
+    bool is_put = turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE;
+    if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
+        if (turn->operation == TURN_CREATE)
+            twin_forget(core, index);
+    } else if (status == TURN_OK)
         turn_keep(core, turn, result, context, effects);
     else
         turn_bury(core, turn, status, result->cpu_nanos);
