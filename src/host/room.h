@@ -3,6 +3,7 @@
 
 #include "host/config.h"
 #include "host/layout.h"
+#include "ring/ring.h"
 
 typedef struct room_context {
     const config *config;
@@ -16,6 +17,7 @@ typedef struct room_context {
     int images;                         /* bundle of artifacts, -1: none */
     int ready;                          /* where a starting cell says that it is */
     uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */
+    ring_reader desk_questions[CORE_GATES_MAX]; /* as they were when the desk was started */
     const uint8_t *admin_token;         /* SHA-256 */
     bool is_key_secret;
 } room_context;

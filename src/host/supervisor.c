@@ -87,8 +87,11 @@ static void tell_core(supervisor *here, uint32_t type, uint32_t index, uint32_t 
         dro_warn("core does not listen");
 }
 
+/* What is asked from here on is for the new desk. */
 static bool start_desk(supervisor *here)
 {
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        ring_reader_open(&here->room.desk_questions[i], here->layout.gates[i][here->room.gate_sets[i]].to_desk, DESK_RING);
     here->desk = start("desk");
     if (here->desk == 0)
         room_desk(&here->room);
@@ -195,6 +198,15 @@ static void take_ready(supervisor *here)
 
 /* ---- cells ---- */
 
+static void renew_cell(supervisor *here, uint32_t index)
+{
+    cell_slot *slot = &here->cells[index];
+    if (slot->starting > 0 || slot->old > 0)
+        slot->wants_new = true; /* once that is over */
+    else if (!start_cell(here, index))
+        dro_error("cell %u cannot be started", index);
+}
+
 static void cell_ready(supervisor *here, uint32_t index)
 {
     cell_slot *slot = &here->cells[index];
@@ -212,16 +224,9 @@ static void cell_ready(supervisor *here, uint32_t index)
     slot->current_set = slot->starting_set;
     slot->starting = 0;
     tell_core(here, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
+    if (slot->wants_new && slot->old == 0) /* images came while it was being started in place of a dead one */
+        renew_cell(here, index);
     run_when_ready(here);
-}
-
-static void renew_cell(supervisor *here, uint32_t index)
-{
-    cell_slot *slot = &here->cells[index];
-    if (slot->starting > 0 || slot->old > 0)
-        slot->wants_new = true; /* once that is over */
-    else if (!start_cell(here, index))
-        dro_error("cell %u cannot be started", index);
 }
 
 static void cell_drained(supervisor *here, uint32_t index)
@@ -229,6 +234,13 @@ static void cell_drained(supervisor *here, uint32_t index)
     cell_slot *slot = &here->cells[index];
     if (slot->old > 0)
         kill(slot->old, SIGKILL);
+}
+
+static void replace_cell(const cell_slot *slot, bool is_old)
+{
+    pid_t pid = is_old ? slot->old : slot->current;
+    if (pid > 0)
+        kill(pid, SIGKILL);
 }
 
 /* ---- what the core says ---- */
@@ -273,8 +285,8 @@ static void on_control(supervisor *here, const control *message, int files[CONTR
     case CONTROL_ADMIT: start_admit(here, message->id, files); break;
     case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
     case CONTROL_REPLACE_CELL:
-        if (message->index < here->layout.cell_count && here->cells[message->index].current > 0)
-            kill(here->cells[message->index].current, SIGKILL);
+        if (message->index < here->layout.cell_count)
+            replace_cell(&here->cells[message->index], message->number != 0);
         break;
     case CONTROL_CELL_DRAINED:
         if (message->index < here->layout.cell_count)
@@ -306,7 +318,10 @@ static bool is_hopeless(supervisor *here)
         here->window_ms = now;
         here->deaths = 0;
     }
-    return ++here->deaths > RESTART_LIMIT;
+    if (++here->deaths <= RESTART_LIMIT)
+        return false;
+    dro_error("more than %d rooms ended in %d s: giving up", RESTART_LIMIT, RESTART_WINDOW_MS / 1000);
+    return true;
 }
 
 static void gate_died(supervisor *here, uint32_t index)
@@ -378,13 +393,15 @@ static int child_died(supervisor *here, pid_t pid, int status)
         const cell_slot *slot = &here->cells[i];
         if (pid != slot->current && pid != slot->old && pid != slot->starting)
             continue;
-        if (pid != slot->old)
+        bool is_wanted = pid == slot->old; /* it was drained: we killed it */
+        if (!is_wanted)
             dro_warn("cell %u ended: %s; starting another", i, how(status, text));
         if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
             return 1;
-        if (!here->is_stopping)
-            cell_died(here, i, pid);
-        return !here->is_stopping && is_hopeless(here) ? 1 : -1;
+        if (here->is_stopping)
+            return -1;
+        cell_died(here, i, pid);
+        return !is_wanted && is_hopeless(here) ? 1 : -1;
     }
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         if (pid != here->gates[i])
