@@ -258,11 +258,14 @@ dro_err toml_read(const char *text, size_t length, toml_fn each, void *context, 
     reader in = { .at = text, .end = text + length, .line = 1, .each = each, .context = context };
     if (length > TOML_BYTES_MAX)
         fail(&in, "the file is too large");
-    for (skip_space(&in); in.error == NULL && in.at < in.end; skip_space(&in)) {
+    skip_space(&in);
+    while (in.error == NULL && in.at < in.end) {
         bool is_fine = peek(&in) == '[' ? read_table(&in) : read_pair(&in, in.table, 0);
         skip_blanks(&in);
         if (is_fine && in.at < in.end && *in.at != '\n' && *in.at != '\r')
             fail(&in, "more on the line than a value");
+        if (in.error == NULL) /* else the line stays that of the mistake */
+            skip_space(&in);
     }
     *line = in.error != NULL ? in.error_line : in.line;
     snprintf(error, TOML_TEXT_MAX, "%s", in.error != NULL ? in.error : "");

@@ -269,9 +269,9 @@ void api_dead_letters(core *core, const call *call)
     uint32_t limit = call->has_limit && call->limit > 0 && call->limit < DEAD_LETTERS_MAX ? (uint32_t)call->limit : 100;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - 8);
     dro_builder_text(&out, "{\"dead_letters\":[");
-    for (uint32_t i = 0, shown = 0; i < core->dead_letter_count && shown < limit; i++) {
-        uint32_t at = (core->dead_letter_next + DEAD_LETTERS_MAX - 1 - i) % DEAD_LETTERS_MAX;
-        const dead_letter *letter = &core->dead_letters[at];
+    for (uint32_t i = 0, shown = 0; i < core->dead_letters.count && shown < limit; i++) {
+        uint32_t at = (core->dead_letters.next + DEAD_LETTERS_MAX - 1 - i) % DEAD_LETTERS_MAX;
+        const dead_letter *letter = &core->dead_letters.list[at];
         if (!application_sees(core, call->application, call->scopes, letter->domain))
             continue;
         if ((size_t)(out.end - out.at) < strlen(letter->text) + 2)

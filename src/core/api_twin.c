@@ -182,7 +182,7 @@ static bool is_nulled(const call *call, const char *member)
     return false;
 }
 
-static bool number_is_free(core *core, const call *call, const char *kind, const char *digits, uint32_t self)
+static bool number_is_free(core *core, caller caller, const char *kind, const char *digits, uint32_t self)
 {
     uint64_t hash[2];
     bool is_imsi = strcmp(kind, "imsi") == 0;
@@ -192,7 +192,7 @@ static bool number_is_free(core *core, const call *call, const char *kind, const
     while (index_next(is_imsi ? &core->imsis : &core->msisdns, &probe, &index)) {
         if (index == self || (is_imsi ? twin_at(core, index)->imsi_hash : twin_at(core, index)->msisdn_hash) != hash[0])
             continue;
-        tell_problem(core, call->caller, 409, "already_bound", "this %s is bound to another twin", kind);
+        tell_problem(core, caller, 409, "already_bound", "this %s is bound to another twin", kind);
         return false;
     }
     return true;
@@ -206,16 +206,29 @@ static bool numbers_read(core *core, const call *call, struct put *put, uint32_t
     put->has_msisdn = is_nulled(call, "msisdn");
     while (dro_field_next(&in, &field)) {
         bool is_imsi = field.tag == API_FIELD_IMSI;
-        if ((!is_imsi && field.tag != API_FIELD_MSISDN) || field.length > IMSI_DIGITS_MAX)
+        if (!is_imsi && field.tag != API_FIELD_MSISDN)
             continue;
+        if (!is_digits(field.bytes, field.length)) { /* the gate lets none through */
+            tell_problem(core, call->caller, 422, "about:blank", "/%s: digits", is_imsi ? "imsi" : "msisdn");
+            return false;
+        }
         char *digits = is_imsi ? put->imsi : put->msisdn;
         memcpy(digits, field.bytes, field.length);
         digits[field.length] = '\0';
         *(is_imsi ? &put->has_imsi : &put->has_msisdn) = true;
-        if (!number_is_free(core, call, is_imsi ? "imsi" : "msisdn", digits, self))
+        if (!number_is_free(core, call->caller, is_imsi ? "imsi" : "msisdn", digits, self))
             return false;
     }
     return true;
+}
+
+static bool alias_is_free(core *core, caller caller, const char *alias, size_t length, uint32_t self)
+{
+    uint32_t other = twin_find(core, alias, length);
+    if (other == NONE || other == self)
+        return true;
+    tell_problem(core, caller, 409, "already_bound", "the alias %.*s is another twin's name", (int)length, alias);
+    return false;
 }
 
 static bool aliases_read(core *core, const call *call, struct put *put, uint32_t self)
@@ -238,11 +251,8 @@ static bool aliases_read(core *core, const call *call, struct put *put, uint32_t
             tell_problem(core, call->caller, 403, "about:blank", "an alias must be in a domain of yours");
             return false;
         }
-        uint32_t other = twin_find(core, (const char *)field.bytes, field.length);
-        if (other != NONE && other != self) {
-            tell_problem(core, call->caller, 409, "already_bound", "the alias %.*s is another twin's name", (int)field.length, field.bytes);
+        if (!alias_is_free(core, call->caller, (const char *)field.bytes, field.length, self))
             return false;
-        }
         dro_builder_bytes(&out, field.bytes, field.length);
         dro_builder_le(&out, 0, 1);
         count++;
@@ -309,6 +319,20 @@ static void put_write(core *core, uint32_t index, const struct put *put)
         record_put(core, FIELD_ALIASES, put->aliases, put->aliases_length);
     if (put->has_tags)
         record_put(core, FIELD_TAGS, put->tags, put->tags_length);
+}
+
+bool api_put_is_taken(core *core, const turn *turn)
+{
+    const struct put *put = turn->put;
+    if (put->imsi[0] != '\0' && !number_is_free(core, turn->caller, "imsi", put->imsi, turn->twin))
+        return true;
+    if (put->msisdn[0] != '\0' && !number_is_free(core, turn->caller, "msisdn", put->msisdn, turn->twin))
+        return true;
+    const char *aliases = (const char *)put->aliases;
+    for (uint32_t at = 0; at < put->aliases_length; at += (uint32_t)strlen(aliases + at) + 1)
+        if (!alias_is_free(core, turn->caller, aliases + at, strlen(aliases + at), turn->twin))
+            return true;
+    return false;
 }
 
 void api_put_write(core *core, const turn *turn)
@@ -385,6 +409,9 @@ static dro_err reserve(core *core, const struct put *put, uint32_t *index)
         err = apply_field(core, *index, &imsi);
     if (err == DRO_OK && put->has_msisdn)
         err = apply_field(core, *index, &msisdn);
+    dro_field aliases = { FIELD_ALIASES, put->aliases_length, put->aliases };
+    if (err == DRO_OK && put->has_aliases)
+        err = apply_field(core, *index, &aliases);
     if (err != DRO_OK)
         twin_free(core, *index);
     return err;

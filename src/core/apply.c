@@ -9,7 +9,7 @@
 static dro_err apply_property(core *core, twin *twin, dro_cursor *in)
 {
     uint32_t property = (uint32_t)dro_cursor_le(in, 2);
-    cell_value cell = { .quality = (quality)(dro_cursor_le(in, 1) & 0x7f), .source = (source)dro_cursor_le(in, 1) };
+    cell_value cell = { .quality = (quality)(dro_cursor_le(in, 1) & 3), .source = (source)(dro_cursor_le(in, 1) & 3) };
     cell.time_ms = (int64_t)dro_cursor_le(in, 8);
     cell.value = value_read(in);
     if (in->err != DRO_OK)
@@ -74,6 +74,14 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
     return err;
 }
 
+bool is_digits(const uint8_t *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    return length <= IMSI_DIGITS_MAX;
+}
+
 /* IMSI or MSISDN: kept unreadable, found by keyed hash. */
 static dro_err apply_number(core *core, uint32_t index, const dro_field *field, bool is_imsi)
 {
@@ -82,7 +90,7 @@ static dro_err apply_number(core *core, uint32_t index, const dro_field *field, 
     uint64_t *hash = is_imsi ? &twin->imsi_hash : &twin->msisdn_hash;
     uint8_t flag = is_imsi ? TWIN_HAS_IMSI : TWIN_HAS_MSISDN;
     char digits[16] = { 0 };
-    if (field->length > IMSI_DIGITS_MAX)
+    if (!is_digits(field->bytes, field->length))
         return DRO_MALFORMED;
     if (twin->flags & flag)
         index_remove(table, *hash, index);
@@ -136,7 +144,7 @@ static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
     int64_t expires_ms = (int64_t)dro_cursor_le(in, 8);
     size_t length = dro_cursor_left(in);
     const uint8_t *bytes = dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || length > EVENT_BYTES_MAX)
+    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= TWIN_MAIL_MAX))
         return DRO_MALFORMED;
     mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
     if (mail == NULL)
@@ -170,6 +178,14 @@ static void apply_mail_gone(twin *twin, uint64_t number)
     }
 }
 
+static bool is_of_model(const core *core, const twin *twin, const ticket *ticket)
+{
+    if (twin->row == NONE)
+        return false;
+    const model *model = twin_model(core, twin);
+    return ticket->index < (ticket->is_action ? model->action_count : model->property_count);
+}
+
 static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
 {
     twin_extra *extra = twin_extra_get(twin);
@@ -183,7 +199,7 @@ static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
     size_t reason_length = dro_cursor_le(in, 1);
     const uint8_t *reason = dro_cursor_bytes(in, reason_length);
     head.value = value_read(in);
-    if (in->err != DRO_OK || state > TICKET_EXPIRED || reason_length >= sizeof head.reason)
+    if (in->err != DRO_OK || state > TICKET_EXPIRED || reason_length >= sizeof head.reason || !is_of_model(core, twin, &head))
         return DRO_MALFORMED;
     memcpy(head.reason, reason, reason_length);
     size_t text = head.value.kind == VALUE_STRING ? head.value.length : 0;
@@ -199,6 +215,10 @@ static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
     while (*at != NULL && (*at)->number > head.number)
         at = &(*at)->next;
     struct ticket *old = *at != NULL && (*at)->number == head.number ? *at : NULL;
+    if (old == NULL && extra->ticket_count >= TWIN_TICKETS_MAX) {
+        ticket_free(ticket);
+        return DRO_LIMIT;
+    }
     ticket->next = old != NULL ? old->next : *at;
     *at = ticket;
     if (old != NULL)

@@ -9,18 +9,24 @@
 
 enum { TWINS_LOOKED_AT = 4096, TWINS_WRITTEN = 64 }; /* in a round */
 
-static uint64_t replay_budget(const core *core)
+/* A checkpoint writes what lives, twins and the host's tables, into the log: less than
+ * that must not make the next one due. */
+static uint64_t live_bytes(const core *core)
 {
-    enum { TWIN_BYTES = 700 }; /* a full record, about */
-    uint64_t live = (uint64_t)core->twin_count * TWIN_BYTES;
-    return live > core->options.replay_bytes ? live : core->options.replay_bytes;
+    enum { TWIN_BYTES = 700, DUPLICATE_BYTES = 18, IDEMPOTENT_BYTES = 512, DEAD_LETTER_BYTES = 4096 }; /* about */
+    uint64_t live = (uint64_t)core->twin_count * TWIN_BYTES + (uint64_t)core->idempotency.count * IDEMPOTENT_BYTES +
+                    (uint64_t)core->dead_letters.count * DEAD_LETTER_BYTES;
+    for (uint32_t i = 0; i < core->host_count; i++)
+        live += core->hosts[i].seen != NULL ? (uint64_t)core->hosts[i].seen->count * DUPLICATE_BYTES : 0;
+    return live;
 }
 
 static bool is_due(const core *core)
 {
     uint64_t segments = commit_log_segment_last(core->log) - commit_log_replay_segment(core->log);
     uint64_t size = core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
-    return segments * size > replay_budget(core) && segments >= 2;
+    uint64_t bytes = segments * size;
+    return segments >= 2 && bytes > core->options.replay_bytes && bytes > 2 * live_bytes(core);
 }
 
 static void finish(core *core)

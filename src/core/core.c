@@ -46,6 +46,7 @@ static dro_err recover(core *core)
     for (uint32_t i = 0; i < core->twin_high && err == DRO_OK; i++)
         if (twin_at(core, i)->number != 0)
             err = timers_update(core, i);
+    dumps_forget(core);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
         for (ticket *t = extra != NULL ? extra->tickets : NULL; t != NULL; t = t->next)
@@ -117,10 +118,7 @@ void core_close(core *core)
         free(core->chunks[i]);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);
-    for (uint32_t i = 0; i < core->idempotent_count; i++)
-        free(core->idempotents[(core->idempotent_start + i) % IDEMPOTENCY_MAX].answer);
-    for (uint32_t i = 0; i < DEAD_LETTERS_MAX; i++)
-        free(core->dead_letters[i].text);
+    host_tables_free(core);
     for (uint32_t i = 0; core->streams != NULL && i < STREAMS_MAX; i++) {
         free(core->streams[i].twin);
         free(core->streams[i].model);
@@ -132,7 +130,6 @@ void core_close(core *core)
     index_fini(&core->imsis);
     index_fini(&core->msisdns);
     index_fini(&core->numbers);
-    index_fini(&core->idempotency);
     columns_free(core->columns);
     vault_close(core->vault);
     record_free(core->record);
@@ -143,7 +140,6 @@ void core_close(core *core)
     free(core->marks);
     free(core->waiters);
     free(core->met);
-    free(core->idempotents);
     free(core->peers);
     free(core->scratch);
     free(core->log_scratch);
@@ -321,7 +317,7 @@ int core_round(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
-    if (!core->is_stopping && !core_failed(core))
+    if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
     turns_publish(core);
     work += checkpoint_step(core);
@@ -337,7 +333,7 @@ int core_round(core *core)
 int64_t core_next_due(const core *core)
 {
     int64_t due_ns = -1;
-    int64_t timer = timers_next(core);
+    int64_t timer = core_refusal(core) == NULL ? timers_next(core) : INT64_MAX;
     if (timer != INT64_MAX)
         due_ns = timer > core->now_ms ? (timer - core->now_ms) * 1000000 : 0;
     for (uint32_t i = 0; i < core->waiter_count; i++) {

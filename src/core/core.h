@@ -27,7 +27,7 @@ struct core_supervisor {
     /* The images a cell needs, by index. Cells with these follow by core_cell_attach. Borrowed until the next call. */
     dro_err (*images)(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count);
     /* A cell no longer answers: replace it. */
-    void (*replace_cell)(core_supervisor *supervisor, uint32_t cell);
+    void (*replace_cell)(core_supervisor *supervisor, uint32_t cell, bool is_old);
 };
 
 typedef struct core_options {

@@ -160,10 +160,10 @@ void credentials_send_all(core *core, uint32_t gate)
 {
     application admin = { .id = "admin", .number = 0, .scopes = SCOPE_ADMIN | 0x7f };
     memcpy(admin.token, core->options.admin_token, 32);
-    credentials_send(core, gate, &admin, false);
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL)
             credentials_send(core, gate, &core->applications[i], false);
+    credentials_send(core, gate, &admin, false); /* last: with it the gate knows all */
 }
 
 /* ---- the host file ---- */
@@ -420,12 +420,8 @@ void host_free(core *core)
     free(core->domains);
     free(core->domain_keys);
     for (uint32_t i = 0; i < core->host_count; i++) {
-        if (core->hosts[i].seen != NULL) {
-            free(core->hosts[i].seen->ring);
-            free(core->hosts[i].seen->results);
-            free(core->hosts[i].seen->table);
-        }
-        free(core->hosts[i].seen);
+        duplicates_free(core->hosts[i].seen);
+        duplicates_free(core->hosts[i].dump);
         free(core->hosts[i].name);
     }
     for (uint32_t i = 0; i < core->image_count; i++) {

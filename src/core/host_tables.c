@@ -1,10 +1,13 @@
-/* Idempotency keys and dead letters: small tables of the host, in the log with the
- * records they belong to, and whole at each checkpoint. */
+/* Idempotency keys, dead letters and End-to-End ids seen: tables of the host, in the log
+ * with the records they belong to, and whole at each checkpoint.
+ *
+ * Such a dump is many records, and the power may go between two of them. So recovery
+ * gathers it beside the table and takes it only when its end mark has come. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "core/state.h"
+#include "core/apply.h"
 
 /* ---- idempotency keys ---- */
 
@@ -15,14 +18,23 @@ static uint64_t key_hash(const uint8_t key[32])
     return hash;
 }
 
-static void idempotent_forget_oldest(core *core)
+static void idempotent_forget_oldest(idempotency *table)
 {
-    idempotent *oldest = &core->idempotents[core->idempotent_start];
-    index_remove(&core->idempotency, key_hash(oldest->key), core->idempotent_start);
+    idempotent *oldest = &table->entries[table->start];
+    index_remove(&table->index, key_hash(oldest->key), table->start);
     free(oldest->answer);
     *oldest = (idempotent){ 0 };
-    core->idempotent_start = (core->idempotent_start + 1) % IDEMPOTENCY_MAX;
-    core->idempotent_count--;
+    table->start = (table->start + 1) % IDEMPOTENCY_MAX;
+    table->count--;
+}
+
+static void idempotency_clear(idempotency *table)
+{
+    while (table->count > 0)
+        idempotent_forget_oldest(table);
+    index_fini(&table->index);
+    free(table->entries);
+    *table = (idempotency){ 0 };
 }
 
 static bool is_old(const core *core, const idempotent *entry)
@@ -30,33 +42,38 @@ static bool is_old(const core *core, const idempotent *entry)
     return core->now_ms - entry->made_ms > IDEMPOTENCY_KEPT_S * 1000ll;
 }
 
-const idempotent *idempotent_find(core *core, const uint8_t key[32])
+static const idempotent *find(const core *core, const idempotency *table, const uint8_t key[32])
 {
     index_probe probe = index_begin(key_hash(key));
     uint32_t at;
-    while (index_next(&core->idempotency, &probe, &at))
-        if (memcmp(core->idempotents[at].key, key, 32) == 0 && !is_old(core, &core->idempotents[at]))
-            return &core->idempotents[at];
+    while (index_next(&table->index, &probe, &at))
+        if (memcmp(table->entries[at].key, key, 32) == 0 && !is_old(core, &table->entries[at]))
+            return &table->entries[at];
     return NULL;
 }
 
-static void idempotent_keep(core *core, const idempotent *entry, const uint8_t *answer)
+const idempotent *idempotent_find(core *core, const uint8_t key[32])
 {
-    if (core->idempotents == NULL && (core->idempotents = calloc(IDEMPOTENCY_MAX, sizeof *core->idempotents)) == NULL)
+    return find(core, &core->idempotency, key);
+}
+
+static void idempotent_keep(core *core, idempotency *table, const idempotent *entry, const uint8_t *answer)
+{
+    if (table->entries == NULL && (table->entries = calloc(IDEMPOTENCY_MAX, sizeof *table->entries)) == NULL)
         return;
-    while (core->idempotent_count > 0 && (core->idempotent_count == IDEMPOTENCY_MAX || is_old(core, &core->idempotents[core->idempotent_start])))
-        idempotent_forget_oldest(core);
-    uint32_t at = (core->idempotent_start + core->idempotent_count) % IDEMPOTENCY_MAX;
+    while (table->count > 0 && (table->count == IDEMPOTENCY_MAX || is_old(core, &table->entries[table->start])))
+        idempotent_forget_oldest(table);
+    uint32_t at = (table->start + table->count) % IDEMPOTENCY_MAX;
     uint8_t *copy = malloc(entry->length + 1);
-    if (copy == NULL || index_add(&core->idempotency, key_hash(entry->key), at) != DRO_OK) {
+    if (copy == NULL || index_add(&table->index, key_hash(entry->key), at) != DRO_OK) {
         free(copy);
         return;
     }
     if (entry->length > 0)
         memcpy(copy, answer, entry->length);
-    core->idempotents[at] = *entry;
-    core->idempotents[at].answer = copy;
-    core->idempotent_count++;
+    table->entries[at] = *entry;
+    table->entries[at].answer = copy;
+    table->count++;
 }
 
 static void idempotent_write(core *core, const idempotent *entry, const uint8_t *answer)
@@ -76,10 +93,10 @@ void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], u
     memcpy(entry.key, key, 32);
     memcpy(entry.body, body, 32);
     idempotent_write(core, &entry, answer);
-    idempotent_keep(core, &entry, answer);
+    idempotent_keep(core, &core->idempotency, &entry, answer);
 }
 
-void idempotent_replay(core *core, const dro_field *field)
+static void replay_into(core *core, idempotency *table, const dro_field *field)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
     idempotent entry = { 0 };
@@ -92,56 +109,173 @@ void idempotent_replay(core *core, const dro_field *field)
     memcpy(entry.key, key, 32);
     memcpy(entry.body, body, 32);
     entry.length = (uint32_t)dro_cursor_left(&in);
-    if (idempotent_find(core, entry.key) == NULL && !is_old(core, &entry))
-        idempotent_keep(core, &entry, in.at);
+    if (find(core, table, entry.key) == NULL && !is_old(core, &entry))
+        idempotent_keep(core, table, &entry, in.at);
+}
+
+void idempotent_replay(core *core, const dro_field *field)
+{
+    replay_into(core, &core->idempotency, field);
 }
 
 /* ---- dead letters ---- */
 
-void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length)
+static void letter_keep(dead_letters *letters, uint32_t domain, const char *json, size_t length)
 {
-    dead_letter *letter = &core->dead_letters[core->dead_letter_next];
+    dead_letter *letter = &letters->list[letters->next];
     char *text = strndup(json, length);
     if (text == NULL)
         return;
     free(letter->text);
     *letter = (dead_letter){ text, domain };
-    core->dead_letter_next = (core->dead_letter_next + 1) % DEAD_LETTERS_MAX;
-    if (core->dead_letter_count < DEAD_LETTERS_MAX)
-        core->dead_letter_count++;
+    letters->next = (letters->next + 1) % DEAD_LETTERS_MAX;
+    if (letters->count < DEAD_LETTERS_MAX)
+        letters->count++;
 }
 
-/* ---- all of them, whole ---- */
-
-static void tables_clear_dead_letters(core *core)
+static void letters_clear(dead_letters *letters)
 {
-    for (uint32_t i = 0; i < DEAD_LETTERS_MAX; i++) {
-        free(core->dead_letters[i].text);
-        core->dead_letters[i] = (dead_letter){ 0 };
-    }
-    core->dead_letter_next = core->dead_letter_count = 0;
+    for (uint32_t i = 0; i < DEAD_LETTERS_MAX; i++)
+        free(letters->list[i].text);
+    *letters = (dead_letters){ 0 };
 }
 
-/* A dump says the table anew: what replay gathered before it is in it too. */
-void host_table_reset(core *core, int kind, const dro_field *field)
+void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length)
 {
-    uint16_t host;
-    if (kind == RECORD_DEAD_LETTERS) {
-        tables_clear_dead_letters(core);
-    } else if (kind == RECORD_IDEMPOTENCY) {
-        while (core->idempotent_count > 0)
-            idempotent_forget_oldest(core);
-    } else if (kind == RECORD_DUPLICATES && field->length == sizeof host) {
-        memcpy(&host, field->bytes, sizeof host);
-        duplicates *seen = host < core->host_count ? core->hosts[host].seen : NULL;
-        if (seen == NULL)
-            return;
-        core->hosts[host].seen = NULL;
-        free(seen->ring);
-        free(seen->results);
-        free(seen->table);
-        free(seen);
+    letter_keep(&core->dead_letters, domain, json, length);
+}
+
+static void letter_replay(dead_letters *letters, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    uint32_t domain = (uint32_t)dro_cursor_le(&in, 4);
+    if (in.err == DRO_OK)
+        letter_keep(letters, domain, (const char *)in.at, dro_cursor_left(&in));
+}
+
+void dead_letter_replay(core *core, const dro_field *field)
+{
+    letter_replay(&core->dead_letters, field);
+}
+
+/* ---- dumps: all of a table ---- */
+
+enum { MARK_BEGIN = 1, MARK_END = 2 }; /* FIELD_EVENT: mark u8, and of duplicates the host u16 */
+
+static void mark_put(core *core, uint8_t mark, uint16_t number)
+{
+    uint8_t bytes[3] = { mark, (uint8_t)number, (uint8_t)(number >> 8) };
+    record_put(core, FIELD_EVENT, bytes, sizeof bytes);
+}
+
+static void idempotency_dump_forget(core *core)
+{
+    if (core->idempotency_dump != NULL)
+        idempotency_clear(core->idempotency_dump);
+    free(core->idempotency_dump);
+    core->idempotency_dump = NULL;
+}
+
+static void letters_dump_forget(core *core)
+{
+    if (core->dead_letters_dump != NULL)
+        letters_clear(core->dead_letters_dump);
+    free(core->dead_letters_dump);
+    core->dead_letters_dump = NULL;
+}
+
+static dro_err dump_begin(core *core, int kind, host *host)
+{
+    if (kind == RECORD_DUPLICATES) {
+        duplicates_free(host->dump);
+        return (host->dump = duplicates_new()) == NULL ? DRO_NOMEM : DRO_OK;
     }
+    if (kind == RECORD_IDEMPOTENCY) {
+        idempotency_dump_forget(core);
+        return (core->idempotency_dump = calloc(1, sizeof *core->idempotency_dump)) == NULL ? DRO_NOMEM : DRO_OK;
+    }
+    letters_dump_forget(core);
+    return (core->dead_letters_dump = calloc(1, sizeof *core->dead_letters_dump)) == NULL ? DRO_NOMEM : DRO_OK;
+}
+
+/* It is whole: what replay gathered before it is in it too. */
+static void dump_end(core *core, int kind, host *host)
+{
+    if (kind == RECORD_DUPLICATES && host->dump != NULL) {
+        duplicates_free(host->seen);
+        host->seen = host->dump;
+        host->dump = NULL;
+    } else if (kind == RECORD_IDEMPOTENCY && core->idempotency_dump != NULL) {
+        idempotency_clear(&core->idempotency);
+        core->idempotency = *core->idempotency_dump;
+        free(core->idempotency_dump);
+        core->idempotency_dump = NULL;
+    } else if (kind == RECORD_DEAD_LETTERS && core->dead_letters_dump != NULL) {
+        letters_clear(&core->dead_letters);
+        core->dead_letters = *core->dead_letters_dump;
+        free(core->dead_letters_dump);
+        core->dead_letters_dump = NULL;
+    }
+}
+
+static dro_err mark_replay(core *core, int kind, const dro_field *field)
+{
+    if (field->length != 3)
+        return DRO_MALFORMED;
+    uint32_t number = field->bytes[1] | (uint32_t)field->bytes[2] << 8;
+    if (kind < RECORD_DUPLICATES || kind > RECORD_IDEMPOTENCY || (kind == RECORD_DUPLICATES && number >= core->host_count))
+        return DRO_MALFORMED;
+    host *host = kind == RECORD_DUPLICATES ? &core->hosts[number] : NULL;
+    if (field->bytes[0] == MARK_BEGIN)
+        return dump_begin(core, kind, host);
+    dump_end(core, kind, host);
+    return DRO_OK;
+}
+
+static dro_err duplicate_replay(core *core, const dro_field *field)
+{
+    uint16_t number;
+    uint32_t words[2];
+    if (field->length != sizeof number + sizeof words)
+        return DRO_MALFORMED;
+    memcpy(&number, field->bytes, sizeof number);
+    memcpy(words, field->bytes + sizeof number, sizeof words);
+    if (number >= core->host_count)
+        return DRO_MALFORMED;
+    if (core->hosts[number].dump != NULL)
+        duplicates_put(core->hosts[number].dump, words[0], words[1]);
+    return DRO_OK;
+}
+
+/* Of a dump whose begin was not seen nothing is taken: replay began in the middle of it. */
+dro_err host_table_replay(core *core, int kind, const dro_field *field)
+{
+    if (field->tag == FIELD_EVENT)
+        return mark_replay(core, kind, field);
+    if (field->tag == FIELD_DUPLICATE)
+        return duplicate_replay(core, field);
+    if (field->tag == FIELD_IDEMPOTENT && core->idempotency_dump != NULL)
+        replay_into(core, core->idempotency_dump, field);
+    else if (field->tag == FIELD_DEAD && core->dead_letters_dump != NULL)
+        letter_replay(core->dead_letters_dump, field);
+    return DRO_OK;
+}
+
+void dumps_forget(core *core)
+{
+    for (uint32_t i = 0; i < core->host_count; i++) {
+        duplicates_free(core->hosts[i].dump);
+        core->hosts[i].dump = NULL;
+    }
+    idempotency_dump_forget(core);
+    letters_dump_forget(core);
+}
+
+void host_tables_free(core *core)
+{
+    dumps_forget(core);
+    idempotency_clear(&core->idempotency);
+    letters_clear(&core->dead_letters);
 }
 
 enum { DUMP_ENTRIES = 4096 }; /* in one record */
@@ -150,10 +284,11 @@ static void write_duplicates(core *core, uint16_t number)
 {
     const duplicates *seen = core->hosts[number].seen;
     uint32_t first = (seen->next + DUPLICATES_PER_HOST - seen->count) % DUPLICATES_PER_HOST;
-    for (uint32_t done = 0; done < seen->count;) {
+    uint32_t done = 0;
+    do {
         record_begin(core, NONE, RECORD_DUPLICATES);
         if (done == 0)
-            record_put(core, FIELD_EVENT, &number, sizeof number);
+            mark_put(core, MARK_BEGIN, number);
         for (uint32_t n = 0; n < DUMP_ENTRIES && done < seen->count; n++, done++) {
             uint32_t at = (first + done) % DUPLICATES_PER_HOST;
             uint8_t field[10];
@@ -162,41 +297,53 @@ static void write_duplicates(core *core, uint16_t number)
             memcpy(field + 6, &seen->results[at], 4);
             record_put(core, FIELD_DUPLICATE, field, sizeof field);
         }
+        if (done == seen->count)
+            mark_put(core, MARK_END, number);
         record_end(core);
-    }
+    } while (done < seen->count);
 }
 
 static void write_idempotents(core *core)
 {
-    for (uint32_t done = 0; done < core->idempotent_count;) {
+    enum { BYTES = 64 * 1024 };
+    const idempotency *table = &core->idempotency;
+    uint32_t done = 0;
+    do {
         record_begin(core, NONE, RECORD_IDEMPOTENCY);
         if (done == 0)
-            record_put(core, FIELD_EVENT, "", 0);
+            mark_put(core, MARK_BEGIN, 0);
         size_t bytes = 0;
-        for (uint32_t n = 0; n < DUMP_ENTRIES / 8 && bytes < 64 * 1024 && done < core->idempotent_count; n++, done++) {
-            const idempotent *entry = &core->idempotents[(core->idempotent_start + done) % IDEMPOTENCY_MAX];
+        for (uint32_t n = 0; n < DUMP_ENTRIES / 8 && bytes < BYTES && done < table->count; n++, done++) {
+            const idempotent *entry = &table->entries[(table->start + done) % IDEMPOTENCY_MAX];
             idempotent_write(core, entry, entry->answer);
             bytes += entry->length + 80;
         }
+        if (done == table->count)
+            mark_put(core, MARK_END, 0);
         record_end(core);
-    }
+    } while (done < table->count);
 }
 
 static void write_dead_letters(core *core)
 {
-    for (uint32_t done = 0; done < core->dead_letter_count;) {
+    enum { LETTERS = 20 };
+    const dead_letters *letters = &core->dead_letters;
+    uint32_t done = 0;
+    do {
         record_begin(core, NONE, RECORD_DEAD_LETTERS);
         if (done == 0)
-            record_put(core, FIELD_EVENT, "", 0);
-        for (uint32_t n = 0; n < 20 && done < core->dead_letter_count; n++, done++) {
-            uint32_t at = (core->dead_letter_next + DEAD_LETTERS_MAX - core->dead_letter_count + done) % DEAD_LETTERS_MAX;
+            mark_put(core, MARK_BEGIN, 0);
+        for (uint32_t n = 0; n < LETTERS && done < letters->count; n++, done++) {
+            uint32_t at = (letters->next + DEAD_LETTERS_MAX - letters->count + done) % DEAD_LETTERS_MAX;
             dro_builder *part = record_part(core);
-            dro_builder_le(part, core->dead_letters[at].domain, 4);
-            dro_builder_text(part, core->dead_letters[at].text);
+            dro_builder_le(part, letters->list[at].domain, 4);
+            dro_builder_text(part, letters->list[at].text);
             record_part_end(core, FIELD_DEAD);
         }
+        if (done == letters->count)
+            mark_put(core, MARK_END, 0);
         record_end(core);
-    }
+    } while (done < letters->count);
 }
 
 void host_tables_write(core *core)

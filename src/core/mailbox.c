@@ -35,13 +35,19 @@ static bool has_ended(const ticket *ticket)
     return ticket->state >= TICKET_REPORTED || (ticket->is_action && ticket->state == TICKET_DELIVERED);
 }
 
-/* Makes room: the oldest ticket that has ended goes. */
+/* Makes room: the oldest ticket that has ended goes, else the oldest whose command the device
+ * has, or that never had one for it. There is one: a mailbox holds fewer. */
 static void ticket_evict(core *core, const twin *twin)
 {
+    _Static_assert((int)TWIN_MAIL_MAX < (int)TWIN_TICKETS_MAX, "a ticket without mail");
     const ticket *oldest = NULL;
-    for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next)
-        if (has_ended(t))
-            oldest = t;
+    bool is_ended = false;
+    for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next) {
+        if (!has_ended(t) && (is_ended || mail_of_ticket(twin, t->number) != NULL))
+            continue;
+        oldest = t;
+        is_ended |= has_ended(t);
+    }
     if (oldest != NULL)
         record_put(core, FIELD_TICKET_GONE, &oldest->number, 8);
 }

@@ -34,21 +34,31 @@ static duplicates *duplicates_of(core *core, uint16_t host)
     duplicates *seen = core->hosts[host].seen;
     if (seen != NULL)
         return seen;
-    seen = calloc(1, sizeof *seen);
+    return core->hosts[host].seen = duplicates_new();
+}
+
+duplicates *duplicates_new(void)
+{
+    duplicates *seen = calloc(1, sizeof *seen);
     if (seen == NULL)
         return NULL;
     seen->ring = malloc(DUPLICATES_PER_HOST * sizeof *seen->ring);
     seen->results = malloc(DUPLICATES_PER_HOST * sizeof *seen->results);
     seen->table = calloc(DUPLICATE_SLOTS, sizeof *seen->table);
-    if (seen->ring == NULL || seen->results == NULL || seen->table == NULL) {
-        free(seen->ring);
-        free(seen->results);
-        free(seen->table);
-        free(seen);
-        return NULL;
-    }
-    core->hosts[host].seen = seen;
-    return seen;
+    if (seen->ring != NULL && seen->results != NULL && seen->table != NULL)
+        return seen;
+    duplicates_free(seen);
+    return NULL;
+}
+
+void duplicates_free(duplicates *seen)
+{
+    if (seen == NULL)
+        return;
+    free(seen->ring);
+    free(seen->results);
+    free(seen->table);
+    free(seen);
 }
 
 static uint32_t duplicate_slot(const duplicates *seen, uint32_t end_to_end)
@@ -91,8 +101,14 @@ dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t r
     duplicates *seen = duplicates_of(core, host);
     if (seen == NULL)
         return DRO_NOMEM;
+    duplicates_put(seen, end_to_end, result);
+    return DRO_OK;
+}
+
+void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
+{
     if (seen->table[duplicate_slot(seen, end_to_end)] != 0)
-        return DRO_OK;
+        return;
     uint32_t position = seen->next;
     if (seen->count == DUPLICATES_PER_HOST)
         duplicate_forget(seen, position);
@@ -102,7 +118,6 @@ dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t r
     seen->results[position] = result;
     seen->table[duplicate_slot(seen, end_to_end)] = position + 1;
     seen->next = (position + 1) % DUPLICATES_PER_HOST;
-    return DRO_OK;
 }
 
 /* ---- contacts ---- */
@@ -175,6 +190,7 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
     if (twin->flags & TWIN_RUNNING) {
+        core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
@@ -323,5 +339,7 @@ void network_connections_gate_lost(core *core, uint32_t gate)
             m->is_sent = false;
         }
         twin->flags &= (uint8_t)~TWIN_SENDING;
+        if (timers_update(core, i) != DRO_OK) /* it may expire again */
+            dro_error("timers: out of memory");
     }
 }

@@ -47,11 +47,14 @@ void record_begin(core *core, uint32_t index, int kind)
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
 }
 
-static bool is_stream_event(uint32_t tag, const uint8_t *bytes)
+bool record_is_event(const dro_field *field)
 {
-    if (tag == FIELD_PROPERTY)
-        return (bytes[2] & 0x80) == 0;
-    return tag == FIELD_NOTIFY || tag == FIELD_TICKET || tag == FIELD_TRAP;
+    switch (field->tag) {
+    case FIELD_PROPERTY: return field->length > 2 && (field->bytes[2] & 0x80) == 0;
+    case FIELD_TICKET: return field->length > 9;
+    case FIELD_NOTIFY: case FIELD_TRAP: return true;
+    default: return false;
+    }
 }
 
 void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
@@ -59,14 +62,20 @@ void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
     record *record = core->record;
     assert(record->kind != 0);
     dro_field_put(&record->fields, tag, bytes, length);
-    if (is_stream_event(tag, bytes) && record->kind != RECORD_FULL)
+    dro_field field = { tag, (uint32_t)length, bytes };
+    if (record_is_event(&field) && record->kind != RECORD_FULL)
         core->event_next++;
     if (record->is_silent || record->twin == NONE)
         return;
-    dro_field field = { tag, (uint32_t)length, bytes };
     dro_err err = apply_field(core, record->twin, &field);
     if (err != DRO_OK)
         dro_error("record field=%u \"%s\"", tag, dro_err_text(err));
+}
+
+void record_abandon(core *core)
+{
+    dro_wipe(core->record->field_bytes, dro_builder_length(&core->record->fields));
+    core->record->kind = 0;
 }
 
 dro_builder *record_part(core *core)
@@ -136,6 +145,13 @@ static size_t record_build(core *core)
     return length + context;
 }
 
+/* What record_placed is told: whose record found its place. The slot may be another twin's by then. */
+enum { TAG_FULL = 32, TAG_NUMBER = 33 };
+static uint64_t tag_of(uint32_t index, const twin *twin, int kind)
+{
+    return index | (uint64_t)(kind == RECORD_FULL) << TAG_FULL | twin->number << TAG_NUMBER;
+}
+
 uint64_t record_end(core *core)
 {
     record *record = core->record;
@@ -153,7 +169,7 @@ uint64_t record_end(core *core)
     if (!core->options.no_log) {
         size_t length = record_build(core);
         uint32_t group = index == NONE ? 0 : twin_group(twin_at(core, index));
-        uint64_t tag = index == NONE ? UINT64_MAX : index | (uint64_t)(record->kind == RECORD_FULL) << 32;
+        uint64_t tag = index == NONE ? UINT64_MAX : tag_of(index, twin_at(core, index), record->kind);
         dro_err err = commit_log_append(core->log, group, tag, record->out, length);
         while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
             if (commit_log_can_submit(core->log) && core_submit(core) == DRO_LIMIT)
@@ -184,9 +200,11 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     if (tag == UINT64_MAX)
         return 0;
     twin *twin = twin_at(core, (uint32_t)tag);
+    if (twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
+        return 0;
     log_place previous = twin->last;
     twin->last = place;
-    if (tag >> 32 != 0)
+    if (tag >> TAG_FULL & 1)
         twin->base_segment = log_place_segment(place);
     return previous;
 }
@@ -205,11 +223,19 @@ dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *pl
     view->context_length = dro_cursor_le(&in, 4);
     const uint8_t *sealed = dro_cursor_bytes(&in, sealed_length);
     view->context = dro_cursor_bytes(&in, view->context_length);
-    if (in.err != DRO_OK || sealed_length < VAULT_OVERHEAD)
+    if (in.err != DRO_OK || sealed_length < VAULT_OVERHEAD || sealed_length > FIELDS_MAX + VAULT_OVERHEAD ||
+        view->context_length > CONTEXT_MAX || (view->context_length > 0 && view->context_length <= VAULT_OVERHEAD))
         return DRO_CORRUPT;
     view->fields = plain;
     view->fields_length = sealed_length - VAULT_OVERHEAD;
     return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
+}
+
+void record_close(record_view *view)
+{
+    if (view->fields != NULL)
+        dro_wipe((uint8_t *)(uintptr_t)view->fields, view->fields_length);
+    view->fields = NULL;
 }
 
 static uint32_t events_in(const record_view *view)
@@ -218,7 +244,7 @@ static uint32_t events_in(const record_view *view)
     dro_field field;
     uint32_t count = 0;
     while (view->kind != RECORD_FULL && dro_field_next(&in, &field))
-        count += is_stream_event(field.tag, field.bytes);
+        count += record_is_event(&field);
     return count;
 }
 
@@ -241,30 +267,61 @@ static dro_err replay_context(twin *twin, const record_view *view, const dro_fie
     return DRO_OK;
 }
 
-static void replay_dead_letter(core *core, const dro_field *field)
-{
-    dro_cursor in = dro_cursor_over(field->bytes, field->length);
-    uint32_t domain = (uint32_t)dro_cursor_le(&in, 4);
-    if (in.err == DRO_OK)
-        dead_letter_keep(core, domain, (const char *)in.at, dro_cursor_left(&in));
-}
-
 /* Records of the host's own tables. */
 static dro_err replay_host(core *core, const record_view *view)
 {
     dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
     dro_field field;
     dro_err err = DRO_OK;
-    while (err == DRO_OK && dro_field_next(&in, &field)) {
-        if (field.tag == FIELD_DUPLICATE)
-            err = apply_duplicate(core, &field);
-        else if (field.tag == FIELD_IDEMPOTENT)
-            idempotent_replay(core, &field);
-        else if (field.tag == FIELD_DEAD)
-            replay_dead_letter(core, &field);
-        else if (field.tag == FIELD_EVENT)
-            host_table_reset(core, view->kind, &field);
+    while (err == DRO_OK && dro_field_next(&in, &field))
+        err = host_table_replay(core, view->kind, &field);
+    return err == DRO_OK ? in.err : err;
+}
+
+static dro_err replay(core *core, log_place place, const record_view *view)
+{
+    dro_err err = DRO_OK;
+    uint32_t events = events_in(view);
+    if (view->event_first + events > core->event_next)
+        core->event_next = view->event_first + events;
+    if (events > 0)
+        streams_mark(core, view->event_first, place);
+    if (view->twin == 0)
+        return replay_host(core, view);
+    uint32_t index = twin_find_number(core, view->twin);
+    if (index == NONE && view->kind != RECORD_FULL)
+        return DRO_OK; /* its full record comes later, or it is gone */
+    if (view->kind == RECORD_GONE) {
+        twin_free(core, index);
+        return DRO_OK;
     }
+    if (index == NONE) {
+        err = twin_new(core, &index);
+        if (err != DRO_OK)
+            return err;
+        twin_at(core, index)->number = view->twin;
+    } else if (view->kind == RECORD_FULL) {
+        apply_reset(core, index);
+    }
+    twin *twin = twin_at(core, index);
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    while (err == DRO_OK && dro_field_next(&in, &field)) {
+        err = apply_field(core, index, &field);
+        if (err == DRO_OK && field.tag == FIELD_STATE)
+            err = replay_context(twin, view, &field);
+        else if (err == DRO_OK && field.tag == FIELD_DEAD)
+            dead_letter_replay(core, &field);
+        else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
+            idempotent_replay(core, &field);
+    }
+    if (twin->row == NONE) { /* a full record that does not say who it is */
+        twin_free(core, index);
+        return DRO_CORRUPT;
+    }
+    twin->last = place;
+    if (view->kind == RECORD_FULL)
+        twin->base_segment = log_place_segment(place);
     return err == DRO_OK ? in.err : err;
 }
 
@@ -274,48 +331,12 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
     (void)group;
     record_view view;
     dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
-    if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
-        return DRO_OK;
-    if (err != DRO_OK)
-        return err;
-    uint32_t events = events_in(&view);
-    if (view.event_first + events > core->event_next)
-        core->event_next = view.event_first + events;
-    if (events > 0)
-        streams_mark(core, view.event_first, place);
-    if (view.twin == 0)
-        return replay_host(core, &view);
-    uint32_t index = twin_find_number(core, view.twin);
-    if (index == NONE && view.kind != RECORD_FULL)
-        return DRO_OK; /* its full record comes later, or it is gone */
-    if (view.kind == RECORD_GONE) {
-        twin_free(core, index);
-        return DRO_OK;
-    }
-    if (index == NONE) {
-        err = twin_new(core, &index);
-        if (err != DRO_OK)
-            return err;
-        twin_at(core, index)->number = view.twin;
-    } else if (view.kind == RECORD_FULL) {
-        apply_reset(core, index);
-    }
-    twin *twin = twin_at(core, index);
-    dro_cursor in = dro_cursor_over(view.fields, view.fields_length);
-    dro_field field;
-    while (err == DRO_OK && dro_field_next(&in, &field)) {
-        err = apply_field(core, index, &field);
-        if (err == DRO_OK && field.tag == FIELD_STATE)
-            err = replay_context(twin, &view, &field);
-        else if (err == DRO_OK && field.tag == FIELD_DEAD)
-            replay_dead_letter(core, &field);
-        else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
-            idempotent_replay(core, &field);
-    }
-    twin->last = place;
-    if (view.kind == RECORD_FULL)
-        twin->base_segment = log_place_segment(place);
-    return err == DRO_OK ? in.err : err;
+    if (err == DRO_OK)
+        err = replay(core, place, &view);
+    else if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
+        err = DRO_OK;
+    record_close(&view);
+    return err;
 }
 
 static void full_lists(core *core, const twin *twin)

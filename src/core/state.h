@@ -139,7 +139,11 @@ typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
     uint32_t count, next;
 } duplicates;
 
-typedef struct host { char *name; duplicates *seen; bool is_kept; } host; /* kept: its number is on the disk */
+typedef struct host {
+    char *name;
+    duplicates *seen, *dump;     /* dump: at recovery, one that is not whole yet */
+    bool is_kept;                /* its number is on the disk */
+} host;
 
 typedef struct idempotent {
     uint8_t key[32], body[32];
@@ -149,7 +153,14 @@ typedef struct idempotent {
     uint8_t *answer;
 } idempotent;
 
+typedef struct idempotency {     /* keys of requests; a ring, oldest first */
+    idempotent *entries;         /* [IDEMPOTENCY_MAX], NULL before the first */
+    uint32_t start, count;
+    index_table index;
+} idempotency;
+
 typedef struct dead_letter { char *text; uint32_t domain; } dead_letter; /* JSON */
+typedef struct dead_letters { dead_letter list[DEAD_LETTERS_MAX]; uint32_t next, count; } dead_letters;
 
 typedef struct caller {          /* who waits for an answer */
     uint32_t gate;
@@ -261,7 +272,7 @@ struct core {
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
     size_t turn_bytes;
 
-    uint32_t *timers;            /* heap of twin indexes, 1-based */
+    struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
     stream *streams;
@@ -275,11 +286,10 @@ struct core {
     uint32_t waiter_count;
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
-    idempotent *idempotents;     /* ring, oldest first */
-    uint32_t idempotent_start, idempotent_count;
-    index_table idempotency;
-    dead_letter dead_letters[DEAD_LETTERS_MAX];
-    uint32_t dead_letter_next, dead_letter_count;
+    idempotency idempotency;
+    dead_letters dead_letters;
+    idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
+    dead_letters *dead_letters_dump;
     struct upload_table *uploads;
     struct peer_entry *peers;
     uint32_t peer_count;
@@ -369,6 +379,7 @@ typedef struct record record;
 /* One record at a time. Changes are applied as they are put. */
 void record_begin(core *core, uint32_t twin, int kind);
 void record_put(core *core, uint8_t field, const void *bytes, size_t length);
+void record_abandon(core *core); /* nothing is written; what was applied is the caller's to undo */
 /* The same from parts: returns a builder; then record_put_end. */
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);
@@ -390,8 +401,10 @@ typedef struct record_view {
     size_t context_length;
 } record_view;
 DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
+void record_close(record_view *view); /* wipes the fields: identities are among them */
 void record_full(core *core, uint32_t twin); /* a full record of the twin as it is */
 record *record_new(void);
+bool record_is_event(const dro_field *field); /* one that streams show */
 void record_free(record *record);
 log_place record_placed(void *context, uint64_t tag, log_place place);
 
@@ -437,6 +450,9 @@ void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIEL
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
+duplicates *duplicates_new(void);
+void duplicates_free(duplicates *seen); /* NULL is fine */
+void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result);
 void peers_update(core *core, const uint8_t *body, uint32_t length);
 
 /* ---- timers.c ---- */
@@ -470,6 +486,8 @@ void api_turn_end(core *core, turn *turn, uint32_t outcome);
 void api_turn_failed(core *core, turn *turn, const char *reason);
 void api_turn_done(core *core, turn *turn);
 void api_put_write(core *core, const turn *turn);
+/* Did another twin take a name of the PUT while its turn ran? Then a 409 is on its way. */
+bool api_put_is_taken(core *core, const turn *turn);
 void api_put_answer(core *core, caller caller, uint32_t twin, bool is_new);
 bool api_put_is_new(const turn *turn);
 void api_create_failed(core *core, turn *turn, const char *reason);
@@ -488,10 +506,14 @@ void streams_mark(core *core, uint64_t sequence, log_place place);
 
 /* ---- host tables: idempotency keys, dead letters ---- */
 void idempotent_replay(core *core, const dro_field *field);
+void dead_letter_replay(core *core, const dro_field *field);
 const idempotent *idempotent_find(core *core, const uint8_t key[32]);
 void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], uint16_t status, const void *answer, size_t length); /* inside a record */
 void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length);
-void host_table_reset(core *core, int kind, const dro_field *field);
+/* A field of a record of the host's own tables: of a dump, or the marks of its begin and end. */
+dro_err host_table_replay(core *core, int kind, const dro_field *field);
+void host_tables_free(core *core);
+void dumps_forget(core *core); /* those that a crash left unfinished */
 void host_tables_write(core *core);
 
 /* ---- timeline.c ---- */

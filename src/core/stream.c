@@ -89,11 +89,11 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
         int64_t time = (int64_t)dro_cursor_le(&in, 8);
         value value = value_read(&in);
         dro_builder_text(out, "{\"property\":");
-        json_string(out, model->properties[property].name);
+        json_string(out, property < model->property_count ? model->properties[property].name : "");
         dro_builder_text(out, ",\"value\":");
         value_json(out, &value);
         dro_builder_text(out, ",\"unit\":");
-        if (model->properties[property].unit[0] != '\0')
+        if (property < model->property_count && model->properties[property].unit[0] != '\0')
             json_string(out, model->properties[property].unit);
         else
             dro_builder_text(out, "null");
@@ -192,9 +192,7 @@ static bool events_each(core *core, const record_view *view, event_fn each, void
     dro_field field;
     item.field = &field;
     while (dro_field_next(&in, &field)) {
-        bool is_event = field.tag == FIELD_PROPERTY ? (field.bytes[2] & 0x80) == 0
-                      : field.tag == FIELD_NOTIFY || field.tag == FIELD_TICKET || field.tag == FIELD_TRAP;
-        if (!is_event)
+        if (!record_is_event(&field))
             continue;
         if (!each(core, &item, context))
             return false;
@@ -264,6 +262,7 @@ static bool late_record(void *context, uint32_t group, log_place place, const ui
     record_view view;
     if (record_open(late->core, bytes, length, late->core->log_scratch, &view) == DRO_OK)
         events_each(late->core, &view, late_event, late->stream);
+    record_close(&view);
     return has_credit(late->stream);
 }
 

@@ -70,8 +70,10 @@ void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id
     if (gate == NULL || !gate->is_open)
         return;
     assert(length <= ring_body_max(&gate->out));
+    /* What shows nothing that is not kept need not wait behind what is stuck. */
+    bool may_pass = core->is_reply_free && (core->is_full || core_failed(core));
     bool is_first = gate->outbox.start == gate->outbox.end;
-    if (is_first && round <= core->round_told && ring_send(&gate->out, type, flags, id, body, length))
+    if ((may_pass || (is_first && round <= core->round_told)) && ring_send(&gate->out, type, flags, id, body, length))
         return;
     outbox_entry entry = { round, id, length, type, flags };
     outbox_put(gate, &entry, body);

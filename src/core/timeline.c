@@ -134,12 +134,13 @@ static bool put_record(const model *model, const record_view *view, bool is_firs
     return true;
 }
 
-/* Follows the chain; false at its end. */
+/* Follows the chain; false at its end. The view is closed by the next call, or by the caller. */
 static bool chain_next(core *core, const twin *twin, log_place *place, record_view *view)
 {
     uint8_t *sealed = core->log_scratch;
     uint8_t *plain = core->log_scratch + LOG_RECORD_MAX;
     size_t length;
+    record_close(view);
     if (*place == 0 || commit_log_read(core->log, *place, sealed, LOG_RECORD_MAX, &length) != DRO_OK ||
         record_open(core, sealed, length, plain, view) != DRO_OK || view->twin != twin->number || view->previous >= *place)
         return false;
@@ -151,7 +152,7 @@ size_t timeline_json(core *core, uint32_t index, uint32_t limit, char *text, siz
 {
     const twin *twin = twin_at(core, index);
     dro_builder out = dro_builder_over(text, capacity - 8);
-    record_view view;
+    record_view view = { 0 };
     core_settle(core);
     log_place place = twin->last;
     dro_builder_text(&out, "{\"events\":[");
@@ -164,6 +165,7 @@ size_t timeline_json(core *core, uint32_t index, uint32_t limit, char *text, siz
             break;
         }
     }
+    record_close(&view);
     out.end += 8;
     dro_builder_text(&out, "]}");
     return dro_builder_length(&out);
@@ -196,7 +198,7 @@ size_t history_json(core *core, uint32_t index, uint32_t property, uint32_t limi
     const twin *twin = twin_at(core, index);
     const model_property *what = &twin_model(core, twin)->properties[property];
     dro_builder out = dro_builder_over(text, capacity - 8);
-    record_view view;
+    record_view view = { 0 };
     core_settle(core);
     log_place place = twin->last;
     dro_builder_text(&out, "{\"property\":");
@@ -216,6 +218,7 @@ size_t history_json(core *core, uint32_t index, uint32_t property, uint32_t limi
             break;
         }
     }
+    record_close(&view);
     out.end += 8;
     dro_builder_text(&out, "]}");
     return dro_builder_length(&out);

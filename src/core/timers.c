@@ -14,39 +14,39 @@ static int64_t due_of(const core *core, uint32_t index)
     return due;
 }
 
-static void set(core *core, uint32_t place, uint32_t index)
+/* The heap has its own copy of each time: a twin's changes at many places, and the order
+ * must hold until timers_update is told. */
+static void set(core *core, uint32_t place, struct timer_entry entry)
 {
-    core->timers[place] = index;
-    twin_at(core, index)->timer_place = place;
+    core->timers[place] = entry;
+    twin_at(core, entry.twin)->timer_place = place;
 }
 
 static void sift_up(core *core, uint32_t place)
 {
-    uint32_t index = core->timers[place];
-    int64_t due = due_of(core, index);
-    while (place > 1 && due_of(core, core->timers[place / 2]) > due) {
+    struct timer_entry entry = core->timers[place];
+    while (place > 1 && core->timers[place / 2].due_ms > entry.due_ms) {
         set(core, place, core->timers[place / 2]);
         place /= 2;
     }
-    set(core, place, index);
+    set(core, place, entry);
 }
 
 static void sift_down(core *core, uint32_t place)
 {
-    uint32_t index = core->timers[place];
-    int64_t due = due_of(core, index);
+    struct timer_entry entry = core->timers[place];
     for (;;) {
         uint32_t child = place * 2;
         if (child > core->timer_count)
             break;
-        if (child < core->timer_count && due_of(core, core->timers[child + 1]) < due_of(core, core->timers[child]))
+        if (child < core->timer_count && core->timers[child + 1].due_ms < core->timers[child].due_ms)
             child++;
-        if (due_of(core, core->timers[child]) >= due)
+        if (core->timers[child].due_ms >= entry.due_ms)
             break;
         set(core, place, core->timers[child]);
         place = child;
     }
-    set(core, place, index);
+    set(core, place, entry);
 }
 
 void timers_remove(core *core, uint32_t index)
@@ -56,32 +56,34 @@ void timers_remove(core *core, uint32_t index)
     if (place == 0)
         return;
     twin->timer_place = 0;
-    uint32_t last = core->timers[core->timer_count--];
-    if (last == index)
+    struct timer_entry last = core->timers[core->timer_count--];
+    if (last.twin == index)
         return;
     set(core, place, last);
     sift_up(core, place);
-    sift_down(core, twin_at(core, last)->timer_place);
+    sift_down(core, twin_at(core, last.twin)->timer_place);
 }
 
 dro_err timers_update(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
-    if (due_of(core, index) == INT64_MAX) {
+    int64_t due_ms = due_of(core, index);
+    if (due_ms == INT64_MAX) {
         timers_remove(core, index);
         return DRO_OK;
     }
     if (twin->timer_place == 0) {
         if (core->timer_count + 1 >= core->timer_capacity) {
             uint32_t capacity = core->timer_capacity == 0 ? 1024 : core->timer_capacity * 2;
-            uint32_t *timers = realloc(core->timers, capacity * sizeof *timers);
+            struct timer_entry *timers = realloc(core->timers, capacity * sizeof *timers);
             if (timers == NULL)
                 return DRO_NOMEM;
             core->timers = timers;
             core->timer_capacity = capacity;
         }
-        set(core, ++core->timer_count, index);
+        set(core, ++core->timer_count, (struct timer_entry){ due_ms, index });
     }
+    core->timers[twin->timer_place].due_ms = due_ms;
     sift_up(core, twin->timer_place);
     sift_down(core, twin->timer_place);
     return DRO_OK;
@@ -89,7 +91,7 @@ dro_err timers_update(core *core, uint32_t index)
 
 int64_t timers_next(const core *core)
 {
-    return core->timer_count == 0 ? INT64_MAX : due_of(core, core->timers[1]);
+    return core->timer_count == 0 ? INT64_MAX : core->timers[1].due_ms;
 }
 
 /* The number of a timer of the twin that is due, or -1. */
@@ -105,7 +107,7 @@ int timers_due(core *core)
 {
     int done = 0;
     for (; done < CORE_TIMER_BATCH && timers_next(core) <= core->now_ms; done++) {
-        uint32_t index = core->timers[1];
+        uint32_t index = core->timers[1].twin;
         twin *twin = twin_at(core, index);
         if (twin->flags & TWIN_RUNNING) { /* looked at again when its turn ends */
             timers_remove(core, index);

@@ -348,6 +348,11 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     uint32_t index = turn->twin;
     record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
     api_turn_begin(core, turn);
+    if (twin_at(core, index)->row == NONE) { /* being made, and the columns took no row */
+        record_abandon(core);
+        api_create_failed(core, turn, "its row cannot be kept: no room, or a name too long");
+        return;
+    }
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
     if (turn->operation == TURN_UPLINK)
         put_uplink(core, turn);
@@ -443,7 +448,11 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
         status = TURN_BAD_RESULT;
     twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
-    if (status == TURN_OK)
+    bool is_put = turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE;
+    if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
+        if (turn->operation == TURN_CREATE)
+            twin_forget(core, index);
+    } else if (status == TURN_OK)
         turn_keep(core, turn, result, context, effects);
     else
         turn_bury(core, turn, status, result->cpu_nanos);
@@ -499,8 +508,10 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
     if (err != DRO_OK || is_stalled) {
         dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
         cell->heard_ns = core->now_ns;
-        core->options.supervisor->replace_cell(core->options.supervisor, index);
-        if (err != DRO_OK)
+        core->options.supervisor->replace_cell(core->options.supervisor, index, is_old);
+        if (err != DRO_OK && is_old)
+            core_old_cell_lost(core, index);
+        else if (err != DRO_OK)
             core_cell_lost(core, index);
     }
     return count;

@@ -20,6 +20,7 @@ typedef struct desk_config {
     uint32_t gate_count;
     ring_reader *from_gate; /* [gate_count] */
     ring_writer *to_gate;   /* [gate_count] */
+    const uint32_t *stale;  /* [gate_count] what lies before this place in from_gate was asked of a desk that died; NULL: nothing */
     int doorbell;
     const void *columns;    /* mapped read-only */
     size_t columns_bytes;

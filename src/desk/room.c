@@ -87,6 +87,25 @@ static bool send_parts(desk_gate *gate)
     return was_sent;
 }
 
+/* Questions to a desk that died are not asked again: the last one may be why. */
+static void refuse_stale(desk_gate *gate, uint32_t stale)
+{
+    ring_header header;
+    dro_err err;
+    while (gate->in->head != stale && ring_next(gate->in, &header, &err) != NULL) {
+        if (header.type == MESSAGE_QUERY) {
+            answer_refusal(&gate->answer, 503, "unavailable", "not now", "the desk had to start anew; ask again", ANSWER_NO_POSITION);
+            gate->id = header.id;
+            gate->sent = 0;
+            gate->is_answering = true;
+            send_parts(gate);
+            gate->is_answering = false;
+        }
+        ring_done(gate->in, &header);
+    }
+    ring_release(gate->in);
+}
+
 /* One question of one gate at a time, so that none waits for all of another's. */
 static dro_err serve(desk_room *room, desk_gate *gate, bool *did_work)
 {
@@ -162,6 +181,8 @@ int desk_run(const desk_config *config, int stop)
     for (uint32_t i = 0; i < room.gate_count; i++) {
         room.gates[i].in = &config->from_gate[i];
         room.gates[i].out = &config->to_gate[i];
+        if (config->stale != NULL)
+            refuse_stale(&room.gates[i], config->stale[i]);
     }
     dro_err err = desk_new(&room.desk, config->columns, config->columns_bytes, config->clock);
     if (err != DRO_OK) {

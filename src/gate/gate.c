@@ -20,7 +20,7 @@ typedef struct gate {
     http *http;
     diameter_gate *diameter;
     loop_watch doorbell, stop;
-    bool is_stopping, is_broken;
+    bool is_stopping, is_broken, is_ready_told;
     int64_t stop_by_ns;
 } gate;
 
@@ -138,6 +138,17 @@ static bool is_stopped(gate *home)
     return (http_is_done && diameter_is_done) || loop_now_ns(home->loop) >= home->stop_by_ns;
 }
 
+/* With the first tokens of the core. */
+static void tell_ready(gate *home)
+{
+    uint64_t one = 1;
+    if (home->is_ready_told || !http_is_ready(home->http))
+        return;
+    home->is_ready_told = true;
+    if (home->config->ready > 0 && write(home->config->ready, &one, sizeof one) < 0)
+        dro_warn("ready_not_told");
+}
+
 static void work(gate *home)
 {
     bool was_busy = true;
@@ -146,6 +157,7 @@ static void work(gate *home)
         awake(home);
         was_busy = drain_all(home);
         http_turn(home->http);
+        tell_ready(home);
         diameter_gate_flush(home->diameter);
         bool is_done = is_stopped(home);
         publish_all(home);

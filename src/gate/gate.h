@@ -34,6 +34,7 @@ typedef struct gate_config {
     const gate_peer_config *peers;
     uint32_t peer_count;
     bool accept_any_peer;
+    int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
     const char *console_directory;
     const char *version;
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */

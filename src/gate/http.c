@@ -129,6 +129,11 @@ void http_turn(http *http)
     stream_turn(http);
 }
 
+bool http_is_ready(const http *http)
+{
+    return http->is_ready;
+}
+
 int http_wait_ms(const http *http)
 {
     if (http->resumed != NULL)

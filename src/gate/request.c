@@ -111,7 +111,7 @@ static int check_framing(const connection *connection)
     return 0;
 }
 
-/* NULL after answering 401. */
+/* NULL after answering 401, or 503 where no token is known yet. */
 static const token *check_token(connection *connection, exchange *exchange)
 {
     http *http = connection->http;
@@ -124,7 +124,10 @@ static const token *check_token(connection *connection, exchange *exchange)
         token_hash(http->tokens, field.at + skip, field.length - skip, connection->token);
         found = token_table_find(http->tokens, connection->token, http->config->clock->wall_ms(http->config->clock));
     }
-    if (found == NULL) {
+    if (found == NULL && !http->is_ready) { /* which tokens are good is not known yet */
+        settle_body(connection, exchange);
+        answer_problem(exchange, 503, "the host is starting");
+    } else if (found == NULL) {
         http->counts.refused[REFUSED_UNAUTHORIZED]++;
         settle_body(connection, exchange);
         answer_problem(exchange, 401, "a valid token is needed: Authorization: Bearer TOKEN");

@@ -42,7 +42,7 @@ static const key keys[] = {
     { "diameter.accept", TEXT(diameter_accept), "", "\"any\": peers that are not listed too; loopback only" },
     { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "not in this version" },
     { "diameter.tls.key", TEXT(diameter_tls_key), "", "not in this version" },
-    { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot; not yet used: this version keeps all of them in memory" },
+    { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot (this version keeps all of them)" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },

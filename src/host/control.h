@@ -12,7 +12,7 @@ enum control_type {
     CONTROL_READY = 1,     /* recovered; status: 1 if keys sit in memfd_secret */
     CONTROL_ADMIT,         /* id; descriptors: image, room for the result */
     CONTROL_IMAGES,        /* index: their number; descriptor: all artifacts, see bundle.h */
-    CONTROL_REPLACE_CELL,  /* index: it does not answer */
+    CONTROL_REPLACE_CELL,  /* index, number (1: the one being drained): it does not answer */
     CONTROL_CELL_DRAINED,  /* index: the replaced one may end */
     CONTROL_STOPPED,       /* all is told and durable */
     /* dromiod -> core */

@@ -166,10 +166,10 @@ static dro_err give_images(core_supervisor *supervisor, const uint8_t *const *ar
     return err;
 }
 
-static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell)
+static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell, bool is_old)
 {
     core_room *here = (core_room *)supervisor;
-    control message = { .type = CONTROL_REPLACE_CELL, .index = cell };
+    control message = { .type = CONTROL_REPLACE_CELL, .index = cell, .number = is_old };
     if (control_send(here->room->control, &message, NULL) != DRO_OK)
         _exit(1);
 }
@@ -323,7 +323,7 @@ _Noreturn void room_core(room_context *room)
 _Noreturn void room_gate(room_context *room, uint32_t index)
 {
     char name[32], health[160];
-    int kept[] = { room->gate_bells[index], room->core_bell, room->desk_bell, room->gate_stops[index],
+    int kept[] = { room->gate_bells[index], room->core_bell, room->desk_bell, room->gate_stops[index], room->gates_ready,
                    room->http_listeners[index], room->diameter_listeners[index] };
     snprintf(name, sizeof name, "gate %u", index);
     room_enter(name, kept, sizeof kept / sizeof kept[0]);
@@ -344,7 +344,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
-                         .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
+                         .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }
@@ -357,17 +357,14 @@ _Noreturn void room_desk(room_context *room)
     layout_keep_desk(room->layout);
     static ring_reader from[CORE_GATES_MAX];
     static ring_writer to[CORE_GATES_MAX];
+    static uint32_t stale[CORE_GATES_MAX];
     for (uint32_t i = 0; i < room->layout->gate_count; i++) {
         gate_memory *memory = &room->layout->gates[i][room->gate_sets[i]];
-        ring_reader_open(&from[i], memory->to_desk, DESK_RING);
-        ring_header header;
-        dro_err err;
-        while (ring_next(&from[i], &header, &err) != NULL) /* questions to a desk that died; the last one may be why */
-            ring_done(&from[i], &header);
-        ring_release(&from[i]);
+        from[i] = room->desk_questions[i];
+        stale[i] = from[i].tail_seen;
         ring_writer_open(&to[i], memory->from_desk, DESK_RING, room->gate_bells[i]);
     }
-    desk_config desk = { .gate_count = room->layout->gate_count, .from_gate = from, .to_gate = to, .doorbell = room->desk_bell,
+    desk_config desk = { .gate_count = room->layout->gate_count, .from_gate = from, .to_gate = to, .stale = stale, .doorbell = room->desk_bell,
                          .columns = room->layout->columns, .columns_bytes = room->layout->columns_bytes,
                          .clock = dro_clock_system() };
     _exit(desk_run(&desk, room->desk_stop));

@@ -3,6 +3,7 @@
 
 #include "host/config.h"
 #include "host/layout.h"
+#include "ring/ring.h"
 
 typedef struct room_context {
     const config *config;
@@ -11,10 +12,12 @@ typedef struct room_context {
     int core_bell, desk_bell;
     int gate_bells[CORE_GATES_MAX], cell_bells[CORE_CELLS_MAX * CELL_SETS];
     int gate_stops[CORE_GATES_MAX], desk_stop;
+    int gates_ready;                    /* eventfd: counts gates that answer */
     int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX];
     int images;                         /* bundle of artifacts, -1: none */
     int ready;                          /* where a starting cell says that it is */
     uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */
+    ring_reader desk_questions[CORE_GATES_MAX]; /* as they were when the desk was started */
     const uint8_t *admin_token;         /* SHA-256 */
     bool is_key_secret;
 } room_context;

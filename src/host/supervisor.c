@@ -48,6 +48,7 @@ typedef struct supervisor {
     cell_slot cells[CORE_CELLS_MAX];
     admit_child admits[ADMITS_MAX];
     uint32_t image_count;
+    uint64_t gates_ready;      /* that said so in this run */
     bool is_ready, is_running, is_stopping, is_core_stopped;
     int64_t stop_by_ms, window_ms;
     int deaths;
@@ -86,8 +87,11 @@ static void tell_core(supervisor *here, uint32_t type, uint32_t index, uint32_t 
         dro_warn("core does not listen");
 }
 
+/* What is asked from here on is for the new desk. */
 static bool start_desk(supervisor *here)
 {
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        ring_reader_open(&here->room.desk_questions[i], here->layout.gates[i][here->room.gate_sets[i]].to_desk, DESK_RING);
     here->desk = start("desk");
     if (here->desk == 0)
         room_desk(&here->room);
@@ -176,11 +180,32 @@ static void run_when_ready(supervisor *here)
         is_whole &= start_gate(here, i);
     if (!is_whole)
         dro_error("not all rooms could be started");
+}
+
+/* Once each gate answers, the host is ready. A gate that was started again counts too, but later than that. */
+static void take_ready(supervisor *here)
+{
+    uint64_t count;
+    bool was_ready = here->gates_ready >= here->layout.gate_count;
+    if (read(here->room.gates_ready, &count, sizeof count) != sizeof count)
+        return;
+    here->gates_ready += count;
+    if (was_ready || here->gates_ready < here->layout.gate_count)
+        return;
     dro_info("ready http=%s diameter=%s", here->config->http_listen, here->config->diameter_listen);
     notify_ready();
 }
 
 /* ---- cells ---- */
+
+static void renew_cell(supervisor *here, uint32_t index)
+{
+    cell_slot *slot = &here->cells[index];
+    if (slot->starting > 0 || slot->old > 0)
+        slot->wants_new = true; /* once that is over */
+    else if (!start_cell(here, index))
+        dro_error("cell %u cannot be started", index);
+}
 
 static void cell_ready(supervisor *here, uint32_t index)
 {
@@ -199,16 +224,9 @@ static void cell_ready(supervisor *here, uint32_t index)
     slot->current_set = slot->starting_set;
     slot->starting = 0;
     tell_core(here, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
+    if (slot->wants_new && slot->old == 0) /* images came while it was being started in place of a dead one */
+        renew_cell(here, index);
     run_when_ready(here);
-}
-
-static void renew_cell(supervisor *here, uint32_t index)
-{
-    cell_slot *slot = &here->cells[index];
-    if (slot->starting > 0 || slot->old > 0)
-        slot->wants_new = true; /* once that is over */
-    else if (!start_cell(here, index))
-        dro_error("cell %u cannot be started", index);
 }
 
 static void cell_drained(supervisor *here, uint32_t index)
@@ -216,6 +234,13 @@ static void cell_drained(supervisor *here, uint32_t index)
     cell_slot *slot = &here->cells[index];
     if (slot->old > 0)
         kill(slot->old, SIGKILL);
+}
+
+static void replace_cell(const cell_slot *slot, bool is_old)
+{
+    pid_t pid = is_old ? slot->old : slot->current;
+    if (pid > 0)
+        kill(pid, SIGKILL);
 }
 
 /* ---- what the core says ---- */
@@ -260,8 +285,8 @@ static void on_control(supervisor *here, const control *message, int files[CONTR
     case CONTROL_ADMIT: start_admit(here, message->id, files); break;
     case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
     case CONTROL_REPLACE_CELL:
-        if (message->index < here->layout.cell_count && here->cells[message->index].current > 0)
-            kill(here->cells[message->index].current, SIGKILL);
+        if (message->index < here->layout.cell_count)
+            replace_cell(&here->cells[message->index], message->number != 0);
         break;
     case CONTROL_CELL_DRAINED:
         if (message->index < here->layout.cell_count)
@@ -293,7 +318,10 @@ static bool is_hopeless(supervisor *here)
         here->window_ms = now;
         here->deaths = 0;
     }
-    return ++here->deaths > RESTART_LIMIT;
+    if (++here->deaths <= RESTART_LIMIT)
+        return false;
+    dro_error("more than %d rooms ended in %d s: giving up", RESTART_LIMIT, RESTART_WINDOW_MS / 1000);
+    return true;
 }
 
 static void gate_died(supervisor *here, uint32_t index)
@@ -365,13 +393,15 @@ static int child_died(supervisor *here, pid_t pid, int status)
         const cell_slot *slot = &here->cells[i];
         if (pid != slot->current && pid != slot->old && pid != slot->starting)
             continue;
-        if (pid != slot->old)
+        bool is_wanted = pid == slot->old; /* it was drained: we killed it */
+        if (!is_wanted)
             dro_warn("cell %u ended: %s; starting another", i, how(status, text));
         if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
             return 1;
-        if (!here->is_stopping)
-            cell_died(here, i, pid);
-        return !here->is_stopping && is_hopeless(here) ? 1 : -1;
+        if (here->is_stopping)
+            return -1;
+        cell_died(here, i, pid);
+        return !is_wanted && is_hopeless(here) ? 1 : -1;
     }
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         if (pid != here->gates[i])
@@ -479,14 +509,17 @@ static int loop(supervisor *here)
 {
     bool is_core_asked = false;
     for (;;) {
-        struct pollfd on[2 + CORE_CELLS_MAX] = { { here->signals, POLLIN, 0 }, { here->control, POLLIN, 0 } };
+        enum { FIXED = 3 };
+        struct pollfd on[FIXED + CORE_CELLS_MAX] = { { here->signals, POLLIN, 0 }, { here->control, POLLIN, 0 },
+                                                     { here->room.gates_ready, POLLIN, 0 } };
         for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            on[2 + i] = (struct pollfd){ here->cells[i].ready, POLLIN, 0 };
-        poll(on, 2 + here->layout.cell_count, here->is_stopping ? 50 : 1000);
+            on[FIXED + i] = (struct pollfd){ here->cells[i].ready, POLLIN, 0 };
+        poll(on, FIXED + here->layout.cell_count, here->is_stopping ? 50 : 1000);
         take_signals(here);
         take_control(here);
+        take_ready(here);
         for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            if (here->cells[i].ready >= 0 && on[2 + i].revents != 0)
+            if (here->cells[i].ready >= 0 && on[FIXED + i].revents != 0)
                 cell_ready(here, i);
         int code = reap(here);
         if (code != -1)
@@ -509,7 +542,7 @@ static bool make_bells(supervisor *here)
     room_context *room = &here->room;
     int flags = EFD_NONBLOCK | EFD_CLOEXEC;
     bool is_whole = (room->core_bell = eventfd(0, flags)) >= 0 && (room->desk_bell = eventfd(0, flags)) >= 0 &&
-                    (room->desk_stop = eventfd(0, flags)) >= 0;
+                    (room->desk_stop = eventfd(0, flags)) >= 0 && (room->gates_ready = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
@@ -523,6 +556,7 @@ static void close_bells(supervisor *here)
     close(room->core_bell);
     close(room->desk_bell);
     close(room->desk_stop);
+    close(room->gates_ready);
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         close(room->gate_bells[i]);
         close(room->gate_stops[i]);
@@ -588,6 +622,7 @@ int supervise(const config *config)
         if (is_hopeless(&here))
             return 1;
         here.is_ready = here.is_running = here.is_core_stopped = false;
+        here.gates_ready = 0;
         here.room.images = -1;
         here.image_count = 0;
     }

@@ -271,7 +271,8 @@ class Load:
                 raise ConnectionError("the host ended the connection")
             self.rest += part
         length = int.from_bytes(self.rest[1:4], "big")
-        assert result_of(plain(self.rest[:length])) == 2001
+        if result_of(plain(self.rest[:length])) != 2001:
+            raise ConnectionError("the host does not want this peer")
         self.rest = self.rest[length:]
 
     def close(self):

@@ -50,7 +50,9 @@ static uint32_t check_twin(const core *core, uint32_t index)
     WORLD_ASSERT(twin->image < core->image_count && twin->domain < core->domain_count);
     WORLD_ASSERT((twin->context == NULL) == (twin->context_length == 0));
     if (twin->timer_place != 0)
-        WORLD_ASSERT(twin->timer_place <= core->timer_count);
+        WORLD_ASSERT(twin->timer_place <= core->timer_count && core->timers[twin->timer_place].twin == index);
+    if (twin->timer_place > 1)
+        WORLD_ASSERT(core->timers[twin->timer_place / 2].due_ms <= core->timers[twin->timer_place].due_ms);
     check_extra(core, index, twin);
     return 1;
 }

@@ -9,7 +9,7 @@
 
 #include "play.h"
 
-enum { STEPS = 300, AFTER_STEPS = 60, SEGMENT = 64 * 1024, STRIDE = 9, SEEDS_LONG = 5 };
+enum { STEPS = 300, AFTER_STEPS = 60, SEGMENT = 64 * 1024, STRIDE = 3, SEEDS_LONG = 5 };
 static bool is_long;
 
 static struct scene { world world; play play; } scene;

@@ -441,6 +441,14 @@ static void deed(play *play, uint32_t index)
     }
 }
 
+static bool is_any_busy(const play *play)
+{
+    for (uint32_t i = 0; i < play->options.devices; i++)
+        if (play->devices[i].is_busy)
+            return true;
+    return false;
+}
+
 static void time_goes(play *play)
 {
     world *world = play->world;
@@ -449,7 +457,7 @@ static void time_goes(play *play)
         world_advance(world, world_below(world, 200));
     else if (much > 1)
         world_advance(world, world_below(world, 3600 * 1000));
-    else
+    else if (!is_any_busy(play)) /* nobody repeats a command with its key after that long */
         world_advance(world, 8ll * 24 * 3600 * 1000);
 }
 

@@ -1,0 +1,120 @@
+#include "host/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static config here;
+
+static int begin(void **state)
+{
+    (void)state;
+    config_defaults(&here);
+    return 0;
+}
+
+static bool read_file(const char *text)
+{
+    char path[] = "/tmp/dromio-config-XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    bool is_fine = config_read_file(&here, path);
+    unlink(path);
+    return is_fine;
+}
+
+static void the_defaults_are_those_of_the_contract(void **state)
+{
+    (void)state;
+    assert_string_equal(here.host_identity, "scef.dromio.test");
+    assert_string_equal(here.http_listen, "127.0.0.1:8080");
+    assert_string_equal(here.diameter_listen, "127.0.0.1:3868");
+    assert_int_equal(here.contexts_memory, 1ll << 30);
+    assert_string_equal(here.cell_sandbox, "on");
+    assert_true(config_check(&here));
+    assert_string_equal(here.vault_master_key, "dromio-data/master.key");
+}
+
+static void a_file_sets_keys_and_peers(void **state)
+{
+    (void)state;
+    assert_true(read_file("[host]\nidentity = \"scef.example\"\n[log]\nsegment = \"2MiB\"\n"
+                          "[[diameter.peers]]\nidentity = \"mme\"\nrealm = \"epc\"\napplications = [\"t6a\", \"s6t\"]\n"
+                          "[[diameter.peers]]\nidentity = \"hss\"\n"));
+    assert_string_equal(here.host_identity, "scef.example");
+    assert_int_equal(here.log_segment, 2 << 20);
+    assert_int_equal(here.peer_count, 2);
+    assert_string_equal(here.peers[0].realm, "epc");
+    assert_int_equal(here.peers[0].applications, 3);
+    assert_string_equal(here.peers[1].identity, "hss");
+    assert_true(config_check(&here));
+}
+
+static void set_overrides_any_key(void **state)
+{
+    (void)state;
+    assert_true(config_set(&here, "host.gates=3") && here.host_gates == 3);
+    assert_true(config_set(&here, "cell.sandbox=off") && strcmp(here.cell_sandbox, "off") == 0);
+    assert_true(config_set(&here, "log.replay=\"1GiB\"") && here.log_replay == 1ll << 30);
+    assert_true(config_set(&here, "diameter.peers=[{identity=\"a\"},{identity=\"b\"}]") && here.peer_count == 2);
+    assert_true(config_set(&here, "diameter.peers=[{identity=\"c\"}]") && here.peer_count == 1);
+    assert_string_equal(here.peers[0].identity, "c");
+}
+
+static void what_is_wrong_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "host.gates", "host.gates=0", "host.gates=17", "host.gates=x", "host.unknown=1", "=1", "diameter.plain=1", "log.segment=1KiB",
+        "log.segment=-1", "log.segment=99999999999999GiB", "diameter.peers[0].colour=x", "diameter.peers[9999].identity=x",
+        "diameter.peers[0].identity=5", "diameter.peers[0].applications=[\"none\"]", "host.identity=[1]",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        config_defaults(&here);
+        assert_false(config_set(&here, wrong[i]));
+    }
+    assert_false(read_file("[host]\ngates = 99\n"));
+    assert_false(config_read_file(&here, "/nowhere/dromio.conf"));
+}
+
+static void a_text_longer_than_its_room_is_refused(void **state)
+{
+    (void)state;
+    char text[400] = "host.identity=";
+    memset(text + 14, 'x', 256);
+    assert_false(config_set(&here, text));
+    text[14 + 255] = '\0';
+    assert_true(config_set(&here, text));
+    assert_int_equal(strlen(here.host_identity), 255);
+}
+
+static void without_tls_only_loopback_is_taken(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "http.listen=0.0.0.0:8080", "diameter.listen=10.0.0.1:3868", "http.tls.key=x",
+                                         "diameter.accept=some", "cell.sandbox=maybe" };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        config_defaults(&here);
+        assert_true(config_set(&here, wrong[i]));
+        assert_false(config_check(&here));
+    }
+    config_defaults(&here);
+    assert_true(config_set(&here, "diameter.listen=10.0.0.1:3868") && config_set(&here, "diameter.plain=true") && config_check(&here));
+    assert_true(config_set(&here, "diameter.accept=any"));
+    assert_false(config_check(&here));
+}
+
+int main(void)
+{
+#define CLAIM(name) cmocka_unit_test_setup(name, begin)
+    const struct CMUnitTest tests[] = {
+        CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(set_overrides_any_key),
+        CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,210 @@
+#include "ring/ring.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { CAPACITY = RING_CAPACITY_MIN, INDEXES = 192, HEADER = sizeof(ring_header) };
+
+typedef struct fixture { void *memory; ring_writer writer; ring_reader reader; } fixture;
+
+static int begin(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    f->memory = aligned_alloc(64, (ring_bytes(CAPACITY) + 63) & ~(size_t)63);
+    ring_format(f->memory, CAPACITY);
+    ring_writer_open(&f->writer, f->memory, CAPACITY, -1);
+    ring_reader_open(&f->reader, f->memory, CAPACITY);
+    *state = f;
+    return 0;
+}
+
+static int end(void **state)
+{
+    fixture *f = *state;
+    free(f->memory);
+    free(f);
+    return 0;
+}
+
+static void expect(fixture *f, uint64_t id, const void *body, size_t length)
+{
+    ring_header header;
+    dro_err err;
+    const uint8_t *at = ring_next(&f->reader, &header, &err);
+    assert_non_null(at);
+    assert_int_equal(header.id, id);
+    assert_true(header.length - HEADER >= length && header.length - HEADER < length + 8);
+    assert_memory_equal(at, body, length);
+    ring_done(&f->reader, &header);
+    ring_release(&f->reader);
+}
+
+static void nothing_shows_before_it_is_published(void **state)
+{
+    fixture *f = *state;
+    assert_true(ring_send(&f->writer, 3, 0, 42, "hello", 5));
+    assert_true(ring_is_empty(&f->reader));
+    ring_publish(&f->writer);
+    expect(f, 42, "hello\0\0\0", 8); /* padded with zeros */
+    assert_true(ring_is_empty(&f->reader));
+}
+
+static void messages_of_all_lengths_wrap_around(void **state)
+{
+    fixture *f = *state;
+    static uint8_t body[CAPACITY / 4];
+    uint32_t most = ring_body_max(&f->writer);
+    for (uint32_t i = 0; i < 5000; i++) {
+        uint32_t length = i * 7919 % (most + 1);
+        memset(body, (int)i, length);
+        assert_true(ring_send(&f->writer, 1, 0, i, body, length));
+        ring_publish(&f->writer);
+        expect(f, i, body, length);
+    }
+}
+
+static void a_full_ring_refuses_until_space_is_given_back(void **state)
+{
+    fixture *f = *state;
+    static const uint8_t body[1000];
+    uint64_t sent = 0;
+    while (ring_send(&f->writer, 1, 0, sent, body, sizeof body))
+        sent++;
+    assert_int_equal(sent, CAPACITY / 1016);
+    ring_publish(&f->writer);
+    ring_header header;
+    dro_err err;
+    assert_non_null(ring_next(&f->reader, &header, &err));
+    ring_done(&f->reader, &header);
+    assert_false(ring_send(&f->writer, 1, 0, sent, body, sizeof body)); /* not released yet */
+    ring_release(&f->reader);
+    assert_true(ring_send(&f->writer, 1, 0, sent, body, 900));
+}
+
+static void what_is_secret_is_wiped_before_its_space_is_free(void **state)
+{
+    fixture *f = *state;
+    ring_header header;
+    dro_err err;
+    assert_true(ring_send(&f->writer, 1, RING_WIPE, 1, "secret!!", 8));
+    ring_publish(&f->writer);
+    const uint8_t *at = ring_next(&f->reader, &header, &err);
+    assert_memory_equal(at, "secret!!", 8);
+    ring_done(&f->reader, &header);
+    assert_memory_equal(at, "\0\0\0\0\0\0\0\0", 8);
+}
+
+/* What a hostile writer can put into a header, one at a time. */
+static void a_broken_header_is_corrupt(void **state)
+{
+    fixture *f = *state;
+    static const uint32_t lengths[] = { 0, 4, 7, 8, 15, 17, 32, CAPACITY / 4 + 8, CAPACITY, CAPACITY + 8, 0x80000000u, 0xfffffff8u, 0xffffffffu };
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        ring_format(f->memory, CAPACITY);
+        ring_header header = { .length = lengths[i], .type = 1 };
+        uint32_t tail = 24;
+        dro_err err;
+        memcpy((uint8_t *)f->memory + INDEXES, &header, sizeof header);
+        memcpy(f->memory, &tail, sizeof tail);
+        ring_reader_open(&f->reader, f->memory, CAPACITY);
+        assert_null(ring_next(&f->reader, &header, &err));
+        assert_int_equal(err, DRO_CORRUPT);
+    }
+}
+
+static void a_tail_out_of_the_ring_is_corrupt(void **state)
+{
+    fixture *f = *state;
+    static const uint32_t tails[] = { 1, 7, CAPACITY + 1, CAPACITY + 8, 0x80000000u, 0xffffffffu };
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        ring_header header;
+        dro_err err;
+        ring_format(f->memory, CAPACITY);
+        memcpy(f->memory, &tails[i], 4);
+        ring_reader_open(&f->reader, f->memory, CAPACITY);
+        assert_null(ring_next(&f->reader, &header, &err));
+        assert_int_equal(err, DRO_CORRUPT);
+    }
+}
+
+/* A reader that says it has read what was never written gets nothing more. */
+static void a_lying_reader_makes_the_ring_full(void **state)
+{
+    fixture *f = *state;
+    static const uint8_t body[16000];
+    uint32_t head = 0x70000000u;
+    while (ring_send(&f->writer, 1, 0, 1, body, sizeof body))
+        ;
+    memcpy((uint8_t *)f->memory + 64, &head, 4);
+    assert_false(ring_send(&f->writer, 1, 0, 1, body, sizeof body));
+}
+
+static void a_message_on_the_way_to_sleep_is_seen(void **state)
+{
+    fixture *f = *state;
+    assert_false(ring_prepare_sleep(&f->reader));
+    ring_awake(&f->reader);
+    assert_true(ring_send(&f->writer, 1, 0, 1, "x", 1));
+    ring_publish(&f->writer);
+    assert_true(ring_prepare_sleep(&f->reader));
+}
+
+enum { THREAD_MESSAGES = 300000 };
+
+static void *write_many(void *context)
+{
+    fixture *f = context;
+    uint64_t body[16];
+    for (uint64_t i = 0; i < THREAD_MESSAGES; i++) {
+        for (size_t k = 0; k < 16; k++)
+            body[k] = i + k;
+        while (!ring_send(&f->writer, 1, i % 3 == 0 ? RING_WIPE : 0, i, body, (uint32_t)(8 * (i % 17))))
+            ring_publish(&f->writer);
+        if (i % 5 == 0)
+            ring_publish(&f->writer);
+    }
+    ring_publish(&f->writer);
+    return NULL;
+}
+
+static void two_threads_pass_every_message_once(void **state)
+{
+    fixture *f = *state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_many, f), 0);
+    for (uint64_t next = 0; next < THREAD_MESSAGES;) {
+        ring_header header;
+        dro_err err;
+        const uint8_t *at = ring_next(&f->reader, &header, &err);
+        assert_int_equal(err, DRO_OK);
+        if (at == NULL)
+            continue;
+        assert_int_equal(header.id, next);
+        for (size_t k = 0; k < next % 17; k++) {
+            uint64_t word;
+            memcpy(&word, at + 8 * k, 8);
+            assert_true(word == next + k);
+        }
+        ring_done(&f->reader, &header);
+        ring_release(&f->reader);
+        next++;
+    }
+    pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+#define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        CLAIM(nothing_shows_before_it_is_published), CLAIM(messages_of_all_lengths_wrap_around),
+        CLAIM(a_full_ring_refuses_until_space_is_given_back), CLAIM(what_is_secret_is_wiped_before_its_space_is_free),
+        CLAIM(a_broken_header_is_corrupt), CLAIM(a_tail_out_of_the_ring_is_corrupt),
+        CLAIM(a_lying_reader_makes_the_ring_full), CLAIM(a_message_on_the_way_to_sleep_is_seen),
+        CLAIM(two_threads_pass_every_message_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
