@@ -99,8 +99,9 @@ static dro_err supervisor_images(core_supervisor *supervisor, const uint8_t *con
     return DRO_OK;
 }
 
-static void supervisor_replace(core_supervisor *supervisor, uint32_t index)
+static void supervisor_replace(core_supervisor *supervisor, uint32_t index, bool is_old)
 {
+    (void)is_old;
     world *here = (world *)supervisor;
     (void)index;
     here->is_cell_wanted = true;
