@@ -246,6 +246,8 @@ static void mail_send(core *core, uint32_t index, mail *mail)
     dro_wipe(message, sizeof request);
     dro_wipe(&request, sizeof request);
     mail->is_sent = true;
+    mail->sent_gate = twin->connection.gate;
+    mail->sent_host = twin->connection.host;
     twin->flags |= TWIN_SENDING;
     core->counters.downlinks++;
 }
@@ -271,7 +273,8 @@ void mailbox_flush(core *core, uint32_t index)
 static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms)
 {
     twin *twin = twin_at(core, index);
-    twin->flags |= TWIN_BLOCKED;
+    if (mail->sent_host == twin->connection.host) /* else the device has moved meanwhile: it is reached there */
+        twin->flags |= TWIN_BLOCKED;
     mail->is_sent = false;
     twin->flags &= (uint8_t)~TWIN_SENDING;
     bool is_superseded = false;
@@ -313,7 +316,8 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         int64_t retry_ms = (int64_t)answer->retransmission_time * 1000;
         if (is_answered && answer->result == 3004)
             retry_ms = core->now_ms + DOWNLINK_BUSY_RETRY_S * 1000;
-        if (is_answered && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
+        bool is_there = sent->sent_host == twin->connection.host;
+        if (is_answered && is_there && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
             record_begin(core, index, RECORD_DELTA);
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);

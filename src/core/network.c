@@ -331,14 +331,15 @@ void network_connections_gate_lost(core *core, uint32_t gate)
 {
     for (uint32_t i = 0; i < core->twin_high; i++) {
         twin *twin = twin_at(core, i);
-        if (twin->number == 0 || !(twin->flags & TWIN_SENDING) || twin->connection.gate != gate)
+        mail *sent = twin->number != 0 && twin->flags & TWIN_SENDING ? twin->extra->mail : NULL;
+        while (sent != NULL && !sent->is_sent)
+            sent = sent->next;
+        if (sent == NULL || sent->sent_gate != gate) /* the connection may be at another gate by now */
             continue;
-        for (mail *m = twin->extra->mail; m != NULL; m = m->next) {
-            ticket *ticket = m->is_sent && m->ticket != 0 ? ticket_find(twin, m->ticket) : NULL;
-            if (ticket != NULL && ticket->state == TICKET_SENT)
-                ticket->state = TICKET_PENDING;
-            m->is_sent = false;
-        }
+        ticket *ticket = sent->ticket != 0 ? ticket_find(twin, sent->ticket) : NULL;
+        if (ticket != NULL && ticket->state == TICKET_SENT)
+            ticket->state = TICKET_PENDING;
+        sent->is_sent = false;
         twin->flags &= (uint8_t)~TWIN_SENDING;
         if (timers_update(core, i) != DRO_OK) /* it may expire again */
             dro_error("timers: out of memory");

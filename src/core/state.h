@@ -31,6 +31,8 @@ typedef struct mail { /* a downlink waiting for the device */
     uint32_t merge_key;
     uint16_t length;
     bool is_sent;
+    uint8_t sent_gate;          /* of the one that is sent: by which gate, */
+    uint16_t sent_host;         /* to which serving node */
     int64_t expires_ms;
     uint8_t bytes[];
 } mail;
