@@ -285,6 +285,10 @@ static void connection_change(core *core, caller caller, const connection_reques
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
+    if (request->action == RELEASE && host != twin->connection.host) { /* the one before; the device has moved on */
+        network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
+        return;
+    }
     core->counters.connections++;
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE)
