@@ -278,7 +278,7 @@ def test_a_query_that_cannot_be_is_400(gate, query):
     problem(gate.request("GET", f"/v1/twins?{query}"), 400)
 
 
-@pytest.mark.parametrize("query", ["wait=sent", "wait=", "wait=reported&timeout=10", "wait=reported&timeout=61s", "timeout=0s",
+@pytest.mark.parametrize("query", ["wait=sent", "wait=", "wait=reported&timeout=10", "wait=reported&timeout=601s", "timeout=0s",
                                    "timeout=2h", "timeout=-1s", "timeout=1.5s", "timeout=ms"])
 def test_a_wait_that_cannot_be_is_400(gate, query):
     problem(gate.request("PUT", TWIN + f"/properties/period?{query}", {"value": 1}), 400)
