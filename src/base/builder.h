@@ -42,7 +42,7 @@ static inline uint8_t *dro_builder_room(dro_builder *out, size_t length)
 static inline void dro_builder_bytes(dro_builder *out, const void *bytes, size_t length)
 {
     uint8_t *room = dro_builder_room(out, length);
-    if (room != NULL && length > 0)
+    if (out->err == DRO_OK && length > 0) /* not `room != NULL`: gcc 14 then warns of a copy to NULL */
         memcpy(room, bytes, length);
 }
 

@@ -118,7 +118,7 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     }
     extra->alias_count = 0;
     const char *at = (const char *)field->bytes;
-    const char *end = at + field->length;
+    const char *end = field->length > 0 ? at + field->length : at; /* nothing has no address */
     while (at < end && extra->alias_count < TWIN_ALIASES_MAX) {
         size_t length = strnlen(at, (size_t)(end - at));
         if (at + length == end)

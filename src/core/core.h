@@ -12,10 +12,10 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "cell/admit.h"
 #include "ring/message.h"
 #include "ring/ring.h"
 #include "store/disk.h"
+#include "twin/admission.h"
 
 typedef struct core core;
 
@@ -24,6 +24,8 @@ typedef struct core_supervisor core_supervisor;
 struct core_supervisor {
     /* Have this image looked at; the answer comes by core_admitted. Bytes borrowed. */
     dro_err (*admit)(core_supervisor *supervisor, uint64_t id, const uint8_t *wasm, size_t length);
+    /* Does this artifact fit the engine and processor of the cells? Else its image is looked at again. */
+    bool (*artifact_is_current)(core_supervisor *supervisor, const uint8_t *artifact, size_t length);
     /* The images a cell needs, by index. Cells with these follow by core_cell_attach. Borrowed until the next call. */
     dro_err (*images)(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count);
     /* A cell no longer answers: replace it. */
@@ -46,7 +48,6 @@ typedef struct core_options {
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     bool no_log;                 /* bench: turns are not kept */
-    bool no_exact_memory;        /* as the cells have it */
 } core_options;
 
 DRO_CHECKED dro_err core_open(core **out, const core_options *options); /* recovers */

@@ -139,8 +139,9 @@ static bool artifact_load(core *core, image *image)
     if (file_read(core, image, "artifact", &image->artifact, &image->artifact_length) != DRO_OK)
         return false;
     SHA256(image->artifact, image->artifact_length, sum);
-    admit_options options = { .no_exact_memory = core->options.no_exact_memory };
-    if (memcmp(sum, image->artifact_sum, 32) == 0 && admit_artifact_is_current(image->artifact, image->artifact_length, &options))
+    core_supervisor *supervisor = core->options.supervisor;
+    if (memcmp(sum, image->artifact_sum, 32) == 0 &&
+        supervisor->artifact_is_current(supervisor, image->artifact, image->artifact_length))
         return true;
     free(image->artifact);
     image->artifact = NULL;

@@ -165,7 +165,7 @@ void tell_reply(core *core, caller caller, const reply *reply, const void *body,
             memcpy(message + sizeof head + location, at, part);
         tell(core, caller.gate, MESSAGE_API_REPLY, 0, caller.id, message, (uint32_t)(sizeof head + location + part),
              round_now(core));
-        at += length > part ? part : 0;
+        at = part > 0 ? at + part : at; /* nothing has no address */
         length -= part;
     } while (length > 0);
 }

@@ -154,6 +154,13 @@ static dro_err ask_admit(core_supervisor *supervisor, uint64_t id, const uint8_t
     return err;
 }
 
+static bool artifact_is_current(core_supervisor *supervisor, const uint8_t *artifact, size_t length)
+{
+    admit_options options = { .no_exact_memory = !DROMIO_EXACT_MEMORY };
+    (void)supervisor;
+    return admit_artifact_is_current(artifact, length, &options);
+}
+
 static dro_err give_images(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count)
 {
     core_room *here = (core_room *)supervisor;
@@ -290,7 +297,7 @@ _Noreturn void room_core(room_context *room)
     room_enter("core 0", kept, n);
     layout_keep_core(room->layout);
     static core_room here;
-    here = (core_room){ .supervisor = { ask_admit, give_images, ask_replace_cell }, .room = room };
+    here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room };
     const config *config = room->config;
     char path[1100];
     core_options options = { .clock = dro_clock_system(), .random = dro_random_system(),
@@ -299,7 +306,7 @@ _Noreturn void room_core(room_context *room)
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline, .replay_bytes = (uint64_t)config->log_replay,
-                             .no_log = config->bench_no_log, .no_exact_memory = !DROMIO_EXACT_MEMORY };
+                             .no_log = config->bench_no_log };
     snprintf(path, sizeof path, "%s/log", config->data);
     dro_err err = disk_open_directory(&options.log_disk, path);
     snprintf(path, sizeof path, "%s/images", config->data);

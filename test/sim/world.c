@@ -89,6 +89,13 @@ static dro_err supervisor_admit(core_supervisor *supervisor, uint64_t id, const 
     return DRO_OK;
 }
 
+static bool supervisor_is_current(core_supervisor *supervisor, const uint8_t *artifact, size_t length)
+{
+    const admit_options options = { .no_exact_memory = 0 };
+    (void)supervisor;
+    return admit_artifact_is_current(artifact, length, &options);
+}
+
 static dro_err supervisor_images(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count)
 {
     world *here = (world *)supervisor;
@@ -291,7 +298,7 @@ static int gate_listen(world *world, uint32_t index, int max)
 
 void world_init(world *world, const world_options *options)
 {
-    *world = (struct world){ .supervisor = { supervisor_admit, supervisor_images, supervisor_replace }, .options = *options };
+    *world = (struct world){ .supervisor = { supervisor_admit, supervisor_is_current, supervisor_images, supervisor_replace }, .options = *options };
     dro_log_setup("sim", getenv("SIM_LOG") != NULL ? DRO_LOG_DEBUG : (dro_log_level)(DRO_LOG_ERROR + 1));
     dro_clock_fake_init(&world->clock, WORLD_START_MS);
     dro_random_seeded_init(&world->random, options->seed);
