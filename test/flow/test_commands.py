@@ -117,9 +117,14 @@ def test_wait_answers_when_it_is_reached(mme, thermometer):
     device = thermometer()
     answer = device.host.admin.write(device.id, "period", 600, "?wait=delivered&timeout=20s")
     assert answer.status == 200 and answer.json()["state"] == "delivered"
-    threading.Thread(target=lambda: device.uplink(thermo_period(700) if mme.downlinks.get(timeout=20) and mme.downlinks.get(timeout=20) else b""),
-                     daemon=True).start()
+    def confirm():
+        while mme.downlinks.get(timeout=20).data != period_frame(700):
+            pass
+        device.uplink(thermo_period(700))
+    device_side = threading.Thread(target=confirm)
+    device_side.start()
     answer = device.host.admin.write(device.id, "period", 700, "?wait=reported&timeout=20s")
+    device_side.join()
     assert answer.status == 200 and answer.json()["state"] == "reported"
 
 

@@ -1,5 +1,6 @@
 """The real host for flow tests: build/dromiod with all its rooms in a directory of its
 own, on free ports; an HTTP client; ways to stop and kill it and its rooms."""
+import ctypes
 import http.client
 import json
 import os
@@ -18,6 +19,15 @@ DROMIOD = BUILD / "dromiod"
 THERMO = BUILD / "examples" / "thermo.wasm"
 LIMIT_S = 60   # a test's patience, never a measurement
 POLL_S = 0.01
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent():
+    """Run in the child: a pytest that is killed leaves no host behind."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def until(condition, what="the state"):
@@ -199,7 +209,8 @@ class Host:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                            preexec_fn=end_with_parent)
         self.sessions.append(self.process.pid)
         self.wait()
         token = (self.data / "admin.token").read_text().strip()
