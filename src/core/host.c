@@ -4,6 +4,7 @@
  *   keys  the domains' keys, wrapped by the master key. Outside the log, so that
  *         deleting one shreds its domain.
  *   host  the rest, sealed under the host's own key. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,8 +347,8 @@ static dro_err file_read(disk *disk, const char *name, uint8_t **bytes, size_t *
     *bytes = NULL;
     *length = 0;
     int file = disk->open(disk, name, 0);
-    if (file < 0)
-        return DRO_OK;
+    if (file < 0) /* unreadable is not absent: that would begin anew over what is there */
+        return file == -ENOENT ? DRO_OK : DRO_IO;
     int64_t size = disk->size(disk, file);
     dro_err err = size < 0 || size > HOST_BYTES_MAX ? DRO_IO : DRO_OK;
     if (err == DRO_OK && size > 0) {

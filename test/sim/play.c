@@ -280,10 +280,14 @@ static void on_downlink(play *play, uint32_t gate, uint64_t id, const uint8_t *b
     const uint8_t *data = body + sizeof request + request.host_length + request.realm_length;
     WORLD_ASSERT(index < play->options.devices && play->downlink_count < PLAY_DOWNLINKS_MAX);
     WORLD_ASSERT(request.data_length == 2 || request.data_length == 3);
-    for (uint32_t i = 0; i < play->downlink_count; i++)
+    int64_t now_ms = play->world->clock.wall_ms;
+    for (uint32_t i = 0; i < play->downlink_count; i++) {
+        if (play->downlinks[i].device == index && now_ms - play->downlinks[i].sent_ms >= DOWNLINK_LOST_S * 1000ll)
+            play->downlinks[i].device = NONE; /* its answer is not waited for any more */
         WORLD_ASSERT(play->downlinks[i].device != index); /* one at a time */
+    }
     play_downlink *downlink = &play->downlinks[play->downlink_count++];
-    *downlink = (play_downlink){ .id = id, .gate = gate, .device = index, .length = request.data_length };
+    *downlink = (play_downlink){ .id = id, .gate = gate, .device = index, .length = request.data_length, .sent_ms = now_ms };
     memcpy(downlink->bytes, data, request.data_length);
 }
 

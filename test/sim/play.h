@@ -43,7 +43,7 @@ typedef struct play_device {
     uint32_t old[8], old_count; /* End-to-End ids answered already */
 } play_device;
 
-typedef struct play_downlink { uint64_t id; uint32_t gate, device; uint8_t bytes[8]; uint32_t length; } play_downlink;
+typedef struct play_downlink { uint64_t id; uint32_t gate, device; uint8_t bytes[8]; uint32_t length; int64_t sent_ms; } play_downlink;
 
 typedef struct play {
     world *world;
