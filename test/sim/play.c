@@ -280,14 +280,18 @@ static void on_downlink(play *play, uint32_t gate, uint64_t id, const uint8_t *b
     const uint8_t *data = body + sizeof request + request.host_length + request.realm_length;
     WORLD_ASSERT(index < play->options.devices && play->downlink_count < PLAY_DOWNLINKS_MAX);
     WORLD_ASSERT(request.data_length == 2 || request.data_length == 3);
-    int64_t now_ms = play->world->clock.wall_ms;
-    for (uint32_t i = 0; i < play->downlink_count; i++) {
-        if (play->downlinks[i].device == index && now_ms - play->downlinks[i].sent_ms >= DOWNLINK_LOST_S * 1000ll)
-            play->downlinks[i].device = NONE; /* its answer is not waited for any more */
-        WORLD_ASSERT(play->downlinks[i].device != index); /* one at a time */
+    int64_t sent_ms = ((int64_t)request.wait_until - DOWNLINK_WAIT_S) * 1000; /* by the core; it may have waited for its round */
+    for (uint32_t i = 0; i < play->downlink_count;) {
+        bool is_its = play->downlinks[i].device == index;
+        if (is_its && sent_ms - play->downlinks[i].sent_ms >= (DOWNLINK_LOST_S - 1) * 1000ll) {
+            play->downlinks[i] = play->downlinks[--play->downlink_count]; /* no gate answers that late */
+            continue;
+        }
+        WORLD_ASSERT(!is_its); /* one at a time */
+        i++;
     }
     play_downlink *downlink = &play->downlinks[play->downlink_count++];
-    *downlink = (play_downlink){ .id = id, .gate = gate, .device = index, .length = request.data_length, .sent_ms = now_ms };
+    *downlink = (play_downlink){ .id = id, .gate = gate, .device = index, .length = request.data_length, .sent_ms = sent_ms };
     memcpy(downlink->bytes, data, request.data_length);
 }
 
@@ -339,6 +343,8 @@ static void downlink_end(play *play, uint32_t at, bool is_good)
     play_downlink downlink = play->downlinks[at];
     downlink_answer answer = { .outcome = DOWNLINK_ANSWERED };
     play->downlinks[at] = play->downlinks[--play->downlink_count];
+    if (world->clock.wall_ms - downlink.sent_ms >= (DOWNLINK_LOST_S - 1) * 1000ll)
+        return; /* no gate answers that late; the core has taken it back */
     uint32_t fate = is_good ? 0 : world_below(world, 10);
     if (fate <= 4) {
         answer.result = 2001;
