@@ -54,7 +54,7 @@ class Thermometer:
             if check == 0:
                 return self.reading(frame[1], int.from_bytes(frame[2:4], "big", signed=True), frame[4],
                                     int.from_bytes(frame[5:7], "big"))
-        if len(frame) == 3 and frame[0] == 2 and int.from_bytes(frame[1:], "big") >= 10:
+        if len(frame) == 3 and frame[0] == 2:
             return self.confirmed(int.from_bytes(frame[1:], "big"))
         return self.count("rejected")
 
@@ -102,6 +102,8 @@ class Thermometer:
 
     def confirmed(self, period):
         self.lines.append(f"period = {period}")
+        if period < 10:
+            return
         if self.own_request and period == 60:
             return
         if self.hot and self.before is not None:

@@ -210,19 +210,18 @@ static bool on_reading(const uint8_t *frame)
 
 /* ---- The period ---- */
 
-static bool on_period_confirmed(const uint8_t *frame)
+static void on_period_confirmed(const uint8_t *frame)
 {
     uint16_t period = (uint16_t)(frame[1] << 8 | frame[2]);
-    if (period < PERIOD_MIN_S) /* no thermometer of ours says that */
-        return false;
     thermo_set_period(period, DROMIO_GOOD);
+    if (period < PERIOD_MIN_S) /* one that cannot be asked for is none to go back to */
+        return;
     bool is_ours = state.is_hot_period_open && period == PERIOD_HOT_S;
     bool is_held = state.is_hot && state.period != 0; /* what was before it got hot stays in mind */
     if (!is_ours && !is_held) {
         state.period = period;
         state.is_hot_period_open = state.is_hot;
     }
-    return true;
 }
 
 static bool on_write(uint32_t id, uint32_t length)
@@ -260,10 +259,12 @@ static bool on_action(uint32_t id, uint32_t length)
 static void on_uplink(const uint8_t *frame, uint32_t length)
 {
     bool is_taken = false;
-    if (length == READING_BYTES && frame[0] == UP_READING)
+    if (length == READING_BYTES && frame[0] == UP_READING) {
         is_taken = on_reading(frame);
-    else if (length == PERIOD_BYTES && frame[0] == UP_PERIOD)
-        is_taken = on_period_confirmed(frame);
+    } else if (length == PERIOD_BYTES && frame[0] == UP_PERIOD) {
+        on_period_confirmed(frame);
+        is_taken = true;
+    }
     if (!is_taken)
         thermo_set_rejected(++state.rejected, DROMIO_GOOD);
 }

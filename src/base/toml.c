@@ -144,7 +144,7 @@ static bool read_scalar(reader *in, const char *path)
         return tell(in, &value, path);
     char *end;
     errno = 0;
-    value.integer = strtoll(text, &end, 0);
+    value.integer = strtoll(text, &end, strncmp(text, "0x", 2) == 0 ? 16 : 10);
     value.kind = TOML_INTEGER;
     if (n > 0 && *end == '\0' && errno == 0)
         return tell(in, &value, path);

@@ -80,6 +80,8 @@ static void check_imports(admission *admission)
         for (uint32_t k = 0; k < ABI_IMPORT_COUNT && function == NULL; k++)
             if (wasm_text_is(&import->name, abi_imports[k].name))
                 function = &abi_imports[k];
+        if (import->is_refused)
+            continue;
         if (function == NULL)
             reason(admission, "import section, offset 0x%x: the host has no function %.*s", import->offset,
                    (int)import->name.length, import->name.bytes);
@@ -383,10 +385,12 @@ dro_err admit_image_staged(const uint8_t *wasm, size_t length, const admit_optio
     if (admission.image == NULL)
         return DRO_NOMEM;
     dro_err err = wasm_read(admission.image, wasm, length, admit_reason, result);
-    if (err == DRO_OK) {
+    if (err == DRO_OK || (err == DRO_MALFORMED && !admission.image->is_broken)) { /* every reason at once */
         check_imports(&admission);
         check_exports(&admission);
         check_model(&admission);
+    }
+    if (err == DRO_OK) {
         plan_memory(&admission);
         plan_globals(&admission);
         if (!admission.options->no_second_validator)

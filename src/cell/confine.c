@@ -36,6 +36,7 @@ static dro_err filter_close(int own_bell, int core_bell)
         FILTER_ALLOW_FIRST(__NR_write, core_bell),
         FILTER_ALLOW(__NR_futex),
         FILTER_ALLOW(__NR_clock_nanosleep),
+        FILTER_ALLOW(__NR_restart_syscall), /* the kernel's own way on after SIGCONT; nobody calls it */
         FILTER_ALLOW(__NR_rt_sigreturn),
         FILTER_ALLOW(__NR_exit_group),
         FILTER_RETURN(SECCOMP_RET_KILL_PROCESS),

@@ -45,6 +45,8 @@ void wasm_fail(wasm_reader *reader, const char *format, ...)
     tell(reader, format, arguments);
     va_end(arguments);
     reader->has_failed = true;
+    if (reader->function < 0 && reader->section != WASM_START)
+        reader->image->is_broken = true;
     reader->in.at = reader->in.end;
 }
 
@@ -187,7 +189,8 @@ static void read_imports(wasm_reader *reader)
         wasm_text module = read_name(reader);
         import.name = read_name(reader);
         uint8_t kind = wasm_byte(reader);
-        if (!reader->has_failed && !wasm_text_is(&module, "dromio"))
+        import.is_refused = !reader->has_failed && !wasm_text_is(&module, "dromio");
+        if (import.is_refused)
             wasm_tell(reader, "import %.*s.%.*s: a twin imports from module dromio only", (int)module.length,
                       module.bytes, (int)import.name.length, import.name.bytes);
         if (kind != WASM_KIND_FUNCTION) {

@@ -52,7 +52,7 @@ typedef struct wasm_type {
     uint8_t results[WASM_RESULTS_MAX];
 } wasm_type;
 
-typedef struct wasm_import { wasm_text name; uint32_t type; uint32_t offset; } wasm_import;
+typedef struct wasm_import { wasm_text name; uint32_t type; uint32_t offset; bool is_refused; } wasm_import; /* is_refused: told already */
 typedef struct wasm_table { uint32_t minimum; } wasm_table;
 typedef struct wasm_export { wasm_text name; uint8_t kind; uint32_t index; } wasm_export;
 typedef struct wasm_section { uint8_t id; uint32_t offset, length; } wasm_section; /* of the body */
@@ -70,6 +70,7 @@ typedef struct wasm_image {
     uint32_t type_count, import_count, function_count, table_count, global_count, export_count;
     uint32_t element_count, data_count, section_count;
     bool has_memory, has_memory_maximum, has_data_count;
+    bool is_broken;                            /* a section could not be read to its end: what is here is not all */
     uint32_t memory_minimum, memory_maximum;   /* pages */
     bool uses_memory_size, uses_memory_grow, writes_tables, drops_segments;
     wasm_text model;                           /* custom section dromio.model */

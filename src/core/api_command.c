@@ -151,7 +151,7 @@ void api_turn_end(core *core, turn *turn, uint32_t outcome)
     if (turn->ticket != 0)
         keep_ticket_idempotency(core, (const uint8_t (*)[32])turn->idempotency, twin_at(core, turn->twin), turn->ticket);
     else if (turn->idempotency != NULL)
-        idempotent_put(core, turn->idempotency[0], turn->idempotency[1], turn->operation == TURN_CREATE ? 201 : 200, NULL, 0);
+        api_put_idempotency(core, (const uint8_t (*)[32])turn->idempotency, turn->twin, turn->operation == TURN_CREATE ? 201 : 200);
 }
 
 void api_turn_failed(core *core, turn *turn, const char *reason)

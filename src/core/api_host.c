@@ -88,7 +88,7 @@ static dro_err domains_read(core *core, const call *call, application *applicati
 
 void api_application_put(core *core, const call *call)
 {
-    enum { DOMAINS_MAX = 1000 };
+    enum { DOMAINS_BYTES_MAX = 40000 }; /* all in one message to the gates */
     text id = call->application_id;
     if (id.at == NULL || id.length == 0 || id.length > 200) {
         tell_problem(core, call->caller, 422, "about:blank", "/id: 1 to 200 bytes");
@@ -106,8 +106,14 @@ void api_application_put(core *core, const call *call)
     token_make(core, token, made.token);
     made.id = strndup(id.at, id.length);
     dro_err err = application == NULL ? DRO_LIMIT : made.id == NULL ? DRO_NOMEM : domains_read(core, call, &made);
-    if (err == DRO_OK && made.domain_count > DOMAINS_MAX)
-        err = DRO_LIMIT;
+    size_t names = 0;
+    for (uint32_t i = 0; i < made.domain_count; i++)
+        names += strlen(core->domains[made.domains[i]].name) + 4;
+    if (err == DRO_OK && names > DOMAINS_BYTES_MAX) {
+        application_clear(&made);
+        tell_problem(core, call->caller, 422, "about:blank", "/domains: at most %d bytes in all", DOMAINS_BYTES_MAX);
+        return;
+    }
     if (err == DRO_OK) {
         core->application_next++;
         *application = made;

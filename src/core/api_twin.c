@@ -162,6 +162,12 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
         tell_problem(core, call->caller, 422, "unknown_image", "no such %s is here; push it first", call->image != NULL ? "image" : "model");
         return false;
     }
+    if (call->image != NULL && call->model.at != NULL &&
+        (strlen(core->images[wanted].info.model.name) != call->model.length ||
+         memcmp(core->images[wanted].info.model.name, call->model.at, call->model.length) != 0)) {
+        tell_problem(core, call->caller, 422, "about:blank", "the image is of another model; say one of both");
+        return false;
+    }
     bool is_same_model = twin != NULL && call->image == NULL && strcmp(core->images[wanted].info.model.name, core->images[twin->image].info.model.name) == 0;
     if (twin != NULL && wanted != twin->image && !is_same_model) {
         tell_problem(core, call->caller, 409, "image_change", "the twin runs another image; a twin keeps the image it was made with");
@@ -367,12 +373,21 @@ void api_create_failed(core *core, turn *turn, const char *reason)
     twin_forget(core, index);
 }
 
-static void keep_idempotency(core *core, const call *call, uint16_t status)
+/* A repeat gets the twin as it was then; one too large to keep for that, the status alone. */
+void api_put_idempotency(core *core, const uint8_t (*keys)[32], uint32_t index, uint16_t status)
+{
+    enum { KEPT_MAX = 8192 };
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
+    render_twin(core, index, &out);
+    size_t length = dro_builder_length(&out);
+    idempotent_put(core, keys[0], keys[1], status, core->scratch, out.err == DRO_OK && length <= KEPT_MAX ? length : 0);
+}
+
+static void keep_idempotency(core *core, const call *call, uint32_t index, uint16_t status)
 {
     if (call->idempotency == NULL)
         return;
-    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    idempotent_put(core, call->idempotency, call->idempotency + 32, status, out.start, 0);
+    api_put_idempotency(core, (const uint8_t (*)[32])call->idempotency, index, status);
 }
 
 /* ---- making one ---- */
@@ -470,7 +485,7 @@ static void put_now(core *core, const call *call, struct put *put, uint32_t inde
 {
     record_begin(core, index, RECORD_DELTA);
     put_write(core, index, put);
-    keep_idempotency(core, call, 200);
+    keep_idempotency(core, call, index, 200);
     record_end(core);
     put_free(put);
     api_put_answer(core, call->caller, index, false);
@@ -579,13 +594,14 @@ static bool is_listed(core *core, const call *call, const twin *twin)
 
 void api_twin_list(core *core, const call *call)
 {
-    enum { SLOTS_LOOKED_AT_MAX = 200000 };
+    enum { SLOTS_LOOKED_AT_MAX = 200000, CURSOR_MARK = 't' };
     char cursor[24] = { 0 };
     if (call->cursor.at != NULL && call->cursor.length < sizeof cursor)
         memcpy(cursor, call->cursor.at, call->cursor.length);
     char *end = NULL;
-    uint64_t start = strtoull(cursor, &end, 36);
-    if (call->cursor.at != NULL && (call->cursor.length >= sizeof cursor || end == cursor || *end != '\0')) {
+    bool is_ours = call->cursor.at == NULL || (cursor[0] == CURSOR_MARK && cursor[1] != '\0');
+    uint64_t start = call->cursor.at != NULL && is_ours ? strtoull(cursor + 1, &end, 36) : 0;
+    if (!is_ours || start > core->twin_high || (end != NULL && *end != '\0')) {
         tell_problem(core, call->caller, 400, "about:blank", "this cursor is not one of ours");
         return;
     }
@@ -614,7 +630,7 @@ void api_twin_list(core *core, const call *call)
         next[at] = '\0';
         for (uint64_t rest = slot; rest > 0 && at > 0; rest /= 36)
             next[--at] = "0123456789abcdefghijklmnopqrstuvwxyz"[rest % 36];
-        json_put(&out, ",\"cursor\":\"%s\"", next + at);
+        json_put(&out, ",\"cursor\":\"%c%s\"", CURSOR_MARK, next + at);
     }
     dro_builder_text(&out, "}");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);

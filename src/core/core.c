@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "core/images.h"
@@ -24,9 +25,24 @@ static dro_err allocate(core *core)
     return turns_init(core);
 }
 
+/* A new master key beside data of an old one would only hide what is wrong. */
+static bool master_key_is_lost(const core_options *options)
+{
+    if (options->master_key_path == NULL || access(options->master_key_path, F_OK) == 0)
+        return false;
+    int keys = options->log_disk->open(options->log_disk, "keys", 0);
+    if (keys < 0)
+        return false;
+    options->log_disk->close(options->log_disk, keys);
+    dro_error("%s is not there, but the data needs it: put the master key back", options->master_key_path);
+    return true;
+}
+
 static dro_err open_vault(core *core)
 {
     const core_options *options = &core->options;
+    if (master_key_is_lost(options))
+        return DRO_NOT_FOUND;
     uint64_t random;
     options->random->fill(options->random, &random, sizeof random);
     dro_err err = commit_log_epoch_next(options->log_disk, random, &core->epoch);

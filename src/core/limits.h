@@ -43,6 +43,7 @@ enum {
     DOWNLINK_EXPIRY_S = 7 * 24 * 3600,
     DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
+    DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */
     SESSION_S = 12 * 3600,
     LOGIN_S = 24 * 3600,
     TURN_DEADLINE_MICROS = 1000,

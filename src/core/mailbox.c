@@ -185,6 +185,11 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
     record_part_end(core, FIELD_MAIL);
 }
 
+static int64_t mail_due(const mail *mail)
+{
+    return mail->is_sent ? mail->sent_ms + DOWNLINK_LOST_S * 1000 : mail->expires_ms;
+}
+
 int64_t mailbox_due(const twin *twin)
 {
     int64_t due = INT64_MAX;
@@ -192,11 +197,35 @@ int64_t mailbox_due(const twin *twin)
     if (extra == NULL || extra->mail == NULL)
         return due;
     for (const mail *m = extra->mail; m != NULL; m = m->next)
-        if (!m->is_sent && m->expires_ms < due)
-            due = m->expires_ms;
+        if (mail_due(m) < due)
+            due = mail_due(m);
     if (twin->retry_ms != 0 && twin->retry_ms < due)
         due = twin->retry_ms;
     return due;
+}
+
+/* The downlink went back into the mailbox; nothing is tried until `retry_ms` or a contact. */
+static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, bool is_silent)
+{
+    twin *twin = twin_at(core, index);
+    bool has_moved = mail->sent_host != twin->connection.host; /* it is reached there */
+    /* Heard of while nobody answered: that contact is still good. */
+    bool was_heard = is_silent && twin->last_contact_ms > mail->sent_ms;
+    if (!has_moved && !was_heard)
+        twin->flags |= TWIN_BLOCKED;
+    mail->is_sent = false;
+    twin->flags &= (uint8_t)~TWIN_SENDING;
+    bool is_superseded = false;
+    for (const struct mail *m = mail->next; m != NULL; m = m->next)
+        is_superseded |= m->merge_key != 0 && m->merge_key == mail->merge_key;
+    record_begin(core, index, RECORD_DELTA);
+    if (retry_ms > core->now_ms)
+        contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
+    if (is_superseded)
+        mail_drop(core, index, mail, TICKET_SUPERSEDED, "a newer command took its place");
+    else if (mail->ticket != 0)
+        ticket_move(core, index, mail->ticket, TICKET_PENDING, "");
+    record_end(core);
 }
 
 void mailbox_expire(core *core, uint32_t index)
@@ -207,6 +236,11 @@ void mailbox_expire(core *core, uint32_t index)
         twin->flags &= (uint8_t)~TWIN_BLOCKED;
     }
     bool is_begun = false;
+    for (mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL; m = m->next)
+        if (m->is_sent && mail_due(m) <= core->now_ms) { /* one is out at a time */
+            mail_back(core, index, m, 0, true);
+            break;
+        }
     for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL;) {
         const mail *next = m->next;
         if (!m->is_sent && m->expires_ms <= core->now_ms) {
@@ -246,6 +280,9 @@ static void mail_send(core *core, uint32_t index, mail *mail)
     dro_wipe(message, sizeof request);
     dro_wipe(&request, sizeof request);
     mail->is_sent = true;
+    mail->sent_ms = core->now_ms;
+    mail->sent_gate = twin->connection.gate;
+    mail->sent_host = twin->connection.host;
     twin->flags |= TWIN_SENDING;
     core->counters.downlinks++;
 }
@@ -261,29 +298,8 @@ void mailbox_flush(core *core, uint32_t index)
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
     if (ticket == NULL || ticket->state != TICKET_PENDING)
         return;
-    ticket->state = TICKET_SENT; /* in memory only: after a restart it is pending again */
-    ticket->time_ms = core->now_ms;
-    if (core->waiter_count > 0)
-        waiters_ticket(core, index, ticket->number);
-}
-
-/* The downlink went back into the mailbox; nothing is tried until `retry_ms` or a contact. */
-static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms)
-{
-    twin *twin = twin_at(core, index);
-    twin->flags |= TWIN_BLOCKED;
-    mail->is_sent = false;
-    twin->flags &= (uint8_t)~TWIN_SENDING;
-    bool is_superseded = false;
-    for (const struct mail *m = mail->next; m != NULL; m = m->next)
-        is_superseded |= m->merge_key != 0 && m->merge_key == mail->merge_key;
-    record_begin(core, index, RECORD_DELTA);
-    if (retry_ms > core->now_ms)
-        contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
-    if (is_superseded)
-        mail_drop(core, index, mail, TICKET_SUPERSEDED, "a newer command took its place");
-    else if (mail->ticket != 0)
-        ticket_move(core, index, mail->ticket, TICKET_PENDING, "");
+    record_begin(core, index, RECORD_DELTA); /* the request does not wait for it: after a restart it is pending again */
+    ticket_move(core, index, ticket->number, TICKET_SENT, "");
     record_end(core);
 }
 
@@ -313,12 +329,13 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         int64_t retry_ms = (int64_t)answer->retransmission_time * 1000;
         if (is_answered && answer->result == 3004)
             retry_ms = core->now_ms + DOWNLINK_BUSY_RETRY_S * 1000;
-        if (is_answered && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
+        bool is_there = sent->sent_host == twin->connection.host;
+        if (is_answered && is_there && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
             record_begin(core, index, RECORD_DELTA);
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);
         }
-        mail_back(core, index, sent, retry_ms);
+        mail_back(core, index, sent, retry_ms, answer->outcome == DOWNLINK_NO_ANSWER);
     }
     if (!(twin->flags & TWIN_RUNNING)) {
         mailbox_flush(core, index);

@@ -218,6 +218,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
         memcpy(&request, body, sizeof request);
     if (header->length - sizeof *header < sizeof request ||
         !texts_fit(header, sizeof request, request.host_length, request.realm_length, request.data_length) ||
+        request.data_length > EVENT_BYTES_MAX ||
         request.user.bearer_length > BEARER_BYTES_MAX || request.user.imsi[15] != '\0') {
         network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
         return;
@@ -284,6 +285,10 @@ static void connection_change(core *core, caller caller, const connection_reques
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
+    if (request->action == RELEASE && host != twin->connection.host) { /* the one before; the device has moved on */
+        network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
+        return;
+    }
     core->counters.connections++;
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE)
@@ -330,14 +335,15 @@ void network_connections_gate_lost(core *core, uint32_t gate)
 {
     for (uint32_t i = 0; i < core->twin_high; i++) {
         twin *twin = twin_at(core, i);
-        if (twin->number == 0 || !(twin->flags & TWIN_SENDING) || twin->connection.gate != gate)
+        mail *sent = twin->number != 0 && twin->flags & TWIN_SENDING ? twin->extra->mail : NULL;
+        while (sent != NULL && !sent->is_sent)
+            sent = sent->next;
+        if (sent == NULL || sent->sent_gate != gate) /* the connection may be at another gate by now */
             continue;
-        for (mail *m = twin->extra->mail; m != NULL; m = m->next) {
-            ticket *ticket = m->is_sent && m->ticket != 0 ? ticket_find(twin, m->ticket) : NULL;
-            if (ticket != NULL && ticket->state == TICKET_SENT)
-                ticket->state = TICKET_PENDING;
-            m->is_sent = false;
-        }
+        ticket *ticket = sent->ticket != 0 ? ticket_find(twin, sent->ticket) : NULL;
+        if (ticket != NULL && ticket->state == TICKET_SENT)
+            ticket->state = TICKET_PENDING;
+        sent->is_sent = false;
         twin->flags &= (uint8_t)~TWIN_SENDING;
         if (timers_update(core, i) != DRO_OK) /* it may expire again */
             dro_error("timers: out of memory");

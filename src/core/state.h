@@ -31,6 +31,9 @@ typedef struct mail { /* a downlink waiting for the device */
     uint32_t merge_key;
     uint16_t length;
     bool is_sent;
+    uint8_t sent_gate;          /* of the one that is sent: by which gate, */
+    uint16_t sent_host;         /* to which serving node */
+    int64_t sent_ms;            /* when */
     int64_t expires_ms;
     uint8_t bytes[];
 } mail;
@@ -490,6 +493,7 @@ void api_put_write(core *core, const turn *turn);
 bool api_put_is_taken(core *core, const turn *turn);
 void api_put_answer(core *core, caller caller, uint32_t twin, bool is_new);
 bool api_put_is_new(const turn *turn);
+void api_put_idempotency(core *core, const uint8_t (*keys)[32], uint32_t twin, uint16_t status); /* inside a record */
 void api_create_failed(core *core, turn *turn, const char *reason);
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out);
 void api_admin(core *core, caller caller, const struct api_request *request, const uint8_t *fields, size_t length);

@@ -268,10 +268,13 @@ static bool late_record(void *context, uint32_t group, log_place place, const ui
 
 static void gap_send(core *core, stream *stream)
 {
-    static const char gap[] = "{\"specversion\":\"1.0\",\"id\":\"gap\",\"source\":\"/v1/twins\",\"type\":\"dromio.gap.v1\",\"data\":{\"reason\":\"events older than what is kept are missing here\"}}";
+    char gap[300], when[DRO_TIME_TEXT];
+    dro_time_text(core->now_ms, when);
+    int length = snprintf(gap, sizeof gap, "{\"specversion\":\"1.0\",\"id\":\"gap-%llu\",\"time\":\"%s\",\"source\":\"/v1/twins\",\"type\":\"dromio.gap.v1\",\"data\":{\"reason\":\"events older than what is kept are missing here\"}}",
+                          (unsigned long long)stream->next, when);
     char id[24];
     snprintf(id, sizeof id, "%llu", (unsigned long long)stream->next);
-    message_send(core, stream, id, "dromio.gap.v1", (const uint8_t *)gap, sizeof gap - 1, 0);
+    message_send(core, stream, id, "dromio.gap.v1", (const uint8_t *)gap, (size_t)length, 0);
 }
 
 static int catch_up_one(core *core, stream *stream)
@@ -323,9 +326,9 @@ static void stream_clear(core *core, stream *stream)
     free(stream->twin);
     free(stream->model);
     free(stream->property);
-    *stream = (struct stream){ 0 };
     core->stream_count--;
     core->gates[stream->gate].stream_count--;
+    *stream = (struct stream){ 0 };
 }
 
 static stream *stream_find(core *core, uint32_t gate, uint64_t id)

@@ -65,7 +65,7 @@ enum {
 
     /* Query parameters */
     HTTP_WAIT_DEFAULT_MS = 10 * 1000,
-    HTTP_WAIT_MAX_MS = 60 * 1000,
+    HTTP_WAIT_MAX_MS = 10 * 60 * 1000,
     HTTP_LIMIT_MAX = 1000,
     HTTP_CURSOR_MAX = 512,
     HTTP_RESUME_MAX = 256,

@@ -54,6 +54,7 @@ static const key keys[] = {
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
+_Static_assert(KEY_TOTAL <= 64, "a bit for each");
 
 static bool read_bytes(const char *text, int64_t *bytes)
 {
@@ -131,7 +132,7 @@ static const char *peer_put(config *config, const toml_value *value)
     return NULL;
 }
 
-typedef struct setting { config *config; char path[TOML_PATH_MAX]; } setting;
+typedef struct setting { config *config; uint64_t seen; char path[TOML_PATH_MAX]; } setting; /* seen: a bit for each key */
 
 static const char *put(void *context, const toml_value *value)
 {
@@ -141,9 +142,14 @@ static const char *put(void *context, const toml_value *value)
         return peer_put(setting->config, value);
     if (strncmp(value->path, "t8.allow_callbacks[", 19) == 0)
         return value->kind == TOML_STRING ? NULL : "is a list of address ranges";
-    for (int i = 0; i < KEY_TOTAL; i++)
-        if (strcmp(keys[i].path, value->path) == 0)
-            return key_put(setting->config, &keys[i], value);
+    for (int i = 0; i < KEY_TOTAL; i++) {
+        if (strcmp(keys[i].path, value->path) != 0)
+            continue;
+        if (setting->seen & 1ull << i)
+            return "is there twice";
+        setting->seen |= 1ull << i;
+        return key_put(setting->config, &keys[i], value);
+    }
     return "is not a key of the configuration";
 }
 

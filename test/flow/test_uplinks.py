@@ -315,3 +315,10 @@ def test_many_devices_at_once(real, mme, names):
     assert all(result_of(box.get(timeout=30)) == 2001 for box in boxes)
     for number, (name, _) in list(enumerate(pairs))[::17]:
         assert real.admin.value(name, "readings") == 3 and real.admin.value(name, "temperature") == number % 50
+
+
+def test_a_frame_no_twin_can_take_is_5012_and_the_next_one_is_served(thermometer, mme):
+    device = thermometer()
+    assert result_of(mme.odr(device.imsi, bytes(2049))) == 5012
+    assert result_of(mme.odr(device.imsi, bytes(2048))) == 2001
+    assert device["rejected"] == 1

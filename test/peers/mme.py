@@ -79,6 +79,7 @@ class Mme:
 
     def __init__(self, host, identity="mme1.epc.test", realm="epc.test", application=T6A, on_downlink=None):
         self.identity, self.realm = identity, realm
+        self.destination = host.realm.encode()
         self.downlinks = queue.Queue()
         self.on_downlink = on_downlink or (lambda downlink: 2001)
         self.order = []  # what came, in order: ("answer", code) and ("downlink", data)
@@ -188,7 +189,7 @@ class Mme:
 
     def _user(self, imsi, bearer):
         return [avp(263, f"{self.identity};1;{next(ends)}"), avp(3102, [avp(1, imsi)], V3GPP), avp(1020, bearer, V3GPP), avp(277, 1),
-                avp(283, b"dromio.test")]
+                avp(283, self.destination)]
 
     def cmr(self, imsi, action=ESTABLISH, bearer=b"\x05", apn="nidd.test", extra=()):
         more = [avp(4314, action, V3GPP), avp(493, apn), avp(1032, 1005, V3GPP)]
@@ -222,7 +223,7 @@ class Mme:
     def report(self, reference):
         """Reporting-Information-Request of a monitoring event."""
         group = avp(3123, [avp(3124, reference, V3GPP), avp(3125, b"scef.dromio.test", V3GPP)], V3GPP)
-        return self.ask(RIR, T6A, [avp(263, f"{self.identity};2;{next(ends)}"), avp(277, 1), avp(283, b"dromio.test"), group])
+        return self.ask(RIR, T6A, [avp(263, f"{self.identity};2;{next(ends)}"), avp(277, 1), avp(283, self.destination), group])
 
 
 def is_asleep(until=None):

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""The tables of docs/scef.md: what of T6a and S6t is done, with the certainty of each fact from spec/*.csv.
+
+usage: scef_page.py [--check FILE]
+
+Prints the page's tables; with --check fails when FILE does not hold them as they would be printed."""
+import csv
+import pathlib
+import sys
+
+SPEC = pathlib.Path(__file__).resolve().parents[1] / "spec"
+T6A, S6T = "16777346", "16777345"
+
+COMMANDS = [  # abbreviation, application, how far, what
+    ("CMR", T6A, "done", "establish, update, release; UE reachable. An APN does not decide yet, the IMSI does"),
+    ("CMA", T6A, "done", "2001, 3004, 5001, 5651, 5652"),
+    ("ODR", T6A, "done", "one event; answered when durable; repetitions get the first answer"),
+    ("ODA", T6A, "done", "2001, also when the twin refuses the frame; 3004, 5001, 5651"),
+    ("TDR", T6A, "done", "with SCEF-Wait-Time (10 s) and Maximum-Retransmission-Time (the downlink's expiry)"),
+    ("TDA", T6A, "done", "2001 delivered; 5653 and Requested-Retransmission-Time: again at that time or the next contact"),
+    ("RIR", T6A, "partly", "each report is answered 5515: this host has asked for none"),
+    ("RIA", T6A, "partly", "as above"),
+    ("CIR", T6A, "no", "3001"),
+    ("CIA", T6A, "no", ""),
+    ("RIR", S6T, "partly", "as on T6a"),
+    ("RIA", S6T, "partly", "as on T6a"),
+    ("NIR", S6T, "no", "3001. Provisioning on this host is the authority"),
+    ("NIA", S6T, "no", ""),
+    ("CIR", S6T, "no", "3001"),
+    ("CIA", S6T, "no", ""),
+]
+
+AVPS = [  # name, how far, what
+    ("User-Identifier", "done", "User-Name (the IMSI) is needed; others are not looked at"),
+    ("Bearer-Identifier", "done", "part of the connection's key"),
+    ("Connection-Action", "done", "0 establish, 1 release, 2 update"),
+    ("CMR-Flags", "partly", "bit 0, UE reachable"),
+    ("Maximum-UE-Availability-Time", "done", "end of the contact"),
+    ("Service-Selection", "partly", "kept in the request, does not decide"),
+    ("Serving-PLMN-Rate-Control", "partly", "read, not applied"),
+    ("RAT-Type", "partly", "read, not shown"),
+    ("Non-IP-Data", "done", "the frame"),
+    ("RRC-Cause-Counter", "partly", "present: an exception report"),
+    ("SCEF-Wait-Time", "done", "sent"),
+    ("Maximum-Retransmission-Time", "done", "sent"),
+    ("Requested-Retransmission-Time", "done", "the next contact"),
+    ("TDA-Flags", "partly", "read"),
+    ("Monitoring-Event-Report", "partly", "its SCEF-Reference-ID is repeated in Monitoring-Event-Report-Status"),
+    ("Proxy-Info", "done", "repeated in the answer"),
+    ("Failed-AVP", "done", "with the groups the AVP came in"),
+    ("Extended-PCO", "no", ""),
+    ("3GPP-Charging-Characteristics", "no", ""),
+    ("APN-Rate-Control-Status", "no", ""),
+    ("PDN-Connection-Charging-ID", "no", ""),
+    ("Supported-Features", "no", "none is told"),
+    ("OC-OLR", "no", "overload is told by 3004 only"),
+    ("Load", "no", ""),
+    ("DRMP", "no", ""),
+]
+
+CAUSES = [  # code, vendor, when
+    ("2001", "0", "kept; also when the twin trapped"),
+    ("3001", "0", "a command that is not done"),
+    ("3002", "0", "another Destination-Host; no answer of the core in 30 s"),
+    ("3003", "0", "another Destination-Realm"),
+    ("3004", "0", "not able to keep it now: nothing was kept"),
+    ("3005", "0", "our name in Route-Record"),
+    ("3007", "0", "the application was not agreed on"),
+    ("3008", "0", "E bit in a request"),
+    ("3009", "0", "reserved AVP bits"),
+    ("3010", "0", "CER: not a peer of ours"),
+    ("5001", "0", "unknown AVP with M bit"),
+    ("5004", "0", "a value; groups nested too deep"),
+    ("5005", "0", "an AVP is missing"),
+    ("5009", "0", "an AVP too often"),
+    ("5010", "0", "CER: no common application"),
+    ("5011", "0", "version; then closed"),
+    ("5012", "0", "too many AVPs, or too large for a twin"),
+    ("5014", "0", "an AVP's length"),
+    ("5015", "0", "the message's length; then closed"),
+    ("5017", "0", "CER: wants TLS inside"),
+    ("5001", "10415", "no twin has this IMSI"),
+    ("5515", "10415", "a report nobody asked for"),
+    ("5651", "10415", "no such connection"),
+    ("5652", "10415", "CMR: no twin has this IMSI"),
+    ("5653", "10415", "taken: the device sleeps"),
+]
+
+
+def rows(name):
+    with open(SPEC / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def main():
+    out = ["| command | application | state | what | clause | certainty |", "| --- | --- | --- | --- | --- | --- |"]
+    facts = {(r["abbreviation"], r["application"]): r for r in rows("diameter_command.csv")}
+    missing = {k for k in facts if k[1] != "0"} - {c[:2] for c in COMMANDS}
+    if missing:
+        sys.exit(f"commands of spec/diameter_command.csv without a row here: {missing}")
+    for name, application, state, what in COMMANDS:
+        fact = facts[name, application]
+        label = "T6a" if application == T6A else "S6t"
+        out.append(f"| {name} | {label} | {state} | {what} | {fact['clause']} | {fact['sources']} |")
+    out += ["", "| AVP | code | state | what | certainty |", "| --- | --- | --- | --- | --- |"]
+    facts = {r["name"]: r for r in rows("diameter_avp.csv")}
+    for name, state, what in AVPS:
+        out.append(f"| {name} | {facts[name]['code']} | {state} | {what} | {facts[name]['sources']} |")
+    out += ["", "| result | name | when | clause | certainty |", "| --- | --- | --- | --- | --- |"]
+    facts = {(r["code"], r["vendor"]): r for r in rows("causes.csv")}
+    for code, vendor, when in CAUSES:
+        fact = facts[code, vendor]
+        out.append(f"| {code}{'' if vendor == '0' else ' (3GPP)'} | {fact['name']} | {when} | {fact['clause']} | {fact['certainty']} |")
+    text = "\n".join(out) + "\n"
+    if len(sys.argv) == 3 and sys.argv[1] == "--check":
+        with open(sys.argv[2], encoding="utf-8") as file:
+            if text not in file.read():
+                sys.exit(f"{sys.argv[2]}: its tables are not what tools/scef_page.py prints")
+    else:
+        sys.stdout.write(text)
+
+
+main()
