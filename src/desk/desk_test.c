@@ -609,7 +609,7 @@ static void deep_and_long_statements_are_refused(void **state)
 {
     fixture *f = *state;
     enum { DEEP = 30000 };
-    char *sql = malloc(DESK_SQL_MAX + 16);
+    static char sql[DESK_SQL_MAX + 16];
     strcpy(sql, "select ");
     memset(sql + 7, '(', DEEP);
     strcpy(sql + 7 + DEEP, "1");
@@ -628,7 +628,6 @@ static void deep_and_long_statements_are_refused(void **state)
     assert_problem(f, sql, 400, "65536");
     sql[DESK_SQL_MAX] = '\0';
     assert_string_equal(rows(f, sql), "[[1]]");
-    free(sql);
     desk_query(f->desk, "select 1\0", 9, acme, sizeof acme, 0, f->out, OUT_MAX, &f->status);
     assert_int_equal(f->status, 400);
 }
