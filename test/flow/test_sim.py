@@ -111,6 +111,7 @@ def test_disconnect_is_answered_and_followed_by_a_new_connection(scef, sim):
 
 def test_garbage_ends_the_connection_and_a_new_one_follows(scef, sim):
     run = sim("--devices", "1")
+    scef.wait(lambda: scef.of(CER))  # else the first one passes for the one after the garbage
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x01\xff\xff\xfc" + bytes(100), b"\x01\x00\x00\x14" + b"\xff" * 4000):
         before = len(scef.of(CER))
         scef.wait(lambda: scef.connections)[-1].sock.sendall(garbage)
