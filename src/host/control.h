@@ -18,10 +18,10 @@ enum control_type {
     /* dromiod -> core */
     CONTROL_ADMITTED = 16, /* id, status: of waitpid */
     CONTROL_CELL_UP,       /* index, set, number: images it has */
-    CONTROL_CELL_LOST,     /* index */
-    CONTROL_OLD_CELL_LOST, /* index */
+    CONTROL_CELL_LOST,     /* index, set: to be wiped */
+    CONTROL_OLD_CELL_LOST, /* index, set */
     CONTROL_GATE_UP,       /* index, set */
-    CONTROL_GATE_LOST,     /* index */
+    CONTROL_GATE_LOST,     /* index, set */
     CONTROL_STOP,
 };
 

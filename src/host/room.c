@@ -196,6 +196,13 @@ static void on_admitted(core_room *here, const control *message)
         here->results[message->id] = -1;
 }
 
+/* Contexts in clear that the dead cell did not come to. Only the core knows when nothing is put there any more. */
+static void wipe_cell(const layout *layout, const control *message)
+{
+    ring_wipe(layout->cells[message->index][message->set].turns, CELL_RING);
+    ring_wipe(layout->cells[message->index][message->set].results, CELL_RING);
+}
+
 static void on_control(core_room *here, const control *message)
 {
     room_context *room = here->room;
@@ -209,15 +216,25 @@ static void on_control(core_room *here, const control *message)
         ring_writer_open(&out, layout->gates[message->index][message->set].from_core, GATE_RING, room->gate_bells[message->index]);
         core_gate_attach(here->core, message->index, in, out);
         break;
-    case CONTROL_GATE_LOST: core_gate_lost(here->core, message->index); break;
+    case CONTROL_GATE_LOST:
+        core_gate_lost(here->core, message->index);
+        ring_wipe(layout->gates[message->index][message->set].to_core, GATE_RING);
+        ring_wipe(layout->gates[message->index][message->set].from_core, GATE_RING);
+        break;
     case CONTROL_CELL_UP:
         ring_reader_open(&in, layout->cells[message->index][message->set].results, CELL_RING);
         ring_writer_open(&out, layout->cells[message->index][message->set].turns, CELL_RING, room->cell_bells[message->index * CELL_SETS + message->set]);
         core_cell_attach(here->core, message->index, in, out, message->number, &layout->running[message->index * CELL_SETS + message->set]);
         here->is_replacing[message->index] = true;
         break;
-    case CONTROL_CELL_LOST: core_cell_lost(here->core, message->index); break;
-    case CONTROL_OLD_CELL_LOST: core_old_cell_lost(here->core, message->index); break;
+    case CONTROL_CELL_LOST:
+        core_cell_lost(here->core, message->index);
+        wipe_cell(layout, message);
+        break;
+    case CONTROL_OLD_CELL_LOST:
+        core_old_cell_lost(here->core, message->index);
+        wipe_cell(layout, message);
+        break;
     case CONTROL_STOP: here->is_stopping = true; break;
     default: break;
     }

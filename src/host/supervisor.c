@@ -327,7 +327,7 @@ static bool is_hopeless(supervisor *here)
 static void gate_died(supervisor *here, uint32_t index)
 {
     here->gates[index] = 0;
-    tell_core(here, CONTROL_GATE_LOST, index, 0, 0);
+    tell_core(here, CONTROL_GATE_LOST, index, here->room.gate_sets[index], 0);
     here->room.gate_sets[index] = (here->room.gate_sets[index] + 1) % GATE_SETS;
     layout_format_gate(&here->layout, index, here->room.gate_sets[index]);
     if (here->desk > 0) { /* it knows the old rings only; its own death starts it again */
@@ -344,7 +344,7 @@ static void cell_died(supervisor *here, uint32_t index, pid_t pid)
     cell_slot *slot = &here->cells[index];
     if (pid == slot->old) {
         slot->old = 0;
-        tell_core(here, CONTROL_OLD_CELL_LOST, index, 0, 0);
+        tell_core(here, CONTROL_OLD_CELL_LOST, index, slot->old_set, 0);
         if (slot->wants_new)
             renew_cell(here, index);
         return;
@@ -356,7 +356,7 @@ static void cell_died(supervisor *here, uint32_t index, pid_t pid)
         slot->ready = -1;
     } else {
         slot->current = 0;
-        tell_core(here, CONTROL_CELL_LOST, index, 0, 0);
+        tell_core(here, CONTROL_CELL_LOST, index, slot->current_set, 0);
     }
     if (!start_cell(here, index))
         dro_error("cell %u cannot be started again", index);

@@ -26,6 +26,11 @@ void ring_format(void *memory, uint32_t capacity)
     memset(memory, 0, ring_bytes(capacity));
 }
 
+void ring_wipe(void *memory, uint32_t capacity)
+{
+    dro_wipe((uint8_t *)memory + sizeof(ring_shared), capacity);
+}
+
 void ring_writer_open(ring_writer *writer, void *memory, uint32_t capacity, int doorbell)
 {
     ring_shared *shared = memory;

@@ -49,6 +49,8 @@ typedef struct ring_reader {
 size_t ring_bytes(uint32_t capacity);
 /* Makes an empty ring of zeroed or used memory. Only while nobody uses it. */
 void ring_format(void *memory, uint32_t capacity);
+/* Clears what messages a ring still holds, not its indexes: of a room that died unread. */
+void ring_wipe(void *memory, uint32_t capacity);
 void ring_writer_open(ring_writer *writer, void *memory, uint32_t capacity, int doorbell);
 void ring_reader_open(ring_reader *reader, void *memory, uint32_t capacity);
 
