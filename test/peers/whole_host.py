@@ -60,6 +60,10 @@ class WholeHost:
                 status, text = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()
+        except ConnectionResetError:  # a gate of the host that was killed, dying a moment later than its parent
+            if method != "GET":
+                raise
+            return self.call(method, path, body, token, kind)
         try:
             return status, json.loads(text)
         except ValueError:
