@@ -17,13 +17,24 @@ static void on_sweep(loop_timer *timer)
         abort(); /* it had its place in the heap a moment ago */
 }
 
+static void accept_on(http *home)
+{
+    home->is_accepting = true;
+    loop_change(home->loop, &home->listener, EPOLLIN);
+}
+
 static void on_accept_again(loop_timer *timer)
 {
     http *home = (http *)(void *)((char *)timer - offsetof(http, accept_again));
-    if (home->is_stopping)
-        return;
-    home->is_accepting = true;
-    loop_change(home->loop, &home->listener, EPOLLIN);
+    if (!home->is_stopping)
+        accept_on(home);
+}
+
+void http_ready(http *http)
+{
+    if (!http->is_ready && !http->is_stopping)
+        accept_on(http);
+    http->is_ready = true;
 }
 
 dro_err http_new(http **out, const gate_config *config, loop *loop,
@@ -44,12 +55,11 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     made->listener = (loop_watch){ connection_on_listener, config->http_listener };
     made->sweep.on_due = on_sweep;
     made->accept_again.on_due = on_accept_again;
-    made->is_accepting = true;
     dro_err err = DRO_NOMEM;
     if (made->tokens != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL)
         err = loop_timer_set(loop, &made->sweep, loop_now_ns(loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS);
     if (err == DRO_OK)
-        err = loop_add(loop, &made->listener, EPOLLIN);
+        err = loop_add(loop, &made->listener, 0); /* who comes before the tokens are known waits in the backlog */
     if (err != DRO_OK) {
         loop_timer_clear(loop, &made->sweep);
         made->listener.descriptor = -1;

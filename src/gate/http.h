@@ -46,6 +46,7 @@ void http_turn(http *http);
 /* How long the loop may sleep for the HTTP side's sake: 0 not at all, 1 a ring is full, -1 as it likes. */
 int http_wait_ms(const http *http);
 bool http_is_ready(const http *http); /* tokens are known: requests are answered */
+void http_ready(http *http);          /* they are known now: connections are taken */
 /* No more connections; those under way finish. True when none is left. */
 bool http_stop(http *http);
 

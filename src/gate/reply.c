@@ -115,7 +115,8 @@ static void on_credential(http *http, const void *body, uint32_t length)
     memcpy(&row, body, sizeof row);
     if (row.is_gone)
         stream_close_token(http, row.token);
-    http->is_ready |= row.number == 0; /* the admin's token comes last */
+    if (row.number == 0) /* the admin's token comes last */
+        http_ready(http);
 }
 
 void http_on_message(http *http, uint16_t type, uint64_t id, const void *body, uint32_t length)
