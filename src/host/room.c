@@ -389,7 +389,7 @@ _Noreturn void room_desk(room_context *room)
         ring_writer_open(&to[i], memory->from_desk, DESK_RING, room->gate_bells[i]);
     }
     desk_config desk = { .gate_count = room->layout->gate_count, .from_gate = from, .to_gate = to, .stale = stale, .doorbell = room->desk_bell,
-                         .columns = room->layout->columns, .columns_bytes = room->layout->columns_bytes,
+                         .columns = &(const void *){ room->layout->columns }, .core_count = 1, .columns_bytes = room->layout->columns_bytes,
                          .clock = dro_clock_system() };
     _exit(desk_run(&desk, room->desk_stop));
 }
