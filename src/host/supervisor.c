@@ -21,6 +21,7 @@
 #include "host/data.h"
 #include "host/listen.h"
 #include "host/room.h"
+#include "twin/directory.h"
 
 enum {
     ADMITS_MAX = CORE_IMAGES_MAX, /* at a start all may have to be looked at again */
@@ -127,7 +128,10 @@ static bool start_desk(supervisor *here)
 
 static bool start_gate(supervisor *here, uint32_t index)
 {
-    here->gates[index] = start("gate");
+    bool is_load = index == here->config->host_gates; /* bench.load: one more than there are gates */
+    here->gates[index] = start(is_load ? "load" : "gate");
+    if (here->gates[index] == 0 && is_load)
+        room_load(&here->room, index);
     if (here->gates[index] == 0)
         room_gate(&here->room, index);
     tell_cores(here, CONTROL_GATE_UP, index, here->room.gate_sets[index]);
@@ -703,10 +707,11 @@ static void close_cores(supervisor *here)
 static int run_once(supervisor *here)
 {
     const config *config = here->config;
-    layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates,
+    layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates + (config->bench_load > 0),
                            .cells = (uint32_t)config->cells_max, .columns_bytes = (size_t)config->columns_memory,
-                           .directory_bytes = 4096 /* twin/directory.h */ };
-    if (layout_new(&here->layout, &shape) != DRO_OK || !make_bells(here) || !open_cores(here)) {
+                           .directory_bytes = directory_bytes((uint32_t)config->host_cores) };
+    if (layout_new(&here->layout, &shape) != DRO_OK || directory_format(here->layout.directory, shape.cores) != DRO_OK ||
+        !make_bells(here) || !open_cores(here)) {
         dro_error("no memory or descriptors for the rooms: %m");
         return 1;
     }
