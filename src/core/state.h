@@ -7,6 +7,7 @@
 #include "base/builder.h"
 #include "base/fields.h"
 #include "base/clock.h"
+#include "core/contexts.h"
 #include "core/core.h"
 #include "core/index.h"
 #include "core/limits.h"
@@ -94,7 +95,7 @@ typedef struct twin {
     uint64_t revision;           /* application writes */
     uint64_t context_revision;   /* turns kept: the sealed context is bound to it */
     log_place last;              /* newest record */
-    uint8_t *context;            /* sealed; NULL: as the image starts */
+    context *context;            /* sealed; NULL: as the image starts */
     twin_extra *extra;           /* NULL: nothing of it */
     int64_t last_contact_ms, next_contact_ms;
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
@@ -251,6 +252,7 @@ struct core {
     uint64_t hash_key;
     int64_t now_ms, now_ns, started_ms;
 
+    contexts *contexts;          /* the sealed ones in memory */
     twin **chunks;               /* of TWIN_CHUNK */
     uint32_t chunk_count, twin_count, twin_free, twin_high; /* live, first free slot, slots ever used */
     index_table ids, imsis, msisdns, numbers; /* ids: aliases too */

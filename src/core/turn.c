@@ -106,7 +106,7 @@ static bool turn_try(core *core, turn *turn)
     memcpy(room, &request, sizeof request);
     if (context > 0) {
         vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision };
-        dro_err err = vault_open_context(core->vault, &binding, twin->context, twin->context_length, room + sizeof request);
+        dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof request);
         if (err != DRO_OK) /* memory that lies: nothing this process says can be trusted any more */
             abort();
         memset(room + sizeof request + context, 0, context_padded - context);
