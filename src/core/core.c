@@ -404,6 +404,11 @@ void core_awake(core *core)
     }
 }
 
+void core_drain(core *core)
+{
+    core->is_draining = true;
+}
+
 bool core_stop(core *core)
 {
     core->is_stopping = true;
