@@ -452,12 +452,12 @@ _Noreturn void room_desk(room_context *room)
 static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)
 {
     char name[32];
-    int kept[] = { room->cell_bells[core][index * CELL_SETS + set], room->core_bells[core], room->ready, room->images[core] };
+    int kept[] = { room->cell_bells[core][index * CELL_SETS + set], room->core_bells[core], room->ready, room->images };
     if (room->layout->core_count > 1)
         snprintf(name, sizeof name, "cell %u.%u", core, index);
     else
         snprintf(name, sizeof name, "cell %u", index);
-    room_enter(name, kept, room->images[core] >= 0 ? 4 : 3);
+    room_enter(name, kept, room->images >= 0 ? 4 : 3);
     layout_keep_cell(room->layout, core, index, set);
 }
 
@@ -466,9 +466,9 @@ _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint
     enter_cell(room, core, index, set);
     int bell = room->cell_bells[core][index * CELL_SETS + set];
     static cell_image images[CORE_IMAGES_MAX];
-    uint32_t count = bundle_open(room->images[core], images);
-    if (room->images[core] >= 0)
-        close(room->images[core]);
+    uint32_t count = bundle_open(room->images, images);
+    if (room->images >= 0)
+        close(room->images);
     const cell_memory *memory = &room->layout->cells[core][index][set];
     ring_reader turns;
     ring_writer results;
