@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/toml.h"
+#include "core/limits.h"
+#include "load/load.h"
 
 typedef enum key_kind { KEY_TEXT, KEY_COUNT, KEY_BYTES, KEY_BOOLEAN } key_kind;
 
@@ -51,6 +53,8 @@ static const key keys[] = {
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
     { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges callbacks may reach although private; this version makes no callbacks" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
+    { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
+    { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
@@ -236,6 +240,8 @@ bool config_check(config *config)
         return wrong("diameter.accept: \"any\" is for loopback only");
     if (strcmp(config->cell_sandbox, "on") != 0 && strcmp(config->cell_sandbox, "off") != 0)
         return wrong("cell.sandbox: is \"on\" or \"off\"");
+    if (config->bench_load > 0 && config->host_gates == CORE_GATES_MAX)
+        return wrong("bench.load: takes the place of a gate: host.gates is too large");
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");

@@ -25,6 +25,7 @@ typedef struct config {
     char t8_allow_callbacks[1024];
     char log_level[16];
     bool bench_no_log;
+    int64_t bench_load, bench_window;
 } config;
 
 void config_defaults(config *config);

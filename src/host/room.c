@@ -20,6 +20,7 @@
 #include "gate/gate.h"
 #include "host/control.h"
 #include "host/title.h"
+#include "load/load.h"
 
 /* ---- entering ---- */
 
@@ -371,6 +372,24 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
+}
+
+_Noreturn void room_load(room_context *room, uint32_t index)
+{
+    int kept[] = { room->gate_bells[index], room->core_bell, room->gate_stops[index], room->gates_ready };
+    room_enter("load", kept, sizeof kept / sizeof kept[0]);
+    uint32_t set = room->gate_sets[index];
+    layout_keep_gate(room->layout, index, set);
+    ring_writer to_core;
+    ring_reader from_core;
+    ring_writer_open(&to_core, room->layout->gates[index][set].to_core, GATE_RING, room->core_bell);
+    ring_reader_open(&from_core, room->layout->gates[index][set].from_core, GATE_RING);
+    uint64_t seed;
+    dro_random_system()->fill(dro_random_system(), &seed, sizeof seed);
+    load_config load = { .to_core = &to_core, .from_core = &from_core, .doorbell = room->gate_bells[index],
+                         .ready = room->gates_ready, .twins = (uint32_t)room->config->bench_load,
+                         .window = (uint32_t)room->config->bench_window, .seed = seed, .clock = dro_clock_system() };
+    _exit(load_run(&load, room->gate_stops[index]));
 }
 
 _Noreturn void room_desk(room_context *room)

@@ -24,6 +24,7 @@ typedef struct room_context {
 
 _Noreturn void room_core(room_context *room);
 _Noreturn void room_gate(room_context *room, uint32_t index);
+_Noreturn void room_load(room_context *room, uint32_t index); /* in the place of the last gate */
 _Noreturn void room_desk(room_context *room);
 _Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set);
 _Noreturn void room_admit(room_context *room, int wasm, int out);

@@ -100,7 +100,10 @@ static bool start_desk(supervisor *here)
 
 static bool start_gate(supervisor *here, uint32_t index)
 {
-    here->gates[index] = start("gate");
+    bool is_load = index == here->config->host_gates; /* bench.load: one more than there are gates */
+    here->gates[index] = start(is_load ? "load" : "gate");
+    if (here->gates[index] == 0 && is_load)
+        room_load(&here->room, index);
     if (here->gates[index] == 0)
         room_gate(&here->room, index);
     tell_core(here, CONTROL_GATE_UP, index, here->room.gate_sets[index], 0);
@@ -569,7 +572,8 @@ static int run_once(supervisor *here)
 {
     const config *config = here->config;
     int pair[2];
-    if (layout_new(&here->layout, (uint32_t)config->host_gates, (uint32_t)config->cells_max, (size_t)config->columns_memory) != DRO_OK ||
+    uint32_t gates = (uint32_t)config->host_gates + (config->bench_load > 0);
+    if (layout_new(&here->layout, gates, (uint32_t)config->cells_max, (size_t)config->columns_memory) != DRO_OK ||
         !make_bells(here) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         dro_error("no memory or descriptors for the rooms: %m");
         return 1;
