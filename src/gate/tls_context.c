@@ -102,7 +102,7 @@ static dro_err take_key(SSL_CTX *ssl, const tls_pem *pem, tls_fault *fault)
     if (key == NULL && was_asked)
         return wrong(fault, TLS_KEY, "it has a passphrase: the host takes keys without one");
     if (key == NULL)
-        return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE
+        return memmem(pem->bytes, pem->length, "PRIVATE KEY-----", 16) == NULL
                    ? wrong(fault, TLS_KEY, "no private key is in it (PEM)")
                    : wrong_of(fault, TLS_KEY, "the key cannot be read");
     bool is_taken = SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1;
@@ -200,7 +200,7 @@ static dro_err load(SSL_CTX *ssl, tls_listener listener, const tls_pems *pems, i
 
 dro_err tls_context_renew(tls_context *context, const tls_pems *pems, tls_fault *fault)
 {
-    int64_t expires_s;
+    int64_t expires_s = 0;
     SSL_CTX *ssl = SSL_CTX_new(TLS_method());
     if (ssl == NULL)
         return DRO_NOMEM;

@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cell/admit.h"
+#include "gate/tls_bundle.h"
+#include "host/certificates.h"
 #include "host/control.h"
 #include "host/data.h"
 #include "host/listen.h"
@@ -47,6 +49,9 @@ typedef struct supervisor {
     pid_t core, desk, gates[CORE_GATES_MAX];
     cell_slot cells[CORE_CELLS_MAX];
     admit_child admits[ADMITS_MAX];
+    pid_t reader;              /* of the certificates' files, after a SIGHUP */
+    int reading;               /* the bundle it fills */
+    bool wants_reader;         /* another SIGHUP came meanwhile */
     uint32_t image_count;
     uint64_t gates_ready;      /* that said so in this run */
     bool is_ready, is_running, is_stopping, is_core_stopped;
@@ -379,11 +384,53 @@ static bool admit_died(supervisor *here, pid_t pid, int status)
     return false;
 }
 
+/* ---- certificates ---- */
+
+static void renew_certificates(supervisor *here)
+{
+    if (here->room.certificates == 0) {
+        dro_info("SIGHUP: there are no certificates to load again");
+        return;
+    }
+    here->wants_reader = here->reader > 0;
+    if (here->reader > 0)
+        return;
+    here->reading = tls_bundle_file();
+    here->reader = here->reading < 0 ? -1 : start("certificates");
+    if (here->reader == 0)
+        room_certificates(&here->room, here->reading);
+    if (here->reader < 0) {
+        dro_error("certificates cannot be loaded again: %m; the ones in use stay");
+        if (here->reading >= 0)
+            close(here->reading);
+    }
+}
+
+/* What it has checked is for all gates, also for those that will be started. */
+static bool reader_died(supervisor *here, pid_t pid, int status)
+{
+    if (pid != here->reader)
+        return false;
+    here->reader = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        close(here->reading);
+        dro_error("certificates are not loaded again: the ones in use stay");
+    } else {
+        close(here->room.certificates);
+        here->room.certificates = here->reading;
+        for (int64_t i = 0; i < here->config->host_gates; i++)
+            certificates_send(here->room.gate_renewals[i][0], here->room.certificates);
+    }
+    if (here->wants_reader && !here->is_stopping)
+        renew_certificates(here);
+    return true;
+}
+
 /* CORE_DIED, an exit code, or -1: go on. */
 static int child_died(supervisor *here, pid_t pid, int status)
 {
     char text[64];
-    if (admit_died(here, pid, status))
+    if (admit_died(here, pid, status) || reader_died(here, pid, status))
         return -1;
     if (pid == here->core) {
         here->core = 0;
@@ -467,10 +514,11 @@ static bool gates_are_gone(const supervisor *here)
 
 static void kill_all(supervisor *here)
 {
-    pid_t *all[3 * CORE_CELLS_MAX + CORE_GATES_MAX + ADMITS_MAX + 2];
+    pid_t *all[3 * CORE_CELLS_MAX + CORE_GATES_MAX + ADMITS_MAX + 3];
     int n = 0;
     all[n++] = &here->core;
     all[n++] = &here->desk;
+    all[n++] = &here->reader;
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         all[n++] = &here->gates[i];
     for (uint32_t i = 0; i < CORE_CELLS_MAX; i++) {
@@ -496,7 +544,9 @@ static void take_signals(supervisor *here)
 {
     struct signalfd_siginfo info;
     while (read(here->signals, &info, sizeof info) == sizeof info)
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        if (info.ssi_signo == SIGHUP && !here->is_stopping)
+            renew_certificates(here);
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             begin_stop(here);
 }
 
@@ -585,6 +635,8 @@ static int run_once(supervisor *here)
     for (uint32_t i = 0; i < here->layout.cell_count; i++)
         here->cells[i] = (cell_slot){ .ready = -1 };
     int code = start_core(here) ? loop(here) : 1;
+    if (here->reader > 0)
+        close(here->reading);
     kill_all(here);
     close(pair[0]);
     close(pair[1]);
@@ -601,16 +653,18 @@ static int open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-int supervise(const config *config)
+int supervise(const config *config, int certificates)
 {
     static supervisor here;
-    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1 } };
+    here = (supervisor){ .config = config,
+                         .room = { .config = config, .layout = &here.layout, .images = -1, .certificates = certificates } };
     here.room.admin_token = here.admin_token;
     here.signals = open_signals();
     if (!data_open(config->data, here.admin_token) || here.signals < 0)
@@ -620,6 +674,10 @@ int supervise(const config *config)
         here.room.diameter_listeners[i] = listen_on(config->diameter_listen, "diameter.listen", config->host_gates > 1);
         if (here.room.http_listeners[i] < 0 || here.room.diameter_listeners[i] < 0)
             return 1;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, here.room.gate_renewals[i]) != 0) {
+            dro_error("no descriptors for the gates: %m");
+            return 1;
+        }
     }
     int code;
     while ((code = run_once(&here)) == CORE_DIED) { /* everything begins anew from the log */
