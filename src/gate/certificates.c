@@ -130,6 +130,9 @@ dro_err certificates_init(certificates *all, const gate_config *config, loop *ho
     if (config->certificates <= 0)
         return DRO_OK;
     dro_err err = load(all, config->certificates);
+    const tls_context *diameter = all->contexts[TLS_DIAMETER];
+    if (diameter != NULL && !tls_context_verifies(diameter) && all->is_speaking)
+        dro_warn("peers_show_no_certificates \"diameter.tls.ca is not set\"");
     if (err == DRO_OK)
         err = loop_timer_set(home, &all->daily, loop_now_ns(home));
     if (err == DRO_OK && config->certificate_renewals > 0) {
