@@ -56,7 +56,7 @@ DRO_CHECKED dro_err tls_context_renew(tls_context *context, const tls_pems *pems
 int64_t tls_context_expires_s(const tls_context *context);
 bool tls_context_verifies(const tls_context *context); /* there is a `ca` */
 const char *tls_listener_name(tls_listener listener);
-/* Prometheus text of all listeners; NULL: that one has no TLS. */
+/* Prometheus text of all listeners; NULL: that one has no TLS, and no lines but the heads. */
 void tls_metrics(tls_context *const contexts[TLS_LISTENERS], dro_builder *out);
 
 /* ---- one connection ---- */

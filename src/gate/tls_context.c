@@ -296,8 +296,6 @@ static void put_family(tls_context *const contexts[TLS_LISTENERS], dro_builder *
 
 void tls_metrics(tls_context *const contexts[TLS_LISTENERS], dro_builder *out)
 {
-    if (contexts[TLS_HTTP] == NULL && contexts[TLS_DIAMETER] == NULL)
-        return;
     put_family(contexts, out,
                "# HELP dromio_tls_certificate_expires_seconds When the certificate ends, seconds since 1970.\n"
                "# TYPE dromio_tls_certificate_expires_seconds gauge\n", put_end);
