@@ -60,7 +60,7 @@ typedef struct disk_memory_faults {
     uint64_t seed;
 } disk_memory_faults;
 disk *disk_memory_new(const disk_memory_faults *faults);
-/* A directory in it: a disk with its own names and completions, on the same platter, behind the same
+/* A directory in it ("": the disk's own files): a disk with its own names and completions, on the same platter, behind the same
  * switch; its calls count as the whole disk's. Free it before that. */
 disk *disk_memory_directory(disk *disk, const char *name);
 /* Power off and on: what was not durable is gone (or torn); calls work again. */

@@ -395,7 +395,8 @@ disk *disk_memory_directory(disk *whole, const char *name)
     view->whole = of(whole);
     view->disk = view->whole->disk;
     view->disk.free = view_free;
-    snprintf(view->prefix, sizeof view->prefix, "%s/", name);
+    if (name[0] != '\0')
+        snprintf(view->prefix, sizeof view->prefix, "%s/", name);
     return &view->disk;
 }
 

@@ -81,3 +81,47 @@ void log_store_directory_init(log_store_directory *store, const char *data)
     *store = (log_store_directory){ .store = { directory_open, directory_remove } };
     snprintf(store->data, sizeof store->data, "%s", data);
 }
+
+/* ---- in memory ---- */
+
+enum { NAMES_MAX = 256, NAME_BYTES = 64 };
+typedef struct names { char list[NAMES_MAX][NAME_BYTES]; int count; } names;
+
+static void note_name(void *context, const char *name)
+{
+    names *names = context;
+    if (is_of_log(name) && names->count < NAMES_MAX)
+        snprintf(names->list[names->count++], NAME_BYTES, "%s", name);
+}
+
+static disk *memory_directory(log_store *store, uint32_t generation, uint32_t core)
+{
+    char name[NAME_BYTES] = "";
+    if (generation != 0)
+        snprintf(name, sizeof name, "log-%u-%u", generation, core);
+    return disk_memory_directory(((log_store_memory *)store)->disk, name);
+}
+
+static dro_err memory_open(log_store *store, uint32_t generation, uint32_t core, bool to_write, disk **out)
+{
+    (void)to_write;
+    *out = memory_directory(store, generation, core);
+    return *out == NULL ? DRO_NOMEM : DRO_OK;
+}
+
+static dro_err memory_remove(log_store *store, uint32_t generation, uint32_t core)
+{
+    disk *files = memory_directory(store, generation, core);
+    names names = { .count = 0 };
+    int error = files == NULL ? -ENOMEM : files->list(files, note_name, &names);
+    for (int i = 0; i < names.count && error == 0; i++)
+        error = files->remove(files, names.list[i]);
+    if (files != NULL)
+        files->free(files);
+    return error == 0 ? DRO_OK : DRO_IO;
+}
+
+void log_store_memory_init(log_store_memory *store, disk *disk)
+{
+    *store = (log_store_memory){ .store = { memory_open, memory_remove }, .disk = disk };
+}

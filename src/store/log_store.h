@@ -25,3 +25,10 @@ typedef struct log_store_directory {
 
 /* Directories in `data`: log for generation 0, log-G-C for core C of generation G. */
 void log_store_directory_init(log_store_directory *store, const char *data);
+
+/* The same in a disk in memory (disk_memory_new), whose own files are the host's. */
+typedef struct log_store_memory {
+    log_store store; /* first */
+    disk *disk;      /* borrowed */
+} log_store_memory;
+void log_store_memory_init(log_store_memory *store, disk *disk);
