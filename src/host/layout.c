@@ -8,8 +8,11 @@
 
 enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t) * CORE_CELLS_MAX * CELL_SETS };
 
+/* Nothing of 0 bytes is whole too. */
 static bool share(void **memory, size_t bytes)
 {
+    if (bytes == 0)
+        return true;
     void *made = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     *memory = made == MAP_FAILED ? NULL : made;
     return *memory != NULL;

@@ -18,6 +18,7 @@
 #include "core/core.h"
 #include "desk/desk.h"
 #include "gate/gate.h"
+#include "host/certificates.h"
 #include "host/control.h"
 #include "host/title.h"
 #include "load/load.h"
@@ -336,25 +337,35 @@ static void enter_core(room_context *room, uint32_t index)
     layout_keep_core(room->layout, index);
 }
 
+/* The host's own files are core 0's. */
+static dro_err open_disks(const config *config, core_options *options)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/log", config->data);
+    dro_err err = disk_open_directory(&options->log_disk, path);
+    snprintf(path, sizeof path, "%s/images", config->data);
+    return err == DRO_OK ? disk_open_directory(&options->image_disk, path) : err;
+}
+
 _Noreturn void room_core(room_context *room, uint32_t index)
 {
     enter_core(room, index);
     static core_room here;
     here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room, .index = index };
     const config *config = room->config;
-    char path[1100];
-    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(),
-                             .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
+    static log_store_directory logs;
+    log_store_directory_init(&logs, config->data);
+    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(), .index = index,
+                             .count = room->layout->core_count, .board = room->layout->board, .bells = room->core_bells,
+                             .logs = &logs.store, .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline, .replay_bytes = (uint64_t)config->log_replay,
                              .no_log = config->bench_no_log };
-    snprintf(path, sizeof path, "%s/log", config->data);
-    dro_err err = disk_open_directory(&options.log_disk, path);
-    snprintf(path, sizeof path, "%s/images", config->data);
-    if (err == DRO_OK)
-        err = disk_open_directory(&options.image_disk, path);
+    dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
+    if (err == DRO_OK && index == 0)
+        err = open_disks(config, &options);
     if (err == DRO_OK)
         err = core_open(&here.core, &options);
     if (err != DRO_OK) {
@@ -373,11 +384,12 @@ _Noreturn void room_core(room_context *room, uint32_t index)
 static void enter_gate(room_context *room, uint32_t index)
 {
     char name[32];
-    int kept[6 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
-                                room->http_listeners[index], room->diameter_listeners[index] };
-    memcpy(kept + 6, room->core_bells, sizeof room->core_bells);
+    int kept[8 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
+                                room->http_listeners[index], room->diameter_listeners[index], room->certificates,
+                                room->gate_renewals[index][1] };
+    memcpy(kept + 8, room->core_bells, sizeof room->core_bells);
     snprintf(name, sizeof name, "gate %u", index);
-    room_enter(name, kept, 6 + (int)room->layout->core_count);
+    room_enter(name, kept, 8 + (int)room->layout->core_count);
     layout_keep_gate(room->layout, index, room->gate_sets[index]);
 }
 
@@ -389,8 +401,11 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
     const gate_memory *memory = &layout->gates[index][room->gate_sets[index]];
     static ring_writer to_core[CORES_MAX];
     static ring_reader from_core[CORES_MAX];
+    static directory directory;
     ring_writer to_desk;
     ring_reader from_desk;
+    if (directory_open(&directory, layout->directory, layout->core_count) != DRO_OK)
+        _exit(3);
     for (uint32_t i = 0; i < layout->core_count; i++) {
         ring_writer_open(&to_core[i], memory->to_core[i], GATE_RING, room->core_bells[i]);
         ring_reader_open(&from_core[i], memory->from_core[i], GATE_RING);
@@ -400,9 +415,11 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
     const config *config = room->config;
     snprintf(health, sizeof health, "\"sandbox\":\"%s\",\"keys_in_memfd_secret\":%s", config->cell_sandbox,
              room->is_key_secret ? "true" : "false");
-    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .to_desk = &to_desk,
+    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .directory = &directory,
+                         .to_desk = &to_desk,
                          .from_desk = &from_desk, .doorbell = room->gate_bells[index],
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
+                         .certificates = room->certificates, .certificate_renewals = room->gate_renewals[index][1],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
@@ -489,6 +506,13 @@ _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint
     if (write(room->ready, "r", 1) != 1) /* it cannot be closed any more; dromiod reads this byte and closes its end */
         _exit(3);
     cell_run(cell);
+}
+
+_Noreturn void room_certificates(room_context *room, int bundle)
+{
+    room_enter("certificates", &bundle, 1);
+    layout_free(room->layout);
+    certificates_read(room->config, bundle, true);
 }
 
 _Noreturn void room_admit(room_context *room, int wasm, int out)
