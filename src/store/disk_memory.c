@@ -10,8 +10,9 @@
 
 enum {
     FILES_MAX = 1024,
-    HANDLES_MAX = 256,
+    HANDLES_MAX = 512,
     WRITES_MAX = 64,
+    FETCHES_MAX = 128,
     NAME_BYTES = 128, /* an image is called by its digest in hex */
     PIECE = 512, /* what a drive writes as one */
 };
@@ -32,6 +33,13 @@ struct write { /* under way: on the platter when reaped, or by a chance at a pow
     int error;
 };
 
+struct fetch { /* under way: the buffer is filled when it is reaped */
+    struct file *file;
+    uint64_t offset, token;
+    void *buffer;
+    size_t length;
+};
+
 typedef struct disk_memory {
     disk disk;
     disk_memory_faults faults;
@@ -42,6 +50,8 @@ typedef struct disk_memory {
     struct file *handles[HANDLES_MAX];
     struct write writes[WRITES_MAX];
     int write_count;
+    struct fetch fetches[FETCHES_MAX];
+    int fetch_count, fetch_started; /* the first so many were begun */
 } disk_memory;
 
 static disk_memory *of(disk *self)
@@ -261,6 +271,52 @@ static int memory_reap(disk *self, disk_completion *done, int max, bool wait)
     return count;
 }
 
+static int memory_fetch(disk *self, int handle, uint64_t offset, void *buffer, size_t length, uint64_t token)
+{
+    disk_memory *here = of(self);
+    struct file *file = file_at(here, handle);
+    if (here->fetch_count == FETCHES_MAX)
+        return -EAGAIN;
+    if (call(here) != FATE_FINE)
+        return -EIO;
+    memset(buffer, 0xa5, length); /* not there yet */
+    file->holds++;
+    here->fetches[here->fetch_count++] = (struct fetch){ file, offset, token, buffer, length };
+    return 0;
+}
+
+static int memory_fetch_start(disk *self)
+{
+    of(self)->fetch_started = of(self)->fetch_count;
+    return 0;
+}
+
+static void fetch_end(disk_memory *here, int at)
+{
+    file_release(here->fetches[at].file);
+    here->fetch_count--;
+    here->fetch_started--;
+    memmove(&here->fetches[at], &here->fetches[at + 1], (size_t)(here->fetch_count - at) * sizeof here->fetches[0]);
+}
+
+static int memory_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
+{
+    disk_memory *here = of(self);
+    int count = 0;
+    while (count < max && here->fetch_started > 0 && ((wait && count == 0) || chance(here))) {
+        int at = (int)below(here, (uint64_t)here->fetch_started);
+        struct fetch *fetch = &here->fetches[at];
+        size_t left = fetch->offset < fetch->file->size ? (size_t)(fetch->file->size - fetch->offset) : 0;
+        size_t length = left < fetch->length ? left : fetch->length;
+        int64_t result = call(here) == FATE_FINE ? (int64_t)length : -EIO;
+        if (result > 0)
+            memcpy(fetch->buffer, fetch->file->bytes + fetch->offset, length);
+        done[count++] = (disk_fetched){ fetch->token, result };
+        fetch_end(here, at);
+    }
+    return count;
+}
+
 static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
 {
     disk_memory *here = of(self);
@@ -325,6 +381,9 @@ static void memory_free(disk *self)
         return;
     while (here->write_count > 0)
         write_end(here, 0);
+    here->fetch_started = here->fetch_count;
+    while (here->fetch_count > 0)
+        fetch_end(here, 0);
     for (int i = 0; i < HANDLES_MAX; i++)
         if (here->handles[i] != NULL)
             memory_close(self, i);
@@ -356,6 +415,9 @@ disk *disk_memory_new(const disk_memory_faults *faults)
         .read = memory_read,
         .write_durable = memory_write_durable,
         .reap = memory_reap,
+        .fetch = memory_fetch,
+        .fetch_start = memory_fetch_start,
+        .fetch_reap = memory_fetch_reap,
         .replace = memory_replace,
         .rename = memory_rename,
         .remove = memory_remove,
