@@ -108,6 +108,8 @@ static dro_err open_all(core *core)
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
+    if (options->count > 1)
+        return DRO_UNSUPPORTED;
     core *core = calloc(1, sizeof *core);
     if (core == NULL)
         return DRO_NOMEM;
@@ -402,6 +404,11 @@ void core_awake(core *core)
         if (core->old_cells[i].is_open)
             ring_awake(&core->old_cells[i].results);
     }
+}
+
+void core_drain(core *core)
+{
+    core->is_draining = true;
 }
 
 bool core_stop(core *core)
