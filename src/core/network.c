@@ -77,7 +77,7 @@ bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32
     uint32_t at = duplicate_slot(seen, end_to_end);
     if (seen->table[at] == 0)
         return false;
-    *result = seen->results[seen->table[at] - 1];
+    *result = duplicate_word(seen->results[seen->table[at] - 1], 0);
     return true;
 }
 
@@ -96,16 +96,16 @@ static void duplicate_forget(duplicates *seen, uint32_t position)
     }
 }
 
-dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result)
+dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t word)
 {
     duplicates *seen = duplicates_of(core, host);
     if (seen == NULL)
         return DRO_NOMEM;
-    duplicates_put(seen, end_to_end, result);
+    duplicates_put(seen, end_to_end, word);
     return DRO_OK;
 }
 
-void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
+void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t word)
 {
     if (seen->table[duplicate_slot(seen, end_to_end)] != 0)
         return;
@@ -115,7 +115,7 @@ void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
     else
         seen->count++;
     seen->ring[position] = end_to_end;
-    seen->results[position] = result;
+    seen->results[position] = word;
     seen->table[duplicate_slot(seen, end_to_end)] = position + 1;
     seen->next = (position + 1) % DUPLICATES_PER_HOST;
 }
@@ -226,7 +226,13 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     core->counters.uplinks++;
     uint16_t host;
     uint32_t result;
-    if (host_name_get(core, (const char *)body + sizeof request, request.host_length, &host) != DRO_OK) {
+    const char *name = (const char *)body + sizeof request;
+    dro_err err = host_name_get(core, name, request.host_length, &host);
+    if (err == DRO_AGAIN && question_ask(core, BOARD_HOST_NAME, name, request.host_length, gate, header, body)) {
+        core->counters.uplinks--; /* counted when it is taken up again */
+        return;
+    }
+    if (err != DRO_OK) {
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
@@ -312,6 +318,17 @@ static void connection_change(core *core, caller caller, const connection_reques
     mailbox_flush(core, index);
 }
 
+/* True: core 0 has a name of the request to number first. */
+static bool names_are_asked(core *core, uint32_t gate, const ring_header *header, const uint8_t *body, const connection_request *request)
+{
+    const char *host = (const char *)body + sizeof *request, *realm = host + request->host_length;
+    uint16_t number;
+    if (host_name_get(core, host, request->host_length, &number) == DRO_AGAIN)
+        return question_ask(core, BOARD_HOST_NAME, host, request->host_length, gate, header, body);
+    return host_name_get(core, realm, request->realm_length, &number) == DRO_AGAIN &&
+           question_ask(core, BOARD_HOST_NAME, realm, request->realm_length, gate, header, body);
+}
+
 void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     caller caller = { gate, header->id };
@@ -329,7 +346,7 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else if (index == NONE || twin_at(core, index)->row == NONE)
         network_answer_send(core, caller, 0, request.action == 0 ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
-    else
+    else if (!names_are_asked(core, gate, header, body, &request))
         connection_change(core, caller, &request, body + sizeof request, index);
 }
 
