@@ -10,6 +10,7 @@
 #include "core/contexts.h"
 #include "core/board.h"
 #include "core/core.h"
+#include "core/duplicates.h"
 #include "core/index.h"
 #include "core/limits.h"
 #include "core/vault.h"
@@ -137,13 +138,6 @@ typedef struct application {
     int64_t expires_ms;          /* sessions; 0: never */
     bool is_session, is_one_time;
 } application;
-
-typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
-    uint32_t *ring;              /* newest DUPLICATES_PER_HOST */
-    uint32_t *results;           /* duplicate_word */
-    uint32_t *table;             /* open addressing over the ring: position + 1 */
-    uint32_t count, next;
-} duplicates;
 
 typedef struct host {
     char *name;
@@ -273,6 +267,7 @@ struct core {
     bool is_reading_old;         /* at recovery: logs of old generations */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
     bool is_moving;              /* what they held is not all in the own log yet */
+    bool is_domain_count_new;    /* to be shown on the board */
     uint64_t mail_count;         /* downlinks that wait, all twins */
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
@@ -297,7 +292,7 @@ struct core {
     uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
     uint32_t domain_count, keys_kept; /* kept: those whose keys are on the disk */
     host hosts[CORE_HOSTS_MAX];
-    uint32_t host_count;
+    uint32_t host_count, duplicates_held;
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
 
@@ -408,6 +403,8 @@ enum core_counter {
     COUNT_END,
 };
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
+typedef struct domain_counts { uint64_t twins, letters; } domain_counts;
+domain_counts core_count_domain(const core *core, uint32_t domain);       /* of all cores */
 void core_show_counters(core *core);
 
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */
@@ -420,6 +417,7 @@ const char *core_refusal(const core *core);
 /* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask; so of host_name_get. */
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number);
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
+bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number);
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);
@@ -540,9 +538,6 @@ static inline uint32_t duplicate_word(uint32_t result, uint32_t owner)
 }
 static inline uint32_t duplicate_owner(uint32_t word) { return word >> DUPLICATE_RESULT_BITS; }
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t word);
-duplicates *duplicates_new(void);
-void duplicates_free(duplicates *seen); /* NULL is fine */
-void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t word);
 void peers_update(core *core, const uint8_t *body, uint32_t length);
 
 /* ---- timers.c ---- */
