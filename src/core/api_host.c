@@ -298,15 +298,6 @@ static uint64_t images_here(const core *core)
     return count;
 }
 
-static uint64_t mail_waiting(const core *core)
-{
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < core->twin_high; i++)
-        if (twin_at(core, i)->number != 0 && twin_at(core, i)->extra != NULL)
-            count += twin_at(core, i)->extra->mail_count;
-    return count;
-}
-
 static bool sees_all(const call *call)
 {
     return (call->scopes & SCOPE_ADMIN) != 0;
@@ -317,23 +308,26 @@ static void status_of_own(core *core, const call *call, dro_builder *out)
 {
     uint64_t twins = 0, letters = 0;
     const application *application = application_at(core, call->application);
-    for (uint32_t i = 0; application != NULL && i < application->domain_count; i++)
-        twins += core->domains[application->domains[i]].twins;
-    for (uint32_t i = 0; i < core->dead_letters.count; i++)
-        letters += application_sees(core, call->application, call->scopes, core->dead_letters.list[i].domain);
+    for (uint32_t i = 0; application != NULL && i < application->domain_count; i++) {
+        domain_counts counts = core_count_domain(core, application->domains[i]);
+        twins += counts.twins;
+        letters += counts.letters;
+    }
     json_put(out, ",\"twins\":%llu,\"images\":%llu,\"dead_letters\":%llu", (unsigned long long)twins,
              (unsigned long long)images_here(core), (unsigned long long)letters);
 }
 
 static void status_of_all(core *core, dro_builder *out)
 {
-    const core_counters *c = &core->counters;
-    json_put(out, ",\"twins\":%u,\"images\":%llu,\"peers\":%u,\"turns\":%llu,\"commits\":%llu,\"uplinks\":%llu,\"duplicates\":%llu,",
-             core->twin_count, (unsigned long long)images_here(core), core->peer_count, (unsigned long long)c->turns,
-             (unsigned long long)c->commits, (unsigned long long)c->uplinks, (unsigned long long)c->duplicates);
-    json_put(out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%u,\"log_bytes\":%llu",
-             (unsigned long long)c->downlinks, (unsigned long long)c->dead_letters, (unsigned long long)mail_waiting(core),
-             core->stream_count, (unsigned long long)commit_log_bytes(core->log));
+    uint64_t c[COUNT_END];
+    for (uint32_t i = 0; i < COUNT_END; i++)
+        c[i] = core_count_all(core, i);
+    json_put(out, ",\"twins\":%llu,\"images\":%llu,\"peers\":%u,\"turns\":%llu,\"commits\":%llu,\"uplinks\":%llu,\"duplicates\":%llu,",
+             (unsigned long long)c[COUNT_TWINS], (unsigned long long)images_here(core), core->peer_count, (unsigned long long)c[COUNT_TURNS],
+             (unsigned long long)c[COUNT_COMMITS], (unsigned long long)c[COUNT_UPLINKS], (unsigned long long)c[COUNT_DUPLICATES]);
+    json_put(out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%llu,\"log_bytes\":%llu",
+             (unsigned long long)c[COUNT_DOWNLINKS], (unsigned long long)c[COUNT_DEAD_LETTERS], (unsigned long long)c[COUNT_MAIL],
+             (unsigned long long)c[COUNT_STREAMS], (unsigned long long)c[COUNT_LOG_BYTES]);
 }
 
 void api_status(core *core, const call *call)
@@ -351,41 +345,46 @@ void api_status(core *core, const call *call)
 
 /* ---- metrics ---- */
 
-static void counter(dro_builder *out, const char *name, const char *kind, const char *help, uint64_t value)
+static void counter(dro_builder *out, uint32_t which, uint64_t value)
 {
-    json_put(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
+    static const struct { const char *name, *kind, *help; } counters[COUNT_END] = {
+        [COUNT_TURNS] = { "dromio_turns_total", "counter", "Turns taken back from the cells." },
+        [COUNT_COMMITS] = { "dromio_commits_total", "counter", "Records made durable in the log." },
+        [COUNT_UPLINKS] = { "dromio_uplinks_total", "counter", "MO-Data-Requests taken." },
+        [COUNT_DUPLICATES] = { "dromio_duplicates_total", "counter", "Requests answered from the record of duplicates." },
+        [COUNT_DOWNLINKS] = { "dromio_downlinks_total", "counter", "MT-Data-Requests sent." },
+        [COUNT_CONNECTIONS] = { "dromio_connection_changes_total", "counter", "T6a connections established, updated, released." },
+        [COUNT_DEAD_LETTERS] = { "dromio_dead_letters_total", "counter", "Events whose turn failed." },
+        [COUNT_REFUSED] = { "dromio_refused_total", "counter", "Downlinks refused because a mailbox was full." },
+        [COUNT_TWINS] = { "dromio_twins", "gauge", "Twins." },
+        [COUNT_MAIL] = { "dromio_mailbox_downlinks", "gauge", "Downlinks that wait." },
+        [COUNT_TURNS_IN_FLIGHT] = { "dromio_turns_in_flight", "gauge", "Turns in the cells." },
+        [COUNT_STREAMS] = { "dromio_event_streams", "gauge", "Subscribers of events." },
+        [COUNT_LOG_BYTES] = { "dromio_log_bytes", "gauge", "Bytes of log on disk." },
+        [COUNT_COLUMNS_BYTES] = { "dromio_columns_bytes", "gauge", "Bytes of property columns." },
+    };
+    const char *name = counters[which].name;
+    json_put(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, counters[which].help, name, counters[which].kind, name, (unsigned long long)value);
 }
 
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
                                               "bad_result", "bad_context", "effects", "cell_failed" };
-    const core_counters *c = &core->counters;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    counter(&out, "dromio_turns_total", "counter", "Turns taken back from the cells.", c->turns);
-    counter(&out, "dromio_commits_total", "counter", "Records made durable in the log.", c->commits);
-    counter(&out, "dromio_uplinks_total", "counter", "MO-Data-Requests taken.", c->uplinks);
-    counter(&out, "dromio_duplicates_total", "counter", "Requests answered from the record of duplicates.", c->duplicates);
-    counter(&out, "dromio_downlinks_total", "counter", "MT-Data-Requests sent.", c->downlinks);
-    counter(&out, "dromio_connection_changes_total", "counter", "T6a connections established, updated, released.", c->connections);
-    counter(&out, "dromio_dead_letters_total", "counter", "Events whose turn failed.", c->dead_letters);
-    counter(&out, "dromio_refused_total", "counter", "Downlinks refused because a mailbox was full.", c->refused);
-    counter(&out, "dromio_twins", "gauge", "Twins.", core->twin_count);
-    counter(&out, "dromio_mailbox_downlinks", "gauge", "Downlinks that wait.", mail_waiting(core));
-    counter(&out, "dromio_turns_in_flight", "gauge", "Turns in the cells.", core->turn_count);
-    counter(&out, "dromio_event_streams", "gauge", "Subscribers of events.", core->stream_count);
-    counter(&out, "dromio_log_bytes", "gauge", "Bytes of log on disk.", commit_log_bytes(core->log));
-    counter(&out, "dromio_columns_bytes", "gauge", "Bytes of property columns.", columns_bytes_used(core->columns));
+    for (uint32_t i = 0; i < COUNT_END; i++)
+        counter(&out, i, core_count_all(core, i));
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {
-            if (core->image_traps[i][s] == 0 || statuses[s] == NULL)
+            uint64_t traps = core->image_traps[i][s] + (core->count > 1 ? board_counted_traps(&core->board, i, (uint32_t)s) : 0);
+            if (traps == 0 || statuses[s] == NULL)
                 continue;
             dro_builder_text(&out, "dromio_turn_failures_total{image=\"sha256:");
             for (int k = 0; k < 32; k++)
                 json_put(&out, "%02x", core->images[i].digest[k]);
             json_put(&out, "\",model=\"%s\",reason=\"%s\"} %llu\n", core->images[i].info.model.name, statuses[s],
-                     (unsigned long long)core->image_traps[i][s]);
+                     (unsigned long long)traps);
         }
     reply reply = { .status = 200, .content = CONTENT_TEXT, .etag = UINT64_MAX };
     tell_reply(core, call->caller, &reply, core->scratch, dro_builder_length(&out));

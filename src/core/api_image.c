@@ -59,14 +59,15 @@ static void upload_free(upload *upload)
 
 static void image_json(const core *core, const image *image, dro_builder *out)
 {
-    (void)core;
+    uint32_t index = (uint32_t)(image - core->images);
+    uint64_t twins = image->twins + (core->count > 1 ? board_counted_twins(&core->board, index) : 0);
     char digest[72];
     digest_text(image->digest, digest);
     json_put(out, "{\"image\":\"%s\",\"model\":", digest);
     json_string(out, image->info.model.name);
     dro_builder_text(out, ",\"version\":");
     json_string(out, image->info.model.version);
-    json_put(out, ",\"twins\":%u,\"memory\":%u,\"exact_memory\":%s,\"fresh_instances\":%s,\"imports\":[", image->twins,
+    json_put(out, ",\"twins\":%llu,\"memory\":%u,\"exact_memory\":%s,\"fresh_instances\":%s,\"imports\":[", (unsigned long long)twins,
              image->info.memory_bytes, image->info.is_exact ? "true" : "false", image->info.is_fresh ? "true" : "false");
     for (int i = 0; i < image->info.import_count; i++) {
         dro_builder_text(out, i > 0 ? "," : "");

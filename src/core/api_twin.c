@@ -15,6 +15,7 @@ struct put { /* what a PUT wants of a twin; checked */
     bool is_new, has_imsi, has_msisdn, has_aliases, has_tags, has_secrets;
     char id[256];
     char imsi[16], msisdn[16];
+    uint64_t number;             /* of the twin, old or new */
     uint32_t image, domain;
     uint32_t aliases_length, tags_length, payload_length;
     uint8_t aliases[ALIASES_BYTES];
@@ -394,9 +395,7 @@ static void keep_idempotency(core *core, const call *call, uint32_t index, uint1
 
 static uint64_t number_new(core *core, const char *id, size_t length)
 {
-    uint64_t hash[2];
-    vault_identity_hash(core->vault, "partition", id, length, hash);
-    return hash[0] >> 52 << 52 | (core->twin_next++ & 0xfffffffffffffu);
+    return (uint64_t)partition_new(core, id, length) << 52 | (core->twin_next++ & 0xfffffffffffffu);
 }
 
 /* A slot that holds the names, so that nobody else takes them meanwhile. */
@@ -407,7 +406,7 @@ static dro_err reserve(core *core, const struct put *put, uint32_t *index)
         return err;
     twin *twin = twin_at(core, *index);
     size_t length = strlen(put->id);
-    twin->number = number_new(core, put->id, length);
+    twin->number = put->number;
     twin->flags = TWIN_CREATING;
     twin->image = put->image;
     twin->domain = put->domain;
@@ -448,7 +447,7 @@ static void start_turn(core *core, const call *call, struct put *put, uint32_t i
             turn_free(core, turn);
         if (put->is_new)
             twin_free(core, index);
-        put_free(put);
+        api_put_end(core, put);
         tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
         return;
     }
@@ -456,6 +455,13 @@ static void start_turn(core *core, const call *call, struct put *put, uint32_t i
     turn->put = put;
     turn->caller = call->caller;
     turn_send(core, turn);
+}
+
+/* True: the request waits until core 0 has made the domain. */
+static bool domain_ask(core *core, const call *call)
+{
+    const char *name = (const char *)memchr(call->id.at, '@', call->id.length) + 1;
+    return question_ask(core, BOARD_DOMAIN, name, (size_t)(call->id.at + call->id.length - name), call->gate, call->header, call->message);
 }
 
 /* Makes the domain if it is the admin who asks; *err: it could not be made. */
@@ -472,6 +478,50 @@ static bool domain_choose(core *core, const call *call, struct put *put, dro_err
         return *err == DRO_OK;
     }
     return put->domain != NONE && application_sees(core, call->application, call->scopes, put->domain);
+}
+
+/* Each name of the PUT; stops at the first that `each` refuses. */
+static dro_err put_names(core *core, const struct put *put, dro_err (*each)(struct core *core, const struct put *put, directory_kind kind, const char *text))
+{
+    dro_err err = put->is_new ? each(core, put, DIRECTORY_ID, put->id) : DRO_OK;
+    if (err == DRO_OK && put->imsi[0] != '\0')
+        err = each(core, put, DIRECTORY_IMSI, put->imsi);
+    if (err == DRO_OK && put->msisdn[0] != '\0')
+        err = each(core, put, DIRECTORY_MSISDN, put->msisdn);
+    const char *aliases = (const char *)put->aliases;
+    for (uint32_t at = 0; err == DRO_OK && at < put->aliases_length; at += (uint32_t)strlen(aliases + at) + 1)
+        err = each(core, put, DIRECTORY_ID, aliases + at);
+    return err;
+}
+
+static dro_err claim_name(core *core, const struct put *put, directory_kind kind, const char *text)
+{
+    return name_claim(core, kind, text, strlen(text), (uint32_t)(put->number >> 52));
+}
+
+static dro_err release_name(core *core, const struct put *put, directory_kind kind, const char *text)
+{
+    (void)put;
+    name_release(core, kind, text, strlen(text));
+    return DRO_OK;
+}
+
+/* What no twin of this core has is free among the other cores' too, and theirs no more. False after a 409 or 503. */
+static bool put_claim(core *core, caller caller, const struct put *put)
+{
+    dro_err err = put_names(core, put, claim_name);
+    if (err == DRO_EXISTS)
+        tell_problem(core, caller, 409, "already_bound", "the id, an alias or a number of it is another twin's");
+    else if (err != DRO_OK)
+        tell_problem(core, caller, 503, "about:blank", "no room for another name: %s", dro_err_text(err));
+    return err == DRO_OK;
+}
+
+void api_put_end(core *core, struct put *put)
+{
+    if (put != NULL && core->count > 1)
+        (void)put_names(core, put, release_name);
+    put_free(put);
 }
 
 static bool put_check(core *core, const call *call, struct put *put, uint32_t index)
@@ -503,6 +553,8 @@ void api_twin_put(core *core, const call *call)
     dro_err err = DRO_OK;
     if (!(index == NONE ? domain_choose(core, call, put, &err) : application_sees(core, call->application, call->scopes, twin_at(core, index)->domain))) {
         put_free(put);
+        if (err == DRO_AGAIN && domain_ask(core, call))
+            return;
         if (err != DRO_OK)
             tell_problem(core, call->caller, 503, "about:blank", "the domain could not be kept: %s", dro_err_text(err));
         else
@@ -524,13 +576,18 @@ void api_twin_put(core *core, const call *call)
         put_free(put);
         return;
     }
+    put->number = put->is_new ? number_new(core, put->id, strlen(put->id)) : twin_at(core, index)->number;
+    if (!put_claim(core, call->caller, put)) {
+        api_put_end(core, put);
+        return;
+    }
     if (index != NONE && !put->has_secrets) {
         put_now(core, call, put, index);
         return;
     }
     err = put->is_new ? reserve(core, put, &index) : DRO_OK;
     if (err != DRO_OK) {
-        put_free(put);
+        api_put_end(core, put);
         tell_problem(core, call->caller, 503, "about:blank", "no room for another twin: %s", dro_err_text(err));
         return;
     }

@@ -71,6 +71,7 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
     }
     core->images[image].twins++;
     core->domains[domain].twins++;
+    core->is_domain_count_new = true;
     return err;
 }
 
@@ -94,6 +95,10 @@ static dro_err apply_number(core *core, uint32_t index, const dro_field *field, 
         return DRO_MALFORMED;
     if (twin->flags & flag)
         index_remove(table, *hash, index);
+    if (twin->flags & flag && core->count > 1 &&
+        vault_identity_open(core->vault, twin->number, is_imsi ? twin->imsi : twin->msisdn, digits) == DRO_OK)
+        name_release(core, is_imsi ? DIRECTORY_IMSI : DIRECTORY_MSISDN, digits, strlen(digits));
+    dro_wipe(digits, sizeof digits);
     twin->flags &= (uint8_t)~flag;
     if (field->length == 0)
         return DRO_OK;
@@ -114,6 +119,7 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
         return DRO_NOMEM;
     for (int i = 0; i < extra->alias_count; i++) {
         index_remove(&core->ids, id_hash(core, extra->aliases[i], strlen(extra->aliases[i])), index);
+        name_release(core, DIRECTORY_ID, extra->aliases[i], strlen(extra->aliases[i]));
         free(extra->aliases[i]);
     }
     extra->alias_count = 0;
@@ -157,12 +163,13 @@ static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
         at = &(*at)->next;
     *at = mail;
     extra->mail_count++;
+    core->mail_count++;
     if (number >= core->mail_next)
         core->mail_next = number + 1;
     return DRO_OK;
 }
 
-static void apply_mail_gone(twin *twin, uint64_t number)
+static void apply_mail_gone(core *core, twin *twin, uint64_t number)
 {
     twin_extra *extra = twin->extra;
     for (mail **at = extra != NULL ? &extra->mail : NULL; at != NULL && *at != NULL; at = &(*at)->next) {
@@ -174,6 +181,7 @@ static void apply_mail_gone(twin *twin, uint64_t number)
         *at = gone->next;
         free(gone);
         extra->mail_count--;
+        core->mail_count--;
         return;
     }
 }
@@ -288,7 +296,7 @@ static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
     return DRO_OK;
 }
 
-dro_err apply_duplicate(core *core, const dro_field *field)
+static dro_err apply_duplicate(core *core, const twin *twin, const dro_field *field)
 {
     dro_cursor cursor = dro_cursor_over(field->bytes, field->length);
     dro_cursor *in = &cursor;
@@ -297,7 +305,7 @@ dro_err apply_duplicate(core *core, const dro_field *field)
     uint32_t result = (uint32_t)dro_cursor_le(in, 4);
     if (in->err != DRO_OK || host >= core->host_count)
         return DRO_MALFORMED;
-    return duplicate_add(core, host, end_to_end, result);
+    return duplicate_add(core, host, end_to_end, duplicate_word(result, twin_partition(twin) + 1));
 }
 
 dro_err apply_field(core *core, uint32_t index, const dro_field *field)
@@ -320,12 +328,12 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return twin->row == NONE ? DRO_MALFORMED
                                  : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
     case FIELD_MAIL: return apply_mail(core, twin, &in);
-    case FIELD_MAIL_GONE: apply_mail_gone(twin, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_MAIL_GONE: apply_mail_gone(core, twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TICKET: return apply_ticket(core, twin, &in);
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
-    case FIELD_DUPLICATE: return apply_duplicate(core, field);
+    case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
         return in.err;
@@ -343,7 +351,7 @@ void apply_reset(core *core, uint32_t index)
     if (extra == NULL)
         return;
     while (extra->mail != NULL)
-        apply_mail_gone(twin, extra->mail->number);
+        apply_mail_gone(core, twin, extra->mail->number);
     while (extra->tickets != NULL)
         apply_ticket_gone(twin, extra->tickets->number);
     extra->timer_count = 0;

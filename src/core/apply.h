@@ -10,5 +10,3 @@ DRO_CHECKED dro_err apply_field(core *core, uint32_t index, const dro_field *fie
 bool is_digits(const uint8_t *text, size_t length);
 /* Empties what a full record says anew. */
 void apply_reset(core *core, uint32_t index);
-/* The one field of the host's own tables that is also part of a twin's record. */
-DRO_CHECKED dro_err apply_duplicate(core *core, const dro_field *field);

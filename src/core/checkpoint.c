@@ -26,7 +26,18 @@ static bool is_due(const core *core)
     uint64_t segments = commit_log_segment_last(core->log) - commit_log_replay_segment(core->log);
     uint64_t size = core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
     uint64_t bytes = segments * size;
-    return segments >= 2 && bytes > core->options.replay_bytes && bytes > 2 * live_bytes(core);
+    return core->is_moving || (segments >= 2 && bytes > core->options.replay_bytes && bytes > 2 * live_bytes(core));
+}
+
+/* The old logs go once every core needs them no more. */
+static void generations_left(core *core)
+{
+    core->is_moving = false;
+    if (core->count > 1)
+        board_moved(&core->board);
+    else if (generations_finish(&core->generations, core->options.log_disk, core->options.logs) != DRO_OK)
+        dro_error("old logs cannot be removed; the next start tries again");
+    dro_info("moved: this core needs the logs of another number of cores no more");
 }
 
 static void finish(core *core)
@@ -41,6 +52,8 @@ static void finish(core *core)
         dro_error("checkpoint: \"%s\"", dro_err_text(err));
         return;
     }
+    if (core->is_moving) /* all that the old logs held is in this one */
+        generations_left(core);
     uint32_t first = commit_log_segment_first(core->log);
     uint64_t size = core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
     uint64_t kept = (commit_log_segment_last(core->log) - first + 1) * size;
@@ -74,6 +87,14 @@ int checkpoint_step(core *core)
 {
     if (core->options.no_log || commit_log_failed(core->log))
         return 0;
+    if (core->index == 0 && core->count > 1 && core->generations.count > 1 && !core->is_moving && board_all_moved(&core->board)) {
+        dro_err err = generations_finish(&core->generations, core->options.log_disk, core->options.logs);
+        core->generations.count = 1; /* once: the next start tries again */
+        if (err != DRO_OK)
+            dro_error("old logs cannot be removed; the next start tries again");
+        else
+            dro_info("moved: the logs of another number of cores are gone");
+    }
     if (core->checkpoint_segment == 0) {
         if (!is_due(core))
             return 0;

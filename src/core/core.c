@@ -45,25 +45,104 @@ static bool master_key_is_lost(const core_options *options)
     return true;
 }
 
-static dro_err open_vault(core *core)
+static dro_err open_epoch(core *core)
 {
     const core_options *options = &core->options;
+    if (core->index > 0)
+        return follow_wait(core);
     if (master_key_is_lost(options))
         return DRO_NOT_FOUND;
     uint64_t random;
     options->random->fill(options->random, &random, sizeof random);
-    dro_err err = commit_log_epoch_next(options->log_disk, random, &core->epoch);
-    vault_options vault = { .master_key_path = options->master_key_path, .master_key = options->master_key,
-                            .epoch = core->epoch.random, .random = options->random };
+    return commit_log_epoch_next(options->log_disk, random, &core->epoch);
+}
+
+/* The cores of a start have one epoch counter, and each its own epoch for keys: different for each
+ * index, and as unpredictable as what core 0 has kept. */
+static dro_err open_vault(core *core)
+{
+    dro_err err = open_epoch(core);
+    vault_options vault = { .master_key_path = core->options.master_key_path, .master_key = core->options.master_key,
+                            .epoch = core->epoch.random ^ core->index * 0x9e3779b97f4a7c15u, .random = core->options.random };
     return err == DRO_OK ? vault_open(&core->vault, &vault) : err;
+}
+
+/* What the host has besides its twins: core 0 reads and writes it, the others see it on the board. */
+static dro_err open_host(core *core)
+{
+    for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
+        core->images[i].table = NONE;
+    if (core->index > 0)
+        return follow_tables(core);
+    dro_err err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
+    if (err == DRO_OK)
+        err = host_load(core);
+    if (err == DRO_OK)
+        err = images_load(core);
+    return err;
+}
+
+/* The others may go on. */
+static dro_err open_board(core *core)
+{
+    uint64_t key[2];
+    vault_identity_hash(core->vault, "directory", "", 0, key);
+    core->directory_key = key[0];
+    if (core->count == 1 || core->index > 0)
+        return DRO_OK;
+    directory_key_set(&core->options.directory, key[0]);
+    dro_err err = host_show(core);
+    if (err == DRO_OK)
+        board_start(&core->board, &core->epoch, &core->generations);
+    return err;
+}
+
+/* The logs of other numbers of cores, before the own one. */
+static dro_err read_old(core *core)
+{
+    if (core->generations.count == 1)
+        return DRO_OK;
+    enum { EVENTS_UNKNOWN = 1 << 20 }; /* in the last records of other cores' twins */
+    core->is_reading_old = true;
+    dro_err err = generations_replay(&core->generations, core->options.logs, record_replay_any, core);
+    core->is_reading_old = false;
+    core->is_moving = true;
+    core->event_next += EVENTS_UNKNOWN;
+    return err;
+}
+
+static dro_err open_log_disk(core *core, disk **out)
+{
+    *out = core->options.log_disk;
+    uint32_t newest = generation_newest(&core->generations)->number;
+    if (newest == 0)
+        return DRO_OK;
+    if (core->options.logs == NULL)
+        return DRO_UNSUPPORTED;
+    dro_err err = core->options.logs->open(core->options.logs, newest, core->index, true, &core->own_disk);
+    *out = core->own_disk;
+    return err;
+}
+
+static dro_err open_log(core *core)
+{
+    commit_log_options log = { .epoch = core->epoch.counter,
+                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed };
+    dro_err err = open_log_disk(core, &log.disk);
+    uint64_t first = core->event_next;
+    if (err == DRO_OK)
+        err = commit_log_open(&core->log, &log, record_replay_any, core);
+    if (err == DRO_OK && core->is_moving && core->event_next == first) /* events before this one are on no log */
+        streams_mark(core, first, commit_log_end(core->log));
+    return err;
 }
 
 static dro_err recover(core *core)
 {
-    commit_log_options log = { .disk = core->options.log_disk, .epoch = core->epoch.counter,
-                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed };
     int64_t began = core->clock->monotonic_ns(core->clock);
-    dro_err err = commit_log_open(&core->log, &log, record_replay_any, core);
+    dro_err err = read_old(core);
+    if (err == DRO_OK)
+        err = open_log(core);
     if (err != DRO_OK)
         return err;
     for (uint32_t i = 0; i < core->twin_high && err == DRO_OK; i++)
@@ -77,6 +156,7 @@ static dro_err recover(core *core)
                 t->state = TICKET_PENDING;
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
+    names_enter(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
     return err;
@@ -89,18 +169,20 @@ static dro_err open_all(core *core)
     dro_random_seeded_init(&core->random, seed);
     core->options.random->fill(core->options.random, &core->hash_key, sizeof core->hash_key);
     dro_err err = allocate(core);
+    if (err == DRO_OK && core->count > 1)
+        err = board_open(&core->board, core->options.board, core->index, core->count);
     if (err == DRO_OK)
         err = open_vault(core);
     if (err == DRO_OK)
         err = columns_create(&core->columns, core->options.columns_memory, core->options.columns_bytes);
     if (err == DRO_OK)
-        err = host_load(core);
+        err = open_host(core);
     if (err == DRO_OK)
-        err = images_load(core);
+        err = open_board(core);
     /* Numbers of this start are larger than any before. */
     core->twin_next = core->epoch.counter << 30;
-    core->ticket_next = core->epoch.counter << 32;
-    core->mail_next = core->epoch.counter << 32;
+    core->ticket_next = core->epoch.counter << 32 | (uint64_t)core->index << 28; /* those of other cores may once be here */
+    core->mail_next = core->epoch.counter << 32 | (uint64_t)core->index << 28;
     core->event_next = 1;
     return err == DRO_OK ? recover(core) : err;
 }
@@ -108,12 +190,13 @@ static dro_err open_all(core *core)
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
-    if (options->count > 1)
-        return DRO_UNSUPPORTED;
+    assert(options->count <= DIRECTORY_CORES_MAX && (options->count <= 1 || options->index < options->count));
     core *core = calloc(1, sizeof *core);
     if (core == NULL)
         return DRO_NOMEM;
     core->options = *options;
+    core->count = options->count > 1 ? options->count : 1;
+    core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
     core->twin_free = NONE;
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
@@ -132,7 +215,10 @@ void core_close(core *core)
 {
     if (core == NULL)
         return;
+    core->is_started = false;
     commit_log_close(core->log);
+    if (core->own_disk != NULL)
+        core->own_disk->free(core->own_disk);
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
         if (core->turns[i].state != TURN_FREE)
             turn_free(core, &core->turns[i]);
@@ -150,6 +236,8 @@ void core_close(core *core)
         free(core->streams[i].property);
     }
     uploads_free(core);
+    questions_free(core);
+    names_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -179,7 +267,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     gate_link *gate = &core->gates[index];
     core_gate_lost(core, index);
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
-    credentials_send_all(core, index);
+    if (core->index == 0)
+        credentials_send_all(core, index);
     ring_publish(&gate->out);
 }
 
@@ -199,6 +288,7 @@ void core_gate_lost(core *core, uint32_t index)
     waiters_gate_lost(core, index);
     uploads_gate_lost(core, index);
     peers_gate_lost(core, index);
+    questions_gate_lost(core, index);
 }
 
 void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
@@ -278,6 +368,7 @@ static int gate_take(core *core, uint32_t index)
     int count = 0;
     while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core) &&
            (body = ring_next(&gate->in, &header, &err)) != NULL) {
+        follow(core); /* who sent it may have seen an answer to a change that core 0 made */
         message_take(core, index, &header, body);
         ring_done(&gate->in, &header);
         count++;
@@ -341,6 +432,8 @@ int core_round(core *core)
     int work = turns_take(core);
     if (core->waiting_first != NONE)
         work += turns_send_waiting(core);
+    if (core->count > 1)
+        work += questions_step(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
@@ -353,6 +446,8 @@ int core_round(core *core)
         waiters_due(core);
     if (core->stream_count > 0)
         work += streams_catch_up(core);
+    if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
+        core_show_counters(core);
     tell_flush(core);
     return work + core->work;
 }
@@ -416,7 +511,7 @@ bool core_stop(core *core)
 {
     core->is_stopping = true;
     core_round(core);
-    bool is_told = core->turn_count == 0 && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
+    bool is_told = core->turn_count == 0 && core->question_count == 0 && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
     return is_told;

@@ -4,6 +4,7 @@
  *   keys  the domains' keys, wrapped by the master key. Outside the log, so that
  *         deleting one shreds its domain.
  *   host  the rest, sealed under the host's own key. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
+    HOST_READY = 6,       /* on the board only: index u32 of an image that the cells have */
     IMAGE_DIGEST = 1, IMAGE_SUM = 2, IMAGE_INFO = 3, IMAGE_MODEL = 4, IMAGE_JSON = 5,
 };
 
@@ -34,18 +36,30 @@ uint32_t domain_find(const core *core, const char *name, size_t length)
     return NONE;
 }
 
-static dro_err keys_keep(core *core)
+static size_t keys_length(uint32_t count)
 {
-    size_t length = core->domain_count * (4 + VAULT_WRAPPED);
-    uint8_t *bytes = malloc(length);
-    if (bytes == NULL)
-        return DRO_NOMEM;
-    for (uint32_t i = 0; i < core->domain_count; i++) {
+    return count * (size_t)(4 + VAULT_WRAPPED);
+}
+
+static void keys_write(const core *core, uint32_t count, uint8_t *bytes)
+{
+    for (uint32_t i = 0; i < count; i++) {
         memcpy(bytes + i * (4 + VAULT_WRAPPED), &i, 4);
         memcpy(bytes + i * (4 + VAULT_WRAPPED) + 4, core->domain_keys + i * VAULT_WRAPPED, VAULT_WRAPPED);
     }
+}
+
+static dro_err keys_keep(core *core)
+{
+    size_t length = keys_length(core->domain_count);
+    uint8_t *bytes = malloc(length);
+    if (bytes == NULL)
+        return DRO_NOMEM;
+    keys_write(core, core->domain_count, bytes);
     int error = core->options.log_disk->replace(core->options.log_disk, "keys", bytes, length);
     free(bytes);
+    if (error == 0)
+        core->keys_kept = core->domain_count;
     return error == 0 ? DRO_OK : DRO_IO;
 }
 
@@ -82,6 +96,8 @@ static dro_err domain_keep(core *core, uint32_t number)
 dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number)
 {
     *number = domain_find(core, name, length);
+    if (core->index > 0)
+        return *number != NONE ? DRO_OK : DRO_AGAIN;
     if (*number != NONE)
         return core->domains[*number].is_kept ? DRO_OK : domain_keep(core, *number);
     dro_err err = domain_add(core, name, length);
@@ -106,7 +122,9 @@ bool host_name_find(const core *core, const char *name, size_t length, uint16_t 
 dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
 {
     if (host_name_find(core, name, length, number))
-        return core->hosts[*number].is_kept ? DRO_OK : host_keep(core);
+        return core->index > 0 || core->hosts[*number].is_kept ? DRO_OK : host_keep(core);
+    if (core->index > 0)
+        return DRO_AGAIN;
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;
     char *text = strndup(name, length);
@@ -215,8 +233,8 @@ static void write_all(core *core, dro_builder *out)
 {
     static uint8_t part[256 * 1024];
     dro_field_put(out, HOST_NUMBERS, &core->application_next, 4);
-    for (uint32_t i = 1; i < core->domain_count; i++)
-        if (core->domains[i].name != NULL) {
+    for (uint32_t i = 1; i < core->keys_kept; i++) /* a name without its key would be damage at the next start */
+        if (core->domains[i].name[0] != '\0') { /* a key whose name the power took stays without one */
             dro_builder inner = dro_builder_over(part, sizeof part);
             dro_builder_le(&inner, i, 4);
             dro_builder_text(&inner, core->domains[i].name);
@@ -232,35 +250,86 @@ static void write_all(core *core, dro_builder *out)
             write_application(out, &core->applications[i]);
 }
 
+/* All of it, *plain is the caller's. */
+static dro_err host_write(core *core, uint8_t **plain, size_t *length)
+{
+    for (size_t capacity = 1 << 20; capacity <= HOST_BYTES_MAX; capacity *= 2) {
+        *plain = malloc(capacity);
+        if (*plain == NULL)
+            return DRO_NOMEM;
+        dro_builder out = dro_builder_over(*plain, capacity);
+        write_all(core, &out);
+        *length = dro_builder_length(&out);
+        if (out.err == DRO_OK)
+            return DRO_OK;
+        dro_wipe(*plain, *length);
+        free(*plain);
+        if (out.err != DRO_LIMIT)
+            return out.err;
+    }
+    return DRO_NOMEM;
+}
+
+static dro_err file_keep(core *core, const uint8_t *plain, size_t length)
+{
+    uint8_t *sealed = malloc(length + VAULT_OVERHEAD);
+    if (sealed == NULL)
+        return DRO_NOMEM;
+    vault_seal_log(core->vault, 0, "host", 4, plain, length, sealed);
+    int error = core->options.log_disk->replace(core->options.log_disk, "host", sealed, length + VAULT_OVERHEAD);
+    free(sealed);
+    return error == 0 ? DRO_OK : DRO_IO;
+}
+
+/* For the other cores: length of the keys u32, keys as in their file, the host's file in clear, which images are ready. */
+static dro_err board_keep(core *core, const uint8_t *plain, size_t length)
+{
+    size_t keys = keys_length(core->keys_kept), all = 4 + keys + length + CORE_IMAGES_MAX * 16;
+    uint8_t *bytes = malloc(all);
+    if (bytes == NULL)
+        return DRO_NOMEM;
+    dro_builder out = dro_builder_over(bytes, all);
+    dro_builder_le(&out, keys, 4);
+    keys_write(core, core->keys_kept, out.at);
+    out.at += keys;
+    dro_builder_bytes(&out, plain, length);
+    for (uint32_t i = 0; i < core->image_count; i++)
+        if (core->images[i].is_ready)
+            dro_field_put(&out, HOST_READY, &i, 4);
+    dro_err err = out.err == DRO_OK ? board_tables_put(&core->board, bytes, dro_builder_length(&out)) : out.err;
+    dro_wipe(bytes, all);
+    free(bytes);
+    return err;
+}
+
+static dro_err host_put(core *core, bool to_file)
+{
+    uint8_t *plain;
+    size_t length;
+    dro_err err = host_write(core, &plain, &length);
+    if (err != DRO_OK)
+        return err;
+    if (to_file)
+        err = file_keep(core, plain, length);
+    for (uint32_t i = 0; err == DRO_OK && i < core->host_count; i++)
+        core->hosts[i].is_kept = true;
+    if (err == DRO_OK && core->count > 1)
+        err = board_keep(core, plain, length);
+    dro_wipe(plain, length);
+    free(plain);
+    return err;
+}
+
 dro_err host_keep(core *core)
 {
-    if (core->options.no_log && core->is_started) /* a bench without a log keeps nothing else either */
-        return DRO_OK;
-    size_t capacity = 1 << 20;
-    for (;; capacity *= 2) {
-        uint8_t *plain = malloc(capacity);
-        uint8_t *sealed = malloc(capacity + VAULT_OVERHEAD);
-        if (plain == NULL || sealed == NULL || capacity > HOST_BYTES_MAX) {
-            free(plain);
-            free(sealed);
-            return DRO_NOMEM;
-        }
-        dro_builder out = dro_builder_over(plain, capacity);
-        write_all(core, &out);
-        size_t length = dro_builder_length(&out);
-        dro_err err = out.err;
-        if (err == DRO_OK) {
-            vault_seal_log(core->vault, 0, "host", 4, plain, length, sealed);
-            err = core->options.log_disk->replace(core->options.log_disk, "host", sealed, length + VAULT_OVERHEAD) == 0 ? DRO_OK : DRO_IO;
-        }
-        dro_wipe(plain, length);
-        free(plain);
-        free(sealed);
-        for (uint32_t i = 0; err == DRO_OK && i < core->host_count; i++)
-            core->hosts[i].is_kept = true;
-        if (err != DRO_LIMIT)
-            return err;
-    }
+    assert(core->index == 0);
+    bool to_file = !core->options.no_log || !core->is_started; /* a bench without a log keeps nothing else either */
+    return to_file || core->count > 1 ? host_put(core, to_file) : DRO_OK;
+}
+
+dro_err host_show(core *core)
+{
+    return core->count > 1 ? host_put(core, false) : DRO_OK;
 }
 
 static dro_err read_image(core *core, const dro_field *field)
@@ -339,6 +408,12 @@ static dro_err read_field(core *core, const dro_field *field)
         core->hosts[core->host_count].name = strndup((const char *)field->bytes, field->length);
         return core->hosts[core->host_count++].name == NULL ? DRO_NOMEM : DRO_OK;
     }
+    if (field->tag == HOST_READY) {
+        uint32_t number = (uint32_t)dro_cursor_le(&in, 4);
+        if (in.err != DRO_OK || number >= core->image_count)
+            return DRO_CORRUPT;
+        core->images[number].is_ready = true;
+    }
     if (field->tag == HOST_NUMBERS)
         core->application_next = (uint32_t)dro_cursor_le(&in, 4);
     else if (field->tag == HOST_IMAGE)
@@ -367,19 +442,21 @@ static dro_err file_read(disk *disk, const char *name, uint8_t **bytes, size_t *
     return err;
 }
 
+/* The keys of the domains from the next number on. */
 static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
 {
     if (length % (4 + VAULT_WRAPPED) != 0)
         return DRO_CORRUPT;
     for (size_t i = 0; i < length / (4 + VAULT_WRAPPED); i++) {
+        uint32_t number = core->domain_count;
         dro_err err = domain_add(core, "", 0);
         if (err != DRO_OK)
             return err;
         const uint8_t *wrapped = bytes + i * (4 + VAULT_WRAPPED) + 4;
-        memcpy(core->domain_keys + i * VAULT_WRAPPED, wrapped, VAULT_WRAPPED);
-        err = vault_domain_load(core->vault, (uint32_t)i, wrapped);
+        memcpy(core->domain_keys + number * VAULT_WRAPPED, wrapped, VAULT_WRAPPED);
+        err = vault_domain_load(core->vault, number, wrapped);
         if (err != DRO_OK) {
-            dro_error("key of domain %zu cannot be opened: is this the master key the data was made with?", i);
+            dro_error("key of domain %u cannot be opened: is this the master key the data was made with?", number);
             return err;
         }
     }
@@ -389,11 +466,9 @@ static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
 dro_err host_load(core *core)
 {
     uint8_t *keys, *sealed = NULL, *plain = NULL;
-    size_t keys_length, sealed_length;
+    size_t keys_bytes, sealed_length;
     core->application_next = 1;
-    for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
-        core->images[i].table = NONE;
-    dro_err err = file_read(core->options.log_disk, "keys", &keys, &keys_length);
+    dro_err err = file_read(core->options.log_disk, "keys", &keys, &keys_bytes);
     if (err == DRO_OK && keys == NULL) { /* the first start */
         err = domain_add(core, "", 0);
         if (err == DRO_OK)
@@ -401,7 +476,8 @@ dro_err host_load(core *core)
         return err == DRO_OK ? keys_keep(core) : err;
     }
     if (err == DRO_OK)
-        err = keys_load(core, keys, keys_length);
+        err = keys_load(core, keys, keys_bytes);
+    core->keys_kept = core->domain_count;
     if (err == DRO_OK)
         err = file_read(core->options.log_disk, "host", &sealed, &sealed_length);
     if (err == DRO_OK && sealed != NULL) {
@@ -419,6 +495,54 @@ dro_err host_load(core *core)
     free(sealed);
     free(plain);
     return err;
+}
+
+/* ---- as core 0 shows it ---- */
+
+static dro_err keys_follow(core *core, const uint8_t *bytes, size_t length)
+{
+    enum { ONE = 4 + VAULT_WRAPPED };
+    if (length % ONE != 0 || length / ONE < core->domain_count)
+        return DRO_CORRUPT;
+    return keys_load(core, bytes + core->domain_count * (size_t)ONE, length - core->domain_count * (size_t)ONE);
+}
+
+static bool is_known(const core *core, const dro_field *field, uint32_t names)
+{
+    uint32_t number;
+    if (field->tag == HOST_NAME)
+        return names < core->host_count;
+    if ((field->tag != HOST_DOMAIN && field->tag != HOST_IMAGE) || field->length < 4)
+        return false;
+    memcpy(&number, field->bytes, 4);
+    return field->tag == HOST_DOMAIN ? number < core->domain_count && core->domains[number].is_kept
+                                     : number < core->image_count && core->images[number].table != NONE;
+}
+
+static void applications_forget(core *core)
+{
+    for (size_t i = 0; i < CORE_APPLICATIONS_MAX; i++) {
+        free(core->applications[i].id);
+        free(core->applications[i].domains);
+        core->applications[i] = (application){ 0 };
+    }
+}
+
+/* Only applications change and go; of the rest what is here already stays. */
+dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
+{
+    dro_cursor in = dro_cursor_over(bytes, length);
+    size_t keys = dro_cursor_le(&in, 4);
+    const uint8_t *at = dro_cursor_bytes(&in, keys);
+    dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
+    applications_forget(core);
+    dro_field field;
+    for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
+        if (!is_known(core, &field, names))
+            err = read_field(core, &field);
+        names += field.tag == HOST_NAME;
+    }
+    return err == DRO_OK ? in.err : err;
 }
 
 void host_free(core *core)

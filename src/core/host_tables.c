@@ -76,12 +76,21 @@ static void idempotent_keep(core *core, idempotency *table, const idempotent *en
     table->count++;
 }
 
+/* Each entry says the partition of the twin it is about, so that another number of cores finds its
+ * core: partition + 1; 0: the host's own, or from before there were several cores. */
+static bool is_kept_here(const core *core, uint32_t owner, bool is_for_all)
+{
+    return core->count == 1 || (owner == 0 ? is_for_all || core->index == 0 : core_owns(core, (owner - 1) % DIRECTORY_PARTITIONS));
+}
+
+enum { OWNER_SHIFT = 50 }; /* above the milliseconds */
+
 static void idempotent_write(core *core, const idempotent *entry, const uint8_t *answer)
 {
     dro_builder *part = record_part(core);
     dro_builder_bytes(part, entry->key, 32);
     dro_builder_bytes(part, entry->body, 32);
-    dro_builder_le(part, (uint64_t)entry->made_ms, 8);
+    dro_builder_le(part, (uint64_t)entry->made_ms | (uint64_t)entry->owner << OWNER_SHIFT, 8);
     dro_builder_le(part, entry->status, 2);
     dro_builder_bytes(part, answer, entry->length);
     record_part_end(core, FIELD_IDEMPOTENT);
@@ -89,7 +98,7 @@ static void idempotent_write(core *core, const idempotent *entry, const uint8_t 
 
 void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], uint16_t status, const void *answer, size_t length)
 {
-    idempotent entry = { .made_ms = core->now_ms, .status = status, .length = (uint32_t)length };
+    idempotent entry = { .made_ms = core->now_ms, .status = status, .owner = record_owner(core), .length = (uint32_t)length };
     memcpy(entry.key, key, 32);
     memcpy(entry.body, body, 32);
     idempotent_write(core, &entry, answer);
@@ -102,14 +111,18 @@ static void replay_into(core *core, idempotency *table, const dro_field *field)
     idempotent entry = { 0 };
     const uint8_t *key = dro_cursor_bytes(&in, 32);
     const uint8_t *body = dro_cursor_bytes(&in, 32);
-    entry.made_ms = (int64_t)dro_cursor_le(&in, 8);
+    uint64_t made = dro_cursor_le(&in, 8);
+    entry.made_ms = (int64_t)(made & ((1ull << OWNER_SHIFT) - 1));
+    entry.owner = (uint16_t)(made >> OWNER_SHIFT);
+    if (entry.owner == 0)
+        entry.owner = (uint16_t)core->replay_owner;
     entry.status = (uint16_t)dro_cursor_le(&in, 2);
     if (in.err != DRO_OK)
         return;
     memcpy(entry.key, key, 32);
     memcpy(entry.body, body, 32);
     entry.length = (uint32_t)dro_cursor_left(&in);
-    if (find(core, table, entry.key) == NULL && !is_old(core, &entry))
+    if (is_kept_here(core, entry.owner, true) && find(core, table, entry.key) == NULL && !is_old(core, &entry))
         idempotent_keep(core, table, &entry, in.at);
 }
 
@@ -120,6 +133,7 @@ void idempotent_replay(core *core, const dro_field *field)
 
 /* ---- dead letters ---- */
 
+/* `domain`: with the owner in the upper half. */
 static void letter_keep(dead_letters *letters, uint32_t domain, const char *json, size_t length)
 {
     dead_letter *letter = &letters->list[letters->next];
@@ -127,7 +141,7 @@ static void letter_keep(dead_letters *letters, uint32_t domain, const char *json
     if (text == NULL)
         return;
     free(letter->text);
-    *letter = (dead_letter){ text, domain };
+    *letter = (dead_letter){ text, domain & 0xffff, (uint16_t)(domain >> 16) };
     letters->next = (letters->next + 1) % DEAD_LETTERS_MAX;
     if (letters->count < DEAD_LETTERS_MAX)
         letters->count++;
@@ -142,35 +156,53 @@ static void letters_clear(dead_letters *letters)
 
 void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length)
 {
+    core->is_domain_count_new = true;
     letter_keep(&core->dead_letters, domain, json, length);
 }
 
-static void letter_replay(dead_letters *letters, const dro_field *field)
+static bool letter_is_here(const dead_letters *letters, const char *json, size_t length)
+{
+    for (uint32_t i = 0; i < letters->count; i++)
+        if (strlen(letters->list[i].text) == length && memcmp(letters->list[i].text, json, length) == 0)
+            return true;
+    return false;
+}
+
+/* An old log's letters come with its twins' records and once more with its dump. */
+static void letter_replay(const core *core, dead_letters *letters, const dro_field *field)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
     uint32_t domain = (uint32_t)dro_cursor_le(&in, 4);
-    if (in.err == DRO_OK)
-        letter_keep(letters, domain, (const char *)in.at, dro_cursor_left(&in));
+    if (domain >> 16 == 0)
+        domain |= core->replay_owner << 16;
+    if (in.err != DRO_OK || !is_kept_here(core, domain >> 16, false) ||
+        (core->is_reading_old && letter_is_here(letters, (const char *)in.at, dro_cursor_left(&in))))
+        return;
+    letter_keep(letters, domain, (const char *)in.at, dro_cursor_left(&in));
 }
 
 void dead_letter_replay(core *core, const dro_field *field)
 {
-    letter_replay(&core->dead_letters, field);
+    letter_replay(core, &core->dead_letters, field);
 }
 
 /* ---- duplicates ---- */
 
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result)
 {
-    return duplicates_find(core->hosts[host].seen, end_to_end, result);
+    uint32_t word;
+    if (!duplicates_find(core->hosts[host].seen, end_to_end, &word))
+        return false;
+    *result = duplicate_word(word, 0);
+    return true;
 }
 
-dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result)
+dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t word)
 {
     duplicates **seen = &core->hosts[host].seen;
     if (*seen == NULL && (*seen = duplicates_new(&core->duplicates_held)) == NULL)
         return DRO_NOMEM;
-    return duplicates_put(*seen, end_to_end, result);
+    return duplicates_put(*seen, end_to_end, word);
 }
 
 /* ---- dumps: all of a table ---- */
@@ -241,6 +273,8 @@ static dro_err mark_replay(core *core, int kind, const dro_field *field)
     if (kind < RECORD_DUPLICATES || kind > RECORD_IDEMPOTENCY || (kind == RECORD_DUPLICATES && number >= core->host_count))
         return DRO_MALFORMED;
     host *host = kind == RECORD_DUPLICATES ? &core->hosts[number] : NULL;
+    if (core->is_reading_old) /* one of several logs: its dump is added to what the others say */
+        return DRO_OK;
     if (field->bytes[0] == MARK_BEGIN)
         return dump_begin(core, kind, host);
     dump_end(core, kind, host);
@@ -257,6 +291,10 @@ static dro_err duplicate_replay(core *core, const dro_field *field)
     memcpy(words, field->bytes + sizeof number, sizeof words);
     if (number >= core->host_count)
         return DRO_MALFORMED;
+    if (!is_kept_here(core, duplicate_owner(words[1]), true))
+        return DRO_OK;
+    if (core->is_reading_old)
+        return duplicate_add(core, number, words[0], words[1]);
     return core->hosts[number].dump != NULL ? duplicates_put(core->hosts[number].dump, words[0], words[1]) : DRO_OK;
 }
 
@@ -267,10 +305,14 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
         return mark_replay(core, kind, field);
     if (field->tag == FIELD_DUPLICATE)
         return duplicate_replay(core, field);
-    if (field->tag == FIELD_IDEMPOTENT && core->idempotency_dump != NULL)
+    if (core->is_reading_old && field->tag == FIELD_IDEMPOTENT)
+        idempotent_replay(core, field);
+    else if (core->is_reading_old && field->tag == FIELD_DEAD)
+        dead_letter_replay(core, field);
+    else if (field->tag == FIELD_IDEMPOTENT && core->idempotency_dump != NULL)
         replay_into(core, core->idempotency_dump, field);
     else if (field->tag == FIELD_DEAD && core->dead_letters_dump != NULL)
-        letter_replay(core->dead_letters_dump, field);
+        letter_replay(core, core->dead_letters_dump, field);
     return DRO_OK;
 }
 
@@ -348,7 +390,7 @@ static void write_dead_letters(core *core)
         for (uint32_t n = 0; n < LETTERS && done < letters->count; n++, done++) {
             uint32_t at = (letters->next + DEAD_LETTERS_MAX - letters->count + done) % DEAD_LETTERS_MAX;
             dro_builder *part = record_part(core);
-            dro_builder_le(part, letters->list[at].domain, 4);
+            dro_builder_le(part, letters->list[at].domain | (uint32_t)letters->list[at].owner << 16, 4);
             dro_builder_text(part, letters->list[at].text);
             record_part_end(core, FIELD_DEAD);
         }

@@ -98,6 +98,7 @@ dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, siz
     }
     memcpy(image->artifact, result->artifact, result->artifact_length);
     image->artifact_length = result->artifact_length;
+    image->is_ready = true;
     memcpy(image->model_json, result->model_json, result->model_json_length);
     image->model_json_length = result->model_json_length;
     image->table = table;
@@ -141,8 +142,10 @@ static bool artifact_load(core *core, image *image)
     SHA256(image->artifact, image->artifact_length, sum);
     core_supervisor *supervisor = core->options.supervisor;
     if (memcmp(sum, image->artifact_sum, 32) == 0 &&
-        supervisor->artifact_is_current(supervisor, image->artifact, image->artifact_length))
+        supervisor->artifact_is_current(supervisor, image->artifact, image->artifact_length)) {
+        image->is_ready = true;
         return true;
+    }
     free(image->artifact);
     image->artifact = NULL;
     image->artifact_length = 0;
@@ -181,6 +184,7 @@ void image_readmitted(core *core, uint32_t index, const admit_result *result)
     }
     memcpy(copy, result->artifact, result->artifact_length);
     image->artifact = copy;
+    image->is_ready = true;
     image->artifact_length = result->artifact_length;
     SHA256(copy, image->artifact_length, image->artifact_sum);
     admit_info info = result->info;

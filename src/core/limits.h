@@ -6,6 +6,8 @@ enum {
     CORE_GATES_MAX = 16,
     CORE_CELLS_MAX = 16,
     CORE_IMAGES_MAX = 256,
+    CORE_QUESTIONS_MAX = 1024,     /* requests that wait for core 0's word */
+    CORE_START_WAIT_S = 600,       /* for core 0, when all are opened at once */
     CORE_HOSTS_MAX = 1024,         /* Origin-Hosts (and realms) ever met */
     CORE_APPLICATIONS_MAX = 1024,
     CORE_SESSIONS_MAX = 256,       /* console logins */

@@ -95,7 +95,13 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
         return;
     }
     /* A name is kept for good, so only of one who serves a device that is connected. */
-    if (host_name_get(core, (const char *)body + sizeof *request, request->host_length, &host) != DRO_OK) {
+    const char *name = (const char *)body + sizeof *request;
+    dro_err err = host_name_get(core, name, request->host_length, &host);
+    if (err == DRO_AGAIN && question_ask(core, BOARD_HOST_NAME, name, request->host_length, gate, header, body)) {
+        core->counters.uplinks--; /* counted when it is taken up again */
+        return;
+    }
+    if (err != DRO_OK) {
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
@@ -213,6 +219,22 @@ static void connection_change(core *core, caller caller, const connection_reques
     mailbox_flush(core, index);
 }
 
+/* True: core 0 has a name of the request to number first. Not of one that will be refused: a name is kept for good. */
+static bool names_are_asked(core *core, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t index)
+{
+    connection_request copy, *request = &copy;
+    memcpy(&copy, body, sizeof copy);
+    const twin *twin = twin_at(core, index);
+    if (copy.action != 0 && !(twin->flags & TWIN_CONNECTED && bearer_matches(twin, &copy.user)))
+        return false;
+    const char *host = (const char *)body + sizeof *request, *realm = host + request->host_length;
+    uint16_t number;
+    if (host_name_get(core, host, request->host_length, &number) == DRO_AGAIN)
+        return question_ask(core, BOARD_HOST_NAME, host, request->host_length, gate, header, body);
+    return host_name_get(core, realm, request->realm_length, &number) == DRO_AGAIN &&
+           question_ask(core, BOARD_HOST_NAME, realm, request->realm_length, gate, header, body);
+}
+
 void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     caller caller = { gate, header->id };
@@ -230,7 +252,7 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else if (index == NONE || twin_at(core, index)->row == NONE)
         network_answer_send(core, caller, 0, request.action == 0 ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
-    else
+    else if (!names_are_asked(core, gate, header, body, index))
         connection_change(core, caller, &request, body + sizeof request, index);
 }
 

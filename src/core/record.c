@@ -47,6 +47,11 @@ void record_begin(core *core, uint32_t index, int kind)
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
 }
 
+uint32_t record_owner(const core *core)
+{
+    return core->record->twin == NONE ? 0 : twin_partition(twin_at(core, core->record->twin)) + 1;
+}
+
 bool record_is_event(const dro_field *field)
 {
     switch (field->tag) {
@@ -283,8 +288,9 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     uint32_t events = events_in(view);
     if (view->event_first + events > core->event_next)
         core->event_next = view->event_first + events;
-    if (events > 0)
+    if (events > 0 && !core->is_reading_old)
         streams_mark(core, view->event_first, place);
+    core->replay_owner = view->twin == 0 ? 0 : (uint32_t)(view->twin >> 52) + 1;
     if (view->twin == 0)
         return replay_host(core, view);
     uint32_t index = twin_find_number(core, view->twin);
@@ -324,11 +330,28 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     return err == DRO_OK ? in.err : err;
 }
 
+/* Of an old log: another core's twin. Told by the header alone; its events are counted all the same. */
+static bool is_foreign(core *core, const uint8_t *bytes, size_t length)
+{
+    uint64_t number, event_first;
+    if (!core->is_reading_old || length < HEADER)
+        return false;
+    memcpy(&number, bytes + 16, 8);
+    memcpy(&event_first, bytes + 32, 8);
+    if (number == 0 || core_owns(core, (uint32_t)(number >> 52)))
+        return false;
+    if (event_first > core->event_next)
+        core->event_next = event_first;
+    return true;
+}
+
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length)
 {
     core *core = context;
     (void)group;
     record_view view;
+    if (is_foreign(core, bytes, length))
+        return DRO_OK;
     dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
     if (err == DRO_OK)
         err = replay(core, place, &view);

@@ -8,6 +8,7 @@
 #include "base/fields.h"
 #include "base/clock.h"
 #include "core/contexts.h"
+#include "core/board.h"
 #include "core/core.h"
 #include "core/duplicates.h"
 #include "core/index.h"
@@ -122,6 +123,7 @@ typedef struct image {
     size_t artifact_length;
     char *model_json;
     size_t model_json_length;
+    bool is_ready;               /* the cells have it; of core 0's image: `artifact` is there */
     admit_info info;
 } image;
 
@@ -146,7 +148,7 @@ typedef struct host {
 typedef struct idempotent {
     uint8_t key[32], body[32];
     int64_t made_ms;
-    uint16_t status;
+    uint16_t status, owner;      /* partition of its twin + 1; 0: the host's */
     uint32_t length;             /* of the answer's body */
     uint8_t *answer;
 } idempotent;
@@ -157,7 +159,7 @@ typedef struct idempotency {     /* keys of requests; a ring, oldest first */
     index_table index;
 } idempotency;
 
-typedef struct dead_letter { char *text; uint32_t domain; } dead_letter; /* JSON */
+typedef struct dead_letter { char *text; uint16_t domain, owner; } dead_letter; /* JSON */
 typedef struct dead_letters { dead_letter list[DEAD_LETTERS_MAX]; uint32_t next, count; } dead_letters;
 
 typedef struct caller {          /* who waits for an answer */
@@ -235,8 +237,38 @@ typedef struct core_counters {
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
 } core_counters;
 
+typedef struct question {        /* a request that waits for core 0's word */
+    struct question *next;
+    uint32_t kind, text_length;  /* enum board_question */
+    deferred *late;
+    char text[];
+} question;
+
+typedef struct release {         /* a name to give up once `round` is durable, unless a twin here has it then */
+    struct release *next;
+    uint64_t round;
+    uint32_t kind, length;       /* directory_kind */
+    char text[];
+} release;
+
 struct core {
     core_options options;
+    uint32_t index, count;       /* of the cores; 0 of 1: alone */
+    board board;                 /* count > 1 */
+    uint64_t tables_version;     /* of the host's tables here */
+    generations generations;     /* core 0 and alone: as on the disk */
+    disk *own_disk;              /* of the log, where that is not options.log_disk; owned */
+    uint64_t directory_key;
+    question *questions, *question_last;
+    uint32_t question_count;
+    bool is_asking;              /* the first question is on the board */
+    const question *answered;    /* while the requests that waited for it are taken up again */
+    release *releases, *release_last;
+    bool is_reading_old;         /* at recovery: logs of old generations */
+    uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
+    bool is_moving;              /* what they held is not all in the own log yet */
+    bool is_domain_count_new;    /* to be shown on the board */
+    uint64_t mail_count;         /* downlinks that wait, all twins */
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
     vault *vault;
@@ -258,7 +290,7 @@ struct core {
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
     domain *domains;
     uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
-    uint32_t domain_count;
+    uint32_t domain_count, keys_kept; /* kept: those whose keys are on the disk */
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count, duplicates_held;
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
@@ -321,6 +353,7 @@ DRO_CHECKED dro_err twin_new(core *core, uint32_t *index);
 void twin_free(core *core, uint32_t index); /* and everything of it but its row */
 uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
+uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
@@ -333,12 +366,56 @@ ticket *ticket_find(const twin *twin, uint64_t number);
 mail *mail_find(const twin *twin, uint64_t number);
 mail *mail_of_ticket(const twin *twin, uint64_t number);
 
+/* ---- names.c: names are claimed over all cores ---- */
+/* True: a record or an entry of a table that says `partition` is this core's to keep. */
+static inline bool core_owns(const core *core, uint32_t partition)
+{
+    return core->count == 1 || directory_core(&core->options.directory, partition) == core->index;
+}
+static inline uint32_t twin_partition(const twin *twin) { return (uint32_t)(twin->number >> 52); }
+uint32_t partition_new(const core *core, const char *id, size_t length);  /* for a twin that is born here */
+DRO_CHECKED dro_err name_claim(core *core, directory_kind kind, const char *text, size_t length, uint32_t partition);
+void name_release(core *core, directory_kind kind, const char *text, size_t length); /* later, see struct release */
+void names_release_twin(core *core, const twin *twin);                    /* all of it that it does not lose by apply_field */
+void names_flush(core *core);
+void names_enter(core *core);                                             /* after recovery: of all twins here */
+void names_free(core *core);
+
+/* ---- follow.c: a core among others ---- */
+DRO_CHECKED dro_err follow_wait(core *core);                              /* until core 0 is there */
+/* The host's tables as core 0 last wrote them. */
+DRO_CHECKED dro_err follow_tables(core *core);
+static inline void follow(core *core)
+{
+    if (core->index > 0 && board_tables_version(&core->board) != core->tables_version && follow_tables(core) != DRO_OK)
+        abort(); /* memory is full, or core 0 wrote what nobody can read: begin anew */
+}
+/* Asks core 0 for a domain or a host's name; the message is taken up again with the answer. False:
+ * it was asked already and there is none, or too many wait. */
+bool question_ask(core *core, uint32_t kind, const char *text, size_t length, uint32_t gate, const ring_header *header, const uint8_t *body);
+int questions_step(core *core);
+void questions_gate_lost(core *core, uint32_t gate);
+void questions_free(core *core);
+/* Counters, of this core and of the host. */
+enum core_counter {
+    COUNT_TURNS, COUNT_COMMITS, COUNT_UPLINKS, COUNT_DUPLICATES, COUNT_DOWNLINKS, COUNT_CONNECTIONS, COUNT_DEAD_LETTERS,
+    COUNT_REFUSED, COUNT_TWINS, COUNT_MAIL, COUNT_TURNS_IN_FLIGHT, COUNT_STREAMS, COUNT_LOG_BYTES, COUNT_COLUMNS_BYTES,
+    COUNT_END,
+};
+uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
+typedef struct domain_counts { uint64_t twins, letters; } domain_counts;
+domain_counts core_count_domain(const core *core, uint32_t domain);       /* of all cores */
+void core_show_counters(core *core);
+
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */
 DRO_CHECKED dro_err host_load(core *core);
-DRO_CHECKED dro_err host_keep(core *core);                                /* durable on return */
+DRO_CHECKED dro_err host_keep(core *core);                                /* durable on return, and on the board */
+DRO_CHECKED dro_err host_show(core *core);                                /* on the board alone */
+DRO_CHECKED dro_err host_apply(core *core, const uint8_t *bytes, size_t length); /* as it came from the board */
 /* Why nothing that changes something is taken now, or NULL. */
 const char *core_refusal(const core *core);
-DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
+/* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask; so of host_name_get. */
+DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number);
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
 bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number);
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
@@ -387,6 +464,7 @@ void record_part_end(core *core, uint8_t field);
 void record_context(core *core, const uint8_t *plain, size_t length); /* seals it as the twin's new context */
 /* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
+uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
 /* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
 typedef struct record_view {
@@ -452,7 +530,14 @@ void network_connections_gate_lost(core *core, uint32_t gate);
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
-DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
+/* A result and the owner (partition + 1 of its twin, 0: not known) it has for another number of cores. */
+enum { DUPLICATE_RESULT_BITS = 19 };
+static inline uint32_t duplicate_word(uint32_t result, uint32_t owner)
+{
+    return (result & ((1u << DUPLICATE_RESULT_BITS) - 1)) | owner << DUPLICATE_RESULT_BITS;
+}
+static inline uint32_t duplicate_owner(uint32_t word) { return word >> DUPLICATE_RESULT_BITS; }
+DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t word);
 
 /* ---- peers.c: Diameter nodes, as the gates tell of them ---- */
 void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length);
@@ -501,6 +586,7 @@ void api_create_failed(core *core, turn *turn, const char *reason);
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out);
 void api_admin(core *core, caller caller, const struct api_request *request, const uint8_t *fields, size_t length);
 void put_free(struct put *put);
+void api_put_end(core *core, struct put *put); /* and gives up what it claimed and no twin has; NULL is fine */
 
 /* ---- stream.c ---- */
 void streams_subscribe(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);

@@ -162,8 +162,11 @@ static size_t event_json(core *core, const stream_item *item, uint8_t json[EVENT
     dro_builder inner = dro_builder_over(data, sizeof data);
     *type = event_data(core, item, &inner);
     dro_builder out = dro_builder_over(json, EVENT_JSON_MAX);
-    json_put(&out, "{\"specversion\":\"1.0\",\"id\":\"%llu\",\"source\":\"/v1/twins\",\"type\":\"%s\",\"subject\":",
-             (unsigned long long)item->sequence, *type);
+    char core_of[16] = ""; /* a sequence is its core's own */
+    if (core->count > 1)
+        snprintf(core_of, sizeof core_of, "%u-", core->index);
+    json_put(&out, "{\"specversion\":\"1.0\",\"id\":\"%s%llu\",\"source\":\"/v1/twins\",\"type\":\"%s\",\"subject\":",
+             core_of, (unsigned long long)item->sequence, *type);
     json_text(&out, item->id, item->id_length);
     dro_builder_text(&out, ",\"time\":");
     json_time(&out, item->view->time_ms);

@@ -132,6 +132,8 @@ static void gate_flush(core *core, gate_link *gate)
 
 void tell_flush(core *core)
 {
+    if (core->releases != NULL) /* before an answer says that a name is free */
+        names_flush(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             gate_flush(core, &core->gates[i]);

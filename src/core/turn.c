@@ -52,7 +52,7 @@ void turn_free(core *core, turn *turn)
         core->turn_bytes -= turn->length;
         free(turn->event);
     }
-    put_free(turn->put);
+    api_put_end(core, turn->put);
     free(turn->idempotency);
     free(turn->text);
     *turn = (struct turn){ .next = core->turn_free };
@@ -91,7 +91,7 @@ static bool turn_try(core *core, turn *turn)
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
     uint32_t image = twin->image;
-    if (!cell->is_open || image >= cell->image_count || core->images[image].artifact == NULL)
+    if (!cell->is_open || image >= cell->image_count || !core->images[image].is_ready)
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -391,7 +391,8 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
     size_t length;
     const char *id = twin_id(core, twin, &length);
     dro_builder *part = record_part(core);
-    dro_builder_le(part, twin->domain, 4);
+    uint32_t domain = twin->domain | record_owner(core) << 16;
+    dro_builder_le(part, domain, 4);
     dro_builder_text(part, "{\"id\":");
     json_text(part, id, length);
     dro_builder_text(part, ",\"time\":");
@@ -403,7 +404,7 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
     for (int i = 0; i < 32; i++)
         json_put(part, "%02x", core->images[twin->image].digest[i]);
     dro_builder_text(part, "\"}");
-    dead_letter_keep(core, twin->domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
+    dead_letter_keep(core, domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
     record_part_end(core, FIELD_DEAD);
 }
 

@@ -54,6 +54,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     twin_extra *extra = twin->extra;
     if (extra == NULL)
         return;
+    core->mail_count -= extra->mail_count;
     while (extra->mail != NULL) {
         mail *next = extra->mail->next;
         free(extra->mail);
@@ -84,6 +85,7 @@ void twin_free(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     size_t length;
     const char *id = twin_id(core, twin, &length);
+    names_release_twin(core, twin);
     if (id != NULL)
         index_remove(&core->ids, id_hash(core, id, length), index);
     if (twin->flags & TWIN_HAS_IMSI)
@@ -100,6 +102,7 @@ void twin_free(core *core, uint32_t index)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
         core->domains[twin->domain].twins--;
+    core->is_domain_count_new = true;
     contexts_give(core->contexts, twin->context);
     memset(twin, 0, sizeof *twin);
     twin->row = core->twin_free;
@@ -152,6 +155,18 @@ uint32_t twin_find_imsi(core *core, const char *imsi)
     uint32_t index;
     while (index_next(&core->imsis, &probe, &index))
         if (twin_at(core, index)->imsi_hash == hash[0])
+            return index;
+    return NONE;
+}
+
+uint32_t twin_find_msisdn(core *core, const char *msisdn)
+{
+    uint64_t hash[2];
+    vault_identity_hash(core->vault, "msisdn", msisdn, strlen(msisdn), hash);
+    index_probe probe = index_begin(hash[0]);
+    uint32_t index;
+    while (index_next(&core->msisdns, &probe, &index))
+        if (twin_at(core, index)->msisdn_hash == hash[0])
             return index;
     return NONE;
 }

@@ -94,11 +94,21 @@ static slot *slots_of(const directory *directory, uint32_t table, uint32_t level
 
 /* ---- finding ---- */
 
+static uint64_t hash_of(uint64_t key, directory_kind kind, const char *text, size_t length)
+{
+    return dro_hash(key + (uint64_t)kind * 0x9e3779b97f4a7c15u, text, length);
+}
+
 static name name_of(const directory *directory, directory_kind kind, const char *text, size_t length)
 {
-    uint64_t hash = dro_hash(directory->shared->key + (uint64_t)kind * 0x9e3779b97f4a7c15u, text, length);
+    uint64_t hash = hash_of(directory->shared->key, kind, text, length);
     uint64_t tag = hash & ((1ull << (64 - PARTITION_BITS)) - 1);
     return (name){ (uint32_t)(hash >> (64 - PARTITION_BITS)), tag != 0 ? tag : 1 };
+}
+
+uint32_t directory_partition_keyed(uint64_t key, directory_kind kind, const char *text, size_t length)
+{
+    return (uint32_t)(hash_of(key, kind, text, length) >> (64 - PARTITION_BITS));
 }
 
 uint32_t directory_partition(const directory *directory, directory_kind kind, const char *text, size_t length)

@@ -65,6 +65,7 @@ static inline uint32_t directory_core(const directory *directory, uint32_t parti
 }
 
 /* The partition that the keyed hash gives: where a twin of this id is born. */
+uint32_t directory_partition_keyed(uint64_t key, directory_kind kind, const char *text, size_t length);
 uint32_t directory_partition(const directory *directory, directory_kind kind, const char *text, size_t length);
 /* The partition of the twin that has the name; of one that nobody has, directory_partition. */
 uint32_t directory_find(const directory *directory, directory_kind kind, const char *text, size_t length);
