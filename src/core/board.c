@@ -204,6 +204,11 @@ void board_counted_domain(const board *board, uint32_t domain, uint64_t *twins, 
     }
 }
 
+uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter)
+{
+    return atomic_load_explicit(&board->shared->cores[core].counters[counter], memory_order_relaxed);
+}
+
 uint64_t board_counted(const board *board, uint32_t counter)
 {
     uint64_t sum = 0;

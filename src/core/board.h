@@ -68,6 +68,7 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
 void board_count_domain(board *board, uint32_t domain, uint32_t twins, uint32_t letters);
 /* Sums over the other cores. */
 uint64_t board_counted(const board *board, uint32_t counter);
+uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter);
 uint64_t board_counted_twins(const board *board, uint32_t image);
 void board_counted_domain(const board *board, uint32_t domain, uint64_t *twins, uint64_t *letters);
 uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap);

@@ -237,6 +237,11 @@ uint64_t core_count_all(const core *core, uint32_t counter)
     return count_here(core, counter) + (core->count > 1 ? board_counted(&core->board, counter) : 0);
 }
 
+uint64_t core_count_of(const core *core, uint32_t index, uint32_t counter)
+{
+    return index == core->index ? count_here(core, counter) : board_count_of(&core->board, index, counter);
+}
+
 static uint32_t letters_of(const core *core, uint32_t domain)
 {
     uint32_t count = 0;

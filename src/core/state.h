@@ -403,6 +403,7 @@ enum core_counter {
     COUNT_END,
 };
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
+uint64_t core_count_of(const core *core, uint32_t index, uint32_t counter); /* of one of several */
 typedef struct domain_counts { uint64_t twins, letters; } domain_counts;
 domain_counts core_count_domain(const core *core, uint32_t domain);       /* of all cores */
 void core_show_counters(core *core);
