@@ -184,6 +184,7 @@ typedef struct gate_link {
     ring_reader in;
     ring_writer out;
     bool is_open, is_stopped;    /* stopped: its outbox is full, take nothing */
+    bool has_late_credential;    /* one waits in the outbox: the next ones may not pass it */
     outbox outbox;
     uint32_t stream_count;
 } gate_link;

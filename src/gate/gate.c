@@ -158,9 +158,12 @@ static void work(gate *home)
 {
     bool was_busy = true;
     while (!home->is_broken) {
-        loop_turn(home->loop, wait_ms(home, was_busy));
+        loop_wait(home->loop, wait_ms(home, was_busy));
         awake(home);
+        /* First what the cores said: a token whose making or end another gate has told is known here too
+         * before a request that comes with it. */
         was_busy = drain_all(home);
+        loop_dispatch(home->loop);
         http_turn(home->http);
         tell_ready(home);
         diameter_gate_flush(home->diameter);

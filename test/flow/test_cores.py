@@ -327,6 +327,7 @@ def test_any_room_may_die(small, room):
     os.kill(dead, signal.SIGKILL)
     until(lambda: small.rooms().get(room, dead) != dead, f"another {room}")
     small.wait()
+    small.admin.close()
     send_all(small, 1)
 
     def is_told():
