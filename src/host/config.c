@@ -32,6 +32,7 @@ static const key keys[] = {
     { "host.realm", TEXT(host_realm), "dromio.test", "Diameter Origin-Realm" },
     { "host.gates", COUNT(host_gates, 1, 16), "1", "rooms with sockets" },
     { "host.cores", COUNT(host_cores, 1, CORES_MAX), "1", "rooms with twins, each with cells of its own; any number opens any data" },
+    { "host.pin", BOOLEAN(host_pin), "false", "each core and its cells on a CPU of their own, where there are as many CPUs as cores" },
     { "host.data", TEXT(data), "dromio-data", "directory of all that is kept; --data" },
     { "host.log_level", TEXT(log_level), "info", "debug, info, warn or error" },
     { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code, of each core; domains share them by hash" },
