@@ -92,13 +92,21 @@ dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number
     return err == DRO_OK ? domain_keep(core, *number) : err;
 }
 
+static bool is_host(const core *core, uint32_t number, const char *name, size_t length)
+{
+    const char *own = number < core->host_count ? core->hosts[number].name : NULL;
+    return own != NULL && strncmp(own, name, length) == 0 && own[length] == '\0';
+}
+
 dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
 {
-    for (uint32_t i = 0; i < core->host_count; i++) {
-        if (strlen(core->hosts[i].name) != length || memcmp(core->hosts[i].name, name, length) != 0)
-            continue;
-        *number = (uint16_t)i;
-        return core->hosts[i].is_kept ? DRO_OK : host_keep(core);
+    uint16_t *hint = &core->host_hints[id_hash(core, name, length) % CORE_HOSTS_MAX];
+    uint32_t found = is_host(core, *hint, name, length) ? *hint : 0;
+    while (found < core->host_count && !is_host(core, found, name, length))
+        found++;
+    if (found < core->host_count) {
+        *number = *hint = (uint16_t)found;
+        return core->hosts[found].is_kept ? DRO_OK : host_keep(core);
     }
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;

@@ -13,6 +13,7 @@
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
+#include "twin/effect.h"
 #include "twin/event.h"
 #include "twin/model.h"
 #include "twin/ticket.h"
@@ -135,10 +136,11 @@ typedef struct application {
     bool is_session, is_one_time;
 } application;
 
+typedef struct duplicate { uint32_t end_to_end, result; } duplicate;
+typedef struct duplicate_slot { uint32_t end_to_end, position; } duplicate_slot; /* position: in the ring, + 1; 0: empty */
 typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
-    uint32_t *ring;              /* newest DUPLICATES_PER_HOST */
-    uint32_t *results;
-    uint32_t *table;             /* open addressing over the ring: position + 1 */
+    duplicate *ring;             /* newest DUPLICATES_PER_HOST */
+    duplicate_slot *table;       /* open addressing */
     uint32_t count, next;
 } duplicates;
 
@@ -210,6 +212,7 @@ typedef struct stream {          /* a subscriber of events */
     char *twin, *model, *property;
 } stream;
 
+enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
 enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT };
 
 typedef struct turn {            /* a turn in flight */
@@ -221,7 +224,8 @@ typedef struct turn {            /* a turn in flight */
     uint8_t operation;           /* enum turn_operation */
     bool has_duplicate;
     uint32_t event_id, length;
-    uint8_t *event;              /* owned; payload */
+    uint8_t *event;              /* payload: `small`, or owned */
+    uint8_t small[TURN_EVENT_SMALL];
     caller caller;
     uint64_t ticket;             /* of a property write or action */
     uint32_t end_to_end;
@@ -239,6 +243,11 @@ enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CRE
 typedef struct core_counters {
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
 } core_counters;
+
+/* What is known of the next messages of a gate; core/ahead.c. */
+enum { AHEAD = 16 };
+typedef struct ahead_uplink { char imsi[16]; uint64_t imsi_hash; uint32_t twin, end_to_end; } ahead_uplink;
+typedef struct ahead { ahead_uplink uplinks[AHEAD]; uint32_t count, next; } ahead;
 
 struct core {
     core_options options;
@@ -265,11 +274,15 @@ struct core {
     uint32_t domain_count;
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count;
+    uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
+    ahead ahead;
+    effect effects[EFFECTS_MAX]; /* of the result being taken */
+    uint32_t effect_count;
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
@@ -324,6 +337,8 @@ DRO_CHECKED dro_err twin_new(core *core, uint32_t *index);
 void twin_free(core *core, uint32_t index); /* and everything of it but its row */
 uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
+uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
+uint64_t imsi_hash(core *core, const char *imsi);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
@@ -386,7 +401,7 @@ void record_abandon(core *core); /* nothing is written; what was applied is the 
 /* The same from parts: returns a builder; then record_put_end. */
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);
-void record_context(core *core, const uint8_t *plain, size_t length); /* seals it as the twin's new context */
+void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length); /* seals it as the twin's new context; slot: as in vault_binding */
 /* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
@@ -429,6 +444,12 @@ void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goe
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
 
+/* ---- ahead.c: into the cache before it is needed ---- */
+void ahead_uplinks(core *core, gate_link *gate);   /* of the next AHEAD messages */
+bool ahead_knows(const core *core, const char imsi[16], uint64_t *hash); /* of message core->ahead.next */
+void ahead_forget(core *core);
+int ahead_results(core *core, cell_link *cell);    /* of how many of the next results; 1 at least */
+
 /* ---- mailbox.c ---- */
 void mailbox_put(core *core, uint32_t twin, uint64_t ticket, uint32_t merge_key, int64_t expires_ms, const uint8_t *bytes, uint32_t length);
 void mailbox_flush(core *core, uint32_t twin);           /* sends the next one if the device may be reached; inside no record */
@@ -451,12 +472,15 @@ void network_answer_send(core *core, caller caller, uint32_t result, uint32_t ex
 void network_connections_gate_lost(core *core, uint32_t gate);
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
+void peers_update(core *core, const uint8_t *body, uint32_t length);
+
+/* ---- duplicates.c ---- */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
+void duplicate_prefetch(const core *core, uint16_t host, uint32_t end_to_end);
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
 duplicates *duplicates_new(void);
 void duplicates_free(duplicates *seen); /* NULL is fine */
 void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result);
-void peers_update(core *core, const uint8_t *body, uint32_t length);
 
 /* ---- timers.c ---- */
 DRO_CHECKED dro_err timers_update(core *core, uint32_t twin); /* its earliest due time changed */
