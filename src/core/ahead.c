@@ -20,6 +20,12 @@ static void fetch(const void *at, size_t length)
         __builtin_prefetch(byte + length - 1, TO_WRITE);
 }
 
+static void fetch_context(const twin *twin)
+{
+    if (twin->context != NULL)
+        fetch(twin->context, offsetof(context, sealed) + twin->context_length);
+}
+
 /* ---- uplinks of a gate ---- */
 
 static void guess_twin(core *core, ahead_uplink *guess)
@@ -56,7 +62,7 @@ void ahead_uplinks(core *core, gate_link *gate)
         uint32_t index = ahead->uplinks[i].twin;
         if (index == NONE)
             continue;
-        fetch(twin_at(core, index)->context, twin_at(core, index)->context_length);
+        fetch_context(twin_at(core, index));
         if (twin_at(core, index)->connection.host < core->host_count) /* who sent the last one */
             duplicate_prefetch(core, twin_at(core, index)->connection.host, ahead->uplinks[i].end_to_end);
     }
@@ -117,7 +123,7 @@ int ahead_results(core *core, cell_link *cell)
         const twin *twin = results[i].turn->state == TURN_SENT ? twin_at(core, results[i].turn->twin) : NULL;
         if (twin == NULL || twin->row == NONE)
             continue;
-        fetch(twin->context, twin->context_length);
+        fetch_context(twin);
         fetch_row(core, twin, results[i].effects, results[i].length);
     }
     return count > 0 ? count : 1;
