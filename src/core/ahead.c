@@ -64,7 +64,7 @@ void ahead_uplinks(core *core, gate_link *gate)
             continue;
         fetch_context(twin_at(core, index));
         if (twin_at(core, index)->connection.host < core->host_count) /* who sent the last one */
-            duplicate_prefetch(core, twin_at(core, index)->connection.host, ahead->uplinks[i].end_to_end);
+            duplicates_prefetch(core->hosts[twin_at(core, index)->connection.host].seen, ahead->uplinks[i].end_to_end);
     }
 }
 

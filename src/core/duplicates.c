@@ -1,57 +1,57 @@
-/* Duplicates (RFC 6733, 3): the newest End-to-End ids of each Origin-Host and what they
- * were answered. Looked up for each uplink, so all that a look-up needs is in one
- * place of the table: the id itself lies beside its position. */
+#include "core/duplicates.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
-#include "core/state.h"
+#include "core/limits.h"
 
 enum {
-    SLOTS = 2 * DUPLICATES_PER_HOST, /* open addressing, half full at most */
-    FORGET_AHEAD = 8,                /* which of the oldest is fetched into the cache: it goes soon */
+    CAPACITY_FIRST = 64,
+    FORGET_AHEAD = 8, /* which of the oldest is fetched into the cache: it goes soon */
     TO_WRITE = 1,
 };
+_Static_assert((DUPLICATES_PER_HOST & (DUPLICATES_PER_HOST - 1)) == 0, "tables are masked");
 
-static uint32_t home(uint32_t end_to_end)
-{
-    return (uint32_t)(dro_hash_mix(end_to_end, 0x5bd1e995u) >> 32) & (SLOTS - 1);
-}
-
-duplicates *duplicates_new(void)
+duplicates *duplicates_new(uint32_t *held)
 {
     duplicates *seen = calloc(1, sizeof *seen);
-    if (seen == NULL)
-        return NULL;
-    seen->ring = malloc(DUPLICATES_PER_HOST * sizeof *seen->ring);
-    seen->table = calloc(SLOTS, sizeof *seen->table);
-    if (seen->ring != NULL && seen->table != NULL)
-        return seen;
-    duplicates_free(seen);
-    return NULL;
+    if (seen != NULL)
+        seen->held = held;
+    return seen;
 }
 
 void duplicates_free(duplicates *seen)
 {
     if (seen == NULL)
         return;
+    *seen->held -= seen->capacity;
     free(seen->ring);
     free(seen->table);
     free(seen);
 }
 
-/* Where it is, or the empty slot where it would be. */
+static uint32_t mask_of(const duplicates *seen)
+{
+    return 2 * seen->capacity - 1;
+}
+
+static uint32_t home_of(const duplicates *seen, uint32_t end_to_end)
+{
+    return (uint32_t)(dro_hash_mix(end_to_end, 0x5bd1e995u) >> 32) & mask_of(seen);
+}
+
 static uint32_t slot_of(const duplicates *seen, uint32_t end_to_end)
 {
-    uint32_t at = home(end_to_end);
+    uint32_t at = home_of(seen, end_to_end);
     while (seen->table[at].position != 0 && seen->table[at].end_to_end != end_to_end)
-        at = (at + 1) & (SLOTS - 1);
+        at = (at + 1) & mask_of(seen);
     return at;
 }
 
-bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result)
+bool duplicates_find(const duplicates *seen, uint32_t end_to_end, uint32_t *result)
 {
-    const duplicates *seen = core->hosts[host].seen;
-    if (seen == NULL)
+    if (seen == NULL || seen->capacity == 0)
         return false;
     uint32_t position = seen->table[slot_of(seen, end_to_end)].position;
     if (position == 0)
@@ -60,20 +60,20 @@ bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32
     return true;
 }
 
-void duplicate_prefetch(const core *core, uint16_t host, uint32_t end_to_end)
+void duplicates_prefetch(const duplicates *seen, uint32_t end_to_end)
 {
-    const duplicates *seen = core->hosts[host].seen;
-    if (seen != NULL)
-        __builtin_prefetch(&seen->table[home(end_to_end)], TO_WRITE);
+    if (seen != NULL && seen->capacity > 0)
+        __builtin_prefetch(&seen->table[home_of(seen, end_to_end)], TO_WRITE);
 }
 
 /* Takes one out and closes the gap behind it (linear probing). */
 static void forget(duplicates *seen, uint32_t position)
 {
-    uint32_t hole = slot_of(seen, seen->ring[position].end_to_end);
+    uint32_t mask = mask_of(seen), hole = slot_of(seen, seen->ring[position].end_to_end);
     seen->table[hole].position = 0;
-    for (uint32_t at = (hole + 1) & (SLOTS - 1); seen->table[at].position != 0; at = (at + 1) & (SLOTS - 1)) {
-        if (((at - home(seen->table[at].end_to_end)) & (SLOTS - 1)) < ((at - hole) & (SLOTS - 1)))
+    for (uint32_t at = (hole + 1) & mask; seen->table[at].position != 0; at = (at + 1) & mask) {
+        uint32_t home = home_of(seen, seen->table[at].end_to_end);
+        if (((at - home) & mask) < ((at - hole) & mask))
             continue;
         seen->table[hole] = seen->table[at];
         seen->table[at].position = 0;
@@ -81,30 +81,57 @@ static void forget(duplicates *seen, uint32_t position)
     }
 }
 
-dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result)
+static void add(duplicates *seen, uint32_t end_to_end, uint32_t result)
 {
-    struct host *of = &core->hosts[host];
-    if (of->seen == NULL && (of->seen = duplicates_new()) == NULL)
-        return DRO_NOMEM;
-    duplicates_put(of->seen, end_to_end, result);
-    return DRO_OK;
-}
-
-void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
-{
-    uint32_t slot = slot_of(seen, end_to_end);
-    if (seen->table[slot].position != 0)
-        return;
     uint32_t position = seen->next;
-    if (seen->count == DUPLICATES_PER_HOST) {
-        uint32_t soon = seen->ring[(position + FORGET_AHEAD) % DUPLICATES_PER_HOST].end_to_end;
-        __builtin_prefetch(&seen->table[home(soon)], TO_WRITE);
+    if (seen->count == seen->capacity) {
+        duplicates_prefetch(seen, seen->ring[(position + FORGET_AHEAD) % seen->capacity].end_to_end);
         forget(seen, position);
-        slot = slot_of(seen, end_to_end);
     } else {
         seen->count++;
     }
     seen->ring[position] = (duplicate){ end_to_end, result };
-    seen->table[slot] = (duplicate_slot){ end_to_end, position + 1 };
-    seen->next = (position + 1) % DUPLICATES_PER_HOST;
+    seen->table[slot_of(seen, end_to_end)] = (duplicate_slot){ end_to_end, position + 1 };
+    seen->next = (position + 1) % seen->capacity;
+}
+
+static bool may_grow(const duplicates *seen, uint32_t capacity)
+{
+    return capacity <= DUPLICATES_PER_HOST && (seen->capacity == 0 || *seen->held - seen->capacity + capacity <= DUPLICATES_MAX);
+}
+
+/* The same ids, oldest first, in twice the room. */
+static bool grow(duplicates *seen)
+{
+    uint32_t capacity = seen->capacity == 0 ? CAPACITY_FIRST : 2 * seen->capacity;
+    if (!may_grow(seen, capacity))
+        return false;
+    duplicates larger = { .held = seen->held, .capacity = capacity };
+    larger.ring = malloc(capacity * sizeof *larger.ring);
+    larger.table = calloc(2 * (size_t)capacity, sizeof *larger.table);
+    if (larger.ring == NULL || larger.table == NULL) {
+        free(larger.ring);
+        free(larger.table);
+        return false;
+    }
+    for (uint32_t n = 0; n < seen->count; n++) {
+        const duplicate *known = &seen->ring[duplicates_nth(seen, n)];
+        add(&larger, known->end_to_end, known->result);
+    }
+    *seen->held += capacity - seen->capacity;
+    free(seen->ring);
+    free(seen->table);
+    *seen = larger;
+    return true;
+}
+
+dro_err duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
+{
+    uint32_t known;
+    if (duplicates_find(seen, end_to_end, &known))
+        return DRO_OK;
+    if (seen->count == seen->capacity && !grow(seen) && seen->capacity == 0)
+        return DRO_NOMEM;
+    add(seen, end_to_end, result);
+    return DRO_OK;
 }

@@ -98,16 +98,22 @@ static bool is_host(const core *core, uint32_t number, const char *name, size_t 
     return own != NULL && strncmp(own, name, length) == 0 && own[length] == '\0';
 }
 
-dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
+bool host_name_find(core *core, const char *name, size_t length, uint16_t *number)
 {
     uint16_t *hint = &core->host_hints[id_hash(core, name, length) % CORE_HOSTS_MAX];
     uint32_t found = is_host(core, *hint, name, length) ? *hint : 0;
     while (found < core->host_count && !is_host(core, found, name, length))
         found++;
-    if (found < core->host_count) {
-        *number = *hint = (uint16_t)found;
-        return core->hosts[found].is_kept ? DRO_OK : host_keep(core);
-    }
+    if (found == core->host_count)
+        return false;
+    *number = *hint = (uint16_t)found;
+    return true;
+}
+
+dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
+{
+    if (host_name_find(core, name, length, number))
+        return core->hosts[*number].is_kept ? DRO_OK : host_keep(core);
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;
     char *text = strndup(name, length);

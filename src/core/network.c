@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "core/state.h"
 
@@ -84,14 +83,20 @@ static bool bearer_matches(const twin *twin, const network_user *user)
 }
 
 static void uplink_turn(core *core, uint32_t gate, const ring_header *header, const uint8_t *body,
-                        const uplink_request *request, uint32_t index, uint16_t host)
+                        const uplink_request *request, uint32_t index)
 {
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
+    uint16_t host;
     if (twin->flags & TWIN_RUNNING) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+        return;
+    }
+    /* A name is kept for good, so only of one who serves a device that is connected. */
+    if (host_name_get(core, (const char *)body + sizeof *request, request->host_length, &host) != DRO_OK) {
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
     turn *turn = turn_new(core, index, TURN_UPLINK);
@@ -125,11 +130,8 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     core->counters.uplinks++;
     uint16_t host;
     uint32_t result;
-    if (host_name_get(core, (const char *)body + sizeof request, request.host_length, &host) != DRO_OK) {
-        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
-        return;
-    }
-    if (duplicate_find(core, host, request.end_to_end, &result)) {
+    bool is_met = host_name_find(core, (const char *)body + sizeof request, request.host_length, &host);
+    if (is_met && duplicate_find(core, host, request.end_to_end, &result)) {
         core->counters.duplicates++;
         network_answer_send(core, caller, result, 0, round_now(core));
         return;
@@ -145,7 +147,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     else if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else
-        uplink_turn(core, gate, header, body, &request, index, host);
+        uplink_turn(core, gate, header, body, &request, index);
 }
 
 static void put_connection(core *core, uint16_t host, uint16_t realm, const network_user *user)

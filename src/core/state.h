@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "core/contexts.h"
 #include "core/core.h"
+#include "core/duplicates.h"
 #include "core/index.h"
 #include "core/limits.h"
 #include "core/vault.h"
@@ -136,14 +137,6 @@ typedef struct application {
     int64_t expires_ms;          /* sessions; 0: never */
     bool is_session, is_one_time;
 } application;
-
-typedef struct duplicate { uint32_t end_to_end, result; } duplicate;
-typedef struct duplicate_slot { uint32_t end_to_end, position; } duplicate_slot; /* position: in the ring, + 1; 0: empty */
-typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
-    duplicate *ring;             /* newest DUPLICATES_PER_HOST */
-    duplicate_slot *table;       /* open addressing */
-    uint32_t count, next;
-} duplicates;
 
 typedef struct host {
     char *name;
@@ -275,7 +268,7 @@ struct core {
     uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
     uint32_t domain_count;
     host hosts[CORE_HOSTS_MAX];
-    uint32_t host_count;
+    uint32_t host_count, duplicates_held;
     uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
@@ -361,6 +354,7 @@ DRO_CHECKED dro_err host_keep(core *core);                                /* dur
 const char *core_refusal(const core *core);
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
+bool host_name_find(core *core, const char *name, size_t length, uint16_t *number);
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);
@@ -477,15 +471,9 @@ void network_reachable(core *core, uint32_t twin);       /* a turn for the event
 void network_connections_gate_lost(core *core, uint32_t gate);
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
-void peers_update(core *core, const uint8_t *body, uint32_t length);
-
-/* ---- duplicates.c ---- */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
-void duplicate_prefetch(const core *core, uint16_t host, uint32_t end_to_end);
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
-duplicates *duplicates_new(void);
-void duplicates_free(duplicates *seen); /* NULL is fine */
-void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result);
+void peers_update(core *core, const uint8_t *body, uint32_t length);
 
 /* ---- timers.c ---- */
 DRO_CHECKED dro_err timers_update(core *core, uint32_t twin); /* its earliest due time changed */
