@@ -73,6 +73,8 @@ int core_descriptor(const core *core);
 /* About to sleep: true when a ring filled meanwhile. */
 bool core_prepare_sleep(core *core);
 void core_awake(core *core);
+/* The gates take nothing new: those who wait for a device are told now how far it came. */
+void core_drain(core *core);
 /* Takes nothing new; true when all that was taken is durable and told. */
 bool core_stop(core *core);
 bool core_failed(const core *core); /* the log cannot be written any more */

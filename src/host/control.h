@@ -22,6 +22,7 @@ enum control_type {
     CONTROL_OLD_CELL_LOST, /* index, set */
     CONTROL_GATE_UP,       /* index, set */
     CONTROL_GATE_LOST,     /* index, set */
+    CONTROL_DRAIN,         /* the gates finish what they took: see core_drain */
     CONTROL_STOP,
 };
 

@@ -236,6 +236,7 @@ static void on_control(core_room *here, const control *message)
         core_old_cell_lost(here->core, message->index);
         wipe_cell(layout, message);
         break;
+    case CONTROL_DRAIN: core_drain(here->core); break;
     case CONTROL_STOP: here->is_stopping = true; break;
     default: break;
     }
@@ -435,13 +436,14 @@ _Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set)
     dro_err err = cell_new(&cell, &options);
     if (err != DRO_OK)
         dro_error("cannot start: \"%s\"", dro_err_text(err));
-    if (err != DRO_OK || write(room->ready, "r", 1) != 1)
+    if (err != DRO_OK)
         _exit(3);
-    close(room->ready);
-    if (strcmp(room->config->cell_sandbox, "on") == 0 && (err = cell_confine(cell)) != DRO_OK) {
+    if (strcmp(room->config->cell_sandbox, "on") == 0 && (err = cell_confine(cell, room->ready)) != DRO_OK) {
         dro_error("cannot be confined: \"%s\"; cell.sandbox = \"off\" runs without", dro_err_text(err));
         _exit(4);
     }
+    if (write(room->ready, "r", 1) != 1) /* it cannot be closed any more; dromiod reads this byte and closes its end */
+        _exit(3);
     cell_run(cell);
 }
 

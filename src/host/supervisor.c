@@ -455,6 +455,7 @@ static void begin_stop(supervisor *here)
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         ring_bell(here->room.gate_stops[i]);
     ring_bell(here->room.desk_stop);
+    tell_core(here, CONTROL_DRAIN, 0, 0, 0);
 }
 
 static bool gates_are_gone(const supervisor *here)
