@@ -108,6 +108,8 @@ static dro_err open_all(core *core)
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
+    if (options->count > 1)
+        return DRO_UNSUPPORTED;
     core *core = calloc(1, sizeof *core);
     if (core == NULL)
         return DRO_NOMEM;
