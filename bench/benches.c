@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/benches.h"
 #include "bench/disk.h"
 #include "bench/freediameter.h"
 #include "bench/http.h"
@@ -297,5 +298,6 @@ const bench_row bench_rows[] = {
     { "http", "GETs of a property, keep-alive and pipelined over eight connections", bench_http },
     { "density", "bytes of memory a twin (PSS of all rooms), bulk twins a second, time to restart", bench_density },
     { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
+    { "compute", "FIR, FFT and Keccak in a twin beside the same source compiled natively", bench_compute },
 };
 const int bench_row_count = sizeof bench_rows / sizeof bench_rows[0];

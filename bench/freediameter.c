@@ -17,20 +17,6 @@ typedef struct server {
     host address; /* as the generator takes it: only where to connect to */
 } server;
 
-/* Beside this program, where the build puts it; "" when it was not built. */
-static bool extension_find(char *out, size_t room)
-{
-    char self[4000];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash == NULL)
-        return false;
-    *slash = '\0';
-    snprintf(out, room, "%s/bench/freediameter_t6a.fdx", self);
-    return access(out, R_OK) == 0;
-}
-
 /* freeDiameter does not start without one, though no connection here uses it. */
 static bool certificate_make(const server *s)
 {
@@ -132,7 +118,8 @@ bool freediameter_compare(const bench_options *o, uint32_t twins, double seconds
     static server s;
     s = (server){ 0 };
     bool is_there = program_find("freeDiameterd", s.binary, sizeof s.binary);
-    if (!is_there || !extension_find(s.extension, sizeof s.extension)) {
+    bench_beside(s.extension, sizeof s.extension, "bench/freediameter_t6a.fdx");
+    if (!is_there || access(s.extension, R_OK) != 0) {
         bench_set_text(r, "peer_note", is_there ? "freeDiameter's headers were not there when this was built: no comparison (tools/setup --compare)"
                                                 : "freeDiameter is not installed: no comparison (tools/setup --compare)");
         return true;
