@@ -16,7 +16,8 @@ enum {
     DEADLINE_MICROS = 1000000,
     RESULT_MAX = 128 * 1024,
     IMAGE_MAX = 1024 * 1024,
-    PASSES = 100,        /* both sides in turn, so that a neighbour on the machine meets both */
+    PASSES = 100,      /* both sides in turn, so that a neighbour on the machine meets both */
+    PASSES_LONG = 1000,
     UPLINK_BYTES = 5,
 };
 /* So many runs take about half a millisecond natively. */

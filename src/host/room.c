@@ -18,6 +18,7 @@
 #include "core/core.h"
 #include "desk/desk.h"
 #include "gate/gate.h"
+#include "host/certificates.h"
 #include "host/control.h"
 #include "host/title.h"
 #include "load/load.h"
@@ -373,11 +374,12 @@ _Noreturn void room_core(room_context *room, uint32_t index)
 static void enter_gate(room_context *room, uint32_t index)
 {
     char name[32];
-    int kept[6 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
-                                room->http_listeners[index], room->diameter_listeners[index] };
-    memcpy(kept + 6, room->core_bells, sizeof room->core_bells);
+    int kept[8 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
+                                room->http_listeners[index], room->diameter_listeners[index], room->certificates,
+                                room->gate_renewals[index][1] };
+    memcpy(kept + 8, room->core_bells, sizeof room->core_bells);
     snprintf(name, sizeof name, "gate %u", index);
-    room_enter(name, kept, 6 + (int)room->layout->core_count);
+    room_enter(name, kept, 8 + (int)room->layout->core_count);
     layout_keep_gate(room->layout, index, room->gate_sets[index]);
 }
 
@@ -403,6 +405,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
     gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .to_desk = &to_desk,
                          .from_desk = &from_desk, .doorbell = room->gate_bells[index],
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
+                         .certificates = room->certificates, .certificate_renewals = room->gate_renewals[index][1],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
@@ -489,6 +492,13 @@ _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint
     if (write(room->ready, "r", 1) != 1) /* it cannot be closed any more; dromiod reads this byte and closes its end */
         _exit(3);
     cell_run(cell);
+}
+
+_Noreturn void room_certificates(room_context *room, int bundle)
+{
+    room_enter("certificates", &bundle, 1);
+    layout_free(room->layout);
+    certificates_read(room->config, bundle, true);
 }
 
 _Noreturn void room_admit(room_context *room, int wasm, int out)

@@ -12,6 +12,8 @@ typedef struct room_context {
     int core_bells[CORES_MAX], desk_bell;
     int gate_bells[CORE_GATES_MAX], cell_bells[CORES_MAX][CORE_CELLS_MAX * CELL_SETS];
     int gate_stops[CORE_GATES_MAX], desk_stop;
+    int certificates;                   /* bundle for the gates, 0: none */
+    int gate_renewals[CORE_GATES_MAX][2]; /* socket pairs: dromiod's end, the gate's, on which new bundles come */
     int gates_ready;                    /* eventfd: counts gates that answer */
     int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX];
     int images[CORES_MAX];              /* bundle of artifacts for a core's cells, -1: none */
@@ -27,6 +29,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index);
 _Noreturn void room_load(room_context *room, uint32_t index); /* in the place of the last gate */
 _Noreturn void room_desk(room_context *room);
 _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set);
+_Noreturn void room_certificates(room_context *room, int bundle);
 _Noreturn void room_admit(room_context *room, int wasm, int out);
 
 /* Bundle: number u32, reserved u32, then lengths u64 each, then the artifacts, each at a multiple of 4096. */

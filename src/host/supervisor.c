@@ -17,6 +17,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cell/admit.h"
+#include "gate/tls_bundle.h"
+#include "host/certificates.h"
 #include "host/control.h"
 #include "host/data.h"
 #include "host/listen.h"
@@ -57,6 +59,9 @@ typedef struct supervisor {
     pid_t desk, gates[CORE_GATES_MAX];
     core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
+    pid_t reader;              /* of the certificates' files, after a SIGHUP */
+    int reading;               /* the bundle it fills */
+    bool wants_reader;         /* another SIGHUP came meanwhile */
     uint64_t gates_ready;      /* that said so in this run */
     bool is_running, is_stopping;
     int64_t stop_by_ms, window_ms;
@@ -424,6 +429,48 @@ static bool admit_died(supervisor *here, pid_t pid, int status)
     return false;
 }
 
+/* ---- certificates ---- */
+
+static void renew_certificates(supervisor *here)
+{
+    if (here->room.certificates == 0) {
+        dro_info("SIGHUP: there are no certificates to load again");
+        return;
+    }
+    here->wants_reader = here->reader > 0;
+    if (here->reader > 0)
+        return;
+    here->reading = tls_bundle_file();
+    here->reader = here->reading < 0 ? -1 : start("certificates");
+    if (here->reader == 0)
+        room_certificates(&here->room, here->reading);
+    if (here->reader < 0) {
+        dro_error("certificates cannot be loaded again: %m; the ones in use stay");
+        if (here->reading >= 0)
+            close(here->reading);
+    }
+}
+
+/* What it has checked is for all gates, also for those that will be started. */
+static bool reader_died(supervisor *here, pid_t pid, int status)
+{
+    if (pid != here->reader)
+        return false;
+    here->reader = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        close(here->reading);
+        dro_error("certificates are not loaded again: the ones in use stay");
+    } else {
+        close(here->room.certificates);
+        here->room.certificates = here->reading;
+        for (int64_t i = 0; i < here->config->host_gates; i++)
+            certificates_send(here->room.gate_renewals[i][0], here->room.certificates);
+    }
+    if (here->wants_reader && !here->is_stopping)
+        renew_certificates(here);
+    return true;
+}
+
 static bool all_cores_are_gone(const supervisor *here)
 {
     for (uint32_t i = 0; i < here->layout.core_count; i++)
@@ -488,7 +535,7 @@ static int child_died(supervisor *here, pid_t pid, int status)
 {
     char text[64];
     int code;
-    if (admit_died(here, pid, status))
+    if (admit_died(here, pid, status) || reader_died(here, pid, status))
         return -1;
     if (pair_died(here, pid, status, &code))
         return code;
@@ -554,9 +601,10 @@ static bool gates_are_gone(const supervisor *here)
 
 static void kill_all(supervisor *here)
 {
-    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 1];
+    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2];
     int n = 0;
     all[n++] = &here->desk;
+    all[n++] = &here->reader;
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         all[n++] = &here->gates[i];
     for (uint32_t core = 0; core < CORES_MAX; core++) {
@@ -585,7 +633,9 @@ static void take_signals(supervisor *here)
 {
     struct signalfd_siginfo info;
     while (read(here->signals, &info, sizeof info) == sizeof info)
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        if (info.ssi_signo == SIGHUP && !here->is_stopping)
+            renew_certificates(here);
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             begin_stop(here);
 }
 
@@ -719,6 +769,8 @@ static int run_once(supervisor *here)
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         layout_format_gate(&here->layout, i, here->room.gate_sets[i] = 0);
     int code = start_cores(here) ? loop(here) : 1;
+    if (here->reader > 0)
+        close(here->reading);
     kill_all(here);
     close_cores(here);
     close_bells(here);
@@ -732,6 +784,7 @@ static int open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -749,11 +802,11 @@ static void raise_descriptors(void)
         dro_warn("the limit of descriptors cannot be raised: %m");
 }
 
-int supervise(const config *config)
+int supervise(const config *config, int certificates)
 {
     static supervisor here;
     raise_descriptors();
-    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout } };
+    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .certificates = certificates } };
     here.room.admin_token = here.admin_token;
     here.signals = open_signals();
     if (!data_open(config->data, here.admin_token) || here.signals < 0)
@@ -763,6 +816,10 @@ int supervise(const config *config)
         here.room.diameter_listeners[i] = listen_on(config->diameter_listen, "diameter.listen", config->host_gates > 1);
         if (here.room.http_listeners[i] < 0 || here.room.diameter_listeners[i] < 0)
             return 1;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, here.room.gate_renewals[i]) != 0) {
+            dro_error("no descriptors for the gates: %m");
+            return 1;
+        }
     }
     int code;
     while ((code = run_once(&here)) == CORE_DIED) { /* everything begins anew from the log */
