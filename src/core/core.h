@@ -37,6 +37,7 @@ typedef struct core_options {
     dro_random *random;
     disk *log_disk;              /* the log's directory */
     disk *image_disk;            /* images and their artifacts */
+    const char *log_path, *image_path; /* of both, below the data directory: names of files in a backup; NULL: "log", "images" */
     const char *master_key_path;
     const uint8_t *master_key;   /* 32 bytes instead of a path: tests */
     void *columns_memory;        /* shared, zeroed */

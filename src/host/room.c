@@ -317,7 +317,7 @@ _Noreturn void room_core(room_context *room)
     here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room };
     const config *config = room->config;
     char path[1100];
-    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(),
+    core_options options = { .log_path = "log", .image_path = "images", .clock = dro_clock_system(), .random = dro_random_system(),
                              .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns,
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
