@@ -198,6 +198,7 @@ typedef struct cell_link {
     uint32_t image_count, in_flight, oldest_in_flight;
     int64_t heard_ns;
     _Atomic uint64_t *running;
+    bool lacks[CORE_IMAGES_MAX]; /* images that came while it was being made: its successor has them */
 } cell_link;
 
 typedef struct stream {          /* a subscriber of events */

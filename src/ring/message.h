@@ -258,6 +258,7 @@ enum turn_status {
     TURN_BAD_CONTEXT,      /* the context does not fit the image */
     TURN_EFFECTS,          /* too many or malformed effects */
     TURN_HOST,             /* the cell itself failed; the turn is retried */
+    TURN_NO_IMAGE,         /* the cell was made without that image: another one is on its way */
 };
 typedef struct turn_result {
     uint64_t twin;
