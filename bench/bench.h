@@ -13,14 +13,15 @@ enum { BENCH_SETTINGS_BYTES = 16 * 1024 };
 typedef struct bench_options {
     const char *name;
     char dromiod[4096], image[4096], directory[4096]; /* program, thermo.wasm, where data directories are made */
-    bool is_json, is_quick;
+    bool is_json, is_quick, is_alone;
     uint32_t twins;   /* 0: the benchmark's own */
     double seconds;   /* 0: the benchmark's own */
 } bench_options;
 
 /* One result. Numbers below 0 are left out. */
 typedef struct bench_result {
-    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin;
+    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin, peer_per_second, ratio;
+    char peer[64]; /* what it was set beside in the same run; empty: nothing */
     size_t settings_length;
     char settings[BENCH_SETTINGS_BYTES]; /* members of a JSON object */
 } bench_result;

@@ -8,95 +8,32 @@
 #include "bench/disk.h"
 #include "bench/http.h"
 #include "bench/load.h"
+#include "bench/redis.h"
+#include "bench/trial.h"
 
 enum {
-    WINDOW = 1024,
     DURABLE_CONNECTIONS = 4,
+    UPLINK_TWINS = 100000,
+    UPLINK_TWINS_QUICK = 10000,
     HTTP_CONNECTIONS = 8,
     HTTP_DEPTH = 16,
     FRAMES_EACH = 20,
     LATENCY_EVENTS = 5000,
 };
 
-static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
-
-/* A host that runs, with the image and its twins. False: said why; host_fini is due all the same. */
-static bool begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
-{
-    double per_second = 0;
-    const char *needed[] = { o->dromiod, o->image };
-    *h = (host){ 0 };
-    for (int i = 0; i < 2; i++)
-        if (access(needed[i], R_OK) != 0)
-            return bench_fail("%s: %s", needed[i], strerror(errno));
-    if (!host_init(h, o->dromiod, o->directory, &set, set != NULL ? 1 : 0) || !host_start(h) || !load_image(h, o->image))
-        return false;
-    if (twins > 0 && !load_provision(h, twins, &per_second))
-        return false;
-    bench_set_text(r, "twin", image_hint);
-    bench_set_text(r, "set", set != NULL ? set : "");
-    bench_set_text(r, "load_on", "same machine");
-    bench_set_number(r, "cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
-    bench_set_text(r, "data", o->directory);
-    if (twins > 0) {
-        bench_set_number(r, "twins", twins);
-        bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
-    }
-    return true;
-}
-
-static uint32_t twins_of(const bench_options *o, uint32_t usual, uint32_t quick)
-{
-    return o->twins != 0 ? o->twins : o->is_quick ? quick : usual;
-}
-
-static double seconds_of(const bench_options *o, double usual, double quick)
-{
-    return o->seconds > 0 ? o->seconds : o->is_quick ? quick : usual;
-}
-
-/* Counters and CPU of the host at one moment. */
-typedef struct snapshot {
-    int64_t at_ns;
-    double turns, commits;
-    host_usage all, rooms[HOST_KINDS_MAX];
-    int room_count;
-} snapshot;
-
-static void snap(const host *h, snapshot *s)
-{
-    s->turns = host_counter(h, "dromio_turns_total");
-    s->commits = host_counter(h, "dromio_commits_total");
-    s->all = host_use(h, false, s->rooms, &s->room_count);
-    s->at_ns = bench_now_ns();
-}
-
-static void set_room_cpu(bench_result *r, const snapshot *a, const snapshot *b, double operations)
-{
-    for (int i = 0; i < b->room_count; i++) {
-        double before = 0;
-        for (int k = 0; k < a->room_count; k++)
-            if (strcmp(a->rooms[k].kind, b->rooms[i].kind) == 0)
-                before = a->rooms[k].cpu_s;
-        char name[64];
-        snprintf(name, sizeof name, "cpu_micros_%.31s", b->rooms[i].kind);
-        bench_set_number(r, name, (b->rooms[i].cpu_s - before) * 1e6 / operations);
-    }
-}
-
 /* ---- uplinks over Diameter ---- */
 
 static bool drive_measured(const bench_options *o, host *h, load *l, bench_result *r)
 {
     static snapshot before, after;
-    double seconds = seconds_of(o, 15, 6);
+    double seconds = trial_seconds(o, 15, 6);
     if (!load_attach(l) || !load_drive(l, 1)) /* a second to get warm */
         return false;
     load_reset(l);
-    snap(h, &before);
+    snapshot_take(h, &before);
     if (!load_drive(l, seconds))
         return false;
-    snap(h, &after);
+    snapshot_take(h, &after);
     const load_counts *c = load_count(l);
     double took = (double)(after.at_ns - before.at_ns) / 1e9, turns = after.turns - before.turns;
     if (before.turns < 0 || turns <= 0)
@@ -112,22 +49,22 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     bench_set_number(r, "answered_3xxx", (double)c->busy);
     bench_set_number(r, "answered_otherwise", (double)c->refused);
     bench_set_number(r, "last_refusal", c->last_refusal);
-    set_room_cpu(r, &before, &after, turns);
+    trial_set_room_cpu(r, &before, &after, turns);
     return true;
 }
 
 static bool uplinks(const bench_options *o, bench_result *r, uint32_t connections, const char *set)
 {
     static host h;
-    uint32_t twins = twins_of(o, 100000, 10000);
+    uint32_t twins = trial_twins(o, UPLINK_TWINS, UPLINK_TWINS_QUICK);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, set, r);
+    bool is_fine = trial_begin(o, &h, twins, set, r);
     if (is_fine) {
-        l = load_new(&h, twins, connections, WINDOW);
+        l = load_new(&h, twins, connections, TRIAL_WINDOW);
         is_fine = l != NULL;
     }
     bench_set_number(r, "connections", connections);
-    bench_set_number(r, "window", WINDOW);
+    bench_set_number(r, "window", TRIAL_WINDOW);
     is_fine = is_fine && drive_measured(o, &h, l, r);
     load_free(l);
     host_fini(&h);
@@ -141,7 +78,8 @@ static bool bench_diameter(const bench_options *o, bench_result *r)
 
 static bool bench_durable(const bench_options *o, bench_result *r)
 {
-    return uplinks(o, r, DURABLE_CONNECTIONS, NULL);
+    return uplinks(o, r, DURABLE_CONNECTIONS, NULL) &&
+           (o->is_alone || redis_compare(o, trial_twins(o, UPLINK_TWINS, UPLINK_TWINS_QUICK), trial_seconds(o, 8, 3), r));
 }
 
 static bool bench_turns(const bench_options *o, bench_result *r)
@@ -168,14 +106,14 @@ static int property_path(void *owner, uint64_t number, char *out, size_t room)
 static void on_mark(void *owner)
 {
     reader *read = owner;
-    snap(read->host, read->marks++ == 0 ? &read->before : &read->after);
+    snapshot_take(read->host, read->marks++ == 0 ? &read->before : &read->after);
 }
 
 static bool read_measured(const bench_options *o, host *h, uint32_t twins, bench_result *r)
 {
     static http_load gets;
     static reader read;
-    double seconds = seconds_of(o, 10, 5);
+    double seconds = trial_seconds(o, 10, 5);
     read = (reader){ .host = h, .twins = twins };
     gets = (http_load){ .port = h->http_port, .token = h->token, .connections = HTTP_CONNECTIONS, .depth = HTTP_DEPTH,
                         .owner = &read, .path = property_path };
@@ -194,18 +132,18 @@ static bool read_measured(const bench_options *o, host *h, uint32_t twins, bench
     bench_set_number(r, "seconds", seconds);
     bench_set_number(r, "answers_200", (double)gets.answers);
     bench_set_number(r, "answers_otherwise", (double)gets.errors);
-    set_room_cpu(r, &read.before, &read.after, (double)(gets.answers + gets.errors));
+    trial_set_room_cpu(r, &read.before, &read.after, (double)(gets.answers + gets.errors));
     return true;
 }
 
 static bool bench_http(const bench_options *o, bench_result *r)
 {
     static host h;
-    uint32_t twins = twins_of(o, 10000, 2000);
+    uint32_t twins = trial_twins(o, 10000, 2000);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, NULL, r);
+    bool is_fine = trial_begin(o, &h, twins, NULL, r);
     if (is_fine) {
-        l = load_new(&h, twins, 1, WINDOW);
+        l = load_new(&h, twins, 1, TRIAL_WINDOW);
         is_fine = l != NULL && load_attach(l) && load_drive_each(l, 1);
     }
     load_free(l); /* the connection goes, the readings stay */
@@ -267,7 +205,7 @@ static bool density_measured(host *h, uint32_t twins, bench_result *r)
     uint64_t before = host_use(h, true, NULL, NULL).pss_bytes;
     if (!load_provision(h, twins, &per_second))
         return false;
-    load *l = load_new(h, twins, 1, WINDOW);
+    load *l = load_new(h, twins, 1, TRIAL_WINDOW);
     int64_t begin_ns = bench_now_ns();
     bool is_fine = l != NULL && load_attach(l);
     double attach_s = (double)(bench_now_ns() - begin_ns) / 1e9;
@@ -293,8 +231,8 @@ static bool density_measured(host *h, uint32_t twins, bench_result *r)
 static bool bench_density(const bench_options *o, bench_result *r)
 {
     static host h;
-    uint32_t twins = twins_of(o, 200000, 20000);
-    bool is_fine = begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && measure_restarts(&h, twins, r);
+    uint32_t twins = trial_twins(o, 200000, 20000);
+    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && measure_restarts(&h, twins, r);
     host_fini(&h);
     return is_fine;
 }
@@ -311,15 +249,15 @@ static bool latency_measured(const bench_options *o, host *h, load *l, bench_res
         return false;
     if (!disk_measure(h->directory, r, "fsync_before"))
         return false;
-    snap(h, &before);
-    for (int64_t end = bench_now_ns() + (int64_t)(seconds_of(o, 10, 4) * 1e9);
+    snapshot_take(h, &before);
+    for (int64_t end = bench_now_ns() + (int64_t)(trial_seconds(o, 10, 4) * 1e9);
          count < LATENCY_EVENTS && bench_now_ns() < end; count++) {
         double took = load_once(l);
         if (took < 0)
             return bench_is_interrupted() ? false : bench_fail("an uplink was not answered 2001");
         histogram_add(&once, (uint64_t)took);
     }
-    snap(h, &after);
+    snapshot_take(h, &after);
     if (!disk_measure(h->directory, r, "fsync_after"))
         return false;
     r->p50_micros = (double)histogram_at(&once, 0.5);
@@ -329,16 +267,16 @@ static bool latency_measured(const bench_options *o, host *h, load *l, bench_res
     bench_set_number(r, "events", count);
     bench_set_number(r, "outstanding", 1);
     bench_set_number(r, "commits", after.commits - before.commits);
-    set_room_cpu(r, &before, &after, count);
+    trial_set_room_cpu(r, &before, &after, count);
     return true;
 }
 
 static bool bench_latency(const bench_options *o, bench_result *r)
 {
     static host h;
-    uint32_t twins = twins_of(o, 1000, 1000);
+    uint32_t twins = trial_twins(o, 1000, 1000);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, NULL, r);
+    bool is_fine = trial_begin(o, &h, twins, NULL, r);
     if (is_fine) {
         l = load_new(&h, twins, 1, 1);
         is_fine = l != NULL && latency_measured(o, &h, l, r);

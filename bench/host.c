@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +17,9 @@
 
 #include "bench/bench.h"
 #include "bench/http.h"
+#include "bench/program.h"
 
 enum { POLL_MS = 5, DESCENT_ROUNDS = 4, LOG_TAIL = 2000 };
-
-static void nap_ms(int ms)
-{
-    nanosleep(&(struct timespec){ ms / 1000, (long)(ms % 1000) * 1000000 }, NULL);
-}
 
 /* A port nobody listens on now. */
 static uint16_t free_port(void)
@@ -48,14 +43,7 @@ bool host_init(host *h, const char *program, const char *directory, const char *
         h->sets[i] = sets[i];
     snprintf(h->program, sizeof h->program, "%s", program);
     snprintf(h->diameter, sizeof h->diameter, "127.0.0.1:%u", h->diameter_port);
-    if (strlen(directory) + 32 > sizeof h->directory)
-        return bench_fail("%s: name too long", directory);
-    sprintf(h->directory, "%s/dromio-bench-XXXXXX", directory);
-    if (mkdtemp(h->directory) == NULL) {
-        h->directory[0] = '\0';
-        return bench_fail("cannot make a directory in %s: %s", directory, strerror(errno));
-    }
-    return true;
+    return directory_make(directory, h->directory, sizeof h->directory);
 }
 
 static void show_log(const host *h)
@@ -134,7 +122,7 @@ bool host_start(host *h)
 {
     if (!spawn(h))
         return false;
-    for (int64_t until = bench_now_ns() + HOST_READY_MS * (int64_t)1000000; bench_now_ns() < until; nap_ms(POLL_MS)) {
+    for (int64_t until = bench_now_ns() + HOST_READY_MS * (int64_t)1000000; bench_now_ns() < until; program_nap_ms(POLL_MS)) {
         if (bench_is_interrupted())
             return false;
         if (waitpid(h->pid, NULL, WNOHANG) == h->pid) {
@@ -154,28 +142,19 @@ void host_stop(host *h, bool is_kill)
     if (h->pid == 0)
         return;
     kill(is_kill ? -h->pid : h->pid, is_kill ? SIGKILL : SIGTERM);
-    for (int64_t until = bench_now_ns() + HOST_STOP_MS * (int64_t)1000000; waitpid(h->pid, NULL, WNOHANG) == 0; nap_ms(1))
+    for (int64_t until = bench_now_ns() + HOST_STOP_MS * (int64_t)1000000; waitpid(h->pid, NULL, WNOHANG) == 0; program_nap_ms(1))
         if (bench_now_ns() > until)
             kill(-h->pid, SIGKILL);
     kill(-h->pid, SIGKILL); /* rooms that outlived it */
     while (kill(-h->pid, 0) == 0)
-        nap_ms(1);
+        program_nap_ms(1);
     h->pid = 0;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
 }
 
 void host_fini(host *h)
 {
     host_stop(h, true);
-    if (h->directory[0] != '\0')
-        nftw(h->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    directory_remove(h->directory);
     h->directory[0] = '\0';
 }
 

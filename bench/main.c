@@ -20,6 +20,7 @@ static void usage(void)
            "  --json             one JSON object on standard output\n"
            "  --quick            20 seconds at most\n"
            "  --seconds N        how long the load lasts\n"
+           "  --alone            without the program it is compared with\n"
            "  --twins N          how many twins\n"
            "  --dromiod FILE     the program (beside this one)\n"
            "  --image FILE       the sample thermometer (examples/thermo.wasm beside this program)\n"
@@ -61,7 +62,8 @@ static int read_options(bench_options *out, int argc, char **argv)
         { "json", no_argument, NULL, 'j' },           { "quick", no_argument, NULL, 'q' },
         { "seconds", required_argument, NULL, 's' },  { "twins", required_argument, NULL, 't' },
         { "dromiod", required_argument, NULL, 'p' },  { "image", required_argument, NULL, 'i' },
-        { "data", required_argument, NULL, 'd' },     { "help", no_argument, NULL, 'h' },
+        { "data", required_argument, NULL, 'd' },     { "alone", no_argument, NULL, 'a' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     double number;
@@ -71,6 +73,7 @@ static int read_options(bench_options *out, int argc, char **argv)
         switch (got) {
         case 'j': out->is_json = true; break;
         case 'q': out->is_quick = true; break;
+        case 'a': out->is_alone = true; break;
         case 's':
             if (!take_number(optarg, 3600, &out->seconds))
                 return complain("--seconds is a number up to 3600, not", optarg);

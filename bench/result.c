@@ -49,6 +49,8 @@ bool bench_fail(const char *format, ...)
 void bench_result_init(bench_result *r)
 {
     r->per_second = r->cpu_micros = r->p50_micros = r->p99_micros = r->bytes_per_twin = -1;
+    r->peer_per_second = r->ratio = -1;
+    r->peer[0] = '\0';
     r->settings_length = 0;
     r->settings[0] = '\0';
 }
@@ -103,6 +105,8 @@ static void print_json(const bench_options *o, const bench_result *r, const show
 {
     char text[48];
     printf("{\"bench\":\"%s\"", o->name);
+    if (r->peer[0] != '\0')
+        printf(",\"peer\":\"%s\"", r->peer);
     for (int i = 0; i < count; i++) {
         if (rows[i].value < 0)
             continue;
@@ -120,13 +124,15 @@ void bench_result_print(const bench_options *o, const bench_result *r)
         { "p50_micros", "us, median", r->p50_micros },
         { "p99_micros", "us, 99th percentile", r->p99_micros },
         { "bytes_per_twin", "bytes a twin, all rooms", r->bytes_per_twin },
+        { "peer_per_second", "per second, what it is compared with", r->peer_per_second },
+        { "ratio", "times as many", r->ratio },
     };
     int count = (int)(sizeof rows / sizeof rows[0]);
     if (o->is_json) {
         print_json(o, r, rows, count);
         return;
     }
-    printf("%s\n", o->name);
+    printf("%s%s%s\n", o->name, r->peer[0] != '\0' ? ", compared with " : "", r->peer);
     for (int i = 0; i < count; i++)
         if (rows[i].value >= 0)
             printf("%14.*f  %s\n", rows[i].value < 100 ? 2 : 0, rows[i].value, rows[i].unit);

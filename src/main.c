@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "host/certificates.h"
 #include "host/config.h"
 #include "host/supervisor.h"
 #include "host/title.h"
@@ -96,10 +97,13 @@ int main(int argc, char **argv)
     }
     if (!is_fine || !config_check(&config))
         return EXIT_USAGE;
+    int certificates = certificates_load(&config);
+    if (certificates < 0)
+        return EXIT_USAGE;
     if (is_check)
         return 0;
     dro_log_setup("dromiod", level_of(config.log_level));
     find_console(&config);
     title_init(argc, argv);
-    return supervise(&config);
+    return supervise(&config, certificates);
 }

@@ -55,7 +55,8 @@ enum turn_status cell_import_state(cell *cell, uint32_t image, const void *state
 /* Takes up to `max` turns from the ring; number taken. Publishes and releases.
  * -1: the core broke the ring. */
 int cell_round(cell *cell, int max);
-/* Holds this process to what a running cell needs (seccomp, undumpable). Call last. */
-DRO_CHECKED dro_err cell_confine(cell *cell);
+/* Holds this process to what a running cell needs (seccomp, undumpable). Only then may it say to whom
+ * it belongs that it is ready: so it may still write to that descriptor, -1: none. */
+DRO_CHECKED dro_err cell_confine(cell *cell, int ready);
 /* Works until the process ends. */
 _Noreturn void cell_run(cell *cell);

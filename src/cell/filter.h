@@ -34,6 +34,12 @@
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4), FILTER_LOAD(args[0]), \
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, 1), FILTER_RETURN(SECCOMP_RET_ALLOW), \
         FILTER_RETURN(SECCOMP_RET_KILL_PROCESS)
+/* The same with two values. */
+#define FILTER_ALLOW_FIRST_OF(number, value, other)                      \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 5), FILTER_LOAD(args[0]), \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 1, 0), \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(other), 0, 1), FILTER_RETURN(SECCOMP_RET_ALLOW), \
+        FILTER_RETURN(SECCOMP_RET_KILL_PROCESS)
 /* `what` when an argument has any of the bits. */
 #define FILTER_ON_BITS(number, argument, bits, what)                          \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4), FILTER_LOAD(args[argument]), \

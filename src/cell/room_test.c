@@ -26,7 +26,6 @@ enum { RING = 512 * 1024, PROBE = 0, GROWING = 1, TABLE = 2, IMAGES = 3, SECRET 
 
 typedef struct shared {
     _Atomic uint64_t running;
-    _Atomic uint32_t is_ready;
     _Atomic uint32_t misdeed; /* what the child does instead of running */
 } shared;
 
@@ -36,6 +35,7 @@ typedef struct room {
     ring_writer turns;
     ring_reader results;
     int cell_bell, core_bell;
+    int ready[2];            /* a pipe: said through the filter */
     pid_t child;
     uint64_t next_id;
     int status;              /* of the last wait */
@@ -102,20 +102,20 @@ _Noreturn static void child_main(room *room)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGSEGV, SIG_DFL); /* cmocka's; the engine puts its own */
     signal(SIGILL, SIG_DFL);
-    if (cell_new(&cell, &options) != DRO_OK || cell_confine(cell) != DRO_OK)
+    if (cell_new(&cell, &options) != DRO_OK || cell_confine(cell, room->ready[1]) != DRO_OK ||
+        write(room->ready[1], "r", 1) != 1)
         _exit(9);
-    atomic_store(&room->shared->is_ready, 1);
     misbehave(atomic_load(&room->shared->misdeed), room->cell_bell);
     cell_run(cell);
 }
 
 static void wait_ready(room *room)
 {
-    while (atomic_load(&room->shared->is_ready) == 0) {
-        if (waitpid(room->child, &room->status, WNOHANG) != 0)
-            fail_msg("the cell ended at its start: %x", room->status);
-        sched_yield();
-    }
+    char byte;
+    close(room->ready[1]);
+    if (read(room->ready[0], &byte, 1) != 1)
+        fail_msg("the cell ended at its start");
+    close(room->ready[0]);
 }
 
 static room *room_open(uint32_t misdeed)
@@ -135,6 +135,7 @@ static room *room_open(uint32_t misdeed)
     ring_reader_open(&room->results, room->results_memory, RING);
     atomic_store(&room->shared->misdeed, misdeed);
     room->next_id = 1;
+    assert_int_equal(pipe(room->ready), 0);
     room->child = fork();
     if (room->child == 0)
         child_main(room);

@@ -79,7 +79,7 @@ static void ticket_answer(core *core, caller caller, uint32_t index, uint64_t nu
     if (caller.gate == NONE || ticket == NULL)
         return;
     bool is_reached = wait != TICKET_PENDING && ticket->state >= wait;
-    if (wait != TICKET_PENDING && !is_reached && until_ns > core->now_ns && core->waiter_count + core->met_count < WAITERS_MAX) {
+    if (wait != TICKET_PENDING && !is_reached && until_ns > core->now_ns && !core->is_draining && core->waiter_count + core->met_count < WAITERS_MAX) {
         waiter_add(core, index, number, wait, until_ns, caller);
         return;
     }

@@ -20,8 +20,9 @@
 enum backup_stage { STAGE_TABLES, STAGE_IMAGES, STAGE_SEGMENTS, STAGE_END };
 enum { NAME_BYTES_MAX = 256, NS_PER_S = 1000000000 };
 
-static const char *const tables[] = { "keys", "host", "epoch", "replay" };
-enum { TABLES = sizeof tables / sizeof tables[0] };
+/* The host's own files beside core 0's, then the log's. */
+static const char *const tables[] = { "keys", "host", "epoch", "generations", "replay" };
+enum { TABLES = sizeof tables / sizeof tables[0], TABLE_OF_LOG = TABLES - 1 };
 
 typedef struct backup {
     caller caller;
@@ -57,6 +58,18 @@ int64_t backup_due_ns(const core *core)
 
 /* ---- begin and end ---- */
 
+/* Where the log lies. */
+static void log_path(const core *core, char out[NAME_BYTES_MAX])
+{
+    (void)core;
+    snprintf(out, NAME_BYTES_MAX, "log");
+}
+
+static disk *table_disk(const core *core, int table)
+{
+    return table == TABLE_OF_LOG ? commit_log_disk(core->log) : core->options.log_disk;
+}
+
 static void part_close(backup *b)
 {
     if (b->file >= 0)
@@ -74,7 +87,7 @@ void backup_end(core *core, const char *why)
     part_close(b);
     for (int i = 0; i < TABLES; i++)
         if (b->tables[i] >= 0)
-            core->options.log_disk->close(core->options.log_disk, b->tables[i]);
+            table_disk(core, i)->close(table_disk(core, i), b->tables[i]);
     free(b);
     core->backup = NULL;
 }
@@ -98,9 +111,9 @@ static void find_end(const core *core, backup *b)
 /* An errno, or 0. */
 static int open_tables(core *core, backup *b)
 {
-    disk *disk = core->options.log_disk;
     for (int i = 0; i < TABLES; i++) {
-        b->tables[i] = disk->open(disk, tables[i], 0);
+        disk *disk = table_disk(core, i);
+        b->tables[i] = disk != NULL ? disk->open(disk, tables[i], 0) : -ENOENT; /* only core 0 has the host's own files */
         if (b->tables[i] < 0 && b->tables[i] != -ENOENT)
             return -b->tables[i];
     }
@@ -156,23 +169,26 @@ void api_backup(core *core, const call *call)
 
 /* ---- parts ---- */
 
-static void part_name(backup *b, disk *disk, const char *directory, const char *usual, const char *file)
+static void part_name(backup *b, disk *disk, const char *directory, const char *file)
 {
     b->disk = disk;
     b->offset = 0;
-    snprintf(b->name, sizeof b->name, "%s/%s", directory != NULL ? directory : usual, file);
+    snprintf(b->name, sizeof b->name, "%.120s/%.120s", directory, file);
 }
 
 /* Opens what comes next. DRO_NOT_FOUND: it was all. */
 static dro_err table_open(core *core, backup *b)
 {
-    disk *disk = core->options.log_disk;
+    disk *disk = table_disk(core, (int)b->next);
+    char directory[NAME_BYTES_MAX] = "log";
     int file = b->tables[b->next];
     if (file < 0)
         return DRO_OK;
+    if (b->next == TABLE_OF_LOG)
+        log_path(core, directory);
     b->tables[b->next] = -1;
     b->file = file;
-    part_name(b, disk, core->options.log_path, "log", tables[b->next]);
+    part_name(b, disk, directory, tables[b->next]);
     int64_t size = disk->size(disk, file);
     b->bytes = size < 0 ? 0 : (uint64_t)size;
     return size < 0 ? DRO_IO : DRO_OK;
@@ -190,17 +206,18 @@ static dro_err image_open(core *core, backup *b)
     snprintf(file + 64, sizeof file - 64, ".wasm");
     b->file = disk->open(disk, file, 0);
     int64_t size = b->file < 0 ? -1 : disk->size(disk, b->file);
-    part_name(b, disk, core->options.image_path, "images", file);
+    part_name(b, disk, "images", file);
     b->bytes = size < 0 ? 0 : (uint64_t)size;
     return size < 0 ? DRO_IO : DRO_OK;
 }
 
 static dro_err segment_open(core *core, backup *b)
 {
-    disk *disk = core->options.log_disk;
-    char file[LOG_NAME_BYTES];
+    disk *disk = commit_log_disk(core->log);
+    char file[LOG_NAME_BYTES], directory[NAME_BYTES_MAX];
+    log_path(core, directory);
     log_segment_name(b->segment, file);
-    part_name(b, disk, core->options.log_path, "log", file);
+    part_name(b, disk, directory, file);
     b->bytes = b->segment == b->segment_last ? b->last_bytes : commit_log_segment_bytes(core->log, b->segment);
     b->file = disk->open(disk, file, 0);
     b->segment++;

@@ -11,15 +11,22 @@
 
 /* ---- open and close ---- */
 
+static bool context_leave(void *owner, const context *context)
+{
+    (void)owner, (void)context;
+    return false;
+}
+
 static dro_err allocate(core *core)
 {
+    core->contexts = contexts_new(UINT64_MAX / 2, context_leave, core);
     core->record = record_new();
     core->scratch = malloc(SCRATCH_BYTES);
     core->log_scratch = malloc(2 * LOG_RECORD_MAX);
     core->streams = calloc(STREAMS_MAX, sizeof *core->streams);
     core->waiters = calloc(WAITERS_MAX, sizeof *core->waiters);
     core->met = calloc(WAITERS_MAX, sizeof *core->met);
-    if (core->record == NULL || core->scratch == NULL || core->log_scratch == NULL || core->streams == NULL ||
+    if (core->contexts == NULL || core->record == NULL || core->scratch == NULL || core->log_scratch == NULL || core->streams == NULL ||
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
     return turns_init(core);
@@ -101,6 +108,8 @@ static dro_err open_all(core *core)
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
+    if (options->count > 1)
+        return DRO_UNSUPPORTED;
     core *core = calloc(1, sizeof *core);
     if (core == NULL)
         return DRO_NOMEM;
@@ -147,6 +156,7 @@ void core_close(core *core)
     index_fini(&core->imsis);
     index_fini(&core->msisdns);
     index_fini(&core->numbers);
+    contexts_free(core->contexts);
     columns_free(core->columns);
     vault_close(core->vault);
     record_free(core->record);
@@ -403,6 +413,11 @@ void core_awake(core *core)
         if (core->old_cells[i].is_open)
             ring_awake(&core->old_cells[i].results);
     }
+}
+
+void core_drain(core *core)
+{
+    core->is_draining = true;
 }
 
 bool core_stop(core *core)

@@ -15,7 +15,9 @@
 #include "ring/message.h"
 #include "ring/ring.h"
 #include "store/disk.h"
+#include "store/log_store.h"
 #include "twin/admission.h"
+#include "twin/directory.h"
 
 typedef struct core core;
 
@@ -32,12 +34,22 @@ struct core_supervisor {
     void (*replace_cell)(core_supervisor *supervisor, uint32_t cell, bool is_old);
 };
 
+/* Several cores of one host: each is a room with its own gates' rings, cells, columns and log, and
+ * keeps the twins of its own partitions (twin/directory.h). Core 0 opens the host's own files, images
+ * and tokens and writes them alone; the others follow it over the board. All are opened at once, in
+ * any order (each waits for core 0); no gate runs before all are open. When one ends, all begin anew:
+ * directory_format, board_format, fresh rings. Only core 0 calls admit and images of its supervisor:
+ * the cells of every core get those images. Only core 0 sends MESSAGE_CREDENTIAL. */
 typedef struct core_options {
     dro_clock *clock;
     dro_random *random;
-    disk *log_disk;              /* the log's directory */
-    disk *image_disk;            /* images and their artifacts */
-    const char *log_path, *image_path; /* of both, below the data directory: names of files in a backup; NULL: "log", "images" */
+    uint32_t index, count;       /* core `index` of `count`; 0 of 0: the only one, as 0 of 1 */
+    directory directory;         /* opened; count > 1 */
+    void *board;                 /* board_format-ted, shared by the cores alone; count > 1 */
+    const int *bells;            /* eventfds that wake the cores, [count]; NULL: all in one thread */
+    log_store *logs;             /* where logs lie; NULL: there is the one on log_disk and never another */
+    disk *log_disk;              /* core 0: the host's own files, and the log of a host that always had one core */
+    disk *image_disk;            /* core 0: images and their artifacts */
     const char *master_key_path;
     const uint8_t *master_key;   /* 32 bytes instead of a path: tests */
     void *columns_memory;        /* shared, zeroed */
@@ -74,6 +86,8 @@ int core_descriptor(const core *core);
 /* About to sleep: true when a ring filled meanwhile. */
 bool core_prepare_sleep(core *core);
 void core_awake(core *core);
+/* The gates take nothing new: those who wait for a device are told now how far it came. */
+void core_drain(core *core);
 /* Takes nothing new; true when all that was taken is durable and told. */
 bool core_stop(core *core);
 bool core_failed(const core *core); /* the log cannot be written any more */

@@ -466,6 +466,48 @@ static void tickets_have_a_bound(void **state)
     assert_int_equal(twin_at(here.world.core, 0)->extra->ticket_count, TWIN_TICKETS_MAX);
 }
 
+/* What the twin sent of it is gone, or it never sent anything. */
+static void a_ticket_without_mail_ends_all_the_same(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    write_period("a@acme.example", 600);
+    uint64_t mail = twin_at(here.world.core, index)->extra->mail->number;
+    record_begin(here.world.core, index, RECORD_DELTA);
+    record_put(here.world.core, FIELD_MAIL_GONE, &mail, 8);
+    record_end(here.world.core);
+    reopen();
+    index = twin_find(here.world.core, "a@acme.example", 14);
+    assert_int_equal(newest(index)->state, TICKET_PENDING);
+    assert_true(core_next_due(here.world.core) > 0);
+    world_advance(&here.world, (DOWNLINK_EXPIRY_S + 1) * 1000ll);
+    world_settle(&here.world);
+    assert_int_equal(newest(index)->state, TICKET_EXPIRED);
+    assert_int_equal(core_next_due(here.world.core), -1);
+}
+
+static void who_waits_for_a_device_is_told_when_the_host_stops(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", NULL);
+    uint64_t asked[2];
+    for (int late = 0; late < 2; late++) {
+        on_twin(API_PROPERTY_PUT, "a@acme.example");
+        request_text(&request, API_FIELD_NAME, "period");
+        request_value(&request, &(value){ .kind = VALUE_INTEGER, .integer = 600 + late });
+        request_u64(&request, API_FIELD_WAIT, TICKET_REPORTED);
+        request_u64(&request, API_FIELD_TIMEOUT, 600000);
+        const heard *answer = ask();
+        asked[late] = here.id;
+        if (late == 0)
+            assert_null(answer);
+        core_drain(here.world.core);
+        world_settle(&here.world);
+        assert_int_equal(status_of(heard_of(asked[late])), 202);
+    }
+    assert_int_equal(here.world.core->waiter_count, 0);
+}
+
 static void a_full_mailbox_fails_the_command(void **state)
 {
     (void)state;
@@ -627,6 +669,62 @@ static void what_no_gate_lets_through_is_refused(void **state)
 
 /* ---- contacts ---- */
 
+static const char *timeline_of(const char *id)
+{
+    on_twin(API_TIMELINE, id);
+    request_u64(&request, API_FIELD_LIMIT, 100);
+    return json_of(ask());
+}
+
+static uint32_t occurrences(const char *text, const char *what)
+{
+    uint32_t count = 0;
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at += strlen(what))
+        count++;
+    return count;
+}
+
+static void reachability_in_the_middle_of_a_turn_waits_for_its_end(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    for (uint32_t i = 0; i < 3; i++) { /* one in a turn, two that wait; then the device is there, said twice, by a gate that dies */
+        world_frame frame = { .end_to_end = 50 + i, .data = "x", .length = 1 };
+        assert_true(world_uplink(&here.world, 0, 700 + i, "001010000000001", &frame));
+    }
+    assert_true(world_connect(&here.world, 1, 710, "001010000000001", WORLD_UPDATE, true));
+    assert_true(world_connect(&here.world, 1, 711, "001010000000001", WORLD_UPDATE, true));
+    core_round(here.world.core);
+    assert_int_equal(here.world.core->turn_count, 1);
+    world_gate_lose(&here.world, 1);
+    world_settle(&here.world);
+    world_gate_open(&here.world, 1);
+    const char *timeline = timeline_of("a@acme.example");
+    assert_int_equal(occurrences(timeline, "\"kind\":\"uplink\""), 3);
+    assert_int_equal(occurrences(timeline, "\"kind\":\"reachability\""), 1);
+    assert_true(strstr(timeline, "\"kind\":\"reachability\"") < strstr(timeline, "\"kind\":\"uplink\"")); /* newest first */
+}
+
+/* Removed and made again while nothing of it is durable yet: the same slot, another chain. */
+static void a_twin_made_anew_within_a_round_has_its_whole_timeline(void **state)
+{
+    (void)state;
+    enum { LIVES = 6, UPLINKS = 5 };
+    for (uint32_t life = 0; life < LIVES; life++) {
+        make_twin("a@acme.example", "001010000000001");
+        connect_device("001010000000001");
+        for (uint32_t i = 0; i < UPLINKS; i++)
+            assert_int_equal(reading("001010000000001", life * UPLINKS + i, (uint8_t)i).result, 2001);
+        if (life % 2 == 1)
+            record_full(here.world.core, twin_find(here.world.core, "a@acme.example", 14));
+        assert_int_equal(occurrences(timeline_of("a@acme.example"), "\"kind\":\"uplink\""), UPLINKS);
+        assert_int_equal(occurrences(timeline_of("a@acme.example"), "\"kind\":\"created\""), 1);
+        on_twin(API_TWIN_DELETE, "a@acme.example");
+        assert_true(request_send(&here.world, 0, 900 + life, &request)); /* read together with the next life's first request */
+    }
+}
+
 static void an_interval_is_learned(void **state)
 {
     (void)state;
@@ -707,6 +805,53 @@ static void a_stream_without_credit_waits_and_loses_nothing(void **state)
         assert_int_equal(sequences[i], sequences[i - 1] + 1);
 }
 
+enum { CROWD = 200 };
+static uint64_t crowd_next[CROWD];
+
+/* Events in order, none twice and none missing. */
+static void on_crowd(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length)
+{
+    (void)context, (void)length;
+    if (header->type != MESSAGE_STREAM_EVENT)
+        return;
+    assert_int_equal(gate, 0);
+    uint64_t *next = &crowd_next[header->id - 1];
+    uint64_t sequence = strtoull((const char *)body + sizeof(stream_event), NULL, 10);
+    assert_true(*next == 0 || sequence == *next);
+    *next = sequence + 1;
+}
+
+static void streams_of_a_gate_that_stands_still_stay_in_their_bound(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    core *core = here.world.core;
+    core->options.timeline_bytes = 1 << 30; /* nothing is dropped */
+    here.world.options.on_message = on_crowd;
+    memset(crowd_next, 0, sizeof crowd_next);
+    for (uint64_t id = 1; id <= CROWD; id++)
+        subscribe(id, NULL);
+    const outbox *box = &core->gates[0].outbox;
+    here.world.gates[0].is_open = false; /* it reads nothing, and is not known to be dead */
+    uint8_t frame[8] = { 1, 0, 8, 0, 100, 0x0d, 0xac };
+    for (uint32_t i = 0, full = 0; full < 50; full += core->gates[0].is_stopped, i++) {
+        assert_true(i < 2000);
+        frame[1] = (uint8_t)i;
+        frame[7] = 0;
+        for (int k = 0; k < 7; k++)
+            frame[7] ^= frame[k];
+        world_frame uplink = { .end_to_end = i, .data = frame, .length = sizeof frame };
+        assert_true(world_uplink(&here.world, 1, ++here.id, "001010000000001", &uplink));
+        world_settle(&here.world);
+        assert_true(box->end - box->start < CORE_OUTBOX_MAX + 64 * 1024);
+    }
+    here.world.gates[0].is_open = true;
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < CROWD; i++)
+        assert_int_equal(crowd_next[i], core->event_next);
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -724,6 +869,8 @@ int main(void)
         CLAIM(mail_expires),
         CLAIM(mail_of_a_lost_gate_expires_all_the_same),
         CLAIM(tickets_have_a_bound),
+        CLAIM(a_ticket_without_mail_ends_all_the_same),
+        CLAIM(who_waits_for_a_device_is_told_when_the_host_stops),
         CLAIM(a_full_mailbox_fails_the_command),
         CLAIM(after_5653_only_a_contact_tries_again),
         CLAIM(timers_fire_in_order),
@@ -732,9 +879,12 @@ int main(void)
         CLAIM(a_lost_cell_costs_its_turns_a_retry),
         CLAIM(two_twins_in_the_making_cannot_share_a_name),
         CLAIM(what_no_gate_lets_through_is_refused),
+        CLAIM(reachability_in_the_middle_of_a_turn_waits_for_its_end),
+        CLAIM(a_twin_made_anew_within_a_round_has_its_whole_timeline),
         CLAIM(an_interval_is_learned),
         CLAIM(a_stream_resumes_where_it_was),
         CLAIM(a_stream_without_credit_waits_and_loses_nothing),
+        CLAIM(streams_of_a_gate_that_stands_still_stay_in_their_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,7 +140,7 @@ void waiters_due(core *core)
         waiter_answer(core, &core->met[i]);
     core->met_count = 0;
     for (uint32_t i = 0; i < core->waiter_count;) {
-        if (core->waiters[i].until_ns > core->now_ns) {
+        if (core->waiters[i].until_ns > core->now_ns && !core->is_draining) {
             i++;
             continue;
         }
@@ -190,11 +190,27 @@ static int64_t mail_due(const mail *mail)
     return mail->is_sent ? mail->sent_ms + DOWNLINK_LOST_S * 1000 : mail->expires_ms;
 }
 
+/* A command that waits though no downlink of it does: the twin sent none, or keeps it to itself. */
+static bool is_left(const twin *twin, const ticket *ticket)
+{
+    return ticket->state < TICKET_DELIVERED && mail_of_ticket(twin, ticket->number) == NULL;
+}
+
+static int64_t ticket_due(const ticket *ticket)
+{
+    return ticket->made_ms + DOWNLINK_EXPIRY_S * 1000ll;
+}
+
 int64_t mailbox_due(const twin *twin)
 {
     int64_t due = INT64_MAX;
     const twin_extra *extra = twin->extra;
-    if (extra == NULL || extra->mail == NULL)
+    if (extra == NULL)
+        return due;
+    for (const ticket *t = extra->tickets; t != NULL; t = t->next)
+        if (ticket_due(t) < due && is_left(twin, t))
+            due = ticket_due(t);
+    if (extra->mail == NULL)
         return due;
     for (const mail *m = extra->mail; m != NULL; m = m->next)
         if (mail_due(m) < due)
@@ -236,6 +252,15 @@ void mailbox_expire(core *core, uint32_t index)
         twin->flags &= (uint8_t)~TWIN_BLOCKED;
     }
     bool is_begun = false;
+    for (const ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL;) {
+        const ticket *next = t->next;
+        if (ticket_due(t) <= core->now_ms && is_left(twin, t)) {
+            record_begin(core, index, RECORD_DELTA);
+            ticket_move(core, index, t->number, TICKET_EXPIRED, "nothing came of it in time");
+            record_end(core);
+        }
+        t = next;
+    }
     for (mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL; m = m->next)
         if (m->is_sent && mail_due(m) <= core->now_ms) { /* one is out at a time */
             mail_back(core, index, m, 0, true);

@@ -256,10 +256,12 @@ static void put_connection(core *core, uint16_t host, uint16_t realm, const netw
 }
 
 /* The twin learns that its device can be reached. */
-static void reachable_turn(core *core, uint32_t index)
+void network_reachable(core *core, uint32_t index)
 {
-    if (twin_at(core, index)->flags & TWIN_RUNNING)
+    if (twin_at(core, index)->flags & TWIN_RUNNING) {
+        twin_defer_reachable(core, index);
         return;
+    }
     turn *turn = turn_new(core, index, TURN_REACHABLE);
     if (turn == NULL)
         return;
@@ -306,7 +308,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     uint64_t round = record_end(core);
     network_answer_send(core, caller, RESULT_SUCCESS, 0, round);
     if (request->is_reachable)
-        reachable_turn(core, index);
+        network_reachable(core, index);
     mailbox_flush(core, index);
 }
 

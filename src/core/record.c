@@ -91,27 +91,30 @@ void record_part_end(core *core, uint8_t tag)
     record_put(core, tag, part->start, dro_builder_length(part));
 }
 
+/* Room for a twin's sealed context of `length` bytes (0: none); what was in it is gone. */
+static bool context_room(core *core, uint32_t index, uint32_t length)
+{
+    twin *twin = twin_at(core, index);
+    bool fits = twin->context != NULL && length > 0 && contexts_fits(twin->context, length);
+    if (!fits) {
+        contexts_give(core->contexts, twin->context);
+        twin->context = length > 0 ? contexts_take(core->contexts, index, length) : NULL;
+    }
+    twin->context_length = twin->context != NULL ? length : 0;
+    return length == 0 || twin->context != NULL;
+}
+
 void record_context(core *core, const uint8_t *plain, size_t length)
 {
     twin *twin = twin_at(core, core->record->twin);
     core->record->has_context = true;
     twin->context_revision++;
-    if (length == 0) {
-        free(twin->context);
-        twin->context = NULL;
-        twin->context_length = 0;
+    if (!context_room(core, core->record->twin, length > 0 ? (uint32_t)length + VAULT_OVERHEAD : 0))
+        abort(); /* the turn's effects are applied: there is no way back */
+    if (length == 0)
         return;
-    }
-    uint32_t sealed = (uint32_t)length + VAULT_OVERHEAD;
-    if (twin->context == NULL || twin->context_length != sealed) {
-        uint8_t *context = realloc(twin->context, sealed);
-        if (context == NULL)
-            abort(); /* the turn's effects are applied: there is no way back */
-        twin->context = context;
-        twin->context_length = sealed;
-    }
     vault_binding binding = { twin->domain, twin->number, core->images[twin->image].digest, twin->context_revision };
-    vault_seal_context(core->vault, &binding, plain, length, twin->context);
+    vault_seal_context(core->vault, &binding, plain, length, twin->context->sealed);
 }
 
 static void put_le(uint8_t *at, uint64_t value, size_t width)
@@ -141,7 +144,7 @@ static size_t record_build(core *core)
     vault_seal_log(core->vault, domain, out + 8, HEADER - 8, record->field_bytes, plain, out + HEADER);
     size_t length = HEADER + plain + VAULT_OVERHEAD;
     if (context > 0)
-        memcpy(out + length, twin->context, context);
+        memcpy(out + length, twin->context->sealed, context);
     return length + context;
 }
 
@@ -248,22 +251,18 @@ static uint32_t events_in(const record_view *view)
     return count;
 }
 
-static dro_err replay_context(twin *twin, const record_view *view, const dro_field *state)
+static dro_err replay_context(core *core, uint32_t index, const record_view *view, const dro_field *state)
 {
+    twin *twin = twin_at(core, index);
     uint64_t revision;
     if (state->length != 9)
         return DRO_MALFORMED;
     memcpy(&revision, state->bytes + 1, 8);
     twin->context_revision = revision;
-    if (view->context_length != twin->context_length) {
-        free(twin->context);
-        twin->context = view->context_length > 0 ? malloc(view->context_length) : NULL;
-        twin->context_length = twin->context != NULL ? (uint32_t)view->context_length : 0;
-        if (twin->context == NULL && view->context_length > 0)
-            return DRO_NOMEM;
-    }
+    if (!context_room(core, index, (uint32_t)view->context_length))
+        return DRO_NOMEM;
     if (view->context_length > 0)
-        memcpy(twin->context, view->context, view->context_length);
+        memcpy(twin->context->sealed, view->context, view->context_length);
     return DRO_OK;
 }
 
@@ -309,7 +308,7 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     while (err == DRO_OK && dro_field_next(&in, &field)) {
         err = apply_field(core, index, &field);
         if (err == DRO_OK && field.tag == FIELD_STATE)
-            err = replay_context(twin, view, &field);
+            err = replay_context(core, index, view, &field);
         else if (err == DRO_OK && field.tag == FIELD_DEAD)
             dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)

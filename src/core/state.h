@@ -7,6 +7,7 @@
 #include "base/builder.h"
 #include "base/fields.h"
 #include "base/clock.h"
+#include "core/contexts.h"
 #include "core/core.h"
 #include "core/index.h"
 #include "core/limits.h"
@@ -55,7 +56,7 @@ typedef struct twin_timer { uint32_t number; int64_t due_ms; } twin_timer;
 
 typedef struct deferred {       /* a message that waits for a turn to end */
     struct deferred *next;
-    uint32_t gate, length;
+    uint32_t gate, length;      /* gate NONE: no message, the event "can be reached" */
     ring_header header;
     uint8_t body[];
 } deferred;
@@ -94,7 +95,7 @@ typedef struct twin {
     uint64_t revision;           /* application writes */
     uint64_t context_revision;   /* turns kept: the sealed context is bound to it */
     log_place last;              /* newest record */
-    uint8_t *context;            /* sealed; NULL: as the image starts */
+    context *context;            /* sealed; NULL: as the image starts */
     twin_extra *extra;           /* NULL: nothing of it */
     int64_t last_contact_ms, next_contact_ms;
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
@@ -252,6 +253,7 @@ struct core {
     uint64_t hash_key;
     int64_t now_ms, now_ns, started_ms;
 
+    contexts *contexts;          /* the sealed ones in memory */
     twin **chunks;               /* of TWIN_CHUNK */
     uint32_t chunk_count, twin_count, twin_free, twin_high; /* live, first free slot, slots ever used */
     index_table ids, imsis, msisdns, numbers; /* ids: aliases too */
@@ -308,6 +310,7 @@ struct core {
     uint32_t checkpoint_segment; /* segment the running checkpoint makes the replay point; 0: none runs */
     uint32_t checkpoint_twin;    /* next twin to look at */
     uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
+    bool is_draining;            /* the gates finish what they took: nobody waits for a device any more */
     bool is_stopping, is_started;
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
@@ -427,6 +430,7 @@ void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
 void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
 DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
+void twin_defer_reachable(core *core, uint32_t twin);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
@@ -450,6 +454,7 @@ void waiters_gate_lost(core *core, uint32_t gate);
 void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round);
+void network_reachable(core *core, uint32_t twin);       /* a turn for the event, once no other runs */
 void network_connections_gate_lost(core *core, uint32_t gate);
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
@@ -469,6 +474,7 @@ int64_t timers_next(const core *core); /* wall ms, INT64_MAX: none */
 /* ---- tell.c: answers, in log order ---- */
 /* After `round` is durable (0: now) the message goes to the gate. */
 void tell(core *core, uint32_t gate, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length, uint64_t round);
+bool outbox_is_full(const outbox *box);
 void tell_flush(core *core);
 #define ROUND_NEVER UINT64_MAX
 uint64_t round_now(core *core); /* what an answer must wait for so that nothing it shows can be lost */

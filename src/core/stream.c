@@ -173,9 +173,10 @@ static size_t event_json(core *core, const stream_item *item, uint8_t json[EVENT
     return inner.err == DRO_OK && out.err == DRO_OK ? dro_builder_length(&out) : 0;
 }
 
-static bool has_credit(const stream *stream)
+/* What its gate has not taken yet counts too: a gate that stands still must not fill our memory. */
+static bool has_credit(const core *core, const stream *stream)
 {
-    return stream->sent - stream->passed < STREAM_CREDIT;
+    return stream->sent - stream->passed < STREAM_CREDIT && !outbox_is_full(&core->gates[stream->gate].outbox);
 }
 
 /* The events of a record, one after the other; false when `each` had enough. */
@@ -215,7 +216,7 @@ static bool live_event(core *core, const stream_item *item, void *context)
         seen++;
         if (stream->is_behind || !stream_wants(core, stream, item))
             continue;
-        if (!has_credit(stream)) {
+        if (!has_credit(core, stream)) {
             stream->is_behind = true;
             stream->next = item->sequence;
             stream->place = 0;
@@ -263,7 +264,7 @@ static bool late_record(void *context, uint32_t group, log_place place, const ui
     if (record_open(late->core, bytes, length, late->core->log_scratch, &view) == DRO_OK)
         events_each(late->core, &view, late_event, late->stream);
     record_close(&view);
-    return has_credit(late->stream);
+    return has_credit(late->core, late->stream);
 }
 
 static void gap_send(core *core, stream *stream)
@@ -279,7 +280,7 @@ static void gap_send(core *core, stream *stream)
 
 static int catch_up_one(core *core, stream *stream)
 {
-    if (!has_credit(stream))
+    if (!has_credit(core, stream))
         return 0;
     if (stream->place == 0) {
         bool is_whole;
@@ -313,7 +314,7 @@ int streams_catch_up(core *core)
         if (stream->id == 0)
             continue;
         seen++;
-        if (stream->is_behind && !core->gates[stream->gate].is_stopped)
+        if (stream->is_behind)
             done += catch_up_one(core, stream);
     }
     return done;

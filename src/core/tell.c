@@ -21,6 +21,11 @@ static size_t padded(size_t length)
     return (length + 7) & ~(size_t)7;
 }
 
+bool outbox_is_full(const outbox *box)
+{
+    return box->end - box->start > CORE_OUTBOX_MAX;
+}
+
 static uint8_t *outbox_room(outbox *box, size_t need)
 {
     if (box->start == box->end)
@@ -121,7 +126,7 @@ static void gate_flush(core *core, gate_link *gate)
         box->start += sizeof entry + padded(entry.length);
         core->work++;
     }
-    gate->is_stopped = box->end - box->start > CORE_OUTBOX_MAX;
+    gate->is_stopped = outbox_is_full(box);
     ring_publish(&gate->out);
 }
 

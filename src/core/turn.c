@@ -106,7 +106,7 @@ static bool turn_try(core *core, turn *turn)
     memcpy(room, &request, sizeof request);
     if (context > 0) {
         vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision };
-        dro_err err = vault_open_context(core->vault, &binding, twin->context, twin->context_length, room + sizeof request);
+        dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof request);
         if (err != DRO_OK) /* memory that lies: nothing this process says can be trusted any more */
             abort();
         memset(room + sizeof request + context, 0, context_padded - context);
@@ -569,7 +569,8 @@ dro_err twin_defer(core *core, uint32_t index, uint32_t gate, const ring_header 
     if (late == NULL)
         return DRO_NOMEM;
     *late = (deferred){ .gate = gate, .length = length, .header = *header };
-    memcpy(late->body, body, length);
+    if (length > 0)
+        memcpy(late->body, body, length);
     if (extra->deferred == NULL)
         extra->deferred = late;
     else
@@ -577,6 +578,18 @@ dro_err twin_defer(core *core, uint32_t index, uint32_t gate, const ring_header 
     extra->deferred_last = late;
     extra->deferred_count++;
     return DRO_OK;
+}
+
+/* The event "can be reached" of its own: no gate waits for it, so none takes it along. A second
+ * one behind the first would say nothing new. */
+void twin_defer_reachable(core *core, uint32_t index)
+{
+    static const ring_header nothing = { .length = sizeof nothing };
+    const twin_extra *extra = twin_at(core, index)->extra;
+    if (extra != NULL && extra->deferred != NULL && extra->deferred_last->gate == NONE)
+        return;
+    if (twin_defer(core, index, NONE, &nothing, NULL) != DRO_OK)
+        core->counters.refused++;
 }
 
 static void deferred_free(deferred *late)
@@ -634,7 +647,9 @@ void twin_resume(core *core, uint32_t index)
         deferred *late = deferred_pop(twin);
         if (late == NULL)
             break;
-        if (core->gates[late->gate].is_open)
+        if (late->gate == NONE)
+            network_reachable(core, index);
+        else if (core->gates[late->gate].is_open)
             message_take(core, late->gate, &late->header, late->body);
         deferred_free(late);
     }
@@ -655,7 +670,7 @@ void twin_forget(core *core, uint32_t index)
     twin_free(core, index);
     while (late != NULL) { /* they find no such twin now, and say so */
         deferred *next = late->next;
-        if (core->gates[late->gate].is_open)
+        if (late->gate != NONE && core->gates[late->gate].is_open)
             message_take(core, late->gate, &late->header, late->body);
         deferred_free(late);
         late = next;

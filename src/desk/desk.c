@@ -19,7 +19,8 @@
 enum { CONNECTIONS_KEPT_MAX = DESK_MEMORY / 8 }; /* bytes of idle connections; more are closed first */
 
 struct desk {
-    columns *columns;
+    uint32_t region_count;
+    const columns *regions[DESK_CORES_MAX];
     dro_clock *clock;
     guard_vfs vfs;
     scan_limits limits;
@@ -32,7 +33,20 @@ struct desk {
 static const char type_invalid[] = "invalid_query";
 static const char type_expensive[] = "query_too_expensive";
 
-dro_err desk_new(desk **out, const void *columns, size_t bytes, dro_clock *clock)
+static dro_err attach(desk *desk, const void *const *memory, uint32_t count, size_t bytes)
+{
+    assert(count >= 1 && count <= DESK_CORES_MAX);
+    dro_err err = DRO_OK;
+    for (uint32_t i = 0; err == DRO_OK && i < count; i++) {
+        columns *region = NULL;
+        err = columns_attach(&region, memory[i], bytes);
+        if (err == DRO_OK)
+            desk->regions[desk->region_count++] = region;
+    }
+    return err;
+}
+
+dro_err desk_new(desk **out, const void *const *columns, uint32_t core_count, size_t bytes, dro_clock *clock)
 {
     desk *made = calloc(1, sizeof *made);
     *out = NULL;
@@ -42,11 +56,11 @@ dro_err desk_new(desk **out, const void *columns, size_t bytes, dro_clock *clock
     made->cpu_ms = DESK_CPU_MS;
     uint64_t unused;
     sqlite3_randomness(sizeof unused, &unused); /* takes its seed while files can still be opened */
-    dro_err err = columns_attach(&made->columns, columns, bytes);
+    dro_err err = attach(made, columns, core_count, bytes);
     if (err == DRO_OK)
         err = guard_vfs_register(&made->vfs, clock);
     if (err == DRO_OK)
-        err = catalogue_new(&made->catalogue, made->columns, &made->limits, &made->vfs.vfs);
+        err = catalogue_new(&made->catalogue, made->regions, made->region_count, &made->limits, &made->vfs.vfs);
     if (err != DRO_OK) {
         desk_free(made);
         return err;
@@ -63,7 +77,8 @@ void desk_free(desk *desk)
     catalogue_free(desk->catalogue);
     if (desk->vfs.clock != NULL)
         guard_vfs_unregister(&desk->vfs);
-    columns_free(desk->columns);
+    for (uint32_t i = 0; i < desk->region_count; i++)
+        columns_free((columns *)desk->regions[i]);
     answer_fini(&desk->own);
     free(desk);
 }

@@ -10,6 +10,7 @@
 #include "ring/ring.h"
 
 enum {
+    DESK_CORES_MAX = 16,
     DESK_SQL_MAX = 64 * 1024,
     DESK_CPU_MS = 2000,
     DESK_MEMORY = 64 * 1024 * 1024,
@@ -22,17 +23,18 @@ typedef struct desk_config {
     ring_writer *to_gate;   /* [gate_count] */
     const uint32_t *stale;  /* [gate_count] what lies before this place in from_gate was asked of a desk that died; NULL: nothing */
     int doorbell;
-    const void *columns;    /* mapped read-only */
-    size_t columns_bytes;
+    const void *const *columns; /* [core_count] mapped read-only */
+    uint32_t core_count;
+    size_t columns_bytes;       /* of each */
     dro_clock *clock;
 } desk_config;
 
 int desk_run(const desk_config *config, int stop);
 
 /* One query in this process, for tests: the JSON answer (api_reply's body) into
- * `out`; *status is the HTTP status. */
+ * `out`; *status is the HTTP status. Each core's columns have `bytes` bytes; a table's rows are those of all of them. */
 typedef struct desk desk;
-DRO_CHECKED dro_err desk_new(desk **out, const void *columns, size_t bytes, dro_clock *clock);
+DRO_CHECKED dro_err desk_new(desk **out, const void *const *columns, uint32_t core_count, size_t bytes, dro_clock *clock);
 void desk_free(desk *desk);
 size_t desk_query(desk *desk, const char *sql, size_t length, const char *domains, size_t domains_length,
                   int all_domains, char *out, size_t capacity, int *status);

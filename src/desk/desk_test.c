@@ -119,7 +119,7 @@ static int desk_setup(void **state)
     f->thermo = table_add(f, "acme/thermo");
     f->buoy = table_add(f, "acme/buoy");
     rows_fill(f);
-    assert_int_equal(desk_new(&f->desk, f->memory, REGION, &f->clock.clock), DRO_OK);
+    assert_int_equal(desk_new(&f->desk, &(const void *){ f->memory }, 1, REGION, &f->clock.clock), DRO_OK);
     *state = f;
     return 0;
 }
@@ -216,6 +216,43 @@ static void several_domains_or_all_can_be_seen(void **state)
     assert_non_null(strstr(f->out, "[[4]]"));
     desk_query(f->desk, sql, strlen(sql), NULL, 0, 0, f->out, OUT_MAX, &f->status);
     assert_non_null(strstr(f->out, "[[0]]"));
+}
+
+/* A second core has its own columns: other numbers for domains, a version of the
+ * model that the first one has not, and rows of the same table. */
+static void the_columns_of_all_cores_are_one_table(void **state)
+{
+    fixture *f = *state, second = { .memory = NULL };
+    second.memory = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_int_equal(columns_create(&second.writer, second.memory, REGION), DRO_OK);
+    assert_int_equal(columns_domain_set(second.writer, 0, other), DRO_OK);
+    assert_int_equal(columns_domain_set(second.writer, 1, acme), DRO_OK);
+    desk_free(f->desk);
+    assert_int_equal(desk_new(&f->desk, (const void *const[]){ f->memory, second.memory }, 2, REGION, &f->clock.clock), DRO_OK);
+    assert_string_equal(rows(f, "select count(*) from thermo"), "[[3]]"); /* it has no table yet */
+
+    uint32_t pump = table_add(&second, "acme/pump"), thermo = table_add(&second, "acme/thermo");
+    uint32_t e = row_add(&second, thermo, 1, "e@acme.example");
+    row_add(&second, thermo, 0, "f@other.example");
+    row_add(&second, pump, 1, "p@acme.example");
+    set_number(&second, thermo, e, 2.5);
+    set_tags(&second, thermo, e, "site", "north");
+    assert_string_equal(rows(f, "select count(*), sum(temperature), min(temperature) from thermo"), "[[4,20,-4]]");
+    assert_string_equal(rows(f, "select site, count(*) from thermo group by site order by site"),
+                        "[[null,1],[\"north\",2],[\"south\",1]]");
+    assert_string_equal(rows(f, "select id from thermo where temperature > 0 order by id desc"),
+                        "[[\"e@acme.example\"],[\"a@acme.example\"]]");
+    assert_string_equal(rows(f, "select a.id from thermo a join thermo b on a.site = b.site and a.id < b.id"),
+                        "[[\"a@acme.example\"]]");
+    assert_string_equal(rows(f, "select id from thermo where id = 'e@acme.example'"), "[[\"e@acme.example\"]]");
+    assert_string_equal(rows(f, "select id from pump"), "[[\"p@acme.example\"]]");
+    assert_string_equal(rows_as(f, other, "select id from thermo order by id"), "[[\"d@other.example\"],[\"f@other.example\"]]");
+    desk_query(f->desk, "select count(*) from thermo", 27, NULL, 0, 1, f->out, OUT_MAX, &f->status);
+    assert_non_null(strstr(f->out, "[[6]]"));
+    columns_free(second.writer);
+    desk_free(f->desk);
+    f->desk = NULL;
+    munmap(second.memory, REGION);
 }
 
 static void a_domain_is_not_its_prefix_or_suffix(void **state)
@@ -694,6 +731,7 @@ int main(void)
         CASE(a_table_without_visible_rows_is_there_and_empty),
         CASE(only_rows_of_own_domains_count),
         CASE(several_domains_or_all_can_be_seen),
+        CASE(the_columns_of_all_cores_are_one_table),
         CASE(a_domain_is_not_its_prefix_or_suffix),
         CASE(a_tag_of_others_is_no_column),
         CASE(the_number_of_a_row_is_not_told),

@@ -184,7 +184,7 @@ int desk_run(const desk_config *config, int stop)
         if (config->stale != NULL)
             refuse_stale(&room.gates[i], config->stale[i]);
     }
-    dro_err err = desk_new(&room.desk, config->columns, config->columns_bytes, config->clock);
+    dro_err err = desk_new(&room.desk, config->columns, config->core_count, config->columns_bytes, config->clock);
     if (err != DRO_OK) {
         dro_error("the columns cannot be read: %s", dro_err_text(err));
         goto done;

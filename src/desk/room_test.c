@@ -69,7 +69,8 @@ static void run_child(fixture *f)
                            .from_gate = f->desk_in,
                            .to_gate = f->desk_out,
                            .doorbell = f->bell,
-                           .columns = f->columns,
+                           .columns = &(const void *){ f->columns },
+                           .core_count = 1,
                            .columns_bytes = REGION,
                            .clock = dro_clock_system() };
     mprotect(f->columns, REGION, PROT_READ);

@@ -159,7 +159,6 @@ static void keep_by_tags(void *context, columns_batch *batch, uint32_t first)
 
 void rows_restart(rows *rows)
 {
-    const view *view = rows->table->view;
     rows->part = rows->chunk = 0;
     rows->range_count = rows->tag_count = 0;
     rows->is_over = rows->is_nothing = false;
@@ -167,8 +166,7 @@ void rows_restart(rows *rows)
     memset(rows->properties, 0, sizeof rows->properties);
     rows->wanted = (columns_wanted){ .filter_values = keep_by_values,
                                      .filter_tags = keep_by_tags,
-                                     .context = rows,
-                                     .domains = view->all_domains ? NULL : view->bitmap };
+                                     .context = rows };
 }
 
 void rows_want(rows *rows, column_ref column)
@@ -312,13 +310,16 @@ dro_err rows_next(rows *rows)
     const view *view = rows->table->view;
     const table_description *description = rows->table->description;
     for (; rows->part < description->part_count && !rows->is_nothing; rows->part++, rows->chunk = 0) {
-        uint32_t chunks = columns_chunk_count(view->columns, rows_part(rows));
+        uint32_t number = description->parts[rows->part].region;
+        const columns *region = view->regions[number];
+        uint32_t chunks = columns_chunk_count(region, rows_part(rows));
+        rows->wanted.domains = view->all_domains ? NULL : view->bitmaps[number];
         if (rows->chunk == 0 && chunks > 0 && batch_prepare(rows) != DRO_OK)
             return DRO_NOMEM;
         while (rows->chunk < chunks) {
             if (++rows->looks % CHUNKS_PER_LOOK == 0 && rows_cpu_ns() > view->limits->cpu_end_ns)
                 return give_up(rows, DRO_LIMIT);
-            dro_err err = columns_batch_read(view->columns, rows_part(rows), rows->chunk++, &rows->wanted, rows->batch);
+            dro_err err = columns_batch_read(region, rows_part(rows), rows->chunk++, &rows->wanted, rows->batch);
             if (err != DRO_OK)
                 return give_up(rows, err);
             if (rows->batch->row_count > 0)

@@ -80,7 +80,7 @@ DRO_CHECKED dro_err rows_next(rows *rows);
 /* The part that the batch is of, and its column of a property (or PART_HAS_NOT). */
 static inline const columns_table *rows_part(const rows *rows)
 {
-    return rows->table->description->parts[rows->part];
+    return rows->table->description->parts[rows->part].table;
 }
 
 static inline uint8_t rows_column(const rows *rows, const table_property *property)

@@ -78,8 +78,9 @@ static int on_disconnect(sqlite3_vtab *base)
 static double rows_estimate(const scan_table *scan)
 {
     double chunks = 1;
+    const table_part *parts = scan->table->description->parts;
     for (uint32_t i = 0; i < scan->table->description->part_count; i++)
-        chunks += columns_chunk_count(scan->table->view->columns, scan->table->description->parts[i]);
+        chunks += columns_chunk_count(scan->table->view->regions[parts[i].region], parts[i].table);
     return chunks * COLUMNS_CHUNK_ROWS;
 }
 

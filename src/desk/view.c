@@ -10,15 +10,21 @@
 #include "desk/scan.h"
 #include "desk/sql_text.h"
 
+typedef struct region_tables { /* of one core */
+    uint32_t count;
+    columns_table *list[COLUMNS_TABLES_MAX]; /* NULL: its description makes no sense */
+} region_tables;
+
 struct catalogue {
-    const columns *columns;
+    uint32_t region_count;
+    const columns *const *regions;
+    region_tables *read;       /* [region_count] */
     scan_limits *limits;
     sqlite3_vfs *vfs;
     uint64_t version;
     uint64_t uses;
-    uint32_t part_count, table_count;
-    columns_table *parts[COLUMNS_TABLES_MAX]; /* NULL: its description makes no sense */
-    table_description tables[COLUMNS_TABLES_MAX];
+    uint32_t table_count, table_capacity, described; /* column tables that the descriptions are of */
+    table_description *tables;
     view *views[VIEWS_MAX];
 };
 
@@ -69,21 +75,31 @@ static dro_err property_add(table_description *table, uint32_t part, const colum
     return DRO_OK;
 }
 
-/* The table of all parts that have the name of `first`. */
-static dro_err description_make(table_description *table, catalogue *from, uint32_t first)
+static uint32_t tables_total(const catalogue *catalogue)
 {
-    const char *name = from->parts[first]->name;
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < catalogue->region_count; i++)
+        total += catalogue->read[i].count;
+    return total;
+}
+
+/* The table of all parts of this name. */
+static dro_err description_make(table_description *table, const catalogue *from, const char *name)
+{
     memcpy(table->name, name, sizeof table->name);
-    table->parts = calloc(from->part_count, sizeof(columns_table *));
+    table->parts = calloc(tables_total(from), sizeof *table->parts);
     table->properties = calloc(TABLE_PROPERTIES_MAX, sizeof *table->properties);
     if (table->parts == NULL || table->properties == NULL)
         return DRO_NOMEM;
-    for (uint32_t i = first; i < from->part_count; i++)
-        if (from->parts[i] != NULL && strcasecmp(from->parts[i]->name, name) == 0)
-            table->parts[table->part_count++] = from->parts[i];
+    for (uint32_t region = 0; region < from->region_count; region++)
+        for (uint32_t i = 0; i < from->read[region].count; i++) {
+            const columns_table *part = from->read[region].list[i];
+            if (part != NULL && strcasecmp(part->name, name) == 0)
+                table->parts[table->part_count++] = (table_part){ part, region };
+        }
     for (uint32_t part = 0; part < table->part_count; part++)
-        for (uint16_t i = 0; i < table->parts[part]->column_count; i++) {
-            dro_err err = property_add(table, part, &table->parts[part]->columns[i], (uint8_t)i);
+        for (uint16_t i = 0; i < table->parts[part].table->column_count; i++) {
+            dro_err err = property_add(table, part, &table->parts[part].table->columns[i], (uint8_t)i);
             if (err != DRO_OK)
                 return err;
         }
@@ -104,33 +120,61 @@ static void tables_forget(catalogue *catalogue)
         description_fini(&catalogue->tables[--catalogue->table_count]);
 }
 
-/* Reads parts that are new, then makes all descriptions again. */
-static dro_err tables_read(catalogue *catalogue)
+/* Reads tables of a region that are new. */
+static dro_err region_read(region_tables *read, const columns *region)
 {
-    uint32_t count = columns_table_count(catalogue->columns);
-    if (count == catalogue->part_count)
-        return DRO_OK;
-    for (; catalogue->part_count < count; catalogue->part_count++) {
+    uint32_t count = columns_table_count(region);
+    for (; read->count < count; read->count++) {
         columns_table *part = malloc(sizeof *part);
         if (part == NULL)
             return DRO_NOMEM;
-        if (columns_table_read(catalogue->columns, catalogue->part_count, part) != DRO_OK) {
+        if (columns_table_read(region, read->count, part) != DRO_OK) {
             free(part);
             part = NULL;
         }
-        catalogue->parts[catalogue->part_count] = part;
-    }
-    tables_forget(catalogue);
-    for (uint32_t i = 0; i < count; i++) {
-        if (catalogue->parts[i] == NULL || is_described(catalogue, catalogue->parts[i]->name))
-            continue;
-        dro_err err = description_make(&catalogue->tables[catalogue->table_count++], catalogue, i);
-        if (err != DRO_OK) {
-            tables_forget(catalogue);
-            return err;
-        }
+        read->list[read->count] = part;
     }
     return DRO_OK;
+}
+
+static dro_err tables_describe(catalogue *catalogue, const region_tables *read)
+{
+    for (uint32_t i = 0; i < read->count; i++) {
+        if (read->list[i] == NULL || is_described(catalogue, read->list[i]->name))
+            continue;
+        dro_err err = description_make(&catalogue->tables[catalogue->table_count++], catalogue, read->list[i]->name);
+        if (err != DRO_OK)
+            return err;
+    }
+    return DRO_OK;
+}
+
+/* All descriptions again, when there is a table that was not there before. */
+static dro_err tables_read(catalogue *catalogue)
+{
+    dro_err err = DRO_OK;
+    for (uint32_t i = 0; err == DRO_OK && i < catalogue->region_count; i++)
+        err = region_read(&catalogue->read[i], catalogue->regions[i]);
+    uint32_t total = tables_total(catalogue);
+    if (err != DRO_OK || total == catalogue->described)
+        return err;
+    tables_forget(catalogue);
+    catalogue->described = 0;
+    if (total > catalogue->table_capacity) {
+        table_description *tables = realloc(catalogue->tables, total * sizeof *tables);
+        if (tables == NULL)
+            return DRO_NOMEM;
+        catalogue->tables = tables;
+        catalogue->table_capacity = total;
+    }
+    memset(catalogue->tables, 0, total * sizeof *catalogue->tables);
+    for (uint32_t i = 0; err == DRO_OK && i < catalogue->region_count; i++)
+        err = tables_describe(catalogue, &catalogue->read[i]);
+    if (err != DRO_OK)
+        tables_forget(catalogue);
+    else
+        catalogue->described = total;
+    return err;
 }
 
 /* ---- views ---- */
@@ -146,6 +190,7 @@ static void view_free(view *view)
     free(view->tables);
     free(view->tag_calls);
     free(view->domains);
+    free(view->bitmaps);
     free(view);
 }
 
@@ -154,12 +199,28 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Sets the bits of the caller's domains that have a number. */
-static dro_err bitmap_fill(view *view)
+/* Sets the bits of those of the names (sorted) that have a number in the region. */
+static void bitmap_fill(uint8_t bitmap[COLUMNS_DOMAIN_BITMAP], const columns *region, const char *const *names, size_t count)
+{
+    uint32_t domains = columns_domain_count(region);
+    for (uint32_t number = 0; number < domains && count > 0; number++) {
+        char name[COLUMNS_DOMAIN_MAX + 1];
+        const char *wanted = name;
+        size_t length = columns_domain_read(region, number, name);
+        name[length] = '\0';
+        if (length > 0 && bsearch(&wanted, names, count, sizeof *names, compare_texts) != NULL)
+            bitmap[number / 8] |= (uint8_t)(1u << number % 8);
+    }
+}
+
+static dro_err bitmaps_fill(view *view)
 {
     size_t count = 0, at = 0;
+    view->bitmaps = calloc(view->region_count, sizeof *view->bitmaps);
+    if (view->bitmaps == NULL)
+        return DRO_NOMEM;
     if (view->all_domains) {
-        memset(view->bitmap, 0xff, sizeof view->bitmap);
+        memset(view->bitmaps, 0xff, view->region_count * sizeof *view->bitmaps);
         return DRO_OK;
     }
     for (size_t i = 0; i < view->domains_length; i++)
@@ -172,15 +233,8 @@ static dro_err bitmap_fill(view *view)
         at += strlen(view->domains + at) + 1;
     }
     qsort(names, count, sizeof *names, compare_texts);
-    uint32_t domains = columns_domain_count(view->columns);
-    for (uint32_t number = 0; number < domains && count > 0; number++) {
-        char name[COLUMNS_DOMAIN_MAX + 1];
-        const char *wanted = name;
-        size_t length = columns_domain_read(view->columns, number, name);
-        name[length] = '\0';
-        if (length > 0 && bsearch(&wanted, names, count, sizeof *names, compare_texts) != NULL)
-            view->bitmap[number / 8] |= (uint8_t)(1u << number % 8);
-    }
+    for (uint32_t i = 0; i < view->region_count; i++)
+        bitmap_fill(view->bitmaps[i], view->regions[i], names, count);
     free(names);
     return DRO_OK;
 }
@@ -198,14 +252,15 @@ static bool tag_is_column(const view_table *table, const columns_mark *mark)
 }
 
 /* What the marks of one part say to this caller. */
-static dro_err marks_read(view_table *table, const columns_table *part)
+static dro_err marks_read(view_table *table, const table_part *part)
 {
     const view *view = table->view;
-    uint32_t count = columns_mark_count(view->columns, part);
+    const columns *region = view->regions[part->region];
+    const uint8_t *bitmap = view->bitmaps[part->region];
+    uint32_t count = columns_mark_count(region, part->table);
     columns_mark mark;
     for (uint32_t i = 0; i < count; i++) {
-        if (!columns_mark_read(view->columns, part, i, &mark) ||
-            (view->bitmap[mark.domain / 8] >> mark.domain % 8 & 1) == 0)
+        if (!columns_mark_read(region, part->table, i, &mark) || (bitmap[mark.domain / 8] >> mark.domain % 8 & 1) == 0)
             continue;
         table->has_rows = true;
         if (mark.length == 0 || table->tag_count >= TABLE_TAGS_MAX || !tag_is_column(table, &mark))
@@ -222,7 +277,7 @@ static dro_err marks_read(view_table *table, const columns_table *part)
 
 static dro_err view_fill(view *view, const catalogue *from)
 {
-    dro_err err = bitmap_fill(view);
+    dro_err err = bitmaps_fill(view);
     view->tag_calls = calloc(VIEW_TAG_CALLS_MAX, sizeof *view->tag_calls);
     view->tables = calloc(from->table_count + 1, sizeof *view->tables);
     if (view->tag_calls == NULL || view->tables == NULL)
@@ -232,7 +287,7 @@ static dro_err view_fill(view *view, const catalogue *from)
         table->view = view;
         table->description = &from->tables[i];
         for (uint32_t part = 0; err == DRO_OK && part < table->description->part_count; part++)
-            err = marks_read(table, table->description->parts[part]);
+            err = marks_read(table, &table->description->parts[part]);
     }
     if (err != DRO_OK)
         return err;
@@ -259,7 +314,8 @@ static dro_err view_make(catalogue *from, const char *domains, size_t length, bo
     made->domains[length] = '\0';
     made->domains_length = length;
     made->all_domains = all_domains;
-    made->columns = from->columns;
+    made->regions = from->regions;
+    made->region_count = from->region_count;
     made->limits = from->limits;
     made->version = from->version;
     dro_err err = view_fill(made, from);
@@ -358,13 +414,18 @@ bool view_candidates(const view *view, const char *name, char *out, size_t capac
 
 /* ---- catalogue ---- */
 
-dro_err catalogue_new(catalogue **out, const columns *columns, scan_limits *limits, sqlite3_vfs *vfs)
+dro_err catalogue_new(catalogue **out, const columns *const *regions, uint32_t region_count, scan_limits *limits,
+                      sqlite3_vfs *vfs)
 {
     catalogue *made = calloc(1, sizeof *made);
     *out = made;
     if (made == NULL)
         return DRO_NOMEM;
-    made->columns = columns;
+    made->read = calloc(region_count, sizeof *made->read);
+    if (made->read == NULL)
+        return DRO_NOMEM;
+    made->regions = regions;
+    made->region_count = region_count;
     made->limits = limits;
     made->vfs = vfs;
     return DRO_OK;
@@ -384,8 +445,11 @@ void catalogue_free(catalogue *catalogue)
         return;
     catalogue_clear(catalogue);
     tables_forget(catalogue);
-    for (uint32_t i = 0; i < catalogue->part_count; i++)
-        free(catalogue->parts[i]);
+    for (uint32_t region = 0; region < catalogue->region_count; region++)
+        for (uint32_t i = 0; i < catalogue->read[region].count; i++)
+            free(catalogue->read[region].list[i]);
+    free(catalogue->read);
+    free(catalogue->tables);
     free(catalogue);
 }
 
@@ -414,7 +478,9 @@ static view **view_place(catalogue *catalogue, const char *domains, size_t lengt
 
 dro_err catalogue_view(catalogue *catalogue, const char *domains, size_t domains_length, bool all_domains, view **out)
 {
-    uint64_t version = columns_version(catalogue->columns);
+    uint64_t version = 0; /* each region's only grows, so does their sum */
+    for (uint32_t i = 0; i < catalogue->region_count; i++)
+        version += columns_version(catalogue->regions[i]);
     *out = NULL;
     if (version != catalogue->version) {
         catalogue_clear(catalogue); /* they borrow the descriptions */

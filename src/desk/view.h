@@ -2,7 +2,7 @@
  * SQLite connection in which they are declared. Views are kept for the next query
  * of the same application and made anew when the catalogue has grown.
  *
- * A table is all column tables of one name (a model's versions): its columns are
+ * A table is all column tables of one name (a model's versions, and those of each core): its columns are
  * `id`, the properties of all versions, `time`, `revision`, `last_contact`; then,
  * hidden from `*`, a column for each tag name in use and one for each tag('name')
  * of the query. */
@@ -31,10 +31,15 @@ typedef struct table_property {
     uint8_t *of_part; /* [part_count]: column of that part, or PART_HAS_NOT */
 } table_property;
 
+typedef struct table_part { /* a column table of one core */
+    const columns_table *table;
+    uint32_t region;
+} table_part;
+
 typedef struct table_description { /* the same for all callers */
     char name[MODEL_NAME_MAX + 1];
     uint32_t part_count;
-    const columns_table **parts;
+    table_part *parts;
     uint16_t property_count;
     table_property *properties;
 } table_description;
@@ -65,8 +70,9 @@ struct view {
     bool all_domains;
     uint64_t version; /* of the catalogue */
     uint64_t used;    /* when, for the choice of which to drop */
-    uint8_t bitmap[COLUMNS_DOMAIN_BITMAP];
-    const columns *columns;
+    uint32_t region_count;
+    const columns *const *regions;
+    uint8_t (*bitmaps)[COLUMNS_DOMAIN_BITMAP]; /* [region_count]: each core numbers domains for itself */
     scan_limits *limits;
     uint32_t table_count;
     view_table *tables;
@@ -79,8 +85,10 @@ struct view {
 
 typedef struct catalogue catalogue;
 
-/* Reads all tables' descriptions and keeps them up to date. */
-DRO_CHECKED dro_err catalogue_new(catalogue **out, const columns *columns, scan_limits *limits, sqlite3_vfs *vfs);
+/* Reads all tables' descriptions and keeps them up to date. Borrows the regions: the
+ * columns of each core. */
+DRO_CHECKED dro_err catalogue_new(catalogue **out, const columns *const *regions, uint32_t region_count, scan_limits *limits,
+                                  sqlite3_vfs *vfs);
 void catalogue_free(catalogue *catalogue);
 
 /* The caller's view, as new as the catalogue is now. Stays the catalogue's; valid

@@ -1,5 +1,6 @@
-/* Backup: GET /v1/backup. First all cores are told to begin, so that all of them show
- * about the same moment; then their parts come one core after the other, a few pieces
+/* Backup: GET /v1/backup. First all cores are told to begin, so that all of them show about
+ * the same moment, core 0 when the others have: what its tables name is there before a log
+ * speaks of it, so the tables must be the youngest. Then their parts come one core after the other, a few pieces
  * asked for at a time and none while the client does not read. */
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -66,7 +67,7 @@ static bool ask(http *http, uint32_t core, uint64_t piece, bool is_last)
 void backup_drop(http *http, exchange *exchange)
 {
     backup *gone = exchange->backup;
-    for (uint32_t core = gone->core; core < gone->told; core++)
+    for (uint32_t core = gone->core; gone->told > 0 && core < http->config->core_count; core++)
         if (!ask(http, core, 0, true))
             break;
     EVP_MD_CTX_free(gone->sum);
@@ -217,8 +218,9 @@ void backup_turn(http *http)
     if (at == NULL || at->owner->is_answered || at->owner->owner->is_broken)
         return;
     at->waits_for_room = false;
-    while (at->told < http->config->core_count) {
-        if (!ask(http, at->told, 0, false)) {
+    uint32_t cores = http->config->core_count;
+    while (at->told < cores && (at->told + 1 < cores || at->begun == at->told)) {
+        if (!ask(http, (at->told + 1) % cores, 0, false)) { /* 1, 2, ... 0 */
             at->waits_for_room = true;
             return;
         }

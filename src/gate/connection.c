@@ -23,6 +23,8 @@ enum { NS_PER_MS = 1000000, ACCEPT_PAUSE_MS = 100, EVICT_PAUSE_MS = 1, LINGER_RE
 static void on_ready(loop_watch *watch, uint32_t events);
 static void on_due(loop_timer *timer);
 
+static void on_tls_evicted(tls_session *session);
+
 static connection *connection_of_timer(loop_timer *timer)
 {
     return (connection *)(void *)((char *)timer - offsetof(connection, timer));
@@ -47,6 +49,10 @@ void connection_open(http *http, int descriptor)
     made->events = EPOLLIN;
     made->phase_ns = made->progress_ns = loop_now_ns(http->loop);
     parse_init(made);
+    if (http->config->tls[TLS_HTTP] != NULL) {
+        tls_accept(&made->tls, http->config->tls[TLS_HTTP], descriptor, on_tls_evicted);
+        made->phase = PHASE_HANDSHAKE;
+    }
     if (loop_add(http->loop, &made->watch, made->events) != DRO_OK) {
         close(descriptor);
         free(made);
@@ -72,6 +78,8 @@ void connection_close(connection *connection)
     gathered_clear(&connection->collected);
     loop_timer_clear(http->loop, &connection->timer);
     loop_remove(http->loop, &connection->watch);
+    tls_end(&connection->tls);
+    tls_fini(&connection->tls);
     close(connection->watch.descriptor);
     if (connection->previous != NULL)
         connection->previous->next = connection->next;
@@ -97,7 +105,8 @@ static void evict(http *http)
 {
     connection *oldest = NULL;
     for (connection *at = http->open; at != NULL; at = at->next) {
-        bool is_idle = at->phase == PHASE_IDLE && at->first == NULL && at->out.bytes == 0 && !at->is_broken;
+        bool is_quiet = at->phase == PHASE_IDLE || at->phase == PHASE_HANDSHAKE;
+        bool is_idle = is_quiet && at->first == NULL && at->out.bytes == 0 && !at->is_broken;
         if (is_idle && (oldest == NULL || at->phase_ns < oldest->phase_ns))
             oldest = at;
     }
@@ -172,6 +181,8 @@ static int64_t deadline_of(const connection *connection)
         return stream_due_ns(connection->first);
     } else if (connection->is_blocked) {
         return INT64_MAX;
+    } else if (connection->phase == PHASE_HANDSHAKE) {
+        wait_ms = HTTP_HANDSHAKE_MS;
     } else if (connection->phase == PHASE_HEAD) {
         wait_ms = HTTP_HEAD_MS;
     } else if (connection->phase == PHASE_BODY) {
@@ -212,6 +223,9 @@ static void on_due(loop_timer *timer)
     } else if (!late->is_lingering && late->first != NULL && late->first->kind == EXCHANGE_STREAM) {
         stream_comment(http, late->first);
         connection_schedule(late);
+    } else if (!late->is_lingering && late->phase == PHASE_HANDSHAKE) {
+        tls_timed_out(&late->tls);
+        connection_break(late);
     } else if (!late->is_lingering && late->phase != PHASE_IDLE) {
         http->counts.refused[REFUSED_TIMEOUT]++;
         request_refuse(late, 408, "the request did not come in time");
@@ -258,7 +272,10 @@ static void read_some(connection *connection)
         }
     }
     block *in = connection->in;
-    ssize_t got = recv(connection->watch.descriptor, in->bytes + in->end, HTTP_BLOCK_BYTES - in->end, 0);
+    uint8_t *room = in->bytes + in->end;
+    size_t length = HTTP_BLOCK_BYTES - in->end;
+    ssize_t got = tls_is_on(&connection->tls) ? tls_receive(&connection->tls, room, length)
+                                              : recv(connection->watch.descriptor, room, length, 0);
     if (got > 0) {
         in->end += (uint32_t)got;
         http->counts.received_bytes += (uint64_t)got;
@@ -289,6 +306,62 @@ static void watch_for(connection *connection, uint32_t events)
     loop_change(connection->http->loop, &connection->watch, events);
 }
 
+/* OpenSSL has taken bytes from the socket for which there was no room yet: epoll knows nothing of them. */
+static bool has_hidden_bytes(const connection *connection)
+{
+    return !connection->is_broken && !connection->is_lingering && wants_bytes(connection) && tls_has_more(&connection->tls);
+}
+
+void connection_continue(connection *connection)
+{
+    connection_process(connection);
+    if (has_hidden_bytes(connection))
+        read_some(connection);
+}
+
+/* ---- TLS ---- */
+
+static void on_tls_evicted(tls_session *session)
+{
+    connection_break((connection *)(void *)((char *)session - offsetof(connection, tls)));
+}
+
+/* Whoever speaks HTTP to a port of TLS is told so in HTTP. */
+static void refuse_plain(connection *connection)
+{
+    tls_fini(&connection->tls);
+    connection->phase = PHASE_IDLE;
+    request_refuse(connection, 400, "TLS is spoken here: https");
+}
+
+/* True: it is done, and a request may have come with it. */
+static bool shake_hands(connection *connection)
+{
+    switch (tls_handshake(&connection->tls)) {
+    case TLS_DONE:
+        connection->phase = PHASE_IDLE;
+        connection->phase_ns = loop_now_ns(connection->http->loop);
+        watch_for(connection, EPOLLIN);
+        return true;
+    case TLS_AGAIN: watch_for(connection, tls_events(&connection->tls)); break;
+    case TLS_PLAIN: refuse_plain(connection); break;
+    case TLS_FAILED: connection_break(connection); break;
+    }
+    return false;
+}
+
+static void take_bytes(connection *ready)
+{
+    if (ready->is_lingering)
+        read_linger(ready);
+    else if (wants_bytes(ready))
+        read_some(ready);
+    if (has_hidden_bytes(ready))
+        connection_resume(ready);
+    if (!ready->is_broken && !wants_bytes(ready)) /* what is not taken would be told again and again */
+        watch_for(ready, ready->events & ~(uint32_t)EPOLLIN);
+}
+
 static void on_ready(loop_watch *watch, uint32_t events)
 {
     connection *ready = (connection *)(void *)((char *)watch - offsetof(connection, watch));
@@ -298,18 +371,19 @@ static void on_ready(loop_watch *watch, uint32_t events)
         connection_break(ready);
         return;
     }
+    if (ready->phase == PHASE_HANDSHAKE) {
+        if (!shake_hands(ready)) {
+            connection_schedule(ready);
+            return;
+        }
+        events |= EPOLLIN;
+    }
     if (events & EPOLLOUT) {
         ready->may_write = true;
         connection_mark(ready);
     }
-    if (events & EPOLLIN) {
-        if (ready->is_lingering)
-            read_linger(ready);
-        else if (wants_bytes(ready))
-            read_some(ready);
-        if (!ready->is_broken && !wants_bytes(ready)) /* what is not taken would be told again and again */
-            watch_for(ready, ready->events & ~(uint32_t)EPOLLIN);
-    }
+    if (events & EPOLLIN || ready->tls.wants_write)
+        take_bytes(ready);
     if (events & EPOLLHUP && !ready->is_broken)
         connection_break(ready);
     connection_schedule(ready);
@@ -319,6 +393,10 @@ static void on_ready(loop_watch *watch, uint32_t events)
 
 static ssize_t write_some(connection *connection)
 {
+    if (tls_is_on(&connection->tls)) { /* a block is as long as a record may be */
+        const block *first = connection->out.first;
+        return tls_send(&connection->tls, first->bytes + first->start, first->end - first->start);
+    }
     struct iovec parts[HTTP_WRITE_PARTS];
     struct msghdr message = { .msg_iov = parts };
     for (block *at = connection->out.first; at != NULL && message.msg_iovlen < HTTP_WRITE_PARTS; at = at->next)
@@ -355,6 +433,7 @@ static void finish(connection *connection)
         connection_break(connection);
         return;
     }
+    tls_end(&connection->tls);
     shutdown(connection->watch.descriptor, SHUT_WR);
     connection->is_lingering = true;
     connection->phase_ns = loop_now_ns(connection->http->loop);
@@ -386,11 +465,11 @@ void connection_flush(connection *connection)
         connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
     if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
         finish(connection);
-    if (connection->is_blocked && made_room(connection, before))
+    if ((connection->is_blocked && made_room(connection, before)) || has_hidden_bytes(connection))
         connection_resume(connection);
     if (connection->is_broken)
         return;
-    uint32_t events = connection->out.bytes > 0 ? EPOLLOUT : 0;
+    uint32_t events = connection->out.bytes > 0 || connection->tls.wants_write ? EPOLLOUT : 0;
     if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
         events |= EPOLLIN;
     watch_for(connection, events);

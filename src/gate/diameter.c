@@ -48,7 +48,8 @@ static void evict_unknown(diameter_gate *gate)
     diameter_peer *oldest = NULL;
     for (uint32_t i = 0; i < DIAMETER_CONNECTIONS_MAX; i++) {
         diameter_peer *peer = gate->peers[i];
-        bool is_unknown = peer != NULL && (peer->state == PEER_WAIT_CER || peer->state == PEER_DRAINING);
+        bool is_unknown = peer != NULL && (peer->state == PEER_WAIT_CER || peer->state == PEER_DRAINING ||
+                                           (peer->state == PEER_HANDSHAKE && !peer->is_ours));
         if (is_unknown && (oldest == NULL || peer->deadline_ns < oldest->deadline_ns))
             oldest = peer;
     }
@@ -194,6 +195,8 @@ static void on_accept(loop_watch *watch, uint32_t events)
         }
         set_options(descriptor);
         name_address(peer, (struct sockaddr *)&address, size);
+        if (gate->config->tls[TLS_DIAMETER] != NULL)
+            peer_accept_tls(peer);
         peer_watch(peer, EPOLLIN);
     }
 }
@@ -282,8 +285,12 @@ static void tick_peer(diameter_peer *peer, int64_t now_ns)
     } else if (peer->state == PEER_ELECTION && now_ns >= peer->deadline_ns) {
         base_end_election(gate, peer->identity);
     } else if (peer->state != PEER_OPEN && now_ns >= peer->deadline_ns) {
+        if (peer->state == PEER_HANDSHAKE)
+            tls_timed_out(&peer->tls);
         if (peer->state != PEER_CLOSING && peer->state != PEER_DRAINING)
-            diameter_count_drop(&gate->counts, peer->is_ours ? DIAMETER_DROP_CONNECT_FAILED : DIAMETER_DROP_NO_CER);
+            diameter_count_drop(&gate->counts, peer->state == PEER_HANDSHAKE ? DIAMETER_DROP_TLS_FAILED
+                                               : peer->is_ours              ? DIAMETER_DROP_CONNECT_FAILED
+                                                                            : DIAMETER_DROP_NO_CER);
         peer_close(peer);
     } else if (peer->state == PEER_OPEN && now_ns >= peer->watchdog_ns) {
         base_watchdog_expired(peer);
@@ -334,6 +341,14 @@ static void on_tick(loop_timer *timer)
         dro_error("diameter_timer \"no memory\""); /* cannot be: its place was just freed */
 }
 
+static void on_again(loop_timer *timer)
+{
+    diameter_gate *gate = (diameter_gate *)((char *)timer - offsetof(diameter_gate, again));
+    for (uint32_t i = 0; i < gate->slots_used; i++)
+        if (gate->peers[i] != NULL)
+            peer_read_hidden(gate->peers[i]);
+}
+
 /* ---- life ---- */
 
 static void seed(diameter_gate *gate)
@@ -359,6 +374,7 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->home = home;
     gate->listener = (loop_watch){ on_accept, config->diameter_listener };
     gate->tick.on_due = on_tick;
+    gate->again.on_due = on_again;
     gate->pending = pending_new();
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
@@ -395,6 +411,7 @@ void diameter_gate_free(diameter_gate *gate)
             peer_close(gate->peers[i]);
     free_gone(gate);
     loop_timer_clear(gate->home, &gate->tick);
+    loop_timer_clear(gate->home, &gate->again);
     if (gate->is_listening)
         loop_remove(gate->home, &gate->listener);
     pending_free(gate->pending);

@@ -210,6 +210,11 @@ static uint32_t judge_capabilities(diameter_peer *peer, const diameter_message *
     bool is_realm = known == NULL || known->realm[0] == '\0' || strcasecmp(known->realm, peer->realm) == 0;
     if ((known == NULL && !config->accept_any_peer) || !is_realm || strcasecmp(peer->identity, config->identity) == 0)
         return DIAMETER_UNKNOWN_PEER;
+    if (!tls_may_be(&peer->tls, peer->identity)) { /* its certificate is another's */
+        if (gate_may_log(peer->gate))
+            dro_warn("peer_certificate address=%s \"its certificate has no DNS name %s\"", peer->address, peer->identity);
+        return DIAMETER_UNKNOWN_PEER;
+    }
     peer->applications = common_applications(message);
     if (known != NULL && known->applications != 0)
         peer->applications &= known->applications;
@@ -247,7 +252,8 @@ static diameter_peer *our_attempt(diameter_gate *gate, const char *identity)
 {
     for (uint32_t i = 0; i < gate->slots_used; i++) {
         diameter_peer *peer = gate->peers[i];
-        bool is_attempt = peer != NULL && peer->is_ours && (peer->state == PEER_CONNECTING || peer->state == PEER_WAIT_CEA);
+        bool is_attempt = peer != NULL && peer->is_ours &&
+                          (peer->state == PEER_CONNECTING || peer->state == PEER_HANDSHAKE || peer->state == PEER_WAIT_CEA);
         if (is_attempt && strcasecmp(peer->identity, identity) == 0)
             return peer;
     }

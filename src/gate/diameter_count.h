@@ -16,6 +16,7 @@ enum { DIAMETER_COMMANDS_MAX = 64, DIAMETER_CAUSES_MAX = 64 };
     row(NO_CER, "no_cer")                         /* no CER in time */              \
     row(CER_REFUSED, "cer_refused")               /* CER answered with an error */  \
     row(CEA_REFUSED, "cea_refused")               /* our CER was refused */         \
+    row(TLS_FAILED, "tls_failed")                 /* no handshake: closed */        \
     row(CONNECT_FAILED, "connect_failed")                                           \
     row(ELECTION, "election")                     /* the other connection stays */  \
     row(FRAME, "frame")                           /* version or length: closed */   \

@@ -44,6 +44,7 @@ enum {
 typedef enum peer_state_name {
     PEER_GONE,        /* closed; the struct lives until the end of the turn */
     PEER_CONNECTING,  /* ours, TCP not there yet    (Wait-Conn-Ack) */
+    PEER_HANDSHAKE,   /* TLS under way, ours or theirs */
     PEER_WAIT_CEA,    /* ours, CER sent             (Wait-I-CEA) */
     PEER_WAIT_CER,    /* theirs, nothing heard yet */
     PEER_ELECTION,    /* theirs, CER good, ours may win (Wait-Returns) */
@@ -59,6 +60,7 @@ enum disconnect_cause { REBOOTING, BUSY, DO_NOT_WANT_TO_TALK_TO_YOU }; /* RFC 67
 typedef struct diameter_peer diameter_peer;
 struct diameter_peer {
     loop_watch watch;
+    tls_session tls;
     diameter_gate *gate;
     uint32_t slot, generation;
     peer_state_name state;
@@ -100,6 +102,7 @@ struct diameter_gate {
     bool is_listening, is_stopping, has_told_rows;
     uint32_t logged;               /* lines in this tick */
     loop_timer tick;
+    loop_timer again;              /* bytes of TLS wait in peers that epoll knows nothing of */
     int64_t peer_state_ns;
     diameter_peer *peers[DIAMETER_CONNECTIONS_MAX];
     uint32_t generations[DIAMETER_CONNECTIONS_MAX];
@@ -136,6 +139,10 @@ uint32_t gate_jitter(diameter_gate *gate, uint32_t below);
 /* ---- diameter_peer.c ---- */
 
 void peer_on_ready(loop_watch *watch, uint32_t events);
+/* TLS from the first byte on, theirs or ours. */
+void peer_accept_tls(diameter_peer *peer);
+/* Goes on with bytes that OpenSSL holds. */
+void peer_read_hidden(diameter_peer *peer);
 /* Watches the descriptor; closes the peer when that fails. */
 bool peer_watch(diameter_peer *peer, uint32_t events);
 /* Room for one message of at most `most` bytes; write it into `out`, then peer_send.

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -71,8 +72,12 @@ static void set_events(diameter_peer *peer, uint32_t events)
 static void update_events(diameter_peer *peer)
 {
     uint32_t unsent = peer_unsent(peer);
+    if (peer->state == PEER_HANDSHAKE) {
+        set_events(peer, tls_events(&peer->tls));
+        return;
+    }
     bool is_read = peer->state == PEER_DRAINING ? unsent == 0 : unsent < OUT_BYTES_PAUSE;
-    set_events(peer, (is_read ? EPOLLIN : 0u) | (unsent > 0 ? EPOLLOUT : 0u));
+    set_events(peer, (is_read ? EPOLLIN : 0u) | (unsent > 0 || peer->tls.wants_write ? EPOLLOUT : 0u));
 }
 
 void peer_put_origin(const diameter_gate *gate, dro_builder *out)
@@ -152,31 +157,56 @@ void peer_send(diameter_peer *peer, const dro_builder *out)
     }
 }
 
+/* OpenSSL may hold bytes that epoll knows nothing of. Not while the peer is slow:
+ * then peer_flush looks again. */
+static bool has_hidden_bytes(const diameter_peer *peer)
+{
+    return !is_over(peer) && peer_unsent(peer) < OUT_BYTES_PAUSE && tls_has_more(&peer->tls);
+}
+
+static void look_again(diameter_peer *peer)
+{
+    diameter_gate *gate = peer->gate;
+    if (has_hidden_bytes(peer) && loop_timer_set(gate->home, &gate->again, loop_now_ns(gate->home)) != DRO_OK)
+        peer_close(peer);
+}
+
+/* True: it may take more. */
+static bool write_some(diameter_peer *peer)
+{
+    const uint8_t *bytes = peer->out + peer->out_begin;
+    uint32_t unsent = peer_unsent(peer);
+    ssize_t sent = tls_is_on(&peer->tls) ? tls_send(&peer->tls, bytes, unsent)
+                                         : send(peer->watch.descriptor, bytes, unsent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+        peer_close(peer);
+    if (sent <= 0)
+        return false;
+    dro_wipe(peer->out + peer->out_begin, (size_t)sent);
+    peer->out_begin += (uint32_t)sent;
+    peer->progress_ns = loop_now_ns(peer->gate->home);
+    peer->gate->counts.bytes[DIAMETER_OUT] += (uint64_t)sent;
+    return tls_is_on(&peer->tls); /* it was one record */
+}
+
 void peer_flush(diameter_peer *peer)
 {
-    uint32_t unsent = peer_unsent(peer);
-    if (peer->state == PEER_GONE || peer->state == PEER_CONNECTING)
+    if (peer->state == PEER_GONE || peer->state == PEER_CONNECTING || peer->state == PEER_HANDSHAKE)
         return;
-    if (unsent > 0) {
-        ssize_t sent = send(peer->watch.descriptor, peer->out + peer->out_begin, unsent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-            peer_close(peer);
-            return;
-        }
-        if (sent > 0) {
-            dro_wipe(peer->out + peer->out_begin, (size_t)sent);
-            peer->out_begin += (uint32_t)sent;
-            peer->progress_ns = loop_now_ns(peer->gate->home);
-            peer->gate->counts.bytes[DIAMETER_OUT] += (uint64_t)sent;
-        }
-    }
+    while (peer_unsent(peer) > 0 && write_some(peer))
+        ;
+    if (peer->state == PEER_GONE)
+        return;
     if (peer_unsent(peer) == 0) {
         peer->out_begin = peer->out_end = 0;
         if (peer->out_capacity > OUT_BYTES_KEPT)
             release_out(peer);
     }
-    if (peer_unsent(peer) == 0 && peer->state == PEER_DRAINING)
+    if (peer_unsent(peer) == 0 && peer->state == PEER_DRAINING) {
+        tls_end(&peer->tls);
         shutdown(peer->watch.descriptor, SHUT_WR); /* closing follows in on_draining */
+    }
+    look_again(peer);
     update_events(peer);
 }
 
@@ -223,6 +253,8 @@ void peer_close(diameter_peer *peer)
     if (before == PEER_GONE)
         return;
     peer->state = PEER_GONE;
+    tls_end(&peer->tls);
+    tls_fini(&peer->tls);
     if (peer->watch.descriptor >= 0) {
         loop_remove(gate->home, &peer->watch);
         close(peer->watch.descriptor);
@@ -239,7 +271,7 @@ void peer_close(diameter_peer *peer)
     }
     if (peer->row != NO_ROW)
         leave_row(peer);
-    if (peer->is_ours && (before == PEER_WAIT_CEA || before == PEER_CONNECTING))
+    if (peer->is_ours && (before == PEER_WAIT_CEA || before == PEER_HANDSHAKE || before == PEER_CONNECTING))
         base_end_election(gate, peer->identity);
 }
 
@@ -456,11 +488,25 @@ static bool keep_rest(diameter_peer *peer, const uint8_t *bytes, size_t length)
     return true;
 }
 
+/* As recv; of TLS all records that are here and for which there is room. */
+static ssize_t receive(diameter_peer *peer, uint8_t *room)
+{
+    if (!tls_is_on(&peer->tls))
+        return recv(peer->watch.descriptor, room, READ_BYTES, MSG_DONTWAIT);
+    ssize_t got = tls_receive(&peer->tls, room, READ_BYTES);
+    size_t length = got > 0 ? (size_t)got : 0;
+    while (got > 0 && length < READ_BYTES && tls_has_more(&peer->tls)) {
+        got = tls_receive(&peer->tls, room + length, READ_BYTES - length);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    return length > 0 ? (ssize_t)length : got;
+}
+
 static void peer_read(diameter_peer *peer)
 {
     diameter_gate *gate = peer->gate;
     size_t before = peer->carry_length;
-    ssize_t got = recv(peer->watch.descriptor, gate->scratch + before, READ_BYTES, MSG_DONTWAIT);
+    ssize_t got = receive(peer, gate->scratch + before);
     if (got <= 0) {
         if (got == 0 || (errno != EAGAIN && errno != EINTR))
             peer_close(peer);
@@ -479,8 +525,15 @@ static void peer_read(diameter_peer *peer)
         peer_close(peer);
     }
     dro_wipe(gate->scratch, length);
+    look_again(peer);
     if (peer->state != PEER_GONE)
         update_events(peer);
+}
+
+void peer_read_hidden(diameter_peer *peer)
+{
+    if (has_hidden_bytes(peer))
+        peer_read(peer);
 }
 
 /* Reads away what still comes, so that closing does not reset the connection
@@ -501,6 +554,57 @@ static void on_draining(diameter_peer *peer, uint32_t events)
         peer_close(peer);
 }
 
+/* ---- TLS, RFC 6733 2.2 and 13: before the first message ---- */
+
+static void on_tls_evicted(tls_session *session)
+{
+    diameter_peer *peer = (diameter_peer *)((char *)session - offsetof(diameter_peer, tls));
+    diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_TLS_FAILED);
+    peer_close(peer);
+}
+
+void peer_accept_tls(diameter_peer *peer)
+{
+    tls_accept(&peer->tls, peer->gate->config->tls[TLS_DIAMETER], peer->watch.descriptor, on_tls_evicted);
+    peer->state = PEER_HANDSHAKE;
+}
+
+static void shake_hands(diameter_peer *peer)
+{
+    tls_step step = tls_handshake(&peer->tls);
+    if (step == TLS_AGAIN) {
+        update_events(peer);
+        return;
+    }
+    if (step != TLS_DONE) {
+        diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_TLS_FAILED);
+        if (gate_may_log(peer->gate))
+            dro_warn("peer_tls_failed address=%s reason=\"%s\"", peer->address, peer->tls.why);
+        peer_close(peer);
+        return;
+    }
+    if (peer->is_ours)
+        base_on_connected(peer);
+    else
+        peer->state = PEER_WAIT_CER;
+    look_again(peer);
+    if (peer->state != PEER_GONE)
+        update_events(peer);
+}
+
+static void connect_tls(diameter_peer *peer)
+{
+    peer->state = PEER_HANDSHAKE;
+    peer->deadline_ns = loop_now_ns(peer->gate->home) + CER_TIMEOUT_MS * NS_PER_MS;
+    if (tls_connect(&peer->tls, peer->gate->config->tls[TLS_DIAMETER], peer->watch.descriptor, peer->identity,
+                    on_tls_evicted) == DRO_OK) {
+        shake_hands(peer);
+        return;
+    }
+    diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_NO_MEMORY);
+    peer_close(peer);
+}
+
 static void on_connect_done(diameter_peer *peer)
 {
     int error = 0;
@@ -510,7 +614,10 @@ static void on_connect_done(diameter_peer *peer)
         peer_close(peer);
         return;
     }
-    base_on_connected(peer);
+    if (peer->gate->config->tls[TLS_DIAMETER] != NULL)
+        connect_tls(peer);
+    else
+        base_on_connected(peer);
     if (peer->state != PEER_GONE)
         update_events(peer);
 }
@@ -522,10 +629,14 @@ void peer_on_ready(loop_watch *watch, uint32_t events)
         on_connect_done(peer);
         return;
     }
+    if (peer->state == PEER_HANDSHAKE) {
+        shake_hands(peer);
+        return;
+    }
     if ((events & EPOLLOUT) != 0)
         peer_flush(peer);
     if (peer->state == PEER_DRAINING)
         on_draining(peer, events);
-    else if (peer->state != PEER_GONE && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+    else if (peer->state != PEER_GONE && ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || peer->tls.wants_write))
         peer_read(peer);
 }

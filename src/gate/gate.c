@@ -3,11 +3,13 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gate/certificates.h"
 #include "gate/diameter.h"
 #include "gate/http.h"
 #include "gate/loop.h"
@@ -19,6 +21,7 @@ typedef struct gate {
     loop *loop;
     http *http;
     diameter_gate *diameter;
+    certificates certificates;
     loop_watch doorbell, stop;
     bool is_stopping, is_broken, is_ready_told;
     int64_t stop_by_ns;
@@ -43,7 +46,9 @@ static void on_stop(loop_watch *watch, uint32_t events)
 
 static void more_metrics(void *context, dro_builder *out)
 {
-    diameter_gate_metrics(((gate *)context)->diameter, out);
+    gate *home = context;
+    diameter_gate_metrics(home->diameter, out);
+    tls_metrics(home->certificates.contexts, out);
 }
 
 static void on_core_message(gate *home, const ring_header *header, const uint8_t *body)
@@ -180,7 +185,8 @@ static void raise_descriptors(void)
 int gate_run(const gate_config *config, int stop)
 {
     assert(config->core_count > 0 && config->core_count <= GATE_CORES_MAX);
-    gate home = { .config = config, .doorbell = { on_doorbell, config->doorbell }, .stop = { on_stop, stop } };
+    gate_config with_tls = *config;
+    gate home = { .config = &with_tls, .doorbell = { on_doorbell, config->doorbell }, .stop = { on_stop, stop } };
     dro_err err = DRO_NOMEM;
     raise_descriptors();
     home.loop = loop_new(config->clock);
@@ -189,15 +195,19 @@ int gate_run(const gate_config *config, int stop)
     if (err == DRO_OK)
         err = loop_add(home.loop, &home.stop, EPOLLIN);
     if (err == DRO_OK)
-        err = diameter_gate_new(&home.diameter, config, home.loop);
+        err = certificates_init(&home.certificates, config, home.loop);
+    memcpy(with_tls.tls, home.certificates.contexts, sizeof with_tls.tls);
     if (err == DRO_OK)
-        err = http_new(&home.http, config, home.loop, more_metrics, &home);
+        err = diameter_gate_new(&home.diameter, &with_tls, home.loop);
+    if (err == DRO_OK)
+        err = http_new(&home.http, &with_tls, home.loop, more_metrics, &home);
     if (err == DRO_OK)
         work(&home);
     else
         dro_error("gate_start reason=\"%s\"", dro_err_text(err));
     http_free(home.http);
     diameter_gate_free(home.diameter);
+    certificates_fini(&home.certificates);
     loop_free(home.loop);
     return err == DRO_OK && !home.is_broken ? 0 : 1;
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "gate/tls.h"
 #include "ring/ring.h"
 
 enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 64 };
@@ -30,6 +31,9 @@ typedef struct gate_config {
     int doorbell;                 /* own eventfd */
     int http_listener;            /* bound and listening, made by dromiod; SO_REUSEPORT with several gates */
     int diameter_listener;
+    int certificates;             /* bundle of tls_bundle.h; 0: no TLS */
+    int certificate_renewals;     /* socket on which new bundles come; 0: none */
+    tls_context *tls[TLS_LISTENERS]; /* made by gate_run from the bundle; NULL: that listener is plain */
     const char *identity, *realm; /* Origin-Host, Origin-Realm */
     const gate_peer_config *peers;
     uint32_t peer_count;

@@ -25,6 +25,26 @@ static bool core_is_silent(const http *http)
     return false;
 }
 
+/* When the certificates end; nothing where no listener has one. */
+static void put_certificates(const http *http, dro_builder *out)
+{
+    const char *before = ",\"certificates\":{\"";
+    char end[DRO_TIME_TEXT];
+    for (int i = 0; i < TLS_LISTENERS; i++) {
+        if (http->config->tls[i] == NULL)
+            continue;
+        dro_time_text(tls_context_expires_s(http->config->tls[i]) * 1000, end);
+        dro_builder_text(out, before);
+        dro_builder_text(out, tls_listener_name(i));
+        dro_builder_text(out, "\":\"");
+        dro_builder_text(out, end);
+        dro_builder_text(out, "\"");
+        before = ",\"";
+    }
+    if (http->config->tls[TLS_HTTP] != NULL || http->config->tls[TLS_DIAMETER] != NULL)
+        dro_builder_text(out, "}");
+}
+
 void health_answer(http *http, exchange *exchange)
 {
     char bytes[HEALTH_BYTES];
@@ -45,6 +65,7 @@ void health_answer(http *http, exchange *exchange)
         dro_builder_text(&out, ",");
         dro_builder_text(&out, http->config->health);
     }
+    put_certificates(http, &out);
     dro_builder_text(&out, "}");
     if (out.err != DRO_OK) {
         answer_problem(exchange, 500, "the health text is too long");

@@ -107,7 +107,7 @@ static void resume_all(http *http)
         connection *next = list->next_resumed;
         list->is_resumed = false;
         if (!list->is_broken) {
-            connection_process(list);
+            connection_continue(list);
             connection_mark(list);
         }
         list = next;

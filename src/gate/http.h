@@ -22,6 +22,7 @@
 #include "gate/http_limits.h"
 #include "gate/loop.h"
 #include "gate/route.h"
+#include "gate/tls.h"
 #include "gate/token.h"
 #include "ring/message.h"
 
@@ -118,11 +119,12 @@ typedef struct head {
 
 enum connection_pending { PENDING_NONE, PENDING_HEAD, PENDING_BODY, PENDING_END };
 enum connection_sink { SINK_DISCARD, SINK_COLLECT, SINK_UPLOAD, SINK_BULK };
-enum connection_phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY };
+enum connection_phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_HANDSHAKE };
 
 struct connection {
     loop_watch watch;
     loop_timer timer;
+    tls_session tls;
     http *http;
     connection *previous, *next;       /* open ones */
     connection *next_dirty, *next_resumed;
@@ -160,6 +162,7 @@ void connection_break(connection *connection);
 void connection_mark(connection *connection);   /* there is something to write or to close */
 void connection_resume(connection *connection); /* it was blocked; look again this turn */
 void connection_process(connection *connection);
+void connection_continue(connection *connection); /* it was blocked, or bytes of TLS wait in it */
 void connection_flush(connection *connection);
 void connection_close(connection *connection);
 void connection_schedule(connection *connection);

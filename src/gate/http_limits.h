@@ -50,6 +50,7 @@ enum {
 
     /* Time per phase, milliseconds */
     HTTP_IDLE_MS = 75 * 1000,
+    HTTP_HANDSHAKE_MS = 10 * 1000,       /* of TLS, from the connection on */
     HTTP_HEAD_MS = 10 * 1000,
     HTTP_BODY_MS = 30 * 1000,            /* a bounded body */
     HTTP_UPLOAD_MS = 120 * 1000,         /* an image */

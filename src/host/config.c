@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/toml.h"
+#include "core/limits.h"
+#include "load/load.h"
 
 typedef enum key_kind { KEY_TEXT, KEY_COUNT, KEY_BYTES, KEY_BOOLEAN } key_kind;
 
@@ -35,13 +37,15 @@ static const key keys[] = {
     { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code; domains share them by hash" },
     { "cell.sandbox", TEXT(cell_sandbox), "on", "\"off\" only where the kernel has no seccomp" },
     { "http.listen", TEXT(http_listen), "127.0.0.1:8080", "address:port; without TLS only loopback" },
-    { "http.tls.certificate", TEXT(http_tls_certificate), "", "not in this version" },
-    { "http.tls.key", TEXT(http_tls_key), "", "not in this version" },
-    { "diameter.listen", TEXT(diameter_listen), "127.0.0.1:3868", "address:port; without TLS only loopback unless diameter.plain" },
+    { "http.tls.certificate", TEXT(http_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it HTTPS is spoken" },
+    { "http.tls.key", TEXT(http_tls_key), "", "file of its private key (PEM, without passphrase)" },
+    { "http.tls.ca", TEXT(http_tls_ca), "", "file of authorities (PEM): clients must show a certificate of one, beside their token" },
+    { "diameter.listen", TEXT(diameter_listen), "127.0.0.1:3868", "address:port; port 5658 where TLS is on and nothing is said; without TLS only loopback unless diameter.plain" },
     { "diameter.plain", BOOLEAN(diameter_plain), "false", "accept plain TCP beyond loopback" },
     { "diameter.accept", TEXT(diameter_accept), "", "\"any\": peers that are not listed too; loopback only" },
-    { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "not in this version" },
-    { "diameter.tls.key", TEXT(diameter_tls_key), "", "not in this version" },
+    { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it all of Diameter is TLS, from the first byte" },
+    { "diameter.tls.key", TEXT(diameter_tls_key), "", "file of its private key (PEM, without passphrase)" },
+    { "diameter.tls.ca", TEXT(diameter_tls_ca), "", "file of authorities (PEM): peers must show a certificate of one, with their identity among its DNS names" },
     { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot (this version keeps all of them)" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
@@ -51,6 +55,8 @@ static const key keys[] = {
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
     { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges callbacks may reach although private; this version makes no callbacks" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
+    { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
+    { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
@@ -148,6 +154,7 @@ static const char *put(void *context, const toml_value *value)
         if (setting->seen & 1ull << i)
             return "is there twice";
         setting->seen |= 1ull << i;
+        setting->config->given |= 1ull << i;
         return key_put(setting->config, &keys[i], value);
     }
     return "is not a key of the configuration";
@@ -164,6 +171,7 @@ void config_defaults(config *config)
         else if (toml_read_value(keys[i].path, keys[i].usual, put, &setting, error) != DRO_OK)
             abort(); /* the table above is wrong */
     }
+    config->given = 0;
 }
 
 bool config_read_file(config *config, const char *path)
@@ -214,21 +222,52 @@ static bool is_loopback(const char *address)
     return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 || strncmp(address, "localhost:", 10) == 0;
 }
 
+static bool is_given(const config *config, const char *path)
+{
+    for (int i = 0; i < KEY_TOTAL; i++)
+        if (strcmp(keys[i].path, path) == 0)
+            return (config->given & 1ull << i) != 0;
+    return false;
+}
+
 static bool wrong(const char *text)
 {
     fprintf(stderr, "dromiod: %s\n", text);
     return false;
 }
 
+static bool is_set(const char *path)
+{
+    return path[0] != '\0';
+}
+
+static bool check_tls(config *config)
+{
+    if (is_set(config->http_tls_certificate) != is_set(config->http_tls_key))
+        return wrong("http.tls: certificate and key are set together");
+    if (is_set(config->http_tls_ca) && !is_set(config->http_tls_certificate))
+        return wrong("http.tls.ca: needs http.tls.certificate and key");
+    if (is_set(config->diameter_tls_certificate) != is_set(config->diameter_tls_key))
+        return wrong("diameter.tls: certificate and key are set together");
+    if (is_set(config->diameter_tls_ca) && !is_set(config->diameter_tls_certificate))
+        return wrong("diameter.tls.ca: needs diameter.tls.certificate and key");
+    if (!is_set(config->diameter_tls_certificate))
+        return true;
+    for (uint32_t i = 0; i < config->peer_count; i++)
+        if (is_set(config->peers[i].address) && !is_set(config->diameter_tls_ca))
+            return wrong("diameter.tls.ca: is needed to connect to peers that have an address");
+    if (!is_given(config, "diameter.listen"))
+        strcpy(config->diameter_listen, "127.0.0.1:5658"); /* RFC 6733 2.1 */
+    return true;
+}
+
 bool config_check(config *config)
 {
-    if (config->http_tls_certificate[0] != '\0' || config->http_tls_key[0] != '\0')
-        return wrong("http.tls.certificate: this version has no TLS");
-    if (config->diameter_tls_certificate[0] != '\0' || config->diameter_tls_key[0] != '\0')
-        return wrong("diameter.tls.certificate: this version has no TLS");
-    if (!is_loopback(config->http_listen))
+    if (!check_tls(config))
+        return false;
+    if (!is_loopback(config->http_listen) && config->http_tls_certificate[0] == '\0')
         return wrong("http.listen: without TLS only loopback is accepted");
-    if (!is_loopback(config->diameter_listen) && !config->diameter_plain)
+    if (!is_loopback(config->diameter_listen) && config->diameter_tls_certificate[0] == '\0' && !config->diameter_plain)
         return wrong("diameter.listen: without TLS only loopback is accepted; set diameter.plain = true to do it all the same");
     if (config->diameter_accept[0] != '\0' && strcmp(config->diameter_accept, "any") != 0)
         return wrong("diameter.accept: is \"any\" or absent");
@@ -236,6 +275,8 @@ bool config_check(config *config)
         return wrong("diameter.accept: \"any\" is for loopback only");
     if (strcmp(config->cell_sandbox, "on") != 0 && strcmp(config->cell_sandbox, "off") != 0)
         return wrong("cell.sandbox: is \"on\" or \"off\"");
+    if (config->bench_load > 0 && config->host_gates == CORE_GATES_MAX)
+        return wrong("bench.load: takes the place of a gate: host.gates is too large");
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");

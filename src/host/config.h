@@ -13,8 +13,8 @@ typedef struct config {
     char data[1024];
     char host_identity[256], host_realm[256];
     int64_t host_gates, host_cores, cells_max;
-    char http_listen[128], http_tls_certificate[1024], http_tls_key[1024];
-    char diameter_listen[128], diameter_accept[16], diameter_tls_certificate[1024], diameter_tls_key[1024];
+    char http_listen[128], http_tls_certificate[1024], http_tls_key[1024], http_tls_ca[1024];
+    char diameter_listen[128], diameter_accept[16], diameter_tls_certificate[1024], diameter_tls_key[1024], diameter_tls_ca[1024];
     bool diameter_plain;
     gate_peer_config peers[GATE_PEERS_MAX];
     uint32_t peer_count;
@@ -24,7 +24,9 @@ typedef struct config {
     char console_directory[1024];
     char t8_allow_callbacks[1024];
     char log_level[16];
+    uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;
+    int64_t bench_load, bench_window;
 } config;
 
 void config_defaults(config *config);

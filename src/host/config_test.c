@@ -109,12 +109,36 @@ static void without_tls_only_loopback_is_taken(void **state)
     assert_false(config_check(&here));
 }
 
+static void with_tls_any_address_is_taken(void **state)
+{
+    (void)state;
+    assert_true(config_set(&here, "http.listen=0.0.0.0:8443") && config_set(&here, "http.tls.certificate=c"));
+    assert_false(config_check(&here)); /* no key */
+    assert_true(config_set(&here, "http.tls.key=k") && config_check(&here));
+    assert_true(config_set(&here, "diameter.tls.ca=a"));
+    assert_false(config_check(&here)); /* an authority alone */
+    assert_true(config_set(&here, "diameter.tls.certificate=c") && config_set(&here, "diameter.tls.key=k") && config_check(&here));
+    assert_string_equal(here.diameter_listen, "127.0.0.1:5658");
+    assert_true(config_set(&here, "diameter.listen=10.0.0.1:3868") && config_check(&here));
+    assert_string_equal(here.diameter_listen, "10.0.0.1:3868");
+}
+
+static void a_peer_we_connect_to_needs_an_authority(void **state)
+{
+    (void)state;
+    assert_true(config_set(&here, "diameter.tls.certificate=c") && config_set(&here, "diameter.tls.key=k"));
+    assert_true(config_set(&here, "diameter.peers=[{identity=\"a\",address=\"127.0.0.1:1\"}]"));
+    assert_false(config_check(&here));
+    assert_true(config_set(&here, "diameter.tls.ca=a") && config_check(&here));
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup(name, begin)
     const struct CMUnitTest tests[] = {
         CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(set_overrides_any_key),
         CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
+        CLAIM(with_tls_any_address_is_taken), CLAIM(a_peer_we_connect_to_needs_an_authority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Control: what the core and dromiod tell each other beside the rings, over a
- * seqpacket socket pair, with descriptors where needed. */
+ * seqpacket socket pair, with descriptors where needed; and how gates get new certificates. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +22,10 @@ enum control_type {
     CONTROL_OLD_CELL_LOST, /* index, set */
     CONTROL_GATE_UP,       /* index, set */
     CONTROL_GATE_LOST,     /* index, set */
+    CONTROL_DRAIN,         /* the gates finish what they took: see core_drain */
     CONTROL_STOP,
+    /* dromiod -> gate */
+    CONTROL_CERTIFICATES = 32, /* descriptor: a bundle of gate/tls_bundle.h */
 };
 
 typedef struct control {

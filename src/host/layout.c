@@ -1,14 +1,18 @@
 #include "host/layout.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "ring/ring.h"
 
-static void *shared(size_t bytes)
+enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t) * CORE_CELLS_MAX * CELL_SETS };
+
+static bool share(void **memory, size_t bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    void *made = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *memory = made == MAP_FAILED ? NULL : made;
+    return *memory != NULL;
 }
 
 static void unshare(void **memory, size_t bytes)
@@ -18,129 +22,199 @@ static void unshare(void **memory, size_t bytes)
     *memory = NULL;
 }
 
-dro_err layout_new(layout *layout, uint32_t gates, uint32_t cells, size_t columns_bytes)
+/* ---- making ---- */
+
+static bool make_gate(gate_memory *made, uint32_t cores)
 {
-    *layout = (struct layout){ .gate_count = gates, .cell_count = cells, .columns_bytes = columns_bytes };
-    bool is_whole = (layout->running = shared(sizeof(uint64_t) * CORE_CELLS_MAX * CELL_SETS)) != NULL &&
-                    (layout->columns = shared(columns_bytes)) != NULL;
-    for (uint32_t g = 0; g < gates; g++)
-        for (int s = 0; s < GATE_SETS; s++) {
-            gate_memory *m = &layout->gates[g][s];
-            m->to_core = shared(ring_bytes(GATE_RING));
-            m->from_core = shared(ring_bytes(GATE_RING));
-            m->to_desk = shared(ring_bytes(DESK_RING));
-            m->from_desk = shared(ring_bytes(DESK_RING));
-            is_whole &= m->to_core != NULL && m->from_core != NULL && m->to_desk != NULL && m->from_desk != NULL;
+    bool is_whole = share(&made->to_desk, ring_bytes(DESK_RING)) && share(&made->from_desk, ring_bytes(DESK_RING));
+    for (uint32_t i = 0; i < cores && is_whole; i++)
+        is_whole = share(&made->to_core[i], ring_bytes(GATE_RING)) && share(&made->from_core[i], ring_bytes(GATE_RING));
+    return is_whole;
+}
+
+static bool make_core(layout *layout, uint32_t core)
+{
+    void *running = NULL;
+    bool is_whole = share(&running, RUNNING_BYTES) && share(&layout->columns[core], layout->columns_bytes);
+    layout->running[core] = running;
+    link_memory *link = &layout->links[core];
+    if (core > 0 && is_whole)
+        is_whole = share(&link->to_first, ring_bytes(LINK_RING)) && share(&link->from_first, ring_bytes(LINK_RING));
+    for (uint32_t cell = 0; cell < layout->cell_count; cell++)
+        for (int set = 0; set < CELL_SETS && is_whole; set++) {
+            cell_memory *made = &layout->cells[core][cell][set];
+            is_whole = share(&made->turns, ring_bytes(CELL_RING)) && share(&made->results, ring_bytes(CELL_RING));
         }
-    for (uint32_t c = 0; c < cells; c++)
-        for (int s = 0; s < CELL_SETS; s++) {
-            cell_memory *m = &layout->cells[c][s];
-            m->turns = shared(ring_bytes(CELL_RING));
-            m->results = shared(ring_bytes(CELL_RING));
-            is_whole &= m->turns != NULL && m->results != NULL;
-        }
+    if (core > 0 && is_whole) {
+        ring_format(link->to_first, LINK_RING);
+        ring_format(link->from_first, LINK_RING);
+    }
+    return is_whole;
+}
+
+dro_err layout_new(layout *layout, const layout_shape *shape)
+{
+    assert(shape->cores >= 1 && shape->cores <= CORES_MAX && shape->gates <= CORE_GATES_MAX && shape->cells <= CORE_CELLS_MAX);
+    *layout = (struct layout){ .core_count = shape->cores, .gate_count = shape->gates, .cell_count = shape->cells,
+                               .columns_bytes = shape->columns_bytes, .directory_bytes = shape->directory_bytes };
+    bool is_whole = share(&layout->directory, layout->directory_bytes);
+    for (uint32_t gate = 0; gate < layout->gate_count; gate++)
+        for (int set = 0; set < GATE_SETS && is_whole; set++)
+            is_whole = make_gate(&layout->gates[gate][set], layout->core_count);
+    for (uint32_t core = 0; core < layout->core_count && is_whole; core++)
+        is_whole = make_core(layout, core);
     if (is_whole)
         return DRO_OK;
     layout_free(layout);
     return DRO_NOMEM;
 }
 
-static void free_gate(gate_memory *m)
+/* ---- unmapping ---- */
+
+static void free_desk_rings(gate_memory *memory)
 {
-    unshare(&m->to_core, ring_bytes(GATE_RING));
-    unshare(&m->from_core, ring_bytes(GATE_RING));
-    unshare(&m->to_desk, ring_bytes(DESK_RING));
-    unshare(&m->from_desk, ring_bytes(DESK_RING));
+    unshare(&memory->to_desk, ring_bytes(DESK_RING));
+    unshare(&memory->from_desk, ring_bytes(DESK_RING));
 }
 
-static void free_cell(cell_memory *m)
+/* Rings with all cores but one. */
+static void free_core_rings(gate_memory *memory, uint32_t kept)
 {
-    unshare(&m->turns, ring_bytes(CELL_RING));
-    unshare(&m->results, ring_bytes(CELL_RING));
-}
-
-static void free_columns(layout *layout)
-{
-    unshare(&layout->columns, layout->columns_bytes);
-}
-
-static void free_cells_but(layout *layout, const cell_memory *kept)
-{
-    for (uint32_t c = 0; c < layout->cell_count; c++)
-        for (int s = 0; s < CELL_SETS; s++)
-            if (&layout->cells[c][s] != kept)
-                free_cell(&layout->cells[c][s]);
+    for (uint32_t i = 0; i < CORES_MAX; i++) {
+        if (i == kept)
+            continue;
+        unshare(&memory->to_core[i], ring_bytes(GATE_RING));
+        unshare(&memory->from_core[i], ring_bytes(GATE_RING));
+    }
 }
 
 static void free_gates_but(layout *layout, const gate_memory *kept)
 {
-    for (uint32_t g = 0; g < layout->gate_count; g++)
-        for (int s = 0; s < GATE_SETS; s++)
-            if (&layout->gates[g][s] != kept)
-                free_gate(&layout->gates[g][s]);
+    for (uint32_t gate = 0; gate < layout->gate_count; gate++)
+        for (int set = 0; set < GATE_SETS; set++)
+            if (&layout->gates[gate][set] != kept) {
+                free_desk_rings(&layout->gates[gate][set]);
+                free_core_rings(&layout->gates[gate][set], NO_CORE);
+            }
+}
+
+static void free_cells_but(layout *layout, uint32_t core, const cell_memory *kept)
+{
+    for (uint32_t cell = 0; cell < layout->cell_count; cell++)
+        for (int set = 0; set < CELL_SETS; set++)
+            if (&layout->cells[core][cell][set] != kept) {
+                unshare(&layout->cells[core][cell][set].turns, ring_bytes(CELL_RING));
+                unshare(&layout->cells[core][cell][set].results, ring_bytes(CELL_RING));
+            }
+}
+
+static void free_running(layout *layout, uint32_t core)
+{
+    if (layout->running[core] != NULL)
+        munmap((void *)layout->running[core], RUNNING_BYTES);
+    layout->running[core] = NULL;
+}
+
+static void free_link(layout *layout, uint32_t core)
+{
+    unshare(&layout->links[core].to_first, ring_bytes(LINK_RING));
+    unshare(&layout->links[core].from_first, ring_bytes(LINK_RING));
+}
+
+/* What is one core's own, but its rings with core 0. */
+static void free_core(layout *layout, uint32_t core)
+{
+    free_cells_but(layout, core, NULL);
+    free_running(layout, core);
+    unshare(&layout->columns[core], layout->columns_bytes);
+}
+
+static void free_cores_but(layout *layout, uint32_t kept)
+{
+    for (uint32_t core = 0; core < layout->core_count; core++)
+        if (core != kept) {
+            free_core(layout, core);
+            free_link(layout, core);
+        }
+}
+
+static void free_directory(layout *layout)
+{
+    unshare(&layout->directory, layout->directory_bytes);
 }
 
 void layout_free(layout *layout)
 {
-    free_columns(layout);
-    free_cells_but(layout, NULL);
     free_gates_but(layout, NULL);
-    if (layout->running != NULL)
-        munmap((void *)layout->running, sizeof(uint64_t) * CORE_CELLS_MAX * CELL_SETS);
-    layout->running = NULL;
+    free_cores_but(layout, NO_CORE);
+    free_directory(layout);
 }
+
+/* ---- new rings ---- */
 
 void layout_format_gate(layout *layout, uint32_t gate, uint32_t set)
 {
-    gate_memory *m = &layout->gates[gate][set];
-    ring_format(m->to_core, GATE_RING);
-    ring_format(m->from_core, GATE_RING);
-    ring_format(m->to_desk, DESK_RING);
-    ring_format(m->from_desk, DESK_RING);
+    gate_memory *memory = &layout->gates[gate][set];
+    for (uint32_t i = 0; i < layout->core_count; i++) {
+        ring_format(memory->to_core[i], GATE_RING);
+        ring_format(memory->from_core[i], GATE_RING);
+    }
+    ring_format(memory->to_desk, DESK_RING);
+    ring_format(memory->from_desk, DESK_RING);
 }
 
-void layout_format_cell(layout *layout, uint32_t cell, uint32_t set)
+void layout_format_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set)
 {
-    ring_format(layout->cells[cell][set].turns, CELL_RING);
-    ring_format(layout->cells[cell][set].results, CELL_RING);
-    atomic_store(&layout->running[cell * CELL_SETS + set], 0);
+    ring_format(layout->cells[core][cell][set].turns, CELL_RING);
+    ring_format(layout->cells[core][cell][set].results, CELL_RING);
+    atomic_store(layout_running(layout, core, cell, set), 0);
 }
+
+/* ---- what a room keeps ---- */
 
 void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set)
 {
-    free_columns(layout);
-    free_cells_but(layout, NULL);
+    free_cores_but(layout, NO_CORE);
     free_gates_but(layout, &layout->gates[gate][set]);
+    mprotect(layout->directory, layout->directory_bytes, PROT_READ);
 }
 
-void layout_keep_cell(layout *layout, uint32_t cell, uint32_t set)
+void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set)
 {
-    free_columns(layout);
     free_gates_but(layout, NULL);
-    free_cells_but(layout, &layout->cells[cell][set]);
+    free_cores_but(layout, core);
+    free_cells_but(layout, core, &layout->cells[core][cell][set]);
+    free_link(layout, core);
+    unshare(&layout->columns[core], layout->columns_bytes);
+    free_directory(layout);
 }
 
-static void free_desk_rings(layout *layout)
+void layout_keep_core(layout *layout, uint32_t core)
 {
-    for (uint32_t g = 0; g < layout->gate_count; g++)
-        for (int s = 0; s < GATE_SETS; s++) {
-            unshare(&layout->gates[g][s].to_desk, ring_bytes(DESK_RING));
-            unshare(&layout->gates[g][s].from_desk, ring_bytes(DESK_RING));
+    for (uint32_t gate = 0; gate < layout->gate_count; gate++)
+        for (int set = 0; set < GATE_SETS; set++) {
+            free_desk_rings(&layout->gates[gate][set]);
+            free_core_rings(&layout->gates[gate][set], core);
         }
-}
-
-void layout_keep_core(layout *layout)
-{
-    free_desk_rings(layout);
+    for (uint32_t other = 0; other < layout->core_count; other++) {
+        if (other == core)
+            continue;
+        free_core(layout, other);
+        if (core != 0) /* core 0 has rings with all of them */
+            free_link(layout, other);
+    }
 }
 
 void layout_keep_desk(layout *layout)
 {
-    free_cells_but(layout, NULL);
-    for (uint32_t g = 0; g < layout->gate_count; g++)
-        for (int s = 0; s < GATE_SETS; s++) {
-            unshare(&layout->gates[g][s].to_core, ring_bytes(GATE_RING));
-            unshare(&layout->gates[g][s].from_core, ring_bytes(GATE_RING));
-        }
-    mprotect(layout->columns, layout->columns_bytes, PROT_READ);
+    for (uint32_t gate = 0; gate < layout->gate_count; gate++)
+        for (int set = 0; set < GATE_SETS; set++)
+            free_core_rings(&layout->gates[gate][set], NO_CORE);
+    for (uint32_t core = 0; core < layout->core_count; core++) {
+        free_cells_but(layout, core, NULL);
+        free_running(layout, core);
+        free_link(layout, core);
+        mprotect(layout->columns[core], layout->columns_bytes, PROT_READ);
+    }
+    free_directory(layout);
 }

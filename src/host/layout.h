@@ -1,5 +1,8 @@
 /* Layout: the shared memory of a host, made by dromiod before any room is forked.
- * A room keeps what is its own and unmaps the rest. */
+ * A room keeps what is its own and unmaps the rest.
+ *
+ * Pairs: each core has cells, columns and rings of its own; only gates and the desk
+ * meet all cores, and core 0 has rings with every other core. */
 #pragma once
 
 #include <stdatomic.h>
@@ -10,31 +13,46 @@
 #include "core/limits.h"
 
 enum {
+    CORES_MAX = 16,
     GATE_SETS = 3,  /* rings of a gate: a restarted one gets a set nobody uses any more */
     CELL_SETS = 4,  /* the running one, the one being replaced, the one being started, the one just lost */
     GATE_RING = 2 * 1024 * 1024,
     DESK_RING = 512 * 1024,
     CELL_RING = 1024 * 1024,
+    LINK_RING = 1024 * 1024,
 };
 
-typedef struct gate_memory { void *to_core, *from_core, *to_desk, *from_desk; } gate_memory;
+typedef struct gate_memory { void *to_core[CORES_MAX], *from_core[CORES_MAX], *to_desk, *from_desk; } gate_memory;
 typedef struct cell_memory { void *turns, *results; } cell_memory;
+typedef struct link_memory { void *to_first, *from_first; } link_memory; /* of a core with core 0 */
 
 typedef struct layout {
-    uint32_t gate_count, cell_count;
+    uint32_t core_count, gate_count, cell_count; /* cells: of each core */
     gate_memory gates[CORE_GATES_MAX][GATE_SETS];
-    cell_memory cells[CORE_CELLS_MAX][CELL_SETS];
-    _Atomic uint64_t *running; /* [cell][set]: the turn it runs */
-    void *columns;
-    size_t columns_bytes;
+    cell_memory cells[CORES_MAX][CORE_CELLS_MAX][CELL_SETS];
+    link_memory links[CORES_MAX];                /* none for core 0 itself */
+    _Atomic uint64_t *running[CORES_MAX];        /* [cell][set]: the turn it runs */
+    void *columns[CORES_MAX];
+    size_t columns_bytes;                        /* of each core */
+    void *directory;                             /* names to cores, twin/directory.h */
+    size_t directory_bytes;
 } layout;
 
-DRO_CHECKED dro_err layout_new(layout *layout, uint32_t gates, uint32_t cells, size_t columns_bytes);
+typedef struct layout_shape {
+    uint32_t cores, gates, cells;
+    size_t columns_bytes, directory_bytes;
+} layout_shape;
+
+DRO_CHECKED dro_err layout_new(layout *layout, const layout_shape *shape);
 void layout_free(layout *layout);
 void layout_format_gate(layout *layout, uint32_t gate, uint32_t set);
-void layout_format_cell(layout *layout, uint32_t cell, uint32_t set);
+void layout_format_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);
+static inline _Atomic uint64_t *layout_running(const layout *layout, uint32_t core, uint32_t cell, uint32_t set)
+{
+    return &layout->running[core][cell * CELL_SETS + set];
+}
 /* Unmaps all but what the room needs. */
 void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set);
-void layout_keep_cell(layout *layout, uint32_t cell, uint32_t set);
-void layout_keep_core(layout *layout);
+void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);
+void layout_keep_core(layout *layout, uint32_t core);
 void layout_keep_desk(layout *layout);

@@ -18,8 +18,10 @@
 #include "core/core.h"
 #include "desk/desk.h"
 #include "gate/gate.h"
+#include "host/certificates.h"
 #include "host/control.h"
 #include "host/title.h"
+#include "load/load.h"
 
 /* ---- entering ---- */
 
@@ -131,6 +133,7 @@ enum { ADMITS = 64 + CORE_IMAGES_MAX };
 typedef struct core_room {
     core_supervisor supervisor; /* first: what the core sees */
     room_context *room;
+    uint32_t index;
     core *core;
     int results[ADMITS];        /* descriptors of images being looked at, by id */
     bool is_stopping, is_stop_told;
@@ -197,44 +200,59 @@ static void on_admitted(core_room *here, const control *message)
 }
 
 /* Contexts in clear that the dead cell did not come to. Only the core knows when nothing is put there any more. */
-static void wipe_cell(const layout *layout, const control *message)
+static void wipe_cell(const cell_memory *memory)
 {
-    ring_wipe(layout->cells[message->index][message->set].turns, CELL_RING);
-    ring_wipe(layout->cells[message->index][message->set].results, CELL_RING);
+    ring_wipe(memory->turns, CELL_RING);
+    ring_wipe(memory->results, CELL_RING);
+}
+
+static void attach_gate(core_room *here, const control *message)
+{
+    const gate_memory *memory = &here->room->layout->gates[message->index][message->set];
+    ring_reader in;
+    ring_writer out;
+    ring_reader_open(&in, memory->to_core[here->index], GATE_RING);
+    ring_writer_open(&out, memory->from_core[here->index], GATE_RING, here->room->gate_bells[message->index]);
+    core_gate_attach(here->core, message->index, in, out);
+}
+
+static void lose_gate(core_room *here, const control *message)
+{
+    const gate_memory *memory = &here->room->layout->gates[message->index][message->set];
+    core_gate_lost(here->core, message->index);
+    ring_wipe(memory->to_core[here->index], GATE_RING);
+    ring_wipe(memory->from_core[here->index], GATE_RING);
+}
+
+static void attach_cell(core_room *here, const control *message)
+{
+    const cell_memory *memory = &here->room->layout->cells[here->index][message->index][message->set];
+    ring_reader in;
+    ring_writer out;
+    ring_reader_open(&in, memory->results, CELL_RING);
+    ring_writer_open(&out, memory->turns, CELL_RING, here->room->cell_bells[here->index][message->index * CELL_SETS + message->set]);
+    core_cell_attach(here->core, message->index, in, out, message->number,
+                     layout_running(here->room->layout, here->index, message->index, message->set));
+    here->is_replacing[message->index] = true;
 }
 
 static void on_control(core_room *here, const control *message)
 {
-    room_context *room = here->room;
-    layout *layout = room->layout;
-    ring_reader in;
-    ring_writer out;
+    const cell_memory(*cells)[CELL_SETS] = here->room->layout->cells[here->index];
     switch (message->type) {
     case CONTROL_ADMITTED: on_admitted(here, message); break;
-    case CONTROL_GATE_UP:
-        ring_reader_open(&in, layout->gates[message->index][message->set].to_core, GATE_RING);
-        ring_writer_open(&out, layout->gates[message->index][message->set].from_core, GATE_RING, room->gate_bells[message->index]);
-        core_gate_attach(here->core, message->index, in, out);
-        break;
-    case CONTROL_GATE_LOST:
-        core_gate_lost(here->core, message->index);
-        ring_wipe(layout->gates[message->index][message->set].to_core, GATE_RING);
-        ring_wipe(layout->gates[message->index][message->set].from_core, GATE_RING);
-        break;
-    case CONTROL_CELL_UP:
-        ring_reader_open(&in, layout->cells[message->index][message->set].results, CELL_RING);
-        ring_writer_open(&out, layout->cells[message->index][message->set].turns, CELL_RING, room->cell_bells[message->index * CELL_SETS + message->set]);
-        core_cell_attach(here->core, message->index, in, out, message->number, &layout->running[message->index * CELL_SETS + message->set]);
-        here->is_replacing[message->index] = true;
-        break;
+    case CONTROL_GATE_UP: attach_gate(here, message); break;
+    case CONTROL_GATE_LOST: lose_gate(here, message); break;
+    case CONTROL_CELL_UP: attach_cell(here, message); break;
     case CONTROL_CELL_LOST:
         core_cell_lost(here->core, message->index);
-        wipe_cell(layout, message);
+        wipe_cell(&cells[message->index][message->set]);
         break;
     case CONTROL_OLD_CELL_LOST:
         core_old_cell_lost(here->core, message->index);
-        wipe_cell(layout, message);
+        wipe_cell(&cells[message->index][message->set]);
         break;
+    case CONTROL_DRAIN: core_drain(here->core); break;
     case CONTROL_STOP: here->is_stopping = true; break;
     default: break;
     }
@@ -267,7 +285,8 @@ static void core_sleep(core_room *here)
 {
     if (core_prepare_sleep(here->core))
         return;
-    struct pollfd on[] = { { here->room->core_bell, POLLIN, 0 }, { here->room->control, POLLIN, 0 }, { core_descriptor(here->core), POLLIN, 0 } };
+    int bell = here->room->core_bells[here->index];
+    struct pollfd on[] = { { bell, POLLIN, 0 }, { here->room->control, POLLIN, 0 }, { core_descriptor(here->core), POLLIN, 0 } };
     int64_t due = core_next_due(here->core);
     if (due < 0 || due > 1000000000)
         due = 1000000000;
@@ -275,7 +294,7 @@ static void core_sleep(core_room *here)
     ppoll(on, 3, &wait, NULL);
     core_awake(here->core);
     uint64_t count;
-    if (on[0].revents & POLLIN && read(here->room->core_bell, &count, sizeof count) < 0)
+    if (on[0].revents & POLLIN && read(bell, &count, sizeof count) < 0)
         dro_debug("bell: %m");
     if (on[1].revents != 0)
         take_control(here);
@@ -302,23 +321,31 @@ static void core_loop(core_room *here)
     }
 }
 
-_Noreturn void room_core(room_context *room)
+static void enter_core(room_context *room, uint32_t index)
 {
-    int kept[8 + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
+    int kept[8 + CORES_MAX + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
+    char name[32];
     kept[n++] = room->control;
-    kept[n++] = room->core_bell;
+    for (uint32_t i = 0; i < room->layout->core_count; i++)
+        kept[n++] = room->core_bells[i];
     for (uint32_t i = 0; i < room->layout->gate_count; i++)
         kept[n++] = room->gate_bells[i];
     for (uint32_t i = 0; i < room->layout->cell_count * CELL_SETS; i++)
-        kept[n++] = room->cell_bells[i];
-    room_enter("core 0", kept, n);
-    layout_keep_core(room->layout);
+        kept[n++] = room->cell_bells[index][i];
+    snprintf(name, sizeof name, "core %u", index);
+    room_enter(name, kept, n);
+    layout_keep_core(room->layout, index);
+}
+
+_Noreturn void room_core(room_context *room, uint32_t index)
+{
+    enter_core(room, index);
     static core_room here;
-    here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room };
+    here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room, .index = index };
     const config *config = room->config;
     char path[1100];
-    core_options options = { .log_path = "log", .image_path = "images", .clock = dro_clock_system(), .random = dro_random_system(),
-                             .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns,
+    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(),
+                             .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
@@ -344,33 +371,64 @@ _Noreturn void room_core(room_context *room)
 
 /* ---- the others ---- */
 
+static void enter_gate(room_context *room, uint32_t index)
+{
+    char name[32];
+    int kept[8 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
+                                room->http_listeners[index], room->diameter_listeners[index], room->certificates,
+                                room->gate_renewals[index][1] };
+    memcpy(kept + 8, room->core_bells, sizeof room->core_bells);
+    snprintf(name, sizeof name, "gate %u", index);
+    room_enter(name, kept, 8 + (int)room->layout->core_count);
+    layout_keep_gate(room->layout, index, room->gate_sets[index]);
+}
+
 _Noreturn void room_gate(room_context *room, uint32_t index)
 {
-    char name[32], health[160];
-    int kept[] = { room->gate_bells[index], room->core_bell, room->desk_bell, room->gate_stops[index], room->gates_ready,
-                   room->http_listeners[index], room->diameter_listeners[index] };
-    snprintf(name, sizeof name, "gate %u", index);
-    room_enter(name, kept, sizeof kept / sizeof kept[0]);
-    uint32_t set = room->gate_sets[index];
-    layout_keep_gate(room->layout, index, set);
-    gate_memory *memory = &room->layout->gates[index][set];
-    ring_writer to_core, to_desk;
-    ring_reader from_core, from_desk;
-    ring_writer_open(&to_core, memory->to_core, GATE_RING, room->core_bell);
-    ring_reader_open(&from_core, memory->from_core, GATE_RING);
+    char health[160];
+    enter_gate(room, index);
+    const layout *layout = room->layout;
+    const gate_memory *memory = &layout->gates[index][room->gate_sets[index]];
+    static ring_writer to_core[CORES_MAX];
+    static ring_reader from_core[CORES_MAX];
+    ring_writer to_desk;
+    ring_reader from_desk;
+    for (uint32_t i = 0; i < layout->core_count; i++) {
+        ring_writer_open(&to_core[i], memory->to_core[i], GATE_RING, room->core_bells[i]);
+        ring_reader_open(&from_core[i], memory->from_core[i], GATE_RING);
+    }
     ring_writer_open(&to_desk, memory->to_desk, DESK_RING, room->desk_bell);
     ring_reader_open(&from_desk, memory->from_desk, DESK_RING);
     const config *config = room->config;
     snprintf(health, sizeof health, "\"sandbox\":\"%s\",\"keys_in_memfd_secret\":%s", config->cell_sandbox,
              room->is_key_secret ? "true" : "false");
-    gate_config gate = { .index = index, .core_count = 1, .to_core = &to_core, .from_core = &from_core, .to_desk = &to_desk,
+    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .to_desk = &to_desk,
                          .from_desk = &from_desk, .doorbell = room->gate_bells[index],
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
+                         .certificates = room->certificates, .certificate_renewals = room->gate_renewals[index][1],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
+}
+
+_Noreturn void room_load(room_context *room, uint32_t index)
+{
+    int kept[] = { room->gate_bells[index], room->core_bells[0], room->gate_stops[index], room->gates_ready };
+    room_enter("load", kept, sizeof kept / sizeof kept[0]);
+    uint32_t set = room->gate_sets[index];
+    layout_keep_gate(room->layout, index, set);
+    ring_writer to_core;
+    ring_reader from_core;
+    ring_writer_open(&to_core, room->layout->gates[index][set].to_core[0], GATE_RING, room->core_bells[0]);
+    ring_reader_open(&from_core, room->layout->gates[index][set].from_core[0], GATE_RING);
+    uint64_t seed;
+    dro_random_system()->fill(dro_random_system(), &seed, sizeof seed);
+    load_config load = { .to_core = &to_core, .from_core = &from_core, .doorbell = room->gate_bells[index],
+                         .ready = room->gates_ready, .twins = (uint32_t)room->config->bench_load,
+                         .window = (uint32_t)room->config->bench_window, .seed = seed, .clock = dro_clock_system() };
+    _exit(load_run(&load, room->gate_stops[index]));
 }
 
 _Noreturn void room_desk(room_context *room)
@@ -389,41 +447,58 @@ _Noreturn void room_desk(room_context *room)
         ring_writer_open(&to[i], memory->from_desk, DESK_RING, room->gate_bells[i]);
     }
     desk_config desk = { .gate_count = room->layout->gate_count, .from_gate = from, .to_gate = to, .stale = stale, .doorbell = room->desk_bell,
-                         .columns = room->layout->columns, .columns_bytes = room->layout->columns_bytes,
+                         .columns = (const void *const *)room->layout->columns, .core_count = room->layout->core_count, .columns_bytes = room->layout->columns_bytes,
                          .clock = dro_clock_system() };
     _exit(desk_run(&desk, room->desk_stop));
 }
 
-_Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set)
+static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)
 {
     char name[32];
-    int bell = room->cell_bells[index * CELL_SETS + set];
-    int kept[] = { bell, room->core_bell, room->ready, room->images };
-    snprintf(name, sizeof name, "cell %u", index);
-    room_enter(name, kept, room->images >= 0 ? 4 : 3);
-    layout_keep_cell(room->layout, index, set);
+    int kept[] = { room->cell_bells[core][index * CELL_SETS + set], room->core_bells[core], room->ready, room->images[core] };
+    if (room->layout->core_count > 1)
+        snprintf(name, sizeof name, "cell %u.%u", core, index);
+    else
+        snprintf(name, sizeof name, "cell %u", index);
+    room_enter(name, kept, room->images[core] >= 0 ? 4 : 3);
+    layout_keep_cell(room->layout, core, index, set);
+}
+
+_Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)
+{
+    enter_cell(room, core, index, set);
+    int bell = room->cell_bells[core][index * CELL_SETS + set];
     static cell_image images[CORE_IMAGES_MAX];
-    uint32_t count = bundle_open(room->images, images);
-    if (room->images >= 0)
-        close(room->images);
+    uint32_t count = bundle_open(room->images[core], images);
+    if (room->images[core] >= 0)
+        close(room->images[core]);
+    const cell_memory *memory = &room->layout->cells[core][index][set];
     ring_reader turns;
     ring_writer results;
-    ring_reader_open(&turns, room->layout->cells[index][set].turns, CELL_RING);
-    ring_writer_open(&results, room->layout->cells[index][set].results, CELL_RING, room->core_bell);
+    ring_reader_open(&turns, memory->turns, CELL_RING);
+    ring_writer_open(&results, memory->results, CELL_RING, room->core_bells[core]);
     cell_options options = { .images = images, .image_count = count, .turns = &turns, .results = &results, .doorbell = bell,
-                             .running = &room->layout->running[index * CELL_SETS + set] };
+                             .running = layout_running(room->layout, core, index, set) };
     cell *cell;
     dro_err err = cell_new(&cell, &options);
     if (err != DRO_OK)
         dro_error("cannot start: \"%s\"", dro_err_text(err));
-    if (err != DRO_OK || write(room->ready, "r", 1) != 1)
+    if (err != DRO_OK)
         _exit(3);
-    close(room->ready);
-    if (strcmp(room->config->cell_sandbox, "on") == 0 && (err = cell_confine(cell)) != DRO_OK) {
+    if (strcmp(room->config->cell_sandbox, "on") == 0 && (err = cell_confine(cell, room->ready)) != DRO_OK) {
         dro_error("cannot be confined: \"%s\"; cell.sandbox = \"off\" runs without", dro_err_text(err));
         _exit(4);
     }
+    if (write(room->ready, "r", 1) != 1) /* it cannot be closed any more; dromiod reads this byte and closes its end */
+        _exit(3);
     cell_run(cell);
+}
+
+_Noreturn void room_certificates(room_context *room, int bundle)
+{
+    room_enter("certificates", &bundle, 1);
+    layout_free(room->layout);
+    certificates_read(room->config, bundle, true);
 }
 
 _Noreturn void room_admit(room_context *room, int wasm, int out)

@@ -9,12 +9,14 @@ typedef struct room_context {
     const config *config;
     layout *layout;
     int control;                        /* the core's end */
-    int core_bell, desk_bell;
-    int gate_bells[CORE_GATES_MAX], cell_bells[CORE_CELLS_MAX * CELL_SETS];
+    int core_bells[CORES_MAX], desk_bell;
+    int gate_bells[CORE_GATES_MAX], cell_bells[CORES_MAX][CORE_CELLS_MAX * CELL_SETS];
     int gate_stops[CORE_GATES_MAX], desk_stop;
+    int certificates;                   /* bundle for the gates, 0: none */
+    int gate_renewals[CORE_GATES_MAX][2]; /* socket pairs: dromiod's end, the gate's, on which new bundles come */
     int gates_ready;                    /* eventfd: counts gates that answer */
     int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX];
-    int images;                         /* bundle of artifacts, -1: none */
+    int images[CORES_MAX];              /* bundle of artifacts for a core's cells, -1: none */
     int ready;                          /* where a starting cell says that it is */
     uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */
     ring_reader desk_questions[CORE_GATES_MAX]; /* as they were when the desk was started */
@@ -22,10 +24,12 @@ typedef struct room_context {
     bool is_key_secret;
 } room_context;
 
-_Noreturn void room_core(room_context *room);
+_Noreturn void room_core(room_context *room, uint32_t index);
 _Noreturn void room_gate(room_context *room, uint32_t index);
+_Noreturn void room_load(room_context *room, uint32_t index); /* in the place of the last gate */
 _Noreturn void room_desk(room_context *room);
-_Noreturn void room_cell(room_context *room, uint32_t index, uint32_t set);
+_Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set);
+_Noreturn void room_certificates(room_context *room, int bundle);
 _Noreturn void room_admit(room_context *room, int wasm, int out);
 
 /* Bundle: number u32, reserved u32, then lengths u64 each, then the artifacts, each at a multiple of 4096. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,10 +17,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cell/admit.h"
+#include "gate/tls_bundle.h"
+#include "host/certificates.h"
 #include "host/control.h"
 #include "host/data.h"
 #include "host/listen.h"
 #include "host/room.h"
+#include "twin/directory.h"
 
 enum {
     ADMITS_MAX = CORE_IMAGES_MAX, /* at a start all may have to be looked at again */
@@ -29,7 +33,7 @@ enum {
     CORE_DIED = -2,
 };
 
-typedef struct admit_child { pid_t pid; uint64_t id; } admit_child;
+typedef struct admit_child { pid_t pid; uint32_t core; uint64_t id; } admit_child; /* core: who asked */
 
 typedef struct cell_slot {
     pid_t current, old, starting;
@@ -39,17 +43,27 @@ typedef struct cell_slot {
     bool wants_new;            /* new images came while the old cell was not drained */
 } cell_slot;
 
+typedef struct core_slot {     /* a core and its cells */
+    pid_t pid;
+    int control, core_end;     /* ours, the core's */
+    cell_slot cells[CORE_CELLS_MAX];
+    uint32_t image_count;      /* in the bundle for its cells */
+    bool is_ready, is_stopped;
+} core_slot;
+
 typedef struct supervisor {
     const config *config;
     layout layout;
     room_context room;
-    int signals, control, core_end;
-    pid_t core, desk, gates[CORE_GATES_MAX];
-    cell_slot cells[CORE_CELLS_MAX];
+    int signals;
+    pid_t desk, gates[CORE_GATES_MAX];
+    core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
-    uint32_t image_count;
+    pid_t reader;              /* of the certificates' files, after a SIGHUP */
+    int reading;               /* the bundle it fills */
+    bool wants_reader;         /* another SIGHUP came meanwhile */
     uint64_t gates_ready;      /* that said so in this run */
-    bool is_ready, is_running, is_stopping, is_core_stopped;
+    bool is_running, is_stopping;
     int64_t stop_by_ms, window_ms;
     int deaths;
     uint8_t admin_token[32];
@@ -70,21 +84,40 @@ static pid_t start(const char *what)
     return pid;
 }
 
-static bool start_core(supervisor *here)
+static bool start_core(supervisor *here, uint32_t index)
 {
-    here->core = start("core");
-    if (here->core == 0) {
-        here->room.control = here->core_end;
-        room_core(&here->room);
+    core_slot *core = &here->cores[index];
+    core->pid = start("core");
+    if (core->pid == 0) {
+        here->room.control = core->core_end;
+        room_core(&here->room, index);
     }
-    return here->core > 0;
+    return core->pid > 0;
 }
 
-static void tell_core(supervisor *here, uint32_t type, uint32_t index, uint32_t set, uint32_t number)
+static bool start_cores(supervisor *here)
 {
-    control message = { .type = type, .index = index, .set = set, .number = number };
-    if (here->core > 0 && control_send(here->control, &message, NULL) != DRO_OK)
-        dro_warn("core does not listen");
+    bool is_whole = true;
+    for (uint32_t i = 0; i < here->layout.core_count && is_whole; i++)
+        is_whole = start_core(here, i);
+    return is_whole;
+}
+
+static void send_core(const core_slot *core, const control *message)
+{
+    if (core->pid > 0 && control_send(core->control, message, NULL) != DRO_OK)
+        dro_warn("a core does not listen");
+}
+
+static void tell_core(supervisor *here, uint32_t core, uint32_t type, uint32_t index, uint32_t set, uint32_t number)
+{
+    send_core(&here->cores[core], &(control){ .type = type, .index = index, .set = set, .number = number });
+}
+
+static void tell_cores(supervisor *here, uint32_t type, uint32_t index, uint32_t set)
+{
+    for (uint32_t i = 0; i < here->layout.core_count; i++)
+        tell_core(here, i, type, index, set, 0);
 }
 
 /* What is asked from here on is for the new desk. */
@@ -100,10 +133,13 @@ static bool start_desk(supervisor *here)
 
 static bool start_gate(supervisor *here, uint32_t index)
 {
-    here->gates[index] = start("gate");
+    bool is_load = index == here->config->host_gates; /* bench.load: one more than there are gates */
+    here->gates[index] = start(is_load ? "load" : "gate");
+    if (here->gates[index] == 0 && is_load)
+        room_load(&here->room, index);
     if (here->gates[index] == 0)
         room_gate(&here->room, index);
-    tell_core(here, CONTROL_GATE_UP, index, here->room.gate_sets[index], 0);
+    tell_cores(here, CONTROL_GATE_UP, index, here->room.gate_sets[index]);
     return here->gates[index] > 0;
 }
 
@@ -127,9 +163,9 @@ static void quiet_bell(int bell)
         dro_debug("bell: %m");
 }
 
-static bool start_cell(supervisor *here, uint32_t index)
+static bool start_cell(supervisor *here, uint32_t core, uint32_t index)
 {
-    cell_slot *slot = &here->cells[index];
+    cell_slot *slot = &here->cores[core].cells[index];
     int ends[2];
     if (slot->starting > 0)
         return true;
@@ -137,15 +173,15 @@ static bool start_cell(supervisor *here, uint32_t index)
         return false;
     slot->starting_set = slot->last_set = set_free(slot);
     slot->wants_new = false;
-    layout_format_cell(&here->layout, index, slot->starting_set);
-    quiet_bell(here->room.cell_bells[index * CELL_SETS + slot->starting_set]);
+    layout_format_cell(&here->layout, core, index, slot->starting_set);
+    quiet_bell(here->room.cell_bells[core][index * CELL_SETS + slot->starting_set]);
     here->room.ready = ends[1];
     slot->starting = start("cell");
     if (slot->starting == 0)
-        room_cell(&here->room, index, slot->starting_set);
+        room_cell(&here->room, core, index, slot->starting_set);
     close(ends[1]);
     slot->ready = ends[0];
-    slot->starting_images = here->image_count;
+    slot->starting_images = here->cores[core].image_count;
     return slot->starting > 0;
 }
 
@@ -166,13 +202,21 @@ static void notify_ready(void)
         close(socket_end);
 }
 
-/* The core has recovered and each cell is there: open the doors. */
+static bool pair_is_ready(const supervisor *here, const core_slot *core)
+{
+    bool is_ready = core->is_ready;
+    for (uint32_t i = 0; i < here->layout.cell_count; i++)
+        is_ready &= core->cells[i].current > 0;
+    return is_ready;
+}
+
+/* Each core has recovered and each cell is there: open the doors. */
 static void run_when_ready(supervisor *here)
 {
-    if (here->is_running || !here->is_ready || here->is_stopping)
+    if (here->is_running || here->is_stopping)
         return;
-    for (uint32_t i = 0; i < here->layout.cell_count; i++)
-        if (here->cells[i].current <= 0)
+    for (uint32_t i = 0; i < here->layout.core_count; i++)
+        if (!pair_is_ready(here, &here->cores[i]))
             return;
     here->is_running = true;
     bool is_whole = start_desk(here);
@@ -198,18 +242,28 @@ static void take_ready(supervisor *here)
 
 /* ---- cells ---- */
 
-static void renew_cell(supervisor *here, uint32_t index)
+static const char *cell_name(const supervisor *here, uint32_t core, uint32_t index, char name[32])
 {
-    cell_slot *slot = &here->cells[index];
-    if (slot->starting > 0 || slot->old > 0)
-        slot->wants_new = true; /* once that is over */
-    else if (!start_cell(here, index))
-        dro_error("cell %u cannot be started", index);
+    if (here->layout.core_count > 1)
+        snprintf(name, 32, "cell %u.%u", core, index);
+    else
+        snprintf(name, 32, "cell %u", index);
+    return name;
 }
 
-static void cell_ready(supervisor *here, uint32_t index)
+static void renew_cell(supervisor *here, uint32_t core, uint32_t index)
 {
-    cell_slot *slot = &here->cells[index];
+    cell_slot *slot = &here->cores[core].cells[index];
+    char name[32];
+    if (slot->starting > 0 || slot->old > 0)
+        slot->wants_new = true; /* once that is over */
+    else if (!start_cell(here, core, index))
+        dro_error("%s cannot be started", cell_name(here, core, index, name));
+}
+
+static void cell_ready(supervisor *here, uint32_t core, uint32_t index)
+{
+    cell_slot *slot = &here->cores[core].cells[index];
     char byte;
     ssize_t got = read(slot->ready, &byte, 1);
     close(slot->ready);
@@ -223,15 +277,14 @@ static void cell_ready(supervisor *here, uint32_t index)
     slot->current = slot->starting;
     slot->current_set = slot->starting_set;
     slot->starting = 0;
-    tell_core(here, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
+    tell_core(here, core, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
     if (slot->wants_new && slot->old == 0) /* images came while it was being started in place of a dead one */
-        renew_cell(here, index);
+        renew_cell(here, core, index);
     run_when_ready(here);
 }
 
-static void cell_drained(supervisor *here, uint32_t index)
+static void cell_drained(const cell_slot *slot)
 {
-    cell_slot *slot = &here->cells[index];
     if (slot->old > 0)
         kill(slot->old, SIGKILL);
 }
@@ -243,9 +296,9 @@ static void replace_cell(const cell_slot *slot, bool is_old)
         kill(pid, SIGKILL);
 }
 
-/* ---- what the core says ---- */
+/* ---- what a core says ---- */
 
-static void start_admit(supervisor *here, uint64_t id, const int files[CONTROL_DESCRIPTORS])
+static void start_admit(supervisor *here, uint32_t core, uint64_t id, const int files[CONTROL_DESCRIPTORS])
 {
     admit_child *child = NULL;
     for (int i = 0; i < ADMITS_MAX; i++)
@@ -255,44 +308,44 @@ static void start_admit(supervisor *here, uint64_t id, const int files[CONTROL_D
     if (pid == 0)
         room_admit(&here->room, files[0], files[1]);
     if (pid > 0) {
-        *child = (admit_child){ pid, id };
+        *child = (admit_child){ pid, core, id };
         return;
     }
-    control message = { .type = CONTROL_ADMITTED, .id = id, .status = -1 };
-    if (control_send(here->control, &message, NULL) != DRO_OK)
-        dro_warn("core does not listen");
+    send_core(&here->cores[core], &(control){ .type = CONTROL_ADMITTED, .id = id, .status = -1 });
 }
 
-static void on_images(supervisor *here, uint32_t count, int *file)
+static void on_images(supervisor *here, uint32_t core, uint32_t count, int *file)
 {
-    if (here->room.images >= 0)
-        close(here->room.images);
-    here->room.images = *file;
-    here->image_count = count;
+    if (here->room.images[core] >= 0)
+        close(here->room.images[core]);
+    here->room.images[core] = *file;
+    here->cores[core].image_count = count;
     *file = -1;
     for (uint32_t i = 0; i < here->layout.cell_count; i++)
-        renew_cell(here, i);
+        renew_cell(here, core, i);
 }
 
-static void on_control(supervisor *here, const control *message, int files[CONTROL_DESCRIPTORS])
+static void on_control(supervisor *here, uint32_t index, const control *message, int files[CONTROL_DESCRIPTORS])
 {
+    core_slot *core = &here->cores[index];
+    bool has_cell = message->index < here->layout.cell_count;
     switch (message->type) {
     case CONTROL_READY:
-        here->is_ready = true;
-        here->room.is_key_secret = message->status != 0;
+        here->room.is_key_secret = message->status != 0 && (index == 0 || here->room.is_key_secret);
+        core->is_ready = true;
         run_when_ready(here);
         break;
-    case CONTROL_ADMIT: start_admit(here, message->id, files); break;
-    case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
+    case CONTROL_ADMIT: start_admit(here, index, message->id, files); break;
+    case CONTROL_IMAGES: on_images(here, index, message->index, &files[0]); break;
     case CONTROL_REPLACE_CELL:
-        if (message->index < here->layout.cell_count)
-            replace_cell(&here->cells[message->index], message->number != 0);
+        if (has_cell)
+            replace_cell(&core->cells[message->index], message->number != 0);
         break;
     case CONTROL_CELL_DRAINED:
-        if (message->index < here->layout.cell_count)
-            cell_drained(here, message->index);
+        if (has_cell)
+            cell_drained(&core->cells[message->index]);
         break;
-    case CONTROL_STOPPED: here->is_core_stopped = true; break;
+    case CONTROL_STOPPED: core->is_stopped = true; break;
     default: break;
     }
     for (int i = 0; i < CONTROL_DESCRIPTORS; i++)
@@ -327,7 +380,7 @@ static bool is_hopeless(supervisor *here)
 static void gate_died(supervisor *here, uint32_t index)
 {
     here->gates[index] = 0;
-    tell_core(here, CONTROL_GATE_LOST, index, here->room.gate_sets[index], 0);
+    tell_cores(here, CONTROL_GATE_LOST, index, here->room.gate_sets[index]);
     here->room.gate_sets[index] = (here->room.gate_sets[index] + 1) % GATE_SETS;
     layout_format_gate(&here->layout, index, here->room.gate_sets[index]);
     if (here->desk > 0) { /* it knows the old rings only; its own death starts it again */
@@ -339,14 +392,15 @@ static void gate_died(supervisor *here, uint32_t index)
         dro_error("gate %u cannot be started again", index);
 }
 
-static void cell_died(supervisor *here, uint32_t index, pid_t pid)
+static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid)
 {
-    cell_slot *slot = &here->cells[index];
+    cell_slot *slot = &here->cores[core].cells[index];
+    char name[32];
     if (pid == slot->old) {
         slot->old = 0;
-        tell_core(here, CONTROL_OLD_CELL_LOST, index, slot->old_set, 0);
+        tell_core(here, core, CONTROL_OLD_CELL_LOST, index, slot->old_set, 0);
         if (slot->wants_new)
-            renew_cell(here, index);
+            renew_cell(here, core, index);
         return;
     }
     if (pid == slot->starting) {
@@ -356,10 +410,10 @@ static void cell_died(supervisor *here, uint32_t index, pid_t pid)
         slot->ready = -1;
     } else {
         slot->current = 0;
-        tell_core(here, CONTROL_CELL_LOST, index, slot->current_set, 0);
+        tell_core(here, core, CONTROL_CELL_LOST, index, slot->current_set, 0);
     }
-    if (!start_cell(here, index))
-        dro_error("cell %u cannot be started again", index);
+    if (!start_cell(here, core, index))
+        dro_error("%s cannot be started again", cell_name(here, core, index, name));
 }
 
 static bool admit_died(supervisor *here, pid_t pid, int status)
@@ -368,41 +422,123 @@ static bool admit_died(supervisor *here, pid_t pid, int status)
         if (here->admits[i].pid != pid)
             continue;
         here->admits[i].pid = 0;
-        control message = { .type = CONTROL_ADMITTED, .id = here->admits[i].id, .status = status };
-        if (control_send(here->control, &message, NULL) != DRO_OK)
-            dro_warn("core does not listen");
+        send_core(&here->cores[here->admits[i].core],
+                  &(control){ .type = CONTROL_ADMITTED, .id = here->admits[i].id, .status = status });
         return true;
     }
     return false;
 }
 
-/* CORE_DIED, an exit code, or -1: go on. */
+/* ---- certificates ---- */
+
+static void renew_certificates(supervisor *here)
+{
+    if (here->room.certificates == 0) {
+        dro_info("SIGHUP: there are no certificates to load again");
+        return;
+    }
+    here->wants_reader = here->reader > 0;
+    if (here->reader > 0)
+        return;
+    here->reading = tls_bundle_file();
+    here->reader = here->reading < 0 ? -1 : start("certificates");
+    if (here->reader == 0)
+        room_certificates(&here->room, here->reading);
+    if (here->reader < 0) {
+        dro_error("certificates cannot be loaded again: %m; the ones in use stay");
+        if (here->reading >= 0)
+            close(here->reading);
+    }
+}
+
+/* What it has checked is for all gates, also for those that will be started. */
+static bool reader_died(supervisor *here, pid_t pid, int status)
+{
+    if (pid != here->reader)
+        return false;
+    here->reader = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        close(here->reading);
+        dro_error("certificates are not loaded again: the ones in use stay");
+    } else {
+        close(here->room.certificates);
+        here->room.certificates = here->reading;
+        for (int64_t i = 0; i < here->config->host_gates; i++)
+            certificates_send(here->room.gate_renewals[i][0], here->room.certificates);
+    }
+    if (here->wants_reader && !here->is_stopping)
+        renew_certificates(here);
+    return true;
+}
+
+static bool all_cores_are_gone(const supervisor *here)
+{
+    for (uint32_t i = 0; i < here->layout.core_count; i++)
+        if (here->cores[i].pid > 0)
+            return false;
+    return true;
+}
+
+/* Whatever ends one core ends all: they begin anew together. CORE_DIED, an exit code, or -1: go on. */
+static int core_died(supervisor *here, uint32_t index, int status)
+{
+    char text[64];
+    core_slot *core = &here->cores[index];
+    core->pid = 0;
+    if (here->is_stopping && !core->is_stopped)
+        return 1;
+    if (here->is_stopping)
+        return all_cores_are_gone(here) ? 0 : -1;
+    if (here->layout.core_count > 1)
+        dro_error("core %u ended: %s", index, how(status, text));
+    else
+        dro_error("core ended: %s", how(status, text));
+    return WIFEXITED(status) && WEXITSTATUS(status) == 3 ? 1 : CORE_DIED;
+}
+
+static int some_cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid, int status)
+{
+    const cell_slot *slot = &here->cores[core].cells[index];
+    bool is_wanted = pid == slot->old; /* it was drained: we killed it */
+    char text[64], name[32];
+    if (!is_wanted)
+        dro_warn("%s ended: %s; starting another", cell_name(here, core, index, name), how(status, text));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
+        return 1;
+    if (here->is_stopping)
+        return -1;
+    cell_died(here, core, index, pid);
+    return !is_wanted && is_hopeless(here) ? 1 : -1;
+}
+
+/* As core_died; true when it was a core or a cell. */
+static bool pair_died(supervisor *here, pid_t pid, int status, int *code)
+{
+    for (uint32_t core = 0; core < here->layout.core_count; core++) {
+        if (pid == here->cores[core].pid) {
+            *code = core_died(here, core, status);
+            return true;
+        }
+        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+            const cell_slot *slot = &here->cores[core].cells[i];
+            if (pid != slot->current && pid != slot->old && pid != slot->starting)
+                continue;
+            *code = some_cell_died(here, core, i, pid, status);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As core_died. */
 static int child_died(supervisor *here, pid_t pid, int status)
 {
     char text[64];
-    if (admit_died(here, pid, status))
+    int code;
+    if (admit_died(here, pid, status) || reader_died(here, pid, status))
         return -1;
-    if (pid == here->core) {
-        here->core = 0;
-        if (here->is_stopping)
-            return here->is_core_stopped ? 0 : 1;
-        dro_error("core ended: %s", how(status, text));
-        return WIFEXITED(status) && WEXITSTATUS(status) == 3 ? 1 : CORE_DIED;
-    }
-    for (uint32_t i = 0; i < here->layout.cell_count; i++) {
-        const cell_slot *slot = &here->cells[i];
-        if (pid != slot->current && pid != slot->old && pid != slot->starting)
-            continue;
-        bool is_wanted = pid == slot->old; /* it was drained: we killed it */
-        if (!is_wanted)
-            dro_warn("cell %u ended: %s; starting another", i, how(status, text));
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
-            return 1;
-        if (here->is_stopping)
-            return -1;
-        cell_died(here, i, pid);
-        return !is_wanted && is_hopeless(here) ? 1 : -1;
-    }
+    if (pair_died(here, pid, status, &code))
+        return code;
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         if (pid != here->gates[i])
             continue;
@@ -452,6 +588,7 @@ static void begin_stop(supervisor *here)
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         ring_bell(here->room.gate_stops[i]);
     ring_bell(here->room.desk_stop);
+    tell_cores(here, CONTROL_DRAIN, 0, 0);
 }
 
 static bool gates_are_gone(const supervisor *here)
@@ -464,16 +601,19 @@ static bool gates_are_gone(const supervisor *here)
 
 static void kill_all(supervisor *here)
 {
-    pid_t *all[3 * CORE_CELLS_MAX + CORE_GATES_MAX + ADMITS_MAX + 2];
+    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2];
     int n = 0;
-    all[n++] = &here->core;
     all[n++] = &here->desk;
+    all[n++] = &here->reader;
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         all[n++] = &here->gates[i];
-    for (uint32_t i = 0; i < CORE_CELLS_MAX; i++) {
-        all[n++] = &here->cells[i].current;
-        all[n++] = &here->cells[i].old;
-        all[n++] = &here->cells[i].starting;
+    for (uint32_t core = 0; core < CORES_MAX; core++) {
+        all[n++] = &here->cores[core].pid;
+        for (uint32_t i = 0; i < CORE_CELLS_MAX; i++) {
+            all[n++] = &here->cores[core].cells[i].current;
+            all[n++] = &here->cores[core].cells[i].old;
+            all[n++] = &here->cores[core].cells[i].starting;
+        }
     }
     for (int i = 0; i < ADMITS_MAX; i++)
         all[n++] = &here->admits[i].pid;
@@ -493,7 +633,9 @@ static void take_signals(supervisor *here)
 {
     struct signalfd_siginfo info;
     while (read(here->signals, &info, sizeof info) == sizeof info)
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        if (info.ssi_signo == SIGHUP && !here->is_stopping)
+            renew_certificates(here);
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             begin_stop(here);
 }
 
@@ -501,32 +643,50 @@ static void take_control(supervisor *here)
 {
     control message;
     int files[CONTROL_DESCRIPTORS];
-    while (control_receive(here->control, &message, files) == DRO_OK)
-        on_control(here, &message, files);
+    for (uint32_t i = 0; i < here->layout.core_count; i++)
+        while (control_receive(here->cores[i].control, &message, files) == DRO_OK)
+            on_control(here, i, &message, files);
+}
+
+/* Sleeps until a signal, a core, a gate or a cell has something to say. Which it was, each of them is asked. */
+static void wait_for_news(const supervisor *here)
+{
+    struct pollfd on[2 + CORES_MAX * (1 + CORE_CELLS_MAX)] = { { here->signals, POLLIN, 0 }, { here->room.gates_ready, POLLIN, 0 } };
+    nfds_t count = 2;
+    for (uint32_t core = 0; core < here->layout.core_count; core++) {
+        on[count++] = (struct pollfd){ here->cores[core].control, POLLIN, 0 };
+        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+            if (here->cores[core].cells[i].ready >= 0)
+                on[count++] = (struct pollfd){ here->cores[core].cells[i].ready, POLLIN, 0 };
+    }
+    poll(on, count, here->is_stopping ? 50 : 1000);
+}
+
+static void take_cells(supervisor *here)
+{
+    for (uint32_t core = 0; core < here->layout.core_count; core++)
+        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+            struct pollfd on = { here->cores[core].cells[i].ready, POLLIN, 0 };
+            if (on.fd >= 0 && poll(&on, 1, 0) > 0)
+                cell_ready(here, core, i);
+        }
 }
 
 static int loop(supervisor *here)
 {
-    bool is_core_asked = false;
+    bool are_cores_asked = false;
     for (;;) {
-        enum { FIXED = 3 };
-        struct pollfd on[FIXED + CORE_CELLS_MAX] = { { here->signals, POLLIN, 0 }, { here->control, POLLIN, 0 },
-                                                     { here->room.gates_ready, POLLIN, 0 } };
-        for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            on[FIXED + i] = (struct pollfd){ here->cells[i].ready, POLLIN, 0 };
-        poll(on, FIXED + here->layout.cell_count, here->is_stopping ? 50 : 1000);
+        wait_for_news(here);
         take_signals(here);
         take_control(here);
         take_ready(here);
-        for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            if (here->cells[i].ready >= 0 && on[FIXED + i].revents != 0)
-                cell_ready(here, i);
+        take_cells(here);
         int code = reap(here);
         if (code != -1)
             return code;
-        if (here->is_stopping && !is_core_asked && (gates_are_gone(here) || !here->is_running)) {
-            is_core_asked = true;
-            tell_core(here, CONTROL_STOP, 0, 0, 0);
+        if (here->is_stopping && !are_cores_asked && (gates_are_gone(here) || !here->is_running)) {
+            are_cores_asked = true;
+            tell_cores(here, CONTROL_STOP, 0, 0);
         }
         if (here->is_stopping && now_ms() > here->stop_by_ms) {
             dro_warn("some rooms did not stop in time");
@@ -541,19 +701,21 @@ static bool make_bells(supervisor *here)
 {
     room_context *room = &here->room;
     int flags = EFD_NONBLOCK | EFD_CLOEXEC;
-    bool is_whole = (room->core_bell = eventfd(0, flags)) >= 0 && (room->desk_bell = eventfd(0, flags)) >= 0 &&
-                    (room->desk_stop = eventfd(0, flags)) >= 0 && (room->gates_ready = eventfd(0, flags)) >= 0;
+    bool is_whole = (room->desk_bell = eventfd(0, flags)) >= 0 && (room->desk_stop = eventfd(0, flags)) >= 0 &&
+                    (room->gates_ready = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
-    for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
-        is_whole &= (room->cell_bells[i] = eventfd(0, EFD_CLOEXEC)) >= 0;
+    for (uint32_t core = 0; core < here->layout.core_count; core++) {
+        is_whole &= (room->core_bells[core] = eventfd(0, flags)) >= 0;
+        for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
+            is_whole &= (room->cell_bells[core][i] = eventfd(0, EFD_CLOEXEC)) >= 0;
+    }
     return is_whole;
 }
 
 static void close_bells(supervisor *here)
 {
     room_context *room = &here->room;
-    close(room->core_bell);
     close(room->desk_bell);
     close(room->desk_stop);
     close(room->gates_ready);
@@ -561,31 +723,56 @@ static void close_bells(supervisor *here)
         close(room->gate_bells[i]);
         close(room->gate_stops[i]);
     }
-    for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++)
-        close(room->cell_bells[i]);
+    for (uint32_t core = 0; core < here->layout.core_count; core++) {
+        close(room->core_bells[core]);
+        for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++)
+            close(room->cell_bells[core][i]);
+    }
+}
+
+static bool open_cores(supervisor *here)
+{
+    bool is_whole = true;
+    for (uint32_t i = 0; i < here->layout.core_count; i++) {
+        core_slot *core = &here->cores[i];
+        int pair[2] = { -1, -1 };
+        is_whole &= socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
+        *core = (core_slot){ .control = pair[0], .core_end = pair[1] };
+        for (uint32_t cell = 0; cell < CORE_CELLS_MAX; cell++)
+            core->cells[cell].ready = -1;
+        here->room.images[i] = -1;
+    }
+    return is_whole;
+}
+
+static void close_cores(supervisor *here)
+{
+    for (uint32_t i = 0; i < here->layout.core_count; i++) {
+        close(here->cores[i].control);
+        close(here->cores[i].core_end);
+        if (here->room.images[i] >= 0)
+            close(here->room.images[i]);
+    }
 }
 
 static int run_once(supervisor *here)
 {
     const config *config = here->config;
-    int pair[2];
-    if (layout_new(&here->layout, (uint32_t)config->host_gates, (uint32_t)config->cells_max, (size_t)config->columns_memory) != DRO_OK ||
-        !make_bells(here) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates + (config->bench_load > 0),
+                           .cells = (uint32_t)config->cells_max, .columns_bytes = (size_t)config->columns_memory,
+                           .directory_bytes = directory_bytes((uint32_t)config->host_cores) };
+    if (layout_new(&here->layout, &shape) != DRO_OK || directory_format(here->layout.directory, shape.cores) != DRO_OK ||
+        !make_bells(here) || !open_cores(here)) {
         dro_error("no memory or descriptors for the rooms: %m");
         return 1;
     }
-    here->control = pair[0];
-    here->core_end = pair[1];
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         layout_format_gate(&here->layout, i, here->room.gate_sets[i] = 0);
-    for (uint32_t i = 0; i < here->layout.cell_count; i++)
-        here->cells[i] = (cell_slot){ .ready = -1 };
-    int code = start_core(here) ? loop(here) : 1;
+    int code = start_cores(here) ? loop(here) : 1;
+    if (here->reader > 0)
+        close(here->reading);
     kill_all(here);
-    close(pair[0]);
-    close(pair[1]);
-    if (here->room.images >= 0)
-        close(here->room.images);
+    close_cores(here);
     close_bells(here);
     layout_free(&here->layout);
     return code;
@@ -597,16 +784,29 @@ static int open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-int supervise(const config *config)
+/* Bells, rings' sockets: a large host has more of them than the usual soft limit. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        dro_warn("the limit of descriptors cannot be raised: %m");
+}
+
+int supervise(const config *config, int certificates)
 {
     static supervisor here;
-    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1 } };
+    raise_descriptors();
+    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .certificates = certificates } };
     here.room.admin_token = here.admin_token;
     here.signals = open_signals();
     if (!data_open(config->data, here.admin_token) || here.signals < 0)
@@ -616,15 +816,17 @@ int supervise(const config *config)
         here.room.diameter_listeners[i] = listen_on(config->diameter_listen, "diameter.listen", config->host_gates > 1);
         if (here.room.http_listeners[i] < 0 || here.room.diameter_listeners[i] < 0)
             return 1;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, here.room.gate_renewals[i]) != 0) {
+            dro_error("no descriptors for the gates: %m");
+            return 1;
+        }
     }
     int code;
     while ((code = run_once(&here)) == CORE_DIED) { /* everything begins anew from the log */
         if (is_hopeless(&here))
             return 1;
-        here.is_ready = here.is_running = here.is_core_stopped = false;
+        here.is_running = false;
         here.gates_ready = 0;
-        here.room.images = -1;
-        here.image_count = 0;
     }
     return code;
 }

@@ -4,5 +4,6 @@
 
 #include "host/config.h"
 
-/* Runs the host until a signal asks it to stop: the process's exit code. */
-int supervise(const config *config);
+/* Runs the host until a signal asks it to stop: the process's exit code. `certificates`: what
+ * certificates_load gave. */
+int supervise(const config *config, int certificates);

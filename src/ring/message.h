@@ -3,7 +3,15 @@
  * host are one build), then bytes or fields (base/fields.h). Lengths inside are
  * checked by the reader against the message's own length.
  *
- * An id in a ring header is chosen by the asking room and given back in the answer. */
+ * An id in a ring header is chosen by the asking room and given back in the answer.
+ *
+ * With several cores a gate has rings with each. What goes where:
+ *   core of the twin (directory_route of the ID, or of the IMSI): requests with an ID, SUBSCRIBE with
+ *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
+ *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and STATUS and METRICS, which are of
+ *     the whole host; it alone sends CREDENTIAL;
+ *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
 #include <stdint.h>

@@ -51,6 +51,11 @@ DRO_CHECKED dro_err commit_log_open(commit_log **out, const commit_log_options *
                                     commit_log_replay_fn replay, void *context);
 void commit_log_close(commit_log *log); /* NULL is fine. Waits for rounds in flight */
 
+/* Replays a log that nobody writes any more, as open does, and changes nothing. Places are 0. */
+DRO_CHECKED dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context);
+/* Makes an empty log to be replayed, where there is none: it is there once this returns. */
+DRO_CHECKED dro_err commit_log_make(disk *disk);
+
 /* Copies the record (whose first 8 bytes are reserved) into the round being
  * gathered. DRO_AGAIN: the round is full, submit first. */
 DRO_CHECKED dro_err commit_log_append(commit_log *log, uint32_t group, uint64_t tag, const void *record, size_t length);
@@ -94,9 +99,10 @@ DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
 DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);
 uint64_t commit_log_bytes(const commit_log *log); /* on disk */
 
-/* Copying a log while it is written: `epoch` and `replay`, then of each kept segment its name
+/* Copying a log while it is written: its `replay`, then of each kept segment its name
  * and as many bytes as are durable now (0: none, or no such segment). They do not change any
  * more as long as the segment is not dropped. */
+disk *commit_log_disk(const commit_log *log); /* where all of them are */
 uint64_t commit_log_segment_bytes(const commit_log *log, uint32_t segment);
 enum { LOG_NAME_BYTES = 32 };
 void log_segment_name(uint32_t number, char name[LOG_NAME_BYTES]);

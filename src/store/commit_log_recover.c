@@ -96,6 +96,7 @@ struct recovery {
     log_state state;          /* after the newest good round */
     commit_log_replay_fn replay;
     void *context;
+    bool is_old;              /* a log that is only read: its places lead nowhere */
     uint64_t replayed_bytes, replayed_records;
     uint32_t segment;         /* the first place without a good round, and why */
     uint64_t offset;
@@ -132,8 +133,8 @@ static dro_err deliver(struct recovery *this, const log_round_view *view)
     for (uint32_t i = 0; i < view->records && this->replay != NULL && err == DRO_OK; i++) {
         log_record_view record;
         log_record_peek(&record, view->bytes + at); /* checked with the round */
-        err = this->replay(this->context, record.group, log_place_at(view->segment, view->offset + at),
-                           view->bytes + at + LOG_RECORD_HEADER, record.length);
+        log_place place = this->is_old ? 0 : log_place_at(view->segment, view->offset + at);
+        err = this->replay(this->context, record.group, place, view->bytes + at + LOG_RECORD_HEADER, record.length);
         at += log_record_size(record.length);
     }
     this->replayed_records += view->records;
@@ -304,4 +305,38 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
         err = go_on(&this, epoch);
     log_reader_fini(&this.reader);
     return err;
+}
+
+dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context)
+{
+    commit_log *log = calloc(1, sizeof *log);
+    if (log == NULL)
+        return DRO_NOMEM;
+    log->disk = disk;
+    log_segments_init(&log->segments, disk);
+    log->segments.is_read_only = true;
+    dro_err err = log_replay_load(disk, &log->replay);
+    if (err == DRO_NOT_FOUND) {
+        dro_error("log damaged file=replay offset=0 \"it is missing: put it back from a backup\"");
+        err = DRO_CORRUPT;
+    }
+    if (err == DRO_OK)
+        err = log_segments_scan(&log->segments, log->replay.segment);
+    struct recovery this = { .log = log, .state = log->replay.state, .replay = replay, .context = context, .is_old = true, .why = "" };
+    if (err == DRO_OK)
+        err = log_reader_init(&this.reader, log);
+    if (err == DRO_OK)
+        err = replay_all(&this);
+    if (err == DRO_OK)
+        err = look_behind(&this);
+    log_reader_fini(&this.reader);
+    log_segments_fini(&log->segments);
+    free(log);
+    return err;
+}
+
+dro_err commit_log_make(disk *disk)
+{
+    const log_replay_point point = { .segment = 1 };
+    return log_replay_store(disk, &point);
 }

@@ -48,6 +48,10 @@ struct disk {
  * DRO_IO: told through dro_log. */
 DRO_CHECKED dro_err disk_open_directory(disk **out, const char *directory);
 
+/* The same to read only, with no claim on the directory: every change says -EROFS.
+ * DRO_NOT_FOUND: no such directory. DRO_IO: told through dro_log. */
+DRO_CHECKED dro_err disk_read_directory(disk **out, const char *directory);
+
 /* Files in memory with a power switch. */
 typedef struct disk_memory_faults {
     uint64_t fail_call;  /* the n-th call of any function fails with EIO; 0: none */
@@ -56,6 +60,9 @@ typedef struct disk_memory_faults {
     uint64_t seed;
 } disk_memory_faults;
 disk *disk_memory_new(const disk_memory_faults *faults);
+/* A directory in it ("": the disk's own files): a disk with its own names and completions, on the same platter, behind the same
+ * switch; its calls count as the whole disk's. Free it before that. */
+disk *disk_memory_directory(disk *disk, const char *name);
 /* Power off and on: what was not durable is gone (or torn); calls work again. */
 void disk_memory_power_cut(disk *disk, const disk_memory_faults *next);
 uint64_t disk_memory_calls(const disk *disk);

@@ -87,6 +87,8 @@ static int directory_open(disk *self, const char *name, uint64_t bytes)
         return slot;
     struct file *file = &here->files[slot];
     int error = 0;
+    if (bytes > 0 && here->writer == NULL)
+        return -EROFS;
     if (bytes > 0) {
         int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (disk_writer_is_direct(here->writer) ? O_DIRECT : 0);
         file->writer = openat(here->directory, name, flags, FILE_MODE);
@@ -164,12 +166,12 @@ static int directory_write_durable(disk *self, int file, uint64_t offset, const 
 
 static int directory_reap(disk *self, disk_completion *done, int max, bool wait)
 {
-    return disk_writer_reap(of(self)->writer, done, max, wait);
+    return of(self)->writer == NULL ? 0 : disk_writer_reap(of(self)->writer, done, max, wait);
 }
 
 static int directory_descriptor(disk *self)
 {
-    return disk_writer_descriptor(of(self)->writer);
+    return of(self)->writer == NULL ? -1 : disk_writer_descriptor(of(self)->writer);
 }
 
 /* ---- names ---- */
@@ -192,6 +194,8 @@ static int directory_replace(disk *self, const char *name, const void *bytes, si
 {
     disk_directory *here = of(self);
     char fresh[NAME_BYTES_MAX + 1];
+    if (here->writer == NULL)
+        return -EROFS;
     if (snprintf(fresh, sizeof fresh, ".%s.new", name) >= (int)sizeof fresh)
         return -ENAMETOOLONG;
     int fd = openat(here->directory, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
@@ -210,12 +214,16 @@ static int directory_replace(disk *self, const char *name, const void *bytes, si
 static int directory_rename(disk *self, const char *from, const char *to)
 {
     int fd = of(self)->directory;
+    if (of(self)->writer == NULL)
+        return -EROFS;
     return renameat(fd, from, fd, to) == 0 && fsync(fd) == 0 ? 0 : -errno;
 }
 
 static int directory_remove(disk *self, const char *name)
 {
     int fd = of(self)->directory;
+    if (of(self)->writer == NULL)
+        return -EROFS;
     return unlinkat(fd, name, 0) == 0 && fsync(fd) == 0 ? 0 : -errno;
 }
 
@@ -323,6 +331,25 @@ dro_err disk_open_directory_by(disk **out, const char *directory, disk_way way)
     }
     *out = &here->disk;
     return DRO_OK;
+}
+
+dro_err disk_read_directory(disk **out, const char *directory)
+{
+    disk_directory *here = calloc(1, sizeof *here);
+    if (here == NULL)
+        return DRO_NOMEM;
+    here->disk = directory_disk;
+    here->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (here->directory >= 0) {
+        *out = &here->disk;
+        return DRO_OK;
+    }
+    int error = errno;
+    directory_free(&here->disk);
+    if (error == ENOENT)
+        return DRO_NOT_FOUND;
+    dro_error("disk cannot-open directory=%s error=\"%s\"", directory, strerror(error));
+    return DRO_IO;
 }
 
 dro_err disk_open_directory(disk **out, const char *directory)

@@ -24,6 +24,7 @@ struct file {
 };
 
 struct write { /* under way: on the platter when reaped, or by a chance at a power cut */
+    const disk *owner;
     struct file *file;
     uint64_t offset;
     uint8_t *bytes;
@@ -31,6 +32,8 @@ struct write { /* under way: on the platter when reaped, or by a chance at a pow
     uint64_t token;
     int error;
 };
+
+static void view_free(disk *self);
 
 typedef struct disk_memory {
     disk disk;
@@ -44,9 +47,25 @@ typedef struct disk_memory {
     int write_count;
 } disk_memory;
 
+typedef struct disk_view { /* a directory of the disk */
+    disk disk;
+    disk_memory *whole;
+    char prefix[NAME_BYTES];
+} disk_view;
+
 static disk_memory *of(disk *self)
 {
-    return (disk_memory *)self;
+    disk_memory *here = (disk_memory *)self;
+    return here->disk.free == view_free ? ((disk_view *)self)->whole : here;
+}
+
+/* A name as the whole disk knows it. */
+static const char *full(disk *self, const char *name, char out[2 * NAME_BYTES])
+{
+    bool is_view = self->free == view_free;
+    snprintf(out, 2 * NAME_BYTES, "%s%s", is_view ? ((disk_view *)self)->prefix : "", name);
+    assert(strlen(out) < NAME_BYTES);
+    return out;
 }
 
 static bool chance(disk_memory *here)
@@ -149,6 +168,8 @@ static struct file *file_make(disk_memory *here, const char *name)
 static int memory_open(disk *self, const char *name, uint64_t bytes)
 {
     disk_memory *here = of(self);
+    char whole[2 * NAME_BYTES];
+    name = full(self, name, whole);
     enum fate fate = call(here);
     if (fate == FATE_FAILED)
         return -EIO;
@@ -217,7 +238,7 @@ static int memory_write_durable(disk *self, int handle, uint64_t offset, const v
         return -ENOMEM;
     memcpy(copy, buffer, length);
     file->holds++;
-    here->writes[here->write_count++] = (struct write){ file, offset, copy, length, token, fate == FATE_FINE ? 0 : EIO };
+    here->writes[here->write_count++] = (struct write){ self, file, offset, copy, length, token, fate == FATE_FINE ? 0 : EIO };
     return 0;
 }
 
@@ -242,14 +263,30 @@ static void write_end(disk_memory *here, int at)
     memmove(write, write + 1, (size_t)(here->write_count - at) * sizeof *write);
 }
 
+static uint64_t own_count(const disk_memory *here, const disk *owner)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < here->write_count; i++)
+        count += here->writes[i].owner == owner;
+    return count;
+}
+
+static int own_at(const disk_memory *here, const disk *owner, uint64_t number)
+{
+    int at = 0;
+    while (here->writes[at].owner != owner || number-- > 0)
+        at++;
+    return at;
+}
+
 static int memory_reap(disk *self, disk_completion *done, int max, bool wait)
 {
     disk_memory *here = of(self);
     if (call(here) != FATE_FINE)
         return -EIO;
     int count = 0;
-    while (count < max && here->write_count > 0 && ((wait && count == 0) || chance(here))) {
-        int at = (int)below(here, (uint64_t)here->write_count); /* in any order */
+    while (count < max && own_count(here, self) > 0 && ((wait && count == 0) || chance(here))) {
+        int at = own_at(here, self, below(here, own_count(here, self))); /* in any order */
         struct write *write = &here->writes[at];
         if (write->error == 0)
             memcpy(write->file->bytes + write->offset, write->bytes, write->length);
@@ -267,6 +304,8 @@ static int memory_replace(disk *self, const char *name, const void *bytes, size_
     enum fate fate = call(here);
     if (fate == FATE_FAILED)
         return -EIO;
+    char whole[2 * NAME_BYTES];
+    name = full(self, name, whole);
     file_forget(here, name);
     struct file *file = file_make(here, name);
     if (file == NULL || !file_resize(file, length))
@@ -281,9 +320,11 @@ static int memory_rename(disk *self, const char *from, const char *to)
     enum fate fate = call(here);
     if (fate == FATE_FAILED)
         return -EIO;
-    struct file *file = file_find(here, from);
+    char whole[2 * NAME_BYTES];
+    struct file *file = file_find(here, full(self, from, whole));
     if (file == NULL)
         return -ENOENT;
+    to = full(self, to, whole);
     file_forget(here, to);
     snprintf(file->name, sizeof file->name, "%s", to);
     return fate == FATE_FINE ? 0 : -EIO;
@@ -295,6 +336,8 @@ static int memory_remove(disk *self, const char *name)
     enum fate fate = call(here);
     if (fate == FATE_FAILED)
         return -EIO;
+    char whole[2 * NAME_BYTES];
+    name = full(self, name, whole);
     if (file_find(here, name) == NULL)
         return -ENOENT;
     file_forget(here, name);
@@ -306,9 +349,12 @@ static int memory_list(disk *self, void (*each)(void *context, const char *name)
     disk_memory *here = of(self);
     if (call(here) != FATE_FINE)
         return -EIO;
-    for (int i = 0; i < FILES_MAX; i++)
-        if (here->files[i] != NULL)
-            each(context, here->files[i]->name);
+    const char *prefix = self->free == view_free ? ((disk_view *)self)->prefix : "";
+    size_t length = strlen(prefix);
+    for (int i = 0; i < FILES_MAX; i++) /* its own files, not those of directories in it */
+        if (here->files[i] != NULL && strncmp(here->files[i]->name, prefix, length) == 0 &&
+            strchr(here->files[i]->name + length, '/') == NULL)
+            each(context, here->files[i]->name + length);
     return 0;
 }
 
@@ -332,6 +378,26 @@ static void memory_free(disk *self)
         if (here->files[i] != NULL)
             file_release(here->files[i]);
     free(here);
+}
+
+/* ---- directories ---- */
+
+static void view_free(disk *self)
+{
+    free(self);
+}
+
+disk *disk_memory_directory(disk *whole, const char *name)
+{
+    disk_view *view = calloc(1, sizeof *view);
+    if (view == NULL)
+        return NULL;
+    view->whole = of(whole);
+    view->disk = view->whole->disk;
+    view->disk.free = view_free;
+    if (name[0] != '\0')
+        snprintf(view->prefix, sizeof view->prefix, "%s/", name);
+    return &view->disk;
 }
 
 /* ---- the power switch ---- */

@@ -188,7 +188,7 @@ dro_err log_segments_scan(log_segments *segments, uint32_t from)
             qsort(found.spares, found.spare_count, sizeof *found.spares, by_number);
         err = take(segments, &found, from);
     }
-    if (err == DRO_OK)
+    if (err == DRO_OK && !segments->is_read_only)
         err = take_spares(segments, &found);
     free(found.segments);
     free(found.spares);

@@ -33,6 +33,7 @@ typedef struct log_segments {
     uint32_t spares[LOG_SPARES_MAX]; /* names of spare files */
     uint32_t spare_count;
     uint64_t spare_bytes;
+    bool is_read_only; /* somebody else's: spares are not looked at */
 } log_segments;
 
 void log_segments_init(log_segments *segments, disk *disk);

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,14 @@ sys.path.insert(0, str(ROOT / "test" / "peers"))
 from whole_host import BUILD  # noqa: E402
 
 BENCH = str(BUILD / "dromio-bench")
-KEYS = {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "bytes_per_twin", "settings"}
+PEER = {"peer", "peer_per_second", "ratio"}
+KEYS = PEER | {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "bytes_per_twin", "settings"}
 LOADED = {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "settings"}
 
 
-def run(name, directory, *options):
+def run(name, directory, *options, path=None):
     done = subprocess.run([BENCH, name, "--json", "--quick", "--data", str(directory), *options],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=120, env=os.environ | ({"PATH": path} if path else {}))
     assert done.returncode == 0, done.stderr
     assert not list(directory.iterdir())
     return json.loads(done.stdout)
@@ -28,10 +30,23 @@ def run(name, directory, *options):
 
 @pytest.mark.parametrize("name", ["turns", "durable", "diameter", "http", "latency"])
 def test_load_is_measured(name, tmp_path):
-    result = run(name, tmp_path, "--seconds", "1", "--twins", "2000")
+    result = run(name, tmp_path, "--alone", "--seconds", "1", "--twins", "2000")
     assert set(result) == LOADED and result["bench"] == name
     assert result["per_second"] > 0 and 0 < result["p50_micros"] <= result["p99_micros"]
     assert result["settings"].get("answered_otherwise", 0) == 0
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_durable_is_compared_with_redis(tmp_path):
+    result = run("durable", tmp_path, "--seconds", "1", "--twins", "2000")
+    assert set(result) == LOADED | PEER and result["peer"].startswith("redis ")
+    assert result["ratio"] == pytest.approx(result["per_second"] / result["peer_per_second"], rel=0.01)
+    assert result["settings"]["peer_cpu_micros"] > 0
+
+
+def test_what_is_not_installed_is_not_compared_with(tmp_path):
+    result = run("durable", tmp_path, "--seconds", "1", "--twins", "2000", path=str(tmp_path))
+    assert set(result) == LOADED and "redis-server is not installed" in result["settings"]["peer_note"]
 
 
 def test_an_uplink_is_a_turn_and_a_commit(tmp_path):

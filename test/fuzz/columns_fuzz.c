@@ -127,7 +127,7 @@ static void queries_ask(void)
     static const char domain[] = "acme.example";
     static answer answer;
     desk *room;
-    if (desk_new(&room, region, REGION, dro_clock_system()) != DRO_OK)
+    if (desk_new(&room, &(const void *){ region }, 1, REGION, dro_clock_system()) != DRO_OK)
         return;
     desk_limit_cpu(room, CPU_MS);
     desk_answer(room, &(query){ sql, sizeof sql - 1, domain, sizeof domain, false }, &answer);

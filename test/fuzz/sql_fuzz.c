@@ -56,7 +56,7 @@ static desk *desk_make(void)
         abort();
     rows_fill(writer, table);
     columns_free(writer);
-    if (desk_new(&made, memory, REGION, dro_clock_system()) != DRO_OK)
+    if (desk_new(&made, &(const void *){ memory }, 1, REGION, dro_clock_system()) != DRO_OK)
         abort();
     desk_limit_cpu(made, CPU_MS);
     return made;

@@ -68,10 +68,10 @@ class Answer:
 
 
 class Client:
-    """Requests with one token; None: without any."""
+    """Requests with one token; None: without any. With a context they go over TLS."""
 
-    def __init__(self, port, token):
-        self.port, self.token = port, token
+    def __init__(self, port, token, context=None):
+        self.port, self.token, self.context = port, token, context
         self.connection = None
 
     def request(self, method, path, body=None, **headers):
@@ -84,7 +84,7 @@ class Client:
         for is_last in (False, True):
             is_fresh = self.connection is None
             if is_fresh:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+                self.connection = self.connect()
             try:
                 self.connection.request(method, path, body, sent)
                 answer = Answer(self.connection.getresponse())
@@ -96,6 +96,11 @@ class Client:
             if answer.headers.get("Connection", "").lower() == "close":
                 self.close()
             return answer
+
+    def connect(self):
+        if self.context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=LIMIT_S, context=self.context)
 
     def close(self):
         if self.connection is not None:
@@ -165,8 +170,9 @@ class Host:
 
     identity, realm = "scef.dromio.test", "dromio.test"
 
-    def __init__(self, *settings, directory=None, thermo=True):
+    def __init__(self, *settings, directory=None, thermo=True, context=None):
         self.settings = settings
+        self.context = context  # of HTTPS; None: HTTP
         self.has_thermo = thermo
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="dromio-flow-"))
         self.is_own = directory is None
@@ -215,7 +221,7 @@ class Host:
         self.wait()
         token = (self.data / "admin.token").read_text().strip()
         if self.admin is None:
-            self.admin = Client(self.http_port, token)
+            self.admin = self.client(token)
         self.admin.close()
         if self.has_thermo and self.thermo is None:
             self.thermo = self.push(THERMO.read_bytes()).json()["image"]
@@ -228,7 +234,7 @@ class Host:
         return self
 
     def is_healthy(self):
-        client = Client(self.http_port, None)
+        client = self.client(None)
         try:
             return client.get("/healthz").status == 200
         except (OSError, http.client.HTTPException):
@@ -242,7 +248,7 @@ class Host:
         return answer
 
     def client(self, token):
-        return Client(self.http_port, token)
+        return Client(self.http_port, token, self.context)
 
     def application(self, name, domains, scopes=("read", "write")):
         """An application's client."""
@@ -331,6 +337,8 @@ class Events:
 
     def __init__(self, client, query="", last=None):
         self.socket = socket.create_connection(("127.0.0.1", client.port), timeout=LIMIT_S)
+        if client.context is not None:
+            self.socket = client.context.wrap_socket(self.socket, server_hostname="127.0.0.1")
         resume = f"Last-Event-ID: {last}\r\n" if last is not None else ""
         self.socket.sendall(f"GET /v1/events{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n{resume}\r\n".encode())
         self.file = self.socket.makefile("rb")

@@ -1,0 +1,72 @@
+#include "bench/trial.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/load.h"
+
+static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
+
+bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
+{
+    double per_second = 0;
+    const char *needed[] = { o->dromiod, o->image };
+    *h = (host){ 0 };
+    for (int i = 0; i < 2; i++)
+        if (access(needed[i], R_OK) != 0)
+            return bench_fail("%s: %s", needed[i], strerror(errno));
+    if (!host_init(h, o->dromiod, o->directory, &set, set != NULL ? 1 : 0) || !host_start(h) || !load_image(h, o->image))
+        return false;
+    if (twins > 0 && !load_provision(h, twins, &per_second))
+        return false;
+    bench_set_text(r, "twin", image_hint);
+    bench_set_text(r, "set", set != NULL ? set : "");
+    bench_set_text(r, "load_on", "same machine");
+    bench_set_number(r, "cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
+    bench_set_text(r, "data", o->directory);
+    if (twins > 0) {
+        bench_set_number(r, "twins", twins);
+        bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
+    }
+    return true;
+}
+
+uint32_t trial_twins(const bench_options *o, uint32_t usual, uint32_t quick)
+{
+    return o->twins != 0 ? o->twins : o->is_quick ? quick : usual;
+}
+
+double trial_seconds(const bench_options *o, double usual, double quick)
+{
+    return o->seconds > 0 ? o->seconds : o->is_quick ? quick : usual;
+}
+
+void snapshot_take(const host *h, snapshot *s)
+{
+    s->turns = host_counter(h, "dromio_turns_total");
+    s->commits = host_counter(h, "dromio_commits_total");
+    s->all = host_use(h, false, s->rooms, &s->room_count);
+    s->at_ns = bench_now_ns();
+}
+
+void trial_set_room_cpu(bench_result *r, const snapshot *a, const snapshot *b, double operations)
+{
+    for (int i = 0; i < b->room_count; i++) {
+        double before = 0;
+        for (int k = 0; k < a->room_count; k++)
+            if (strcmp(a->rooms[k].kind, b->rooms[i].kind) == 0)
+                before = a->rooms[k].cpu_s;
+        char name[64];
+        snprintf(name, sizeof name, "cpu_micros_%.31s", b->rooms[i].kind);
+        bench_set_number(r, name, (b->rooms[i].cpu_s - before) * 1e6 / operations);
+    }
+}
+
+void trial_set_peer(bench_result *r, const char *peer, double per_second)
+{
+    snprintf(r->peer, sizeof r->peer, "%s", peer);
+    r->peer_per_second = per_second;
+    r->ratio = r->per_second / per_second;
+}

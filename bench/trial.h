@@ -1,0 +1,25 @@
+/* What every benchmark of a whole host begins and ends with: the host with its
+ * image and twins, how much of each, and the host's counters and CPU time at a moment. */
+#pragma once
+
+#include "bench/bench.h"
+
+enum { TRIAL_WINDOW = 1024 /* requests without an answer on one connection */ };
+
+/* A host that runs, with the image and its twins. False: said why; host_fini is due all the same. */
+bool trial_begin(const bench_options *options, host *host, uint32_t twins, const char *set, bench_result *result);
+uint32_t trial_twins(const bench_options *options, uint32_t usual, uint32_t quick);
+double trial_seconds(const bench_options *options, double usual, double quick);
+
+typedef struct snapshot { /* counters and CPU of the host at one moment */
+    int64_t at_ns;
+    double turns, commits;
+    host_usage all, rooms[HOST_KINDS_MAX];
+    int room_count;
+} snapshot;
+void snapshot_take(const host *host, snapshot *out);
+/* CPU of each kind of room between both, a share of `operations` each: cpu_micros_KIND. */
+void trial_set_room_cpu(bench_result *result, const snapshot *before, const snapshot *after, double operations);
+
+/* What the result is set beside: peer, peer_per_second, ratio. */
+void trial_set_peer(bench_result *result, const char *peer, double per_second);

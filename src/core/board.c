@@ -1,0 +1,214 @@
+#include "core/board.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    MAGIC = 0x31425244, /* "DRB1" */
+    COPIES_MAX = 1000,  /* of tables that change while they are copied */
+};
+
+enum question_state { QUESTION_NONE, QUESTION_ASKED, QUESTION_ANSWERED };
+
+typedef struct board_core { /* written by its core; the answer by core 0 */
+    _Atomic uint32_t state;
+    uint32_t question, length;
+    int32_t answer;
+    uint8_t text[BOARD_QUESTION_MAX];
+    _Atomic uint32_t is_moved;
+    uint32_t reserved;
+    _Atomic uint64_t counters[BOARD_COUNTERS];
+    struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
+} board_core;
+
+struct board_shared {
+    uint32_t magic, count;
+    _Atomic uint32_t is_started;
+    log_epoch epoch;
+    generations generations;
+    _Atomic uint64_t version;
+    uint64_t lengths[2];    /* of the two newest versions, by version % 2 */
+    board_core cores[BOARD_CORES_MAX];
+    uint8_t tables[2][BOARD_TABLES_MAX];
+};
+
+size_t board_bytes(uint32_t core_count)
+{
+    return core_count <= 1 ? 0 : (sizeof(board_shared) + 4095) & ~(size_t)4095;
+}
+
+dro_err board_format(void *memory, uint32_t core_count)
+{
+    assert(core_count >= 2 && core_count <= BOARD_CORES_MAX && (uintptr_t)memory % 4096 == 0);
+    if (madvise(memory, board_bytes(core_count), MADV_REMOVE) != 0)
+        return DRO_IO;
+    board_shared *shared = memory;
+    shared->magic = MAGIC;
+    shared->count = core_count;
+    return DRO_OK;
+}
+
+dro_err board_open(board *board, void *memory, uint32_t index, uint32_t count)
+{
+    *board = (struct board){ memory, index, count };
+    return board->shared->magic == MAGIC && board->shared->count == count && index < count ? DRO_OK : DRO_CORRUPT;
+}
+
+/* ---- the start ---- */
+
+void board_start(board *board, const log_epoch *epoch, const generations *generations)
+{
+    board->shared->epoch = *epoch;
+    board->shared->generations = *generations;
+    atomic_store_explicit(&board->shared->is_started, 1, memory_order_release);
+}
+
+bool board_started(const board *board, log_epoch *epoch, generations *generations)
+{
+    if (atomic_load_explicit(&board->shared->is_started, memory_order_acquire) == 0)
+        return false;
+    *epoch = board->shared->epoch;
+    *generations = board->shared->generations;
+    return true;
+}
+
+/* ---- the host's tables ---- */
+
+/* Two copies: while one is read the next version goes to the other. */
+dro_err board_tables_put(board *board, const void *bytes, size_t length)
+{
+    if (length > BOARD_TABLES_MAX)
+        return DRO_LIMIT;
+    uint64_t version = atomic_load_explicit(&board->shared->version, memory_order_relaxed) + 1;
+    memcpy(board->shared->tables[version % 2], bytes, length);
+    board->shared->lengths[version % 2] = length;
+    atomic_store_explicit(&board->shared->version, version, memory_order_release);
+    return DRO_OK;
+}
+
+uint64_t board_tables_version(const board *board)
+{
+    return atomic_load_explicit(&board->shared->version, memory_order_acquire);
+}
+
+dro_err board_tables_get(const board *board, uint8_t **bytes, size_t *length, uint64_t *version)
+{
+    for (int i = 0; i < COPIES_MAX; i++) {
+        *version = board_tables_version(board);
+        *length = board->shared->lengths[*version % 2];
+        if (*length > BOARD_TABLES_MAX) /* being written */
+            continue;
+        *bytes = malloc(*length + 1);
+        if (*bytes == NULL)
+            return DRO_NOMEM;
+        memcpy(*bytes, board->shared->tables[*version % 2], *length);
+        /* It is written over only for the version after the next one. Adding nothing, unlike a load,
+         * is not done before the copying. */
+        if (atomic_fetch_add_explicit(&board->shared->version, 0, memory_order_acq_rel) == *version)
+            return DRO_OK;
+        free(*bytes);
+        *bytes = NULL;
+    }
+    return DRO_AGAIN;
+}
+
+/* ---- questions ---- */
+
+bool board_ask(board *board, uint32_t question, const void *text, size_t length)
+{
+    board_core *mine = &board->shared->cores[board->index];
+    if (length > BOARD_QUESTION_MAX || atomic_load_explicit(&mine->state, memory_order_acquire) != QUESTION_NONE)
+        return false;
+    mine->question = question;
+    mine->length = (uint32_t)length;
+    memcpy(mine->text, text, length);
+    atomic_store_explicit(&mine->state, QUESTION_ASKED, memory_order_release);
+    return true;
+}
+
+uint32_t board_asked(const board *board, uint32_t core, void *text, size_t *length)
+{
+    const board_core *theirs = &board->shared->cores[core];
+    if (atomic_load_explicit(&theirs->state, memory_order_acquire) != QUESTION_ASKED || theirs->length > BOARD_QUESTION_MAX)
+        return 0;
+    *length = theirs->length;
+    memcpy(text, theirs->text, *length);
+    return theirs->question;
+}
+
+void board_answer(board *board, uint32_t core, dro_err err)
+{
+    board_core *theirs = &board->shared->cores[core];
+    theirs->answer = (int32_t)err;
+    atomic_store_explicit(&theirs->state, QUESTION_ANSWERED, memory_order_release);
+}
+
+bool board_answered(board *board, dro_err *err)
+{
+    board_core *mine = &board->shared->cores[board->index];
+    if (atomic_load_explicit(&mine->state, memory_order_acquire) != QUESTION_ANSWERED)
+        return false;
+    *err = (dro_err)mine->answer;
+    atomic_store_explicit(&mine->state, QUESTION_NONE, memory_order_relaxed);
+    return true;
+}
+
+/* ---- old generations ---- */
+
+void board_moved(board *board)
+{
+    atomic_store_explicit(&board->shared->cores[board->index].is_moved, 1, memory_order_release);
+}
+
+bool board_all_moved(const board *board)
+{
+    for (uint32_t i = 0; i < board->count; i++)
+        if (atomic_load_explicit(&board->shared->cores[i].is_moved, memory_order_acquire) == 0)
+            return false;
+    return true;
+}
+
+/* ---- counters ---- */
+
+void board_count(board *board, uint32_t counter, uint64_t value)
+{
+    atomic_store_explicit(&board->shared->cores[board->index].counters[counter], value, memory_order_relaxed);
+}
+
+void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS])
+{
+    board_core *mine = &board->shared->cores[board->index];
+    atomic_store_explicit(&mine->images[image].twins, twins, memory_order_relaxed);
+    for (int i = 0; i < BOARD_TRAPS; i++)
+        atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
+}
+
+uint64_t board_counted(const board *board, uint32_t counter)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].counters[counter], memory_order_relaxed);
+    return sum;
+}
+
+uint64_t board_counted_twins(const board *board, uint32_t image)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].images[image].twins, memory_order_relaxed);
+    return sum;
+}
+
+uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].images[image].traps[trap], memory_order_relaxed);
+    return sum;
+}

@@ -1,0 +1,118 @@
+#include "host/certificates.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/wipe.h"
+#include "gate/tls_bundle.h"
+#include "host/control.h"
+
+typedef struct reading {
+    const config *config;
+    bool is_logging;
+    tls_pems pems[TLS_LISTENERS];
+} reading;
+
+static const char *path_of(const config *config, tls_listener listener, tls_part part)
+{
+    const char *const paths[TLS_LISTENERS][TLS_PARTS] = {
+        [TLS_HTTP] = { config->http_tls_certificate, config->http_tls_key, config->http_tls_ca },
+        [TLS_DIAMETER] = { config->diameter_tls_certificate, config->diameter_tls_key, config->diameter_tls_ca },
+    };
+    return paths[listener][part];
+}
+
+static _Noreturn void refuse(const reading *here, tls_listener listener, tls_part part, const char *why)
+{
+    static const char *const names[TLS_PARTS] = { [TLS_CERTIFICATE] = "certificate", [TLS_KEY] = "key", [TLS_CA] = "ca" };
+    const char *path = path_of(here->config, listener, part);
+    if (here->is_logging)
+        dro_error("%s.tls.%s: %s: %s", tls_listener_name(listener), names[part], path, why);
+    else
+        fprintf(stderr, "dromiod: %s.tls.%s: %s: %s\n", tls_listener_name(listener), names[part], path, why);
+    _exit(1);
+}
+
+/* A pipe in its place must not hold us: it is opened without waiting. */
+static void read_file(reading *here, tls_listener listener, tls_part part)
+{
+    const char *path = path_of(here->config, listener, part);
+    struct stat about;
+    if (path[0] == '\0')
+        return;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0 || fstat(file, &about) != 0)
+        refuse(here, listener, part, strerror(errno));
+    if (!S_ISREG(about.st_mode))
+        refuse(here, listener, part, "is not a file");
+    if (about.st_size == 0 || about.st_size > TLS_FILE_MAX)
+        refuse(here, listener, part, about.st_size == 0 ? "is empty" : "is too large");
+    char *bytes = malloc((size_t)about.st_size);
+    ssize_t got = bytes == NULL ? -1 : read(file, bytes, (size_t)about.st_size);
+    if (got <= 0)
+        refuse(here, listener, part, bytes == NULL ? "no memory" : strerror(errno));
+    close(file);
+    here->pems[listener].parts[part] = (tls_pem){ bytes, (uint32_t)got };
+}
+
+/* Just as each gate will. */
+static void check(const reading *here, tls_listener listener)
+{
+    tls_context *context = NULL;
+    tls_fault fault = { 0 };
+    if (here->pems[listener].parts[TLS_CERTIFICATE].length == 0)
+        return;
+    dro_err err = tls_context_new(&context, listener, &here->pems[listener], &fault);
+    if (err != DRO_OK)
+        refuse(here, listener, fault.part, fault.why[0] != '\0' ? fault.why : dro_err_text(err));
+    tls_context_free(context);
+}
+
+_Noreturn void certificates_read(const config *config, int bundle, bool is_logging)
+{
+    static reading here;
+    here = (reading){ .config = config, .is_logging = is_logging };
+    for (int i = 0; i < TLS_LISTENERS; i++) {
+        for (int part = 0; part < TLS_PARTS; part++)
+            read_file(&here, i, part);
+        /* The same for all gates, so that a client may come back to any; with each load another. */
+        dro_random_system()->fill(dro_random_system(), here.pems[i].ticket_key, TLS_TICKET_KEY_BYTES);
+        check(&here, i);
+    }
+    if (tls_bundle_write(bundle, here.pems) != DRO_OK)
+        refuse(&here, TLS_HTTP, TLS_CERTIFICATE, "no memory to hand it to a gate");
+    _exit(0);
+}
+
+int certificates_load(const config *config)
+{
+    int status = 0;
+    if (config->http_tls_certificate[0] == '\0' && config->diameter_tls_certificate[0] == '\0')
+        return 0;
+    int bundle = tls_bundle_file();
+    pid_t child = bundle < 0 ? -1 : fork();
+    if (child == 0)
+        certificates_read(config, bundle, false);
+    if (child < 0)
+        fprintf(stderr, "dromiod: the certificates cannot be read: %m\n");
+    if (child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return bundle;
+    if (bundle >= 0)
+        close(bundle);
+    return -1;
+}
+
+void certificates_send(int socket, int bundle)
+{
+    control message = { .type = CONTROL_CERTIFICATES };
+    int files[CONTROL_DESCRIPTORS] = { bundle, -1 };
+    if (control_send(socket, &message, files) != DRO_OK)
+        dro_warn("a gate does not take new certificates: %m");
+}
