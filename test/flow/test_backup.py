@@ -18,7 +18,7 @@ from mme import Mme
 from test_kill_loop import Oracle
 
 DROMIO = BUILD / "dromio"
-SMALL_LOG = ("log.segment=1MiB", "log.replay=1MiB", "log.timeline=0")
+SMALL_LOG = ("log.segment=1MiB", "log.replay=1MiB")
 
 
 def dromio(*words, host=None, **more):
