@@ -53,7 +53,7 @@ async function send(path, options, token) {
   const problem = await problemOf(response);
   if (response.status === 401 && token === undefined) {
     forgetSession();
-    onLoggedOut("Your session has ended.");
+    onLoggedOut("Your session has ended: it was too old, or the host was started again since. Sign in again.");
   }
   throw problem;
 }

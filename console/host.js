@@ -52,7 +52,7 @@ function peers({ peers: all }) {
     all.map((peer) => [
       [peer.identity, h("div", { class: "under muted" }, peer.realm)],
       h("span", { class: `badge ${peer.state === "open" ? "good" : "failed"}` }, peer.state),
-      peer.address,
+      peer.address ?? "–",
       (peer.applications ?? []).join(", "),
       count(peer.requests),
       count(peer.answers),

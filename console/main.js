@@ -123,7 +123,7 @@ async function start() {
     api.forgetSession();
     return showLogin(
       problem.status === 401
-        ? "This login was used already or is too old. dromio login makes a new one."
+        ? "This login was used already, is too old, or the host was started again since. dromio login makes a new one."
         : problem.message,
     );
   }

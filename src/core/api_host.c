@@ -307,18 +307,45 @@ static uint64_t mail_waiting(const core *core)
     return count;
 }
 
-void api_status(core *core, const call *call)
+static bool sees_all(const call *call)
+{
+    return (call->scopes & SCOPE_ADMIN) != 0;
+}
+
+/* What an application sees of the host: its own domains, nothing of how busy others are. */
+static void status_of_own(core *core, const call *call, dro_builder *out)
+{
+    uint64_t twins = 0, letters = 0;
+    const application *application = application_at(core, call->application);
+    for (uint32_t i = 0; application != NULL && i < application->domain_count; i++)
+        twins += core->domains[application->domains[i]].twins;
+    for (uint32_t i = 0; i < core->dead_letters.count; i++)
+        letters += application_sees(core, call->application, call->scopes, core->dead_letters.list[i].domain);
+    json_put(out, ",\"twins\":%llu,\"images\":%llu,\"dead_letters\":%llu", (unsigned long long)twins,
+             (unsigned long long)images_here(core), (unsigned long long)letters);
+}
+
+static void status_of_all(core *core, dro_builder *out)
 {
     const core_counters *c = &core->counters;
+    json_put(out, ",\"twins\":%u,\"images\":%llu,\"peers\":%u,\"turns\":%llu,\"commits\":%llu,\"uplinks\":%llu,\"duplicates\":%llu,",
+             core->twin_count, (unsigned long long)images_here(core), core->peer_count, (unsigned long long)c->turns,
+             (unsigned long long)c->commits, (unsigned long long)c->uplinks, (unsigned long long)c->duplicates);
+    json_put(out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%u,\"log_bytes\":%llu",
+             (unsigned long long)c->downlinks, (unsigned long long)c->dead_letters, (unsigned long long)mail_waiting(core),
+             core->stream_count, (unsigned long long)commit_log_bytes(core->log));
+}
+
+void api_status(core *core, const call *call)
+{
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     json_put(&out, "{\"version\":\"%s\",\"uptime_s\":%lld,\"started\":", DROMIO_VERSION, (long long)(core->now_ms - core->started_ms) / 1000);
     json_time(&out, core->started_ms);
-    json_put(&out, ",\"twins\":%u,\"images\":%llu,\"peers\":%u,\"turns\":%llu,\"commits\":%llu,\"uplinks\":%llu,\"duplicates\":%llu,",
-             core->twin_count, (unsigned long long)images_here(core), core->peer_count, (unsigned long long)c->turns,
-             (unsigned long long)c->commits, (unsigned long long)c->uplinks, (unsigned long long)c->duplicates);
-    json_put(&out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%u,\"log_bytes\":%llu,\"keys_in_memfd_secret\":%s}",
-             (unsigned long long)c->downlinks, (unsigned long long)c->dead_letters, (unsigned long long)mail_waiting(core),
-             core->stream_count, (unsigned long long)commit_log_bytes(core->log), core_keys_are_secret(core) ? "true" : "false");
+    if (sees_all(call))
+        status_of_all(core, &out);
+    else
+        status_of_own(core, call, &out);
+    json_put(&out, ",\"keys_in_memfd_secret\":%s}", core_keys_are_secret(core) ? "true" : "false");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
 }
 
@@ -356,29 +383,43 @@ void peers_update(core *core, const uint8_t *body, uint32_t length)
     memcpy(entry->address, host + state.host_length + state.realm_length, state.address_length);
 }
 
-void api_peers(core *core, const call *call)
+/* An application learns that the network is there, not where it is nor what else goes through it. */
+static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
 {
-    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    dro_builder_text(&out, "{\"peers\":[");
-    for (uint32_t i = 0; i < core->peer_count; i++) {
-        const peer_entry *peer = &core->peers[i];
-        dro_builder_text(&out, i > 0 ? ",{\"identity\":" : "{\"identity\":");
-        json_string(&out, peer->host);
-        dro_builder_text(&out, ",\"realm\":");
-        json_string(&out, peer->realm);
-        json_put(&out, ",\"state\":\"%s\",\"address\":", peer->state.is_open ? "open" : "closed");
-        json_string(&out, peer->address);
-        dro_builder_text(&out, ",\"applications\":[");
-        uint32_t shown = 0;
-        if (peer->state.applications & PEER_T6A)
-            json_put(&out, "%s\"t6a\"", shown++ > 0 ? "," : "");
-        if (peer->state.applications & PEER_S6T)
-            json_put(&out, "%s\"s6t\"", shown++ > 0 ? "," : "");
-        if (peer->state.applications & PEER_RELAY)
-            json_put(&out, "%s\"relay\"", shown++ > 0 ? "," : "");
-        json_put(&out, "],\"requests\":%llu,\"answers\":%llu,\"errors\":%llu}", (unsigned long long)peer->state.requests,
+    static const struct { uint32_t bit; const char *name; } roles[] = { { PEER_T6A, "t6a" }, { PEER_S6T, "s6t" }, { PEER_RELAY, "relay" } };
+    dro_builder_text(out, "{\"identity\":");
+    json_string(out, peer->host);
+    dro_builder_text(out, ",\"realm\":");
+    json_string(out, peer->realm);
+    json_put(out, ",\"state\":\"%s\",\"applications\":[", peer->state.is_open ? "open" : "closed");
+    for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (peer->state.applications & roles[i].bit)
+            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].name);
+    dro_builder_text(out, "]");
+    if (is_whole) {
+        dro_builder_text(out, ",\"address\":");
+        json_string(out, peer->address);
+        json_put(out, ",\"requests\":%llu,\"answers\":%llu,\"errors\":%llu", (unsigned long long)peer->state.requests,
                  (unsigned long long)peer->state.answers, (unsigned long long)peer->state.errors);
     }
+    dro_builder_text(out, "}");
+}
+
+void api_peers(core *core, const call *call)
+{
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - 8);
+    dro_builder_text(&out, "{\"peers\":[");
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        uint8_t *before = out.at;
+        dro_builder_text(&out, i > 0 ? "," : "");
+        peer_json(&core->peers[i], sees_all(call), &out);
+        if (out.err != DRO_OK) { /* as many as fit */
+            out.err = DRO_OK;
+            out.at = before;
+            break;
+        }
+    }
+    out.end += 8;
     dro_builder_text(&out, "]}");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
 }

@@ -226,6 +226,68 @@ static void a_known_one_stays_where_it_is(void **state)
     assert_int_equal(core->hosts[host].seen->count, 1);
 }
 
+/* An uplink by a node whose name was not heard before. */
+static bool world_uplink_from(world *world, uint32_t number, const char *imsi)
+{
+    uint8_t bytes[sizeof(uplink_request) + 64];
+    uplink_request uplink = { .user = { .bearer_length = 1, .bearer = { 5 } }, .end_to_end = number, .realm_length = 1, .data_length = 1 };
+    char name[32];
+    uplink.host_length = (uint16_t)snprintf(name, sizeof name, "stranger%u", number);
+    snprintf(uplink.user.imsi, sizeof uplink.user.imsi, "%s", imsi);
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &uplink, sizeof uplink);
+    dro_builder_text(&out, name);
+    dro_builder_text(&out, "rx");
+    return world_send(world, 0, MESSAGE_UPLINK, ++here.id, bytes, dro_builder_length(&out));
+}
+
+static void names_of_strangers_are_not_kept(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    uint32_t known = core->host_count;
+    for (uint32_t i = 0; i < 2 * CORE_HOSTS_MAX; i++) { /* of a device that nobody knows */
+        assert_true(world_uplink_from(&here.world, i, "001019999999999"));
+        world_settle(&here.world);
+        forget();
+    }
+    assert_int_equal(core->host_count, known);
+    assert_int_equal(reading("001010000000001", 1, 0).result, 2001);
+}
+
+static void an_origin_host_costs_what_it_sends(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    uint32_t result;
+    char name[32];
+    uint16_t host[300];
+    for (uint32_t i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, "mme%u", i);
+        assert_int_equal(host_name_get(core, name, strlen(name), &host[i]), DRO_OK);
+        assert_int_equal(duplicate_add(core, host[i], i, 2001), DRO_OK);
+    }
+    assert_true(core->duplicates_held <= 300 * 64);
+    for (uint32_t i = 0; i < 300; i++) /* more than all together may hold */
+        for (uint32_t n = 0; n < DUPLICATES_PER_HOST + 5; n++)
+            assert_int_equal(duplicate_add(core, host[i], 1000 + n, 2001), DRO_OK);
+    assert_true(core->duplicates_held <= DUPLICATES_MAX + 300 * 64);
+    for (uint32_t i = 0; i < 300; i++) { /* the newest are known, whoever may grow or not */
+        uint32_t capacity = core->hosts[host[i]].seen->capacity, newest = 1000 + DUPLICATES_PER_HOST + 4;
+        assert_true(duplicate_find(core, host[i], newest, &result));
+        assert_true(duplicate_find(core, host[i], newest - capacity + 1, &result));
+        assert_false(duplicate_find(core, host[i], newest - capacity, &result));
+    }
+    assert_int_equal(core->hosts[host[0]].seen->capacity, DUPLICATES_PER_HOST);
+    for (uint32_t i = 0; i < core->host_count; i++) {
+        duplicates_free(core->hosts[i].seen);
+        core->hosts[i].seen = NULL;
+    }
+    assert_int_equal(core->duplicates_held, 0);
+}
+
 static void half_a_dump_changes_nothing(void **state)
 {
     (void)state;
@@ -858,6 +920,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(the_newest_65536_are_known),
         CLAIM(a_known_one_stays_where_it_is),
+        CLAIM(names_of_strangers_are_not_kept),
+        CLAIM(an_origin_host_costs_what_it_sends),
         CLAIM(half_a_dump_changes_nothing),
         CLAIM(a_key_gives_the_first_answer_for_a_day),
         CLAIM(a_full_record_says_all_of_a_twin),

@@ -92,14 +92,21 @@ dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number
     return err == DRO_OK ? domain_keep(core, *number) : err;
 }
 
-dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
+bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number)
 {
     for (uint32_t i = 0; i < core->host_count; i++) {
         if (strlen(core->hosts[i].name) != length || memcmp(core->hosts[i].name, name, length) != 0)
             continue;
         *number = (uint16_t)i;
-        return core->hosts[i].is_kept ? DRO_OK : host_keep(core);
+        return true;
     }
+    return false;
+}
+
+dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)
+{
+    if (host_name_find(core, name, length, number))
+        return core->hosts[*number].is_kept ? DRO_OK : host_keep(core);
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;
     char *text = strndup(name, length);

@@ -158,6 +158,21 @@ void dead_letter_replay(core *core, const dro_field *field)
     letter_replay(&core->dead_letters, field);
 }
 
+/* ---- duplicates ---- */
+
+bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result)
+{
+    return duplicates_find(core->hosts[host].seen, end_to_end, result);
+}
+
+dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result)
+{
+    duplicates **seen = &core->hosts[host].seen;
+    if (*seen == NULL && (*seen = duplicates_new(&core->duplicates_held)) == NULL)
+        return DRO_NOMEM;
+    return duplicates_put(*seen, end_to_end, result);
+}
+
 /* ---- dumps: all of a table ---- */
 
 enum { MARK_BEGIN = 1, MARK_END = 2 }; /* FIELD_EVENT: mark u8, and of duplicates the host u16 */
@@ -188,7 +203,7 @@ static dro_err dump_begin(core *core, int kind, host *host)
 {
     if (kind == RECORD_DUPLICATES) {
         duplicates_free(host->dump);
-        return (host->dump = duplicates_new()) == NULL ? DRO_NOMEM : DRO_OK;
+        return (host->dump = duplicates_new(&core->duplicates_held)) == NULL ? DRO_NOMEM : DRO_OK;
     }
     if (kind == RECORD_IDEMPOTENCY) {
         idempotency_dump_forget(core);
@@ -242,9 +257,7 @@ static dro_err duplicate_replay(core *core, const dro_field *field)
     memcpy(words, field->bytes + sizeof number, sizeof words);
     if (number >= core->host_count)
         return DRO_MALFORMED;
-    if (core->hosts[number].dump != NULL)
-        duplicates_put(core->hosts[number].dump, words[0], words[1]);
-    return DRO_OK;
+    return core->hosts[number].dump != NULL ? duplicates_put(core->hosts[number].dump, words[0], words[1]) : DRO_OK;
 }
 
 /* Of a dump whose begin was not seen nothing is taken: replay began in the middle of it. */
@@ -283,14 +296,13 @@ enum { DUMP_ENTRIES = 4096 }; /* in one record */
 static void write_duplicates(core *core, uint16_t number)
 {
     const duplicates *seen = core->hosts[number].seen;
-    uint32_t first = (seen->next + DUPLICATES_PER_HOST - seen->count) % DUPLICATES_PER_HOST;
     uint32_t done = 0;
     do {
         record_begin(core, NONE, RECORD_DUPLICATES);
         if (done == 0)
             mark_put(core, MARK_BEGIN, number);
         for (uint32_t n = 0; n < DUMP_ENTRIES && done < seen->count; n++, done++) {
-            uint32_t at = (first + done) % DUPLICATES_PER_HOST;
+            uint32_t at = duplicates_nth(seen, done);
             uint8_t field[10];
             memcpy(field, &number, 2);
             memcpy(field + 2, &seen->ring[at], 4);

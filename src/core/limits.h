@@ -25,6 +25,7 @@ enum {
     TWIN_APN_MAX = 100,
 
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
+    DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
     IDEMPOTENCY_MAX = 65536,       /* keys kept */
     DEAD_LETTERS_MAX = 1000,
     STREAMS_MAX = 1024,            /* event streams, all gates */

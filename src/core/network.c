@@ -1,9 +1,7 @@
-/* The network's requests: uplinks (MO-Data) and connections (TS 29.128), with
- * durable duplicate detection (RFC 6733, 3). */
+/* The network's requests: uplinks (MO-Data) and connections (TS 29.128). */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "core/state.h"
 
@@ -18,106 +16,6 @@ void network_answer_send(core *core, caller caller, uint32_t result, uint32_t ex
     network_answer answer = { result, experimental };
     if (caller.gate != NONE)
         tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);
-}
-
-/* ---- duplicates ---- */
-
-enum { DUPLICATE_SLOTS = 2 * DUPLICATES_PER_HOST };
-
-static uint32_t duplicate_home(uint32_t end_to_end)
-{
-    return (uint32_t)(dro_hash_mix(end_to_end, 0x5bd1e995u) >> 32) & (DUPLICATE_SLOTS - 1);
-}
-
-static duplicates *duplicates_of(core *core, uint16_t host)
-{
-    duplicates *seen = core->hosts[host].seen;
-    if (seen != NULL)
-        return seen;
-    return core->hosts[host].seen = duplicates_new();
-}
-
-duplicates *duplicates_new(void)
-{
-    duplicates *seen = calloc(1, sizeof *seen);
-    if (seen == NULL)
-        return NULL;
-    seen->ring = malloc(DUPLICATES_PER_HOST * sizeof *seen->ring);
-    seen->results = malloc(DUPLICATES_PER_HOST * sizeof *seen->results);
-    seen->table = calloc(DUPLICATE_SLOTS, sizeof *seen->table);
-    if (seen->ring != NULL && seen->results != NULL && seen->table != NULL)
-        return seen;
-    duplicates_free(seen);
-    return NULL;
-}
-
-void duplicates_free(duplicates *seen)
-{
-    if (seen == NULL)
-        return;
-    free(seen->ring);
-    free(seen->results);
-    free(seen->table);
-    free(seen);
-}
-
-static uint32_t duplicate_slot(const duplicates *seen, uint32_t end_to_end)
-{
-    uint32_t at = duplicate_home(end_to_end);
-    while (seen->table[at] != 0 && seen->ring[seen->table[at] - 1] != end_to_end)
-        at = (at + 1) & (DUPLICATE_SLOTS - 1);
-    return at;
-}
-
-bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result)
-{
-    const duplicates *seen = core->hosts[host].seen;
-    if (seen == NULL)
-        return false;
-    uint32_t at = duplicate_slot(seen, end_to_end);
-    if (seen->table[at] == 0)
-        return false;
-    *result = seen->results[seen->table[at] - 1];
-    return true;
-}
-
-/* Takes one out and closes the gap behind it (linear probing). */
-static void duplicate_forget(duplicates *seen, uint32_t position)
-{
-    uint32_t hole = duplicate_slot(seen, seen->ring[position]);
-    seen->table[hole] = 0;
-    for (uint32_t at = (hole + 1) & (DUPLICATE_SLOTS - 1); seen->table[at] != 0; at = (at + 1) & (DUPLICATE_SLOTS - 1)) {
-        uint32_t home = duplicate_home(seen->ring[seen->table[at] - 1]);
-        if (((at - home) & (DUPLICATE_SLOTS - 1)) < ((at - hole) & (DUPLICATE_SLOTS - 1)))
-            continue;
-        seen->table[hole] = seen->table[at];
-        seen->table[at] = 0;
-        hole = at;
-    }
-}
-
-dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result)
-{
-    duplicates *seen = duplicates_of(core, host);
-    if (seen == NULL)
-        return DRO_NOMEM;
-    duplicates_put(seen, end_to_end, result);
-    return DRO_OK;
-}
-
-void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
-{
-    if (seen->table[duplicate_slot(seen, end_to_end)] != 0)
-        return;
-    uint32_t position = seen->next;
-    if (seen->count == DUPLICATES_PER_HOST)
-        duplicate_forget(seen, position);
-    else
-        seen->count++;
-    seen->ring[position] = end_to_end;
-    seen->results[position] = result;
-    seen->table[duplicate_slot(seen, end_to_end)] = position + 1;
-    seen->next = (position + 1) % DUPLICATES_PER_HOST;
 }
 
 /* ---- contacts ---- */
@@ -185,14 +83,20 @@ static bool bearer_matches(const twin *twin, const network_user *user)
 }
 
 static void uplink_turn(core *core, uint32_t gate, const ring_header *header, const uint8_t *body,
-                        const uplink_request *request, uint32_t index, uint16_t host)
+                        const uplink_request *request, uint32_t index)
 {
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
+    uint16_t host;
     if (twin->flags & TWIN_RUNNING) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
+        return;
+    }
+    /* A name is kept for good, so only of one who serves a device that is connected. */
+    if (host_name_get(core, (const char *)body + sizeof *request, request->host_length, &host) != DRO_OK) {
+        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
     turn *turn = turn_new(core, index, TURN_UPLINK);
@@ -226,11 +130,8 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     core->counters.uplinks++;
     uint16_t host;
     uint32_t result;
-    if (host_name_get(core, (const char *)body + sizeof request, request.host_length, &host) != DRO_OK) {
-        network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
-        return;
-    }
-    if (duplicate_find(core, host, request.end_to_end, &result)) {
+    bool is_met = host_name_find(core, (const char *)body + sizeof request, request.host_length, &host);
+    if (is_met && duplicate_find(core, host, request.end_to_end, &result)) {
         core->counters.duplicates++;
         network_answer_send(core, caller, result, 0, round_now(core));
         return;
@@ -243,7 +144,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     else if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else
-        uplink_turn(core, gate, header, body, &request, index, host);
+        uplink_turn(core, gate, header, body, &request, index);
 }
 
 static void put_connection(core *core, uint16_t host, uint16_t realm, const network_user *user)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "core/contexts.h"
 #include "core/core.h"
+#include "core/duplicates.h"
 #include "core/index.h"
 #include "core/limits.h"
 #include "core/vault.h"
@@ -136,13 +137,6 @@ typedef struct application {
     bool is_session, is_one_time;
 } application;
 
-typedef struct duplicates {      /* End-to-End ids of one Origin-Host */
-    uint32_t *ring;              /* newest DUPLICATES_PER_HOST */
-    uint32_t *results;
-    uint32_t *table;             /* open addressing over the ring: position + 1 */
-    uint32_t count, next;
-} duplicates;
-
 typedef struct host {
     char *name;
     duplicates *seen, *dump;     /* dump: at recovery, one that is not whole yet */
@@ -266,7 +260,7 @@ struct core {
     uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
     uint32_t domain_count;
     host hosts[CORE_HOSTS_MAX];
-    uint32_t host_count;
+    uint32_t host_count, duplicates_held;
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
 
@@ -346,6 +340,7 @@ DRO_CHECKED dro_err host_keep(core *core);                                /* dur
 const char *core_refusal(const core *core);
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
+bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number);
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);
@@ -458,9 +453,6 @@ void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIEL
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
-duplicates *duplicates_new(void);
-void duplicates_free(duplicates *seen); /* NULL is fine */
-void duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result);
 void peers_update(core *core, const uint8_t *body, uint32_t length);
 
 /* ---- timers.c ---- */

@@ -228,7 +228,7 @@ static bool is_refused(const query *query, answer *answer)
     const char *nul = query->length == 0 ? NULL : memchr(query->sql, '\0', query->length);
     size_t at = 0;
     if (query->length > DESK_SQL_MAX)
-        refuse(answer, "the text is longer than 65536 bytes", DESK_SQL_MAX);
+        refuse(answer, "the statement is longer than 65536 bytes", DESK_SQL_MAX);
     else if (nul != NULL)
         refuse(answer, "there is a NUL byte in the text", (size_t)(nul - query->sql));
     else if (sql_is_over(query->sql, query->length, &at))

@@ -23,7 +23,7 @@ enum {
     BODY_DOMAINS_MAX = 64,
     BODY_NAME_MAX = 63,          /* bytes of a tag's, secret's or input's name */
     BODY_TAG_TEXT_MAX = 255,
-    BODY_FIELDS_MAX = 64 * 1024, /* all fields of the largest body */
+    BODY_FIELDS_MAX = 64 * 1024 + 64, /* all fields of the largest body */
 };
 
 typedef struct body_fault {

@@ -27,7 +27,7 @@ bool query_begin(http *http, exchange *exchange, const token *caller)
 void query_ask(http *http, exchange *exchange, const void *request, uint32_t length, const void *sql, size_t sql_length)
 {
     query_request head;
-    if (!gathered_add(&exchange->gathered, sql, sql_length, sizeof head + TOKEN_DOMAINS_MAX + HTTP_SQL_MAX)) {
+    if (!gathered_add(&exchange->gathered, sql, sql_length, sizeof head + TOKEN_DOMAINS_MAX + HTTP_SQL_MAX + 1)) {
         answer_busy(exchange, "no memory for a query now");
         return;
     }

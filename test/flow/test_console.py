@@ -62,7 +62,7 @@ def test_a_one_time_token_in_the_fragment_signs_in_and_leaves_the_address(browse
 
 def test_a_used_login_says_so_and_offers_the_form(browser, host):
     browser.go(f"{host.url}/console/#token=used-already")
-    browser.until_text("used already or is too old")
+    browser.until_text("used already, is too old, or the host was started again since")
     browser.find("#token")
 
 
@@ -80,7 +80,7 @@ def test_an_ended_session_leads_back_to_the_form(browser, host):
     sign_in(browser, host)
     host.sessions.clear()
     browser.go(host.url + PAGE)
-    browser.until_text("Your session has ended.")
+    browser.until_text("the host was started again since. Sign in again.")
     assert browser.script("return sessionStorage.length") == 0
 
 

@@ -385,9 +385,11 @@ def test_a_query_goes_to_the_desk_with_the_callers_domains(gate):
     assert gate.request("POST", "/v1/query", {"sql": "select 1"}).json()["all"] == 1
 
 
-def test_64_kib_of_sql_are_taken_and_not_a_byte_more(gate):
+def test_of_more_than_64_kib_of_sql_the_desk_gets_enough_to_refuse_it(gate):
     assert gate.request("POST", "/v1/query", {"sql": "-" * 65536}).json()["sql_bytes"] == 65536
-    problem(gate.request("POST", "/v1/query", {"sql": "-" * 65537}), 413)
+    assert gate.request("POST", "/v1/query", {"sql": "-" * 65537}).json()["sql_bytes"] == 65537
+    assert gate.request("POST", "/v1/query", {"sql": "-" * 100000}).json()["sql_bytes"] == 65537
+    problem(gate.request("POST", "/v1/query", {"sql": "-" * 200000}), 413)
 
 
 @pytest.mark.parametrize("body", [{}, {"sql": 5}, {"sql": "x", "limit": 5}, {"SQL": "x"}])

@@ -426,3 +426,20 @@ def test_what_an_answer_acknowledges_the_next_get_and_query_show(admin, names):
         admin.write(name, "limit", number)
         assert admin.value(name, "limit") == number
         assert admin.query(f"select \"limit\" from thermo where id = '{name}'") == [[number]]
+
+
+def test_status_and_peers_show_an_application_its_own_only(real, mme, admin, names):
+    name, imsi = next(names)
+    admin.put_twin(name, imsi=imsi)
+    mme.attach(imsi)
+    for n in range(3):
+        admin.put_twin(f"own{n}@status.example")
+    reader = real.application("status", ["status.example"], ["read"])
+    whole, own = admin.get("/v1/status").json(), reader.get("/v1/status").json()
+    assert own["twins"] == 3 < whole["twins"] and own["dead_letters"] == 0
+    assert set(own) == {"version", "uptime_s", "started", "twins", "images", "dead_letters", "keys_in_memfd_secret"}
+    assert set(own) < set(whole)
+    whole, own = admin.get("/v1/peers").json()["peers"], reader.get("/v1/peers").json()["peers"]
+    assert [p["identity"] for p in own] == [p["identity"] for p in whole] and own
+    assert all(p["address"] and "requests" in p for p in whole if p["state"] == "open")
+    assert all(set(p) == {"identity", "realm", "state", "applications"} for p in own)

@@ -1,0 +1,130 @@
+#include "core/duplicates.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/limits.h"
+
+enum { CAPACITY_FIRST = 64 };
+_Static_assert((DUPLICATES_PER_HOST & (DUPLICATES_PER_HOST - 1)) == 0, "tables are masked");
+
+duplicates *duplicates_new(uint32_t *held)
+{
+    duplicates *seen = calloc(1, sizeof *seen);
+    if (seen != NULL)
+        seen->held = held;
+    return seen;
+}
+
+void duplicates_free(duplicates *seen)
+{
+    if (seen == NULL)
+        return;
+    *seen->held -= seen->capacity;
+    free(seen->ring);
+    free(seen->results);
+    free(seen->table);
+    free(seen);
+}
+
+static uint32_t mask_of(const duplicates *seen)
+{
+    return 2 * seen->capacity - 1;
+}
+
+static uint32_t home_of(const duplicates *seen, uint32_t end_to_end)
+{
+    return (uint32_t)(dro_hash_mix(end_to_end, 0x5bd1e995u) >> 32) & mask_of(seen);
+}
+
+static uint32_t slot_of(const duplicates *seen, uint32_t end_to_end)
+{
+    uint32_t at = home_of(seen, end_to_end);
+    while (seen->table[at] != 0 && seen->ring[seen->table[at] - 1] != end_to_end)
+        at = (at + 1) & mask_of(seen);
+    return at;
+}
+
+bool duplicates_find(const duplicates *seen, uint32_t end_to_end, uint32_t *result)
+{
+    if (seen == NULL || seen->capacity == 0)
+        return false;
+    uint32_t at = slot_of(seen, end_to_end);
+    if (seen->table[at] == 0)
+        return false;
+    *result = seen->results[seen->table[at] - 1];
+    return true;
+}
+
+/* Takes one out and closes the gap behind it (linear probing). */
+static void forget(duplicates *seen, uint32_t position)
+{
+    uint32_t mask = mask_of(seen), hole = slot_of(seen, seen->ring[position]);
+    seen->table[hole] = 0;
+    for (uint32_t at = (hole + 1) & mask; seen->table[at] != 0; at = (at + 1) & mask) {
+        uint32_t home = home_of(seen, seen->ring[seen->table[at] - 1]);
+        if (((at - home) & mask) < ((at - hole) & mask))
+            continue;
+        seen->table[hole] = seen->table[at];
+        seen->table[at] = 0;
+        hole = at;
+    }
+}
+
+static void add(duplicates *seen, uint32_t end_to_end, uint32_t result)
+{
+    uint32_t position = seen->next;
+    if (seen->count == seen->capacity)
+        forget(seen, position);
+    else
+        seen->count++;
+    seen->ring[position] = end_to_end;
+    seen->results[position] = result;
+    seen->table[slot_of(seen, end_to_end)] = position + 1;
+    seen->next = (position + 1) % seen->capacity;
+}
+
+static bool may_grow(const duplicates *seen, uint32_t capacity)
+{
+    return capacity <= DUPLICATES_PER_HOST && (seen->capacity == 0 || *seen->held - seen->capacity + capacity <= DUPLICATES_MAX);
+}
+
+/* The same ids, oldest first, in twice the room. */
+static bool grow(duplicates *seen)
+{
+    uint32_t capacity = seen->capacity == 0 ? CAPACITY_FIRST : 2 * seen->capacity;
+    if (!may_grow(seen, capacity))
+        return false;
+    duplicates larger = { .held = seen->held, .capacity = capacity };
+    larger.ring = malloc(capacity * sizeof *larger.ring);
+    larger.results = malloc(capacity * sizeof *larger.results);
+    larger.table = calloc(2 * (size_t)capacity, sizeof *larger.table);
+    if (larger.ring == NULL || larger.results == NULL || larger.table == NULL) {
+        free(larger.ring);
+        free(larger.results);
+        free(larger.table);
+        return false;
+    }
+    for (uint32_t n = 0; n < seen->count; n++) {
+        uint32_t at = duplicates_nth(seen, n);
+        add(&larger, seen->ring[at], seen->results[at]);
+    }
+    *seen->held += capacity - seen->capacity;
+    free(seen->ring);
+    free(seen->results);
+    free(seen->table);
+    *seen = larger;
+    return true;
+}
+
+dro_err duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
+{
+    uint32_t known;
+    if (duplicates_find(seen, end_to_end, &known))
+        return DRO_OK;
+    if (seen->count == seen->capacity && !grow(seen) && seen->capacity == 0)
+        return DRO_NOMEM;
+    add(seen, end_to_end, result);
+    return DRO_OK;
+}
