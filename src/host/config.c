@@ -268,7 +268,7 @@ static bool all_loopback(const char *addresses)
 {
     for (const char *at = addresses; at != NULL; at = strchr(at, ',')) {
         at += *at == ',';
-        if (!is_loopback(at) && !(strchr(at, ',') != NULL && strncmp(at, "127.", 4) == 0) && strncmp(at, "[::1],", 6) != 0)
+        if (!is_loopback(at) && strncmp(at, "[::1],", 6) != 0)
             return false;
     }
     return true;

@@ -143,7 +143,7 @@ static void sctp_takes_several_addresses(void **state)
     assert_true(config_set(&here, "diameter.plain=true") && config_check(&here));
     assert_true(config_set(&here, "diameter.listen=127.0.0.1,[::1]:3868"));
     assert_false(config_check(&here)); /* of two families */
-    assert_true(config_set(&here, "diameter.listen=[::1],[::1]:3868") && config_check(&here));
+    assert_true(config_set(&here, "diameter.listen=\"[::1],[::1]:3868\"") && config_check(&here));
     assert_true(config_set(&here, "diameter.transport=udp"));
     assert_false(config_check(&here));
 }
