@@ -1,0 +1,8 @@
+/* The benchmarks that have files of their own; benches.c lists all. */
+#pragma once
+
+#include "bench/bench.h"
+
+bool bench_compute(const bench_options *options, bench_result *result);
+bool bench_hot(const bench_options *options, bench_result *result);
+bool bench_overload(const bench_options *options, bench_result *result);
