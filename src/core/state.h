@@ -193,6 +193,7 @@ typedef struct cell_link {
     uint32_t image_count, in_flight, oldest_in_flight;
     int64_t heard_ns;
     _Atomic uint64_t *running;
+    bool lacks[CORE_IMAGES_MAX]; /* images that came while it was being made: its successor has them */
 } cell_link;
 
 typedef struct stream {          /* a subscriber of events */
@@ -299,6 +300,7 @@ struct core {
     uint8_t *scratch;            /* SCRATCH_BYTES for answers */
     uint8_t *log_scratch;        /* LOG_RECORD_MAX for reading */
 
+    struct backup *backup;       /* the one that runs; NULL: none */
     uint32_t checkpoint_segment; /* segment the running checkpoint makes the replay point; 0: none runs */
     uint32_t checkpoint_twin;    /* next twin to look at */
     uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
@@ -533,6 +535,14 @@ dro_err core_submit(core *core);
 
 /* ---- checkpoint.c ---- */
 int checkpoint_step(core *core);
+
+/* ---- backup.c ---- */
+int backup_step(core *core);
+void backup_end(core *core, const char *why); /* NULL: it was wanted */
+void backup_gate_lost(core *core, uint32_t gate);
+/* The oldest segment that it still has to read; UINT32_MAX: any may go. */
+uint32_t backup_segment_first(const core *core);
+int64_t backup_due_ns(const core *core); /* when there is something to do for it; -1: no backup runs */
 
 /* ---- render.c ---- */
 void json_put(dro_builder *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -91,7 +91,7 @@ static bool turn_try(core *core, turn *turn)
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
     uint32_t image = twin->image;
-    if (!cell->is_open || image >= cell->image_count || core->images[image].artifact == NULL)
+    if (!cell->is_open || image >= cell->image_count || core->images[image].artifact == NULL || cell->lacks[image])
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -497,7 +497,12 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         }
         const uint8_t *context = body + sizeof result;
         cell->in_flight--;
-        turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
+        if (result.status == TURN_NO_IMAGE) {
+            cell->lacks[twin_at(core, turn->twin)->image] = true;
+            wait_in_line(core, turn);
+        } else {
+            turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
+        }
         ring_done(&cell->results, &header);
         count++;
     }

@@ -33,6 +33,7 @@ enum {
     HTTP_FANS_MAX = 16,                  /* lists being joined of several cores */
     HTTP_FAN_PART_MAX = 256 * 1024,      /* one core's part of them */
     HTTP_STREAMS_MAX = 1024,
+    HTTP_BACKUP_WINDOW = 4,              /* pieces of a backup asked for at once */
 
     /* Answers */
     HTTP_OUT_HIGH = 256 * 1024,          /* more waiting to be written: no further request is read */
