@@ -329,8 +329,8 @@ static dro_err board_keep(core *core, const uint8_t *plain, size_t length)
 
 static dro_err host_put(core *core, bool to_file)
 {
-    uint8_t *plain;
-    size_t length;
+    uint8_t *plain = NULL;
+    size_t length = 0;
     dro_err err = host_write(core, &plain, &length);
     if (err != DRO_OK)
         return err;
