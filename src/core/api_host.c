@@ -382,12 +382,10 @@ void api_metrics(core *core, const call *call)
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     for (uint32_t i = 0; i < COUNT_END; i++)
         counter(&out, i, core_count_all(core, i));
-    if (core->count > 1) {
-        by_core(core, &out, "dromio_core_twins", "gauge", "Twins of each core.", COUNT_TWINS);
-        by_core(core, &out, "dromio_core_turns_total", "counter", "Turns of each core's cells.", COUNT_TURNS);
-        by_core(core, &out, "dromio_core_turns_in_flight", "gauge", "Turns in each core's cells.", COUNT_TURNS_IN_FLIGHT);
-        by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
-    }
+    by_core(core, &out, "dromio_core_twins", "gauge", "Twins of each core.", COUNT_TWINS);
+    by_core(core, &out, "dromio_core_turns_total", "counter", "Turns of each core's cells.", COUNT_TURNS);
+    by_core(core, &out, "dromio_core_turns_in_flight", "gauge", "Turns in each core's cells.", COUNT_TURNS_IN_FLIGHT);
+    by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {
