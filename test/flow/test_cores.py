@@ -1,12 +1,11 @@
 """Several cores and gates in one host: twins spread over them, and nothing outside shows it."""
 import itertools
-import json
 import os
 import re
 import signal
 
 import pytest
-from host import Client, Events, Host, thermo_period, thermo_reading, until
+from host import THERMO, Events, Host, thermo_period, thermo_reading, until
 from mme import Mme
 
 CORES, GATES = 4, 2
@@ -192,13 +191,10 @@ def test_an_application_sees_its_domains_in_all_cores(host):
     until(lambda: client.get("/v1/twins").status == 401, "the end of its token")
 
 
-def test_an_image_pushed_later_runs_in_all_cores(host):
-    from pathlib import Path
-    image = host.push((Path(os.environ.get("DROMIO_BUILD", Path(__file__).parents[2] / "build")) / "examples/thermo.wasm").read_bytes())
+def test_an_image_counts_its_twins_in_all_cores(host):
+    image = host.push(THERMO.read_bytes())
     assert image.status == 200
-    digest = image.json()["image"]
-    shown = host.admin.get(f"/v1/images/{digest}").json()
-    assert shown["twins"] == int(host.metric("dromio_twins"))
+    assert host.admin.get(f"/v1/images/{image.json()['image']}").json()["twins"] == int(host.metric("dromio_twins"))
 
 
 def test_dead_letters_of_all_cores_newest_first(host, fleet):
@@ -394,3 +390,17 @@ def test_a_token_and_a_domain_made_by_one_core_are_good_in_all(small):
         assert len(pages(client, "", 100)) == 6
     small.restart()
     assert small.metric("dromio_twins") == 24 + 48
+
+
+def test_pinned_pairs_have_a_cpu_each():
+    allowed = os.sched_getaffinity(0)
+    with Host("host.cores=2", "host.pin=true") as host:
+        host.admin.put_twin("pinned@acme.example")
+        until(lambda: {"core 0", "core 1", "cell 0.0", "cell 1.0"} <= set(host.rooms()), "both pairs")
+        pairs = [{frozenset(os.sched_getaffinity(host.rooms()[room])) for room in (f"core {i}", f"cell {i}.0")} for i in range(2)]
+        if len(allowed) < 2:  # no CPU for each: nothing is pinned
+            assert pairs == [{frozenset(allowed)}] * 2
+        else:
+            assert [len(pair) for pair in pairs] == [1, 1] and pairs[0] != pairs[1]
+            assert all(len(cpus) == 1 and cpus <= allowed for pair in pairs for cpus in pair)
+        assert os.sched_getaffinity(host.room("gate")) == allowed
