@@ -303,16 +303,16 @@ static bool sees_all(const call *call)
     return (call->scopes & SCOPE_ADMIN) != 0;
 }
 
-/* What an application sees of the host: its own domains, nothing of how busy others are. */
+/* What an application sees of the host: its own domains, nothing of how busy others are. With several
+ * cores each says this of its own twins, and the gate adds them up. */
 static void status_of_own(core *core, const call *call, dro_builder *out)
 {
     uint64_t twins = 0, letters = 0;
     const application *application = application_at(core, call->application);
-    for (uint32_t i = 0; application != NULL && i < application->domain_count; i++) {
-        domain_counts counts = core_count_domain(core, application->domains[i]);
-        twins += counts.twins;
-        letters += counts.letters;
-    }
+    for (uint32_t i = 0; application != NULL && i < application->domain_count; i++)
+        twins += core->domains[application->domains[i]].twins;
+    for (uint32_t i = 0; i < core->dead_letters.count; i++)
+        letters += application_sees(core, call->application, call->scopes, core->dead_letters.list[i].domain);
     json_put(out, ",\"twins\":%llu,\"images\":%llu,\"dead_letters\":%llu", (unsigned long long)twins,
              (unsigned long long)images_here(core), (unsigned long long)letters);
 }

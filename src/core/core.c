@@ -288,8 +288,8 @@ void core_gate_lost(core *core, uint32_t index)
     turns_gate_lost(core, index);
     waiters_gate_lost(core, index);
     uploads_gate_lost(core, index);
-    peers_gate_lost(core, index);
     questions_gate_lost(core, index);
+    peers_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 

@@ -279,7 +279,6 @@ struct core {
     bool is_reading_old;         /* at recovery: logs of old generations */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
     bool is_moving;              /* what they held is not all in the own log yet */
-    bool is_domain_count_new;    /* to be shown on the board */
     uint64_t mail_count;         /* downlinks that wait, all twins */
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
@@ -424,8 +423,6 @@ enum core_counter {
 };
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
 uint64_t core_count_of(const core *core, uint32_t index, uint32_t counter); /* of one of several */
-typedef struct domain_counts { uint64_t twins, letters; } domain_counts;
-domain_counts core_count_domain(const core *core, uint32_t domain);       /* of all cores */
 void core_show_counters(core *core);
 
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */

@@ -1,6 +1,6 @@
 /* Fan: requests over all twins, with several cores: each core is asked for its part.
- * Pages are asked for one core after the other until they are full, dead letters of all
- * cores at once. */
+ * Pages are asked for one core after the other until they are full, dead letters and an
+ * application's status of all cores at once. (The whole host's status is core 0's.) */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +23,22 @@ struct fan {
     uint8_t request[HTTP_REQUEST_MAX];
 };
 
-bool fan_is_wanted(const http *http, uint32_t operation)
+/* EXCHANGE_FREE: it is no such request. */
+static uint8_t kind_of(const api_request *request)
 {
-    return http->config->core_count > 1 && (operation == API_TWIN_LIST || operation == API_DEAD_LETTERS);
+    switch (request->operation) {
+    case API_TWIN_LIST: return EXCHANGE_PAGE;
+    case API_DEAD_LETTERS: return EXCHANGE_LETTERS;
+    case API_STATUS: return request->scopes & SCOPE_ADMIN ? EXCHANGE_FREE : EXCHANGE_STATUS;
+    default: return EXCHANGE_FREE;
+    }
+}
+
+bool fan_is_wanted(const http *http, const void *request)
+{
+    api_request head;
+    memcpy(&head, request, sizeof head);
+    return http->config->core_count > 1 && kind_of(&head) != EXCHANGE_FREE;
 }
 
 void fan_drop(http *http, exchange *exchange)
@@ -153,7 +166,7 @@ static void take_page(http *http, exchange *exchange)
     gathered_clear(&part);
 }
 
-/* ---- dead letters ---- */
+/* ---- dead letters and status ---- */
 
 static void ask_all(http *http, exchange *exchange)
 {
@@ -186,14 +199,17 @@ static void take_all(http *http, exchange *exchange)
     for (uint32_t i = 0; i < http->config->core_count; i++)
         parts[i] = (body_text){ list->parts[i].bytes, list->parts[i].length };
     dro_builder out = dro_builder_over(bytes, bytes != NULL ? PAGE_FULL_BYTES : 0);
-    if (bytes != NULL && join_letters(parts, http->config->core_count, letters_limit(list), &out))
+    bool is_good = bytes != NULL && (exchange->kind == EXCHANGE_STATUS
+                                         ? join_status(parts, http->config->core_count, &out)
+                                         : join_letters(parts, http->config->core_count, letters_limit(list), &out));
+    if (is_good)
         answer_json(exchange, bytes, dro_builder_length(&out));
     else
         answer_broken(exchange);
     free(bytes);
 }
 
-/* ---- both ---- */
+/* ---- all of them ---- */
 
 void fan_begin(http *http, exchange *exchange, const void *request, uint32_t length)
 {
@@ -207,7 +223,7 @@ void fan_begin(http *http, exchange *exchange, const void *request, uint32_t len
     memcpy(made->request, request, length);
     made->request_length = length;
     exchange->fan = made;
-    exchange->kind = head.operation == API_TWIN_LIST ? EXCHANGE_PAGE : EXCHANGE_LETTERS;
+    exchange->kind = kind_of(&head);
     http->fan_count++;
     if (exchange->kind == EXCHANGE_PAGE)
         begin_page(http, exchange);

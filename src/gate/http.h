@@ -59,7 +59,7 @@ bool http_stop(http *http);
 enum exchange_kind {
     EXCHANGE_FREE, EXCHANGE_LOCAL, EXCHANGE_CORE, EXCHANGE_DESCRIPTION, EXCHANGE_METRICS,
     EXCHANGE_BARRIER, EXCHANGE_QUERY, EXCHANGE_UPLOAD, EXCHANGE_BULK, EXCHANGE_STREAM,
-    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_BACKUP,
+    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_STATUS, EXCHANGE_BACKUP,
 };
 
 typedef struct gathered { /* bytes that outlive a message: SQL, a Thing Model in parts */
@@ -74,7 +74,7 @@ struct exchange {
         upload *upload;
         bulk *bulk;
         stream *stream;
-        fan *fan;              /* PAGE, LETTERS */
+        fan *fan;              /* PAGE, LETTERS, STATUS */
         backup *backup;
         gathered gathered;     /* DESCRIPTION; BARRIER: the domains and the SQL */
     };

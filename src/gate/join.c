@@ -170,6 +170,39 @@ bool join_letters(const body_text *parts, uint32_t count, uint32_t limit, dro_bu
     return is_good && out->err == DRO_OK;
 }
 
+/* ---- status ---- */
+
+static bool member_sum(yyjson_mut_doc *to, const body_text *parts, uint32_t count, const char *name)
+{
+    uint64_t sum = 0;
+    bool is_good = true;
+    for (uint32_t i = 0; i < count && is_good; i++) {
+        yyjson_doc *doc = yyjson_read(parts[i].bytes, parts[i].length, YYJSON_READ_NOFLAG);
+        yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(doc), name);
+        is_good = yyjson_is_uint(value);
+        sum += yyjson_get_uint(value);
+        yyjson_doc_free(doc);
+    }
+    yyjson_mut_val *value = yyjson_mut_obj_get(yyjson_mut_doc_get_root(to), name);
+    return is_good && value != NULL && yyjson_mut_set_uint(value, sum);
+}
+
+bool join_status(const body_text *parts, uint32_t count, dro_builder *out)
+{
+    yyjson_doc *first = yyjson_read(parts[0].bytes, parts[0].length, YYJSON_READ_NOFLAG);
+    yyjson_mut_doc *sum = first != NULL ? yyjson_doc_mut_copy(first, NULL) : NULL;
+    size_t length = 0;
+    char *text = NULL;
+    if (sum != NULL && member_sum(sum, parts, count, "twins") && member_sum(sum, parts, count, "dead_letters"))
+        text = yyjson_mut_write(sum, YYJSON_WRITE_NOFLAG, &length);
+    dro_builder_bytes(out, text, length);
+    bool is_good = text != NULL && out->err == DRO_OK;
+    free(text);
+    yyjson_mut_doc_free(sum);
+    yyjson_doc_free(first);
+    return is_good;
+}
+
 /* ---- events ---- */
 
 size_t join_positions_write(char out[JOIN_POSITIONS_TEXT], const uint64_t *positions, uint32_t cores)

@@ -30,6 +30,11 @@ bool join_cursor_read(slice text, uint32_t cores, uint32_t *core, slice *cursor)
  * is no list of them, or there is no memory. */
 bool join_letters(const body_text *parts, uint32_t count, uint32_t limit, dro_builder *out);
 
+/* ---- status of an application: {"twins":N,"dead_letters":N,...} ---- */
+
+/* Core 0's, with the counts of all. */
+bool join_status(const body_text *parts, uint32_t count, dro_builder *out);
+
 /* ---- events: how far a stream has come in each core ---- */
 
 enum { JOIN_POSITION_TEXT = 14, JOIN_POSITIONS_TEXT = GATE_CORES_MAX * JOIN_POSITION_TEXT };

@@ -119,6 +119,25 @@ static void what_is_no_list_of_dead_letters_is_refused(void **state)
         assert_string_equal(letters(100, 1024, 2, (const char *const[]){ three[0], others[i] }), "refused");
 }
 
+/* ---- status ---- */
+
+static void an_application_s_status_counts_all_cores(void **state)
+{
+    (void)state;
+    static char bytes[256];
+    const body_text parts[] = { body("{\"version\":\"1\",\"uptime_s\":5,\"twins\":2,\"images\":1,\"dead_letters\":0}"),
+                                body("{\"version\":\"1\",\"uptime_s\":4,\"twins\":40,\"images\":1,\"dead_letters\":3}") };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes - 1);
+    assert_true(join_status(parts, 2, &out));
+    assert_string_equal(bytes, "{\"version\":\"1\",\"uptime_s\":5,\"twins\":42,\"images\":1,\"dead_letters\":3}");
+    const body_text others[] = { parts[0], body("{\"twins\":\"2\"}") };
+    out = dro_builder_over(bytes, sizeof bytes - 1);
+    assert_false(join_status(others, 2, &out));
+    assert_false(join_status(&others[1], 1, &out));
+    out = dro_builder_over(bytes, 10);
+    assert_false(join_status(parts, 2, &out));
+}
+
 /* ---- events ---- */
 
 static void positions_come_back_as_they_were(void **state)
@@ -157,6 +176,7 @@ int main(void)
         cmocka_unit_test(dead_letters_of_all_cores_come_newest_first),
         cmocka_unit_test(dead_letters_end_at_the_limit_or_where_there_is_no_room),
         cmocka_unit_test(what_is_no_list_of_dead_letters_is_refused),
+        cmocka_unit_test(an_application_s_status_counts_all_cores),
         cmocka_unit_test(positions_come_back_as_they_were),
         cmocka_unit_test(positions_of_others_are_refused),
     };

@@ -49,7 +49,7 @@ void query_ask(http *http, exchange *exchange, const void *request, uint32_t len
 void query_on_barrier(http *http, exchange *exchange); /* of all cores */
 
 /* ---- fan.c: lists of all twins, of several cores ---- */
-bool fan_is_wanted(const http *http, uint32_t operation);
+bool fan_is_wanted(const http *http, const void *request);
 /* Asks, or says why not. */
 void fan_begin(http *http, exchange *exchange, const void *request, uint32_t length);
 void fan_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply *reply, const uint8_t *body);

@@ -456,7 +456,7 @@ static void dispatch(connection *connection, exchange *exchange)
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!stream_begin(http, exchange, connection->request, connection->request_length))
             answer_busy(exchange, "too many streams are open");
-    } else if (fan_is_wanted(http, route->operation)) {
+    } else if (fan_is_wanted(http, out.start)) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         fan_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
     } else {

@@ -8,7 +8,7 @@
  * With several cores a gate has rings with each. What goes where:
  *   core of the twin (directory_route of the ID, or of the IMSI): requests with an ID, SUBSCRIBE with
  *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
- *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and STATUS and METRICS, which are of
+ *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
  *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
