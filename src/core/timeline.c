@@ -6,7 +6,7 @@
 static const char *const outcomes[] = { "handled", "not_handled", "swallowed" };
 static const char *const traps[] = { [1] = "trap", "memory access out of bounds", "stack overflow", "deadline exceeded", "memory limit",
                                      "unknown result of dromio_event", "context does not fit the image",
-                                     "too many or malformed effects", "cell failed" };
+                                     "too many or malformed effects", "cell failed", "its context cannot be read" };
 
 static void put_hex(dro_builder *out, const uint8_t *bytes, size_t length)
 {

@@ -200,6 +200,7 @@ dro_err commit_log_submit(commit_log *log)
         return fail(log, "write", -error);
     log->flights[(log->flight_first + log->flight_count++) % LOG_ROUNDS_IN_FLIGHT] = flight;
     log->last_offset += bytes;
+    log->written += bytes;
     gather_new_round(log);
     return DRO_OK;
 }
@@ -338,6 +339,11 @@ dro_err commit_log_drop(commit_log *log, uint32_t segment)
             return err == DRO_IO ? fail(log, "remove", EIO) : err;
     }
     return DRO_OK;
+}
+
+uint64_t commit_log_written(const commit_log *log)
+{
+    return log->written;
 }
 
 uint64_t commit_log_bytes(const commit_log *log)

@@ -115,6 +115,7 @@ DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
  * DRO_AGAIN: a record of one is being fetched; those before it are gone. */
 DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);
 uint64_t commit_log_bytes(const commit_log *log); /* on disk */
+uint64_t commit_log_written(const commit_log *log); /* in rounds, since it was opened */
 
 /* Reads the newest epoch kept in the directory and keeps a larger one durably:
  * `fresh` (64 random bits for keys) and the counter are both durable before return. */

@@ -47,6 +47,7 @@ struct commit_log {
     log_state state;        /* after the newest round submitted */
     uint32_t last;          /* segment being written; not made yet when it is not in `segments` */
     uint64_t last_offset;   /* where the next round goes */
+    uint64_t written;       /* bytes of rounds */
     uint64_t durable;       /* newest round that survives */
     log_place end_place;    /* behind its last record */
     bool is_failed;
