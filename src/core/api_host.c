@@ -453,6 +453,7 @@ void api_metrics(core *core, const call *call)
     counter(&out, "dromio_turns_in_flight", "gauge", "Turns in the cells.", core->turn_count);
     counter(&out, "dromio_event_streams", "gauge", "Subscribers of events.", core->stream_count);
     counter(&out, "dromio_log_bytes", "gauge", "Bytes of log on disk.", commit_log_bytes(core->log));
+    counter(&out, "dromio_log_live_bytes", "gauge", "Bytes of log that all twins and tables would take once, about.", checkpoint_live_bytes(core));
     counter(&out, "dromio_contexts", "gauge", "Sealed contexts in memory.", contexts_count(core->contexts));
     counter(&out, "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory.", contexts_bytes(core->contexts));
     counter(&out, "dromio_context_hits_total", "counter", "Turns whose context was in memory.", c->context_hits);

@@ -103,6 +103,11 @@ static sizes sizes_now(const core *core)
     return now;
 }
 
+uint64_t checkpoint_live_bytes(const core *core)
+{
+    return core->log == NULL ? 0 : sizes_now(core).live;
+}
+
 /* ---- writing what lives anew ---- */
 
 /* What a lap writes is what lives; in its course as much else comes as there is room for. */
@@ -178,6 +183,8 @@ static void drop(core *core, uint32_t segment)
     uint32_t first = commit_log_segment_first(core->log);
     uint64_t size = segment_size(core);
     uint64_t kept = (commit_log_segment_last(core->log) - first + 1) * size;
+    if (segment > backup_segment_first(core))
+        segment = backup_segment_first(core);
     while (first < segment && kept > core->options.timeline_bytes) {
         first++;
         kept -= size;

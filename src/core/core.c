@@ -128,6 +128,7 @@ void core_close(core *core)
 {
     if (core == NULL)
         return;
+    backup_end(core, NULL);
     commit_log_close(core->log);
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
         if (core->turns[i].state != TURN_FREE)
@@ -195,6 +196,7 @@ void core_gate_lost(core *core, uint32_t index)
     turns_gate_lost(core, index);
     waiters_gate_lost(core, index);
     uploads_gate_lost(core, index);
+    backup_gate_lost(core, index);
 }
 
 void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
@@ -272,12 +274,17 @@ static int gate_take(core *core, uint32_t index)
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
-    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core) &&
-           (body = ring_next(&gate->in, &header, &err)) != NULL) {
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core)) {
+        if (core->ahead.next == core->ahead.count)
+            ahead_uplinks(core, gate);
+        if ((body = ring_next(&gate->in, &header, &err)) == NULL)
+            break;
         message_take(core, index, &header, body);
         ring_done(&gate->in, &header);
+        core->ahead.next++;
         count++;
     }
+    ahead_forget(core);
     ring_release(&gate->in);
     if (err != DRO_OK) {
         dro_error("gate=%u broke its ring", index);
@@ -350,6 +357,8 @@ int core_round(core *core)
         waiters_due(core);
     if (core->stream_count > 0)
         work += streams_catch_up(core);
+    if (core->backup != NULL)
+        work += backup_step(core);
     tell_flush(core);
     return work + core->work;
 }
@@ -364,6 +373,11 @@ int64_t core_next_due(const core *core)
         int64_t left = core->waiters[i].until_ns > core->now_ns ? core->waiters[i].until_ns - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
+    }
+    int64_t backup_ns = backup_due_ns(core);
+    if (backup_ns >= 0) {
+        int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
         if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))

@@ -346,6 +346,19 @@ uint64_t commit_log_written(const commit_log *log)
     return log->written;
 }
 
+disk *commit_log_disk(const commit_log *log)
+{
+    return log->disk;
+}
+
+uint64_t commit_log_segment_bytes(const commit_log *log, uint32_t number)
+{
+    const log_segment *segment = log_segments_at(&log->segments, number);
+    if (segment == NULL)
+        return 0;
+    return segment->end == LOG_END_UNKNOWN ? segment->bytes : segment->end;
+}
+
 uint64_t commit_log_bytes(const commit_log *log)
 {
     return log_segments_bytes(&log->segments);
