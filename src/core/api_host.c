@@ -437,7 +437,7 @@ static void counter(dro_builder *out, const char *name, const char *kind, const 
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
-                                              "bad_result", "bad_context", "effects", "cell_failed", "context_unreadable" };
+                                              "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable" };
     const core_counters *c = &core->counters;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     counter(&out, "dromio_turns_total", "counter", "Turns taken back from the cells.", c->turns);
