@@ -234,6 +234,14 @@ dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *pl
     return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
 }
 
+uint64_t record_twin(const uint8_t *bytes, size_t length)
+{
+    uint64_t number = 0;
+    if (length >= HEADER)
+        memcpy(&number, bytes + 16, sizeof number);
+    return number;
+}
+
 const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin)
 {
     dro_cursor in = dro_cursor_over(bytes, length);

@@ -445,6 +445,7 @@ DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length,
 void record_close(record_view *view); /* wipes the fields: identities are among them */
 void record_full(core *core, uint32_t twin); /* a full record of the twin as it is; its context is in memory */
 void record_full_cold(core *core, uint32_t twin, const uint8_t *sealed); /* the same with the context as it was read */
+uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
 /* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */
 const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin);
 record *record_new(void);
@@ -474,6 +475,7 @@ void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone:
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
 
 /* ---- ahead.c: into the cache before it is needed ---- */
+void ahead_record(void *core, int step, const uint8_t *bytes, size_t length); /* commit_log_options.on_ahead */
 void ahead_uplinks(core *core, gate_link *gate);   /* of the next AHEAD messages */
 bool ahead_knows(const core *core, const char imsi[16], uint64_t *hash); /* of message core->ahead.next */
 void ahead_forget(core *core);

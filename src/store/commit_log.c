@@ -63,6 +63,7 @@ dro_err commit_log_open(commit_log **out, const commit_log_options *options, com
     log->round_bytes = log->segment_bytes < LOG_ROUND_BYTES_MAX ? log->segment_bytes : LOG_ROUND_BYTES_MAX;
     log->context = options->context;
     log->on_placed = options->on_placed;
+    log->on_ahead = options->on_ahead;
     log_segments_init(&log->segments, log->disk);
     dro_err err = make_buffers(log);
     if (err == DRO_OK)
