@@ -298,7 +298,7 @@ const bench_row bench_rows[] = {
     { "http", "GETs of a property, keep-alive and pipelined over eight connections", bench_http },
     { "density", "bytes of memory a twin (PSS of all rooms), bulk twins a second, time to restart", bench_density },
     { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
-    { "cold", "readings of random twins while most contexts are in the log only (contexts.memory: 64 MiB a million twins)", bench_cold },
+    { "cold", "readings of random twins while most contexts are in the log only (16 bytes of contexts.memory a twin)", bench_cold },
     { "restart", "time to the first answer after a stop and after kill -9, by the number of twins", bench_restart },
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
