@@ -223,6 +223,13 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_TURNS_IN_FLIGHT: return core->turn_count;
     case COUNT_STREAMS: return core->stream_count;
     case COUNT_LOG_BYTES: return commit_log_bytes(core->log);
+    case COUNT_LOG_LIVE_BYTES: return checkpoint_live_bytes(core);
+    case COUNT_CONTEXTS: return contexts_count(core->contexts);
+    case COUNT_CONTEXT_BYTES: return contexts_bytes(core->contexts);
+    case COUNT_CONTEXT_HITS: return c->context_hits;
+    case COUNT_CONTEXT_MISSES: return c->context_misses;
+    case COUNT_CONTEXT_READS: return commit_log_fetching(core->log);
+    case COUNT_CONTEXTS_UNREADABLE: return c->contexts_unreadable;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }
