@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "gate/certificates.h"
+#include "gate/courier.h"
 #include "gate/diameter.h"
 #include "gate/http.h"
 #include "gate/loop.h"
@@ -21,6 +22,7 @@ typedef struct gate {
     loop *loop;
     http *http;
     diameter_gate *diameter;
+    courier *courier;
     certificates certificates;
     loop_watch doorbell, stop;
     bool is_stopping, is_broken, is_ready_told;
@@ -49,20 +51,24 @@ static void more_metrics(void *context, dro_builder *out)
     gate *home = context;
     diameter_gate_metrics(home->diameter, out);
     tls_metrics(home->certificates.contexts, out);
+    courier_metrics(home->courier, out);
 }
 
-static void on_core_message(gate *home, const ring_header *header, const uint8_t *body)
+static void on_core_message(gate *home, uint32_t core, const ring_header *header, const uint8_t *body)
 {
     uint32_t length = header->length - (uint32_t)sizeof *header;
     switch (header->type) {
     case MESSAGE_NETWORK_ANSWER: diameter_gate_on_answer(home->diameter, header->id, body, length); break;
     case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, header->id, body, length); break;
+    case MESSAGE_NOTICE: courier_on_notice(home->courier, core, header->id, body, length); break;
     default: http_on_message(home->http, header->type, header->id, body, length); break;
     }
 }
 
+enum { FROM_DESK = GATE_CORES_MAX };
+
 /* At most so many per turn, that sockets get theirs too. True: there was something. */
-static bool drain(gate *home, ring_reader *reader, bool is_desk)
+static bool drain(gate *home, ring_reader *reader, uint32_t from)
 {
     ring_header header;
     dro_err err = DRO_OK;
@@ -71,15 +77,15 @@ static bool drain(gate *home, ring_reader *reader, bool is_desk)
         const uint8_t *body = ring_next(reader, &header, &err);
         if (body == NULL)
             break;
-        if (is_desk)
+        if (from == FROM_DESK)
             http_on_message(home->http, header.type, header.id, body, header.length - (uint32_t)sizeof header);
         else
-            on_core_message(home, &header, body);
+            on_core_message(home, from, &header, body);
         ring_done(reader, &header);
         count++;
     }
     if (err != DRO_OK) {
-        dro_error("ring_broken from=%s", is_desk ? "desk" : "core");
+        dro_error("ring_broken from=%s", from == FROM_DESK ? "desk" : "core");
         home->is_broken = true;
     }
     ring_release(reader);
@@ -90,9 +96,9 @@ static bool drain_all(gate *home)
 {
     bool was_any = false;
     for (uint32_t i = 0; i < home->config->core_count; i++)
-        was_any |= drain(home, &home->config->from_core[i], false);
+        was_any |= drain(home, &home->config->from_core[i], i);
     if (home->config->from_desk != NULL)
-        was_any |= drain(home, home->config->from_desk, true);
+        was_any |= drain(home, home->config->from_desk, FROM_DESK);
     return was_any;
 }
 
@@ -156,12 +162,13 @@ static void tell_ready(gate *home)
 
 static void work(gate *home)
 {
-    bool was_busy = true;
+    bool was_busy = true, is_blocked = false; /* blocked: a ring is full */
     while (!home->is_broken) {
-        loop_turn(home->loop, wait_ms(home, was_busy));
+        loop_turn(home->loop, is_blocked && !was_busy ? 1 : wait_ms(home, was_busy));
         awake(home);
         was_busy = drain_all(home);
         http_turn(home->http);
+        is_blocked = courier_flush(home->courier);
         tell_ready(home);
         diameter_gate_flush(home->diameter);
         bool is_done = is_stopped(home);
@@ -197,6 +204,9 @@ int gate_run(const gate_config *config, int stop)
     if (err == DRO_OK)
         err = certificates_init(&home.certificates, config, home.loop);
     memcpy(with_tls.tls, home.certificates.contexts, sizeof with_tls.tls);
+    courier_options courier = { .root = config->t8_root, .allow = config->t8_allow_callbacks, .to_core = config->to_core };
+    if (err == DRO_OK)
+        err = courier_new(&home.courier, home.loop, &courier);
     if (err == DRO_OK)
         err = diameter_gate_new(&home.diameter, &with_tls, home.loop);
     if (err == DRO_OK)
@@ -207,6 +217,7 @@ int gate_run(const gate_config *config, int stop)
         dro_error("gate_start reason=\"%s\"", dro_err_text(err));
     http_free(home.http);
     diameter_gate_free(home.diameter);
+    courier_free(home.courier);
     certificates_fini(&home.certificates);
     loop_free(home.loop);
     return err == DRO_OK && !home.is_broken ? 0 : 1;

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("DROMIO_BUILD", ROOT / "build"))
 DROMIOD = BUILD / "dromiod"
 THERMO = BUILD / "examples" / "thermo.wasm"
-LIMIT_S = 60   # a test's patience, never a measurement
+LIMIT_S = int(os.environ.get("DROMIO_TEST_LIMIT_S", "60"))   # a test's patience, never a measurement
 POLL_S = 0.01
 
 
