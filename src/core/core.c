@@ -203,6 +203,7 @@ void core_gate_lost(core *core, uint32_t index)
     waiters_gate_lost(core, index);
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
+    peers_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 
@@ -260,7 +261,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
-    case MESSAGE_PEER: peers_update(core, body, length); break;
+    case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
             notice_answer answer;

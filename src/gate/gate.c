@@ -59,13 +59,11 @@ static void on_core_message(gate *home, uint32_t core, const ring_header *header
     uint32_t length = header->length - (uint32_t)sizeof *header;
     switch (header->type) {
     case MESSAGE_NETWORK_ANSWER: diameter_gate_on_answer(home->diameter, header->id, body, length); break;
-    case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, header->id, body, length); break;
+    case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, core, header->id, body, length); break;
     case MESSAGE_NOTICE: courier_on_notice(home->courier, core, header->id, body, length); break;
-    default: http_on_message(home->http, header->type, header->id, body, length); break;
+    default: http_on_message(home->http, core, header->type, header->id, body, length); break;
     }
 }
-
-enum { FROM_DESK = GATE_CORES_MAX };
 
 /* At most so many per turn, that sockets get theirs too. True: there was something. */
 static bool drain(gate *home, ring_reader *reader, uint32_t from)
@@ -77,15 +75,15 @@ static bool drain(gate *home, ring_reader *reader, uint32_t from)
         const uint8_t *body = ring_next(reader, &header, &err);
         if (body == NULL)
             break;
-        if (from == FROM_DESK)
-            http_on_message(home->http, header.type, header.id, body, header.length - (uint32_t)sizeof header);
+        if (from == HTTP_DESK)
+            http_on_message(home->http, from, header.type, header.id, body, header.length - (uint32_t)sizeof header);
         else
             on_core_message(home, from, &header, body);
         ring_done(reader, &header);
         count++;
     }
     if (err != DRO_OK) {
-        dro_error("ring_broken from=%s", from == FROM_DESK ? "desk" : "core");
+        dro_error("ring_broken from=%s", from == HTTP_DESK ? "desk" : "core");
         home->is_broken = true;
     }
     ring_release(reader);
@@ -98,7 +96,7 @@ static bool drain_all(gate *home)
     for (uint32_t i = 0; i < home->config->core_count; i++)
         was_any |= drain(home, &home->config->from_core[i], i);
     if (home->config->from_desk != NULL)
-        was_any |= drain(home, home->config->from_desk, FROM_DESK);
+        was_any |= drain(home, home->config->from_desk, HTTP_DESK);
     return was_any;
 }
 
