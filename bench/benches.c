@@ -300,6 +300,7 @@ const bench_row bench_rows[] = {
     { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
     { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
+    { "curve", "latency against offered load, from a tenth of the peak to twice the peak", bench_curve },
     { "compute", "FIR, FFT and Keccak in a twin beside the same source compiled natively", bench_compute },
 };
 const int bench_row_count = sizeof bench_rows / sizeof bench_rows[0];
