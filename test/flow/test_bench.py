@@ -58,6 +58,8 @@ def test_http_is_measured_by_wrk_too(tmp_path):
     settings = run("http", tmp_path, "--seconds", "1", "--twins", "2000")["settings"]
     assert settings["wrk_per_second"] > 0 and 0 < settings["wrk_p50_micros"] <= settings["wrk_p99_micros"]
     assert settings["wrk_not_200"] == settings["wrk_broken"] == 0
+    if shutil.which("curl"):
+        assert settings["tls_per_second"] > 0 and settings["tls_not_200"] == settings["tls_broken"] == 0
 
 
 def test_what_is_not_installed_is_not_compared_with(tmp_path):
