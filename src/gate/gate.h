@@ -13,8 +13,9 @@
 #include "base/err.h"
 #include "gate/tls.h"
 #include "ring/ring.h"
+#include "twin/directory.h"
 
-enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 64 };
+enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 16 };
 
 typedef struct gate_peer_config { /* a row of diameter.peers */
     char identity[256], realm[256], address[128]; /* address "": only waits for it */
@@ -26,6 +27,7 @@ typedef struct gate_config {
     uint32_t core_count;
     ring_writer *to_core;         /* [core_count] */
     ring_reader *from_core;       /* [core_count] */
+    const directory *directory;   /* where twins are; NULL with one core */
     ring_writer *to_desk;
     ring_reader *from_desk;
     int doorbell;                 /* own eventfd */
@@ -33,7 +35,7 @@ typedef struct gate_config {
     int diameter_listener;        /* -1: none */
     int diameter_sctp_listener;   /* 0: none; one for all gates */
     bool connects_over_sctp;
-    int certificates;             /* bundle of tls_bundle.h; 0: no TLS */
+    int certificates;             /* bundle of tls_bundle.h, closed once it is read; 0: no TLS */
     int certificate_renewals;     /* socket on which new bundles come; 0: none */
     tls_context *tls[TLS_LISTENERS]; /* made by gate_run from the bundle; NULL: that listener is plain */
     const char *identity, *realm; /* Origin-Host, Origin-Realm */

@@ -473,6 +473,22 @@ def test_a_broken_file_is_refused_and_the_old_one_stays(authority, stranger, ren
     assert serial_of(host) == after.serial()
 
 
+def test_all_gates_have_the_same(authority, tmp_path):
+    files = Files(tmp_path)
+    files.put(authority.issue("gates1", *HOST_NAMES))
+    with Host(*http_settings(files), "host.gates=2", context=authority.client(), thermo=False) as host:
+        with dial(host) as first:
+            assert ask(first)[0] == 200
+            session = first.session
+        for _ in range(12):  # whichever gate takes it
+            with dial(host, first.context, session=session) as again:
+                assert ask(again)[0] == 200 and again.session_reused
+        new = authority.issue("gates2", *HOST_NAMES)
+        files.put(new)
+        host.process.send_signal(signal.SIGHUP)
+        until(lambda: {serial_of(host) for _ in range(12)} == {new.serial()}, "the new certificate in both")
+
+
 def test_sighup_without_certificates_is_no_harm():
     with Host(thermo=False) as host:
         host.process.send_signal(signal.SIGHUP)
@@ -629,3 +645,27 @@ def test_the_command_line_speaks_https(secure, authority, stranger):
     assert run("status", DROMIO_CA=str(authority.pem)).returncode == 0
     refused = run("--ca", str(stranger.pem), "status")
     assert refused.returncode == 9 and "certificate" in refused.stderr
+
+
+def simulate(host, authority, *words):
+    return subprocess.run([DROMIOD.parent / "dromio-sim", "--connect", f"127.0.0.1:{host.diameter_port}", "--tls-ca", authority.pem, "--mmes", "2",
+                           "--devices", "20", "--period", "60", "--speed", "60", "--edrx", "0", "--for", "4", *map(str, words)], capture_output=True, text=True,
+                          timeout=LIMIT_S)
+
+
+def test_the_simulated_network_speaks_tls(authority, stranger):
+    names = ("DNS:mme.epc.dromio.test", "DNS:mme2.epc.dromio.test")
+    good, bad = authority.issue("sim", *names), stranger.issue("sim", *names)
+    settings = diameter_settings(authority.issue("simulated", *HOST_NAMES), f"diameter.tls.ca={authority.pem}")
+    with Host(*settings) as host:
+        for number in range(20):
+            host.admin.put_twin(f"sim{number}@acme.example", imsi=f"{1010000000001 + number:015d}")
+        told = simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key)
+        assert told.returncode == 0, told.stderr
+        assert host.metric("dromio_uplinks_total") > 0 and handshakes(host, "done", "diameter") == 2
+        assert simulate(host, authority).returncode == 9  # no certificate
+        assert simulate(host, authority, "--tls-certificate", bad.pem, "--tls-key", bad.key).returncode == 9
+        assert simulate(host, stranger, "--tls-certificate", good.pem, "--tls-key", good.key).returncode == 9
+        assert simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key, "--tls-name", "other.test").returncode == 9
+    wrong = simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", bad.key)
+    assert wrong.returncode == 2 and str(bad.key) in wrong.stderr
