@@ -66,6 +66,8 @@ dro_err commit_log_open(commit_log **out, const commit_log_options *options, com
     log_segments_init(&log->segments, log->disk);
     dro_err err = make_buffers(log);
     if (err == DRO_OK)
+        err = log_fetches_init(log);
+    if (err == DRO_OK)
         err = commit_log_recover(log, options->epoch, replay, context);
     if (err != DRO_OK) {
         commit_log_close(log);
@@ -89,6 +91,7 @@ void commit_log_close(commit_log *log)
         if (!is_done && log->disk->reap(log->disk, &done, 1, true) != 1)
             break;
     }
+    log_fetches_fini(log);
     log_segments_fini(&log->segments);
     for (int i = 0; i < LOG_BUFFERS; i++)
         pages_free(log->buffers[i], log->round_bytes);
@@ -247,9 +250,14 @@ static void acknowledge(commit_log *log)
 
 uint64_t commit_log_durable(commit_log *log, bool wait)
 {
-    if (log->flight_count == 0 || log->is_failed)
-        return log->durable;
     disk_completion done[LOG_ROUNDS_IN_FLIGHT];
+    bool may_signal = log->may_signal;
+    log->may_signal = false;
+    if (log->flight_count == 0 || log->is_failed) {
+        if (may_signal && log->disk->reap(log->disk, done, LOG_ROUNDS_IN_FLIGHT, false) < 0)
+            fail(log, "reap", EIO);
+        return log->durable;
+    }
     uint64_t before = log->durable;
     do {
         int count = log->disk->reap(log->disk, done, LOG_ROUNDS_IN_FLIGHT, wait);
@@ -269,8 +277,9 @@ bool commit_log_failed(const commit_log *log)
     return log->is_failed;
 }
 
-int commit_log_descriptor(const commit_log *log)
+int commit_log_descriptor(commit_log *log)
 {
+    log->may_signal = true;
     return log->disk->descriptor(log->disk);
 }
 
@@ -322,6 +331,8 @@ dro_err commit_log_drop(commit_log *log, uint32_t segment)
     if (segment > log->replay.segment)
         return DRO_RANGE;
     while (log->segments.count > 0 && log->segments.list[0].number < segment) {
+        if (log->segments.list[0].fetches > 0)
+            return DRO_AGAIN;
         dro_err err = log_segments_drop_first(&log->segments, log->segment_bytes);
         if (err != DRO_OK)
             return err == DRO_IO ? fail(log, "remove", EIO) : err;

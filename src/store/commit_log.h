@@ -24,6 +24,7 @@ enum {
     LOG_RECORD_MAX = 512 * 1024,          /* one record */
     LOG_ROUND_BYTES_MAX = 4 * 1024 * 1024,/* one round; past it commit_log_append says DRO_AGAIN */
     LOG_ROUNDS_IN_FLIGHT = 4,
+    LOG_FETCHES_MAX = 128,                /* records being read at the same time */
     LOG_SEGMENT_BYTES = 64 * 1024 * 1024, /* default */
 };
 
@@ -68,12 +69,27 @@ DRO_CHECKED dro_err commit_log_submit(commit_log *log);
 /* Newest round that is durable, after collecting completions (`wait`: for at least one). */
 uint64_t commit_log_durable(commit_log *log, bool wait);
 bool commit_log_failed(const commit_log *log);
-int commit_log_descriptor(const commit_log *log);
+int commit_log_descriptor(commit_log *log); /* to be asked for before each sleep on it */
 
 /* Reads the record at `place` into `buffer` (LOG_RECORD_MAX holds any), checked
  * by its frame's checksum or an own one. DRO_NOT_FOUND: its segment was dropped
  * (or never was). Works for records already durable. */
 DRO_CHECKED dro_err commit_log_read(commit_log *log, log_place place, void *buffer, size_t capacity, size_t *length);
+
+/* The same without waiting: asked for now, begun with commit_log_fetch_start, there when
+ * commit_log_fetched gives it. DRO_AGAIN: LOG_FETCHES_MAX are under way. DRO_NOT_FOUND: as above. */
+typedef struct log_fetched {
+    uint64_t tag;          /* as given */
+    log_place place;
+    dro_err err;           /* DRO_IO, DRO_CORRUPT: told through dro_log with file and offset; DRO_NOMEM */
+    const uint8_t *record; /* borrowed until the next call */
+    size_t length;
+} log_fetched;
+DRO_CHECKED dro_err commit_log_fetch(commit_log *log, log_place place, uint64_t tag);
+void commit_log_fetch_start(commit_log *log);
+bool commit_log_fetched(commit_log *log, log_fetched *out); /* the next one that is there */
+bool commit_log_fetch_waits(commit_log *log);               /* is one there? */
+uint32_t commit_log_fetching(const commit_log *log);        /* under way */
 
 /* Walks records forward from `*place` (0: the oldest kept); calls `each` until it
  * returns false, `max` records were seen or the durable end is reached. *place is then where
@@ -95,7 +111,8 @@ uint32_t commit_log_replay_segment(const commit_log *log);
  * return). DRO_AGAIN: a round before that segment is still being written. That what
  * was rewritten for it is durable is the owner's to know. */
 DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
-/* Removes segments before `segment`, which may not be later than the replay segment. */
+/* Removes segments before `segment`, which may not be later than the replay segment.
+ * DRO_AGAIN: a record of one is being fetched; those before it are gone. */
 DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);
 uint64_t commit_log_bytes(const commit_log *log); /* on disk */
 

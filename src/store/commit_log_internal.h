@@ -25,6 +25,17 @@ typedef struct log_flight {
     int error;
 } log_flight;
 
+enum { LOG_FETCH_AHEAD = 1024 }; /* most records are smaller: one read does */
+typedef struct log_fetch {
+    bool is_used;
+    uint64_t tag;
+    log_place place;
+    int64_t result;     /* of the disk */
+    size_t wanted;      /* bytes asked for, the record's header with them */
+    uint8_t *bytes;     /* `ahead`, or as long as the record; then owned */
+    uint8_t ahead[LOG_FETCH_AHEAD];
+} log_fetch;
+
 struct commit_log {
     disk *disk;
     uint32_t segment_bytes;
@@ -51,6 +62,13 @@ struct commit_log {
     uint32_t flight_first, flight_count;
 
     uint8_t *walk_bytes;    /* LOG_WALK_BYTES */
+
+    log_fetch *fetches;     /* [LOG_FETCHES_MAX] */
+    uint32_t fetch_count;   /* used */
+    uint8_t fetch_done[LOG_FETCHES_MAX]; /* their numbers, those that are there */
+    uint32_t fetch_done_count;
+    uint32_t fetch_shown;   /* the one that was given out; LOG_FETCHES_MAX: none */
+    bool may_signal;        /* somebody slept on the disk's descriptor: it is to be cleared */
 };
 
 /* Reads rounds of one segment one after the other, in big steps. */
@@ -67,6 +85,10 @@ void log_reader_fini(log_reader *reader);
 DRO_CHECKED dro_err log_reader_enter(log_reader *reader, log_segment *segment);
 /* As log_round_check; DRO_IO when the disk refuses. */
 DRO_CHECKED dro_err log_reader_round(log_reader *reader, uint64_t offset, log_round_view *view, const char **why);
+
+DRO_CHECKED dro_err log_fetches_init(commit_log *log);
+void log_fetches_fini(commit_log *log); /* waits for those under way */
+dro_err log_damaged(const log_segment *segment, uint64_t offset, const char *why);
 
 /* Fills `segments`, `replay`, `state` and all that follows from them. */
 DRO_CHECKED dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn replay, void *context);

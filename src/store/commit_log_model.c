@@ -292,6 +292,27 @@ static bool on_walked(void *context, uint32_t group, log_place place, const uint
     return true;
 }
 
+/* Fetches records `first` on, many at a time, each once. */
+static void fetch_all(log_model *model, uint32_t first)
+{
+    uint32_t next = first, back = 0;
+    while (back < model->durable + 1 - first) {
+        dro_err err = DRO_OK;
+        while (next <= model->durable && (err = commit_log_fetch(model->log, model->records[next].place, next)) == DRO_OK)
+            next++;
+        assert_true(err == DRO_OK || err == DRO_AGAIN);
+        commit_log_fetch_start(model->log);
+        log_fetched fetched;
+        while (commit_log_fetched(model->log, &fetched)) {
+            assert_int_equal(fetched.err, DRO_OK);
+            assert_int_equal(fetched.place, model->records[fetched.tag].place);
+            assert_true(is_record(model, (uint32_t)fetched.tag, fetched.record, fetched.length));
+            back++;
+        }
+    }
+    assert_int_equal(commit_log_fetching(model->log), 0);
+}
+
 void log_model_check_all(log_model *model)
 {
     struct walk_check check = { .model = model };
@@ -312,5 +333,6 @@ void log_model_check_all(log_model *model)
             assert_int_equal(commit_log_read(model->log, model->records[i].place, bytes, sizeof bytes, &length), DRO_OK);
             assert_true(is_record(model, i, bytes, length));
         }
+        fetch_all(model, first);
     }
 }

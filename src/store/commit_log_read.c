@@ -25,7 +25,7 @@ static dro_err read_bytes(commit_log *log, log_segment *segment, uint64_t offset
     return DRO_OK;
 }
 
-static dro_err damaged(const log_segment *segment, uint64_t offset, const char *why)
+dro_err log_damaged(const log_segment *segment, uint64_t offset, const char *why)
 {
     dro_error("log damaged file=segment-%08" PRIx32 " offset=%" PRIu64 " reason=\"%s\" \"put the file back from a backup\"",
               segment->number, offset, why);
@@ -51,7 +51,7 @@ dro_err commit_log_read(commit_log *log, log_place place, void *buffer, size_t c
         return err;
     log_record_view record;
     if (got < LOG_RECORD_HEADER || log_record_peek(&record, ahead) != LOG_ITEM_RECORD)
-        return damaged(segment, offset, "no record begins here");
+        return log_damaged(segment, offset, "no record begins here");
     if (record.length > capacity)
         return DRO_LIMIT;
     size_t there = got - LOG_RECORD_HEADER < record.length ? got - LOG_RECORD_HEADER : record.length;
@@ -60,10 +60,10 @@ dro_err commit_log_read(commit_log *log, log_place place, void *buffer, size_t c
         size_t rest = record.length - there;
         err = read_bytes(log, segment, offset + LOG_RECORD_HEADER + there, (uint8_t *)buffer + there, rest, &got);
         if (err != DRO_OK || got != rest)
-            return err == DRO_IO ? err : damaged(segment, offset, "the file ends in the record");
+            return err == DRO_IO ? err : log_damaged(segment, offset, "the file ends in the record");
     }
     if (!log_record_is_intact(ahead, buffer, record.length, place))
-        return damaged(segment, offset, "a record is damaged");
+        return log_damaged(segment, offset, "a record is damaged");
     *length = record.length;
     return DRO_OK;
 }
@@ -108,7 +108,7 @@ struct walk {
 
 static dro_err walk_damaged(const struct walk *walk, const char *why)
 {
-    return walk->is_first ? DRO_NOT_FOUND : damaged(walk->segment, walk->offset, why);
+    return walk->is_first ? DRO_NOT_FOUND : log_damaged(walk->segment, walk->offset, why);
 }
 
 /* `length` bytes at the walk's offset. */

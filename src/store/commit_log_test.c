@@ -297,6 +297,84 @@ static void dropped_segments_are_used_again(void **state)
     disk->free(disk);
 }
 
+/* Waits for the only fetch under way. */
+static log_fetched fetched_of(commit_log *log)
+{
+    log_fetched fetched = { 0 };
+    do
+        commit_log_fetch_start(log); /* a long record takes two reads */
+    while (!commit_log_fetched(log, &fetched));
+    return fetched;
+}
+
+static void a_segment_being_fetched_from_is_not_dropped(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    uint32_t last = commit_log_segment_last(model.log);
+    assert_int_equal(commit_log_fetch(model.log, model.records[1].place, 77), DRO_OK);
+    assert_int_equal(commit_log_fetching(model.log), 1);
+    assert_int_equal(commit_log_set_replay(model.log, last), DRO_OK);
+    assert_int_equal(commit_log_drop(model.log, last), DRO_AGAIN);
+    log_fetched fetched = fetched_of(model.log);
+    assert_int_equal(fetched.tag, 77);
+    assert_int_equal(fetched.err, DRO_OK);
+    assert_false(commit_log_fetched(model.log, &fetched));
+    assert_int_equal(commit_log_drop(model.log, last), DRO_OK);
+    assert_int_equal(commit_log_fetch(model.log, model.records[1].place, 77), DRO_NOT_FOUND);
+    assert_int_equal(commit_log_fetching(model.log), 0);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+/* Refused at once or by the disk later: that one fails, the log and the others go on. */
+static void a_fetch_that_fails_is_alone(void **state)
+{
+    (void)state;
+    int refused = 0, failed = 0;
+    for (uint64_t call = 1; call <= 4; call++) {
+        disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+        log_model model;
+        open_model(&model, disk, 1);
+        append_round(&model, 1, 2500);
+        append_round(&model, 2, 200);
+        disk_memory_power_cut(disk, &(disk_memory_faults){ .fail_call = call });
+        dro_err err = commit_log_fetch(model.log, model.records[1].place, 1);
+        refused += err == DRO_IO;
+        if (err == DRO_OK)
+            failed += fetched_of(model.log).err == DRO_IO;
+        assert_int_equal(commit_log_fetching(model.log), 0 + (err == DRO_OK)); /* given out, not given back */
+        disk_memory_power_cut(disk, NULL);
+        assert_int_equal(commit_log_fetch(model.log, model.records[2].place, 2), DRO_OK);
+        assert_int_equal(fetched_of(model.log).err, DRO_OK);
+        assert_false(commit_log_failed(model.log));
+        append_round(&model, 3, 300);
+        log_model_fini(&model);
+        disk->free(disk);
+    }
+    assert_int_equal(refused, 1);
+    assert_int_equal(failed, 3); /* of 2500 bytes: the first read, the second's start and its end */
+}
+
+static void a_log_closes_with_fetches_under_way(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    uint32_t under_way = 0;
+    while (under_way < LOG_FETCHES_MAX && commit_log_fetch(model.log, model.records[1 + under_way % ROUNDS].place, under_way) == DRO_OK)
+        under_way++;
+    assert_int_equal(under_way, LOG_FETCHES_MAX);
+    assert_int_equal(commit_log_fetch(model.log, model.records[1].place, 0), DRO_AGAIN);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
 static void a_start_with_nothing_behind_the_replay_point_works(void **state)
 {
     (void)state;
@@ -520,6 +598,9 @@ static void damage_never_reads_as_a_record(void **state)
         dro_err err = commit_log_read(model.log, model.records[5].place, bytes, sizeof bytes, &length);
         assert_true(err == DRO_CORRUPT || err == DRO_LIMIT || memcmp(bytes, expected, length) == 0);
         assert_true(err != DRO_OK || i >= LOG_RECORD_HEADER + model.records[5].length); /* padding is nobody's */
+        assert_int_equal(commit_log_fetch(model.log, model.records[5].place, 5), DRO_OK);
+        log_fetched fetched = fetched_of(model.log);
+        assert_true(fetched.err == DRO_CORRUPT || (fetched.err == DRO_OK && i >= LOG_RECORD_HEADER + model.records[5].length));
         struct counted counted = { 0 };
         log_place place = model.records[4].place;
         err = commit_log_walk(model.log, &place, 3, count, &counted);
@@ -656,6 +737,9 @@ int main(void)
         cmocka_unit_test(a_walk_goes_on_where_the_last_one_ended),
         cmocka_unit_test(a_walk_from_nowhere_is_not_found),
         cmocka_unit_test(dropped_segments_are_used_again),
+        cmocka_unit_test(a_segment_being_fetched_from_is_not_dropped),
+        cmocka_unit_test(a_fetch_that_fails_is_alone),
+        cmocka_unit_test(a_log_closes_with_fetches_under_way),
         cmocka_unit_test(a_start_with_nothing_behind_the_replay_point_works),
         cmocka_unit_test(a_full_disk_keeps_the_round_for_later),
         cmocka_unit_test(more_segments_than_files_may_be_open_are_all_readable),

@@ -17,6 +17,11 @@ typedef struct disk_completion {
     int error;              /* 0, or an errno: final, never retried */
 } disk_completion;
 
+typedef struct disk_fetched {
+    uint64_t token;
+    int64_t result;         /* bytes read, or -errno */
+} disk_fetched;
+
 struct disk {
     /* Opens for reading (`bytes` 0), or opens or creates for writing too (`bytes` > 0: allocated
      * to that size at least, file and directory synced). Handle >= 0 or -errno. */
@@ -30,6 +35,13 @@ struct disk {
     /* Completions that are there, in any order; `wait`: blocks for at least one if a write is
      * under way. Number filled in, or -errno. */
     int (*reap)(disk *disk, disk_completion *done, int max, bool wait);
+    /* A read that blocks nobody: it begins with the next fetch_start. `buffer` is the disk's until its
+     * result was reaped, and the file stays open so long. -EAGAIN: too many are under way. */
+    int (*fetch)(disk *disk, int file, uint64_t offset, void *buffer, size_t length, uint64_t token);
+    int (*fetch_start)(disk *disk); /* 0 or -errno */
+    /* Results that are there, in any order; `wait`: blocks for at least one if a fetch is under way. The
+     * descriptor below tells of them too, and only `reap` clears it. */
+    int (*fetch_reap)(disk *disk, disk_fetched *done, int max, bool wait);
     /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
     int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
     /* Both durable on return (fsync of the directory). `to` is replaced if it is there. */
@@ -37,7 +49,8 @@ struct disk {
     int (*remove)(disk *disk, const char *name);
     /* Calls `each` for every file name, in any order; it may not call the disk. */
     int (*list)(disk *disk, void (*each)(void *context, const char *name), void *context);
-    /* Readable when completions wait; -1 where there is no such descriptor. */
+    /* Readable when completions or results of fetches wait; -1 where there is no such descriptor. To be asked
+     * for before each sleep on it. */
     int (*descriptor)(disk *disk);
     void (*free)(disk *disk);
 };

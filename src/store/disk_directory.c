@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "store/disk_writer.h"
+#include "store/disk_reader.h"
 
 enum {
     FILES_MAX = 4096,      /* open at once */
@@ -32,6 +32,7 @@ typedef struct disk_directory {
     disk disk;
     int directory;
     disk_writer *writer;
+    disk_reader *reader;
     struct file *files;
     int file_count;
 } disk_directory;
@@ -169,6 +170,23 @@ static int directory_reap(disk *self, disk_completion *done, int max, bool wait)
     return of(self)->writer == NULL ? 0 : disk_writer_reap(of(self)->writer, done, max, wait);
 }
 
+static int directory_fetch(disk *self, int file, uint64_t offset, void *buffer, size_t length, uint64_t token)
+{
+    if (of(self)->reader == NULL)
+        return -EROFS;
+    return disk_reader_put(of(self)->reader, file_at(of(self), file)->reader, offset, buffer, length, token);
+}
+
+static int directory_fetch_start(disk *self)
+{
+    return of(self)->reader == NULL ? 0 : disk_reader_start(of(self)->reader);
+}
+
+static int directory_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
+{
+    return of(self)->reader == NULL ? 0 : disk_reader_reap(of(self)->reader, done, max, wait);
+}
+
 static int directory_descriptor(disk *self)
 {
     return of(self)->writer == NULL ? -1 : disk_writer_descriptor(of(self)->writer);
@@ -254,6 +272,7 @@ static void directory_free(disk *self)
     if (self == NULL)
         return;
     disk_directory *here = of(self);
+    disk_reader_free(here->reader);
     disk_writer_free(here->writer);
     for (int i = 0; i < here->file_count; i++)
         if (here->files[i].reader >= 0)
@@ -273,6 +292,9 @@ static const disk directory_disk = {
     .read = directory_read,
     .write_durable = directory_write_durable,
     .reap = directory_reap,
+    .fetch = directory_fetch,
+    .fetch_start = directory_fetch_start,
+    .fetch_reap = directory_fetch_reap,
     .replace = directory_replace,
     .rename = directory_rename,
     .remove = directory_remove,
@@ -325,6 +347,8 @@ dro_err disk_open_directory_by(disk **out, const char *directory, disk_way way)
     dro_err err = take(here, directory);
     if (err == DRO_OK)
         err = disk_writer_new(&here->writer, here->directory, way);
+    if (err == DRO_OK)
+        err = disk_reader_new(&here->reader, here->writer);
     if (err != DRO_OK) {
         directory_free(&here->disk);
         return err;

@@ -10,8 +10,9 @@
 
 enum {
     FILES_MAX = 1024,
-    HANDLES_MAX = 256,
+    HANDLES_MAX = 512,
     WRITES_MAX = 64,
+    FETCHES_MAX = 128,
     NAME_BYTES = 128, /* an image is called by its digest in hex */
     PIECE = 512, /* what a drive writes as one */
 };
@@ -33,6 +34,15 @@ struct write { /* under way: on the platter when reaped, or by a chance at a pow
     int error;
 };
 
+struct fetch { /* under way: the buffer is filled when it is reaped */
+    struct file *file;
+    const disk *owner;
+    bool is_started;
+    uint64_t offset, token;
+    void *buffer;
+    size_t length;
+};
+
 static void view_free(disk *self);
 
 typedef struct disk_memory {
@@ -45,6 +55,8 @@ typedef struct disk_memory {
     struct file *handles[HANDLES_MAX];
     struct write writes[WRITES_MAX];
     int write_count;
+    struct fetch fetches[FETCHES_MAX];
+    int fetch_count;
 } disk_memory;
 
 typedef struct disk_view { /* a directory of the disk */
@@ -298,6 +310,67 @@ static int memory_reap(disk *self, disk_completion *done, int max, bool wait)
     return count;
 }
 
+static int memory_fetch(disk *self, int handle, uint64_t offset, void *buffer, size_t length, uint64_t token)
+{
+    disk_memory *here = of(self);
+    struct file *file = file_at(here, handle);
+    if (here->fetch_count == FETCHES_MAX)
+        return -EAGAIN;
+    if (call(here) != FATE_FINE)
+        return -EIO;
+    memset(buffer, 0xa5, length); /* not there yet */
+    file->holds++;
+    here->fetches[here->fetch_count++] = (struct fetch){ file, self, false, offset, token, buffer, length };
+    return 0;
+}
+
+static int memory_fetch_start(disk *self)
+{
+    disk_memory *here = of(self);
+    for (int i = 0; i < here->fetch_count; i++)
+        here->fetches[i].is_started |= here->fetches[i].owner == self;
+    return 0;
+}
+
+static void fetch_end(disk_memory *here, int at)
+{
+    file_release(here->fetches[at].file);
+    here->fetch_count--;
+    memmove(&here->fetches[at], &here->fetches[at + 1], (size_t)(here->fetch_count - at) * sizeof here->fetches[0]);
+}
+
+/* One of those that `self` has begun, any of them; -1: none. */
+static int fetch_choose(disk_memory *here, const disk *self)
+{
+    int begun = 0;
+    for (int i = 0; i < here->fetch_count; i++)
+        begun += here->fetches[i].owner == self && here->fetches[i].is_started;
+    int number = begun > 0 ? (int)below(here, (uint64_t)begun) : -1;
+    int at = -1;
+    while (number >= 0) {
+        at++;
+        number -= here->fetches[at].owner == self && here->fetches[at].is_started;
+    }
+    return at;
+}
+
+static int memory_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
+{
+    disk_memory *here = of(self);
+    int count = 0, at;
+    while (count < max && (at = fetch_choose(here, self)) >= 0 && ((wait && count == 0) || chance(here))) {
+        struct fetch *fetch = &here->fetches[at];
+        size_t left = fetch->offset < fetch->file->size ? (size_t)(fetch->file->size - fetch->offset) : 0;
+        size_t length = left < fetch->length ? left : fetch->length;
+        int64_t result = call(here) == FATE_FINE ? (int64_t)length : -EIO;
+        if (result > 0)
+            memcpy(fetch->buffer, fetch->file->bytes + fetch->offset, length);
+        done[count++] = (disk_fetched){ fetch->token, result };
+        fetch_end(here, at);
+    }
+    return count;
+}
+
 static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
 {
     disk_memory *here = of(self);
@@ -371,6 +444,8 @@ static void memory_free(disk *self)
         return;
     while (here->write_count > 0)
         write_end(here, 0);
+    while (here->fetch_count > 0)
+        fetch_end(here, 0);
     for (int i = 0; i < HANDLES_MAX; i++)
         if (here->handles[i] != NULL)
             memory_close(self, i);
@@ -422,6 +497,9 @@ disk *disk_memory_new(const disk_memory_faults *faults)
         .read = memory_read,
         .write_durable = memory_write_durable,
         .reap = memory_reap,
+        .fetch = memory_fetch,
+        .fetch_start = memory_fetch_start,
+        .fetch_reap = memory_fetch_reap,
         .replace = memory_replace,
         .rename = memory_rename,
         .remove = memory_remove,

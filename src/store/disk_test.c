@@ -103,12 +103,44 @@ static void check_writes(disk *disk)
     disk->close(disk, file);
 }
 
+/* Results come in any order, each once, with the bytes of its place. */
+static void check_fetches(disk *disk)
+{
+    enum { FETCHES = 16, LENGTH = 1000 };
+    static uint8_t back[FETCHES][LENGTH];
+    unsigned seen = 0;
+    int file = disk->open(disk, "blocks", 0);
+    disk_fetched done[FETCHES];
+    assert_true(file >= 0);
+    assert_int_equal(disk->fetch_reap(disk, done, FETCHES, true), 0); /* nothing is under way: no waiting */
+    for (unsigned i = 0; i < FETCHES; i++)
+        assert_int_equal(disk->fetch(disk, file, i * 1000u, back[i], LENGTH, i), 0);
+    assert_int_equal(disk->fetch_start(disk), 0);
+    while (seen != (1u << FETCHES) - 1) {
+        int count = disk->fetch_reap(disk, done, FETCHES, true);
+        assert_in_range(count, 1, FETCHES);
+        for (int i = 0; i < count; i++) {
+            assert_int_equal(done[i].result, LENGTH);
+            assert_int_equal(seen >> done[i].token & 1, 0);
+            seen |= 1u << done[i].token;
+        }
+    }
+    for (unsigned i = 0; i < FETCHES; i++)
+        assert_memory_equal(back[i], (const uint8_t *)blocks + i * 1000u, LENGTH);
+    assert_int_equal(disk->fetch(disk, file, 1u << 30, back[0], LENGTH, 9), 0); /* behind the end */
+    assert_int_equal(disk->fetch_start(disk), 0);
+    assert_int_equal(disk->fetch_reap(disk, done, 1, true), 1);
+    assert_int_equal(done[0].result, 0);
+    disk->close(disk, file);
+}
+
 static void memory_keeps_names_and_blocks(void **state)
 {
     (void)state;
     disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
     check_names(disk);
     check_writes(disk);
+    check_fetches(disk);
     disk->free(disk);
 }
 
@@ -121,6 +153,7 @@ static void directory_keeps_names_and_blocks(disk_way way)
     assert_int_equal(err, DRO_OK);
     check_names(disk);
     check_writes(disk);
+    check_fetches(disk);
     disk->free(disk);
     assert_int_equal(disk_open_directory_by(&disk, directory, way), DRO_OK);
     uint8_t back[BLOCK];

@@ -66,19 +66,21 @@ static int sync_put(disk_writer *writer, int fd, uint64_t offset, const void *bu
     uint64_t one = 1;
     ssize_t put = write(writer->event, &one, sizeof one);
     (void)put; /* it cannot overflow */
+    writer->may_be_readable = true;
     return 0;
 }
 
 static int sync_reap(disk_writer *writer, disk_completion *done, int max)
 {
     int count = writer->under_way < max ? writer->under_way : max;
+    if (writer->may_be_readable)
+        event_clear(writer);
+    writer->may_be_readable = false;
     if (count == 0)
         return 0;
     memcpy(done, writer->done, (size_t)count * sizeof *done);
     writer->under_way -= count;
     memmove(writer->done, writer->done + count, (size_t)writer->under_way * sizeof *done);
-    if (writer->under_way == 0)
-        event_clear(writer);
     return count;
 }
 
@@ -257,7 +259,8 @@ int disk_writer_reap(disk_writer *writer, disk_completion *done, int max, bool w
     return writer->is_direct ? ring_reap(writer, done, max, wait) : sync_reap(writer, done, max);
 }
 
-int disk_writer_descriptor(const disk_writer *writer)
+int disk_writer_descriptor(disk_writer *writer)
 {
+    writer->may_be_readable = true;
     return writer->event;
 }

@@ -14,4 +14,5 @@ void disk_writer_free(disk_writer *writer); /* NULL is fine. Waits for writes un
 bool disk_writer_is_direct(const disk_writer *writer); /* files to write are opened with O_DIRECT */
 int disk_writer_put(disk_writer *writer, int fd, uint64_t offset, const void *buffer, size_t length, uint64_t token);
 int disk_writer_reap(disk_writer *writer, disk_completion *done, int max, bool wait);
-int disk_writer_descriptor(const disk_writer *writer);
+/* Whoever asks will sleep on it: the next reap clears it, whatever has signalled. */
+int disk_writer_descriptor(disk_writer *writer);

@@ -209,7 +209,7 @@ static void close_least_used(log_segments *segments)
     log_segment *least = NULL;
     for (uint32_t i = 0; i < segments->count; i++) {
         log_segment *segment = &segments->list[i];
-        if (segment->file >= 0 && !segment->is_pinned && (least == NULL || segment->used < least->used))
+        if (segment->file >= 0 && !segment->is_pinned && segment->fetches == 0 && (least == NULL || segment->used < least->used))
             least = segment;
     }
     if (least != NULL)
@@ -257,6 +257,8 @@ dro_err log_segments_add(log_segments *segments, uint32_t number, uint64_t bytes
     if (copy == NULL)
         return DRO_NOMEM;
     *copy = *start;
+    if (segments->open_count >= LOG_FILES_OPEN_MAX)
+        close_least_used(segments);
     int file = files->open(files, name, bytes);
     dro_err err = file < 0 ? told("open", name, file) : DRO_OK;
     if (err == DRO_OK) {
@@ -275,7 +277,7 @@ dro_err log_segments_add(log_segments *segments, uint32_t number, uint64_t bytes
 
 dro_err log_segments_drop_first(log_segments *segments, uint64_t spare_bytes)
 {
-    assert(segments->count > 0 && !segments->list[0].is_pinned);
+    assert(segments->count > 0 && !segments->list[0].is_pinned && segments->list[0].fetches == 0);
     log_segment *segment = &segments->list[0];
     disk *files = segments->disk;
     char name[LOG_NAME_BYTES], spare[LOG_NAME_BYTES];

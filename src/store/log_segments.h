@@ -8,7 +8,7 @@
 #include "store/log_round.h"
 
 enum {
-    LOG_FILES_OPEN_MAX = 64, /* segments open for reading at once */
+    LOG_FILES_OPEN_MAX = 240, /* segments open for reading at once, beside those being read */
     LOG_SPARES_MAX = 4,
     LOG_NAME_BYTES = 32,
 };
@@ -18,6 +18,7 @@ typedef struct log_segment {
     uint32_t number;
     int file;          /* -1: not open */
     bool is_pinned;    /* being written: its file stays open */
+    uint32_t fetches;  /* under way: its file stays open */
     uint64_t bytes;    /* of the file */
     uint64_t end;      /* behind its last durable round; LOG_END_UNKNOWN: older than the replay point, not yet looked at */
     uint64_t used;     /* when it was last read, for choosing what to close */
