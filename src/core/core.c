@@ -181,8 +181,8 @@ static dro_err open_all(core *core)
         err = open_board(core);
     /* Numbers of this start are larger than any before. */
     core->twin_next = core->epoch.counter << 30;
-    core->ticket_next = core->epoch.counter << 32;
-    core->mail_next = core->epoch.counter << 32;
+    core->ticket_next = core->epoch.counter << 32 | (uint64_t)core->index << 28; /* those of other cores may once be here */
+    core->mail_next = core->epoch.counter << 32 | (uint64_t)core->index << 28;
     core->event_next = 1;
     return err == DRO_OK ? recover(core) : err;
 }

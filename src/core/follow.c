@@ -253,13 +253,23 @@ domain_counts core_count_domain(const core *core, uint32_t domain)
     return (domain_counts){ twins + core->domains[domain].twins, letters + letters_of(core, domain) };
 }
 
+static void show_domains(core *core)
+{
+    static uint16_t letters[VAULT_DOMAINS_MAX];
+    memset(letters, 0, sizeof letters[0] * core->domain_count);
+    for (uint32_t i = 0; i < core->dead_letters.count; i++)
+        letters[core->dead_letters.list[i].domain % VAULT_DOMAINS_MAX]++;
+    for (uint32_t i = 0; i < core->domain_count; i++)
+        board_count_domain(&core->board, i, core->domains[i].twins, letters[i]);
+    core->is_domain_count_new = false;
+}
+
 void core_show_counters(core *core)
 {
     for (uint32_t i = 0; i < COUNT_END; i++)
         board_count(&core->board, i, count_here(core, i));
-    for (uint32_t i = 0; i < core->domain_count && core->is_domain_count_new; i++)
-        board_count_domain(&core->board, i, core->domains[i].twins, letters_of(core, i));
-    core->is_domain_count_new = false;
+    if (core->is_domain_count_new)
+        show_domains(core);
     for (uint32_t i = 0; i < core->image_count; i++)
         board_count_image(&core->board, i, core->images[i].twins, core->image_traps[i]);
 }

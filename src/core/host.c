@@ -234,7 +234,7 @@ static void write_all(core *core, dro_builder *out)
     static uint8_t part[256 * 1024];
     dro_field_put(out, HOST_NUMBERS, &core->application_next, 4);
     for (uint32_t i = 1; i < core->keys_kept; i++) /* a name without its key would be damage at the next start */
-        if (core->domains[i].name != NULL) {
+        if (core->domains[i].name[0] != '\0') { /* a key whose name the power took stays without one */
             dro_builder inner = dro_builder_over(part, sizeof part);
             dro_builder_le(&inner, i, 4);
             dro_builder_text(&inner, core->domains[i].name);

@@ -146,15 +146,36 @@ dro_err generations_finish(generations *list, disk *host, log_store *store)
 
 /* ---- coming ---- */
 
+static void on_segment(void *context, const char *name)
+{
+    *(bool *)context |= strncmp(name, "segment-", 8) == 0 || strcmp(name, "replay") == 0;
+}
+
+/* A host that never started has no log to read, not a log that is lost. */
+static dro_err forget_never_made(generations *list, disk *host)
+{
+    bool is_there = false;
+    if (list->count != 1 || list->list[0].number != 0)
+        return DRO_OK;
+    int error = host->list(host, on_segment, &is_there);
+    if (error < 0)
+        return told("list", error);
+    list->count = is_there ? 1 : 0;
+    return DRO_OK;
+}
+
 static dro_err begin(generations *list, disk *host, log_store *store, uint32_t cores)
 {
+    dro_err made = forget_never_made(list, host);
+    if (made != DRO_OK)
+        return made;
     if (list->count == GENERATIONS_MAX) {
         dro_error("log full file=%s \"the number of cores was changed %d times without the move to new logs once being finished; "
                   "start with %" PRIu32 " until the log says that old logs are gone\"",
                   list_name, GENERATIONS_MAX - 1, generation_newest(list)->cores);
         return DRO_LIMIT;
     }
-    uint32_t number = generation_newest(list)->number + 1;
+    uint32_t number = list->count == 0 ? 1 : generation_newest(list)->number + 1;
     for (uint32_t core = 0; core < cores; core++) {
         disk *log;
         dro_err err = store->open(store, number, core, true, &log);

@@ -62,6 +62,22 @@ static void a_host_that_always_had_one_core_has_no_list(void **state)
     host->free(host);
 }
 
+static void a_host_that_begins_with_several_cores_has_nothing_to_read(void **state)
+{
+    (void)state;
+    disk *host = disk_memory_new(NULL);
+    log_store_memory store;
+    generations list;
+    log_store_memory_init(&store, host);
+    assert_int_equal(generations_open(&list, host, &store.store, 4), DRO_OK);
+    assert_int_equal(list.count, 1);
+    assert_int_equal(generation_newest(&list)->number, 1);
+    assert_int_equal(generation_newest(&list)->cores, 4);
+    assert_int_equal(generations_open(&list, host, &store.store, 1), DRO_OK);
+    assert_int_equal(list.count, 2);
+    host->free(host);
+}
+
 static void a_missing_log_is_damage(void **state)
 {
     (void)state;
@@ -87,6 +103,7 @@ static void too_many_unfinished_generations_are_refused(void **state)
     log_store_memory store;
     generations list;
     log_store_memory_init(&store, host);
+    assert_int_equal(commit_log_make(host), DRO_OK);
     for (uint32_t i = 1; i < GENERATIONS_MAX; i++)
         assert_int_equal(generations_open(&list, host, &store.store, 1 + i % 2), DRO_OK);
     assert_int_equal(list.count, GENERATIONS_MAX);
@@ -302,6 +319,7 @@ int main(void)
         cmocka_unit_test(the_list_comes_back_as_it_was),
         cmocka_unit_test(every_shorter_and_every_flipped_list_is_damaged),
         cmocka_unit_test(a_host_that_always_had_one_core_has_no_list),
+        cmocka_unit_test(a_host_that_begins_with_several_cores_has_nothing_to_read),
         cmocka_unit_test(a_missing_log_is_damage),
         cmocka_unit_test(too_many_unfinished_generations_are_refused),
         cmocka_unit_test(values_stay_through_any_numbers_of_cores),

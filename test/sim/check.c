@@ -75,9 +75,8 @@ static void check_turns(const core *core)
     WORLD_ASSERT(used == core->turn_count && used == running && bytes == core->turn_bytes);
 }
 
-void world_check(const world *world)
+static void check_core(const core *core)
 {
-    const core *core = world->core;
     uint32_t live = 0;
     for (uint32_t i = 0; i < core->twin_high; i++)
         live += check_twin(core, i);
@@ -85,4 +84,27 @@ void world_check(const world *world)
     check_turns(core);
     WORLD_ASSERT(core->met_count == 0 && core->waiter_count <= WAITERS_MAX);
     WORLD_ASSERT(core->ids.live <= core->ids.used && core->numbers.live == live);
+}
+
+/* A name leads every gate to the core that has its twin. */
+static void check_names(const world *world, const core *core)
+{
+    for (uint32_t i = 0; i < core->twin_high; i++) {
+        const twin *twin = twin_at(core, i);
+        size_t length;
+        const char *id = twin->number != 0 ? twin_id(core, twin, &length) : NULL;
+        if (id == NULL)
+            continue;
+        WORLD_ASSERT(directory_route(&world->directory, DIRECTORY_ID, id, length) == core->index);
+        WORLD_ASSERT(core_owns(core, twin_partition(twin)));
+    }
+}
+
+void world_check(const world *world)
+{
+    for (uint32_t i = 0; i < world->core_count; i++) {
+        check_core(world->seats[i].core);
+        if (world->core_count > 1)
+            check_names(world, world->seats[i].core);
+    }
 }

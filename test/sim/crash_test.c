@@ -11,12 +11,13 @@
 
 enum { STEPS = 300, AFTER_STEPS = 60, SEGMENT = 64 * 1024, STRIDE = 3, SEEDS_LONG = 5 };
 static bool is_long;
+static uint32_t cores_first = 1, cores_then = 1, cores_last = 1; /* at the start, from the middle on, after the crash */
 
 static struct scene { world world; play play; } scene;
 
 static void scene_begin(uint64_t seed, const disk_memory_faults *faults)
 {
-    world_options options = { .seed = seed, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT,
+    world_options options = { .seed = seed, .cores = cores_first, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT,
                               .faults = *faults, .on_message = play_message, .context = &scene.play };
     play_options game = { .devices = 6, .steps = STEPS, .is_still = true };
     world_init(&scene.world, &options);
@@ -27,10 +28,11 @@ static void scene_begin(uint64_t seed, const disk_memory_faults *faults)
 static bool scene_play(uint32_t steps)
 {
     for (uint32_t i = 0; i < steps; i++) {
-        if (core_failed(scene.world.core))
+        if (world_failed(&scene.world))
             return false;
         if (i == STEPS / 2) {
             world_close(&scene.world);
+            world_cores(&scene.world, cores_then);
             if (world_open(&scene.world) != DRO_OK)
                 return false;
             play_recovered(&scene.play);
@@ -51,6 +53,7 @@ static bool scene_first(void)
 /* As after any crash: the same disk, and all that was not answered once more. */
 static void scene_again(uint64_t seed)
 {
+    world_cores(&scene.world, cores_last);
     assert_int_equal(world_open(&scene.world), DRO_OK);
     play_recovered(&scene.play);
     world_push_image(&scene.world, THERMO); /* if it was not kept */
@@ -105,7 +108,7 @@ static void fail_at(uint64_t seed, uint64_t call)
     scene.play.is_broken = true;
     if (getenv("SIM_LOG") != NULL)
         fprintf(stderr, "seed=%llu fail=%llu\n", (unsigned long long)seed, (unsigned long long)call);
-    if (!scene_first() && scene.world.core != NULL && core_failed(scene.world.core)) {
+    if (!scene_first() && scene.world.core != NULL && world_failed(&scene.world)) {
         uint32_t refused = scene.play.refused;
         for (uint32_t i = 0; i < AFTER_STEPS; i++)
             play_step(&scene.play);
@@ -128,12 +131,30 @@ static void every_failing_call_acknowledges_nothing_untrue(void **state)
     }
 }
 
+static void no_change_of_cores_loses_anything(void **state)
+{
+    static const uint32_t changes[][3] = { { 1, 3, 3 }, { 3, 3, 2 }, { 2, 1, 4 }, { 4, 2, 1 } };
+    enum { CHANGES = sizeof changes / sizeof changes[0] };
+    (void)state;
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        cores_first = changes[i][0];
+        cores_then = changes[i][1];
+        cores_last = changes[i][2];
+        uint64_t calls = calls_of_a_whole_play(i + 1);
+        for (uint64_t call = 1; call <= calls; call += is_long ? 1 : calls / 40 + 1) {
+            cut_at(i + 1, call, call % 2 == 0);
+            fail_at(i + 1, call);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_power_cut_loses_nothing_acknowledged),
         cmocka_unit_test(every_failing_call_acknowledges_nothing_untrue),
+        cmocka_unit_test(no_change_of_cores_loses_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -380,9 +380,8 @@ static bool is_legal(ticket_state from, ticket_state to)
     return from < TICKET_REPORTED && to > from;
 }
 
-static void check_tickets(play *play)
+static void check_tickets(play *play, const core *core)
 {
-    const core *core = play->world->core;
     for (uint32_t i = 0; i < core->twin_high; i++) {
         const twin *twin = twin_at(core, i);
         for (const ticket *t = twin->number != 0 && twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next) {
@@ -476,7 +475,8 @@ static void checks(play *play)
     if (play->world->core == NULL)
         return;
     world_check(play->world);
-    check_tickets(play);
+    for (uint32_t i = 0; i < play->world->core_count; i++)
+        check_tickets(play, play->world->seats[i].core);
 }
 
 void play_step(play *play)
@@ -498,18 +498,30 @@ void play_step(play *play)
 
 /* ---- after a crash ---- */
 
-void play_recovered(play *play)
+/* The core that has the device's twin, or would have it. */
+static const core *core_of(const play *play, const play_device *device)
 {
-    const core *core = play->world->core;
-    play->downlink_count = 0;
-    memset(play->tickets, 0, sizeof play->tickets);
+    return play->world->seats[directory_route(&play->world->directory, DIRECTORY_ID, device->id, strlen(device->id))].core;
+}
+
+static void nothing_is_sent(const core *core)
+{
     for (uint32_t i = 0; i < core->twin_high; i++) {
         const twin *twin = twin_at(core, i);
         for (const ticket *t = twin->number != 0 && twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next)
             WORLD_ASSERT(t->state != TICKET_SENT);
     }
+}
+
+void play_recovered(play *play)
+{
+    play->downlink_count = 0;
+    memset(play->tickets, 0, sizeof play->tickets);
+    for (uint32_t i = 0; i < play->world->core_count; i++)
+        nothing_is_sent(play->world->seats[i].core);
     for (uint32_t i = 0; i < play->options.devices; i++) {
         const play_device *device = &play->devices[i];
+        const core *core = core_of(play, device);
         uint32_t index = twin_find(core, device->id, strlen(device->id));
         if (device->life == PLAY_ABSENT) {
             WORLD_ASSERT(index == NONE || device->is_busy);
@@ -550,8 +562,8 @@ static void run_out(play *play)
 
 static void check_end(play *play, uint32_t i)
 {
-    const core *core = play->world->core;
     const play_device *device = &play->devices[i];
+    const core *core = core_of(play, device);
     uint32_t index = twin_find(core, device->id, strlen(device->id));
     WORLD_ASSERT((index == NONE) == (device->life == PLAY_ABSENT));
     if (index == NONE)

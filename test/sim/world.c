@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/board.h"
 #include "store/disk_memory.h"
 
 static const uint8_t master_key[32] = { 7, 1, 7 };
@@ -77,7 +78,7 @@ static void *ring_memory(void)
 
 static dro_err supervisor_admit(core_supervisor *supervisor, uint64_t id, const uint8_t *wasm, size_t length)
 {
-    world *here = (world *)supervisor;
+    world *here = ((world_seat *)supervisor)->world;
     if (here->admit_count == sizeof here->admits / sizeof here->admits[0])
         return DRO_LIMIT;
     uint8_t *copy = malloc(length + 1);
@@ -98,20 +99,20 @@ static bool supervisor_is_current(core_supervisor *supervisor, const uint8_t *ar
 
 static dro_err supervisor_images(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count)
 {
-    world *here = (world *)supervisor;
+    world *here = ((world_seat *)supervisor)->world;
     here->image_count = count;
     for (uint32_t i = 0; i < count; i++)
         here->images[i] = (cell_image){ artifacts[i], lengths[i] };
-    here->is_image_new = true;
+    for (uint32_t i = 0; i < here->core_count; i++)
+        here->seats[i].is_image_new = true;
     return DRO_OK;
 }
 
 static void supervisor_replace(core_supervisor *supervisor, uint32_t index, bool is_old)
 {
     (void)is_old;
-    world *here = (world *)supervisor;
     (void)index;
-    here->is_cell_wanted = true;
+    ((world_seat *)supervisor)->is_cell_wanted = true;
 }
 
 /* Compiling is slow and gives the same each time. */
@@ -162,18 +163,21 @@ static void room_free(world_room *room)
     free(room);
 }
 
-static void room_attach(world *world, world_room *room)
+static void room_attach(world_seat *seat, world_room *room)
 {
     ring_reader results;
     ring_writer turns;
     ring_reader_open(&results, room->results_memory, WORLD_RING);
     ring_writer_open(&turns, room->turns_memory, WORLD_RING, -1);
-    core_cell_attach(world->core, 0, results, turns, world->image_count, NULL);
-    world->room = room;
+    core_cell_attach(seat->core, 0, results, turns, seat->world->image_count, NULL);
+    seat->room = room;
+    if (seat->index == 0)
+        seat->world->room = room;
 }
 
-static void room_new(world *world)
+static void room_new(world_seat *seat)
 {
+    world *world = seat->world;
     world_room *room = calloc(1, sizeof *room);
     assert(room != NULL);
     room->turns_memory = ring_memory();
@@ -187,47 +191,54 @@ static void room_new(world *world)
         assert(err == DRO_OK);
         (void)err;
     }
-    room_attach(world, room);
+    room_attach(seat, room);
 }
 
 /* The same cell with empty rings, as a new one would have them. */
-static void room_renew(world *world, world_room *room)
+static void room_renew(world_seat *seat)
 {
+    world_room *room = seat->room;
     ring_format(room->turns_memory, WORLD_RING);
     ring_format(room->results_memory, WORLD_RING);
     ring_reader_open(&room->turns, room->turns_memory, WORLD_RING);
     ring_writer_open(&room->results, room->results_memory, WORLD_RING, -1);
-    room_attach(world, room);
+    room_attach(seat, room);
 }
 
-static int cells_follow(world *world)
+static void cell_lose(world_seat *seat)
 {
-    if (world->old_room != NULL && core_cell_drained(world->core, 0)) {
-        room_free(world->old_room);
-        world->old_room = NULL;
+    core_old_cell_lost(seat->core, 0);
+    core_cell_lost(seat->core, 0);
+    room_free(seat->old_room);
+    seat->old_room = NULL;
+    if (seat->room != NULL)
+        room_renew(seat);
+}
+
+static int cell_follow(world_seat *seat)
+{
+    if (seat->old_room != NULL && core_cell_drained(seat->core, 0)) {
+        room_free(seat->old_room);
+        seat->old_room = NULL;
     }
-    if (world->is_cell_wanted) {
-        world->is_cell_wanted = false;
-        world_cell_lose(world);
+    if (seat->is_cell_wanted) {
+        seat->is_cell_wanted = false;
+        cell_lose(seat);
         return 1;
     }
-    if (!world->is_image_new || world->old_room != NULL)
+    if (!seat->is_image_new || seat->old_room != NULL)
         return 0;
-    world->is_image_new = false;
-    world->old_room = world->room;
-    room_new(world);
+    seat->is_image_new = false;
+    seat->old_room = seat->room;
+    room_new(seat);
     return 1;
 }
 
 void world_cell_lose(world *world)
 {
+    uint32_t index = world->core_count > 1 ? world_below(world, world->core_count) : 0;
     world_trace(world, "cell lost");
-    core_old_cell_lost(world->core, 0);
-    core_cell_lost(world->core, 0);
-    room_free(world->old_room);
-    world->old_room = NULL;
-    if (world->room != NULL)
-        room_renew(world, world->room);
+    cell_lose(&world->seats[index]);
 }
 
 static int cell_work(world_room *room, int max)
@@ -244,15 +255,17 @@ static int cell_work(world_room *room, int max)
 void world_gate_open(world *world, uint32_t index)
 {
     world_gate *gate = &world->gates[index];
-    ring_reader in;
-    ring_writer out;
-    ring_format(gate->in_memory, WORLD_RING);
-    ring_format(gate->out_memory, WORLD_RING);
-    ring_writer_open(&gate->to_core, gate->in_memory, WORLD_RING, -1);
-    ring_reader_open(&gate->from_core, gate->out_memory, WORLD_RING);
-    ring_reader_open(&in, gate->in_memory, WORLD_RING);
-    ring_writer_open(&out, gate->out_memory, WORLD_RING, -1);
-    core_gate_attach(world->core, index, in, out);
+    for (uint32_t i = 0; i < world->core_count; i++) {
+        ring_reader in;
+        ring_writer out;
+        ring_format(gate->in_memory[i], WORLD_RING);
+        ring_format(gate->out_memory[i], WORLD_RING);
+        ring_writer_open(&gate->to_core[i], gate->in_memory[i], WORLD_RING, -1);
+        ring_reader_open(&gate->from_core[i], gate->out_memory[i], WORLD_RING);
+        ring_reader_open(&in, gate->in_memory[i], WORLD_RING);
+        ring_writer_open(&out, gate->out_memory[i], WORLD_RING, -1);
+        core_gate_attach(world->seats[i].core, index, in, out);
+    }
     gate->is_open = true;
     world_trace(world, "gate %u open", index);
 }
@@ -260,57 +273,137 @@ void world_gate_open(world *world, uint32_t index)
 void world_gate_lose(world *world, uint32_t index)
 {
     world_trace(world, "gate %u lost", index);
-    core_gate_lost(world->core, index);
+    for (uint32_t i = 0; i < world->core_count; i++)
+        core_gate_lost(world->seats[i].core, index);
     world->gates[index].is_open = false;
+}
+
+static uint32_t api_core(const world *world, const uint8_t *body, size_t length)
+{
+    dro_cursor in = dro_cursor_over(body + sizeof(api_request), length - sizeof(api_request));
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        if (field.tag == API_FIELD_ID)
+            return directory_route(&world->directory, DIRECTORY_ID, (const char *)field.bytes, field.length);
+    return 0;
+}
+
+/* As ring/message.h has it for gates. */
+static uint32_t core_of(const world *world, uint16_t type, uint64_t id, const void *body, size_t length)
+{
+    network_user user;
+    if (world->core_count == 1)
+        return 0;
+    if (type == MESSAGE_DOWNLINK_ANSWER) {
+        for (uint32_t i = 0; i < WORLD_DOWNLINKS; i++)
+            if (world->downlinks[i].id == id)
+                return world->downlinks[i].core;
+        return 0;
+    }
+    if ((type == MESSAGE_UPLINK || type == MESSAGE_CONNECTION) && length >= sizeof user) {
+        memcpy(&user, body, sizeof user);
+        return directory_route(&world->directory, DIRECTORY_IMSI, user.imsi, strnlen(user.imsi, sizeof user.imsi));
+    }
+    return (type == MESSAGE_API || type == MESSAGE_SUBSCRIBE) && length >= sizeof(api_request) ? api_core(world, body, length) : 0;
 }
 
 bool world_send(world *world, uint32_t index, uint16_t type, uint64_t id, const void *body, size_t length)
 {
     world_gate *gate = &world->gates[index];
-    if (!gate->is_open || !ring_send(&gate->to_core, type, 0, id, body, (uint32_t)length))
+    if (!gate->is_open)
         return false;
-    ring_publish(&gate->to_core);
+    uint32_t core = core_of(world, type, id, body, length);
+    if (!ring_send(&gate->to_core[core], type, 0, id, body, (uint32_t)length))
+        return false;
+    ring_publish(&gate->to_core[core]);
     trace_message(world, "->", index, type, id, body, length);
     return true;
 }
 
-static int gate_listen(world *world, uint32_t index, int max)
+static int core_listen(world *world, uint32_t index, uint32_t core, int max)
 {
     world_gate *gate = &world->gates[index];
     ring_header header;
     const uint8_t *body;
     dro_err err = DRO_OK;
     int count = 0;
-    while (count < max && gate->is_open && (body = ring_next(&gate->from_core, &header, &err)) != NULL) {
+    while (count < max && gate->is_open && (body = ring_next(&gate->from_core[core], &header, &err)) != NULL) {
         uint32_t length = header.length - (uint32_t)sizeof header;
+        if (header.type == MESSAGE_DOWNLINK) {
+            world->downlinks[world->downlink_next % WORLD_DOWNLINKS].id = header.id;
+            world->downlinks[world->downlink_next++ % WORLD_DOWNLINKS].core = core;
+        }
         trace_message(world, "<-", index, header.type, header.id, body, length);
         if (world->options.on_message != NULL)
             world->options.on_message(world->options.context, index, &header, body, length);
-        ring_done(&gate->from_core, &header);
+        ring_done(&gate->from_core[core], &header);
         count++;
     }
     WORLD_ASSERT(err == DRO_OK);
-    ring_release(&gate->from_core);
+    ring_release(&gate->from_core[core]);
+    return count;
+}
+
+static int gate_listen(world *world, uint32_t index, int max)
+{
+    int count = 0;
+    for (uint32_t i = 0; i < world->core_count; i++)
+        count += core_listen(world, index, i, max);
     return count;
 }
 
 /* ---- life ---- */
 
+static void *shared_memory(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert(memory != MAP_FAILED);
+    return memory;
+}
+
+static void shared_free(void **memory, size_t bytes)
+{
+    if (*memory != NULL)
+        munmap(*memory, bytes);
+    *memory = NULL;
+}
+
+void world_cores(world *world, uint32_t cores)
+{
+    assert(cores >= 1 && cores <= WORLD_CORES_MAX && world->core == NULL);
+    shared_free(&world->directory_memory, directory_bytes(world->core_count));
+    shared_free(&world->board_memory, board_bytes(world->core_count));
+    world->core_count = cores;
+    world->directory = (directory){ .core_count = 1 };
+    if (cores > 1) {
+        world->directory_memory = shared_memory(directory_bytes(cores));
+        world->board_memory = shared_memory(board_bytes(cores));
+    }
+}
+
 void world_init(world *world, const world_options *options)
 {
-    *world = (struct world){ .supervisor = { supervisor_admit, supervisor_is_current, supervisor_images, supervisor_replace }, .options = *options };
+    *world = (struct world){ .options = *options };
     dro_log_setup("sim", getenv("SIM_LOG") != NULL ? DRO_LOG_DEBUG : (dro_log_level)(DRO_LOG_ERROR + 1));
     dro_clock_fake_init(&world->clock, WORLD_START_MS);
     dro_random_seeded_init(&world->random, options->seed);
     dro_random_seeded_init(&world->core_random, options->seed ^ 0xc0fe);
     world->log_disk = disk_memory_new(&options->faults);
     world->image_disk = disk_memory_new(NULL);
-    world->columns = mmap(NULL, WORLD_COLUMNS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    assert(world->log_disk != NULL && world->image_disk != NULL && world->columns != MAP_FAILED);
-    for (uint32_t i = 0; i < WORLD_GATES; i++) {
-        world->gates[i].in_memory = ring_memory();
-        world->gates[i].out_memory = ring_memory();
+    assert(world->log_disk != NULL && world->image_disk != NULL);
+    log_store_memory_init(&world->logs, world->log_disk);
+    for (uint32_t i = 0; i < WORLD_CORES_MAX; i++) {
+        world->seats[i] = (world_seat){ .supervisor = { supervisor_admit, supervisor_is_current, supervisor_images, supervisor_replace },
+                                        .world = world, .index = i };
+        world->seats[i].columns = mmap(NULL, WORLD_COLUMNS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        assert(world->seats[i].columns != MAP_FAILED);
     }
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        for (uint32_t core = 0; core < WORLD_CORES_MAX; core++) {
+            world->gates[i].in_memory[core] = ring_memory();
+            world->gates[i].out_memory[core] = ring_memory();
+        }
+    world_cores(world, options->cores == 0 ? 1 : options->cores);
     if (options->is_traced)
         world->trace = open_memstream(&world->trace_text, &world->trace_length);
 }
@@ -318,13 +411,14 @@ void world_init(world *world, const world_options *options)
 void world_fini(world *world)
 {
     world_close(world);
-    room_free(world->room);
-    room_free(world->old_room);
-    for (uint32_t i = 0; i < WORLD_GATES; i++) {
-        free(world->gates[i].in_memory);
-        free(world->gates[i].out_memory);
-    }
-    munmap(world->columns, WORLD_COLUMNS_BYTES);
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        for (uint32_t core = 0; core < WORLD_CORES_MAX; core++) {
+            free(world->gates[i].in_memory[core]);
+            free(world->gates[i].out_memory[core]);
+        }
+    for (uint32_t i = 0; i < WORLD_CORES_MAX; i++)
+        munmap(world->seats[i].columns, WORLD_COLUMNS_BYTES);
+    world_cores(world, 1);
     world->log_disk->free(world->log_disk);
     world->image_disk->free(world->image_disk);
     if (world->trace != NULL)
@@ -332,33 +426,62 @@ void world_fini(world *world)
     free(world->trace_text);
 }
 
-dro_err world_open(world *world)
+static dro_err seat_open(world *world, uint32_t index)
 {
+    world_seat *seat = &world->seats[index];
     core_options options = { .clock = &world->clock.clock,
                              .random = &world->core_random.random,
-                             .log_disk = world->log_disk,
-                             .image_disk = world->image_disk,
+                             .index = index,
+                             .count = world->core_count,
+                             .directory = world->directory,
+                             .board = world->board_memory,
+                             .logs = &world->logs.store,
+                             .log_disk = index == 0 ? world->log_disk : NULL,
+                             .image_disk = index == 0 ? world->image_disk : NULL,
                              .master_key = master_key,
-                             .columns_memory = world->columns,
+                             .columns_memory = seat->columns,
                              .columns_bytes = WORLD_COLUMNS_BYTES,
-                             .supervisor = &world->supervisor,
+                             .supervisor = &seat->supervisor,
                              .admin_token = admin_token,
                              .gate_count = WORLD_GATES,
                              .cell_count = 1,
                              .segment_bytes = world->options.segment_bytes,
                              .timeline_bytes = world->options.timeline_bytes,
                              .replay_bytes = world->options.replay_bytes };
-    madvise(world->columns, WORLD_COLUMNS_BYTES, MADV_DONTNEED); /* zeroed, as at a start */
-    world->is_image_new = world->is_cell_wanted = false;
-    dro_err err = core_open(&world->core, &options);
+    madvise(seat->columns, WORLD_COLUMNS_BYTES, MADV_DONTNEED); /* zeroed, as at a start */
+    seat->is_image_new = seat->is_cell_wanted = false;
+    dro_err err = core_open(&seat->core, &options);
+    if (err != DRO_OK)
+        seat->core = NULL;
+    return err;
+}
+
+dro_err world_open(world *world)
+{
+    dro_err err = DRO_OK;
+    if (world->core_count > 1) {
+        err = directory_format(world->directory_memory, world->core_count);
+        if (err == DRO_OK)
+            err = directory_open(&world->directory, world->directory_memory, world->core_count);
+        if (err == DRO_OK)
+            err = board_format(world->board_memory, world->core_count);
+        assert(err == DRO_OK);
+    }
+    memset(world->downlinks, 0, sizeof world->downlinks); /* their numbers come again */
+    for (uint32_t i = 0; i < world->core_count && err == DRO_OK; i++)
+        err = seat_open(world, i);
     world_trace(world, "open %s", dro_err_text(err));
     if (err != DRO_OK) {
-        world->core = NULL;
+        world_close(world);
         return err;
     }
+    world->core = world->seats[0].core;
     for (uint32_t i = 0; i < WORLD_GATES; i++)
         world_gate_open(world, i);
-    cells_follow(world);
+    for (uint32_t i = 0; i < world->core_count; i++) {
+        world->seats[i].is_image_new = true; /* whichever core was open when they came */
+        cell_follow(&world->seats[i]);
+    }
     return DRO_OK;
 }
 
@@ -366,11 +489,18 @@ void world_close(world *world)
 {
     for (uint32_t i = 0; i < WORLD_GATES; i++)
         world->gates[i].is_open = false;
-    room_free(world->room); /* its images were the core's */
-    room_free(world->old_room);
-    world->room = world->old_room = NULL;
+    for (uint32_t i = 0; i < WORLD_CORES_MAX; i++) {
+        world_seat *seat = &world->seats[i];
+        room_free(seat->room); /* its images were the core's */
+        room_free(seat->old_room);
+        seat->room = seat->old_room = NULL;
+    }
+    world->room = NULL;
     admits_forget(world);
-    core_close(world->core);
+    for (uint32_t i = 0; i < WORLD_CORES_MAX; i++) {
+        core_close(world->seats[i].core);
+        world->seats[i].core = NULL;
+    }
     world->core = NULL;
 }
 
@@ -381,18 +511,35 @@ void world_power_cut(world *world, const disk_memory_faults *next)
     disk_memory_power_cut(world->log_disk, next);
 }
 
+bool world_failed(const world *world)
+{
+    for (uint32_t i = 0; i < world->core_count; i++)
+        if (world->seats[i].core == NULL || core_failed(world->seats[i].core))
+            return true;
+    return false;
+}
+
 /* ---- a round ---- */
+
+static int seat_round(world *world, world_seat *seat)
+{
+    enum { CELL_MAX = 16 };
+    int work = cell_follow(seat);
+    if (!world_chance(world, 20))
+        work += core_round(seat->core);
+    if (!world_chance(world, 20))
+        work += cell_work(seat->old_room, CELL_MAX);
+    if (!world_chance(world, 20))
+        work += cell_work(seat->room, 1 + (int)world_below(world, CELL_MAX));
+    return work;
+}
 
 int world_round(world *world)
 {
-    enum { CELL_MAX = 16, GATE_MAX = 64 };
-    int work = admit_answer(world) + cells_follow(world);
-    if (!world_chance(world, 20))
-        work += core_round(world->core);
-    if (!world_chance(world, 20))
-        work += cell_work(world->old_room, CELL_MAX);
-    if (!world_chance(world, 20))
-        work += cell_work(world->room, 1 + (int)world_below(world, CELL_MAX));
+    enum { GATE_MAX = 64 };
+    int work = admit_answer(world);
+    for (uint32_t i = 0; i < world->core_count; i++)
+        work += seat_round(world, &world->seats[i]);
     for (uint32_t i = 0; i < WORLD_GATES; i++)
         if (!world_chance(world, 20))
             work += gate_listen(world, i, 1 + (int)world_below(world, GATE_MAX));

@@ -1,4 +1,4 @@
-/* World: core, cell and log in one thread, on fake time, from one seed. The gates are
+/* World: cores with a cell each, and their logs, in one thread, on fake time, from one seed. The gates are
  * the test: it sends their messages and is given the core's. Rings lie in plain memory,
  * files on a disk in memory. The same seed and the same calls give the same trace. */
 #pragma once
@@ -16,10 +16,14 @@
 #include "ring/message.h"
 #include "ring/ring.h"
 #include "store/disk.h"
+#include "store/log_store.h"
+#include "twin/directory.h"
 #include "twin/value.h"
 
 enum {
     WORLD_GATES = 2,
+    WORLD_CORES_MAX = 4,
+    WORLD_DOWNLINKS = 256,          /* newest whose core is known */
     WORLD_RING = 256 * 1024,        /* small, so that rings fill */
     WORLD_COLUMNS_BYTES = 64 << 20,
     WORLD_REQUEST_MAX = 48 * 1024,
@@ -34,6 +38,7 @@ typedef struct world_options {
     uint32_t segment_bytes;         /* 0: the log's default */
     uint64_t timeline_bytes, replay_bytes;
     disk_memory_faults faults;      /* of the log's disk */
+    uint32_t cores;                 /* 0: 1; world_cores changes it between two starts */
     bool no_cell;                   /* turns wait, or the test is the cell */
     bool is_traced;
     world_message_fn on_message;    /* what the core says to a gate */
@@ -47,27 +52,41 @@ typedef struct world_room {         /* rings of one cell */
     cell *cell;
 } world_room;
 
-typedef struct world_gate {
-    void *in_memory, *out_memory;
-    ring_writer to_core;
-    ring_reader from_core;
+typedef struct world_gate {         /* rings with each core; a message goes to the core of its twin, else to core 0 */
+    void *in_memory[WORLD_CORES_MAX], *out_memory[WORLD_CORES_MAX];
+    ring_writer to_core[WORLD_CORES_MAX];
+    ring_reader from_core[WORLD_CORES_MAX];
     bool is_open;
 } world_gate;
 
-struct world {
+typedef struct world_seat {         /* a core and its cell */
     core_supervisor supervisor;     /* first: what the core sees */
+    struct world *world;
+    uint32_t index;
+    void *columns;
+    core *core;
+    world_room *room, *old_room;
+    bool is_image_new, is_cell_wanted;
+} world_seat;
+
+struct world {
     world_options options;
+    uint32_t core_count;
+    world_seat seats[WORLD_CORES_MAX];
     dro_clock_fake clock;
     dro_random_seeded random;       /* the test's */
     dro_random_seeded core_random;  /* what the core is given */
     disk *log_disk, *image_disk;
-    void *columns;
-    core *core;
+    log_store_memory logs;
+    void *directory_memory, *board_memory;
+    directory directory;
+    core *core;                     /* core 0, and the room of its cell */
+    world_room *room;
     world_gate gates[WORLD_GATES];
-    world_room *room, *old_room;
-    cell_image images[256];         /* borrowed from the core until the next call */
+    struct { uint64_t id; uint32_t core; } downlinks[WORLD_DOWNLINKS];
+    uint32_t downlink_next;
+    cell_image images[256];         /* borrowed from core 0 until the next call */
     uint32_t image_count;
-    bool is_image_new, is_cell_wanted;
     struct { uint64_t id; uint8_t *wasm; size_t length; } admits[8];
     uint32_t admit_count;
     FILE *trace;
@@ -79,10 +98,12 @@ struct world {
 void world_init(world *world, const world_options *options);
 void world_fini(world *world);
 
-/* Opens the core on the disks as they are. */
+/* Opens the cores on the disks as they are. */
 dro_err world_open(world *world);
+void world_cores(world *world, uint32_t cores); /* how many the next world_open opens */
 void world_close(world *world);     /* as a kill: nothing is waited for */
 /* The power goes and comes: what was not durable is gone. The core is closed. */
+bool world_failed(const world *world); /* a core's log is broken */
 void world_power_cut(world *world, const disk_memory_faults *next);
 
 /* One round of everything, in an order the seed decides; how much was done. */
