@@ -1,0 +1,524 @@
+/* Several cores over the messages of gates: names are unique among them, the host's tables are the
+ * same for all, and another number of cores finds everything again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/state.h"
+#include "store/disk_memory.h"
+#include "world.h"
+
+enum { HEARD_MAX = 4096, SEGMENT = 64 * 1024, CORES = 3, TWINS = 30 };
+
+typedef struct heard { ring_header header; char *body; } heard;
+static struct { world world; heard heard[HEARD_MAX]; uint32_t count; uint64_t id; } here;
+static world_request request;
+
+static void on_message(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length)
+{
+    (void)context;
+    (void)gate;
+    if (header->type == MESSAGE_CREDENTIAL)
+        return;
+    assert_true(here.count < HEARD_MAX);
+    heard *heard = &here.heard[here.count++];
+    *heard = (struct heard){ *header, malloc(length + 1u) };
+    memcpy(heard->body, body, length);
+    heard->body[length] = '\0';
+}
+
+static void forget(void)
+{
+    while (here.count > 0)
+        free(here.heard[--here.count].body);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    world_options options = { .seed = 5, .cores = CORES, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT,
+                              .timeline_bytes = 4 * SEGMENT, .on_message = on_message };
+    world_init(&here.world, &options);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    world_push_image(&here.world, THERMO);
+    here.id = 100;
+    forget();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    world_check(&here.world);
+    world_fini(&here.world);
+    forget();
+    return 0;
+}
+
+static void reopen(uint32_t cores)
+{
+    for (uint32_t i = 0; i < here.world.core_count; i++)
+        core_settle(here.world.seats[i].core);
+    world_close(&here.world);
+    world_cores(&here.world, cores);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    world_settle(&here.world);
+    world_check(&here.world);
+}
+
+static const heard *heard_of(uint64_t id)
+{
+    for (uint32_t i = here.count; i-- > 0;)
+        if (here.heard[i].header.id == id)
+            return &here.heard[i];
+    return NULL;
+}
+
+static const heard *ask(void)
+{
+    uint64_t id = ++here.id;
+    assert_true(request_send(&here.world, 0, id, &request));
+    world_settle(&here.world);
+    const heard *heard = heard_of(id);
+    assert_non_null(heard);
+    assert_int_equal(heard->header.type, MESSAGE_API_REPLY);
+    return heard;
+}
+
+static uint16_t status_of(const heard *heard)
+{
+    api_reply reply;
+    memcpy(&reply, heard->body, sizeof reply);
+    return reply.status;
+}
+
+static const char *json_of(const heard *heard)
+{
+    api_reply reply;
+    memcpy(&reply, heard->body, sizeof reply);
+    return heard->body + sizeof reply + reply.location_length;
+}
+
+static void on_twin(uint16_t operation, const char *id)
+{
+    request_begin(&request, operation);
+    request_text(&request, API_FIELD_ID, id);
+}
+
+static uint16_t put(const char *id, const char *imsi, const char *alias)
+{
+    on_twin(API_TWIN_PUT, id);
+    request_text(&request, API_FIELD_MODEL, "acme/thermo");
+    if (imsi != NULL)
+        request_text(&request, API_FIELD_IMSI, imsi);
+    if (alias != NULL)
+        request_text(&request, API_FIELD_ALIAS, alias);
+    return status_of(ask());
+}
+
+static uint16_t get(const char *id)
+{
+    on_twin(API_TWIN_GET, id);
+    return status_of(ask());
+}
+
+static uint32_t core_of(const char *id)
+{
+    return directory_route(&here.world.directory, DIRECTORY_ID, id, strlen(id));
+}
+
+/* The n-th id that would be born in `core`. */
+static const char *id_in(uint32_t core, unsigned n)
+{
+    static char ids[8][32];
+    static unsigned next;
+    char *id = ids[next++ % 8];
+    for (unsigned i = 0;; i++) {
+        snprintf(id, sizeof ids[0], "d%u@acme.example", i);
+        if (directory_core(&here.world.directory, directory_partition(&here.world.directory, DIRECTORY_ID, id, strlen(id))) == core && n-- == 0)
+            return id;
+    }
+}
+
+static uint32_t network_result(uint64_t id)
+{
+    const heard *heard = heard_of(id);
+    network_answer answer;
+    assert_non_null(heard);
+    assert_int_equal(heard->header.type, MESSAGE_NETWORK_ANSWER);
+    memcpy(&answer, heard->body, sizeof answer);
+    return answer.result + answer.experimental;
+}
+
+static uint32_t connect(const char *imsi)
+{
+    uint64_t id = ++here.id;
+    assert_true(world_connect(&here.world, 1, id, imsi, WORLD_ESTABLISH, true));
+    world_settle(&here.world);
+    return network_result(id);
+}
+
+static uint32_t uplink(const char *imsi, uint32_t end_to_end, bool is_retransmission)
+{
+    uint8_t frame[8] = { 1, (uint8_t)end_to_end, 0, 100, 100, 0x0d, 0xac };
+    for (int i = 0; i < 7; i++)
+        frame[7] ^= frame[i];
+    uint64_t id = ++here.id;
+    assert_true(world_uplink(&here.world, 1, id, imsi, &(world_frame){ end_to_end, is_retransmission, frame, sizeof frame }));
+    world_settle(&here.world);
+    return network_result(id);
+}
+
+static const char *imsi_of(unsigned n)
+{
+    static char imsi[16];
+    snprintf(imsi, sizeof imsi, "00101%010u", n);
+    return imsi;
+}
+
+/* ---- one start ---- */
+
+static void twins_are_born_where_their_ids_say(void **state)
+{
+    (void)state;
+    for (uint32_t core = 0; core < CORES; core++) {
+        const char *id = id_in(core, 0);
+        assert_int_equal(put(id, NULL, NULL), 201);
+        assert_int_not_equal(twin_find(here.world.seats[core].core, id, strlen(id)), NONE);
+        for (uint32_t other = 0; other < CORES; other++)
+            assert_int_equal(here.world.seats[other].core->twin_count, other <= core ? 1 : 0);
+        assert_int_equal(get(id), 200);
+        assert_int_equal(put(id, NULL, NULL), 200);
+    }
+}
+
+static void a_number_or_alias_of_another_cores_twin_is_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(put(id_in(0, 0), imsi_of(1), id_in(1, 5)), 201);
+    assert_int_equal(core_of(id_in(1, 5)), 0); /* the alias leads to the twin */
+    assert_int_equal(get(id_in(1, 5)), 200);
+    assert_int_equal(put(id_in(1, 0), imsi_of(1), NULL), 409);
+    assert_int_equal(get(id_in(1, 0)), 404);
+    assert_int_equal(put(id_in(1, 0), imsi_of(2), id_in(1, 5)), 409);
+    assert_int_equal(put(id_in(2, 0), imsi_of(2), NULL), 201); /* what a refused request claimed is free again */
+    assert_int_equal(put(id_in(2, 0), imsi_of(1), NULL), 409);
+    assert_int_equal(put(id_in(2, 0), NULL, id_in(0, 0)), 409);
+}
+
+static void what_a_twin_gives_up_another_cores_twin_may_have(void **state)
+{
+    (void)state;
+    assert_int_equal(put(id_in(0, 0), imsi_of(1), id_in(1, 5)), 201);
+    assert_int_equal(put(id_in(1, 0), imsi_of(2), NULL), 201);
+    assert_int_equal(put(id_in(0, 0), imsi_of(3), NULL), 200); /* another number: the old one is free */
+    assert_int_equal(put(id_in(1, 0), imsi_of(1), NULL), 200);
+    on_twin(API_TWIN_DELETE, id_in(0, 0));
+    assert_int_equal(status_of(ask()), 204);
+    assert_int_equal(put(id_in(1, 5), imsi_of(3), NULL), 201); /* the alias is a twin of its own now, in its own core */
+    assert_int_equal(core_of(id_in(1, 5)), 1);
+    assert_int_equal(put(id_in(0, 0), NULL, NULL), 201);
+    assert_int_equal(connect(imsi_of(1)), 2001);
+    assert_int_equal(connect(imsi_of(9)), 5652);
+}
+
+static void an_answer_to_a_removal_waits_until_the_name_is_free(void **state)
+{
+    (void)state;
+    assert_int_equal(put(id_in(0, 0), imsi_of(1), NULL), 201);
+    for (unsigned i = 0; i < 20; i++) { /* from core to core and back */
+        on_twin(API_TWIN_DELETE, id_in(i % CORES, 0));
+        uint64_t id = ++here.id;
+        assert_true(request_send(&here.world, 0, id, &request));
+        while (heard_of(id) == NULL)
+            world_round(&here.world);
+        assert_int_equal(status_of(heard_of(id)), 204);
+        assert_int_equal(put(id_in((i + 1) % CORES, 0), imsi_of(1), NULL), 201);
+    }
+}
+
+static void a_new_domain_is_made_for_whichever_core_needs_it(void **state)
+{
+    (void)state;
+    uint64_t first = here.id + 1;
+    for (unsigned i = 0; i < TWINS; i++) { /* all at once, some of the same domain */
+        char id[40];
+        snprintf(id, sizeof id, "m%u@new%u.example", i, i / 3);
+        on_twin(API_TWIN_PUT, id);
+        request_text(&request, API_FIELD_MODEL, "acme/thermo");
+        assert_true(request_send(&here.world, 0, ++here.id, &request));
+    }
+    world_settle(&here.world);
+    for (uint64_t id = first; id <= here.id; id++)
+        assert_int_equal(status_of(heard_of(id)), 201);
+    for (uint32_t i = 0; i < CORES; i++) {
+        const core *core = here.world.seats[i].core;
+        assert_int_equal(core->question_count, 0);
+        for (uint32_t d = 1; d < core->domain_count; d++)
+            assert_string_equal(core->domains[d].name, here.world.core->domains[d].name);
+    }
+}
+
+static void a_request_sees_what_core_0_answered_before(void **state)
+{
+    (void)state;
+    assert_int_equal(put(id_in(1, 0), NULL, NULL), 201);
+    request_begin(&request, API_APPLICATION_PUT);
+    request_text(&request, API_FIELD_APPLICATION, "as1");
+    request_text(&request, API_FIELD_DOMAIN, "acme.example");
+    request_u64(&request, API_FIELD_SCOPES, SCOPE_READ);
+    assert_int_equal(status_of(ask()), 201);
+    const application *made = application_find(here.world.core, "as1", 3);
+    assert_non_null(made);
+    on_twin(API_TWIN_GET, id_in(1, 0));
+    api_request head = { .operation = API_TWIN_GET, .application = made->number, .scopes = SCOPE_READ };
+    memcpy(request.bytes, &head, sizeof head);
+    assert_int_equal(status_of(ask()), 200);
+    request_begin(&request, API_APPLICATION_DELETE);
+    request_text(&request, API_FIELD_APPLICATION, "as1");
+    assert_int_equal(status_of(ask()), 204);
+    on_twin(API_TWIN_GET, id_in(1, 0));
+    memcpy(request.bytes, &head, sizeof head);
+    assert_int_equal(status_of(ask()), 404);
+}
+
+static void uplinks_and_their_repetitions_reach_the_twins_core(void **state)
+{
+    (void)state;
+    for (uint32_t core = 0; core < CORES; core++)
+        assert_int_equal(put(id_in(core, 0), imsi_of(core), NULL), 201);
+    for (uint32_t core = 0; core < CORES; core++) {
+        assert_int_equal(connect(imsi_of(core)), 2001); /* a serving node that core 0 numbers */
+        assert_int_equal(uplink(imsi_of(core), 7000 + core, false), 2001);
+        assert_int_equal(uplink(imsi_of(core), 7000 + core, true), 2001);
+        assert_int_equal(here.world.seats[core].core->counters.duplicates, 1);
+    }
+    request_begin(&request, API_STATUS);
+    const char *json = json_of(ask());
+    assert_non_null(strstr(json, "\"twins\":3,"));
+    assert_non_null(strstr(json, "\"uplinks\":6,\"duplicates\":3,")); /* of the whole host */
+    request_begin(&request, API_IMAGE_LIST);
+    assert_non_null(strstr(json_of(ask()), "\"twins\":3,"));
+}
+
+static void what_waits_for_core_0_is_forgotten_with_its_gate(void **state)
+{
+    (void)state;
+    char id[64];
+    for (unsigned i = 0; i == 0 || core_of(id) == 0; i++)
+        snprintf(id, sizeof id, "w%u@elsewhere.example", i);
+    on_twin(API_TWIN_PUT, id);
+    request_text(&request, API_FIELD_MODEL, "acme/thermo");
+    assert_true(request_send(&here.world, 0, ++here.id, &request));
+    core *core = here.world.seats[core_of(id)].core;
+    core_round(core);
+    assert_int_equal(core->question_count, 1);
+    world_gate_lose(&here.world, 0);
+    world_gate_open(&here.world, 0);
+    world_settle(&here.world);
+    assert_int_equal(core->question_count, 0);
+    assert_null(heard_of(here.id));
+    assert_int_equal(get(id), 404);
+}
+
+/* ---- another number of cores ---- */
+
+static void make_all(void)
+{
+    char id[40];
+    for (unsigned i = 0; i < TWINS; i++) {
+        snprintf(id, sizeof id, "t%u@acme%u.example", i, i % 4);
+        assert_int_equal(put(id, imsi_of(i), NULL), 201);
+        assert_int_equal(connect(imsi_of(i)), 2001);
+        assert_int_equal(uplink(imsi_of(i), 100 + i, false), 2001);
+    }
+}
+
+static void check_all(unsigned frames)
+{
+    char id[40], readings[32];
+    snprintf(readings, sizeof readings, "\"readings\":{\"value\":%u,", frames);
+    for (unsigned i = 0; i < TWINS; i++) {
+        snprintf(id, sizeof id, "t%u@acme%u.example", i, i % 4);
+        on_twin(API_TWIN_GET, id);
+        const heard *heard = ask();
+        assert_int_equal(status_of(heard), 200);
+        assert_non_null(strstr(json_of(heard), readings));
+    }
+}
+
+static void every_number_of_cores_finds_the_twins(void **state)
+{
+    enum { NEXT = 1025 }; /* a new End-to-End id whose lowest byte, the frame's sequence, is the next one */
+    static const uint32_t numbers[] = { 1, 4, 2, 3, 1 };
+    (void)state;
+    make_all();
+    check_all(1);
+    for (unsigned n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
+        reopen(numbers[n]);
+        forget();
+        check_all(n + 1);
+        for (unsigned i = 0; i < TWINS; i++) {
+            assert_int_equal(uplink(imsi_of(i), 100 + i + NEXT * n, true), 2001); /* it had its turn, in another core */
+            assert_int_equal(uplink(imsi_of(i), 100 + i + NEXT * (n + 1), false), 2001);
+        }
+        uint64_t twins = 0;
+        for (uint32_t i = 0; i < numbers[n]; i++)
+            twins += here.world.seats[i].core->twin_count;
+        assert_int_equal(twins, TWINS);
+    }
+    check_all(6);
+}
+
+static void a_key_of_a_request_is_known_to_the_twins_new_core(void **state)
+{
+    (void)state;
+    uint8_t keys[64] = { 0 };
+    for (unsigned i = 0; i < TWINS; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "k%u@acme.example", i);
+        on_twin(API_TWIN_PUT, id);
+        request_text(&request, API_FIELD_MODEL, "acme/thermo");
+        keys[0] = (uint8_t)i;
+        request_bytes(&request, API_FIELD_IDEMPOTENCY, keys, sizeof keys);
+        assert_int_equal(status_of(ask()), 201);
+    }
+    static const uint32_t numbers[] = { 4, 1 };
+    for (unsigned n = 0; n < 2; n++) {
+        reopen(numbers[n]);
+        forget();
+        for (unsigned i = 0; i < TWINS; i++) {
+            char id[40];
+            snprintf(id, sizeof id, "k%u@acme.example", i);
+            on_twin(API_TWIN_PUT, id);
+            request_text(&request, API_FIELD_MODEL, "acme/thermo");
+            keys[0] = (uint8_t)i;
+            request_bytes(&request, API_FIELD_IDEMPOTENCY, keys, sizeof keys);
+            assert_int_equal(status_of(ask()), 201); /* as it was answered then; anew it would be 200 */
+        }
+    }
+}
+
+static void a_dead_letter_is_in_one_core(void **state)
+{
+    (void)state;
+    static const uint32_t numbers[] = { 3, 1, 4, 2 };
+    for (unsigned i = 0; i < 5; i++) {
+        char json[64];
+        uint32_t core = i % CORES;
+        assert_int_equal(put(id_in(core, i), NULL, NULL), 201);
+        struct core *owner = here.world.seats[core].core;
+        uint32_t index = twin_find(owner, id_in(core, i), strlen(id_in(core, i)));
+        snprintf(json, sizeof json, "{\"n\":%u}", i);
+        uint32_t domain = twin_at(owner, index)->domain | (twin_partition(twin_at(owner, index)) + 1) << 16;
+        record_begin(owner, index, RECORD_DELTA);
+        dro_builder *part = record_part(owner);
+        dro_builder_le(part, domain, 4);
+        dro_builder_text(part, json);
+        dead_letter_keep(owner, domain, json, strlen(json));
+        record_part_end(owner, FIELD_DEAD);
+        record_end(owner);
+        world_settle(&here.world);
+    }
+    for (unsigned n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
+        reopen(numbers[n]);
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < numbers[n]; i++)
+            count += here.world.seats[i].core->dead_letters.count;
+        assert_int_equal(count, 5);
+    }
+}
+
+/* Kept while the log they lie in is; then the sequence goes on, and an old id is a gap, not another event. */
+static void an_event_id_of_another_number_of_cores_is_a_gap(void **state)
+{
+    (void)state;
+    make_all();
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < CORES; i++)
+        if (here.world.seats[i].core->event_next > newest)
+            newest = here.world.seats[i].core->event_next;
+    assert_true(newest > 2);
+    reopen(2);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_true(here.world.seats[i].core->event_next > newest);
+    forget();
+    request_begin(&request, 0);
+    request_text(&request, API_FIELD_RESUME, "2");
+    assert_true(world_send(&here.world, 0, MESSAGE_SUBSCRIBE, 77, request.bytes, dro_builder_length(&request.out)));
+    world_settle(&here.world);
+    bool is_gap = false;
+    for (uint32_t i = 0; i < here.count; i++) {
+        const heard *heard = &here.heard[i];
+        is_gap |= heard->header.type == MESSAGE_STREAM_EVENT && strstr(heard->body + sizeof(stream_event), "dromio.gap.v1") != NULL;
+        if (heard->header.type == MESSAGE_STREAM_EVENT)
+            assert_null(strstr(heard->body + sizeof(stream_event), "dromio.property.changed.v1"));
+    }
+    assert_true(is_gap);
+}
+
+static void the_timeline_begins_anew_and_is_never_wrong(void **state)
+{
+    (void)state;
+    make_all();
+    reopen(2);
+    for (unsigned i = 0; i < TWINS; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "t%u@acme%u.example", i, i % 4);
+        assert_int_equal(uplink(imsi_of(i), 5000 + i, false), 2001);
+        on_twin(API_TIMELINE, id);
+        const heard *heard = ask();
+        assert_int_equal(status_of(heard), 200);
+        const char *first = strstr(json_of(heard), "\"uplink\"");
+        assert_non_null(first);
+        assert_null(strstr(first + 1, "\"uplink\"")); /* the one before lies in a log that is gone */
+    }
+}
+
+static void the_old_logs_go_once_every_core_has_moved(void **state)
+{
+    (void)state;
+    uint64_t size;
+    make_all();
+    for (uint32_t i = 0; i < CORES; i++)
+        core_settle(here.world.seats[i].core);
+    world_close(&here.world);
+    world_cores(&here.world, 2);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    assert_non_null(disk_memory_bytes(here.world.log_disk, "log-1-2/replay", &size));
+    for (int i = 0; i < 200; i++) /* one of the cores has moved, the other one has not had a round */
+        core_round(here.world.seats[1].core);
+    assert_false(here.world.seats[1].core->is_moving);
+    assert_non_null(disk_memory_bytes(here.world.log_disk, "log-1-2/replay", &size));
+    world_settle(&here.world);
+    assert_null(disk_memory_bytes(here.world.log_disk, "log-1-2/replay", &size));
+    assert_null(disk_memory_bytes(here.world.log_disk, "log-1-0/segment-00000001", &size));
+    check_all(1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(twins_are_born_where_their_ids_say),
+        CASE(a_number_or_alias_of_another_cores_twin_is_taken),
+        CASE(what_a_twin_gives_up_another_cores_twin_may_have),
+        CASE(an_answer_to_a_removal_waits_until_the_name_is_free),
+        CASE(a_new_domain_is_made_for_whichever_core_needs_it),
+        CASE(a_request_sees_what_core_0_answered_before),
+        CASE(uplinks_and_their_repetitions_reach_the_twins_core),
+        CASE(what_waits_for_core_0_is_forgotten_with_its_gate),
+        CASE(every_number_of_cores_finds_the_twins),
+        CASE(a_key_of_a_request_is_known_to_the_twins_new_core),
+        CASE(a_dead_letter_is_in_one_core),
+        CASE(an_event_id_of_another_number_of_cores_is_a_gap),
+        CASE(the_timeline_begins_anew_and_is_never_wrong),
+        CASE(the_old_logs_go_once_every_core_has_moved),
+    };
+    return cmocka_run_group_tests_name("cores", tests, NULL, NULL);
+}
