@@ -22,6 +22,9 @@ int twin_bulk(struct cli *cli, const char *path); /* twin put --from */
 int tail_events(struct cli *cli);
 int query_run(struct cli *cli);
 
+int backup_take(struct cli *cli);
+int restore_run(struct cli *cli);
+
 int host_status(struct cli *cli);
 int host_peers(struct cli *cli);
 int host_dead_letters(struct cli *cli);

@@ -81,7 +81,9 @@ static int connect_cli(struct cli *cli)
 static int run(const invocation *in)
 {
     struct cli cli = { .in = in, .format = format_of(in), .out = stdout };
-    int code = in->command->is_local ? EXIT_OK : connect_cli(&cli);
+    const char *local = in->command->local_option;
+    bool is_local = in->command->is_local || (local != NULL && invocation_has(in, local));
+    int code = is_local ? EXIT_OK : connect_cli(&cli);
     if (code == EXIT_OK)
         code = in->command->run(&cli);
     client_free(cli.client);

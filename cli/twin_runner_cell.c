@@ -47,7 +47,7 @@ static const char *status_text(uint32_t status)
     static const char *const texts[] = {
         [TURN_TRAP] = "trap", [TURN_OUT_OF_BOUNDS] = "out of bounds", [TURN_STACK_OVERFLOW] = "stack overflow",
         [TURN_DEADLINE] = "deadline", [TURN_MEMORY] = "memory", [TURN_BAD_RESULT] = "bad result",
-        [TURN_BAD_CONTEXT] = "bad context", [TURN_EFFECTS] = "effects", [TURN_HOST] = "host",
+        [TURN_BAD_CONTEXT] = "bad context", [TURN_EFFECTS] = "effects", [TURN_HOST] = "host", [TURN_NO_IMAGE] = "no image",
     };
     if (status == TURN_OK)
         return NULL;

@@ -14,7 +14,7 @@ import sys
 PARAMETERS = ["id", "name", "digest", "ticket", "application"]
 QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "admin"]
-HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query"]
+HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk"]
 METHODS = ["GET", "PUT", "POST", "DELETE"]
 

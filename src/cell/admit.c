@@ -175,7 +175,7 @@ static uint64_t memory_said(admission *admission)
     if (heap == NULL || heap->kind != WASM_KIND_GLOBAL)
         return 0;
     const wasm_global *global = &image->globals[heap->index];
-    return global->type == WASM_I32 && !global->is_mutable ? (uint32_t)global->value : 0;
+    return global->type == WASM_TYPE_I32 && !global->is_mutable ? (uint32_t)global->value : 0;
 }
 
 static uint32_t data_end(const wasm_image *image)
@@ -229,7 +229,7 @@ static void plan_stack(admission *admission)
     if (heap == NULL || heap->kind != WASM_KIND_GLOBAL || image->global_count == 0)
         return;
     const wasm_global *pointer = &image->globals[0], *base = &image->globals[heap->index];
-    bool fits = pointer->is_mutable && pointer->type == WASM_I32 && !base->is_mutable &&
+    bool fits = pointer->is_mutable && pointer->type == WASM_TYPE_I32 && !base->is_mutable &&
                 pointer->value < base->value && pointer->value <= info->event_buffer;
     for (uint32_t i = 0; i < image->data_count && fits; i++)
         fits = image->data[i].is_active && image->data[i].address >= pointer->value;

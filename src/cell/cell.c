@@ -198,7 +198,7 @@ size_t cell_turn(cell *cell, const turn_request *request, void *out, size_t capa
     turn_result *result = out;
     image *image = cell_image_of(cell, request->image);
     uint64_t start = cell_stamp();
-    *result = (turn_result){ .twin = request->twin, .status = TURN_HOST };
+    *result = (turn_result){ .twin = request->twin, .status = TURN_NO_IMAGE };
     if (image != NULL)
         run_turn(cell, image, request, result, capacity);
     double nanos = (double)(cell_stamp() - start) * cell->nanos_per_stamp;

@@ -351,14 +351,14 @@ static void a_context_of_another_image_is_refused(void **state)
     assert_int_equal(twin->integer, 1);
 }
 
-static void an_image_that_is_not_here_is_the_hosts_fault(void **state)
+static void an_image_that_is_not_here_is_said_so(void **state)
 {
     test_twin *twin = *state;
     static _Alignas(8) uint8_t result[sizeof(turn_result)];
     turn_request request = { .image = 500 };
     assert_int_equal(cell_result_max(twin->cell, 500), sizeof(turn_result));
     assert_int_equal(cell_turn(twin->cell, &request, result, sizeof result), sizeof(turn_result));
-    assert_int_equal(((turn_result *)result)->status, TURN_HOST);
+    assert_int_equal(((turn_result *)result)->status, TURN_NO_IMAGE);
 }
 
 static void a_result_without_room_is_a_want_of_memory(void **state)
@@ -473,7 +473,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(state_moves_to_another_build, setup, teardown),
         cmocka_unit_test_setup_teardown(state_that_cannot_move_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(a_context_of_another_image_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_image_that_is_not_here_is_the_hosts_fault, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_image_that_is_not_here_is_said_so, setup, teardown),
         cmocka_unit_test_setup_teardown(a_result_without_room_is_a_want_of_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(a_used_slot_does_what_a_new_one_does, setup_manual, teardown),
         cmocka_unit_test_setup_teardown(nothing_of_a_turn_is_left_for_the_next, setup_manual, teardown),

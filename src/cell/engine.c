@@ -12,6 +12,21 @@
 
 #include "base/wipe.h"
 
+/* The long-term line comes with the official headers. The header made from the wheel's bindings
+ * (tools/wasmtime_header.py) has numbers where callbacks return pointers, no const, and an
+ * underscore behind what is a keyword of Python. */
+#ifdef WASMTIME_API_H
+typedef wasmtime_error_t *error_result;
+typedef wasm_trap_t *trap_result;
+typedef uint8_t *bytes_result;
+typedef const wasm_memorytype_t memory_type;
+static wasmtime_global_t global_of(const wasmtime_extern_t *found) { return found->of.global; }
+#else
+typedef uint64_t error_result, trap_result, bytes_result;
+typedef wasm_memorytype_t memory_type;
+static wasmtime_global_t global_of(const wasmtime_extern_t *found) { return found->of.global_; }
+#endif
+
 /* Values of enumerations, which the header made from the wheel does not have.
  * engine_test.c checks each by what it does. */
 enum { KIND_I32 = 0, KIND_I64 = 1, KIND_F64 = 3 };               /* wasm_valkind_enum, wasmtime_valkind */
@@ -117,20 +132,20 @@ static pooled_memory *pooled_memory_take(engine *engine, uint32_t capacity)
     return pooled;
 }
 
-static uint64_t on_memory_get(void *env, uint64_t *byte_size, uint64_t *byte_capacity)
+static bytes_result on_memory_get(void *env, size_t *byte_size, size_t *byte_capacity)
 {
     pooled_memory *pooled = env;
     *byte_size = pooled->memory.length;
     *byte_capacity = pooled->memory.capacity;
-    return (uint64_t)(uintptr_t)pooled->memory.bytes;
+    return (bytes_result)(uintptr_t)pooled->memory.bytes;
 }
 
-static uint64_t on_memory_grow(void *env, uint64_t length)
+static error_result on_memory_grow(void *env, size_t length)
 {
     pooled_memory *pooled = env;
     if (length > pooled->memory.limit || length > pooled->memory.capacity) {
         pooled->memory.was_refused = true;
-        return (uint64_t)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the memory is at its limit");
+        return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the memory is at its limit");
     }
     pooled->memory.length = (uint32_t)length;
     return 0;
@@ -148,8 +163,8 @@ static void on_memory_gone(void *env)
     engine->free_memories = pooled;
 }
 
-static uint64_t on_memory_new(void *env, struct c_wasm_memorytype_t *type, uint64_t minimum, uint64_t maximum,
-                              uint64_t reserved, uint64_t guard, struct c_wasmtime_linear_memory *out)
+static error_result on_memory_new(void *env, memory_type *type, size_t minimum, size_t maximum, size_t reserved,
+                                  size_t guard, wasmtime_linear_memory_t *out)
 {
     engine *engine = env;
     engine_instance *instance = engine->making;
@@ -158,7 +173,7 @@ static uint64_t on_memory_new(void *env, struct c_wasm_memorytype_t *type, uint6
     uint32_t limit = instance->code->options.memory_limit;
     pooled_memory *pooled = minimum <= limit ? pooled_memory_take(engine, limit) : NULL;
     if (pooled == NULL)
-        return (uint64_t)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"no memory for an instance");
+        return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"no memory for an instance");
     pooled->memory.length = (uint32_t)minimum;
     pooled->memory.limit = limit;
     pooled->memory.was_refused = false;
@@ -207,7 +222,7 @@ static wasm_config_t *config_new(engine *engine)
     return config;
 }
 
-static uint64_t on_import(void *env, struct c_wasmtime_caller *caller, union c_wasmtime_val_raw *values, uint64_t count)
+static trap_result on_import(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count)
 {
     const bound_import *bound = env;
     (void)caller, (void)count;
@@ -215,7 +230,7 @@ static uint64_t on_import(void *env, struct c_wasmtime_caller *caller, union c_w
         return 0;
     bound->engine->was_refused = true;
     static const char text[] = "the host refused a call";
-    return (uint64_t)(uintptr_t)wasmtime_trap_new((char *)(uintptr_t)text, sizeof text - 1);
+    return (trap_result)(uintptr_t)wasmtime_trap_new((char *)(uintptr_t)text, sizeof text - 1);
 }
 
 static void valtypes_of(wasm_valtype_vec_t *out, const uint8_t *encoded, uint32_t count)
@@ -325,7 +340,7 @@ const char *engine_key(void)
 {
     static char key[64];
     if (key[0] == '\0')
-        snprintf(key, sizeof key, "wasmtime-%s/1/%016llx", DROMIO_ENGINE_VERSION, (unsigned long long)processor_bits());
+        snprintf(key, sizeof key, "%s/1/%016llx", DROMIO_ENGINE_VERSION, (unsigned long long)processor_bits());
     return key;
 }
 
@@ -404,7 +419,7 @@ void engine_code_free(engine_code *code)
 
 /* ---- Instances ---- */
 
-static uint64_t on_epoch(struct c_wasmtime_context *context, void *data, uint64_t *delta, uint8_t *kind)
+static error_result on_epoch(wasmtime_context_t *context, void *data, uint64_t *delta, uint8_t *kind)
 {
     engine_instance *instance = data;
     const engine_options *options = &instance->code->engine->options;
@@ -414,7 +429,7 @@ static uint64_t on_epoch(struct c_wasmtime_context *context, void *data, uint64_
     if (options->on_tick == NULL || options->on_tick(options->context))
         return 0;
     instance->is_past_deadline = true;
-    return (uint64_t)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the deadline has passed");
+    return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the deadline has passed");
 }
 
 static bool export_get(engine_instance *instance, const char *name, uint8_t kind, wasmtime_extern_t *out)
@@ -443,7 +458,7 @@ static bool exports_find(engine_instance *instance)
         if (!numbered_get(instance, 'g', i, EXTERN_GLOBAL, &found))
             return false;
         wasmtime_val_t value;
-        instance->globals[i] = found.of.global_;
+        instance->globals[i] = global_of(&found);
         wasmtime_global_get(instance->context, &instance->globals[i], &value);
         instance->global_kinds[i] = value.kind;
     }

@@ -72,7 +72,7 @@ static made make(seen *seen, const char *text, const engine_code_options *code_o
     made made = { NULL, NULL };
     assert_null(wasmtime_wat2wasm((char *)(uintptr_t)text, strlen(text), &wasm));
     assert_int_equal(engine_new(&seen->engine, &options), DRO_OK);
-    if (engine_compile(seen->engine, wasm.data, wasm.size, &code, &length, reason) != DRO_OK)
+    if (engine_compile(seen->engine, (const uint8_t *)wasm.data, wasm.size, &code, &length, reason) != DRO_OK)
         fail_msg("%s", reason);
     assert_int_equal(engine_load(&made.code, seen->engine, code, length, code_options, reason), DRO_OK);
     assert_int_equal(engine_instance_new(&made.instance, made.code), DRO_OK);
@@ -243,9 +243,9 @@ static void code_with_other_imports_is_not_loaded(void **state)
     (void)state;
     assert_null(wasmtime_wat2wasm((char *)(uintptr_t)text, strlen(text), &wasm));
     assert_int_equal(engine_new(&engine, &options), DRO_OK);
-    assert_int_equal(engine_compile(engine, wasm.data, wasm.size, &code, &length, reason), DRO_OK);
+    assert_int_equal(engine_compile(engine, (const uint8_t *)wasm.data, wasm.size, &code, &length, reason), DRO_OK);
     assert_int_equal(engine_load(&loaded, engine, code, length, &one_page, reason), DRO_UNSUPPORTED);
-    assert_int_equal(engine_load(&loaded, engine, wasm.data, wasm.size, &one_page, reason), DRO_UNSUPPORTED);
+    assert_int_equal(engine_load(&loaded, engine, (const uint8_t *)wasm.data, wasm.size, &one_page, reason), DRO_UNSUPPORTED);
     free(code);
     engine_free(engine);
     wasm_byte_vec_delete(&wasm);

@@ -103,7 +103,7 @@ uint32_t wasm_u32(wasm_reader *reader)
 uint8_t wasm_value_type(wasm_reader *reader)
 {
     uint8_t type = wasm_byte(reader);
-    if ((type >= WASM_V128 && type <= WASM_I32) || type == WASM_FUNCREF || reader->has_failed)
+    if ((type >= WASM_TYPE_V128 && type <= WASM_TYPE_I32) || type == WASM_TYPE_FUNCREF || reader->has_failed)
         return type;
     if (type == 0x6f)
         wasm_fail(reader, "externref is not accepted");
@@ -220,7 +220,7 @@ static void read_tables(wasm_reader *reader)
     uint32_t count = read_count(reader, "tables", 0, WASM_TABLES_MAX);
     for (uint32_t i = 0; i < count && !reader->has_failed; i++) {
         uint8_t type = wasm_byte(reader);
-        if (type != WASM_FUNCREF)
+        if (type != WASM_TYPE_FUNCREF)
             wasm_fail(reader, "table %u is not of funcref", i);
         uint8_t flags = wasm_byte(reader);
         if (flags > 1)
@@ -262,7 +262,7 @@ static void read_memories(wasm_reader *reader)
 
 static uint64_t const_number(wasm_reader *reader, uint8_t opcode, uint8_t type)
 {
-    static const uint8_t number_types[] = { WASM_I32, WASM_I64, WASM_F32, WASM_F64 };
+    static const uint8_t number_types[] = { WASM_TYPE_I32, WASM_TYPE_I64, WASM_TYPE_F32, WASM_TYPE_F64 };
     if (number_types[opcode - 0x41] != type)
         wasm_fail(reader, "a constant of another type than what it initialises");
     if (opcode == 0x41)
@@ -288,13 +288,13 @@ static uint64_t read_constant(wasm_reader *reader, uint8_t type)
         return 0;
     if (opcode >= 0x41 && opcode <= 0x44) {
         value = const_number(reader, opcode, type);
-    } else if (opcode == 0xd2 && type == WASM_FUNCREF) {
+    } else if (opcode == 0xd2 && type == WASM_TYPE_FUNCREF) {
         if (wasm_u32(reader) >= reader->image->function_count)
             wasm_fail(reader, "ref.func of a function that does not exist");
-    } else if (opcode == 0xd0 && type == WASM_FUNCREF) {
-        if (wasm_byte(reader) != WASM_FUNCREF)
+    } else if (opcode == 0xd0 && type == WASM_TYPE_FUNCREF) {
+        if (wasm_byte(reader) != WASM_TYPE_FUNCREF)
             wasm_fail(reader, "ref.null of another type than funcref");
-    } else if (opcode == 0xfd && type == WASM_V128) {
+    } else if (opcode == 0xfd && type == WASM_TYPE_V128) {
         if (wasm_u32(reader) != 12 || dro_cursor_bytes(&reader->in, 16) == NULL)
             wasm_fail(reader, "only v128.const can initialise a v128");
     } else {
@@ -318,7 +318,7 @@ static void read_globals(wasm_reader *reader)
             wasm_fail(reader, "global %u has flags 0x%02x (shared globals are not accepted)", i, mutability);
         global->is_mutable = mutability == 1;
         mutable_count += mutability;
-        if (global->is_mutable && (global->type == WASM_FUNCREF || global->type == WASM_V128))
+        if (global->is_mutable && (global->type == WASM_TYPE_FUNCREF || global->type == WASM_TYPE_V128))
             wasm_fail(reader, "global %u: a mutable global is a number; references and vectors cannot be kept", i);
         global->value = read_constant(reader, global->type);
         image->global_count = i + 1;
@@ -357,7 +357,7 @@ static void read_element_items(wasm_reader *reader, bool are_expressions, uint32
 {
     for (uint32_t i = 0; i < count && !reader->has_failed; i++)
         if (are_expressions)
-            read_constant(reader, WASM_FUNCREF);
+            read_constant(reader, WASM_TYPE_FUNCREF);
         else if (wasm_u32(reader) >= reader->image->function_count)
             wasm_fail(reader, "an element names a function that does not exist");
 }
@@ -375,10 +375,10 @@ static void read_elements(wasm_reader *reader)
         if (is_active && (flags & 2))
             table = wasm_u32(reader);
         if (is_active)
-            offset = (uint32_t)read_constant(reader, WASM_I32);
+            offset = (uint32_t)read_constant(reader, WASM_TYPE_I32);
         if ((flags & 3) != 0) {
             uint8_t kind = wasm_byte(reader);
-            if (!reader->has_failed && kind != ((flags & 4) ? WASM_FUNCREF : 0))
+            if (!reader->has_failed && kind != ((flags & 4) ? WASM_TYPE_FUNCREF : 0))
                 wasm_fail(reader, "element segment %u is not of functions", i);
         }
         uint32_t items = read_count(reader, "elements in a segment", 0, WASM_TABLE_ELEMENTS_MAX);
@@ -404,7 +404,7 @@ static void read_data(wasm_reader *reader)
             wasm_fail(reader, "data segment %u: multiple memories are not accepted", i);
         data->is_active = flags != 1;
         if (data->is_active)
-            data->address = (uint32_t)read_constant(reader, WASM_I32);
+            data->address = (uint32_t)read_constant(reader, WASM_TYPE_I32);
         data->length = wasm_u32(reader);
         if (!reader->has_failed && dro_cursor_bytes(&reader->in, data->length) == NULL)
             wasm_fail(reader, "data segment %u ends outside the section", i);

@@ -38,8 +38,8 @@ enum {
     WASM_REASON_MAX = 200,         /* bytes of one reason with NUL */
 };
 
-enum wasm_value_type { WASM_I32 = 0x7f, WASM_I64 = 0x7e, WASM_F32 = 0x7d, WASM_F64 = 0x7c, WASM_V128 = 0x7b,
-                       WASM_FUNCREF = 0x70 };
+enum wasm_value_type { WASM_TYPE_I32 = 0x7f, WASM_TYPE_I64 = 0x7e, WASM_TYPE_F32 = 0x7d, WASM_TYPE_F64 = 0x7c, WASM_TYPE_V128 = 0x7b,
+                       WASM_TYPE_FUNCREF = 0x70 };
 enum wasm_kind { WASM_KIND_FUNCTION, WASM_KIND_TABLE, WASM_KIND_MEMORY, WASM_KIND_GLOBAL };
 enum wasm_section_id { WASM_CUSTOM, WASM_TYPE, WASM_IMPORT, WASM_FUNCTION, WASM_TABLE, WASM_MEMORY, WASM_GLOBAL,
                        WASM_EXPORT, WASM_START, WASM_ELEMENT, WASM_CODE, WASM_DATA, WASM_DATA_COUNT };

@@ -180,7 +180,7 @@ static void read_reference(wasm_reader *reader, const body *body, enum shape sha
         break;
     }
     case REF_NULL:
-        if (wasm_value_type(reader) != WASM_FUNCREF)
+        if (wasm_value_type(reader) != WASM_TYPE_FUNCREF)
             wasm_fail(reader, "ref.null of another type than funcref");
         break;
     default:

@@ -262,6 +262,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_PEERS] = api_peers,
     [API_METRICS] = api_metrics,
     [API_BARRIER] = barrier,
+    [API_BACKUP] = api_backup,
 };
 
 static bool changes_something(uint32_t operation)
@@ -271,12 +272,12 @@ static bool changes_something(uint32_t operation)
            operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN;
 }
 
-/* Answered though the log is broken: from the host's own tables and counters. */
+/* Answered though the log is broken: from the host's own tables and counters, or what is durable. */
 static bool shows_no_twin(uint32_t operation)
 {
     return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
-           operation == API_PEERS || operation == API_METRICS;
+           operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP;
 }
 
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

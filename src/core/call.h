@@ -65,3 +65,5 @@ void api_dead_letters(core *core, const call *call);
 void api_status(core *core, const call *call);
 void api_peers(core *core, const call *call);
 void api_metrics(core *core, const call *call);
+/* backup.c */
+void api_backup(core *core, const call *call);

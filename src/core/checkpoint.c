@@ -55,9 +55,10 @@ static void finish(core *core)
     if (core->is_moving) /* all that the old logs held is in this one */
         generations_left(core);
     uint32_t first = commit_log_segment_first(core->log);
+    uint32_t until = backup_segment_first(core) < segment ? backup_segment_first(core) : segment;
     uint64_t size = core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
     uint64_t kept = (commit_log_segment_last(core->log) - first + 1) * size;
-    while (first < segment && kept > core->options.timeline_bytes) {
+    while (first < until && kept > core->options.timeline_bytes) {
         first++;
         kept -= size;
     }

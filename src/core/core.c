@@ -216,6 +216,7 @@ void core_close(core *core)
     if (core == NULL)
         return;
     core->is_started = false;
+    backup_end(core, NULL);
     commit_log_close(core->log);
     if (core->own_disk != NULL)
         core->own_disk->free(core->own_disk);
@@ -288,6 +289,7 @@ void core_gate_lost(core *core, uint32_t index)
     waiters_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
+    backup_gate_lost(core, index);
 }
 
 void core_cell_attach(core *core, uint32_t index, ring_reader results, ring_writer turns, uint32_t image_count,
@@ -365,13 +367,18 @@ static int gate_take(core *core, uint32_t index)
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
-    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core) &&
-           (body = ring_next(&gate->in, &header, &err)) != NULL) {
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core)) {
+        if (core->ahead.next == core->ahead.count)
+            ahead_uplinks(core, gate);
+        if ((body = ring_next(&gate->in, &header, &err)) == NULL)
+            break;
         follow(core); /* who sent it may have seen an answer to a change that core 0 made */
         message_take(core, index, &header, body);
         ring_done(&gate->in, &header);
+        core->ahead.next++;
         count++;
     }
+    ahead_forget(core);
     ring_release(&gate->in);
     if (err != DRO_OK) {
         dro_error("gate=%u broke its ring", index);
@@ -445,6 +452,8 @@ int core_round(core *core)
         waiters_due(core);
     if (core->stream_count > 0)
         work += streams_catch_up(core);
+    if (core->backup != NULL)
+        work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
         core_show_counters(core);
     tell_flush(core);
@@ -461,6 +470,11 @@ int64_t core_next_due(const core *core)
         int64_t left = core->waiters[i].until_ns > core->now_ns ? core->waiters[i].until_ns - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
+    }
+    int64_t backup_ns = backup_due_ns(core);
+    if (backup_ns >= 0) {
+        int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
         if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))

@@ -16,6 +16,7 @@
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
+#include "twin/effect.h"
 #include "twin/event.h"
 #include "twin/model.h"
 #include "twin/ticket.h"
@@ -195,6 +196,7 @@ typedef struct cell_link {
     uint32_t image_count, in_flight, oldest_in_flight;
     int64_t heard_ns;
     _Atomic uint64_t *running;
+    bool lacks[CORE_IMAGES_MAX]; /* images that came while it was being made: its successor has them */
 } cell_link;
 
 typedef struct stream {          /* a subscriber of events */
@@ -207,6 +209,7 @@ typedef struct stream {          /* a subscriber of events */
     char *twin, *model, *property;
 } stream;
 
+enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
 enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT };
 
 typedef struct turn {            /* a turn in flight */
@@ -218,7 +221,8 @@ typedef struct turn {            /* a turn in flight */
     uint8_t operation;           /* enum turn_operation */
     bool has_duplicate;
     uint32_t event_id, length;
-    uint8_t *event;              /* owned; payload */
+    uint8_t *event;              /* payload: `small`, or owned */
+    uint8_t small[TURN_EVENT_SMALL];
     caller caller;
     uint64_t ticket;             /* of a property write or action */
     uint32_t end_to_end;
@@ -250,6 +254,11 @@ typedef struct release {         /* a name to give up once `round` is durable, u
     uint32_t kind, length;       /* directory_kind */
     char text[];
 } release;
+
+/* What is known of the next messages of a gate; core/ahead.c. */
+enum { AHEAD = 16 };
+typedef struct ahead_uplink { char imsi[16]; uint64_t imsi_hash; uint32_t twin, end_to_end; } ahead_uplink;
+typedef struct ahead { ahead_uplink uplinks[AHEAD]; uint32_t count, next; } ahead;
 
 struct core {
     core_options options;
@@ -293,11 +302,15 @@ struct core {
     uint32_t domain_count, keys_kept; /* kept: those whose keys are on the disk */
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count, duplicates_held;
+    uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
+    ahead ahead;
+    effect effects[EFFECTS_MAX]; /* of the result being taken */
+    uint32_t effect_count;
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
@@ -331,6 +344,7 @@ struct core {
     uint8_t *scratch;            /* SCRATCH_BYTES for answers */
     uint8_t *log_scratch;        /* LOG_RECORD_MAX for reading */
 
+    struct backup *backup;       /* the one that runs; NULL: none */
     uint32_t checkpoint_segment; /* segment the running checkpoint makes the replay point; 0: none runs */
     uint32_t checkpoint_twin;    /* next twin to look at */
     uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
@@ -354,6 +368,8 @@ void twin_free(core *core, uint32_t index); /* and everything of it but its row 
 uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
 uint32_t twin_find_msisdn(core *core, const char *msisdn);
+uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
+uint64_t imsi_hash(core *core, const char *imsi);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
@@ -417,7 +433,7 @@ const char *core_refusal(const core *core);
 /* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask; so of host_name_get. */
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number);
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
-bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number);
+bool host_name_find(core *core, const char *name, size_t length, uint16_t *number);
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);
@@ -461,7 +477,7 @@ void record_abandon(core *core); /* nothing is written; what was applied is the 
 /* The same from parts: returns a builder; then record_put_end. */
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);
-void record_context(core *core, const uint8_t *plain, size_t length); /* seals it as the twin's new context */
+void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length); /* seals it as the twin's new context; slot: as in vault_binding */
 /* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
 uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
@@ -505,6 +521,12 @@ void twin_defer_reachable(core *core, uint32_t twin);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
+
+/* ---- ahead.c: into the cache before it is needed ---- */
+void ahead_uplinks(core *core, gate_link *gate);   /* of the next AHEAD messages */
+bool ahead_knows(const core *core, const char imsi[16], uint64_t *hash); /* of message core->ahead.next */
+void ahead_forget(core *core);
+int ahead_results(core *core, cell_link *cell);    /* of how many of the next results; 1 at least */
 
 /* ---- mailbox.c ---- */
 void mailbox_put(core *core, uint32_t twin, uint64_t ticket, uint32_t merge_key, int64_t expires_ms, const uint8_t *bytes, uint32_t length);
@@ -614,6 +636,14 @@ dro_err core_submit(core *core);
 
 /* ---- checkpoint.c ---- */
 int checkpoint_step(core *core);
+
+/* ---- backup.c ---- */
+int backup_step(core *core);
+void backup_end(core *core, const char *why); /* NULL: it was wanted */
+void backup_gate_lost(core *core, uint32_t gate);
+/* The oldest segment that it still has to read; UINT32_MAX: any may go. */
+uint32_t backup_segment_first(const core *core);
+int64_t backup_due_ns(const core *core); /* when there is something to do for it; -1: no backup runs */
 
 /* ---- render.c ---- */
 void json_put(dro_builder *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -50,7 +50,8 @@ void turn_free(core *core, turn *turn)
     if (turn->event != NULL) {
         dro_wipe(turn->event, turn->length);
         core->turn_bytes -= turn->length;
-        free(turn->event);
+        if (turn->event != turn->small)
+            free(turn->event);
     }
     api_put_end(core, turn->put);
     free(turn->idempotency);
@@ -69,7 +70,7 @@ dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void
     turn->event_id = id;
     if (length == 0)
         return DRO_OK;
-    turn->event = malloc(length);
+    turn->event = length <= sizeof turn->small ? turn->small : malloc(length);
     if (turn->event == NULL)
         return DRO_NOMEM;
     memcpy(turn->event, payload, length);
@@ -80,9 +81,14 @@ dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void
 
 /* ---- to the cell ---- */
 
+static uint32_t turn_slot(const core *core, const turn *turn)
+{
+    return (uint32_t)(turn - core->turns);
+}
+
 static uint64_t turn_id(const core *core, const turn *turn)
 {
-    return (uint64_t)turn->serial << 32 | (uint64_t)(turn - core->turns);
+    return (uint64_t)turn->serial << 32 | turn_slot(core, turn);
 }
 
 /* True: it is in the ring. */
@@ -91,7 +97,7 @@ static bool turn_try(core *core, turn *turn)
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
     uint32_t image = twin->image;
-    if (!cell->is_open || image >= cell->image_count || !core->images[image].is_ready)
+    if (!cell->is_open || image >= cell->image_count || !core->images[image].is_ready || cell->lacks[image])
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -105,7 +111,8 @@ static bool turn_try(core *core, turn *turn)
                              .event_length = turn->length };
     memcpy(room, &request, sizeof request);
     if (context > 0) {
-        vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision };
+        vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision,
+                                  turn_slot(core, turn) };
         dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof request);
         if (err != DRO_OK) /* memory that lies: nothing this process says can be trusted any more */
             abort();
@@ -303,15 +310,21 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
     }
 }
 
-/* True: the effects of a result are whole. They come from a cell, which is not trusted. */
-static bool effects_are_whole(const uint8_t *effects, uint32_t length)
+/* Reads the effects of a result. They come from a cell, which is not trusted: false when they are not whole. */
+static bool effects_take(core *core, const uint8_t *effects, uint32_t length)
 {
     dro_cursor in = dro_cursor_over(effects, length);
-    effect effect;
-    int count = 0;
-    while (effect_next(&in, &effect))
-        count++;
-    return in.err == DRO_OK && count <= EFFECTS_MAX;
+    core->effect_count = 0;
+    while (core->effect_count < EFFECTS_MAX && effect_next(&in, &core->effects[core->effect_count]))
+        core->effect_count++;
+    return in.err == DRO_OK && in.at == in.end;
+}
+
+/* Private properties may be among them. */
+static void effects_wipe(core *core)
+{
+    dro_wipe(core->effects, core->effect_count * sizeof core->effects[0]);
+    core->effect_count = 0;
 }
 
 /* ---- back from the cell ---- */
@@ -343,7 +356,7 @@ static void put_uplink(core *core, turn *turn)
     put_duplicate(core, turn, 2001);
 }
 
-static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context, const uint8_t *effects)
+static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context)
 {
     uint32_t index = turn->twin;
     record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
@@ -358,12 +371,10 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         put_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         keep_timer(core, index, turn->event_id, -1);
-    dro_cursor in = dro_cursor_over(effects, result->effects_length);
-    effect effect;
-    while (effect_next(&in, &effect))
-        keep_effect(core, turn, &effect);
+    for (uint32_t i = 0; i < core->effect_count; i++)
+        keep_effect(core, turn, &core->effects[i]);
     api_turn_end(core, turn, result->outcome);
-    record_context(core, context, result->context_length);
+    record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
         network_answer_send(core, turn->caller, 2001, 0, round);
@@ -444,7 +455,7 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         wait_in_line(core, turn);
         return;
     }
-    if (status == TURN_OK && !effects_are_whole(effects, result->effects_length))
+    if (status == TURN_OK && !effects_take(core, effects, result->effects_length))
         status = TURN_EFFECTS;
     if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
         status = TURN_BAD_RESULT;
@@ -454,9 +465,10 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         if (turn->operation == TURN_CREATE)
             twin_forget(core, index);
     } else if (status == TURN_OK)
-        turn_keep(core, turn, result, context, effects);
+        turn_keep(core, turn, result, context);
     else
         turn_bury(core, turn, status, result->cpu_nanos);
+    effects_wipe(core);
     turn_free(core, turn);
     if (twin_at(core, index)->number == number)
         twin_resume(core, index);
@@ -483,11 +495,15 @@ static turn *turn_of(core *core, uint32_t cell, bool is_old, const ring_header *
 
 static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
 {
-    int count = 0;
+    int count = 0, known = 0;
     ring_header header;
     dro_err err = DRO_OK;
     const uint8_t *body;
-    while (count < CORE_CELL_BATCH && (body = ring_next(&cell->results, &header, &err)) != NULL) {
+    while (count < CORE_CELL_BATCH) {
+        if (count >= known)
+            known = count + ahead_results(core, cell);
+        if ((body = ring_next(&cell->results, &header, &err)) == NULL)
+            break;
         turn_result result;
         size_t have = header.length - sizeof header;
         memcpy(&result, body, have < sizeof result ? have : sizeof result);
@@ -498,7 +514,12 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         }
         const uint8_t *context = body + sizeof result;
         cell->in_flight--;
-        turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
+        if (result.status == TURN_NO_IMAGE) {
+            cell->lacks[twin_at(core, turn->twin)->image] = true;
+            wait_in_line(core, turn);
+        } else {
+            turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
+        }
         ring_done(&cell->results, &header);
         count++;
     }

@@ -58,6 +58,7 @@ static void free_part(http *http, exchange *exchange)
     switch (exchange->kind) {
     case EXCHANGE_UPLOAD: upload_drop(http, exchange); break;
     case EXCHANGE_BULK: bulk_drop(http, exchange); break;
+    case EXCHANGE_BACKUP: backup_drop(http, exchange); break;
     case EXCHANGE_STREAM: stream_drop(http, exchange); break;
     case EXCHANGE_BARRIER:
     case EXCHANGE_QUERY:

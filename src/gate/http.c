@@ -137,6 +137,7 @@ void http_turn(http *http)
     resume_all(http);
     flush_all(http);
     stream_turn(http);
+    backup_turn(http);
 }
 
 bool http_is_ready(const http *http)
@@ -148,7 +149,7 @@ int http_wait_ms(const http *http)
 {
     if (http->resumed != NULL)
         return 0;
-    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) ? 1 : -1;
+    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) ? 1 : -1;
 }
 
 static void stop_first(http *http)
@@ -165,7 +166,7 @@ bool http_stop(http *http)
     connection *next;
     for (connection *at = http->open; at != NULL; at = next) {
         next = at->next;
-        bool is_stream = at->first != NULL && at->first->kind == EXCHANGE_STREAM;
+        bool is_stream = at->first != NULL && (at->first->kind == EXCHANGE_STREAM || at->first->kind == EXCHANGE_BACKUP);
         if (at->phase != PHASE_BODY)
             at->is_reading = false; /* no further request */
         if ((at->first == NULL && at->out.bytes == 0 && at->phase != PHASE_BODY) || is_stream)

@@ -32,6 +32,7 @@ typedef struct exchange exchange;
 typedef struct upload upload;
 typedef struct bulk bulk;
 typedef struct stream stream;
+typedef struct backup backup;
 typedef struct console console;
 
 /* ---- for gate.c ---- */
@@ -56,6 +57,7 @@ bool http_stop(http *http);
 enum exchange_kind {
     EXCHANGE_FREE, EXCHANGE_LOCAL, EXCHANGE_CORE, EXCHANGE_DESCRIPTION, EXCHANGE_METRICS,
     EXCHANGE_BARRIER, EXCHANGE_QUERY, EXCHANGE_UPLOAD, EXCHANGE_BULK, EXCHANGE_STREAM,
+    EXCHANGE_BACKUP,
 };
 
 typedef struct gathered { /* bytes that outlive a message: SQL, a Thing Model in parts */
@@ -70,6 +72,7 @@ struct exchange {
         upload *upload;
         bulk *bulk;
         stream *stream;
+        backup *backup;
         gathered gathered;     /* DESCRIPTION; BARRIER: the domains and the SQL */
     };
     uint64_t if_none_match;    /* of a safe request; ~0: none */
@@ -215,6 +218,7 @@ struct http {
     upload *uploads;
     bulk *bulks;
     stream *streams;
+    backup *backup;                    /* the one being taken, or NULL */
     uint32_t upload_count, bulk_count, stream_count, query_count;
     int64_t date_s;
     char date[32];

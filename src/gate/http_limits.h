@@ -31,6 +31,7 @@ enum {
     HTTP_QUERIES_MAX = 64,               /* queries under way */
     HTTP_BULKS_MAX = 64,
     HTTP_STREAMS_MAX = 1024,
+    HTTP_BACKUP_WINDOW = 4,              /* pieces of a backup asked for at once */
 
     /* Answers */
     HTTP_OUT_HIGH = 256 * 1024,          /* more waiting to be written: no further request is read */

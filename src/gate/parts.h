@@ -36,6 +36,13 @@ void stream_fini(http *http);
 /* A token is gone: so are the streams opened with it. */
 void stream_close_token(http *http, const uint8_t hash[TOKEN_HASH]);
 
+/* ---- backup.c: GET /v1/backup: the cores' files as one tar ---- */
+bool backup_begin(http *http, exchange *exchange, const void *request, uint32_t length); /* false: one is under way, or no memory */
+void backup_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply *reply, const uint8_t *body);
+void backup_drop(http *http, exchange *exchange);
+void backup_turn(http *http);
+bool backup_is_waiting(const http *http); /* for room in the ring */
+
 /* ---- query.c: POST /v1/query: barrier of the core, then the desk ---- */
 bool query_begin(http *http, exchange *exchange, const token *caller); /* false: HTTP_QUERIES_MAX are under way */
 void query_ask(http *http, exchange *exchange, const void *request, uint32_t length, const void *sql, size_t sql_length);

@@ -94,6 +94,12 @@ static void on_reply(http *http, uint64_t id, const void *bytes, uint32_t length
         else
             reply_answer(asked, &reply, location);
         break;
+    case EXCHANGE_BACKUP:
+        if (asked->status != 0 || reply.status == 200)
+            backup_on_reply(http, asked, part, &reply, location + reply.location_length);
+        else
+            reply_answer(asked, &reply, location);
+        break;
     case EXCHANGE_STREAM:
         if (reply.status < 300)
             stream_on_reply(http, asked, &reply);

@@ -436,6 +436,10 @@ static void dispatch(connection *connection, exchange *exchange)
     } else if (is_query) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         query_ask(http, exchange, connection->request, connection->request_length, out.start, dro_builder_length(&out));
+    } else if (route->handler == HANDLER_BACKUP) {
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        if (!backup_begin(http, exchange, connection->request, connection->request_length))
+            answer_problem(exchange, 409, "a backup is being taken already");
     } else if (route->handler == HANDLER_STREAM) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!stream_begin(http, exchange, connection->request, connection->request_length))

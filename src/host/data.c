@@ -66,6 +66,10 @@ bool data_open(const char *path, uint8_t hash[32])
         dro_error("%s: %s", path, directory >= 0 && errno == EWOULDBLOCK ? "another dromiod uses it" : strerror(errno));
         return false;
     }
+    if (faccessat(directory, DATA_INCOMPLETE, F_OK, 0) == 0) {
+        dro_error("%s: a restore into it did not end: empty it and run dromio restore again", path);
+        return false;
+    }
     char text[TOKEN_TEXT + 1] = { 0 };
     if (!token_read(directory, text)) {
         token_make(text);

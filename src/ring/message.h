@@ -82,6 +82,7 @@ enum api_operation {
     API_PEERS,
     API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
     API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
+    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
 };
 
 enum api_field { /* width or form */
@@ -129,7 +130,17 @@ enum api_content {
     CONTENT_PROBLEM,      /* application/problem+json */
     CONTENT_TEXT,         /* text/plain */
     CONTENT_THING_MODEL,  /* a Thing Model the gate makes a Thing Description of; location is the twin's id */
+    CONTENT_PIECE,        /* backup_piece, the name of the part it begins, bytes of the part */
 };
+
+/* A backup comes in pieces that are asked for one by one, so that it is never faster than
+ * who takes it. Piece 0 begins it and is empty; the last one has api_reply.more 0. */
+typedef struct backup_piece {
+    uint64_t part_bytes;      /* of the part that begins here */
+    uint32_t name_length;     /* 0: the bytes go on with the part before */
+    uint32_t reserved;
+} backup_piece;
+enum { BACKUP_PIECE_MAX = 48 * 1024 };
 
 typedef struct api_reply {
     uint16_t status;          /* HTTP */
@@ -255,6 +266,7 @@ enum turn_status {
     TURN_BAD_CONTEXT,      /* the context does not fit the image */
     TURN_EFFECTS,          /* too many or malformed effects */
     TURN_HOST,             /* the cell itself failed; the turn is retried */
+    TURN_NO_IMAGE,         /* the cell was made without that image: another one is on its way */
 };
 typedef struct turn_result {
     uint64_t twin;

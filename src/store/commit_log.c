@@ -340,6 +340,19 @@ dro_err commit_log_drop(commit_log *log, uint32_t segment)
     return DRO_OK;
 }
 
+disk *commit_log_disk(const commit_log *log)
+{
+    return log->disk;
+}
+
+uint64_t commit_log_segment_bytes(const commit_log *log, uint32_t number)
+{
+    const log_segment *segment = log_segments_at(&log->segments, number);
+    if (segment == NULL)
+        return 0;
+    return segment->end == LOG_END_UNKNOWN ? segment->bytes : segment->end;
+}
+
 uint64_t commit_log_bytes(const commit_log *log)
 {
     return log_segments_bytes(&log->segments);

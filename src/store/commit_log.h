@@ -116,6 +116,14 @@ DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
 DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);
 uint64_t commit_log_bytes(const commit_log *log); /* on disk */
 
+/* Copying a log while it is written: its `replay`, then of each kept segment its name
+ * and as many bytes as are durable now (0: none, or no such segment). They do not change any
+ * more as long as the segment is not dropped. */
+disk *commit_log_disk(const commit_log *log); /* where all of them are */
+uint64_t commit_log_segment_bytes(const commit_log *log, uint32_t segment);
+enum { LOG_NAME_BYTES = 32 };
+void log_segment_name(uint32_t number, char name[LOG_NAME_BYTES]);
+
 /* Reads the newest epoch kept in the directory and keeps a larger one durably:
  * `fresh` (64 random bits for keys) and the counter are both durable before return. */
 typedef struct log_epoch { uint64_t counter; uint64_t random; } log_epoch;

@@ -7,6 +7,9 @@
 
 enum {
     LOG_EPOCH_BYTES = 32,
+    /* A restored copy begins so many starts later than its original, so that for as long nobody
+     * takes one for the other. Keys never depend on it: each start has random bits of its own. */
+    LOG_EPOCH_FENCE = 1024,
     LOG_REPLAY_BYTES = 40 + LOG_GROUPS * 16,
 };
 

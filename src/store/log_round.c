@@ -326,6 +326,17 @@ dro_err log_round_check(log_round_view *view, const uint8_t *bytes, size_t avail
     return DRO_OK;
 }
 
+void log_round_adopt(const log_round_view *view, log_state *state, uint64_t *known)
+{
+    for (uint32_t i = 0; i < view->frames; i++) {
+        struct frame frame;
+        memcpy(&frame, view->bytes + view->mark + LOG_MARK_BYTES + i * LOG_FRAME_BYTES, sizeof frame);
+        if ((*known >> frame.group & 1) == 0)
+            state->groups[frame.group] = (log_chain){ frame.sequence - 1, frame.previous };
+        *known |= UINT64_C(1) << frame.group;
+    }
+}
+
 dro_err log_round_follow(const log_round_view *view, log_state *state, const char **why)
 {
     *why = "a round is missing before it";

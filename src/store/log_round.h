@@ -116,6 +116,9 @@ DRO_CHECKED dro_err log_round_check(log_round_view *view, const uint8_t *bytes, 
                                     uint64_t offset, const char **why);
 /* That the (checked) round follows `state`, which moves on when it does. */
 DRO_CHECKED dro_err log_round_follow(const log_round_view *view, log_state *state, const char **why);
+/* For one who began in the middle of a log: the chain of a group that is not in `*known` (a bit for
+ * each) is taken from the (checked) round's frame, so that the round follows. */
+void log_round_adopt(const log_round_view *view, log_state *state, uint64_t *known);
 
 enum log_item { LOG_ITEM_NONE, LOG_ITEM_RECORD, LOG_ITEM_MARK };
 typedef struct log_record_view {

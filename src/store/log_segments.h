@@ -10,7 +10,6 @@
 enum {
     LOG_FILES_OPEN_MAX = 240, /* segments open for reading at once, beside those being read */
     LOG_SPARES_MAX = 4,
-    LOG_NAME_BYTES = 32,
 };
 #define LOG_END_UNKNOWN UINT64_MAX
 
@@ -40,8 +39,6 @@ typedef struct log_segments {
 
 void log_segments_init(log_segments *segments, disk *disk);
 void log_segments_fini(log_segments *segments); /* closes files */
-
-void log_segment_name(uint32_t number, char name[LOG_NAME_BYTES]);
 
 /* Lists what is there. DRO_CORRUPT: a segment is missing, in between or the one to
  * begin at (`from`; it may not be made yet when all are before it). */
