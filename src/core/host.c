@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/images.h"
 #include "core/state.h"
 
 enum {
@@ -22,7 +23,8 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
-    HOST_READY = 6,       /* on the board only: index u32 of an image that the cells have */
+    HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
+    STATE_READY = 1, STATE_BROKEN = 2,
     IMAGE_DIGEST = 1, IMAGE_SUM = 2, IMAGE_INFO = 3, IMAGE_MODEL = 4, IMAGE_JSON = 5,
 };
 
@@ -301,8 +303,11 @@ static dro_err board_keep(core *core, const uint8_t *plain, size_t length)
     out.at += keys;
     dro_builder_bytes(&out, plain, length);
     for (uint32_t i = 0; i < core->image_count; i++)
-        if (core->images[i].is_ready)
-            dro_field_put(&out, HOST_READY, &i, 4);
+        if (core->images[i].table != NONE) {
+            uint8_t state[5] = { [4] = (uint8_t)((core->images[i].is_ready ? STATE_READY : 0) | (core->images[i].is_broken ? STATE_BROKEN : 0)) };
+            memcpy(state, &i, 4);
+            dro_field_put(&out, HOST_READY, state, sizeof state);
+        }
     dro_err err = out.err == DRO_OK ? board_tables_put(&core->board, bytes, dro_builder_length(&out)) : out.err;
     dro_wipe(bytes, all);
     free(bytes);
@@ -419,7 +424,11 @@ static dro_err read_field(core *core, const dro_field *field)
         uint32_t number = (uint32_t)dro_cursor_le(&in, 4);
         if (in.err != DRO_OK || number >= core->image_count)
             return DRO_CORRUPT;
-        core->images[number].is_ready = true;
+        uint64_t state = dro_cursor_le(&in, 1);
+        core->images[number].is_ready = (state & STATE_READY) != 0;
+        if ((state & STATE_BROKEN) == 0)
+            image_revive(core, number);
+        core->images[number].is_broken = (state & STATE_BROKEN) != 0;
     }
     if (field->tag == HOST_NUMBERS)
         core->application_next = (uint32_t)dro_cursor_le(&in, 4);

@@ -87,6 +87,7 @@ struct world {
     uint32_t downlink_next;
     cell_image images[256];         /* borrowed from core 0 until the next call */
     uint32_t image_count;
+    bool is_engine_other;           /* no artifact that is kept fits */
     struct { uint64_t id; uint8_t *wasm; size_t length; } admits[8];
     uint32_t admit_count;
     FILE *trace;
