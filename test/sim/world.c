@@ -93,7 +93,7 @@ static dro_err supervisor_admit(core_supervisor *supervisor, uint64_t id, const 
 static bool supervisor_is_current(core_supervisor *supervisor, const uint8_t *artifact, size_t length)
 {
     const admit_options options = { .no_exact_memory = 0 };
-    world *here = (world *)supervisor;
+    world *here = ((world_seat *)supervisor)->world;
     return !here->is_engine_other && admit_artifact_is_current(artifact, length, &options);
 }
 
