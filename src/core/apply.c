@@ -71,7 +71,6 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
     }
     core->images[image].twins++;
     core->domains[domain].twins++;
-    core->is_domain_count_new = true;
     return err;
 }
 

@@ -22,7 +22,6 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     uint32_t reserved;
     _Atomic uint64_t counters[BOARD_COUNTERS];
     struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
-    struct { _Atomic uint32_t twins, letters; } domains[BOARD_DOMAINS];
 } board_core;
 
 struct board_shared {
@@ -185,23 +184,6 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
     atomic_store_explicit(&mine->images[image].twins, twins, memory_order_relaxed);
     for (int i = 0; i < BOARD_TRAPS; i++)
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
-}
-
-void board_count_domain(board *board, uint32_t domain, uint32_t twins, uint32_t letters)
-{
-    board_core *mine = &board->shared->cores[board->index];
-    atomic_store_explicit(&mine->domains[domain].twins, twins, memory_order_relaxed);
-    atomic_store_explicit(&mine->domains[domain].letters, letters, memory_order_relaxed);
-}
-
-void board_counted_domain(const board *board, uint32_t domain, uint64_t *twins, uint64_t *letters)
-{
-    for (uint32_t i = 0; i < board->count; i++) {
-        if (i == board->index)
-            continue;
-        *twins += atomic_load_explicit(&board->shared->cores[i].domains[domain].twins, memory_order_relaxed);
-        *letters += atomic_load_explicit(&board->shared->cores[i].domains[domain].letters, memory_order_relaxed);
-    }
 }
 
 uint64_t board_counted(const board *board, uint32_t counter)

@@ -62,12 +62,10 @@ bool board_all_moved(const board *board);
 
 /* ---- counters ---- */
 
-enum { BOARD_COUNTERS = 32, BOARD_IMAGES = 256, BOARD_TRAPS = 16, BOARD_DOMAINS = 16384 };
+enum { BOARD_COUNTERS = 32, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
 void board_count(board *board, uint32_t counter, uint64_t value);
 void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
-void board_count_domain(board *board, uint32_t domain, uint32_t twins, uint32_t letters);
 /* Sums over the other cores. */
 uint64_t board_counted(const board *board, uint32_t counter);
 uint64_t board_counted_twins(const board *board, uint32_t image);
-void board_counted_domain(const board *board, uint32_t domain, uint64_t *twins, uint64_t *letters);
 uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap);

@@ -230,46 +230,16 @@ static uint64_t count_here(const core *core, uint32_t which)
 }
 
 _Static_assert((int)COUNT_END <= (int)BOARD_COUNTERS && (int)CORE_IMAGES_MAX == (int)BOARD_IMAGES, "room on the board");
-_Static_assert((int)VAULT_DOMAINS_MAX <= (int)BOARD_DOMAINS && VAULT_DOMAINS_MAX <= 65536, "room on the board, and in a dead letter");
 
 uint64_t core_count_all(const core *core, uint32_t counter)
 {
     return count_here(core, counter) + (core->count > 1 ? board_counted(&core->board, counter) : 0);
 }
 
-static uint32_t letters_of(const core *core, uint32_t domain)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < core->dead_letters.count; i++)
-        count += core->dead_letters.list[i].domain == domain;
-    return count;
-}
-
-domain_counts core_count_domain(const core *core, uint32_t domain)
-{
-    uint64_t twins = 0, letters = 0;
-    if (core->count > 1)
-        board_counted_domain(&core->board, domain, &twins, &letters);
-    return (domain_counts){ twins + core->domains[domain].twins, letters + letters_of(core, domain) };
-}
-
-static void show_domains(core *core)
-{
-    static uint16_t letters[VAULT_DOMAINS_MAX];
-    memset(letters, 0, sizeof letters[0] * core->domain_count);
-    for (uint32_t i = 0; i < core->dead_letters.count; i++)
-        letters[core->dead_letters.list[i].domain % VAULT_DOMAINS_MAX]++;
-    for (uint32_t i = 0; i < core->domain_count; i++)
-        board_count_domain(&core->board, i, core->domains[i].twins, letters[i]);
-    core->is_domain_count_new = false;
-}
-
 void core_show_counters(core *core)
 {
     for (uint32_t i = 0; i < COUNT_END; i++)
         board_count(&core->board, i, count_here(core, i));
-    if (core->is_domain_count_new)
-        show_domains(core);
     for (uint32_t i = 0; i < core->image_count; i++)
         board_count_image(&core->board, i, core->images[i].twins, core->image_traps[i]);
 }

@@ -156,7 +156,6 @@ static void letters_clear(dead_letters *letters)
 
 void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length)
 {
-    core->is_domain_count_new = true;
     letter_keep(&core->dead_letters, domain, json, length);
 }
 

@@ -277,7 +277,6 @@ struct core {
     bool is_reading_old;         /* at recovery: logs of old generations */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
     bool is_moving;              /* what they held is not all in the own log yet */
-    bool is_domain_count_new;    /* to be shown on the board */
     uint64_t mail_count;         /* downlinks that wait, all twins */
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
@@ -337,7 +336,7 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
-    struct peer_entry *peers;
+    struct peer_table *peers;
     uint32_t peer_count;
 
     struct record *record;       /* the one being written; core/record.c */
@@ -421,8 +420,6 @@ enum core_counter {
     COUNT_END,
 };
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
-typedef struct domain_counts { uint64_t twins, letters; } domain_counts;
-domain_counts core_count_domain(const core *core, uint32_t domain);       /* of all cores */
 void core_show_counters(core *core);
 
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */
@@ -563,7 +560,12 @@ static inline uint32_t duplicate_word(uint32_t result, uint32_t owner)
 }
 static inline uint32_t duplicate_owner(uint32_t word) { return word >> DUPLICATE_RESULT_BITS; }
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t word);
-void peers_update(core *core, const uint8_t *body, uint32_t length);
+
+/* ---- peers.c: Diameter nodes, as the gates tell of them ---- */
+void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length);
+void peers_gate_lost(core *core, uint32_t gate);
+/* The gate that has this node open; `usual` if it does, or if none is known to. */
+uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
 
 /* ---- timers.c ---- */
 DRO_CHECKED dro_err timers_update(core *core, uint32_t twin); /* its earliest due time changed */

@@ -102,7 +102,6 @@ void twin_free(core *core, uint32_t index)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
         core->domains[twin->domain].twins--;
-    core->is_domain_count_new = true;
     contexts_give(core->contexts, twin->context);
     memset(twin, 0, sizeof *twin);
     twin->row = core->twin_free;

@@ -32,7 +32,7 @@ static const key keys[] = {
     { "host.identity", TEXT(host_identity), "scef.dromio.test", "Diameter Origin-Host" },
     { "host.realm", TEXT(host_realm), "dromio.test", "Diameter Origin-Realm" },
     { "host.gates", COUNT(host_gates, 1, 16), "1", "rooms with sockets" },
-    { "host.cores", COUNT(host_cores, 1, 1), "1", "rooms with twins (this version runs one)" },
+    { "host.cores", COUNT(host_cores, 1, 16), "1", "rooms with twins; any number opens any data directory" },
     { "host.data", TEXT(data), "dromio-data", "directory of all that is kept; --data" },
     { "host.log_level", TEXT(log_level), "info", "debug, info, warn or error" },
     { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code; domains share them by hash" },
