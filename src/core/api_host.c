@@ -328,6 +328,9 @@ static void status_of_all(core *core, dro_builder *out)
     json_put(out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%llu,\"log_bytes\":%llu",
              (unsigned long long)c[COUNT_DOWNLINKS], (unsigned long long)c[COUNT_DEAD_LETTERS], (unsigned long long)c[COUNT_MAIL],
              (unsigned long long)c[COUNT_STREAMS], (unsigned long long)c[COUNT_LOG_BYTES]);
+    json_put(out, ",\"contexts\":{\"in_memory\":%llu,\"bytes\":%llu,\"hits\":%llu,\"misses\":%llu,\"reading\":%llu,\"unreadable\":%llu}",
+             (unsigned long long)c[COUNT_CONTEXTS], (unsigned long long)c[COUNT_CONTEXT_BYTES], (unsigned long long)c[COUNT_CONTEXT_HITS],
+             (unsigned long long)c[COUNT_CONTEXT_MISSES], (unsigned long long)c[COUNT_CONTEXT_READS], (unsigned long long)c[COUNT_CONTEXTS_UNREADABLE]);
 }
 
 void api_status(core *core, const call *call)
@@ -361,6 +364,19 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_TURNS_IN_FLIGHT] = { "dromio_turns_in_flight", "gauge", "Turns in the cells." },
         [COUNT_STREAMS] = { "dromio_event_streams", "gauge", "Subscribers of events." },
         [COUNT_LOG_BYTES] = { "dromio_log_bytes", "gauge", "Bytes of log on disk." },
+        [COUNT_NOTICES] = { "dromio_notices_total", "counter", "Notifications of applications given to a gate, repeats included." },
+        [COUNT_NOTICES_FAILED] = { "dromio_notices_failed_total", "counter", "Notifications that did not arrive and are tried again." },
+        [COUNT_NOTICES_REFUSED] = { "dromio_notices_refused_total", "counter", "Notifications that their destination refused for good." },
+        [COUNT_NOTICES_DROPPED] = { "dromio_notices_dropped_total", "counter", "Notifications dropped: too many waited, or too long." },
+        [COUNT_NOTICES_WAITING] = { "dromio_notices_waiting", "gauge", "Notifications not taken yet." },
+        [COUNT_NIDD_CONFIGURATIONS] = { "dromio_nidd_configurations", "gauge", "NIDD configurations." },
+        [COUNT_LOG_LIVE_BYTES] = { "dromio_log_live_bytes", "gauge", "Bytes of log that all twins and tables would take once, about." },
+        [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
+        [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
+        [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
+        [COUNT_CONTEXT_MISSES] = { "dromio_context_misses_total", "counter", "Turns whose context had to be read from the log." },
+        [COUNT_CONTEXT_READS] = { "dromio_context_reads_in_flight", "gauge", "Contexts being read from the log." },
+        [COUNT_CONTEXTS_UNREADABLE] = { "dromio_contexts_unreadable_total", "counter", "Contexts that could not be read from the log." },
         [COUNT_COLUMNS_BYTES] = { "dromio_columns_bytes", "gauge", "Bytes of property columns." },
     };
     const char *name = counters[which].name;
@@ -370,7 +386,7 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
-                                              "bad_result", "bad_context", "effects", "cell_failed" };
+                                              "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable" };
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     for (uint32_t i = 0; i < COUNT_END; i++)
         counter(&out, i, core_count_all(core, i));

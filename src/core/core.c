@@ -7,19 +7,14 @@
 
 #include "base/log.h"
 #include "core/images.h"
-#include "core/state.h"
+#include "core/nidd.h"
 
 /* ---- open and close ---- */
 
-static bool context_leave(void *owner, const context *context)
-{
-    (void)owner, (void)context;
-    return false;
-}
-
 static dro_err allocate(core *core)
 {
-    core->contexts = contexts_new(UINT64_MAX / 2, context_leave, core);
+    uint64_t budget = core->options.context_bytes;
+    core->contexts = contexts_new(budget > 0 ? budget : UINT64_MAX / 2, context_may_leave, core);
     core->record = record_new();
     core->scratch = malloc(SCRATCH_BYTES);
     core->log_scratch = malloc(2 * LOG_RECORD_MAX);
@@ -29,7 +24,8 @@ static dro_err allocate(core *core)
     if (core->contexts == NULL || core->record == NULL || core->scratch == NULL || core->log_scratch == NULL || core->streams == NULL ||
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
-    return turns_init(core);
+    dro_err err = notices_init(core);
+    return err == DRO_OK ? turns_init(core) : err;
 }
 
 /* A new master key beside data of an old one would only hide what is wrong. */
@@ -127,7 +123,8 @@ static dro_err open_log_disk(core *core, disk **out)
 static dro_err open_log(core *core)
 {
     commit_log_options log = { .epoch = core->epoch.counter,
-                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed };
+                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed,
+                               .on_ahead = ahead_record };
     dro_err err = open_log_disk(core, &log.disk);
     uint64_t first = core->event_next;
     if (err == DRO_OK)
@@ -149,6 +146,7 @@ static dro_err recover(core *core)
         if (twin_at(core, i)->number != 0)
             err = timers_update(core, i);
     dumps_forget(core);
+    core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
         for (ticket *t = extra != NULL ? extra->tickets : NULL; t != NULL; t = t->next)
@@ -183,6 +181,7 @@ static dro_err open_all(core *core)
     core->twin_next = core->epoch.counter << 30;
     core->ticket_next = core->epoch.counter << 32 | (uint64_t)core->index << 28; /* those of other cores may once be here */
     core->mail_next = core->epoch.counter << 32 | (uint64_t)core->index << 28;
+    core->nidd.next = core->epoch.counter << 30;
     core->event_next = 1;
     return err == DRO_OK ? recover(core) : err;
 }
@@ -239,6 +238,7 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     names_free(core);
+    nidd_fini(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -251,6 +251,7 @@ void core_close(core *core)
     free(core->chunks);
     free(core->turns);
     free(core->timers);
+    free(core->bases.counts);
     free(core->streams);
     free(core->marks);
     free(core->waiters);
@@ -287,6 +288,7 @@ void core_gate_lost(core *core, uint32_t index)
     network_connections_gate_lost(core, index);
     turns_gate_lost(core, index);
     waiters_gate_lost(core, index);
+    notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
     peers_gate_lost(core, index);
@@ -348,6 +350,13 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         }
         break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
+    case MESSAGE_NOTICE_ANSWER:
+        if (length >= sizeof(notice_answer)) {
+            notice_answer answer;
+            memcpy(&answer, body, sizeof answer);
+            notices_on_answer(core, header->id, &answer);
+        }
+        break;
     case MESSAGE_SUBSCRIBE: streams_subscribe(core, gate, header, body); break;
     case MESSAGE_UNSUBSCRIBE: streams_unsubscribe(core, gate, header->id); break;
     case MESSAGE_CREDIT:
@@ -436,7 +445,7 @@ int core_round(core *core)
     core->now_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     core->work = 0;
-    int work = turns_take(core);
+    int work = turns_take(core) + cold_take(core);
     if (core->waiting_first != NONE)
         work += turns_send_waiting(core);
     if (core->count > 1)
@@ -446,8 +455,11 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
-    turns_publish(core);
+    if (core->nidd.notice_count > 0)
+        work += notices_send(core);
     work += checkpoint_step(core);
+    cold_start(core);
+    turns_publish(core);
     work += commit(core);
     if (core->waiter_count > 0 || core->met_count > 0)
         waiters_due(core);
@@ -477,6 +489,11 @@ int64_t core_next_due(const core *core)
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
+    if (notices_due_ns(core) != INT64_MAX) {
+        int64_t left = notices_due_ns(core) > core->now_ns ? notices_due_ns(core) - core->now_ns : 0;
+        if (due_ns < 0 || left < due_ns)
+            due_ns = left;
+    }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
         if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))
             due_ns = CELL_STALL_MS * 1000000ll;
@@ -490,7 +507,7 @@ int core_descriptor(const core *core)
 
 bool core_prepare_sleep(core *core)
 {
-    bool is_awake = false;
+    bool is_awake = commit_log_fetch_waits(core->log);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open && !core->gates[i].is_stopped)
             is_awake |= ring_prepare_sleep(&core->gates[i].in);

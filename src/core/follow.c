@@ -223,6 +223,19 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_TURNS_IN_FLIGHT: return core->turn_count;
     case COUNT_STREAMS: return core->stream_count;
     case COUNT_LOG_BYTES: return commit_log_bytes(core->log);
+    case COUNT_NOTICES: return c->notices;
+    case COUNT_NOTICES_FAILED: return c->notices_failed;
+    case COUNT_NOTICES_REFUSED: return c->notices_refused;
+    case COUNT_NOTICES_DROPPED: return c->notices_dropped;
+    case COUNT_NOTICES_WAITING: return core->nidd.notice_count;
+    case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
+    case COUNT_LOG_LIVE_BYTES: return checkpoint_live_bytes(core);
+    case COUNT_CONTEXTS: return contexts_count(core->contexts);
+    case COUNT_CONTEXT_BYTES: return contexts_bytes(core->contexts);
+    case COUNT_CONTEXT_HITS: return c->context_hits;
+    case COUNT_CONTEXT_MISSES: return c->context_misses;
+    case COUNT_CONTEXT_READS: return commit_log_fetching(core->log);
+    case COUNT_CONTEXTS_UNREADABLE: return c->contexts_unreadable;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }

@@ -22,6 +22,7 @@
 #include "twin/ticket.h"
 
 enum { NONE = 0xffffffffu };
+#define PARTITION_MASK 0xfff0000000000000u /* of a number; the rest counts */
 
 /* ---- a twin ---- */
 
@@ -33,6 +34,7 @@ typedef struct mail { /* a downlink waiting for the device */
     struct mail *next;
     uint64_t number, ticket;
     uint32_t merge_key;
+    int32_t priority;           /* a higher one leaves first */
     uint16_t length;
     bool is_sent;
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */
@@ -77,6 +79,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     deferred *deferred, *deferred_last;
     char *aliases[TWIN_ALIASES_MAX];
     char *creating_id;           /* of a twin that has no row yet */
+    struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer timers[TWIN_TIMERS_MAX];
     uint8_t timer_count, alias_count;
     uint8_t mail_count, ticket_count, deferred_count;
@@ -98,7 +101,10 @@ typedef struct twin {
     uint64_t revision;           /* application writes */
     uint64_t context_revision;   /* turns kept: the sealed context is bound to it */
     log_place last;              /* newest record */
-    context *context;            /* sealed; NULL: as the image starts */
+    union {
+        context *context;        /* sealed, in memory; NULL: as the image starts */
+        log_place context_place; /* is_cold: the record that holds it */
+    };
     twin_extra *extra;           /* NULL: nothing of it */
     int64_t last_contact_ms, next_contact_ms;
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
@@ -111,6 +117,7 @@ typedef struct twin {
     twin_connection connection;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
     uint8_t flags, why, contact_count;
+    bool is_cold;                /* its context is in the log only */
 } twin;
 
 /* ---- what a host has besides ---- */
@@ -173,6 +180,7 @@ typedef struct waiter {          /* a request that waits for a ticket's state */
     uint32_t twin;
     uint64_t ticket;
     ticket_state state;
+    bool is_delivery;            /* `ticket` is a delivery's number */
     int64_t until_ns;
     caller caller;
 } waiter;
@@ -200,6 +208,29 @@ typedef struct cell_link {
     bool lacks[CORE_IMAGES_MAX]; /* images that came while it was being made: its successor has them */
 } cell_link;
 
+typedef struct destination {     /* where notices go */
+    char *link;                  /* NULL: unused slot */
+    uint32_t references, sent;   /* sent: under way */
+    struct notice *first, *last; /* oldest, newest */
+    struct notice *next;         /* the oldest that may go; NULL: none */
+    int64_t retry_ns;            /* a pause until then; 0: none */
+    uint32_t next_free, next_ready;
+    uint8_t failures;            /* in a row */
+    bool is_ready;
+} destination;
+
+typedef struct nidd_table {      /* of all twins */
+    index_table configurations, links;
+    uint64_t next;               /* number of the next configuration, delivery or notice */
+    uint64_t configuration_count, notice_count, notice_bytes;
+    destination *destinations;
+    uint32_t destination_count, destination_capacity, destination_free;
+    uint32_t ready_first, ready_last;
+    int64_t retry_ns;            /* the earliest end of a pause */
+    struct notice_slot { struct notice *notice; uint32_t serial, gate, next_free; } *sent; /* [NOTICES_SENT_MAX] */
+    uint32_t sent_free, sent_count;
+} nidd_table;
+
 typedef struct stream {          /* a subscriber of events */
     uint64_t id;                 /* the gate's; 0: free */
     uint32_t gate, application, scopes;
@@ -210,8 +241,12 @@ typedef struct stream {          /* a subscriber of events */
     char *twin, *model, *property;
 } stream;
 
+enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING };
+
+/* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
+enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
+
 enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
-enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT };
 
 typedef struct turn {            /* a turn in flight */
     uint32_t twin, next;         /* index; next free or next waiting */
@@ -231,15 +266,18 @@ typedef struct turn {            /* a turn in flight */
     value value;                 /* what a command asks for; strings in text */
     char *text;                  /* owned */
     struct put *put;             /* a twin being made or configured; owned */
+    struct nidd_request *nidd;   /* a delivery being made or changed; owned */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
 } turn;
 
-enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE };
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK };
 
 typedef struct core_counters {
+    uint64_t context_hits, context_misses, contexts_unreadable;
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
+    uint64_t notices, notices_failed, notices_refused, notices_dropped;
 } core_counters;
 
 typedef struct question {        /* a request that waits for core 0's word */
@@ -255,6 +293,11 @@ typedef struct release {         /* a name to give up once `round` is durable, u
     uint32_t kind, length;       /* directory_kind */
     char text[];
 } release;
+
+typedef struct base_counts {     /* twins whose newest full record lies in a segment, by its number */
+    uint32_t *counts;            /* a ring of `capacity` from `first` on */
+    uint32_t first, capacity;
+} base_counts;
 
 /* What is known of the next messages of a gate; core/ahead.c. */
 enum { AHEAD = 16 };
@@ -277,6 +320,9 @@ struct core {
     bool is_reading_old;         /* at recovery: logs of old generations */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
     bool is_moving;              /* what they held is not all in the own log yet */
+    bool move_is_over, move_has_tables; /* the pass over the twins; the tables are written too */
+    uint32_t move_left, move_passes; /* twins that this pass wrote; passes so far */
+    uint64_t move_round;         /* with what a pass wrote last */
     uint64_t mail_count;         /* downlinks that wait, all twins */
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
@@ -316,6 +362,8 @@ struct core {
     uint32_t turn_free, turn_count, turn_serial;
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
     size_t turn_bytes;
+    uint32_t cold_first, cold_last;       /* turns whose context is not being read yet */
+    uint32_t rewrites_in_flight;          /* contexts read to be written anew */
 
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
@@ -331,6 +379,7 @@ struct core {
     uint32_t waiter_count;
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
+    nidd_table nidd;
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
@@ -346,9 +395,17 @@ struct core {
     uint8_t *log_scratch;        /* LOG_RECORD_MAX for reading */
 
     struct backup *backup;       /* the one that runs; NULL: none */
-    uint32_t checkpoint_segment; /* segment the running checkpoint makes the replay point; 0: none runs */
-    uint32_t checkpoint_twin;    /* next twin to look at */
-    uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
+    base_counts bases;
+    uint32_t checkpoint_twin;    /* the hand: next twin to look at */
+    uint32_t checkpoint_segment; /* becomes the replay point when checkpoint_round is durable; 0: none does */
+    uint64_t checkpoint_round;
+    uint32_t tables_segment;     /* the newest whole dump of the host's tables lies from here on */
+    uint32_t tables_segment_next;/* the same of one that is durable with tables_round_next; that 0: none */
+    uint64_t tables_round_next;
+    uint64_t bytes_seen;         /* of what was written into the log, */
+    uint64_t bytes_moved;        /* and of that by the hand, since that was looked at */
+    uint32_t bytes_owed;         /* to be written by the hand */
+    uint32_t full_bytes;         /* of a full record, smoothed; 0: none seen */
     bool is_draining;            /* the gates finish what they took: nobody waits for a device any more */
     bool is_stopping, is_started;
     bool is_full;                /* no space for a new segment: changes are refused until there is */
@@ -371,6 +428,7 @@ uint32_t twin_find_imsi(core *core, const char *imsi);                    /* dig
 uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
 uint64_t imsi_hash(core *core, const char *imsi);
+uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
@@ -417,6 +475,8 @@ void questions_free(core *core);
 enum core_counter {
     COUNT_TURNS, COUNT_COMMITS, COUNT_UPLINKS, COUNT_DUPLICATES, COUNT_DOWNLINKS, COUNT_CONNECTIONS, COUNT_DEAD_LETTERS,
     COUNT_REFUSED, COUNT_TWINS, COUNT_MAIL, COUNT_TURNS_IN_FLIGHT, COUNT_STREAMS, COUNT_LOG_BYTES, COUNT_COLUMNS_BYTES,
+    COUNT_NOTICES, COUNT_NOTICES_FAILED, COUNT_NOTICES_REFUSED, COUNT_NOTICES_DROPPED, COUNT_NOTICES_WAITING, COUNT_NIDD_CONFIGURATIONS,
+    COUNT_LOG_LIVE_BYTES, COUNT_CONTEXTS, COUNT_CONTEXT_BYTES, COUNT_CONTEXT_HITS, COUNT_CONTEXT_MISSES, COUNT_CONTEXT_READS, COUNT_CONTEXTS_UNREADABLE,
     COUNT_END,
 };
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
@@ -467,6 +527,12 @@ enum record_field {
     FIELD_IDEMPOTENT = 20, /* key 32, body 32, made i64, status u16, answer */
     FIELD_STATE = 21,      /* of a full record: flags u8, context revision u64 */
     FIELD_TRAP = 22,       /* reason text: an event of the stream */
+    FIELD_NIDD_CONFIGURATION = 23, /* number u64, application u32, made i64, status u8, fields */
+    FIELD_NIDD_CONFIGURATION_GONE = 24, /* number u64 */
+    FIELD_NIDD_DELIVERY = 25, /* number u64, configuration u64, made i64, expires i64, retry i64, priority i32, status u8, fields */
+    FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
+    FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
+    FIELD_NOTICE_GONE = 28,/* number u64 */
 };
 typedef struct record record;
 /* One record at a time. Changes are applied as they are put. */
@@ -496,7 +562,11 @@ typedef struct record_view {
 } record_view;
 DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
 void record_close(record_view *view); /* wipes the fields: identities are among them */
-void record_full(core *core, uint32_t twin); /* a full record of the twin as it is */
+void record_full(core *core, uint32_t twin); /* a full record of the twin as it is; its context is in memory */
+void record_full_cold(core *core, uint32_t twin, const uint8_t *sealed); /* the same with the context as it was read */
+uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
+/* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */
+const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin);
 record *record_new(void);
 bool record_is_event(const dro_field *field); /* one that streams show */
 void record_free(record *record);
@@ -507,6 +577,8 @@ bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
 turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
 dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
+void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
+void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
 int turns_send_waiting(core *core);
 bool turns_are_full(const core *core);
@@ -523,6 +595,7 @@ void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone:
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
 
 /* ---- ahead.c: into the cache before it is needed ---- */
+void ahead_record(void *core, int step, const uint8_t *bytes, size_t length); /* commit_log_options.on_ahead */
 void ahead_uplinks(core *core, gate_link *gate);   /* of the next AHEAD messages */
 bool ahead_knows(const core *core, const char imsi[16], uint64_t *hash); /* of message core->ahead.next */
 void ahead_forget(core *core);
@@ -539,6 +612,9 @@ void ticket_move(core *core, uint32_t twin, uint64_t number, ticket_state state,
 uint64_t ticket_make(core *core, uint32_t twin, bool is_action, uint8_t index, const value *value, ticket_state state);
 ticket *ticket_newest(const twin *twin, uint8_t property);
 void waiter_add(core *core, uint32_t twin, uint64_t ticket, ticket_state state, int64_t until_ns, caller caller);
+void waiter_add_delivery(core *core, uint32_t twin, uint64_t delivery, int64_t until_ns, caller caller);
+bool waiter_is_there(const core *core, uint32_t twin, uint64_t delivery);
+void waiters_delivery(core *core, uint32_t twin, uint64_t delivery); /* it ended, or the device sleeps */
 void waiters_due(core *core);
 void waiters_ticket(core *core, uint32_t twin, uint64_t ticket);
 void waiters_gate_lost(core *core, uint32_t gate);
@@ -588,6 +664,8 @@ typedef struct reply {
     const char *location;
 } reply;
 void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length);
+/* With TS 29.122's "cause"; NULL: none. */
+void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...) __attribute__((format(printf, 5, 6)));
 void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
@@ -640,8 +718,23 @@ size_t history_json(core *core, uint32_t twin, uint32_t property, uint32_t limit
 void core_settle(core *core);   /* waits until all that is written is durable */
 dro_err core_submit(core *core);
 
+/* ---- cold.c: contexts in the log only ---- */
+bool context_may_leave(void *core, const context *context);
+/* Room in memory for a twin's sealed context of `length` bytes (0: none); what was in it is gone. False: no memory. */
+DRO_CHECKED bool context_room(core *core, uint32_t twin, uint32_t length);
+void context_cool(core *core, uint32_t twin, log_place place, uint32_t length); /* it is there and not in memory */
+void context_forget(core *core, twin *twin);
+void context_placed(twin *twin, log_place place); /* the newest record that has it found its place */
+void cold_wait(core *core, turn *turn);       /* until its context was read */
+void cold_start(core *core);                  /* reads of those that wait */
+int cold_take(core *core);                    /* contexts that came */
+DRO_CHECKED dro_err cold_rewrite(core *core, uint32_t twin); /* reads the context, then writes a full record. DRO_AGAIN: not now */
+
 /* ---- checkpoint.c ---- */
 int checkpoint_step(core *core);
+uint64_t checkpoint_live_bytes(const core *core); /* what a log of nothing but what lives would take, about */
+void base_move(core *core, twin *twin, uint32_t segment); /* its newest full record lies there now; 0: nowhere */
+uint32_t base_count(const core *core, uint32_t segment);
 
 /* ---- backup.c ---- */
 int backup_step(core *core);

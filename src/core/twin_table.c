@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
-#include "core/state.h"
+#include "core/nidd.h"
 
 static dro_err table_grow(core *core)
 {
@@ -75,6 +75,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
         index_remove(&core->ids, id_hash(core, extra->aliases[i], strlen(extra->aliases[i])), index);
         free(extra->aliases[i]);
     }
+    nidd_free(core, index);
     free(extra->creating_id);
     free(extra);
     twin->extra = NULL;
@@ -102,7 +103,8 @@ void twin_free(core *core, uint32_t index)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
         core->domains[twin->domain].twins--;
-    contexts_give(core->contexts, twin->context);
+    context_forget(core, twin);
+    base_move(core, twin, 0);
     memset(twin, 0, sizeof *twin);
     twin->row = core->twin_free;
     core->twin_free = index;
@@ -201,7 +203,7 @@ void twin_extra_trim(twin *twin)
 {
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
-        extra->creating_id != NULL || extra->timer_count > 0 || extra->alias_count > 0)
+        extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0)
         return;
     free(twin->extra);
     twin->extra = NULL;
