@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bench/host.h"
@@ -32,6 +33,8 @@ void bench_set_text(bench_result *result, const char *name, const char *value);
 void bench_result_print(const bench_options *options, const bench_result *result);
 
 int64_t bench_now_ns(void);
+/* A file of the build, from the folder this program is in. */
+void bench_beside(char *out, size_t room, const char *name);
 /* SIGINT, SIGTERM and SIGHUP only make every loop end, so that the host is stopped and removed. */
 void bench_catch_signals(void);
 bool bench_is_interrupted(void);

@@ -5,11 +5,14 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/benches.h"
 #include "bench/disk.h"
+#include "bench/freediameter.h"
 #include "bench/http.h"
 #include "bench/load.h"
 #include "bench/redis.h"
 #include "bench/trial.h"
+#include "bench/wrk.h"
 
 enum {
     DURABLE_CONNECTIONS = 4,
@@ -73,7 +76,8 @@ static bool uplinks(const bench_options *o, bench_result *r, uint32_t connection
 
 static bool bench_diameter(const bench_options *o, bench_result *r)
 {
-    return uplinks(o, r, 1, NULL);
+    return uplinks(o, r, 1, NULL) &&
+           (o->is_alone || freediameter_compare(o, trial_twins(o, UPLINK_TWINS, UPLINK_TWINS_QUICK), trial_seconds(o, 5, 2), r));
 }
 
 static bool bench_durable(const bench_options *o, bench_result *r)
@@ -147,7 +151,8 @@ static bool bench_http(const bench_options *o, bench_result *r)
         is_fine = l != NULL && load_attach(l) && load_drive_each(l, 1);
     }
     load_free(l); /* the connection goes, the readings stay */
-    is_fine = is_fine && read_measured(o, &h, twins, r);
+    is_fine = is_fine && read_measured(o, &h, twins, r) &&
+              (o->is_alone || wrk_measure(o, &h, "http", "wrk", twins, trial_seconds(o, 8, 3), r));
     host_fini(&h);
     return is_fine;
 }
@@ -293,5 +298,6 @@ const bench_row bench_rows[] = {
     { "http", "GETs of a property, keep-alive and pipelined over eight connections", bench_http },
     { "density", "bytes of memory a twin (PSS of all rooms), bulk twins a second, time to restart", bench_density },
     { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
+    { "compute", "FIR, FFT and Keccak in a twin beside the same source compiled natively", bench_compute },
 };
 const int bench_row_count = sizeof bench_rows / sizeof bench_rows[0];

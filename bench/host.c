@@ -19,10 +19,9 @@
 #include "bench/http.h"
 #include "bench/program.h"
 
-enum { POLL_MS = 5, DESCENT_ROUNDS = 4, LOG_TAIL = 2000 };
+enum { POLL_MS = 5, DESCENT_ROUNDS = 4 };
 
-/* A port nobody listens on now. */
-static uint16_t free_port(void)
+uint16_t host_free_port(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t size = sizeof address;
@@ -36,7 +35,7 @@ static uint16_t free_port(void)
 
 bool host_init(host *h, const char *program, const char *directory, const char *const *sets, int set_count)
 {
-    *h = (host){ .http_port = free_port(), .diameter_port = free_port(), .set_count = set_count };
+    *h = (host){ .http_port = host_free_port(), .diameter_port = host_free_port(), .set_count = set_count };
     if (set_count > HOST_SETS_MAX)
         return bench_fail("too many settings");
     for (int i = 0; i < set_count; i++)
@@ -48,17 +47,9 @@ bool host_init(host *h, const char *program, const char *directory, const char *
 
 static void show_log(const host *h)
 {
-    char path[sizeof h->directory + 16], tail[LOG_TAIL + 1];
+    char path[sizeof h->directory + 16];
     snprintf(path, sizeof path, "%s/log", h->directory);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return;
-    fseek(file, 0, SEEK_END);
-    long size = ftell(file);
-    fseek(file, size > LOG_TAIL ? size - LOG_TAIL : 0, SEEK_SET);
-    tail[fread(tail, 1, LOG_TAIL, file)] = '\0';
-    fprintf(stderr, "%s", tail);
-    fclose(file);
+    program_show_log(path);
 }
 
 /* In the child, up to exec: only what is safe after fork. */

@@ -22,6 +22,8 @@ typedef struct host {
     int set_count;
 } host;
 
+/* A port nobody listens on now. */
+uint16_t host_free_port(void);
 /* Makes the data directory and chooses ports. */
 bool host_init(host *host, const char *program, const char *directory, const char *const *sets, int set_count);
 /* Starts it, waits until it is ready, reads its token. False: said why. */

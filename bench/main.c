@@ -37,16 +37,10 @@ static int complain(const char *what, const char *which)
 static void defaults(bench_options *options)
 {
     *options = (bench_options){ .directory = "/var/tmp" };
-    char self[2048];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    snprintf(options->dromiod, sizeof options->dromiod, "%s/dromiod", self);
-    snprintf(options->image, sizeof options->image, "%s/examples/thermo.wasm", self);
+    bench_beside(options->dromiod, sizeof options->dromiod, "dromiod");
+    bench_beside(options->image, sizeof options->image, "examples/thermo.wasm");
     if (access(options->image, R_OK) != 0) /* not in its build directory: installed */
-        snprintf(options->image, sizeof options->image, "%s/../share/dromio/examples/thermo.wasm", self);
+        bench_beside(options->image, sizeof options->image, "../share/dromio/examples/thermo.wasm");
 }
 
 static bool take_number(const char *text, double most, double *out)

@@ -14,7 +14,7 @@
 
 #include "bench/bench.h"
 
-enum { POLL_MS = 2 };
+enum { POLL_MS = 2, LOG_TAIL = 2000 };
 
 void program_nap_ms(int ms)
 {
@@ -129,6 +129,20 @@ void program_first_line(char *const *arguments, char *out, size_t room)
         fclose(file);
     if (pid > 0)
         waitpid(pid, NULL, 0);
+}
+
+void program_show_log(const char *path)
+{
+    char tail[LOG_TAIL + 1];
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    fseek(file, size > LOG_TAIL ? size - LOG_TAIL : 0, SEEK_SET);
+    tail[fread(tail, 1, LOG_TAIL, file)] = '\0';
+    fprintf(stderr, "%s", tail);
+    fclose(file);
 }
 
 bool directory_make(const char *where, char *out, size_t room)

@@ -25,6 +25,9 @@ double program_cpu(const program *program);
 /* The first line that a program prints, for its version; "" when it prints none. */
 void program_first_line(char *const *arguments, char *out, size_t room);
 
+/* The end of a log, on standard error: why something did not start. */
+void program_show_log(const char *path);
+
 void program_nap_ms(int ms);
 
 /* A new directory in `where`. False: said why. */

@@ -359,6 +359,8 @@ bool redis_compare(const bench_options *o, uint32_t twins, double seconds, bench
     }
     bool is_fine = server_start(&s, o->directory) && (d = drive_new(&s, twins)) != NULL && measure(&s, d, seconds, r);
     drive_free(d);
+    if (!is_fine && !bench_is_interrupted())
+        program_show_log(s.log);
     program_stop(&s.program);
     directory_remove(s.directory);
     return is_fine;

@@ -277,12 +277,17 @@ static int gate_take(core *core, uint32_t index)
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
-    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core) &&
-           (body = ring_next(&gate->in, &header, &err)) != NULL) {
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core)) {
+        if (core->ahead.next == core->ahead.count)
+            ahead_uplinks(core, gate);
+        if ((body = ring_next(&gate->in, &header, &err)) == NULL)
+            break;
         message_take(core, index, &header, body);
         ring_done(&gate->in, &header);
+        core->ahead.next++;
         count++;
     }
+    ahead_forget(core);
     ring_release(&gate->in);
     if (err != DRO_OK) {
         dro_error("gate=%u broke its ring", index);

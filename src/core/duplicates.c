@@ -6,7 +6,11 @@
 #include "base/hash.h"
 #include "core/limits.h"
 
-enum { CAPACITY_FIRST = 64 };
+enum {
+    CAPACITY_FIRST = 64,
+    FORGET_AHEAD = 8, /* which of the oldest is fetched into the cache: it goes soon */
+    TO_WRITE = 1,
+};
 _Static_assert((DUPLICATES_PER_HOST & (DUPLICATES_PER_HOST - 1)) == 0, "tables are masked");
 
 duplicates *duplicates_new(uint32_t *held)
@@ -23,7 +27,6 @@ void duplicates_free(duplicates *seen)
         return;
     *seen->held -= seen->capacity;
     free(seen->ring);
-    free(seen->results);
     free(seen->table);
     free(seen);
 }
@@ -41,7 +44,7 @@ static uint32_t home_of(const duplicates *seen, uint32_t end_to_end)
 static uint32_t slot_of(const duplicates *seen, uint32_t end_to_end)
 {
     uint32_t at = home_of(seen, end_to_end);
-    while (seen->table[at] != 0 && seen->ring[seen->table[at] - 1] != end_to_end)
+    while (seen->table[at].position != 0 && seen->table[at].end_to_end != end_to_end)
         at = (at + 1) & mask_of(seen);
     return at;
 }
@@ -50,24 +53,30 @@ bool duplicates_find(const duplicates *seen, uint32_t end_to_end, uint32_t *resu
 {
     if (seen == NULL || seen->capacity == 0)
         return false;
-    uint32_t at = slot_of(seen, end_to_end);
-    if (seen->table[at] == 0)
+    uint32_t position = seen->table[slot_of(seen, end_to_end)].position;
+    if (position == 0)
         return false;
-    *result = seen->results[seen->table[at] - 1];
+    *result = seen->ring[position - 1].result;
     return true;
+}
+
+void duplicates_prefetch(const duplicates *seen, uint32_t end_to_end)
+{
+    if (seen != NULL && seen->capacity > 0)
+        __builtin_prefetch(&seen->table[home_of(seen, end_to_end)], TO_WRITE);
 }
 
 /* Takes one out and closes the gap behind it (linear probing). */
 static void forget(duplicates *seen, uint32_t position)
 {
-    uint32_t mask = mask_of(seen), hole = slot_of(seen, seen->ring[position]);
-    seen->table[hole] = 0;
-    for (uint32_t at = (hole + 1) & mask; seen->table[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = home_of(seen, seen->ring[seen->table[at] - 1]);
+    uint32_t mask = mask_of(seen), hole = slot_of(seen, seen->ring[position].end_to_end);
+    seen->table[hole].position = 0;
+    for (uint32_t at = (hole + 1) & mask; seen->table[at].position != 0; at = (at + 1) & mask) {
+        uint32_t home = home_of(seen, seen->table[at].end_to_end);
         if (((at - home) & mask) < ((at - hole) & mask))
             continue;
         seen->table[hole] = seen->table[at];
-        seen->table[at] = 0;
+        seen->table[at].position = 0;
         hole = at;
     }
 }
@@ -75,13 +84,14 @@ static void forget(duplicates *seen, uint32_t position)
 static void add(duplicates *seen, uint32_t end_to_end, uint32_t result)
 {
     uint32_t position = seen->next;
-    if (seen->count == seen->capacity)
+    if (seen->count == seen->capacity) {
+        duplicates_prefetch(seen, seen->ring[(position + FORGET_AHEAD) % seen->capacity].end_to_end);
         forget(seen, position);
-    else
+    } else {
         seen->count++;
-    seen->ring[position] = end_to_end;
-    seen->results[position] = result;
-    seen->table[slot_of(seen, end_to_end)] = position + 1;
+    }
+    seen->ring[position] = (duplicate){ end_to_end, result };
+    seen->table[slot_of(seen, end_to_end)] = (duplicate_slot){ end_to_end, position + 1 };
     seen->next = (position + 1) % seen->capacity;
 }
 
@@ -98,21 +108,18 @@ static bool grow(duplicates *seen)
         return false;
     duplicates larger = { .held = seen->held, .capacity = capacity };
     larger.ring = malloc(capacity * sizeof *larger.ring);
-    larger.results = malloc(capacity * sizeof *larger.results);
     larger.table = calloc(2 * (size_t)capacity, sizeof *larger.table);
-    if (larger.ring == NULL || larger.results == NULL || larger.table == NULL) {
+    if (larger.ring == NULL || larger.table == NULL) {
         free(larger.ring);
-        free(larger.results);
         free(larger.table);
         return false;
     }
     for (uint32_t n = 0; n < seen->count; n++) {
-        uint32_t at = duplicates_nth(seen, n);
-        add(&larger, seen->ring[at], seen->results[at]);
+        const duplicate *known = &seen->ring[duplicates_nth(seen, n)];
+        add(&larger, known->end_to_end, known->result);
     }
     *seen->held += capacity - seen->capacity;
     free(seen->ring);
-    free(seen->results);
     free(seen->table);
     *seen = larger;
     return true;

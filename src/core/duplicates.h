@@ -1,7 +1,8 @@
 /* Duplicates: the newest End-to-End ids of one Origin-Host with the result each got
  * (RFC 6733, 3). Small at first; grows with what the host sends, up to
  * DUPLICATES_PER_HOST, as long as all together hold at most DUPLICATES_MAX. A host that may not
- * grow forgets its oldest earlier. */
+ * grow forgets its oldest earlier. A look-up comes with each uplink: the id lies beside its
+ * position, so that one cache line does. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,11 +10,13 @@
 
 #include "base/err.h"
 
+typedef struct duplicate { uint32_t end_to_end, result; } duplicate;
+typedef struct duplicate_slot { uint32_t end_to_end, position; } duplicate_slot; /* in the ring, + 1; 0: empty */
+
 typedef struct duplicates {
     uint32_t *held;              /* ids there is room for in all of the core; shared */
-    uint32_t *ring;              /* newest `count`, the oldest at `next` once it is full */
-    uint32_t *results;
-    uint32_t *table;             /* open addressing over the ring: position + 1; twice the capacity */
+    duplicate *ring;             /* newest `count`, the oldest at `next` once it is full */
+    duplicate_slot *table;       /* open addressing; twice the capacity */
     uint32_t capacity, count, next;
 } duplicates;
 
@@ -22,6 +25,8 @@ void duplicates_free(duplicates *seen); /* NULL is fine */
 /* Nothing when the id is there already. DRO_NOMEM: not even a first few fit. */
 DRO_CHECKED dro_err duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result);
 bool duplicates_find(const duplicates *seen, uint32_t end_to_end, uint32_t *result);
+/* Has what duplicates_find will look at fetched into the cache. */
+void duplicates_prefetch(const duplicates *seen, uint32_t end_to_end);
 /* Position of the n-th oldest. */
 static inline uint32_t duplicates_nth(const duplicates *seen, uint32_t n)
 {

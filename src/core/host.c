@@ -92,15 +92,22 @@ dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number
     return err == DRO_OK ? domain_keep(core, *number) : err;
 }
 
-bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number)
+static bool is_host(const core *core, uint32_t number, const char *name, size_t length)
 {
-    for (uint32_t i = 0; i < core->host_count; i++) {
-        if (strlen(core->hosts[i].name) != length || memcmp(core->hosts[i].name, name, length) != 0)
-            continue;
-        *number = (uint16_t)i;
-        return true;
-    }
-    return false;
+    const char *own = number < core->host_count ? core->hosts[number].name : NULL;
+    return own != NULL && strncmp(own, name, length) == 0 && own[length] == '\0';
+}
+
+bool host_name_find(core *core, const char *name, size_t length, uint16_t *number)
+{
+    uint16_t *hint = &core->host_hints[id_hash(core, name, length) % CORE_HOSTS_MAX];
+    uint32_t found = is_host(core, *hint, name, length) ? *hint : 0;
+    while (found < core->host_count && !is_host(core, found, name, length))
+        found++;
+    if (found == core->host_count)
+        return false;
+    *number = *hint = (uint16_t)found;
+    return true;
 }
 
 dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number)

@@ -305,8 +305,8 @@ static void write_duplicates(core *core, uint16_t number)
             uint32_t at = duplicates_nth(seen, done);
             uint8_t field[10];
             memcpy(field, &number, 2);
-            memcpy(field + 2, &seen->ring[at], 4);
-            memcpy(field + 6, &seen->results[at], 4);
+            memcpy(field + 2, &seen->ring[at].end_to_end, 4);
+            memcpy(field + 6, &seen->ring[at].result, 4);
             record_put(core, FIELD_DUPLICATE, field, sizeof field);
         }
         if (done == seen->count)

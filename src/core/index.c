@@ -81,6 +81,12 @@ void index_remove(index_table *index, uint64_t hash, uint32_t number)
     }
 }
 
+void index_prefetch(const index_table *index, uint64_t hash)
+{
+    if (index->entries != NULL)
+        __builtin_prefetch(&index->entries[home(hash >> 32 << 32) & index->mask]);
+}
+
 bool index_next(const index_table *index, index_probe *probe, uint32_t *number)
 {
     if (index->entries == NULL)

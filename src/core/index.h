@@ -26,5 +26,7 @@ static inline index_probe index_begin(uint64_t hash)
 {
     return (index_probe){ hash, (uint32_t)hash, 0 };
 }
+/* Has the first place to look at fetched into the cache. */
+void index_prefetch(const index_table *index, uint64_t hash);
 /* The next candidate, or false. */
 bool index_next(const index_table *index, index_probe *probe, uint32_t *number);

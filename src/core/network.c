@@ -136,7 +136,10 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
         network_answer_send(core, caller, result, 0, round_now(core));
         return;
     }
-    uint32_t index = twin_find_imsi(core, request.user.imsi);
+    uint64_t hash;
+    if (!ahead_knows(core, request.user.imsi, &hash))
+        hash = imsi_hash(core, request.user.imsi);
+    uint32_t index = twin_find_imsi_hash(core, hash);
     if (index == NONE || twin_at(core, index)->row == NONE)
         network_answer_send(core, caller, 0, EXPERIMENTAL_USER_UNKNOWN, 0);
     else if (!(twin_at(core, index)->flags & TWIN_CONNECTED) || !bearer_matches(twin_at(core, index), &request.user))

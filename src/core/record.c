@@ -104,7 +104,7 @@ static bool context_room(core *core, uint32_t index, uint32_t length)
     return length == 0 || twin->context != NULL;
 }
 
-void record_context(core *core, const uint8_t *plain, size_t length)
+void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length)
 {
     twin *twin = twin_at(core, core->record->twin);
     core->record->has_context = true;
@@ -113,7 +113,7 @@ void record_context(core *core, const uint8_t *plain, size_t length)
         abort(); /* the turn's effects are applied: there is no way back */
     if (length == 0)
         return;
-    vault_binding binding = { twin->domain, twin->number, core->images[twin->image].digest, twin->context_revision };
+    vault_binding binding = { twin->domain, twin->number, core->images[twin->image].digest, twin->context_revision, slot };
     vault_seal_context(core->vault, &binding, plain, length, twin->context->sealed);
 }
 

@@ -15,6 +15,7 @@
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
+#include "twin/effect.h"
 #include "twin/event.h"
 #include "twin/model.h"
 #include "twin/ticket.h"
@@ -117,8 +118,9 @@ typedef struct image {
     uint8_t digest[32];
     uint32_t table;              /* of its model in the columns; NONE: unused slot */
     uint32_t twins;
-    uint8_t artifact_sum[32];    /* SHA-256 */
-    uint8_t *artifact;
+    uint8_t artifact_sum[32];    /* SHA-256; it is in the sealed host file, so it stands for a MAC */
+    bool is_broken;              /* its code cannot be made: nothing is taken for its twins */
+    uint8_t *artifact;           /* NULL: being made */
     size_t artifact_length;
     char *model_json;
     size_t model_json_length;
@@ -206,6 +208,7 @@ typedef struct stream {          /* a subscriber of events */
     char *twin, *model, *property;
 } stream;
 
+enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
 enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT };
 
 typedef struct turn {            /* a turn in flight */
@@ -217,7 +220,8 @@ typedef struct turn {            /* a turn in flight */
     uint8_t operation;           /* enum turn_operation */
     bool has_duplicate;
     uint32_t event_id, length;
-    uint8_t *event;              /* owned; payload */
+    uint8_t *event;              /* payload: `small`, or owned */
+    uint8_t small[TURN_EVENT_SMALL];
     caller caller;
     uint64_t ticket;             /* of a property write or action */
     uint32_t end_to_end;
@@ -235,6 +239,11 @@ enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CRE
 typedef struct core_counters {
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
 } core_counters;
+
+/* What is known of the next messages of a gate; core/ahead.c. */
+enum { AHEAD = 16 };
+typedef struct ahead_uplink { char imsi[16]; uint64_t imsi_hash; uint32_t twin, end_to_end; } ahead_uplink;
+typedef struct ahead { ahead_uplink uplinks[AHEAD]; uint32_t count, next; } ahead;
 
 struct core {
     core_options options;
@@ -255,6 +264,7 @@ struct core {
 
     image images[CORE_IMAGES_MAX];
     uint32_t image_count;
+    uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
     domain *domains;
@@ -262,11 +272,15 @@ struct core {
     uint32_t domain_count;
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count, duplicates_held;
+    uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
+    ahead ahead;
+    effect effects[EFFECTS_MAX]; /* of the result being taken */
+    uint32_t effect_count;
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
@@ -323,6 +337,8 @@ DRO_CHECKED dro_err twin_new(core *core, uint32_t *index);
 void twin_free(core *core, uint32_t index); /* and everything of it but its row */
 uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
+uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
+uint64_t imsi_hash(core *core, const char *imsi);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
@@ -342,7 +358,7 @@ DRO_CHECKED dro_err host_keep(core *core);                                /* dur
 const char *core_refusal(const core *core);
 DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number); /* made if missing */
 uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
-bool host_name_find(const core *core, const char *name, size_t length, uint16_t *number);
+bool host_name_find(core *core, const char *name, size_t length, uint16_t *number);
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);
@@ -386,7 +402,7 @@ void record_abandon(core *core); /* nothing is written; what was applied is the 
 /* The same from parts: returns a builder; then record_put_end. */
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);
-void record_context(core *core, const uint8_t *plain, size_t length); /* seals it as the twin's new context */
+void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length); /* seals it as the twin's new context; slot: as in vault_binding */
 /* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
@@ -412,7 +428,8 @@ void record_free(record *record);
 log_place record_placed(void *context, uint64_t tag, log_place place);
 
 /* ---- turn.c ---- */
-turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full */
+bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
+turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
 dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
@@ -429,6 +446,12 @@ void twin_defer_reachable(core *core, uint32_t twin);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
+
+/* ---- ahead.c: into the cache before it is needed ---- */
+void ahead_uplinks(core *core, gate_link *gate);   /* of the next AHEAD messages */
+bool ahead_knows(const core *core, const char imsi[16], uint64_t *hash); /* of message core->ahead.next */
+void ahead_forget(core *core);
+int ahead_results(core *core, cell_link *cell);    /* of how many of the next results; 1 at least */
 
 /* ---- mailbox.c ---- */
 void mailbox_put(core *core, uint32_t twin, uint64_t ticket, uint32_t merge_key, int64_t expires_ms, const uint8_t *bytes, uint32_t length);
@@ -478,6 +501,7 @@ typedef struct reply {
     const char *location;
 } reply;
 void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length);
+void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* ---- api*.c ---- */

@@ -28,10 +28,16 @@ bool turns_are_full(const core *core)
     return core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX || core->turn_bytes >= CORE_TURN_BYTES_MAX;
 }
 
+bool twin_is_broken(const core *core, uint32_t index)
+{
+    uint32_t image = twin_at(core, index)->image;
+    return image != NONE && core->images[image].is_broken;
+}
+
 turn *turn_new(core *core, uint32_t index, uint8_t operation)
 {
     uint32_t free = core->turn_free;
-    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX)
+    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX || twin_is_broken(core, index))
         return NULL;
     turn *turn = &core->turns[free];
     core->turn_free = turn->next;
@@ -50,7 +56,8 @@ void turn_free(core *core, turn *turn)
     if (turn->event != NULL) {
         dro_wipe(turn->event, turn->length);
         core->turn_bytes -= turn->length;
-        free(turn->event);
+        if (turn->event != turn->small)
+            free(turn->event);
     }
     put_free(turn->put);
     free(turn->idempotency);
@@ -69,7 +76,7 @@ dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void
     turn->event_id = id;
     if (length == 0)
         return DRO_OK;
-    turn->event = malloc(length);
+    turn->event = length <= sizeof turn->small ? turn->small : malloc(length);
     if (turn->event == NULL)
         return DRO_NOMEM;
     memcpy(turn->event, payload, length);
@@ -80,9 +87,14 @@ dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void
 
 /* ---- to the cell ---- */
 
+static uint32_t turn_slot(const core *core, const turn *turn)
+{
+    return (uint32_t)(turn - core->turns);
+}
+
 static uint64_t turn_id(const core *core, const turn *turn)
 {
-    return (uint64_t)turn->serial << 32 | (uint64_t)(turn - core->turns);
+    return (uint64_t)turn->serial << 32 | turn_slot(core, turn);
 }
 
 /* True: it is in the ring. */
@@ -105,7 +117,8 @@ static bool turn_try(core *core, turn *turn)
                              .event_length = turn->length };
     memcpy(room, &request, sizeof request);
     if (context > 0) {
-        vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision };
+        vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision,
+                                  turn_slot(core, turn) };
         dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof request);
         if (err != DRO_OK) /* memory that lies: nothing this process says can be trusted any more */
             abort();
@@ -303,15 +316,21 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
     }
 }
 
-/* True: the effects of a result are whole. They come from a cell, which is not trusted. */
-static bool effects_are_whole(const uint8_t *effects, uint32_t length)
+/* Reads the effects of a result. They come from a cell, which is not trusted: false when they are not whole. */
+static bool effects_take(core *core, const uint8_t *effects, uint32_t length)
 {
     dro_cursor in = dro_cursor_over(effects, length);
-    effect effect;
-    int count = 0;
-    while (effect_next(&in, &effect))
-        count++;
-    return in.err == DRO_OK && count <= EFFECTS_MAX;
+    core->effect_count = 0;
+    while (core->effect_count < EFFECTS_MAX && effect_next(&in, &core->effects[core->effect_count]))
+        core->effect_count++;
+    return in.err == DRO_OK && in.at == in.end;
+}
+
+/* Private properties may be among them. */
+static void effects_wipe(core *core)
+{
+    dro_wipe(core->effects, core->effect_count * sizeof core->effects[0]);
+    core->effect_count = 0;
 }
 
 /* ---- back from the cell ---- */
@@ -343,7 +362,7 @@ static void put_uplink(core *core, turn *turn)
     put_duplicate(core, turn, 2001);
 }
 
-static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context, const uint8_t *effects)
+static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context)
 {
     uint32_t index = turn->twin;
     record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
@@ -358,12 +377,10 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         put_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         keep_timer(core, index, turn->event_id, -1);
-    dro_cursor in = dro_cursor_over(effects, result->effects_length);
-    effect effect;
-    while (effect_next(&in, &effect))
-        keep_effect(core, turn, &effect);
+    for (uint32_t i = 0; i < core->effect_count; i++)
+        keep_effect(core, turn, &core->effects[i]);
     api_turn_end(core, turn, result->outcome);
-    record_context(core, context, result->context_length);
+    record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
         network_answer_send(core, turn->caller, 2001, 0, round);
@@ -443,7 +460,7 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         wait_in_line(core, turn);
         return;
     }
-    if (status == TURN_OK && !effects_are_whole(effects, result->effects_length))
+    if (status == TURN_OK && !effects_take(core, effects, result->effects_length))
         status = TURN_EFFECTS;
     if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
         status = TURN_BAD_RESULT;
@@ -453,9 +470,10 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         if (turn->operation == TURN_CREATE)
             twin_forget(core, index);
     } else if (status == TURN_OK)
-        turn_keep(core, turn, result, context, effects);
+        turn_keep(core, turn, result, context);
     else
         turn_bury(core, turn, status, result->cpu_nanos);
+    effects_wipe(core);
     turn_free(core, turn);
     if (twin_at(core, index)->number == number)
         twin_resume(core, index);
@@ -482,11 +500,15 @@ static turn *turn_of(core *core, uint32_t cell, bool is_old, const ring_header *
 
 static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
 {
-    int count = 0;
+    int count = 0, known = 0;
     ring_header header;
     dro_err err = DRO_OK;
     const uint8_t *body;
-    while (count < CORE_CELL_BATCH && (body = ring_next(&cell->results, &header, &err)) != NULL) {
+    while (count < CORE_CELL_BATCH) {
+        if (count >= known)
+            known = count + ahead_results(core, cell);
+        if ((body = ring_next(&cell->results, &header, &err)) == NULL)
+            break;
         turn_result result;
         size_t have = header.length - sizeof header;
         memcpy(&result, body, have < sizeof result ? have : sizeof result);
@@ -542,7 +564,7 @@ int turns_send_waiting(core *core)
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
-        if (turn->tries >= TURN_TRIES_MAX) { /* it killed its cells */
+        if (turn->tries >= TURN_TRIES_MAX || twin_is_broken(core, turn->twin)) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
             turn_finish(core, turn, &failed, NULL, NULL);
             done++;

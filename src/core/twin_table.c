@@ -144,16 +144,26 @@ uint32_t twin_find(const core *core, const char *id, size_t length)
     return NONE;
 }
 
-uint32_t twin_find_imsi(core *core, const char *imsi)
+uint64_t imsi_hash(core *core, const char *imsi)
 {
     uint64_t hash[2];
     vault_identity_hash(core->vault, "imsi", imsi, strlen(imsi), hash);
-    index_probe probe = index_begin(hash[0]);
+    return hash[0];
+}
+
+uint32_t twin_find_imsi_hash(const core *core, uint64_t hash)
+{
+    index_probe probe = index_begin(hash);
     uint32_t index;
     while (index_next(&core->imsis, &probe, &index))
-        if (twin_at(core, index)->imsi_hash == hash[0])
+        if (twin_at(core, index)->imsi_hash == hash)
             return index;
     return NONE;
+}
+
+uint32_t twin_find_imsi(core *core, const char *imsi)
+{
+    return twin_find_imsi_hash(core, imsi_hash(core, imsi));
 }
 
 uint32_t twin_find_number(const core *core, uint64_t number)

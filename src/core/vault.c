@@ -324,16 +324,15 @@ static bool is_of(const struct cache_entry *entry, uint32_t domain, uint64_t twi
     return entry->is_used && entry->twin == twin && entry->epoch == epoch && entry->domain == domain;
 }
 
-/* Between a turn's open and its seal, and from one turn of a busy twin to its next,
- * the expanded key is there already. It lies where the domain's key lies. */
-static const uint8_t *twin_key(vault *self, const struct domain *domain, uint32_t number, uint64_t twin, uint64_t epoch)
+/* From a turn's open to its seal the key stays expanded, where the domain's key lies. */
+static const uint8_t *twin_key(vault *self, const struct domain *domain, const vault_binding *binding, uint64_t epoch)
 {
-    uint32_t at = (uint32_t)mix(twin) & (self->sizes.twins - 1);
+    uint32_t at = binding->slot & (self->sizes.twins - 1);
     struct cache_entry *entry = &self->cache[at];
-    if (!is_of(entry, number, twin, epoch)) {
-        derive(self, domain->context, twin, epoch, self->secrets->key);
+    if (!is_of(entry, binding->domain, binding->twin, epoch)) {
+        derive(self, domain->context, binding->twin, epoch, self->secrets->key);
         self->cipher->gcm_key(self->cipher, self->secrets->key, self->secrets->cached[at]);
-        *entry = (struct cache_entry){ twin, epoch, number, true };
+        *entry = (struct cache_entry){ binding->twin, epoch, binding->domain, true };
     }
     return self->secrets->cached[at];
 }
@@ -402,7 +401,7 @@ void vault_seal_context(vault *self, const vault_binding *binding, const void *p
     assert(domain != NULL);
     uint8_t associated[ASSOCIATED_CONTEXT];
     associate(binding, associated);
-    const uint8_t *key = twin_key(self, domain, binding->domain, binding->twin, self->epoch);
+    const uint8_t *key = twin_key(self, domain, binding, self->epoch);
     seal(self, key, associated, sizeof associated, plain, length, sealed);
 }
 
@@ -413,7 +412,7 @@ dro_err vault_open_context(vault *self, const vault_binding *binding, const uint
         return DRO_CORRUPT;
     uint8_t associated[ASSOCIATED_CONTEXT];
     associate(binding, associated);
-    const uint8_t *key = twin_key(self, domain, binding->domain, binding->twin, load64(sealed));
+    const uint8_t *key = twin_key(self, domain, binding, load64(sealed));
     return open_sealed(self, key, associated, sizeof associated, sealed, length, plain);
 }
 

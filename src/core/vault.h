@@ -56,6 +56,7 @@ typedef struct vault_binding {   /* what a context is bound to */
     uint64_t twin;
     const uint8_t *image;        /* 32 bytes */
     uint64_t revision;
+    uint32_t slot;               /* binds nothing: who opens and seals again under one slot finds the key expanded */
 } vault_binding;
 
 /* Writes length + VAULT_OVERHEAD bytes to `sealed`. */

@@ -272,11 +272,11 @@ static void many_twins_share_the_cache_and_keep_their_own_keys(void **state)
     assert_int_equal(vault_domain_new(vault, 0, wrapped), DRO_OK);
     assert_int_equal(vault_domain_new(vault, 200, wrapped), DRO_OK);
     for (uint64_t i = 0; i < TWINS; i++) {
-        vault_binding binding = { i % 2 * 200, i * 0x10001, image, i };
+        vault_binding binding = { i % 2 * 200, i * 0x10001, image, i, (uint32_t)i / 3 }; /* some share a slot */
         vault_seal_context(vault, &binding, plain, SMALL, sealed[i]);
     }
     for (uint64_t i = 0; i < TWINS; i++) {
-        vault_binding binding = { i % 2 * 200, i * 0x10001, image, i };
+        vault_binding binding = { i % 2 * 200, i * 0x10001, image, i, (uint32_t)i / 2 };
         assert_int_equal(vault_open_context(vault, &binding, sealed[i], sizeof sealed[i], back), DRO_OK);
         binding.domain = 200 - binding.domain;
         assert_int_equal(vault_open_context(vault, &binding, sealed[i], sizeof sealed[i], back), DRO_CORRUPT);

@@ -142,6 +142,26 @@ static uint32_t available(ring_reader *reader)
     return reader->tail_seen - reader->head;
 }
 
+/* Copies and checks the header at `head`, behind which `ready` bytes are. */
+static dro_err header_take(const ring_reader *reader, uint32_t head, uint32_t ready, ring_header *header)
+{
+    uint32_t offset = head & (reader->capacity - 1);
+    uint32_t lap = reader->capacity - offset;
+    if (ready > reader->capacity || ready < 8)
+        return DRO_CORRUPT;
+    *header = (ring_header){ 0 };
+    memcpy(header, reader->bytes + offset, lap < sizeof *header ? 8 : sizeof *header);
+    if (header->length < 8 || header->length % 8 != 0 || header->length > ready || header->length > lap)
+        return DRO_CORRUPT;
+    bool is_odd = header->length < sizeof *header || header->length > message_max(reader->capacity);
+    return header->type != TYPE_PAD && is_odd ? DRO_CORRUPT : DRO_OK;
+}
+
+static const uint8_t *body_at(const ring_reader *reader, uint32_t head)
+{
+    return reader->bytes + (head & (reader->capacity - 1)) + sizeof(ring_header);
+}
+
 const uint8_t *ring_next(ring_reader *reader, ring_header *header, dro_err *err)
 {
     *err = DRO_OK;
@@ -149,23 +169,28 @@ const uint8_t *ring_next(ring_reader *reader, ring_header *header, dro_err *err)
         uint32_t ready = available(reader);
         if (ready == 0)
             return NULL;
-        uint32_t offset = reader->head & (reader->capacity - 1);
-        uint32_t lap = reader->capacity - offset;
-        if (ready > reader->capacity || ready < 8)
-            break;
-        *header = (ring_header){ 0 };
-        memcpy(header, reader->bytes + offset, lap < sizeof *header ? 8 : sizeof *header);
-        if (header->length < 8 || header->length % 8 != 0 || header->length > ready || header->length > lap)
-            break;
-        if (header->type != TYPE_PAD) {
-            if (header->length < sizeof *header || header->length > message_max(reader->capacity))
-                break;
-            return reader->bytes + offset + sizeof *header;
-        }
+        *err = header_take(reader, reader->head, ready, header);
+        if (*err != DRO_OK)
+            return NULL;
+        if (header->type != TYPE_PAD)
+            return body_at(reader, reader->head);
         reader->head += header->length;
     }
-    *err = DRO_CORRUPT;
-    return NULL;
+}
+
+const uint8_t *ring_peek(ring_reader *reader, uint32_t *position, ring_header *header)
+{
+    for (;;) {
+        uint32_t head = reader->head + *position;
+        if (reader->tail_seen == head)
+            reader->tail_seen = atomic_load_explicit(&reader->shared->tail, memory_order_acquire);
+        uint32_t ready = reader->tail_seen - reader->head;
+        if (*position >= ready || header_take(reader, head, ready - *position, header) != DRO_OK)
+            return NULL;
+        *position += header->length;
+        if (header->type != TYPE_PAD)
+            return body_at(reader, head);
+    }
 }
 
 void ring_done(ring_reader *reader, const ring_header *header)

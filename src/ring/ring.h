@@ -71,6 +71,10 @@ bool ring_send(ring_writer *writer, uint16_t type, uint16_t flags, uint64_t id, 
  * The body (header->length - sizeof *header bytes, the last ones padding) stays
  * valid until ring_done. */
 const uint8_t *ring_next(ring_reader *reader, ring_header *header, dro_err *err);
+/* Looks at what will come: the message at `*position` (first 0), which then moves on to the one behind
+ * it; NULL: none, or a broken ring. Takes nothing, and the writer can still change what it
+ * shows: good for guesses only, such as what to have in the cache when ring_next gives it. */
+const uint8_t *ring_peek(ring_reader *reader, uint32_t *position, ring_header *header);
 /* Done with the message of `header`: wiped if it says so. */
 void ring_done(ring_reader *reader, const ring_header *header);
 /* Gives the space of all done messages back to the writer. Once a round. */

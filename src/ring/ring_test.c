@@ -67,6 +67,38 @@ static void messages_of_all_lengths_wrap_around(void **state)
     }
 }
 
+/* Over the end of a lap too, where a pad lies between. */
+static void peeking_shows_what_will_come_and_takes_nothing(void **state)
+{
+    fixture *f = *state;
+    static uint8_t body[CAPACITY / 8];
+    ring_header header;
+    for (uint64_t id = 0; id < 60; id += 3) {
+        for (uint64_t i = 0; i < 3; i++)
+            assert_true(ring_send(&f->writer, 1, 0, id + i, body, (uint32_t)(sizeof body - 100 * (id + i))));
+        ring_publish(&f->writer);
+        uint32_t position = 0;
+        for (uint64_t i = 0; i < 3; i++) {
+            assert_non_null(ring_peek(&f->reader, &position, &header));
+            assert_int_equal(header.id, id + i);
+        }
+        assert_null(ring_peek(&f->reader, &position, &header));
+        for (uint64_t i = 0; i < 3; i++)
+            expect(f, id + i, body, sizeof body - 100 * (id + i));
+    }
+}
+
+static void peeking_into_a_broken_ring_shows_nothing(void **state)
+{
+    fixture *f = *state;
+    uint32_t position = 0, nonsense = 12;
+    ring_header header;
+    assert_true(ring_send(&f->writer, 1, 0, 1, "hello", 5));
+    ring_publish(&f->writer);
+    memcpy(f->writer.bytes, &nonsense, sizeof nonsense);
+    assert_null(ring_peek(&f->reader, &position, &header));
+}
+
 static void a_full_ring_refuses_until_space_is_given_back(void **state)
 {
     fixture *f = *state;
@@ -201,6 +233,8 @@ int main(void)
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CLAIM(nothing_shows_before_it_is_published), CLAIM(messages_of_all_lengths_wrap_around),
+        CLAIM(peeking_shows_what_will_come_and_takes_nothing),
+        CLAIM(peeking_into_a_broken_ring_shows_nothing),
         CLAIM(a_full_ring_refuses_until_space_is_given_back), CLAIM(what_is_secret_is_wiped_before_its_space_is_free),
         CLAIM(a_broken_header_is_corrupt), CLAIM(a_tail_out_of_the_ring_is_corrupt),
         CLAIM(a_lying_reader_makes_the_ring_full), CLAIM(a_message_on_the_way_to_sleep_is_seen),

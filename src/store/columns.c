@@ -643,6 +643,30 @@ void columns_value_set(columns *region, uint32_t table, uint32_t row, uint32_t p
     step_end(chunk, begun);
 }
 
+enum { TO_WRITE = 1 };
+
+void columns_value_prefetch(const columns *region, uint32_t table, uint32_t row, uint32_t property)
+{
+    const columns_table_layout *layout = table_at(region, table);
+    const columns_column_layout *column = column_of(layout, property);
+    if (column == NULL)
+        return;
+    const uint8_t *chunk = (const uint8_t *)chunk_at(region, layout, row);
+    uint32_t at = row % COLUMNS_CHUNK_ROWS;
+    __builtin_prefetch(chunk + column->values + (size_t)at * column->width, TO_WRITE);
+    __builtin_prefetch(chunk + column->times + at * sizeof(uint32_t), TO_WRITE);
+    __builtin_prefetch(chunk + column->states + at * sizeof(uint16_t), TO_WRITE);
+}
+
+void columns_contact_prefetch(const columns *region, uint32_t table, uint32_t row)
+{
+    const columns_chunk_layout *chunk = chunk_at(region, table_at(region, table), row);
+    uint32_t at = row % COLUMNS_CHUNK_ROWS;
+    __builtin_prefetch(&chunk->version, TO_WRITE);
+    __builtin_prefetch(&chunk->contact_low[at], TO_WRITE);
+    __builtin_prefetch(&chunk->contact_high[at], TO_WRITE);
+}
+
 /* ---- the writer's own reading ---- */
 
 cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property)

@@ -66,6 +66,10 @@ void columns_row_begin(columns *region, uint32_t table, uint32_t row);
 void columns_value_set(columns *region, uint32_t table, uint32_t row, uint32_t property, const cell_value *value);
 void columns_row_end(columns *region, uint32_t table, uint32_t row);
 
+/* Has what columns_value_set and columns_contact_set will touch fetched into the cache. */
+void columns_value_prefetch(const columns *region, uint32_t table, uint32_t row, uint32_t property);
+void columns_contact_prefetch(const columns *region, uint32_t table, uint32_t row);
+
 /* The writer's own reading (no retry needed in its own thread). */
 cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property);
 const char *columns_id_get(const columns *region, uint32_t table, uint32_t row, size_t *length);

@@ -44,6 +44,22 @@ def test_durable_is_compared_with_redis(tmp_path):
     assert result["settings"]["peer_cpu_micros"] > 0
 
 
+@pytest.mark.skipif(shutil.which("freeDiameterd") is None or not (BUILD / "bench" / "freediameter_t6a.fdx").exists(),
+                    reason="freeDiameter is not installed")
+def test_diameter_is_compared_with_freediameter(tmp_path):
+    result = run("diameter", tmp_path, "--seconds", "1", "--twins", "2000")
+    assert set(result) == LOADED | PEER and result["peer"].startswith("freeDiameter 1.")
+    assert result["ratio"] == pytest.approx(result["per_second"] / result["peer_per_second"], rel=0.01)
+    assert result["settings"]["answered_otherwise"] == 0
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_http_is_measured_by_wrk_too(tmp_path):
+    settings = run("http", tmp_path, "--seconds", "1", "--twins", "2000")["settings"]
+    assert settings["wrk_per_second"] > 0 and 0 < settings["wrk_p50_micros"] <= settings["wrk_p99_micros"]
+    assert settings["wrk_not_200"] == settings["wrk_broken"] == 0
+
+
 def test_what_is_not_installed_is_not_compared_with(tmp_path):
     result = run("durable", tmp_path, "--seconds", "1", "--twins", "2000", path=str(tmp_path))
     assert set(result) == LOADED and "redis-server is not installed" in result["settings"]["peer_note"]

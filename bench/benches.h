@@ -1,0 +1,6 @@
+/* The benchmarks that have files of their own; benches.c lists all. */
+#pragma once
+
+#include "bench/bench.h"
+
+bool bench_compute(const bench_options *options, bench_result *result);

@@ -1,0 +1,162 @@
+/* What a twin's code costs beside the same source compiled natively: kernels.c runs in a
+ * cell as the host has it (admitted, exact memory, deadline, one turn) and in this process. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/compute/kernels.h"
+#include "bench/benches.h"
+#include "bench/trial.h"
+#include "cell/admit.h"
+#include "cell/cell.h"
+#include "twin/effect.h"
+#include "twin/event.h"
+
+enum {
+    DEADLINE_MICROS = 1000000,
+    RESULT_MAX = 128 * 1024,
+    IMAGE_MAX = 1024 * 1024,
+    PASSES = 100,      /* both sides in turn, so that a neighbour on the machine meets both */
+    PASSES_LONG = 1000,
+    UPLINK_BYTES = 5,
+};
+/* So many runs take about half a millisecond natively. */
+static const struct { const char *name; uint32_t times; } kernels[KERNELS] = {
+    [KERNEL_FIR] = { "fir", 40 }, [KERNEL_FFT] = { "fft", 120 }, [KERNEL_KECCAK] = { "keccak", 1000 },
+};
+
+typedef struct engine_room { /* a cell with the one image */
+    admit_result admitted;
+    cell_image image;
+    cell *cell;
+    uint8_t context[CONTEXT_BYTES_MAX];
+    uint32_t context_length;
+} engine_room;
+
+static bool room_open(engine_room *room, const char *path)
+{
+    uint8_t *bytes = malloc(IMAGE_MAX);
+    FILE *file = bytes != NULL ? fopen(path, "re") : NULL;
+    if (file == NULL) {
+        free(bytes);
+        return bench_fail("%s: cannot be read", path);
+    }
+    size_t length = fread(bytes, 1, IMAGE_MAX, file);
+    fclose(file);
+    dro_err err = admit_image(bytes, length, &(admit_options){ 0 }, &room->admitted);
+    free(bytes);
+    if (err != DRO_OK || room->admitted.reason_count > 0)
+        return bench_fail("%s: %s", path, err != DRO_OK ? dro_err_text(err) : room->admitted.reasons[0]);
+    room->image = (cell_image){ room->admitted.artifact, room->admitted.artifact_length };
+    cell_options options = { .images = &room->image, .image_count = 1, .doorbell = -1 };
+    err = cell_new(&room->cell, &options);
+    return err == DRO_OK || bench_fail("no cell: %s", dro_err_text(err));
+}
+
+static bool read_checksum(const uint8_t *effects, uint32_t length, uint64_t *out)
+{
+    dro_cursor in = dro_cursor_over(effects, length);
+    effect effect;
+    if (!effect_next(&in, &effect) || effect.kind != EFFECT_PROPERTY)
+        return bench_fail("the twin gave no checksum");
+    *out = (uint64_t)effect.property.value.integer;
+    return true;
+}
+
+/* One turn; its nanoseconds as the cell counts them. -1: it failed. */
+static double turn_ns(engine_room *room, uint32_t kernel, uint32_t times, uint64_t *checksum)
+{
+    static _Alignas(8) uint8_t request[sizeof(turn_request) + CONTEXT_BYTES_MAX + 8 + UPLINK_BYTES], result[RESULT_MAX];
+    turn_request *head = (turn_request *)request;
+    const turn_result *told = (const turn_result *)result;
+    uint32_t padded = (room->context_length + 7) & ~7u;
+    *head = (turn_request){ .twin = 1, .wall_ms = 1700000000000, .seed = 1, .event_kind = EVENT_UPLINK,
+                            .deadline_micros = DEADLINE_MICROS, .context_length = room->context_length,
+                            .event_length = UPLINK_BYTES };
+    const uint8_t uplink[UPLINK_BYTES] = { (uint8_t)kernel, (uint8_t)(times >> 24), (uint8_t)(times >> 16),
+                                           (uint8_t)(times >> 8), (uint8_t)times };
+    memcpy(head + 1, room->context, room->context_length);
+    memcpy((uint8_t *)(head + 1) + padded, uplink, sizeof uplink);
+    if (cell_result_max(room->cell, 0) > sizeof result)
+        return bench_fail("a result may be too long"), -1;
+    cell_turn(room->cell, head, result, sizeof result);
+    if (told->status != TURN_OK)
+        return bench_fail("a turn ended with status %u", told->status), -1;
+    room->context_length = told->context_length;
+    memcpy(room->context, told + 1, told->context_length);
+    const uint8_t *effects = (const uint8_t *)(told + 1) + ((told->context_length + 7) & ~7u);
+    return read_checksum(effects, told->effects_length, checksum) ? (double)told->cpu_nanos : -1;
+}
+
+static double native_ns(uint32_t kernel, uint32_t times, uint64_t *checksum)
+{
+    int64_t begin = bench_now_ns();
+    *checksum = kernels_run(kernel, times);
+    return (double)(bench_now_ns() - begin);
+}
+
+typedef struct pace { /* nanoseconds of one run of a kernel: the fastest pass of each side */
+    double twin, native;
+} pace;
+
+static bool measure(engine_room *room, uint32_t kernel, int passes, pace *out)
+{
+    uint32_t times = kernels[kernel].times;
+    *out = (pace){ 1e18, 1e18 };
+    for (int i = 0; i < passes && !bench_is_interrupted(); i++) {
+        uint64_t inside = 0, outside = 0;
+        double twin = turn_ns(room, kernel, times, &inside), native = native_ns(kernel, times, &outside);
+        if (twin < 0)
+            return false;
+        if (inside != outside)
+            return bench_fail("%s: the twin computed something else than the same source natively", kernels[kernel].name);
+        out->twin = twin / times < out->twin ? twin / times : out->twin;
+        out->native = native / times < out->native ? native / times : out->native;
+    }
+    return !bench_is_interrupted();
+}
+
+static void set(bench_result *r, uint32_t kernel, const char *what, double value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_%s", kernels[kernel].name, what);
+    bench_set_number(r, name, value);
+}
+
+static bool measure_all(const bench_options *o, engine_room *room, bench_result *r)
+{
+    pace worst = { 0, 1 };
+    uint32_t worst_kernel = 0;
+    int passes = o->is_quick ? PASSES : PASSES_LONG;
+    for (uint32_t kernel = 0; kernel < KERNELS; kernel++) {
+        pace took;
+        if (!measure(room, kernel, passes, &took))
+            return false;
+        set(r, kernel, "per_second", (double)(uint64_t)(1e9 / took.twin));
+        set(r, kernel, "native_per_second", (double)(uint64_t)(1e9 / took.native));
+        set(r, kernel, "ratio", took.native / took.twin);
+        if (took.native / took.twin < worst.native / worst.twin || worst.twin == 0) {
+            worst = took;
+            worst_kernel = kernel;
+        }
+    }
+    r->per_second = 1e9 / worst.twin;
+    trial_set_peer(r, "the same source compiled natively", 1e9 / worst.native);
+    bench_set_text(r, "kernel", kernels[worst_kernel].name);
+    bench_set_text(r, "kernels", "FIR of 64 taps over 1,024 samples, FFT of 1,024 points, Keccak-f[1600]; the figures are of the slowest beside native");
+    bench_set_text(r, "native", "clang -O2");
+    bench_set_number(r, "passes", passes);
+    return true;
+}
+
+bool bench_compute(const bench_options *o, bench_result *r)
+{
+    static engine_room room;
+    char path[4200];
+    room = (engine_room){ 0 };
+    bench_beside(path, sizeof path, "bench/compute.wasm");
+    bool is_fine = room_open(&room, path) && measure_all(o, &room, r);
+    cell_free(room.cell);
+    admit_result_free(&room.admitted);
+    return is_fine;
+}
