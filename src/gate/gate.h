@@ -47,6 +47,8 @@ typedef struct gate_config {
     const usage_page *usage;      /* what the rooms cost; NULL: not told */
     const char *console_directory;
     const char *version;
+    const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
+    const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */
     dro_clock *clock;
 } gate_config;
