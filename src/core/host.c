@@ -393,6 +393,19 @@ static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
     return DRO_OK;
 }
 
+/* New keys beside data of old ones would only hide what is wrong, for good. */
+static bool keys_are_lost(core *core)
+{
+    disk *disk = core->options.log_disk;
+    int host = disk->open(disk, "host", 0);
+    if (host == -ENOENT)
+        return false;
+    if (host >= 0)
+        disk->close(disk, host);
+    dro_error("log/keys is not there or empty, but the data needs it: put it back from a backup of the same moment");
+    return true;
+}
+
 dro_err host_load(core *core)
 {
     uint8_t *keys, *sealed = NULL, *plain = NULL;
@@ -402,6 +415,8 @@ dro_err host_load(core *core)
         core->images[i].table = NONE;
     dro_err err = file_read(core->options.log_disk, "keys", &keys, &keys_length);
     if (err == DRO_OK && keys == NULL) { /* the first start */
+        if (keys_are_lost(core))
+            return DRO_NOT_FOUND;
         err = domain_add(core, "", 0);
         if (err == DRO_OK)
             err = vault_domain_new(core->vault, 0, core->domain_keys);
@@ -421,6 +436,8 @@ dro_err host_load(core *core)
             err = read_field(core, &field);
         if (err == DRO_OK)
             err = in.err;
+        if (err != DRO_OK)
+            dro_error("log/host cannot be read: put it back from a backup of the same moment");
     }
     free(keys);
     free(sealed);
