@@ -95,7 +95,7 @@ dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number
 static bool is_host(const core *core, uint32_t number, const char *name, size_t length)
 {
     const char *own = number < core->host_count ? core->hosts[number].name : NULL;
-    return own != NULL && strncmp(own, name, length) == 0 && own[length] == '\0';
+    return own != NULL && strlen(own) == length && memcmp(own, name, length) == 0; /* a gate's name may have NULs */
 }
 
 bool host_name_find(core *core, const char *name, size_t length, uint16_t *number)
@@ -116,6 +116,8 @@ dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *num
         return core->hosts[*number].is_kept ? DRO_OK : host_keep(core);
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;
+    if (memchr(name, '\0', length) != NULL) /* no gate lets such a name through: as text it would be another's */
+        return DRO_MALFORMED;
     char *text = strndup(name, length);
     if (text == NULL)
         return DRO_NOMEM;
