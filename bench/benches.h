@@ -4,3 +4,5 @@
 #include "bench/bench.h"
 
 bool bench_compute(const bench_options *options, bench_result *result);
+bool bench_hot(const bench_options *options, bench_result *result);
+bool bench_overload(const bench_options *options, bench_result *result);
