@@ -45,6 +45,8 @@ typedef struct gate_config {
     int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
     const char *console_directory;
     const char *version;
+    const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
+    const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */
     dro_clock *clock;
 } gate_config;

@@ -192,3 +192,21 @@ def test_a_host_that_does_not_start_is_said(tmp_path):
     done = subprocess.run([BENCH, "latency", "--dromiod", "/bin/false", "--data", str(tmp_path)], capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 1 and "/bin/false ended while starting" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_turns_of_twins_whose_contexts_are_in_the_log(tmp_path):
+    result = run("cold", tmp_path, "--seconds", "1", "--twins", "5000")
+    assert set(result) == LOADED and result["per_second"] > 0
+    settings = result["settings"]
+    assert 0.05 < settings["read_from_log"] < 1 and settings["unreadable"] == 0
+    assert 0 < settings["context_bytes"] <= 80000 + 8192 * 256  # what is in a turn or not durable cannot leave
+
+
+def test_restarts_are_timed(tmp_path):
+    result = run("restart", tmp_path, "--twins", "2000")
+    assert 0 < result["settings"]["restart_ms"] and 0 < result["settings"]["restart_after_kill_ms"]
+
+
+def test_a_log_kept_small_is_smaller(tmp_path):
+    settings = run("compaction", tmp_path, "--seconds", "3", "--twins", "2000")["settings"]
+    assert settings["log_bytes_most"] > settings["live_bytes"] > 0 and settings["p99_ratio"] > 0
