@@ -7,6 +7,7 @@ enum {
     HTTP_EXCHANGES_MAX = 16384,          /* requests under way, all connections */
     HTTP_PIPELINE_MAX = 64,              /* requests under way, one connection */
     HTTP_ACCEPT_MAX = 64,                /* connections taken per turn of the loop */
+    HTTP_EVICT_AFTER_MS = 1000,          /* half a header or idle for that long: goes when there is no place left */
     HTTP_RING_MESSAGES_MAX = 2048,       /* messages taken from one ring per turn */
 
     /* One request */
