@@ -86,6 +86,15 @@ void room_enter(const char *name, const int *kept, int kept_count)
     close_all_but(kept, kept_count);
 }
 
+/* What the rooms cost is for dromiod to write and for gates to read. */
+static void keep_usage(room_context *room, bool is_reader)
+{
+    if (is_reader)
+        mprotect(room->usage, sizeof *room->usage, PROT_READ);
+    else
+        munmap(room->usage, sizeof *room->usage);
+}
+
 /* ---- images on their way to cells ---- */
 
 enum { BUNDLE_PAGE = 4096 };
@@ -353,6 +362,7 @@ static void enter_core(room_context *room, uint32_t index)
     room_enter(name, kept, n);
     pin_pair(room, index);
     layout_keep_core(room->layout, index);
+    keep_usage(room, false);
 }
 
 /* The host's own files are core 0's. */
@@ -410,6 +420,7 @@ static void enter_gate(room_context *room, uint32_t index)
     snprintf(name, sizeof name, "gate %u", index);
     room_enter(name, kept, 9 + (int)room->layout->core_count);
     layout_keep_gate(room->layout, index, room->gate_sets[index]);
+    keep_usage(room, true);
 }
 
 typedef struct core_rings { /* of a gate with every core */
@@ -455,6 +466,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
+                         .usage = room->usage,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }
@@ -465,6 +477,7 @@ _Noreturn void room_load(room_context *room, uint32_t index)
     memcpy(kept + 3, room->core_bells, sizeof room->core_bells);
     room_enter("load", kept, 3 + (int)room->layout->core_count);
     layout_keep_gate(room->layout, index, room->gate_sets[index]);
+    keep_usage(room, false);
     static core_rings rings;
     uint64_t seed;
     open_rings(room, index, &rings);
@@ -482,6 +495,7 @@ _Noreturn void room_desk(room_context *room)
     memcpy(kept + 2, room->gate_bells, sizeof room->gate_bells);
     room_enter("desk", kept, 2 + (int)room->layout->gate_count);
     layout_keep_desk(room->layout);
+    keep_usage(room, false);
     static ring_reader from[CORE_GATES_MAX];
     static ring_writer to[CORE_GATES_MAX];
     static uint32_t stale[CORE_GATES_MAX];
@@ -508,6 +522,7 @@ static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32
     room_enter(name, kept, room->images >= 0 ? 4 : 3);
     pin_pair(room, core);
     layout_keep_cell(room->layout, core, index, set);
+    keep_usage(room, false);
 }
 
 _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)
