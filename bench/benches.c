@@ -52,7 +52,7 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     bench_set_number(r, "answered_3xxx", (double)c->busy);
     bench_set_number(r, "answered_otherwise", (double)c->refused);
     bench_set_number(r, "last_refusal", c->last_refusal);
-    trial_set_room_cpu(r, &before, &after, turns);
+    trial_set_room_cpu(r, NULL, &before, &after, turns);
     return true;
 }
 
@@ -142,7 +142,7 @@ static bool read_measured(const bench_options *o, host *h, uint32_t twins, bench
     bench_set_number(r, "seconds", seconds);
     bench_set_number(r, "answers_200", (double)gets.answers);
     bench_set_number(r, "answers_otherwise", (double)gets.errors);
-    trial_set_room_cpu(r, &read.before, &read.after, (double)(gets.answers + gets.errors));
+    trial_set_room_cpu(r, NULL, &read.before, &read.after, (double)(gets.answers + gets.errors));
     return true;
 }
 
@@ -278,7 +278,7 @@ static bool latency_measured(const bench_options *o, host *h, load *l, bench_res
     bench_set_number(r, "events", count);
     bench_set_number(r, "outstanding", 1);
     bench_set_number(r, "commits", after.commits - before.commits);
-    trial_set_room_cpu(r, &before, &after, count);
+    trial_set_room_cpu(r, NULL, &before, &after, count);
     return true;
 }
 
@@ -304,6 +304,8 @@ const bench_row bench_rows[] = {
     { "http", "GETs of a property, keep-alive and pipelined over eight connections", bench_http },
     { "density", "bytes of memory a twin (PSS of all rooms), bulk twins a second, time to restart", bench_density },
     { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
+    { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
+    { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
     { "compute", "FIR, FFT and Keccak in a twin beside the same source compiled natively", bench_compute },
 };
 const int bench_row_count = sizeof bench_rows / sizeof bench_rows[0];

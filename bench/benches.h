@@ -7,3 +7,5 @@
 bool turns_without_sockets(const bench_options *options, const char *set, uint32_t window, bench_result *result);
 bool bench_turns(const bench_options *options, bench_result *result);
 bool bench_compute(const bench_options *options, bench_result *result);
+bool bench_hot(const bench_options *options, bench_result *result);
+bool bench_overload(const bench_options *options, bench_result *result);

@@ -116,13 +116,6 @@ static bool measure(engine_room *room, uint32_t kernel, int passes, pace *out)
     return !bench_is_interrupted();
 }
 
-static void set(bench_result *r, uint32_t kernel, const char *what, double value)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s_%s", kernels[kernel].name, what);
-    bench_set_number(r, name, value);
-}
-
 static bool measure_all(const bench_options *o, engine_room *room, bench_result *r)
 {
     pace worst = { 0, 1 };
@@ -130,11 +123,12 @@ static bool measure_all(const bench_options *o, engine_room *room, bench_result 
     int passes = o->is_quick ? PASSES : PASSES_LONG;
     for (uint32_t kernel = 0; kernel < KERNELS; kernel++) {
         pace took;
+        char name[64];
         if (!measure(room, kernel, passes, &took))
             return false;
-        set(r, kernel, "per_second", (double)(uint64_t)(1e9 / took.twin));
-        set(r, kernel, "native_per_second", (double)(uint64_t)(1e9 / took.native));
-        set(r, kernel, "ratio", took.native / took.twin);
+        bench_set_number(r, trial_name(name, kernels[kernel].name, "per_second"), (double)(uint64_t)(1e9 / took.twin));
+        bench_set_number(r, trial_name(name, kernels[kernel].name, "native_per_second"), (double)(uint64_t)(1e9 / took.native));
+        bench_set_number(r, trial_name(name, kernels[kernel].name, "ratio"), took.native / took.twin);
         if (took.native / took.twin < worst.native / worst.twin || worst.twin == 0) {
             worst = took;
             worst_kernel = kernel;

@@ -14,6 +14,8 @@
 enum {
     EVENTS = 64,
     TICK_MS = 10,
+    OFFER_TICK_MS = 1,
+    OFFER_LATE_MS = 20,
     EPS_BEARER = 5,
     IMAGE_MAX = 4 * 1024 * 1024,
     LINE_BYTES = 96,
@@ -40,7 +42,7 @@ bool load_image(const host *h, const char *path)
 }
 
 typedef struct bulk { /* lines to send, and answers to them */
-    uint32_t count, next;
+    uint32_t count, next, domains; /* domains 0: one, bench.example */
     size_t left_length, left_at;  /* of a line that did not fit */
     char left[LINE_BYTES + 1];
     uint64_t made, failed;
@@ -55,8 +57,11 @@ static size_t bulk_source(void *owner, char *out, size_t room)
     size_t length = 0;
     while (length < room) {
         if (b->left_at == b->left_length) {
-            int n = snprintf(b->left, sizeof b->left, "{\"id\":\"t%07u@bench.example\",\"model\":\"acme/thermo\",\"imsi\":\"%015llu\"}",
-                             b->next, (unsigned long long)(imsi_first + b->next));
+            char domain[16] = "";
+            if (b->domains > 0)
+                snprintf(domain, sizeof domain, "%04u", b->next % b->domains);
+            int n = snprintf(b->left, sizeof b->left, "{\"id\":\"t%07u@bench%s.example\",\"model\":\"acme/thermo\",\"imsi\":\"%015llu\"}",
+                             b->next, domain, (unsigned long long)(imsi_first + b->next));
             memset(b->left + n, ' ', (size_t)(LINE_BYTES - 1 - n));
             b->left[LINE_BYTES - 1] = '\n';
             b->next++;
@@ -94,10 +99,17 @@ static void bulk_sink(void *owner, const char *bytes, size_t length)
 
 bool load_provision(const host *h, uint32_t count, double *per_second)
 {
+    return load_provision_in(h, count, 0, per_second);
+}
+
+bool load_provision_in(const host *h, uint32_t count, uint32_t domains, double *per_second)
+{
+    assert(domains <= LOAD_DOMAINS_MAX);
     bulk *b = calloc(1, sizeof *b);
     if (b == NULL)
         return bench_fail("no memory");
     b->count = count;
+    b->domains = domains;
     int64_t start = bench_now_ns();
     int status = http_do(&(http_call){ .port = h->http_port, .method = "POST", .path = "/v1/twins:bulk", .token = h->token,
                                        .type = "application/x-ndjson", .source = bulk_source,
@@ -131,7 +143,13 @@ struct load {
     bool is_paused;        /* sends nothing new */
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
-    uint8_t *is_out;       /* [twins] a request has no answer yet */
+    uint8_t *is_out;       /* [twins] requests without an answer */
+    const uint32_t *chosen; /* twins to send of, in this order; NULL: all in turn */
+    uint32_t chosen_count, chosen_next, depth;
+    double offer;          /* requests a second, answered or not; 0: as fast as they are answered */
+    int64_t offer_ns;      /* since when */
+    uint64_t offered;
+    uint32_t first_lane;   /* begins next time, so that no lane is always last */
     uint32_t *done;        /* [twins] readings answered 2001 of this phase; 1 when attaching was answered */
     load_counts counts;
     histogram latency;
@@ -151,7 +169,7 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     uint32_t twin = (uint32_t)tag;
     (void)from;
     (void)slot;
-    l->is_out[twin] = 0;
+    l->is_out[twin]--;
     l->answered_ns = l->now_ns;
     if (answer->result != DIAMETER_SUCCESS)
         l->counts.last_refusal = answer->experimental != 0 ? answer->experimental : answer->result;
@@ -236,7 +254,7 @@ static void send_one(load *l, lane *at, uint32_t twin)
         request.data_length = reads.length;
         l->counts.uplinks++;
     }
-    l->is_out[twin] = 1;
+    l->is_out[twin]++;
     peer_send(at->peer, &request, twin | (uint64_t)l->phase << 32, l->now_ns);
 }
 
@@ -259,12 +277,50 @@ static void fill(load *l, lane *at)
     }
 }
 
+/* The next of the list waits until its lane and its own depth have room: so the mix stays as it is. */
+static void fill_chosen(load *l)
+{
+    while (!l->is_paused) {
+        uint32_t twin = l->chosen[l->chosen_next];
+        lane *at = &l->lanes[twin % l->lane_count];
+        if (l->is_out[twin] >= l->depth || !peer_has_room(at->peer))
+            return;
+        send_one(l, at, twin);
+        l->chosen_next = (l->chosen_next + 1) % l->chosen_count;
+    }
+}
+
+/* What is due by now. More than OFFER_LATE_MS of it is not made up for: that would be a burst. */
+static void offer_due(load *l)
+{
+    uint64_t due = (uint64_t)((double)(l->now_ns - l->offer_ns) / 1e9 * l->offer);
+    uint64_t most = (uint64_t)(l->offer * OFFER_LATE_MS / 1000) + 1;
+    l->budget = due - l->offered;
+    if (l->budget > most) {
+        l->counts.unsent += l->budget - most;
+        l->offered += l->budget - most;
+        l->budget = most;
+    }
+    l->offered += l->budget; /* what is left of it afterwards is taken back */
+}
+
 static void push(load *l)
 {
     l->now_ns = bench_now_ns();
+    if (l->offer > 0)
+        offer_due(l);
+    if (l->phase == PHASE_DRIVE && l->chosen != NULL)
+        fill_chosen(l);
     for (uint32_t i = 0; i < l->lane_count; i++) {
-        fill(l, &l->lanes[i]);
-        peer_flush(l->lanes[i].peer);
+        lane *at = &l->lanes[(l->first_lane + i) % l->lane_count];
+        if (l->phase != PHASE_DRIVE || l->chosen == NULL)
+            fill(l, at);
+        peer_flush(at->peer);
+    }
+    l->first_lane++;
+    if (l->offer > 0) {
+        l->offered -= l->budget;
+        l->budget = 0;
     }
 }
 
@@ -272,7 +328,7 @@ static void push(load *l)
 static bool turn(load *l)
 {
     struct epoll_event events[EVENTS];
-    int got = epoll_wait(l->epoll, events, EVENTS, TICK_MS);
+    int got = epoll_wait(l->epoll, events, EVENTS, l->offer > 0 ? OFFER_TICK_MS : TICK_MS);
     l->now_ns = bench_now_ns();
     for (int i = 0; i < got; i++)
         peer_on_ready(events[i].data.ptr, events[i].events, l->now_ns);
@@ -285,7 +341,7 @@ static bool turn(load *l)
     return !bench_is_interrupted();
 }
 
-static bool drain(load *l)
+bool load_drain(load *l)
 {
     l->is_paused = true;
     for (uint32_t i = 0; i < l->lane_count; i++)
@@ -328,6 +384,29 @@ bool load_drive(load *l, double seconds)
     return true;
 }
 
+void load_choose(load *l, const uint32_t *twins, uint32_t count, uint32_t depth)
+{
+    assert(depth <= UINT8_MAX && (twins == NULL || count > 0));
+    l->chosen = twins;
+    l->chosen_count = count;
+    l->chosen_next = 0;
+    l->depth = depth;
+}
+
+bool load_offer(load *l, double per_second, double seconds)
+{
+    start(l, PHASE_DRIVE, 0);
+    l->offer = per_second;
+    l->offer_ns = bench_now_ns();
+    l->offered = 0;
+    int64_t end = l->offer_ns + (int64_t)(seconds * 1e9);
+    bool is_fine = true;
+    while (is_fine && bench_now_ns() < end)
+        is_fine = turn(l);
+    l->offer = 0;
+    return is_fine;
+}
+
 bool load_drive_each(load *l, uint32_t count)
 {
     start(l, PHASE_DRIVE, UINT64_MAX);
@@ -338,12 +417,12 @@ bool load_drive_each(load *l, uint32_t count)
         if (!turn(l))
             return false;
     l->each = 0;
-    return drain(l);
+    return load_drain(l);
 }
 
 double load_once(load *l)
 {
-    if (!drain(l))
+    if (!load_drain(l))
         return -1;
     start(l, PHASE_DRIVE, 1);
     uint64_t wanted = l->counts.answered + 1, refused = l->counts.busy + l->counts.refused;

@@ -66,7 +66,7 @@ void snapshot_take(const host *h, snapshot *s)
     s->at_ns = bench_now_ns();
 }
 
-void trial_set_room_cpu(bench_result *r, const snapshot *a, const snapshot *b, double operations)
+void trial_set_room_cpu(bench_result *r, const char *prefix, const snapshot *a, const snapshot *b, double operations)
 {
     for (int i = 0; i < b->room_count; i++) {
         double before = 0;
@@ -74,9 +74,15 @@ void trial_set_room_cpu(bench_result *r, const snapshot *a, const snapshot *b, d
             if (strcmp(a->rooms[k].kind, b->rooms[i].kind) == 0)
                 before = a->rooms[k].cpu_s;
         char name[64];
-        snprintf(name, sizeof name, "cpu_micros_%.31s", b->rooms[i].kind);
+        snprintf(name, sizeof name, "%s%scpu_micros_%.31s", prefix != NULL ? prefix : "", prefix != NULL ? "_" : "", b->rooms[i].kind);
         bench_set_number(r, name, (b->rooms[i].cpu_s - before) * 1e6 / operations);
     }
+}
+
+const char *trial_name(char out[64], const char *prefix, const char *name)
+{
+    snprintf(out, 64, "%s_%s", prefix, name);
+    return out;
 }
 
 void trial_set_peer(bench_result *r, const char *peer, double per_second)

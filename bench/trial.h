@@ -18,8 +18,11 @@ typedef struct snapshot { /* counters and CPU of the host at one moment */
     int room_count;
 } snapshot;
 void snapshot_take(const host *host, snapshot *out);
-/* CPU of each kind of room between both, a share of `operations` each: cpu_micros_KIND. */
-void trial_set_room_cpu(bench_result *result, const snapshot *before, const snapshot *after, double operations);
+/* CPU of each kind of room between both, a share of `operations` each: PREFIX_cpu_micros_KIND, prefix NULL: none. */
+void trial_set_room_cpu(bench_result *result, const char *prefix, const snapshot *before, const snapshot *after, double operations);
+
+/* PREFIX_NAME, in `out`. */
+const char *trial_name(char out[64], const char *prefix, const char *name);
 
 /* What the result is set beside: peer, peer_per_second, ratio. */
 void trial_set_peer(bench_result *result, const char *peer, double per_second);

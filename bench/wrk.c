@@ -72,17 +72,10 @@ static bool run(const host *h, char *binary, const char *scheme, const char *nam
     return read_report(log, out);
 }
 
-static void set(bench_result *r, const char *prefix, const char *name, double value)
-{
-    char whole[64];
-    snprintf(whole, sizeof whole, "%s_%s", prefix, name);
-    bench_set_number(r, whole, value);
-}
-
 bool wrk_measure(const bench_options *o, const host *h, const char *scheme, const char *prefix, uint32_t twins, double seconds,
                  bench_result *r)
 {
-    char binary[4096];
+    char binary[4096], name[64];
     wrk_report report;
     (void)o;
     if (!program_find("wrk", binary, sizeof binary)) {
@@ -93,12 +86,12 @@ bool wrk_measure(const bench_options *o, const host *h, const char *scheme, cons
     if (!run(h, binary, scheme, prefix, twins, seconds, &report))
         return false;
     cpu = host_use(h, false, NULL, NULL).cpu_s - cpu;
-    set(r, prefix, "per_second", (double)(uint64_t)(report.requests / (report.micros / 1e6)));
-    set(r, prefix, "p50_micros", report.p50_micros);
-    set(r, prefix, "p99_micros", report.p99_micros);
-    set(r, prefix, "cpu_micros", cpu * 1e6 / report.requests);
-    set(r, prefix, "not_200", report.not_2xx);
-    set(r, prefix, "broken", report.broken);
-    set(r, prefix, "connections", WRK_CONNECTIONS);
+    bench_set_number(r, trial_name(name, prefix, "per_second"), (double)(uint64_t)(report.requests / (report.micros / 1e6)));
+    bench_set_number(r, trial_name(name, prefix, "p50_micros"), report.p50_micros);
+    bench_set_number(r, trial_name(name, prefix, "p99_micros"), report.p99_micros);
+    bench_set_number(r, trial_name(name, prefix, "cpu_micros"), cpu * 1e6 / report.requests);
+    bench_set_number(r, trial_name(name, prefix, "not_200"), report.not_2xx);
+    bench_set_number(r, trial_name(name, prefix, "broken"), report.broken);
+    bench_set_number(r, trial_name(name, prefix, "connections"), WRK_CONNECTIONS);
     return true;
 }

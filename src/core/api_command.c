@@ -179,6 +179,10 @@ void api_turn_done(core *core, turn *turn)
 static void command_turn(core *core, const call *call, uint32_t index, uint8_t operation, uint8_t kind, uint32_t id,
                          const value *value, const dro_builder *payload)
 {
+    if (twin_is_broken(core, index)) {
+        tell_broken(core, call->caller, twin_at(core, index)->image);
+        return;
+    }
     turn *turn = turn_new(core, index, operation);
     dro_err err = turn == NULL ? DRO_LIMIT : turn_event(core, turn, kind, id, payload->start, dro_builder_length(payload));
     if (err == DRO_OK && call->idempotency != NULL) {

@@ -90,6 +90,13 @@ static void answer(core *core, caller caller, uint16_t status, const image *imag
     tell_reply(core, caller, &reply, core->scratch, dro_builder_length(&out));
 }
 
+/* The log names images by their place in the table, and a log reaches far back: no place is given twice. */
+static void refuse_more(core *core, caller caller)
+{
+    tell_problem(core, caller, 507, "too_many_images", "%d images are kept, as many as there can be on a host; none can be removed in this version",
+                 CORE_IMAGES_MAX);
+}
+
 void api_image_put(core *core, const call *call)
 {
     upload *upload = upload_get(core, call->caller);
@@ -116,11 +123,15 @@ void api_image_put(core *core, const call *call)
     if (!call->is_last)
         return;
     SHA256(upload->bytes, upload->length, upload->digest);
-    for (uint32_t i = 0; i < core->image_count; i++) {
-        if (core->images[i].table == NONE || memcmp(core->images[i].digest, upload->digest, 32) != 0)
-            continue;
+    uint32_t known = image_find(core, upload->digest);
+    if (known != NONE && !core->images[known].is_broken) {
         upload_free(upload);
-        answer(core, call->caller, 200, &core->images[i]);
+        answer(core, call->caller, 200, &core->images[known]);
+        return;
+    }
+    if (known == NONE && core->image_count >= CORE_IMAGES_MAX) {
+        upload_free(upload);
+        refuse_more(core, call->caller);
         return;
     }
     upload->is_admitting = true;
@@ -161,13 +172,16 @@ void core_admitted(core *core, uint64_t id, const admit_result *result)
     } else if (result->reason_count > 0) {
         refuse(core, upload, result);
     } else {
+        bool is_new = image_find(core, upload->digest) == NONE;
         dro_err err = image_add(core, upload->digest, upload->bytes, upload->length, result, &index);
-        if (err == DRO_EXISTS)
+        if (err == DRO_LIMIT && core->image_count >= CORE_IMAGES_MAX)
+            refuse_more(core, upload->caller);
+        else if (err == DRO_EXISTS)
             tell_problem(core, upload->caller, 409, "model_change", "a model %s with other properties is here already", result->info.model.name);
         else if (err != DRO_OK)
             tell_problem(core, upload->caller, 503, "about:blank", "the image could not be kept: %s", dro_err_text(err));
         else
-            answer(core, upload->caller, 201, &core->images[index]);
+            answer(core, upload->caller, is_new ? 201 : 200, &core->images[index]);
     }
     upload_free(upload);
 }

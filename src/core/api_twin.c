@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/apply.h"
 #include "core/call.h"
+#include "core/images.h"
 
 enum { PAYLOAD_MAX = EVENT_BYTES_MAX, ALIASES_BYTES = TWIN_ALIASES_MAX * 256 };
 
@@ -131,14 +132,6 @@ static bool secrets_read(core *core, const call *call, struct put *put)
 
 /* ---- checks ---- */
 
-static uint32_t image_by_digest(const core *core, const uint8_t digest[32])
-{
-    for (uint32_t i = 0; i < core->image_count; i++)
-        if (core->images[i].table != NONE && memcmp(core->images[i].digest, digest, 32) == 0)
-            return i;
-    return NONE;
-}
-
 static uint32_t image_by_model(const core *core, text name)
 {
     for (uint32_t i = core->image_count; i-- > 0;) /* the newest */
@@ -157,7 +150,7 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
         tell_problem(core, call->caller, 422, "about:blank", "a new twin needs a model or an image");
         return false;
     }
-    uint32_t wanted = call->image != NULL ? image_by_digest(core, call->image) : image_by_model(core, call->model);
+    uint32_t wanted = call->image != NULL ? image_find(core, call->image) : image_by_model(core, call->model);
     if (wanted == NONE) {
         tell_problem(core, call->caller, 422, "unknown_image", "no such %s is here; push it first", call->image != NULL ? "image" : "model");
         return false;
@@ -175,6 +168,10 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
     }
     if (twin == NULL)
         put->image = wanted;
+    if (twin == NULL && core->images[wanted].is_broken) {
+        tell_broken(core, call->caller, wanted);
+        return false;
+    }
     return true;
 }
 
@@ -448,8 +445,12 @@ static void start_turn(core *core, const call *call, struct put *put, uint32_t i
             turn_free(core, turn);
         if (put->is_new)
             twin_free(core, index);
+        bool is_broken = !put->is_new && twin_is_broken(core, index);
         put_free(put);
-        tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
+        if (is_broken)
+            tell_broken(core, call->caller, twin_at(core, index)->image);
+        else
+            tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
         return;
     }
     dro_wipe(put->payload, sizeof put->payload);

@@ -74,9 +74,73 @@ static dro_err keep_files(core *core, const uint8_t digest[32], const uint8_t *w
     return disk->replace(disk, name, result->artifact, result->artifact_length) == 0 ? DRO_OK : DRO_IO;
 }
 
+/* The artifact of an image that is kept, for the cells and in the host's table. */
+static dro_err artifact_take(image *image, const admit_result *result)
+{
+    uint8_t *copy = malloc(result->artifact_length);
+    if (copy == NULL)
+        return DRO_NOMEM;
+    memcpy(copy, result->artifact, result->artifact_length);
+    free(image->artifact);
+    image->artifact = copy;
+    image->artifact_length = result->artifact_length;
+    SHA256(copy, image->artifact_length, image->artifact_sum);
+    admit_info info = result->info;
+    info.model = image->info.model; /* the one its twins' rows were made by */
+    image->info = info;
+    return DRO_OK;
+}
+
+/* Its twins' timers stood still. */
+static void image_revive(core *core, uint32_t index)
+{
+    if (!core->images[index].is_broken)
+        return;
+    core->images[index].is_broken = false;
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        if (twin_at(core, i)->number != 0 && twin_at(core, i)->image == index && timers_update(core, i) != DRO_OK)
+            dro_error("timers: out of memory");
+}
+
+static void image_break(core *core, uint32_t index, const char *why)
+{
+    core->images[index].is_broken = true;
+    dro_error("image of %s cannot be run: %s. Push it again or restore images/ from a backup; until then nothing is taken for its twins",
+              core->images[index].info.model.name, why);
+}
+
+uint32_t image_find(const core *core, const uint8_t digest[32])
+{
+    for (uint32_t i = 0; i < core->image_count; i++)
+        if (core->images[i].table != NONE && memcmp(core->images[i].digest, digest, 32) == 0)
+            return i;
+    return NONE;
+}
+
+/* It is here, but could not be run any more: its files and artifact anew. */
+static dro_err image_mend(core *core, uint32_t index, const uint8_t *wasm, size_t length, const admit_result *result)
+{
+    image *image = &core->images[index];
+    if (image->artifact != NULL)
+        return DRO_OK;
+    dro_err err = keep_files(core, image->digest, wasm, length, result);
+    if (err == DRO_OK)
+        err = artifact_take(image, result);
+    if (err == DRO_OK)
+        err = host_keep(core);
+    if (err == DRO_OK)
+        err = tell_supervisor(core);
+    if (err == DRO_OK)
+        image_revive(core, index);
+    return err;
+}
+
 dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, size_t length, const admit_result *result,
                   uint32_t *index)
 {
+    *index = image_find(core, digest);
+    if (*index != NONE)
+        return image_mend(core, *index, wasm, length, result);
     if (core->image_count >= CORE_IMAGES_MAX)
         return DRO_LIMIT;
     uint32_t table;
@@ -88,23 +152,17 @@ dro_err image_add(core *core, const uint8_t digest[32], const uint8_t *wasm, siz
     image *image = &core->images[core->image_count];
     *image = (struct image){ .table = NONE, .info = result->info };
     memcpy(image->digest, digest, 32);
-    SHA256(result->artifact, result->artifact_length, image->artifact_sum);
-    image->artifact = malloc(result->artifact_length);
     image->model_json = malloc(result->model_json_length + 1);
-    if (image->artifact == NULL || image->model_json == NULL) {
-        free(image->artifact);
-        free(image->model_json);
-        return DRO_NOMEM;
+    err = image->model_json != NULL ? artifact_take(image, result) : DRO_NOMEM;
+    if (err == DRO_OK) {
+        memcpy(image->model_json, result->model_json, result->model_json_length);
+        image->model_json_length = result->model_json_length;
+        image->table = table;
+        *index = core->image_count++;
+        err = host_keep(core);
+        core->image_count -= err != DRO_OK;
     }
-    memcpy(image->artifact, result->artifact, result->artifact_length);
-    image->artifact_length = result->artifact_length;
-    memcpy(image->model_json, result->model_json, result->model_json_length);
-    image->model_json_length = result->model_json_length;
-    image->table = table;
-    *index = core->image_count++;
-    err = host_keep(core);
     if (err != DRO_OK) { /* no twin may be made of it */
-        core->image_count--;
         free(image->artifact);
         free(image->model_json);
         *image = (struct image){ .table = NONE };
@@ -164,42 +222,89 @@ static dro_err readmit(core *core, uint32_t index)
     return err;
 }
 
+/* One after the other, so that a new engine does not compile all images at once. */
+static void readmit_more(core *core)
+{
+    for (; core->readmit_next < core->image_count && core->readmits < READMITS_MAX; core->readmit_next++) {
+        uint32_t index = core->readmit_next;
+        if (core->images[index].table == NONE || core->images[index].artifact != NULL)
+            continue;
+        dro_err err = readmit(core, index);
+        if (err == DRO_OK)
+            core->readmits++;
+        else
+            image_break(core, index, dro_err_text(err));
+    }
+}
+
 void image_readmitted(core *core, uint32_t index, const admit_result *result)
 {
     image *image = index < core->image_count ? &core->images[index] : NULL;
+    if (core->readmits > 0)
+        core->readmits--;
+    readmit_more(core);
     if (image == NULL || image->table == NONE || image->artifact != NULL)
         return;
-    uint8_t *copy = result != NULL && result->reason_count == 0 ? malloc(result->artifact_length) : NULL;
     char name[96];
     file_name(image->digest, "artifact", name);
     disk *disk = core->options.image_disk;
-    if (copy == NULL || disk->replace(disk, name, result->artifact, result->artifact_length) != 0) {
-        dro_error("image of %s cannot be compiled: %s", image->info.model.name,
-                  result != NULL && result->reason_count > 0 ? result->reasons[0] : "see the lines above");
-        free(copy);
+    bool is_good = result != NULL && result->reason_count == 0;
+    if (!is_good || disk->replace(disk, name, result->artifact, result->artifact_length) != 0 || artifact_take(image, result) != DRO_OK) {
+        image_break(core, index, result != NULL && result->reason_count > 0 ? result->reasons[0] : "see the lines above");
         return;
     }
-    memcpy(copy, result->artifact, result->artifact_length);
-    image->artifact = copy;
-    image->artifact_length = result->artifact_length;
-    SHA256(copy, image->artifact_length, image->artifact_sum);
-    admit_info info = result->info;
-    info.model = image->info.model;
-    image->info = info;
     if (host_keep(core) != DRO_OK || tell_supervisor(core) != DRO_OK)
         dro_error("image of %s cannot be given to the cells", image->info.model.name);
 }
 
+/* ---- what an interrupted push left ---- */
+
+enum { LEFT_MAX = 64 }; /* removed at one start */
+typedef struct left_files { const core *core; char *names[LEFT_MAX]; uint32_t count; } left_files;
+
+/* Ours by its name, and of no image that is kept; or a file that was being replaced. */
+static bool is_left(const core *core, const char *name)
+{
+    uint8_t digest[32];
+    bool is_new = name[0] == '.';
+    const char *end = name + is_new;
+    for (int i = 0; i < 32; i++, end += 2) {
+        unsigned byte;
+        if (strspn(end, "0123456789abcdef") < 2 || sscanf(end, "%2x", &byte) != 1)
+            return false;
+        digest[i] = (uint8_t)byte;
+    }
+    if (is_new)
+        return strcmp(end, ".wasm.new") == 0 || strcmp(end, ".artifact.new") == 0;
+    return (strcmp(end, ".wasm") == 0 || strcmp(end, ".artifact") == 0) && image_find(core, digest) == NONE;
+}
+
+static void on_file(void *context, const char *name)
+{
+    left_files *left = context;
+    if (left->count < LEFT_MAX && is_left(left->core, name) && (left->names[left->count] = strdup(name)) != NULL)
+        left->count++;
+}
+
+static void left_remove(core *core)
+{
+    left_files left = { .core = core };
+    disk *disk = core->options.image_disk;
+    if (disk->list(disk, on_file, &left) != 0)
+        dro_warn("images/ cannot be listed");
+    for (uint32_t i = 0; i < left.count; i++) {
+        if (disk->remove(disk, left.names[i]) == 0)
+            dro_info("images/%s removed: of no image that is kept", left.names[i]);
+        free(left.names[i]);
+    }
+}
+
 dro_err images_load(core *core)
 {
-    for (uint32_t i = 0; i < core->image_count; i++) {
-        if (core->images[i].table == NONE || artifact_load(core, &core->images[i]))
-            continue;
-        dro_err err = readmit(core, i);
-        if (err != DRO_OK) {
-            dro_error("image of %s \"%s\": restore images/ from a backup", core->images[i].info.model.name, dro_err_text(err));
-            return err;
-        }
-    }
+    left_remove(core);
+    for (uint32_t i = 0; i < core->image_count; i++)
+        if (core->images[i].table != NONE && !artifact_load(core, &core->images[i]))
+            dro_info("image of %s: the code kept of it is of another engine or processor, or damaged", core->images[i].info.model.name);
+    readmit_more(core);
     return tell_supervisor(core);
 }

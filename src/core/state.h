@@ -118,8 +118,9 @@ typedef struct image {
     uint8_t digest[32];
     uint32_t table;              /* of its model in the columns; NONE: unused slot */
     uint32_t twins;
-    uint8_t artifact_sum[32];    /* SHA-256 */
-    uint8_t *artifact;
+    uint8_t artifact_sum[32];    /* SHA-256; it is in the sealed host file, so it stands for a MAC */
+    bool is_broken;              /* its code cannot be made: nothing is taken for its twins */
+    uint8_t *artifact;           /* NULL: being made */
     size_t artifact_length;
     char *model_json;
     size_t model_json_length;
@@ -263,6 +264,7 @@ struct core {
 
     image images[CORE_IMAGES_MAX];
     uint32_t image_count;
+    uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
     domain *domains;
@@ -426,7 +428,8 @@ void record_free(record *record);
 log_place record_placed(void *context, uint64_t tag, log_place place);
 
 /* ---- turn.c ---- */
-turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full */
+bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
+turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
 dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
@@ -498,6 +501,7 @@ typedef struct reply {
     const char *location;
 } reply;
 void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length);
+void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* ---- api*.c ---- */

@@ -175,6 +175,12 @@ void tell_reply(core *core, caller caller, const reply *reply, const void *body,
     } while (length > 0);
 }
 
+void tell_broken(core *core, caller caller, uint32_t image)
+{
+    tell_problem(core, caller, 503, "image_broken", "the image of %s is damaged on this host and cannot be run: push it again",
+                 core->images[image].info.model.name);
+}
+
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...)
 {
     static const struct { uint16_t status; const char *title; } titles[] = {

@@ -109,7 +109,7 @@ int timers_due(core *core)
     for (; done < CORE_TIMER_BATCH && timers_next(core) <= core->now_ms; done++) {
         uint32_t index = core->timers[1].twin;
         twin *twin = twin_at(core, index);
-        if (twin->flags & TWIN_RUNNING) { /* looked at again when its turn ends */
+        if (twin->flags & TWIN_RUNNING || twin_is_broken(core, index)) { /* looked at again when its turn ends, its image is mended */
             timers_remove(core, index);
             continue;
         }

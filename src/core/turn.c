@@ -28,10 +28,16 @@ bool turns_are_full(const core *core)
     return core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX || core->turn_bytes >= CORE_TURN_BYTES_MAX;
 }
 
+bool twin_is_broken(const core *core, uint32_t index)
+{
+    uint32_t image = twin_at(core, index)->image;
+    return image != NONE && core->images[image].is_broken;
+}
+
 turn *turn_new(core *core, uint32_t index, uint8_t operation)
 {
     uint32_t free = core->turn_free;
-    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX)
+    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX || twin_is_broken(core, index))
         return NULL;
     turn *turn = &core->turns[free];
     core->turn_free = turn->next;
@@ -558,7 +564,7 @@ int turns_send_waiting(core *core)
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
-        if (turn->tries >= TURN_TRIES_MAX) { /* it killed its cells */
+        if (turn->tries >= TURN_TRIES_MAX || twin_is_broken(core, turn->twin)) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
             turn_finish(core, turn, &failed, NULL, NULL);
             done++;

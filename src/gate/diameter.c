@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
+#include "gate/sctp.h"
 
 _Static_assert(sizeof(diameter_peer) + CER_BYTES_MAX <= 4096, "memory of a peer before it is known");
 
@@ -167,25 +168,31 @@ static void name_address(diameter_peer *peer, const struct sockaddr *address, so
     snprintf(peer->address, sizeof peer->address, is_ip6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* Without descriptors the listener would be ready for ever: it rests until the next tick. */
-static void rest_listener(diameter_gate *gate)
+static void stop_listening(diameter_gate *gate)
 {
-    diameter_count_drop(&gate->counts, DIAMETER_DROP_ACCEPT_FAILED);
-    loop_remove(gate->home, &gate->listener);
-    gate->is_listening = false;
+    if (gate->is_listening)
+        loop_remove(gate->home, &gate->listener);
+    if (gate->is_listening_sctp)
+        loop_remove(gate->home, &gate->sctp_listener);
+    gate->is_listening = gate->is_listening_sctp = false;
 }
 
-static void on_accept(loop_watch *watch, uint32_t events)
+/* Without descriptors a listener would be ready for ever: they rest until the next tick. */
+static void rest_listeners(diameter_gate *gate)
 {
-    diameter_gate *gate = (diameter_gate *)((char *)watch - offsetof(diameter_gate, listener));
-    (void)events;
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_ACCEPT_FAILED);
+    stop_listening(gate);
+}
+
+static void accept_some(diameter_gate *gate, const loop_watch *watch, bool is_sctp)
+{
     for (int i = 0; i < DIAMETER_ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
         int descriptor = accept4(watch->descriptor, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                rest_listener(gate);
+                rest_listeners(gate);
             return;
         }
         diameter_peer *peer = gate_peer_new(gate, descriptor, PEER_WAIT_CER);
@@ -193,7 +200,11 @@ static void on_accept(loop_watch *watch, uint32_t events)
             close(descriptor);
             continue;
         }
-        set_options(descriptor);
+        peer->is_sctp = is_sctp;
+        if (is_sctp)
+            peer->streams = sctp_streams(descriptor);
+        else
+            set_options(descriptor);
         name_address(peer, (struct sockaddr *)&address, size);
         if (gate->config->tls[TLS_DIAMETER] != NULL)
             peer_accept_tls(peer);
@@ -201,47 +212,57 @@ static void on_accept(loop_watch *watch, uint32_t events)
     }
 }
 
-static void listen_again(diameter_gate *gate)
+static void on_accept(loop_watch *watch, uint32_t events)
 {
-    if (gate->is_listening || gate->is_stopping || gate->listener.descriptor < 0)
-        return;
-    gate->is_listening = loop_add(gate->home, &gate->listener, EPOLLIN) == DRO_OK;
+    (void)events;
+    accept_some((diameter_gate *)((char *)watch - offsetof(diameter_gate, listener)), watch, false);
 }
 
-/* "host:port" or "[ip6]:port"; numbers, since looking up a name would hold the loop. */
-static bool parse_address(const char *text, struct sockaddr_storage *address, socklen_t *size)
+static void on_accept_sctp(loop_watch *watch, uint32_t events)
 {
-    char host[sizeof ((gate_peer_config *)0)->address];
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || (size_t)(colon - text) >= sizeof host)
-        return false;
-    size_t length = (size_t)(colon - text);
-    bool is_bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
-    memcpy(host, text + is_bracketed, length - 2 * is_bracketed);
-    host[length - 2 * is_bracketed] = '\0';
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
-    struct addrinfo *found = NULL;
-    if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1, &hints, &found) != 0)
-        return false;
-    memcpy(address, found->ai_addr, found->ai_addrlen);
-    *size = found->ai_addrlen;
-    freeaddrinfo(found);
-    return true;
+    (void)events;
+    accept_some((diameter_gate *)((char *)watch - offsetof(diameter_gate, sctp_listener)), watch, true);
+}
+
+static void listen_again(diameter_gate *gate)
+{
+    if (gate->is_stopping)
+        return;
+    if (!gate->is_listening && gate->listener.descriptor >= 0)
+        gate->is_listening = loop_add(gate->home, &gate->listener, EPOLLIN) == DRO_OK;
+    if (!gate->is_listening_sctp && gate->sctp_listener.descriptor > 0)
+        gate->is_listening_sctp = loop_add(gate->home, &gate->sctp_listener, EPOLLIN) == DRO_OK;
+}
+
+/* Goes on in the background; -1: not at all. */
+static int begin_connecting(const diameter_gate *gate, const host_addresses *to)
+{
+    const struct sockaddr *first = (const struct sockaddr *)&to->list[0];
+    if (gate->config->connects_over_sctp)
+        return sctp_connect(to);
+    int descriptor = socket(first->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return -1;
+    set_options(descriptor);
+    if (connect(descriptor, first, sizeof to->list[0]) == 0 || errno == EINPROGRESS)
+        return descriptor;
+    close(descriptor);
+    return -1;
 }
 
 static void connect_row(diameter_gate *gate, int row)
 {
     const gate_peer_config *config = &gate->config->peers[row];
-    struct sockaddr_storage address;
-    socklen_t size;
-    if (!parse_address(config->address, &address, &size)) {
+    host_addresses to; /* numbers, since looking up a name would hold the loop */
+    if (!host_addresses_parse(config->address, &to)) {
         dro_warn("peer_address peer=%s address=%s \"not an address with port\"", config->identity, config->address);
         gate->rows[row].retry_ns = INT64_MAX;
         return;
     }
-    int descriptor = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int descriptor = begin_connecting(gate, &to);
     diameter_peer *peer = descriptor < 0 ? NULL : gate_peer_new(gate, descriptor, PEER_CONNECTING);
     if (peer == NULL) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_CONNECT_FAILED);
         if (descriptor >= 0)
             close(descriptor);
         gate->rows[row].retry_ns = loop_now_ns(gate->home) + BACKOFF_MAX_MS * NS_PER_MS;
@@ -253,12 +274,11 @@ static void connect_row(diameter_gate *gate, int row)
     peer->identity = strdup(config->identity);
     peer->realm = strdup(config->realm);
     snprintf(peer->address, sizeof peer->address, "%.*s", PEER_ADDRESS_TEXT - 1, config->address);
-    set_options(descriptor);
+    peer->is_sctp = gate->config->connects_over_sctp;
     if (!peer_watch(peer, EPOLLOUT))
         return;
-    bool is_failed = connect(descriptor, (struct sockaddr *)&address, size) != 0 && errno != EINPROGRESS;
-    if (is_failed || peer->identity == NULL || peer->realm == NULL) {
-        diameter_count_drop(&gate->counts, DIAMETER_DROP_CONNECT_FAILED);
+    if (peer->identity == NULL || peer->realm == NULL) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_MEMORY);
         peer_close(peer);
     }
 }
@@ -373,6 +393,7 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->config = config;
     gate->home = home;
     gate->listener = (loop_watch){ on_accept, config->diameter_listener };
+    gate->sctp_listener = (loop_watch){ on_accept_sctp, config->diameter_sctp_listener };
     gate->tick.on_due = on_tick;
     gate->again.on_due = on_again;
     gate->pending = pending_new();
@@ -381,7 +402,9 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
         gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
     dro_err err = gate->pending == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
     listen_again(gate);
-    if (err == DRO_OK && config->diameter_listener >= 0 && !gate->is_listening)
+    bool is_deaf = (config->diameter_listener >= 0 && !gate->is_listening) ||
+                   (config->diameter_sctp_listener > 0 && !gate->is_listening_sctp);
+    if (err == DRO_OK && is_deaf)
         err = DRO_IO;
     if (err != DRO_OK) {
         diameter_gate_free(gate);
@@ -412,8 +435,7 @@ void diameter_gate_free(diameter_gate *gate)
     free_gone(gate);
     loop_timer_clear(gate->home, &gate->tick);
     loop_timer_clear(gate->home, &gate->again);
-    if (gate->is_listening)
-        loop_remove(gate->home, &gate->listener);
+    stop_listening(gate);
     pending_free(gate->pending);
     free(gate);
 }
@@ -421,9 +443,7 @@ void diameter_gate_free(diameter_gate *gate)
 bool diameter_gate_stop(diameter_gate *gate)
 {
     bool is_done = true;
-    if (gate->is_listening)
-        loop_remove(gate->home, &gate->listener);
-    gate->is_listening = false;
+    stop_listening(gate);
     gate->is_stopping = true;
     for (uint32_t i = 0; i < gate->slots_used; i++) {
         diameter_peer *peer = gate->peers[i];

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "gate/diameter_gate.h"
+#include "gate/sctp.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
 
@@ -31,24 +32,37 @@ static bool is_our_answer(const diameter_peer *peer, const diameter_header *head
     return header->hop_by_hop == peer->watchdog_hop_by_hop && header->end_to_end == peer->watchdog_end_to_end;
 }
 
-static void put_host_address(const diameter_peer *peer, dro_builder *out)
+static void put_host_address(const struct sockaddr_storage *address, dro_builder *out)
 {
-    struct sockaddr_storage address = { .ss_family = AF_INET };
-    socklen_t size = sizeof address;
-    getsockname(peer->watch.descriptor, (struct sockaddr *)&address, &size);
-    const struct sockaddr_in *ip4 = (const struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *ip6 = (const struct sockaddr_in6 *)&address;
-    if (address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ip6->sin6_addr))
+    const struct sockaddr_in *ip4 = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *ip6 = (const struct sockaddr_in6 *)address;
+    if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ip6->sin6_addr))
         diameter_put_address(out, AVP_HOST_IP_ADDRESS, ip6->sin6_addr.s6_addr + 12, 4);
-    else if (address.ss_family == AF_INET6)
+    else if (address->ss_family == AF_INET6)
         diameter_put_address(out, AVP_HOST_IP_ADDRESS, &ip6->sin6_addr, 16);
     else
         diameter_put_address(out, AVP_HOST_IP_ADDRESS, &ip4->sin_addr, 4);
 }
 
+/* RFC 6733 5.3.5: of SCTP all that the peer may use. */
+static void put_host_addresses(const diameter_peer *peer, dro_builder *out)
+{
+    struct sockaddr_storage address = { .ss_family = AF_INET };
+    socklen_t size = sizeof address;
+    host_addresses all = { .count = 0 };
+    if (peer->is_sctp)
+        sctp_local(peer->watch.descriptor, &all);
+    for (uint32_t i = 0; i < all.count; i++)
+        put_host_address(&all.list[i], out);
+    if (all.count > 0)
+        return;
+    getsockname(peer->watch.descriptor, (struct sockaddr *)&address, &size);
+    put_host_address(&address, out);
+}
+
 static void put_capabilities(const diameter_peer *peer, dro_builder *out)
 {
-    put_host_address(peer, out);
+    put_host_addresses(peer, out);
     diameter_put_u32(out, AVP_VENDOR_ID, 0);
     diameter_put_text(out, AVP_PRODUCT_NAME, "Dromio");
     diameter_put_u32(out, AVP_ORIGIN_STATE_ID, peer->gate->origin_state);

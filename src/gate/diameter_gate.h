@@ -69,6 +69,9 @@ struct diameter_peer {
     uint32_t applications;         /* enum peer_application */
     uint32_t identity_hash;
     bool is_ours;                  /* we connected */
+    bool is_sctp;
+    bool is_heard;                 /* something came since it is open */
+    uint16_t streams, stream;      /* of SCTP: how many, the last one used */
     bool is_dirty;                 /* in gate->dirty */
     bool is_suspect;               /* a DWR went unanswered for Tw */
     bool is_watchdog_pending;
@@ -98,8 +101,8 @@ typedef struct diameter_row {      /* beside each row of config->peers */
 struct diameter_gate {
     const gate_config *config;
     loop *home;
-    loop_watch listener;
-    bool is_listening, is_stopping, has_told_rows;
+    loop_watch listener, sctp_listener;
+    bool is_listening, is_listening_sctp, is_stopping, has_told_rows;
     uint32_t logged;               /* lines in this tick */
     loop_timer tick;
     loop_timer again;              /* bytes of TLS wait in peers that epoll knows nothing of */

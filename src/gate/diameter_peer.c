@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
+#include "gate/sctp.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
@@ -171,13 +172,30 @@ static void look_again(diameter_peer *peer)
         peer_close(peer);
 }
 
+/* RFC 6733 2.1.1: all streams are used, so that what is lost on one holds no other.
+ * Only the first until the peer was heard: nothing may overtake the CEA. */
+static uint16_t next_stream(diameter_peer *peer)
+{
+    if (!peer->is_heard || peer->streams < 2 || peer->state != PEER_OPEN)
+        return 0;
+    peer->stream = (uint16_t)((peer->stream + 1) % peer->streams);
+    return peer->stream;
+}
+
+/* As send(2): with TLS at most a record, with SCTP one message. */
+static ssize_t transmit(diameter_peer *peer, const uint8_t *bytes, uint32_t length)
+{
+    if (tls_is_on(&peer->tls))
+        return tls_send(&peer->tls, bytes, length);
+    if (peer->is_sctp)
+        return sctp_send(peer->watch.descriptor, bytes, diameter_length(bytes), next_stream(peer));
+    return send(peer->watch.descriptor, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* True: it may take more. */
 static bool write_some(diameter_peer *peer)
 {
-    const uint8_t *bytes = peer->out + peer->out_begin;
-    uint32_t unsent = peer_unsent(peer);
-    ssize_t sent = tls_is_on(&peer->tls) ? tls_send(&peer->tls, bytes, unsent)
-                                         : send(peer->watch.descriptor, bytes, unsent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = transmit(peer, peer->out + peer->out_begin, peer_unsent(peer));
     if (sent < 0 && errno != EAGAIN && errno != EINTR)
         peer_close(peer);
     if (sent <= 0)
@@ -186,7 +204,7 @@ static bool write_some(diameter_peer *peer)
     peer->out_begin += (uint32_t)sent;
     peer->progress_ns = loop_now_ns(peer->gate->home);
     peer->gate->counts.bytes[DIAMETER_OUT] += (uint64_t)sent;
-    return tls_is_on(&peer->tls); /* it was one record */
+    return tls_is_on(&peer->tls) || peer->is_sctp;
 }
 
 void peer_flush(diameter_peer *peer)
@@ -417,8 +435,10 @@ static void on_message(diameter_peer *peer, const uint8_t *bytes, uint32_t lengt
 {
     diameter_gate *gate = peer->gate;
     bool is_read = diameter_read(&gate->message, bytes, length, &gate->fault);
-    if (is_serving(peer))
+    if (is_serving(peer)) {
         base_watchdog_reset(peer);
+        peer->is_heard = true;
+    }
     if ((gate->message.header.flags & DIAMETER_FLAG_REQUEST) != 0)
         on_request(peer, is_read);
     else
@@ -488,15 +508,22 @@ static bool keep_rest(diameter_peer *peer, const uint8_t *bytes, size_t length)
     return true;
 }
 
-/* As recv; of TLS all records that are here and for which there is room. */
+static ssize_t receive_once(diameter_peer *peer, uint8_t *room, size_t length)
+{
+    if (tls_is_on(&peer->tls))
+        return tls_receive(&peer->tls, room, length);
+    return recv(peer->watch.descriptor, room, length, MSG_DONTWAIT);
+}
+
+/* As recv; of TLS all records that are here and for which there is room, of SCTP
+ * several messages: with one-to-one sockets the pieces of one follow each other, and
+ * so a message begins where the last one ended, as in a stream of bytes. */
 static ssize_t receive(diameter_peer *peer, uint8_t *room)
 {
-    if (!tls_is_on(&peer->tls))
-        return recv(peer->watch.descriptor, room, READ_BYTES, MSG_DONTWAIT);
-    ssize_t got = tls_receive(&peer->tls, room, READ_BYTES);
+    ssize_t got = receive_once(peer, room, READ_BYTES);
     size_t length = got > 0 ? (size_t)got : 0;
-    while (got > 0 && length < READ_BYTES && tls_has_more(&peer->tls)) {
-        got = tls_receive(&peer->tls, room + length, READ_BYTES - length);
+    while (got > 0 && length < READ_BYTES && (peer->is_sctp || tls_has_more(&peer->tls))) {
+        got = receive_once(peer, room + length, READ_BYTES - length);
         length += got > 0 ? (size_t)got : 0;
     }
     return length > 0 ? (ssize_t)length : got;
@@ -614,6 +641,8 @@ static void on_connect_done(diameter_peer *peer)
         peer_close(peer);
         return;
     }
+    if (peer->is_sctp)
+        peer->streams = sctp_streams(peer->watch.descriptor);
     if (peer->gate->config->tls[TLS_DIAMETER] != NULL)
         connect_tls(peer);
     else

@@ -30,7 +30,9 @@ typedef struct gate_config {
     ring_reader *from_desk;
     int doorbell;                 /* own eventfd */
     int http_listener;            /* bound and listening, made by dromiod; SO_REUSEPORT with several gates */
-    int diameter_listener;
+    int diameter_listener;        /* -1: none */
+    int diameter_sctp_listener;   /* 0: none; one for all gates */
+    bool connects_over_sctp;
     int certificates;             /* bundle of tls_bundle.h; 0: no TLS */
     int certificate_renewals;     /* socket on which new bundles come; 0: none */
     tls_context *tls[TLS_LISTENERS]; /* made by gate_run from the bundle; NULL: that listener is plain */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/toml.h"
+#include "gate/sctp.h"
 #include "core/limits.h"
 #include "load/load.h"
 
@@ -41,6 +42,7 @@ static const key keys[] = {
     { "http.tls.key", TEXT(http_tls_key), "", "file of its private key (PEM, without passphrase)" },
     { "http.tls.ca", TEXT(http_tls_ca), "", "file of authorities (PEM): clients must show a certificate of one, beside their token" },
     { "diameter.listen", TEXT(diameter_listen), "127.0.0.1:3868", "address:port; port 5658 where TLS is on and nothing is said; without TLS only loopback unless diameter.plain" },
+    { "diameter.transport", TEXT(diameter_transport), "tcp", "\"tcp\", \"sctp\" or \"both\"; for SCTP diameter.listen may name several addresses before its port, with commas" },
     { "diameter.plain", BOOLEAN(diameter_plain), "false", "accept plain TCP beyond loopback" },
     { "diameter.accept", TEXT(diameter_accept), "", "\"any\": peers that are not listed too; loopback only" },
     { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it all of Diameter is TLS, from the first byte" },
@@ -261,17 +263,44 @@ static bool check_tls(config *config)
     return true;
 }
 
+/* Of a list all must be. */
+static bool all_loopback(const char *addresses)
+{
+    for (const char *at = addresses; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (!is_loopback(at) && strncmp(at, "[::1],", 6) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool check_transport(const config *config)
+{
+    const char *transport = config->diameter_transport;
+    host_addresses addresses;
+    if (strcmp(transport, "tcp") != 0 && strcmp(transport, "sctp") != 0 && strcmp(transport, "both") != 0)
+        return wrong("diameter.transport: is \"tcp\", \"sctp\" or \"both\"");
+    if (strcmp(transport, "tcp") == 0)
+        return strchr(config->diameter_listen, ',') == NULL || wrong("diameter.listen: several addresses are for SCTP");
+    if (!sctp_is_built())
+        return wrong("diameter.transport: this build has no SCTP (meson setup -Dsctp=true)");
+    if (is_set(config->diameter_tls_certificate))
+        return wrong("diameter.transport: TLS is for TCP only; there is no DTLS over SCTP");
+    return host_addresses_parse(config->diameter_listen, &addresses) ||
+           wrong("diameter.listen: for SCTP it is address[,address]...:port, numbers of one family, at most 8");
+}
+
 bool config_check(config *config)
 {
-    if (!check_tls(config))
+    if (!check_tls(config) || !check_transport(config))
         return false;
     if (!is_loopback(config->http_listen) && config->http_tls_certificate[0] == '\0')
         return wrong("http.listen: without TLS only loopback is accepted");
-    if (!is_loopback(config->diameter_listen) && config->diameter_tls_certificate[0] == '\0' && !config->diameter_plain)
+    if (!all_loopback(config->diameter_listen) && config->diameter_tls_certificate[0] == '\0' && !config->diameter_plain)
         return wrong("diameter.listen: without TLS only loopback is accepted; set diameter.plain = true to do it all the same");
     if (config->diameter_accept[0] != '\0' && strcmp(config->diameter_accept, "any") != 0)
         return wrong("diameter.accept: is \"any\" or absent");
-    if (config->diameter_accept[0] != '\0' && !is_loopback(config->diameter_listen))
+    if (config->diameter_accept[0] != '\0' && !all_loopback(config->diameter_listen))
         return wrong("diameter.accept: \"any\" is for loopback only");
     if (strcmp(config->cell_sandbox, "on") != 0 && strcmp(config->cell_sandbox, "off") != 0)
         return wrong("cell.sandbox: is \"on\" or \"off\"");

@@ -1,5 +1,7 @@
 #include "host/config.h"
 
+#include "gate/sctp.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -123,6 +125,29 @@ static void with_tls_any_address_is_taken(void **state)
     assert_string_equal(here.diameter_listen, "10.0.0.1:3868");
 }
 
+static void sctp_takes_several_addresses(void **state)
+{
+    (void)state;
+    if (!sctp_is_built()) {
+        assert_true(config_set(&here, "diameter.transport=sctp"));
+        assert_false(config_check(&here));
+        return;
+    }
+    assert_true(config_set(&here, "diameter.listen=127.0.0.1,127.0.0.2:3868"));
+    assert_false(config_check(&here)); /* of TCP one */
+    assert_true(config_set(&here, "diameter.transport=both") && config_check(&here));
+    assert_true(config_set(&here, "diameter.listen=127.0.0.1,10.0.0.1:3868"));
+    assert_false(config_check(&here)); /* one of them is not loopback */
+    assert_true(config_set(&here, "diameter.listen=10.0.0.1,127.0.0.1:3868"));
+    assert_false(config_check(&here));
+    assert_true(config_set(&here, "diameter.plain=true") && config_check(&here));
+    assert_true(config_set(&here, "diameter.listen=127.0.0.1,[::1]:3868"));
+    assert_false(config_check(&here)); /* of two families */
+    assert_true(config_set(&here, "diameter.listen=\"[::1],[::1]:3868\"") && config_check(&here));
+    assert_true(config_set(&here, "diameter.transport=udp"));
+    assert_false(config_check(&here));
+}
+
 static void a_peer_we_connect_to_needs_an_authority(void **state)
 {
     (void)state;
@@ -138,7 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(set_overrides_any_key),
         CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
-        CLAIM(with_tls_any_address_is_taken), CLAIM(a_peer_we_connect_to_needs_an_authority),
+        CLAIM(with_tls_any_address_is_taken), CLAIM(sctp_takes_several_addresses), CLAIM(a_peer_we_connect_to_needs_an_authority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gate/sctp.h"
 
 enum {
     BACKLOG = 1024,
@@ -37,6 +38,15 @@ static int try_listen(const struct addrinfo *at, bool is_shared)
     close(listener);
     errno = error;
     return -1;
+}
+
+int listen_on_sctp(const char *addresses, const char *key)
+{
+    host_addresses list;
+    int listener = host_addresses_parse(addresses, &list) ? sctp_listen(&list, BACKLOG) : -1;
+    if (listener < 0)
+        dro_error("%s: cannot listen on %s over SCTP: %m", key, addresses);
+    return listener;
 }
 
 int listen_on(const char *address, const char *key, bool is_shared)

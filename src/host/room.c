@@ -374,12 +374,12 @@ _Noreturn void room_core(room_context *room, uint32_t index)
 static void enter_gate(room_context *room, uint32_t index)
 {
     char name[32];
-    int kept[8 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
+    int kept[9 + CORES_MAX] = { room->gate_bells[index], room->desk_bell, room->gate_stops[index], room->gates_ready,
                                 room->http_listeners[index], room->diameter_listeners[index], room->certificates,
-                                room->gate_renewals[index][1] };
-    memcpy(kept + 8, room->core_bells, sizeof room->core_bells);
+                                room->gate_renewals[index][1], room->diameter_sctp_listener };
+    memcpy(kept + 9, room->core_bells, sizeof room->core_bells);
     snprintf(name, sizeof name, "gate %u", index);
-    room_enter(name, kept, 8 + (int)room->layout->core_count);
+    room_enter(name, kept, 9 + (int)room->layout->core_count);
     layout_keep_gate(room->layout, index, room->gate_sets[index]);
 }
 
@@ -405,6 +405,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
     gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .to_desk = &to_desk,
                          .from_desk = &from_desk, .doorbell = room->gate_bells[index],
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
+                         .diameter_sctp_listener = room->diameter_sctp_listener, .connects_over_sctp = strcmp(config->diameter_transport, "sctp") == 0,
                          .certificates = room->certificates, .certificate_renewals = room->gate_renewals[index][1],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',

@@ -15,7 +15,8 @@ typedef struct room_context {
     int certificates;                   /* bundle for the gates, 0: none */
     int gate_renewals[CORE_GATES_MAX][2]; /* socket pairs: dromiod's end, the gate's, on which new bundles come */
     int gates_ready;                    /* eventfd: counts gates that answer */
-    int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX];
+    int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX]; /* -1: none */
+    int diameter_sctp_listener;         /* one for all gates, 0: none */
     int images[CORES_MAX];              /* bundle of artifacts for a core's cells, -1: none */
     int ready;                          /* where a starting cell says that it is */
     uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */

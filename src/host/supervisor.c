@@ -802,6 +802,40 @@ static void raise_descriptors(void)
         dro_warn("the limit of descriptors cannot be raised: %m");
 }
 
+/* Of several addresses, which are SCTP's, TCP has the first. */
+static int listen_for_diameter(const config *config)
+{
+    char first[sizeof config->diameter_listen];
+    const char *comma = strchr(config->diameter_listen, ','), *colon = strrchr(config->diameter_listen, ':');
+    if (strcmp(config->diameter_transport, "sctp") == 0)
+        return -1;
+    snprintf(first, sizeof first, "%s", config->diameter_listen);
+    if (comma != NULL && colon != NULL)
+        snprintf(first, sizeof first, "%.*s%s", (int)(comma - config->diameter_listen), config->diameter_listen, colon);
+    return listen_on(first, "diameter.listen", config->host_gates > 1);
+}
+
+static bool open_listeners(supervisor *here)
+{
+    const config *config = here->config;
+    room_context *room = &here->room;
+    bool is_tcp = strcmp(config->diameter_transport, "sctp") != 0;
+    if (strcmp(config->diameter_transport, "tcp") != 0 &&
+        (room->diameter_sctp_listener = listen_on_sctp(config->diameter_listen, "diameter.listen")) < 0)
+        return false;
+    for (int64_t i = 0; i < config->host_gates; i++) {
+        room->http_listeners[i] = listen_on(config->http_listen, "http.listen", config->host_gates > 1);
+        room->diameter_listeners[i] = listen_for_diameter(config);
+        if (room->http_listeners[i] < 0 || (is_tcp && room->diameter_listeners[i] < 0))
+            return false;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, room->gate_renewals[i]) != 0) {
+            dro_error("no descriptors for the gates: %m");
+            return false;
+        }
+    }
+    return true;
+}
+
 int supervise(const config *config, int certificates)
 {
     static supervisor here;
@@ -811,16 +845,8 @@ int supervise(const config *config, int certificates)
     here.signals = open_signals();
     if (!data_open(config->data, here.admin_token) || here.signals < 0)
         return 1;
-    for (int64_t i = 0; i < config->host_gates; i++) {
-        here.room.http_listeners[i] = listen_on(config->http_listen, "http.listen", config->host_gates > 1);
-        here.room.diameter_listeners[i] = listen_on(config->diameter_listen, "diameter.listen", config->host_gates > 1);
-        if (here.room.http_listeners[i] < 0 || here.room.diameter_listeners[i] < 0)
-            return 1;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, here.room.gate_renewals[i]) != 0) {
-            dro_error("no descriptors for the gates: %m");
-            return 1;
-        }
-    }
+    if (!open_listeners(&here))
+        return 1;
     int code;
     while ((code = run_once(&here)) == CORE_DIED) { /* everything begins anew from the log */
         if (is_hopeless(&here))

@@ -100,6 +100,30 @@ def test_density_is_memory_and_restarts(tmp_path):
     assert all(settings[n] > 0 for n in ("restart_ms", "restart_after_kill_ms", "bulk_twins_per_second"))
 
 
+def test_hot_spreads_unevenly(tmp_path):
+    result = run("hot", tmp_path, "--seconds", "1", "--twins", "2000")
+    settings = result["settings"]
+    assert set(result) == {"bench", "per_second", "settings"}
+    assert all(settings[f"{mix}_per_second"] > 0 for mix in ("uniform", "zipf", "one_twin", "domains"))
+    assert settings["zipf_to_uniform"] == pytest.approx(settings["zipf_per_second"] / settings["uniform_per_second"], rel=0.01)
+    assert all(settings[f"{mix}_answered_3xxx"] == 0 for mix in ("uniform", "zipf", "one_twin", "domains"))
+
+
+def test_overload_refuses_and_says_what_is_left(tmp_path):
+    result = run("overload", tmp_path, "--seconds", "1", "--twins", "2000")
+    settings = result["settings"]
+    assert result["per_second"] == pytest.approx(settings["5x_answered_per_second"], rel=0.01)
+    for step in ("1x", "2x", "5x"):
+        assert settings[f"{step}_answered_per_second"] + settings[f"{step}_refused_per_second"] <= 1.01 * settings[f"{step}_sent_per_second"] + 2000
+
+
+def test_compute_computes_the_same_as_native(tmp_path):
+    result = run("compute", tmp_path)
+    settings = result["settings"]
+    assert set(result) == {"bench", "per_second", "peer", "peer_per_second", "ratio", "settings"}
+    assert result["ratio"] == pytest.approx(min(settings[f"{kernel}_ratio"] for kernel in ("fir", "fft", "keccak")), rel=0.01)
+
+
 def rooms_of(directory):
     """Processes whose command line names the directory."""
     found = []
@@ -136,7 +160,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "overload", "compute"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from host import THERMO, Events, thermo_reading, until
+from host import THERMO, Events, Host, thermo_reading, until
 from mme import Mme
 
 # What the rogue does is the first byte of its frame.
@@ -320,3 +320,53 @@ def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, names, thermom
         again.uplink(device.imsi, thermo_reading(1))
     assert [real.admin.value(name, "count") for name, _ in found] == [1, 1] and device["readings"] == 1
     until(lambda: real.admin.get("/healthz").status == 200)
+
+
+# ---- what is kept of an image ----
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+def test_damaged_files_of_an_image_stop_its_own_twins_at_most():
+    other = THERMO.with_name("thermo_moved.wasm").read_bytes()
+    with Host() as host:
+        digest = host.thermo.removeprefix("sha256:")
+        wasm, artifact = host.data / "images" / f"{digest}.wasm", host.data / "images" / f"{digest}.artifact"
+        host.admin.put_twin("a@acme.example", imsi="001010000000001", image=host.thermo)
+        host.push(other)
+        host.admin.put_twin("b@acme.example", imsi="001010000000002")
+        with Mme(host).attach("001010000000001") as mme:
+            mme.attach("001010000000002")
+            mme.uplink("001010000000001", thermo_reading(1))
+        assert host.stop() == 0
+
+        flip_a_bit(artifact)  # made anew, and kept
+        good = wasm.read_bytes()
+        host.start()
+        with Mme(host, identity="second.epc.test") as mme:
+            mme.uplink("001010000000001", thermo_reading(2))
+        assert host.admin.value("a@acme.example", "readings") == 2
+        assert host.log().count("is compiled anew") == 1
+        host.restart()
+        assert host.log().count("is compiled anew") == 1
+        assert host.stop() == 0
+
+        flip_a_bit(artifact)
+        flip_a_bit(wasm)
+        (host.data / "images" / f"{'0' * 64}.wasm").write_bytes(b"of a push that was interrupted")
+        host.start()
+        until(lambda: "cannot be run" in host.log(), "the message")
+        with Mme(host, identity="third.epc.test") as mme:
+            mme.uplink("001010000000002", thermo_reading(1))
+            assert host.admin.value("b@acme.example", "readings") == 1
+            refused = host.admin.write("a@acme.example", "period", 600)
+            assert refused.status == 503 and refused.json()["type"] == "image_broken"
+            assert host.admin.value("a@acme.example", "readings") == 2
+            assert host.push(good).status == 200
+            assert wasm.read_bytes() == good
+            mme.uplink("001010000000001", thermo_reading(3))
+            assert host.admin.value("a@acme.example", "readings") == 3
+        assert not list((host.data / "images").glob("0000*"))

@@ -252,6 +252,7 @@ def test_garbage_inside_of_an_open_connection_ends_it(secure):
         assert ask(connection)[0] == 200
         raw = socket.socket(fileno=os.dup(connection.fileno()))
         with raw:
+            raw.settimeout(LIMIT_S)
             raw.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
             assert is_over(raw)
     assert secure.is_healthy()

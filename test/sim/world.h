@@ -68,6 +68,7 @@ struct world {
     cell_image images[256];         /* borrowed from the core until the next call */
     uint32_t image_count;
     bool is_image_new, is_cell_wanted;
+    bool is_engine_other;           /* no artifact that is kept fits */
     struct { uint64_t id; uint8_t *wasm; size_t length; } admits[8];
     uint32_t admit_count;
     FILE *trace;
