@@ -61,7 +61,8 @@ static dro_err open_vault(core *core)
 static dro_err recover(core *core)
 {
     commit_log_options log = { .disk = core->options.log_disk, .epoch = core->epoch.counter,
-                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed };
+                               .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed,
+                               .on_soon = record_soon };
     int64_t began = core->clock->monotonic_ns(core->clock);
     dro_err err = commit_log_open(&core->log, &log, record_replay_any, core);
     if (err != DRO_OK)

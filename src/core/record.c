@@ -212,6 +212,19 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     return previous;
 }
 
+/* Many turns lie between a record and its round: its twin is out of the cache again. */
+void record_soon(void *context, uint64_t tag)
+{
+    enum { TO_WRITE = 1 };
+    const core *core = context;
+    if (tag == UINT64_MAX)
+        return;
+    const twin *twin = twin_at(core, (uint32_t)tag);
+    __builtin_prefetch(&twin->number, TO_WRITE);
+    __builtin_prefetch(&twin->last, TO_WRITE);
+    __builtin_prefetch(&twin->context);
+}
+
 dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)
 {
     dro_cursor in = dro_cursor_over(bytes, length);

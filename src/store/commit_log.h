@@ -39,6 +39,7 @@ typedef struct commit_log_options {
     /* A record found its place (at submit). `tag` as given to append. Returns the
      * object's previous place, which goes into the record's first 8 bytes. May be NULL. */
     log_place (*on_placed)(void *context, uint64_t tag, log_place place);
+    void (*on_soon)(void *context, uint64_t tag); /* on_placed comes after a few others: for the cache. NULL is fine */
 } commit_log_options;
 
 /* Called for each record from the replay point on, in order. The bytes are
