@@ -78,7 +78,7 @@ static bool measured(const bench_options *o, const host *h, uint32_t twins, uint
     bench_set_number(r, "seconds", seconds);
     bench_set_number(r, "turns", turns);
     bench_set_number(r, "commits", after.commits - before.commits);
-    trial_set_room_cpu(r, &before, &after, turns);
+    trial_set_room_cpu(r, NULL, &before, &after, turns);
     return readings_were_good(h, twins);
 }
 
