@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "sim/network.h"
 #include "sim/oracle.h"
+#include "sim/secure.h"
 #include "sim/summary.h"
 
 enum { EXIT_FAILED = 1, EXIT_UNREACHABLE = 9, CITIES = 2, PROGRESS_MS = 2000 };
@@ -74,12 +75,16 @@ static int run_all(const options *o)
     unsigned line;
     if (!load_temperatures(o, cities))
         return EXIT_FAILED;
-    network *made = network_new(o, pointers, CITIES);
+    tls_context *tls;
+    int exit_code = secure_open(&tls, o);
+    if (exit_code != 0)
+        return exit_code;
+    network *made = network_new(o, tls, pointers, CITIES);
     if (made == NULL) {
         fprintf(stderr, "dromio-sim: %s\n", strerror(errno));
+        tls_context_free(tls);
         return EXIT_FAILED;
     }
-    int exit_code = 0;
     if (o->oracle[0] != '\0' && oracle_load(made, o->oracle, &line) != DRO_OK) {
         fprintf(stderr, "dromio-sim: %s:%u: cannot be read as what --oracle writes\n", o->oracle, line);
         exit_code = EXIT_FAILED;
@@ -101,6 +106,7 @@ static int run_all(const options *o)
         network_turn(made, NETWORK_TICK_MS);
 done:
     network_free(made);
+    tls_context_free(tls);
     return exit_code;
 }
 

@@ -460,7 +460,7 @@ static void identity_of(const options *o, uint32_t index, char *out, size_t size
         snprintf(out, size, "%.*s%u%s", label, o->identity, index + 1, o->identity + label);
 }
 
-static bool make_mmes(network *n)
+static bool make_mmes(network *n, tls_context *tls)
 {
     for (uint32_t i = 0; i < n->options->mmes; i++) {
         mme *at = &n->mmes[i];
@@ -468,6 +468,7 @@ static bool make_mmes(network *n)
         at->index = i;
         identity_of(n->options, i, at->identity, sizeof at->identity);
         peer_config config = { .connect = n->options->connect, .identity = at->identity, .realm = n->options->realm,
+                               .tls = tls, .tls_name = n->options->tls_name,
                                .window = n->options->window, .seed = n->options->seed + i, .epoll = n->epoll, .owner = at,
                                .on_open = on_open, .on_answer = on_answer, .on_request = on_request };
         at->peer = peer_new(&config);
@@ -502,7 +503,7 @@ static device_settings settings_of(const options *o, const temperature *const *t
     return made;
 }
 
-network *network_new(const options *o, const temperature *const *temperatures, uint32_t temperature_count)
+network *network_new(const options *o, tls_context *tls, const temperature *const *temperatures, uint32_t temperature_count)
 {
     assert(temperature_count >= 1 && temperature_count <= DEVICE_TEMPERATURES_MAX);
     network *made = calloc(1, sizeof *made);
@@ -521,7 +522,7 @@ network *network_new(const options *o, const temperature *const *temperatures, u
     made->held = calloc(HELD_MAX, sizeof *made->held);
     made->held_free = calloc(HELD_MAX, sizeof *made->held_free);
     if (made->epoll < 0 || made->devices == NULL || made->links == NULL || made->schedule == NULL || made->held == NULL ||
-        made->held_free == NULL || !make_mmes(made)) {
+        made->held_free == NULL || !make_mmes(made, tls)) {
         network_free(made);
         return NULL;
     }

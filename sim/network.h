@@ -36,7 +36,7 @@ typedef struct network_view { /* now */
 typedef struct network network;
 
 /* Borrows options and temperatures for its life. NULL: no memory or no epoll. */
-network *network_new(const options *options, const temperature *const *temperatures, uint32_t temperature_count);
+network *network_new(const options *options, tls_context *tls, const temperature *const *temperatures, uint32_t temperature_count);
 void network_free(network *network); /* NULL is fine */
 
 /* One turn of the loop, waiting at most `wait_ms`. */

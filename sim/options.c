@@ -22,6 +22,10 @@ typedef struct option_row {
 static const option_row rows[] = {
     { "connect", "ADDRESS", "the host's Diameter listener, host:port (127.0.0.1:3868)", OPTION_TEXT, AT(connect) },
     { "host", "ADDRESS", "the same", OPTION_TEXT, AT(connect) },
+    { "tls-ca", "FILE", "speak TLS; the host's certificate is of one of these authorities (PEM)", OPTION_TEXT, AT(tls_ca) },
+    { "tls-certificate", "FILE", "what the MMEs show; its DNS names are all their identities", OPTION_TEXT, AT(tls_certificate) },
+    { "tls-key", "FILE", "its private key", OPTION_TEXT, AT(tls_key) },
+    { "tls-name", "NAME", "a DNS name of the host's certificate (scef.dromio.test)", OPTION_TEXT, AT(tls_name) },
     { "identity", "NAME", "Origin-Host of the first MME (mme.epc.dromio.test)", OPTION_TEXT, AT(identity) },
     { "realm", "NAME", "Origin-Realm of the MMEs (epc.dromio.test)", OPTION_TEXT, AT(realm) },
     { "mmes", "N", "number of MMEs, a connection each (1)", OPTION_U32, AT(mmes), 1, OPTIONS_MMES_MAX },
@@ -104,7 +108,7 @@ static bool take(const option_row *row, const char *text, options *out)
 static void defaults(options *out)
 {
     *out = (options){ .connect = "127.0.0.1:3868", .identity = "mme.epc.dromio.test", .realm = "epc.dromio.test",
-                      .imsi_first = "001010000000001", .apn = "iot", .mmes = 1, .devices = 1000, .period_s = 600,
+                      .tls_name = "scef.dromio.test", .imsi_first = "001010000000001", .apn = "iot", .mmes = 1, .devices = 1000, .period_s = 600,
                       .window = 256, .active_s = 10, .seed = 1, .edrx = 0.2, .speed = 1 };
     const char *deps = getenv("DROMIO_DEPS"), *home = getenv("HOME");
     if (deps != NULL)
@@ -128,6 +132,10 @@ static int check(const options *out)
     double last = strtod(out->imsi_first, NULL) + out->devices - 1;
     if (last >= pow(10, (double)digits))
         return complain("too many devices behind", out->imsi_first);
+    if ((out->tls_certificate[0] == '\0') != (out->tls_key[0] == '\0'))
+        return complain("--tls-certificate and --tls-key are given together,", "or neither");
+    if (out->tls_certificate[0] != '\0' && out->tls_ca[0] == '\0')
+        return complain("--tls-certificate needs", "--tls-ca");
     if (strrchr(out->connect, ':') == NULL)
         return complain("an address is host:port, not", out->connect);
     return 0;

@@ -16,6 +16,7 @@ typedef struct options {
     char realm[200];
     char imsi_first[16];
     char apn[101];
+    char tls_ca[1024], tls_certificate[1024], tls_key[1024], tls_name[256];
     char oracle[4096];
     char temperatures[4096]; /* directory with sf-temps.csv and seattle-temps.csv */
     uint32_t mmes, devices, period_s, window, active_s;

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum peer_state { PEER_CLOSED, PEER_CONNECTING, PEER_EXCHANGING, PEER_OPEN, PEER_CLOSING, PEER_DONE };
+enum peer_state { PEER_CLOSED, PEER_CONNECTING, PEER_SHAKING, PEER_EXCHANGING, PEER_OPEN, PEER_CLOSING, PEER_DONE };
 
 enum {
     MS = 1000000,             /* nanoseconds */
@@ -38,6 +38,7 @@ typedef struct slot { /* a request without an answer */
 struct peer {
     peer_config config;
     enum peer_state state;
+    tls_session tls;
     int descriptor;
     uint32_t generation, next_end_to_end, uses;
     int64_t deadline_ns;   /* of the state: next attempt, CEA, DPA */
@@ -92,6 +93,7 @@ void peer_free(peer *p)
 {
     if (p == NULL)
         return;
+    tls_fini(&p->tls);
     if (p->descriptor >= 0)
         close(p->descriptor);
     free(p->slots);
@@ -138,6 +140,8 @@ static void watch(peer *p, bool wants_out)
 /* The connection is gone; whatever was sent keeps its slot and is sent again on the next one. */
 static void lose(peer *p, int64_t now_ns, const char *why)
 {
+    tls_end(&p->tls);
+    tls_fini(&p->tls);
     if (p->descriptor >= 0)
         close(p->descriptor);
     p->descriptor = -1;
@@ -226,10 +230,12 @@ static void out_put(peer *p, const uint8_t *bytes, size_t length)
 
 void peer_flush(peer *p)
 {
-    if (p->descriptor < 0 || p->state == PEER_CONNECTING)
+    if (p->descriptor < 0 || p->state == PEER_CONNECTING || p->state == PEER_SHAKING)
         return;
     while (p->out_from < p->out_length) {
-        ssize_t sent = send(p->descriptor, p->out + p->out_from, p->out_length - p->out_from, MSG_NOSIGNAL);
+        const uint8_t *bytes = p->out + p->out_from;
+        size_t length = p->out_length - p->out_from;
+        ssize_t sent = tls_is_on(&p->tls) ? tls_send(&p->tls, bytes, length) : send(p->descriptor, bytes, length, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
@@ -424,6 +430,40 @@ static bool take_messages(peer *p, int64_t now_ns)
     return goes_on;
 }
 
+static void exchange(peer *p, int64_t now_ns)
+{
+    p->state = PEER_EXCHANGING;
+    p->heard_ns = now_ns;
+    dro_builder out = out_begin(p);
+    t6a_write_capabilities_request(&out, &p->names, NO_SLOT, p->next_end_to_end++);
+    out_end(p, &out);
+    peer_flush(p);
+}
+
+/* Fewer MMEs than handshakes that may be under way: not met. */
+static void on_tls_evicted(tls_session *session)
+{
+    session->why = "too many handshakes";
+}
+
+static void shake_hands(peer *p, int64_t now_ns)
+{
+    switch (tls_handshake(&p->tls)) {
+    case TLS_DONE: exchange(p, now_ns); break;
+    case TLS_AGAIN: watch(p, p->tls.wants_write); break;
+    default: lose(p, now_ns, p->tls.why); break;
+    }
+}
+
+static void begin_tls(peer *p, int64_t now_ns)
+{
+    p->state = PEER_SHAKING;
+    if (tls_connect(&p->tls, p->config.tls, p->descriptor, p->config.tls_name, on_tls_evicted) == DRO_OK)
+        shake_hands(p, now_ns);
+    else
+        lose(p, now_ns, "no memory");
+}
+
 static void on_connected(peer *p, int64_t now_ns)
 {
     int problem = 0;
@@ -433,33 +473,26 @@ static void on_connected(peer *p, int64_t now_ns)
         lose(p, now_ns, strerror(problem));
         return;
     }
-    p->state = PEER_EXCHANGING;
-    p->heard_ns = now_ns;
-    dro_builder out = out_begin(p);
-    t6a_write_capabilities_request(&out, &p->names, NO_SLOT, p->next_end_to_end++);
-    out_end(p, &out);
-    peer_flush(p);
+    if (p->config.tls != NULL)
+        begin_tls(p, now_ns);
+    else
+        exchange(p, now_ns);
 }
 
-void peer_on_ready(peer *p, uint32_t epoll_events, int64_t now_ns)
+static ssize_t receive(peer *p, size_t room)
 {
-    if (p->descriptor < 0)
-        return;
-    if (p->state == PEER_CONNECTING) {
-        on_connected(p, now_ns);
-        return;
-    }
-    if (epoll_events & EPOLLOUT)
-        peer_flush(p);
-    if (!take_messages(p, now_ns)) { /* what had to wait for room in the output */
-        lose(p, now_ns, "ended");
-        return;
-    }
-    for (int i = 0; i < READS_A_TURN && (epoll_events & ~(uint32_t)EPOLLOUT) != 0; i++) {
+    uint8_t *at = p->in + p->in_length;
+    return tls_is_on(&p->tls) ? tls_receive(&p->tls, at, room) : recv(p->descriptor, at, room, 0);
+}
+
+static void read_some(peer *p, int64_t now_ns)
+{
+    /* Of TLS all that OpenSSL holds: no event tells of it. */
+    for (int i = 0; i < READS_A_TURN || tls_has_more(&p->tls); i++) {
         size_t room = PEER_IN_BYTES - p->in_length;
         if (room == 0)
             break;
-        ssize_t got = recv(p->descriptor, p->in + p->in_length, room, 0);
+        ssize_t got = receive(p, room);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             break;
         if (got <= 0) {
@@ -472,9 +505,31 @@ void peer_on_ready(peer *p, uint32_t epoll_events, int64_t now_ns)
             lose(p, now_ns, "ended");
             return;
         }
-        if ((size_t)got < room)
+        if ((size_t)got < room && !tls_has_more(&p->tls))
             break;
     }
+}
+
+void peer_on_ready(peer *p, uint32_t epoll_events, int64_t now_ns)
+{
+    if (p->descriptor < 0)
+        return;
+    if (p->state == PEER_CONNECTING) {
+        on_connected(p, now_ns);
+        return;
+    }
+    if (p->state == PEER_SHAKING) {
+        shake_hands(p, now_ns);
+        return;
+    }
+    if (epoll_events & EPOLLOUT)
+        peer_flush(p);
+    if (!take_messages(p, now_ns)) { /* what had to wait for room in the output */
+        lose(p, now_ns, "ended");
+        return;
+    }
+    if ((epoll_events & ~(uint32_t)EPOLLOUT) != 0 || tls_has_more(&p->tls))
+        read_some(p, now_ns);
 }
 
 static void watchdog(peer *p, int64_t now_ns)
@@ -501,6 +556,7 @@ void peer_tick(peer *p, int64_t now_ns)
             attempt(p, now_ns);
         break;
     case PEER_CONNECTING:
+    case PEER_SHAKING:
     case PEER_EXCHANGING:
     case PEER_CLOSING:
         if (now_ns >= p->deadline_ns)
@@ -510,6 +566,8 @@ void peer_tick(peer *p, int64_t now_ns)
         resend_overdue(p, now_ns);
         watchdog(p, now_ns);
         peer_flush(p);
+        if (tls_has_more(&p->tls)) /* it had to wait for room in the output */
+            peer_on_ready(p, 0, now_ns);
         break;
     case PEER_DONE:
         break;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gate/tls.h"
 #include "sim/t6a.h"
 
 enum {
@@ -28,6 +29,8 @@ typedef struct peer peer;
 typedef struct peer_config { /* borrowed for the peer's life */
     const char *connect;     /* host:port, numeric or a name; resolved at each attempt */
     const char *identity, *realm;
+    tls_context *tls;        /* NULL: plain TCP */
+    const char *tls_name;    /* the host's, in its certificate */
     uint32_t window;
     uint64_t seed;
     int epoll;               /* the peer's descriptor is added here, with the peer as data */

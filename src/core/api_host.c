@@ -1,4 +1,4 @@
-/* Applications, console sessions, status, peers, dead letters, metrics. */
+/* Applications, console sessions, status, dead letters, metrics. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,81 +346,6 @@ void api_status(core *core, const call *call)
     else
         status_of_own(core, call, &out);
     json_put(&out, ",\"keys_in_memfd_secret\":%s}", core_keys_are_secret(core) ? "true" : "false");
-    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
-}
-
-/* ---- peers: what the gates tell of them ---- */
-
-typedef struct peer_entry {
-    char host[256], realm[256], address[128];
-    peer_state state;
-} peer_entry;
-enum { PEERS_KEPT = 1024 };
-
-void peers_update(core *core, const uint8_t *body, uint32_t length)
-{
-    peer_state state;
-    if (length < sizeof state)
-        return;
-    memcpy(&state, body, sizeof state);
-    if (length < sizeof state + state.host_length + state.realm_length + state.address_length || state.host_length > 255 ||
-        state.realm_length > 255 || state.address_length > 127)
-        return;
-    if (core->peers == NULL && (core->peers = calloc(PEERS_KEPT, sizeof *core->peers)) == NULL)
-        return;
-    peer_entry *entry = NULL;
-    const char *host = (const char *)body + sizeof state;
-    for (uint32_t i = 0; i < core->peer_count; i++)
-        if (strlen(core->peers[i].host) == state.host_length && memcmp(core->peers[i].host, host, state.host_length) == 0)
-            entry = &core->peers[i];
-    if (entry == NULL && core->peer_count < PEERS_KEPT)
-        entry = &core->peers[core->peer_count++];
-    if (entry == NULL)
-        return;
-    *entry = (peer_entry){ .state = state };
-    memcpy(entry->host, host, state.host_length);
-    memcpy(entry->realm, host + state.host_length, state.realm_length);
-    memcpy(entry->address, host + state.host_length + state.realm_length, state.address_length);
-}
-
-/* An application learns that the network is there, not where it is nor what else goes through it. */
-static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
-{
-    static const struct { uint32_t bit; const char *name; } roles[] = { { PEER_T6A, "t6a" }, { PEER_S6T, "s6t" }, { PEER_RELAY, "relay" } };
-    dro_builder_text(out, "{\"identity\":");
-    json_string(out, peer->host);
-    dro_builder_text(out, ",\"realm\":");
-    json_string(out, peer->realm);
-    json_put(out, ",\"state\":\"%s\",\"applications\":[", peer->state.is_open ? "open" : "closed");
-    for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++)
-        if (peer->state.applications & roles[i].bit)
-            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].name);
-    dro_builder_text(out, "]");
-    if (is_whole) {
-        dro_builder_text(out, ",\"address\":");
-        json_string(out, peer->address);
-        json_put(out, ",\"requests\":%llu,\"answers\":%llu,\"errors\":%llu", (unsigned long long)peer->state.requests,
-                 (unsigned long long)peer->state.answers, (unsigned long long)peer->state.errors);
-    }
-    dro_builder_text(out, "}");
-}
-
-void api_peers(core *core, const call *call)
-{
-    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - 8);
-    dro_builder_text(&out, "{\"peers\":[");
-    for (uint32_t i = 0; i < core->peer_count; i++) {
-        uint8_t *before = out.at;
-        dro_builder_text(&out, i > 0 ? "," : "");
-        peer_json(&core->peers[i], sees_all(call), &out);
-        if (out.err != DRO_OK) { /* as many as fit */
-            out.err = DRO_OK;
-            out.at = before;
-            break;
-        }
-    }
-    out.end += 8;
-    dro_builder_text(&out, "]}");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
 }
 

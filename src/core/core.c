@@ -200,6 +200,7 @@ void core_gate_lost(core *core, uint32_t index)
     turns_gate_lost(core, index);
     waiters_gate_lost(core, index);
     uploads_gate_lost(core, index);
+    peers_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 
@@ -257,7 +258,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
-    case MESSAGE_PEER: peers_update(core, body, length); break;
+    case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_SUBSCRIBE: streams_subscribe(core, gate, header, body); break;
     case MESSAGE_UNSUBSCRIBE: streams_unsubscribe(core, gate, header->id); break;
     case MESSAGE_CREDIT:

@@ -280,7 +280,13 @@ void mailbox_expire(core *core, uint32_t index)
         record_end(core);
 }
 
-static void mail_send(core *core, uint32_t index, mail *mail)
+/* Where the serving node is connected; over which gate the device came last may be long ago. */
+static uint32_t gate_of(const core *core, const twin *twin)
+{
+    return peers_gate(core, core->hosts[twin->connection.host].name, twin->connection.gate);
+}
+
+static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
 {
     static _Thread_local uint8_t message[sizeof(downlink_request) + 2 * 256 + EVENT_BYTES_MAX];
     twin *twin = twin_at(core, index);
@@ -301,12 +307,12 @@ static void mail_send(core *core, uint32_t index, mail *mail)
     dro_builder_bytes(&out, realm, request.realm_length);
     dro_builder_bytes(&out, mail->bytes, mail->length);
     uint64_t id = (uint64_t)index | mail->number << TWIN_BITS;
-    tell(core, twin->connection.gate, MESSAGE_DOWNLINK, RING_WIPE, id, message, (uint32_t)dro_builder_length(&out), round_now(core));
+    tell(core, gate, MESSAGE_DOWNLINK, RING_WIPE, id, message, (uint32_t)dro_builder_length(&out), round_now(core));
     dro_wipe(message, sizeof request);
     dro_wipe(&request, sizeof request);
     mail->is_sent = true;
     mail->sent_ms = core->now_ms;
-    mail->sent_gate = twin->connection.gate;
+    mail->sent_gate = (uint8_t)gate;
     mail->sent_host = twin->connection.host;
     twin->flags |= TWIN_SENDING;
     core->counters.downlinks++;
@@ -317,9 +323,12 @@ void mailbox_flush(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (first == NULL || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
-        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core) || !core->gates[twin->connection.gate].is_open)
+        twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core))
         return;
-    mail_send(core, index, first);
+    uint32_t gate = gate_of(core, twin);
+    if (!core->gates[gate].is_open)
+        return;
+    mail_send(core, index, first, gate);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
     if (ticket == NULL || ticket->state != TICKET_PENDING)
         return;

@@ -305,7 +305,7 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
-    struct peer_entry *peers;
+    struct peer_table *peers;
     uint32_t peer_count;
 
     struct record *record;       /* the one being written; core/record.c */
@@ -479,7 +479,12 @@ void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIEL
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t result);
-void peers_update(core *core, const uint8_t *body, uint32_t length);
+
+/* ---- peers.c: Diameter nodes, as the gates tell of them ---- */
+void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length);
+void peers_gate_lost(core *core, uint32_t gate);
+/* The gate that has this node open; `usual` if it does, or if none is known to. */
+uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
 
 /* ---- timers.c ---- */
 DRO_CHECKED dro_err timers_update(core *core, uint32_t twin); /* its earliest due time changed */

@@ -274,7 +274,7 @@ static void gap_send(core *core, stream *stream)
     int length = snprintf(gap, sizeof gap, "{\"specversion\":\"1.0\",\"id\":\"gap-%llu\",\"time\":\"%s\",\"source\":\"/v1/twins\",\"type\":\"dromio.gap.v1\",\"data\":{\"reason\":\"events older than what is kept are missing here\"}}",
                           (unsigned long long)stream->next, when);
     char id[24];
-    snprintf(id, sizeof id, "%llu", (unsigned long long)stream->next);
+    snprintf(id, sizeof id, "%llu", (unsigned long long)stream->next - 1); /* whoever resumes here misses no more than that */
     message_send(core, stream, id, "dromio.gap.v1", (const uint8_t *)gap, (size_t)length, 0);
 }
 
@@ -362,6 +362,8 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
     dro_cursor in = dro_cursor_over(call.fields, call.fields_length);
     dro_field field;
     while (dro_field_next(&in, &field)) {
+        if (field.tag == API_FIELD_HELD)
+            stream->sent = STREAM_CREDIT; /* and nothing is passed on yet */
         if (field.tag == API_FIELD_PROPERTY && stream->property == NULL)
             stream->property = strndup((const char *)field.bytes, field.length);
         if (field.tag != API_FIELD_RESUME || field.length == 0 || field.length > 20)
@@ -375,7 +377,7 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
             stream->next = is_old ? core->event_next - STREAM_EVENTS_KEPT : last + 1;
         }
     }
-    reply reply = { .status = 200, .content = CONTENT_NONE, .etag = UINT64_MAX };
+    reply reply = { .status = 200, .content = CONTENT_NONE, .etag = stream->next - 1 };
     tell_reply(core, call.caller, &reply, NULL, 0);
     if (stream->is_behind && stream->next + STREAM_EVENTS_KEPT == core->event_next)
         gap_send(core, stream);

@@ -5,6 +5,7 @@
 
 #include "base/wipe.h"
 #include "gate/answer.h"
+#include "gate/home.h"
 #include "gate/parts.h"
 #include "twin/value.h"
 
@@ -186,10 +187,11 @@ static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
         request_pad(&out);
         uint32_t length = (uint32_t)dro_builder_length(&out);
         uint64_t id = exchange_id(http, exchange, (uint32_t)(from->begun % BULK_WINDOW));
-        if (length > ring_body_max(&http->config->to_core[0]))
+        uint32_t core = home_of(http->config, DIRECTORY_ID, entry->id, strlen(entry->id));
+        if (length > ring_body_max(&http->config->to_core[core]))
             refuse_line(entry, 413, "the line is too long", NULL);
         else
-            is_sent = request_send(http, id, out.start, length, true);
+            is_sent = request_send(http, core, id, out.start, length, true);
     }
     dro_wipe(http->scratch, dro_builder_length(&out));
     return is_sent;

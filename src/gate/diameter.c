@@ -118,11 +118,10 @@ int gate_row_of(const diameter_gate *gate, const char *identity)
     return NO_ROW;
 }
 
-static void tell_state(diameter_gate *gate, const peer_state *state, uint64_t id, const char *host, const char *realm,
-                       const char *address)
+static void tell_state_to(ring_writer *ring, const peer_state *state, uint64_t id, const char *host, const char *realm,
+                          const char *address)
 {
     uint32_t length = (uint32_t)sizeof *state + state->host_length + state->realm_length + state->address_length;
-    ring_writer *ring = &gate->config->to_core[0];
     uint8_t *body = length > ring_body_max(ring) ? NULL : ring_reserve(ring, length);
     if (body == NULL)
         return;
@@ -132,6 +131,14 @@ static void tell_state(diameter_gate *gate, const peer_state *state, uint64_t id
     dro_builder_bytes(&out, realm, state->realm_length);
     dro_builder_bytes(&out, address, state->address_length);
     ring_commit(ring, MESSAGE_PEER, 0, id, length);
+}
+
+/* Every core sends downlinks, and to the gate where the peer is. */
+static void tell_state(diameter_gate *gate, const peer_state *state, uint64_t id, const char *host, const char *realm,
+                       const char *address)
+{
+    for (uint32_t i = 0; i < gate->config->core_count; i++)
+        tell_state_to(&gate->config->to_core[i], state, id, host, realm, address);
 }
 
 void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer)
@@ -475,7 +482,7 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
         t6a_answer(gate, entry, answer.result, answer.experimental);
 }
 
-void diameter_gate_on_downlink(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)
 {
     downlink_request request;
     if (length < sizeof request) {
@@ -487,7 +494,7 @@ void diameter_gate_on_downlink(diameter_gate *gate, uint64_t id, const void *bod
     bool is_good = behind <= length - sizeof request && request.user.bearer_length <= BEARER_BYTES_MAX &&
                    request.host_length <= DIAMETER_IDENTITY_MAX && request.realm_length <= DIAMETER_IDENTITY_MAX;
     if (is_good)
-        t6a_downlink(gate, id, &request, (const uint8_t *)body + sizeof request);
+        t6a_downlink(gate, core, id, &request, (const uint8_t *)body + sizeof request);
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
     dro_wipe(&request, sizeof request);
@@ -503,7 +510,8 @@ void diameter_gate_flush(diameter_gate *gate)
     }
     free_gone(gate);
     t6a_tell_again(gate);
-    ring_publish(&gate->config->to_core[0]);
+    for (uint32_t i = 0; i < gate->config->core_count; i++)
+        ring_publish(&gate->config->to_core[i]);
 }
 
 void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)

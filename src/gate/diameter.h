@@ -17,9 +17,10 @@ typedef struct diameter_gate diameter_gate;
 DRO_CHECKED dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *loop);
 void diameter_gate_free(diameter_gate *gate);
 
-/* Messages of the core, `id` from the ring header; lengths are checked here. */
+/* Messages of a core, `id` from the ring header; lengths are checked here. */
 void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body, uint32_t length);   /* MESSAGE_NETWORK_ANSWER */
-void diameter_gate_on_downlink(diameter_gate *gate, uint64_t id, const void *body, uint32_t length); /* MESSAGE_DOWNLINK */
+/* MESSAGE_DOWNLINK; its answer goes back to that core. */
+void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length);
 /* Writes out what gathered in this turn of the loop (one write per peer). */
 void diameter_gate_flush(diameter_gate *gate);
 /* Prometheus text: connections, requests and answers per command and result, errors per reason. */

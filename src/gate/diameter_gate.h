@@ -206,4 +206,4 @@ void t6a_sweep(diameter_gate *gate);
 /* Tells the core again what its full ring did not take. */
 void t6a_tell_again(diameter_gate *gate);
 /* Sends the core's downlink or says why not. */
-void t6a_downlink(diameter_gate *gate, uint64_t id, const downlink_request *request, const uint8_t *text);
+void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text);

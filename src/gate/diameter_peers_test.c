@@ -328,8 +328,8 @@ static void messages_of_the_core_that_lie_are_dropped(void **state)
     (void)state;
     testbed_start(&bed);
     downlink_request request = { .host_length = 60000 };
-    diameter_gate_on_downlink(bed.gate, 1, &request, sizeof request);
-    diameter_gate_on_downlink(bed.gate, 1, &request, 3);
+    diameter_gate_on_downlink(bed.gate, 0, 1, &request, sizeof request);
+    diameter_gate_on_downlink(bed.gate, 0, 1, &request, 3);
     diameter_gate_on_answer(bed.gate, 1, &request, 3);
     diameter_gate_on_answer(bed.gate, ~0ull, &request, sizeof request);
     assert_int_equal(drops("bad_core_message"), 3);

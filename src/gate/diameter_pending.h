@@ -41,7 +41,8 @@ typedef struct pending_outgoing {
     bool is_used;
     bool is_answered;                /* but the core does not know yet */
     downlink_answer answer;
-    uint64_t core_id;                /* of MESSAGE_DOWNLINK */
+    uint32_t core;                   /* whose MESSAGE_DOWNLINK it is, */
+    uint64_t core_id;                /* and its id */
     int64_t deadline_ns;
 } pending_outgoing;
 

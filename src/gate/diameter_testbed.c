@@ -211,7 +211,7 @@ void testbed_downlink(testbed *bed, uint64_t id, const char *host, uint32_t wait
     dro_builder_text(&out, "example.org");
     dro_builder_bytes(&out, "\x81\x00\x3c", 3);
     assert(out.err == DRO_OK);
-    diameter_gate_on_downlink(bed->gate, id, body, (uint32_t)dro_builder_length(&out));
+    diameter_gate_on_downlink(bed->gate, 0, id, body, (uint32_t)dro_builder_length(&out));
 }
 
 uint64_t testbed_metric(testbed *bed, const char *name)

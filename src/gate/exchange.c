@@ -65,6 +65,9 @@ static void free_part(http *http, exchange *exchange)
         http->query_count--;
         gathered_clear(&exchange->gathered);
         break;
+    case EXCHANGE_PAGE:
+    case EXCHANGE_LETTERS:
+    case EXCHANGE_STATUS: fan_drop(http, exchange); break;
     case EXCHANGE_DESCRIPTION: gathered_clear(&exchange->gathered); break;
     default: break;
     }

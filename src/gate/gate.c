@@ -51,18 +51,18 @@ static void more_metrics(void *context, dro_builder *out)
     tls_metrics(home->certificates.contexts, out);
 }
 
-static void on_core_message(gate *home, const ring_header *header, const uint8_t *body)
+static void on_core_message(gate *home, uint32_t core, const ring_header *header, const uint8_t *body)
 {
     uint32_t length = header->length - (uint32_t)sizeof *header;
     switch (header->type) {
     case MESSAGE_NETWORK_ANSWER: diameter_gate_on_answer(home->diameter, header->id, body, length); break;
-    case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, header->id, body, length); break;
-    default: http_on_message(home->http, header->type, header->id, body, length); break;
+    case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, core, header->id, body, length); break;
+    default: http_on_message(home->http, core, header->type, header->id, body, length); break;
     }
 }
 
 /* At most so many per turn, that sockets get theirs too. True: there was something. */
-static bool drain(gate *home, ring_reader *reader, bool is_desk)
+static bool drain(gate *home, ring_reader *reader, uint32_t from)
 {
     ring_header header;
     dro_err err = DRO_OK;
@@ -71,15 +71,15 @@ static bool drain(gate *home, ring_reader *reader, bool is_desk)
         const uint8_t *body = ring_next(reader, &header, &err);
         if (body == NULL)
             break;
-        if (is_desk)
-            http_on_message(home->http, header.type, header.id, body, header.length - (uint32_t)sizeof header);
+        if (from == HTTP_DESK)
+            http_on_message(home->http, from, header.type, header.id, body, header.length - (uint32_t)sizeof header);
         else
-            on_core_message(home, &header, body);
+            on_core_message(home, from, &header, body);
         ring_done(reader, &header);
         count++;
     }
     if (err != DRO_OK) {
-        dro_error("ring_broken from=%s", is_desk ? "desk" : "core");
+        dro_error("ring_broken from=%s", from == HTTP_DESK ? "desk" : "core");
         home->is_broken = true;
     }
     ring_release(reader);
@@ -90,9 +90,9 @@ static bool drain_all(gate *home)
 {
     bool was_any = false;
     for (uint32_t i = 0; i < home->config->core_count; i++)
-        was_any |= drain(home, &home->config->from_core[i], false);
+        was_any |= drain(home, &home->config->from_core[i], i);
     if (home->config->from_desk != NULL)
-        was_any |= drain(home, home->config->from_desk, true);
+        was_any |= drain(home, home->config->from_desk, HTTP_DESK);
     return was_any;
 }
 

@@ -13,8 +13,9 @@
 #include "base/err.h"
 #include "gate/tls.h"
 #include "ring/ring.h"
+#include "twin/directory.h"
 
-enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 64 };
+enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 16 };
 
 typedef struct gate_peer_config { /* a row of diameter.peers */
     char identity[256], realm[256], address[128]; /* address "": only waits for it */
@@ -26,6 +27,7 @@ typedef struct gate_config {
     uint32_t core_count;
     ring_writer *to_core;         /* [core_count] */
     ring_reader *from_core;       /* [core_count] */
+    const directory *directory;   /* where twins are; NULL with one core */
     ring_writer *to_desk;
     ring_reader *from_desk;
     int doorbell;                 /* own eventfd */

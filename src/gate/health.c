@@ -8,17 +8,26 @@
 
 enum { NS_PER_MS = 1000000, HEALTH_BYTES = 4096 };
 
-/* Is there a question that the core should have answered long ago? */
+/* Bits of the cores that have said nothing for long. */
+static uint32_t silent_cores(const http *http)
+{
+    uint32_t silent = 0;
+    int64_t now = loop_now_ns(http->loop);
+    for (uint32_t i = 0; i < http->config->core_count; i++)
+        silent |= (uint32_t)(now - http->heard_ns[i] >= (int64_t)HTTP_SILENT_MS * NS_PER_MS) << i;
+    return silent;
+}
+
+/* Is there a question that one of them should have answered long ago? */
 static bool core_is_silent(const http *http)
 {
-    int64_t now = loop_now_ns(http->loop);
-    if (now - http->heard_ns < (int64_t)HTTP_SILENT_MS * NS_PER_MS)
-        return false;
-    int64_t asked_before = now - (int64_t)HTTP_SILENT_MS * NS_PER_MS;
-    for (uint32_t i = 0; i < http->exchanges_touched; i++) {
+    uint32_t silent = silent_cores(http);
+    int64_t asked_before = loop_now_ns(http->loop) - (int64_t)HTTP_SILENT_MS * NS_PER_MS;
+    for (uint32_t i = 0; i < http->exchanges_touched && silent != 0; i++) {
         const exchange *at = &http->exchanges[i];
-        bool is_plain = at->kind == EXCHANGE_CORE || at->kind == EXCHANGE_BARRIER;
-        if (is_plain && at->is_safe && at->deadline_ns != 0 &&
+        bool is_plain = at->kind == EXCHANGE_CORE || at->kind == EXCHANGE_BARRIER || at->kind == EXCHANGE_PAGE ||
+                        at->kind == EXCHANGE_LETTERS || at->kind == EXCHANGE_STATUS;
+        if (is_plain && at->is_safe && at->deadline_ns != 0 && (at->waiting & silent) != 0 &&
             at->deadline_ns - (int64_t)HTTP_ANSWER_MS * NS_PER_MS < asked_before)
             return true;
     }

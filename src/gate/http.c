@@ -47,7 +47,8 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     made->loop = loop;
     made->more_metrics = more_metrics;
     made->more_context = context;
-    made->heard_ns = loop_now_ns(loop);
+    for (uint32_t i = 0; i < GATE_CORES_MAX; i++)
+        made->heard_ns[i] = loop_now_ns(loop);
     made->tokens = token_table_new();
     made->arena = body_arena_new();
     made->console = console_new(config->console_directory);

@@ -34,6 +34,7 @@ typedef struct bulk bulk;
 typedef struct stream stream;
 typedef struct backup backup;
 typedef struct console console;
+typedef struct fan fan;
 
 /* ---- for gate.c ---- */
 
@@ -41,8 +42,9 @@ typedef struct console console;
 DRO_CHECKED dro_err http_new(http **out, const gate_config *config, loop *loop,
                              void (*more_metrics)(void *context, dro_builder *out), void *context);
 void http_free(http *http);
-/* A message of the core or the desk; lengths are checked here. */
-void http_on_message(http *http, uint16_t type, uint64_t id, const void *body, uint32_t length);
+/* A message of a core or (HTTP_DESK) the desk; lengths are checked here. */
+enum { HTTP_DESK = GATE_CORES_MAX };
+void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, const void *body, uint32_t length);
 /* Goes on with what waited, writes out what gathered, closes what is done. Once per turn of the loop. */
 void http_turn(http *http);
 /* How long the loop may sleep for the HTTP side's sake: 0 not at all, 1 a ring is full, -1 as it likes. */
@@ -57,7 +59,7 @@ bool http_stop(http *http);
 enum exchange_kind {
     EXCHANGE_FREE, EXCHANGE_LOCAL, EXCHANGE_CORE, EXCHANGE_DESCRIPTION, EXCHANGE_METRICS,
     EXCHANGE_BARRIER, EXCHANGE_QUERY, EXCHANGE_UPLOAD, EXCHANGE_BULK, EXCHANGE_STREAM,
-    EXCHANGE_BACKUP,
+    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_STATUS, EXCHANGE_BACKUP,
 };
 
 typedef struct gathered { /* bytes that outlive a message: SQL, a Thing Model in parts */
@@ -72,6 +74,7 @@ struct exchange {
         upload *upload;
         bulk *bulk;
         stream *stream;
+        fan *fan;              /* PAGE, LETTERS, STATUS */
         backup *backup;
         gathered gathered;     /* DESCRIPTION; BARRIER: the domains and the SQL */
     };
@@ -79,6 +82,7 @@ struct exchange {
     int64_t deadline_ns;       /* of the answer; 0: none */
     block_chain out;           /* while it is not the first on its connection */
     uint32_t generation;
+    uint32_t waiting;          /* bits of cores that were asked; of several, those yet to answer */
     uint16_t route;            /* index, HTTP_NO_ROUTE before one is known */
     uint16_t status;           /* 0: no answer begun */
     uint8_t kind;
@@ -178,8 +182,10 @@ bool request_body(connection *connection);
 void request_end(connection *connection);
 /* What llhttp or a limit refused: answered in its place, then the connection ends. */
 void request_refuse(connection *connection, int status, const char *detail);
-/* A flat request to the core: false when its ring is full or it is too long for it. */
-bool request_send(http *http, uint64_t id, const void *bytes, uint32_t length, bool is_wiped);
+/* A flat request to a core: false when its ring is full or it is too long for it. */
+bool request_send(http *http, uint32_t core, uint64_t id, const void *bytes, uint32_t length, bool is_wiped);
+/* The same one to all cores, which `waiting` then has. */
+bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_t length);
 /* Fills up to a multiple of 8 with a field of tag 0, so that the ring adds nothing. */
 void request_pad(dro_builder *out);
 
@@ -205,7 +211,7 @@ struct http {
     void (*more_metrics)(void *context, dro_builder *out);
     void *more_context;
     bool is_accepting, is_stopping, is_ready;
-    int64_t heard_ns;                  /* when the core last answered anything */
+    int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
     token_table *tokens;
     body_arena *arena;
@@ -219,7 +225,7 @@ struct http {
     bulk *bulks;
     stream *streams;
     backup *backup;                    /* the one being taken, or NULL */
-    uint32_t upload_count, bulk_count, stream_count, query_count;
+    uint32_t upload_count, bulk_count, stream_count, query_count, fan_count;
     int64_t date_s;
     char date[32];
     http_counts counts;

@@ -30,6 +30,8 @@ enum {
     HTTP_UPLOADS_MAX = 16,               /* images being received or passed on */
     HTTP_QUERIES_MAX = 64,               /* queries under way */
     HTTP_BULKS_MAX = 64,
+    HTTP_FANS_MAX = 16,                  /* lists being joined of several cores */
+    HTTP_FAN_PART_MAX = 256 * 1024,      /* one core's part of them */
     HTTP_STREAMS_MAX = 1024,
     HTTP_BACKUP_WINDOW = 4,              /* pieces of a backup asked for at once */
 

@@ -40,7 +40,7 @@ static void let_in(fixture *host, bool is_gone)
 {
     credential row = { .scopes = SCOPE_ADMIN, .is_gone = is_gone };
     memcpy(row.token, abc, sizeof abc);
-    http_on_message(host->http, MESSAGE_CREDENTIAL, 0, &row, sizeof row);
+    http_on_message(host->http, 0, MESSAGE_CREDENTIAL, 0, &row, sizeof row);
 }
 
 static void connect_client(fixture *host)
@@ -147,7 +147,7 @@ static void answer(fixture *host, uint64_t id, uint16_t status)
         api_reply reply;
         char body[2];
     } message = { { .status = status, .content = CONTENT_JSON, .etag = UINT64_MAX, .body_length = 2 }, "{}" };
-    http_on_message(host->http, MESSAGE_API_REPLY, id, &message, sizeof message);
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &message, sizeof message);
     turn(host);
 }
 
@@ -260,11 +260,11 @@ static void a_malformed_answer_is_dropped(void **state)
     uint64_t id = asked(host, MESSAGE_API);
     api_reply reply = { .status = 200, .body_length = 1 };
     for (uint32_t length = 0; length <= sizeof reply; length++)
-        http_on_message(host->http, MESSAGE_API_REPLY, id, &reply, length);
+        http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, length);
     reply = (api_reply){ .status = 200, .location_length = UINT32_MAX, .body_length = UINT32_MAX };
-    http_on_message(host->http, MESSAGE_API_REPLY, id, &reply, sizeof reply);
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, sizeof reply);
     reply = (api_reply){ .status = 99 };
-    http_on_message(host->http, MESSAGE_API_REPLY, id, &reply, sizeof reply);
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, sizeof reply);
     turn(host);
     hear(host);
     assert_int_equal(host->length, 0);
@@ -337,7 +337,7 @@ static void a_stream_gets_a_comment_when_nothing_happens(void **state)
     say(host, "GET /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\n\r\n");
     uint64_t id = asked(host, MESSAGE_SUBSCRIBE);
     api_reply reply = { .status = 200, .etag = UINT64_MAX };
-    http_on_message(host->http, MESSAGE_API_REPLY, id, &reply, sizeof reply);
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, sizeof reply);
     turn(host);
     assert_heard(host, "HTTP/1.1 200 ");
     for (int i = 0; i < 20; i++) {
@@ -361,12 +361,12 @@ static void events_are_credited_once_they_are_written(void **state)
     say(host, "GET /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\n\r\n");
     uint64_t id = asked(host, MESSAGE_SUBSCRIBE);
     api_reply reply = { .status = 200, .etag = UINT64_MAX };
-    http_on_message(host->http, MESSAGE_API_REPLY, id, &reply, sizeof reply);
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, sizeof reply);
     turn(host);
     hear(host);
     host->length = 0;
     for (int i = 0; i < STREAM_CREDIT / 2; i++)
-        http_on_message(host->http, MESSAGE_STREAM_EVENT, id, &event, sizeof event.head + 3);
+        http_on_message(host->http, 0, MESSAGE_STREAM_EVENT, id, &event, sizeof event.head + 3);
     turn(host);
     assert_heard(host, "id: i\nevent: t\ndata: d\n\nid: i\n");
     assert_int_equal(asked(host, MESSAGE_CREDIT), id);

@@ -24,14 +24,14 @@ bool bulk_is_waiting(const http *http); /* for room in the ring */
 
 /* ---- stream.c: GET /v1/events ---- */
 bool stream_begin(http *http, exchange *exchange, const void *request, uint32_t length);
-void stream_on_reply(http *http, exchange *exchange, const api_reply *reply);
-void stream_on_event(http *http, exchange *exchange, const void *body, uint32_t length);
+void stream_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply *reply);
+void stream_on_event(http *http, exchange *exchange, uint32_t core, const void *body, uint32_t length);
 void stream_drop(http *http, exchange *exchange);
 void stream_turn(http *http);
 /* When a comment is due, for a connection with a stream. */
 int64_t stream_due_ns(const exchange *exchange);
 void stream_comment(http *http, exchange *exchange);
-bool stream_is_waiting(const http *http); /* for room in the ring */
+bool stream_is_waiting(const http *http); /* for room in a ring */
 void stream_fini(http *http);
 /* A token is gone: so are the streams opened with it. */
 void stream_close_token(http *http, const uint8_t hash[TOKEN_HASH]);
@@ -43,10 +43,17 @@ void backup_drop(http *http, exchange *exchange);
 void backup_turn(http *http);
 bool backup_is_waiting(const http *http); /* for room in the ring */
 
-/* ---- query.c: POST /v1/query: barrier of the core, then the desk ---- */
+/* ---- query.c: POST /v1/query: barrier of every core, then the desk ---- */
 bool query_begin(http *http, exchange *exchange, const token *caller); /* false: HTTP_QUERIES_MAX are under way */
 void query_ask(http *http, exchange *exchange, const void *request, uint32_t length, const void *sql, size_t sql_length);
-void query_on_barrier(http *http, exchange *exchange);
+void query_on_barrier(http *http, exchange *exchange); /* of all cores */
+
+/* ---- fan.c: lists of all twins, of several cores ---- */
+bool fan_is_wanted(const http *http, const void *request);
+/* Asks, or says why not. */
+void fan_begin(http *http, exchange *exchange, const void *request, uint32_t length);
+void fan_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply *reply, const uint8_t *body);
+void fan_drop(http *http, exchange *exchange);
 
 /* ---- description.c: Thing Model -> Thing Description ---- */
 void description_answer(http *http, exchange *exchange, const char *id, size_t id_length, const uint8_t *model, size_t length);

@@ -34,7 +34,7 @@ void query_ask(http *http, exchange *exchange, const void *request, uint32_t len
     memcpy(&head, exchange->gathered.bytes, sizeof head);
     head.sql_length = (uint32_t)sql_length;
     memcpy(exchange->gathered.bytes, &head, sizeof head);
-    if (!request_send(http, exchange_id(http, exchange, 0), request, length, false))
+    if (!request_send_all(http, exchange, request, length))
         answer_busy(exchange, "the host has too much to do");
 }
 

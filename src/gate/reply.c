@@ -60,11 +60,20 @@ static void on_thing_model(http *http, exchange *asked, const api_reply *reply, 
     }
 }
 
-static void on_reply(http *http, uint64_t id, const void *bytes, uint32_t length)
+/* Every core has to say that what it answered can be seen. */
+static void on_barrier(http *http, exchange *asked, uint32_t core)
+{
+    asked->waiting &= ~(1u << core);
+    if (asked->waiting == 0)
+        query_on_barrier(http, asked);
+}
+
+static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, uint32_t length)
 {
     api_reply reply;
     uint32_t part = 0;
-    http->heard_ns = loop_now_ns(http->loop);
+    if (from != HTTP_DESK)
+        http->heard_ns[from] = loop_now_ns(http->loop);
     if (length < sizeof reply) {
         dro_warn("reply_malformed length=%u", length);
         return;
@@ -76,7 +85,7 @@ static void on_reply(http *http, uint64_t id, const void *bytes, uint32_t length
         return;
     }
     exchange *asked = exchange_find(http, id, &part);
-    if (asked == NULL || asked->is_answered) {
+    if (asked == NULL || asked->is_answered || (from == HTTP_DESK && asked->kind != EXCHANGE_QUERY)) {
         http->counts.late++;
         return;
     }
@@ -90,7 +99,7 @@ static void on_reply(http *http, uint64_t id, const void *bytes, uint32_t length
     case EXCHANGE_BULK: bulk_on_reply(http, asked, part, &reply, location + reply.location_length); break;
     case EXCHANGE_BARRIER:
         if (reply.status < 300)
-            query_on_barrier(http, asked);
+            on_barrier(http, asked, from);
         else
             reply_answer(asked, &reply, location);
         break;
@@ -102,7 +111,15 @@ static void on_reply(http *http, uint64_t id, const void *bytes, uint32_t length
         break;
     case EXCHANGE_STREAM:
         if (reply.status < 300)
-            stream_on_reply(http, asked, &reply);
+            stream_on_reply(http, asked, from, &reply);
+        else
+            reply_answer(asked, &reply, location);
+        break;
+    case EXCHANGE_PAGE:
+    case EXCHANGE_LETTERS:
+    case EXCHANGE_STATUS:
+        if (reply.status < 300)
+            fan_on_reply(http, asked, from, &reply, location + reply.location_length);
         else
             reply_answer(asked, &reply, location);
         break;
@@ -125,18 +142,19 @@ static void on_credential(http *http, const void *body, uint32_t length)
         http_ready(http);
 }
 
-void http_on_message(http *http, uint16_t type, uint64_t id, const void *body, uint32_t length)
+void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, const void *body, uint32_t length)
 {
     uint32_t part = 0;
     exchange *asked;
-    switch (type) {
-    case MESSAGE_API_REPLY: on_reply(http, id, body, length); break;
-    case MESSAGE_CREDENTIAL: on_credential(http, body, length); break;
-    case MESSAGE_STREAM_EVENT:
+    if (type == MESSAGE_API_REPLY) {
+        on_reply(http, from, id, body, length);
+    } else if (type == MESSAGE_CREDENTIAL && from == 0) {
+        on_credential(http, body, length);
+    } else if (type == MESSAGE_STREAM_EVENT && from != HTTP_DESK) {
         asked = exchange_find(http, id, &part);
         if (asked != NULL && asked->kind == EXCHANGE_STREAM)
-            stream_on_event(http, asked, body, length);
-        break;
-    default: dro_warn("message_unknown type=%u", type); break;
+            stream_on_event(http, asked, from, body, length);
+    } else {
+        dro_warn("message_unknown type=%u", type);
     }
 }

@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "gate/answer.h"
 #include "gate/fields.h"
+#include "gate/home.h"
 #include "gate/http.h"
 #include "gate/parts.h"
 
@@ -381,10 +382,21 @@ void request_pad(dro_builder *out)
         dro_field_put(out, 0, "\0\0\0\0\0\0\0", odd == 7 ? 7 : 6 - odd);
 }
 
-bool request_send(http *http, uint64_t id, const void *bytes, uint32_t length, bool is_wiped)
+bool request_send(http *http, uint32_t core, uint64_t id, const void *bytes, uint32_t length, bool is_wiped)
 {
-    ring_writer *core = &http->config->to_core[0];
-    return length <= ring_body_max(core) && ring_send(core, MESSAGE_API, is_wiped ? RING_WIPE : 0, id, bytes, length);
+    ring_writer *ring = &http->config->to_core[core];
+    return length <= ring_body_max(ring) && ring_send(ring, MESSAGE_API, is_wiped ? RING_WIPE : 0, id, bytes, length);
+}
+
+bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_t length)
+{
+    bool is_whole = true;
+    exchange->waiting = 0;
+    for (uint32_t i = 0; i < http->config->core_count && is_whole; i++) {
+        exchange->waiting |= 1u << i;
+        is_whole = request_send(http, i, exchange_id(http, exchange, 0), bytes, length, false);
+    }
+    return is_whole;
 }
 
 static bool read_body(connection *connection, const route *route, dro_builder *out, body_fault *fault)
@@ -444,12 +456,17 @@ static void dispatch(connection *connection, exchange *exchange)
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!stream_begin(http, exchange, connection->request, connection->request_length))
             answer_busy(exchange, "too many streams are open");
+    } else if (fan_is_wanted(http, out.start)) {
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        fan_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
     } else {
+        uint32_t core = home_of_request(http->config, out.start, dro_builder_length(&out));
         request_pad(&out);
         exchange->kind = kind_of(route);
+        exchange->waiting = 1u << core;
         set_deadline(http, exchange,
                      connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
-        if (!request_send(http, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),
+        if (!request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),
                           route->body != BODY_NONE))
             answer_busy(exchange, "the host has too much to do");
     }

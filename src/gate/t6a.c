@@ -6,6 +6,7 @@
 
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
+#include "gate/home.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
@@ -123,12 +124,11 @@ static bool read_user(diameter_peer *peer, const diameter_message *request, netw
     return true;
 }
 
-/* Space in the core's ring and an entry for the answer, or 3004. */
-static uint8_t *reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command, size_t length,
-                        uint64_t *id)
+/* Space in the ring of the user's core and an entry for the answer, or 3004. */
+static uint8_t *reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
+                        ring_writer *ring, size_t length, uint64_t *id)
 {
     diameter_gate *gate = peer->gate;
-    ring_writer *ring = &gate->config->to_core[0];
     pending_incoming *entry;
     if (length > ring_body_max(ring)) {
         refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
@@ -175,11 +175,12 @@ static bool on_mo_data(diameter_peer *peer, const diameter_message *request, con
     if (!read_user(peer, request, &uplink.user))
         return false;
     size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
-    uint8_t *body = reserve(peer, request, command, length, &id);
+    ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &uplink.user)];
+    uint8_t *body = reserve(peer, request, command, ring, length, &id);
     if (body != NULL) {
         memcpy(body, &uplink, sizeof uplink);
         append(append(append(body + sizeof uplink, host), realm), data);
-        ring_commit(&peer->gate->config->to_core[0], MESSAGE_UPLINK, RING_WIPE, id, (uint32_t)length);
+        ring_commit(ring, MESSAGE_UPLINK, RING_WIPE, id, (uint32_t)length);
     }
     dro_wipe(&uplink, sizeof uplink);
     return body != NULL;
@@ -216,11 +217,12 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
     if (!read_user(peer, request, &connection.user))
         return false;
     size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
-    uint8_t *body = reserve(peer, request, command, length, &id);
+    ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];
+    uint8_t *body = reserve(peer, request, command, ring, length, &id);
     if (body != NULL) {
         memcpy(body, &connection, sizeof connection);
         append(append(append(body + sizeof connection, host), realm), apn);
-        ring_commit(&peer->gate->config->to_core[0], MESSAGE_CONNECTION, RING_WIPE, id, (uint32_t)length);
+        ring_commit(ring, MESSAGE_CONNECTION, RING_WIPE, id, (uint32_t)length);
     }
     dro_wipe(&connection, sizeof connection);
     return body != NULL;
@@ -319,15 +321,15 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
 
 /* ---- downlinks ---- */
 
-static bool tell_core(diameter_gate *gate, uint64_t id, const downlink_answer *answer)
+static bool tell_core(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_answer *answer)
 {
-    return ring_send(&gate->config->to_core[0], MESSAGE_DOWNLINK_ANSWER, 0, id, answer, sizeof *answer);
+    return ring_send(&gate->config->to_core[core], MESSAGE_DOWNLINK_ANSWER, 0, id, answer, sizeof *answer);
 }
 
 /* The request is over. What the core cannot take now stays in its entry. */
 static void finish(diameter_gate *gate, pending_outgoing *entry, const downlink_answer *answer)
 {
-    if (tell_core(gate, entry->core_id, answer)) {
+    if (tell_core(gate, entry->core, entry->core_id, answer)) {
         pending_drop_outgoing(gate->pending, entry);
         return;
     }
@@ -345,7 +347,7 @@ static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, 
 static void tell_again(void *context, pending_outgoing *entry)
 {
     diameter_gate *gate = context;
-    if (!entry->is_answered || !tell_core(gate, entry->core_id, &entry->answer))
+    if (!entry->is_answered || !tell_core(gate, entry->core, entry->core_id, &entry->answer))
         return;
     pending_drop_outgoing(gate->pending, entry);
     gate->untold--;
@@ -496,29 +498,30 @@ static void write_downlink(const diameter_gate *gate, const pending_outgoing *en
 
 /* Nothing was sent. An entry keeps the news when the ring is full; when there is
  * no entry either, the core's own time limit ends it. */
-static void tell_no_peer(diameter_gate *gate, uint64_t id, pending_outgoing *entry)
+static void tell_no_peer(diameter_gate *gate, uint32_t core, uint64_t id, pending_outgoing *entry)
 {
     downlink_answer answer = { .outcome = DOWNLINK_NO_PEER };
     diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_PEER);
     if (entry != NULL)
         finish(gate, entry, &answer);
-    else if (!tell_core(gate, id, &answer))
+    else if (!tell_core(gate, core, id, &answer))
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
 }
 
-void t6a_downlink(diameter_gate *gate, uint64_t id, const downlink_request *request, const uint8_t *text)
+void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text)
 {
     diameter_peer *peer = next_hop(gate, text, request->host_length);
     pending_outgoing *entry = pending_put_outgoing(gate->pending);
     dro_builder out;
     if (entry == NULL) {
-        tell_no_peer(gate, id, NULL);
+        tell_no_peer(gate, core, id, NULL);
         return;
     }
+    entry->core = core;
     entry->core_id = id;
     entry->peer_slot = entry->peer_generation = UINT32_MAX;
     if (peer == NULL || !peer_room(peer, DOWNLINK_BYTES + request->data_length, &out)) {
-        tell_no_peer(gate, id, entry);
+        tell_no_peer(gate, core, id, entry);
         return;
     }
     entry->peer_slot = peer->slot;

@@ -1,4 +1,4 @@
-/* Control: what the core and dromiod tell each other beside the rings, over a
+/* Control: what a core and dromiod tell each other beside the rings, over a
  * seqpacket socket pair, with descriptors where needed; and how gates get new certificates. */
 #pragma once
 
@@ -11,7 +11,7 @@ enum control_type {
     /* core -> dromiod */
     CONTROL_READY = 1,     /* recovered; status: 1 if keys sit in memfd_secret */
     CONTROL_ADMIT,         /* id; descriptors: image, room for the result */
-    CONTROL_IMAGES,        /* index: their number; descriptor: all artifacts, see bundle.h */
+    CONTROL_IMAGES,        /* core 0; index: their number; descriptor: all artifacts, see room.h */
     CONTROL_REPLACE_CELL,  /* index, number (1: the one being drained): it does not answer */
     CONTROL_CELL_DRAINED,  /* index: the replaced one may end */
     CONTROL_STOPPED,       /* all is told and durable */

@@ -8,8 +8,11 @@
 
 enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t) * CORE_CELLS_MAX * CELL_SETS };
 
+/* Nothing of 0 bytes is whole too. */
 static bool share(void **memory, size_t bytes)
 {
+    if (bytes == 0)
+        return true;
     void *made = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     *memory = made == MAP_FAILED ? NULL : made;
     return *memory != NULL;
@@ -37,18 +40,11 @@ static bool make_core(layout *layout, uint32_t core)
     void *running = NULL;
     bool is_whole = share(&running, RUNNING_BYTES) && share(&layout->columns[core], layout->columns_bytes);
     layout->running[core] = running;
-    link_memory *link = &layout->links[core];
-    if (core > 0 && is_whole)
-        is_whole = share(&link->to_first, ring_bytes(LINK_RING)) && share(&link->from_first, ring_bytes(LINK_RING));
     for (uint32_t cell = 0; cell < layout->cell_count; cell++)
         for (int set = 0; set < CELL_SETS && is_whole; set++) {
             cell_memory *made = &layout->cells[core][cell][set];
             is_whole = share(&made->turns, ring_bytes(CELL_RING)) && share(&made->results, ring_bytes(CELL_RING));
         }
-    if (core > 0 && is_whole) {
-        ring_format(link->to_first, LINK_RING);
-        ring_format(link->from_first, LINK_RING);
-    }
     return is_whole;
 }
 
@@ -56,8 +52,9 @@ dro_err layout_new(layout *layout, const layout_shape *shape)
 {
     assert(shape->cores >= 1 && shape->cores <= CORES_MAX && shape->gates <= CORE_GATES_MAX && shape->cells <= CORE_CELLS_MAX);
     *layout = (struct layout){ .core_count = shape->cores, .gate_count = shape->gates, .cell_count = shape->cells,
-                               .columns_bytes = shape->columns_bytes, .directory_bytes = shape->directory_bytes };
-    bool is_whole = share(&layout->directory, layout->directory_bytes);
+                               .columns_bytes = shape->columns_bytes, .directory_bytes = shape->directory_bytes,
+                               .board_bytes = shape->board_bytes };
+    bool is_whole = share(&layout->directory, layout->directory_bytes) && share(&layout->board, layout->board_bytes);
     for (uint32_t gate = 0; gate < layout->gate_count; gate++)
         for (int set = 0; set < GATE_SETS && is_whole; set++)
             is_whole = make_gate(&layout->gates[gate][set], layout->core_count);
@@ -115,13 +112,7 @@ static void free_running(layout *layout, uint32_t core)
     layout->running[core] = NULL;
 }
 
-static void free_link(layout *layout, uint32_t core)
-{
-    unshare(&layout->links[core].to_first, ring_bytes(LINK_RING));
-    unshare(&layout->links[core].from_first, ring_bytes(LINK_RING));
-}
-
-/* What is one core's own, but its rings with core 0. */
+/* What is one core's own. */
 static void free_core(layout *layout, uint32_t core)
 {
     free_cells_but(layout, core, NULL);
@@ -132,10 +123,8 @@ static void free_core(layout *layout, uint32_t core)
 static void free_cores_but(layout *layout, uint32_t kept)
 {
     for (uint32_t core = 0; core < layout->core_count; core++)
-        if (core != kept) {
+        if (core != kept)
             free_core(layout, core);
-            free_link(layout, core);
-        }
 }
 
 static void free_directory(layout *layout)
@@ -143,11 +132,17 @@ static void free_directory(layout *layout)
     unshare(&layout->directory, layout->directory_bytes);
 }
 
+static void free_board(layout *layout)
+{
+    unshare(&layout->board, layout->board_bytes);
+}
+
 void layout_free(layout *layout)
 {
     free_gates_but(layout, NULL);
     free_cores_but(layout, NO_CORE);
     free_directory(layout);
+    free_board(layout);
 }
 
 /* ---- new rings ---- */
@@ -176,6 +171,7 @@ void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set)
 {
     free_cores_but(layout, NO_CORE);
     free_gates_but(layout, &layout->gates[gate][set]);
+    free_board(layout);
     mprotect(layout->directory, layout->directory_bytes, PROT_READ);
 }
 
@@ -184,9 +180,9 @@ void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set
     free_gates_but(layout, NULL);
     free_cores_but(layout, core);
     free_cells_but(layout, core, &layout->cells[core][cell][set]);
-    free_link(layout, core);
     unshare(&layout->columns[core], layout->columns_bytes);
     free_directory(layout);
+    free_board(layout);
 }
 
 void layout_keep_core(layout *layout, uint32_t core)
@@ -196,13 +192,7 @@ void layout_keep_core(layout *layout, uint32_t core)
             free_desk_rings(&layout->gates[gate][set]);
             free_core_rings(&layout->gates[gate][set], core);
         }
-    for (uint32_t other = 0; other < layout->core_count; other++) {
-        if (other == core)
-            continue;
-        free_core(layout, other);
-        if (core != 0) /* core 0 has rings with all of them */
-            free_link(layout, other);
-    }
+    free_cores_but(layout, core);
 }
 
 void layout_keep_desk(layout *layout)
@@ -213,8 +203,8 @@ void layout_keep_desk(layout *layout)
     for (uint32_t core = 0; core < layout->core_count; core++) {
         free_cells_but(layout, core, NULL);
         free_running(layout, core);
-        free_link(layout, core);
         mprotect(layout->columns[core], layout->columns_bytes, PROT_READ);
     }
     free_directory(layout);
+    free_board(layout);
 }

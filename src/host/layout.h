@@ -1,8 +1,8 @@
 /* Layout: the shared memory of a host, made by dromiod before any room is forked.
  * A room keeps what is its own and unmaps the rest.
  *
- * Pairs: each core has cells, columns and rings of its own; only gates and the desk
- * meet all cores, and core 0 has rings with every other core. */
+ * Pairs: each core has cells, columns and rings of its own. Gates and the desk meet all
+ * cores; the cores share a board. */
 #pragma once
 
 #include <stdatomic.h>
@@ -19,28 +19,27 @@ enum {
     GATE_RING = 2 * 1024 * 1024,
     DESK_RING = 512 * 1024,
     CELL_RING = 1024 * 1024,
-    LINK_RING = 1024 * 1024,
 };
 
 typedef struct gate_memory { void *to_core[CORES_MAX], *from_core[CORES_MAX], *to_desk, *from_desk; } gate_memory;
 typedef struct cell_memory { void *turns, *results; } cell_memory;
-typedef struct link_memory { void *to_first, *from_first; } link_memory; /* of a core with core 0 */
 
 typedef struct layout {
     uint32_t core_count, gate_count, cell_count; /* cells: of each core */
     gate_memory gates[CORE_GATES_MAX][GATE_SETS];
     cell_memory cells[CORES_MAX][CORE_CELLS_MAX][CELL_SETS];
-    link_memory links[CORES_MAX];                /* none for core 0 itself */
     _Atomic uint64_t *running[CORES_MAX];        /* [cell][set]: the turn it runs */
     void *columns[CORES_MAX];
     size_t columns_bytes;                        /* of each core */
     void *directory;                             /* names to cores, twin/directory.h */
     size_t directory_bytes;
+    void *board;                                 /* of the cores alone, core/board.h */
+    size_t board_bytes;
 } layout;
 
 typedef struct layout_shape {
     uint32_t cores, gates, cells;
-    size_t columns_bytes, directory_bytes;
+    size_t columns_bytes, directory_bytes, board_bytes;
 } layout_shape;
 
 DRO_CHECKED dro_err layout_new(layout *layout, const layout_shape *shape);

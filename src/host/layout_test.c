@@ -15,7 +15,7 @@ enum { CORES = 3, GATES = 2, CELLS = 2, COLUMNS = 1 << 20, PAGE = 4096 };
 static int layout_setup(void **state)
 {
     static layout made;
-    layout_shape shape = { .cores = CORES, .gates = GATES, .cells = CELLS, .columns_bytes = COLUMNS, .directory_bytes = PAGE };
+    layout_shape shape = { .cores = CORES, .gates = GATES, .cells = CELLS, .columns_bytes = COLUMNS, .directory_bytes = PAGE, .board_bytes = PAGE };
     assert_int_equal(layout_new(&made, &shape), DRO_OK);
     *state = &made;
     return 0;
@@ -64,27 +64,17 @@ static uint32_t desk_rings(const layout *layout)
 static void a_core_keeps_its_own_and_no_other_s(void **state)
 {
     layout *layout = *state;
-    const void *columns = layout->columns[0], *turns = layout->cells[2][0][0].turns, *link = layout->links[2].to_first;
+    const void *columns = layout->columns[0], *turns = layout->cells[2][0][0].turns;
     layout_keep_core(layout, 1);
     assert_int_equal(rings_with(layout, 1), 2 * GATES * GATE_SETS);
     assert_int_equal(rings_with(layout, 0) + rings_with(layout, 2), 0);
     assert_int_equal(cells_of(layout, 1), 2 * CELLS * CELL_SETS);
     assert_int_equal(cells_of(layout, 0) + cells_of(layout, 2), 0);
     assert_int_equal(desk_rings(layout), 0);
-    assert_true(is_mapped(layout->columns[1]) && is_mapped(layout->directory) && is_mapped(layout->links[1].to_first));
+    assert_true(is_mapped(layout->columns[1]) && is_mapped(layout->directory) && is_mapped(layout->board));
     assert_true(is_mapped((const void *)layout->running[1]));
     assert_null(layout->running[0]);
-    assert_false(is_mapped(columns) || is_mapped(turns) || is_mapped(link));
-}
-
-static void core_0_has_rings_with_all_cores(void **state)
-{
-    layout *layout = *state;
-    layout_keep_core(layout, 0);
-    for (uint32_t core = 1; core < CORES; core++)
-        assert_true(is_mapped(layout->links[core].to_first) && is_mapped(layout->links[core].from_first));
-    assert_null(layout->links[0].to_first);
-    assert_null(layout->columns[1]);
+    assert_false(is_mapped(columns) || is_mapped(turns));
 }
 
 static void a_gate_has_its_rings_and_may_read_the_directory(void **state)
@@ -96,8 +86,8 @@ static void a_gate_has_its_rings_and_may_read_the_directory(void **state)
         assert_true(is_mapped(layout->gates[1][2].to_core[core]));
         assert_int_equal(cells_of(layout, core), 0);
         assert_null(layout->columns[core]);
-        assert_null(layout->links[core].from_first);
     }
+    assert_null(layout->board);
     assert_int_equal(desk_rings(layout), 2);
     int file = memfd_create("probe", 0); /* the kernel reads where it may read, and says where it may not write */
     assert_int_equal(write(file, layout->directory, 1), 1);
@@ -115,10 +105,9 @@ static void a_cell_has_one_pair_of_rings(void **state)
     for (uint32_t core = 0; core < CORES; core++) {
         assert_int_equal(rings_with(layout, core), 0);
         assert_null(layout->columns[core]);
-        assert_null(layout->links[core].to_first);
     }
     assert_int_equal(cells_of(layout, 0) + cells_of(layout, 1) + desk_rings(layout), 0);
-    assert_null(layout->directory);
+    assert_true(layout->directory == NULL && layout->board == NULL);
     assert_null(layout->running[0]);
 }
 
@@ -132,11 +121,10 @@ static void the_desk_reads_the_columns_of_all_cores(void **state)
         assert_int_equal(lseek(file, 0, SEEK_SET), 0);
         assert_int_equal(read(file, layout->columns[core], 1), -1);
         assert_int_equal(rings_with(layout, core) + cells_of(layout, core), 0);
-        assert_null(layout->links[core].to_first);
     }
     close(file);
     assert_int_equal(desk_rings(layout), 2 * GATES * GATE_SETS);
-    assert_null(layout->directory);
+    assert_true(layout->directory == NULL && layout->board == NULL);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, layout_setup, layout_teardown)
@@ -145,7 +133,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_core_keeps_its_own_and_no_other_s),
-        CASE(core_0_has_rings_with_all_cores),
         CASE(a_gate_has_its_rings_and_may_read_the_directory),
         CASE(a_cell_has_one_pair_of_rings),
         CASE(the_desk_reads_the_columns_of_all_cores),

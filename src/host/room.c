@@ -337,25 +337,35 @@ static void enter_core(room_context *room, uint32_t index)
     layout_keep_core(room->layout, index);
 }
 
+/* The host's own files are core 0's. */
+static dro_err open_disks(const config *config, core_options *options)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/log", config->data);
+    dro_err err = disk_open_directory(&options->log_disk, path);
+    snprintf(path, sizeof path, "%s/images", config->data);
+    return err == DRO_OK ? disk_open_directory(&options->image_disk, path) : err;
+}
+
 _Noreturn void room_core(room_context *room, uint32_t index)
 {
     enter_core(room, index);
     static core_room here;
     here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room, .index = index };
     const config *config = room->config;
-    char path[1100];
-    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(),
-                             .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
+    static log_store_directory logs;
+    log_store_directory_init(&logs, config->data);
+    core_options options = { .clock = dro_clock_system(), .random = dro_random_system(), .index = index,
+                             .count = room->layout->core_count, .board = room->layout->board, .bells = room->core_bells,
+                             .logs = &logs.store, .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline, .replay_bytes = (uint64_t)config->log_replay,
                              .no_log = config->bench_no_log };
-    snprintf(path, sizeof path, "%s/log", config->data);
-    dro_err err = disk_open_directory(&options.log_disk, path);
-    snprintf(path, sizeof path, "%s/images", config->data);
-    if (err == DRO_OK)
-        err = disk_open_directory(&options.image_disk, path);
+    dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
+    if (err == DRO_OK && index == 0)
+        err = open_disks(config, &options);
     if (err == DRO_OK)
         err = core_open(&here.core, &options);
     if (err != DRO_OK) {
@@ -391,8 +401,11 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
     const gate_memory *memory = &layout->gates[index][room->gate_sets[index]];
     static ring_writer to_core[CORES_MAX];
     static ring_reader from_core[CORES_MAX];
+    static directory directory;
     ring_writer to_desk;
     ring_reader from_desk;
+    if (directory_open(&directory, layout->directory, layout->core_count) != DRO_OK)
+        _exit(3);
     for (uint32_t i = 0; i < layout->core_count; i++) {
         ring_writer_open(&to_core[i], memory->to_core[i], GATE_RING, room->core_bells[i]);
         ring_reader_open(&from_core[i], memory->from_core[i], GATE_RING);
@@ -402,7 +415,8 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
     const config *config = room->config;
     snprintf(health, sizeof health, "\"sandbox\":\"%s\",\"keys_in_memfd_secret\":%s", config->cell_sandbox,
              room->is_key_secret ? "true" : "false");
-    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .to_desk = &to_desk,
+    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .directory = &directory,
+                         .to_desk = &to_desk,
                          .from_desk = &from_desk, .doorbell = room->gate_bells[index],
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
                          .diameter_sctp_listener = room->diameter_sctp_listener, .connects_over_sctp = strcmp(config->diameter_transport, "sctp") == 0,
@@ -456,12 +470,12 @@ _Noreturn void room_desk(room_context *room)
 static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)
 {
     char name[32];
-    int kept[] = { room->cell_bells[core][index * CELL_SETS + set], room->core_bells[core], room->ready, room->images[core] };
+    int kept[] = { room->cell_bells[core][index * CELL_SETS + set], room->core_bells[core], room->ready, room->images };
     if (room->layout->core_count > 1)
         snprintf(name, sizeof name, "cell %u.%u", core, index);
     else
         snprintf(name, sizeof name, "cell %u", index);
-    room_enter(name, kept, room->images[core] >= 0 ? 4 : 3);
+    room_enter(name, kept, room->images >= 0 ? 4 : 3);
     layout_keep_cell(room->layout, core, index, set);
 }
 
@@ -470,9 +484,9 @@ _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint
     enter_cell(room, core, index, set);
     int bell = room->cell_bells[core][index * CELL_SETS + set];
     static cell_image images[CORE_IMAGES_MAX];
-    uint32_t count = bundle_open(room->images[core], images);
-    if (room->images[core] >= 0)
-        close(room->images[core]);
+    uint32_t count = bundle_open(room->images, images);
+    if (room->images >= 0)
+        close(room->images);
     const cell_memory *memory = &room->layout->cells[core][index][set];
     ring_reader turns;
     ring_writer results;

@@ -17,7 +17,7 @@ typedef struct room_context {
     int gates_ready;                    /* eventfd: counts gates that answer */
     int http_listeners[CORE_GATES_MAX], diameter_listeners[CORE_GATES_MAX]; /* -1: none */
     int diameter_sctp_listener;         /* one for all gates, 0: none */
-    int images[CORES_MAX];              /* bundle of artifacts for a core's cells, -1: none */
+    int images;                         /* bundle of artifacts, -1: none */
     int ready;                          /* where a starting cell says that it is */
     uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */
     ring_reader desk_questions[CORE_GATES_MAX]; /* as they were when the desk was started */

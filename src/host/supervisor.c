@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cell/admit.h"
+#include "core/board.h"
 #include "gate/tls_bundle.h"
 #include "host/certificates.h"
 #include "host/control.h"
@@ -47,7 +48,6 @@ typedef struct core_slot {     /* a core and its cells */
     pid_t pid;
     int control, core_end;     /* ours, the core's */
     cell_slot cells[CORE_CELLS_MAX];
-    uint32_t image_count;      /* in the bundle for its cells */
     bool is_ready, is_stopped;
 } core_slot;
 
@@ -59,6 +59,7 @@ typedef struct supervisor {
     pid_t desk, gates[CORE_GATES_MAX];
     core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
+    uint32_t image_count;      /* in the bundle for all cells */
     pid_t reader;              /* of the certificates' files, after a SIGHUP */
     int reading;               /* the bundle it fills */
     bool wants_reader;         /* another SIGHUP came meanwhile */
@@ -181,7 +182,7 @@ static bool start_cell(supervisor *here, uint32_t core, uint32_t index)
         room_cell(&here->room, core, index, slot->starting_set);
     close(ends[1]);
     slot->ready = ends[0];
-    slot->starting_images = here->cores[core].image_count;
+    slot->starting_images = here->image_count;
     return slot->starting > 0;
 }
 
@@ -314,15 +315,17 @@ static void start_admit(supervisor *here, uint32_t core, uint64_t id, const int 
     send_core(&here->cores[core], &(control){ .type = CONTROL_ADMITTED, .id = id, .status = -1 });
 }
 
-static void on_images(supervisor *here, uint32_t core, uint32_t count, int *file)
+/* Core 0 has the images; they are for the cells of every core. */
+static void on_images(supervisor *here, uint32_t count, int *file)
 {
-    if (here->room.images[core] >= 0)
-        close(here->room.images[core]);
-    here->room.images[core] = *file;
-    here->cores[core].image_count = count;
+    if (here->room.images >= 0)
+        close(here->room.images);
+    here->room.images = *file;
+    here->image_count = count;
     *file = -1;
-    for (uint32_t i = 0; i < here->layout.cell_count; i++)
-        renew_cell(here, core, i);
+    for (uint32_t core = 0; core < here->layout.core_count; core++)
+        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+            renew_cell(here, core, i);
 }
 
 static void on_control(supervisor *here, uint32_t index, const control *message, int files[CONTROL_DESCRIPTORS])
@@ -336,7 +339,7 @@ static void on_control(supervisor *here, uint32_t index, const control *message,
         run_when_ready(here);
         break;
     case CONTROL_ADMIT: start_admit(here, index, message->id, files); break;
-    case CONTROL_IMAGES: on_images(here, index, message->index, &files[0]); break;
+    case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
     case CONTROL_REPLACE_CELL:
         if (has_cell)
             replace_cell(&core->cells[message->index], message->number != 0);
@@ -740,7 +743,6 @@ static bool open_cores(supervisor *here)
         *core = (core_slot){ .control = pair[0], .core_end = pair[1] };
         for (uint32_t cell = 0; cell < CORE_CELLS_MAX; cell++)
             core->cells[cell].ready = -1;
-        here->room.images[i] = -1;
     }
     return is_whole;
 }
@@ -750,8 +752,6 @@ static void close_cores(supervisor *here)
     for (uint32_t i = 0; i < here->layout.core_count; i++) {
         close(here->cores[i].control);
         close(here->cores[i].core_end);
-        if (here->room.images[i] >= 0)
-            close(here->room.images[i]);
     }
 }
 
@@ -760,8 +760,9 @@ static int run_once(supervisor *here)
     const config *config = here->config;
     layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates + (config->bench_load > 0),
                            .cells = (uint32_t)config->cells_max, .columns_bytes = (size_t)config->columns_memory,
-                           .directory_bytes = directory_bytes((uint32_t)config->host_cores) };
+                           .directory_bytes = directory_bytes((uint32_t)config->host_cores), .board_bytes = board_bytes((uint32_t)config->host_cores) };
     if (layout_new(&here->layout, &shape) != DRO_OK || directory_format(here->layout.directory, shape.cores) != DRO_OK ||
+        (shape.board_bytes > 0 && board_format(here->layout.board, shape.cores) != DRO_OK) ||
         !make_bells(here) || !open_cores(here)) {
         dro_error("no memory or descriptors for the rooms: %m");
         return 1;
@@ -773,6 +774,8 @@ static int run_once(supervisor *here)
         close(here->reading);
     kill_all(here);
     close_cores(here);
+    if (here->room.images >= 0)
+        close(here->room.images);
     close_bells(here);
     layout_free(&here->layout);
     return code;
@@ -840,7 +843,7 @@ int supervise(const config *config, int certificates)
 {
     static supervisor here;
     raise_descriptors();
-    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .certificates = certificates } };
+    here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1, .certificates = certificates } };
     here.room.admin_token = here.admin_token;
     here.signals = open_signals();
     if (!data_open(config->data, here.admin_token) || here.signals < 0)
@@ -853,6 +856,8 @@ int supervise(const config *config, int certificates)
             return 1;
         here.is_running = false;
         here.gates_ready = 0;
+        here.room.images = -1;
+        here.image_count = 0;
     }
     return code;
 }

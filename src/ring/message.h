@@ -114,6 +114,7 @@ enum api_field { /* width or form */
     API_FIELD_TOKEN = 26,       /* 32 bytes: SHA-256 of a token */
     API_FIELD_RESUME = 27,      /* text: Last-Event-ID */
     API_FIELD_PROPERTY = 28,    /* text: filter of a stream */
+    API_FIELD_HELD = 29,        /* empty: of a stream that is one of several; no event before the first MESSAGE_CREDIT */
 };
 
 typedef struct api_request {
@@ -164,8 +165,8 @@ typedef struct credential {
 } credential;            /* then fields APPLICATION, DOMAIN* */
 
 /* Stream of events (SSE). SUBSCRIBE has the fields ID(?), MODEL(?), PROPERTY(?),
- * RESUME(?) and API_REQUEST's application in front (an api_request). The core sends an event only
- * to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
+ * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
+ * number of the last event before the stream's first. The core sends an event only to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
 enum { STREAM_CREDIT = 1024 };
 typedef struct stream_event {
     uint32_t event_id_length, type_length, data_length;

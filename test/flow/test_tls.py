@@ -629,3 +629,27 @@ def test_the_command_line_speaks_https(secure, authority, stranger):
     assert run("status", DROMIO_CA=str(authority.pem)).returncode == 0
     refused = run("--ca", str(stranger.pem), "status")
     assert refused.returncode == 9 and "certificate" in refused.stderr
+
+
+def simulate(host, authority, *words):
+    return subprocess.run([DROMIOD.parent / "dromio-sim", "--connect", f"127.0.0.1:{host.diameter_port}", "--tls-ca", authority.pem, "--mmes", "2",
+                           "--devices", "20", "--period", "60", "--speed", "60", "--edrx", "0", "--for", "4", *map(str, words)], capture_output=True, text=True,
+                          timeout=LIMIT_S)
+
+
+def test_the_simulated_network_speaks_tls(authority, stranger):
+    names = ("DNS:mme.epc.dromio.test", "DNS:mme2.epc.dromio.test")
+    good, bad = authority.issue("sim", *names), stranger.issue("sim", *names)
+    settings = diameter_settings(authority.issue("simulated", *HOST_NAMES), f"diameter.tls.ca={authority.pem}")
+    with Host(*settings) as host:
+        for number in range(20):
+            host.admin.put_twin(f"sim{number}@acme.example", imsi=f"{1010000000001 + number:015d}")
+        told = simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key)
+        assert told.returncode == 0, told.stderr
+        assert host.metric("dromio_uplinks_total") > 0 and handshakes(host, "done", "diameter") == 2
+        assert simulate(host, authority).returncode == 9  # no certificate
+        assert simulate(host, authority, "--tls-certificate", bad.pem, "--tls-key", bad.key).returncode == 9
+        assert simulate(host, stranger, "--tls-certificate", good.pem, "--tls-key", good.key).returncode == 9
+        assert simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key, "--tls-name", "other.test").returncode == 9
+    wrong = simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", bad.key)
+    assert wrong.returncode == 2 and str(bad.key) in wrong.stderr

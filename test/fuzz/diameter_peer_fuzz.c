@@ -74,7 +74,7 @@ static void send_downlink(void)
     } body = { .request = { .user = { .imsi = "001010000000001", .bearer_length = 1 }, .host_length = 16, .realm_length = 11,
                             .data_length = 1 } };
     memcpy(body.text, "mme1.example.orgexample.orgx", 28);
-    diameter_gate_on_downlink(gate, 1, &body, sizeof body);
+    diameter_gate_on_downlink(gate, 0, 1, &body, sizeof body);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -46,7 +46,7 @@ static void put_token(const char *text, uint32_t scopes, uint8_t is_one_time)
     message.domain[0] = API_FIELD_DOMAIN;
     message.domain[1] = 12;
     memcpy(message.domain + 2, "acme.example", 12);
-    http_on_message(host.http, MESSAGE_CREDENTIAL, 0, &message, sizeof message.row + sizeof message.domain);
+    http_on_message(host.http, 0, MESSAGE_CREDENTIAL, 0, &message, sizeof message.row + sizeof message.domain);
 }
 
 static void start(void)
@@ -103,7 +103,7 @@ static void answer(uint64_t id, uint16_t status, uint8_t content, uint8_t more, 
     };
     memcpy(bytes, &reply, sizeof reply);
     memcpy(bytes + sizeof reply, body, strlen(body));
-    http_on_message(host.http, MESSAGE_API_REPLY, id, bytes, (uint32_t)(sizeof reply + strlen(body)));
+    http_on_message(host.http, 0, MESSAGE_API_REPLY, id, bytes, (uint32_t)(sizeof reply + strlen(body)));
 }
 
 static void on_message(const ring_header *header, const uint8_t *body)
@@ -119,7 +119,7 @@ static void on_message(const ring_header *header, const uint8_t *body)
             char text[8];
         } event = { { 2, 2, 4, 0 }, "idevdata" };
         answer(header->id, 200, CONTENT_NONE, 0, "");
-        http_on_message(host.http, MESSAGE_STREAM_EVENT, header->id, &event, sizeof event);
+        http_on_message(host.http, 0, MESSAGE_STREAM_EVENT, header->id, &event, sizeof event);
     } else if (header->type == MESSAGE_QUERY || operation == API_BARRIER) {
         answer(header->id, 200, CONTENT_JSON, 0, "{}");
     } else if (operation == API_THING_DESCRIPTION) {

@@ -154,7 +154,7 @@ static void send_downlink(const char *line)
     request.data_length = (uint16_t)from_hex(hex, at + request.host_length + request.realm_length, sizeof hex / 2);
     memcpy(body, &request, sizeof request);
     uint32_t length = (uint32_t)(sizeof request + request.host_length + request.realm_length + request.data_length);
-    diameter_gate_on_downlink(gate, id, body, length);
+    diameter_gate_on_downlink(gate, 0, id, body, length);
 }
 
 static void print_metrics(void)

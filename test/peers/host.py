@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("DROMIO_BUILD", ROOT / "build"))
 DROMIOD = BUILD / "dromiod"
 THERMO = BUILD / "examples" / "thermo.wasm"
+EVERY_HOST = os.environ.get("DROMIO_TEST_SET", "").split()  # settings of every host, e.g. "host.cores=3"
 LIMIT_S = 60   # a test's patience, never a measurement
 POLL_S = 0.01
 
@@ -210,7 +211,7 @@ class Host:
 
     def arguments(self):
         settings = [f"http.listen=127.0.0.1:{self.http_port}", f"diameter.listen=127.0.0.1:{self.diameter_port}", "diameter.accept=any",
-                    *self.settings]
+                    *EVERY_HOST, *self.settings]
         return [str(DROMIOD), "--data", str(self.data), *[word for setting in settings for word in ("--set", setting)]]
 
     def start(self):

@@ -1,0 +1,147 @@
+/* Peers: Diameter nodes, as the gates tell of them. Each gate tells every core, so a
+ * downlink goes to the gate where its serving node is, whatever gate that was before. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/call.h"
+
+enum { PEERS_KEPT = 1024, PEER_HOST_MAX = 255, PEER_ADDRESS_MAX = 127 };
+
+typedef struct peer_entry {
+    char host[PEER_HOST_MAX + 1], realm[PEER_HOST_MAX + 1], address[PEER_ADDRESS_MAX + 1];
+    uint32_t told, open;          /* bits of gates: that spoke of it, that have it open */
+    peer_state state;             /* as last told of an open connection, or of none */
+} peer_entry;
+
+typedef struct peer_table {
+    uint32_t hashes[PEERS_KEPT];  /* of the hosts; apart, since every downlink looks here */
+    peer_entry entries[PEERS_KEPT];
+} peer_table;
+
+/* Identities are compared without regard to case (RFC 6733 4.3.1). */
+static uint32_t host_hash(const char *host, size_t length)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (uint8_t)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] + 32 : host[i])) * 16777619u;
+    return hash;
+}
+
+static uint32_t peer_find(const core *core, const char *host, size_t length)
+{
+    uint32_t hash = host_hash(host, length);
+    for (uint32_t i = 0; i < core->peer_count; i++)
+        if (core->peers->hashes[i] == hash && strncasecmp(core->peers->entries[i].host, host, length) == 0 &&
+            core->peers->entries[i].host[length] == '\0')
+            return i;
+    return NONE;
+}
+
+/* A new entry; where all are taken, the place of one that no gate has open. */
+static uint32_t peer_place(core *core)
+{
+    if (core->peer_count < PEERS_KEPT)
+        return core->peer_count++;
+    for (uint32_t i = 0; i < PEERS_KEPT; i++)
+        if (core->peers->entries[i].open == 0)
+            return i;
+    return NONE;
+}
+
+void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length)
+{
+    peer_state state;
+    if (length < sizeof state)
+        return;
+    memcpy(&state, body, sizeof state);
+    if (length < sizeof state + state.host_length + state.realm_length + state.address_length || state.host_length > PEER_HOST_MAX ||
+        state.realm_length > PEER_HOST_MAX || state.address_length > PEER_ADDRESS_MAX)
+        return;
+    if (core->peers == NULL && (core->peers = calloc(1, sizeof *core->peers)) == NULL)
+        return;
+    const char *host = (const char *)body + sizeof state;
+    uint32_t index = peer_find(core, host, state.host_length), bit = 1u << gate;
+    bool is_new = index == NONE;
+    if (is_new && (index = peer_place(core)) == NONE)
+        return;
+    peer_entry *entry = &core->peers->entries[index];
+    uint32_t told = (is_new ? 0 : entry->told) | bit, open = (is_new ? 0 : entry->open) & ~bit;
+    if (open != 0 && !state.is_open) { /* another gate has it, and tells what there is to tell */
+        entry->told = told;
+        entry->open = open;
+        return;
+    }
+    *entry = (peer_entry){ .state = state, .told = told, .open = open | (state.is_open ? bit : 0) };
+    memcpy(entry->host, host, state.host_length);
+    memcpy(entry->realm, host + state.host_length, state.realm_length);
+    memcpy(entry->address, host + state.host_length + state.realm_length, state.address_length);
+    core->peers->hashes[index] = host_hash(host, state.host_length);
+}
+
+void peers_gate_lost(core *core, uint32_t gate)
+{
+    uint32_t kept = 0, bit = 1u << gate;
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        peer_entry *entry = &core->peers->entries[i];
+        entry->told &= ~bit;
+        entry->open &= ~bit;
+        if (entry->told == 0)
+            continue;
+        core->peers->entries[kept] = *entry;
+        core->peers->hashes[kept++] = core->peers->hashes[i];
+    }
+    core->peer_count = kept;
+}
+
+uint32_t peers_gate(const core *core, const char *host, uint32_t usual)
+{
+    if (core->options.gate_count == 1)
+        return usual;
+    uint32_t index = peer_find(core, host, strlen(host));
+    uint32_t open = index == NONE ? 0 : core->peers->entries[index].open;
+    return open == 0 || open >> usual & 1 ? usual : (uint32_t)__builtin_ctz(open);
+}
+
+/* ---- GET /v1/peers ---- */
+
+/* An application learns that the network is there, not where it is nor what else goes through it. */
+static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
+{
+    static const struct { uint32_t bit; const char *name; } roles[] = { { PEER_T6A, "t6a" }, { PEER_S6T, "s6t" }, { PEER_RELAY, "relay" } };
+    dro_builder_text(out, "{\"identity\":");
+    json_string(out, peer->host);
+    dro_builder_text(out, ",\"realm\":");
+    json_string(out, peer->realm);
+    json_put(out, ",\"state\":\"%s\",\"applications\":[", peer->open != 0 ? "open" : "closed");
+    for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (peer->state.applications & roles[i].bit)
+            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].name);
+    dro_builder_text(out, "]");
+    if (is_whole) {
+        dro_builder_text(out, ",\"address\":");
+        json_string(out, peer->address);
+        json_put(out, ",\"requests\":%llu,\"answers\":%llu,\"errors\":%llu", (unsigned long long)peer->state.requests,
+                 (unsigned long long)peer->state.answers, (unsigned long long)peer->state.errors);
+    }
+    dro_builder_text(out, "}");
+}
+
+void api_peers(core *core, const call *call)
+{
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - 8);
+    dro_builder_text(&out, "{\"peers\":[");
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        uint8_t *before = out.at;
+        dro_builder_text(&out, i > 0 ? "," : "");
+        peer_json(&core->peers->entries[i], (call->scopes & SCOPE_ADMIN) != 0, &out);
+        if (out.err != DRO_OK) { /* as many as fit */
+            out.err = DRO_OK;
+            out.at = before;
+            break;
+        }
+    }
+    out.end += 8;
+    dro_builder_text(&out, "]}");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+}

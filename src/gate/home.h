@@ -1,0 +1,32 @@
+/* Home: the core a message is for. A request that names a twin goes to the core of that
+ * twin, what is of the whole host to core 0 (the table is in ring/message.h). With one
+ * core nothing is looked up. */
+#pragma once
+
+#include "base/fields.h"
+#include "gate/gate.h"
+#include "ring/message.h"
+
+static inline uint32_t home_of(const gate_config *config, directory_kind kind, const char *text, size_t length)
+{
+    return config->core_count == 1 ? 0 : directory_route(config->directory, kind, text, length);
+}
+
+static inline uint32_t home_of_imsi(const gate_config *config, const network_user *user)
+{
+    return config->core_count == 1 ? 0 : home_of(config, DIRECTORY_IMSI, user->imsi, strnlen(user->imsi, IMSI_DIGITS_MAX));
+}
+
+/* An api_request with its fields, which the gate itself wrote. */
+static inline uint32_t home_of_request(const gate_config *config, const void *request, size_t length)
+{
+    dro_cursor in = dro_cursor_over(request, length);
+    dro_field field;
+    if (config->core_count == 1)
+        return 0;
+    dro_cursor_bytes(&in, sizeof(api_request));
+    while (dro_field_next(&in, &field))
+        if (field.tag == API_FIELD_ID)
+            return home_of(config, DIRECTORY_ID, (const char *)field.bytes, field.length);
+    return 0;
+}
