@@ -4,6 +4,7 @@
  * messages are read and checked again when they are taken. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/wipe.h"
 #include "core/state.h"
 #include "twin/effect.h"
@@ -22,8 +23,37 @@ static void fetch(const void *at, size_t length)
 
 static void fetch_context(const twin *twin)
 {
-    if (twin->context != NULL)
+    if (!twin->is_cold && twin->context != NULL)
         fetch(twin->context, offsetof(context, sealed) + twin->context_length);
+}
+
+/* ---- records of the log ---- */
+
+void ahead_record(void *context, int step, const uint8_t *bytes, size_t length)
+{
+    core *core = context;
+    uint64_t number = record_twin(bytes, length), hash = dro_hash_mix(number, core->hash_key);
+    uint32_t index;
+    if (number == 0)
+        return;
+    if (step == 0) {
+        index_prefetch(&core->numbers, hash);
+        return;
+    }
+    index_probe probe = index_begin(hash);
+    if (!index_next(&core->numbers, &probe, &index))
+        return;
+    if (step == 1) {
+        fetch(twin_at(core, index), sizeof(twin));
+        return;
+    }
+    const twin *twin = twin_at(core, index);
+    fetch_context(twin);
+    if (twin->row == NONE)
+        return;
+    columns_contact_prefetch(core->columns, twin->table, twin->row);
+    for (uint32_t i = 0; i < twin_model(core, twin)->property_count && i < AHEAD; i++)
+        columns_value_prefetch(core->columns, twin->table, twin->row, i);
 }
 
 /* ---- uplinks of a gate ---- */

@@ -334,6 +334,9 @@ static void status_of_all(core *core, dro_builder *out)
     json_put(out, "\"downlinks\":%llu,\"dead_letters\":%llu,\"mailbox\":%llu,\"streams\":%u,\"log_bytes\":%llu",
              (unsigned long long)c->downlinks, (unsigned long long)c->dead_letters, (unsigned long long)mail_waiting(core),
              core->stream_count, (unsigned long long)commit_log_bytes(core->log));
+    json_put(out, ",\"contexts\":{\"in_memory\":%u,\"bytes\":%llu,\"hits\":%llu,\"misses\":%llu,\"reading\":%u,\"unreadable\":%llu}",
+             contexts_count(core->contexts), (unsigned long long)contexts_bytes(core->contexts), (unsigned long long)c->context_hits,
+             (unsigned long long)c->context_misses, commit_log_fetching(core->log), (unsigned long long)c->contexts_unreadable);
 }
 
 void api_status(core *core, const call *call)
@@ -359,7 +362,7 @@ static void counter(dro_builder *out, const char *name, const char *kind, const 
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
-                                              "bad_result", "bad_context", "effects", "cell_failed" };
+                                              "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable" };
     const core_counters *c = &core->counters;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     counter(&out, "dromio_turns_total", "counter", "Turns taken back from the cells.", c->turns);
@@ -375,6 +378,13 @@ void api_metrics(core *core, const call *call)
     counter(&out, "dromio_turns_in_flight", "gauge", "Turns in the cells.", core->turn_count);
     counter(&out, "dromio_event_streams", "gauge", "Subscribers of events.", core->stream_count);
     counter(&out, "dromio_log_bytes", "gauge", "Bytes of log on disk.", commit_log_bytes(core->log));
+    counter(&out, "dromio_log_live_bytes", "gauge", "Bytes of log that all twins and tables would take once, about.", checkpoint_live_bytes(core));
+    counter(&out, "dromio_contexts", "gauge", "Sealed contexts in memory.", contexts_count(core->contexts));
+    counter(&out, "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory.", contexts_bytes(core->contexts));
+    counter(&out, "dromio_context_hits_total", "counter", "Turns whose context was in memory.", c->context_hits);
+    counter(&out, "dromio_context_misses_total", "counter", "Turns whose context had to be read from the log.", c->context_misses);
+    counter(&out, "dromio_context_reads_in_flight", "gauge", "Contexts being read from the log.", commit_log_fetching(core->log));
+    counter(&out, "dromio_contexts_unreadable_total", "counter", "Contexts that could not be read from the log.", c->contexts_unreadable);
     counter(&out, "dromio_columns_bytes", "gauge", "Bytes of property columns.", columns_bytes_used(core->columns));
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)

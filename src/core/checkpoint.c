@@ -1,32 +1,197 @@
 /* Checkpoint: keeps recovery short and the log small.
  *
- * Recovery replays from the replay segment on. Twins whose newest full record lies
- * before the segment a checkpoint began with get a new full record, a few a round;
- * when all are written and durable the replay point moves there. Segments before it
- * stay only as long as timelines may read back. */
+ * Recovery replays from the replay segment on. A segment is needed as long as it holds a
+ * twin's newest full record, or anything newer than the last whole dump of the host's own
+ * tables; for each segment the twins that live in it so are counted. A hand goes round the
+ * table of twins and gives those of the older half of the log a new full record at its end,
+ * a few a round and in step with what is written, so that the log stays below twice of what
+ * lives and no round is much longer than the others. What lies before the first segment that
+ * is needed is dropped once all that was moved is durable; it stays only as long as
+ * timelines may read back. */
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "core/state.h"
 
-enum { TWINS_LOOKED_AT = 4096, TWINS_WRITTEN = 64 }; /* in a round */
+enum {
+    TWINS_LOOKED_AT = 4096,      /* in a round */
+    TWINS_WRITTEN = 64,
+    BYTES_OWED_MAX = 256 * 1024, /* written at most after a time without a chance to */
+    BYTES_WORTH = 16 * 1024,     /* written before it is looked at what that means */
+    FULL_BYTES = 700,            /* of a full record, before one was seen */
+};
 
-/* A checkpoint writes what lives, twins and the host's tables, into the log: less than
- * that must not make the next one due. */
-static uint64_t live_bytes(const core *core)
+/* ---- how many twins have their newest full record in a segment ---- */
+
+static uint32_t *count_at(core *core, uint32_t segment)
 {
-    enum { TWIN_BYTES = 700, DUPLICATE_BYTES = 18, IDEMPOTENT_BYTES = 512, DEAD_LETTER_BYTES = 4096 }; /* about */
-    uint64_t live = (uint64_t)core->twin_count * TWIN_BYTES + (uint64_t)core->idempotency.count * IDEMPOTENT_BYTES +
-                    (uint64_t)core->dead_letters.count * DEAD_LETTER_BYTES;
-    for (uint32_t i = 0; i < core->host_count; i++)
-        live += core->hosts[i].seen != NULL ? (uint64_t)core->hosts[i].seen->count * DUPLICATE_BYTES : 0;
-    return live;
+    base_counts *bases = &core->bases;
+    if (bases->capacity == 0 || segment - bases->first >= bases->capacity) {
+        uint32_t capacity = bases->capacity == 0 ? 64 : bases->capacity;
+        uint32_t first = bases->capacity == 0 ? segment : bases->first;
+        while (segment - first >= capacity)
+            capacity *= 2;
+        uint32_t *counts = calloc(capacity, sizeof *counts);
+        if (counts == NULL)
+            abort(); /* a few words: begin anew from the log */
+        for (uint32_t i = 0; i < bases->capacity; i++)
+            counts[(bases->first + i) % capacity] = bases->counts[(bases->first + i) % bases->capacity];
+        free(bases->counts);
+        *bases = (base_counts){ counts, first, capacity };
+    }
+    return &bases->counts[segment % bases->capacity];
 }
 
-static bool is_due(const core *core)
+void base_move(core *core, twin *twin, uint32_t segment)
 {
-    uint64_t segments = commit_log_segment_last(core->log) - commit_log_replay_segment(core->log);
-    uint64_t size = core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
-    uint64_t bytes = segments * size;
-    return segments >= 2 && bytes > core->options.replay_bytes && bytes > 2 * live_bytes(core);
+    if (twin->base_segment != 0)
+        --*count_at(core, twin->base_segment);
+    if (segment != 0)
+        ++*count_at(core, segment);
+    twin->base_segment = segment;
+}
+
+static void bases_forget_before(core *core, uint32_t segment)
+{
+    base_counts *bases = &core->bases;
+    if (bases->capacity > 0 && segment > bases->first)
+        bases->first = segment;
+}
+
+uint32_t base_count(const core *core, uint32_t segment)
+{
+    const base_counts *bases = &core->bases;
+    bool is_there = bases->capacity > 0 && segment >= bases->first && segment - bases->first < bases->capacity;
+    return is_there ? bases->counts[segment % bases->capacity] : 0;
+}
+
+/* The first segment from `segment` on that a twin lives in; `last` if there is none. */
+static uint32_t first_lived_in(const core *core, uint32_t segment, uint32_t last)
+{
+    while (segment < last && base_count(core, segment) == 0)
+        segment++;
+    return segment;
+}
+
+/* ---- how much there is ---- */
+
+static uint64_t tables_bytes(const core *core)
+{
+    enum { DUPLICATE_BYTES = 18, IDEMPOTENT_BYTES = 512, DEAD_LETTER_BYTES = 4096 }; /* about */
+    uint64_t bytes = (uint64_t)core->idempotency.count * IDEMPOTENT_BYTES + (uint64_t)core->dead_letters.count * DEAD_LETTER_BYTES;
+    for (uint32_t i = 0; i < core->host_count; i++)
+        bytes += core->hosts[i].seen != NULL ? (uint64_t)core->hosts[i].seen->count * DUPLICATE_BYTES : 0;
+    return bytes;
+}
+
+static uint64_t segment_size(const core *core)
+{
+    return core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
+}
+
+/* Sizes in bytes: of what lives, of the log from the replay point on, and where the hand begins to move. */
+typedef struct sizes { uint64_t live, log, most, tables; } sizes;
+
+static sizes sizes_now(const core *core)
+{
+    uint32_t full = core->full_bytes != 0 ? core->full_bytes : FULL_BYTES;
+    sizes now = { .tables = tables_bytes(core) };
+    now.live = (uint64_t)core->twin_count * full + now.tables;
+    now.log = (uint64_t)(commit_log_segment_last(core->log) - commit_log_replay_segment(core->log)) * segment_size(core);
+    uint64_t beyond = now.live / 2 > core->options.replay_bytes ? now.live / 2 : core->options.replay_bytes;
+    now.most = now.live + beyond;
+    return now;
+}
+
+uint64_t checkpoint_live_bytes(const core *core)
+{
+    return core->log == NULL ? 0 : sizes_now(core).live;
+}
+
+/* ---- writing what lives anew ---- */
+
+/* What a lap writes is what lives; in its course as much else comes as there is room for. */
+static void owe(core *core, const sizes *now, uint64_t written)
+{
+    uint64_t room = now->log - now->live; /* it is past `most` */
+    uint64_t owed = core->bytes_owed + written / 4 + (room > 0 ? written * now->live / room : 4 * written);
+    uint64_t most = core->bytes_owed + 4 * written;
+    owed = owed < most ? owed : most;
+    core->bytes_owed = owed < BYTES_OWED_MAX ? (uint32_t)owed : BYTES_OWED_MAX;
+}
+
+static void pay(core *core)
+{
+    uint32_t full = core->full_bytes != 0 ? core->full_bytes : FULL_BYTES;
+    core->bytes_owed = core->bytes_owed > full ? core->bytes_owed - full : 0;
+}
+
+/* One twin; DRO_AGAIN: not now. */
+static dro_err rewrite(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    if (!twin->is_cold) {
+        record_full(core, index);
+        return DRO_OK;
+    }
+    return core->rewrites_in_flight < REWRITES_MAX ? cold_rewrite(core, index) : DRO_AGAIN;
+}
+
+/* Those of the older half of the log, as far as is owed. */
+static int rewrite_some(core *core)
+{
+    uint32_t replay = commit_log_replay_segment(core->log), last = commit_log_segment_last(core->log);
+    uint32_t young = replay + (last - replay + 1) / 2;
+    int looked = 0, written = 0;
+    if (first_lived_in(core, replay, young) >= young)
+        return 0;
+    for (; looked < TWINS_LOOKED_AT && written < TWINS_WRITTEN && core->bytes_owed > 0; looked++) {
+        if (core->checkpoint_twin >= core->twin_high)
+            core->checkpoint_twin = 0;
+        if (core->twin_high == 0)
+            break;
+        const twin *twin = twin_at(core, core->checkpoint_twin);
+        if (twin->number != 0 && twin->row != NONE && twin->base_segment != 0 && twin->base_segment < young) {
+            if (rewrite(core, core->checkpoint_twin) == DRO_AGAIN)
+                break;
+            pay(core);
+            written++;
+        }
+        core->checkpoint_twin++;
+    }
+    return written;
+}
+
+/* The tables are dumped when they are what keeps the log long. */
+static void dump_tables(core *core, const sizes *now, uint32_t lived_in)
+{
+    if (core->tables_round_next != 0 || lived_in <= core->tables_segment)
+        return;
+    uint64_t kept = (uint64_t)(lived_in - core->tables_segment) * segment_size(core);
+    uint64_t gain = (now->most - now->live) / 4 > now->tables ? (now->most - now->live) / 4 : now->tables;
+    if (kept < gain)
+        return;
+    core->tables_segment_next = commit_log_segment_last(core->log);
+    host_tables_write(core);
+    core->tables_round_next = core->round_last > 0 ? core->round_last : 1;
+}
+
+/* ---- dropping what nothing lives in ---- */
+
+static void drop(core *core, uint32_t segment)
+{
+    uint32_t first = commit_log_segment_first(core->log);
+    uint64_t size = segment_size(core);
+    uint64_t kept = (commit_log_segment_last(core->log) - first + 1) * size;
+    if (segment > backup_segment_first(core))
+        segment = backup_segment_first(core);
+    while (first < segment && kept > core->options.timeline_bytes) {
+        first++;
+        kept -= size;
+    }
+    dro_err err = first > commit_log_segment_first(core->log) ? commit_log_drop(core->log, first) : DRO_OK;
+    if (err != DRO_OK && err != DRO_AGAIN) /* a timeline is being read: with the next one */
+        dro_error("checkpoint: old segments cannot be removed");
 }
 
 static void finish(core *core)
@@ -36,55 +201,58 @@ static void finish(core *core)
     if (err == DRO_AGAIN)
         return;
     core->checkpoint_segment = 0;
-    core->checkpoint_round = 0;
     if (err != DRO_OK) {
         dro_error("checkpoint: \"%s\"", dro_err_text(err));
         return;
     }
-    uint32_t first = commit_log_segment_first(core->log);
-    uint32_t until = backup_segment_first(core) < segment ? backup_segment_first(core) : segment;
-    uint64_t size = core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
-    uint64_t kept = (commit_log_segment_last(core->log) - first + 1) * size;
-    while (first < until && kept > core->options.timeline_bytes) {
-        first++;
-        kept -= size;
-    }
-    if (first > commit_log_segment_first(core->log) && commit_log_drop(core->log, first) != DRO_OK)
-        dro_error("checkpoint: old segments cannot be removed");
+    bases_forget_before(core, segment);
+    drop(core, segment);
 }
 
-static int write_some(core *core)
+/* A new replay point, once all that moved out of what is before it is durable. Each costs
+ * a few writes of small files: not for too little. */
+static void move_on(core *core, uint32_t lived_in)
 {
-    int looked = 0, written = 0;
-    for (; looked < TWINS_LOOKED_AT && written < TWINS_WRITTEN && core->checkpoint_twin < core->twin_high; looked++) {
-        uint32_t index = core->checkpoint_twin++;
-        const twin *twin = twin_at(core, index);
-        if (twin->number == 0 || twin->row == NONE || twin->base_segment >= core->checkpoint_segment)
-            continue;
-        record_full(core, index);
-        written++;
-    }
-    if (core->checkpoint_twin >= core->twin_high) {
-        host_tables_write(core);
-        core->checkpoint_round = core->round_last > 0 ? core->round_last : 1;
-    }
-    return looked;
+    uint32_t replay = commit_log_replay_segment(core->log), last = commit_log_segment_last(core->log);
+    uint32_t segment = lived_in < core->tables_segment ? lived_in : core->tables_segment;
+    if (segment <= replay || segment - replay < (last - replay) / 8)
+        return;
+    core->checkpoint_segment = segment;
+    core->checkpoint_round = core->round_last > 0 ? core->round_last : 1;
+}
+
+/* Into the log, since it was looked at. */
+static uint64_t written_by_others(const core *core)
+{
+    uint64_t written = commit_log_written(core->log) - core->bytes_seen;
+    return written > core->bytes_moved ? written - core->bytes_moved : 0;
 }
 
 int checkpoint_step(core *core)
 {
     if (core->options.no_log || commit_log_failed(core->log))
         return 0;
-    if (core->checkpoint_segment == 0) {
-        if (!is_due(core))
-            return 0;
-        core->checkpoint_segment = commit_log_segment_last(core->log);
-        core->checkpoint_twin = 0;
-        core->checkpoint_round = 0;
+    if (core->tables_round_next != 0 && core->round_told >= core->tables_round_next) {
+        core->tables_segment = core->tables_segment_next;
+        core->tables_round_next = 0;
     }
-    if (core->checkpoint_round == 0)
-        return write_some(core);
-    if (core->round_told >= core->checkpoint_round)
+    if (core->checkpoint_segment != 0 && core->round_told >= core->checkpoint_round)
         finish(core);
-    return 0;
+    uint64_t written = written_by_others(core);
+    if (written < BYTES_WORTH && core->bytes_owed == 0)
+        return 0;
+    core->bytes_seen = commit_log_written(core->log);
+    core->bytes_moved = 0;
+    sizes now = sizes_now(core);
+    if (now.log <= now.most) {
+        core->bytes_owed = 0;
+        return 0;
+    }
+    owe(core, &now, written);
+    int moved = rewrite_some(core);
+    uint32_t lived_in = first_lived_in(core, commit_log_replay_segment(core->log), commit_log_segment_last(core->log));
+    dump_tables(core, &now, lived_in);
+    if (core->checkpoint_segment == 0)
+        move_on(core, lived_in);
+    return moved;
 }

@@ -277,6 +277,11 @@ context *contexts_take(contexts *here, uint32_t twin, size_t length)
     return context;
 }
 
+void contexts_trim(contexts *here)
+{
+    make_room(here, 0);
+}
+
 bool contexts_fits(const context *context, size_t length)
 {
     return class_of(HEADER + length) == context->class;

@@ -36,6 +36,8 @@ void contexts_free(contexts *contexts); /* NULL is fine. And every block */
 /* A block for `length` sealed bytes (at most CONTEXT_BYTES_MAX and what sealing adds). NULL: no memory. */
 context *contexts_take(contexts *contexts, uint32_t twin, size_t length);
 void contexts_give(contexts *contexts, context *context); /* NULL is fine */
+/* Once more, what could not leave when room was made may by now. */
+void contexts_trim(contexts *contexts);
 bool contexts_fits(const context *context, size_t length); /* may it hold that many instead? */
 bool contexts_are_full(const contexts *contexts, size_t length); /* one more would make others leave */
 

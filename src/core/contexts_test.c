@@ -129,6 +129,8 @@ static void what_may_not_leave_passes_the_budget(void **state)
     assert_int_equal(contexts_count(contexts), 50);
     for (uint32_t i = 0; i < 50; i++)
         here.is_pinned[i] = false;
+    contexts_trim(contexts);
+    assert_int_equal(contexts_count(contexts), 10);
     put(contexts, 60, 256);
     assert_true(contexts_bytes(contexts) <= 10 * 272);
     contexts_free(contexts);

@@ -11,15 +11,10 @@
 
 /* ---- open and close ---- */
 
-static bool context_leave(void *owner, const context *context)
-{
-    (void)owner, (void)context;
-    return false;
-}
-
 static dro_err allocate(core *core)
 {
-    core->contexts = contexts_new(UINT64_MAX / 2, context_leave, core);
+    uint64_t budget = core->options.context_bytes;
+    core->contexts = contexts_new(budget > 0 ? budget : UINT64_MAX / 2, context_may_leave, core);
     core->record = record_new();
     core->scratch = malloc(SCRATCH_BYTES);
     core->log_scratch = malloc(2 * LOG_RECORD_MAX);
@@ -62,7 +57,7 @@ static dro_err recover(core *core)
 {
     commit_log_options log = { .disk = core->options.log_disk, .epoch = core->epoch.counter,
                                .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed,
-                               .on_soon = record_soon };
+                               .on_soon = record_soon, .on_ahead = ahead_record };
     int64_t began = core->clock->monotonic_ns(core->clock);
     dro_err err = commit_log_open(&core->log, &log, record_replay_any, core);
     if (err != DRO_OK)
@@ -71,6 +66,7 @@ static dro_err recover(core *core)
         if (twin_at(core, i)->number != 0)
             err = timers_update(core, i);
     dumps_forget(core);
+    core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
         for (ticket *t = extra != NULL ? extra->tickets : NULL; t != NULL; t = t->next)
@@ -164,6 +160,7 @@ void core_close(core *core)
     free(core->chunks);
     free(core->turns);
     free(core->timers);
+    free(core->bases.counts);
     free(core->streams);
     free(core->marks);
     free(core->waiters);
@@ -346,7 +343,7 @@ int core_round(core *core)
     core->now_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     core->work = 0;
-    int work = turns_take(core);
+    int work = turns_take(core) + cold_take(core);
     if (core->waiting_first != NONE)
         work += turns_send_waiting(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
@@ -354,8 +351,9 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
-    turns_publish(core);
     work += checkpoint_step(core);
+    cold_start(core);
+    turns_publish(core);
     work += commit(core);
     if (core->waiter_count > 0 || core->met_count > 0)
         waiters_due(core);
@@ -396,7 +394,7 @@ int core_descriptor(const core *core)
 
 bool core_prepare_sleep(core *core)
 {
-    bool is_awake = false;
+    bool is_awake = commit_log_fetch_waits(core->log);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open && !core->gates[i].is_stopped)
             is_awake |= ring_prepare_sleep(&core->gates[i].in);

@@ -58,6 +58,7 @@ typedef struct core_options {
     const uint8_t *admin_token;  /* SHA-256 of the admin's token */
     uint32_t gate_count, cell_count;
     uint32_t segment_bytes;      /* of the log; 0: default */
+    uint64_t context_bytes;      /* of sealed contexts kept in memory; 0: all */
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     bool no_log;                 /* bench: turns are not kept */

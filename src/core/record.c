@@ -20,6 +20,7 @@ struct record {
     int kind;
     bool is_silent;              /* written as it is, not applied */
     bool has_context;
+    const uint8_t *cold_context; /* sealed, of a twin whose own is not in memory */
     uint64_t event_first;
     dro_builder fields, part;
     uint8_t field_bytes[FIELDS_MAX], part_bytes[PART_MAX];
@@ -43,6 +44,7 @@ void record_begin(core *core, uint32_t index, int kind)
     record->twin = index;
     record->kind = kind;
     record->is_silent = record->has_context = false;
+    record->cold_context = NULL;
     record->event_first = core->event_next;
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
 }
@@ -91,19 +93,6 @@ void record_part_end(core *core, uint8_t tag)
     record_put(core, tag, part->start, dro_builder_length(part));
 }
 
-/* Room for a twin's sealed context of `length` bytes (0: none); what was in it is gone. */
-static bool context_room(core *core, uint32_t index, uint32_t length)
-{
-    twin *twin = twin_at(core, index);
-    bool fits = twin->context != NULL && length > 0 && contexts_fits(twin->context, length);
-    if (!fits) {
-        contexts_give(core->contexts, twin->context);
-        twin->context = length > 0 ? contexts_take(core->contexts, index, length) : NULL;
-    }
-    twin->context_length = twin->context != NULL ? length : 0;
-    return length == 0 || twin->context != NULL;
-}
-
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length)
 {
     twin *twin = twin_at(core, core->record->twin);
@@ -115,6 +104,7 @@ void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t leng
         return;
     vault_binding binding = { twin->domain, twin->number, core->images[twin->image].digest, twin->context_revision, slot };
     vault_seal_context(core->vault, &binding, plain, length, twin->context->sealed);
+    twin->context->is_used_lately = true;
 }
 
 static void put_le(uint8_t *at, uint64_t value, size_t width)
@@ -144,15 +134,18 @@ static size_t record_build(core *core)
     vault_seal_log(core->vault, domain, out + 8, HEADER - 8, record->field_bytes, plain, out + HEADER);
     size_t length = HEADER + plain + VAULT_OVERHEAD;
     if (context > 0)
-        memcpy(out + length, twin->context->sealed, context);
+        memcpy(out + length, twin->is_cold ? record->cold_context : twin->context->sealed, context);
     return length + context;
 }
 
 /* What record_placed is told: whose record found its place. The slot may be another twin's by then. */
-enum { TAG_FULL = 32, TAG_NUMBER = 33 };
-static uint64_t tag_of(uint32_t index, const twin *twin, int kind)
+enum { TAG_FULL = 26, TAG_CONTEXT = 27, TAG_REVISION = 28, TAG_NUMBER = 44 };
+_Static_assert(CORE_TWINS_MAX <= 1 << TAG_FULL, "a tag holds any index");
+static uint64_t tag_of(uint32_t index, const twin *twin, const record *record)
 {
-    return index | (uint64_t)(kind == RECORD_FULL) << TAG_FULL | twin->number << TAG_NUMBER;
+    bool is_full = record->kind == RECORD_FULL, has_context = (is_full || record->has_context) && twin->context_length > 0;
+    return index | (uint64_t)is_full << TAG_FULL | (uint64_t)has_context << TAG_CONTEXT |
+           (twin->context_revision & 0xffff) << TAG_REVISION | twin->number << TAG_NUMBER;
 }
 
 uint64_t record_end(core *core)
@@ -171,8 +164,12 @@ uint64_t record_end(core *core)
     uint64_t round = 0;
     if (!core->options.no_log) {
         size_t length = record_build(core);
+        if (record->is_silent) {
+            core->full_bytes = core->full_bytes == 0 ? (uint32_t)length : (uint32_t)((core->full_bytes * 15ull + length) / 16);
+            core->bytes_moved += length;
+        }
         uint32_t group = index == NONE ? 0 : twin_group(twin_at(core, index));
-        uint64_t tag = index == NONE ? UINT64_MAX : tag_of(index, twin_at(core, index), record->kind);
+        uint64_t tag = index == NONE ? UINT64_MAX : tag_of(index, twin_at(core, index), record);
         dro_err err = commit_log_append(core->log, group, tag, record->out, length);
         while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
             if (commit_log_can_submit(core->log) && core_submit(core) == DRO_LIMIT)
@@ -202,13 +199,16 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     }
     if (tag == UINT64_MAX)
         return 0;
-    twin *twin = twin_at(core, (uint32_t)tag);
+    twin *twin = twin_at(core, tag & ((1u << TAG_FULL) - 1));
     if (twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
         return 0;
     log_place previous = twin->last;
     twin->last = place;
     if (tag >> TAG_FULL & 1)
-        twin->base_segment = log_place_segment(place);
+        base_move(core, twin, log_place_segment(place));
+    /* A context that had another turn since is in a record that comes later. */
+    if (tag >> TAG_CONTEXT & 1 && (tag >> TAG_REVISION & 0xffff) == (twin->context_revision & 0xffff))
+        context_placed(twin, place);
     return previous;
 }
 
@@ -247,6 +247,29 @@ dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *pl
     return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
 }
 
+uint64_t record_twin(const uint8_t *bytes, size_t length)
+{
+    uint64_t number = 0;
+    if (length >= HEADER)
+        memcpy(&number, bytes + 16, sizeof number);
+    return number;
+}
+
+const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin)
+{
+    dro_cursor in = dro_cursor_over(bytes, length);
+    dro_cursor_bytes(&in, 9);
+    bool has_context = dro_cursor_le(&in, 1) == 1;
+    dro_cursor_bytes(&in, 6);
+    uint64_t number = dro_cursor_le(&in, 8);
+    dro_cursor_bytes(&in, 16);
+    size_t sealed_length = dro_cursor_le(&in, 4), context_length = dro_cursor_le(&in, 4);
+    dro_cursor_bytes(&in, sealed_length);
+    const uint8_t *context = dro_cursor_bytes(&in, context_length);
+    bool is_its = in.err == DRO_OK && has_context && number == twin->number && context_length == twin->context_length;
+    return is_its ? context : NULL;
+}
+
 void record_close(record_view *view)
 {
     if (view->fields != NULL)
@@ -264,7 +287,7 @@ static uint32_t events_in(const record_view *view)
     return count;
 }
 
-static dro_err replay_context(core *core, uint32_t index, const record_view *view, const dro_field *state)
+static dro_err replay_context(core *core, uint32_t index, log_place place, const record_view *view, const dro_field *state)
 {
     twin *twin = twin_at(core, index);
     uint64_t revision;
@@ -272,10 +295,18 @@ static dro_err replay_context(core *core, uint32_t index, const record_view *vie
         return DRO_MALFORMED;
     memcpy(&revision, state->bytes + 1, 8);
     twin->context_revision = revision;
-    if (!context_room(core, index, (uint32_t)view->context_length))
+    uint32_t length = (uint32_t)view->context_length;
+    bool is_in_memory = !twin->is_cold && twin->context != NULL;
+    if (place != 0 && length > 0 && !is_in_memory && contexts_are_full(core->contexts, length)) {
+        context_cool(core, index, place, length);
+        return DRO_OK;
+    }
+    if (!context_room(core, index, length))
         return DRO_NOMEM;
-    if (view->context_length > 0)
-        memcpy(twin->context->sealed, view->context, view->context_length);
+    if (length == 0)
+        return DRO_OK;
+    memcpy(twin->context->sealed, view->context, length);
+    twin->context->place = place;
     return DRO_OK;
 }
 
@@ -321,7 +352,7 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     while (err == DRO_OK && dro_field_next(&in, &field)) {
         err = apply_field(core, index, &field);
         if (err == DRO_OK && field.tag == FIELD_STATE)
-            err = replay_context(core, index, view, &field);
+            err = replay_context(core, index, place, view, &field);
         else if (err == DRO_OK && field.tag == FIELD_DEAD)
             dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
@@ -333,7 +364,7 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     }
     twin->last = place;
     if (view->kind == RECORD_FULL)
-        twin->base_segment = log_place_segment(place);
+        base_move(core, twin, log_place_segment(place));
     return err == DRO_OK ? in.err : err;
 }
 
@@ -423,11 +454,18 @@ static void full_row(core *core, const twin *twin)
 
 void record_full(core *core, uint32_t index)
 {
+    assert(!twin_at(core, index)->is_cold);
+    record_full_cold(core, index, NULL);
+}
+
+void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
+{
     const twin *twin = twin_at(core, index);
     size_t length;
     const char *id = twin_id(core, twin, &length);
     record_begin(core, index, RECORD_FULL);
     core->record->is_silent = true;
+    core->record->cold_context = sealed;
     dro_builder *part = record_part(core);
     dro_builder_le(part, twin->domain, 4);
     dro_builder_le(part, twin->image, 4);

@@ -97,7 +97,10 @@ typedef struct twin {
     uint64_t revision;           /* application writes */
     uint64_t context_revision;   /* turns kept: the sealed context is bound to it */
     log_place last;              /* newest record */
-    context *context;            /* sealed; NULL: as the image starts */
+    union {
+        context *context;        /* sealed, in memory; NULL: as the image starts */
+        log_place context_place; /* is_cold: the record that holds it */
+    };
     twin_extra *extra;           /* NULL: nothing of it */
     int64_t last_contact_ms, next_contact_ms;
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
@@ -110,6 +113,7 @@ typedef struct twin {
     twin_connection connection;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
     uint8_t flags, why, contact_count;
+    bool is_cold;                /* its context is in the log only */
 } twin;
 
 /* ---- what a host has besides ---- */
@@ -208,8 +212,12 @@ typedef struct stream {          /* a subscriber of events */
     char *twin, *model, *property;
 } stream;
 
+enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING };
+
+/* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
+enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
+
 enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
-enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT };
 
 typedef struct turn {            /* a turn in flight */
     uint32_t twin, next;         /* index; next free or next waiting */
@@ -237,8 +245,14 @@ typedef struct turn {            /* a turn in flight */
 enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE };
 
 typedef struct core_counters {
+    uint64_t context_hits, context_misses, contexts_unreadable;
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
 } core_counters;
+
+typedef struct base_counts {     /* twins whose newest full record lies in a segment, by its number */
+    uint32_t *counts;            /* a ring of `capacity` from `first` on */
+    uint32_t first, capacity;
+} base_counts;
 
 /* What is known of the next messages of a gate; core/ahead.c. */
 enum { AHEAD = 16 };
@@ -285,6 +299,8 @@ struct core {
     uint32_t turn_free, turn_count, turn_serial;
     uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
     size_t turn_bytes;
+    uint32_t cold_first, cold_last;       /* turns whose context is not being read yet */
+    uint32_t rewrites_in_flight;          /* contexts read to be written anew */
 
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
@@ -315,9 +331,17 @@ struct core {
     uint8_t *log_scratch;        /* LOG_RECORD_MAX for reading */
 
     struct backup *backup;       /* the one that runs; NULL: none */
-    uint32_t checkpoint_segment; /* segment the running checkpoint makes the replay point; 0: none runs */
-    uint32_t checkpoint_twin;    /* next twin to look at */
-    uint64_t checkpoint_round;   /* round its last record is in; 0: not done */
+    base_counts bases;
+    uint32_t checkpoint_twin;    /* the hand: next twin to look at */
+    uint32_t checkpoint_segment; /* becomes the replay point when checkpoint_round is durable; 0: none does */
+    uint64_t checkpoint_round;
+    uint32_t tables_segment;     /* the newest whole dump of the host's tables lies from here on */
+    uint32_t tables_segment_next;/* the same of one that is durable with tables_round_next; that 0: none */
+    uint64_t tables_round_next;
+    uint64_t bytes_seen;         /* of what was written into the log, */
+    uint64_t bytes_moved;        /* and of that by the hand, since that was looked at */
+    uint32_t bytes_owed;         /* to be written by the hand */
+    uint32_t full_bytes;         /* of a full record, smoothed; 0: none seen */
     bool is_draining;            /* the gates finish what they took: nobody waits for a device any more */
     bool is_stopping, is_started;
     bool is_full;                /* no space for a new segment: changes are refused until there is */
@@ -421,7 +445,11 @@ typedef struct record_view {
 } record_view;
 DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
 void record_close(record_view *view); /* wipes the fields: identities are among them */
-void record_full(core *core, uint32_t twin); /* a full record of the twin as it is */
+void record_full(core *core, uint32_t twin); /* a full record of the twin as it is; its context is in memory */
+void record_full_cold(core *core, uint32_t twin, const uint8_t *sealed); /* the same with the context as it was read */
+uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
+/* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */
+const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin);
 record *record_new(void);
 bool record_is_event(const dro_field *field); /* one that streams show */
 void record_free(record *record);
@@ -433,6 +461,8 @@ bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
 turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
 dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
+void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
+void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
 int turns_send_waiting(core *core);
 bool turns_are_full(const core *core);
@@ -449,6 +479,7 @@ void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone:
 void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* round.c */
 
 /* ---- ahead.c: into the cache before it is needed ---- */
+void ahead_record(void *core, int step, const uint8_t *bytes, size_t length); /* commit_log_options.on_ahead */
 void ahead_uplinks(core *core, gate_link *gate);   /* of the next AHEAD messages */
 bool ahead_knows(const core *core, const char imsi[16], uint64_t *hash); /* of message core->ahead.next */
 void ahead_forget(core *core);
@@ -558,8 +589,23 @@ size_t history_json(core *core, uint32_t twin, uint32_t property, uint32_t limit
 void core_settle(core *core);   /* waits until all that is written is durable */
 dro_err core_submit(core *core);
 
+/* ---- cold.c: contexts in the log only ---- */
+bool context_may_leave(void *core, const context *context);
+/* Room in memory for a twin's sealed context of `length` bytes (0: none); what was in it is gone. False: no memory. */
+DRO_CHECKED bool context_room(core *core, uint32_t twin, uint32_t length);
+void context_cool(core *core, uint32_t twin, log_place place, uint32_t length); /* it is there and not in memory */
+void context_forget(core *core, twin *twin);
+void context_placed(twin *twin, log_place place); /* the newest record that has it found its place */
+void cold_wait(core *core, turn *turn);       /* until its context was read */
+void cold_start(core *core);                  /* reads of those that wait */
+int cold_take(core *core);                    /* contexts that came */
+DRO_CHECKED dro_err cold_rewrite(core *core, uint32_t twin); /* reads the context, then writes a full record. DRO_AGAIN: not now */
+
 /* ---- checkpoint.c ---- */
 int checkpoint_step(core *core);
+uint64_t checkpoint_live_bytes(const core *core); /* what a log of nothing but what lives would take, about */
+void base_move(core *core, twin *twin, uint32_t segment); /* its newest full record lies there now; 0: nowhere */
+uint32_t base_count(const core *core, uint32_t segment);
 
 /* ---- backup.c ---- */
 int backup_step(core *core);

@@ -20,6 +20,7 @@ dro_err turns_init(core *core)
         core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
     core->turn_free = 0;
     core->waiting_first = core->waiting_last = NONE;
+    core->cold_first = core->cold_last = NONE;
     return DRO_OK;
 }
 
@@ -97,7 +98,21 @@ static uint64_t turn_id(const core *core, const turn *turn)
     return (uint64_t)turn->serial << 32 | turn_slot(core, turn);
 }
 
-/* True: it is in the ring. */
+/* What came back from the log is not what was sealed for this twin. The next event reads it again. */
+static void turn_unopened(core *core, turn *turn)
+{
+    twin *twin = twin_at(core, turn->twin);
+    log_place place = twin->context->place;
+    char where[64];
+    snprintf(where, sizeof where, "segment-%08x at %llu", log_place_segment(place), (unsigned long long)(uint32_t)place * 8);
+    dro_error("context damaged twin=%016llx place=\"%s\" \"it does not open: put the file back from a backup\"",
+              (unsigned long long)twin->number, where);
+    core->counters.contexts_unreadable++;
+    context_cool(core, turn->twin, place, twin->context_length);
+    turn_unreadable(core, turn, where);
+}
+
+/* True: it is in the ring, or at its end. */
 static bool turn_try(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
@@ -120,8 +135,12 @@ static bool turn_try(core *core, turn *turn)
         vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision,
                                   turn_slot(core, turn) };
         dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof request);
-        if (err != DRO_OK) /* memory that lies: nothing this process says can be trusted any more */
+        if (err != DRO_OK && !twin->context->is_read) /* memory that lies: nothing this process says can be trusted any more */
             abort();
+        if (err != DRO_OK) {
+            turn_unopened(core, turn);
+            return true;
+        }
         memset(room + sizeof request + context, 0, context_padded - context);
     }
     if (turn->length > 0)
@@ -148,7 +167,18 @@ static void wait_in_line(core *core, turn *turn)
 
 void turn_send(core *core, turn *turn)
 {
-    twin_at(core, turn->twin)->flags |= TWIN_RUNNING;
+    twin *twin = twin_at(core, turn->twin);
+    twin->flags |= TWIN_RUNNING;
+    core->counters.context_misses += twin->is_cold;
+    core->counters.context_hits += !twin->is_cold && twin->context != NULL;
+    if (twin->is_cold)
+        cold_wait(core, turn);
+    else
+        turn_go(core, turn);
+}
+
+void turn_go(core *core, turn *turn)
+{
     if (core->waiting_first != NONE || !turn_try(core, turn))
         wait_in_line(core, turn);
 }
@@ -392,7 +422,7 @@ static const char *const trap_reasons[] = {
     [TURN_TRAP] = "trap", [TURN_OUT_OF_BOUNDS] = "memory access out of bounds", [TURN_STACK_OVERFLOW] = "stack overflow",
     [TURN_DEADLINE] = "deadline exceeded", [TURN_MEMORY] = "memory limit", [TURN_BAD_RESULT] = "unknown result of dromio_event",
     [TURN_BAD_CONTEXT] = "context does not fit the image", [TURN_EFFECTS] = "too many or malformed effects",
-    [TURN_HOST] = "cell failed",
+    [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read",
 };
 
 static const char *trap_reason(uint32_t status)
@@ -425,9 +455,8 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
 }
 
 /* A turn that failed changes nothing of the twin, and its event is kept as a dead letter. */
-static void turn_bury(core *core, turn *turn, uint32_t status, uint32_t cpu_nanos)
+static void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
 {
-    const char *reason = trap_reason(status);
     core->counters.traps[status & 15]++;
     core->image_traps[twin_at(core, turn->twin)->image][status & 15]++;
     core->counters.dead_letters++;
@@ -472,8 +501,25 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     } else if (status == TURN_OK)
         turn_keep(core, turn, result, context);
     else
-        turn_bury(core, turn, status, result->cpu_nanos);
+        turn_bury(core, turn, status, trap_reason(status), result->cpu_nanos);
     effects_wipe(core);
+    turn_free(core, turn);
+    if (twin_at(core, index)->number == number)
+        twin_resume(core, index);
+}
+
+/* Who asked over HTTP is told and may ask again; the event of a device or a timer is a dead letter. */
+void turn_unreadable(core *core, turn *turn, const char *where)
+{
+    uint32_t index = turn->twin;
+    uint64_t number = twin_at(core, index)->number;
+    char reason[128];
+    snprintf(reason, sizeof reason, "%s: %s", trap_reason(TURN_UNREADABLE), where);
+    twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
+    if (turn->operation == TURN_WRITE || turn->operation == TURN_ACTION || turn->operation == TURN_CONFIGURE)
+        tell_problem(core, turn->caller, 503, "context_unreadable", "%s; the host's log says more", reason);
+    else
+        turn_bury(core, turn, TURN_UNREADABLE, reason, 0);
     turn_free(core, turn);
     if (twin_at(core, index)->number == number)
         twin_resume(core, index);

@@ -100,7 +100,8 @@ void twin_free(core *core, uint32_t index)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
         core->domains[twin->domain].twins--;
-    contexts_give(core->contexts, twin->context);
+    context_forget(core, twin);
+    base_move(core, twin, 0);
     memset(twin, 0, sizeof *twin);
     twin->row = core->twin_free;
     core->twin_free = index;

@@ -48,7 +48,7 @@ static const key keys[] = {
     { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it all of Diameter is TLS, from the first byte" },
     { "diameter.tls.key", TEXT(diameter_tls_key), "", "file of its private key (PEM, without passphrase)" },
     { "diameter.tls.ca", TEXT(diameter_tls_ca), "", "file of authorities (PEM): peers must show a certificate of one, with their identity among its DNS names" },
-    { "contexts.memory", BYTES(contexts_memory, MIB, 1024 * GIB), "1GiB", "sealed contexts kept hot (this version keeps all of them)" },
+    { "contexts.memory", BYTES(contexts_memory, MIB / 16, 1024 * GIB), "1GiB", "sealed contexts kept in memory; others are read from the log at their twin's next event" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },

@@ -361,7 +361,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
-                             .timeline_bytes = (uint64_t)config->log_timeline, .replay_bytes = (uint64_t)config->log_replay,
+                             .timeline_bytes = (uint64_t)config->log_timeline,
+                             .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
                              .no_log = config->bench_no_log };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)

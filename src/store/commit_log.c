@@ -64,6 +64,7 @@ dro_err commit_log_open(commit_log **out, const commit_log_options *options, com
     log->context = options->context;
     log->on_placed = options->on_placed;
     log->on_soon = options->on_soon;
+    log->on_ahead = options->on_ahead;
     log_segments_init(&log->segments, log->disk);
     dro_err err = make_buffers(log);
     if (err == DRO_OK)
@@ -204,6 +205,7 @@ dro_err commit_log_submit(commit_log *log)
         return fail(log, "write", -error);
     log->flights[(log->flight_first + log->flight_count++) % LOG_ROUNDS_IN_FLIGHT] = flight;
     log->last_offset += bytes;
+    log->written += bytes;
     gather_new_round(log);
     return DRO_OK;
 }
@@ -342,6 +344,11 @@ dro_err commit_log_drop(commit_log *log, uint32_t segment)
             return err == DRO_IO ? fail(log, "remove", EIO) : err;
     }
     return DRO_OK;
+}
+
+uint64_t commit_log_written(const commit_log *log)
+{
+    return log->written;
 }
 
 disk *commit_log_disk(const commit_log *log)

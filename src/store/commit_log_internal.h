@@ -43,11 +43,13 @@ struct commit_log {
     void *context;
     log_place (*on_placed)(void *context, uint64_t tag, log_place place);
     void (*on_soon)(void *context, uint64_t tag);
+    void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length);
     log_segments segments;
     log_replay_point replay;
     log_state state;        /* after the newest round submitted */
     uint32_t last;          /* segment being written; not made yet when it is not in `segments` */
     uint64_t last_offset;   /* where the next round goes */
+    uint64_t written;       /* bytes of rounds */
     uint64_t durable;       /* newest round that survives */
     log_place end_place;    /* behind its last record */
     bool is_failed;

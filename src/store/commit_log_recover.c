@@ -126,12 +126,30 @@ static bool is_no_round(dro_err err)
     return err == DRO_TRUNCATED || err == DRO_MALFORMED || err == DRO_CORRUPT;
 }
 
+/* A place in a round, some records before or behind another. */
+struct spot { uint32_t number; size_t at; };
+
+static void look_ahead(const struct recovery *this, const log_round_view *view, struct spot *spot, uint32_t upto, int step)
+{
+    while (spot->number < view->records && spot->number <= upto) {
+        log_record_view record;
+        log_record_peek(&record, view->bytes + spot->at);
+        this->log->on_ahead(this->context, step, view->bytes + spot->at + LOG_RECORD_HEADER, record.length);
+        spot->at += log_record_size(record.length);
+        spot->number++;
+    }
+}
+
 static dro_err deliver(struct recovery *this, const log_round_view *view)
 {
     size_t at = LOG_ROUND_HEADER;
+    struct spot ahead[3] = { { 0, at }, { 0, at }, { 0, at } };
+    static const uint32_t distances[3] = { LOG_AHEAD, LOG_AHEAD / 2, 1 };
     dro_err err = DRO_OK;
     for (uint32_t i = 0; i < view->records && this->replay != NULL && err == DRO_OK; i++) {
         log_record_view record;
+        for (int step = 0; this->log->on_ahead != NULL && step < 3; step++)
+            look_ahead(this, view, &ahead[step], i + distances[step], step);
         log_record_peek(&record, view->bytes + at); /* checked with the round */
         log_place place = this->is_old ? 0 : log_place_at(view->segment, view->offset + at);
         err = this->replay(this->context, record.group, place, view->bytes + at + LOG_RECORD_HEADER, record.length);

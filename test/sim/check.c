@@ -37,6 +37,31 @@ static void check_extra(const core *core, uint32_t index, const twin *twin)
         WORLD_ASSERT(twin_find(core, extra->aliases[i], strlen(extra->aliases[i])) == index);
 }
 
+/* A context that is not in memory is in the log: in a record that is durable, or soon will be and has
+ * a copy before it, in a segment that stays. */
+static void check_context(const core *core, uint32_t index, const twin *twin)
+{
+    if (twin->base_segment != 0)
+        WORLD_ASSERT(twin->base_segment >= commit_log_replay_segment(core->log) && base_count(core, twin->base_segment) > 0);
+    if (twin->is_cold) {
+        WORLD_ASSERT(twin->context_length > 0);
+        WORLD_ASSERT(twin->base_segment != 0 && log_place_segment(twin->context_place) >= twin->base_segment);
+    } else if (twin->context != NULL) {
+        WORLD_ASSERT(twin->context->twin == index);
+        WORLD_ASSERT(twin->context->place == 0 || log_place_segment(twin->context->place) >= twin->base_segment);
+    }
+}
+
+static void check_bases(const core *core)
+{
+    uint32_t sum = 0, placed = 0;
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        placed += twin_at(core, i)->number != 0 && twin_at(core, i)->base_segment != 0;
+    for (uint32_t segment = commit_log_segment_first(core->log); segment <= commit_log_segment_last(core->log); segment++)
+        sum += base_count(core, segment);
+    WORLD_ASSERT(sum == placed);
+}
+
 static uint32_t check_twin(const core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
@@ -49,6 +74,7 @@ static uint32_t check_twin(const core *core, uint32_t index)
     WORLD_ASSERT((twin->row == NONE) == ((twin->flags & TWIN_CREATING) != 0));
     WORLD_ASSERT(twin->image < core->image_count && twin->domain < core->domain_count);
     WORLD_ASSERT((twin->context == NULL) == (twin->context_length == 0));
+    check_context(core, index, twin);
     if (twin->timer_place != 0)
         WORLD_ASSERT(twin->timer_place <= core->timer_count && core->timers[twin->timer_place].twin == index);
     if (twin->timer_place > 1)
@@ -83,6 +109,7 @@ void world_check(const world *world)
         live += check_twin(core, i);
     WORLD_ASSERT(live == core->twin_count);
     check_turns(core);
+    check_bases(core);
     WORLD_ASSERT(core->met_count == 0 && core->waiter_count <= WAITERS_MAX);
     WORLD_ASSERT(core->ids.live <= core->ids.used && core->numbers.live == live);
 }

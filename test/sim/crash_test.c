@@ -9,15 +9,15 @@
 
 #include "play.h"
 
-enum { STEPS = 300, AFTER_STEPS = 60, SEGMENT = 64 * 1024, STRIDE = 3, SEEDS_LONG = 5 };
+enum { CONTEXTS = 700, /* bytes in memory of six devices: two or three */ STEPS = 300, AFTER_STEPS = 60, SEGMENT = 64 * 1024, STRIDE = 3, COLD_STRIDE = 7, SEEDS_LONG = 5 };
 static bool is_long;
 
-static struct scene { world world; play play; } scene;
+static struct scene { world world; play play; uint64_t context_bytes; } scene;
 
 static void scene_begin(uint64_t seed, const disk_memory_faults *faults)
 {
     world_options options = { .seed = seed, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT,
-                              .faults = *faults, .on_message = play_message, .context = &scene.play };
+                              .context_bytes = scene.context_bytes, .faults = *faults, .on_message = play_message, .context = &scene.play };
     play_options game = { .devices = 6, .steps = STEPS, .is_still = true };
     world_init(&scene.world, &options);
     play_init(&scene.play, &scene.world, &game);
@@ -86,16 +86,29 @@ static void cut_at(uint64_t seed, uint64_t call, bool tear)
     world_fini(&scene.world);
 }
 
-static void every_power_cut_loses_nothing_acknowledged(void **state)
+static void cut_everywhere(uint32_t stride)
 {
-    (void)state;
     for (uint64_t seed = 1; seed <= (is_long ? SEEDS_LONG : 1); seed++) {
         uint64_t calls = calls_of_a_whole_play(seed);
-        for (uint64_t call = 1 + seed % 2; call <= calls; call += is_long ? 1 : STRIDE) {
+        for (uint64_t call = 1 + seed % 2; call <= calls; call += is_long ? 1 : stride) {
             cut_at(seed, call, false);
             cut_at(seed, call, true);
         }
     }
+}
+
+static void every_power_cut_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+    scene.context_bytes = 0;
+    cut_everywhere(STRIDE);
+}
+
+static void the_same_with_contexts_in_the_log_only(void **state)
+{
+    (void)state;
+    scene.context_bytes = CONTEXTS;
+    cut_everywhere(COLD_STRIDE);
 }
 
 static void fail_at(uint64_t seed, uint64_t call)
@@ -118,14 +131,28 @@ static void fail_at(uint64_t seed, uint64_t call)
     world_fini(&scene.world);
 }
 
+static void fail_everywhere(uint32_t stride)
+{
+    for (uint64_t seed = 1; seed <= (is_long ? SEEDS_LONG : 1); seed++) {
+        uint64_t calls = calls_of_a_whole_play(seed);
+        for (uint64_t call = 1 + seed % 2; call <= calls; call += is_long ? 1 : stride)
+            fail_at(seed, call);
+    }
+}
+
 static void every_failing_call_acknowledges_nothing_untrue(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= (is_long ? SEEDS_LONG : 1); seed++) {
-        uint64_t calls = calls_of_a_whole_play(seed);
-        for (uint64_t call = 1 + seed % 2; call <= calls; call += is_long ? 1 : STRIDE)
-            fail_at(seed, call);
-    }
+    scene.context_bytes = 0;
+    fail_everywhere(STRIDE);
+}
+
+/* A read that fails is the end of one event. */
+static void the_same_when_contexts_are_read(void **state)
+{
+    (void)state;
+    scene.context_bytes = CONTEXTS;
+    fail_everywhere(COLD_STRIDE);
 }
 
 int main(int argc, char **argv)
@@ -133,7 +160,9 @@ int main(int argc, char **argv)
     is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_power_cut_loses_nothing_acknowledged),
+        cmocka_unit_test(the_same_with_contexts_in_the_log_only),
         cmocka_unit_test(every_failing_call_acknowledges_nothing_untrue),
+        cmocka_unit_test(the_same_when_contexts_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -548,6 +548,18 @@ static void run_out(play *play)
     }
 }
 
+/* Readings whose turn could not have its context: they are dead letters. */
+static int64_t unreadable(const core *core, const char *id)
+{
+    int64_t count = 0;
+    for (uint32_t i = 0; i < core->dead_letters.count; i++) {
+        const char *text = core->dead_letters.list[i].text;
+        count += strstr(text, id) != NULL && strstr(text, "\"kind\":\"uplink\",\"frame\":\"01") != NULL &&
+                 strstr(text, "its context cannot be read") != NULL;
+    }
+    return count;
+}
+
 static void check_end(play *play, uint32_t i)
 {
     const core *core = play->world->core;
@@ -561,7 +573,7 @@ static void check_end(play *play, uint32_t i)
     WORLD_ASSERT(twin->revision == device->revision && device->revision == device->revision_sent);
     int property = model_property_find(twin_model(core, twin), "readings", 8);
     cell_value readings = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
-    WORLD_ASSERT(readings.value.integer == device->sent); /* each once */
+    WORLD_ASSERT(readings.value.integer == device->sent - unreadable(core, device->id)); /* each once */
     property = model_property_find(twin_model(core, twin), "rejected", 8);
     cell_value rejected = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
     WORLD_ASSERT(rejected.value.integer == 0); /* and no duplicate had a turn */

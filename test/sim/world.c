@@ -346,7 +346,7 @@ dro_err world_open(world *world)
                              .gate_count = WORLD_GATES,
                              .cell_count = 1,
                              .segment_bytes = world->options.segment_bytes,
-                             .timeline_bytes = world->options.timeline_bytes,
+                             .timeline_bytes = world->options.timeline_bytes, .context_bytes = world->options.context_bytes,
                              .replay_bytes = world->options.replay_bytes };
     madvise(world->columns, WORLD_COLUMNS_BYTES, MADV_DONTNEED); /* zeroed, as at a start */
     world->is_image_new = world->is_cell_wanted = false;
@@ -402,7 +402,7 @@ int world_round(world *world)
 
 void world_settle(world *world)
 {
-    enum { QUIET_ROUNDS = 20, ROUNDS_MAX = 100000 };
+    enum { QUIET_ROUNDS = 60, /* a write under way is there in every other round */ ROUNDS_MAX = 100000 };
     for (int quiet = 0, rounds = 0; quiet < QUIET_ROUNDS; rounds++) {
         WORLD_ASSERT(rounds < ROUNDS_MAX);
         quiet = world_round(world) > 0 ? 0 : quiet + 1;

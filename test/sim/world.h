@@ -33,6 +33,7 @@ typedef struct world_options {
     uint64_t seed;
     uint32_t segment_bytes;         /* 0: the log's default */
     uint64_t timeline_bytes, replay_bytes;
+    uint64_t context_bytes;         /* of contexts in memory; 0: all */
     disk_memory_faults faults;      /* of the log's disk */
     bool no_cell;                   /* turns wait, or the test is the cell */
     bool is_traced;

@@ -1,0 +1,245 @@
+/* What size costs: contexts that are not in memory, restarts, a log that is kept small under load. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/benches.h"
+#include "bench/http.h"
+#include "bench/load.h"
+#include "bench/trial.h"
+
+enum {
+    CONNECTIONS = 4,
+    SETTINGS_MAX = 6,
+    POLL_MS = 20,
+    PROBES_MAX = 100000,
+};
+
+/* A host with these settings, the image and its twins. False: said why; host_fini is due all the same. */
+static bool begin(const bench_options *o, host *h, uint32_t twins, const char *const *sets, int count, bench_result *r)
+{
+    double per_second = 0;
+    char all[512] = "";
+    *h = (host){ 0 };
+    for (int i = 0; i < count; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i > 0 ? " " : "", sets[i]);
+    if (!host_init(h, o->dromiod, o->directory, sets, count) || !host_start(h) || !load_image(h, o->image) ||
+        !load_provision(h, twins, &per_second))
+        return false;
+    bench_set_text(r, "set", all);
+    bench_set_text(r, "load_on", "same machine");
+    bench_set_text(r, "data", o->directory);
+    bench_set_number(r, "cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
+    bench_set_number(r, "twins", twins);
+    bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
+    return true;
+}
+
+/* ---- cold ---- */
+
+/* Until every twin is attached and had about one reading. */
+static bool wait_warm(const host *h, uint32_t twins)
+{
+    double newest = -1;
+    int64_t moved_ns = bench_now_ns();
+    while (!bench_is_interrupted()) {
+        double turns = host_counter(h, "dromio_turns_total");
+        if (turns >= 2.0 * twins) /* each was made by a turn, too */
+            return true;
+        if (turns != newest)
+            moved_ns = bench_now_ns();
+        newest = turns;
+        if (bench_now_ns() - moved_ns > LOAD_IDLE_MS * (int64_t)1000000)
+            return bench_fail("no turn for %d s", LOAD_IDLE_MS / 1000);
+        nanosleep(&(struct timespec){ 0, POLL_MS * 1000000l }, NULL);
+    }
+    return false;
+}
+
+/* Reads of properties beside the load: they need no context, so they show whether the core stands still. */
+static void probe(const host *h, uint32_t twins, double seconds, histogram *out)
+{
+    static http_text text;
+    char path[128];
+    int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9);
+    for (uint32_t i = 0; bench_now_ns() < end && i < PROBES_MAX && !bench_is_interrupted(); i++) {
+        snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/temperature", i * 7919 % twins);
+        int64_t begin_ns = bench_now_ns();
+        if (http_get(h->http_port, path, h->token, &text) == 200)
+            histogram_add(out, (uint64_t)(bench_now_ns() - begin_ns) / 1000);
+        nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+    }
+}
+
+static bool cold_measured(const bench_options *o, const host *h, uint32_t twins, bench_result *r)
+{
+    static snapshot before, after;
+    static histogram probes;
+    probes = (histogram){ 0 };
+    if (!wait_warm(h, twins))
+        return false;
+    double hits = host_counter(h, "dromio_context_hits_total"), misses = host_counter(h, "dromio_context_misses_total");
+    snapshot_take(h, &before);
+    probe(h, twins, trial_seconds(o, 15, 4), &probes);
+    snapshot_take(h, &after);
+    hits = host_counter(h, "dromio_context_hits_total") - hits;
+    misses = host_counter(h, "dromio_context_misses_total") - misses;
+    double turns = after.turns - before.turns;
+    if (before.turns < 0 || turns <= 0)
+        return bench_fail("dromio_turns_total did not move");
+    r->per_second = turns / ((double)(after.at_ns - before.at_ns) / 1e9);
+    r->cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / turns;
+    r->p50_micros = (double)histogram_at(&probes, 0.5);
+    r->p99_micros = (double)histogram_at(&probes, 0.99);
+    bench_set_text(r, "micros_of", "a GET of a property beside the load, on a new connection");
+    bench_set_number(r, "turns", turns);
+    bench_set_number(r, "read_from_log", misses / (hits + misses));
+    bench_set_number(r, "context_bytes", host_counter(h, "dromio_context_bytes"));
+    bench_set_number(r, "unreadable", host_counter(h, "dromio_contexts_unreadable_total"));
+    bench_set_number(r, "log_bytes", host_counter(h, "dromio_log_bytes"));
+    trial_set_room_cpu(r, NULL, &before, &after, turns);
+    return true;
+}
+
+bool bench_cold(const bench_options *o, bench_result *r)
+{
+    static host h;
+    uint32_t twins = trial_twins(o, 1000000, 20000);
+    char load[64], memory[64];
+    snprintf(load, sizeof load, "bench.load=%u", twins);
+    /* About a quarter of them: those of young twins have some 60 bytes. */
+    uint64_t bytes = (uint64_t)twins * 16;
+    snprintf(memory, sizeof memory, "contexts.memory=%llu", (unsigned long long)(bytes > 65536 ? bytes : 65536));
+    const char *sets[] = { load, memory };
+    bool is_fine = begin(o, &h, twins, sets, 2, r) && cold_measured(o, &h, twins, r);
+    host_fini(&h);
+    return is_fine;
+}
+
+/* ---- restart ---- */
+
+/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
+static double first_answer_ms(host *h, uint32_t twin, int readings)
+{
+    static http_text text;
+    char path[128], wanted[32];
+    int64_t begin_ns = bench_now_ns();
+    if (!host_start(h))
+        return -1;
+    snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
+    snprintf(wanted, sizeof wanted, "\"value\":%d", readings);
+    int status = http_get(h->http_port, path, h->token, &text);
+    double took = (double)(bench_now_ns() - begin_ns) / 1e6;
+    if (status == 200 && strstr(text.bytes, wanted) != NULL)
+        return took;
+    bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
+    return -1;
+}
+
+bool bench_restarts(host *h, uint32_t twins, int readings, bench_result *r)
+{
+    int64_t begin_ns = bench_now_ns();
+    host_stop(h, false);
+    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
+    double after_stop = first_answer_ms(h, twins / 2, readings);
+    if (after_stop < 0)
+        return false;
+    bench_set_number(r, "restart_ms", after_stop);
+    host_stop(h, true);
+    double after_kill = first_answer_ms(h, twins - 1, readings);
+    bench_set_number(r, "restart_after_kill_ms", after_kill);
+    r->per_second = twins / (after_kill / 1e3);
+    return after_kill >= 0;
+}
+
+bool bench_restart(const bench_options *o, bench_result *r)
+{
+    enum { READINGS = 2 };
+    static host h;
+    uint32_t twins = trial_twins(o, 1000000, 20000);
+    load *l = NULL;
+    bool is_fine = begin(o, &h, twins, NULL, 0, r);
+    if (is_fine) {
+        l = load_new(&h, twins, CONNECTIONS, TRIAL_WINDOW);
+        is_fine = l != NULL && load_attach(l) && load_drive_each(l, READINGS);
+    }
+    load_free(l);
+    bench_set_number(r, "readings_each", READINGS);
+    bench_set_number(r, "log_bytes", is_fine ? host_counter(&h, "dromio_log_bytes") : -1);
+    is_fine = is_fine && bench_restarts(&h, twins, READINGS, r);
+    host_fini(&h);
+    return is_fine;
+}
+
+/* ---- compaction ---- */
+
+typedef struct half { double per_second, p50, p99, cpu_micros, log_most, live; } half;
+
+/* Readings for a time, with a look at the log's size once a second. */
+static bool drive(const host *h, load *l, double seconds, half *out)
+{
+    static snapshot before, after;
+    *out = (half){ 0 };
+    load_reset(l);
+    snapshot_take(h, &before);
+    for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end;) {
+        if (!load_drive(l, 1))
+            return false;
+        double bytes = host_counter(h, "dromio_log_bytes");
+        out->log_most = bytes > out->log_most ? bytes : out->log_most;
+    }
+    snapshot_take(h, &after);
+    double turns = after.turns - before.turns;
+    out->per_second = turns / ((double)(after.at_ns - before.at_ns) / 1e9);
+    out->cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / turns;
+    out->p50 = (double)histogram_at(load_latency(l), 0.5);
+    out->p99 = (double)histogram_at(load_latency(l), 0.99);
+    out->live = host_counter(h, "dromio_log_live_bytes");
+    return load_count(l)->refused == 0 || bench_fail("%llu readings were refused", (unsigned long long)load_count(l)->refused);
+}
+
+static bool run_half(const bench_options *o, uint32_t twins, const char *const *sets, int count, bench_result *r, half *out)
+{
+    static host h;
+    load *l = NULL;
+    bool is_fine = begin(o, &h, twins, sets, count, r);
+    if (is_fine) {
+        l = load_new(&h, twins, CONNECTIONS, TRIAL_WINDOW);
+        is_fine = l != NULL && load_attach(l) && load_drive_each(l, o->is_quick ? 1 : 4) && drive(&h, l, trial_seconds(o, 20, 4), out);
+    }
+    load_free(l);
+    host_fini(&h);
+    return is_fine;
+}
+
+/* The same load on a host that never compacts, and on one that keeps its log as small as it may. */
+bool bench_compaction(const bench_options *o, bench_result *r)
+{
+    const char *never[] = { "log.timeline=0", "log.replay=1024GiB" };
+    const char *always[] = { "log.timeline=0", "log.replay=1MiB", "log.segment=4MiB" };
+    uint32_t twins = trial_twins(o, 200000, 10000);
+    half without, with;
+    if (!run_half(o, twins, never, 2, r, &without))
+        return false;
+    bench_result_init(r);
+    if (!run_half(o, twins, always, o->is_quick ? 3 : 2, r, &with))
+        return false;
+    r->per_second = with.per_second;
+    r->cpu_micros = with.cpu_micros;
+    r->p50_micros = with.p50;
+    r->p99_micros = with.p99;
+    bench_set_number(r, "connections", CONNECTIONS);
+    bench_set_number(r, "window", TRIAL_WINDOW);
+    bench_set_number(r, "without_per_second", without.per_second);
+    bench_set_number(r, "without_cpu_micros", without.cpu_micros);
+    bench_set_number(r, "without_p50_micros", without.p50);
+    bench_set_number(r, "without_p99_micros", without.p99);
+    bench_set_number(r, "p99_ratio", with.p99 / without.p99);
+    bench_set_number(r, "live_bytes", with.live);
+    bench_set_number(r, "log_bytes_most", with.log_most);
+    bench_set_number(r, "space_ratio", with.log_most / with.live);
+    return true;
+}
