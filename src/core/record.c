@@ -190,6 +190,11 @@ uint64_t record_end(core *core)
     return round;
 }
 
+static twin *twin_of_tag(const core *core, uint64_t tag)
+{
+    return twin_at(core, tag & ((1u << TAG_FULL) - 1));
+}
+
 log_place record_placed(void *context, uint64_t tag, log_place place)
 {
     core *core = context;
@@ -199,7 +204,7 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     }
     if (tag == UINT64_MAX)
         return 0;
-    twin *twin = twin_at(core, tag & ((1u << TAG_FULL) - 1));
+    twin *twin = twin_of_tag(core, tag);
     if (twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
         return 0;
     log_place previous = twin->last;
@@ -219,7 +224,7 @@ void record_soon(void *context, uint64_t tag)
     const core *core = context;
     if (tag == UINT64_MAX)
         return;
-    const twin *twin = twin_at(core, (uint32_t)tag);
+    const twin *twin = twin_of_tag(core, tag);
     __builtin_prefetch(&twin->number, TO_WRITE);
     __builtin_prefetch(&twin->last, TO_WRITE);
     __builtin_prefetch(&twin->context);
