@@ -10,6 +10,7 @@
 #include "bench/freediameter.h"
 #include "bench/http.h"
 #include "bench/load.h"
+#include "bench/program.h"
 #include "bench/redis.h"
 #include "bench/trial.h"
 #include "bench/wrk.h"
@@ -146,6 +147,24 @@ static bool read_measured(const bench_options *o, host *h, uint32_t twins, bench
     return true;
 }
 
+/* The same twins over HTTPS. wrk does not look at who signed the certificate. */
+static bool read_over_tls(const bench_options *o, host *h, uint32_t twins, bench_result *r)
+{
+    static char certificate[4200], key[4200];
+    char wrk[4096], curl[4096];
+    if (!program_find("wrk", wrk, sizeof wrk) || !program_find("curl", curl, sizeof curl))
+        return true; /* wrk_measure has said so */
+    host_stop(h, false);
+    snprintf(certificate, sizeof certificate, "http.tls.certificate=\"%s/certificate.pem\"", h->directory);
+    snprintf(key, sizeof key, "http.tls.key=\"%s/key.pem\"", h->directory);
+    h->sets[0] = certificate;
+    h->sets[1] = key;
+    h->set_count = 2;
+    h->is_tls = true;
+    return program_make_certificate(h->directory, "localhost") && host_start(h) &&
+           wrk_measure(o, h, "https", "tls", twins, trial_seconds(o, 8, 3), r);
+}
+
 static bool bench_http(const bench_options *o, bench_result *r)
 {
     static host h;
@@ -158,7 +177,7 @@ static bool bench_http(const bench_options *o, bench_result *r)
     }
     load_free(l); /* the connection goes, the readings stay */
     is_fine = is_fine && read_measured(o, &h, twins, r) &&
-              (o->is_alone || wrk_measure(o, &h, "http", "wrk", twins, trial_seconds(o, 8, 3), r));
+              (o->is_alone || (wrk_measure(o, &h, "http", "wrk", twins, trial_seconds(o, 8, 3), r) && read_over_tls(o, &h, twins, r)));
     host_fini(&h);
     return is_fine;
 }
@@ -309,6 +328,7 @@ const bench_row bench_rows[] = {
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
     { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
+    { "curve", "latency against offered load, from a tenth of the peak to twice the peak", bench_curve },
     { "compute", "FIR, FFT and Keccak in a twin beside the same source compiled natively", bench_compute },
 };
 const int bench_row_count = sizeof bench_rows / sizeof bench_rows[0];

@@ -8,7 +8,7 @@
 #include "bench/program.h"
 #include "bench/trial.h"
 
-enum { CERTIFICATE_MS = 30000, CONNECTIONS_TRIED = 2 };
+enum { CONNECTIONS_TRIED = 2 };
 static const uint32_t connections_tried[CONNECTIONS_TRIED] = { 1, 4 };
 
 typedef struct server {
@@ -16,21 +16,6 @@ typedef struct server {
     char binary[4096], directory[4096], extension[4200], log[4200], version[64];
     host address; /* as the generator takes it: only where to connect to */
 } server;
-
-/* freeDiameter does not start without one, though no connection here uses it. */
-static bool certificate_make(const server *s)
-{
-    char openssl[4096], key[4200], certificate[4200];
-    program made = { 0 };
-    if (!program_find("openssl", openssl, sizeof openssl))
-        return bench_fail("openssl is not installed: freeDiameter needs a certificate");
-    snprintf(key, sizeof key, "%s/key.pem", s->directory);
-    snprintf(certificate, sizeof certificate, "%s/certificate.pem", s->directory);
-    const char *arguments[] = { openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
-                                "-days", "2", "-subj", "/CN=peer.example.org", NULL };
-    return program_start(&made, (char *const *)arguments, s->log) &&
-           (program_wait(&made, CERTIFICATE_MS) == 0 || bench_fail("openssl made no certificate"));
-}
 
 /* A thread for each CPU: more give less. */
 static bool configuration_write(const server *s)
@@ -65,7 +50,8 @@ static bool server_start(server *s)
     snprintf(s->version, sizeof s->version, "freeDiameter %.*s", number != NULL ? (int)strcspn(number, " ()") : 0,
              number != NULL ? number : "");
     char *arguments[] = { s->binary, (char *)"-c", configuration, NULL };
-    return certificate_make(s) && configuration_write(s) && program_start(&s->program, arguments, s->log);
+    /* It does not start without a certificate, though no connection here uses it. */
+    return program_make_certificate(s->directory, "peer.example.org") && configuration_write(s) && program_start(&s->program, arguments, s->log);
 }
 
 /* Requests answered 2001 a second, -1: broken. */

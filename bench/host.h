@@ -8,6 +8,7 @@
 
 enum {
     HOST_READY_MS = 120000, /* until GET /healthz says 200; long, for a big data directory */
+    HOST_ASK_MS = 5000,      /* one question whether it is */
     HOST_STOP_MS = 10000,   /* after SIGTERM; then SIGKILL */
     HOST_SETS_MAX = 16,
     HOST_PROCESSES_MAX = 256,
@@ -20,6 +21,7 @@ typedef struct host {
     char program[4096], directory[4096], token[256], diameter[64];
     const char *sets[HOST_SETS_MAX]; /* borrowed: section.key=value beside the ports */
     int set_count;
+    bool is_tls; /* its HTTP is HTTPS: only clients of others can speak to it */
 } host;
 
 /* A port nobody listens on now. */

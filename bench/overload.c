@@ -18,9 +18,10 @@ enum {
 };
 static const struct { const char *name; double times; } steps[STEPS] = { { "1x", 1 }, { "2x", 2 }, { "5x", 5 } };
 static const double recovered_share = 0.9;
+static const int curve_percents[] = { 10, 25, 50, 75, 90, 100, 125, 150, 200 }; /* of the peak */
 
 typedef struct flood { /* what one step gave */
-    double goodput, refused, offered, unsent, cpu_micros, p99_micros;
+    double goodput, refused, offered, unsent, cpu_micros, p50_micros, p99_micros;
     uint64_t pss_bytes;
 } flood;
 
@@ -61,9 +62,11 @@ static bool offer(const host *h, load *l, const char *step, double rate, double 
     if (c->refused > 0)
         return bench_fail("an uplink was answered %u, neither 2001 nor 3004", c->last_refusal);
     snapshot_take(h, &after);
-    trial_set_room_cpu(r, step, &before, &after, (double)c->answered);
+    if (r != NULL)
+        trial_set_room_cpu(r, step, &before, &after, (double)c->answered);
     *out = (flood){ .goodput = (double)c->answered / took, .refused = (double)c->busy / took, .offered = (double)c->uplinks / took,
                     .unsent = (double)c->unsent / took, .cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / (double)(c->answered + 1),
+                    .p50_micros = (double)histogram_at(load_latency(l), 0.5),
                     .p99_micros = (double)histogram_at(load_latency(l), 0.99), .pss_bytes = host_use(h, true, NULL, NULL).pss_bytes };
     return true;
 }
@@ -133,6 +136,46 @@ bool bench_overload(const bench_options *o, bench_result *r)
     bench_set_number(r, "connections", CONNECTIONS);
     bench_set_number(r, "window", WINDOW);
     bench_set_text(r, "per_second_is", "answered 2001 while five times the peak is offered");
+    host_fini(&h);
+    return is_fine;
+}
+
+/* Latency against offered load, up to where requests are refused. */
+static bool follow_curve(const bench_options *o, const host *h, uint32_t twins, double peak, bench_result *r)
+{
+    load *l = connect_all(h, twins, WINDOW);
+    bool is_fine = l != NULL;
+    for (size_t i = 0; i < sizeof curve_percents / sizeof curve_percents[0] && is_fine; i++) {
+        char step[32], name[64];
+        flood f = { 0 };
+        snprintf(step, sizeof step, "at_%d", curve_percents[i]);
+        is_fine = offer(h, l, step, peak * curve_percents[i] / 100, trial_seconds(o, 3, 0.8), &f, NULL) && load_drain(l);
+        if (!is_fine)
+            break;
+        bench_set_number(r, trial_name(name, step, "sent_per_second"), (double)(uint64_t)f.offered);
+        bench_set_number(r, trial_name(name, step, "answered_per_second"), (double)(uint64_t)f.goodput);
+        bench_set_number(r, trial_name(name, step, "refused_per_second"), (double)(uint64_t)f.refused);
+        bench_set_number(r, trial_name(name, step, "p50_micros"), f.p50_micros);
+        bench_set_number(r, trial_name(name, step, "p99_micros"), f.p99_micros);
+        if (curve_percents[i] == 50) {
+            r->per_second = f.goodput;
+            r->cpu_micros = f.cpu_micros;
+            r->p50_micros = f.p50_micros;
+            r->p99_micros = f.p99_micros;
+        }
+    }
+    load_free(l);
+    return is_fine;
+}
+
+bool bench_curve(const bench_options *o, bench_result *r)
+{
+    static host h;
+    uint32_t twins = trial_twins(o, 200000, 50000);
+    double peak = 0;
+    bool is_fine = trial_begin(o, &h, twins, NULL, r) && find_peak(o, &h, twins, &peak, r) && follow_curve(o, &h, twins, peak, r);
+    bench_set_number(r, "connections", CONNECTIONS);
+    bench_set_text(r, "per_second_is", "answered 2001 while half of the peak is offered");
     host_fini(&h);
     return is_fine;
 }

@@ -14,7 +14,7 @@
 
 #include "bench/bench.h"
 
-enum { POLL_MS = 2, LOG_TAIL = 2000 };
+enum { POLL_MS = 2, LOG_TAIL = 2000, CERTIFICATE_MS = 30000 };
 
 void program_nap_ms(int ms)
 {
@@ -129,6 +129,22 @@ void program_first_line(char *const *arguments, char *out, size_t room)
         fclose(file);
     if (pid > 0)
         waitpid(pid, NULL, 0);
+}
+
+bool program_make_certificate(const char *directory, const char *name)
+{
+    char openssl[4096], key[4200], certificate[4200], log[4200], subject[128];
+    program made = { 0 };
+    if (!program_find("openssl", openssl, sizeof openssl))
+        return bench_fail("openssl is not installed: no certificate can be made");
+    snprintf(key, sizeof key, "%s/key.pem", directory);
+    snprintf(certificate, sizeof certificate, "%s/certificate.pem", directory);
+    snprintf(log, sizeof log, "%s/openssl.log", directory);
+    snprintf(subject, sizeof subject, "/CN=%s", name);
+    const char *arguments[] = { openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+                                "-days", "2", "-subj", subject, NULL };
+    return program_start(&made, (char *const *)arguments, log) &&
+           (program_wait(&made, CERTIFICATE_MS) == 0 || bench_fail("openssl made no certificate"));
 }
 
 void program_show_log(const char *path)

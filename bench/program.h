@@ -25,6 +25,8 @@ double program_cpu(const program *program);
 /* The first line that a program prints, for its version; "" when it prints none. */
 void program_first_line(char *const *arguments, char *out, size_t room);
 
+/* A self-signed key.pem and certificate.pem for `name` in `directory`, by openssl. False: said why. */
+bool program_make_certificate(const char *directory, const char *name);
 /* The end of a log, on standard error: why something did not start. */
 void program_show_log(const char *path);
 

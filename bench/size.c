@@ -13,7 +13,6 @@
 
 enum {
     CONNECTIONS = 4,
-    SETTINGS_MAX = 6,
     POLL_MS = 20,
     PROBES_MAX = 100000,
 };
@@ -218,14 +217,15 @@ static bool run_half(const bench_options *o, uint32_t twins, const char *const *
 /* The same load on a host that never compacts, and on one that keeps its log as small as it may. */
 bool bench_compaction(const bench_options *o, bench_result *r)
 {
-    const char *never[] = { "log.timeline=0", "log.replay=1024GiB" };
-    const char *always[] = { "log.timeline=0", "log.replay=1MiB", "log.segment=4MiB" };
+    const char *segment = o->is_quick ? "log.segment=1MiB" : "log.segment=8MiB"; /* small beside what lives */
+    const char *never[] = { "log.timeline=0", segment, "log.replay=1024GiB" };
+    const char *always[] = { "log.timeline=0", segment, "log.replay=1MiB" };
     uint32_t twins = trial_twins(o, 200000, 10000);
     half without, with;
-    if (!run_half(o, twins, never, 2, r, &without))
+    if (!run_half(o, twins, never, 3, r, &without))
         return false;
     bench_result_init(r);
-    if (!run_half(o, twins, always, o->is_quick ? 3 : 2, r, &with))
+    if (!run_half(o, twins, always, 3, r, &with))
         return false;
     r->per_second = with.per_second;
     r->cpu_micros = with.cpu_micros;

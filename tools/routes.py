@@ -11,12 +11,14 @@ import os
 import re
 import sys
 
-PARAMETERS = ["id", "name", "digest", "ticket", "application"]
+PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
+              "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY"}
 QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup"]
-BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk"]
-METHODS = ["GET", "PUT", "POST", "DELETE"]
+BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
+          "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch"]
+METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 
 def rows_of(path):
@@ -45,7 +47,7 @@ def scope_of(row):
 
 def segment(text):
     if text.startswith("{"):
-        return f'{{ NULL, 0, PARAMETER_{text[1:-1].upper()} }}'
+        return f'{{ NULL, 0, PARAMETER_{PARAMETERS[text[1:-1]]} }}'
     return f'{{ "{text}", {len(text)}, PARAMETER_NONE }}'
 
 

@@ -44,7 +44,7 @@ AVPS = [  # name, how far, what
     ("SCEF-Wait-Time", "done", "sent"),
     ("Maximum-Retransmission-Time", "done", "sent"),
     ("Requested-Retransmission-Time", "done", "the next contact"),
-    ("TDA-Flags", "partly", "read"),
+    ("TDA-Flags", "done", "bit 0: SUCCESS_NEXT_HOP_ACKNOWLEDGED"),
     ("Monitoring-Event-Report", "partly", "its SCEF-Reference-ID is repeated in Monitoring-Event-Report-Status"),
     ("Proxy-Info", "done", "repeated in the answer"),
     ("Failed-AVP", "done", "with the groups the AVP came in"),

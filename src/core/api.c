@@ -45,6 +45,9 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
         call->body_length = field->length;
         break;
     case API_FIELD_LAST: call->is_last = true; break;
+    case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
+    case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
+    case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
     default: break; /* those that repeat are read where they are used */
     }
 }
@@ -263,13 +266,27 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_METRICS] = api_metrics,
     [API_BARRIER] = barrier,
     [API_BACKUP] = api_backup,
+    [API_NIDD_CONFIGURATION_LIST] = api_nidd_configuration_list,
+    [API_NIDD_CONFIGURATION_MAKE] = api_nidd_configuration_make,
+    [API_NIDD_CONFIGURATION_GET] = api_nidd_configuration_get,
+    [API_NIDD_CONFIGURATION_PATCH] = api_nidd_configuration_patch,
+    [API_NIDD_CONFIGURATION_DELETE] = api_nidd_configuration_delete,
+    [API_NIDD_DELIVERY_LIST] = api_nidd_delivery_list,
+    [API_NIDD_DELIVERY_MAKE] = api_nidd_delivery_make,
+    [API_NIDD_DELIVERY_GET] = api_nidd_delivery_get,
+    [API_NIDD_DELIVERY_PUT] = api_nidd_delivery_change,
+    [API_NIDD_DELIVERY_PATCH] = api_nidd_delivery_change,
+    [API_NIDD_DELIVERY_DELETE] = api_nidd_delivery_delete,
 };
 
 static bool changes_something(uint32_t operation)
 {
     return operation == API_IMAGE_PUT || operation == API_TWIN_PUT || operation == API_TWIN_DELETE ||
            operation == API_PROPERTY_PUT || operation == API_ACTION || operation == API_APPLICATION_PUT ||
-           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN;
+           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN ||
+           operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
+           operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
+           operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE;
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/nidd.h"
 
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out)
 {
@@ -133,6 +134,8 @@ void api_turn_begin(core *core, turn *turn)
         api_put_write(core, turn);
         return;
     }
+    if (turn->operation == TURN_DOWNLINK)
+        nidd_turn_begin(core, turn);
     if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
         return;
     bool is_action = turn->operation == TURN_ACTION;
@@ -146,6 +149,10 @@ void api_turn_begin(core *core, turn *turn)
 
 void api_turn_end(core *core, turn *turn, uint32_t outcome)
 {
+    if (turn->operation == TURN_DOWNLINK) {
+        nidd_turn_end(core, turn, outcome);
+        return;
+    }
     if (turn->ticket != 0 && outcome == EVENT_NOT_HANDLED)
         ticket_move(core, turn->twin, turn->ticket, TICKET_FAILED, "the twin does not handle this");
     if (turn->ticket != 0)
@@ -156,6 +163,8 @@ void api_turn_end(core *core, turn *turn, uint32_t outcome)
 
 void api_turn_failed(core *core, turn *turn, const char *reason)
 {
+    if (turn->operation == TURN_DOWNLINK)
+        nidd_turn_failed(core, turn);
     if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
         return;
     char text[64];
@@ -168,6 +177,8 @@ void api_turn_done(core *core, turn *turn)
 {
     if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
         api_put_answer(core, turn->caller, turn->twin, api_put_is_new(turn));
+    else if (turn->operation == TURN_DOWNLINK)
+        nidd_turn_done(core, turn);
     else if (turn->ticket != 0) {
         mailbox_flush(core, turn->twin);
         ticket_answer(core, turn->caller, turn->twin, turn->ticket, turn->wait, turn->wait_until_ns);

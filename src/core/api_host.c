@@ -367,6 +367,12 @@ void api_metrics(core *core, const call *call)
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     counter(&out, "dromio_turns_total", "counter", "Turns taken back from the cells.", c->turns);
     counter(&out, "dromio_commits_total", "counter", "Records made durable in the log.", c->commits);
+    counter(&out, "dromio_notices_total", "counter", "Notifications of applications given to a gate, repeats included.", c->notices);
+    counter(&out, "dromio_notices_failed_total", "counter", "Notifications that did not arrive and are tried again.", c->notices_failed);
+    counter(&out, "dromio_notices_refused_total", "counter", "Notifications that their destination refused for good.", c->notices_refused);
+    counter(&out, "dromio_notices_dropped_total", "counter", "Notifications dropped: too many waited, or too long.", c->notices_dropped);
+    counter(&out, "dromio_notices_waiting", "gauge", "Notifications not taken yet.", core->nidd.notice_count);
+    counter(&out, "dromio_nidd_configurations", "gauge", "NIDD configurations.", core->nidd.configuration_count);
     counter(&out, "dromio_uplinks_total", "counter", "MO-Data-Requests taken.", c->uplinks);
     counter(&out, "dromio_duplicates_total", "counter", "Requests answered from the record of duplicates.", c->duplicates);
     counter(&out, "dromio_downlinks_total", "counter", "MT-Data-Requests sent.", c->downlinks);

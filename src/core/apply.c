@@ -1,5 +1,7 @@
 #include "core/apply.h"
 
+#include "core/nidd.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,9 +152,12 @@ static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
     *mail = (struct mail){ .number = number, .ticket = of_ticket, .merge_key = merge_key,
                            .length = (uint16_t)length, .expires_ms = expires_ms };
     memcpy(mail->bytes, bytes, length);
+    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    mail->priority = delivery != NULL ? delivery->priority : 0;
     struct mail **at = &extra->mail;
-    while (*at != NULL)
+    while (*at != NULL && ((*at)->is_sent || (*at)->priority >= mail->priority))
         at = &(*at)->next;
+    mail->next = *at;
     *at = mail;
     extra->mail_count++;
     if (number >= core->mail_next)
@@ -327,6 +332,8 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
         return in.err;
+    case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
+    case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
         break; /* for timelines, streams and the host's own tables */
     }
@@ -344,6 +351,7 @@ void apply_reset(core *core, uint32_t index)
         apply_mail_gone(twin, extra->mail->number);
     while (extra->tickets != NULL)
         apply_ticket_gone(twin, extra->tickets->number);
+    nidd_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

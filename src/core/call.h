@@ -8,11 +8,11 @@ typedef struct text { const char *at; uint32_t length; } text; /* borrowed; at N
 typedef struct call {
     caller caller;
     uint32_t operation, application, scopes;
-    text id, name, model, application_id, cursor, tag, token;
+    text id, name, model, application_id, cursor, tag, token, scs_as;
     const uint8_t *image, *idempotency;
     value value;
     bool has_value, has_if_match, if_none_match, is_last, has_limit;
-    uint64_t if_match, limit, ticket, timeout_ms, new_scopes;
+    uint64_t if_match, limit, ticket, timeout_ms, new_scopes, configuration, delivery;
     ticket_state wait;
     const uint8_t *body;
     uint32_t body_length;
@@ -49,6 +49,17 @@ void api_property_put(core *core, const call *call);
 void api_action(core *core, const call *call);
 void api_ticket_list(core *core, const call *call);
 void api_ticket_get(core *core, const call *call);
+/* api_nidd.c */
+void api_nidd_configuration_list(core *core, const call *call);
+void api_nidd_configuration_make(core *core, const call *call);
+void api_nidd_configuration_get(core *core, const call *call);
+void api_nidd_configuration_patch(core *core, const call *call);
+void api_nidd_configuration_delete(core *core, const call *call);
+void api_nidd_delivery_list(core *core, const call *call);
+void api_nidd_delivery_make(core *core, const call *call);
+void api_nidd_delivery_get(core *core, const call *call);
+void api_nidd_delivery_change(core *core, const call *call);
+void api_nidd_delivery_delete(core *core, const call *call);
 /* api_image.c */
 void api_image_put(core *core, const call *call);
 void api_image_list(core *core, const call *call);

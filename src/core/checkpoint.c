@@ -15,8 +15,8 @@
 
 enum {
     TWINS_LOOKED_AT = 4096,      /* in a round */
-    TWINS_WRITTEN = 64,
-    BYTES_OWED_MAX = 256 * 1024, /* written at most after a time without a chance to */
+    TWINS_WRITTEN = 1024,
+    BYTES_OWED_MAX = 512 * 1024, /* written at most after a time without a chance to */
     BYTES_WORTH = 16 * 1024,     /* written before it is looked at what that means */
     FULL_BYTES = 700,            /* of a full record, before one was seen */
 };
@@ -168,7 +168,7 @@ static void dump_tables(core *core, const sizes *now, uint32_t lived_in)
     if (core->tables_round_next != 0 || lived_in <= core->tables_segment)
         return;
     uint64_t kept = (uint64_t)(lived_in - core->tables_segment) * segment_size(core);
-    uint64_t gain = (now->most - now->live) / 4 > now->tables ? (now->most - now->live) / 4 : now->tables;
+    uint64_t gain = (now->most - now->live) / 8 > now->tables ? (now->most - now->live) / 8 : now->tables;
     if (kept < gain)
         return;
     core->tables_segment_next = commit_log_segment_last(core->log);
@@ -215,7 +215,7 @@ static void move_on(core *core, uint32_t lived_in)
 {
     uint32_t replay = commit_log_replay_segment(core->log), last = commit_log_segment_last(core->log);
     uint32_t segment = lived_in < core->tables_segment ? lived_in : core->tables_segment;
-    if (segment <= replay || segment - replay < (last - replay) / 8)
+    if (segment <= replay || segment - replay < (last - replay) / 16)
         return;
     core->checkpoint_segment = segment;
     core->checkpoint_round = core->round_last > 0 ? core->round_last : 1;

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "core/images.h"
-#include "core/state.h"
+#include "core/nidd.h"
 
 /* ---- open and close ---- */
 
@@ -24,7 +24,8 @@ static dro_err allocate(core *core)
     if (core->contexts == NULL || core->record == NULL || core->scratch == NULL || core->log_scratch == NULL || core->streams == NULL ||
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
-    return turns_init(core);
+    dro_err err = notices_init(core);
+    return err == DRO_OK ? turns_init(core) : err;
 }
 
 /* A new master key beside data of an old one would only hide what is wrong. */
@@ -98,6 +99,7 @@ static dro_err open_all(core *core)
     core->twin_next = core->epoch.counter << 30;
     core->ticket_next = core->epoch.counter << 32;
     core->mail_next = core->epoch.counter << 32;
+    core->nidd.next = core->epoch.counter << 30;
     core->event_next = 1;
     return err == DRO_OK ? recover(core) : err;
 }
@@ -148,6 +150,7 @@ void core_close(core *core)
         free(core->streams[i].property);
     }
     uploads_free(core);
+    nidd_fini(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -196,6 +199,7 @@ void core_gate_lost(core *core, uint32_t index)
     network_connections_gate_lost(core, index);
     turns_gate_lost(core, index);
     waiters_gate_lost(core, index);
+    notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     peers_gate_lost(core, index);
     backup_gate_lost(core, index);
@@ -256,6 +260,13 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         }
         break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
+    case MESSAGE_NOTICE_ANSWER:
+        if (length >= sizeof(notice_answer)) {
+            notice_answer answer;
+            memcpy(&answer, body, sizeof answer);
+            notices_on_answer(core, header->id, &answer);
+        }
+        break;
     case MESSAGE_SUBSCRIBE: streams_subscribe(core, gate, header, body); break;
     case MESSAGE_UNSUBSCRIBE: streams_unsubscribe(core, gate, header->id); break;
     case MESSAGE_CREDIT:
@@ -351,6 +362,8 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
+    if (core->nidd.notice_count > 0)
+        work += notices_send(core);
     work += checkpoint_step(core);
     cold_start(core);
     turns_publish(core);
@@ -380,6 +393,11 @@ int64_t core_next_due(const core *core)
     if (backup_ns >= 0) {
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    if (notices_due_ns(core) != INT64_MAX) {
+        int64_t left = notices_due_ns(core) > core->now_ns ? notices_due_ns(core) - core->now_ns : 0;
+        if (due_ns < 0 || left < due_ns)
+            due_ns = left;
     }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
         if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))

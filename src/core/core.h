@@ -61,6 +61,7 @@ typedef struct core_options {
     uint64_t context_bytes;      /* of sealed contexts kept in memory; 0: all */
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
+    const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 

@@ -25,6 +25,17 @@ enum {
     TWIN_TAGS_MAX = 32,
     TWIN_APN_MAX = 100,
 
+    TWIN_CONFIGURATIONS_MAX = 16,  /* NIDD configurations */
+    TWIN_DELIVERIES_MAX = 64,      /* downlinks of applications, with those that ended; the oldest ended one goes first */
+    TWIN_NOTICES_MAX = 32,         /* notifications waiting for applications; the oldest goes first */
+    CORE_NOTICE_BYTES_MAX = 512 << 20, /* of all twins */
+    DESTINATIONS_MAX = 65536,      /* different notification destinations */
+    NOTICES_SENT_MAX = 2048,       /* under way in the gates */
+    NOTICE_WINDOW = 256,           /* under way to one destination */
+    NOTICE_DESTINATIONS_BATCH = 256,
+    NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
+    NIDD_PATH_MAX = 256,
+
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
     IDEMPOTENCY_MAX = 65536,       /* keys kept */
@@ -42,6 +53,10 @@ enum {
 
     TICKET_KEPT_S = 24 * 3600,     /* after it ended */
     IDEMPOTENCY_KEPT_S = 24 * 3600,
+    NOTICE_KEPT_S = 24 * 3600,     /* a destination that does not take it */
+    NOTICE_PAUSE_MS = 500,         /* after a failure; twice as long after each further one, */
+    NOTICE_PAUSE_MAX_MS = 60 * 1000, /* at most */
+    DELIVERY_WAIT_MS = 2000,       /* a connected device is waited for before the application is answered */
     DOWNLINK_EXPIRY_S = 7 * 24 * 3600,
     DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */

@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
-#include "core/state.h"
+#include "core/nidd.h"
 
-enum { TWIN_BITS = 26 };
+enum { TWIN_BITS = 26, TDA_ACKNOWLEDGED = 1 /* TDA-Flags, bit 0 (TS 29.128, 6.4.17) */ };
 
 /* ---- tickets ---- */
 
@@ -87,12 +87,30 @@ void ticket_move(core *core, uint32_t index, uint64_t number, ticket_state state
 
 void waiter_add(core *core, uint32_t index, uint64_t number, ticket_state state, int64_t until_ns, caller caller)
 {
-    core->waiters[core->waiter_count++] = (waiter){ index, number, state, until_ns, caller };
+    core->waiters[core->waiter_count++] = (waiter){ .twin = index, .ticket = number, .state = state, .until_ns = until_ns, .caller = caller };
+}
+
+void waiter_add_delivery(core *core, uint32_t index, uint64_t number, int64_t until_ns, caller caller)
+{
+    core->waiters[core->waiter_count++] =
+        (waiter){ .twin = index, .ticket = number, .is_delivery = true, .until_ns = until_ns, .caller = caller };
+}
+
+bool waiter_is_there(const core *core, uint32_t index, uint64_t number)
+{
+    for (uint32_t i = 0; i < core->waiter_count; i++)
+        if (core->waiters[i].is_delivery && core->waiters[i].ticket == number && core->waiters[i].twin == index)
+            return true;
+    return false;
 }
 
 static void waiter_answer(core *core, const waiter *waiter)
 {
     const twin *twin = twin_at(core, waiter->twin);
+    if (waiter->is_delivery) {
+        nidd_delivery_answer(core, waiter->caller, waiter->twin, waiter->ticket);
+        return;
+    }
     const ticket *ticket = twin->number == 0 ? NULL : ticket_find(twin, waiter->ticket);
     if (ticket == NULL) {
         tell_problem(core, waiter->caller, 404, "about:blank", "the twin was removed while its ticket was waited for");
@@ -109,13 +127,27 @@ void waiters_ticket(core *core, uint32_t index, uint64_t number)
 {
     for (uint32_t i = 0; i < core->waiter_count;) {
         waiter waiter = core->waiters[i];
-        const ticket *ticket = waiter.twin == index && waiter.ticket == number ? ticket_find(twin_at(core, index), number) : NULL;
+        bool is_it = waiter.twin == index && waiter.ticket == number && !waiter.is_delivery;
+        const ticket *ticket = is_it ? ticket_find(twin_at(core, index), number) : NULL;
         if (ticket == NULL || ticket->state < waiter.state) {
             i++;
             continue;
         }
         core->waiters[i] = core->waiters[--core->waiter_count];
         core->met[core->met_count++] = waiter; /* told once the record is written: waiters_due */
+    }
+}
+
+void waiters_delivery(core *core, uint32_t index, uint64_t number)
+{
+    for (uint32_t i = 0; i < core->waiter_count;) {
+        waiter waiter = core->waiters[i];
+        if (!waiter.is_delivery || waiter.twin != index || waiter.ticket != number) {
+            i++;
+            continue;
+        }
+        core->waiters[i] = core->waiters[--core->waiter_count];
+        core->met[core->met_count++] = waiter;
     }
 }
 
@@ -152,13 +184,26 @@ void waiters_due(core *core)
 
 /* ---- mail ---- */
 
+/* What became of a command's downlink, for an application's. */
+static nidd_delivery_status delivery_status(ticket_state state)
+{
+    switch (state) {
+    case TICKET_DELIVERED: return DELIVERY_SUCCESS_NEXT_HOP_UNACKNOWLEDGED;
+    case TICKET_EXPIRED: return DELIVERY_FAILURE_TIMEOUT;
+    case TICKET_FAILED: return DELIVERY_FAILURE_NEXT_HOP;
+    default: return DELIVERY_FAILURE;
+    }
+}
+
 static void mail_drop(core *core, uint32_t index, const mail *mail, ticket_state state, const char *reason)
 {
     uint64_t of_ticket = mail->ticket;
     uint64_t number = mail->number;
     record_put(core, FIELD_MAIL_GONE, &number, 8);
-    if (of_ticket != 0)
-        ticket_move(core, index, of_ticket, state, reason);
+    if (of_ticket == 0)
+        return;
+    ticket_move(core, index, of_ticket, state, reason);
+    nidd_delivery_end(core, index, of_ticket, delivery_status(state));
 }
 
 void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_key, int64_t expires_ms,
@@ -174,6 +219,7 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
     if (twin->extra != NULL && twin->extra->mail_count >= TWIN_MAIL_MAX) {
         core->counters.refused++;
         ticket_move(core, index, of_ticket, TICKET_FAILED, "the mailbox is full");
+        nidd_delivery_end(core, index, of_ticket, DELIVERY_FAILURE);
         return;
     }
     dro_builder *part = record_part(core);
@@ -239,8 +285,10 @@ static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, 
         contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
     if (is_superseded)
         mail_drop(core, index, mail, TICKET_SUPERSEDED, "a newer command took its place");
-    else if (mail->ticket != 0)
+    else if (mail->ticket != 0) {
         ticket_move(core, index, mail->ticket, TICKET_PENDING, "");
+        nidd_delivery_wait(core, index, mail->ticket, retry_ms > core->now_ms ? retry_ms : 0);
+    }
     record_end(core);
 }
 
@@ -350,8 +398,13 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         return;
     bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
     if (is_answered && answer->result >= 2000 && answer->result < 3000) {
+        uint64_t number = sent->ticket;
+        bool is_acknowledged = (answer->flags & TDA_ACKNOWLEDGED) != 0;
         record_begin(core, index, RECORD_DELTA);
-        mail_drop(core, index, sent, TICKET_DELIVERED, "");
+        record_put(core, FIELD_MAIL_GONE, &(uint64_t){ sent->number }, 8);
+        ticket_move(core, index, number, TICKET_DELIVERED, "");
+        nidd_delivery_end(core, index, number, is_acknowledged ? DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED
+                                                               : DELIVERY_SUCCESS_NEXT_HOP_UNACKNOWLEDGED);
         record_end(core);
     } else if (is_answered && answer->result >= 5000 && answer->result != 5012) {
         char reason[64];

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/apply.h"
+#include "core/nidd.h"
 
 enum { HEADER = 48, FIELDS_MAX = 200 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 
@@ -398,6 +399,7 @@ static void full_lists(core *core, const twin *twin)
             dro_builder_bytes(part, extra->aliases[i], strlen(extra->aliases[i]) + 1);
         record_part_end(core, FIELD_ALIASES);
     }
+    nidd_full(core, twin, true);
     for (const mail *m = extra->mail; m != NULL; m = m->next) {
         dro_builder *part = record_part(core);
         dro_builder_le(part, m->number, 8);
@@ -415,6 +417,7 @@ static void full_lists(core *core, const twin *twin)
         dro_builder_le(part, (uint64_t)extra->timers[i].due_ms, 8);
         record_part_end(core, FIELD_TIMER);
     }
+    nidd_full(core, twin, false);
 }
 
 static void full_numbers(core *core, const twin *twin)

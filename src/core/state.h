@@ -21,6 +21,7 @@
 #include "twin/ticket.h"
 
 enum { NONE = 0xffffffffu };
+#define PARTITION_MASK 0xfff0000000000000u /* of a number; the rest counts */
 
 /* ---- a twin ---- */
 
@@ -32,6 +33,7 @@ typedef struct mail { /* a downlink waiting for the device */
     struct mail *next;
     uint64_t number, ticket;
     uint32_t merge_key;
+    int32_t priority;           /* a higher one leaves first */
     uint16_t length;
     bool is_sent;
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */
@@ -76,6 +78,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     deferred *deferred, *deferred_last;
     char *aliases[TWIN_ALIASES_MAX];
     char *creating_id;           /* of a twin that has no row yet */
+    struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer timers[TWIN_TIMERS_MAX];
     uint8_t timer_count, alias_count;
     uint8_t mail_count, ticket_count, deferred_count;
@@ -175,6 +178,7 @@ typedef struct waiter {          /* a request that waits for a ticket's state */
     uint32_t twin;
     uint64_t ticket;
     ticket_state state;
+    bool is_delivery;            /* `ticket` is a delivery's number */
     int64_t until_ns;
     caller caller;
 } waiter;
@@ -201,6 +205,29 @@ typedef struct cell_link {
     _Atomic uint64_t *running;
     bool lacks[CORE_IMAGES_MAX]; /* images that came while it was being made: its successor has them */
 } cell_link;
+
+typedef struct destination {     /* where notices go */
+    char *link;                  /* NULL: unused slot */
+    uint32_t references, sent;   /* sent: under way */
+    struct notice *first, *last; /* oldest, newest */
+    struct notice *next;         /* the oldest that may go; NULL: none */
+    int64_t retry_ns;            /* a pause until then; 0: none */
+    uint32_t next_free, next_ready;
+    uint8_t failures;            /* in a row */
+    bool is_ready;
+} destination;
+
+typedef struct nidd_table {      /* of all twins */
+    index_table configurations, links;
+    uint64_t next;               /* number of the next configuration, delivery or notice */
+    uint64_t configuration_count, notice_count, notice_bytes;
+    destination *destinations;
+    uint32_t destination_count, destination_capacity, destination_free;
+    uint32_t ready_first, ready_last;
+    int64_t retry_ns;            /* the earliest end of a pause */
+    struct notice_slot { struct notice *notice; uint32_t serial, gate, next_free; } *sent; /* [NOTICES_SENT_MAX] */
+    uint32_t sent_free, sent_count;
+} nidd_table;
 
 typedef struct stream {          /* a subscriber of events */
     uint64_t id;                 /* the gate's; 0: free */
@@ -237,16 +264,18 @@ typedef struct turn {            /* a turn in flight */
     value value;                 /* what a command asks for; strings in text */
     char *text;                  /* owned */
     struct put *put;             /* a twin being made or configured; owned */
+    struct nidd_request *nidd;   /* a delivery being made or changed; owned */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
 } turn;
 
-enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE };
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK };
 
 typedef struct core_counters {
     uint64_t context_hits, context_misses, contexts_unreadable;
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
+    uint64_t notices, notices_failed, notices_refused, notices_dropped;
 } core_counters;
 
 typedef struct base_counts {     /* twins whose newest full record lies in a segment, by its number */
@@ -316,6 +345,7 @@ struct core {
     uint32_t waiter_count;
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
+    nidd_table nidd;
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
@@ -363,6 +393,7 @@ uint32_t twin_find(const core *core, const char *id, size_t length);      /* or 
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
 uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
 uint64_t imsi_hash(core *core, const char *imsi);
+uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);
 twin_extra *twin_extra_get(twin *twin);                                   /* made if missing; NULL: no memory */
@@ -417,6 +448,12 @@ enum record_field {
     FIELD_IDEMPOTENT = 20, /* key 32, body 32, made i64, status u16, answer */
     FIELD_STATE = 21,      /* of a full record: flags u8, context revision u64 */
     FIELD_TRAP = 22,       /* reason text: an event of the stream */
+    FIELD_NIDD_CONFIGURATION = 23, /* number u64, application u32, made i64, status u8, fields */
+    FIELD_NIDD_CONFIGURATION_GONE = 24, /* number u64 */
+    FIELD_NIDD_DELIVERY = 25, /* number u64, configuration u64, made i64, expires i64, retry i64, priority i32, status u8, fields */
+    FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
+    FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
+    FIELD_NOTICE_GONE = 28,/* number u64 */
 };
 typedef struct record record;
 /* One record at a time. Changes are applied as they are put. */
@@ -496,6 +533,9 @@ void ticket_move(core *core, uint32_t twin, uint64_t number, ticket_state state,
 uint64_t ticket_make(core *core, uint32_t twin, bool is_action, uint8_t index, const value *value, ticket_state state);
 ticket *ticket_newest(const twin *twin, uint8_t property);
 void waiter_add(core *core, uint32_t twin, uint64_t ticket, ticket_state state, int64_t until_ns, caller caller);
+void waiter_add_delivery(core *core, uint32_t twin, uint64_t delivery, int64_t until_ns, caller caller);
+bool waiter_is_there(const core *core, uint32_t twin, uint64_t delivery);
+void waiters_delivery(core *core, uint32_t twin, uint64_t delivery); /* it ended, or the device sleeps */
 void waiters_due(core *core);
 void waiters_ticket(core *core, uint32_t twin, uint64_t ticket);
 void waiters_gate_lost(core *core, uint32_t gate);
@@ -538,6 +578,8 @@ typedef struct reply {
     const char *location;
 } reply;
 void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length);
+/* With TS 29.122's "cause"; NULL: none. */
+void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...) __attribute__((format(printf, 5, 6)));
 void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));
 

@@ -181,7 +181,7 @@ void tell_broken(core *core, caller caller, uint32_t image)
                  core->images[image].info.model.name);
 }
 
-void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...)
+static void problem_send(core *core, caller caller, uint16_t status, const char *type, const char *cause, const char *detail)
 {
     static const struct { uint16_t status; const char *title; } titles[] = {
         { 400, "Bad request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not found" },
@@ -193,15 +193,12 @@ void tell_problem(core *core, caller caller, uint16_t status, const char *type, 
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
         if (titles[i].status == status)
             title = titles[i].title;
-    char detail[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(detail, sizeof detail, format, arguments);
-    va_end(arguments);
     uint8_t text[8192]; /* each byte of the detail may become six */
     dro_builder out = dro_builder_over(text, sizeof text);
     json_put(&out, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u,\"detail\":", type, title, status);
     json_string(&out, detail);
+    if (cause != NULL)
+        json_put(&out, ",\"cause\":\"%s\"", cause);
     dro_builder_text(&out, "}");
     reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX,
                     .retry_after_s = status == 503 ? 1 : 0 };
@@ -209,4 +206,24 @@ void tell_problem(core *core, caller caller, uint16_t status, const char *type, 
     core->is_reply_free |= status == 503; /* promises nothing */
     tell_reply(core, caller, &reply, text, dro_builder_length(&out));
     core->is_reply_free = is_reply_free;
+}
+
+void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...)
+{
+    char detail[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    problem_send(core, caller, status, type, NULL, detail);
+}
+
+void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...)
+{
+    char detail[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    problem_send(core, caller, status, "about:blank", cause, detail);
 }

@@ -2,12 +2,14 @@
  * is due (a timer, a retransmission, an expiry). */
 #include <stdlib.h>
 
-#include "core/state.h"
+#include "core/nidd.h"
 
 static int64_t due_of(const core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    int64_t due = mailbox_due(twin);
+    int64_t due = mailbox_due(twin), nidd = nidd_due(twin);
+    if (nidd < due)
+        due = nidd;
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
         if (twin->extra->timers[i].due_ms < due)
             due = twin->extra->timers[i].due_ms;
@@ -116,6 +118,7 @@ int timers_due(core *core)
         int slot = timer_due(core, twin);
         if (slot < 0) {
             mailbox_expire(core, index);
+            nidd_expire(core, index);
             mailbox_flush(core, index);
         } else {
             uint32_t number = twin->extra->timers[slot].number;

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
-#include "core/state.h"
+#include "core/nidd.h"
 #include "twin/effect.h"
 
 /* ---- the table of turns in flight ---- */
@@ -61,6 +61,7 @@ void turn_free(core *core, turn *turn)
             free(turn->event);
     }
     put_free(turn->put);
+    free(turn->nidd);
     free(turn->idempotency);
     free(turn->text);
     *turn = (struct turn){ .next = core->turn_free };
@@ -409,6 +410,8 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         keep_timer(core, index, turn->event_id, -1);
     for (uint32_t i = 0; i < core->effect_count; i++)
         keep_effect(core, turn, &core->effects[i]);
+    if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
+        nidd_uplink(core, index, turn->event, turn->length);
     api_turn_end(core, turn, result->outcome);
     record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
@@ -470,6 +473,8 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         put_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         keep_timer(core, turn->twin, turn->event_id, -1);
+    if (turn->operation == TURN_UPLINK)
+        nidd_uplink(core, turn->twin, turn->event, turn->length);
     record_put(core, FIELD_TRAP, reason, strlen(reason));
     put_dead_letter(core, turn, reason);
     api_turn_failed(core, turn, reason);

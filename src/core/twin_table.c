@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
-#include "core/state.h"
+#include "core/nidd.h"
 
 static dro_err table_grow(core *core)
 {
@@ -74,6 +74,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
         index_remove(&core->ids, id_hash(core, extra->aliases[i], strlen(extra->aliases[i])), index);
         free(extra->aliases[i]);
     }
+    nidd_free(core, index);
     free(extra->creating_id);
     free(extra);
     twin->extra = NULL;
@@ -167,6 +168,18 @@ uint32_t twin_find_imsi(core *core, const char *imsi)
     return twin_find_imsi_hash(core, imsi_hash(core, imsi));
 }
 
+uint32_t twin_find_msisdn(core *core, const char *msisdn)
+{
+    uint64_t hash[2];
+    vault_identity_hash(core->vault, "msisdn", msisdn, strlen(msisdn), hash);
+    index_probe probe = index_begin(hash[0]);
+    uint32_t index;
+    while (index_next(&core->msisdns, &probe, &index))
+        if (twin_at(core, index)->msisdn_hash == hash[0])
+            return index;
+    return NONE;
+}
+
 uint32_t twin_find_number(const core *core, uint64_t number)
 {
     index_probe probe = index_begin(dro_hash_mix(number, core->hash_key));
@@ -188,7 +201,7 @@ void twin_extra_trim(twin *twin)
 {
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
-        extra->creating_id != NULL || extra->timer_count > 0 || extra->alias_count > 0)
+        extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0)
         return;
     free(twin->extra);
     twin->extra = NULL;

@@ -216,6 +216,7 @@ void answer_end(exchange *exchange)
     exchange_end(exchange);
 }
 
+/* `pointer`: of what is wrong in the body; what RFC 9457 calls so for 422, and TS 29.122's invalidParams for 400. */
 void problem_write(dro_builder *out, int status, const char *detail, const char *pointer)
 {
     dro_builder_text(out, "{\"type\":\"about:blank\",\"title\":");
@@ -227,7 +228,11 @@ void problem_write(dro_builder *out, int status, const char *detail, const char 
         dro_builder_text(out, ",\"detail\":");
         json_text(out, detail, strlen(detail));
     }
-    if (pointer != NULL) {
+    if (pointer != NULL && status == 400) {
+        dro_builder_text(out, ",\"invalidParams\":[{\"param\":");
+        json_text(out, pointer, strlen(pointer));
+        dro_builder_text(out, "}]");
+    } else if (pointer != NULL) {
         dro_builder_text(out, ",\"pointer\":");
         json_text(out, pointer, strlen(pointer));
     }
@@ -262,7 +267,7 @@ void answer_problem(exchange *exchange, int status, const char *format, ...)
 void answer_fault(exchange *exchange, const body_fault *fault)
 {
     send_problem(exchange, &(answer){ .status = fault->status }, fault->detail,
-                 fault->status == 422 ? fault->pointer : NULL);
+                 fault->status == 422 || fault->pointer[0] != '\0' ? fault->pointer : NULL);
 }
 
 void answer_not_allowed(exchange *exchange, const char *allow)

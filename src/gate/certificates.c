@@ -130,6 +130,7 @@ dro_err certificates_init(certificates *all, const gate_config *config, loop *ho
     if (config->certificates <= 0)
         return DRO_OK;
     dro_err err = load(all, config->certificates);
+    close(config->certificates); /* it has the key: no longer readable here than needed */
     const tls_context *diameter = all->contexts[TLS_DIAMETER];
     if (diameter != NULL && !tls_context_verifies(diameter) && all->is_speaking)
         dro_warn("peers_show_no_certificates \"diameter.tls.ca is not set\"");

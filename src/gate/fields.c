@@ -15,6 +15,19 @@ static bool fail(fields_fault *fault, int status, const char *detail)
 
 /* ---- path ---- */
 
+/* The name of a T8 resource: 16 hexadecimal digits, as the core gives them out. */
+static bool resource_read(slice text, uint64_t *out)
+{
+    *out = 0;
+    for (uint32_t i = 0; i < text.length; i++) {
+        const char *digits = "0123456789abcdef", *digit = text.at[i] == '\0' ? NULL : strchr(digits, text.at[i]);
+        if (digit == NULL)
+            return false;
+        *out = *out << 4 | (uint64_t)(digit - digits);
+    }
+    return text.length == 16;
+}
+
 static bool put_parameter(dro_builder *out, const route *route, unsigned parameter, slice text, fields_fault *fault)
 {
     char identifier[IDENTIFIER_MAX + 1];
@@ -46,6 +59,17 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
         if (text.length > BODY_NAME_MAX)
             return fail(fault, 404, "no such application");
         dro_field_put(out, API_FIELD_APPLICATION, text.at, text.length);
+        return true;
+    case PARAMETER_SCS_AS:
+        if (text.length > BODY_NAME_MAX)
+            return fail(fault, 404, "no such application");
+        dro_field_put(out, API_FIELD_SCS_AS, text.at, text.length);
+        return true;
+    case PARAMETER_CONFIGURATION:
+    case PARAMETER_DELIVERY:
+        if (!resource_read(text, &number))
+            return fail(fault, 404, parameter == PARAMETER_DELIVERY ? "no such delivery" : "no such configuration");
+        dro_field_put_u64(out, parameter == PARAMETER_DELIVERY ? API_FIELD_DELIVERY : API_FIELD_CONFIGURATION, number);
         return true;
     default: return true;
     }

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "gate/certificates.h"
+#include "gate/courier.h"
 #include "gate/diameter.h"
 #include "gate/http.h"
 #include "gate/loop.h"
@@ -21,6 +22,7 @@ typedef struct gate {
     loop *loop;
     http *http;
     diameter_gate *diameter;
+    courier *courier;
     certificates certificates;
     loop_watch doorbell, stop;
     bool is_stopping, is_broken, is_ready_told;
@@ -49,6 +51,7 @@ static void more_metrics(void *context, dro_builder *out)
     gate *home = context;
     diameter_gate_metrics(home->diameter, out);
     tls_metrics(home->certificates.contexts, out);
+    courier_metrics(home->courier, out);
 }
 
 static void on_core_message(gate *home, uint32_t core, const ring_header *header, const uint8_t *body)
@@ -57,6 +60,7 @@ static void on_core_message(gate *home, uint32_t core, const ring_header *header
     switch (header->type) {
     case MESSAGE_NETWORK_ANSWER: diameter_gate_on_answer(home->diameter, header->id, body, length); break;
     case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, core, header->id, body, length); break;
+    case MESSAGE_NOTICE: courier_on_notice(home->courier, core, header->id, body, length); break;
     default: http_on_message(home->http, core, header->type, header->id, body, length); break;
     }
 }
@@ -156,12 +160,13 @@ static void tell_ready(gate *home)
 
 static void work(gate *home)
 {
-    bool was_busy = true;
+    bool was_busy = true, is_blocked = false; /* blocked: a ring is full */
     while (!home->is_broken) {
-        loop_turn(home->loop, wait_ms(home, was_busy));
+        loop_turn(home->loop, is_blocked && !was_busy ? 1 : wait_ms(home, was_busy));
         awake(home);
         was_busy = drain_all(home);
         http_turn(home->http);
+        is_blocked = courier_flush(home->courier);
         tell_ready(home);
         diameter_gate_flush(home->diameter);
         bool is_done = is_stopped(home);
@@ -197,6 +202,9 @@ int gate_run(const gate_config *config, int stop)
     if (err == DRO_OK)
         err = certificates_init(&home.certificates, config, home.loop);
     memcpy(with_tls.tls, home.certificates.contexts, sizeof with_tls.tls);
+    courier_options courier = { .root = config->t8_root, .allow = config->t8_allow_callbacks, .to_core = config->to_core };
+    if (err == DRO_OK)
+        err = courier_new(&home.courier, home.loop, &courier);
     if (err == DRO_OK)
         err = diameter_gate_new(&home.diameter, &with_tls, home.loop);
     if (err == DRO_OK)
@@ -207,6 +215,7 @@ int gate_run(const gate_config *config, int stop)
         dro_error("gate_start reason=\"%s\"", dro_err_text(err));
     http_free(home.http);
     diameter_gate_free(home.diameter);
+    courier_free(home.courier);
     certificates_fini(&home.certificates);
     loop_free(home.loop);
     return err == DRO_OK && !home.is_broken ? 0 : 1;

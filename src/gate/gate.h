@@ -35,7 +35,7 @@ typedef struct gate_config {
     int diameter_listener;        /* -1: none */
     int diameter_sctp_listener;   /* 0: none; one for all gates */
     bool connects_over_sctp;
-    int certificates;             /* bundle of tls_bundle.h; 0: no TLS */
+    int certificates;             /* bundle of tls_bundle.h, closed once it is read; 0: no TLS */
     int certificate_renewals;     /* socket on which new bundles come; 0: none */
     tls_context *tls[TLS_LISTENERS]; /* made by gate_run from the bundle; NULL: that listener is plain */
     const char *identity, *realm; /* Origin-Host, Origin-Realm */
@@ -45,6 +45,8 @@ typedef struct gate_config {
     int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
     const char *console_directory;
     const char *version;
+    const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
+    const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */
     dro_clock *clock;
 } gate_config;

@@ -10,6 +10,7 @@
 #include "gate/fields.h"
 #include "gate/home.h"
 #include "gate/http.h"
+#include "gate/nidd_body.h"
 #include "gate/parts.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -21,6 +22,7 @@ static unsigned method_of(const connection *connection)
     case HTTP_HEAD: return METHOD_GET;
     case HTTP_PUT: return METHOD_PUT;
     case HTTP_POST: return METHOD_POST;
+    case HTTP_PATCH: return METHOD_PATCH;
     case HTTP_DELETE: return METHOD_DELETE;
     default: return METHOD_OTHER;
     }
@@ -155,6 +157,8 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_PROPERTY] = HTTP_BODY_SMALL_MAX, [BODY_ACTION] = HTTP_BODY_SMALL_MAX,
         [BODY_QUERY] = HTTP_BODY_QUERY_MAX,    [BODY_APPLICATION] = HTTP_BODY_TWIN_MAX,
         [BODY_IMAGE] = HTTP_IMAGE_MAX,         [BODY_BULK] = UINT64_MAX,
+        [BODY_NIDD_CONFIGURATION] = HTTP_BODY_TWIN_MAX, [BODY_NIDD_CONFIGURATION_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_NIDD_DELIVERY] = HTTP_BODY_TWIN_MAX,      [BODY_NIDD_DELIVERY_PATCH] = HTTP_BODY_TWIN_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -414,6 +418,10 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_ACTION: return body_read_action(arena, json, out, fault);
     case BODY_APPLICATION: return body_read_application(arena, json, out, fault);
     case BODY_QUERY: return body_read_query(arena, json, out, fault);
+    case BODY_NIDD_CONFIGURATION: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, out, fault);
+    case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
+    case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
+    case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
     default: return true;
     }
 }

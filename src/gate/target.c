@@ -266,3 +266,63 @@ bool digest_read(slice text, uint8_t out[32])
     }
     return true;
 }
+
+/* So many digits as a number, or -1. */
+static int digits_read(slice text, uint32_t at, uint32_t count)
+{
+    int number = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        char c = at + i < text.length ? text.at[at + i] : '\0';
+        if (c < '0' || c > '9')
+            return -1;
+        number = number * 10 + c - '0';
+    }
+    return number;
+}
+
+/* "Z" or "+01:30" at `at`, the end of the text -> minutes east. */
+static bool offset_read(slice text, uint32_t at, int *minutes)
+{
+    *minutes = 0;
+    if (at + 1 == text.length && (text.at[at] == 'Z' || text.at[at] == 'z'))
+        return true;
+    if (at + 6 != text.length || (text.at[at] != '+' && text.at[at] != '-') || text.at[at + 3] != ':')
+        return false;
+    int hour = digits_read(text, at + 1, 2), minute = digits_read(text, at + 4, 2);
+    *minutes = (text.at[at] == '-' ? -1 : 1) * (hour * 60 + minute);
+    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60;
+}
+
+/* Days from 1970-01-01 to a date of the Gregorian calendar. */
+static int64_t days_to(int year, int month, int day)
+{
+    int64_t y = month > 2 ? year : year - 1; /* years begin with March: the leap day is their last */
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return y * 365 + y / 4 - y / 100 + y / 400 + of_year - 719468;
+}
+
+bool time_read(slice text, int64_t *ms)
+{
+    static const int lengths[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    int year = digits_read(text, 0, 4), month = digits_read(text, 5, 2), day = digits_read(text, 8, 2);
+    int hour = digits_read(text, 11, 2), minute = digits_read(text, 14, 2), second = digits_read(text, 17, 2);
+    if (text.length < 20 || text.at[4] != '-' || text.at[7] != '-' || (text.at[10] != 'T' && text.at[10] != 't') ||
+        text.at[13] != ':' || text.at[16] != ':' || year < 0 || month < 1 || month > 12 || day < 1 || hour < 0 ||
+        hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 || day > lengths[month - 1])
+        return false;
+    if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
+        return false;
+    uint32_t at = 19;
+    int milliseconds = 0, offset;
+    if (text.at[at] == '.') {
+        uint32_t begin = ++at;
+        for (int weight = 100; at < text.length && text.at[at] >= '0' && text.at[at] <= '9'; at++, weight /= 10)
+            milliseconds += (text.at[at] - '0') * weight;
+        if (at == begin)
+            return false;
+    }
+    if (at >= text.length || !offset_read(text, at, &offset))
+        return false;
+    *ms = ((days_to(year, month, day) * 24 + hour) * 60 + minute - offset) * 60000 + second * 1000 + milliseconds;
+    return *ms >= 0;
+}

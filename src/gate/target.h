@@ -43,6 +43,8 @@ bool domain_read(slice text, char *out);
 /* The part behind the last '@' of an identifier that was read. */
 slice identifier_domain(const char *identifier);
 
+/* RFC 3339 date and time -> milliseconds since 1970, 0 to the year 9999. */
+bool time_read(slice text, int64_t *ms);
 /* "500ms", "10s", "2m" -> milliseconds; false: not one, or over INT32_MAX. */
 bool duration_read(slice text, uint64_t *ms);
 /* Decimal digits only. */

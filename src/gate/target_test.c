@@ -145,6 +145,34 @@ static void durations_have_a_unit(void **state)
         assert_false(duration_read(text_of(bad[i]), &ms));
 }
 
+/* RFC 3339, 5.8, and dates whose seconds `date -d` gives. */
+static void times_are_rfc_3339(void **state)
+{
+    static const struct { const char *text; int64_t ms; } good[] = {
+        { "1970-01-01T00:00:00Z", 0 },
+        { "1985-04-12T23:20:50.52Z", 482196050520 },
+        { "1996-12-19T16:39:57-08:00", 851042397000 },
+        { "1990-12-31T23:59:60Z", 662688000000 },
+        { "2000-02-29t12:00:00.123456z", 951825600123 },
+        { "2026-11-22T12:00:00+01:30", 1795343400000 },
+        { "9999-12-31T23:59:59.999Z", 253402300799999 },
+    };
+    static const char *const bad[] = { "", "2026-11-22", "2026-11-22T12:00:00", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
+                                       "2026-11-31T00:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T12:60:00Z", "2026-11-22 12:00:00Z",
+                                       "2026-11-22T12:00:00.Z", "2026-11-22T12:00:00+1:30", "2026-11-22T12:00:00Zx", "1969-12-31T23:59:59Z",
+                                       "2026-11-22T12:00:00+25:00", "x026-11-22T12:00:00Z" };
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int64_t ms;
+        assert_true(time_read(text_of(good[i].text), &ms));
+        assert_int_equal(ms, good[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t ms;
+        assert_false(time_read(text_of(bad[i]), &ms));
+    }
+}
+
 static void digests_have_64_digits(void **state)
 {
     char text[80] = "sha256:";
@@ -173,6 +201,7 @@ int main(void)
         cmocka_unit_test(an_identifier_may_have_253_bytes_and_no_more),
         cmocka_unit_test(what_is_no_identifier_is_refused),
         cmocka_unit_test(durations_have_a_unit),
+        cmocka_unit_test(times_are_rfc_3339),
         cmocka_unit_test(digests_have_64_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,6 +241,7 @@ ssize_t tls_receive(tls_session *session, void *bytes, size_t length)
     }
     session->wants_write = false;
     int result = SSL_read_ex(session->ssl, bytes, length, &got);
+    session->is_dry = result != 1;
     return result == 1 ? (ssize_t)got : not_done(session, result);
 }
 
@@ -263,7 +264,7 @@ ssize_t tls_send(tls_session *session, const void *bytes, size_t length)
 
 bool tls_has_more(const tls_session *session)
 {
-    return session->is_open && !session->is_failed && SSL_has_pending(session->ssl) == 1;
+    return session->is_open && !session->is_failed && !session->is_dry && SSL_has_pending(session->ssl) == 1;
 }
 
 void tls_end(tls_session *session)

@@ -73,6 +73,7 @@ struct tls_session { /* embedded in its owner; all zero: no TLS */
     int descriptor;
     uint32_t awaited;                 /* bytes that were asked of the kernel */
     bool is_open, is_failed, is_listed, wants_write;
+    bool is_dry;                      /* what OpenSSL holds is no whole record: the rest is still to come */
 };
 
 static inline bool tls_is_on(const tls_session *session)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/toml.h"
+#include "gate/courier.h"
 #include "gate/sctp.h"
 #include "core/limits.h"
 #include "load/load.h"
@@ -55,7 +56,8 @@ static const key keys[] = {
     { "log.replay", BYTES(log_replay, MIB, 1024 * GIB), "128MiB", "log replayed at a start, beyond what lives" },
     { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default DATA/master.key" },
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
-    { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges callbacks may reach although private; this version makes no callbacks" },
+    { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges notifications may reach although loopback, link-local or private" },
+    { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
@@ -140,6 +142,16 @@ static const char *peer_put(config *config, const toml_value *value)
     return NULL;
 }
 
+/* Kept as one text with blanks between, for the gates. */
+static const char *range_put(config *config, const toml_value *value)
+{
+    char *text = config->t8_allow_callbacks;
+    size_t length = strlen(text), room = sizeof config->t8_allow_callbacks - length;
+    if (value->kind != TOML_STRING || !courier_ranges_are_good(value->text))
+        return "is a list of address ranges such as \"10.0.0.0/8\"";
+    return snprintf(text + length, room, "%s%s", length > 0 ? " " : "", value->text) < (int)room ? NULL : "has too many ranges";
+}
+
 typedef struct setting { config *config; uint64_t seen; char path[TOML_PATH_MAX]; } setting; /* seen: a bit for each key */
 
 static const char *put(void *context, const toml_value *value)
@@ -149,7 +161,7 @@ static const char *put(void *context, const toml_value *value)
     if (strncmp(value->path, "diameter.peers[", 15) == 0)
         return peer_put(setting->config, value);
     if (strncmp(value->path, "t8.allow_callbacks[", 19) == 0)
-        return value->kind == TOML_STRING ? NULL : "is a list of address ranges";
+        return range_put(setting->config, value);
     for (int i = 0; i < KEY_TOTAL; i++) {
         if (strcmp(keys[i].path, value->path) != 0)
             continue;
@@ -209,6 +221,8 @@ bool config_set(config *config, const char *assignment)
     }
     snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
     setting setting = { .config = config };
+    if (strcmp(path, "t8.allow_callbacks") == 0)
+        config->t8_allow_callbacks[0] = '\0';
     if (strcmp(path, "diameter.peers") == 0) { /* the list anew */
         config->peer_count = 0;
         memset(config->peers, 0, sizeof config->peers);
@@ -306,6 +320,10 @@ bool config_check(config *config)
         return wrong("cell.sandbox: is \"on\" or \"off\"");
     if (config->bench_load > 0 && config->host_gates == CORE_GATES_MAX)
         return wrong("bench.load: takes the place of a gate: host.gates is too large");
+    if (!courier_ranges_are_good(config->t8_allow_callbacks))
+        return wrong("t8.allow_callbacks: is a list of address ranges such as \"10.0.0.0/8\"");
+    if (config->t8_api_root[0] == '\0')
+        snprintf(config->t8_api_root, sizeof config->t8_api_root, "http%s://%s", config->http_tls_certificate[0] != '\0' ? "s" : "", config->http_listen);
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");

@@ -22,7 +22,7 @@ typedef struct config {
     char cell_sandbox[8];
     char vault_master_key[1024];
     char console_directory[1024];
-    char t8_allow_callbacks[1024];
+    char t8_api_root[512], t8_allow_callbacks[1024];
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;

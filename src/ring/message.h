@@ -26,6 +26,7 @@ enum message_type {
     MESSAGE_SUBSCRIBE = 6,      /* fields; id names the stream       -> MESSAGE_API_REPLY, then MESSAGE_STREAM_EVENT */
     MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
     MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id since the last */
+    MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
 
     /* core -> gate */
     MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */
@@ -33,6 +34,7 @@ enum message_type {
     MESSAGE_DOWNLINK = 18,      /* downlink_request + text + bytes   -> MESSAGE_DOWNLINK_ANSWER */
     MESSAGE_STREAM_EVENT = 19,  /* stream_event + text; id names the stream                   */
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
+    MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
 
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
@@ -83,6 +85,19 @@ enum api_operation {
     API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
     API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
     API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
+
+    /* Non-IP data delivery (TS 29.122, 5.6). All have SCS_AS. Members of the bodies: twin/nidd.h */
+    API_NIDD_CONFIGURATION_LIST,
+    API_NIDD_CONFIGURATION_MAKE,
+    API_NIDD_CONFIGURATION_GET,    /* CONFIGURATION, as all below */
+    API_NIDD_CONFIGURATION_PATCH,
+    API_NIDD_CONFIGURATION_DELETE,
+    API_NIDD_DELIVERY_LIST,
+    API_NIDD_DELIVERY_MAKE,
+    API_NIDD_DELIVERY_GET,         /* DELIVERY, as all below */
+    API_NIDD_DELIVERY_PUT,
+    API_NIDD_DELIVERY_PATCH,
+    API_NIDD_DELIVERY_DELETE,
 };
 
 enum api_field { /* width or form */
@@ -115,6 +130,27 @@ enum api_field { /* width or form */
     API_FIELD_RESUME = 27,      /* text: Last-Event-ID */
     API_FIELD_PROPERTY = 28,    /* text: filter of a stream */
     API_FIELD_HELD = 29,        /* empty: of a stream that is one of several; no event before the first MESSAGE_CREDIT */
+
+    /* Non-IP data delivery; widths of those with a row in twin/nidd.c are its kinds' */
+    API_FIELD_SCS_AS = 64,      /* text: the application's id in the path */
+    API_FIELD_CONFIGURATION = 65, /* u64 */
+    API_FIELD_DELIVERY = 66,    /* u64 */
+    API_FIELD_GROUP = 67,
+    API_FIELD_PROVIDER = 68,
+    API_FIELD_FEATURES = 69,
+    API_FIELD_DURATION = 70,
+    API_FIELD_RELIABLE = 71,
+    API_FIELD_RDS_PORTS = 72,
+    API_FIELD_RDS_PORT = 73,
+    API_FIELD_PDN_OPTION = 74,
+    API_FIELD_DESTINATION = 75,
+    API_FIELD_TEST = 76,
+    API_FIELD_DATA = 77,
+    API_FIELD_MAXIMUM_LATENCY = 78,
+    API_FIELD_PRIORITY = 79,
+    API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
+    API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
+    API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
 };
 
 typedef struct api_request {
@@ -241,6 +277,28 @@ typedef struct peer_state {
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
 enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4 };
+
+/* ---- Notifications of applications: core -> gate ---- */
+
+enum notice_kind {
+    NOTICE_TEST,            /* nothing more */
+    NOTICE_UPLINK,          /* ID or MSISDN, DATA: NiddUplinkDataNotification */
+    NOTICE_CONFIGURATION,   /* ID or MSISDN, STATUS: NiddConfigurationStatusNotification */
+    NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
+};
+typedef struct notice_request {
+    uint8_t kind, reserved[7];
+} notice_request;           /* then fields: DESTINATION, NAME (path of the resource it is about), those of its kind */
+
+enum notice_outcome {
+    NOTICE_TAKEN,           /* 2xx */
+    NOTICE_REFUSED,         /* the destination will never take it: 4xx but 408, 425, 429; an address that may not be reached */
+    NOTICE_FAILED,          /* worth another try */
+};
+typedef struct notice_answer {
+    uint32_t outcome;       /* enum notice_outcome */
+    uint32_t status;        /* HTTP; 0: no answer */
+} notice_answer;
 
 /* ---- Turns: core <-> cell ---- */
 

@@ -654,6 +654,63 @@ static void replay_passes_the_owners_refusal_on(void **state)
     disk->free(disk);
 }
 
+struct announced { uint64_t announced[3], replayed; };
+
+static void on_ahead(void *context, int step, const uint8_t *record, size_t length)
+{
+    struct announced *seen = context;
+    uint64_t number;
+    assert_in_range(length, 16, 16 + 300);
+    memcpy(&number, record + 8, sizeof number);
+    assert_int_equal(number, seen->announced[step]++); /* each once, in order */
+    assert_true(step == 0 || number < seen->announced[step - 1]);
+    assert_true(number >= seen->replayed && number <= seen->replayed + LOG_AHEAD);
+}
+
+static dro_err on_announced(void *context, uint32_t group, log_place place, const uint8_t *record, size_t length)
+{
+    struct announced *seen = context;
+    uint64_t number;
+    (void)group, (void)place, (void)length;
+    memcpy(&number, record + 8, sizeof number);
+    assert_int_equal(number, seen->replayed++);
+    for (int step = 0; step < 3; step++)
+        assert_true(seen->announced[step] > number);
+    return DRO_OK;
+}
+
+static void replay_tells_what_comes(void **state)
+{
+    (void)state;
+    enum { RECORDS = 500, IN_A_ROUND = 70 };
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    struct announced seen = { 0 };
+    uint8_t record[16 + 300] = { 0 };
+    commit_log_options options = { .disk = disk, .epoch = 1, .segment_bytes = 64 * 1024 };
+    commit_log *log;
+    assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+    for (uint64_t i = 0; i < RECORDS; i++) {
+        memcpy(record + 8, &i, sizeof i);
+        assert_int_equal(commit_log_append(log, i % LOG_GROUPS, i, record, 16 + i % 300), DRO_OK);
+        if (i % IN_A_ROUND == 0 || i == RECORDS - 1)
+            assert_int_equal(commit_log_submit(log), DRO_OK);
+        while (commit_log_durable(log, false) + 2 < commit_log_round(log))
+            continue;
+    }
+    while (commit_log_durable(log, true) + 1 < commit_log_round(log))
+        continue;
+    commit_log_close(log);
+    options.epoch = 2;
+    options.context = &seen;
+    options.on_ahead = on_ahead;
+    assert_int_equal(commit_log_open(&log, &options, on_announced, &seen), DRO_OK);
+    assert_int_equal(seen.replayed, RECORDS);
+    for (int step = 0; step < 3; step++)
+        assert_int_equal(seen.announced[step], RECORDS);
+    commit_log_close(log);
+    disk->free(disk);
+}
+
 static void a_failed_write_is_final(void **state)
 {
     (void)state;
@@ -748,6 +805,7 @@ int main(void)
         cmocka_unit_test(damage_never_reads_as_a_record),
         cmocka_unit_test(a_missing_file_is_damage),
         cmocka_unit_test(replay_passes_the_owners_refusal_on),
+        cmocka_unit_test(replay_tells_what_comes),
         cmocka_unit_test(a_failed_write_is_final),
         cmocka_unit_test(a_directory_by_ring_keeps_the_log),
         cmocka_unit_test(a_directory_by_calls_keeps_the_log),

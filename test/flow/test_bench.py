@@ -78,6 +78,8 @@ def test_http_is_measured_by_wrk_too(tmp_path):
     settings = run("http", tmp_path, "--seconds", "1", "--twins", "2000")["settings"]
     assert settings["wrk_per_second"] > 0 and 0 < settings["wrk_p50_micros"] <= settings["wrk_p99_micros"]
     assert settings["wrk_not_200"] == settings["wrk_broken"] == 0
+    if shutil.which("curl"):
+        assert settings["tls_per_second"] > 0 and settings["tls_not_200"] == settings["tls_broken"] == 0
 
 
 def test_what_is_not_installed_is_not_compared_with(tmp_path):
@@ -115,6 +117,44 @@ def test_overload_refuses_and_says_what_is_left(tmp_path):
     assert result["per_second"] == pytest.approx(settings["5x_answered_per_second"], rel=0.01)
     for step in ("1x", "2x", "5x"):
         assert settings[f"{step}_answered_per_second"] + settings[f"{step}_refused_per_second"] <= 1.01 * settings[f"{step}_sent_per_second"] + 2000
+
+
+def test_curve_follows_the_offered_load(tmp_path):
+    settings = run("curve", tmp_path, "--seconds", "0.3", "--twins", "2000")["settings"]
+    for percent in (10, 25, 50, 75, 90, 100, 125, 150, 200):
+        assert settings[f"at_{percent}_answered_per_second"] > 0
+        assert 0 < settings[f"at_{percent}_p50_micros"] <= settings[f"at_{percent}_p99_micros"]
+    assert settings["at_10_sent_per_second"] < settings["peak_per_second"]
+
+
+MEASURE = str(ROOT / "tools" / "measure")
+
+
+def measure(out, *options):
+    return subprocess.run([MEASURE, "--out", str(out), *options], capture_output=True, text=True, timeout=120)
+
+
+def test_measure_keeps_results_and_goes_on_where_it_stopped(tmp_path):
+    out = tmp_path / "results.json"
+    done = measure(out, "--data", str(tmp_path), "compute")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    assert record["runs"][0]["result"]["bench"] == "compute" and record["machine"]["cpus"] == os.cpu_count()
+    record["runs"][0]["started"] = "kept"
+    record["plan"].append(["latency", ["--quick", "--seconds", "1", "--twins", "2000"]])
+    out.write_text(json.dumps(record))
+    done = subprocess.run([MEASURE, "--continue", str(out)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(out.read_text())["runs"]
+    assert [run["run"].split()[0] for run in runs] == ["compute", "latency"] and runs[0]["started"] == "kept"
+
+
+def test_measure_names_what_failed(tmp_path):
+    out = tmp_path / "results.json"
+    done = measure(out, "--data", str(tmp_path / "nowhere"), "latency")
+    assert done.returncode == 1 and "cannot make a directory" in done.stderr
+    assert "cannot make a directory" in json.loads(out.read_text())["runs"][0]["failed"]
+    assert measure(out, "no-such").returncode == 1
 
 
 def test_compute_computes_the_same_as_native(tmp_path):
@@ -160,10 +200,28 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "overload", "compute"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "overload", "curve", "compute"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):
     done = subprocess.run([BENCH, "latency", "--dromiod", "/bin/false", "--data", str(tmp_path)], capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 1 and "/bin/false ended while starting" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_turns_of_twins_whose_contexts_are_in_the_log(tmp_path):
+    result = run("cold", tmp_path, "--seconds", "1", "--twins", "5000")
+    assert set(result) == LOADED and result["per_second"] > 0
+    settings = result["settings"]
+    assert 0.05 < settings["read_from_log"] < 1 and settings["unreadable"] == 0
+    assert 0 < settings["context_bytes"] <= 80000 + 8192 * 256  # what is in a turn or not durable cannot leave
+
+
+def test_restarts_are_timed(tmp_path):
+    result = run("restart", tmp_path, "--twins", "2000")
+    assert 0 < result["settings"]["restart_ms"] and 0 < result["settings"]["restart_after_kill_ms"]
+
+
+def test_a_log_kept_small_is_smaller(tmp_path):
+    settings = run("compaction", tmp_path, "--seconds", "3", "--twins", "2000")["settings"]
+    assert settings["log_bytes_most"] > settings["live_bytes"] > 0 and settings["p99_ratio"] > 0

@@ -3,6 +3,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 import pytest
 
@@ -71,3 +72,17 @@ def test_the_tables_of_the_exposure_function_are_those_of_spec():
     told = subprocess.run([sys.executable, str(ROOT / "tools" / "scef_page.py"), "--check", str(ROOT / "docs" / "scef.md")],
                           capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
+
+
+def test_performance_is_what_its_results_give():
+    done = subprocess.run([ROOT / "tools" / "plot", "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("plot", sorted((ROOT / "docs" / "performance").glob("*.svg")), ids=lambda path: path.name)
+def test_a_plot_is_drawn_within_its_frame(plot):
+    drawing = xml.etree.ElementTree.parse(plot).getroot()
+    width, height = int(drawing.get("width")), int(drawing.get("height"))
+    circles = [element for element in drawing.iter() if element.tag.endswith("circle")]
+    assert len(circles) >= 3
+    assert all(0 <= float(c.get("cx")) <= width and 0 <= float(c.get("cy")) <= height for c in circles)

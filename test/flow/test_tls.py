@@ -473,6 +473,22 @@ def test_a_broken_file_is_refused_and_the_old_one_stays(authority, stranger, ren
     assert serial_of(host) == after.serial()
 
 
+def test_all_gates_have_the_same(authority, tmp_path):
+    files = Files(tmp_path)
+    files.put(authority.issue("gates1", *HOST_NAMES))
+    with Host(*http_settings(files), "host.gates=2", context=authority.client(), thermo=False) as host:
+        with dial(host) as first:
+            assert ask(first)[0] == 200
+            session = first.session
+        for _ in range(12):  # whichever gate takes it
+            with dial(host, first.context, session=session) as again:
+                assert ask(again)[0] == 200 and again.session_reused
+        new = authority.issue("gates2", *HOST_NAMES)
+        files.put(new)
+        host.process.send_signal(signal.SIGHUP)
+        until(lambda: {serial_of(host) for _ in range(12)} == {new.serial()}, "the new certificate in both")
+
+
 def test_sighup_without_certificates_is_no_harm():
     with Host(thermo=False) as host:
         host.process.send_signal(signal.SIGHUP)

@@ -4,19 +4,23 @@
 #include <string.h>
 
 #include "base/fields.h"
-#include "gate/body.h"
+#include "gate/nidd_body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool read_one(body_arena *arena, unsigned which, body_text json, dro_builder *out, body_fault *fault)
 {
     char id[IDENTIFIER_MAX + 1];
-    switch (which % 6) {
+    switch (which % 10) {
     case 0: return body_read_twin(arena, json, out, fault);
     case 1: return body_read_twin_line(arena, json, out, id, fault);
     case 2: return body_read_property(arena, json, out, fault);
     case 3: return body_read_action(arena, json, out, fault);
     case 4: return body_read_application(arena, json, out, fault);
+    case 6: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, out, fault);
+    case 7: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
+    case 8: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
+    case 9: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
     default: return body_read_query(arena, json, out, fault);
     }
 }
@@ -35,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!is_good) {
         assert(fault.status == 400 || fault.status == 413 || fault.status == 422);
         assert(fault.detail[0] != '\0' && strlen(fault.pointer) < BODY_POINTER_MAX);
-    } else if (data[0] % 6 != 5) {
+    } else if (data[0] % 10 != 5) {
         dro_cursor in = dro_cursor_over(bytes, dro_builder_length(&out));
         dro_field field;
         while (dro_field_next(&in, &field))

@@ -1,0 +1,426 @@
+/* Non-IP data delivery: configurations and deliveries of a twin. */
+#include "core/nidd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fields.h"
+#include "base/hash.h"
+
+enum { CONFIGURATION_HEAD = 8 + 4 + 8 + 1, DELIVERY_HEAD = 8 + 8 + 8 + 8 + 8 + 4 + 1 };
+
+const dro_field *nidd_field(const uint8_t *fields, size_t length, uint32_t tag, dro_field *room)
+{
+    dro_cursor in = dro_cursor_over(fields, length);
+    while (dro_field_next(&in, room))
+        if (room->tag == tag)
+            return room;
+    return NULL;
+}
+
+static int64_t field_i64(const dro_field *field, int64_t absent)
+{
+    int64_t value = absent;
+    if (field != NULL && field->length == sizeof value)
+        memcpy(&value, field->bytes, sizeof value);
+    return value;
+}
+
+static nidd *nidd_get(twin *twin)
+{
+    twin_extra *extra = twin_extra_get(twin);
+    if (extra != NULL && extra->nidd == NULL)
+        extra->nidd = calloc(1, sizeof *extra->nidd);
+    return extra == NULL ? NULL : extra->nidd;
+}
+
+static nidd *nidd_of(const twin *twin)
+{
+    return twin->extra == NULL ? NULL : twin->extra->nidd;
+}
+
+/* ---- configurations ---- */
+
+static uint64_t number_hash(const core *core, uint64_t number)
+{
+    return dro_hash_mix(number, core->hash_key);
+}
+
+static nidd_configuration *configuration_of(const twin *twin, uint64_t number)
+{
+    const nidd *nidd = nidd_of(twin);
+    nidd_configuration *found = nidd == NULL ? NULL : nidd->configurations;
+    while (found != NULL && found->number != number)
+        found = found->next;
+    return found;
+}
+
+nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *index)
+{
+    index_probe probe = index_begin(number_hash(core, number));
+    while (index_next(&core->nidd.configurations, &probe, index)) {
+        nidd_configuration *found = configuration_of(twin_at(core, *index), number);
+        if (found != NULL)
+            return found;
+    }
+    return NULL;
+}
+
+void nidd_configuration_put(core *core, uint64_t number, uint32_t application, int64_t made_ms, nidd_status status,
+                            const uint8_t *fields, size_t length)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, number, 8);
+    dro_builder_le(part, application, 4);
+    dro_builder_le(part, (uint64_t)made_ms, 8);
+    dro_builder_le(part, status, 1);
+    dro_builder_bytes(part, fields, length);
+    record_part_end(core, FIELD_NIDD_CONFIGURATION);
+}
+
+static void configuration_free(core *core, uint32_t index, nidd_configuration *gone)
+{
+    index_remove(&core->nidd.configurations, number_hash(core, gone->number), index);
+    destination_release(core, gone->destination);
+    core->nidd.configuration_count--;
+    free(gone);
+}
+
+static void configuration_remove(core *core, uint32_t index, uint64_t number)
+{
+    nidd *nidd = nidd_of(twin_at(core, index));
+    for (nidd_configuration **at = nidd == NULL ? NULL : &nidd->configurations; at != NULL && *at != NULL; at = &(*at)->next) {
+        if ((*at)->number != number)
+            continue;
+        nidd_configuration *gone = *at;
+        *at = gone->next;
+        nidd->configuration_count--;
+        configuration_free(core, index, gone);
+        return;
+    }
+}
+
+static nidd_configuration *configuration_new(core *core, dro_cursor *in)
+{
+    dro_field room;
+    nidd_configuration head = { .number = dro_cursor_le(in, 8) };
+    head.application = (uint32_t)dro_cursor_le(in, 4);
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    head.status = (uint8_t)dro_cursor_le(in, 1);
+    head.length = (uint16_t)dro_cursor_left(in);
+    const uint8_t *fields = dro_cursor_bytes(in, head.length);
+    const dro_field *link = in->err == DRO_OK ? nidd_field(fields, head.length, API_FIELD_DESTINATION, &room) : NULL;
+    if (link == NULL || destination_get(core, (const char *)link->bytes, link->length, &head.destination) != DRO_OK)
+        return NULL;
+    head.until_ms = field_i64(nidd_field(fields, head.length, API_FIELD_DURATION, &room), INT64_MAX);
+    const dro_field *option = nidd_field(fields, head.length, API_FIELD_PDN_OPTION, &room);
+    head.pdn_establishment_option = option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
+    head.is_by_msisdn = nidd_field(fields, head.length, API_FIELD_MSISDN, &room) != NULL;
+    nidd_configuration *made = malloc(sizeof *made + head.length);
+    if (made == NULL) {
+        destination_release(core, head.destination);
+        return NULL;
+    }
+    *made = head;
+    memcpy(made->fields, fields, head.length);
+    return made;
+}
+
+static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
+{
+    nidd *nidd = nidd_get(twin_at(core, index));
+    if (dro_cursor_left(in) < CONFIGURATION_HEAD || dro_cursor_left(in) > CONFIGURATION_HEAD + NIDD_FIELDS_MAX)
+        return DRO_MALFORMED;
+    nidd_configuration *made = nidd == NULL ? NULL : configuration_new(core, in);
+    if (made == NULL)
+        return in->err != DRO_OK ? in->err : DRO_LIMIT;
+    configuration_remove(core, index, made->number); /* it was changed */
+    dro_err err = nidd->configuration_count >= TWIN_CONFIGURATIONS_MAX ? DRO_LIMIT
+                : index_add(&core->nidd.configurations, number_hash(core, made->number), index);
+    if (err != DRO_OK) {
+        destination_release(core, made->destination);
+        free(made);
+        return err;
+    }
+    nidd_configuration **at = &nidd->configurations;
+    while (*at != NULL && (*at)->number < made->number)
+        at = &(*at)->next;
+    made->next = *at;
+    *at = made;
+    nidd->configuration_count++;
+    core->nidd.configuration_count++;
+    return DRO_OK;
+}
+
+/* ---- deliveries ---- */
+
+nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number)
+{
+    const nidd *nidd = nidd_of(twin);
+    nidd_delivery *found = nidd == NULL ? NULL : nidd->deliveries;
+    while (found != NULL && found->number != number)
+        found = found->next;
+    return found;
+}
+
+mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
+{
+    mail *at = after != NULL ? after->next : twin->extra != NULL ? twin->extra->mail : NULL;
+    while (at != NULL && at->ticket != number)
+        at = at->next;
+    return at;
+}
+
+nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery)
+{
+    for (mail *m = nidd_mail(twin, delivery->number, NULL); m != NULL; m = nidd_mail(twin, delivery->number, m))
+        if (m->is_sent)
+            return DELIVERY_SENDING;
+    return (nidd_delivery_status)delivery->status;
+}
+
+void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, delivery->number, 8);
+    dro_builder_le(part, delivery->configuration, 8);
+    dro_builder_le(part, (uint64_t)delivery->made_ms, 8);
+    dro_builder_le(part, (uint64_t)delivery->expires_ms, 8);
+    dro_builder_le(part, (uint64_t)delivery->retry_ms, 8);
+    dro_builder_le(part, (uint32_t)delivery->priority, 4);
+    dro_builder_le(part, delivery->status, 1);
+    dro_builder_bytes(part, fields, length);
+    record_part_end(core, FIELD_NIDD_DELIVERY);
+}
+
+static void delivery_remove(nidd *nidd, uint64_t number)
+{
+    for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
+        if ((*at)->number != number)
+            continue;
+        nidd_delivery *gone = *at;
+        *at = gone->next;
+        nidd->delivery_count--;
+        free(gone);
+        return;
+    }
+}
+
+static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
+{
+    nidd *nidd = nidd_get(twin_at(core, index));
+    if (nidd == NULL)
+        return DRO_NOMEM;
+    if (dro_cursor_left(in) < DELIVERY_HEAD || dro_cursor_left(in) > DELIVERY_HEAD + NIDD_FIELDS_MAX)
+        return DRO_MALFORMED;
+    nidd_delivery head = { .number = dro_cursor_le(in, 8), .configuration = dro_cursor_le(in, 8) };
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    head.expires_ms = (int64_t)dro_cursor_le(in, 8);
+    head.retry_ms = (int64_t)dro_cursor_le(in, 8);
+    head.priority = (int32_t)dro_cursor_le(in, 4);
+    head.status = (uint8_t)dro_cursor_le(in, 1);
+    head.length = (uint16_t)dro_cursor_left(in);
+    if (head.status >= DELIVERY_STATUSES)
+        return DRO_MALFORMED;
+    nidd_delivery *made = malloc(sizeof *made + head.length);
+    if (made == NULL)
+        return DRO_NOMEM;
+    *made = head;
+    memcpy(made->fields, in->at, head.length);
+    delivery_remove(nidd, head.number);
+    nidd_delivery **at = &nidd->deliveries;
+    while (*at != NULL && (*at)->number < head.number)
+        at = &(*at)->next;
+    made->next = *at;
+    *at = made;
+    nidd->delivery_count++;
+    return DRO_OK;
+}
+
+/* The same delivery with another status: inside a record. */
+static void delivery_move(core *core, const nidd_delivery *old, nidd_delivery_status status, int64_t retry_ms)
+{
+    uint8_t fields[NIDD_FIELDS_MAX];
+    nidd_delivery moved = *old;
+    memcpy(fields, old->fields, old->length);
+    moved.status = (uint8_t)status;
+    moved.retry_ms = retry_ms;
+    nidd_delivery_put(core, &moved, fields, moved.length);
+}
+
+static void tell_delivery(core *core, uint32_t index, const nidd_delivery *delivery, nidd_delivery_status status, int64_t retry_ms)
+{
+    uint8_t fields[64];
+    dro_builder out = dro_builder_over(fields, sizeof fields);
+    const nidd_configuration *configuration = configuration_of(twin_at(core, index), delivery->configuration);
+    uint8_t told = (uint8_t)status;
+    if (configuration == NULL)
+        return;
+    dro_field_put_u64(&out, API_FIELD_DELIVERY, delivery->number);
+    dro_field_put(&out, API_FIELD_STATUS, &told, 1);
+    if (retry_ms != 0)
+        dro_field_put(&out, API_FIELD_TIME, &retry_ms, sizeof retry_ms);
+    notice_put(core, index, configuration, NOTICE_DELIVERY, fields, dro_builder_length(&out));
+}
+
+void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)
+{
+    twin *twin = twin_at(core, index);
+    const nidd_delivery *delivery = nidd_delivery_find(twin, number);
+    if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
+        return;
+    if (nidd_mail(twin, number, NULL) != NULL && status < DELIVERY_FAILURE) /* a part of it; others are to come */
+        return;
+    if (!waiter_is_there(core, index, number))
+        tell_delivery(core, index, delivery, status, 0);
+    delivery_move(core, delivery, status, 0);
+    waiters_delivery(core, index, number);
+}
+
+void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
+{
+    const nidd_delivery *delivery = nidd_delivery_find(twin_at(core, index), number);
+    if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
+        return;
+    bool is_news = delivery->status != DELIVERY_BUFFERING_TEMPORARILY_NOT_REACHABLE || delivery->retry_ms != retry_ms;
+    if (is_news && !waiter_is_there(core, index, number))
+        tell_delivery(core, index, delivery, DELIVERY_BUFFERING_TEMPORARILY_NOT_REACHABLE, retry_ms);
+    if (is_news)
+        delivery_move(core, delivery, DELIVERY_BUFFERING_TEMPORARILY_NOT_REACHABLE, retry_ms);
+    waiters_delivery(core, index, number);
+}
+
+/* ---- uplinks ---- */
+
+static void put_identity(dro_builder *out, const nidd_configuration *configuration)
+{
+    dro_field room;
+    uint32_t tag = configuration->is_by_msisdn ? API_FIELD_MSISDN : API_FIELD_ID;
+    const dro_field *name = nidd_field(configuration->fields, configuration->length, tag, &room);
+    if (name != NULL)
+        dro_field_put(out, (uint8_t)tag, name->bytes, name->length);
+}
+
+void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
+{
+    const nidd *nidd = nidd_of(twin_at(core, index));
+    for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
+        uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
+        dro_builder out = dro_builder_over(fields, sizeof fields);
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms)
+            continue;
+        put_identity(&out, c);
+        dro_field_put(&out, API_FIELD_DATA, data, length);
+        notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
+    }
+}
+
+/* ---- time ---- */
+
+static bool is_kept(const core *core, const nidd_delivery *delivery)
+{
+    return !nidd_delivery_has_ended((nidd_delivery_status)delivery->status) ||
+           core->now_ms - delivery->made_ms < TICKET_KEPT_S * 1000ll;
+}
+
+int64_t nidd_due(const twin *twin)
+{
+    int64_t due = INT64_MAX;
+    const nidd *nidd = nidd_of(twin);
+    for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next)
+        if (c->status == NIDD_ACTIVE && c->until_ms < due)
+            due = c->until_ms;
+    return due;
+}
+
+void nidd_expire(core *core, uint32_t index)
+{
+    nidd *nidd = nidd_of(twin_at(core, index));
+    if (nidd == NULL || nidd_due(twin_at(core, index)) > core->now_ms)
+        return;
+    record_begin(core, index, RECORD_DELTA);
+    for (nidd_configuration *c = nidd->configurations; c != NULL;) {
+        nidd_configuration *next = c->next;
+        if (c->status == NIDD_ACTIVE && c->until_ms <= core->now_ms) {
+            uint8_t fields[NIDD_FIELDS_MAX + 8], copy[NIDD_FIELDS_MAX], status = NIDD_TERMINATED;
+            dro_builder out = dro_builder_over(fields, sizeof fields);
+            put_identity(&out, c);
+            dro_field_put(&out, API_FIELD_STATUS, &status, 1);
+            notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
+            memcpy(copy, c->fields, c->length);
+            nidd_configuration_put(core, c->number, c->application, c->made_ms, NIDD_TERMINATED, copy, c->length);
+        }
+        c = next;
+    }
+    for (nidd_delivery *d = nidd->deliveries; d != NULL;) {
+        nidd_delivery *next = d->next;
+        uint64_t number = d->number;
+        if (!is_kept(core, d))
+            record_put(core, FIELD_NIDD_DELIVERY_GONE, &number, 8);
+        d = next;
+    }
+    record_end(core);
+}
+
+/* ---- records ---- */
+
+void nidd_full(core *core, const twin *twin, bool is_before_mail)
+{
+    const nidd *nidd = nidd_of(twin);
+    if (nidd == NULL)
+        return;
+    for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
+        nidd_configuration_put(core, c->number, c->application, c->made_ms, (nidd_status)c->status, c->fields, c->length);
+    for (const nidd_delivery *d = nidd->deliveries; is_before_mail && d != NULL; d = d->next)
+        nidd_delivery_put(core, d, d->fields, d->length);
+    for (const notice *n = nidd->notices; !is_before_mail && n != NULL; n = n->next)
+        notice_full(core, n);
+}
+
+dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    switch (field->tag) {
+    case FIELD_NIDD_CONFIGURATION: return configuration_apply(core, index, &in);
+    case FIELD_NIDD_CONFIGURATION_GONE: configuration_remove(core, index, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_NIDD_DELIVERY: return delivery_apply(core, index, &in);
+    case FIELD_NIDD_DELIVERY_GONE: delivery_remove(nidd_of(twin_at(core, index)), dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_NOTICE: return notice_apply(core, index, &in);
+    case FIELD_NOTICE_GONE: notice_apply_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
+    default: return DRO_OK;
+    }
+}
+
+void nidd_free(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    nidd *nidd = nidd_of(twin);
+    if (nidd == NULL)
+        return;
+    while (nidd->notices != NULL)
+        notice_apply_gone(core, index, nidd->notices->number);
+    while (nidd->deliveries != NULL)
+        delivery_remove(nidd, nidd->deliveries->number);
+    while (nidd->configurations != NULL) {
+        nidd_configuration *next = nidd->configurations->next;
+        configuration_free(core, index, nidd->configurations);
+        nidd->configurations = next;
+    }
+    free(nidd);
+    twin->extra->nidd = NULL;
+}
+
+void nidd_trim(twin *twin)
+{
+    const nidd *nidd = nidd_of(twin);
+    if (nidd == NULL || nidd->configurations != NULL || nidd->deliveries != NULL || nidd->notices != NULL)
+        return;
+    free(twin->extra->nidd);
+    twin->extra->nidd = NULL;
+}
+
+void nidd_fini(core *core)
+{
+    notices_fini(core);
+    index_fini(&core->nidd.configurations);
+}

@@ -1,0 +1,107 @@
+/* Non-IP data delivery (TS 29.122, 4.4.5): what applications keep at a twin.
+ *
+ * A configuration says which application is told of the device's uplinks, and where.
+ * A delivery is one downlink of an application; its bytes wait in the twin's mailbox
+ * as those of commands do (mail.ticket holds the delivery's number). A notice is one
+ * notification on its way to an application: part of the record of what it tells, so
+ * neither is there without the other; it leaves after its round and is kept until the
+ * application has taken it. */
+#pragma once
+
+#include "core/state.h"
+#include "twin/nidd.h"
+
+typedef struct nidd_configuration {
+    struct nidd_configuration *next; /* of the twin, oldest first */
+    uint64_t number;             /* names it in paths; the twin's partition on top */
+    int64_t made_ms, until_ms;   /* INT64_MAX: without end */
+    uint32_t application, destination;
+    uint8_t status, pdn_establishment_option;
+    bool is_by_msisdn;
+    uint16_t length;
+    uint8_t fields[];            /* as the application gave them */
+} nidd_configuration;
+
+typedef struct nidd_delivery {
+    struct nidd_delivery *next;  /* of the twin, oldest first */
+    uint64_t number, configuration;
+    int64_t made_ms, expires_ms;
+    int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
+    int32_t priority;
+    uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
+    uint16_t length;
+    uint8_t fields[];            /* as the application gave them */
+} nidd_delivery;
+
+typedef struct notice {
+    struct notice *next;         /* of the twin, oldest first */
+    struct notice *after, *before; /* of its destination: later, earlier */
+    uint64_t number, configuration;
+    int64_t made_ms;
+    uint32_t twin, destination;
+    uint32_t slot;               /* of core->nidd.sent, NONE: not under way */
+    uint8_t kind;                /* enum notice_kind */
+    uint16_t length;
+    uint8_t bytes[];             /* fields of a MESSAGE_NOTICE */
+} notice;
+
+typedef struct nidd {            /* of one twin */
+    nidd_configuration *configurations;
+    nidd_delivery *deliveries;
+    notice *notices, *notices_last;
+    uint16_t configuration_count, delivery_count, notice_count;
+} nidd;
+
+/* ---- nidd.c ---- */
+nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */
+nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);                     /* or NULL */
+/* What the device's bytes of a delivery are doing now. */
+nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery);
+mail *nidd_mail(const twin *twin, uint64_t delivery, mail *after); /* the next one of a delivery; NULL: none */
+/* Inside a record. */
+void nidd_configuration_put(core *core, uint64_t number, uint32_t application, int64_t made_ms, nidd_status status,
+                            const uint8_t *fields, size_t length);
+void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
+void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);
+void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
+void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
+void nidd_full(core *core, const twin *twin, bool is_before_mail);
+/* Fields of records. */
+DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field);
+void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a full record says it anew */
+int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
+void nidd_expire(core *core, uint32_t twin);
+void nidd_trim(twin *twin);                   /* given back when nothing is in it */
+void nidd_fini(core *core);
+/* The field of a list of fields; NULL: absent. */
+const dro_field *nidd_field(const uint8_t *fields, size_t length, uint32_t tag, dro_field *room);
+
+/* ---- notice.c ---- */
+DRO_CHECKED dro_err destination_get(core *core, const char *link, size_t length, uint32_t *number); /* made if missing; counted */
+void destination_release(core *core, uint32_t number);
+/* Inside a record: to who made the configuration. Dropped and counted where too many wait. */
+void notice_put(core *core, uint32_t twin, const nidd_configuration *configuration, uint8_t kind, const uint8_t *fields, size_t length);
+DRO_CHECKED dro_err notice_apply(core *core, uint32_t twin, dro_cursor *in);
+void notice_apply_gone(core *core, uint32_t twin, uint64_t number);
+void notice_full(core *core, const notice *notice);
+int notices_send(core *core);
+void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
+void notices_gate_lost(core *core, uint32_t gate);
+int64_t notices_due_ns(const core *core);     /* when a destination is tried again, INT64_MAX: never */
+DRO_CHECKED dro_err notices_init(core *core);
+void notices_fini(core *core);
+
+/* ---- api_nidd.c: a delivery's part in the record of its turn ---- */
+typedef struct nidd_request {    /* what a turn carries: a delivery being made or changed */
+    uint64_t configuration, number;
+    bool is_new, is_first;       /* first: it came with its configuration, which is the answer */
+    int64_t expires_ms;
+    int32_t priority;
+    uint16_t length;
+    uint8_t fields[];
+} nidd_request;
+void nidd_turn_begin(core *core, turn *turn);
+void nidd_turn_end(core *core, turn *turn, uint32_t outcome);
+void nidd_turn_failed(core *core, turn *turn);
+void nidd_turn_done(core *core, turn *turn);
+void nidd_delivery_answer(core *core, caller caller, uint32_t twin, uint64_t number);

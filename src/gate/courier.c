@@ -1,0 +1,512 @@
+#include "gate/courier.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/fields.h"
+#include "base/log.h"
+#include "base/wipe.h"
+#include "ring/message.h"
+#include "twin/nidd.h"
+#include "twin/value.h"
+
+enum { BODY_MAX = 8 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
+
+typedef struct range { uint8_t address[16]; uint8_t bits; bool is_ipv6; } range;
+
+typedef struct errand { /* one notice under way */
+    courier *courier;
+    CURL *curl;
+    struct errand *next;       /* free, or told late */
+    uint64_t id;
+    uint32_t core, taken;      /* bytes of the answer's body */
+    notice_answer answer;
+    bool is_address_refused;
+    size_t length;
+    char link[LINK_TEXT];
+    char body[BODY_MAX];
+} errand;
+
+typedef struct socket_watch { /* a descriptor of libcurl's in our loop */
+    loop_watch watch;
+    courier *courier;
+    struct socket_watch *next_free;
+} socket_watch;
+
+struct courier {
+    loop *loop;
+    courier_options options;
+    CURLM *multi;
+    struct curl_slist *header;
+    loop_timer timer;
+    errand *free, *late;       /* late: answers that found no room in the ring */
+    errand **all;
+    uint32_t count, under_way;
+    range ranges[COURIER_RANGES_MAX];
+    uint32_t range_count;
+    uint64_t taken, refused, failed;
+};
+
+/* ---- addresses ---- */
+
+/* What is not reached from outside (RFC 6890 and its registry); a configured range opens a hole. */
+static const struct { const char *text; } special[] = {
+    { "0.0.0.0/8" }, { "10.0.0.0/8" }, { "100.64.0.0/10" }, { "127.0.0.0/8" }, { "169.254.0.0/16" }, { "172.16.0.0/12" },
+    { "192.0.0.0/24" }, { "192.0.2.0/24" }, { "192.168.0.0/16" }, { "198.18.0.0/15" }, { "198.51.100.0/24" },
+    { "203.0.113.0/24" }, { "224.0.0.0/3" }, { "::/127" }, { "::ffff:0:0/96" }, { "64:ff9b::/96" }, { "64:ff9b:1::/48" },
+    { "100::/64" }, { "2001::/23" }, { "2001:db8::/32" }, { "2002::/16" }, { "fc00::/7" }, { "fe80::/10" }, { "ff00::/8" },
+};
+
+static bool range_read(const char *text, size_t length, range *out)
+{
+    char address[64];
+    const char *slash = memchr(text, '/', length);
+    size_t left = slash == NULL ? length : (size_t)(slash - text);
+    if (left >= sizeof address)
+        return false;
+    memcpy(address, text, left);
+    address[left] = '\0';
+    *out = (range){ .is_ipv6 = strchr(address, ':') != NULL };
+    if (inet_pton(out->is_ipv6 ? AF_INET6 : AF_INET, address, out->address) != 1)
+        return false;
+    unsigned long most = out->is_ipv6 ? 128 : 32, bits = most;
+    if (slash != NULL) {
+        char number[4] = { 0 };
+        size_t digits = length - left - 1;
+        if (digits == 0 || digits > 3 || strspn(slash + 1, "0123456789") < digits)
+            return false;
+        memcpy(number, slash + 1, digits);
+        bits = strtoul(number, NULL, 10);
+    }
+    out->bits = (uint8_t)bits;
+    return bits <= most;
+}
+
+/* Each range of a list, until `each` is false. False: the list is malformed. */
+static bool ranges_read(const char *text, range *out, uint32_t room, uint32_t *count)
+{
+    *count = 0;
+    for (const char *at = text; *(at += strspn(at, ", \t")) != '\0';) {
+        size_t length = strcspn(at, ", \t");
+        if (*count == room || !range_read(at, length, &out[*count]))
+            return false;
+        ++*count;
+        at += length;
+    }
+    return true;
+}
+
+bool courier_ranges_are_good(const char *allow)
+{
+    range ranges[COURIER_RANGES_MAX];
+    uint32_t count;
+    return ranges_read(allow, ranges, COURIER_RANGES_MAX, &count);
+}
+
+static bool range_has(const range *range, const uint8_t *address, bool is_ipv6)
+{
+    if (range->is_ipv6 != is_ipv6)
+        return false;
+    for (int bit = 0; bit < range->bits; bit++)
+        if ((range->address[bit / 8] ^ address[bit / 8]) & 0x80 >> bit % 8)
+            return false;
+    return true;
+}
+
+static bool address_is_good(const range *allowed, uint32_t count, const uint8_t *address, bool is_ipv6)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (range_has(&allowed[i], address, is_ipv6))
+            return true;
+    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
+        range range;
+        if (range_read(special[i].text, strlen(special[i].text), &range) && range_has(&range, address, is_ipv6))
+            return false;
+    }
+    return true;
+}
+
+static bool may_be_reached(const courier *courier, const struct sockaddr *to)
+{
+    bool is_ipv6 = to->sa_family == AF_INET6;
+    if (!is_ipv6 && to->sa_family != AF_INET)
+        return false;
+    const uint8_t *address = is_ipv6 ? ((const struct sockaddr_in6 *)(const void *)to)->sin6_addr.s6_addr
+                                     : (const uint8_t *)&((const struct sockaddr_in *)(const void *)to)->sin_addr;
+    return address_is_good(courier->ranges, courier->range_count, address, is_ipv6);
+}
+
+bool courier_may_reach(const char *address, const char *allow)
+{
+    range wanted, ranges[COURIER_RANGES_MAX];
+    uint32_t count;
+    return range_read(address, strlen(address), &wanted) && ranges_read(allow, ranges, COURIER_RANGES_MAX, &count) &&
+           address_is_good(ranges, count, wanted.address, wanted.is_ipv6);
+}
+
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    errand *sent = context;
+    if (purpose != CURLSOCKTYPE_IPCXN || !may_be_reached(sent->courier, &address->addr)) {
+        sent->is_address_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+}
+
+/* ---- bodies ---- */
+
+static void member(dro_builder *out, const char *name, const char *text, size_t length)
+{
+    dro_builder_text(out, "\"");
+    dro_builder_text(out, name);
+    dro_builder_text(out, "\":");
+    json_text(out, text, length);
+}
+
+static void link_member(const courier *courier, dro_builder *out, const char *name, const dro_field *path)
+{
+    char link[LINK_TEXT];
+    int length = snprintf(link, sizeof link, "%s%.*s", courier->options.root, (int)path->length, (const char *)path->bytes);
+    member(out, name, link, length > 0 && (size_t)length < sizeof link ? (size_t)length : 0);
+}
+
+typedef struct parts { dro_field link, path, id, msisdn, data, status, time; } parts;
+
+static dro_err parts_read(dro_cursor *in, parts *out)
+{
+    dro_field field;
+    while (dro_cursor_left(in) > 0 && *in->at != 0 && dro_field_next(in, &field)) /* tag 0 is the ring's padding */
+        switch (field.tag) {
+        case API_FIELD_DESTINATION: out->link = field; break;
+        case API_FIELD_NAME: out->path = field; break;
+        case API_FIELD_ID: out->id = field; break;
+        case API_FIELD_MSISDN: out->msisdn = field; break;
+        case API_FIELD_DATA: out->data = field; break;
+        case API_FIELD_STATUS: out->status = field; break;
+        case API_FIELD_TIME: out->time = field; break;
+        default: break;
+        }
+    return in->err != DRO_OK ? in->err : out->link.bytes == NULL || out->path.bytes == NULL ? DRO_MALFORMED : DRO_OK;
+}
+
+static void identity_member(dro_builder *out, const parts *parts)
+{
+    const dro_field *name = parts->id.bytes != NULL ? &parts->id : &parts->msisdn;
+    dro_builder_text(out, ",");
+    member(out, name == &parts->id ? "externalId" : "msisdn", (const char *)name->bytes, name->length);
+}
+
+static uint8_t status_of(const parts *parts)
+{
+    return parts->status.length == 1 ? parts->status.bytes[0] : 0;
+}
+
+static void body_write(const courier *courier, uint8_t kind, const parts *parts, dro_builder *out)
+{
+    const char *text;
+    dro_builder_text(out, "{");
+    switch (kind) {
+    case NOTICE_UPLINK:
+        link_member(courier, out, "niddConfiguration", &parts->path);
+        identity_member(out, parts);
+        dro_builder_text(out, ",\"data\":\"");
+        dro_base64_put(out, parts->data.bytes, parts->data.length);
+        dro_builder_text(out, "\"");
+        break;
+    case NOTICE_CONFIGURATION:
+        link_member(courier, out, "niddConfiguration", &parts->path);
+        identity_member(out, parts);
+        text = nidd_status_text((nidd_status)status_of(parts));
+        dro_builder_text(out, ",");
+        member(out, "status", text, strlen(text));
+        break;
+    case NOTICE_DELIVERY:
+        link_member(courier, out, "niddDownlinkDataTransfer", &parts->path);
+        text = nidd_delivery_status_text((nidd_delivery_status)status_of(parts));
+        dro_builder_text(out, ",");
+        member(out, "deliveryStatus", text, strlen(text));
+        if (parts->time.length == sizeof(int64_t)) {
+            char when[DRO_TIME_TEXT];
+            int64_t ms;
+            memcpy(&ms, parts->time.bytes, sizeof ms);
+            dro_time_text(ms, when);
+            dro_builder_text(out, ",");
+            member(out, "requestedRetransmissionTime", when, strlen(when));
+        }
+        break;
+    default: link_member(courier, out, "subscription", &parts->path); break; /* TestNotification */
+    }
+    dro_builder_text(out, "}");
+}
+
+/* ---- errands ---- */
+
+static size_t take_answer(char *bytes, size_t size, size_t count, void *context)
+{
+    errand *sent = context;
+    (void)bytes;
+    sent->taken += (uint32_t)(size * count);
+    return sent->taken > COURIER_ANSWER_BYTES_MAX ? 0 : size * count;
+}
+
+static bool curl_prepare(courier *courier, errand *made)
+{
+    CURL *curl = made->curl = curl_easy_init();
+    return curl != NULL && curl_easy_setopt(curl, CURLOPT_PRIVATE, made) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_HTTPHEADER, courier->header) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)COURIER_CONNECT_MS) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)COURIER_ANSWER_MS) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, made) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_WRITEDATA, made) == CURLE_OK;
+}
+
+static errand *errand_take(courier *courier)
+{
+    errand *taken = courier->free;
+    if (taken != NULL) {
+        courier->free = taken->next;
+        return taken;
+    }
+    if (courier->count == COURIER_NOTICES_MAX)
+        return NULL;
+    taken = malloc(sizeof *taken);
+    if (taken == NULL)
+        return NULL;
+    taken->courier = courier;
+    if (!curl_prepare(courier, taken)) {
+        curl_easy_cleanup(taken->curl);
+        free(taken);
+        return NULL;
+    }
+    courier->all[courier->count++] = taken;
+    return taken;
+}
+
+static bool answer_send(courier *courier, uint32_t core, uint64_t id, const notice_answer *answer)
+{
+    return ring_send(&courier->options.to_core[core], MESSAGE_NOTICE_ANSWER, 0, id, answer, sizeof *answer);
+}
+
+static void errand_end(courier *courier, errand *ended)
+{
+    dro_wipe(ended->body, ended->length);
+    courier->under_way--;
+    errand **list = answer_send(courier, ended->core, ended->id, &ended->answer) ? &courier->free : &courier->late;
+    ended->next = *list;
+    *list = ended;
+}
+
+bool courier_flush(courier *courier)
+{
+    while (courier->late != NULL && answer_send(courier, courier->late->core, courier->late->id, &courier->late->answer)) {
+        errand *told = courier->late;
+        courier->late = told->next;
+        told->next = courier->free;
+        courier->free = told;
+    }
+    return courier->late != NULL;
+}
+
+static uint32_t outcome_of(const errand *ended, CURLcode code, long status)
+{
+    if (code != CURLE_OK)
+        return ended->is_address_refused || code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ? NOTICE_REFUSED
+                                                                                                              : NOTICE_FAILED;
+    if (status >= 200 && status < 300)
+        return NOTICE_TAKEN;
+    return status >= 400 && status < 500 && status != 408 && status != 425 && status != 429 ? NOTICE_REFUSED : NOTICE_FAILED;
+}
+
+static void collect(courier *courier)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(courier->multi, &left)) != NULL) {
+        errand *ended;
+        long status = 0;
+        if (message->msg != CURLMSG_DONE || curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &ended) != CURLE_OK)
+            continue;
+        CURLcode code = message->data.result;
+        curl_easy_getinfo(ended->curl, CURLINFO_RESPONSE_CODE, &status);
+        ended->answer = (notice_answer){ outcome_of(ended, code, status), (uint32_t)status };
+        courier->taken += ended->answer.outcome == NOTICE_TAKEN;
+        courier->refused += ended->answer.outcome == NOTICE_REFUSED;
+        courier->failed += ended->answer.outcome == NOTICE_FAILED;
+        if (ended->answer.outcome != NOTICE_TAKEN)
+            dro_debug("notice outcome=%u status=%ld reason=\"%s\"", ended->answer.outcome, status, curl_easy_strerror(code));
+        curl_multi_remove_handle(courier->multi, ended->curl);
+        errand_end(courier, ended);
+    }
+}
+
+static void refuse(courier *courier, uint32_t core, uint64_t id, uint32_t outcome)
+{
+    notice_answer answer = { .outcome = outcome };
+    if (!answer_send(courier, core, id, &answer))
+        dro_warn("notice_answer_lost"); /* the core hears of it when this gate is gone, at the latest */
+}
+
+void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void *body, uint32_t length)
+{
+    dro_cursor in = dro_cursor_over(body, length);
+    notice_request request = { 0 };
+    parts parts = { 0 };
+    const uint8_t *head = dro_cursor_bytes(&in, sizeof request);
+    if (head != NULL)
+        memcpy(&request, head, sizeof request);
+    errand *sent = head == NULL || parts_read(&in, &parts) != DRO_OK || parts.link.length >= LINK_TEXT ? NULL : errand_take(courier);
+    if (sent == NULL) {
+        refuse(courier, core, id, parts.link.bytes != NULL ? NOTICE_FAILED : NOTICE_REFUSED);
+        return;
+    }
+    dro_builder out = dro_builder_over(sent->body, sizeof sent->body);
+    body_write(courier, request.kind, &parts, &out);
+    sent->id = id;
+    sent->core = core;
+    sent->taken = 0;
+    sent->is_address_refused = false;
+    sent->length = dro_builder_length(&out);
+    memcpy(sent->link, parts.link.bytes, parts.link.length);
+    sent->link[parts.link.length] = '\0';
+    courier->under_way++;
+    if (out.err == DRO_OK && curl_easy_setopt(sent->curl, CURLOPT_URL, sent->link) == CURLE_OK &&
+        curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDS, sent->body) == CURLE_OK &&
+        curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDSIZE, (long)sent->length) == CURLE_OK &&
+        curl_multi_add_handle(courier->multi, sent->curl) == CURLM_OK)
+        return;
+    sent->answer = (notice_answer){ .outcome = NOTICE_REFUSED };
+    errand_end(courier, sent);
+}
+
+/* ---- libcurl on the loop ---- */
+
+static void on_socket(loop_watch *watch, uint32_t events)
+{
+    socket_watch *on = (socket_watch *)(void *)watch;
+    courier *courier = on->courier;
+    int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(courier->multi, watch->descriptor, what, &running);
+    collect(courier);
+}
+
+static int change_socket(CURL *curl, curl_socket_t descriptor, int what, void *context, void *known)
+{
+    courier *courier = context;
+    socket_watch *on = known;
+    (void)curl;
+    if (what == CURL_POLL_REMOVE) {
+        if (on != NULL)
+            loop_remove(courier->loop, &on->watch);
+        free(on);
+        return 0;
+    }
+    uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
+    if (on != NULL) {
+        loop_change(courier->loop, &on->watch, events);
+        return 0;
+    }
+    on = malloc(sizeof *on);
+    if (on == NULL)
+        return -1;
+    *on = (socket_watch){ .watch = { on_socket, descriptor }, .courier = courier };
+    if (loop_add(courier->loop, &on->watch, events) != DRO_OK || curl_multi_assign(courier->multi, descriptor, on) != CURLM_OK) {
+        free(on);
+        return -1;
+    }
+    return 0;
+}
+
+static void on_timer(loop_timer *timer)
+{
+    courier *courier = (struct courier *)(void *)((char *)timer - offsetof(struct courier, timer));
+    int running;
+    curl_multi_socket_action(courier->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect(courier);
+}
+
+static int change_timer(CURLM *multi, long ms, void *context)
+{
+    courier *courier = context;
+    (void)multi;
+    if (ms < 0)
+        loop_timer_clear(courier->loop, &courier->timer);
+    else if (loop_timer_set(courier->loop, &courier->timer, loop_now_ns(courier->loop) + ms * 1000000ll) != DRO_OK)
+        return -1;
+    return 0;
+}
+
+dro_err courier_new(courier **out, loop *loop, const courier_options *options)
+{
+    courier *made = calloc(1, sizeof *made);
+    *out = made;
+    if (made == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return DRO_NOMEM;
+    made->loop = loop;
+    made->options = *options;
+    if (options->root == NULL)
+        made->options.root = "";
+    made->timer.on_due = on_timer;
+    made->multi = curl_multi_init();
+    made->all = calloc(COURIER_NOTICES_MAX, sizeof(errand *));
+    made->header = curl_slist_append(NULL, "Content-Type: application/json");
+    struct curl_slist *more = made->header == NULL ? NULL : curl_slist_append(made->header, "Expect:");
+    if (!ranges_read(options->allow != NULL ? options->allow : "", made->ranges, COURIER_RANGES_MAX, &made->range_count))
+        return DRO_MALFORMED;
+    bool is_good = made->multi != NULL && made->all != NULL && more != NULL &&
+                   curl_multi_setopt(made->multi, CURLMOPT_SOCKETFUNCTION, change_socket) == CURLM_OK &&
+                   curl_multi_setopt(made->multi, CURLMOPT_SOCKETDATA, made) == CURLM_OK &&
+                   curl_multi_setopt(made->multi, CURLMOPT_TIMERFUNCTION, change_timer) == CURLM_OK &&
+                   curl_multi_setopt(made->multi, CURLMOPT_TIMERDATA, made) == CURLM_OK &&
+                   curl_multi_setopt(made->multi, CURLMOPT_MAXCONNECTS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
+                   curl_multi_setopt(made->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
+                   curl_multi_setopt(made->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)COURIER_CONNECTIONS_EACH) == CURLM_OK;
+    return is_good ? DRO_OK : DRO_NOMEM;
+}
+
+void courier_free(courier *courier)
+{
+    if (courier == NULL)
+        return;
+    for (uint32_t i = 0; i < courier->count; i++) {
+        curl_multi_remove_handle(courier->multi, courier->all[i]->curl);
+        curl_easy_cleanup(courier->all[i]->curl);
+        dro_wipe(courier->all[i]->body, sizeof courier->all[i]->body);
+        free(courier->all[i]);
+    }
+    curl_multi_cleanup(courier->multi);
+    curl_slist_free_all(courier->header);
+    loop_timer_clear(courier->loop, &courier->timer);
+    free(courier->all);
+    free(courier);
+}
+
+void courier_metrics(const courier *courier, dro_builder *out)
+{
+    char text[512];
+    int length = snprintf(text, sizeof text,
+                          "# TYPE dromio_gate_notices_total counter\n"
+                          "dromio_gate_notices_total{outcome=\"taken\"} %llu\n"
+                          "dromio_gate_notices_total{outcome=\"refused\"} %llu\n"
+                          "dromio_gate_notices_total{outcome=\"failed\"} %llu\n"
+                          "# TYPE dromio_gate_notices_under_way gauge\n"
+                          "dromio_gate_notices_under_way %u\n",
+                          (unsigned long long)courier->taken, (unsigned long long)courier->refused,
+                          (unsigned long long)courier->failed, courier->under_way);
+    dro_builder_bytes(out, text, (size_t)length);
+}

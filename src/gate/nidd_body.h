@@ -1,0 +1,9 @@
+/* Bodies of T8's NIDD resources (foreign bytes) -> fields, by the table of twin/nidd.c.
+ * Members nobody knows are passed over: a later release of TS 29.122 may have them. */
+#pragma once
+
+#include "gate/body.h"
+#include "twin/nidd.h"
+
+/* `uses`: one of enum nidd_use. False: `fault` says why, with status 400. */
+bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault);
