@@ -97,7 +97,7 @@ static void ticket_answer(core *core, caller caller, uint32_t index, uint64_t nu
 
 static int64_t wait_until(const core *core, const call *call)
 {
-    return core->now_ns + (int64_t)call->timeout_ms * 1000000;
+    return core->now_ns + (int64_t)(call->timeout_ms < WAIT_MS_MAX ? call->timeout_ms : WAIT_MS_MAX) * 1000000;
 }
 
 static void keep_ticket_idempotency(core *core, const uint8_t (*keys)[32], const twin *twin, uint64_t number)

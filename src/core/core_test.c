@@ -804,6 +804,36 @@ static void an_interval_is_learned(void **state)
     assert_in_range(twin->next_contact_ms - twin->last_contact_ms, 598000, 602000);
 }
 
+/* ---- files ---- */
+
+static void keys_that_are_gone_are_not_made_anew(void **state)
+{
+    (void)state;
+    disk *disk = here.world.log_disk;
+    make_twin("a@acme.example", NULL);
+    core_settle(here.world.core);
+    world_close(&here.world);
+    uint8_t keys[1024];
+    int file = disk->open(disk, "keys", 0);
+    int64_t length = disk->size(disk, file);
+    assert_true(length > 0 && length <= (int64_t)sizeof keys);
+    assert_int_equal(disk->read(disk, file, 0, keys, (size_t)length), length);
+    disk->close(disk, file);
+    for (int is_empty = 0; is_empty < 2; is_empty++) {
+        if (is_empty)
+            assert_int_equal(disk->replace(disk, "keys", "", 0), 0);
+        else
+            assert_int_equal(disk->remove(disk, "keys"), 0);
+        assert_int_equal(world_open(&here.world), DRO_NOT_FOUND);
+    }
+    file = disk->open(disk, "keys", 0);
+    assert_int_equal(disk->size(disk, file), 0);
+    disk->close(disk, file);
+    assert_int_equal(disk->replace(disk, "keys", keys, (size_t)length), 0);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    assert_true(twin_find(here.world.core, "a@acme.example", 14) != NONE);
+}
+
 /* ---- images ---- */
 
 static void file_of(uint32_t image, const char *suffix, char name[96])
@@ -1142,6 +1172,7 @@ int main(void)
         CLAIM(reachability_in_the_middle_of_a_turn_waits_for_its_end),
         CLAIM(a_twin_made_anew_within_a_round_has_its_whole_timeline),
         CLAIM(an_interval_is_learned),
+        CLAIM(keys_that_are_gone_are_not_made_anew),
         CLAIM(another_engine_has_its_images_made_anew_while_it_runs),
         CLAIM(an_artifact_that_is_not_what_was_written_is_made_anew),
         CLAIM(a_damaged_image_stops_its_own_twins_only),

@@ -95,7 +95,7 @@ dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number
 static bool is_host(const core *core, uint32_t number, const char *name, size_t length)
 {
     const char *own = number < core->host_count ? core->hosts[number].name : NULL;
-    return own != NULL && strncmp(own, name, length) == 0 && own[length] == '\0';
+    return own != NULL && strlen(own) == length && memcmp(own, name, length) == 0; /* a gate's name may have NULs */
 }
 
 bool host_name_find(core *core, const char *name, size_t length, uint16_t *number)
@@ -116,6 +116,8 @@ dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *num
         return core->hosts[*number].is_kept ? DRO_OK : host_keep(core);
     if (core->host_count >= CORE_HOSTS_MAX)
         return DRO_LIMIT;
+    if (memchr(name, '\0', length) != NULL) /* no gate lets such a name through: as text it would be another's */
+        return DRO_MALFORMED;
     char *text = strndup(name, length);
     if (text == NULL)
         return DRO_NOMEM;
@@ -393,6 +395,19 @@ static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
     return DRO_OK;
 }
 
+/* New keys beside data of old ones would only hide what is wrong, for good. */
+static bool keys_are_lost(core *core)
+{
+    disk *disk = core->options.log_disk;
+    int host = disk->open(disk, "host", 0);
+    if (host == -ENOENT)
+        return false;
+    if (host >= 0)
+        disk->close(disk, host);
+    dro_error("log/keys is not there or empty, but the data needs it: put it back from a backup of the same moment");
+    return true;
+}
+
 dro_err host_load(core *core)
 {
     uint8_t *keys, *sealed = NULL, *plain = NULL;
@@ -402,6 +417,8 @@ dro_err host_load(core *core)
         core->images[i].table = NONE;
     dro_err err = file_read(core->options.log_disk, "keys", &keys, &keys_length);
     if (err == DRO_OK && keys == NULL) { /* the first start */
+        if (keys_are_lost(core))
+            return DRO_NOT_FOUND;
         err = domain_add(core, "", 0);
         if (err == DRO_OK)
             err = vault_domain_new(core->vault, 0, core->domain_keys);
@@ -421,6 +438,8 @@ dro_err host_load(core *core)
             err = read_field(core, &field);
         if (err == DRO_OK)
             err = in.err;
+        if (err != DRO_OK)
+            dro_error("log/host cannot be read: put it back from a backup of the same moment");
     }
     free(keys);
     free(sealed);

@@ -43,6 +43,7 @@ enum {
     STREAMS_MAX = 1024,            /* event streams, all gates */
     STREAM_EVENTS_KEPT = 100000,   /* that a stream can resume over */
     WAITERS_MAX = 4096,            /* requests waiting for a ticket's state */
+    WAIT_MS_MAX = 600000,          /* how long one may, whatever the gate says */
     LIST_LIMIT_MAX = 500,
     LIST_LIMIT = 100,
     TIMELINE_LIMIT_MAX = 200,

@@ -100,17 +100,31 @@ static void accept_pause(http *http, int64_t ms)
         loop_change(http->loop, &http->listener, EPOLLIN); /* better busy than deaf */
 }
 
-/* No place is left: whoever has been idle for longest goes. */
+static bool has_lasted(const connection *connection, int64_t now_ns)
+{
+    return now_ns - connection->phase_ns > (int64_t)HTTP_EVICT_AFTER_MS * NS_PER_MS;
+}
+
+/* No place is left. A header comes in one piece: those that still have half of one hold places for nothing and go,
+ * so that their number wins nothing; else whoever has been idle for longest. One that has just come is not idle, its
+ * request is on the way. */
 static void evict(http *http)
 {
     connection *oldest = NULL;
-    for (connection *at = http->open; at != NULL; at = at->next) {
-        bool is_quiet = at->phase == PHASE_IDLE || at->phase == PHASE_HANDSHAKE;
-        bool is_idle = is_quiet && at->first == NULL && at->out.bytes == 0 && !at->is_broken;
-        if (is_idle && (oldest == NULL || at->phase_ns < oldest->phase_ns))
+    int64_t now_ns = loop_now_ns(http->loop);
+    int slow = 0;
+    for (connection *at = http->open; at != NULL && slow < HTTP_ACCEPT_MAX; at = at->next) {
+        if (at->first != NULL || at->is_broken || !has_lasted(at, now_ns))
+            continue;
+        if (at->phase == PHASE_HEAD) {
+            http->counts.evicted++;
+            connection_break(at);
+            slow++;
+        } else if (at->phase != PHASE_BODY && at->out.bytes == 0 && (oldest == NULL || at->phase_ns < oldest->phase_ns)) {
             oldest = at;
+        }
     }
-    if (oldest == NULL)
+    if (slow > 0 || oldest == NULL)
         return;
     http->counts.evicted++;
     connection_break(oldest);

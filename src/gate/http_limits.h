@@ -7,6 +7,7 @@ enum {
     HTTP_EXCHANGES_MAX = 16384,          /* requests under way, all connections */
     HTTP_PIPELINE_MAX = 64,              /* requests under way, one connection */
     HTTP_ACCEPT_MAX = 64,                /* connections taken per turn of the loop */
+    HTTP_EVICT_AFTER_MS = 1000,          /* half a header or idle for that long: goes when there is no place left */
     HTTP_RING_MESSAGES_MAX = 2048,       /* messages taken from one ring per turn */
 
     /* One request */
@@ -15,6 +16,7 @@ enum {
     HTTP_HEADERS_MAX = 64,
     HTTP_TRAILER_MAX = 4 * 1024,
     HTTP_SEGMENTS_MAX = 10,              /* of a path */
+    HTTP_IF_MATCH_MAX = 16,              /* entity tags of If-Match */
     HTTP_TOKEN_MAX = 512,                /* bytes of a bearer token */
     HTTP_IDEMPOTENCY_KEY_MAX = 255,
     HTTP_REQUEST_MAX = 2048,             /* api_request and the fields of target and header */

@@ -3,6 +3,7 @@ import ctypes
 import errno
 import os
 import signal
+import socket
 import subprocess
 import threading
 
@@ -347,3 +348,25 @@ def test_two_gates_and_two_cells():
         host.admin.close()
         host.wait()
         assert host.admin.value("g3@d3.example", "temperature") == 3
+
+
+class NarrowHost(Host):
+    """One whose gate may have some 200 connections only."""
+
+    def arguments(self):
+        return ["prlimit", "--nofile=256:256", *super().arguments()]
+
+
+def test_half_headers_keep_nobody_out():
+    with NarrowHost() as host:
+        path = "/v1/twins?limit=1"
+        held = [socket.create_connection(("127.0.0.1", host.http_port)) for _ in range(600)]
+        for number, one in enumerate(held):
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-" + str(number).encode())
+        for _ in range(5):  # each on a connection of its own: none is closed for one that says nothing
+            client = host.client(host.admin.token)
+            assert client.get(path).status == 200
+            client.close()
+        until(lambda: host.metric("dromio_http_connections_evicted_total") >= 100, "half headers that went")
+        for one in held:
+            one.close()

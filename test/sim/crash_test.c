@@ -17,8 +17,8 @@ static struct scene { world world; play play; uint64_t context_bytes; } scene;
 static void scene_begin(uint64_t seed, const disk_memory_faults *faults)
 {
     world_options options = { .seed = seed, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT,
-                              .context_bytes = scene.context_bytes, .faults = *faults, .on_message = play_message, .context = &scene.play };
-    play_options game = { .devices = 6, .steps = STEPS, .is_still = true };
+                              .context_bytes = scene.context_bytes, .faults = *faults, .trap_percent = 2, .on_message = play_message, .context = &scene.play };
+    play_options game = { .devices = 6, .steps = STEPS, .is_still = true, .is_wild = true };
     world_init(&scene.world, &options);
     play_init(&scene.play, &scene.world, &game);
 }

@@ -164,7 +164,7 @@ static void ask_reading(play *play, uint32_t index)
 {
     play_device *device = &play->devices[index];
     uint16_t raw = (uint16_t)(int16_t)((int)(device->sent * 7 % READING_RANGE) - 2000);
-    uint8_t frame[8] = { 1, (uint8_t)device->sent, (uint8_t)(raw >> 8), (uint8_t)raw, 100, 0x0d, 0xac };
+    uint8_t frame[8] = { 1, (uint8_t)device->sent, (uint8_t)(raw >> 8), (uint8_t)raw, device->lives, 0x0d, 0xac };
     for (int i = 0; i < 7; i++)
         frame[7] ^= frame[i];
     ask_uplink(play, index, PLAY_UPLINK, play->end_to_end_next++, frame, sizeof frame);
@@ -182,6 +182,44 @@ static void ask_confirm(play *play, uint32_t index)
     device->waiting++;
 }
 
+/* ---- turns that failed ---- */
+
+/* Which readings of the device's life are dead letters: by its frame, as the core keeps it. */
+static uint32_t trapped_of(const play *play, const play_device *device, bool trapped[PLAY_READINGS_MAX])
+{
+    const dead_letters *letters = &play->world->core->dead_letters;
+    uint32_t count = 0;
+    char id[48];
+    memset(trapped, 0, PLAY_READINGS_MAX * sizeof trapped[0]);
+    snprintf(id, sizeof id, "{\"id\":\"%s\"", device->id);
+    WORLD_ASSERT(letters->count < DEAD_LETTERS_MAX && device->sent <= PLAY_READINGS_MAX);
+    for (uint32_t i = 0; i < letters->count; i++) {
+        const char *text = letters->list[i].text, *frame = strstr(text, "\"frame\":\"");
+        unsigned kind, sequence, high, low, life;
+        if (strncmp(text, id, strlen(id)) != 0 || frame == NULL ||
+            sscanf(frame + 9, "%2x%2x%2x%2x%2x", &kind, &sequence, &high, &low, &life) != 5 || kind != 1 || life != device->lives)
+            continue;
+        for (uint32_t n = sequence; n < device->sent; n += 256) { /* the raw value repeats after READING_RANGE only */
+            uint16_t raw = (uint16_t)(int16_t)((int)(n * 7 % READING_RANGE) - 2000);
+            if (raw == (high << 8 | low) && !trapped[n]) {
+                trapped[n] = true;
+                count++;
+            }
+        }
+    }
+    return count;
+}
+
+/* The value of the n-th reading that was not lost to a trap. */
+static double value_after(const bool trapped[PLAY_READINGS_MAX], uint32_t readings)
+{
+    uint32_t index = 0;
+    for (uint32_t left = readings; index < PLAY_READINGS_MAX; index++)
+        if (!trapped[index] && --left == 0)
+            break;
+    return reading_value(index);
+}
+
 /* ---- answers ---- */
 
 static void on_read(play *play, const play_open *open, const api_reply *reply, const char *json)
@@ -197,12 +235,14 @@ static void on_read(play *play, const play_open *open, const api_reply *reply, c
     yyjson_val *properties = yyjson_obj_get(yyjson_doc_get_root(doc), "properties");
     uint64_t readings = yyjson_get_uint(yyjson_obj_get(yyjson_obj_get(properties, "readings"), "value"));
     yyjson_val *temperature = yyjson_obj_get(yyjson_obj_get(properties, "temperature"), "value");
-    WORLD_ASSERT(readings >= open->acked && readings <= device->sent);
+    static bool trapped[PLAY_READINGS_MAX];
+    uint32_t lost = trapped_of(play, device, trapped); /* now; when it was read, perhaps fewer */
+    WORLD_ASSERT(readings + lost >= open->acked && readings <= device->sent);
     WORLD_ASSERT(reply->etag >= open->revision && reply->etag <= device->revision_sent);
     if (readings == 0)
         WORLD_ASSERT(yyjson_is_null(temperature));
     else
-        WORLD_ASSERT(yyjson_get_num(temperature) == reading_value((uint32_t)readings - 1));
+        WORLD_ASSERT(yyjson_get_num(temperature) == value_after(trapped, (uint32_t)readings));
     yyjson_doc_free(doc);
 }
 
@@ -214,6 +254,37 @@ static void on_command(play *play, const play_open *open, const api_reply *reply
     WORLD_ASSERT(doc != NULL);
     device->ticket = strtoull(yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "ticket")), NULL, 10);
     yyjson_doc_free(doc);
+}
+
+/* It is gone, and so is all that was asked of it. */
+static void device_gone(play *play, uint32_t index)
+{
+    play_device *device = &play->devices[index];
+    device->life = PLAY_ABSENT;
+    device->is_busy = device->is_connected = device->is_connecting = device->is_leaving = device->is_wild = false;
+    device->sent = device->acked = device->revision = device->revision_sent = device->old_count = device->waiting = 0;
+    device->lives = (uint8_t)((device->lives + 1) % 200); /* a humidity that can be */
+    device->period = 0;
+    device->confirm = -1;
+    device->ticket = 0;
+    for (uint32_t i = 0; i < PLAY_OPEN_MAX; i++)
+        if (play->open[i].device == index) {
+            play->open[i].acked = 0;
+            play->open[i].revision = 0;
+        }
+    for (uint32_t i = 0; i < play->downlink_count; i++) /* still to be answered, but of nobody */
+        if (play->downlinks[i].device == index)
+            play->downlinks[i].device = NONE;
+}
+
+/* After the last answer to a twin that was removed in the middle of everything. */
+static void on_wild(play *play, const play_open *open)
+{
+    for (uint32_t i = 0; i < PLAY_OPEN_MAX; i++)
+        if (&play->open[i] != open && play->open[i].kind != PLAY_FREE && play->open[i].device == open->device)
+            return;
+    device_gone(play, open->device);
+    play->wild++;
 }
 
 static void on_reply(play *play, play_open *open, const api_reply *reply, const char *json)
@@ -229,21 +300,7 @@ static void on_reply(play *play, play_open *open, const api_reply *reply, const 
         break;
     case PLAY_DELETE:
         WORLD_ASSERT(reply->status == 204 || reply->status == 404);
-        device->life = PLAY_ABSENT;
-        device->is_connected = device->is_leaving = false;
-        device->sent = device->acked = device->revision = device->revision_sent = device->old_count = 0;
-        device->period = 0;
-        device->confirm = -1;
-        device->ticket = 0;
-        for (uint32_t i = 0; i < PLAY_OPEN_MAX; i++)
-            if (play->open[i].device == open->device)
-                {
-                play->open[i].acked = 0;
-                play->open[i].revision = 0;
-            }
-        for (uint32_t i = 0; i < play->downlink_count; i++) /* still to be answered, but of nobody */
-            if (play->downlinks[i].device == open->device)
-                play->downlinks[i].device = NONE;
+        device_gone(play, open->device);
         return;
     case PLAY_TAG: WORLD_ASSERT(reply->status == 200); break;
     case PLAY_GET: on_read(play, open, reply, json); return;
@@ -321,7 +378,9 @@ void play_message(void *context, uint32_t gate, const ring_header *header, const
         open->is_due = true;
         return;
     }
-    if (header->type == MESSAGE_NETWORK_ANSWER) {
+    if (play->devices[open->device].is_wild) {
+        on_wild(play, open);
+    } else if (header->type == MESSAGE_NETWORK_ANSWER) {
         network_answer answer;
         WORLD_ASSERT(length >= sizeof answer);
         memcpy(&answer, body, sizeof answer);
@@ -442,7 +501,10 @@ static void deed(play *play, uint32_t index)
         ask(play, PLAY_TAG, index);
     else if (device->is_connected && !device->is_connecting && what < 93)
         ask_connection(play, index);
-    else if (what == 99 && device->waiting == 0 && !device->is_busy && !device->is_connecting && device->old_count > 30) {
+    else if (what == 98 && play->options.is_wild && device->old_count > 10) {
+        device->is_leaving = device->is_wild = true;
+        ask(play, PLAY_DELETE, index);
+    } else if (what == 99 && device->waiting == 0 && !device->is_busy && !device->is_connecting && device->old_count > 30) {
         for (uint32_t i = 0; i < PLAY_OPEN_MAX; i++)
             if (play->open[i].kind != PLAY_FREE && play->open[i].device == index)
                 return;
@@ -511,6 +573,8 @@ void play_recovered(play *play)
     for (uint32_t i = 0; i < play->options.devices; i++) {
         const play_device *device = &play->devices[i];
         uint32_t index = twin_find(core, device->id, strlen(device->id));
+        if (device->is_wild)
+            continue;
         if (device->life == PLAY_ABSENT) {
             WORLD_ASSERT(index == NONE || device->is_busy);
             continue;
@@ -548,18 +612,6 @@ static void run_out(play *play)
     }
 }
 
-/* Readings whose turn could not have its context: they are dead letters. */
-static int64_t unreadable(const core *core, const char *id)
-{
-    int64_t count = 0;
-    for (uint32_t i = 0; i < core->dead_letters.count; i++) {
-        const char *text = core->dead_letters.list[i].text;
-        count += strstr(text, id) != NULL && strstr(text, "\"kind\":\"uplink\",\"frame\":\"01") != NULL &&
-                 strstr(text, "its context cannot be read") != NULL;
-    }
-    return count;
-}
-
 static void check_end(play *play, uint32_t i)
 {
     const core *core = play->world->core;
@@ -573,7 +625,10 @@ static void check_end(play *play, uint32_t i)
     WORLD_ASSERT(twin->revision == device->revision && device->revision == device->revision_sent);
     int property = model_property_find(twin_model(core, twin), "readings", 8);
     cell_value readings = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
-    WORLD_ASSERT(readings.value.integer == device->sent - unreadable(core, device->id)); /* each once */
+    static bool trapped[PLAY_READINGS_MAX];
+    uint32_t lost = trapped_of(play, device, trapped);
+    WORLD_ASSERT(readings.value.integer == device->sent - lost); /* each once, or its dead letter */
+    play->trapped += lost;
     property = model_property_find(twin_model(core, twin), "rejected", 8);
     cell_value rejected = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
     WORLD_ASSERT(rejected.value.integer == 0); /* and no duplicate had a turn */

@@ -5,12 +5,13 @@
 
 #include "world.h"
 
-enum { PLAY_DEVICES_MAX = 32, PLAY_OPEN_MAX = 512, PLAY_DOWNLINKS_MAX = 128, PLAY_TICKETS = 1 << 14 };
+enum { PLAY_DEVICES_MAX = 32, PLAY_OPEN_MAX = 512, PLAY_DOWNLINKS_MAX = 128, PLAY_TICKETS = 1 << 14, PLAY_READINGS_MAX = 4096 };
 
 typedef struct play_options {
     uint32_t devices, steps;
     uint32_t lose_percent;      /* of the steps lose a cell or gate */
     bool is_still;              /* time stays within minutes: nothing expires */
+    bool is_wild;               /* twins are removed in the middle of whatever is under way */
 } play_options;
 
 enum play_kind { PLAY_FREE, PLAY_CREATE, PLAY_DELETE, PLAY_WRITE, PLAY_ACTION, PLAY_TAG, PLAY_GET, PLAY_CONNECT, PLAY_UPLINK, PLAY_AGAIN };
@@ -34,6 +35,8 @@ typedef struct play_device {
     enum play_life life;
     bool is_busy;               /* a command is open */
     bool is_making, is_leaving, is_connected, is_connecting;
+    bool is_wild;               /* removed with requests open: any answer to those is right */
+    uint8_t lives;              /* in its frames, so that dead letters of another life are known */
     uint32_t sent, acked;       /* readings */
     uint32_t waiting;           /* uplinks without an answer */
     uint64_t order, answered;   /* of uplinks */
@@ -55,7 +58,7 @@ typedef struct play {
     uint64_t id_next, order_next;
     uint32_t end_to_end_next, key_next;
     struct { uint64_t number; uint8_t state; } tickets[PLAY_TICKETS];
-    uint32_t step, refused, answers, reported;
+    uint32_t step, refused, answers, reported, trapped, wild;
     bool is_broken;             /* the disk fails: refusals are right, too */
 } play;
 

@@ -18,8 +18,8 @@ static char *trace_of(uint64_t seed, uint64_t context_bytes, size_t *length)
     static play play;
     world world;
     world_options options = { .seed = seed, .segment_bytes = 1 << 20, .replay_bytes = 2 << 20, .timeline_bytes = 4 << 20, .context_bytes = context_bytes,
-                              .faults = { .seed = seed }, .is_traced = true, .on_message = play_message, .context = &play };
-    play_options game = { .devices = 12, .steps = STEPS, .lose_percent = 1 };
+                              .faults = { .seed = seed }, .is_traced = true, .trap_percent = 2, .on_message = play_message, .context = &play };
+    play_options game = { .devices = 12, .steps = STEPS, .lose_percent = 1, .is_wild = true };
     world_init(&world, &options);
     play_init(&play, &world, &game);
     assert_int_equal(world_open(&world), DRO_OK);
@@ -34,7 +34,7 @@ static char *trace_of(uint64_t seed, uint64_t context_bytes, size_t *length)
     const char *trace = world_trace_end(&world, length);
     char *copy = malloc(*length + 1);
     memcpy(copy, trace, *length);
-    assert_true(play.answers > game.steps / 2 && play.reported > 0);
+    assert_true(play.answers > game.steps / 2 && play.reported > 0 && play.trapped > 0 && play.wild > 0);
     world_fini(&world);
     return copy;
 }

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "store/disk_memory.h"
+#include "twin/event.h"
 
 static const uint8_t master_key[32] = { 7, 1, 7 };
 static const uint8_t admin_token[32] = { 9 };
@@ -230,6 +231,32 @@ void world_cell_lose(world *world)
         room_renew(world, world->room);
 }
 
+/* In the cell's place: the next turn ends badly, if it is of a reading (an uplink that begins with 1). */
+static int turn_trap(world *world, world_room *room)
+{
+    static const uint8_t statuses[] = { TURN_TRAP, TURN_OUT_OF_BOUNDS, TURN_STACK_OVERFLOW, TURN_MEMORY, TURN_EFFECTS };
+    ring_header header;
+    turn_request request;
+    dro_err err = DRO_OK;
+    if (room == NULL || room->cell == NULL || !world_chance(world, world->options.trap_percent))
+        return 0;
+    const uint8_t *body = ring_next(&room->turns, &header, &err);
+    if (body == NULL)
+        return 0;
+    memcpy(&request, body, sizeof request);
+    const uint8_t *event = body + sizeof request + ((request.context_length + 7u) & ~7u);
+    turn_result *result = request.event_kind == EVENT_UPLINK && request.event_length > 0 && event[0] == 1
+                              ? ring_reserve(&room->results, sizeof *result) : NULL;
+    if (result == NULL)
+        return 0;
+    *result = (turn_result){ .twin = request.twin, .status = statuses[world_below(world, sizeof statuses)], .cpu_nanos = 1000 };
+    ring_commit(&room->results, MESSAGE_TURN_RESULT, 0, header.id, sizeof *result);
+    ring_done(&room->turns, &header);
+    ring_release(&room->turns);
+    ring_publish(&room->results);
+    return 1;
+}
+
 static int cell_work(world_room *room, int max)
 {
     if (room == NULL || room->cell == NULL)
@@ -389,6 +416,8 @@ int world_round(world *world)
     int work = admit_answer(world) + cells_follow(world);
     if (!world_chance(world, 20))
         work += core_round(world->core);
+    if (world->options.trap_percent > 0)
+        work += turn_trap(world, world->room);
     if (!world_chance(world, 20))
         work += cell_work(world->old_room, CELL_MAX);
     if (!world_chance(world, 20))

@@ -37,6 +37,7 @@ typedef struct world_options {
     disk_memory_faults faults;      /* of the log's disk */
     bool no_cell;                   /* turns wait, or the test is the cell */
     bool is_traced;
+    uint32_t trap_percent;          /* of the chances to: the turn of a reading ends as a trap */
     world_message_fn on_message;    /* what the core says to a gate */
     void *context;
 } world_options;
