@@ -22,6 +22,8 @@ int twin_bulk(struct cli *cli, const char *path); /* twin put --from */
 int tail_events(struct cli *cli);
 int query_run(struct cli *cli);
 
+int host_top(struct cli *cli);
+int host_doctor(struct cli *cli);
 int backup_take(struct cli *cli);
 int restore_run(struct cli *cli);
 

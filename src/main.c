@@ -61,7 +61,8 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         { "config", required_argument, NULL, OPTION_CONFIG }, { "set", required_argument, NULL, OPTION_SET },
         { "data", required_argument, NULL, OPTION_DATA },     { "version", no_argument, NULL, OPTION_VERSION },
-        { "check", no_argument, NULL, OPTION_CHECK },         { "keys", no_argument, NULL, OPTION_KEYS },
+        { "check", no_argument, NULL, OPTION_CHECK },         { "check-config", no_argument, NULL, OPTION_CHECK },
+        { "keys", no_argument, NULL, OPTION_KEYS },
         { "help", no_argument, NULL, OPTION_HELP },           { NULL, 0, NULL, 0 },
     };
     config_defaults(&config);

@@ -36,8 +36,8 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
         call->has_value = in.err == DRO_OK;
         break;
     case API_FIELD_IF_MATCH:
-        call->if_match = dro_field_u64(field, err);
-        call->has_if_match = true;
+        if (call->if_match_count < IF_MATCH_MAX)
+            call->if_match[call->if_match_count++] = dro_field_u64(field, err);
         break;
     case API_FIELD_IF_NONE_MATCH: call->if_none_match = true; break;
     case API_FIELD_LIMIT:
@@ -107,7 +107,10 @@ bool call_precondition(core *core, const call *call, const twin *twin)
         tell_problem(core, call->caller, 412, "about:blank", "the twin is there already");
         return false;
     }
-    if (!call->has_if_match || call->if_match == UINT64_MAX || call->if_match == twin->revision)
+    bool is_met = call->if_match_count == 0;
+    for (uint32_t i = 0; i < call->if_match_count; i++)
+        is_met |= call->if_match[i] == UINT64_MAX || call->if_match[i] == twin->revision;
+    if (is_met)
         return true;
     tell_problem(core, call->caller, 412, "about:blank", "the twin's revision is %llu", (unsigned long long)twin->revision);
     return false;

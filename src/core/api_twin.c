@@ -516,7 +516,7 @@ void api_twin_put(core *core, const call *call)
         put_free(put);
         return;
     }
-    if (index == NONE && call->has_if_match) {
+    if (index == NONE && call->if_match_count > 0) {
         put_free(put);
         tell_problem(core, call->caller, 412, "about:blank", "there is no such twin yet");
         return;

@@ -5,14 +5,18 @@
 
 typedef struct text { const char *at; uint32_t length; } text; /* borrowed; at NULL: absent */
 
+enum { IF_MATCH_MAX = 16 }; /* entity tags of one If-Match */
+
 typedef struct call {
     caller caller;
     uint32_t operation, application, scopes;
     text id, name, model, application_id, cursor, tag, token, scs_as;
     const uint8_t *image, *idempotency;
     value value;
-    bool has_value, has_if_match, if_none_match, is_last, has_limit;
-    uint64_t if_match, limit, ticket, timeout_ms, new_scopes, configuration, delivery;
+    bool has_value, if_none_match, is_last, has_limit;
+    uint64_t if_match[IF_MATCH_MAX]; /* one of them */
+    uint32_t if_match_count;
+    uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery;
     ticket_state wait;
     const uint8_t *body;
     uint32_t body_length;

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,14 @@ static dro_err told(const char *path, const char *what)
     return DRO_IO;
 }
 
+/* systemd gives a credential to one user by an access list, whose mask stands where the group's bits are. */
+static bool is_credential(const char *path)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    size_t length = directory != NULL ? strlen(directory) : 0;
+    return length > 0 && strncmp(path, directory, length) == 0 && path[length] == '/';
+}
+
 static dro_err check_mode(int fd, const char *path)
 {
     struct stat stat;
@@ -30,7 +40,8 @@ static dro_err check_mode(int fd, const char *path)
         dro_error("vault damaged file=%s \"a master key is a file of 32 bytes: put it back from a backup\"", path);
         return DRO_CORRUPT;
     }
-    if ((stat.st_mode & MODE_OF_OTHERS) != 0 || (stat.st_uid != geteuid() && stat.st_uid != 0)) {
+    mode_t others = is_credential(path) && stat.st_uid == 0 ? MODE_OF_OTHERS & ~S_IRGRP : MODE_OF_OTHERS;
+    if ((stat.st_mode & others) != 0 || (stat.st_uid != geteuid() && stat.st_uid != 0)) {
         dro_error("vault unsafe file=%s mode=%03o owner=%u \"others may read the master key: chown it to uid %u, chmod 600, "
                   "and ask who has read it\"", path, stat.st_mode & 0777u, stat.st_uid, geteuid());
         return DRO_DENIED;

@@ -217,17 +217,62 @@ static bool etag_read(slice text, uint64_t *revision)
     return number_read((slice){ text.at + 1, text.length - 2 }, revision);
 }
 
+/* Any entity tag, weak ones too: W/"..." without quotes inside. */
+static bool is_etag(slice text)
+{
+    if (text.length > 2 && text.at[0] == 'W' && text.at[1] == '/') {
+        text.at += 2;
+        text.length -= 2;
+    }
+    return text.length >= 2 && text.at[0] == '"' && memchr(text.at + 1, '"', text.length - 1) == text.at + text.length - 1;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* What stands before the next comma, without blanks around; our tags hold none. Moves *list on. */
+static slice list_next(slice *list)
+{
+    const char *comma = memchr(list->at, ',', list->length);
+    slice item = { list->at, comma != NULL ? (uint32_t)(comma - list->at) : list->length };
+    uint32_t used = item.length + (comma != NULL);
+    list->at += used;
+    list->length -= used;
+    while (item.length > 0 && is_blank(item.at[0])) {
+        item.at++;
+        item.length--;
+    }
+    while (item.length > 0 && is_blank(item.at[item.length - 1]))
+        item.length--;
+    return item;
+}
+
 static bool put_if_match(connection *connection, dro_builder *out, fields_fault *fault)
 {
     slice text = connection_field(connection, FIELD_IF_MATCH);
     uint64_t revision = UINT64_MAX; /* "*" */
+    unsigned count = 0;
     if (text.length == 0)
         return true;
-    if (memchr(text.at, ',', text.length) != NULL)
-        return fail(fault, 400, "If-Match takes one entity tag here");
-    if (!slice_is(text, "*") && !etag_read(text, &revision))
-        return fail(fault, 412, "the twin never had this entity tag");
-    dro_field_put_u64(out, API_FIELD_IF_MATCH, revision);
+    if (slice_is(text, "*")) {
+        dro_field_put_u64(out, API_FIELD_IF_MATCH, revision);
+        return true;
+    }
+    while (text.length > 0) { /* a list (RFC 9110 13.1.1); a tag of somebody else matches nothing */
+        slice tag = list_next(&text);
+        if (tag.length == 0)
+            continue;
+        if (++count > HTTP_IF_MATCH_MAX)
+            return fail(fault, 400, "If-Match may name at most 16 entity tags");
+        if (etag_read(tag, &revision))
+            dro_field_put_u64(out, API_FIELD_IF_MATCH, revision);
+        else if (!is_etag(tag))
+            return fail(fault, 400, "If-Match takes entity tags such as \"17\", with commas between");
+        else
+            dro_field_put_u64(out, API_FIELD_IF_MATCH, UINT64_MAX - 1);
+    }
     return true;
 }
 

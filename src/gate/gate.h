@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "gate/tls.h"
 #include "ring/ring.h"
+#include "ring/usage.h"
 #include "twin/directory.h"
 
 enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 16 };
@@ -43,6 +44,7 @@ typedef struct gate_config {
     uint32_t peer_count;
     bool accept_any_peer;
     int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
+    const usage_page *usage;      /* what the rooms cost; NULL: not told */
     const char *console_directory;
     const char *version;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */

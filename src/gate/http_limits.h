@@ -16,6 +16,7 @@ enum {
     HTTP_HEADERS_MAX = 64,
     HTTP_TRAILER_MAX = 4 * 1024,
     HTTP_SEGMENTS_MAX = 10,              /* of a path */
+    HTTP_IF_MATCH_MAX = 16,              /* entity tags of If-Match */
     HTTP_TOKEN_MAX = 512,                /* bytes of a bearer token */
     HTTP_IDEMPOTENCY_KEY_MAX = 255,
     HTTP_REQUEST_MAX = 2048,             /* api_request and the fields of target and header */

@@ -51,12 +51,46 @@ static void put_refusals(const http *http, dro_builder *out)
         put(out, "dromio_http_refused_total{reason=\"%s\"} %" PRIu64 "\n", names[i], http->counts.refused[i]);
 }
 
+static void put_room_lines(const usage_page *usage, dro_builder *out, const char *name, const char *kind, const char *help,
+                           double (*value)(const usage_room *room))
+{
+    uint32_t count = atomic_load_explicit(&usage->count, memory_order_acquire);
+    put(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
+    for (uint32_t i = 0; i < count && i < USAGE_ROOMS_MAX; i++)
+        put(out, "%s{room=\"%.23s\"} %.15g\n", name, usage->rooms[i].name, value(&usage->rooms[i]));
+}
+
+static double room_cpu(const usage_room *room)
+{
+    return (double)atomic_load_explicit(&room->cpu_nanos, memory_order_relaxed) / 1e9;
+}
+
+static double room_memory(const usage_room *room)
+{
+    return (double)atomic_load_explicit(&room->memory_bytes, memory_order_relaxed);
+}
+
+static double room_starts(const usage_room *room)
+{
+    return (double)atomic_load_explicit(&room->starts, memory_order_relaxed);
+}
+
+static void put_rooms(const usage_page *usage, dro_builder *out)
+{
+    if (usage == NULL)
+        return;
+    put_room_lines(usage, out, "dromio_room_cpu_seconds_total", "counter", "CPU time of a room, all its lives.", room_cpu);
+    put_room_lines(usage, out, "dromio_room_memory_bytes", "gauge", "Resident memory of a room, shared parts too.", room_memory);
+    put_room_lines(usage, out, "dromio_room_starts_total", "counter", "Times a room was started.", room_starts);
+}
+
 static void put_own(const http *http, dro_builder *out, bool core_answers)
 {
     const http_counts *counts = &http->counts;
     put_one(out, "dromio_gate_core_answers", "gauge", "Whether the core gave its part of this page.", core_answers);
     put_answers(http, out);
     put_refusals(http, out);
+    put_rooms(http->config->usage, out);
     put_one(out, "dromio_http_connections", "gauge", "Open connections.", http->connection_count);
     put_one(out, "dromio_http_connections_total", "counter", "Connections accepted.", counts->accepted);
     put_one(out, "dromio_http_connections_evicted_total", "counter", "Idle connections closed to make room.",

@@ -26,7 +26,8 @@ static void reply_answer(exchange *asked, const api_reply *reply, const uint8_t 
                     .etag = reply->etag,
                     .location = (const char *)location,
                     .location_length = reply->location_length,
-                    .retry_after_s = reply->retry_after_s };
+                    .retry_after_s = reply->retry_after_s,
+                    .allow = reply->status == 405 ? "GET, HEAD" : NULL }; /* the core's only one: a property that cannot be written */
     if (asked->status != 0) { /* a further part */
         answer_part(asked, body, reply->body_length);
         if (!reply->more)
@@ -118,6 +119,7 @@ static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, 
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
     case EXCHANGE_STATUS:
+    case EXCHANGE_LISTS:
         if (reply.status < 300)
             fan_on_reply(http, asked, from, &reply, location + reply.location_length);
         else

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/toml.h"
 #include "gate/courier.h"
@@ -54,7 +55,7 @@ static const key keys[] = {
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
     { "log.replay", BYTES(log_replay, MIB, 1024 * GIB), "128MiB", "log replayed at a start, beyond what lives" },
-    { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default DATA/master.key" },
+    { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default the credential master.key of systemd, else DATA/master.key" },
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
     { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges notifications may reach although loopback, link-local or private" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
@@ -277,6 +278,17 @@ static bool check_tls(config *config)
     return true;
 }
 
+/* A master key that systemd handed over (LoadCredential=). */
+static void credential_key(config *config)
+{
+    char path[sizeof config->vault_master_key];
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    if (config->vault_master_key[0] != '\0' || directory == NULL || directory[0] != '/' ||
+        snprintf(path, sizeof path, "%s/master.key", directory) >= (int)sizeof path || access(path, F_OK) != 0)
+        return;
+    memcpy(config->vault_master_key, path, strlen(path) + 1);
+}
+
 /* Of a list all must be. */
 static bool all_loopback(const char *addresses)
 {
@@ -327,6 +339,7 @@ bool config_check(config *config)
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
+    credential_key(config);
     if (config->vault_master_key[0] == '\0' &&
         snprintf(config->vault_master_key, sizeof config->vault_master_key, "%s/master.key", config->data) >= (int)sizeof config->vault_master_key)
         return wrong("host.data: path too long");

@@ -69,6 +69,15 @@ void room_enter(const char *name, const int *kept, int kept_count)
     close_all_but(kept, kept_count);
 }
 
+/* What the rooms cost is for dromiod to write and for gates to read. */
+static void keep_usage(room_context *room, bool is_reader)
+{
+    if (is_reader)
+        mprotect(room->usage, sizeof *room->usage, PROT_READ);
+    else
+        munmap(room->usage, sizeof *room->usage);
+}
+
 /* ---- images on their way to cells ---- */
 
 enum { BUNDLE_PAGE = 4096 };
@@ -335,6 +344,7 @@ static void enter_core(room_context *room, uint32_t index)
     snprintf(name, sizeof name, "core %u", index);
     room_enter(name, kept, n);
     layout_keep_core(room->layout, index);
+    keep_usage(room, false);
 }
 
 /* The host's own files are core 0's. */
@@ -392,6 +402,7 @@ static void enter_gate(room_context *room, uint32_t index)
     snprintf(name, sizeof name, "gate %u", index);
     room_enter(name, kept, 9 + (int)room->layout->core_count);
     layout_keep_gate(room->layout, index, room->gate_sets[index]);
+    keep_usage(room, true);
 }
 
 _Noreturn void room_gate(room_context *room, uint32_t index)
@@ -426,6 +437,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
+                         .usage = room->usage,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }
@@ -436,6 +448,7 @@ _Noreturn void room_load(room_context *room, uint32_t index)
     room_enter("load", kept, sizeof kept / sizeof kept[0]);
     uint32_t set = room->gate_sets[index];
     layout_keep_gate(room->layout, index, set);
+    keep_usage(room, false);
     ring_writer to_core;
     ring_reader from_core;
     ring_writer_open(&to_core, room->layout->gates[index][set].to_core[0], GATE_RING, room->core_bells[0]);
@@ -454,6 +467,7 @@ _Noreturn void room_desk(room_context *room)
     memcpy(kept + 2, room->gate_bells, sizeof room->gate_bells);
     room_enter("desk", kept, 2 + (int)room->layout->gate_count);
     layout_keep_desk(room->layout);
+    keep_usage(room, false);
     static ring_reader from[CORE_GATES_MAX];
     static ring_writer to[CORE_GATES_MAX];
     static uint32_t stale[CORE_GATES_MAX];
@@ -479,6 +493,7 @@ static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32
         snprintf(name, sizeof name, "cell %u", index);
     room_enter(name, kept, room->images >= 0 ? 4 : 3);
     layout_keep_cell(room->layout, core, index, set);
+    keep_usage(room, false);
 }
 
 _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)

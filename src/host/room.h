@@ -4,6 +4,7 @@
 #include "host/config.h"
 #include "host/layout.h"
 #include "ring/ring.h"
+#include "ring/usage.h"
 
 typedef struct room_context {
     const config *config;
@@ -22,6 +23,7 @@ typedef struct room_context {
     uint32_t gate_sets[CORE_GATES_MAX]; /* set in use */
     ring_reader desk_questions[CORE_GATES_MAX]; /* as they were when the desk was started */
     const uint8_t *admin_token;         /* SHA-256 */
+    usage_page *usage;                  /* dromiod writes, gates read */
     bool is_key_secret;
 } room_context;
 

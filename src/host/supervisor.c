@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,6 +26,7 @@
 #include "host/data.h"
 #include "host/listen.h"
 #include "host/room.h"
+#include "host/usage.h"
 #include "twin/directory.h"
 
 enum {
@@ -31,6 +34,7 @@ enum {
     STOP_LIMIT_MS = 4500,      /* SIGTERM to exit: 5 s */
     RESTART_LIMIT = 20,        /* deaths of a kind of room... */
     RESTART_WINDOW_MS = 10000, /* ...in this time: give up, something is wrong for good */
+    LOOK_MS = 1000,            /* between two looks at what the rooms cost */
     CORE_DIED = -2,
 };
 
@@ -68,6 +72,8 @@ typedef struct supervisor {
     int64_t stop_by_ms, window_ms;
     int deaths;
     uint8_t admin_token[32];
+    usage usage;               /* what the rooms cost */
+    int64_t looked_ms;
 } supervisor;
 
 static int64_t now_ms(void)
@@ -675,6 +681,33 @@ static void take_cells(supervisor *here)
         }
 }
 
+/* What dromiod and the rooms cost. A cell that is being drained counts when it is looked for no more. */
+static void look_at_rooms(supervisor *here)
+{
+    int64_t now = now_ms();
+    char name[USAGE_NAME_MAX];
+    if (here->looked_ms != 0 && now - here->looked_ms < LOOK_MS)
+        return;
+    here->looked_ms = now;
+    usage_look(&here->usage, "dromiod", getpid());
+    usage_look(&here->usage, "desk", here->desk);
+    for (uint32_t i = 0; i < (uint32_t)here->config->host_gates; i++) {
+        snprintf(name, sizeof name, "gate %u", i);
+        usage_look(&here->usage, name, here->gates[i]);
+    }
+    for (uint32_t core = 0; core < here->layout.core_count; core++) {
+        snprintf(name, sizeof name, "core %u", core);
+        usage_look(&here->usage, name, here->cores[core].pid);
+        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+            if (here->layout.core_count > 1)
+                snprintf(name, sizeof name, "cell %u.%u", core, i);
+            else
+                snprintf(name, sizeof name, "cell %u", i);
+            usage_look(&here->usage, name, here->cores[core].cells[i].current);
+        }
+    }
+}
+
 static int loop(supervisor *here)
 {
     bool are_cores_asked = false;
@@ -684,6 +717,7 @@ static int loop(supervisor *here)
         take_control(here);
         take_ready(here);
         take_cells(here);
+        look_at_rooms(here);
         int code = reap(here);
         if (code != -1)
             return code;
@@ -846,6 +880,12 @@ int supervise(const config *config, int certificates)
     here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1, .certificates = certificates } };
     here.room.admin_token = here.admin_token;
     here.signals = open_signals();
+    here.room.usage = mmap(NULL, sizeof *here.room.usage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (here.room.usage == MAP_FAILED) {
+        dro_error("no memory: %m");
+        return 1;
+    }
+    usage_init(&here.usage, here.room.usage);
     if (!data_open(config->data, here.admin_token) || here.signals < 0)
         return 1;
     if (!open_listeners(&here))

@@ -112,7 +112,7 @@ enum api_field { /* width or form */
     API_FIELD_SECRET = 9,       /* u8 length of name, name, encoded value (twin/value.h); strings as in JSON; VALUE_NONE: removed */
     API_FIELD_VALUE = 10,       /* encoded value */
     API_FIELD_INPUT = 11,       /* u8 length of name, name, encoded value */
-    API_FIELD_IF_MATCH = 12,    /* u64 revision; ~0: any ("*") */
+    API_FIELD_IF_MATCH = 12,    /* u64 revision; ~0: any ("*"), ~0 - 1: one that no twin has. May come again: one of them */
     API_FIELD_IF_NONE_MATCH = 13, /* empty: "*" */
     API_FIELD_IDEMPOTENCY = 14, /* 32 bytes: SHA-256 of application, route and key; then 32 bytes: of the body */
     API_FIELD_LIMIT = 15,       /* u64 */

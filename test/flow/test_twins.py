@@ -118,6 +118,11 @@ def test_if_match_and_if_none_match(admin, twin):
     problem(admin.put(f"/v1/twins/{twin}", {"tags": {"a": "b"}}, If_Match='"7"'), 412)
     assert admin.put(f"/v1/twins/{twin}", {"tags": {"a": "b"}}, If_Match='"1"').status == 200
     assert admin.put(f"/v1/twins/{twin}", {}, If_Match="*").status == 200
+    revision = admin.get(f"/v1/twins/{twin}").headers["ETag"]
+    assert admin.put(f"/v1/twins/{twin}", {"tags": {"a": "c"}}, If_Match=f'"999", "x" ,{revision}').status == 200
+    problem(admin.put(f"/v1/twins/{twin}", {}, If_Match='"998","999", W/"1"'), 412)
+    problem(admin.put(f"/v1/twins/{twin}", {}, If_Match='"998", 999'), 400)
+    problem(admin.put(f"/v1/twins/{twin}", {}, If_Match=",".join('"9"' for _ in range(17))), 400)
     problem(admin.put(f"/v1/twins/{twin}", {}, If_None_Match="*"), 412)
     problem(admin.put("/v1/twins/nobody@acme.example", {"model": "acme/thermo"}, If_Match='"1"'), 412)
     problem(admin.put(f"/v1/twins/{twin}/properties/period", {"value": 60}, If_Match='"1"'), 412)
@@ -231,7 +236,9 @@ def test_writes_are_checked_against_the_model(admin, twin):
         problem(admin.write(twin, "period", value), 422)
     problem(admin.write(twin, "limit", "hot"), 422)
     problem(admin.write(twin, "colour", 1), 404)
-    problem(admin.write(twin, "temperature", 20.0), 405)
+    read_only = admin.write(twin, "temperature", 20.0)
+    problem(read_only, 405)
+    assert read_only.headers["Allow"] == "GET, HEAD"
     assert admin.put(f"/v1/twins/{twin}/properties/period", {"value": 600, "more": 1}).status == 422
     assert admin.put(f"/v1/twins/{twin}/properties/period", {}).status == 422
     assert admin.write(twin, "period", 600.0).status == 202  # an integer of JSON

@@ -1,0 +1,384 @@
+/* Top: the host at work, from two looks at /metrics and the peers. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "samples.h"
+#include "text.h"
+
+enum { ROWS_USUAL = 24, COLUMNS_USUAL = 80, INTERVAL_MS = 1000, INTERVAL_MS_LEAST = 100, NAME_BYTES = 64 };
+
+typedef struct look {
+    samples metrics;
+    yyjson_doc *peers; /* NULL: they may not be seen */
+    int64_t at_ms;
+} look;
+
+/* What is shown of a metric: per second, or as it is. `label` NULL: the sum over all. */
+static const struct figure {
+    const char *name, *metric, *label;
+    bool is_rate;
+} figures[] = {
+    { "turns", "dromio_turns_total", NULL, true },
+    { "commits", "dromio_commits_total", NULL, true },
+    { "uplinks", "dromio_uplinks_total", NULL, true },
+    { "downlinks", "dromio_downlinks_total", NULL, true },
+    { "duplicates", "dromio_duplicates_total", NULL, true },
+    { "dead_letters", "dromio_dead_letters_total", NULL, true },
+    { "http_answers", "dromio_http_answers_total", NULL, true },
+    { "http_4xx", "dromio_http_answers_total", "status=\"4xx\"", true },
+    { "http_5xx", "dromio_http_answers_total", "status=\"5xx\"", true },
+    { "refused_http", "dromio_http_refused_total", NULL, true },
+    { "refused_diameter", "dromio_diameter_drops_total", NULL, true },
+    { "refused_mailbox", "dromio_refused_total", NULL, true },
+    { "twins", "dromio_twins", NULL, false },
+    { "mailbox", "dromio_mailbox_downlinks", NULL, false },
+    { "turns_in_flight", "dromio_turns_in_flight", NULL, false },
+    { "event_streams", "dromio_event_streams", NULL, false },
+    { "http_connections", "dromio_http_connections", NULL, false },
+    { "log_bytes", "dromio_log_bytes", NULL, false },
+    { "columns_bytes", "dromio_columns_bytes", NULL, false },
+};
+enum { FIGURES = sizeof figures / sizeof figures[0] };
+
+static volatile sig_atomic_t is_interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    is_interrupted = 1;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* ---- looking ---- */
+
+static void look_fini(look *look)
+{
+    samples_fini(&look->metrics);
+    yyjson_doc_free(look->peers);
+    *look = (struct look){ 0 };
+}
+
+static yyjson_doc *look_at_peers(struct cli *cli)
+{
+    struct request request = { .method = "GET", .path = "/v1/peers" };
+    struct response response;
+    client_send(cli->client, &request, &response);
+    yyjson_doc *doc = response.status == 200 ? yyjson_read(buffer_string(&response.body), response.body.length, 0) : NULL;
+    response_fini(&response);
+    return doc;
+}
+
+static int look_at(struct cli *cli, look *look)
+{
+    struct request request = { .method = "GET", .path = "/metrics", .accept = "text/plain, application/problem+json" };
+    struct response response;
+    *look = (struct look){ 0 };
+    int code = client_call(cli->client, &request, &response);
+    look->at_ms = now_ms();
+    if (code == EXIT_OK && !samples_read(&look->metrics, buffer_string(&response.body), response.body.length))
+        code = cli_fail(EXIT_FAILED, "the answer of %s is too long", client_host(cli->client));
+    response_fini(&response);
+    if (code == EXIT_OK)
+        look->peers = look_at_peers(cli);
+    return code;
+}
+
+/* ---- figures ---- */
+
+/* A counter that went back began anew: what it shows came since. */
+static double per_second(double before, double now, int64_t ms)
+{
+    double grown = now >= before ? now - before : now;
+    return ms > 0 ? grown * 1000 / (double)ms : 0;
+}
+
+static double figure_value(const struct figure *figure, const look *before, const look *now)
+{
+    double value = samples_sum(&now->metrics, figure->metric, figure->label);
+    if (!figure->is_rate)
+        return value;
+    return per_second(samples_sum(&before->metrics, figure->metric, figure->label), value, now->at_ms - before->at_ms);
+}
+
+typedef struct room { char name[NAME_BYTES]; double cpu_percent, memory_bytes, starts; } room;
+
+static double of_room(const samples *metrics, const char *metric, const sample *like)
+{
+    for (const sample *at = NULL; (at = samples_next(metrics, metric, at)) != NULL;)
+        if (strcmp(at->labels, like->labels) == 0)
+            return at->value;
+    return 0;
+}
+
+static const sample *next_room(const look *before, const look *now, const sample *from, room *out)
+{
+    static const char cpu[] = "dromio_room_cpu_seconds_total";
+    const sample *at = samples_next(&now->metrics, cpu, from);
+    if (at == NULL)
+        return NULL;
+    sample_label(at, "room", out->name, sizeof out->name);
+    out->cpu_percent = 100 * per_second(of_room(&before->metrics, cpu, at), at->value, now->at_ms - before->at_ms);
+    out->memory_bytes = of_room(&now->metrics, "dromio_room_memory_bytes", at);
+    out->starts = of_room(&now->metrics, "dromio_room_starts_total", at);
+    return at;
+}
+
+static double peer_requests(const look *look, const char *identity)
+{
+    size_t i, count;
+    yyjson_val *peer;
+    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(look->peers), "peers"), i, count, peer)
+        if (strcmp(member_text(peer, "identity"), identity) == 0)
+            return yyjson_get_num(yyjson_obj_get(peer, "requests"));
+    return 0;
+}
+
+/* ---- JSON ---- */
+
+static void add_rooms(yyjson_mut_doc *doc, yyjson_mut_val *root, const look *before, const look *now)
+{
+    yyjson_mut_val *rooms = yyjson_mut_obj_add_arr(doc, root, "rooms");
+    room room;
+    for (const sample *at = NULL; (at = next_room(before, now, at, &room)) != NULL;) {
+        yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, rooms);
+        yyjson_mut_obj_add_strcpy(doc, object, "room", room.name);
+        yyjson_mut_obj_add_real(doc, object, "cpu_percent", room.cpu_percent);
+        yyjson_mut_obj_add_uint(doc, object, "memory_bytes", (uint64_t)room.memory_bytes);
+        yyjson_mut_obj_add_uint(doc, object, "starts", (uint64_t)room.starts);
+    }
+}
+
+static void add_peers(yyjson_mut_doc *doc, yyjson_mut_val *root, const look *before, const look *now)
+{
+    yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
+    size_t i, count;
+    yyjson_val *peer;
+    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(now->peers), "peers"), i, count, peer) {
+        const char *identity = member_text(peer, "identity");
+        yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, peers);
+        yyjson_mut_obj_add_str(doc, object, "identity", identity);
+        yyjson_mut_obj_add_str(doc, object, "state", member_text(peer, "state"));
+        yyjson_mut_obj_add_real(doc, object, "requests_per_second",
+                                per_second(peer_requests(before, identity), peer_requests(now, identity), now->at_ms - before->at_ms));
+    }
+}
+
+static int print_json(struct cli *cli, const look *before, const look *now)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = doc != NULL ? yyjson_mut_obj(doc) : NULL;
+    char time_text[40];
+    time_t wall = time(NULL);
+    struct tm utc;
+    if (root == NULL)
+        return cli_fail(EXIT_FAILED, "no memory");
+    yyjson_mut_doc_set_root(doc, root);
+    strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&wall, &utc));
+    yyjson_mut_obj_add_str(doc, root, "time", time_text);
+    for (int i = 0; i < FIGURES; i++) {
+        char name[NAME_BYTES];
+        snprintf(name, sizeof name, "%s%s", figures[i].name, figures[i].is_rate ? "_per_second" : "");
+        yyjson_mut_val *key = yyjson_mut_strcpy(doc, name);
+        double value = figure_value(&figures[i], before, now);
+        yyjson_mut_obj_add(root, key, figures[i].is_rate ? yyjson_mut_real(doc, value) : yyjson_mut_uint(doc, (uint64_t)value));
+    }
+    add_rooms(doc, root, before, now);
+    add_peers(doc, root, before, now);
+    yyjson_doc *whole = yyjson_mut_doc_imut_copy(doc, NULL);
+    int code = whole == NULL ? cli_fail(EXIT_FAILED, "no memory") : json_print(cli, yyjson_doc_get_root(whole), cli->format == OUTPUT_JSON);
+    yyjson_doc_free(whole);
+    yyjson_mut_doc_free(doc);
+    fflush(cli->out);
+    return code;
+}
+
+/* ---- a screen ---- */
+
+static const char *bytes_text(double bytes, char out[24])
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    int unit = 0;
+    for (; bytes >= 1024 && unit < 4; unit++)
+        bytes /= 1024;
+    snprintf(out, 24, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    return out;
+}
+
+static void put_figures(struct buffer *out, const look *before, const look *now)
+{
+    for (int i = 0; i < FIGURES; i++) {
+        char text[24];
+        double value = figure_value(&figures[i], before, now);
+        bool is_bytes = strstr(figures[i].name, "_bytes") != NULL;
+        if (is_bytes)
+            bytes_text(value, text);
+        else
+            snprintf(text, sizeof text, figures[i].is_rate ? "%.1f/s" : "%.0f", value);
+        buffer_printf(out, "%-16s%9s%s", figures[i].name, text, i % 3 == 2 || i == FIGURES - 1 ? "\n" : "  ");
+    }
+}
+
+static void put_rooms(struct buffer *out, const look *before, const look *now)
+{
+    room room;
+    char text[24];
+    bool is_first = true;
+    for (const sample *at = NULL; (at = next_room(before, now, at, &room)) != NULL; is_first = false) {
+        if (is_first)
+            buffer_printf(out, "\n%-17s%12s%15s%12s\n", "ROOM", "CPU %", "MEMORY", "STARTS");
+        buffer_printf(out, "%-17s%12.1f%15s%12.0f\n", room.name, room.cpu_percent,
+                      room.memory_bytes > 0 ? bytes_text(room.memory_bytes, text) : "-", room.starts);
+    }
+}
+
+static void put_peers(struct buffer *out, const look *before, const look *now)
+{
+    size_t i, count;
+    yyjson_val *peer;
+    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(now->peers), "peers"), i, count, peer) {
+        const char *identity = member_text(peer, "identity");
+        if (i == 0)
+            buffer_printf(out, "\n%-40s%8s%12s\n", "PEER", "STATE", "REQUESTS/S");
+        buffer_printf(out, "%-40s%8s%12.1f\n", identity, member_text(peer, "state"),
+                      per_second(peer_requests(before, identity), peer_requests(now, identity), now->at_ms - before->at_ms));
+    }
+}
+
+static void screen_size(int *rows, int *columns)
+{
+    struct winsize size;
+    bool is_known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0;
+    *rows = is_known ? size.ws_row : ROWS_USUAL;
+    *columns = is_known ? size.ws_col : COLUMNS_USUAL;
+}
+
+/* As many lines and columns as there are, each over what was there before. */
+static void show(struct cli *cli, const struct buffer *page)
+{
+    int rows, columns;
+    screen_size(&rows, &columns);
+    fputs("\033[H", cli->out);
+    const char *line = buffer_string(page);
+    for (int row = 0; row < rows && *line != '\0'; row++) {
+        size_t length = strcspn(line, "\n");
+        struct buffer safe = { 0 };
+        text_escape(&safe, line, length < (size_t)columns ? length : (size_t)columns);
+        fprintf(cli->out, "%s%.*s\033[K", row > 0 ? "\n" : "", columns, buffer_string(&safe));
+        buffer_fini(&safe);
+        line += length + (line[length] == '\n');
+    }
+    fputs("\033[J", cli->out);
+    fflush(cli->out);
+}
+
+static void put_page(struct cli *cli, struct buffer *page, const look *before, const look *now)
+{
+    time_t wall = time(NULL);
+    struct tm local;
+    char text[32];
+    strftime(text, sizeof text, "%H:%M:%S", localtime_r(&wall, &local));
+    buffer_printf(page, "%s  %s%s\n\n", client_host(cli->client), text,
+                  samples_sum(&now->metrics, "dromio_gate_core_answers", NULL) > 0 ? "" : "  THE CORE DOES NOT ANSWER");
+    put_figures(page, before, now);
+    put_rooms(page, before, now);
+    put_peers(page, before, now);
+}
+
+static void show_page(struct cli *cli, const look *before, const look *now, bool is_screen)
+{
+    struct buffer page = { 0 };
+    put_page(cli, &page, before, now);
+    if (is_screen) {
+        show(cli, &page);
+    } else {
+        struct buffer safe = { 0 };
+        for (const char *line = buffer_string(&page); *line != '\0';) {
+            size_t length = strcspn(line, "\n");
+            text_escape(&safe, line, length);
+            buffer_text(&safe, "\n");
+            line += length + (line[length] == '\n');
+        }
+        fputs(buffer_string(&safe), cli->out);
+        buffer_fini(&safe);
+    }
+    buffer_fini(&page);
+}
+
+/* Where there is no terminal: a line each time, with its heads first. */
+static void print_line(struct cli *cli, const look *before, const look *now, bool is_first)
+{
+    enum { SHOWN = 12 };
+    for (int i = 0; is_first && i < SHOWN; i++)
+        fprintf(cli->out, "%s%s", i > 0 ? " " : "", figures[i].name);
+    if (is_first)
+        fputc('\n', cli->out);
+    for (int i = 0; i < SHOWN; i++)
+        fprintf(cli->out, "%s%*.1f", i > 0 ? " " : "", (int)strlen(figures[i].name), figure_value(&figures[i], before, now));
+    fputc('\n', cli->out);
+    fflush(cli->out);
+}
+
+/* ---- the loop ---- */
+
+static void wait_ms(int64_t ms)
+{
+    struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&pause, NULL); /* a signal ends it: the window changed, or Ctrl-C */
+}
+
+static int follow(struct cli *cli, int64_t interval_ms, bool is_once, bool is_screen)
+{
+    look before, now;
+    int code = look_at(cli, &before);
+    for (bool is_first = true; code == EXIT_OK && !is_interrupted; is_first = false) {
+        wait_ms(interval_ms);
+        if (is_interrupted)
+            break;
+        code = look_at(cli, &now);
+        if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
+            code = print_json(cli, &before, &now);
+        else if (code == EXIT_OK && (is_once || is_screen))
+            show_page(cli, &before, &now, is_screen);
+        else if (code == EXIT_OK)
+            print_line(cli, &before, &now, is_first);
+        look_fini(&before);
+        before = now;
+        if (is_once)
+            break;
+    }
+    look_fini(&before);
+    return code;
+}
+
+int host_top(struct cli *cli)
+{
+    const char *interval = invocation_option(cli->in, "--interval");
+    int64_t interval_ms = interval != NULL ? duration_ms(interval) : INTERVAL_MS;
+    bool is_once = invocation_has(cli->in, "--once");
+    bool is_screen = !is_once && cli->format == OUTPUT_TABLE && isatty(STDOUT_FILENO);
+    struct sigaction action = { .sa_handler = on_signal };
+    if (interval_ms < INTERVAL_MS_LEAST)
+        return cli_fail(EXIT_USAGE, "--interval takes a time from 100ms on, not %s", interval);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (is_screen)
+        fputs("\033[?1049h\033[?25l", cli->out); /* a screen of its own, no cursor */
+    int code = follow(cli, interval_ms, is_once, is_screen);
+    if (is_screen) {
+        fputs("\033[?25h\033[?1049l", cli->out);
+        fflush(cli->out);
+    }
+    return code;
+}
