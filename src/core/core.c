@@ -58,7 +58,7 @@ static dro_err recover(core *core)
 {
     commit_log_options log = { .disk = core->options.log_disk, .epoch = core->epoch.counter,
                                .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed,
-                               .on_ahead = ahead_record };
+                               .on_soon = record_soon, .on_ahead = ahead_record };
     int64_t began = core->clock->monotonic_ns(core->clock);
     dro_err err = commit_log_open(&core->log, &log, record_replay_any, core);
     if (err != DRO_OK)

@@ -83,11 +83,11 @@ static bool bearer_matches(const twin *twin, const network_user *user)
 }
 
 static void uplink_turn(core *core, uint32_t gate, const ring_header *header, const uint8_t *body,
-                        const uplink_request *request, uint32_t index)
+                        const uplink_request *request, uint32_t index, uint16_t host)
 {
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
-    uint16_t host;
+    bool is_kept = host != NONE16 && core->hosts[host].is_kept;
     if (twin->flags & TWIN_RUNNING) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
@@ -95,7 +95,7 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
         return;
     }
     /* A name is kept for good, so only of one who serves a device that is connected. */
-    if (host_name_get(core, (const char *)body + sizeof *request, request->host_length, &host) != DRO_OK) {
+    if (!is_kept && host_name_get(core, (const char *)body + sizeof *request, request->host_length, &host) != DRO_OK) {
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
@@ -128,7 +128,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
         return;
     }
     core->counters.uplinks++;
-    uint16_t host;
+    uint16_t host = NONE16;
     uint32_t result;
     bool is_met = host_name_find(core, (const char *)body + sizeof request, request.host_length, &host);
     if (is_met && duplicate_find(core, host, request.end_to_end, &result)) {
@@ -147,7 +147,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     else if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else
-        uplink_turn(core, gate, header, body, &request, index);
+        uplink_turn(core, gate, header, body, &request, index, host);
 }
 
 static void put_connection(core *core, uint16_t host, uint16_t realm, const network_user *user)

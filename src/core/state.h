@@ -493,6 +493,7 @@ record *record_new(void);
 bool record_is_event(const dro_field *field); /* one that streams show */
 void record_free(record *record);
 log_place record_placed(void *context, uint64_t tag, log_place place);
+void record_soon(void *context, uint64_t tag);
 
 /* ---- turn.c ---- */
 bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
