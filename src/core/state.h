@@ -364,6 +364,8 @@ struct core {
     size_t turn_bytes;
     uint32_t cold_first, cold_last;       /* turns whose context is not being read yet */
     uint32_t rewrites_in_flight;          /* contexts read to be written anew */
+    uint32_t unreadable_segment;          /* where the newest of those could not be read; */
+    int64_t unreadable_until_ms;          /* nothing more is read there for that until then */
 
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
