@@ -211,7 +211,7 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     if (tag == UINT64_MAX)
         return 0;
     twin *twin = twin_of_tag(core, tag);
-    if (twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
+    if (twin->number == 0 || twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
         return 0;
     log_place previous = twin->last;
     twin->last = place;
