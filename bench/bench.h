@@ -30,6 +30,8 @@ typedef struct bench_result {
 void bench_result_init(bench_result *result);
 void bench_set_number(bench_result *result, const char *name, double value);
 void bench_set_text(bench_result *result, const char *name, const char *value);
+/* `inner` as an object among the settings. */
+void bench_set_result(bench_result *result, const char *name, const bench_result *inner);
 void bench_result_print(const bench_options *options, const bench_result *result);
 
 int64_t bench_now_ns(void);

@@ -3,6 +3,9 @@
 
 #include "bench/bench.h"
 
+/* Readings of random twins without sockets: bench.load. `set`: further settings, each with a blank behind it. */
+bool turns_without_sockets(const bench_options *options, const char *set, uint32_t window, bench_result *result);
+bool bench_turns(const bench_options *options, bench_result *result);
 bool bench_cold(const bench_options *options, bench_result *result);
 bool bench_restart(const bench_options *options, bench_result *result);
 bool bench_compaction(const bench_options *options, bench_result *result);

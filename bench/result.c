@@ -108,6 +108,23 @@ void bench_set_text(bench_result *r, const char *name, const char *value)
     add(r, member);
 }
 
+void bench_set_result(bench_result *r, const char *name, const bench_result *inner)
+{
+    static bench_result rows; /* the numbers as members, then the settings */
+    static char member[BENCH_SETTINGS_BYTES + 64];
+    bench_result_init(&rows);
+    const struct { const char *name; double value; } numbers[] = {
+        { "per_second", inner->per_second }, { "cpu_micros", inner->cpu_micros },
+        { "p50_micros", inner->p50_micros }, { "p99_micros", inner->p99_micros },
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i].value >= 0)
+            bench_set_number(&rows, numbers[i].name, numbers[i].value);
+    add(&rows, inner->settings);
+    snprintf(member, sizeof member, "\"%s\":{%s}", name, rows.settings);
+    add(r, member);
+}
+
 typedef struct shown {
     const char *name, *unit;
     double value;

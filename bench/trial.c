@@ -7,17 +7,32 @@
 
 #include "bench/load.h"
 
+enum { SET_BYTES = 1024 };
+
 static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
+
+/* The settings of a text; they point into `words`. */
+static int settings_of(const char *set, char words[SET_BYTES], const char *sets[HOST_SETS_MAX])
+{
+    int count = 0;
+    char *rest;
+    snprintf(words, SET_BYTES, "%s", set != NULL ? set : "");
+    for (char *word = strtok_r(words, " ", &rest); word != NULL && count < HOST_SETS_MAX; word = strtok_r(NULL, " ", &rest))
+        sets[count++] = word;
+    return count;
+}
 
 bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
 {
+    static char words[SET_BYTES];
+    const char *sets[HOST_SETS_MAX];
     double per_second = 0;
     const char *needed[] = { o->dromiod, o->image };
     *h = (host){ 0 };
     for (int i = 0; i < 2; i++)
         if (access(needed[i], R_OK) != 0)
             return bench_fail("%s: %s", needed[i], strerror(errno));
-    if (!host_init(h, o->dromiod, o->directory, &set, set != NULL ? 1 : 0) || !host_start(h) || !load_image(h, o->image))
+    if (!host_init(h, o->dromiod, o->directory, sets, settings_of(set, words, sets)) || !host_start(h) || !load_image(h, o->image))
         return false;
     if (twins > 0 && !load_provision(h, twins, &per_second))
         return false;

@@ -20,9 +20,7 @@ static dro_err apply_property(core *core, twin *twin, dro_cursor *in)
         return DRO_MALFORMED;
     if (twin_model(core, twin)->properties[property].is_private)
         return DRO_OK;
-    columns_row_begin(core->columns, twin->table, twin->row);
     columns_value_set(core->columns, twin->table, twin->row, property, &cell);
-    columns_row_end(core->columns, twin->table, twin->row);
     return DRO_OK;
 }
 

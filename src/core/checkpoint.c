@@ -137,6 +137,12 @@ static dro_err rewrite(core *core, uint32_t index)
     return core->rewrites_in_flight < REWRITES_MAX ? cold_rewrite(core, index) : DRO_AGAIN;
 }
 
+/* In a segment of which something could not be read a moment ago? */
+static bool is_paused(const core *core, const twin *twin)
+{
+    return twin->is_cold && core->now_ms < core->unreadable_until_ms && log_place_segment(twin->context_place) == core->unreadable_segment;
+}
+
 /* Those of the older half of the log, as far as is owed. */
 static int rewrite_some(core *core)
 {
@@ -151,7 +157,7 @@ static int rewrite_some(core *core)
         if (core->twin_high == 0)
             break;
         const twin *twin = twin_at(core, core->checkpoint_twin);
-        if (twin->number != 0 && twin->row != NONE && twin->base_segment != 0 && twin->base_segment < young) {
+        if (twin->number != 0 && twin->row != NONE && twin->base_segment != 0 && twin->base_segment < young && !is_paused(core, twin)) {
             if (rewrite(core, core->checkpoint_twin) == DRO_AGAIN)
                 break;
             pay(core);

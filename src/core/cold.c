@@ -148,6 +148,14 @@ static void turn_fetched(core *core, turn *turn, const log_fetched *fetched)
     turn_go(core, turn);
 }
 
+/* The hand comes by often while a segment cannot go: it does not say so each time. */
+static void rewrite_failed(core *core, log_place place)
+{
+    core->counters.contexts_unreadable++;
+    core->unreadable_segment = log_place_segment(place);
+    core->unreadable_until_ms = core->now_ms + REWRITE_PAUSE_S * 1000;
+}
+
 static void rewrite_fetched(core *core, const log_fetched *fetched)
 {
     uint32_t index = (uint32_t)fetched->tag & ~REWRITE;
@@ -159,8 +167,8 @@ static void rewrite_fetched(core *core, const log_fetched *fetched)
         return; /* it had a turn, or another copy was written: the next lap sees to it if need be */
     const uint8_t *sealed = fetched->err == DRO_OK ? record_sealed_context(fetched->record, fetched->length, twin) : NULL;
     if (sealed == NULL) {
-        core->counters.contexts_unreadable++;
-        return; /* told. Its segment stays, and the next lap tries again */
+        rewrite_failed(core, fetched->place); /* told. Its segment stays, and a later lap tries again */
+        return;
     }
     record_full_cold(core, index, sealed);
 }
@@ -191,6 +199,6 @@ dro_err cold_rewrite(core *core, uint32_t index)
     if (err == DRO_OK)
         core->rewrites_in_flight++;
     else if (err != DRO_AGAIN)
-        core->counters.contexts_unreadable++;
+        rewrite_failed(core, twin->context_place);
     return err;
 }

@@ -124,7 +124,7 @@ static dro_err open_log(core *core)
 {
     commit_log_options log = { .epoch = core->epoch.counter,
                                .segment_bytes = core->options.segment_bytes, .context = core, .on_placed = record_placed,
-                               .on_ahead = ahead_record };
+                               .on_soon = record_soon, .on_ahead = ahead_record };
     dro_err err = open_log_disk(core, &log.disk);
     uint64_t first = core->event_next;
     if (err == DRO_OK)

@@ -728,6 +728,10 @@ static void what_no_gate_lets_through_is_refused(void **state)
     request_text(&request, API_FIELD_MODEL, "acme/thermo");
     request_text(&request, API_FIELD_IMSI, "00101x");
     assert_int_equal(status_of(ask()), 422);
+    request_begin(&request, API_TWIN_PUT);
+    request_bytes(&request, API_FIELD_ID, "a@acme.e\0ample", 14);
+    request_text(&request, API_FIELD_MODEL, "acme/thermo");
+    assert_int_equal(status_of(ask()), 500);
     assert_int_equal(here.world.core->twin_count, 0);
 }
 

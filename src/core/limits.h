@@ -15,6 +15,7 @@ enum {
     CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
     CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
     CORE_CELL_BATCH = 1024,        /* results taken of a cell in a round */
+    REWRITE_PAUSE_S = 10,          /* after one could not be read, of others in its segment */
     REWRITES_MAX = 32,             /* contexts read at a time to be written anew */
     CORE_TIMER_BATCH = 512,        /* due timers in a round */
     CORE_OUTBOX_MAX = 32 << 20,    /* bytes waiting for a gate; above, its requests wait */

@@ -83,11 +83,11 @@ static bool bearer_matches(const twin *twin, const network_user *user)
 }
 
 static void uplink_turn(core *core, uint32_t gate, const ring_header *header, const uint8_t *body,
-                        const uplink_request *request, uint32_t index)
+                        const uplink_request *request, uint32_t index, uint16_t host)
 {
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
-    uint16_t host;
+    bool is_kept = host != NONE16 && core->hosts[host].is_kept;
     if (twin->flags & TWIN_RUNNING) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
@@ -96,7 +96,7 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     }
     /* A name is kept for good, so only of one who serves a device that is connected. */
     const char *name = (const char *)body + sizeof *request;
-    dro_err err = host_name_get(core, name, request->host_length, &host);
+    dro_err err = is_kept ? DRO_OK : host_name_get(core, name, request->host_length, &host);
     if (err == DRO_AGAIN && question_ask(core, BOARD_HOST_NAME, name, request->host_length, gate, header, body)) {
         core->counters.uplinks--; /* counted when it is taken up again */
         return;
@@ -134,7 +134,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
         return;
     }
     core->counters.uplinks++;
-    uint16_t host;
+    uint16_t host = NONE16;
     uint32_t result;
     bool is_met = host_name_find(core, (const char *)body + sizeof request, request.host_length, &host);
     if (is_met && duplicate_find(core, host, request.end_to_end, &result)) {
@@ -153,7 +153,7 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
     else if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else
-        uplink_turn(core, gate, header, body, &request, index);
+        uplink_turn(core, gate, header, body, &request, index, host);
 }
 
 static void put_connection(core *core, uint16_t host, uint16_t realm, const network_user *user)

@@ -196,6 +196,11 @@ uint64_t record_end(core *core)
     return round;
 }
 
+static twin *twin_of_tag(const core *core, uint64_t tag)
+{
+    return twin_at(core, tag & ((1u << TAG_FULL) - 1));
+}
+
 log_place record_placed(void *context, uint64_t tag, log_place place)
 {
     core *core = context;
@@ -205,8 +210,8 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     }
     if (tag == UINT64_MAX)
         return 0;
-    twin *twin = twin_at(core, tag & ((1u << TAG_FULL) - 1));
-    if (twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
+    twin *twin = twin_of_tag(core, tag);
+    if (twin->number == 0 || twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
         return 0;
     log_place previous = twin->last;
     twin->last = place;
@@ -216,6 +221,19 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     if (tag >> TAG_CONTEXT & 1 && (tag >> TAG_REVISION & 0xffff) == (twin->context_revision & 0xffff))
         context_placed(twin, place);
     return previous;
+}
+
+/* Many turns lie between a record and its round: its twin is out of the cache again. */
+void record_soon(void *context, uint64_t tag)
+{
+    enum { TO_WRITE = 1 };
+    const core *core = context;
+    if (tag == UINT64_MAX)
+        return;
+    const twin *twin = twin_of_tag(core, tag);
+    __builtin_prefetch(&twin->number, TO_WRITE);
+    __builtin_prefetch(&twin->last, TO_WRITE);
+    __builtin_prefetch(&twin->context);
 }
 
 dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)

@@ -366,6 +366,8 @@ struct core {
     size_t turn_bytes;
     uint32_t cold_first, cold_last;       /* turns whose context is not being read yet */
     uint32_t rewrites_in_flight;          /* contexts read to be written anew */
+    uint32_t unreadable_segment;          /* where the newest of those could not be read; */
+    int64_t unreadable_until_ms;          /* nothing more is read there for that until then */
 
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
@@ -574,6 +576,7 @@ record *record_new(void);
 bool record_is_event(const dro_field *field); /* one that streams show */
 void record_free(record *record);
 log_place record_placed(void *context, uint64_t tag, log_place place);
+void record_soon(void *context, uint64_t tag);
 
 /* ---- turn.c ---- */
 bool twin_is_broken(const core *core, uint32_t twin); /* its image is */

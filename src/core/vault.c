@@ -453,10 +453,14 @@ static void cmac_step(vault *self, struct cmac *cmac)
 static void cmac_add(vault *self, struct cmac *cmac, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
-    for (size_t i = 0; i < length; i++) {
+    while (length > 0) {
         if (cmac->length == VAULT_BLOCK) /* the last block is kept for the end */
             cmac_step(self, cmac);
-        cmac->block[cmac->length++] = at[i];
+        size_t room = VAULT_BLOCK - cmac->length, part = length < room ? length : room;
+        memcpy(cmac->block + cmac->length, at, part);
+        cmac->length += part;
+        at += part;
+        length -= part;
     }
 }
 

@@ -67,7 +67,8 @@ static void free_part(http *http, exchange *exchange)
         break;
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
-    case EXCHANGE_STATUS: fan_drop(http, exchange); break;
+    case EXCHANGE_STATUS:
+    case EXCHANGE_LISTS: fan_drop(http, exchange); break;
     case EXCHANGE_DESCRIPTION: gathered_clear(&exchange->gathered); break;
     default: break;
     }

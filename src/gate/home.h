@@ -3,6 +3,8 @@
  * core nothing is looked up. */
 #pragma once
 
+#include <string.h>
+
 #include "base/fields.h"
 #include "gate/gate.h"
 #include "ring/message.h"
@@ -17,7 +19,7 @@ static inline uint32_t home_of_imsi(const gate_config *config, const network_use
     return config->core_count == 1 ? 0 : home_of(config, DIRECTORY_IMSI, user->imsi, strnlen(user->imsi, IMSI_DIGITS_MAX));
 }
 
-/* An api_request with its fields, which the gate itself wrote. */
+/* An api_request with its fields, which the gate itself wrote: by the first that names a twin. */
 static inline uint32_t home_of_request(const gate_config *config, const void *request, size_t length)
 {
     dro_cursor in = dro_cursor_over(request, length);
@@ -25,8 +27,16 @@ static inline uint32_t home_of_request(const gate_config *config, const void *re
     if (config->core_count == 1)
         return 0;
     dro_cursor_bytes(&in, sizeof(api_request));
-    while (dro_field_next(&in, &field))
-        if (field.tag == API_FIELD_ID)
-            return home_of(config, DIRECTORY_ID, (const char *)field.bytes, field.length);
+    while (dro_field_next(&in, &field)) {
+        uint64_t number;
+        switch (field.tag) {
+        case API_FIELD_ID: return home_of(config, DIRECTORY_ID, (const char *)field.bytes, field.length);
+        case API_FIELD_MSISDN: return home_of(config, DIRECTORY_MSISDN, (const char *)field.bytes, field.length);
+        case API_FIELD_CONFIGURATION: /* its twin's partition is in the upper 12 bits */
+            memcpy(&number, field.bytes, sizeof number);
+            return directory_core(config->directory, (uint32_t)(number >> 52));
+        default: break;
+        }
+    }
     return 0;
 }

@@ -119,6 +119,7 @@ static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, 
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
     case EXCHANGE_STATUS:
+    case EXCHANGE_LISTS:
         if (reply.status < 300)
             fan_on_reply(http, asked, from, &reply, location + reply.location_length);
         else

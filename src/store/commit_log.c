@@ -63,6 +63,7 @@ dro_err commit_log_open(commit_log **out, const commit_log_options *options, com
     log->round_bytes = log->segment_bytes < LOG_ROUND_BYTES_MAX ? log->segment_bytes : LOG_ROUND_BYTES_MAX;
     log->context = options->context;
     log->on_placed = options->on_placed;
+    log->on_soon = options->on_soon;
     log->on_ahead = options->on_ahead;
     log_segments_init(&log->segments, log->disk);
     dro_err err = make_buffers(log);
@@ -162,8 +163,11 @@ static dro_err make_room(commit_log *log, size_t bytes)
 
 static void place_records(commit_log *log, log_round_writer *writer)
 {
+    enum { SOON = 8 };
     for (uint32_t i = 0; i < log->round.records; i++) {
         uint32_t at = log->offsets[i];
+        if (log->on_soon != NULL && i + SOON < log->round.records)
+            log->on_soon(log->context, log->tags[i + SOON]);
         log_place place = log_place_at(log->last, log->last_offset + at);
         log_place previous = log->on_placed != NULL ? log->on_placed(log->context, log->tags[i], place) : 0;
         log_round_place(writer, at, previous);

@@ -40,6 +40,7 @@ typedef struct commit_log_options {
     /* A record found its place (at submit). `tag` as given to append. Returns the
      * object's previous place, which goes into the record's first 8 bytes. May be NULL. */
     log_place (*on_placed)(void *context, uint64_t tag, log_place place);
+    void (*on_soon)(void *context, uint64_t tag); /* on_placed comes after a few others: for the cache. NULL is fine */
     /* A record that replay gives soon, LOG_AHEAD records before it, LOG_AHEAD / 2 and the one before it (`step` 0
      * to 2): a hint for the owner's caches, of bytes that are checked. May be NULL. */
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length);

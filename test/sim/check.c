@@ -45,7 +45,7 @@ static void check_context(const core *core, uint32_t index, const twin *twin)
         WORLD_ASSERT(twin->base_segment >= commit_log_replay_segment(core->log) && base_count(core, twin->base_segment) > 0);
     if (twin->is_cold) {
         WORLD_ASSERT(twin->context_length > 0);
-        WORLD_ASSERT(twin->base_segment != 0 && log_place_segment(twin->context_place) >= twin->base_segment);
+        WORLD_ASSERT((twin->base_segment != 0 || core->is_moving) && log_place_segment(twin->context_place) >= twin->base_segment);
     } else if (twin->context != NULL) {
         WORLD_ASSERT(twin->context->twin == index);
         WORLD_ASSERT(twin->context->place == 0 || log_place_segment(twin->context->place) >= twin->base_segment);
