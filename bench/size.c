@@ -138,7 +138,7 @@ static double first_answer_ms(host *h, uint32_t twin, int readings)
     return -1;
 }
 
-bool bench_restarts(host *h, uint32_t twins, int readings, bench_result *r)
+static bool measured_restarts(host *h, uint32_t twins, int readings, bench_result *r)
 {
     int64_t begin_ns = bench_now_ns();
     host_stop(h, false);
@@ -168,7 +168,7 @@ bool bench_restart(const bench_options *o, bench_result *r)
     load_free(l);
     bench_set_number(r, "readings_each", READINGS);
     bench_set_number(r, "log_bytes", is_fine ? host_counter(&h, "dromio_log_bytes") : -1);
-    is_fine = is_fine && bench_restarts(&h, twins, READINGS, r);
+    is_fine = is_fine && measured_restarts(&h, twins, READINGS, r);
     host_fini(&h);
     return is_fine;
 }
