@@ -383,6 +383,14 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
     json_put(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, counters[which].help, name, counters[which].kind, name, (unsigned long long)value);
 }
 
+/* How even the load is. Of names of their own: the sum over a name is the host's. */
+static void by_core(const core *core, dro_builder *out, const char *name, const char *kind, const char *help, uint32_t which)
+{
+    json_put(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
+    for (uint32_t i = 0; i < core->count; i++)
+        json_put(out, "%s{core=\"%u\"} %llu\n", name, i, (unsigned long long)core_count_of(core, i, which));
+}
+
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
@@ -390,6 +398,10 @@ void api_metrics(core *core, const call *call)
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     for (uint32_t i = 0; i < COUNT_END; i++)
         counter(&out, i, core_count_all(core, i));
+    by_core(core, &out, "dromio_core_twins", "gauge", "Twins of each core.", COUNT_TWINS);
+    by_core(core, &out, "dromio_core_turns_total", "counter", "Turns of each core's cells.", COUNT_TURNS);
+    by_core(core, &out, "dromio_core_turns_in_flight", "gauge", "Turns in each core's cells.", COUNT_TURNS_IN_FLIGHT);
+    by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {

@@ -186,6 +186,11 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
 }
 
+uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter)
+{
+    return atomic_load_explicit(&board->shared->cores[core].counters[counter], memory_order_relaxed);
+}
+
 uint64_t board_counted(const board *board, uint32_t counter)
 {
     uint64_t sum = 0;

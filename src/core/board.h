@@ -67,5 +67,6 @@ void board_count(board *board, uint32_t counter, uint64_t value);
 void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
 /* Sums over the other cores. */
 uint64_t board_counted(const board *board, uint32_t counter);
+uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter);
 uint64_t board_counted_twins(const board *board, uint32_t image);
 uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap);

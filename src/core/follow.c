@@ -249,6 +249,11 @@ uint64_t core_count_all(const core *core, uint32_t counter)
     return count_here(core, counter) + (core->count > 1 ? board_counted(&core->board, counter) : 0);
 }
 
+uint64_t core_count_of(const core *core, uint32_t index, uint32_t counter)
+{
+    return index == core->index ? count_here(core, counter) : board_count_of(&core->board, index, counter);
+}
+
 void core_show_counters(core *core)
 {
     for (uint32_t i = 0; i < COUNT_END; i++)

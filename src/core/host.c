@@ -177,6 +177,19 @@ bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t dom
     return false;
 }
 
+/* At once, past what waits for its round: the gate knows it before another gate tells anybody. */
+static void credential_tell(core *core, uint32_t index, const uint8_t *message, uint32_t length)
+{
+    gate_link *gate = &core->gates[index];
+    if (gate->outbox.start == gate->outbox.end)
+        gate->has_late_credential = false;
+    if (gate->has_late_credential || !ring_send(&gate->out, MESSAGE_CREDENTIAL, 0, 0, message, length)) {
+        gate->has_late_credential = true;
+        tell(core, index, MESSAGE_CREDENTIAL, 0, 0, message, length, 0);
+    }
+    ring_publish(&gate->out);
+}
+
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone)
 {
     static uint8_t message[48 * 1024];
@@ -189,8 +202,8 @@ void credentials_send(core *core, uint32_t gate, const application *application,
     for (uint32_t i = 0; i < application->domain_count; i++)
         dro_field_put_text(&out, API_FIELD_DOMAIN, core->domains[application->domains[i]].name);
     for (uint32_t i = 0; i < core->options.gate_count && out.err == DRO_OK; i++)
-        if (gate == NONE || gate == i)
-            tell(core, i, MESSAGE_CREDENTIAL, 0, 0, message, (uint32_t)dro_builder_length(&out), 0);
+        if ((gate == NONE || gate == i) && core->gates[i].is_open)
+            credential_tell(core, i, message, (uint32_t)dro_builder_length(&out));
 }
 
 void credentials_send_all(core *core, uint32_t gate)
@@ -318,8 +331,8 @@ static dro_err board_keep(core *core, const uint8_t *plain, size_t length)
 
 static dro_err host_put(core *core, bool to_file)
 {
-    uint8_t *plain;
-    size_t length;
+    uint8_t *plain = NULL;
+    size_t length = 0;
     dro_err err = host_write(core, &plain, &length);
     if (err != DRO_OK)
         return err;

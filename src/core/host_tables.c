@@ -98,7 +98,7 @@ static void idempotent_write(core *core, const idempotent *entry, const uint8_t 
 
 void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], uint16_t status, const void *answer, size_t length)
 {
-    idempotent entry = { .made_ms = core->now_ms, .status = status, .owner = record_owner(core), .length = (uint32_t)length };
+    idempotent entry = { .made_ms = core->now_ms, .status = status, .owner = (uint16_t)record_owner(core), .length = (uint32_t)length };
     memcpy(entry.key, key, 32);
     memcpy(entry.body, body, 32);
     idempotent_write(core, &entry, answer);

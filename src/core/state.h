@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "base/builder.h"
 #include "base/fields.h"
@@ -194,6 +195,7 @@ typedef struct gate_link {
     ring_reader in;
     ring_writer out;
     bool is_open, is_stopped;    /* stopped: its outbox is full, take nothing */
+    bool has_late_credential;    /* one waits in the outbox: the next ones may not pass it */
     outbox outbox;
     uint32_t stream_count;
 } gate_link;
@@ -482,6 +484,7 @@ enum core_counter {
     COUNT_END,
 };
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
+uint64_t core_count_of(const core *core, uint32_t index, uint32_t counter); /* of one of several */
 void core_show_counters(core *core);
 
 /* ---- host.c: domains, images, applications, host names, kept in one small file ---- */

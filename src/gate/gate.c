@@ -162,9 +162,12 @@ static void work(gate *home)
 {
     bool was_busy = true, is_blocked = false; /* blocked: a ring is full */
     while (!home->is_broken) {
-        loop_turn(home->loop, is_blocked && !was_busy ? 1 : wait_ms(home, was_busy));
+        loop_wait(home->loop, is_blocked && !was_busy ? 1 : wait_ms(home, was_busy));
         awake(home);
+        /* First what the cores said: a token whose making or end another gate has told is known here too
+         * before a request that comes with it. */
         was_busy = drain_all(home);
+        loop_dispatch(home->loop);
         http_turn(home->http);
         is_blocked = courier_flush(home->courier);
         tell_ready(home);

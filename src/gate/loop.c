@@ -169,13 +169,17 @@ static void call_due(loop *home)
     }
 }
 
-void loop_turn(loop *home, int wait_ms)
+void loop_wait(loop *home, int wait_ms)
 {
     home->event_next = 0;
     home->event_count = epoll_wait(home->epoll, home->events, EVENTS_A_TURN, wait_for(home, wait_ms));
     if (home->event_count < 0)
         home->event_count = 0; /* EINTR: a turn without events */
     home->now_ns = home->clock->monotonic_ns(home->clock);
+}
+
+void loop_dispatch(loop *home)
+{
     while (home->event_next < home->event_count) {
         struct epoll_event *event = &home->events[home->event_next++];
         loop_watch *watch = event->data.ptr;
@@ -183,4 +187,10 @@ void loop_turn(loop *home, int wait_ms)
             watch->on_ready(watch, event->events);
     }
     call_due(home);
+}
+
+void loop_turn(loop *home, int wait_ms)
+{
+    loop_wait(home, wait_ms);
+    loop_dispatch(home);
 }

@@ -34,5 +34,7 @@ void loop_remove(loop *home, loop_watch *watch);
 DRO_CHECKED dro_err loop_timer_set(loop *home, loop_timer *timer, int64_t due_ns); /* sets or moves */
 void loop_timer_clear(loop *home, loop_timer *timer);
 int64_t loop_now_ns(const loop *home); /* of this turn of the loop */
-/* One turn: waits at most `wait_ms` (-1: as long as it takes), then calls what is ready and due. */
-void loop_turn(loop *home, int wait_ms);
+/* One turn in two halves: waits at most `wait_ms` (-1: as long as it takes); calls what is ready and due. */
+void loop_wait(loop *home, int wait_ms);
+void loop_dispatch(loop *home);
+void loop_turn(loop *home, int wait_ms); /* both */

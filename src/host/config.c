@@ -8,8 +8,8 @@
 
 #include "base/toml.h"
 #include "gate/courier.h"
+#include "host/layout.h"
 #include "gate/sctp.h"
-#include "core/limits.h"
 #include "load/load.h"
 
 typedef enum key_kind { KEY_TEXT, KEY_COUNT, KEY_BYTES, KEY_BOOLEAN } key_kind;
@@ -34,10 +34,11 @@ static const key keys[] = {
     { "host.identity", TEXT(host_identity), "scef.dromio.test", "Diameter Origin-Host" },
     { "host.realm", TEXT(host_realm), "dromio.test", "Diameter Origin-Realm" },
     { "host.gates", COUNT(host_gates, 1, 16), "1", "rooms with sockets" },
-    { "host.cores", COUNT(host_cores, 1, 16), "1", "rooms with twins; any number opens any data directory" },
+    { "host.cores", COUNT(host_cores, 1, CORES_MAX), "1", "rooms with twins, each with cells of its own; any number opens any data" },
+    { "host.pin", BOOLEAN(host_pin), "false", "each core and its cells on a CPU of their own, where there are as many CPUs as cores" },
     { "host.data", TEXT(data), "dromio-data", "directory of all that is kept; --data" },
     { "host.log_level", TEXT(log_level), "info", "debug, info, warn or error" },
-    { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code; domains share them by hash" },
+    { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code, of each core; domains share them by hash" },
     { "cell.sandbox", TEXT(cell_sandbox), "on", "\"off\" only where the kernel has no seccomp" },
     { "http.listen", TEXT(http_listen), "127.0.0.1:8080", "address:port; without TLS only loopback" },
     { "http.tls.certificate", TEXT(http_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it HTTPS is spoken" },

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,22 @@
 #include "load/load.h"
 
 /* ---- entering ---- */
+
+/* A core and its cells hand turns to and fro: on one CPU they find each other's rings in its cache. */
+static void pin_pair(const room_context *room, uint32_t core)
+{
+    cpu_set_t allowed, one;
+    if (!room->config->host_pin || sched_getaffinity(0, sizeof allowed, &allowed) != 0 ||
+        (uint32_t)CPU_COUNT(&allowed) < room->layout->core_count)
+        return;
+    int cpu = -1;
+    for (uint32_t left = core + 1; left > 0; left -= CPU_ISSET(cpu, &allowed) != 0)
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0)
+        dro_warn("host.pin: core %u cannot have CPU %d: %m", core, cpu);
+}
 
 static int by_number(const void *a, const void *b)
 {
@@ -343,6 +360,7 @@ static void enter_core(room_context *room, uint32_t index)
         kept[n++] = room->cell_bells[index][i];
     snprintf(name, sizeof name, "core %u", index);
     room_enter(name, kept, n);
+    pin_pair(room, index);
     layout_keep_core(room->layout, index);
     keep_usage(room, false);
 }
@@ -405,29 +423,40 @@ static void enter_gate(room_context *room, uint32_t index)
     keep_usage(room, true);
 }
 
+typedef struct core_rings { /* of a gate with every core */
+    ring_writer to_core[CORES_MAX];
+    ring_reader from_core[CORES_MAX];
+    directory directory;
+} core_rings;
+
+static void open_rings(const room_context *room, uint32_t index, core_rings *rings)
+{
+    const layout *layout = room->layout;
+    const gate_memory *memory = &layout->gates[index][room->gate_sets[index]];
+    for (uint32_t i = 0; i < layout->core_count; i++) {
+        ring_writer_open(&rings->to_core[i], memory->to_core[i], GATE_RING, room->core_bells[i]);
+        ring_reader_open(&rings->from_core[i], memory->from_core[i], GATE_RING);
+    }
+    if (directory_open(&rings->directory, layout->directory, layout->core_count) != DRO_OK)
+        _exit(3);
+}
+
 _Noreturn void room_gate(room_context *room, uint32_t index)
 {
     char health[160];
     enter_gate(room, index);
     const layout *layout = room->layout;
     const gate_memory *memory = &layout->gates[index][room->gate_sets[index]];
-    static ring_writer to_core[CORES_MAX];
-    static ring_reader from_core[CORES_MAX];
-    static directory directory;
+    static core_rings rings;
     ring_writer to_desk;
     ring_reader from_desk;
-    if (directory_open(&directory, layout->directory, layout->core_count) != DRO_OK)
-        _exit(3);
-    for (uint32_t i = 0; i < layout->core_count; i++) {
-        ring_writer_open(&to_core[i], memory->to_core[i], GATE_RING, room->core_bells[i]);
-        ring_reader_open(&from_core[i], memory->from_core[i], GATE_RING);
-    }
+    open_rings(room, index, &rings);
     ring_writer_open(&to_desk, memory->to_desk, DESK_RING, room->desk_bell);
     ring_reader_open(&from_desk, memory->from_desk, DESK_RING);
     const config *config = room->config;
     snprintf(health, sizeof health, "\"sandbox\":\"%s\",\"keys_in_memfd_secret\":%s", config->cell_sandbox,
              room->is_key_secret ? "true" : "false");
-    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = to_core, .from_core = from_core, .directory = &directory,
+    gate_config gate = { .index = index, .core_count = layout->core_count, .to_core = rings.to_core, .from_core = rings.from_core, .directory = &rings.directory,
                          .to_desk = &to_desk,
                          .from_desk = &from_desk, .doorbell = room->gate_bells[index],
                          .http_listener = room->http_listeners[index], .diameter_listener = room->diameter_listeners[index],
@@ -444,18 +473,17 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
 
 _Noreturn void room_load(room_context *room, uint32_t index)
 {
-    int kept[] = { room->gate_bells[index], room->core_bells[0], room->gate_stops[index], room->gates_ready };
-    room_enter("load", kept, sizeof kept / sizeof kept[0]);
-    uint32_t set = room->gate_sets[index];
-    layout_keep_gate(room->layout, index, set);
+    int kept[3 + CORES_MAX] = { room->gate_bells[index], room->gate_stops[index], room->gates_ready };
+    memcpy(kept + 3, room->core_bells, sizeof room->core_bells);
+    room_enter("load", kept, 3 + (int)room->layout->core_count);
+    layout_keep_gate(room->layout, index, room->gate_sets[index]);
     keep_usage(room, false);
-    ring_writer to_core;
-    ring_reader from_core;
-    ring_writer_open(&to_core, room->layout->gates[index][set].to_core[0], GATE_RING, room->core_bells[0]);
-    ring_reader_open(&from_core, room->layout->gates[index][set].from_core[0], GATE_RING);
+    static core_rings rings;
     uint64_t seed;
+    open_rings(room, index, &rings);
     dro_random_system()->fill(dro_random_system(), &seed, sizeof seed);
-    load_config load = { .to_core = &to_core, .from_core = &from_core, .doorbell = room->gate_bells[index],
+    load_config load = { .core_count = room->layout->core_count, .to_core = rings.to_core, .from_core = rings.from_core,
+                         .directory = &rings.directory, .doorbell = room->gate_bells[index],
                          .ready = room->gates_ready, .twins = (uint32_t)room->config->bench_load,
                          .window = (uint32_t)room->config->bench_window, .seed = seed, .clock = dro_clock_system() };
     _exit(load_run(&load, room->gate_stops[index]));
@@ -492,6 +520,7 @@ static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32
     else
         snprintf(name, sizeof name, "cell %u", index);
     room_enter(name, kept, room->images >= 0 ? 4 : 3);
+    pin_pair(room, core);
     layout_keep_cell(room->layout, core, index, set);
     keep_usage(room, false);
 }

@@ -68,6 +68,12 @@ static network_user user_of(uint32_t twin)
     return user;
 }
 
+static ring_writer *ring_of(const load *self, const network_user *user)
+{
+    const load_config *config = &self->config;
+    return &config->to_core[config->core_count == 1 ? 0 : directory_route(config->directory, DIRECTORY_IMSI, user->imsi, IMSI_DIGITS_MAX)];
+}
+
 /* ---- what is sent; false: the ring is full ---- */
 
 static bool attach(load *self, uint32_t twin)
@@ -75,13 +81,14 @@ static bool attach(load *self, uint32_t twin)
     connection_request request = { .user = user_of(twin), .end_to_end = self->end_to_end++, .host_length = HOST_LENGTH,
                                    .realm_length = REALM_LENGTH, .uplink_rate = UINT32_MAX, .downlink_rate = UINT32_MAX,
                                    .rat_type = UINT32_MAX };
-    uint8_t *room = ring_reserve(self->config.to_core, sizeof request + HOST_LENGTH + REALM_LENGTH);
+    ring_writer *ring = ring_of(self, &request.user);
+    uint8_t *room = ring_reserve(ring, sizeof request + HOST_LENGTH + REALM_LENGTH);
     if (room == NULL)
         return false;
     memcpy(room, &request, sizeof request);
     memcpy(room + sizeof request, origin_host, HOST_LENGTH);
     memcpy(room + sizeof request + HOST_LENGTH, origin_realm, REALM_LENGTH);
-    ring_commit(self->config.to_core, MESSAGE_CONNECTION, RING_WIPE, twin, sizeof request + HOST_LENGTH + REALM_LENGTH);
+    ring_commit(ring, MESSAGE_CONNECTION, RING_WIPE, twin, sizeof request + HOST_LENGTH + REALM_LENGTH);
     self->is_asked[twin] = true;
     return true;
 }
@@ -102,17 +109,18 @@ static void put_reading(uint8_t frame[LOAD_FRAME_BYTES], uint8_t sequence, uint3
 static bool send_reading(load *self)
 {
     enum { LENGTH = sizeof(uplink_request) + HOST_LENGTH + REALM_LENGTH + LOAD_FRAME_BYTES };
-    uint8_t *room = ring_reserve(self->config.to_core, LENGTH);
-    if (room == NULL)
-        return false;
     uint32_t twin = (uint32_t)((dro_random_next(&self->random) >> 32) * self->config.twins >> 32);
     uplink_request request = { .user = user_of(twin), .end_to_end = self->end_to_end++, .host_length = HOST_LENGTH,
                                .realm_length = REALM_LENGTH, .data_length = LOAD_FRAME_BYTES };
+    ring_writer *ring = ring_of(self, &request.user);
+    uint8_t *room = ring_reserve(ring, LENGTH);
+    if (room == NULL)
+        return false;
     memcpy(room, &request, sizeof request);
     memcpy(room + sizeof request, origin_host, HOST_LENGTH);
     memcpy(room + sizeof request + HOST_LENGTH, origin_realm, REALM_LENGTH);
     put_reading(room + sizeof request + HOST_LENGTH + REALM_LENGTH, self->sequence[twin]++, twin);
-    ring_commit(self->config.to_core, MESSAGE_UPLINK, RING_WIPE, twin, LENGTH);
+    ring_commit(ring, MESSAGE_UPLINK, RING_WIPE, twin, LENGTH);
     return true;
 }
 
@@ -167,9 +175,8 @@ static void on_answer(load *self, uint64_t id, const network_answer *answer)
         self->cursor = (uint32_t)id;
 }
 
-static int take_answers(load *self)
+static int take_answers(load *self, ring_reader *ring)
 {
-    ring_reader *ring = self->config.from_core;
     ring_header header;
     dro_err err;
     const uint8_t *body;
@@ -194,9 +201,13 @@ static bool is_paused(const load *self)
 
 int load_round(load *self)
 {
-    int taken = take_answers(self);
-    if (taken < 0)
-        return -1;
+    int taken = 0;
+    for (uint32_t i = 0; i < self->config.core_count; i++) {
+        int of_core = take_answers(self, &self->config.from_core[i]);
+        if (of_core < 0)
+            return -1;
+        taken += of_core;
+    }
     if (self->is_attaching && self->attached == self->config.twins) {
         self->is_attaching = false;
         dro_info("all twins=%u are attached, readings begin", self->attached);
@@ -205,19 +216,22 @@ int load_round(load *self)
         return taken;
     uint32_t sent = self->is_attaching ? attach_more(self) : drive_more(self);
     self->outstanding += sent;
-    ring_publish(self->config.to_core);
+    for (uint32_t i = 0; i < self->config.core_count; i++)
+        ring_publish(&self->config.to_core[i]);
     return taken + (int)sent;
 }
 
 static void wait_for_answers(load *self)
 {
     uint64_t count;
-    if (ring_prepare_sleep(self->config.from_core))
-        return;
+    bool is_there = false;
+    for (uint32_t i = 0; i < self->config.core_count; i++)
+        is_there |= ring_prepare_sleep(&self->config.from_core[i]);
     struct pollfd on = { self->config.doorbell, POLLIN, 0 };
-    if (poll(&on, 1, RETRY_MS) > 0 && read(self->config.doorbell, &count, sizeof count) < 0)
+    if (!is_there && poll(&on, 1, RETRY_MS) > 0 && read(self->config.doorbell, &count, sizeof count) < 0)
         dro_debug("bell: %m");
-    ring_awake(self->config.from_core);
+    for (uint32_t i = 0; i < self->config.core_count; i++)
+        ring_awake(&self->config.from_core[i]);
 }
 
 static bool is_asked_to_stop(int stop)

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "ring/ring.h"
+#include "twin/directory.h"
 
 enum {
     LOAD_TWINS_MAX = 10 * 1000 * 1000,
@@ -22,8 +23,10 @@ enum {
 #define LOAD_IMSI_FIRST UINT64_C(1010000000001) /* 001010000000001; as dromio-bench provisions them */
 
 typedef struct load_config {
-    ring_writer *to_core;
-    ring_reader *from_core;
+    uint32_t core_count;
+    ring_writer *to_core;     /* [core_count] */
+    ring_reader *from_core;   /* [core_count] */
+    const directory *directory; /* where twins are; NULL with one core */
     int doorbell;             /* own eventfd */
     int ready;                /* eventfd: rung once it runs; 0: nobody asks */
     uint32_t twins, window;

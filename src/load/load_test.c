@@ -31,7 +31,7 @@ static int begin(void **state)
     ring_writer_open(&f->to_load, f->answers, CAPACITY, -1);
     ring_reader_open(&f->from_core, f->answers, CAPACITY);
     dro_clock_fake_init(&f->clock, 0);
-    load_config config = { .to_core = &f->to_core, .from_core = &f->from_core, .twins = TWINS, .window = WINDOW, .seed = 1,
+    load_config config = { .core_count = 1, .to_core = &f->to_core, .from_core = &f->from_core, .twins = TWINS, .window = WINDOW, .seed = 1,
                            .clock = &f->clock.clock };
     assert_int_equal(load_new(&f->load, &config), DRO_OK);
     *state = f;
