@@ -1,0 +1,65 @@
+"""A data directory opens with any number of cores, also when the host is killed between and
+during the move to new logs: what was acknowledged is there, once."""
+import os
+
+from host import Host, until
+from test_kill_loop import Oracle
+
+ALWAYS = ("log.segment=1MiB", "log.replay=1MiB")
+
+
+def with_cores(host, number):
+    host.settings = (*ALWAYS, f"host.cores={number}")
+
+
+def logs(host):
+    """Generations that have logs."""
+    return {path.name.split("-")[1] for path in host.data.glob("log-*")} | ({"0"} if (host.data / "log" / "replay").exists() else set())
+
+
+def everything_is_there(host, oracle):
+    oracle.check()
+    assert {name.split()[0] for name in host.rooms()} >= {"core", "cell", "gate", "desk"}
+    assert host.admin.query("select count(*) from \"acme/thermo\"") == [[len(oracle.devices)]]
+    assert host.metric("dromio_twins") == len(oracle.devices)
+
+
+def test_kills_between_numbers_of_cores_lose_nothing():
+    with Host(*ALWAYS, "host.cores=1") as host:
+        oracle = Oracle(host, int(os.environ.get("DROMIO_SEED", "1")))
+        oracle.provision()
+        oracle.run(100)
+        for number in (4, 2, 3, 1, 1, 2):
+            for device in oracle.devices:  # some are on the wire when it dies
+                if oracle.load is not None and device.under_way is None:
+                    oracle.send_next(device)
+            host.kill()
+            with_cores(host, number)
+            host.start()
+            assert sum(name.startswith("core ") for name in host.rooms()) == number
+            oracle.run(100)  # while it moves
+            everything_is_there(host, oracle)
+        oracle.finish()
+
+
+def test_kills_during_a_move_lose_nothing():
+    with Host(*ALWAYS, "host.cores=1") as host:
+        oracle = Oracle(host, int(os.environ.get("DROMIO_SEED", "2")))
+        oracle.provision()
+        oracle.run(100)
+        for number in (3, 2, 4, 1, 3):  # each at once after its start: moves are left undone, one upon the other
+            host.kill()
+            with_cores(host, number)
+            host.start()
+            oracle.run(5)
+        until(lambda: len(logs(host)) == 1, "the end of the move")
+        everything_is_there(host, oracle)
+        oracle.finish()
+        host.restart()
+        everything_is_there(host, oracle)
+        listed, page = [], "/v1/twins?limit=500"
+        while page is not None:
+            answer = host.admin.get(page).json()
+            listed += [twin["id"] for twin in answer["twins"]]
+            page = f"/v1/twins?limit=500&cursor={answer['cursor']}" if "cursor" in answer else None
+        assert sorted(listed) == sorted(device.name for device in oracle.devices)
