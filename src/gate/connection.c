@@ -268,10 +268,12 @@ static void on_end(connection *connection)
 {
     connection->is_eof = true;
     bool is_stream = connection->first != NULL && connection->first->kind == EXCHANGE_STREAM;
-    if (connection->first == NULL || connection->phase != PHASE_IDLE || is_stream)
-        connection_break(connection); /* nothing is owed, or the request is cut off */
+    bool is_owed = connection->first != NULL || connection->out.bytes > 0; /* an answer may be made and not written yet */
+    if (!is_owed || connection->phase != PHASE_IDLE || is_stream)
+        connection_break(connection); /* or the request is cut off */
     else
         connection->is_reading = connection->is_blocked; /* what is here already is still handled */
+    connection_mark(connection);
 }
 
 static void read_some(connection *connection)
