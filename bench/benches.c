@@ -184,40 +184,6 @@ static bool bench_http(const bench_options *o, bench_result *r)
 
 /* ---- memory, restart ---- */
 
-/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
-static double restart_ms(host *h, uint32_t twin)
-{
-    static http_text text;
-    char path[128], wanted[32];
-    int64_t begin_ns = bench_now_ns();
-    if (!host_start(h))
-        return -1;
-    snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
-    snprintf(wanted, sizeof wanted, "\"value\":%d", FRAMES_EACH);
-    int status = http_get(h->http_port, path, h->token, &text);
-    double took = (double)(bench_now_ns() - begin_ns) / 1e6;
-    if (status != 200 || strstr(text.bytes, wanted) == NULL) {
-        bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
-        return -1;
-    }
-    return took;
-}
-
-static bool measure_restarts(host *h, uint32_t twins, bench_result *r)
-{
-    int64_t begin_ns = bench_now_ns();
-    host_stop(h, false);
-    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
-    double after_stop = restart_ms(h, twins / 2);
-    if (after_stop < 0)
-        return false;
-    bench_set_number(r, "restart_ms", after_stop);
-    host_stop(h, true);
-    double after_kill = restart_ms(h, twins - 1);
-    bench_set_number(r, "restart_after_kill_ms", after_kill);
-    return after_kill >= 0;
-}
-
 static void set_room_memory(bench_result *r, const host_usage *rooms, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -262,7 +228,7 @@ static bool bench_density(const bench_options *o, bench_result *r)
 {
     static host h;
     uint32_t twins = trial_twins(o, 200000, 20000);
-    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && measure_restarts(&h, twins, r);
+    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && trial_restarts(&h, twins, FRAMES_EACH, r) > 0;
     host_fini(&h);
     return is_fine;
 }

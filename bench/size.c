@@ -17,26 +17,6 @@ enum {
     PROBES_MAX = 100000,
 };
 
-/* A host with these settings, the image and its twins. False: said why; host_fini is due all the same. */
-static bool begin(const bench_options *o, host *h, uint32_t twins, const char *const *sets, int count, bench_result *r)
-{
-    double per_second = 0;
-    char all[512] = "";
-    *h = (host){ 0 };
-    for (int i = 0; i < count; i++)
-        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i > 0 ? " " : "", sets[i]);
-    if (!host_init(h, o->dromiod, o->directory, sets, count) || !host_start(h) || !load_image(h, o->image) ||
-        !load_provision(h, twins, &per_second))
-        return false;
-    bench_set_text(r, "set", all);
-    bench_set_text(r, "load_on", "same machine");
-    bench_set_text(r, "data", o->directory);
-    bench_set_number(r, "cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
-    bench_set_number(r, "twins", twins);
-    bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
-    return true;
-}
-
 /* ---- cold ---- */
 
 /* Until every twin is attached and had about one reading. */
@@ -107,52 +87,16 @@ bool bench_cold(const bench_options *o, bench_result *r)
 {
     static host h;
     uint32_t twins = trial_twins(o, 1000000, 20000);
-    char load[64], memory[64];
-    snprintf(load, sizeof load, "bench.load=%u", twins);
+    char set[128];
     /* About a quarter of them: those of young twins have some 60 bytes. */
     uint64_t bytes = (uint64_t)twins * 16;
-    snprintf(memory, sizeof memory, "contexts.memory=%llu", (unsigned long long)(bytes > 65536 ? bytes : 65536));
-    const char *sets[] = { load, memory };
-    bool is_fine = begin(o, &h, twins, sets, 2, r) && cold_measured(o, &h, twins, r);
+    snprintf(set, sizeof set, "bench.load=%u contexts.memory=%llu", twins, (unsigned long long)(bytes > 65536 ? bytes : 65536));
+    bool is_fine = trial_begin(o, &h, twins, set, r) && cold_measured(o, &h, twins, r);
     host_fini(&h);
     return is_fine;
 }
 
 /* ---- restart ---- */
-
-/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
-static double first_answer_ms(host *h, uint32_t twin, int readings)
-{
-    static http_text text;
-    char path[128], wanted[32];
-    int64_t begin_ns = bench_now_ns();
-    if (!host_start(h))
-        return -1;
-    snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
-    snprintf(wanted, sizeof wanted, "\"value\":%d", readings);
-    int status = http_get(h->http_port, path, h->token, &text);
-    double took = (double)(bench_now_ns() - begin_ns) / 1e6;
-    if (status == 200 && strstr(text.bytes, wanted) != NULL)
-        return took;
-    bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
-    return -1;
-}
-
-static bool measured_restarts(host *h, uint32_t twins, int readings, bench_result *r)
-{
-    int64_t begin_ns = bench_now_ns();
-    host_stop(h, false);
-    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
-    double after_stop = first_answer_ms(h, twins / 2, readings);
-    if (after_stop < 0)
-        return false;
-    bench_set_number(r, "restart_ms", after_stop);
-    host_stop(h, true);
-    double after_kill = first_answer_ms(h, twins - 1, readings);
-    bench_set_number(r, "restart_after_kill_ms", after_kill);
-    r->per_second = twins / (after_kill / 1e3);
-    return after_kill >= 0;
-}
 
 bool bench_restart(const bench_options *o, bench_result *r)
 {
@@ -160,7 +104,7 @@ bool bench_restart(const bench_options *o, bench_result *r)
     static host h;
     uint32_t twins = trial_twins(o, 1000000, 20000);
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, NULL, 0, r);
+    bool is_fine = trial_begin(o, &h, twins, NULL, r);
     if (is_fine) {
         l = load_new(&h, twins, CONNECTIONS, TRIAL_WINDOW);
         is_fine = l != NULL && load_attach(l) && load_drive_each(l, READINGS);
@@ -168,7 +112,10 @@ bool bench_restart(const bench_options *o, bench_result *r)
     load_free(l);
     bench_set_number(r, "readings_each", READINGS);
     bench_set_number(r, "log_bytes", is_fine ? host_counter(&h, "dromio_log_bytes") : -1);
-    is_fine = is_fine && measured_restarts(&h, twins, READINGS, r);
+    double after_kill = is_fine ? trial_restarts(&h, twins, READINGS, r) : -1;
+    is_fine = after_kill > 0;
+    if (is_fine)
+        r->per_second = twins / (after_kill / 1e3);
     host_fini(&h);
     return is_fine;
 }
@@ -200,11 +147,11 @@ static bool drive(const host *h, load *l, double seconds, half *out)
     return load_count(l)->refused == 0 || bench_fail("%llu readings were refused", (unsigned long long)load_count(l)->refused);
 }
 
-static bool run_half(const bench_options *o, uint32_t twins, const char *const *sets, int count, bench_result *r, half *out)
+static bool run_half(const bench_options *o, uint32_t twins, const char *set, bench_result *r, half *out)
 {
     static host h;
     load *l = NULL;
-    bool is_fine = begin(o, &h, twins, sets, count, r);
+    bool is_fine = trial_begin(o, &h, twins, set, r);
     if (is_fine) {
         l = load_new(&h, twins, CONNECTIONS, TRIAL_WINDOW);
         is_fine = l != NULL && load_attach(l) && load_drive_each(l, o->is_quick ? 1 : 4) && drive(&h, l, trial_seconds(o, 20, 4), out);
@@ -217,15 +164,15 @@ static bool run_half(const bench_options *o, uint32_t twins, const char *const *
 /* The same load on a host that never compacts, and on one that keeps its log as small as it may. */
 bool bench_compaction(const bench_options *o, bench_result *r)
 {
-    const char *segment = o->is_quick ? "log.segment=1MiB" : "log.segment=8MiB"; /* small beside what lives */
-    const char *never[] = { "log.timeline=0", segment, "log.replay=1024GiB" };
-    const char *always[] = { "log.timeline=0", segment, "log.replay=1MiB" };
+    /* Segments are small beside what lives. */
+    const char *never = o->is_quick ? "log.timeline=0 log.segment=1MiB log.replay=1024GiB" : "log.timeline=0 log.segment=8MiB log.replay=1024GiB";
+    const char *always = o->is_quick ? "log.timeline=0 log.segment=1MiB log.replay=1MiB" : "log.timeline=0 log.segment=8MiB log.replay=1MiB";
     uint32_t twins = trial_twins(o, 200000, 10000);
     half without, with;
-    if (!run_half(o, twins, never, 3, r, &without))
+    if (!run_half(o, twins, never, r, &without))
         return false;
     bench_result_init(r);
-    if (!run_half(o, twins, always, 3, r, &with))
+    if (!run_half(o, twins, always, r, &with))
         return false;
     r->per_second = with.per_second;
     r->cpu_micros = with.cpu_micros;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/http.h"
 #include "bench/load.h"
 
 enum { SET_BYTES = 1024 };
@@ -90,4 +91,39 @@ void trial_set_peer(bench_result *r, const char *peer, double per_second)
     snprintf(r->peer, sizeof r->peer, "%s", peer);
     r->peer_per_second = per_second;
     r->ratio = r->per_second / per_second;
+}
+
+/* ---- restarts ---- */
+
+/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
+static double first_answer_ms(host *h, uint32_t twin, int readings)
+{
+    static http_text text;
+    char path[128], wanted[32];
+    int64_t begin_ns = bench_now_ns();
+    if (!host_start(h))
+        return -1;
+    snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
+    snprintf(wanted, sizeof wanted, "\"value\":%d", readings);
+    int status = http_get(h->http_port, path, h->token, &text);
+    double took = (double)(bench_now_ns() - begin_ns) / 1e6;
+    if (status == 200 && strstr(text.bytes, wanted) != NULL)
+        return took;
+    bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
+    return -1;
+}
+
+double trial_restarts(host *h, uint32_t twins, int readings, bench_result *r)
+{
+    int64_t begin_ns = bench_now_ns();
+    host_stop(h, false);
+    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
+    double after_stop = first_answer_ms(h, twins / 2, readings);
+    if (after_stop < 0)
+        return -1;
+    bench_set_number(r, "restart_ms", after_stop);
+    host_stop(h, true);
+    double after_kill = first_answer_ms(h, twins - 1, readings);
+    bench_set_number(r, "restart_after_kill_ms", after_kill);
+    return after_kill;
 }

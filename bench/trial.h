@@ -26,3 +26,7 @@ const char *trial_name(char out[64], const char *prefix, const char *name);
 
 /* What the result is set beside: peer, peer_per_second, ratio. */
 void trial_set_peer(bench_result *result, const char *peer, double per_second);
+
+/* Stops the host and starts it, kills it and starts it; a twin must then say that it had `readings`. Milliseconds
+ * to the first answer after the kill, -1: said why. */
+double trial_restarts(host *host, uint32_t twins, int readings, bench_result *result);
