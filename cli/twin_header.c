@@ -1,3 +1,4 @@
+#include "base/base64.h"
 #include "twin_header.h"
 
 #include <ctype.h>
@@ -167,7 +168,7 @@ static void write_default(FILE *out, const model_input *secret, yyjson_val *json
         dro_builder decoded = dro_builder_over(bytes, sizeof bytes);
         if (!secret->schema.is_base64)
             dro_builder_bytes(&decoded, yyjson_get_str(json), yyjson_get_len(json));
-        else if (model_base64_decode(&decoded, yyjson_get_str(json), yyjson_get_len(json)) != DRO_OK)
+        else if (dro_base64_read(&decoded, yyjson_get_str(json), yyjson_get_len(json)) != DRO_OK)
             return; /* model_parse has refused it */
         fprintf(out, "    out->%s.bytes = (const uint8_t *)", name);
         write_bytes(out, (const char *)bytes, dro_builder_length(&decoded));

@@ -1,3 +1,4 @@
+#include "base/base64.h"
 #include "twin_recording.h"
 
 #include <ctype.h>
@@ -89,7 +90,7 @@ static bool put_value(const run *run, dro_builder *out, const char *name, const 
         return wrong(run, "the model does not allow this value", name);
     if (schema->is_base64) {
         dro_builder bytes = dro_builder_over(decoded, sizeof decoded);
-        if (model_base64_decode(&bytes, value.string, value.length) != DRO_OK)
+        if (dro_base64_read(&bytes, value.string, value.length) != DRO_OK)
             return wrong(run, "not base64", name);
         value.string = (const char *)decoded;
         value.length = (uint32_t)dro_builder_length(&bytes);

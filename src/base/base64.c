@@ -11,3 +11,39 @@ void dro_base64_put(dro_builder *out, const uint8_t *bytes, size_t length)
         dro_builder_bytes(out, four, sizeof four);
     }
 }
+
+/* The six bits of a character of RFC 4648's first alphabet, or -1. */
+static int base64_bits(char character)
+{
+    if (character >= 'A' && character <= 'Z')
+        return character - 'A';
+    if (character >= 'a' && character <= 'z')
+        return character - 'a' + 26;
+    if (character >= '0' && character <= '9')
+        return character - '0' + 52;
+    return character == '+' ? 62 : character == '/' ? 63 : -1;
+}
+
+dro_err dro_base64_read(dro_builder *out, const char *text, size_t length)
+{
+    size_t padding = length > 0 && text[length - 1] == '=' ? 1 : 0;
+    if (padding == 1 && length > 1 && text[length - 2] == '=')
+        padding = 2;
+    if (length % 4 != 0)
+        return DRO_MALFORMED;
+    uint32_t bits = 0, held = 0;
+    for (size_t i = 0; i < length - padding; i++) {
+        int six = base64_bits(text[i]);
+        if (six < 0)
+            return DRO_MALFORMED;
+        bits = bits << 6 | (uint32_t)six;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            dro_builder_le(out, bits >> held & 0xff, 1);
+        }
+    }
+    if ((bits & ((1u << held) - 1)) != 0) /* one text for the same bytes, no other */
+        return DRO_MALFORMED;
+    return out->err;
+}

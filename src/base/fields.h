@@ -33,6 +33,14 @@ static inline void dro_field_put_text(dro_builder *out, uint8_t tag, const char 
     dro_field_put(out, tag, text, strlen(text));
 }
 
+/* A ring's messages are padded to 8 bytes: the padding as a field of tag 0, which no list has. */
+static inline void dro_field_pad(dro_builder *out)
+{
+    size_t odd = dro_builder_length(out) % 8;
+    if (odd != 0)
+        dro_field_put(out, 0, "\0\0\0\0\0\0\0", odd == 7 ? 7 : 6 - odd);
+}
+
 /* True while there is a field; false at the end or at the first failure, which
  * is then in `in->err`. */
 static inline int dro_field_next(dro_cursor *in, dro_field *field)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
@@ -80,7 +81,7 @@ static void write_secret(dro_builder *out, const model_schema *schema, const val
     }
     if (schema->is_base64 && value->kind == VALUE_STRING) {
         dro_builder bytes = dro_builder_over(decoded, sizeof decoded);
-        if (model_base64_decode(&bytes, value->string, value->length) != DRO_OK)
+        if (dro_base64_read(&bytes, value->string, value->length) != DRO_OK)
             out->err = DRO_MALFORMED;
         plain.string = (const char *)decoded;
         plain.length = (uint32_t)dro_builder_length(&bytes);

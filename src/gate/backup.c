@@ -58,7 +58,7 @@ static bool ask(http *http, uint32_t core, uint64_t piece, bool is_last)
     dro_field_put_u64(&out, API_FIELD_LIMIT, piece);
     if (is_last)
         dro_field_put(&out, API_FIELD_LAST, NULL, 0);
-    request_pad(&out);
+    dro_field_pad(&out);
     return ring_send(&http->config->to_core[core], MESSAGE_API, 0, exchange_id(http, from->owner, core), bytes,
                      (uint32_t)dro_builder_length(&out));
 }

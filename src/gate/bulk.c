@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/answer.h"
 #include "gate/home.h"
@@ -184,7 +185,7 @@ static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
         else
             refuse_line(entry, fault.status, fault.detail, fault.status == 422 ? fault.pointer : NULL);
     } else {
-        request_pad(&out);
+        dro_field_pad(&out);
         uint32_t length = (uint32_t)dro_builder_length(&out);
         uint64_t id = exchange_id(http, exchange, (uint32_t)(from->begun % BULK_WINDOW));
         uint32_t core = home_of(http->config, DIRECTORY_ID, entry->id, strlen(entry->id));

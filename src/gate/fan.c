@@ -81,7 +81,7 @@ static void ask_page(http *http, exchange *exchange, slice cursor)
     dro_field_put_u64(&out, API_FIELD_LIMIT, list->left);
     if (cursor.length > 0)
         dro_field_put(&out, API_FIELD_CURSOR, cursor.at, cursor.length);
-    request_pad(&out);
+    dro_field_pad(&out);
     exchange->waiting = 1u << list->core;
     if (!request_send(http, list->core, exchange_id(http, exchange, 0), bytes, (uint32_t)dro_builder_length(&out), false))
         answer_busy(exchange, "the host has too much to do");
@@ -174,7 +174,7 @@ static void ask_all(http *http, exchange *exchange)
     fan *list = exchange->fan;
     dro_builder out = dro_builder_over(list->request, sizeof list->request);
     out.at += list->request_length;
-    request_pad(&out);
+    dro_field_pad(&out);
     if (!request_send_all(http, exchange, list->request, (uint32_t)dro_builder_length(&out)))
         answer_busy(exchange, "the host has too much to do");
 }

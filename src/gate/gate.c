@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "gate/certificates.h"
 #include "gate/courier.h"
@@ -179,24 +179,13 @@ static void work(gate *home)
     }
 }
 
-/* As many descriptors as the system lets us have: one for each connection. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        dro_warn("descriptors_not_raised");
-}
-
 int gate_run(const gate_config *config, int stop)
 {
     assert(config->core_count > 0 && config->core_count <= GATE_CORES_MAX);
     gate_config with_tls = *config;
     gate home = { .config = &with_tls, .doorbell = { on_doorbell, config->doorbell }, .stop = { on_stop, stop } };
     dro_err err = DRO_NOMEM;
-    raise_descriptors();
+    dro_descriptors_raise(); /* one for each connection */
     home.loop = loop_new(config->clock);
     if (home.loop != NULL)
         err = loop_add(home.loop, &home.doorbell, EPOLLIN);

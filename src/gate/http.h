@@ -186,8 +186,6 @@ void request_refuse(connection *connection, int status, const char *detail);
 bool request_send(http *http, uint32_t core, uint64_t id, const void *bytes, uint32_t length, bool is_wiped);
 /* The same one to all cores, which `waiting` then has. */
 bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_t length);
-/* Fills up to a multiple of 8 with a field of tag 0, so that the ring adds nothing. */
-void request_pad(dro_builder *out);
 
 /* ---- counters ---- */
 

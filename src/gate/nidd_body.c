@@ -5,6 +5,7 @@
 #include <string.h>
 #include <yyjson.h>
 
+#include "base/base64.h"
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/http_limits.h"
@@ -103,7 +104,7 @@ static bool read_data(const reader *in, const nidd_member *member, yyjson_val *v
     uint8_t bytes[NIDD_DATA_MAX + 1]; /* one more: too large is the core's to say */
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     slice text = text_of(value);
-    dro_err err = model_base64_decode(&out, text.at, text.length);
+    dro_err err = dro_base64_read(&out, text.at, text.length);
     if (err == DRO_LIMIT)
         return put(in, member, bytes, sizeof bytes);
     if (err != DRO_OK)

@@ -379,13 +379,6 @@ bool request_body(connection *connection)
     return true;
 }
 
-void request_pad(dro_builder *out)
-{
-    size_t odd = dro_builder_length(out) % 8;
-    if (odd != 0)
-        dro_field_put(out, 0, "\0\0\0\0\0\0\0", odd == 7 ? 7 : 6 - odd);
-}
-
 bool request_send(http *http, uint32_t core, uint64_t id, const void *bytes, uint32_t length, bool is_wiped)
 {
     ring_writer *ring = &http->config->to_core[core];
@@ -469,7 +462,7 @@ static void dispatch(connection *connection, exchange *exchange)
         fan_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
     } else {
         uint32_t core = home_of_request(http->config, out.start, dro_builder_length(&out));
-        request_pad(&out);
+        dro_field_pad(&out);
         exchange->kind = kind_of(route);
         exchange->waiting = 1u << core;
         set_deadline(http, exchange,

@@ -108,7 +108,7 @@ static bool subscribe(http *http, stream *made, const void *request, uint32_t le
             put_joined(made, core, is_resumed, request, length, &out);
         else
             dro_builder_bytes(&out, request, length);
-        request_pad(&out);
+        dro_field_pad(&out);
         if (!ring_send(&http->config->to_core[core], MESSAGE_SUBSCRIBE, 0, made->id, bytes, (uint32_t)dro_builder_length(&out)))
             return false;
         made->joined |= 1u << core;

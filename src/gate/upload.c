@@ -94,7 +94,7 @@ static bool send_part(http *http, upload *from)
     dro_field_put(&out, API_FIELD_BODY, from->image.bytes + from->sent, part);
     if (is_last)
         dro_field_put(&out, API_FIELD_LAST, NULL, 0);
-    request_pad(&out);
+    dro_field_pad(&out);
     ring_commit(core, MESSAGE_API, 0, from->id, (uint32_t)dro_builder_length(&out));
     from->sent += part;
     from->is_begun = true;

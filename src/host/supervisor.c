@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "cell/admit.h"
 #include "core/board.h"
@@ -828,17 +828,6 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-/* Bells, rings' sockets: a large host has more of them than the usual soft limit. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        dro_warn("the limit of descriptors cannot be raised: %m");
-}
-
 /* Of several addresses, which are SCTP's, TCP has the first. */
 static int listen_for_diameter(const config *config)
 {
@@ -876,7 +865,7 @@ static bool open_listeners(supervisor *here)
 int supervise(const config *config, int certificates)
 {
     static supervisor here;
-    raise_descriptors();
+    dro_descriptors_raise(); /* bells: a large host has more of them than the usual soft limit */
     here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1, .certificates = certificates } };
     here.room.admin_token = here.admin_token;
     here.signals = open_signals();

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/base64.h"
 #include "base/utf8.h"
 #include "base/wipe.h"
 
@@ -84,7 +85,7 @@ static dro_err check_string(const model_schema *schema, const value *value)
     if (schema->is_base64) {
         uint8_t bytes[VALUE_STRING_MAX];
         dro_builder decoded = dro_builder_over(bytes, sizeof bytes);
-        dro_err err = model_base64_decode(&decoded, value->string, value->length);
+        dro_err err = dro_base64_read(&decoded, value->string, value->length);
         length = dro_builder_length(&decoded);
         dro_wipe(bytes, sizeof bytes);
         if (err != DRO_OK)
@@ -105,40 +106,4 @@ dro_err model_check(const model_schema *schema, value *value)
     case VALUE_NONE: break;
     }
     return DRO_MALFORMED;
-}
-
-/* The six bits of a character of RFC 4648's first alphabet, or -1. */
-static int base64_bits(char character)
-{
-    if (character >= 'A' && character <= 'Z')
-        return character - 'A';
-    if (character >= 'a' && character <= 'z')
-        return character - 'a' + 26;
-    if (character >= '0' && character <= '9')
-        return character - '0' + 52;
-    return character == '+' ? 62 : character == '/' ? 63 : -1;
-}
-
-dro_err model_base64_decode(dro_builder *out, const char *text, size_t length)
-{
-    size_t padding = length > 0 && text[length - 1] == '=' ? 1 : 0;
-    if (padding == 1 && length > 1 && text[length - 2] == '=')
-        padding = 2;
-    if (length % 4 != 0)
-        return DRO_MALFORMED;
-    uint32_t bits = 0, held = 0;
-    for (size_t i = 0; i < length - padding; i++) {
-        int six = base64_bits(text[i]);
-        if (six < 0)
-            return DRO_MALFORMED;
-        bits = bits << 6 | (uint32_t)six;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            dro_builder_le(out, bits >> held & 0xff, 1);
-        }
-    }
-    if ((bits & ((1u << held) - 1)) != 0) /* one text for the same bytes, no other */
-        return DRO_MALFORMED;
-    return out->err;
 }

@@ -111,7 +111,3 @@ int model_secret_find(const model *model, const char *name, size_t length);
  * fraction for an integer schema (`value` is changed to the schema's kind).
  * DRO_MALFORMED: wrong type or not base64; DRO_RANGE: outside the bounds. */
 DRO_CHECKED dro_err model_check(const model_schema *schema, value *value);
-
-/* The bytes a base64 text stands for (RFC 4648, 4: padded, nothing else in it). Room
- * for VALUE_STRING_MAX is always enough for a text model_check took. */
-DRO_CHECKED dro_err model_base64_decode(dro_builder *out, const char *text, size_t length);
