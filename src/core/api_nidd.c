@@ -58,18 +58,10 @@ static void members_put(dro_builder *out, const uint8_t *fields, size_t length)
     }
 }
 
-static const char *owner_of(core *core, const nidd_configuration *configuration)
-{
-    const application *owner = application_at(core, configuration->application);
-    return owner == NULL ? "" : owner->id;
-}
-
 static void self_write(core *core, const nidd_configuration *configuration, uint64_t delivery, dro_builder *out)
 {
-    json_put(out, "%s/3gpp-nidd/v1/%s/configurations/%016llx", core->options.t8_root != NULL ? core->options.t8_root : "", owner_of(core, configuration),
-             (unsigned long long)configuration->number);
-    if (delivery != 0)
-        json_put(out, "/downlink-data-deliveries/%016llx", (unsigned long long)delivery);
+    dro_builder_text(out, core->options.t8_root != NULL ? core->options.t8_root : "");
+    nidd_path_write(application_at(core, configuration->application), configuration->number, delivery, out);
 }
 
 static void delivery_put(core *core, const twin *twin, const nidd_configuration *configuration, const nidd_delivery *delivery, dro_builder *out)
@@ -303,21 +295,27 @@ void api_nidd_configuration_patch(core *core, const call *call)
         core->counters.refused++;
 }
 
+static void mail_of_delivery_gone(core *core, const twin *twin, uint64_t number)
+{
+    for (mail *m = nidd_mail(twin, number, NULL); m != NULL;) {
+        uint64_t gone = m->number;
+        m = nidd_mail(twin, number, m);
+        record_put(core, FIELD_MAIL_GONE, &gone, 8);
+    }
+}
+
 /* All that waits for it goes too. */
 static void configuration_gone(core *core, uint32_t index, uint64_t number)
 {
-    twin *twin = twin_at(core, index);
+    const twin *twin = twin_at(core, index);
     for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL;) {
         const nidd_delivery *next = d->next;
         uint64_t gone = d->number;
         bool is_of_it = d->configuration == number;
-        for (mail *m = is_of_it ? nidd_mail(twin, gone, NULL) : NULL; m != NULL;) {
-            uint64_t mail_number = m->number;
-            m = nidd_mail(twin, gone, m);
-            record_put(core, FIELD_MAIL_GONE, &mail_number, 8);
-        }
-        if (is_of_it)
+        if (is_of_it) {
+            mail_of_delivery_gone(core, twin, gone);
             record_put(core, FIELD_NIDD_DELIVERY_GONE, &gone, 8);
+        }
         d = next;
     }
     for (const notice *n = twin->extra->nidd->notices; n != NULL;) {
@@ -633,15 +631,6 @@ void api_nidd_delivery_list(core *core, const call *call)
     deliveries_put(core, twin_at(core, index), configuration, true, &out);
     dro_builder_text(&out, "]");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
-}
-
-static void mail_of_delivery_gone(core *core, const twin *twin, uint64_t number)
-{
-    for (mail *m = nidd_mail(twin, number, NULL); m != NULL;) {
-        uint64_t gone = m->number;
-        m = nidd_mail(twin, number, m);
-        record_put(core, FIELD_MAIL_GONE, &gone, 8);
-    }
 }
 
 void api_nidd_delivery_delete(core *core, const call *call)

@@ -75,25 +75,13 @@ void context_placed(twin *twin, log_place place)
 
 /* ---- turns that wait for their context ---- */
 
-static uint64_t id_of(const core *core, const turn *turn)
-{
-    return (uint64_t)turn->serial << 32 | (uint64_t)(turn - core->turns);
-}
-
 void cold_wait(core *core, turn *turn)
 {
-    uint32_t index = (uint32_t)(turn - core->turns);
     turn->state = TURN_FETCHING;
-    turn->next = NONE;
-    if (core->cold_last == NONE)
-        core->cold_first = index;
-    else
-        core->turns[core->cold_last].next = index;
-    core->cold_last = index;
+    turn_line_put(core, &core->cold, turn);
 }
 
-/* Where a context should be: for the log and whoever asked. */
-static const char *where(log_place place, char text[64])
+const char *context_where(log_place place, char text[64])
 {
     snprintf(text, 64, "segment-%08x at %llu", log_place_segment(place), (unsigned long long)(uint32_t)place * 8);
     return text;
@@ -104,20 +92,19 @@ static void fail(core *core, turn *turn, log_place place, dro_err err)
     char text[64];
     if (err == DRO_NOT_FOUND) /* a segment goes only when nothing lives in it */
         dro_error("context lost twin=%016llx place=\"%s\" \"its segment is gone\"",
-                  (unsigned long long)twin_at(core, turn->twin)->number, where(place, text));
+                  (unsigned long long)twin_at(core, turn->twin)->number, context_where(place, text));
     core->counters.contexts_unreadable++;
-    turn_unreadable(core, turn, where(place, text));
+    turn_unreadable(core, turn, context_where(place, text));
 }
 
 void cold_start(core *core)
 {
-    uint32_t index = core->cold_first;
-    core->cold_first = core->cold_last = NONE;
+    uint32_t index = turn_line_take(&core->cold);
     while (index != NONE) { /* those that cannot go yet keep their order */
         turn *turn = &core->turns[index];
         log_place place = twin_at(core, turn->twin)->context_place;
         index = turn->next;
-        dro_err err = is_durable(core, place) ? commit_log_fetch(core->log, place, id_of(core, turn)) : DRO_AGAIN;
+        dro_err err = is_durable(core, place) ? commit_log_fetch(core->log, place, turn_id(core, turn)) : DRO_AGAIN;
         if (err == DRO_AGAIN)
             cold_wait(core, turn);
         else if (err != DRO_OK)

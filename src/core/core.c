@@ -446,7 +446,7 @@ int core_round(core *core)
     core->now_ns = core->clock->monotonic_ns(core->clock);
     core->work = 0;
     int work = turns_take(core) + cold_take(core);
-    if (core->waiting_first != NONE)
+    if (core->waiting.first != NONE)
         work += turns_send_waiting(core);
     if (core->count > 1)
         work += questions_step(core);

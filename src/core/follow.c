@@ -54,23 +54,10 @@ static bool is_same(const question *a, uint32_t kind, const char *text, size_t l
     return a->kind == kind && a->text_length == length && memcmp(a->text, text, length) == 0;
 }
 
-static deferred *message_copy(uint32_t gate, const ring_header *header, const uint8_t *body)
-{
-    uint32_t length = header->length - (uint32_t)sizeof *header;
-    deferred *late = malloc(sizeof *late + length);
-    if (late == NULL)
-        return NULL;
-    *late = (deferred){ .gate = gate, .length = length, .header = *header };
-    memcpy(late->body, body, length);
-    return late;
-}
-
 static void question_free(question *question)
 {
-    if (question->late != NULL) {
-        dro_wipe(question->late->body, question->late->length);
-        free(question->late);
-    }
+    if (question->late != NULL)
+        deferred_free(question->late);
     free(question);
 }
 
@@ -82,7 +69,7 @@ bool question_ask(core *core, uint32_t kind, const char *text, size_t length, ui
     question *question = malloc(sizeof *question + length);
     if (question == NULL)
         return false;
-    *question = (struct question){ .kind = kind, .text_length = (uint32_t)length, .late = message_copy(gate, header, body) };
+    *question = (struct question){ .kind = kind, .text_length = (uint32_t)length, .late = deferred_new(gate, header, body) };
     memcpy(question->text, text, length);
     if (question->late == NULL) {
         free(question);

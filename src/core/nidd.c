@@ -18,6 +18,13 @@ const dro_field *nidd_field(const uint8_t *fields, size_t length, uint32_t tag, 
     return NULL;
 }
 
+void nidd_path_write(const application *owner, uint64_t configuration, uint64_t delivery, dro_builder *out)
+{
+    json_put(out, "/3gpp-nidd/v1/%s/configurations/%016llx", owner != NULL ? owner->id : "", (unsigned long long)configuration);
+    if (delivery != 0)
+        json_put(out, "/downlink-data-deliveries/%016llx", (unsigned long long)delivery);
+}
+
 static int64_t field_i64(const dro_field *field, int64_t absent)
 {
     int64_t value = absent;

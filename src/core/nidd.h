@@ -73,6 +73,8 @@ int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX:
 void nidd_expire(core *core, uint32_t twin);
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */
 void nidd_fini(core *core);
+/* "/3gpp-nidd/v1/as1/configurations/6250000040000000", and a delivery's behind it (0: none). `owner` NULL: it is gone. */
+void nidd_path_write(const application *owner, uint64_t configuration, uint64_t delivery, dro_builder *out);
 /* The field of a list of fields; NULL: absent. */
 const dro_field *nidd_field(const uint8_t *fields, size_t length, uint32_t tag, dro_field *room);
 

@@ -257,22 +257,20 @@ void notice_apply_gone(core *core, uint32_t index, uint64_t number)
 
 /* ---- sending ---- */
 
-/* "/3gpp-nidd/v1/as1/configurations/7", and the delivery behind it where the notice is about one. */
+/* What the notice is about: its configuration, or a delivery. False: the application is gone. */
 static bool put_path(core *core, const notice *sent, dro_builder *out)
 {
     dro_field room;
     char path[2 * NIDD_PATH_MAX];
-    uint32_t ignored;
-    const nidd_configuration *configuration = nidd_configuration_find(core, sent->configuration, &ignored);
+    uint32_t index;
+    const nidd_configuration *configuration = nidd_configuration_find(core, sent->configuration, &index);
     const application *owner = configuration == NULL ? NULL : application_at(core, configuration->application);
     if (owner == NULL)
         return false;
     dro_builder text = dro_builder_over(path, sizeof path);
-    json_put(&text, "/3gpp-nidd/v1/%s/configurations/%016llx", owner->id, (unsigned long long)sent->configuration);
     const dro_field *delivery = nidd_field(sent->bytes, sent->length, API_FIELD_DELIVERY, &room);
-    dro_err err = DRO_OK;
-    if (delivery != NULL)
-        json_put(&text, "/downlink-data-deliveries/%016llx", (unsigned long long)dro_field_u64(delivery, &err));
+    dro_err ignored = DRO_OK;
+    nidd_path_write(owner, sent->configuration, delivery != NULL ? dro_field_u64(delivery, &ignored) : 0, &text);
     dro_field_put(out, API_FIELD_NAME, path, dro_builder_length(&text));
     return true;
 }
@@ -315,9 +313,7 @@ static bool notice_send(core *core, notice *sent)
         return true;
     }
     dro_builder_bytes(&out, sent->bytes, sent->length);
-    size_t odd = dro_builder_length(&out) % 8; /* a ring's messages are padded: a field of tag 0 */
-    if (odd != 0)
-        dro_field_put(&out, 0, "\0\0\0\0\0\0\0", odd == 7 ? 7 : 6 - odd);
+    dro_field_pad(&out);
     struct notice_slot *taken = &core->nidd.sent[slot];
     core->nidd.sent_free = taken->next_free;
     core->nidd.sent_count++;

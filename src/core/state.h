@@ -274,6 +274,8 @@ typedef struct turn {            /* a turn in flight */
     int64_t wait_until_ns;
 } turn;
 
+typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */
+
 enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK };
 
 typedef struct core_counters {
@@ -362,9 +364,9 @@ struct core {
     uint32_t effect_count;
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
-    uint32_t waiting_first, waiting_last; /* turns that no cell has taken yet */
+    turn_line waiting;           /* turns that no cell has taken yet */
     size_t turn_bytes;
-    uint32_t cold_first, cold_last;       /* turns whose context is not being read yet */
+    turn_line cold;              /* turns whose context is not being read yet */
     uint32_t rewrites_in_flight;          /* contexts read to be written anew */
     uint32_t unreadable_segment;          /* where the newest of those could not be read; */
     int64_t unreadable_until_ms;          /* nothing more is read there for that until then */
@@ -585,6 +587,9 @@ dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
 void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
 void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
+void turn_line_put(core *core, turn_line *line, turn *turn);
+uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
+uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
 int turns_send_waiting(core *core);
 bool turns_are_full(const core *core);
@@ -594,6 +599,8 @@ int turns_take(core *core);                   /* results of the cells */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
 void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
+deferred *deferred_new(uint32_t gate, const ring_header *header, const uint8_t *body); /* NULL: no memory */
+void deferred_free(deferred *late); /* wiped */
 DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
 void twin_defer_reachable(core *core, uint32_t twin);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
@@ -731,6 +738,7 @@ DRO_CHECKED bool context_room(core *core, uint32_t twin, uint32_t length);
 void context_cool(core *core, uint32_t twin, log_place place, uint32_t length); /* it is there and not in memory */
 void context_forget(core *core, twin *twin);
 void context_placed(twin *twin, log_place place); /* the newest record that has it found its place */
+const char *context_where(log_place place, char text[64]); /* where a context should be: for the log and whoever asked */
 void cold_wait(core *core, turn *turn);       /* until its context was read */
 void cold_start(core *core);                  /* reads of those that wait */
 int cold_take(core *core);                    /* contexts that came */

@@ -19,8 +19,7 @@ dro_err turns_init(core *core)
     for (uint32_t i = 0; i < CORE_TURNS_MAX; i++)
         core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
     core->turn_free = 0;
-    core->waiting_first = core->waiting_last = NONE;
-    core->cold_first = core->cold_last = NONE;
+    core->waiting = core->cold = (turn_line){ NONE, NONE };
     return DRO_OK;
 }
 
@@ -94,7 +93,7 @@ static uint32_t turn_slot(const core *core, const turn *turn)
     return (uint32_t)(turn - core->turns);
 }
 
-static uint64_t turn_id(const core *core, const turn *turn)
+uint64_t turn_id(const core *core, const turn *turn)
 {
     return (uint64_t)turn->serial << 32 | turn_slot(core, turn);
 }
@@ -104,8 +103,8 @@ static void turn_unopened(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
     log_place place = twin->context->place;
-    char where[64];
-    snprintf(where, sizeof where, "segment-%08x at %llu", log_place_segment(place), (unsigned long long)(uint32_t)place * 8);
+    char text[64];
+    const char *where = context_where(place, text);
     dro_error("context damaged twin=%016llx place=\"%s\" \"it does not open: put the file back from a backup\"",
               (unsigned long long)twin->number, where);
     core->counters.contexts_unreadable++;
@@ -154,16 +153,28 @@ static bool turn_try(core *core, turn *turn)
     return true;
 }
 
-static void wait_in_line(core *core, turn *turn)
+void turn_line_put(core *core, turn_line *line, turn *turn)
 {
     uint32_t index = (uint32_t)(turn - core->turns);
-    turn->state = TURN_WAITING;
     turn->next = NONE;
-    if (core->waiting_last == NONE)
-        core->waiting_first = index;
+    if (line->last == NONE)
+        line->first = index;
     else
-        core->turns[core->waiting_last].next = index;
-    core->waiting_last = index;
+        core->turns[line->last].next = index;
+    line->last = index;
+}
+
+uint32_t turn_line_take(turn_line *line)
+{
+    uint32_t first = line->first;
+    *line = (turn_line){ NONE, NONE };
+    return first;
+}
+
+static void wait_in_line(core *core, turn *turn)
+{
+    turn->state = TURN_WAITING;
+    turn_line_put(core, &core->waiting, turn);
 }
 
 void turn_send(core *core, turn *turn)
@@ -180,7 +191,7 @@ void turn_send(core *core, turn *turn)
 
 void turn_go(core *core, turn *turn)
 {
-    if (core->waiting_first != NONE || !turn_try(core, turn))
+    if (core->waiting.first != NONE || !turn_try(core, turn))
         wait_in_line(core, turn);
 }
 
@@ -611,8 +622,7 @@ int turns_take(core *core)
 int turns_send_waiting(core *core)
 {
     int done = 0;
-    uint32_t index = core->waiting_first;
-    core->waiting_first = core->waiting_last = NONE;
+    uint32_t index = turn_line_take(&core->waiting);
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
@@ -631,20 +641,34 @@ int turns_send_waiting(core *core)
 
 /* ---- messages that wait for a turn to end ---- */
 
+deferred *deferred_new(uint32_t gate, const ring_header *header, const uint8_t *body)
+{
+    uint32_t length = header->length - (uint32_t)sizeof *header;
+    deferred *late = malloc(sizeof *late + length);
+    if (late == NULL)
+        return NULL;
+    *late = (deferred){ .gate = gate, .length = length, .header = *header };
+    if (length > 0)
+        memcpy(late->body, body, length);
+    return late;
+}
+
+void deferred_free(deferred *late)
+{
+    dro_wipe(late->body, late->length);
+    free(late);
+}
+
 dro_err twin_defer(core *core, uint32_t index, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     twin_extra *extra = twin_extra_get(twin_at(core, index));
-    uint32_t length = header->length - (uint32_t)sizeof *header;
     if (extra == NULL)
         return DRO_NOMEM;
     if (extra->deferred_count >= TWIN_DEFERRED_MAX)
         return DRO_LIMIT;
-    deferred *late = malloc(sizeof *late + length);
+    deferred *late = deferred_new(gate, header, body);
     if (late == NULL)
         return DRO_NOMEM;
-    *late = (deferred){ .gate = gate, .length = length, .header = *header };
-    if (length > 0)
-        memcpy(late->body, body, length);
     if (extra->deferred == NULL)
         extra->deferred = late;
     else
@@ -664,12 +688,6 @@ void twin_defer_reachable(core *core, uint32_t index)
         return;
     if (twin_defer(core, index, NONE, &nothing, NULL) != DRO_OK)
         core->counters.refused++;
-}
-
-static void deferred_free(deferred *late)
-{
-    dro_wipe(late->body, late->length);
-    free(late);
 }
 
 static void deferred_gate_lost(twin_extra *extra, uint32_t gate)
