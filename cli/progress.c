@@ -1,26 +1,20 @@
 #include "progress.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "moment.h"
 
 enum { TELL_MS = 500 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 void progress_begin(progress *progress, const char *doing, uint64_t expected)
 {
-    *progress = (struct progress){ .doing = doing, .expected = expected, .told_ms = now_ms(), .is_shown = isatty(STDERR_FILENO) };
+    *progress = (struct progress){ .doing = doing, .expected = expected, .told_ms = moment_ms(), .is_shown = isatty(STDERR_FILENO) };
 }
 
 void progress_at(progress *progress, uint64_t bytes)
 {
-    int64_t now = progress->is_shown ? now_ms() : 0;
+    int64_t now = progress->is_shown ? moment_ms() : 0;
     if (!progress->is_shown || now - progress->told_ms < TELL_MS)
         return;
     progress->told_ms = now;

@@ -1,10 +1,10 @@
 #include "commands.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "moment.h"
 #include "sse.h"
 #include "text.h"
 
@@ -19,24 +19,9 @@ struct tail {
     int64_t backoff_ms;
 };
 
-static volatile sig_atomic_t is_interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    is_interrupted = 1;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static bool is_over(const struct tail *tail)
 {
-    return is_interrupted || tail->is_done || (tail->deadline_ms >= 0 && now_ms() >= tail->deadline_ms);
+    return moment_is_interrupted() || tail->is_done || (tail->deadline_ms >= 0 && moment_ms() >= tail->deadline_ms);
 }
 
 static void add_value(struct buffer *line, yyjson_val *value)
@@ -169,7 +154,7 @@ static int follow(struct tail *tail, const char *path)
 static void back_off(struct tail *tail)
 {
     int64_t wait = tail->reader.retry_ms > tail->backoff_ms ? tail->reader.retry_ms : tail->backoff_ms;
-    int64_t left = tail->deadline_ms >= 0 ? tail->deadline_ms - now_ms() : wait;
+    int64_t left = tail->deadline_ms >= 0 ? tail->deadline_ms - moment_ms() : wait;
     if (wait > BACKOFF_MS_MAX)
         wait = BACKOFF_MS_MAX;
     if (wait > left)
@@ -189,7 +174,7 @@ static int check_options(struct tail *tail)
     if (timeout != NULL && duration_ms(timeout) < 0)
         return cli_fail(EXIT_USAGE, "--timeout takes a time such as 10s, not %s", timeout);
     if (timeout != NULL)
-        tail->deadline_ms = now_ms() + duration_ms(timeout);
+        tail->deadline_ms = moment_ms() + duration_ms(timeout);
     if (after == NULL)
         return EXIT_OK;
     for (const char *at = after; *at != '\0'; at++) {
@@ -206,12 +191,10 @@ static int check_options(struct tail *tail)
 int tail_events(struct cli *cli)
 {
     struct tail tail = { .cli = cli, .count = -1, .left = -1, .deadline_ms = -1, .backoff_ms = BACKOFF_MS_FIRST };
-    struct sigaction action = { .sa_handler = on_signal }; /* no SA_RESTART: a wait ends at once */
     struct buffer path = { 0 };
     sse_init(&tail.reader, on_event, &tail);
     int code = check_options(&tail);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    moment_catch_interrupts();
     buffer_text(&path, "/v1/events");
     url_query(&path, "twin", invocation_option(cli->in, "--twin"));
     url_query(&path, "model", invocation_option(cli->in, "--model"));
@@ -225,7 +208,7 @@ int tail_events(struct cli *cli)
         cli_note("last event: %s", tail.reader.id);
     if (tail.reader.dropped > 0)
         cli_note("%llu events were too long and were left out", (unsigned long long)tail.reader.dropped);
-    if (code == EXIT_OK && tail.left > 0 && !is_interrupted)
+    if (code == EXIT_OK && tail.left > 0 && !moment_is_interrupted())
         code = cli_fail(EXIT_TIMED_OUT, "%ld of %ld events came in time", tail.count - tail.left, tail.count);
     buffer_fini(&path);
     sse_fini(&tail.reader);

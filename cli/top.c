@@ -1,6 +1,5 @@
 /* Top: the host at work, from two looks at /metrics and the peers. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "moment.h"
 #include "samples.h"
 #include "text.h"
 
@@ -46,21 +46,6 @@ static const struct figure {
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };
 
-static volatile sig_atomic_t is_interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    is_interrupted = 1;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* ---- looking ---- */
 
 static void look_fini(look *look)
@@ -86,7 +71,7 @@ static int look_at(struct cli *cli, look *look)
     struct response response;
     *look = (struct look){ 0 };
     int code = client_call(cli->client, &request, &response);
-    look->at_ms = now_ms();
+    look->at_ms = moment_ms();
     if (code == EXIT_OK && !samples_read(&look->metrics, buffer_string(&response.body), response.body.length))
         code = cli_fail(EXIT_FAILED, "the answer of %s is too long", client_host(cli->client));
     response_fini(&response);
@@ -335,16 +320,16 @@ static void print_line(struct cli *cli, const look *before, const look *now, boo
 static void wait_ms(int64_t ms)
 {
     struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
-    nanosleep(&pause, NULL); /* a signal ends it: the window changed, or Ctrl-C */
+    nanosleep(&pause, NULL); /* Ctrl-C ends it */
 }
 
 static int follow(struct cli *cli, int64_t interval_ms, bool is_once, bool is_screen)
 {
     look before, now;
     int code = look_at(cli, &before);
-    for (bool is_first = true; code == EXIT_OK && !is_interrupted; is_first = false) {
+    for (bool is_first = true; code == EXIT_OK && !moment_is_interrupted(); is_first = false) {
         wait_ms(interval_ms);
-        if (is_interrupted)
+        if (moment_is_interrupted())
             break;
         code = look_at(cli, &now);
         if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
@@ -368,11 +353,9 @@ int host_top(struct cli *cli)
     int64_t interval_ms = interval != NULL ? duration_ms(interval) : INTERVAL_MS;
     bool is_once = invocation_has(cli->in, "--once");
     bool is_screen = !is_once && cli->format == OUTPUT_TABLE && isatty(STDOUT_FILENO);
-    struct sigaction action = { .sa_handler = on_signal };
     if (interval_ms < INTERVAL_MS_LEAST)
         return cli_fail(EXIT_USAGE, "--interval takes a time from 100ms on, not %s", interval);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    moment_catch_interrupts();
     if (is_screen)
         fputs("\033[?1049h\033[?25l", cli->out); /* a screen of its own, no cursor */
     int code = follow(cli, interval_ms, is_once, is_screen);
