@@ -35,14 +35,10 @@ typedef struct engine_room { /* a cell with the one image */
 
 static bool room_open(engine_room *room, const char *path)
 {
-    uint8_t *bytes = malloc(IMAGE_MAX);
-    FILE *file = bytes != NULL ? fopen(path, "re") : NULL;
-    if (file == NULL) {
-        free(bytes);
-        return bench_fail("%s: cannot be read", path);
-    }
-    size_t length = fread(bytes, 1, IMAGE_MAX, file);
-    fclose(file);
+    size_t length;
+    void *bytes = bench_read_file(path, IMAGE_MAX, &length);
+    if (bytes == NULL)
+        return false;
     dro_err err = admit_image(bytes, length, &(admit_options){ 0 }, &room->admitted);
     free(bytes);
     if (err != DRO_OK || room->admitted.reason_count > 0)

@@ -28,14 +28,10 @@ static const uint64_t imsi_first = 1010000000001; /* 001010000000001 */
 bool load_image(const host *h, const char *path)
 {
     static http_text answer;
-    char *bytes = malloc(IMAGE_MAX);
-    FILE *file = bytes != NULL ? fopen(path, "re") : NULL;
-    if (file == NULL) {
-        free(bytes);
-        return bench_fail("%s: cannot be read", path);
-    }
-    size_t length = fread(bytes, 1, IMAGE_MAX, file);
-    fclose(file);
+    size_t length;
+    void *bytes = bench_read_file(path, IMAGE_MAX, &length);
+    if (bytes == NULL)
+        return false;
     int status = http_send(h->http_port, "POST", "/v1/images", h->token, "application/wasm", bytes, length, &answer);
     free(bytes);
     return status == 201 || status == 200 || bench_fail("image refused: %d %s", status, answer.bytes);

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,20 @@ int64_t bench_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void *bench_read_file(const char *path, size_t most, size_t *length)
+{
+    void *bytes = malloc(most);
+    FILE *file = bytes != NULL ? fopen(path, "re") : NULL;
+    if (file == NULL) {
+        free(bytes);
+        bench_fail("%s: cannot be read", path);
+        return NULL;
+    }
+    *length = fread(bytes, 1, most, file);
+    fclose(file);
+    return bytes;
 }
 
 void bench_beside(char *out, size_t room, const char *name)
