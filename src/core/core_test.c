@@ -10,50 +10,19 @@
 
 #include "base/hash.h"
 #include "core/state.h"
-#include "world.h"
+#include "asker.h"
 
-enum { HEARD_MAX = 4096, SEGMENT = 64 * 1024 };
-
-typedef struct heard { uint32_t gate; ring_header header; char *body; } heard;
-static struct { world world; heard heard[HEARD_MAX]; uint32_t count; uint64_t id; } here;
-static world_request request;
-
-static void on_message(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length)
-{
-    (void)context;
-    if (header->type == MESSAGE_CREDENTIAL)
-        return;
-    assert_true(here.count < HEARD_MAX);
-    heard *heard = &here.heard[here.count++];
-    *heard = (struct heard){ gate, *header, malloc(length + 1u) };
-    memcpy(heard->body, body, length);
-    heard->body[length] = '\0';
-}
-
-static void forget(void)
-{
-    while (here.count > 0)
-        free(here.heard[--here.count].body);
-}
+enum { SEGMENT = 64 * 1024 };
 
 static int begin(void **state)
 {
     (void)state;
-    world_options options = { .seed = 11, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT, .on_message = on_message };
+    world_options options = { .seed = 11, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT, .on_message = asker_hears };
     world_init(&here.world, &options);
     assert_int_equal(world_open(&here.world), DRO_OK);
     world_push_image(&here.world, THERMO);
     here.id = 100;
-    forget();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    world_check(&here.world);
-    world_fini(&here.world);
-    forget();
+    asker_forget();
     return 0;
 }
 
@@ -64,45 +33,6 @@ static void reopen(void)
     assert_int_equal(world_open(&here.world), DRO_OK);
     world_settle(&here.world);
     world_check(&here.world);
-}
-
-static const heard *heard_of(uint64_t id)
-{
-    for (uint32_t i = here.count; i-- > 0;)
-        if (here.heard[i].header.id == id)
-            return &here.heard[i];
-    return NULL;
-}
-
-static const char *json_of(const heard *heard)
-{
-    api_reply reply;
-    memcpy(&reply, heard->body, sizeof reply);
-    return heard->body + sizeof reply + reply.location_length;
-}
-
-static uint16_t status_of(const heard *heard)
-{
-    api_reply reply;
-    assert_non_null(heard);
-    assert_int_equal(heard->header.type, MESSAGE_API_REPLY);
-    memcpy(&reply, heard->body, sizeof reply);
-    return reply.status;
-}
-
-/* The answer to the request that was just built. */
-static const heard *ask(void)
-{
-    uint64_t id = ++here.id;
-    assert_true(request_send(&here.world, 0, id, &request));
-    world_settle(&here.world);
-    return heard_of(id);
-}
-
-static void on_twin(uint16_t operation, const char *id)
-{
-    request_begin(&request, operation);
-    request_text(&request, API_FIELD_ID, id);
 }
 
 static uint32_t make_twin(const char *id, const char *imsi)
@@ -177,7 +107,7 @@ static void answer_downlink(uint32_t result, uint32_t experimental)
     const heard *asked = downlink_heard();
     assert_non_null(asked);
     uint64_t id = asked->header.id;
-    forget();
+    asker_forget();
     assert_true(world_downlink_answer(&here.world, 0, id, &answer));
     world_settle(&here.world);
 }
@@ -253,7 +183,7 @@ static void names_of_strangers_are_not_kept(void **state)
     for (uint32_t i = 0; i < 2 * CORE_HOSTS_MAX; i++) { /* of a device that nobody knows */
         assert_true(world_uplink_from(&here.world, i, "001019999999999"));
         world_settle(&here.world);
-        forget();
+        asker_forget();
     }
     assert_int_equal(core->host_count, known);
     assert_int_equal(reading("001010000000001", 1, 0).result, 2001);
@@ -391,7 +321,7 @@ static void checkpoints_drop_old_segments(void **state)
     connect_device("001010000000002");
     for (uint32_t i = 0; i < 1200; i++) {
         assert_int_equal(reading("001010000000002", i, (uint8_t)i).result, 2001);
-        forget();
+        asker_forget();
     }
     core *core = here.world.core;
     assert_true(commit_log_segment_first(core->log) > 1);
@@ -480,7 +410,7 @@ static void what_was_sent_waits_again_after_a_restart(void **state)
     index = twin_find(here.world.core, "a@acme.example", 14);
     assert_int_equal(newest(index)->number, number);
     assert_int_equal(newest(index)->state, TICKET_PENDING);
-    forget();
+    asker_forget();
     assert_int_equal(reading("001010000000001", 1, 0).result, 2001); /* a contact */
     assert_non_null(downlink_heard());
 }
@@ -617,7 +547,7 @@ static void timers_fire_in_order(void **state)
         char id[40];
         snprintf(id, sizeof id, "t%u@acme.example", i);
         indexes[i] = make_twin(id, NULL);
-        forget();
+        asker_forget();
         twin_at(core, indexes[i])->retry_ms = core->now_ms + 1000000 + (i * 7919 % COUNT) * 1000;
         assert_int_equal(status_of(blink(id)), 202); /* it has mail, so the time counts */
     }
@@ -647,7 +577,7 @@ static void answers_leave_in_order_when_the_ring_is_full(void **state)
     make_twin("a@acme.example", NULL);
     uint64_t first = here.id + 1;
     uint32_t sent = 0, seen = 0;
-    forget();
+    asker_forget();
     while (sent < COUNT) {
         on_twin(API_TWIN_GET, "a@acme.example");
         if (!request_send(&here.world, 0, first + sent, &request))
@@ -666,7 +596,7 @@ static void a_new_gate_gets_no_answers_of_the_old_one(void **state)
     (void)state;
     make_twin("a@acme.example", "001010000000001");
     connect_device("001010000000001");
-    forget();
+    asker_forget();
     world_frame frame = { .end_to_end = 4, .data = "x", .length = 1 };
     for (uint64_t id = 1; id <= 3; id++) { /* one in a turn, two that wait */
         assert_true(world_uplink(&here.world, 0, id, "001010000000001", &frame));
@@ -1066,7 +996,7 @@ static void a_stream_resumes_where_it_was(void **state)
     char resume[24];
     snprintf(resume, sizeof resume, "%llu", (unsigned long long)live[count / 2]);
     for (int restart = 0; restart < 2; restart++) {
-        forget();
+        asker_forget();
         if (restart)
             reopen();
         subscribe(8 + (uint64_t)restart, resume);
@@ -1146,7 +1076,7 @@ static void streams_of_a_gate_that_stands_still_stay_in_their_bound(void **state
 
 int main(void)
 {
-#define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
     const struct CMUnitTest tests[] = {
         CLAIM(the_newest_65536_are_known),
         CLAIM(a_known_one_stays_where_it_is),

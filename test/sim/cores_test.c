@@ -10,52 +10,20 @@
 
 #include "core/state.h"
 #include "store/disk_memory.h"
-#include "world.h"
+#include "asker.h"
 
-enum { HEARD_MAX = 4096, SEGMENT = 64 * 1024, CORES = 3, TWINS = 30 };
-
-typedef struct heard { ring_header header; char *body; } heard;
-static struct { world world; heard heard[HEARD_MAX]; uint32_t count; uint64_t id; } here;
-static world_request request;
-
-static void on_message(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length)
-{
-    (void)context;
-    (void)gate;
-    if (header->type == MESSAGE_CREDENTIAL)
-        return;
-    assert_true(here.count < HEARD_MAX);
-    heard *heard = &here.heard[here.count++];
-    *heard = (struct heard){ *header, malloc(length + 1u) };
-    memcpy(heard->body, body, length);
-    heard->body[length] = '\0';
-}
-
-static void forget(void)
-{
-    while (here.count > 0)
-        free(here.heard[--here.count].body);
-}
+enum { SEGMENT = 64 * 1024, CORES = 3, TWINS = 30 };
 
 static int begin(void **state)
 {
     (void)state;
     world_options options = { .seed = 5, .cores = CORES, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT,
-                              .timeline_bytes = 4 * SEGMENT, .on_message = on_message };
+                              .timeline_bytes = 4 * SEGMENT, .on_message = asker_hears };
     world_init(&here.world, &options);
     assert_int_equal(world_open(&here.world), DRO_OK);
     world_push_image(&here.world, THERMO);
     here.id = 100;
-    forget();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    world_check(&here.world);
-    world_fini(&here.world);
-    forget();
+    asker_forget();
     return 0;
 }
 
@@ -70,43 +38,13 @@ static void reopen(uint32_t cores)
     world_check(&here.world);
 }
 
-static const heard *heard_of(uint64_t id)
+/* Each request of these tests is answered at once. */
+static const heard *answer(void)
 {
-    for (uint32_t i = here.count; i-- > 0;)
-        if (here.heard[i].header.id == id)
-            return &here.heard[i];
-    return NULL;
-}
-
-static const heard *ask(void)
-{
-    uint64_t id = ++here.id;
-    assert_true(request_send(&here.world, 0, id, &request));
-    world_settle(&here.world);
-    const heard *heard = heard_of(id);
+    const heard *heard = ask();
     assert_non_null(heard);
     assert_int_equal(heard->header.type, MESSAGE_API_REPLY);
     return heard;
-}
-
-static uint16_t status_of(const heard *heard)
-{
-    api_reply reply;
-    memcpy(&reply, heard->body, sizeof reply);
-    return reply.status;
-}
-
-static const char *json_of(const heard *heard)
-{
-    api_reply reply;
-    memcpy(&reply, heard->body, sizeof reply);
-    return heard->body + sizeof reply + reply.location_length;
-}
-
-static void on_twin(uint16_t operation, const char *id)
-{
-    request_begin(&request, operation);
-    request_text(&request, API_FIELD_ID, id);
 }
 
 static uint16_t put(const char *id, const char *imsi, const char *alias)
@@ -117,13 +55,13 @@ static uint16_t put(const char *id, const char *imsi, const char *alias)
         request_text(&request, API_FIELD_IMSI, imsi);
     if (alias != NULL)
         request_text(&request, API_FIELD_ALIAS, alias);
-    return status_of(ask());
+    return status_of(answer());
 }
 
 static uint16_t get(const char *id)
 {
     on_twin(API_TWIN_GET, id);
-    return status_of(ask());
+    return status_of(answer());
 }
 
 static uint32_t core_of(const char *id)
@@ -218,7 +156,7 @@ static void what_a_twin_gives_up_another_cores_twin_may_have(void **state)
     assert_int_equal(put(id_in(0, 0), imsi_of(3), NULL), 200); /* another number: the old one is free */
     assert_int_equal(put(id_in(1, 0), imsi_of(1), NULL), 200);
     on_twin(API_TWIN_DELETE, id_in(0, 0));
-    assert_int_equal(status_of(ask()), 204);
+    assert_int_equal(status_of(answer()), 204);
     assert_int_equal(put(id_in(1, 5), imsi_of(3), NULL), 201); /* the alias is a twin of its own now, in its own core */
     assert_int_equal(core_of(id_in(1, 5)), 1);
     assert_int_equal(put(id_in(0, 0), NULL, NULL), 201);
@@ -271,19 +209,19 @@ static void a_request_sees_what_core_0_answered_before(void **state)
     request_text(&request, API_FIELD_APPLICATION, "as1");
     request_text(&request, API_FIELD_DOMAIN, "acme.example");
     request_u64(&request, API_FIELD_SCOPES, SCOPE_READ);
-    assert_int_equal(status_of(ask()), 201);
+    assert_int_equal(status_of(answer()), 201);
     const application *made = application_find(here.world.core, "as1", 3);
     assert_non_null(made);
     on_twin(API_TWIN_GET, id_in(1, 0));
     api_request head = { .operation = API_TWIN_GET, .application = made->number, .scopes = SCOPE_READ };
     memcpy(request.bytes, &head, sizeof head);
-    assert_int_equal(status_of(ask()), 200);
+    assert_int_equal(status_of(answer()), 200);
     request_begin(&request, API_APPLICATION_DELETE);
     request_text(&request, API_FIELD_APPLICATION, "as1");
-    assert_int_equal(status_of(ask()), 204);
+    assert_int_equal(status_of(answer()), 204);
     on_twin(API_TWIN_GET, id_in(1, 0));
     memcpy(request.bytes, &head, sizeof head);
-    assert_int_equal(status_of(ask()), 404);
+    assert_int_equal(status_of(answer()), 404);
 }
 
 static void uplinks_and_their_repetitions_reach_the_twins_core(void **state)
@@ -298,11 +236,11 @@ static void uplinks_and_their_repetitions_reach_the_twins_core(void **state)
         assert_int_equal(here.world.seats[core].core->counters.duplicates, 1);
     }
     request_begin(&request, API_STATUS);
-    const char *json = json_of(ask());
+    const char *json = json_of(answer());
     assert_non_null(strstr(json, "\"twins\":3,"));
     assert_non_null(strstr(json, "\"uplinks\":6,\"duplicates\":3,")); /* of the whole host */
     request_begin(&request, API_IMAGE_LIST);
-    assert_non_null(strstr(json_of(ask()), "\"twins\":3,"));
+    assert_non_null(strstr(json_of(answer()), "\"twins\":3,"));
 }
 
 static void what_waits_for_core_0_is_forgotten_with_its_gate(void **state)
@@ -345,7 +283,7 @@ static void check_all(unsigned frames)
     for (unsigned i = 0; i < TWINS; i++) {
         snprintf(id, sizeof id, "t%u@acme%u.example", i, i % 4);
         on_twin(API_TWIN_GET, id);
-        const heard *heard = ask();
+        const heard *heard = answer();
         assert_int_equal(status_of(heard), 200);
         assert_non_null(strstr(json_of(heard), readings));
     }
@@ -360,7 +298,7 @@ static void every_number_of_cores_finds_the_twins(void **state)
     check_all(1);
     for (unsigned n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
         reopen(numbers[n]);
-        forget();
+        asker_forget();
         check_all(n + 1);
         for (unsigned i = 0; i < TWINS; i++) {
             assert_int_equal(uplink(imsi_of(i), 100 + i + NEXT * n, true), 2001); /* it had its turn, in another core */
@@ -385,12 +323,12 @@ static void a_key_of_a_request_is_known_to_the_twins_new_core(void **state)
         request_text(&request, API_FIELD_MODEL, "acme/thermo");
         keys[0] = (uint8_t)i;
         request_bytes(&request, API_FIELD_IDEMPOTENCY, keys, sizeof keys);
-        assert_int_equal(status_of(ask()), 201);
+        assert_int_equal(status_of(answer()), 201);
     }
     static const uint32_t numbers[] = { 4, 1 };
     for (unsigned n = 0; n < 2; n++) {
         reopen(numbers[n]);
-        forget();
+        asker_forget();
         for (unsigned i = 0; i < TWINS; i++) {
             char id[40];
             snprintf(id, sizeof id, "k%u@acme.example", i);
@@ -398,7 +336,7 @@ static void a_key_of_a_request_is_known_to_the_twins_new_core(void **state)
             request_text(&request, API_FIELD_MODEL, "acme/thermo");
             keys[0] = (uint8_t)i;
             request_bytes(&request, API_FIELD_IDEMPOTENCY, keys, sizeof keys);
-            assert_int_equal(status_of(ask()), 201); /* as it was answered then; anew it would be 200 */
+            assert_int_equal(status_of(answer()), 201); /* as it was answered then; anew it would be 200 */
         }
     }
 }
@@ -446,7 +384,7 @@ static void an_event_id_of_another_number_of_cores_is_a_gap(void **state)
     reopen(2);
     for (uint32_t i = 0; i < 2; i++)
         assert_true(here.world.seats[i].core->event_next > newest);
-    forget();
+    asker_forget();
     request_begin(&request, 0);
     request_text(&request, API_FIELD_RESUME, "2");
     assert_true(world_send(&here.world, 0, MESSAGE_SUBSCRIBE, 77, request.bytes, dro_builder_length(&request.out)));
@@ -471,7 +409,7 @@ static void the_timeline_begins_anew_and_is_never_wrong(void **state)
         snprintf(id, sizeof id, "t%u@acme%u.example", i, i % 4);
         assert_int_equal(uplink(imsi_of(i), 5000 + i, false), 2001);
         on_twin(API_TIMELINE, id);
-        const heard *heard = ask();
+        const heard *heard = answer();
         assert_int_equal(status_of(heard), 200);
         const char *first = strstr(json_of(heard), "\"uplink\"");
         assert_non_null(first);
@@ -500,7 +438,7 @@ static void the_old_logs_go_once_every_core_has_moved(void **state)
     check_all(1);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
 
 int main(void)
 {
