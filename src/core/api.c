@@ -1,9 +1,20 @@
 /* API requests: taken apart, checked against the caller's domains, given to the
  * one who answers. */
+#include "core/api.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/call.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/number.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timeline.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 static text text_of(const dro_field *field)
 {

@@ -3,8 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/api.h"
 #include "core/call.h"
+#include "core/host_tables.h"
+#include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out)
 {

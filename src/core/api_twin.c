@@ -7,9 +7,23 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/api.h"
 #include "core/apply.h"
 #include "core/call.h"
+#include "core/follow.h"
+#include "core/host.h"
+#include "core/host_tables.h"
 #include "core/images.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum { PAYLOAD_MAX = EVENT_BYTES_MAX, ALIASES_BYTES = TWIN_ALIASES_MAX * 256 };
 

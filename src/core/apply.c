@@ -1,12 +1,19 @@
 #include "core/apply.h"
 
-#include "core/nidd.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/network.h"
+#include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 static dro_err apply_property(core *core, twin *twin, dro_cursor *in)
 {

@@ -1,9 +1,13 @@
 /* JSON texts of answers. */
+#include "core/render.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/mailbox.h"
 #include "core/state.h"
+#include "core/twin_table.h"
 
 void json_put(dro_builder *out, const char *format, ...)
 {

@@ -1,12 +1,24 @@
 /* Streams: events for subscribers, in commit order per twin. A stream that is
  * current gets an event as its record is written; one that resumes, or whose gate
  * is slow, reads the log until it is current again. So nothing is kept for it. */
+#include "core/stream.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "core/api.h"
 #include "core/call.h"
+#include "core/host.h"
+#include "core/mailbox.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum {
     MARKS = 8192,

@@ -1,4 +1,6 @@
 /* Turns: sent to a cell, taken back, kept. */
+#include "core/turn.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,8 +8,23 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/ahead.h"
+#include "core/api.h"
+#include "core/cold.h"
+#include "core/host_tables.h"
+#include "core/links.h"
+#include "core/mailbox.h"
+#include "core/network.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/twin_table.h"
 #include "twin/effect.h"
+#include "twin/event.h"
 
 /* ---- the table of turns in flight ---- */
 

@@ -1,11 +1,21 @@
 /* The table of twins and the ways to find one. */
+#include "core/twin_table.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/checkpoint.h"
+#include "core/cold.h"
+#include "core/mailbox.h"
+#include "core/names.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/state.h"
+#include "core/timers.h"
+#include "core/turn.h"
 
 static dro_err table_grow(core *core)
 {
