@@ -83,7 +83,8 @@ typedef struct twin_extra {      /* what only a busy twin has */
     struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer timers[TWIN_TIMERS_MAX];
     uint8_t timer_count, alias_count;
-    uint8_t mail_count, ticket_count, deferred_count;
+    uint8_t mail_count, ticket_count;
+    uint16_t deferred_count;
 } twin_extra;
 
 enum twin_flag {
