@@ -71,6 +71,7 @@ struct core {
 
     image images[CORE_IMAGES_MAX];
     uint32_t image_count;
+    uint32_t plain_table;        /* rows of twins without an image */
     uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];

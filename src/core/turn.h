@@ -31,6 +31,7 @@ enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearl
 typedef struct turn {            /* a turn in flight */
     uint32_t twin, next;         /* index; next free or next waiting */
     uint32_t serial;             /* upper half of its id in the rings */
+    uint32_t image;              /* its twin's, or the one it is being given; NONE: plain, no cell sees it */
     uint8_t cell, tries, kind, state;
     bool is_old_cell;            /* sent to the cell that is being replaced */
     uint64_t seed;

@@ -93,4 +93,7 @@ void twin_extra_trim(twin *twin);                                         /* giv
 const char *twin_id(const core *core, const twin *twin, size_t *length);
 static inline uint32_t twin_group(const twin *twin) { return (uint32_t)(twin->number >> 52) / (4096 / LOG_GROUPS); }
 
+/* A twin without an image is plain: no turn runs, what comes passes as it is. Its row is in a table of this name. */
+#define PLAIN_MODEL "dromio/plain"
 const model *twin_model(const core *core, const twin *twin);
+const model *image_model(const core *core, uint32_t image); /* NONE: of plain twins */
