@@ -11,18 +11,6 @@
 
 static const double CPU_NANOS_MAX = UINT32_MAX;
 
-/* The first tick of a turn may come right after its start: counting begins there. So
- * a turn gets at least its deadline of CPU time, and about twice that at most, plus
- * two of the kernel's ticks. */
-static bool on_tick(void *context)
-{
-    cell *cell = context;
-    uint64_t ticks = atomic_load_explicit(&cell->ticker.ticks, memory_order_relaxed) + 1;
-    if (cell->turn_ticks == 0)
-        cell->turn_ticks = ticks;
-    return ticks - cell->turn_ticks < cell->deadline_ticks;
-}
-
 static uint64_t monotonic_ns(void)
 {
     struct timespec time;
@@ -50,7 +38,7 @@ dro_err cell_new(cell **out, const cell_options *options)
     cell->options = *options;
     cell->stamp_start_ns = monotonic_ns();
     cell->stamp_start = cell_stamp();
-    engine_options engine_options = imports_engine_options(&cell->turn, options->manual_ticks ? NULL : on_tick);
+    engine_options engine_options = imports_engine_options(&cell->turn);
     dro_err err = engine_new(&cell->engine, &engine_options);
     cell->images = calloc(options->image_count + 1, sizeof *cell->images);
     cell->carried = malloc(CONTEXT_BYTES_MAX);
@@ -115,13 +103,10 @@ enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const 
 
 void cell_deadline_set(cell *cell, uint32_t micros)
 {
-    cell->turn_ticks = 0;
     if (cell->deadline_micros == micros)
         return;
-    uint32_t step;
     cell->deadline_micros = micros;
-    cell->deadline_ticks = ticker_ticks_for(micros, &step);
-    atomic_store_explicit(&cell->ticker.step_micros, step, memory_order_relaxed);
+    ticker_deadline_set(&cell->ticker, micros);
 }
 
 /* One event in a slot that holds the context. */

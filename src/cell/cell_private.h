@@ -7,13 +7,12 @@
 #include "cell/ticker.h"
 
 struct cell {
-    turn turn;                 /* first: what the imports and the deadline get */
+    turn turn;                 /* what the imports get */
     cell_options options;
     engine *engine;
     ticker ticker;
     image *images;             /* as many as options.image_count; those not used are all zero */
-    uint64_t turn_ticks;       /* ticks seen first in this turn; 0: none yet */
-    uint32_t deadline_micros, deadline_ticks; /* of the running turn; the latter follow from the former */
+    uint32_t deadline_micros;  /* the ticker's */
     bool is_blocked;           /* the last round ended because the ring of results was full */
     uint8_t *carried;          /* [CONTEXT_BYTES_MAX] the context that the last turn left, for the next one of the same twin */
     uint32_t carried_length;

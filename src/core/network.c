@@ -1,9 +1,22 @@
 /* The network's requests: uplinks (MO-Data) and connections (TS 29.128). */
+#include "core/network.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "core/ahead.h"
+#include "core/follow.h"
+#include "core/host.h"
+#include "core/mailbox.h"
+#include "core/number.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum { /* result codes the core answers with */
     RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012,

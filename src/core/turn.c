@@ -1,4 +1,6 @@
 /* Turns: sent to a cell, taken back, kept. */
+#include "core/turn.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,8 +8,23 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/ahead.h"
+#include "core/api.h"
+#include "core/cold.h"
+#include "core/host_tables.h"
+#include "core/links.h"
+#include "core/mailbox.h"
+#include "core/network.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/twin_table.h"
 #include "twin/effect.h"
+#include "twin/event.h"
 
 /* ---- the table of turns in flight ---- */
 
@@ -46,6 +63,7 @@ turn *turn_new(core *core, uint32_t index, uint8_t operation)
     *turn = (struct turn){ .twin = index, .next = NONE, .behind = NONE, .operation = operation,
                            .serial = ++core->turn_serial, .state = TURN_WAITING, .wait = TICKET_PENDING };
     turn->caller.gate = NONE;
+    turn->image = twin_at(core, index)->image;
     turn->cell = (uint8_t)(twin_at(core, index)->domain % core->options.cell_count);
     turn->seed = dro_random_next(&core->random);
     return turn;
@@ -121,7 +139,7 @@ static bool cell_takes(const cell_link *cell, const core *core, uint32_t image)
 static void request_write(const core *core, const turn *turn, uint32_t context, uint8_t *room)
 {
     const twin *twin = twin_at(core, turn->twin);
-    turn_request request = { .twin = twin->number, .wall_ms = core->now_ms, .seed = turn->seed, .image = twin->image,
+    turn_request request = { .twin = twin->number, .wall_ms = core->now_ms, .seed = turn->seed, .image = turn->image,
                              .event_kind = turn->kind, .event_id = turn->event_id,
                              .deadline_micros = TURN_DEADLINE_MICROS, .context_length = context,
                              .event_length = turn->length };
@@ -144,7 +162,7 @@ static bool turn_try(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
-    if (!cell_takes(cell, core, twin->image))
+    if (!cell_takes(cell, core, turn->image))
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -154,7 +172,7 @@ static bool turn_try(core *core, turn *turn)
         return false;
     request_write(core, turn, context, room);
     if (context > 0) {
-        vault_binding binding = { twin->domain, twin->number, core->images[twin->image].digest, twin->context_revision,
+        vault_binding binding = { twin->domain, twin->number, core->images[turn->image].digest, twin->context_revision,
                                   turn_slot(core, turn) };
         dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof(turn_request));
         if (err != DRO_OK && !twin->context->is_read) /* memory that lies: nothing this process says can be trusted any more */
@@ -177,7 +195,7 @@ static bool turn_try_behind(core *core, turn *turn)
 {
     cell_link *cell = &core->cells[turn->cell];
     uint32_t length = (uint32_t)sizeof(turn_request) + turn->length;
-    uint8_t *room = cell_takes(cell, core, twin_at(core, turn->twin)->image) ? ring_reserve(&cell->turns, length) : NULL;
+    uint8_t *room = cell_takes(cell, core, turn->image) ? ring_reserve(&cell->turns, length) : NULL;
     if (room == NULL)
         return false;
     request_write(core, turn, 0, room);
@@ -211,9 +229,15 @@ static void wait_in_line(core *core, turn *turn)
     turn_line_put(core, &core->waiting, turn);
 }
 
+static void turn_pass(core *core, turn *turn);
+
 void turn_send(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
+    if (turn->image == NONE) {
+        turn_pass(core, turn);
+        return;
+    }
     twin->flags |= TWIN_RUNNING;
     core->counters.context_misses += twin->is_cold;
     core->counters.context_hits += !twin->is_cold && twin->context != NULL;
@@ -480,9 +504,14 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     uint32_t index = turn->twin;
     record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
     api_turn_begin(core, turn);
-    if (twin_at(core, index)->row == NONE) { /* being made, and the columns took no row */
+    const twin *twin = twin_at(core, index);
+    if (twin->row == NONE || twin->image != turn->image) { /* being made, or given an image, and the columns took no row */
+        static const char why[] = "its row cannot be kept: no room, or a name too long";
         record_abandon(core);
-        api_create_failed(core, turn, "its row cannot be kept: no room, or a name too long");
+        if (turn->operation == TURN_CREATE)
+            api_create_failed(core, turn, why);
+        else
+            tell_problem(core, turn->caller, 503, "about:blank", "%s", why);
         return;
     }
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
@@ -534,7 +563,7 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
         json_put(part, "%02x", turn->event[i]);
     json_put(part, "\",\"reason\":\"%s\",\"image\":\"sha256:", reason);
     for (int i = 0; i < 32; i++)
-        json_put(part, "%02x", core->images[twin->image].digest[i]);
+        json_put(part, "%02x", core->images[turn->image].digest[i]);
     dro_builder_text(part, "\"}");
     dead_letter_keep(core, domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
     record_part_end(core, FIELD_DEAD);
@@ -544,7 +573,7 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
 static void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
 {
     core->counters.traps[status & 15]++;
-    core->image_traps[twin_at(core, turn->twin)->image][status & 15]++;
+    core->image_traps[turn->image][status & 15]++;
     core->counters.dead_letters++;
     if (turn->operation == TURN_CREATE) {
         api_create_failed(core, turn, reason);
@@ -568,19 +597,11 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         api_turn_done(core, turn);
 }
 
-static void turn_finish(core *core, turn *turn, const turn_result *result, const uint8_t *context, const uint8_t *effects)
+/* It is over: kept or buried, and what waited for its end goes on. */
+static void turn_settle(core *core, turn *turn, const turn_result *result, uint32_t status, const uint8_t *context)
 {
-    uint32_t index = turn->twin, status = result->status;
+    uint32_t index = turn->twin;
     uint64_t number = twin_at(core, index)->number;
-    core->counters.turns++;
-    if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
-        wait_again(core, turn);
-        return;
-    }
-    if (status == TURN_OK && !effects_take(core, effects, result->effects_length))
-        status = TURN_EFFECTS;
-    if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
-        status = TURN_BAD_RESULT;
     uint32_t behind = turn->behind;
     if (behind == NONE)
         twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
@@ -600,6 +621,29 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         turn_goes_first(core, &core->turns[behind]);
     else if (twin_at(core, index)->number == number)
         twin_resume(core, index);
+}
+
+/* A twin without code leaves everything alone: nobody is asked, and nothing waits. */
+static void turn_pass(core *core, turn *turn)
+{
+    static const turn_result passed = { .status = TURN_OK, .outcome = EVENT_NOT_HANDLED };
+    core->effect_count = 0;
+    turn_settle(core, turn, &passed, TURN_OK, NULL);
+}
+
+static void turn_finish(core *core, turn *turn, const turn_result *result, const uint8_t *context, const uint8_t *effects)
+{
+    uint32_t status = result->status;
+    core->counters.turns++;
+    if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
+        wait_again(core, turn);
+        return;
+    }
+    if (status == TURN_OK && !effects_take(core, effects, result->effects_length))
+        status = TURN_EFFECTS;
+    if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
+        status = TURN_BAD_RESULT;
+    turn_settle(core, turn, result, status, context);
 }
 
 /* Who asked over HTTP is told and may ask again; the event of a device or a timer is a dead letter. */
@@ -669,7 +713,7 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         } else if (turn->is_stale) {
             turn_send(core, turn);
         } else if (result.status == TURN_NO_IMAGE) {
-            cell->lacks[twin_at(core, turn->twin)->image] = true;
+            cell->lacks[turn->image] = true;
             wait_again(core, turn);
         } else {
             turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
@@ -712,7 +756,7 @@ int turns_send_waiting(core *core)
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
-        if (turn->tries >= TURN_TRIES_MAX || twin_is_broken(core, turn->twin)) { /* it killed its cells; or no cell can have its code */
+        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
             turn_finish(core, turn, &failed, NULL, NULL);
             done++;

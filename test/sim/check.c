@@ -1,7 +1,13 @@
 /* What must be true of the core's memory between two rounds. */
 #include <stdlib.h>
 
+#include "core/checkpoint.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/number.h"
 #include "core/state.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 #include "world.h"
 
 static void check_extra(const core *core, uint32_t index, const twin *twin)
