@@ -90,9 +90,12 @@ static dro_err open_host(core *core)
 {
     for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
         core->images[i].table = NONE;
+    dro_err err = columns_table_add(core->columns, image_model(core, NONE), &core->plain_table);
+    if (err != DRO_OK)
+        return err;
     if (core->index > 0)
         return follow_tables(core);
-    dro_err err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
+    err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
     if (err == DRO_OK)
         err = host_load(core);
     if (err == DRO_OK)

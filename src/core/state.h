@@ -71,6 +71,7 @@ struct core {
 
     image images[CORE_IMAGES_MAX];
     uint32_t image_count;
+    uint32_t plain_table;        /* rows of twins without an image */
     uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
@@ -91,6 +92,8 @@ struct core {
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     turn_line waiting;           /* turns that no cell has taken yet */
+    uint32_t turn_last;          /* the newest one in a ring, while others may follow it there; else NONE */
+    uint32_t chain;              /* twin of turn_last, while its next uplinks may go along; else NONE */
     size_t turn_bytes;
     turn_line cold;              /* turns whose context is not being read yet */
     uint32_t rewrites_in_flight;          /* contexts read to be written anew */

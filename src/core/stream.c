@@ -132,10 +132,9 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
     if (item->field->tag == FIELD_TRAP) {
         dro_builder_text(out, "{\"reason\":");
         json_text(out, (const char *)item->field->bytes, item->field->length);
-        dro_builder_text(out, ",\"image\":\"sha256:");
-        for (int i = 0; i < 32; i++)
-            json_put(out, "%02x", core->images[item->twin->image].digest[i]);
-        dro_builder_text(out, "\"}");
+        dro_builder_text(out, ",\"image\":");
+        render_digest(core, item->twin->image, out);
+        dro_builder_text(out, "}");
         return "dromio.trap.v1";
     }
     ticket ticket = { .number = dro_cursor_le(&in, 8) };

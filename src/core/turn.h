@@ -19,7 +19,7 @@ typedef struct deferred {       /* a message that waits for a turn to end */
     uint8_t body[];
 } deferred;
 
-enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING };
+enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /* until the turns before it ended */ };
 
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
 enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
@@ -31,8 +31,12 @@ enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearl
 typedef struct turn {            /* a turn in flight */
     uint32_t twin, next;         /* index; next free or next waiting */
     uint32_t serial;             /* upper half of its id in the rings */
+    uint32_t image;              /* its twin's, or the one it is being given; NONE: plain, no cell sees it */
     uint8_t cell, tries, kind, state;
     bool is_old_cell;            /* sent to the cell that is being replaced */
+    bool is_behind;              /* another turn of its twin is before it */
+    bool is_stale;               /* sent, and what it builds on was not kept: its result is none */
+    uint32_t behind;             /* the turn that builds on this one, NONE: none */
     uint64_t seed;
     uint8_t operation;           /* enum turn_operation */
     bool has_duplicate;
@@ -64,6 +68,7 @@ void turn_line_put(core *core, turn_line *line, turn *turn);
 uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
 uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
+void turn_send_behind(core *core, turn *turn); /* right behind core->turn_last, a turn of the same twin */
 int turns_send_waiting(core *core);
 bool turns_are_full(const core *core);
 void turns_publish(core *core);

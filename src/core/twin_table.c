@@ -109,7 +109,7 @@ void twin_free(core *core, uint32_t index)
     timers_remove(core, index);
     if (twin->row != NONE)
         columns_row_remove(core->columns, twin->table, twin->row);
-    if (twin->row != NONE)
+    if (twin->row != NONE && twin->image != NONE)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
         core->domains[twin->domain].twins--;
@@ -219,10 +219,18 @@ void twin_extra_trim(twin *twin)
     twin->extra = NULL;
 }
 
+/* What a twin without code shows: nothing of its own. */
+static const model plain_model = { .name = PLAIN_MODEL };
+
+const model *image_model(const core *core, uint32_t image)
+{
+    assert(image == NONE || image < core->image_count);
+    return image == NONE ? &plain_model : &core->images[image].info.model;
+}
+
 const model *twin_model(const core *core, const twin *twin)
 {
-    assert(twin->image < core->image_count);
-    return &core->images[twin->image].info.model;
+    return image_model(core, twin->image);
 }
 
 ticket *ticket_find(const twin *twin, uint64_t number)

@@ -34,7 +34,8 @@ typedef struct twin_extra {      /* what only a busy twin has */
     struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer timers[TWIN_TIMERS_MAX];
     uint8_t timer_count, alias_count;
-    uint8_t mail_count, ticket_count, deferred_count;
+    uint8_t mail_count, ticket_count;
+    uint16_t deferred_count;
 } twin_extra;
 
 enum twin_flag {
@@ -93,4 +94,7 @@ void twin_extra_trim(twin *twin);                                         /* giv
 const char *twin_id(const core *core, const twin *twin, size_t *length);
 static inline uint32_t twin_group(const twin *twin) { return (uint32_t)(twin->number >> 52) / (4096 / LOG_GROUPS); }
 
+/* A twin without an image is plain: no turn runs, what comes passes as it is. Its row is in a table of this name. */
+#define PLAIN_MODEL "dromio/plain"
 const model *twin_model(const core *core, const twin *twin);
+const model *image_model(const core *core, uint32_t image); /* NONE: of plain twins */
