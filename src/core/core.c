@@ -28,6 +28,7 @@
 #include "core/stream.h"
 #include "core/tell.h"
 #include "core/timers.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -282,6 +283,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);
     free(core);
@@ -296,6 +298,7 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0)
         credentials_send_all(core, index);
+    traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
 
@@ -317,6 +320,7 @@ void core_gate_lost(core *core, uint32_t index)
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
     peers_gate_lost(core, index);
+    traces_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 
@@ -374,6 +378,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -482,6 +487,8 @@ int core_round(core *core)
         work += timers_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    if (core->trace_count > 0)
+        traces_expire(core);
     work += checkpoint_step(core);
     cold_start(core);
     turns_publish(core);
@@ -508,6 +515,11 @@ int64_t core_next_due(const core *core)
         int64_t left = core->waiters[i].until_ns > core->now_ns ? core->waiters[i].until_ns - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
+    }
+    int64_t trace_ms = traces_due_ms(core);
+    if (trace_ms != INT64_MAX) {
+        int64_t left = trace_ms > core->now_ms ? (trace_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {

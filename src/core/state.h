@@ -122,6 +122,8 @@ struct core {
     struct upload_table *uploads;
     struct peer_table *peers;
     uint32_t peer_count;
+    struct trace_table *traces;  /* NULL until the first one */
+    uint32_t trace_count;        /* that run */
 
     struct record *record;       /* the one being written; core/record.c */
     uint64_t round_told;         /* newest durable round */

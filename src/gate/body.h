@@ -52,5 +52,6 @@ bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, ch
 bool body_read_property(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_action(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_application(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
+bool body_read_trace(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 /* {"sql": text}: the text itself is written to `out`. */
 bool body_read_query(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);

@@ -6,12 +6,14 @@
  *   t6a.c                requests and answers of T6a and S6t
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_count.c     counters
+ *   tracer.c             messages that somebody traces
  */
 #pragma once
 
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
 #include "gate/diameter_pending.h"
+#include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
 
 enum {
@@ -113,6 +115,7 @@ struct diameter_gate {
     diameter_peer *dirty, *gone;
     diameter_row rows[GATE_PEERS_MAX];
     pending_table *pending;
+    tracer *tracer;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
     dro_random_seeded random;

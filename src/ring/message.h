@@ -10,6 +10,8 @@
  *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
+ *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
+ *     which puts the device's name in its place;
  *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
@@ -27,6 +29,7 @@ enum message_type {
     MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
     MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id since the last */
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
+    MESSAGE_TRACED = 10,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
     MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */
@@ -35,6 +38,7 @@ enum message_type {
     MESSAGE_STREAM_EVENT = 19,  /* stream_event + text; id names the stream                   */
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
+    MESSAGE_TRACE = 22,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
@@ -71,7 +75,7 @@ enum api_operation {
     API_ACTION,             /* ID, NAME, INPUT*, WAIT(?), TIMEOUT(?) */
     API_TICKET_LIST,        /* ID */
     API_TICKET_GET,         /* ID, TICKET */
-    API_TIMELINE,           /* ID, LIMIT(?) */
+    API_TIMELINE,           /* ID, LIMIT(?), NETWORK(?) */
     API_HISTORY,            /* ID, NAME, LIMIT(?) */
     API_THING_DESCRIPTION,  /* ID -> CONTENT_THING_MODEL */
     API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES */
@@ -100,6 +104,11 @@ enum api_operation {
     API_NIDD_DELIVERY_PUT,
     API_NIDD_DELIVERY_PATCH,
     API_NIDD_DELIVERY_DELETE,
+
+    /* Traces of messages. */
+    API_TRACE_MAKE = 96,           /* ID or PEER, SECONDS(?) */
+    API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
+    API_TRACE_DELETE,              /* TRACE */
 };
 
 enum api_field { /* width or form */
@@ -153,6 +162,13 @@ enum api_field { /* width or form */
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
+
+    /* Traces. */
+    API_FIELD_PEER = 112,       /* text: Diameter identity; "*": any */
+    API_FIELD_SECONDS = 113,    /* u64 */
+    API_FIELD_TRACE = 114,      /* u64; its core in the lowest 4 bits */
+    API_FIELD_AFTER = 115,      /* u64: number of a message */
+    API_FIELD_NETWORK = 116,    /* empty: with procedures of the network */
 };
 
 typedef struct api_request {
@@ -302,6 +318,30 @@ typedef struct notice_answer {
     uint32_t outcome;       /* enum notice_outcome */
     uint32_t status;        /* HTTP; 0: no answer */
 } notice_answer;
+
+/* ---- Traces: core <-> gate (core/trace.h) ---- */
+
+typedef struct trace_request {
+    uint8_t is_on, is_peer; /* off: nothing more of it; peer: all of a peer's messages, else of a device's */
+    uint16_t peer_length;
+    uint32_t core;          /* whose trace it is */
+    char imsi[16];          /* digits, NUL-padded */
+} trace_request;            /* then the peer's identity, "*": any */
+
+enum { TRACED_COMMAND_TEXT = 12 };
+typedef struct traced {
+    uint64_t trace;
+    int64_t time_ms;        /* wall clock */
+    uint32_t core;          /* whose trace it is */
+    uint32_t result;        /* Result-Code or Experimental-Result-Code; 0: none in it */
+    uint32_t hop_by_hop, end_to_end, bytes;
+    uint32_t lost;          /* messages before it that found no room on the way */
+    uint8_t is_out, is_request;
+    uint16_t peer_length, device_length;
+    char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
+    char imsi[16];          /* "": none, or the device's name stands for it */
+    uint8_t reserved[2];
+} traced;                   /* then the peer's identity, the device's External Identifier */
 
 /* ---- Turns: core <-> cell ---- */
 
