@@ -43,6 +43,7 @@ enum {
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
     IDEMPOTENCY_MAX = 65536,       /* keys kept */
+    TOKEN_KEYS_MAX = 1024,         /* keys kept with which tokens were asked for */
     DEAD_LETTERS_MAX = 1000,
     STREAMS_MAX = 1024,            /* event streams, all gates */
     STREAM_EVENTS_KEPT = 100000,   /* that a stream can resume over */
