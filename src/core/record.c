@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/apply.h"
+#include "core/groups.h"
 #include "core/nidd.h"
 
 enum { HEADER = 48, FIELDS_MAX = 200 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
@@ -427,6 +428,11 @@ static void full_lists(core *core, const twin *twin)
         dro_builder *part = record_part(core);
         dro_builder_le(part, m->number, 8);
         dro_builder_le(part, m->ticket, 8);
+        if (m->is_of_group) {
+            dro_builder_le(part, (uint64_t)m->expires_ms, 8);
+            record_part_end(core, FIELD_GROUP_MAIL);
+            continue;
+        }
         dro_builder_le(part, m->merge_key, 4);
         dro_builder_le(part, (uint64_t)m->expires_ms, 8);
         dro_builder_bytes(part, m->bytes, m->length);
@@ -513,6 +519,7 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     record_part_end(core, FIELD_CONTACT);
     full_row(core, twin);
     full_numbers(core, twin);
+    groups_full(core, twin);
     full_lists(core, twin);
     record_end(core);
 }

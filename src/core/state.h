@@ -38,6 +38,7 @@ typedef struct mail { /* a downlink waiting for the device */
     int32_t priority;           /* a higher one leaves first */
     uint16_t length;
     bool is_sent;
+    bool is_of_group;           /* `ticket` is a group's operation, which has the bytes */
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */
     uint16_t sent_host;         /* to which serving node */
     int64_t sent_ms;            /* when */
@@ -53,6 +54,7 @@ typedef struct ticket {
     ticket_state state;
     int64_t time_ms;            /* of the last change of state */
     int64_t made_ms;
+    uint64_t operation;         /* of a group that it is the part of; 0: of none */
     value value;                /* strings live in text */
     char reason[64];
     char text[];
@@ -115,6 +117,7 @@ typedef struct twin {
     uint32_t context_length;
     uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
     uint32_t timer_place;        /* in the timer heap, 0: none */
+    uint32_t memberships;        /* of groups, the newest; 0: none */
     twin_connection connection;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
     uint8_t flags, why, contact_count;
@@ -272,6 +275,7 @@ typedef struct turn {            /* a turn in flight */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
+    uint64_t operation_of;       /* a group's operation that it is a part of; 0: of none */
 } turn;
 
 typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */
@@ -386,6 +390,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    struct groups *groups;       /* core/groups.h */
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
@@ -475,6 +480,7 @@ static inline void follow(core *core)
  * it was asked already and there is none, or too many wait. */
 bool question_ask(core *core, uint32_t kind, const char *text, size_t length, uint32_t gate, const ring_header *header, const uint8_t *body);
 int questions_step(core *core);
+void follow_wake(core *core);    /* core 0: the tables have a new version */
 void questions_gate_lost(core *core, uint32_t gate);
 void questions_free(core *core);
 /* Counters, of this core and of the host. */
@@ -540,6 +546,10 @@ enum record_field {
     FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
     FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
     FIELD_NOTICE_GONE = 28,/* number u64 */
+    FIELD_GROUP = 40,      /* group u32, newest operation when it joined u32 */
+    FIELD_GROUP_GONE = 41, /* group u32 */
+    FIELD_GROUP_STATE = 42,/* operation u32, group_state u8, version u8 */
+    FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 typedef struct record record;
 /* One record at a time. Changes are applied as they are put. */
@@ -622,7 +632,8 @@ void mailbox_expire(core *core, uint32_t twin);
 int64_t mailbox_due(const twin *twin);
 void ticket_put(core *core, uint32_t twin, const ticket *ticket);
 void ticket_move(core *core, uint32_t twin, uint64_t number, ticket_state state, const char *reason);
-uint64_t ticket_make(core *core, uint32_t twin, bool is_action, uint8_t index, const value *value, ticket_state state);
+/* `operation`: of a group, 0: of none. */
+uint64_t ticket_make(core *core, uint32_t twin, bool is_action, uint8_t index, const value *value, ticket_state state, uint64_t operation);
 ticket *ticket_newest(const twin *twin, uint8_t property);
 void waiter_add(core *core, uint32_t twin, uint64_t ticket, ticket_state state, int64_t until_ns, caller caller);
 void waiter_add_delivery(core *core, uint32_t twin, uint64_t delivery, int64_t until_ns, caller caller);

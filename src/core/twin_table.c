@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/nidd.h"
 
 static dro_err table_grow(core *core)
@@ -95,6 +96,7 @@ void twin_free(core *core, uint32_t index)
         index_remove(&core->msisdns, twin->msisdn_hash, index);
     if (twin->number != 0)
         index_remove(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
+    groups_leave_all(core, index);
     extra_free(core, index, twin);
     timers_remove(core, index);
     if (twin->row != NONE)
