@@ -6,7 +6,16 @@
 #include "base/fields.h"
 #include "base/log.h"
 #include "core/call.h"
+#include "core/follow.h"
 #include "core/groups.h"
+#include "core/host.h"
+#include "core/mailbox.h"
+#include "core/nidd.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 static bool group_seen(core *core, const call *call, const group *group)
 {

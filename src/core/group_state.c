@@ -5,6 +5,13 @@
 
 #include "base/fields.h"
 #include "core/groups.h"
+#include "core/mailbox.h"
+#include "core/nidd.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 #define WAITS(status) GROUP_SHOWN_PENDING, DELIVERY_##status, false
 #define FAILS(status) GROUP_SHOWN_FAILED, DELIVERY_##status, true

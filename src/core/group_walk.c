@@ -1,7 +1,13 @@
 /* A round's part of what is done to groups: bounded, so that nobody else waits for it. */
 #include "core/groups.h"
-
+#include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+
 
 /* ---- what is gone ---- */
 

@@ -7,7 +7,10 @@
 
 #include "base/fields.h"
 #include "base/hash.h"
+#include "core/follow.h"
+#include "core/host.h"
 #include "core/nidd.h"
+#include "core/twin_table.h"
 
 dro_err groups_init(core *core)
 {

@@ -13,6 +13,7 @@
  * so (FIELD_GROUP_STATE): after a crash each member is where its own records say. */
 #pragma once
 
+#include "core/mailbox.h"
 #include "core/state.h"
 #include "twin/nidd.h"
 
