@@ -82,6 +82,7 @@ enum {
     TURN_DEADLINE_MICROS = 1000,
     TURN_TRIES_MAX = 2,            /* a turn that killed two cells is a dead letter */
     BACKUP_IDLE_S = 60,            /* nobody asks for the next piece: the backup ends */
+    BACKUP_BEGIN_MS = 2000,        /* all cores begin a backup within, or it ends */
     BACKUP_SHARE = 8,              /* of the core's time, one part for a backup while there is other work */
     CELL_STALL_MS = 5000,          /* turns in flight, no result: the cell is replaced */
 };

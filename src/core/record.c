@@ -63,6 +63,11 @@ void record_begin(core *core, uint32_t index, int kind)
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
 }
 
+bool record_is_open(const core *core)
+{
+    return core->record->kind != 0;
+}
+
 uint32_t record_owner(const core *core)
 {
     return core->record->twin == NONE ? 0 : twin_partition(twin_at(core, core->record->twin)) + 1;
@@ -97,6 +102,8 @@ void record_abandon(core *core)
 {
     dro_wipe(core->record->field_bytes, dro_builder_length(&core->record->fields));
     core->record->kind = 0;
+    if (core->releases != NULL)
+        names_recorded(core, core->round_last);
 }
 
 dro_builder *record_part(core *core)
@@ -206,6 +213,8 @@ uint64_t record_end(core *core)
     }
     dro_wipe(record->field_bytes, dro_builder_length(&record->fields));
     record->kind = 0;
+    if (core->releases != NULL)
+        names_recorded(core, round);
     return round;
 }
 

@@ -87,7 +87,7 @@ enum api_operation {
     API_PEERS,
     API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
     API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
-    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
+    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins, BACKUP_ALL_BEGAN; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
 
     /* Non-IP data delivery (TS 29.122, 5.6). All have SCS_AS. Members of the bodies: twin/nidd.h */
     API_NIDD_CONFIGURATION_LIST,
@@ -190,6 +190,7 @@ typedef struct backup_piece {
     uint32_t reserved;
 } backup_piece;
 enum { BACKUP_PIECE_MAX = 48 * 1024 };
+#define BACKUP_ALL_BEGAN UINT64_MAX /* every core has begun: until then none gives up a name (no answer) */
 
 typedef struct api_reply {
     uint16_t status;          /* HTTP */
