@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/images.h"
 #include "core/links.h"
 #include "core/number.h"
@@ -285,6 +286,7 @@ static void write_all(core *core, dro_builder *out)
             token_key_write(&core->token_keys.list[i], &inner);
             dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
         }
+    groups_write(core, out);
 }
 
 /* All of it, *plain is the caller's. */
@@ -466,6 +468,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return read_application(core, field);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
+    else if (field->tag >= HOST_GROUP_NUMBERS)
+        return groups_read(core, field);
     return in.err;
 }
 
@@ -591,7 +595,7 @@ static void applications_forget(core *core)
     }
 }
 
-/* Only applications change and go; of the rest what is here already stays. */
+/* Only applications and groups change and go; of the rest what is here already stays. */
 dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
@@ -599,12 +603,15 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     const uint8_t *at = dro_cursor_bytes(&in, keys);
     dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
     applications_forget(core);
+    groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
         if (!is_known(core, &field, names))
             err = read_field(core, &field);
         names += field.tag == HOST_NAME;
     }
+    if (err == DRO_OK)
+        groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
 }
 

@@ -37,6 +37,17 @@ enum {
     NOTICES_SENT_MAX = 2048,       /* under way in the gates */
     NOTICE_WINDOW = 256,           /* under way to one destination */
     NOTICE_DESTINATIONS_BATCH = 256,
+    GROUPS_MAX = 4096,             /* groups of the host */
+    GROUP_CONFIGURATIONS_MAX = 1024, /* NIDD configurations of groups */
+    GROUP_OPERATIONS_MAX = 256,    /* kept; the oldest that has ended goes first */
+    GROUP_FIELDS_MAX = 8192,       /* bytes of what an application gave for one */
+    GROUP_BATCH = 256,             /* members begun in a round of a core */
+    GROUP_SCAN = 8192,             /* places of lists looked at in a round */
+    GROUP_TURNS_MAX = 512,         /* members in cells at once, of a core */
+    GROUP_SENT_MAX = 4096,         /* members with a request out at once, of all cores */
+    GROUP_PAGE_SCAN = 100000,      /* places looked at for one page */
+    TWIN_GROUPS_MAX = 32,          /* groups of a twin */
+
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
 

@@ -10,7 +10,8 @@
  *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
+ *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
@@ -100,6 +101,15 @@ enum api_operation {
     API_NIDD_DELIVERY_PUT,
     API_NIDD_DELIVERY_PATCH,
     API_NIDD_DELIVERY_DELETE,
+
+    /* Groups. All have GROUP, but the list */
+    API_GROUP_LIST,         /* LIMIT(?), CURSOR(?) */
+    API_GROUP_PUT,
+    API_GROUP_GET,
+    API_GROUP_DELETE,
+    API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
+    API_GROUP_MEMBER_PUT,   /* ID */
+    API_GROUP_MEMBER_DELETE,/* ID */
 };
 
 enum api_field { /* width or form */
@@ -137,7 +147,7 @@ enum api_field { /* width or form */
     API_FIELD_SCS_AS = 64,      /* text: the application's id in the path */
     API_FIELD_CONFIGURATION = 65, /* u64 */
     API_FIELD_DELIVERY = 66,    /* u64 */
-    API_FIELD_GROUP = 67,
+    API_FIELD_GROUP = 67,       /* text: External Group Identifier, as an ID */
     API_FIELD_PROVIDER = 68,
     API_FIELD_FEATURES = 69,
     API_FIELD_DURATION = 70,
