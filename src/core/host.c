@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/images.h"
 #include "core/links.h"
 #include "core/number.h"
@@ -278,6 +279,7 @@ static void write_all(core *core, dro_builder *out)
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL && !core->applications[i].is_session)
             write_application(out, &core->applications[i]);
+    groups_write(core, out);
 }
 
 /* All of it, *plain is the caller's. */
@@ -457,6 +459,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return read_image(core, field);
     else if (field->tag == HOST_APPLICATION)
         return read_application(core, field);
+    else if (field->tag >= HOST_GROUP_NUMBERS)
+        return groups_read(core, field);
     return in.err;
 }
 
@@ -582,7 +586,7 @@ static void applications_forget(core *core)
     }
 }
 
-/* Only applications change and go; of the rest what is here already stays. */
+/* Only applications and groups change and go; of the rest what is here already stays. */
 dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
@@ -590,12 +594,15 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     const uint8_t *at = dro_cursor_bytes(&in, keys);
     dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
     applications_forget(core);
+    groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
         if (!is_known(core, &field, names))
             err = read_field(core, &field);
         names += field.tag == HOST_NAME;
     }
+    if (err == DRO_OK)
+        groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
 }
 

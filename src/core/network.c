@@ -101,7 +101,8 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
     bool is_kept = host != NONE16 && core->hosts[host].is_kept;
-    if (twin->flags & TWIN_RUNNING) {
+    bool goes_along = core->chain == index;
+    if (twin->flags & TWIN_RUNNING && !goes_along) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
@@ -130,7 +131,10 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     turn->host = host;
     turn->end_to_end = request->end_to_end;
     twin->connection.gate = (uint8_t)gate;
-    turn_send(core, turn);
+    if (goes_along)
+        turn_send_behind(core, turn);
+    else
+        turn_send(core, turn);
 }
 
 void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

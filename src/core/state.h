@@ -92,6 +92,8 @@ struct core {
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     turn_line waiting;           /* turns that no cell has taken yet */
+    uint32_t turn_last;          /* the newest one in a ring, while others may follow it there; else NONE */
+    uint32_t chain;              /* twin of turn_last, while its next uplinks may go along; else NONE */
     size_t turn_bytes;
     turn_line cold;              /* turns whose context is not being read yet */
     uint32_t rewrites_in_flight;          /* contexts read to be written anew */
@@ -113,6 +115,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    struct groups *groups;       /* core/groups.h */
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
