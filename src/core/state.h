@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
 #include "core/checkpoint.h"
@@ -149,6 +150,8 @@ struct core {
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     core_counters counters;
+    dro_latency own_latencies[BOARD_LATENCIES], *latencies; /* own_, or on the board where there are several cores */
+    int64_t round_submitted_ns[8]; /* of rounds in flight */
     int work;                    /* done in this round */
 };
 

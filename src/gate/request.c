@@ -467,6 +467,7 @@ static void dispatch(connection *connection, exchange *exchange)
         dro_field_pad(&out);
         exchange->kind = kind_of(route);
         exchange->waiting = 1u << core;
+        exchange->is_untimed = connection->wait_ms > 0;
         set_deadline(http, exchange,
                      connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
         if (!request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),
