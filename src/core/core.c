@@ -75,7 +75,7 @@ static dro_err open_host(core *core)
         err = host_load(core);
     if (err == DRO_OK)
         err = images_load(core);
-    return err;
+    return err == DRO_OK ? signing_open(core) : err;
 }
 
 /* The others may go on. */
@@ -197,6 +197,8 @@ dro_err core_open(core **out, const core_options *options)
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
+    core->options.issuer = options->issuer != NULL ? options->issuer : "";
+    core->options.audience = options->audience != NULL ? options->audience : "";
     core->twin_free = NONE;
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
@@ -457,6 +459,8 @@ int core_round(core *core)
         work += timers_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    if (core->index == 0)
+        signing_step(core);
     work += checkpoint_step(core);
     cold_start(core);
     turns_publish(core);

@@ -62,6 +62,8 @@ typedef struct core_options {
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
+    const char *issuer, *audience; /* of access tokens; NULL: "" */
+    int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 

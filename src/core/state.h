@@ -14,6 +14,7 @@
 #include "core/duplicates.h"
 #include "core/index.h"
 #include "core/limits.h"
+#include "core/signing.h"
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
@@ -356,6 +357,7 @@ struct core {
     uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
+    signing signing;             /* core 0's */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
@@ -507,6 +509,8 @@ application *application_find(core *core, const char *id, size_t length);
 application *application_at(core *core, uint32_t number);
 bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
+/* A message of the host's to one gate or (NONE) all: at once, past what waits for its round. */
+void gates_tell(core *core, uint32_t gate, uint16_t type, const void *message, uint32_t length);
 void credentials_send_all(core *core, uint32_t gate);
 
 /* ---- record.c: changes of a twin, applied and written to the log ---- */

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/builder.h"
+#include "gate/access.h"
 #include "gate/block.h"
 #include "gate/body.h"
 #include "gate/gate.h"
@@ -154,7 +155,9 @@ struct connection {
     uint64_t discarded;
     uint64_t wait_ms;                  /* of ?wait */
     bool is_whole;                     /* `body` is all of it */
-    uint8_t token[TOKEN_HASH];         /* of the request at hand */
+    uint8_t token[TOKEN_HASH];         /* of the request at hand: the application's own, also when a JWT came */
+    uint32_t scopes;                   /* what it may do */
+    int64_t token_expires_ms;          /* 0: never */
     uint32_t trailer_bytes;
     uint32_t request_length;
     uint8_t request[HTTP_REQUEST_MAX]; /* api_request and fields of the head */
@@ -189,12 +192,13 @@ bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_
 
 /* ---- counters ---- */
 
+enum { HTTP_ROUTES_COUNTED = 160 };
 enum http_refusal {
     REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSALS,
 };
 
 typedef struct http_counts {
-    uint64_t answers[64][6];           /* by route (the last: none) and first digit of the status */
+    uint64_t answers[HTTP_ROUTES_COUNTED][6];           /* by route (the last: none) and first digit of the status */
     uint64_t accepted, evicted, received_bytes, sent_bytes;
     uint64_t refused[REFUSALS];
     uint64_t late;                     /* answers that came after their time */
@@ -212,6 +216,7 @@ struct http {
     int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
     token_table *tokens;
+    access_table *access;
     body_arena *arena;
     console *console;
     exchange *exchanges, *free_exchange;
