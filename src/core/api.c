@@ -1,9 +1,20 @@
 /* API requests: taken apart, checked against the caller's domains, given to the
  * one who answers. */
+#include "core/api.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/call.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/number.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timeline.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 static text text_of(const dro_field *field)
 {
@@ -53,6 +64,7 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
         call->body_length = field->length;
         break;
     case API_FIELD_LAST: call->is_last = true; break;
+    case API_FIELD_GROUP: call->group = id_of(field, err); break;
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
@@ -126,13 +138,18 @@ void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, co
     tell_reply(core, call->caller, &reply, body == NULL ? NULL : body->start, body == NULL ? 0 : dro_builder_length(body));
 }
 
+void call_key_reused(core *core, const call *call)
+{
+    tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+}
+
 bool call_idempotent(core *core, const call *call)
 {
     const idempotent *known = call->idempotency == NULL ? NULL : idempotent_find(core, call->idempotency);
     if (known == NULL)
         return true;
     if (memcmp(known->body, call->idempotency + 32, 32) != 0) {
-        tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+        call_key_reused(core, call);
         return false;
     }
     uint32_t index = call->operation == API_TWIN_PUT ? twin_find(core, call->id.at, call->id.length) : NONE;
@@ -231,15 +248,17 @@ static void thing_description(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred_new(core, call, index))
         return;
+    static const char plain[] = "{\"@context\":\"https://www.w3.org/2022/wot/td/v1.1\",\"@type\":\"tm:ThingModel\","
+                                "\"title\":\"A device as it is\",\"dromio:model\":\"" PLAIN_MODEL "\",\"version\":{\"model\":\"1.0.0\"}}";
     const twin *twin = twin_at(core, index);
-    const image *image = &core->images[twin->image];
+    const image *image = twin->image == NONE ? NULL : &core->images[twin->image];
     size_t length;
     const char *id = twin_id(core, twin, &length);
     char location[300];
     memcpy(location, id, length);
     location[length] = '\0';
     reply reply = { .status = 200, .content = CONTENT_THING_MODEL, .etag = UINT64_MAX, .location = location };
-    tell_reply(core, call->caller, &reply, image->model_json, image->model_json_length);
+    tell_reply(core, call->caller, &reply, image != NULL ? image->model_json : plain, image != NULL ? image->model_json_length : sizeof plain - 1);
 }
 
 static void barrier(core *core, const call *call)
@@ -289,6 +308,13 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_DELIVERY_PUT] = api_nidd_delivery_change,
     [API_NIDD_DELIVERY_PATCH] = api_nidd_delivery_change,
     [API_NIDD_DELIVERY_DELETE] = api_nidd_delivery_delete,
+    [API_GROUP_LIST] = api_group_list,
+    [API_GROUP_PUT] = api_group_put,
+    [API_GROUP_GET] = api_group_get,
+    [API_GROUP_DELETE] = api_group_delete,
+    [API_GROUP_MEMBER_LIST] = api_group_member_list,
+    [API_GROUP_MEMBER_PUT] = api_group_member_put,
+    [API_GROUP_MEMBER_DELETE] = api_group_member_delete,
 };
 
 static bool changes_something(uint32_t operation)
@@ -298,7 +324,8 @@ static bool changes_something(uint32_t operation)
            operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN ||
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
-           operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE;
+           operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
+           operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE;
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */

@@ -3,8 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/api.h"
 #include "core/call.h"
+#include "core/host_tables.h"
+#include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out)
 {
@@ -144,7 +155,7 @@ void api_turn_begin(core *core, turn *turn)
         record_put(core, FIELD_REVISION, &revision, 8);
         supersede(core, turn->twin, (uint8_t)turn->event_id);
     }
-    turn->ticket = ticket_make(core, turn->twin, is_action, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING);
+    turn->ticket = ticket_make(core, turn->twin, is_action, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING, turn->operation_of);
 }
 
 void api_turn_end(core *core, turn *turn, uint32_t outcome)
@@ -169,13 +180,15 @@ void api_turn_failed(core *core, turn *turn, const char *reason)
         return;
     char text[64];
     snprintf(text, sizeof text, "the twin failed: %s", reason);
-    turn->ticket = ticket_make(core, turn->twin, turn->operation == TURN_ACTION, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING);
+    turn->ticket = ticket_make(core, turn->twin, turn->operation == TURN_ACTION, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING, turn->operation_of);
     ticket_move(core, turn->twin, turn->ticket, TICKET_FAILED, text);
 }
 
 void api_turn_done(core *core, turn *turn)
 {
-    if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
+    if (turn->operation == TURN_CONFIGURE && twin_at(core, turn->twin)->image != turn->image)
+        tell_problem(core, turn->caller, 422, "twin_failed", "the twin failed while it was given its image; it has none");
+    else if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
         api_put_answer(core, turn->caller, turn->twin, api_put_is_new(turn));
     else if (turn->operation == TURN_DOWNLINK)
         nidd_turn_done(core, turn);
@@ -267,7 +280,7 @@ void api_property_put(core *core, const call *call)
         uint64_t revision = twin->revision + 1;
         record_begin(core, index, RECORD_DELTA);
         record_put(core, FIELD_REVISION, &revision, 8);
-        uint64_t number = ticket_make(core, index, false, (uint8_t)property, &value, TICKET_REPORTED);
+        uint64_t number = ticket_make(core, index, false, (uint8_t)property, &value, TICKET_REPORTED, 0);
         keep_ticket_idempotency(core, (const uint8_t (*)[32])call->idempotency, twin, number);
         record_end(core);
         ticket_answer(core, call->caller, index, number, call->wait, 0);

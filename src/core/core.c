@@ -6,8 +6,31 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "core/ahead.h"
+#include "core/api.h"
+#include "core/backup.h"
+#include "core/checkpoint.h"
+#include "core/cold.h"
+#include "core/counters.h"
+#include "core/follow.h"
+#include "core/groups.h"
+#include "core/host.h"
+#include "core/host_tables.h"
 #include "core/images.h"
+#include "core/links.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/network.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/peers.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/stream.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 /* ---- open and close ---- */
 
@@ -25,6 +48,8 @@ static dro_err allocate(core *core)
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
     dro_err err = notices_init(core);
+    if (err == DRO_OK)
+        err = groups_init(core);
     return err == DRO_OK ? turns_init(core) : err;
 }
 
@@ -68,9 +93,12 @@ static dro_err open_host(core *core)
 {
     for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
         core->images[i].table = NONE;
+    dro_err err = columns_table_add(core->columns, image_model(core, NONE), &core->plain_table);
+    if (err != DRO_OK)
+        return err;
     if (core->index > 0)
         return follow_tables(core);
-    dro_err err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
+    err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
     if (err == DRO_OK)
         err = host_load(core);
     if (err == DRO_OK)
@@ -155,6 +183,7 @@ static dro_err recover(core *core)
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);
+    groups_recovered(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
     return err;
@@ -240,6 +269,7 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     names_free(core);
+    groups_fini(core);
     nidd_fini(core);
     host_free(core);
     index_fini(&core->ids);
@@ -461,6 +491,7 @@ int core_round(core *core)
         work += notices_send(core);
     if (core->index == 0)
         signing_step(core);
+    work += groups_step(core);
     work += checkpoint_step(core);
     cold_start(core);
     turns_publish(core);
@@ -473,6 +504,7 @@ int core_round(core *core)
         work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
         core_show_counters(core);
+    groups_show(core);
     tell_flush(core);
     return work + core->work;
 }

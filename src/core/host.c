@@ -4,6 +4,8 @@
  *   keys  the domains' keys, wrapped by the master key. Outside the log, so that
  *         deleting one shreds its domain.
  *   host  the rest, sealed under the host's own key. */
+#include "core/host.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,8 +15,13 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/images.h"
+#include "core/links.h"
+#include "core/number.h"
 #include "core/state.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
 
 enum {
     HOST_BYTES_MAX = 64 * 1024 * 1024,
@@ -23,7 +30,8 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
-    HOST_SIGNING = 7,     /* a signing key: signing_write */
+    HOST_SIGNING = 8,     /* a signing key: signing_write */
+    HOST_TOKEN_KEY = 7,   /* token_key_write */
     HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
     STATE_READY = 1, STATE_BROKEN = 2,
     IMAGE_DIGEST = 1, IMAGE_SUM = 2, IMAGE_INFO = 3, IMAGE_MODEL = 4, IMAGE_JSON = 5,
@@ -286,6 +294,13 @@ static void write_all(core *core, dro_builder *out)
             signing_write(&core->signing.keys[i], record);
             dro_field_put(out, HOST_SIGNING, record, sizeof record);
         }
+    for (uint32_t i = 0; i < core->token_keys.count; i++)
+        if (!token_key_is_old(core, &core->token_keys.list[i])) {
+            dro_builder inner = dro_builder_over(part, sizeof part);
+            token_key_write(&core->token_keys.list[i], &inner);
+            dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
+        }
+    groups_write(core, out);
 }
 
 /* All of it, *plain is the caller's. */
@@ -467,6 +482,10 @@ static dro_err read_field(core *core, const dro_field *field)
         return read_application(core, field);
     else if (field->tag == HOST_SIGNING)
         return signing_read(core, field->bytes, field->length);
+    else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
+        return token_key_read(core, &in);
+    else if (field->tag >= HOST_GROUP_NUMBERS)
+        return groups_read(core, field);
     return in.err;
 }
 
@@ -592,7 +611,7 @@ static void applications_forget(core *core)
     }
 }
 
-/* Only applications change and go; of the rest what is here already stays. */
+/* Only applications and groups change and go; of the rest what is here already stays. */
 dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
@@ -600,17 +619,21 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     const uint8_t *at = dro_cursor_bytes(&in, keys);
     dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
     applications_forget(core);
+    groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
         if (!is_known(core, &field, names))
             err = read_field(core, &field);
         names += field.tag == HOST_NAME;
     }
+    if (err == DRO_OK)
+        groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
 }
 
 void host_free(core *core)
 {
+    token_keys_free(core);
     for (uint32_t i = 0; i < core->domain_count; i++)
         free(core->domains[i].name);
     free(core->domains);

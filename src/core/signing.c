@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/call.h"
+#include "core/render.h"
+#include "core/state.h"
 
 enum {
     RETRY_MS = 60 * 1000,      /* after a key could not be kept */

@@ -10,7 +10,8 @@
  *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
+ *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
@@ -40,6 +41,8 @@ enum message_type {
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
     MESSAGE_TURN_RESULT = 33,   /* turn_result + context + effects                            */
+    MESSAGE_TURN_NEXT = 34,     /* turn_request + event: of the twin of the message before, with the context that
+                                 * its turn left; TURN_HOST if it left none   -> MESSAGE_TURN_RESULT */
 
     /* gate -> desk, desk -> gate */
     MESSAGE_QUERY = 48,         /* query_request + domains + SQL     -> MESSAGE_API_REPLY     */
@@ -85,7 +88,7 @@ enum api_operation {
     API_PEERS,
     API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
     API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
-    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
+    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins, BACKUP_ALL_BEGAN; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
 
     /* Non-IP data delivery (TS 29.122, 5.6). All have SCS_AS. Members of the bodies: twin/nidd.h */
     API_NIDD_CONFIGURATION_LIST,
@@ -101,6 +104,14 @@ enum api_operation {
     API_NIDD_DELIVERY_DELETE,
 
     API_ACCESS_TOKEN = 120, /* APPLICATION, TOKEN (of the client), SCOPE_TEXT, THUMBPRINT(?): signs a JWT; core 0 */
+    /* Groups. All have GROUP, but the list */
+    API_GROUP_LIST,         /* LIMIT(?), CURSOR(?) */
+    API_GROUP_PUT,
+    API_GROUP_GET,
+    API_GROUP_DELETE,
+    API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
+    API_GROUP_MEMBER_PUT,   /* ID */
+    API_GROUP_MEMBER_DELETE,/* ID */
 };
 
 enum api_field { /* width or form */
@@ -138,7 +149,7 @@ enum api_field { /* width or form */
     API_FIELD_SCS_AS = 64,      /* text: the application's id in the path */
     API_FIELD_CONFIGURATION = 65, /* u64 */
     API_FIELD_DELIVERY = 66,    /* u64 */
-    API_FIELD_GROUP = 67,
+    API_FIELD_GROUP = 67,       /* text: External Group Identifier, as an ID */
     API_FIELD_PROVIDER = 68,
     API_FIELD_FEATURES = 69,
     API_FIELD_DURATION = 70,
@@ -184,6 +195,7 @@ typedef struct backup_piece {
     uint32_t reserved;
 } backup_piece;
 enum { BACKUP_PIECE_MAX = 48 * 1024 };
+#define BACKUP_ALL_BEGAN UINT64_MAX /* every core has begun: until then none gives up a name (no answer) */
 
 typedef struct api_reply {
     uint16_t status;          /* HTTP */

@@ -198,11 +198,19 @@ def test_a_large_nested_image_ends_its_admission_only(real, tmp_path):
 
 # ---- what its code does wrong ----
 
+ROGUE_WITHOUT_GROW = ROGUE.replace("case 9: while (__builtin_wasm_memory_grow(0, 16) != (unsigned long)-1) sink++;", "case 9:")
+
+
 @pytest.fixture(scope="module")
 def rogue(real, tmp_path_factory):
-    wasm = with_model(from_c(tmp_path_factory.mktemp("rogue"), ROGUE.replace("case 9: while (__builtin_wasm_memory_grow(0, 16) != "
-                                                                             "(unsigned long)-1) sink++;", "case 9:")), MODEL)
-    return real.push(wasm).json()["image"]
+    return real.push(with_model(from_c(tmp_path_factory.mktemp("rogue"), ROGUE_WITHOUT_GROW), MODEL)).json()["image"]
+
+
+@pytest.fixture(scope="module")
+def computing(real, tmp_path_factory):
+    """The same, but it says that it computes: no address is compared."""
+    source = ROGUE_WITHOUT_GROW + '\n__attribute__((export_name("dromio_compute"))) void dromio_compute(void) {}\n'
+    return real.push(with_model(from_c(tmp_path_factory.mktemp("computing"), source), {**MODEL, "dromio:model": "acme/computing"})).json()["image"]
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +218,26 @@ def bomb(real, tmp_path_factory):
     """The same, but with memory.grow: a fresh instance each turn."""
     wasm = with_model(from_c(tmp_path_factory.mktemp("bomb"), ROGUE), {**MODEL, "dromio:model": "acme/bomb"})
     return real.push(wasm).json()["image"]
+
+
+@pytest.fixture(scope="module")
+def stillborn(real, tmp_path_factory):
+    """Fails when a twin is made of it."""
+    source = ROGUE.replace("if (kind != 3)", "if (kind == 1) __builtin_trap();\n    if (kind != 3)")
+    return real.push(with_model(from_c(tmp_path_factory.mktemp("stillborn"), source), {**MODEL, "dromio:model": "acme/stillborn"})).json()["image"]
+
+
+def test_an_image_that_fails_at_once_is_not_given_to_a_twin_without_one(real, mme, stillborn, names):
+    name, imsi = next(names)
+    assert real.admin.put(f"/v1/twins/{name}", {"imsi": imsi}).status == 201
+    mme.attach(imsi)
+    with Events(real.admin, f"?twin={name}") as events:
+        answer = real.admin.put(f"/v1/twins/{name}", {"image": stillborn})
+        assert (answer.status, answer.json()["type"]) == (422, "twin_failed"), answer
+        assert events.next("dromio.trap.v1")["cloud"]["data"]["image"] is None
+    mme.uplink(imsi, b"as it is")
+    assert real.admin.twin(name)["image"] is None
+    assert real.admin.get(f"/v1/twins/{name}/timeline?limit=1").json()["events"][0]["frame"] == b"as it is".hex()
 
 
 def failures(real, image):
@@ -225,7 +253,9 @@ def failures(real, image):
     ("rogue", TRAP, {"trap"}), ("rogue", LOOP, {"deadline"}), ("rogue", OUT_OF_BOUNDS, {"out_of_bounds"}), ("rogue", OVERFLOW, {"stack_overflow"}),
     ("rogue", DIVIDE, {"trap"}), ("rogue", BAD_RESULT, {"bad_result"}), ("rogue", FLOOD, {"effects"}), ("rogue", NOT_FINITE, {"trap", "effects"}),
     ("rogue", BAD_CALL, {"trap"}), ("rogue", GROW, {"out_of_bounds"}), ("bomb", GROW, {"memory", "out_of_bounds"}), ("bomb", TRAP, {"trap"}),
-    ("bomb", LOOP, {"deadline"}), ("bomb", OVERFLOW, {"stack_overflow"})])
+    ("bomb", LOOP, {"deadline"}), ("bomb", OVERFLOW, {"stack_overflow"}),
+    ("computing", TRAP, {"trap"}), ("computing", LOOP, {"deadline"}), ("computing", OUT_OF_BOUNDS, {"out_of_bounds"}),
+    ("computing", OVERFLOW, {"stack_overflow"}), ("computing", BAD_CALL, {"trap"}), ("computing", DIVIDE, {"trap"})])
 def test_it_costs_its_own_event_only(request, real, mme, thermometer, names, kind, act, reasons):
     image = request.getfixturevalue(kind)
     name, imsi = next(names)
@@ -305,9 +335,9 @@ def test_dead_letters_survive_a_restart_and_belong_to_their_domain(real, rogue, 
         assert real.admin.value(name, "count") == 1
 
 
-def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, names, thermometer):
+def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, computing, names, thermometer):
     found = []
-    for image in (rogue, bomb):
+    for image in (rogue, bomb, computing):
         name, imsi = next(names)
         real.admin.put_twin(name, image=image, imsi=imsi)
         found.append((name, imsi))
@@ -318,7 +348,7 @@ def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, names, thermom
         for _, imsi in found:
             again.attach(imsi).uplink(imsi, bytes([COUNT]))
         again.uplink(device.imsi, thermo_reading(1))
-    assert [real.admin.value(name, "count") for name, _ in found] == [1, 1] and device["readings"] == 1
+    assert [real.admin.value(name, "count") for name, _ in found] == [1, 1, 1] and device["readings"] == 1
     until(lambda: real.admin.get("/healthz").status == 200)
 
 
