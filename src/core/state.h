@@ -282,6 +282,7 @@ typedef struct core_counters {
     uint64_t context_hits, context_misses, contexts_unreadable;
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
     uint64_t notices, notices_failed, notices_refused, notices_dropped;
+    uint64_t authorizations_granted, authorizations_refused, authorizations_failed, authorizations_revoked;
 } core_counters;
 
 typedef struct question {        /* a request that waits for core 0's word */
@@ -391,6 +392,8 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    struct authorization_table *authorizations; /* NULL before the first */
+    const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
 
@@ -482,6 +485,7 @@ enum core_counter {
     COUNT_TURNS, COUNT_COMMITS, COUNT_UPLINKS, COUNT_DUPLICATES, COUNT_DOWNLINKS, COUNT_CONNECTIONS, COUNT_DEAD_LETTERS,
     COUNT_REFUSED, COUNT_TWINS, COUNT_MAIL, COUNT_TURNS_IN_FLIGHT, COUNT_STREAMS, COUNT_LOG_BYTES, COUNT_COLUMNS_BYTES,
     COUNT_NOTICES, COUNT_NOTICES_FAILED, COUNT_NOTICES_REFUSED, COUNT_NOTICES_DROPPED, COUNT_NOTICES_WAITING, COUNT_NIDD_CONFIGURATIONS,
+    COUNT_AUTHORIZATIONS_GRANTED, COUNT_AUTHORIZATIONS_REFUSED, COUNT_AUTHORIZATIONS_FAILED, COUNT_AUTHORIZATIONS_REVOKED,
     COUNT_LOG_LIVE_BYTES, COUNT_CONTEXTS, COUNT_CONTEXT_BYTES, COUNT_CONTEXT_HITS, COUNT_CONTEXT_MISSES, COUNT_CONTEXT_READS, COUNT_CONTEXTS_UNREADABLE,
     COUNT_END,
 };
@@ -638,6 +642,13 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
 void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round);
 void network_reachable(core *core, uint32_t twin);       /* a turn for the event, once no other runs */
 void network_connections_gate_lost(core *core, uint32_t gate);
+typedef struct network_release { /* a connection that this host ends, for its MME */
+    uint32_t length, gate;       /* length 0: none */
+    uint8_t message[sizeof(downlink_request) + 2 * DIAMETER_IDENTITY_MAX];
+} network_release;
+/* Inside a record: takes the connection away, if there is one; `gone` is to be sent after it. */
+void network_release_begin(core *core, uint32_t twin, network_release *gone);
+void network_release_send(core *core, network_release *gone, uint64_t round); /* and wipes it */
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);
@@ -650,11 +661,26 @@ static inline uint32_t duplicate_word(uint32_t result, uint32_t owner)
 static inline uint32_t duplicate_owner(uint32_t word) { return word >> DUPLICATE_RESULT_BITS; }
 DRO_CHECKED dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t word);
 
+/* ---- authorization.c: see there ---- */
+void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void authorizations_due(core *core);
+void authorizations_gate_lost(core *core, uint32_t gate);
+void authorizations_free(core *core);
+bool authorization_lets_connect(core *core, uint32_t twin, const char *apn, size_t length); /* over this APN; "": none is named */
+
 /* ---- peers.c: Diameter nodes, as the gates tell of them ---- */
 void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length);
 void peers_gate_lost(core *core, uint32_t gate);
 /* The gate that has this node open; `usual` if it does, or if none is known to. */
 uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
+/* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
+bool peers_have_hss(const core *core);
+typedef struct hss_route { /* borrowed from the table of peers */
+    const char *host, *realm;    /* of the peer that gets the request; realm "": this host's own, a relay knows the way */
+    uint32_t gate;
+} hss_route;
+bool peers_hss(const core *core, hss_route *route); /* false: none can be reached */
 
 /* ---- timers.c ---- */
 DRO_CHECKED dro_err timers_update(core *core, uint32_t twin); /* its earliest due time changed */
