@@ -76,6 +76,7 @@ const struct command commands[] = {
                    OPTION_KEY },
       .examples = { "dromio twin put meter-17@acme.example --model acme/thermo --imsi 001010000000017 --tag site=north",
                     "dromio twin put meter-17@acme.example --secret key=@meter-17.key",
+                    "dromio twin put valve-3@acme.example --imsi 001010000000018",
                     "dromio twin put --from meters.ndjson" },
       .run = twin_put },
     { .name = "twin get",

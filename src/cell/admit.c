@@ -241,17 +241,9 @@ static void plan_stack(admission *admission)
 
 /* ---- Compiling ---- */
 
-typedef struct probe { turn turn; ticker ticker; uint64_t first_tick; } probe;
+enum { PROBE_DEADLINE_MICROS = 10000 };
 
-static bool on_probe_tick(void *context)
-{
-    enum { PROBE_TICKS = 10 };
-    probe *probe = context;
-    uint64_t ticks = atomic_load(&probe->ticker.ticks) + 1;
-    if (probe->first_tick == 0)
-        probe->first_tick = ticks;
-    return ticks - probe->first_tick < PROBE_TICKS;
-}
+typedef struct probe { turn turn; ticker ticker; } probe;
 
 static void call_event_buffer(admission *admission, probe *probe, engine_instance *instance)
 {
@@ -328,7 +320,9 @@ static dro_err compile(admission *admission, engine *engine, probe *probe)
     size_t wasm_length = 0, code_length = 0;
     char why[ENGINE_REASON_MAX] = "";
     engine_code *loaded = NULL;
-    dro_err err = rewrite_image(admission->image, &admission->plan, &wasm, &wasm_length);
+    dro_err err = engine_validate(engine, admission->image->bytes, admission->image->length, why);
+    if (err == DRO_OK)
+        err = rewrite_image(admission->image, &admission->plan, &wasm, &wasm_length);
     if (err == DRO_OK)
         err = engine_compile(engine, wasm, wasm_length, &code, &code_length, why);
     if (err == DRO_MALFORMED) {
@@ -358,10 +352,12 @@ static dro_err compile_with_engine(admission *admission)
     engine *engine = NULL;
     if (probe == NULL)
         return DRO_NOMEM;
-    engine_options options = imports_engine_options(&probe->turn, on_probe_tick);
+    engine_options options = imports_engine_options(&probe->turn);
     dro_err err = engine_new(&engine, &options);
     if (err == DRO_OK)
         err = ticker_start(&probe->ticker, engine);
+    if (err == DRO_OK)
+        ticker_deadline_set(&probe->ticker, PROBE_DEADLINE_MICROS);
     if (err == DRO_OK)
         err = compile(admission, engine, probe);
     ticker_stop(&probe->ticker);

@@ -19,14 +19,14 @@
 #include "cell/wasm.h"
 #include "twin/event.h"
 
-enum { PROBE, GROWING, TABLE, MOVED, IMAGES };
+enum { PROBE, GROWING, TABLE, MOVED, ENDLESS, IMAGES };
 
 static admit_options admitting;
 static test_bytes artifacts[IMAGES];
 
 static int setup_with(void **state, bool manual_ticks)
 {
-    static const char *const names[] = { "probe", "grow", "table", "moved" };
+    static const char *const names[] = { "probe", "grow", "table", "moved", "endless" };
     test_twin *twin = calloc(1, sizeof *twin);
     for (uint32_t i = 0; i < IMAGES && artifacts[i].bytes == NULL; i++)
         artifacts[i] = test_artifact(names[i], &admitting);
@@ -185,6 +185,24 @@ static void a_nan_is_the_canonical_one(void **state)
     test_twin *twin = *state;
     assert_int_equal(test_turn(twin, NAN_BITS, NULL, 0), TURN_OK);
     assert_true((uint64_t)twin->integer == 0x7ff8000000000000u); /* x86 itself makes 0xfff8... of 0/0 */
+}
+
+static void every_turn_without_an_end_is_ended(void **state)
+{
+    enum { WAYS = 12 };
+    test_twin *twin = *state;
+    uint8_t carried[EVENT_BYTES_MAX];
+    size_t length = 0;
+    twin->image = ENDLESS;
+    for (uint32_t way = 0; way < WAYS; way++) {
+        enum turn_status status = test_turn(twin, way, NULL, 0);
+        if (status != TURN_DEADLINE)
+            fail_msg("way %u: status %d", way, status);
+        assert_int_equal(test_turn(twin, WAYS, NULL, 0), TURN_OK); /* the next turn is not */
+    }
+    assert_int_equal(cell_export_state(twin->cell, ENDLESS, NULL, 0, carried, sizeof carried, &length), TURN_DEADLINE);
+    assert_int_equal(cell_import_state(twin->cell, ENDLESS, carried, 4, twin->context, sizeof twin->context, &length),
+                     TURN_DEADLINE);
 }
 
 static void a_longer_deadline_lets_a_longer_turn_end(void **state)
@@ -461,6 +479,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(effects_come_out_as_they_were_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(time_and_random_are_the_turns_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_nan_is_the_canonical_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_turn_without_an_end_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(a_longer_deadline_lets_a_longer_turn_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_time_of_other_processes_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_that_grew_is_kept, setup, teardown),

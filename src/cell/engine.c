@@ -31,15 +31,19 @@ static wasmtime_global_t global_of(const wasmtime_extern_t *found) { return foun
  * engine_test.c checks each by what it does. */
 enum { KIND_I32 = 0, KIND_I64 = 1, KIND_F64 = 3 };               /* wasm_valkind_enum, wasmtime_valkind */
 enum { EXTERN_FUNC = 0, EXTERN_GLOBAL = 1, EXTERN_TABLE = 2, EXTERN_MEMORY = 3 };
-enum { TRAP_STACK_OVERFLOW = 0, TRAP_OUT_OF_BOUNDS = 1, TRAP_INTERRUPT = 10 };
-enum { OPT_LEVEL_SPEED = 1, UPDATE_CONTINUE = 0 };
+enum { TRAP_STACK_OVERFLOW = 0, TRAP_OUT_OF_BOUNDS = 1, TRAP_UNREACHABLE = 9 };
+enum { OPT_LEVEL_SPEED = 1 };
 
 enum {
     MEMORY_RESERVATION = 64 * 1024, /* address space the engine wants for a memory */
     GUARD_BYTES = 64 * 1024,        /* ours, behind each memory: never touched by right code */
     MEMORIES_MAX = 4096,
-    TICKS_NEVER = 1 << 30,
+    CODE_VERSION = 2,               /* of what this file and rewrite.c make of an image: older artifacts are made anew */
+    STOP_BYTES = 64 * 1024,         /* the second memory: one page of WebAssembly's, of which a word is used */
 };
+
+static const uint64_t STOP_FLAG = 1; /* of the stop word; the call's number is above */
+enum { STOP_CALL_SHIFT = 32 };
 
 _Static_assert(sizeof(engine_value) == sizeof(wasmtime_val_raw_t), "values are passed as they are");
 
@@ -59,6 +63,8 @@ struct engine {
     pooled_memory *free_memories;
     uint32_t memory_count;
     engine_instance *making;   /* whose memory is being made */
+    _Atomic uint64_t *stop;    /* its lower half is what guest code looks at: end the call? */
+    uint32_t call;             /* number of the last one */
     bool was_refused;          /* an import ended the call */
     bool knows_signal_stack;
     void *signal_stack;        /* the engine's own, of the thread that calls */
@@ -78,7 +84,6 @@ struct engine_instance {
     wasmtime_context_t *context;
     wasmtime_instance_t instance;
     pooled_memory *pooled;
-    bool is_past_deadline;
     uint8_t entry_bits;
     uint8_t global_kinds[ENGINE_GLOBALS_MAX];
     wasmtime_func_t entries[ENGINE_ENTRIES_MAX];
@@ -163,13 +168,36 @@ static void on_memory_gone(void *env)
     engine->free_memories = pooled;
 }
 
+static bytes_result on_stop_get(void *env, size_t *byte_size, size_t *byte_capacity)
+{
+    *byte_size = *byte_capacity = STOP_BYTES;
+    return (bytes_result)(uintptr_t)env;
+}
+
+static error_result on_stop_grow(void *env, size_t length)
+{
+    (void)env, (void)length;
+    return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the memory is at its limit");
+}
+
+static void on_stop_gone(void *env)
+{
+    (void)env; /* the engine's, for all instances */
+}
+
+/* A module has the image's own memory and, where admit rewrote it, ours. */
 static error_result on_memory_new(void *env, memory_type *type, size_t minimum, size_t maximum, size_t reserved,
                                   size_t guard, wasmtime_linear_memory_t *out)
 {
     engine *engine = env;
     engine_instance *instance = engine->making;
     (void)type, (void)maximum, (void)reserved, (void)guard;
-    assert(instance != NULL && instance->pooled == NULL);
+    assert(instance != NULL);
+    if (instance->pooled != NULL) {
+        *out = (wasmtime_linear_memory_t){ .env = (void *)engine->stop, .get_memory = on_stop_get,
+                                           .grow_memory = on_stop_grow, .finalizer = on_stop_gone };
+        return 0;
+    }
     uint32_t limit = instance->code->options.memory_limit;
     pooled_memory *pooled = minimum <= limit ? pooled_memory_take(engine, limit) : NULL;
     if (pooled == NULL)
@@ -188,11 +216,12 @@ static error_result on_memory_new(void *env, memory_type *type, size_t minimum, 
 
 /* ---- Engine ---- */
 
-static wasm_config_t *config_new(engine *engine)
+/* Three things are known in what admit rewrote only: an author's image is validated without. */
+static wasm_config_t *config_new(engine *engine, bool is_rewritten)
 {
     wasm_config_t *config = wasm_config_new();
     wasmtime_memory_creator_t creator = { .env = engine, .new_memory = on_memory_new };
-    wasmtime_config_wasm_threads_set(config, false);
+    wasmtime_config_wasm_threads_set(config, is_rewritten);
     wasmtime_config_shared_memory_set(config, false);
     wasmtime_config_wasm_tail_call_set(config, false);
     wasmtime_config_wasm_reference_types_set(config, true);
@@ -202,16 +231,16 @@ static wasm_config_t *config_new(engine *engine)
     wasmtime_config_wasm_relaxed_simd_set(config, false);
     wasmtime_config_wasm_bulk_memory_set(config, true);
     wasmtime_config_wasm_multi_value_set(config, true);
-    wasmtime_config_wasm_multi_memory_set(config, false);
+    wasmtime_config_wasm_multi_memory_set(config, is_rewritten);
     wasmtime_config_wasm_memory64_set(config, false);
     wasmtime_config_wasm_exceptions_set(config, false);
     wasmtime_config_wasm_stack_switching_set(config, false);
     wasmtime_config_wasm_wide_arithmetic_set(config, false);
-    wasmtime_config_wasm_custom_page_sizes_set(config, true); /* admit's own rewrite; refused from outside */
+    wasmtime_config_wasm_custom_page_sizes_set(config, is_rewritten);
     wasmtime_config_parallel_compilation_set(config, false);
     wasmtime_config_cranelift_nan_canonicalization_set(config, true);
     wasmtime_config_cranelift_opt_level_set(config, OPT_LEVEL_SPEED);
-    wasmtime_config_epoch_interruption_set(config, true);
+    wasmtime_config_epoch_interruption_set(config, false); /* calls end by the stop word */
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_max_wasm_stack_set(config, ENGINE_STACK);
     wasmtime_config_memory_reservation_set(config, MEMORY_RESERVATION);
@@ -277,8 +306,10 @@ dro_err engine_new(engine **out, const engine_options *options)
         return DRO_NOMEM;
     engine->options = *options;
     engine->bound = calloc(options->import_count + 1, sizeof *engine->bound);
-    if (engine->bound != NULL)
-        engine->wasm = wasm_engine_new_with_config(config_new(engine));
+    void *stop = mmap(NULL, STOP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    engine->stop = stop != MAP_FAILED ? stop : NULL;
+    if (engine->bound != NULL && engine->stop != NULL)
+        engine->wasm = wasm_engine_new_with_config(config_new(engine, true));
     if (engine->wasm != NULL)
         engine->linker = wasmtime_linker_new(engine->wasm);
     dro_err err = engine->linker != NULL ? linker_fill(engine) : DRO_NOMEM;
@@ -303,13 +334,23 @@ void engine_free(engine *engine)
         engine->free_memories = pooled->next;
         pooled_memory_unmap(pooled);
     }
+    if (engine->stop != NULL)
+        munmap((void *)engine->stop, STOP_BYTES);
     free(engine->bound);
     free(engine);
 }
 
-void engine_tick(engine *engine)
+uint32_t engine_call_number(const engine *engine)
 {
-    wasmtime_engine_increment_epoch(engine->wasm);
+    return (uint32_t)(atomic_load_explicit(engine->stop, memory_order_acquire) >> STOP_CALL_SHIFT);
+}
+
+void engine_stop(engine *engine, uint32_t call)
+{
+    /* Another call may have begun meanwhile: then the word is no longer what it was. */
+    uint64_t running = (uint64_t)call << STOP_CALL_SHIFT;
+    atomic_compare_exchange_strong_explicit(engine->stop, &running, running | STOP_FLAG, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 #if defined(__x86_64__)
@@ -340,7 +381,8 @@ const char *engine_key(void)
 {
     static char key[64];
     if (key[0] == '\0')
-        snprintf(key, sizeof key, "%s/1/%016llx", DROMIO_ENGINE_VERSION, (unsigned long long)processor_bits());
+        snprintf(key, sizeof key, "%s/%d/%016llx", DROMIO_ENGINE_VERSION, CODE_VERSION,
+                 (unsigned long long)processor_bits());
     return key;
 }
 
@@ -358,6 +400,16 @@ static dro_err error_take(wasmtime_error_t *error, dro_err err, char reason[ENGI
             *at = ' ';
     wasm_byte_vec_delete(&message);
     wasmtime_error_delete(error);
+    return err;
+}
+
+dro_err engine_validate(engine *engine, const uint8_t *wasm, size_t length, char reason[ENGINE_REASON_MAX])
+{
+    wasm_engine_t *strict = wasm_engine_new_with_config(config_new(engine, false));
+    if (strict == NULL)
+        return DRO_NOMEM;
+    dro_err err = error_take(wasmtime_module_validate(strict, (uint8_t *)(uintptr_t)wasm, length), DRO_MALFORMED, reason);
+    wasm_engine_delete(strict);
     return err;
 }
 
@@ -419,19 +471,6 @@ void engine_code_free(engine_code *code)
 
 /* ---- Instances ---- */
 
-static error_result on_epoch(wasmtime_context_t *context, void *data, uint64_t *delta, uint8_t *kind)
-{
-    engine_instance *instance = data;
-    const engine_options *options = &instance->code->engine->options;
-    (void)context;
-    *delta = 1;
-    *kind = UPDATE_CONTINUE;
-    if (options->on_tick == NULL || options->on_tick(options->context))
-        return 0;
-    instance->is_past_deadline = true;
-    return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the deadline has passed");
-}
-
 static bool export_get(engine_instance *instance, const char *name, uint8_t kind, wasmtime_extern_t *out)
 {
     return wasmtime_instance_export_get(instance->context, &instance->instance, (char *)(uintptr_t)name, strlen(name),
@@ -479,8 +518,6 @@ dro_err engine_instance_new(engine_instance **out, engine_code *code)
     instance->code = code;
     instance->store = wasmtime_store_new(engine->wasm, NULL, NULL);
     instance->context = wasmtime_store_context(instance->store);
-    wasmtime_store_epoch_deadline_callback(instance->store, on_epoch, instance, NULL);
-    wasmtime_context_set_epoch_deadline(instance->context, TICKS_NEVER);
     wasm_trap_t *trap = NULL;
     engine->making = instance;
     wasmtime_error_t *error =
@@ -532,22 +569,22 @@ static void signal_stack_learn(engine *engine)
 
 static engine_outcome outcome_of(engine_instance *instance, wasmtime_error_t *error, wasm_trap_t *trap)
 {
-    /* What on_import and on_epoch answer comes out as an error, not as a trap. */
-    engine_outcome outcome = instance->is_past_deadline           ? ENGINE_DEADLINE
-                             : instance->code->engine->was_refused ? ENGINE_REFUSED
-                                                                   : ENGINE_FAILED;
+    /* What on_import answers comes out as an error, not as a trap. */
+    const engine *engine = instance->code->engine;
+    engine_outcome outcome = engine->was_refused ? ENGINE_REFUSED : ENGINE_FAILED;
+    bool is_stopped = (atomic_load_explicit(engine->stop, memory_order_relaxed) & STOP_FLAG) != 0;
     uint8_t code;
     if (trap != NULL) {
         if (wasmtime_trap_code(trap, &code))
             outcome = code == TRAP_STACK_OVERFLOW ? ENGINE_STACK_OVERFLOW
                       : code == TRAP_OUT_OF_BOUNDS ? ENGINE_OUT_OF_BOUNDS
-                      : code == TRAP_INTERRUPT     ? ENGINE_DEADLINE
+                      : code == TRAP_UNREACHABLE && is_stopped ? ENGINE_DEADLINE
                                                    : ENGINE_TRAP;
         wasm_trap_delete(trap);
     }
     if (error != NULL)
         wasmtime_error_delete(error);
-    dro_wipe(instance->code->engine->signal_stack, instance->code->engine->signal_stack_bytes);
+    dro_wipe(engine->signal_stack, engine->signal_stack_bytes);
     return outcome;
 }
 
@@ -555,13 +592,13 @@ engine_outcome engine_call(engine_instance *instance, uint32_t entry, engine_val
 {
     assert(entry < ENGINE_ENTRIES_MAX && engine_has_entry(instance, entry));
     wasm_trap_t *trap = NULL;
-    instance->is_past_deadline = false;
-    instance->code->engine->was_refused = false;
-    wasmtime_context_set_epoch_deadline(instance->context, 1);
+    engine *engine = instance->code->engine;
+    engine->was_refused = false;
+    atomic_store_explicit(engine->stop, (uint64_t)++engine->call << STOP_CALL_SHIFT, memory_order_release);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(instance->context, &instance->entries[entry],
                                                            (wasmtime_val_raw_t *)values, value_count, &trap);
-    if (__builtin_expect(!instance->code->engine->knows_signal_stack, 0))
-        signal_stack_learn(instance->code->engine);
+    if (__builtin_expect(!engine->knows_signal_stack, 0))
+        signal_stack_learn(engine);
     if (__builtin_expect(error == NULL && trap == NULL, 1))
         return ENGINE_DONE;
     return outcome_of(instance, error, trap);

@@ -2,11 +2,18 @@
  * while there are others to handle. With a million twins nearly each of these places is
  * otherwise a wait for memory (docs/internals/turn_path.md). Guesses only: the
  * messages are read and checked again when they are taken. */
+#include "core/ahead.h"
+
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/links.h"
+#include "core/number.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 #include "twin/effect.h"
 
 enum { TO_WRITE = 1, CACHE_LINE = 64 };

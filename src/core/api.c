@@ -1,9 +1,20 @@
 /* API requests: taken apart, checked against the caller's domains, given to the
  * one who answers. */
+#include "core/api.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/call.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/number.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timeline.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 static text text_of(const dro_field *field)
 {
@@ -231,15 +242,17 @@ static void thing_description(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred_new(core, call, index))
         return;
+    static const char plain[] = "{\"@context\":\"https://www.w3.org/2022/wot/td/v1.1\",\"@type\":\"tm:ThingModel\","
+                                "\"title\":\"A device as it is\",\"dromio:model\":\"" PLAIN_MODEL "\",\"version\":{\"model\":\"1.0.0\"}}";
     const twin *twin = twin_at(core, index);
-    const image *image = &core->images[twin->image];
+    const image *image = twin->image == NONE ? NULL : &core->images[twin->image];
     size_t length;
     const char *id = twin_id(core, twin, &length);
     char location[300];
     memcpy(location, id, length);
     location[length] = '\0';
     reply reply = { .status = 200, .content = CONTENT_THING_MODEL, .etag = UINT64_MAX, .location = location };
-    tell_reply(core, call->caller, &reply, image->model_json, image->model_json_length);
+    tell_reply(core, call->caller, &reply, image != NULL ? image->model_json : plain, image != NULL ? image->model_json_length : sizeof plain - 1);
 }
 
 static void barrier(core *core, const call *call)

@@ -3,8 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/api.h"
 #include "core/call.h"
+#include "core/host_tables.h"
+#include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out)
 {
@@ -175,7 +186,9 @@ void api_turn_failed(core *core, turn *turn, const char *reason)
 
 void api_turn_done(core *core, turn *turn)
 {
-    if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
+    if (turn->operation == TURN_CONFIGURE && twin_at(core, turn->twin)->image != turn->image)
+        tell_problem(core, turn->caller, 422, "twin_failed", "the twin failed while it was given its image; it has none");
+    else if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
         api_put_answer(core, turn->caller, turn->twin, api_put_is_new(turn));
     else if (turn->operation == TURN_DOWNLINK)
         nidd_turn_done(core, turn);

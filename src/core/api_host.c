@@ -6,6 +6,14 @@
 
 #include "base/wipe.h"
 #include "core/call.h"
+#include "core/counters.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/number.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/turn.h"
 
 enum { TOKEN_BYTES = 32, TOKEN_TEXT = 44 };
 

@@ -6,7 +6,12 @@
 
 #include "base/log.h"
 #include "core/call.h"
+#include "core/host.h"
 #include "core/images.h"
+#include "core/number.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
 
 enum { UPLOADS_MAX = 8 };
 

@@ -7,7 +7,19 @@
 #include "base/fields.h"
 #include "core/authorization.h"
 #include "core/call.h"
+#include "core/host.h"
+#include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/peers.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 /* ---- as JSON ---- */
 

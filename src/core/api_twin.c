@@ -7,14 +7,31 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/api.h"
 #include "core/apply.h"
 #include "core/call.h"
+#include "core/follow.h"
+#include "core/host.h"
+#include "core/host_tables.h"
 #include "core/images.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum { PAYLOAD_MAX = EVENT_BYTES_MAX, ALIASES_BYTES = TWIN_ALIASES_MAX * 256 };
 
 struct put { /* what a PUT wants of a twin; checked */
-    bool is_new, has_imsi, has_msisdn, has_aliases, has_tags, has_secrets;
+    bool is_new;
+    bool is_given;               /* an image, to a twin that had none */
+    bool has_imsi, has_msisdn, has_aliases, has_tags, has_secrets;
     char id[256];
     char imsi[16], msisdn[16];
     uint64_t number;             /* of the twin, old or new */
@@ -93,7 +110,7 @@ static void write_secret(dro_builder *out, const model_schema *schema, const val
 /* One value for each secret of the model, in order; false after a 422. */
 static bool secrets_read(core *core, const call *call, struct put *put)
 {
-    const model *model = &core->images[put->image].info.model;
+    const model *model = image_model(core, put->image);
     dro_builder out = dro_builder_over(put->payload, sizeof put->payload);
     uint32_t known = 0, given = 0;
     for (uint32_t s = 0; s < model->secret_count; s++) {
@@ -143,13 +160,22 @@ static uint32_t image_by_model(const core *core, text name)
     return NONE;
 }
 
+/* Does the twin keep what it runs? One that runs nothing may be given an image. */
+static bool image_is_other(const core *core, const call *call, const twin *twin, uint32_t wanted)
+{
+    if (twin->image == NONE || twin->image == wanted)
+        return false;
+    return call->image != NULL || strcmp(core->images[wanted].info.model.name, core->images[twin->image].info.model.name) != 0;
+}
+
 static bool image_choose(core *core, const call *call, struct put *put, const twin *twin)
 {
+    dro_field room;
     put->image = twin != NULL ? twin->image : NONE;
     if (call->image == NULL && call->model.at == NULL) {
-        if (twin != NULL)
+        if (twin != NULL || nidd_field(call->fields, call->fields_length, API_FIELD_IMSI, &room) != NULL)
             return true;
-        tell_problem(core, call->caller, 422, "about:blank", "a new twin needs a model or an image");
+        tell_problem(core, call->caller, 422, "about:blank", "a new twin needs a model or an image, or an imsi to pass its device's bytes on");
         return false;
     }
     uint32_t wanted = call->image != NULL ? image_find(core, call->image) : image_by_model(core, call->model);
@@ -163,14 +189,14 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
         tell_problem(core, call->caller, 422, "about:blank", "the image is of another model; say one of both");
         return false;
     }
-    bool is_same_model = twin != NULL && call->image == NULL && strcmp(core->images[wanted].info.model.name, core->images[twin->image].info.model.name) == 0;
-    if (twin != NULL && wanted != twin->image && !is_same_model) {
+    if (twin != NULL && image_is_other(core, call, twin, wanted)) {
         tell_problem(core, call->caller, 409, "image_change", "the twin runs another image; a twin keeps the image it was made with");
         return false;
     }
-    if (twin == NULL)
+    put->is_given = twin != NULL && twin->image == NONE;
+    if (twin == NULL || put->is_given)
         put->image = wanted;
-    if (twin == NULL && core->images[wanted].is_broken) {
+    if ((twin == NULL || put->is_given) && core->images[wanted].is_broken) {
         tell_broken(core, call->caller, wanted);
         return false;
     }
@@ -310,8 +336,10 @@ static void put_identity(core *core, const struct put *put)
 /* What the PUT says, into the record being written. */
 static void put_write(core *core, uint32_t index, const struct put *put)
 {
-    if (put->is_new)
+    if (put->is_new || put->is_given)
         put_identity(core, put);
+    if (put->is_given && twin_at(core, index)->image != put->image)
+        return; /* no room for its row: turn_keep gives all of it up */
     uint64_t revision = twin_at(core, index)->revision + 1;
     record_put(core, FIELD_REVISION, &revision, 8);
     if (put->has_imsi)
@@ -433,7 +461,7 @@ static void start_turn(core *core, const call *call, struct put *put, uint32_t i
 {
     turn *turn = turn_new(core, index, put->is_new ? TURN_CREATE : TURN_CONFIGURE);
     dro_err err = turn == NULL ? DRO_LIMIT
-                : turn_event(core, turn, put->is_new ? EVENT_CREATED : EVENT_CONFIGURED, 0, put->payload, put->payload_length);
+                : turn_event(core, turn, put->is_new || put->is_given ? EVENT_CREATED : EVENT_CONFIGURED, 0, put->payload, put->payload_length);
     if (err == DRO_OK && call->idempotency != NULL) {
         turn->idempotency = malloc(64);
         err = turn->idempotency == NULL ? DRO_NOMEM : DRO_OK;
@@ -455,6 +483,7 @@ static void start_turn(core *core, const call *call, struct put *put, uint32_t i
     }
     dro_wipe(put->payload, sizeof put->payload);
     turn->put = put;
+    turn->image = put->image;
     turn->caller = call->caller;
     turn_send(core, turn);
 }
@@ -544,6 +573,15 @@ static void put_now(core *core, const call *call, struct put *put, uint32_t inde
     mailbox_flush(core, index);
 }
 
+static void id_copy(core *core, struct put *put, uint32_t index)
+{
+    size_t length;
+    const char *id = twin_id(core, twin_at(core, index), &length);
+    memcpy(put->id, id, length);
+    put->id[length] = '\0';
+    put->domain = twin_at(core, index)->domain;
+}
+
 void api_twin_put(core *core, const call *call)
 {
     struct put *put = calloc(1, sizeof *put);
@@ -583,7 +621,9 @@ void api_twin_put(core *core, const call *call)
         api_put_end(core, put);
         return;
     }
-    if (index != NONE && !put->has_secrets) {
+    if (put->is_given)
+        id_copy(core, put, index);
+    if (index != NONE && !put->has_secrets && !put->is_given) {
         put_now(core, call, put, index);
         return;
     }
@@ -645,7 +685,7 @@ static bool is_listed(core *core, const call *call, const twin *twin)
 {
     if (twin->number == 0 || twin->row == NONE || !application_sees(core, call->application, call->scopes, twin->domain))
         return false;
-    const char *model = core->images[twin->image].info.model.name;
+    const char *model = twin->image == NONE ? "" : core->images[twin->image].info.model.name;
     if (call->model.at != NULL && (strlen(model) != call->model.length || memcmp(model, call->model.at, call->model.length) != 0))
         return false;
     return call->tag.at == NULL || has_tag(core, twin, call->tag);

@@ -1,12 +1,19 @@
 #include "core/apply.h"
 
-#include "core/nidd.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/network.h"
+#include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 static dro_err apply_property(core *core, twin *twin, dro_cursor *in)
 {
@@ -37,6 +44,30 @@ static dro_err apply_contact(core *core, twin *twin, dro_cursor *in)
     return in->err;
 }
 
+/* A plain twin was given an image: its row goes to the model's table. */
+static dro_err row_move(core *core, twin *twin, uint32_t image, const char *id, size_t id_length)
+{
+    uint32_t row, old = twin->row, table = core->images[image].table;
+    size_t length;
+    dro_err err = columns_row_add(core->columns, table, twin->number, twin->domain, id, id_length, &row);
+    if (err != DRO_OK)
+        return err;
+    const uint8_t *tags = columns_tags_get(core->columns, twin->table, old, &length);
+    err = length > 0 ? columns_tags_set(core->columns, table, row, tags, length) : DRO_OK;
+    if (err != DRO_OK) {
+        columns_row_remove(core->columns, table, row);
+        return err;
+    }
+    columns_revision_set(core->columns, table, row, twin->revision);
+    columns_contact_set(core->columns, table, row, twin->last_contact_ms);
+    columns_row_remove(core->columns, twin->table, old);
+    twin->table = table;
+    twin->row = row;
+    twin->image = image;
+    core->images[image].twins++;
+    return DRO_OK;
+}
+
 static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
 {
     twin *twin = twin_at(core, index);
@@ -44,12 +75,13 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
     uint32_t image = (uint32_t)dro_cursor_le(in, 4);
     size_t length = dro_cursor_left(in);
     const char *id = (const char *)dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || domain >= core->domain_count || image >= core->image_count ||
-        core->images[image].table == NONE)
+    bool is_plain = image == NONE;
+    if (in->err != DRO_OK || domain >= core->domain_count ||
+        (!is_plain && (image >= core->image_count || core->images[image].table == NONE)))
         return DRO_MALFORMED;
-    if (twin->row != NONE) /* a full record of a twin that is here already */
-        return DRO_OK;
-    uint32_t table = core->images[image].table;
+    if (twin->row != NONE) /* a full record of a twin that is here already, or it gets an image */
+        return !is_plain && twin->image == NONE ? row_move(core, twin, image, id, length) : DRO_OK;
+    uint32_t table = is_plain ? core->plain_table : core->images[image].table;
     uint32_t row;
     dro_err err = columns_row_add(core->columns, table, twin->number, domain, id, length, &row);
     if (err != DRO_OK)
@@ -69,7 +101,8 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
         free(twin->extra->creating_id);
         twin->extra->creating_id = NULL;
     }
-    core->images[image].twins++;
+    if (!is_plain)
+        core->images[image].twins++;
     core->domains[domain].twins++;
     return err;
 }

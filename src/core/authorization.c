@@ -6,6 +6,18 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/apply.h"
+#include "core/host.h"
+#include "core/links.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/number.h"
+#include "core/peers.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 #include "twin/identifier.h"
 
 enum {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/call.h"
+#include "core/network.h"
 #include "core/nidd.h"
 
 typedef struct grant {           /* fields IMSI(?), MSISDN(?), ID*, GRANTED(?); borrowed */
@@ -24,3 +25,10 @@ void authorization_put(core *core, const application *owner, uint32_t twin, dro_
 void authorization_bind(core *core, uint32_t twin, const grant *grant, network_release *gone);
 /* Asks again for a configuration; its next time to ask is put off meanwhile. */
 void authorization_renew(core *core, uint32_t twin, nidd_configuration *configuration);
+/* Messages of gates, and what ends by itself. */
+void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+void authorizations_due(core *core);
+void authorizations_gate_lost(core *core, uint32_t gate);
+void authorizations_free(core *core);
+bool authorization_lets_connect(core *core, uint32_t twin, const char *apn, size_t length); /* over this APN; "": none is named */

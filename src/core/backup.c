@@ -8,6 +8,8 @@
  * master key is not among it. Artifacts are left out: the restored host compiles anew.
  *
  * Reading takes a bounded share of the core's time and one piece of memory. */
+#include "core/backup.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +18,10 @@
 
 #include "base/log.h"
 #include "core/call.h"
+#include "core/host.h"
+#include "core/number.h"
+#include "core/state.h"
+#include "core/tell.h"
 
 enum backup_stage { STAGE_TABLES, STAGE_IMAGES, STAGE_SEGMENTS, STAGE_END };
 enum { NAME_BYTES_MAX = 256, NS_PER_S = 1000000000 };

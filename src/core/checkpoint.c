@@ -8,10 +8,18 @@
  * lives and no round is much longer than the others. What lies before the first segment that
  * is needed is dropped once all that was moved is durable; it stays only as long as
  * timelines may read back. */
+#include "core/checkpoint.h"
+
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "core/backup.h"
+#include "core/cold.h"
+#include "core/host_tables.h"
+#include "core/number.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/twin_table.h"
 
 enum {
     TWINS_LOOKED_AT = 4096,      /* in a round */

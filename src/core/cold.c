@@ -1,11 +1,17 @@
 /* Cold contexts: the sealed contexts that are not in memory are read from the log at
  * their twin's next event. The turn waits for that, other twins go on; what cannot be
  * read is the end of that one event, and of nothing else. */
+#include "core/cold.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "core/number.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 /* What a fetch is for: a turn by its id (serial << 32 | index), or a twin that the checkpoint
  * rewrites (its number's lower half << 32 | REWRITE | index). */

@@ -6,8 +6,31 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "core/ahead.h"
+#include "core/api.h"
+#include "core/authorization.h"
+#include "core/backup.h"
+#include "core/checkpoint.h"
+#include "core/cold.h"
+#include "core/counters.h"
+#include "core/follow.h"
+#include "core/host.h"
+#include "core/host_tables.h"
 #include "core/images.h"
+#include "core/links.h"
+#include "core/mailbox.h"
+#include "core/names.h"
+#include "core/network.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/peers.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/stream.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 /* ---- open and close ---- */
 
@@ -68,9 +91,12 @@ static dro_err open_host(core *core)
 {
     for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
         core->images[i].table = NONE;
+    dro_err err = columns_table_add(core->columns, image_model(core, NONE), &core->plain_table);
+    if (err != DRO_OK)
+        return err;
     if (core->index > 0)
         return follow_tables(core);
-    dro_err err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
+    err = generations_open(&core->generations, core->options.log_disk, core->options.logs, core->count);
     if (err == DRO_OK)
         err = host_load(core);
     if (err == DRO_OK)

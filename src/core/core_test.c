@@ -8,9 +8,19 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "base/hash.h"
-#include "core/state.h"
 #include "asker.h"
+#include "base/hash.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/links.h"
+#include "core/mailbox.h"
+#include "core/network.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
 
 enum { SEGMENT = 64 * 1024 };
 

@@ -1,5 +1,7 @@
 /* A core among others: follows the host's tables that core 0 writes, asks it for what is new in them,
  * and shows its counters. Core 0 answers. */
+#include "core/follow.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,13 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/checkpoint.h"
+#include "core/counters.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/number.h"
 #include "core/state.h"
+#include "core/turn.h"
 
 dro_err follow_wait(core *core)
 {

@@ -4,6 +4,8 @@
  *   keys  the domains' keys, wrapped by the master key. Outside the log, so that
  *         deleting one shreds its domain.
  *   host  the rest, sealed under the host's own key. */
+#include "core/host.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +16,11 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/images.h"
+#include "core/links.h"
+#include "core/number.h"
 #include "core/state.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
 
 enum {
     HOST_BYTES_MAX = 64 * 1024 * 1024,

@@ -3,11 +3,19 @@
  *
  * Such a dump is many records, and the power may go between two of them. So recovery
  * gathers it beside the table and takes it only when its end mark has come. */
+#include "core/host_tables.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "core/apply.h"
+#include "core/host.h"
+#include "core/names.h"
+#include "core/network.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/state.h"
 
 /* ---- idempotency keys ---- */
 

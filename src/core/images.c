@@ -6,6 +6,11 @@
 #include <openssl/sha.h>
 
 #include "base/log.h"
+#include "core/host.h"
+#include "core/number.h"
+#include "core/state.h"
+#include "core/timers.h"
+#include "core/twin_table.h"
 
 static void file_name(const uint8_t digest[32], const char *suffix, char out[96])
 {

@@ -20,7 +20,8 @@ enum {
     CORE_TIMER_BATCH = 512,        /* due timers in a round */
     CORE_OUTBOX_MAX = 32 << 20,    /* bytes waiting for a gate; above, its requests wait */
 
-    TWIN_DEFERRED_MAX = 64,        /* events waiting for a twin's turn to end */
+    TWIN_DEFERRED_MAX = 512,       /* events waiting for a twin's turn to end */
+    TURN_CHAIN_MAX = 64,           /* uplinks of one twin in one visit to its cell */
     TWIN_MAIL_MAX = 32,            /* downlinks waiting for a device */
     TWIN_TICKETS_MAX = 64,         /* kept; the oldest ended one goes first */
     TWIN_TIMERS_MAX = 8,

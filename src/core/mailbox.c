@@ -1,12 +1,23 @@
 /* Mailbox: downlinks that wait for their device, and the tickets of commands.
  * One MT-Data-Request a device is out at a time. */
+#include "core/mailbox.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/api.h"
+#include "core/network.h"
 #include "core/nidd.h"
+#include "core/peers.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum { TWIN_BITS = 26, TDA_ACKNOWLEDGED = 1 /* TDA-Flags, bit 0 (TS 29.128, 6.4.17) */ };
 

@@ -1,12 +1,16 @@
 /* Names over several cores: an id, alias, IMSI or MSISDN is claimed in the directory before the
  * record that binds it, and given up once the record that unbinds it is durable: else a power cut
  * could leave it to two twins. With one core all of this does nothing. */
+#include "core/names.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/number.h"
 #include "core/state.h"
+#include "core/twin_table.h"
 
 /* Where its hash says, if that is this core's; else in one of its own: the directory finds it anywhere. */
 uint32_t partition_new(const core *core, const char *id, size_t length)

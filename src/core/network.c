@@ -1,10 +1,25 @@
 /* The network's requests: uplinks (MO-Data) and connections (TS 29.128). */
+#include "core/network.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/ahead.h"
+#include "core/authorization.h"
+#include "core/follow.h"
+#include "core/host.h"
+#include "core/mailbox.h"
+#include "core/number.h"
+#include "core/peers.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum { /* result codes the core answers with */
     RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012,
@@ -90,7 +105,8 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
     bool is_kept = host != NONE16 && core->hosts[host].is_kept;
-    if (twin->flags & TWIN_RUNNING) {
+    bool goes_along = core->chain == index;
+    if (twin->flags & TWIN_RUNNING && !goes_along) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
@@ -119,7 +135,10 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     turn->host = host;
     turn->end_to_end = request->end_to_end;
     twin->connection.gate = (uint8_t)gate;
-    turn_send(core, turn);
+    if (goes_along)
+        turn_send_behind(core, turn);
+    else
+        turn_send(core, turn);
 }
 
 void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

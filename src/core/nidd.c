@@ -1,12 +1,19 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
 #include "core/nidd.h"
-#include "core/authorization.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fields.h"
 #include "base/hash.h"
+#include "core/authorization.h"
+#include "core/host.h"
+#include "core/mailbox.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum { CONFIGURATION_HEAD = 8 + 4 + 8 + 1, DELIVERY_HEAD = 8 + 8 + 8 + 8 + 8 + 4 + 1 };
 

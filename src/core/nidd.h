@@ -8,8 +8,15 @@
  * application has taken it. */
 #pragma once
 
-#include "core/state.h"
+#include "base/builder.h"
+#include "base/fields.h"
+#include "core/host.h"
+#include "core/index.h"
+#include "core/turn.h"
 #include "twin/nidd.h"
+
+typedef struct twin twin;
+typedef struct mail mail;
 
 typedef struct nidd_configuration {
     struct nidd_configuration *next; /* of the twin, oldest first */
@@ -53,6 +60,29 @@ typedef struct nidd {            /* of one twin */
     notice *notices, *notices_last;
     uint16_t configuration_count, delivery_count, notice_count;
 } nidd;
+
+typedef struct destination {     /* where notices go */
+    char *link;                  /* NULL: unused slot */
+    uint32_t references, sent;   /* sent: under way */
+    struct notice *first, *last; /* oldest, newest */
+    struct notice *next;         /* the oldest that may go; NULL: none */
+    int64_t retry_ns;            /* a pause until then; 0: none */
+    uint32_t next_free, next_ready;
+    uint8_t failures;            /* in a row */
+    bool is_ready;
+} destination;
+
+typedef struct nidd_table {      /* of all twins */
+    index_table configurations, links;
+    uint64_t next;               /* number of the next configuration, delivery or notice */
+    uint64_t configuration_count, notice_count, notice_bytes;
+    destination *destinations;
+    uint32_t destination_count, destination_capacity, destination_free;
+    uint32_t ready_first, ready_last;
+    int64_t retry_ns;            /* the earliest end of a pause */
+    struct notice_slot { struct notice *notice; uint32_t serial, gate, next_free; } *sent; /* [NOTICES_SENT_MAX] */
+    uint32_t sent_free, sent_count;
+} nidd_table;
 
 /* ---- nidd.c ---- */
 nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */

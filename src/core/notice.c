@@ -6,7 +6,14 @@
 #include "base/fields.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/host.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 /* ---- destinations ---- */
 

@@ -1,10 +1,15 @@
 /* Peers: Diameter nodes, as the gates tell of them. Each gate tells every core, so a
  * downlink goes to the gate where its serving node is, whatever gate that was before. */
+#include "core/peers.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "core/call.h"
+#include "core/number.h"
+#include "core/render.h"
+#include "core/state.h"
 
 enum { PEERS_KEPT = 1024, PEER_HOST_MAX = 255, PEER_ADDRESS_MAX = 127 };
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <cmocka.h>
 
+#include "core/peers.h"
 #include "core/state.h"
 
 enum { GATES = 3 };

@@ -4,6 +4,8 @@
  *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
  *
  * Bytes 8 to 48 are the associated data of the fields. */
+#include "core/record.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,17 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/apply.h"
+#include "core/checkpoint.h"
+#include "core/cold.h"
+#include "core/host_tables.h"
+#include "core/mailbox.h"
+#include "core/names.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/state.h"
+#include "core/stream.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
 
 enum { HEADER = 48, FIELDS_MAX = 200 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 

@@ -1,9 +1,13 @@
 /* JSON texts of answers. */
+#include "core/render.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/mailbox.h"
 #include "core/state.h"
+#include "core/twin_table.h"
 
 void json_put(dro_builder *out, const char *format, ...)
 {
@@ -124,6 +128,18 @@ static void render_contact(const twin *twin, dro_builder *out)
     json_put(out, ",\"why\":\"%s\"}", whys[twin->why]);
 }
 
+void render_digest(const core *core, uint32_t image, dro_builder *out)
+{
+    if (image == NONE) {
+        dro_builder_text(out, "null");
+        return;
+    }
+    dro_builder_text(out, "\"sha256:");
+    for (int i = 0; i < 32; i++)
+        json_put(out, "%02x", core->images[image].digest[i]);
+    dro_builder_text(out, "\"");
+}
+
 void render_twin(core *core, uint32_t index, dro_builder *out)
 {
     const twin *twin = twin_at(core, index);
@@ -133,11 +149,13 @@ void render_twin(core *core, uint32_t index, dro_builder *out)
     dro_builder_text(out, "{\"id\":");
     json_text(out, id, length);
     dro_builder_text(out, ",\"model\":");
-    json_string(out, model->name);
-    dro_builder_text(out, ",\"image\":\"sha256:");
-    for (int i = 0; i < 32; i++)
-        json_put(out, "%02x", core->images[twin->image].digest[i]);
-    json_put(out, "\",\"revision\":%llu,\"aliases\":[", (unsigned long long)twin->revision);
+    if (twin->image == NONE)
+        dro_builder_text(out, "null");
+    else
+        json_string(out, model->name);
+    dro_builder_text(out, ",\"image\":");
+    render_digest(core, twin->image, out);
+    json_put(out, ",\"revision\":%llu,\"aliases\":[", (unsigned long long)twin->revision);
     for (int i = 0; twin->extra != NULL && i < twin->extra->alias_count; i++) {
         dro_builder_text(out, i > 0 ? "," : "");
         json_string(out, twin->extra->aliases[i]);

@@ -1,12 +1,24 @@
 /* Streams: events for subscribers, in commit order per twin. A stream that is
  * current gets an event as its record is written; one that resumes, or whose gate
  * is slow, reads the log until it is current again. So nothing is kept for it. */
+#include "core/stream.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "core/api.h"
 #include "core/call.h"
+#include "core/host.h"
+#include "core/mailbox.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 enum {
     MARKS = 8192,
@@ -120,10 +132,9 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
     if (item->field->tag == FIELD_TRAP) {
         dro_builder_text(out, "{\"reason\":");
         json_text(out, (const char *)item->field->bytes, item->field->length);
-        dro_builder_text(out, ",\"image\":\"sha256:");
-        for (int i = 0; i < 32; i++)
-            json_put(out, "%02x", core->images[item->twin->image].digest[i]);
-        dro_builder_text(out, "\"}");
+        dro_builder_text(out, ",\"image\":");
+        render_digest(core, item->twin->image, out);
+        dro_builder_text(out, "}");
         return "dromio.trap.v1";
     }
     ticket ticket = { .number = dro_cursor_le(&in, 8) };

@@ -1,5 +1,7 @@
 /* Telling: answers and outbox effects leave in log order, never before what they
  * promise is durable. */
+#include "core/tell.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +10,9 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/links.h"
+#include "core/names.h"
+#include "core/render.h"
 #include "core/state.h"
 
 typedef struct outbox_entry {

@@ -1,7 +1,14 @@
 /* Timelines and histories: read back from the log, along a twin's chain of records. */
+#include "core/timeline.h"
+
 #include <string.h>
 
+#include "core/record.h"
+#include "core/render.h"
 #include "core/state.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 static const char *const outcomes[] = { "handled", "not_handled", "swallowed" };
 static const char *const traps[] = { [1] = "trap", "memory access out of bounds", "stack overflow", "deadline exceeded", "memory limit",

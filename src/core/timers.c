@@ -1,8 +1,15 @@
 /* One heap over all twins: each is in it once, by the earliest time anything of it
  * is due (a timer, a retransmission, an expiry). */
+#include "core/timers.h"
+
 #include <stdlib.h>
 
+#include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/state.h"
+#include "core/turn.h"
+#include "core/twin_table.h"
+#include "twin/event.h"
 
 static int64_t due_of(const core *core, uint32_t index)
 {

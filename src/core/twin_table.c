@@ -1,11 +1,21 @@
 /* The table of twins and the ways to find one. */
+#include "core/twin_table.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/checkpoint.h"
+#include "core/cold.h"
+#include "core/mailbox.h"
+#include "core/names.h"
 #include "core/nidd.h"
+#include "core/number.h"
+#include "core/state.h"
+#include "core/timers.h"
+#include "core/turn.h"
 
 static dro_err table_grow(core *core)
 {
@@ -99,7 +109,7 @@ void twin_free(core *core, uint32_t index)
     timers_remove(core, index);
     if (twin->row != NONE)
         columns_row_remove(core->columns, twin->table, twin->row);
-    if (twin->row != NONE)
+    if (twin->row != NONE && twin->image != NONE)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
         core->domains[twin->domain].twins--;
@@ -209,10 +219,18 @@ void twin_extra_trim(twin *twin)
     twin->extra = NULL;
 }
 
+/* What a twin without code shows: nothing of its own. */
+static const model plain_model = { .name = PLAIN_MODEL };
+
+const model *image_model(const core *core, uint32_t image)
+{
+    assert(image == NONE || image < core->image_count);
+    return image == NONE ? &plain_model : &core->images[image].info.model;
+}
+
 const model *twin_model(const core *core, const twin *twin)
 {
-    assert(twin->image < core->image_count);
-    return &core->images[twin->image].info.model;
+    return image_model(core, twin->image);
 }
 
 ticket *ticket_find(const twin *twin, uint64_t number)

@@ -44,6 +44,8 @@ enum message_type {
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
     MESSAGE_TURN_RESULT = 33,   /* turn_result + context + effects                            */
+    MESSAGE_TURN_NEXT = 34,     /* turn_request + event: of the twin of the message before, with the context that
+                                 * its turn left; TURN_HOST if it left none   -> MESSAGE_TURN_RESULT */
 
     /* gate -> desk, desk -> gate */
     MESSAGE_QUERY = 48,         /* query_request + domains + SQL     -> MESSAGE_API_REPLY     */

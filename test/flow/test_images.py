@@ -212,6 +212,26 @@ def bomb(real, tmp_path_factory):
     return real.push(wasm).json()["image"]
 
 
+@pytest.fixture(scope="module")
+def stillborn(real, tmp_path_factory):
+    """Fails when a twin is made of it."""
+    source = ROGUE.replace("if (kind != 3)", "if (kind == 1) __builtin_trap();\n    if (kind != 3)")
+    return real.push(with_model(from_c(tmp_path_factory.mktemp("stillborn"), source), {**MODEL, "dromio:model": "acme/stillborn"})).json()["image"]
+
+
+def test_an_image_that_fails_at_once_is_not_given_to_a_twin_without_one(real, mme, stillborn, names):
+    name, imsi = next(names)
+    assert real.admin.put(f"/v1/twins/{name}", {"imsi": imsi}).status == 201
+    mme.attach(imsi)
+    with Events(real.admin, f"?twin={name}") as events:
+        answer = real.admin.put(f"/v1/twins/{name}", {"image": stillborn})
+        assert (answer.status, answer.json()["type"]) == (422, "twin_failed"), answer
+        assert events.next("dromio.trap.v1")["cloud"]["data"]["image"] is None
+    mme.uplink(imsi, b"as it is")
+    assert real.admin.twin(name)["image"] is None
+    assert real.admin.get(f"/v1/twins/{name}/timeline?limit=1").json()["events"][0]["frame"] == b"as it is".hex()
+
+
 def failures(real, image):
     """{reason: count} of /metrics."""
     found = {}

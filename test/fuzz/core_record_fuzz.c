@@ -3,6 +3,9 @@
  * (0: the host's tables, 1: one that is here, else a new one), fields. */
 #include <stdlib.h>
 
+#include "core/record.h"
+#include "core/timers.h"
+#include "core/twin_table.h"
 #include "fuzz_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,7 +8,13 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "core/names.h"
+#include "core/number.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/twin_table.h"
 #include "store/disk_memory.h"
 #include "asker.h"
 

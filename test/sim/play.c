@@ -4,7 +4,12 @@
 #include <string.h>
 #include <yyjson.h>
 
+#include "core/host_tables.h"
+#include "core/mailbox.h"
+#include "core/number.h"
 #include "core/state.h"
+#include "core/tell.h"
+#include "core/twin_table.h"
 
 enum { WINDOW = 3, PERIOD_MIN = 10, PERIOD_MAX = 65535, READING_RANGE = 6000 };
 

@@ -1,0 +1,18 @@
+/* The checkpoint: which segments still hold something that lives, and the hand that moves it on. */
+#pragma once
+
+#include <stdint.h>
+
+#include "core/core.h"
+
+typedef struct twin twin;
+
+typedef struct base_counts {     /* twins whose newest full record lies in a segment, by its number */
+    uint32_t *counts;            /* a ring of `capacity` from `first` on */
+    uint32_t first, capacity;
+} base_counts;
+
+int checkpoint_step(core *core);
+uint64_t checkpoint_live_bytes(const core *core); /* what a log of nothing but what lives would take, about */
+void base_move(core *core, twin *twin, uint32_t segment); /* its newest full record lies there now; 0: nowhere */
+uint32_t base_count(const core *core, uint32_t segment);

@@ -1,0 +1,65 @@
+/* What the host has besides twins: images, domains, applications, names of Diameter nodes. Core 0
+ * keeps them in two small sealed files (the domains' keys have their own) that are replaced whole; the
+ * other cores follow it (core/follow.h). All of it is owned by the core and freed by host_free. A row
+ * keeps its number for good: records name it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/core.h"
+#include "core/duplicates.h"
+#include "core/number.h"
+#include "twin/admission.h"
+
+typedef struct image {
+    uint8_t digest[32];
+    uint32_t table;              /* of its model in the columns; NONE: unused slot */
+    uint32_t twins;
+    uint8_t artifact_sum[32];    /* SHA-256; it is in the sealed host file, so it stands for a MAC */
+    bool is_broken;              /* its code cannot be made: nothing is taken for its twins */
+    uint8_t *artifact;           /* NULL: being made */
+    size_t artifact_length;
+    char *model_json;
+    size_t model_json_length;
+    bool is_ready;               /* the cells have it; of core 0's image: `artifact` is there */
+    admit_info info;
+} image;
+
+typedef struct domain { char *name; uint32_t twins; bool is_kept; } domain; /* kept: name and key are on the disk */
+
+typedef struct application {
+    char *id;
+    uint32_t number, scopes;
+    uint8_t token[32];
+    uint32_t domain_count;
+    uint32_t *domains;
+    int64_t expires_ms;          /* sessions; 0: never */
+    bool is_session, is_one_time;
+} application;
+
+typedef struct host {
+    char *name;
+    duplicates *seen, *dump;     /* dump: at recovery, one that is not whole yet */
+    bool is_kept;                /* its number is on the disk */
+} host;
+
+DRO_CHECKED dro_err host_load(core *core);
+DRO_CHECKED dro_err host_keep(core *core);                                /* durable on return, and on the board */
+DRO_CHECKED dro_err host_show(core *core);                                /* on the board alone */
+DRO_CHECKED dro_err host_apply(core *core, const uint8_t *bytes, size_t length); /* as it came from the board */
+/* Why nothing that changes something is taken now, or NULL. */
+const char *core_refusal(const core *core);
+/* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask; so of host_name_get. */
+DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number);
+uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
+bool host_name_find(core *core, const char *name, size_t length, uint16_t *number);
+DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
+dro_err image_table(core *core, uint32_t index);
+void host_free(core *core);
+application *application_find(core *core, const char *id, size_t length);
+application *application_at(core *core, uint32_t number);
+bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
+void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
+void credentials_send_all(core *core, uint32_t gate);

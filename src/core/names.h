@@ -1,0 +1,34 @@
+/* Names (ids, aliases, IMSIs, MSISDNs) are claimed over all cores in the directory
+ * (twin/directory.h) before a twin has them, and given up once the record that takes them away is
+ * durable. With one core all of it does nothing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/state.h"
+#include "core/twin_table.h"
+#include "twin/directory.h"
+
+typedef struct release {         /* a name to give up once `round` is durable, unless a twin here has it then */
+    struct release *next;
+    uint64_t round;
+    uint32_t kind, length;       /* directory_kind */
+    char text[];
+} release;
+
+static inline uint32_t twin_partition(const twin *twin) { return (uint32_t)(twin->number >> 52); }
+/* True: a record or an entry of a table that says `partition` is this core's to keep. */
+static inline bool core_owns(const core *core, uint32_t partition)
+{
+    return core->count == 1 || directory_core(&core->options.directory, partition) == core->index;
+}
+
+uint32_t partition_new(const core *core, const char *id, size_t length);  /* for a twin that is born here */
+DRO_CHECKED dro_err name_claim(core *core, directory_kind kind, const char *text, size_t length, uint32_t partition);
+void name_release(core *core, directory_kind kind, const char *text, size_t length); /* later, see struct release */
+void names_release_twin(core *core, const twin *twin);                    /* all of it that it does not lose by apply_field */
+void names_flush(core *core);
+void names_enter(core *core);                                             /* after recovery: of all twins here */
+void names_free(core *core);

@@ -1,0 +1,86 @@
+/* Changes of a twin, applied and written to the log: one record at a time is open, of one twin (or
+ * of the core's own tables). The builder's bytes belong to the record until record_end. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/builder.h"
+#include "base/fields.h"
+#include "core/core.h"
+#include "store/commit_log.h"
+
+typedef struct twin twin;
+
+enum record_kind { RECORD_DELTA = 1, RECORD_FULL = 2, RECORD_GONE = 3, RECORD_DUPLICATES = 4, RECORD_DEAD_LETTERS = 5, RECORD_IDEMPOTENCY = 6 };
+enum record_field {
+    FIELD_EVENT = 1,       /* kind u8, id u32, outcome u8, cpu u32, frame */
+    FIELD_PROPERTY = 2,    /* property u16, quality u8, source u8, time i64, value */
+    FIELD_REVISION = 3,    /* u64 */
+    FIELD_CONTACT = 4,     /* last i64, next i64, why u8, count u8, learned u32, retry i64 */
+    FIELD_IDENTITY = 5,    /* domain u32, image u32, id text */
+    FIELD_IMSI = 6,        /* digits; empty: removed */
+    FIELD_MSISDN = 7,
+    FIELD_ALIASES = 8,     /* texts with a NUL each, all of them */
+    FIELD_TAGS = 9,        /* as in columns_tags_set, all of them */
+    FIELD_MAIL = 10,       /* number u64, ticket u64, merge u32, expires i64, bytes */
+    FIELD_MAIL_GONE = 11,  /* number u64 */
+    FIELD_TICKET = 12,     /* number u64, is_action u8, index u8, state u8, time i64, made i64, reason length u8, reason, value */
+    FIELD_TICKET_GONE = 13,/* number u64 */
+    FIELD_TIMER = 14,      /* timer u32, due i64 (-1: gone) */
+    FIELD_CONNECTION = 15, /* host u16, realm u16, bearer; empty: gone */
+    FIELD_DUPLICATE = 16,  /* host u16, end_to_end u32, result u32 */
+    FIELD_NOTIFY = 17,     /* event u16, value */
+    FIELD_LOG = 18,        /* level u8, text */
+    FIELD_DEAD = 19,       /* domain u32, JSON of the dead letter */
+    FIELD_IDEMPOTENT = 20, /* key 32, body 32, made i64, status u16, answer */
+    FIELD_STATE = 21,      /* of a full record: flags u8, context revision u64 */
+    FIELD_TRAP = 22,       /* reason text: an event of the stream */
+    FIELD_NIDD_CONFIGURATION = 23, /* number u64, application u32, made i64, status u8, fields */
+    FIELD_NIDD_CONFIGURATION_GONE = 24, /* number u64 */
+    FIELD_NIDD_DELIVERY = 25, /* number u64, configuration u64, made i64, expires i64, retry i64, priority i32, status u8, fields */
+    FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
+    FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
+    FIELD_NOTICE_GONE = 28,/* number u64 */
+};
+
+typedef struct record record;
+/* One record at a time. Changes are applied as they are put. */
+void record_begin(core *core, uint32_t twin, int kind);
+void record_put(core *core, uint8_t field, const void *bytes, size_t length);
+void record_abandon(core *core); /* nothing is written; what was applied is the caller's to undo */
+/* The same from parts: returns a builder; then record_put_end. */
+dro_builder *record_part(core *core);
+void record_part_end(core *core, uint8_t field);
+void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length); /* seals it as the twin's new context; slot: as in vault_binding */
+/* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
+uint64_t record_end(core *core);
+uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
+dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
+
+/* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
+typedef struct record_view {
+    int kind;
+    uint32_t domain;
+    uint64_t twin;
+    int64_t time_ms;
+    uint64_t event_first;  /* sequence of its first stream event */
+    log_place previous;
+    const uint8_t *fields;
+    size_t fields_length;
+    const uint8_t *context;/* sealed */
+    size_t context_length;
+} record_view;
+DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
+void record_close(record_view *view); /* wipes the fields: identities are among them */
+void record_full(core *core, uint32_t twin); /* a full record of the twin as it is; its context is in memory */
+void record_full_cold(core *core, uint32_t twin, const uint8_t *sealed); /* the same with the context as it was read */
+uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
+/* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */
+const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin);
+record *record_new(void);
+bool record_is_event(const dro_field *field); /* one that streams show */
+void record_free(record *record);
+log_place record_placed(void *context, uint64_t tag, log_place place);
+void record_soon(void *context, uint64_t tag);

@@ -1,0 +1,86 @@
+/* Turns in flight: from the event that begins one to the record that keeps it. A turn is a row of
+ * core->turns and belongs to turn.c; what it owns (event, text, put, nidd, idempotency) goes with
+ * turn_free. One turn at a time for a twin: what comes meanwhile is deferred and belongs to the twin. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/number.h"
+#include "core/tell.h"
+#include "ring/message.h"
+#include "twin/model.h"
+#include "twin/ticket.h"
+
+typedef struct deferred {       /* a message that waits for a turn to end */
+    struct deferred *next;
+    uint32_t gate, length;      /* gate NONE: no message, the event "can be reached" */
+    ring_header header;
+    uint8_t body[];
+} deferred;
+
+enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /* until the turns before it ended */ };
+
+/* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
+enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
+
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK };
+
+enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
+
+typedef struct turn {            /* a turn in flight */
+    uint32_t twin, next;         /* index; next free or next waiting */
+    uint32_t serial;             /* upper half of its id in the rings */
+    uint32_t image;              /* its twin's, or the one it is being given; NONE: plain, no cell sees it */
+    uint8_t cell, tries, kind, state;
+    bool is_old_cell;            /* sent to the cell that is being replaced */
+    bool is_behind;              /* another turn of its twin is before it */
+    bool is_stale;               /* sent, and what it builds on was not kept: its result is none */
+    uint32_t behind;             /* the turn that builds on this one, NONE: none */
+    uint64_t seed;
+    uint8_t operation;           /* enum turn_operation */
+    bool has_duplicate;
+    uint32_t event_id, length;
+    uint8_t *event;              /* payload: `small`, or owned */
+    uint8_t small[TURN_EVENT_SMALL];
+    caller caller;
+    uint64_t ticket;             /* of a property write or action */
+    uint32_t end_to_end;
+    uint16_t host;
+    value value;                 /* what a command asks for; strings in text */
+    char *text;                  /* owned */
+    struct put *put;             /* a twin being made or configured; owned */
+    struct nidd_request *nidd;   /* a delivery being made or changed; owned */
+    uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
+    ticket_state wait;
+    int64_t wait_until_ns;
+} turn;
+
+typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */
+
+bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
+turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
+dro_err turns_init(core *core);
+DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
+void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
+void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
+void turn_line_put(core *core, turn_line *line, turn *turn);
+uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
+uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */
+void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
+void turn_send_behind(core *core, turn *turn); /* right behind core->turn_last, a turn of the same twin */
+int turns_send_waiting(core *core);
+bool turns_are_full(const core *core);
+void turns_publish(core *core);
+void turn_free(core *core, turn *turn);
+int turns_take(core *core);                   /* results of the cells */
+void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
+void turns_resend_old(core *core, uint32_t cell);
+void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
+deferred *deferred_new(uint32_t gate, const ring_header *header, const uint8_t *body); /* NULL: no memory */
+void deferred_free(deferred *late); /* wiped */
+DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
+void twin_defer_reachable(core *core, uint32_t twin);
+void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
+void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
+void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* core.c */
