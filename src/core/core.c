@@ -14,6 +14,7 @@
 #include "core/cold.h"
 #include "core/counters.h"
 #include "core/follow.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/images.h"
@@ -48,6 +49,8 @@ static dro_err allocate(core *core)
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
     dro_err err = notices_init(core);
+    if (err == DRO_OK)
+        err = groups_init(core);
     return err == DRO_OK ? turns_init(core) : err;
 }
 
@@ -181,6 +184,7 @@ static dro_err recover(core *core)
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);
+    groups_recovered(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
     return err;
@@ -265,6 +269,7 @@ void core_close(core *core)
     questions_free(core);
     authorizations_free(core);
     names_free(core);
+    groups_fini(core);
     nidd_fini(core);
     host_free(core);
     index_fini(&core->ids);
@@ -489,6 +494,7 @@ int core_round(core *core)
         authorizations_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    work += groups_step(core);
     work += checkpoint_step(core);
     cold_start(core);
     turns_publish(core);
@@ -501,6 +507,7 @@ int core_round(core *core)
         work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
         core_show_counters(core);
+    groups_show(core);
     tell_flush(core);
     return work + core->work;
 }

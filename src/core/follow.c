@@ -55,6 +55,12 @@ static void wake(core *core, uint32_t other)
         dro_debug("bell: %m");
 }
 
+void follow_wake(core *core)
+{
+    for (uint32_t i = 1; i < core->count; i++)
+        wake(core, i);
+}
+
 /* ---- asking ---- */
 
 static bool is_same(const question *a, uint32_t kind, const char *text, size_t length)

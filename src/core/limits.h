@@ -37,6 +37,17 @@ enum {
     NOTICES_SENT_MAX = 2048,       /* under way in the gates */
     NOTICE_WINDOW = 256,           /* under way to one destination */
     NOTICE_DESTINATIONS_BATCH = 256,
+    GROUPS_MAX = 4096,             /* groups of the host */
+    GROUP_CONFIGURATIONS_MAX = 1024, /* NIDD configurations of groups */
+    GROUP_OPERATIONS_MAX = 256,    /* kept; the oldest that has ended goes first */
+    GROUP_FIELDS_MAX = 8192,       /* bytes of what an application gave for one */
+    GROUP_BATCH = 256,             /* members begun in a round of a core */
+    GROUP_SCAN = 8192,             /* places of lists looked at in a round */
+    GROUP_TURNS_MAX = 512,         /* members in cells at once, of a core */
+    GROUP_SENT_MAX = 4096,         /* members with a request out at once, of all cores */
+    GROUP_PAGE_SCAN = 100000,      /* places looked at for one page */
+    TWIN_GROUPS_MAX = 32,          /* groups of a twin */
+
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
     AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
@@ -45,6 +56,7 @@ enum {
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
     IDEMPOTENCY_MAX = 65536,       /* keys kept */
+    TOKEN_KEYS_MAX = 1024,         /* keys kept with which tokens were asked for */
     DEAD_LETTERS_MAX = 1000,
     STREAMS_MAX = 1024,            /* event streams, all gates */
     STREAM_EVENTS_KEPT = 100000,   /* that a stream can resume over */
@@ -77,6 +89,7 @@ enum {
     TURN_DEADLINE_MICROS = 1000,
     TURN_TRIES_MAX = 2,            /* a turn that killed two cells is a dead letter */
     BACKUP_IDLE_S = 60,            /* nobody asks for the next piece: the backup ends */
+    BACKUP_BEGIN_MS = 2000,        /* all cores begin a backup within, or it ends */
     BACKUP_SHARE = 8,              /* of the core's time, one part for a backup while there is other work */
     CELL_STALL_MS = 5000,          /* turns in flight, no result: the cell is replaced */
 };

@@ -11,7 +11,8 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
+ *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
@@ -91,7 +92,7 @@ enum api_operation {
     API_PEERS,
     API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
     API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
-    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
+    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins, BACKUP_ALL_BEGAN; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
 
     /* Non-IP data delivery (TS 29.122, 5.6). All have SCS_AS. Members of the bodies: twin/nidd.h */
     API_NIDD_CONFIGURATION_LIST,
@@ -105,6 +106,15 @@ enum api_operation {
     API_NIDD_DELIVERY_PUT,
     API_NIDD_DELIVERY_PATCH,
     API_NIDD_DELIVERY_DELETE,
+
+    /* Groups. All have GROUP, but the list */
+    API_GROUP_LIST,         /* LIMIT(?), CURSOR(?) */
+    API_GROUP_PUT,
+    API_GROUP_GET,
+    API_GROUP_DELETE,
+    API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
+    API_GROUP_MEMBER_PUT,   /* ID */
+    API_GROUP_MEMBER_DELETE,/* ID */
 };
 
 enum api_field { /* width or form */
@@ -142,7 +152,7 @@ enum api_field { /* width or form */
     API_FIELD_SCS_AS = 64,      /* text: the application's id in the path */
     API_FIELD_CONFIGURATION = 65, /* u64 */
     API_FIELD_DELIVERY = 66,    /* u64 */
-    API_FIELD_GROUP = 67,
+    API_FIELD_GROUP = 67,       /* text: External Group Identifier, as an ID */
     API_FIELD_PROVIDER = 68,
     API_FIELD_FEATURES = 69,
     API_FIELD_DURATION = 70,
@@ -191,6 +201,7 @@ typedef struct backup_piece {
     uint32_t reserved;
 } backup_piece;
 enum { BACKUP_PIECE_MAX = 48 * 1024 };
+#define BACKUP_ALL_BEGAN UINT64_MAX /* every core has begun: until then none gives up a name (no answer) */
 
 typedef struct api_reply {
     uint16_t status;          /* HTTP */

@@ -7,7 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { APN_TEXT_MAX = 100, APN_RULES_MAX = 64 }; /* TS 23.003 9.1: 100 octets */
+enum {
+    APN_TEXT_MAX = 100, /* octets, TS 23.003 9.1 */
+    APN_RULES_MAX = 64,
+};
 
 typedef struct apn_rule {
     char domain[256];          /* of the device's id; "": of any */
