@@ -138,13 +138,18 @@ void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, co
     tell_reply(core, call->caller, &reply, body == NULL ? NULL : body->start, body == NULL ? 0 : dro_builder_length(body));
 }
 
+void call_key_reused(core *core, const call *call)
+{
+    tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+}
+
 bool call_idempotent(core *core, const call *call)
 {
     const idempotent *known = call->idempotency == NULL ? NULL : idempotent_find(core, call->idempotency);
     if (known == NULL)
         return true;
     if (memcmp(known->body, call->idempotency + 32, 32) != 0) {
-        tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+        call_key_reused(core, call);
         return false;
     }
     uint32_t index = call->operation == API_TWIN_PUT ? twin_find(core, call->id.at, call->id.length) : NONE;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/authorization.h"
 #include "core/backup.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
@@ -266,6 +267,7 @@ void core_close(core *core)
     }
     uploads_free(core);
     questions_free(core);
+    authorizations_free(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
@@ -321,6 +323,7 @@ void core_gate_lost(core *core, uint32_t index)
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
+    authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
@@ -379,6 +382,8 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
+    case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -485,6 +490,8 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
+    if (core->authorizations != NULL)
+        authorizations_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
     work += groups_step(core);

@@ -50,10 +50,13 @@ enum {
 
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
+    AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
+    AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away */
 
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
     IDEMPOTENCY_MAX = 65536,       /* keys kept */
+    TOKEN_KEYS_MAX = 1024,         /* keys kept with which tokens were asked for */
     DEAD_LETTERS_MAX = 1000,
     STREAMS_MAX = 1024,            /* event streams, all gates */
     STREAM_EVENTS_KEPT = 100000,   /* that a stream can resume over */
@@ -72,6 +75,10 @@ enum {
     NOTICE_KEPT_S = 24 * 3600,     /* a destination that does not take it */
     NOTICE_PAUSE_MS = 500,         /* after a failure; twice as long after each further one, */
     NOTICE_PAUSE_MAX_MS = 60 * 1000, /* at most */
+    AUTHORIZATION_WAIT_MS = 15000, /* for the HSS, all tries together; the gate gives each 10 s */
+    RENEWAL_LEAD_MS = 60 * 1000,   /* a grant is asked for again so long before its end, at most a quarter of it, */
+    RENEWAL_PAUSE_MS = 1000,       /* and then after this; twice as long each further time, */
+    RENEWAL_PAUSE_MAX_MS = 60 * 1000, /* at most */
     DELIVERY_WAIT_MS = 2000,       /* a connected device is waited for before the application is answered */
     DOWNLINK_EXPIRY_S = 7 * 24 * 3600,
     DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */

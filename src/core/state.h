@@ -24,6 +24,7 @@
 #include "core/links.h"
 #include "core/nidd.h"
 #include "core/turn.h"
+#include "core/token_keys.h"
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
@@ -83,6 +84,7 @@ struct core {
     uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
+    token_keys token_keys;
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
@@ -121,6 +123,8 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    struct authorization_table *authorizations; /* NULL before the first */
+    const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
 
