@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/authorization.h"
 #include "core/backup.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
@@ -103,7 +104,7 @@ static dro_err open_host(core *core)
         err = host_load(core);
     if (err == DRO_OK)
         err = images_load(core);
-    return err;
+    return err == DRO_OK ? signing_open(core) : err;
 }
 
 /* The others may go on. */
@@ -228,6 +229,8 @@ dro_err core_open(core **out, const core_options *options)
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
+    core->options.issuer = options->issuer != NULL ? options->issuer : "";
+    core->options.audience = options->audience != NULL ? options->audience : "";
     core->twin_free = NONE;
     core->latencies = core->own_latencies;
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
@@ -269,6 +272,7 @@ void core_close(core *core)
     }
     uploads_free(core);
     questions_free(core);
+    authorizations_free(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
@@ -324,6 +328,7 @@ void core_gate_lost(core *core, uint32_t index)
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
+    authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
@@ -382,6 +387,8 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
+    case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -499,8 +506,12 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
+    if (core->authorizations != NULL)
+        authorizations_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    if (core->index == 0)
+        signing_step(core);
     work += groups_step(core);
     work += checkpoint_step(core);
     cold_start(core);

@@ -24,6 +24,7 @@
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
+#include "core/signing.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
 #include "core/vault.h"
@@ -86,6 +87,7 @@ struct core {
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
     token_keys token_keys;
+    signing signing;             /* core 0's */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
@@ -124,6 +126,8 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    struct authorization_table *authorizations; /* NULL before the first */
+    const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
 

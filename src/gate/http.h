@@ -17,6 +17,7 @@
 
 #include "base/builder.h"
 #include "base/latency.h"
+#include "gate/access.h"
 #include "gate/block.h"
 #include "gate/body.h"
 #include "gate/gate.h"
@@ -157,7 +158,9 @@ struct connection {
     uint64_t discarded;
     uint64_t wait_ms;                  /* of ?wait */
     bool is_whole;                     /* `body` is all of it */
-    uint8_t token[TOKEN_HASH];         /* of the request at hand */
+    uint8_t token[TOKEN_HASH];         /* of the request at hand: the application's own, also when a JWT came */
+    uint32_t scopes;                   /* what it may do */
+    int64_t token_expires_ms;          /* 0: never */
     uint32_t trailer_bytes;
     uint32_t request_length;
     uint8_t request[HTTP_REQUEST_MAX]; /* api_request and fields of the head */
@@ -216,6 +219,7 @@ struct http {
     int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
     token_table *tokens;
+    access_table *access;
     body_arena *arena;
     console *console;
     exchange *exchanges, *free_exchange;
