@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/network.h"
@@ -173,6 +174,28 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
+static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
+{
+    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    const group_operation *operation = delivery == NULL ? group_operation_at(core, of_ticket) : NULL;
+    return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
+}
+
+/* By priority, then oldest first; behind the one that is out. */
+static void mail_link(core *core, twin *twin, mail *mail)
+{
+    mail->priority = priority_of(core, twin, mail->ticket);
+    struct mail **at = &twin->extra->mail;
+    while (*at != NULL && ((*at)->is_sent || (*at)->priority >= mail->priority))
+        at = &(*at)->next;
+    mail->next = *at;
+    *at = mail;
+    twin->extra->mail_count++;
+    core->mail_count++;
+    if (mail->number >= core->mail_next)
+        core->mail_next = mail->number + 1;
+}
+
 static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
 {
     twin_extra *extra = twin_extra_get(twin);
@@ -190,17 +213,26 @@ static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
     *mail = (struct mail){ .number = number, .ticket = of_ticket, .merge_key = merge_key,
                            .length = (uint16_t)length, .expires_ms = expires_ms };
     memcpy(mail->bytes, bytes, length);
-    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
-    mail->priority = delivery != NULL ? delivery->priority : 0;
-    struct mail **at = &extra->mail;
-    while (*at != NULL && ((*at)->is_sent || (*at)->priority >= mail->priority))
-        at = &(*at)->next;
-    mail->next = *at;
-    *at = mail;
-    extra->mail_count++;
-    core->mail_count++;
-    if (number >= core->mail_next)
-        core->mail_next = number + 1;
+    mail_link(core, twin, mail);
+    return DRO_OK;
+}
+
+/* Its bytes are the group's operation's. */
+static dro_err apply_group_mail(core *core, twin *twin, dro_cursor *in)
+{
+    twin_extra *extra = twin_extra_get(twin);
+    mail *mail = extra == NULL ? NULL : calloc(1, sizeof *mail);
+    if (mail == NULL)
+        return DRO_NOMEM;
+    mail->number = dro_cursor_le(in, 8);
+    mail->ticket = dro_cursor_le(in, 8);
+    mail->expires_ms = (int64_t)dro_cursor_le(in, 8);
+    mail->is_of_group = true;
+    if (in->err != DRO_OK || extra->mail_count >= TWIN_MAIL_MAX) {
+        free(mail);
+        return DRO_MALFORMED;
+    }
+    mail_link(core, twin, mail);
     return DRO_OK;
 }
 
@@ -242,6 +274,7 @@ static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
     size_t reason_length = dro_cursor_le(in, 1);
     const uint8_t *reason = dro_cursor_bytes(in, reason_length);
     head.value = value_read(in);
+    head.operation = dro_cursor_left(in) >= 8 ? dro_cursor_le(in, 8) : 0;
     if (in->err != DRO_OK || state > TICKET_EXPIRED || reason_length >= sizeof head.reason || !is_of_model(core, twin, &head))
         return DRO_MALFORMED;
     memcpy(head.reason, reason, reason_length);
@@ -374,6 +407,9 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return in.err;
     case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
+    case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
+    case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
+    case FIELD_GROUP_MAIL: return apply_group_mail(core, twin, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
         break; /* for timelines, streams and the host's own tables */
     }
@@ -385,6 +421,7 @@ void apply_reset(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
     twin->flags &= (uint8_t)~(TWIN_BLOCKED | TWIN_CONNECTED | TWIN_SENDING);
+    groups_leave_all(core, index);
     if (extra == NULL)
         return;
     while (extra->mail != NULL)

@@ -8,11 +8,13 @@
 #include "base/log.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/authorization.h"
 #include "core/backup.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
 #include "core/counters.h"
 #include "core/follow.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/images.h"
@@ -48,6 +50,8 @@ static dro_err allocate(core *core)
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
     dro_err err = notices_init(core);
+    if (err == DRO_OK)
+        err = groups_init(core);
     return err == DRO_OK ? turns_init(core) : err;
 }
 
@@ -101,7 +105,7 @@ static dro_err open_host(core *core)
         err = host_load(core);
     if (err == DRO_OK)
         err = images_load(core);
-    return err;
+    return err == DRO_OK ? signing_open(core) : err;
 }
 
 /* The others may go on. */
@@ -181,6 +185,7 @@ static dro_err recover(core *core)
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);
+    groups_recovered(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
     return err;
@@ -195,6 +200,8 @@ static dro_err open_all(core *core)
     dro_err err = allocate(core);
     if (err == DRO_OK && core->count > 1)
         err = board_open(&core->board, core->options.board, core->index, core->count);
+    if (err == DRO_OK && core->count > 1)
+        core->latencies = board_latencies(&core->board, core->index);
     if (err == DRO_OK)
         err = open_vault(core);
     if (err == DRO_OK)
@@ -223,7 +230,10 @@ dro_err core_open(core **out, const core_options *options)
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
+    core->options.issuer = options->issuer != NULL ? options->issuer : "";
+    core->options.audience = options->audience != NULL ? options->audience : "";
     core->twin_free = NONE;
+    core->latencies = core->own_latencies;
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     dro_err err = open_all(core);
@@ -263,7 +273,9 @@ void core_close(core *core)
     }
     uploads_free(core);
     questions_free(core);
+    authorizations_free(core);
     names_free(core);
+    groups_fini(core);
     nidd_fini(core);
     host_free(core);
     index_fini(&core->ids);
@@ -319,6 +331,7 @@ void core_gate_lost(core *core, uint32_t index)
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
+    authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
     traces_gate_lost(core, index);
     backup_gate_lost(core, index);
@@ -378,6 +391,8 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
+    case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
@@ -431,10 +446,21 @@ dro_err core_submit(core *core)
 {
     uint64_t round = commit_log_round(core->log);
     core->round_records[round % 8] = core->counters.records;
+    core->round_submitted_ns[round % 8] = core->clock->monotonic_ns(core->clock);
     core->is_round_marked = false;
     dro_err err = commit_log_submit(core->log);
     core->round_event_first = core->event_next;
     return err;
+}
+
+static void rounds_are_durable(core *core, uint64_t durable)
+{
+    int64_t now_ns = core->clock->monotonic_ns(core->clock);
+    uint64_t first = durable - core->round_told > 8 ? durable - 7 : core->round_told + 1;
+    for (uint64_t round = first; round <= durable; round++)
+        dro_latency_add(&core->latencies[BOARD_ROUND], now_ns - core->round_submitted_ns[round % 8]);
+    core->round_told = durable;
+    core->counters.commits = core->round_records[durable % 8];
 }
 
 static int commit(core *core)
@@ -453,8 +479,7 @@ static int commit(core *core)
     }
     uint64_t durable = commit_log_durable(core->log, false);
     if (durable > core->round_told) {
-        core->round_told = durable;
-        core->counters.commits = core->round_records[durable % 8];
+        rounds_are_durable(core, durable);
         done++;
     }
     return done;
@@ -465,8 +490,9 @@ void core_settle(core *core)
     while (core->round_last > core->round_told && !commit_log_failed(core->log)) {
         if (commit_log_can_submit(core->log) && core_submit(core) != DRO_OK)
             return;
-        core->round_told = commit_log_durable(core->log, true);
-        core->counters.commits = core->round_records[core->round_told % 8];
+        uint64_t durable = commit_log_durable(core->log, true);
+        if (durable > core->round_told)
+            rounds_are_durable(core, durable);
     }
 }
 
@@ -485,8 +511,13 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
+    if (core->authorizations != NULL)
+        authorizations_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    if (core->index == 0)
+        signing_step(core);
+    work += groups_step(core);
     if (core->trace_count > 0)
         traces_expire(core);
     work += checkpoint_step(core);
@@ -501,6 +532,7 @@ int core_round(core *core)
         work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
         core_show_counters(core);
+    groups_show(core);
     tell_flush(core);
     return work + core->work;
 }

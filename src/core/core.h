@@ -17,6 +17,7 @@
 #include "store/disk.h"
 #include "store/log_store.h"
 #include "twin/admission.h"
+#include "twin/apn.h"
 #include "twin/directory.h"
 
 typedef struct core core;
@@ -61,7 +62,11 @@ typedef struct core_options {
     uint64_t context_bytes;      /* of sealed contexts kept in memory; 0: all */
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
+    bool has_hss;                /* an HSS is among the configured peers */
+    apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
+    const char *issuer, *audience; /* of access tokens; NULL: "" */
+    int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 

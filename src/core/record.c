@@ -16,6 +16,7 @@
 #include "core/apply.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/groups.h"
 #include "core/host_tables.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -448,6 +449,11 @@ static void full_lists(core *core, const twin *twin)
         dro_builder *part = record_part(core);
         dro_builder_le(part, m->number, 8);
         dro_builder_le(part, m->ticket, 8);
+        if (m->is_of_group) {
+            dro_builder_le(part, (uint64_t)m->expires_ms, 8);
+            record_part_end(core, FIELD_GROUP_MAIL);
+            continue;
+        }
         dro_builder_le(part, m->merge_key, 4);
         dro_builder_le(part, (uint64_t)m->expires_ms, 8);
         dro_builder_bytes(part, m->bytes, m->length);
@@ -534,6 +540,7 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     record_part_end(core, FIELD_CONTACT);
     full_row(core, twin);
     full_numbers(core, twin);
+    groups_full(core, twin);
     full_lists(core, twin);
     record_end(core);
 }

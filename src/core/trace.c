@@ -114,22 +114,24 @@ static void device_put(core *core, uint32_t index, char out[DEVICE_TEXT])
 
 static void gate_tell(core *core, uint32_t gate, const trace *told)
 {
-    struct { trace_request head; char peer[PEER_TEXT]; } message = { .head = { .is_on = told->is_on, .is_peer = told->twin == 0, .core = core->index } };
+    struct { trace_request head; char text[PEER_TEXT]; } message = { .head = { .is_on = told->is_on, .is_peer = told->twin == 0, .core = core->index } };
     uint32_t index = told->twin == 0 ? NONE : twin_find_number(core, told->twin);
     if (told->twin == 0) {
-        message.head.peer_length = (uint16_t)strlen(told->peer);
-        memcpy(message.peer, told->peer, message.head.peer_length);
+        message.head.text_length = (uint16_t)strlen(told->peer);
+        memcpy(message.text, told->peer, message.head.text_length);
     } else if (told->is_on) {
         const twin *twin = index == NONE ? NULL : twin_at(core, index);
         if (twin == NULL || !(twin->flags & TWIN_HAS_IMSI) ||
             vault_identity_open(core->vault, twin->number, twin->imsi, message.head.imsi) != DRO_OK)
-            message.head.is_on = false; /* the network cannot name it */
+            message.head.imsi[0] = '\0'; /* only by its External Identifier */
+        message.head.text_length = (uint16_t)strlen(told->device);
+        memcpy(message.text, told->device, message.head.text_length);
     }
-    tell(core, gate, MESSAGE_TRACE, RING_WIPE, told->number, &message, (uint32_t)(sizeof message.head + message.head.peer_length), 0);
+    tell(core, gate, MESSAGE_TRACE, RING_WIPE, told->number, &message, (uint32_t)(sizeof message.head + message.head.text_length), 0);
     dro_wipe(&message.head, sizeof message.head);
 }
 
-static void gates_tell(core *core, const trace *told)
+static void traces_tell(core *core, const trace *told)
 {
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
@@ -357,7 +359,7 @@ static void trace_end(core *core, trace *ended)
         return;
     ended->is_on = false;
     core->trace_count--;
-    gates_tell(core, ended);
+    traces_tell(core, ended);
 }
 
 void traces_expire(core *core)
@@ -464,7 +466,7 @@ void api_trace_make(core *core, const call *call)
     }
     uint64_t seconds = call->seconds == 0 ? TRACE_USUAL_S : call->seconds > TRACE_MAX_S ? TRACE_MAX_S : call->seconds;
     made->until_ms = core->now_ms + (int64_t)seconds * 1000;
-    gates_tell(core, made);
+    traces_tell(core, made);
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     head_put(core, made, &out);
     json_put(&out, ",\"continued\":%s}", is_new ? "false" : "true");

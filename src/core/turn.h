@@ -54,6 +54,7 @@ typedef struct turn {            /* a turn in flight */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
+    uint64_t operation_of;       /* a group's operation that it is a part of; 0: of none */
 } turn;
 
 typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */

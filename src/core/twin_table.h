@@ -67,6 +67,7 @@ typedef struct twin {
     uint32_t context_length;
     uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
     uint32_t timer_place;        /* in the timer heap, 0: none */
+    uint32_t memberships;        /* of groups, the newest; 0: none */
     twin_connection connection;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
     uint8_t flags, why, contact_count;

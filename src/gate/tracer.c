@@ -20,7 +20,7 @@ typedef struct row {
     uint64_t trace;
     uint32_t core, lost, next_open;
     bool is_peer;
-    char imsi[16], peer[DIAMETER_IDENTITY_MAX + 1];
+    char imsi[16], text[DIAMETER_IDENTITY_MAX + 1]; /* text: the peer, or the device's External Identifier */
     open_request open[TRACER_OPEN_MAX]; /* of a device's trace; the oldest makes room */
 } row;
 
@@ -67,7 +67,7 @@ void tracer_on_trace(tracer *tracer, uint64_t id, const void *body, uint32_t len
     memcpy(&request, body, sizeof request);
     while (at < tracer->count && tracer->rows[at]->trace != id)
         at++;
-    if (!request.is_on || request.peer_length > length - sizeof request || request.peer_length > DIAMETER_IDENTITY_MAX ||
+    if (!request.is_on || request.text_length > length - sizeof request || request.text_length > DIAMETER_IDENTITY_MAX ||
         request.core >= tracer->config->core_count) {
         if (at < tracer->count)
             drop(tracer, at);
@@ -80,8 +80,8 @@ void tracer_on_trace(tracer *tracer, uint64_t id, const void *body, uint32_t len
             made->core = request.core;
             made->is_peer = request.is_peer;
             memcpy(made->imsi, request.imsi, sizeof made->imsi - 1);
-            memcpy(made->peer, (const char *)body + sizeof request, request.peer_length);
-            made->peer[request.peer_length] = '\0';
+            memcpy(made->text, (const char *)body + sizeof request, request.text_length);
+            made->text[request.text_length] = '\0';
         }
     }
     dro_wipe(&request, sizeof request);
@@ -117,6 +117,17 @@ static void imsi_of(const diameter_message *message, char out[16])
     }
 }
 
+/* External-Identifier in User-Identifier, as S6t names devices; "": none. */
+static void external_of(const diameter_message *message, char out[DIAMETER_IDENTITY_MAX + 1])
+{
+    const diameter_avp *group = diameter_find(message, AVP_USER_IDENTIFIER);
+    const diameter_avp *name = group != NULL ? diameter_find_in(message, group, AVP_EXTERNAL_IDENTIFIER) : NULL;
+    uint32_t length = name != NULL && name->length <= DIAMETER_IDENTITY_MAX ? name->length : 0;
+    if (length > 0)
+        memcpy(out, name->data, length);
+    out[length] = '\0';
+}
+
 static bool is_open_request(row *by, uint64_t connection, const diameter_header *header, bool is_out)
 {
     for (uint32_t i = 0; i < TRACER_OPEN_MAX; i++) {
@@ -131,13 +142,15 @@ static bool is_open_request(row *by, uint64_t connection, const diameter_header 
 }
 
 /* Does the row want this message? */
-static bool is_wanted(row *by, const diameter_header *header, const char *peer, const char *imsi, uint64_t connection, bool is_out)
+static bool is_wanted(row *by, const diameter_header *header, const char *peer, const char *imsi, const char *external,
+                      uint64_t connection, bool is_out)
 {
     if (by->is_peer)
-        return strcmp(by->peer, "*") == 0 || strcasecmp(by->peer, peer) == 0;
+        return strcmp(by->text, "*") == 0 || strcasecmp(by->text, peer) == 0;
     if ((header->flags & DIAMETER_FLAG_REQUEST) == 0)
         return is_open_request(by, connection, header, !is_out);
-    if (imsi[0] == '\0' || strcmp(imsi, by->imsi) != 0)
+    bool is_it = (imsi[0] != '\0' && strcmp(imsi, by->imsi) == 0) || (external[0] != '\0' && strcasecmp(external, by->text) == 0);
+    if (!is_it)
         return false;
     by->open[by->next_open++ % TRACER_OPEN_MAX] = (open_request){ connection, header->hop_by_hop, header->end_to_end, true, is_out };
     return true;
@@ -155,9 +168,9 @@ static void command_text(const diameter_header *header, char out[TRACED_COMMAND_
 }
 
 /* To the core that knows the device, which passes it on to the trace's where that is another. */
-static void tell(const tracer *tracer, row *by, const traced *seen, const char *peer)
+static void tell(const tracer *tracer, row *by, const traced *seen, const char *peer, const char *device)
 {
-    uint8_t message[sizeof *seen + DIAMETER_IDENTITY_MAX];
+    uint8_t message[sizeof *seen + 2 * DIAMETER_IDENTITY_MAX];
     traced told = *seen;
     told.trace = by->trace;
     told.core = by->core;
@@ -167,7 +180,9 @@ static void tell(const tracer *tracer, row *by, const traced *seen, const char *
         core = home_of(tracer->config, DIRECTORY_IMSI, told.imsi, strlen(told.imsi));
     memcpy(message, &told, sizeof told);
     memcpy(message + sizeof told, peer, told.peer_length);
-    if (ring_send(&tracer->config->to_core[core], MESSAGE_TRACED, RING_WIPE, by->trace, message, (uint32_t)sizeof told + told.peer_length))
+    memcpy(message + sizeof told + told.peer_length, device, told.device_length);
+    if (ring_send(&tracer->config->to_core[core], MESSAGE_TRACED, RING_WIPE, by->trace, message,
+                  (uint32_t)sizeof told + told.peer_length + told.device_length))
         by->lost = 0;
     else
         by->lost++;
@@ -177,7 +192,7 @@ static void tell(const tracer *tracer, row *by, const traced *seen, const char *
 
 void tracer_message(tracer *tracer, const char *peer, uint64_t connection, bool is_out, const uint8_t *bytes, size_t length)
 {
-    char origin[DIAMETER_IDENTITY_MAX + 1] = "";
+    char origin[DIAMETER_IDENTITY_MAX + 1] = "", external[DIAMETER_IDENTITY_MAX + 1];
     diameter_fault ignored;
     diameter_read(&tracer->message, bytes, length, &ignored); /* what can be read of it */
     const diameter_header *header = &tracer->message.header;
@@ -195,8 +210,10 @@ void tracer_message(tracer *tracer, const char *peer, uint64_t connection, bool 
     seen.result = result != 0 ? result : experimental;
     command_text(header, seen.command);
     imsi_of(&tracer->message, seen.imsi);
+    external_of(&tracer->message, external);
+    seen.device_length = (uint16_t)strlen(external);
     for (uint32_t i = 0; i < tracer->count; i++)
-        if (is_wanted(tracer->rows[i], header, peer, seen.imsi, connection, is_out))
-            tell(tracer, tracer->rows[i], &seen, peer);
+        if (is_wanted(tracer->rows[i], header, peer, seen.imsi, external, connection, is_out))
+            tell(tracer, tracer->rows[i], &seen, peer, external);
     dro_wipe(&seen, sizeof seen);
 }
