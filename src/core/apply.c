@@ -173,39 +173,54 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
-static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
+static size_t mail_memory(const mail *mail)
 {
-    twin_extra *extra = twin_extra_get(twin);
-    uint64_t number = dro_cursor_le(in, 8);
-    uint64_t of_ticket = dro_cursor_le(in, 8);
-    uint32_t merge_key = (uint32_t)dro_cursor_le(in, 4);
-    int64_t expires_ms = (int64_t)dro_cursor_le(in, 8);
-    size_t length = dro_cursor_left(in);
-    const uint8_t *bytes = dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= TWIN_MAIL_MAX))
-        return DRO_MALFORMED;
-    mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
-    if (mail == NULL)
-        return DRO_NOMEM;
-    *mail = (struct mail){ .number = number, .ticket = of_ticket, .merge_key = merge_key,
-                           .length = (uint16_t)length, .expires_ms = expires_ms };
-    memcpy(mail->bytes, bytes, length);
-    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
-    mail->priority = delivery != NULL ? delivery->priority : 0;
+    return sizeof *mail + mail->length;
+}
+
+/* In its place: after what leaves before it, by priority and then age. */
+static void mail_insert(twin_extra *extra, mail *mail)
+{
     struct mail **at = &extra->mail;
-    while (*at != NULL && ((*at)->is_sent || (*at)->priority >= mail->priority))
+    while (*at != NULL && ((*at)->is_sent || (*at)->priority > mail->priority ||
+                           ((*at)->priority == mail->priority && (*at)->number < mail->number)))
         at = &(*at)->next;
     mail->next = *at;
     *at = mail;
     extra->mail_count++;
+}
+
+static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, bool is_raw)
+{
+    twin *twin = twin_at(core, index);
+    twin_extra *extra = twin_extra_get(twin);
+    struct mail head = { .number = dro_cursor_le(in, 8), .ticket = dro_cursor_le(in, 8), .is_raw = is_raw };
+    head.merge_key = is_raw ? 0 : (uint32_t)dro_cursor_le(in, 4);
+    head.expires_ms = (int64_t)dro_cursor_le(in, 8);
+    size_t length = dro_cursor_left(in);
+    const uint8_t *bytes = dro_cursor_bytes(in, length);
+    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= 2 * DOWNLINK_PACKETS_MAX))
+        return DRO_MALFORMED;
+    mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
+    if (mail == NULL)
+        return DRO_NOMEM;
+    *mail = head;
+    mail->length = (uint16_t)length;
+    if (length > 0)
+        memcpy(mail->bytes, bytes, length);
+    const nidd_delivery *delivery = nidd_delivery_find(twin, head.ticket);
+    mail->priority = delivery != NULL ? delivery->priority : 0;
+    mail_insert(extra, mail);
     core->mail_count++;
-    if (number >= core->mail_next)
-        core->mail_next = number + 1;
+    if (head.number >= core->mail_next)
+        core->mail_next = head.number + 1;
+    queue_changed(core, index, (int64_t)mail_memory(mail));
     return DRO_OK;
 }
 
-static void apply_mail_gone(core *core, twin *twin, uint64_t number)
+static void apply_mail_gone(core *core, uint32_t index, uint64_t number)
 {
+    twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
     for (mail **at = extra != NULL ? &extra->mail : NULL; at != NULL && *at != NULL; at = &(*at)->next) {
         if ((*at)->number != number)
@@ -214,11 +229,13 @@ static void apply_mail_gone(core *core, twin *twin, uint64_t number)
         if (gone->is_sent)
             twin->flags &= (uint8_t)~TWIN_SENDING;
         *at = gone->next;
-        free(gone);
         extra->mail_count--;
         core->mail_count--;
+        queue_changed(core, index, -(int64_t)mail_memory(gone));
+        free(gone);
         return;
     }
+    queue_forget(core, index, number, false);
 }
 
 static bool is_of_model(const core *core, const twin *twin, const ticket *ticket)
@@ -362,8 +379,9 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TAGS:
         return twin->row == NONE ? DRO_MALFORMED
                                  : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
-    case FIELD_MAIL: return apply_mail(core, twin, &in);
-    case FIELD_MAIL_GONE: apply_mail_gone(core, twin, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_MAIL: return apply_mail(core, index, &in, false);
+    case FIELD_MAIL_RAW: return apply_mail(core, index, &in, true);
+    case FIELD_MAIL_GONE: apply_mail_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TICKET: return apply_ticket(core, twin, &in);
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
@@ -388,10 +406,11 @@ void apply_reset(core *core, uint32_t index)
     if (extra == NULL)
         return;
     while (extra->mail != NULL)
-        apply_mail_gone(core, twin, extra->mail->number);
+        apply_mail_gone(core, index, extra->mail->number);
     while (extra->tickets != NULL)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);
+    queue_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

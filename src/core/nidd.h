@@ -93,6 +93,9 @@ void nidd_configuration_put(core *core, uint64_t number, uint32_t application, i
                             const uint8_t *fields, size_t length);
 void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
 void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);
+/* It was for now only, or is too large to be kept: the device was not reached. */
+bool nidd_may_wait(const core *core, const nidd_delivery *delivery);
+void nidd_delivery_fail(core *core, uint32_t twin, uint64_t number, int64_t retry_ms);
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
 void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
@@ -101,6 +104,7 @@ DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field
 void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a full record says it anew */
 int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
 void nidd_expire(core *core, uint32_t twin);
+void nidd_deliveries_leave(twin *twin);       /* out of memory: core/queue.h */
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */
 void nidd_fini(core *core);
 /* "/3gpp-nidd/v1/as1/configurations/6250000040000000", and a delivery's behind it (0: none). `owner` NULL: it is gone. */

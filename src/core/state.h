@@ -23,6 +23,7 @@
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
+#include "core/queue.h"
 #include "core/turn.h"
 #include "core/vault.h"
 #include "store/columns.h"
@@ -113,6 +114,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    queue_table queues;
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
