@@ -12,12 +12,12 @@ import re
 import sys
 
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
-              "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY"}
+              "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP"}
 QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
-          "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch"]
+          "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group"]
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 

@@ -64,6 +64,7 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
         call->body_length = field->length;
         break;
     case API_FIELD_LAST: call->is_last = true; break;
+    case API_FIELD_GROUP: call->group = id_of(field, err); break;
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
@@ -137,13 +138,18 @@ void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, co
     tell_reply(core, call->caller, &reply, body == NULL ? NULL : body->start, body == NULL ? 0 : dro_builder_length(body));
 }
 
+void call_key_reused(core *core, const call *call)
+{
+    tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+}
+
 bool call_idempotent(core *core, const call *call)
 {
     const idempotent *known = call->idempotency == NULL ? NULL : idempotent_find(core, call->idempotency);
     if (known == NULL)
         return true;
     if (memcmp(known->body, call->idempotency + 32, 32) != 0) {
-        tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+        call_key_reused(core, call);
         return false;
     }
     uint32_t index = call->operation == API_TWIN_PUT ? twin_find(core, call->id.at, call->id.length) : NONE;
@@ -301,6 +307,13 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_DELIVERY_PUT] = api_nidd_delivery_change,
     [API_NIDD_DELIVERY_PATCH] = api_nidd_delivery_change,
     [API_NIDD_DELIVERY_DELETE] = api_nidd_delivery_delete,
+    [API_GROUP_LIST] = api_group_list,
+    [API_GROUP_PUT] = api_group_put,
+    [API_GROUP_GET] = api_group_get,
+    [API_GROUP_DELETE] = api_group_delete,
+    [API_GROUP_MEMBER_LIST] = api_group_member_list,
+    [API_GROUP_MEMBER_PUT] = api_group_member_put,
+    [API_GROUP_MEMBER_DELETE] = api_group_member_delete,
 };
 
 static bool changes_something(uint32_t operation)
@@ -310,7 +323,8 @@ static bool changes_something(uint32_t operation)
            operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN ||
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
-           operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE;
+           operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
+           operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE;
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */

@@ -5,11 +5,13 @@
 
 #include "base/base64.h"
 #include "base/fields.h"
+#include "core/authorization.h"
 #include "core/call.h"
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/peers.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -232,7 +234,7 @@ static bool configuration_is_refused(core *core, const call *call, uint32_t inde
         tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "a device has %d configurations at most", TWIN_CONFIGURATIONS_MAX);
     else if (nidd_field(call->fields, call->fields_length, API_FIELD_GROUP, &room) != NULL)
         tell_cause(core, call->caller, 404, "USER_UNKNOWN", "no group is known by this identifier");
-    else if (!(twin->flags & TWIN_HAS_IMSI))
+    else if (!(twin->flags & TWIN_HAS_IMSI) && !peers_have_hss(core))
         tell_cause(core, call->caller, 403, "NIDD_NOT_AUTHORIZED", "the device has no subscription here");
     else
         return false;
@@ -318,15 +320,6 @@ void api_nidd_configuration_patch(core *core, const call *call)
         core->counters.refused++;
 }
 
-static void mail_of_delivery_gone(core *core, const twin *twin, uint64_t number)
-{
-    for (mail *m = nidd_mail(twin, number, NULL); m != NULL;) {
-        uint64_t gone = m->number;
-        m = nidd_mail(twin, number, m);
-        record_put(core, FIELD_MAIL_GONE, &gone, 8);
-    }
-}
-
 /* All that waits for it goes too. */
 static void configuration_gone(core *core, uint32_t index, uint64_t number)
 {
@@ -336,7 +329,7 @@ static void configuration_gone(core *core, uint32_t index, uint64_t number)
         uint64_t gone = d->number;
         bool is_of_it = d->configuration == number;
         if (is_of_it) {
-            mail_of_delivery_gone(core, twin, gone);
+            nidd_mail_gone(core, twin, gone);
             record_put(core, FIELD_NIDD_DELIVERY_GONE, &gone, 8);
         }
         d = next;
@@ -522,19 +515,28 @@ void api_nidd_configuration_make(core *core, const call *call)
     dro_field room;
     const application *owner = owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, owner);
-    if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index))
+    if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index) ||
+        authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     members_of(call, &members, false);
+    authorization_put(core, owner, index, &members);
+    if (members.err != DRO_OK) {
+        tell_problem(core, call->caller, 413, "about:blank", "the configuration is too large");
+        return;
+    }
+    network_release gone = { .length = 0 };
     uint64_t number = number_next(core, twin_at(core, index));
     const dro_field *test = nidd_field(call->fields, call->fields_length, API_FIELD_TEST, &room);
     bool wants_test = test != NULL && test->length == 1 && test->bytes[0] != 0;
     record_begin(core, index, RECORD_DELTA);
+    if (core->grant != NULL)
+        authorization_bind(core, index, core->grant, &gone);
     nidd_configuration_put(core, number, owner->number, core->now_ms, NIDD_ACTIVE, fields, dro_builder_length(&members));
     const nidd_configuration *made = nidd_configuration_find(core, number, &index);
     if (made != NULL && wants_test)
         notice_put(core, index, made, NOTICE_TEST, NULL, 0);
-    record_end(core);
+    network_release_send(core, &gone, record_end(core));
     if (made == NULL) {
         tell_problem(core, call->caller, 503, "about:blank", "no room for another configuration");
         return;
@@ -562,15 +564,6 @@ static const nidd_delivery *ended_oldest(const twin *twin)
     return d;
 }
 
-static size_t ended_bytes(const twin *twin)
-{
-    size_t bytes = 0;
-    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL; d = d->next)
-        if (nidd_delivery_has_ended((nidd_delivery_status)d->status))
-            bytes += sizeof *d + d->length;
-    return bytes;
-}
-
 /* Of one more delivery with so many bytes of members: more than a device's queue may have, unless ended ones go? */
 static bool is_crowded(const core *core, const twin *twin, size_t length)
 {
@@ -582,7 +575,7 @@ static bool is_crowded(const core *core, const twin *twin, size_t length)
 static bool has_room(const core *core, const twin *twin, size_t length)
 {
     const downlink_limits *limits = &core->options.downlink;
-    return queue_mail_count(twin) < limits->packets && queue_bytes(twin) - ended_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length <= limits->bytes;
+    return queue_mail_count(twin) < limits->packets && queue_bytes(twin) - nidd_ended_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length <= limits->bytes;
 }
 
 /* Too much waits for this device. Said to the caller. */
@@ -708,7 +701,7 @@ void api_nidd_delivery_delete(core *core, const call *call)
         return;
     uint64_t number = gone->number;
     record_begin(core, index, RECORD_DELTA);
-    mail_of_delivery_gone(core, twin_at(core, index), number);
+    nidd_mail_gone(core, twin_at(core, index), number);
     record_put(core, FIELD_NIDD_DELIVERY_GONE, &number, 8);
     record_end(core);
     call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
@@ -735,7 +728,7 @@ void nidd_turn_begin(core *core, turn *turn)
     if (request->is_new)
         request->number = number_next(core, twin);
     else
-        mail_of_delivery_gone(core, twin, request->number);
+        nidd_mail_gone(core, twin, request->number);
     ended_evict(core, twin, request->length);
     nidd_delivery delivery = { .number = request->number, .configuration = request->configuration, .made_ms = core->now_ms,
                                .expires_ms = request->expires_ms, .priority = request->priority };

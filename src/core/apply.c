@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/network.h"
@@ -178,28 +179,44 @@ static size_t mail_memory(const mail *mail)
     return sizeof *mail + mail->length;
 }
 
-/* In its place: after what leaves before it, by priority and then age. */
-static void mail_insert(twin_extra *extra, mail *mail)
+static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 {
-    struct mail **at = &extra->mail;
+    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    const group_operation *operation = delivery == NULL ? group_operation_at(core, of_ticket) : NULL;
+    return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
+}
+
+/* By priority, then oldest first; behind the one that is out. */
+static void mail_link(core *core, uint32_t index, mail *mail)
+{
+    twin *twin = twin_at(core, index);
+    mail->priority = priority_of(core, twin, mail->ticket);
+    struct mail **at = &twin->extra->mail;
     while (*at != NULL && ((*at)->is_sent || (*at)->priority > mail->priority ||
                            ((*at)->priority == mail->priority && (*at)->number < mail->number)))
         at = &(*at)->next;
     mail->next = *at;
     *at = mail;
-    extra->mail_count++;
+    twin->extra->mail_count++;
+    core->mail_count++;
+    if (mail->number >= core->mail_next)
+        core->mail_next = mail->number + 1;
+    queue_changed(core, index, (int64_t)mail_memory(mail));
 }
 
-static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, bool is_raw)
+/* Raw: its bytes are the delivery's; of a group: the operation's. */
+static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, uint32_t tag)
 {
-    twin *twin = twin_at(core, index);
-    twin_extra *extra = twin_extra_get(twin);
-    struct mail head = { .number = dro_cursor_le(in, 8), .ticket = dro_cursor_le(in, 8), .is_raw = is_raw };
-    head.merge_key = is_raw ? 0 : (uint32_t)dro_cursor_le(in, 4);
+    enum { MAIL_MAX = 2 * DOWNLINK_PACKETS_MAX }; /* whatever was configured when it was written */
+    twin_extra *extra = twin_extra_get(twin_at(core, index));
+    struct mail head = { .number = dro_cursor_le(in, 8), .ticket = dro_cursor_le(in, 8) };
+    head.is_raw = tag == FIELD_MAIL_RAW;
+    head.is_of_group = tag == FIELD_GROUP_MAIL;
+    head.merge_key = tag == FIELD_MAIL ? (uint32_t)dro_cursor_le(in, 4) : 0;
     head.expires_ms = (int64_t)dro_cursor_le(in, 8);
     size_t length = dro_cursor_left(in);
     const uint8_t *bytes = dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= 2 * DOWNLINK_PACKETS_MAX))
+    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= MAIL_MAX))
         return DRO_MALFORMED;
     mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
     if (mail == NULL)
@@ -208,13 +225,7 @@ static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, bool is_ra
     mail->length = (uint16_t)length;
     if (length > 0)
         memcpy(mail->bytes, bytes, length);
-    const nidd_delivery *delivery = nidd_delivery_find(twin, head.ticket);
-    mail->priority = delivery != NULL ? delivery->priority : 0;
-    mail_insert(extra, mail);
-    core->mail_count++;
-    if (head.number >= core->mail_next)
-        core->mail_next = head.number + 1;
-    queue_changed(core, index, (int64_t)mail_memory(mail));
+    mail_link(core, index, mail);
     return DRO_OK;
 }
 
@@ -259,6 +270,7 @@ static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
     size_t reason_length = dro_cursor_le(in, 1);
     const uint8_t *reason = dro_cursor_bytes(in, reason_length);
     head.value = value_read(in);
+    head.operation = dro_cursor_left(in) >= 8 ? dro_cursor_le(in, 8) : 0;
     if (in->err != DRO_OK || state > TICKET_EXPIRED || reason_length >= sizeof head.reason || !is_of_model(core, twin, &head))
         return DRO_MALFORMED;
     memcpy(head.reason, reason, reason_length);
@@ -379,8 +391,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TAGS:
         return twin->row == NONE ? DRO_MALFORMED
                                  : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
-    case FIELD_MAIL: return apply_mail(core, index, &in, false);
-    case FIELD_MAIL_RAW: return apply_mail(core, index, &in, true);
+    case FIELD_MAIL: case FIELD_MAIL_RAW: case FIELD_GROUP_MAIL: return apply_mail(core, index, &in, field->tag);
     case FIELD_MAIL_GONE: apply_mail_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TICKET: return apply_ticket(core, twin, &in);
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
@@ -392,6 +403,8 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return in.err;
     case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
+    case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
+    case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
         break; /* for timelines, streams and the host's own tables */
     }
@@ -403,6 +416,7 @@ void apply_reset(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
     twin->flags &= (uint8_t)~(TWIN_BLOCKED | TWIN_CONNECTED | TWIN_SENDING);
+    groups_leave_all(core, index);
     if (extra == NULL)
         return;
     while (extra->mail != NULL)

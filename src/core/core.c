@@ -8,11 +8,13 @@
 #include "base/log.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/authorization.h"
 #include "core/backup.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
 #include "core/counters.h"
 #include "core/follow.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/images.h"
@@ -47,6 +49,8 @@ static dro_err allocate(core *core)
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
     dro_err err = notices_init(core);
+    if (err == DRO_OK)
+        err = groups_init(core);
     return err == DRO_OK ? turns_init(core) : err;
 }
 
@@ -180,6 +184,7 @@ static dro_err recover(core *core)
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);
+    groups_recovered(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
     return err;
@@ -276,7 +281,9 @@ void core_close(core *core)
     }
     uploads_free(core);
     questions_free(core);
+    authorizations_free(core);
     names_free(core);
+    groups_fini(core);
     nidd_fini(core);
     host_free(core);
     index_fini(&core->ids);
@@ -331,6 +338,7 @@ void core_gate_lost(core *core, uint32_t index)
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
+    authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
@@ -389,6 +397,8 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
+    case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -495,8 +505,11 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
+    if (core->authorizations != NULL)
+        authorizations_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    work += groups_step(core);
     work += checkpoint_step(core);
     work += queues_step(core);
     cold_start(core);
@@ -510,6 +523,7 @@ int core_round(core *core)
         work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
         core_show_counters(core);
+    groups_show(core);
     tell_flush(core);
     return work + core->work;
 }

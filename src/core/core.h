@@ -17,6 +17,7 @@
 #include "store/disk.h"
 #include "store/log_store.h"
 #include "twin/admission.h"
+#include "twin/apn.h"
 #include "twin/directory.h"
 
 typedef struct core core;
@@ -69,6 +70,8 @@ typedef struct core_options {
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     downlink_limits downlink;
+    bool has_hss;                /* an HSS is among the configured peers */
+    apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/images.h"
 #include "core/links.h"
 #include "core/number.h"
@@ -29,6 +30,7 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
+    HOST_TOKEN_KEY = 7,   /* token_key_write */
     HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
     STATE_READY = 1, STATE_BROKEN = 2,
     IMAGE_DIGEST = 1, IMAGE_SUM = 2, IMAGE_INFO = 3, IMAGE_MODEL = 4, IMAGE_JSON = 5,
@@ -278,6 +280,13 @@ static void write_all(core *core, dro_builder *out)
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL && !core->applications[i].is_session)
             write_application(out, &core->applications[i]);
+    for (uint32_t i = 0; i < core->token_keys.count; i++)
+        if (!token_key_is_old(core, &core->token_keys.list[i])) {
+            dro_builder inner = dro_builder_over(part, sizeof part);
+            token_key_write(&core->token_keys.list[i], &inner);
+            dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
+        }
+    groups_write(core, out);
 }
 
 /* All of it, *plain is the caller's. */
@@ -457,6 +466,10 @@ static dro_err read_field(core *core, const dro_field *field)
         return read_image(core, field);
     else if (field->tag == HOST_APPLICATION)
         return read_application(core, field);
+    else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
+        return token_key_read(core, &in);
+    else if (field->tag >= HOST_GROUP_NUMBERS)
+        return groups_read(core, field);
     return in.err;
 }
 
@@ -582,7 +595,7 @@ static void applications_forget(core *core)
     }
 }
 
-/* Only applications change and go; of the rest what is here already stays. */
+/* Only applications and groups change and go; of the rest what is here already stays. */
 dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
@@ -590,17 +603,21 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     const uint8_t *at = dro_cursor_bytes(&in, keys);
     dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
     applications_forget(core);
+    groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
         if (!is_known(core, &field, names))
             err = read_field(core, &field);
         names += field.tag == HOST_NAME;
     }
+    if (err == DRO_OK)
+        groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
 }
 
 void host_free(core *core)
 {
+    token_keys_free(core);
     for (uint32_t i = 0; i < core->domain_count; i++)
         free(core->domains[i].name);
     free(core->domains);

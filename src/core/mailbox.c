@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/api.h"
+#include "core/groups.h"
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/peers.h"
@@ -38,6 +39,8 @@ void ticket_put(core *core, uint32_t index, const ticket *ticket)
     dro_builder_le(part, reason, 1);
     dro_builder_bytes(part, ticket->reason, reason);
     value_write(part, &ticket->value);
+    if (ticket->operation != 0)
+        dro_builder_le(part, ticket->operation, 8);
     record_part_end(core, FIELD_TICKET);
 }
 
@@ -63,14 +66,16 @@ static void ticket_evict(core *core, const twin *twin)
         record_put(core, FIELD_TICKET_GONE, &oldest->number, 8);
 }
 
-uint64_t ticket_make(core *core, uint32_t index, bool is_action, uint8_t of, const value *value, ticket_state state)
+uint64_t ticket_make(core *core, uint32_t index, bool is_action, uint8_t of, const value *value, ticket_state state,
+                     uint64_t operation)
 {
     twin *twin = twin_at(core, index);
     if (twin->extra != NULL && twin->extra->ticket_count >= TWIN_TICKETS_MAX)
         ticket_evict(core, twin);
     ticket ticket = { .number = core->ticket_next++, .is_action = is_action, .index = of, .state = state,
-                      .time_ms = core->now_ms, .made_ms = core->now_ms, .value = *value };
+                      .time_ms = core->now_ms, .made_ms = core->now_ms, .operation = operation, .value = *value };
     ticket_put(core, index, &ticket);
+    group_ticket_moved(core, index, &ticket);
     return ticket.number;
 }
 
@@ -90,6 +95,7 @@ void ticket_move(core *core, uint32_t index, uint64_t number, ticket_state state
     ticket.time_ms = core->now_ms;
     snprintf(ticket.reason, sizeof ticket.reason, "%s", reason);
     ticket_put(core, index, &ticket);
+    group_ticket_moved(core, index, &ticket);
     if (core->waiter_count > 0)
         waiters_ticket(core, index, number);
 }
@@ -240,7 +246,7 @@ static bool has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t le
 {
     const twin *twin = twin_at(core, index);
     const downlink_limits *limits = &core->options.downlink;
-    if (queue_mail_count(twin) < limits->packets && queue_bytes(twin) + length <= limits->bytes &&
+    if (queue_mail_count(twin) < limits->packets && queue_bytes(twin) - nidd_ended_bytes(twin) + length <= limits->bytes &&
         (ticket_find(twin, of_ticket) == NULL || has_room_for_command(twin)) && !queues_are_full(core))
         return true;
     core->counters.refused++;

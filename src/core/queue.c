@@ -143,7 +143,7 @@ static bool may_leave(const core *core, uint32_t index)
     if (twin->row == NONE || twin->base_segment == 0 || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
         return false;
     for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
-        if (m->merge_key != 0) /* newer ones look for it */
+        if (m->merge_key != 0 || m->is_of_group) /* newer ones, or its operation, look for it */
             return false;
     for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next)
         if (t->state < TICKET_DELIVERED) /* it looks for its mail */

@@ -16,6 +16,7 @@
 #include "core/apply.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/groups.h"
 #include "core/host_tables.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -62,6 +63,11 @@ void record_begin(core *core, uint32_t index, int kind)
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
 }
 
+bool record_is_open(const core *core)
+{
+    return core->record->kind != 0;
+}
+
 uint32_t record_owner(const core *core)
 {
     return core->record->twin == NONE ? 0 : twin_partition(twin_at(core, core->record->twin)) + 1;
@@ -96,6 +102,8 @@ void record_abandon(core *core)
 {
     dro_wipe(core->record->field_bytes, dro_builder_length(&core->record->fields));
     core->record->kind = 0;
+    if (core->releases != NULL)
+        names_recorded(core, core->round_last);
 }
 
 dro_builder *record_part(core *core)
@@ -205,6 +213,8 @@ uint64_t record_end(core *core)
     }
     dro_wipe(record->field_bytes, dro_builder_length(&record->fields));
     record->kind = 0;
+    if (core->releases != NULL)
+        names_recorded(core, round);
     return round;
 }
 
@@ -443,6 +453,11 @@ static void full_lists(core *core, const twin *twin)
         dro_builder *part = record_part(core);
         dro_builder_le(part, m->number, 8);
         dro_builder_le(part, m->ticket, 8);
+        if (m->is_of_group) {
+            dro_builder_le(part, (uint64_t)m->expires_ms, 8);
+            record_part_end(core, FIELD_GROUP_MAIL);
+            continue;
+        }
         if (!m->is_raw)
             dro_builder_le(part, m->merge_key, 4);
         dro_builder_le(part, (uint64_t)m->expires_ms, 8);
@@ -531,6 +546,7 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     record_part_end(core, FIELD_CONTACT);
     full_row(core, twin);
     full_numbers(core, twin);
+    groups_full(core, twin);
     full_lists(core, twin);
     record_end(core);
     queue_written(core, index);

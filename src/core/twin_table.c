@@ -9,6 +9,7 @@
 #include "base/wipe.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/nidd.h"
@@ -109,6 +110,7 @@ void twin_free(core *core, uint32_t index)
         index_remove(&core->msisdns, twin->msisdn_hash, index);
     if (twin->number != 0)
         index_remove(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
+    groups_leave_all(core, index);
     extra_free(core, index, twin);
     timers_remove(core, index);
     if (twin->row != NONE)

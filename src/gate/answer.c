@@ -173,7 +173,7 @@ static void put_head(exchange *exchange, const answer *answer, enum framing fram
         dro_builder_text(&out, "\r\nConnection: keep-alive");
     dro_builder_text(&out, "\r\n\r\n");
     put_out(exchange, bytes, dro_builder_length(&out));
-    uint32_t row = exchange->route < 63 ? exchange->route : 63;
+    uint32_t row = exchange->route < HTTP_ROUTES_MAX ? exchange->route : HTTP_ROUTES_MAX;
     http->counts.answers[row][answer->status / 100 < 6 ? answer->status / 100 : 5]++;
 }
 

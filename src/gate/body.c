@@ -539,6 +539,45 @@ bool body_read_application(body_arena *arena, body_text json, dro_builder *out, 
     return with_document(arena, json, &(reader){ out, fault }, read_application_root, NULL);
 }
 
+static bool read_group_root(reader *in, yyjson_val *root, void *context)
+{
+    (void)context;
+    return read_members(in, root, NULL, 0, 0);
+}
+
+bool body_read_group(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return json.length == 0 || with_document(arena, json, &(reader){ out, fault }, read_group_root, NULL);
+}
+
+static bool read_is_member(reader *in, const char *pointer, yyjson_val *value)
+{
+    if (!yyjson_is_bool(value))
+        return refuse(in, 422, pointer, "member must be true or false");
+    return true;
+}
+
+typedef struct member_line { char *id; bool *is_member; } member_line;
+
+static bool read_member_line_root(reader *in, yyjson_val *root, void *context)
+{
+    static const member members[] = { { "id", read_line_id }, { "member", read_is_member } };
+    const member_line *line = context;
+    yyjson_val *value = yyjson_obj_get(root, "id");
+    if (yyjson_is_str(value) && !identifier_read(text_of(value), line->id))
+        line->id[0] = '\0';
+    *line->is_member = !yyjson_is_false(yyjson_obj_get(root, "member"));
+    return read_members(in, root, members, 2, 1);
+}
+
+bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1], bool *is_member,
+                           body_fault *fault)
+{
+    member_line line = { id, is_member };
+    id[0] = '\0';
+    return with_document(arena, json, &(reader){ out, fault }, read_member_line_root, &line);
+}
+
 bool body_read_query(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
     return with_document(arena, json, &(reader){ out, fault }, read_query_root, NULL);

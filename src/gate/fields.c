@@ -40,6 +40,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
                         "the id is not an External Identifier, local@domain");
         dro_field_put_text(out, API_FIELD_ID, identifier);
         return true;
+    case PARAMETER_GROUP:
+        if (!identifier_read(text, identifier))
+            return fail(fault, route->body == BODY_GROUP ? 400 : 404, "the group is not an External Group Identifier, local@domain");
+        dro_field_put_text(out, API_FIELD_GROUP, identifier);
+        return true;
     case PARAMETER_NAME:
         if (text.length > MODEL_NAME_MAX)
             return fail(fault, 404, "the twin's model has no such name");
@@ -89,10 +94,12 @@ bool fields_are_foreign(const target *target, const token *caller)
     char identifier[IDENTIFIER_MAX + 1];
     const route_path *path = route_find(target);
     for (uint32_t i = 0; path != NULL && i < path->count; i++) {
-        if (path->segments[i].parameter != PARAMETER_ID || !identifier_read(target->segments[i], identifier))
+        bool is_named = path->segments[i].parameter == PARAMETER_ID || path->segments[i].parameter == PARAMETER_GROUP;
+        if (!is_named || !identifier_read(target->segments[i], identifier))
             continue;
         slice domain = identifier_domain(identifier);
-        return !token_has_domain(caller, domain.at, domain.length);
+        if (!token_has_domain(caller, domain.at, domain.length))
+            return true;
     }
     return false;
 }

@@ -34,6 +34,8 @@ static inline uint32_t home_of_request(const gate_config *config, const void *re
         case API_FIELD_MSISDN: return home_of(config, DIRECTORY_MSISDN, (const char *)field.bytes, field.length);
         case API_FIELD_CONFIGURATION: /* its twin's partition is in the upper 12 bits */
             memcpy(&number, field.bytes, sizeof number);
+            if (number >> 51 == 1) /* a group's */
+                return 0;
             return directory_core(config->directory, (uint32_t)(number >> 52));
         default: break;
         }

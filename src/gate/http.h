@@ -193,8 +193,9 @@ enum http_refusal {
     REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSALS,
 };
 
+enum { HTTP_ROUTES_MAX = 127 /* rows of spec/routes.csv */ };
 typedef struct http_counts {
-    uint64_t answers[64][6];           /* by route (the last: none) and first digit of the status */
+    uint64_t answers[HTTP_ROUTES_MAX + 1][6];           /* by route (the last: none) and first digit of the status */
     uint64_t accepted, evicted, received_bytes, sent_bytes;
     uint64_t refused[REFUSALS];
     uint64_t late;                     /* answers that came after their time */

@@ -29,8 +29,8 @@ static void put_answers(const http *http, dro_builder *out)
 {
     put(out, "# HELP dromio_http_answers_total Answers by route and class of status.\n"
              "# TYPE dromio_http_answers_total counter\n");
-    for (uint32_t i = 0; i < 64; i++) {
-        if (i >= route_count() && i != 63)
+    for (uint32_t i = 0; i <= HTTP_ROUTES_MAX; i++) {
+        if (i >= route_count() && i != HTTP_ROUTES_MAX)
             continue;
         for (unsigned class = 2; class < 6; class ++)
             if (http->counts.answers[i][class] > 0)

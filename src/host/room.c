@@ -394,7 +394,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
                                            .size = (uint32_t)config->downlink_size, .age_s = config->downlink_age,
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
-                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root };
+                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .has_hss = config_has_hss(config) };
+    options.apns = (apn_policy){ config->apns, config->apn_count, config->t8_apn, strcmp(config->t8_without_configuration, "refuse") == 0 };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)
         err = open_disks(config, &options);

@@ -7,10 +7,12 @@
  *
  * With several cores a gate has rings with each. What goes where:
  *   core of the twin (directory_route of the ID, or of the IMSI): requests with an ID, SUBSCRIBE with
- *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
+ *     an ID, UPLINK, CONNECTION, AUTHORIZATION_UPDATE (by the first of its identities that a twin has);
+ *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   each core, for the gate to join: TWIN_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
+ *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
@@ -27,6 +29,8 @@ enum message_type {
     MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
     MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id since the last */
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
+    MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
+    MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
 
     /* core -> gate */
     MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */
@@ -35,10 +39,14 @@ enum message_type {
     MESSAGE_STREAM_EVENT = 19,  /* stream_event + text; id names the stream                   */
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
+    MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
+    MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
 
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
     MESSAGE_TURN_RESULT = 33,   /* turn_result + context + effects                            */
+    MESSAGE_TURN_NEXT = 34,     /* turn_request + event: of the twin of the message before, with the context that
+                                 * its turn left; TURN_HOST if it left none   -> MESSAGE_TURN_RESULT */
 
     /* gate -> desk, desk -> gate */
     MESSAGE_QUERY = 48,         /* query_request + domains + SQL     -> MESSAGE_API_REPLY     */
@@ -84,7 +92,7 @@ enum api_operation {
     API_PEERS,
     API_METRICS,            /* -> CONTENT_TEXT: the core's part of /metrics */
     API_BARRIER,            /* -> 204 once all that was answered before is visible to queries */
-    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
+    API_BACKUP,             /* LIMIT: number of the piece asked for, 0 begins, BACKUP_ALL_BEGAN; LAST(?): no more is wanted (no answer) -> CONTENT_PIECE */
 
     /* Non-IP data delivery (TS 29.122, 5.6). All have SCS_AS. Members of the bodies: twin/nidd.h */
     API_NIDD_CONFIGURATION_LIST,
@@ -98,6 +106,15 @@ enum api_operation {
     API_NIDD_DELIVERY_PUT,
     API_NIDD_DELIVERY_PATCH,
     API_NIDD_DELIVERY_DELETE,
+
+    /* Groups. All have GROUP, but the list */
+    API_GROUP_LIST,         /* LIMIT(?), CURSOR(?) */
+    API_GROUP_PUT,
+    API_GROUP_GET,
+    API_GROUP_DELETE,
+    API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
+    API_GROUP_MEMBER_PUT,   /* ID */
+    API_GROUP_MEMBER_DELETE,/* ID */
 };
 
 enum api_field { /* width or form */
@@ -135,7 +152,7 @@ enum api_field { /* width or form */
     API_FIELD_SCS_AS = 64,      /* text: the application's id in the path */
     API_FIELD_CONFIGURATION = 65, /* u64 */
     API_FIELD_DELIVERY = 66,    /* u64 */
-    API_FIELD_GROUP = 67,
+    API_FIELD_GROUP = 67,       /* text: External Group Identifier, as an ID */
     API_FIELD_PROVIDER = 68,
     API_FIELD_FEATURES = 69,
     API_FIELD_DURATION = 70,
@@ -151,6 +168,12 @@ enum api_field { /* width or form */
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
+
+    /* NIDD authorisation (S6t), also kept beside the members of a configuration. Never shown on T8. */
+    API_FIELD_APN = 112,        /* text */
+    API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
+    API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
+    API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
 };
 
 typedef struct api_request {
@@ -178,6 +201,7 @@ typedef struct backup_piece {
     uint32_t reserved;
 } backup_piece;
 enum { BACKUP_PIECE_MAX = 48 * 1024 };
+#define BACKUP_ALL_BEGAN UINT64_MAX /* every core has begun: until then none gives up a name (no answer) */
 
 typedef struct api_reply {
     uint16_t status;          /* HTTP */
@@ -270,8 +294,35 @@ typedef struct downlink_answer {  /* MT-Data-Answer */
     uint32_t reserved;
 } downlink_answer;
 
+/* NIDD authorisation at an HSS (NIDD-Information-Request of TS 29.336). `host` is the peer that gets it. */
+typedef struct authorization_request {
+    uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
+    uint8_t is_again;             /* T flag */
+    uint8_t reserved[3];
+    uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
+    uint16_t host_length, realm_length;
+} authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
+
+enum authorization_outcome {
+    AUTHORIZATION_ANSWERED,       /* result/experimental hold the HSS's words */
+    AUTHORIZATION_NO_PEER,        /* that peer is not there: nothing was sent */
+    AUTHORIZATION_LOST,           /* sent, then the connection ended */
+    AUTHORIZATION_NO_ANSWER,      /* sent, none in time, or one that cannot be used */
+};
+typedef struct authorization_answer { /* NIDD-Information-Answer */
+    uint32_t outcome;
+    uint32_t result, experimental;
+    uint32_t end_to_end;          /* of the request */
+} authorization_answer;           /* then fields IMSI(?), MSISDN(?), ID*, GRANTED(?) */
+
+typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
+    uint32_t end_to_end;
+    uint32_t reserved;
+} authorization_update;           /* then fields IMSI(?), MSISDN(?), ID(?), APN_VALIDITY* */
+
 typedef struct peer_state {
-    uint8_t is_open, reserved[3];
+    uint8_t is_open, reserved;
+    uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
     uint32_t applications;        /* enum peer_application bits */
     uint16_t host_length, realm_length, address_length, reserved2;
     uint64_t requests, answers, errors;
