@@ -296,6 +296,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_METRICS] = api_metrics,
     [API_BARRIER] = barrier,
     [API_BACKUP] = api_backup,
+    [API_ACCESS_TOKEN] = api_access_token,
     [API_NIDD_CONFIGURATION_LIST] = api_nidd_configuration_list,
     [API_NIDD_CONFIGURATION_MAKE] = api_nidd_configuration_make,
     [API_NIDD_CONFIGURATION_GET] = api_nidd_configuration_get,
@@ -332,7 +333,8 @@ static bool shows_no_twin(uint32_t operation)
 {
     return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
-           operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP;
+           operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
+           operation == API_ACCESS_TOKEN;
 }
 
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

@@ -104,7 +104,7 @@ static dro_err open_host(core *core)
         err = host_load(core);
     if (err == DRO_OK)
         err = images_load(core);
-    return err;
+    return err == DRO_OK ? signing_open(core) : err;
 }
 
 /* The others may go on. */
@@ -199,6 +199,8 @@ static dro_err open_all(core *core)
     dro_err err = allocate(core);
     if (err == DRO_OK && core->count > 1)
         err = board_open(&core->board, core->options.board, core->index, core->count);
+    if (err == DRO_OK && core->count > 1)
+        core->latencies = board_latencies(&core->board, core->index);
     if (err == DRO_OK)
         err = open_vault(core);
     if (err == DRO_OK)
@@ -241,7 +243,10 @@ dro_err core_open(core **out, const core_options *options)
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
+    core->options.issuer = options->issuer != NULL ? options->issuer : "";
+    core->options.audience = options->audience != NULL ? options->audience : "";
     core->twin_free = NONE;
+    core->latencies = core->own_latencies;
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     dro_err err = open_all(core);
@@ -451,10 +456,21 @@ dro_err core_submit(core *core)
 {
     uint64_t round = commit_log_round(core->log);
     core->round_records[round % 8] = core->counters.records;
+    core->round_submitted_ns[round % 8] = core->clock->monotonic_ns(core->clock);
     core->is_round_marked = false;
     dro_err err = commit_log_submit(core->log);
     core->round_event_first = core->event_next;
     return err;
+}
+
+static void rounds_are_durable(core *core, uint64_t durable)
+{
+    int64_t now_ns = core->clock->monotonic_ns(core->clock);
+    uint64_t first = durable - core->round_told > 8 ? durable - 7 : core->round_told + 1;
+    for (uint64_t round = first; round <= durable; round++)
+        dro_latency_add(&core->latencies[BOARD_ROUND], now_ns - core->round_submitted_ns[round % 8]);
+    core->round_told = durable;
+    core->counters.commits = core->round_records[durable % 8];
 }
 
 static int commit(core *core)
@@ -473,8 +489,7 @@ static int commit(core *core)
     }
     uint64_t durable = commit_log_durable(core->log, false);
     if (durable > core->round_told) {
-        core->round_told = durable;
-        core->counters.commits = core->round_records[durable % 8];
+        rounds_are_durable(core, durable);
         done++;
     }
     return done;
@@ -485,8 +500,9 @@ void core_settle(core *core)
     while (core->round_last > core->round_told && !commit_log_failed(core->log)) {
         if (commit_log_can_submit(core->log) && core_submit(core) != DRO_OK)
             return;
-        core->round_told = commit_log_durable(core->log, true);
-        core->counters.commits = core->round_records[core->round_told % 8];
+        uint64_t durable = commit_log_durable(core->log, true);
+        if (durable > core->round_told)
+            rounds_are_durable(core, durable);
     }
 }
 
@@ -509,6 +525,8 @@ int core_round(core *core)
         authorizations_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
+    if (core->index == 0)
+        signing_step(core);
     work += groups_step(core);
     work += checkpoint_step(core);
     work += queues_step(core);

@@ -73,6 +73,8 @@ typedef struct core_options {
     bool has_hss;                /* an HSS is among the configured peers */
     apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
+    const char *issuer, *audience; /* of access tokens; NULL: "" */
+    int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 

@@ -87,6 +87,8 @@ enum {
     DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
     DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */
+    TOKEN_LIFE_S = 3600,           /* of an access token, unless auth.token_life says otherwise */
+    SIGNING_KEY_LIFE_S = 30 * 24 * 3600, /* until the next one signs */
     SESSION_S = 12 * 3600,
     LOGIN_S = 24 * 3600,
     TURN_DEADLINE_MICROS = 1000,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
 #include "core/checkpoint.h"
@@ -24,6 +25,7 @@
 #include "core/links.h"
 #include "core/nidd.h"
 #include "core/queue.h"
+#include "core/signing.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
 #include "core/vault.h"
@@ -86,6 +88,7 @@ struct core {
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
     token_keys token_keys;
+    signing signing;             /* core 0's */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
@@ -153,6 +156,8 @@ struct core {
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     core_counters counters;
+    dro_latency own_latencies[BOARD_LATENCIES], *latencies; /* own_, or on the board where there are several cores */
+    int64_t round_submitted_ns[8]; /* of rounds in flight */
     int work;                    /* done in this round */
 };
 

@@ -636,6 +636,7 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
 {
     uint32_t status = result->status;
     core->counters.turns++;
+    dro_latency_add(&core->latencies[BOARD_TURN_CPU], result->cpu_nanos);
     if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
         wait_again(core, turn);
         return;

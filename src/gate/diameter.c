@@ -478,10 +478,13 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
     }
     memcpy(&answer, body, sizeof answer);
     pending_incoming *entry = pending_find_incoming(gate->pending, id);
-    if (entry == NULL)
+    if (entry == NULL) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
-    else
-        t6a_answer(gate, entry, answer.result, answer.experimental);
+        return;
+    }
+    if (entry->command->code == COMMAND_MO_DATA && answer.result == DIAMETER_SUCCESS)
+        dro_latency_add(&gate->uplinks, loop_now_ns(gate->home) - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS);
+    t6a_answer(gate, entry, answer.result, answer.experimental);
 }
 
 static bool is_whole_downlink(const downlink_request *request, uint32_t length)
@@ -568,4 +571,6 @@ void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
              open, other, pending_incoming_count(gate->pending), pending_outgoing_count(gate->pending));
     dro_builder_text(out, text);
     diameter_counts_text(&gate->counts, out);
+    dro_latency_write(&(const dro_latency *){ &gate->uplinks }, 1, "dromio_uplink_seconds",
+                      "From an MO-Data-Request given to its core until the core's word that it is kept.", out);
 }

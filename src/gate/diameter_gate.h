@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
 #include "gate/diameter_pending.h"
@@ -118,6 +119,7 @@ struct diameter_gate {
     pending_table *pending;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
+    dro_latency uplinks;           /* from the core's ring until the answer that it is kept */
     dro_random_seeded random;
     uint32_t end_to_end, origin_state, session_high, session_low;
     diameter_message message;      /* the one being handled */

@@ -39,6 +39,7 @@ enum message_type {
     MESSAGE_STREAM_EVENT = 19,  /* stream_event + text; id names the stream                   */
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
+    MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
     MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
 
@@ -107,6 +108,7 @@ enum api_operation {
     API_NIDD_DELIVERY_PATCH,
     API_NIDD_DELIVERY_DELETE,
 
+    API_ACCESS_TOKEN = 120, /* APPLICATION, TOKEN (of the client), SCOPE_TEXT, THUMBPRINT(?): signs a JWT; core 0 */
     /* Groups. All have GROUP, but the list */
     API_GROUP_LIST,         /* LIMIT(?), CURSOR(?) */
     API_GROUP_PUT,
@@ -167,6 +169,9 @@ enum api_field { /* width or form */
     API_FIELD_PRIORITY = 79,
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
+    API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
+    API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
+    API_FIELD_THUMBPRINT = 122, /* 32 bytes: SHA-256 of the client's certificate */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
 
     /* NIDD authorisation (S6t), also kept beside the members of a configuration. Never shown on T8. */
@@ -223,6 +228,15 @@ typedef struct credential {
     uint8_t reserved[6];
     int64_t expires_ms;  /* wall clock; 0: never */
 } credential;            /* then fields APPLICATION, DOMAIN* */
+
+/* A public key of the host: what it signed is an access token of ours (JWT). */
+typedef struct signing_key_news {
+    uint32_t number;
+    uint8_t is_gone;        /* 1: no token of it can be good any more */
+    uint8_t reserved[3];
+    uint8_t public_key[32]; /* Ed25519 */
+    char kid[48];           /* NUL-terminated */
+} signing_key_news;
 
 /* Stream of events (SSE). SUBSCRIBE has the fields ID(?), MODEL(?), PROPERTY(?),
  * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
