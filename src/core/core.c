@@ -219,6 +219,18 @@ static dro_err open_all(core *core)
     return err == DRO_OK ? recover(core) : err;
 }
 
+static void limits_default(downlink_limits *limits)
+{
+    if (limits->packets == 0)
+        limits->packets = TWIN_MAIL_MAX;
+    if (limits->bytes == 0)
+        limits->bytes = DOWNLINK_BYTES;
+    if (limits->size == 0)
+        limits->size = NIDD_DATA_MAX;
+    if (limits->age_s == 0)
+        limits->age_s = DOWNLINK_EXPIRY_S;
+}
+
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
@@ -227,6 +239,8 @@ dro_err core_open(core **out, const core_options *options)
     if (core == NULL)
         return DRO_NOMEM;
     core->options = *options;
+    limits_default(&core->options.downlink);
+    queues_init(core);
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
@@ -327,6 +341,7 @@ void core_gate_lost(core *core, uint32_t index)
     streams_gate_lost(core, index);
     network_connections_gate_lost(core, index);
     turns_gate_lost(core, index);
+    queues_gate_lost(core, index);
     waiters_gate_lost(core, index);
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
@@ -521,6 +536,7 @@ int core_round(core *core)
     if (core->trace_count > 0)
         traces_expire(core);
     work += checkpoint_step(core);
+    work += queues_step(core);
     cold_start(core);
     turns_publish(core);
     work += commit(core);
@@ -611,7 +627,7 @@ bool core_stop(core *core)
 {
     core->is_stopping = true;
     core_round(core);
-    bool is_told = core->turn_count == 0 && core->question_count == 0 && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
+    bool is_told = core->turn_count == 0 && core->question_count == 0 && queues_are_read(core) && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
     return is_told;
