@@ -321,6 +321,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_GROUP_MEMBER_LIST] = api_group_member_list,
     [API_GROUP_MEMBER_PUT] = api_group_member_put,
     [API_GROUP_MEMBER_DELETE] = api_group_member_delete,
+    [API_NIDD_WEBSOCKET] = api_nidd_websocket,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
