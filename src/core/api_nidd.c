@@ -12,6 +12,7 @@
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -82,9 +83,10 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, delivery->number, out);
     json_put(out, "\",\"deliveryStatus\":\"%s\"", nidd_delivery_status_text(nidd_delivery_now(twin, delivery)));
-    if (delivery->retry_ms != 0) {
+    bool is_held = rate_resume_ms(twin) != 0 && !nidd_delivery_has_ended((nidd_delivery_status)delivery->status);
+    if (delivery->retry_ms != 0 || is_held) {
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
-        json_time(out, delivery->retry_ms);
+        json_time(out, is_held ? rate_resume_ms(twin) : delivery->retry_ms);
     }
     members_put(out, delivery->fields, delivery->length);
     dro_builder_text(out, "}");
