@@ -13,7 +13,7 @@ import sys
 
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP"}
-QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin"]
+QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "state"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",

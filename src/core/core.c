@@ -521,6 +521,11 @@ int64_t core_next_due(const core *core)
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
+    int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
+    if (groups_ms != INT64_MAX) {
+        int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
     if (notices_due_ns(core) != INT64_MAX) {
         int64_t left = notices_due_ns(core) > core->now_ns ? notices_due_ns(core) - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)

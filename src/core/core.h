@@ -62,6 +62,7 @@ typedef struct core_options {
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
+    uint32_t group_guard_s;      /* between notifications of a group operation's results; 0: GROUP_GUARD_S */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 

@@ -223,6 +223,17 @@ static void mail_drop(core *core, uint32_t index, const mail *mail, ticket_state
     nidd_delivery_end(core, index, of_ticket, delivery_status(state));
 }
 
+bool mailbox_has_room(core *core, uint32_t index, uint64_t of_ticket)
+{
+    const twin *twin = twin_at(core, index);
+    if (twin->extra == NULL || twin->extra->mail_count < TWIN_MAIL_MAX)
+        return true;
+    core->counters.refused++;
+    ticket_move(core, index, of_ticket, TICKET_FAILED, "the mailbox is full");
+    nidd_delivery_end(core, index, of_ticket, DELIVERY_FAILURE);
+    return false;
+}
+
 void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_key, int64_t expires_ms,
                  const uint8_t *bytes, uint32_t length)
 {
@@ -233,12 +244,8 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
             mail_drop(core, index, m, TICKET_SUPERSEDED, "a newer command took its place");
         m = next;
     }
-    if (twin->extra != NULL && twin->extra->mail_count >= TWIN_MAIL_MAX) {
-        core->counters.refused++;
-        ticket_move(core, index, of_ticket, TICKET_FAILED, "the mailbox is full");
-        nidd_delivery_end(core, index, of_ticket, DELIVERY_FAILURE);
+    if (!mailbox_has_room(core, index, of_ticket))
         return;
-    }
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
     dro_builder_le(part, of_ticket, 8);
@@ -357,11 +364,13 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
     twin *twin = twin_at(core, index);
     const char *host = core->hosts[twin->connection.host].name;
     const char *realm = core->hosts[twin->connection.realm].name;
+    uint32_t length = mail->length;
+    const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail->bytes;
     downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
                                  .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
                                  .host_length = (uint16_t)strlen(host),
                                  .realm_length = (uint16_t)strlen(realm),
-                                 .data_length = mail->length };
+                                 .data_length = (uint16_t)length };
     if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) != DRO_OK)
         return;
     request.user.bearer_length = twin->connection.bearer_length;
@@ -370,7 +379,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
     dro_builder_bytes(&out, &request, sizeof request);
     dro_builder_bytes(&out, host, request.host_length);
     dro_builder_bytes(&out, realm, request.realm_length);
-    dro_builder_bytes(&out, mail->bytes, mail->length);
+    dro_builder_bytes(&out, bytes, length);
     uint64_t id = (uint64_t)index | mail->number << TWIN_BITS;
     tell(core, gate, MESSAGE_DOWNLINK, RING_WIPE, id, message, (uint32_t)dro_builder_length(&out), round_now(core));
     dro_wipe(message, sizeof request);
@@ -386,6 +395,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
 void mailbox_flush(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
+    group_mail_trim(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (first == NULL || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
         twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core))
@@ -394,6 +404,8 @@ void mailbox_flush(core *core, uint32_t index)
     if (!core->gates[gate].is_open)
         return;
     mail_send(core, index, first, gate);
+    if (first->is_sent)
+        group_state_sent(core, index, first->ticket);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
     if (ticket == NULL || ticket->state != TICKET_PENDING)
         return;

@@ -58,6 +58,8 @@ mail *mail_find(const twin *twin, uint64_t number);
 mail *mail_of_ticket(const twin *twin, uint64_t number);
 
 /* mailbox.c */
+/* Inside a record. False: too much waits, and who asked was told. */
+bool mailbox_has_room(core *core, uint32_t twin, uint64_t ticket);
 void mailbox_put(core *core, uint32_t twin, uint64_t ticket, uint32_t merge_key, int64_t expires_ms, const uint8_t *bytes, uint32_t length);
 void mailbox_flush(core *core, uint32_t twin);           /* sends the next one if the device may be reached; inside no record */
 void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer);

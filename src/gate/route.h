@@ -21,7 +21,7 @@ enum route_parameter {
 };
 enum route_query {
     QUERY_MODEL = 1, QUERY_TAG = 2, QUERY_LIMIT = 4, QUERY_CURSOR = 8,
-    QUERY_WAIT = 16, QUERY_TIMEOUT = 32, QUERY_PROPERTY = 64, QUERY_TWIN = 128,
+    QUERY_WAIT = 16, QUERY_TIMEOUT = 32, QUERY_PROPERTY = 64, QUERY_TWIN = 128, QUERY_STATE = 256,
 };
 /* Beside the bits of enum scope. */
 enum { ROUTE_ANY = 1 << 16, ROUTE_OPEN = 1 << 17, ROUTE_ONCE = 1 << 18 };

@@ -60,6 +60,7 @@ static const key keys[] = {
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
     { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges notifications may reach although loopback, link-local or private" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
+    { "t8.group_guard", COUNT(t8_group_guard, 1, 86400), "30", "seconds after which results of a group's downlink are told, and so often from then on; earlier when all are there" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },

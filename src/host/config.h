@@ -24,6 +24,7 @@ typedef struct config {
     char vault_master_key[1024];
     char console_directory[1024];
     char t8_api_root[512], t8_allow_callbacks[1024];
+    int64_t t8_group_guard;
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;

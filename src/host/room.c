@@ -391,7 +391,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline,
                              .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
-                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root };
+                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root,
+                             .group_guard_s = (uint32_t)config->t8_group_guard };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)
         err = open_disks(config, &options);

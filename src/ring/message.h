@@ -11,7 +11,7 @@
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
- *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
@@ -110,6 +110,12 @@ enum api_operation {
     API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
     API_GROUP_MEMBER_PUT,   /* ID */
     API_GROUP_MEMBER_DELETE,/* ID */
+    API_GROUP_PROPERTY_PUT, /* NAME, VALUE */
+    API_GROUP_ACTION,       /* NAME, INPUT* */
+    API_GROUP_TICKET_LIST,
+    API_GROUP_TICKET_GET,   /* TICKET, as all below */
+    API_GROUP_TICKET_DELETE,
+    API_GROUP_TICKET_MEMBERS, /* STATUS(?): which ones, else those that failed; LIMIT(?), CURSOR(?) */
 };
 
 enum api_field { /* width or form */
@@ -162,6 +168,7 @@ enum api_field { /* width or form */
     API_FIELD_PRIORITY = 79,
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
+    API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
 };
 
@@ -296,8 +303,9 @@ enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4 };
 enum notice_kind {
     NOTICE_TEST,            /* nothing more */
     NOTICE_UPLINK,          /* ID or MSISDN, DATA: NiddUplinkDataNotification */
-    NOTICE_CONFIGURATION,   /* ID or MSISDN, STATUS: NiddConfigurationStatusNotification */
+    NOTICE_CONFIGURATION,   /* ID or MSISDN (a group's: neither), STATUS: NiddConfigurationStatusNotification */
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
+    NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];
