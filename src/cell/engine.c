@@ -35,30 +35,42 @@ enum { TRAP_STACK_OVERFLOW = 0, TRAP_OUT_OF_BOUNDS = 1, TRAP_UNREACHABLE = 9 };
 enum { OPT_LEVEL_SPEED = 1 };
 
 enum {
-    MEMORY_RESERVATION = 64 * 1024, /* address space the engine wants for a memory */
-    GUARD_BYTES = 64 * 1024,        /* ours, behind each memory: never touched by right code */
+    RESERVED = 64 * 1024,           /* address space the engine wants for a memory */
+    GUARD = 64 * 1024,              /* ours, behind each memory: never touched by right code */
     MEMORIES_MAX = 4096,
     CODE_VERSION = 2,               /* of what this file and rewrite.c make of an image: older artifacts are made anew */
-    STOP_BYTES = 64 * 1024,         /* the second memory: one page of WebAssembly's, of which a word is used */
+    WASM_PAGE_BYTES = 64 * 1024,
+    STOP_BYTES = WASM_PAGE_BYTES,   /* the second memory, of which one word is used */
 };
+
+/* Wherever a 32-bit address and the offset of an access lead, it is this memory or no memory: nothing is compared. */
+static const size_t COMPUTES_RESERVED = (size_t)ENGINE_COMPUTES_RESERVED_MIB << 20;
+static const size_t COMPUTES_GUARD = (size_t)ENGINE_COMPUTES_GUARD_MIB << 20;
 
 static const uint64_t STOP_FLAG = 1; /* of the stop word; the call's number is above */
 enum { STOP_CALL_SHIFT = 32 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flag is in the half that guest code looks at");
 
 _Static_assert(sizeof(engine_value) == sizeof(wasmtime_val_raw_t), "values are passed as they are");
 
 typedef struct pooled_memory {
     engine_memory memory;
+    size_t mapped;             /* address space, with what is reserved and the guard */
+    bool computes;             /* for code that compares no addresses */
     engine_instance *user;
     struct pooled_memory *next;
 } pooled_memory;
 
 typedef struct bound_import { engine *engine; const engine_import *import; } bound_import;
 
-struct engine {
-    engine_options options;
+typedef struct variant { /* of the engine: what its code can rely on */
     wasm_engine_t *wasm;
     wasmtime_linker_t *linker;
+} variant;
+
+struct engine {
+    engine_options options;
+    variant variants[2];       /* usual, for images that compute; made when first needed */
     bound_import *bound;
     pooled_memory *free_memories;
     uint32_t memory_count;
@@ -93,11 +105,13 @@ struct engine_instance {
 
 /* ---- Memories ---- */
 
-static pooled_memory *pooled_memory_map(engine *engine, uint32_t capacity)
+static pooled_memory *pooled_memory_map(engine *engine, uint32_t capacity, bool computes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t usable = ((size_t)capacity + page - 1) & ~(page - 1);
-    size_t total = (usable < MEMORY_RESERVATION ? MEMORY_RESERVATION : usable) + GUARD_BYTES;
+    size_t total = (usable < RESERVED ? RESERVED : usable) + GUARD;
+    if (computes)
+        total = COMPUTES_RESERVED + COMPUTES_GUARD;
     pooled_memory *pooled = calloc(1, sizeof *pooled);
     if (pooled == NULL || engine->memory_count >= MEMORIES_MAX) {
         free(pooled);
@@ -112,26 +126,35 @@ static pooled_memory *pooled_memory_map(engine *engine, uint32_t capacity)
     }
     pooled->memory.bytes = bytes;
     pooled->memory.capacity = (uint32_t)usable;
+    pooled->mapped = total;
+    pooled->computes = computes;
     engine->memory_count++;
     return pooled;
 }
 
 static void pooled_memory_unmap(pooled_memory *pooled)
 {
-    size_t usable = pooled->memory.capacity;
-    munmap(pooled->memory.bytes, (usable < MEMORY_RESERVATION ? MEMORY_RESERVATION : usable) + GUARD_BYTES);
+    munmap(pooled->memory.bytes, pooled->mapped);
     free(pooled);
 }
 
+/* Code that compares no addresses can reach all that is mapped, so that has to be what it asked for. */
+static bool pooled_memory_fits(const pooled_memory *pooled, uint32_t capacity, bool computes)
+{
+    return pooled->computes == computes &&
+           (computes ? pooled->memory.capacity == capacity : pooled->memory.capacity >= capacity);
+}
+
 /* The smallest free one that is large enough, so that a large one stays for who needs it. */
-static pooled_memory *pooled_memory_take(engine *engine, uint32_t capacity)
+static pooled_memory *pooled_memory_take(engine *engine, uint32_t capacity, bool computes)
 {
     pooled_memory **best = NULL;
     for (pooled_memory **at = &engine->free_memories; *at != NULL; at = &(*at)->next)
-        if ((*at)->memory.capacity >= capacity && (best == NULL || (*at)->memory.capacity < (*best)->memory.capacity))
+        if (pooled_memory_fits(*at, capacity, computes) &&
+            (best == NULL || (*at)->memory.capacity < (*best)->memory.capacity))
             best = at;
     if (best == NULL)
-        return pooled_memory_map(engine, capacity);
+        return pooled_memory_map(engine, capacity, computes);
     pooled_memory *pooled = *best;
     *best = pooled->next;
     return pooled;
@@ -198,8 +221,10 @@ static error_result on_memory_new(void *env, memory_type *type, size_t minimum, 
                                            .grow_memory = on_stop_grow, .finalizer = on_stop_gone };
         return 0;
     }
-    uint32_t limit = instance->code->options.memory_limit;
-    pooled_memory *pooled = minimum <= limit ? pooled_memory_take(engine, limit) : NULL;
+    const engine_code_options *options = &instance->code->options;
+    uint32_t limit = options->memory_limit;
+    bool fits = options->computes ? minimum == limit && limit % WASM_PAGE_BYTES == 0 : minimum <= limit;
+    pooled_memory *pooled = fits ? pooled_memory_take(engine, limit, options->computes) : NULL;
     if (pooled == NULL)
         return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"no memory for an instance");
     pooled->memory.length = (uint32_t)minimum;
@@ -216,9 +241,12 @@ static error_result on_memory_new(void *env, memory_type *type, size_t minimum, 
 
 /* ---- Engine ---- */
 
+enum config_for { FOR_USUAL, FOR_COMPUTING, FOR_VALIDATION };
+
 /* Three things are known in what admit rewrote only: an author's image is validated without. */
-static wasm_config_t *config_new(engine *engine, bool is_rewritten)
+static wasm_config_t *config_new(engine *engine, enum config_for purpose)
 {
+    bool is_rewritten = purpose != FOR_VALIDATION, computes = purpose == FOR_COMPUTING;
     wasm_config_t *config = wasm_config_new();
     wasmtime_memory_creator_t creator = { .env = engine, .new_memory = on_memory_new };
     wasmtime_config_wasm_threads_set(config, is_rewritten);
@@ -238,13 +266,13 @@ static wasm_config_t *config_new(engine *engine, bool is_rewritten)
     wasmtime_config_wasm_wide_arithmetic_set(config, false);
     wasmtime_config_wasm_custom_page_sizes_set(config, is_rewritten);
     wasmtime_config_parallel_compilation_set(config, false);
-    wasmtime_config_cranelift_nan_canonicalization_set(config, true);
+    wasmtime_config_cranelift_nan_canonicalization_set(config, !computes);
     wasmtime_config_cranelift_opt_level_set(config, OPT_LEVEL_SPEED);
     wasmtime_config_epoch_interruption_set(config, false); /* calls end by the stop word */
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_max_wasm_stack_set(config, ENGINE_STACK);
-    wasmtime_config_memory_reservation_set(config, MEMORY_RESERVATION);
-    wasmtime_config_memory_guard_size_set(config, 0);
+    wasmtime_config_memory_reservation_set(config, computes ? COMPUTES_RESERVED : RESERVED);
+    wasmtime_config_memory_guard_size_set(config, computes ? COMPUTES_GUARD : 0);
     wasmtime_config_memory_reservation_for_growth_set(config, 0);
     wasmtime_config_memory_init_cow_set(config, false); /* memories are ours, see engine.h */
     wasmtime_config_host_memory_creator_set(config, &creator);
@@ -277,7 +305,16 @@ static void valtypes_of(wasm_valtype_vec_t *out, const uint8_t *encoded, uint32_
         wasm_valtype_vec_new(out, count, types);
 }
 
-static dro_err linker_fill(engine *engine)
+static void variant_free(variant *variant)
+{
+    if (variant->linker != NULL)
+        wasmtime_linker_delete(variant->linker);
+    if (variant->wasm != NULL)
+        wasm_engine_delete(variant->wasm);
+    *variant = (struct variant){ 0 };
+}
+
+static dro_err linker_fill(engine *engine, wasmtime_linker_t *linker)
 {
     const engine_options *options = &engine->options;
     for (uint32_t i = 0; i < options->import_count; i++) {
@@ -288,7 +325,7 @@ static dro_err linker_fill(engine *engine)
         valtypes_of(&results, &import->result, import->result != 0);
         wasm_functype_t *type = wasm_functype_new(&parameters, &results);
         wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
-            engine->linker, (char *)(uintptr_t)options->module, strlen(options->module),
+            linker, (char *)(uintptr_t)options->module, strlen(options->module),
             (char *)(uintptr_t)import->name, strlen(import->name), type, on_import, &engine->bound[i], NULL);
         wasm_functype_delete(type);
         if (error != NULL) {
@@ -297,6 +334,20 @@ static dro_err linker_fill(engine *engine)
         }
     }
     return DRO_OK;
+}
+
+/* NULL: no memory for it. */
+static const variant *variant_of(engine *engine, bool computes)
+{
+    variant *variant = &engine->variants[computes];
+    if (variant->linker != NULL)
+        return variant;
+    variant->wasm = wasm_engine_new_with_config(config_new(engine, computes ? FOR_COMPUTING : FOR_USUAL));
+    variant->linker = variant->wasm != NULL ? wasmtime_linker_new(variant->wasm) : NULL;
+    if (variant->linker != NULL && linker_fill(engine, variant->linker) == DRO_OK)
+        return variant;
+    variant_free(variant);
+    return NULL;
 }
 
 dro_err engine_new(engine **out, const engine_options *options)
@@ -308,14 +359,9 @@ dro_err engine_new(engine **out, const engine_options *options)
     engine->bound = calloc(options->import_count + 1, sizeof *engine->bound);
     void *stop = mmap(NULL, STOP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     engine->stop = stop != MAP_FAILED ? stop : NULL;
-    if (engine->bound != NULL && engine->stop != NULL)
-        engine->wasm = wasm_engine_new_with_config(config_new(engine, true));
-    if (engine->wasm != NULL)
-        engine->linker = wasmtime_linker_new(engine->wasm);
-    dro_err err = engine->linker != NULL ? linker_fill(engine) : DRO_NOMEM;
-    if (err != DRO_OK) {
+    if (engine->bound == NULL || engine->stop == NULL || variant_of(engine, false) == NULL) {
         engine_free(engine);
-        return err;
+        return DRO_NOMEM;
     }
     *out = engine;
     return DRO_OK;
@@ -325,10 +371,8 @@ void engine_free(engine *engine)
 {
     if (engine == NULL)
         return;
-    if (engine->linker != NULL)
-        wasmtime_linker_delete(engine->linker);
-    if (engine->wasm != NULL)
-        wasm_engine_delete(engine->wasm);
+    variant_free(&engine->variants[false]);
+    variant_free(&engine->variants[true]);
     while (engine->free_memories != NULL) {
         pooled_memory *pooled = engine->free_memories;
         engine->free_memories = pooled->next;
@@ -405,7 +449,7 @@ static dro_err error_take(wasmtime_error_t *error, dro_err err, char reason[ENGI
 
 dro_err engine_validate(engine *engine, const uint8_t *wasm, size_t length, char reason[ENGINE_REASON_MAX])
 {
-    wasm_engine_t *strict = wasm_engine_new_with_config(config_new(engine, false));
+    wasm_engine_t *strict = wasm_engine_new_with_config(config_new(engine, FOR_VALIDATION));
     if (strict == NULL)
         return DRO_NOMEM;
     dro_err err = error_take(wasmtime_module_validate(strict, (uint8_t *)(uintptr_t)wasm, length), DRO_MALFORMED, reason);
@@ -413,12 +457,15 @@ dro_err engine_validate(engine *engine, const uint8_t *wasm, size_t length, char
     return err;
 }
 
-dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, uint8_t **code, size_t *code_length,
-                       char reason[ENGINE_REASON_MAX])
+dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, bool computes, uint8_t **code,
+                       size_t *code_length, char reason[ENGINE_REASON_MAX])
 {
+    const variant *variant = variant_of(engine, computes);
     wasmtime_module_t *module = NULL;
     wasm_byte_vec_t bytes = { 0 };
-    dro_err err = error_take(wasmtime_module_new(engine->wasm, (uint8_t *)(uintptr_t)wasm, length, &module),
+    if (variant == NULL)
+        return DRO_NOMEM;
+    dro_err err = error_take(wasmtime_module_new(variant->wasm, (uint8_t *)(uintptr_t)wasm, length, &module),
                              DRO_MALFORMED, reason);
     if (err == DRO_OK)
         err = error_take(wasmtime_module_serialize(module, &bytes), DRO_NOMEM, reason);
@@ -440,15 +487,16 @@ dro_err engine_load(engine_code **out, engine *engine, const uint8_t *code, size
                     const engine_code_options *options, char reason[ENGINE_REASON_MAX])
 {
     assert(options->global_count <= ENGINE_GLOBALS_MAX && options->table_count <= ENGINE_TABLES_MAX);
-    engine_code *loaded = calloc(1, sizeof *loaded);
+    const variant *variant = variant_of(engine, options->computes);
+    engine_code *loaded = variant != NULL ? calloc(1, sizeof *loaded) : NULL;
     if (loaded == NULL)
         return DRO_NOMEM;
     loaded->engine = engine;
     loaded->options = *options;
-    dro_err err = error_take(wasmtime_module_deserialize(engine->wasm, (uint8_t *)(uintptr_t)code, length,
+    dro_err err = error_take(wasmtime_module_deserialize(variant->wasm, (uint8_t *)(uintptr_t)code, length,
                                                          &loaded->module), DRO_UNSUPPORTED, reason);
     if (err == DRO_OK)
-        err = error_take(wasmtime_linker_instantiate_pre(engine->linker, loaded->module, &loaded->pre),
+        err = error_take(wasmtime_linker_instantiate_pre(variant->linker, loaded->module, &loaded->pre),
                          DRO_UNSUPPORTED, reason);
     if (err != DRO_OK) {
         engine_code_free(loaded);
@@ -516,7 +564,7 @@ dro_err engine_instance_new(engine_instance **out, engine_code *code)
     if (instance == NULL)
         return DRO_NOMEM;
     instance->code = code;
-    instance->store = wasmtime_store_new(engine->wasm, NULL, NULL);
+    instance->store = wasmtime_store_new(engine->variants[code->options.computes].wasm, NULL, NULL);
     instance->context = wasmtime_store_context(instance->store);
     wasm_trap_t *trap = NULL;
     engine->making = instance;
@@ -625,17 +673,16 @@ bool engine_global_set(engine_instance *instance, uint32_t global, uint64_t bits
 
 dro_err engine_memory_grow_to(engine_instance *instance, uint32_t length)
 {
-    enum { PAGE = 65536 };
     engine_memory *memory = engine_instance_memory(instance);
     wasmtime_extern_t found;
     uint64_t before;
     if (length == memory->length)
         return DRO_OK;
-    if (length < memory->length || length > memory->limit || (length - memory->length) % PAGE != 0 ||
+    if (length < memory->length || length > memory->limit || (length - memory->length) % WASM_PAGE_BYTES != 0 ||
         !export_get(instance, "memory", EXTERN_MEMORY, &found))
         return DRO_LIMIT;
     wasmtime_error_t *error = wasmtime_memory_grow(instance->context, &found.of.memory,
-                                                   (length - memory->length) / PAGE, &before);
+                                                   (length - memory->length) / WASM_PAGE_BYTES, &before);
     if (error != NULL)
         wasmtime_error_delete(error);
     return error == NULL ? DRO_OK : DRO_NOMEM;

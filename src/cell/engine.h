@@ -24,6 +24,8 @@ enum {
     ENGINE_GLOBALS_MAX = 32,
     ENGINE_TABLES_MAX = 4,
     ENGINE_NAME_MAX = 24,
+    ENGINE_COMPUTES_RESERVED_MIB = 4096, /* address space of a memory of code that computes */
+    ENGINE_COMPUTES_GUARD_MIB = 32,      /* and behind it */
 };
 
 typedef struct engine engine;
@@ -49,6 +51,8 @@ typedef struct engine_import {
     engine_import_fn call;
 } engine_import;
 
+/* Code that computes is compiled for speed: its memory is whole pages, which cannot grow, in address space where
+ * nothing else is, so that no address is compared; and the bits of a NaN are the processor's. */
 typedef struct engine_options {
     const char *module;              /* of the imports */
     const engine_import *imports;    /* borrowed for the life of the engine */
@@ -80,6 +84,7 @@ typedef struct engine_code_options {
     uint32_t global_count; /* exported as dromio:g0, dromio:g1, ... */
     uint32_t table_count;  /* exported as dromio:t0, ... */
     uint32_t memory_limit; /* bytes the memory may grow to */
+    bool computes;         /* as it was compiled */
 } engine_code_options;
 
 DRO_CHECKED dro_err engine_new(engine **out, const engine_options *options);
@@ -89,8 +94,8 @@ void engine_free(engine *engine);
  * size, which only rewrite.h may bring in. DRO_MALFORMED: `reason` says why. */
 DRO_CHECKED dro_err engine_validate(engine *engine, const uint8_t *wasm, size_t length, char reason[ENGINE_REASON_MAX]);
 /* Validates and compiles; *code is malloc'd. DRO_MALFORMED: `reason` says why. */
-DRO_CHECKED dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, uint8_t **code,
-                                   size_t *code_length, char reason[ENGINE_REASON_MAX]);
+DRO_CHECKED dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, bool computes,
+                                   uint8_t **code, size_t *code_length, char reason[ENGINE_REASON_MAX]);
 /* Takes what engine_compile of an equal engine made, nothing else: it is native code.
  * DRO_UNSUPPORTED: made by another engine, for another processor, or with other imports. */
 DRO_CHECKED dro_err engine_load(engine_code **out, engine *engine, const uint8_t *code, size_t length,

@@ -57,6 +57,7 @@ static const engine_import imports[] = {
 #define LOOK "(if (i32.atomic.load $stop (i32.const 0)) (then (unreachable)))"
 
 static const engine_code_options one_page = { .memory_limit = 65536 };
+static const engine_code_options computing_page = { .memory_limit = 65536, .computes = true };
 
 typedef struct made { engine_code *code; engine_instance *instance; } made;
 
@@ -71,7 +72,7 @@ static made make_with(seen *seen, const char *text, const engine_code_options *c
     made made = { NULL, NULL };
     assert_null(wasmtime_wat2wasm((char *)(uintptr_t)text, strlen(text), &wasm));
     assert_int_equal(engine_new(&seen->engine, &options), DRO_OK);
-    if (engine_compile(seen->engine, (const uint8_t *)wasm.data, wasm.size, &code, &length, reason) != DRO_OK)
+    if (engine_compile(seen->engine, (const uint8_t *)wasm.data, wasm.size, code_options->computes, &code, &length, reason) != DRO_OK)
         fail_msg("%s", reason);
     assert_int_equal(engine_load(&made.code, seen->engine, code, length, code_options, reason), DRO_OK);
     assert_int_equal(engine_instance_new(&made.instance, made.code), DRO_OK);
@@ -93,12 +94,17 @@ static void unmake(seen *seen, made made)
     engine_free(seen->engine);
 }
 
-static engine_outcome run(seen *seen, const char *text, engine_value *values)
+static engine_outcome run_as(seen *seen, const char *text, const engine_code_options *code_options, engine_value *values)
 {
-    made made = make(seen, text, &one_page);
+    made made = make(seen, text, code_options);
     engine_outcome outcome = engine_call(made.instance, ENTRY_RUN, values, 1);
     unmake(seen, made);
     return outcome;
+}
+
+static engine_outcome run(seen *seen, const char *text, engine_value *values)
+{
+    return run_as(seen, text, &one_page, values);
 }
 
 static void values_cross_in_their_types(void **state)
@@ -119,6 +125,11 @@ static void each_trap_is_told_apart(void **state)
         { RUN("(i32.store (i32.const 65533) (i32.const 1)) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
         { RUN("(i32.store offset=0xffffffff (i32.const -1) (i32.const 1)) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
         { RUN("(drop (i32.load (i32.const 0x7fffffff))) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
+        { RUN("(drop (i64.load offset=0x1ffffff (i32.const -1))) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
+        { RUN("(drop (i64.load offset=0x2000000 (i32.const -1))) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
+        { RUN("(v128.store offset=0x2000000 (i32.const -1) (v128.const i64x2 1 1)) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
+        { RUN("(i32.store8 (i32.const 65536) (i32.const 1)) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
+        { RUN("(i32.store8 (i32.const -1) (i32.const 1)) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
         { RUN("(memory.fill (i32.const 65000) (i32.const 1) (i32.const 1000)) (f64.const 0)"), ENGINE_OUT_OF_BOUNDS },
         { RUN("(f64.add (call $run) (f64.const 1))"), ENGINE_STACK_OVERFLOW },
         { RUN("(drop (i32.div_u (i32.const 1) (i32.const 0))) (f64.const 0)"), ENGINE_TRAP },
@@ -127,12 +138,12 @@ static void each_trap_is_told_apart(void **state)
         { RUN("(i32.store (i32.const 65532) (i32.const 1)) (f64.const 0)"), ENGINE_DONE },
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof cases[0]); i++) {
         seen seen = { .patience = 3 };
         engine_value values[1] = { { 0 } };
-        engine_outcome outcome = run(&seen, cases[i].text, values);
-        if (outcome != cases[i].outcome)
-            fail_msg("%s: %d", cases[i].text, outcome);
+        engine_outcome outcome = run_as(&seen, cases[i / 2].text, i % 2 == 0 ? &one_page : &computing_page, values);
+        if (outcome != cases[i / 2].outcome)
+            fail_msg("%s%s: %d", cases[i / 2].text, i % 2 == 0 ? "" : ", computing", outcome);
     }
 }
 
@@ -301,6 +312,46 @@ static void a_memory_used_again_is_all_zero(void **state)
     unmake(&seen, made);
 }
 
+/* Code that compares no addresses could reach all that is mapped. */
+static void a_memory_of_code_that_computes_is_its_own(void **state)
+{
+    static const engine_code_options two_pages = { .memory_limit = 2 * 65536, .computes = true };
+    seen seen = { 0 };
+    (void)state;
+    made one = make(&seen, RUN("(f64.const 0)"), &computing_page);
+    engine *engine = seen.engine;
+    uint8_t *bytes = engine_instance_memory(one.instance)->bytes;
+    assert_int_equal(engine_instance_memory(one.instance)->capacity, 65536);
+    engine_instance_free(one.instance);
+    /* Free now, but not for code of another size or another way. */
+    static const struct { const engine_code_options *options; const char *text; bool is_same; } next[] = {
+        { &one_page, RUN("(f64.const 0)"), false },
+        { &two_pages, "(module (memory (export \"memory\") 2 2) (memory 1 1))", false },
+        { &computing_page, RUN("(f64.const 1)"), true },
+    };
+    for (size_t i = 0; i < sizeof next / sizeof next[0]; i++) {
+        wasm_byte_vec_t wasm;
+        uint8_t *code = NULL;
+        size_t length = 0;
+        char reason[ENGINE_REASON_MAX] = "";
+        engine_code *loaded = NULL;
+        engine_code_options other = *next[i].options;
+        assert_null(wasmtime_wat2wasm((char *)(uintptr_t)next[i].text, strlen(next[i].text), &wasm));
+        assert_int_equal(engine_compile(engine, (const uint8_t *)wasm.data, wasm.size, other.computes, &code, &length, reason), DRO_OK);
+        other.computes = !other.computes; /* nor is code compiled one way loaded as the other */
+        assert_int_equal(engine_load(&loaded, engine, code, length, &other, reason), DRO_UNSUPPORTED);
+        assert_int_equal(engine_load(&loaded, engine, code, length, next[i].options, reason), DRO_OK);
+        assert_int_equal(engine_instance_new(&one.instance, loaded), DRO_OK);
+        assert_int_equal(engine_instance_memory(one.instance)->bytes == bytes, next[i].is_same);
+        engine_instance_free(one.instance);
+        engine_code_free(loaded);
+        free(code);
+        wasm_byte_vec_delete(&wasm);
+    }
+    engine_code_free(one.code);
+    engine_free(engine);
+}
+
 static void code_with_other_imports_is_not_loaded(void **state)
 {
     engine_options options = { .module = "host", .imports = imports, .import_count = 0 };
@@ -314,7 +365,7 @@ static void code_with_other_imports_is_not_loaded(void **state)
     (void)state;
     assert_null(wasmtime_wat2wasm((char *)(uintptr_t)text, strlen(text), &wasm));
     assert_int_equal(engine_new(&engine, &options), DRO_OK);
-    assert_int_equal(engine_compile(engine, (const uint8_t *)wasm.data, wasm.size, &code, &length, reason), DRO_OK);
+    assert_int_equal(engine_compile(engine, (const uint8_t *)wasm.data, wasm.size, false, &code, &length, reason), DRO_OK);
     assert_int_equal(engine_load(&loaded, engine, code, length, &one_page, reason), DRO_UNSUPPORTED);
     assert_int_equal(engine_load(&loaded, engine, (const uint8_t *)wasm.data, wasm.size, &one_page, reason), DRO_UNSUPPORTED);
     free(code);
@@ -335,6 +386,7 @@ int main(void)
         cmocka_unit_test(tables_are_compared_by_what_they_hold),
         cmocka_unit_test(memory_grows_in_place_up_to_its_limit),
         cmocka_unit_test(a_memory_used_again_is_all_zero),
+        cmocka_unit_test(a_memory_of_code_that_computes_is_its_own),
         cmocka_unit_test(code_with_other_imports_is_not_loaded),
     };
     test_signals_keep();

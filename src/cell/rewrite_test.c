@@ -90,7 +90,7 @@ static engine_outcome run_rewritten(const char *text, const rewrite_plan *plan, 
     test_signals_set();
     assert_int_equal(rewrite_image(&image, plan, &rewritten, &length), DRO_OK);
     assert_int_equal(engine_new(&engine, &options), DRO_OK);
-    if (engine_compile(engine, rewritten, length, &code, &code_length, reason) != DRO_OK)
+    if (engine_compile(engine, rewritten, length, false, &code, &code_length, reason) != DRO_OK)
         fail_msg("%s", reason);
     assert_int_equal(engine_load(&loaded, engine, code, code_length, &code_options, reason), DRO_OK);
     assert_int_equal(engine_instance_new(&instance, loaded), DRO_OK);

@@ -154,13 +154,18 @@ void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, co
     tell_reply(core, call->caller, &reply, body == NULL ? NULL : body->start, body == NULL ? 0 : dro_builder_length(body));
 }
 
+void call_key_reused(core *core, const call *call)
+{
+    tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+}
+
 bool call_idempotent(core *core, const call *call)
 {
     const idempotent *known = call->idempotency == NULL ? NULL : idempotent_find(core, call->idempotency);
     if (known == NULL)
         return true;
     if (memcmp(known->body, call->idempotency + 32, 32) != 0) {
-        tell_problem(core, call->caller, 422, "idempotency_key_reused", "this Idempotency-Key was used with another body");
+        call_key_reused(core, call);
         return false;
     }
     uint32_t index = call->operation == API_TWIN_PUT ? twin_find(core, call->id.at, call->id.length) : NONE;
@@ -307,6 +312,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_METRICS] = api_metrics,
     [API_BARRIER] = barrier,
     [API_BACKUP] = api_backup,
+    [API_ACCESS_TOKEN] = api_access_token,
     [API_NIDD_CONFIGURATION_LIST] = api_nidd_configuration_list,
     [API_NIDD_CONFIGURATION_MAKE] = api_nidd_configuration_make,
     [API_NIDD_CONFIGURATION_GET] = api_nidd_configuration_get,
@@ -371,7 +377,8 @@ static bool shows_no_twin(uint32_t operation)
 {
     return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
-           operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP;
+           operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
+           operation == API_ACCESS_TOKEN;
 }
 
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

@@ -46,6 +46,7 @@ bool call_deferred_new(core *core, const call *call, uint32_t twin);
 /* Index of the shown property the call names, or -1 after a 404. */
 int call_property(core *core, const call *call, uint32_t twin);
 bool call_idempotent(core *core, const call *call);
+void call_key_reused(core *core, const call *call); /* 422: it came with another body before */
 
 /* api_twin.c */
 void api_twin_put(core *core, const call *call);

@@ -215,6 +215,7 @@ void group_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delive
     switch (status) {
     case DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED: group_state_put(core, index, number, GROUP_STATE_ACKNOWLEDGED); break;
     case DELIVERY_FAILURE_NEXT_HOP: group_state_put(core, index, number, GROUP_STATE_NETWORK); break;
+    case DELIVERY_FAILURE_TEMPORARILY_NOT_REACHABLE: group_state_put(core, index, number, GROUP_STATE_NOT_REACHABLE); break;
     case DELIVERY_FAILURE_TIMEOUT: group_state_put(core, index, number, GROUP_STATE_EXPIRED); break;
     default:
         group_state_put(core, index, number, status < DELIVERY_FAILURE ? GROUP_STATE_DELIVERED : GROUP_STATE_FULL);

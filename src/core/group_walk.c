@@ -129,7 +129,7 @@ void group_turn_begin(core *core, turn *turn)
 
 static void group_mail_put(core *core, uint32_t index, const group_operation *operation)
 {
-    if (!mailbox_has_room(core, index, group_number(operation->number)))
+    if (!mailbox_has_room(core, index, group_number(operation->number), 0))
         return;
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);

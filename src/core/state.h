@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
 #include "core/checkpoint.h"
@@ -23,7 +24,10 @@
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
+#include "core/queue.h"
+#include "core/signing.h"
 #include "core/turn.h"
+#include "core/token_keys.h"
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
@@ -83,6 +87,8 @@ struct core {
     uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
+    token_keys token_keys;
+    signing signing;             /* core 0's */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
@@ -115,12 +121,15 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    struct authorization_table *authorizations; /* NULL before the first */
+    const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
 
@@ -147,6 +156,8 @@ struct core {
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     core_counters counters;
+    dro_latency own_latencies[BOARD_LATENCIES], *latencies; /* own_, or on the board where there are several cores */
+    int64_t round_submitted_ns[8]; /* of rounds in flight */
     int work;                    /* done in this round */
 };
 

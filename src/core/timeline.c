@@ -90,6 +90,24 @@ static void put_downlink(const model *model, dro_cursor *in, dro_builder *out)
     put_hex(out, in->at, dro_cursor_left(in));
 }
 
+/* A downlink that passed as it came is the frame of its event. */
+static void put_raw(const record_view *view, dro_builder *out)
+{
+    dro_cursor all = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field = { 0 };
+    bool is_raw = false;
+    while (dro_field_next(&all, &field))
+        is_raw |= field.tag == FIELD_MAIL_RAW;
+    dro_cursor again = dro_cursor_over(view->fields, view->fields_length);
+    while (is_raw && dro_field_next(&again, &field) && field.tag != FIELD_EVENT)
+        ;
+    if (!is_raw || field.tag != FIELD_EVENT || field.length < 10)
+        return;
+    dro_builder_text(out, ",\"downlinks\":[");
+    put_hex(out, field.bytes + 10, field.length - 10);
+    dro_builder_text(out, "]");
+}
+
 static void put_notification(const model *model, dro_cursor *in, dro_builder *out)
 {
     uint32_t event = (uint32_t)dro_cursor_le(in, 2);
@@ -134,6 +152,7 @@ static bool put_record(const model *model, const record_view *view, bool is_firs
     put_event(model, &field, out);
     put_list(view, model, FIELD_PROPERTY, ",\"properties\":{", "}", put_property, out);
     put_list(view, model, FIELD_MAIL, ",\"downlinks\":[", "]", put_downlink, out);
+    put_raw(view, out);
     put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);

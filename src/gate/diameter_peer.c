@@ -282,11 +282,11 @@ void peer_close(diameter_peer *peer)
     gate->peers[peer->slot] = NULL;
     peer->next_gone = gate->gone;
     gate->gone = peer;
-    t6a_peer_lost(peer);
-    if (before == PEER_OPEN || before == PEER_CLOSING) {
+    if (before == PEER_OPEN || before == PEER_CLOSING) { /* first this: what is lost goes another way */
         dro_info("peer_closed peer=%s", peer->identity);
         gate_tell_peer(gate, peer);
     }
+    t6a_peer_lost(peer);
     if (peer->row != NO_ROW)
         leave_row(peer);
     if (peer->is_ours && (before == PEER_WAIT_CEA || before == PEER_HANDSHAKE || before == PEER_CONNECTING))

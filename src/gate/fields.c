@@ -70,6 +70,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such application");
         dro_field_put(out, API_FIELD_SCS_AS, text.at, text.length);
         return true;
+    case PARAMETER_SECURITY:
+        if (text.length > TOKEN_ID_MAX)
+            return fail(fault, 404, "no such application");
+        dro_field_put(out, API_FIELD_SECURITY, text.at, text.length);
+        return true;
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:
         if (!resource_read(text, &number))

@@ -7,7 +7,8 @@
  *
  * With several cores a gate has rings with each. What goes where:
  *   core of the twin (directory_route of the ID, or of the IMSI): requests with an ID, SUBSCRIBE with
- *     an ID, UPLINK, CONNECTION; the DOWNLINK_ANSWER goes where its DOWNLINK came from;
+ *     an ID, UPLINK, CONNECTION, AUTHORIZATION_UPDATE (by the first of its identities that a twin has);
+ *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
@@ -28,6 +29,8 @@ enum message_type {
     MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
     MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id since the last */
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
+    MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
+    MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
 
     /* core -> gate */
     MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */
@@ -36,6 +39,9 @@ enum message_type {
     MESSAGE_STREAM_EVENT = 19,  /* stream_event + text; id names the stream                   */
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
+    MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
+    MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
+    MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
 
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
@@ -102,6 +108,7 @@ enum api_operation {
     API_NIDD_DELIVERY_PATCH,
     API_NIDD_DELIVERY_DELETE,
 
+    API_ACCESS_TOKEN = 120, /* APPLICATION, TOKEN (of the client), SCOPE_TEXT, THUMBPRINT(?): signs a JWT; core 0 */
     /* Groups. All have GROUP, but the list */
     API_GROUP_LIST,         /* LIMIT(?), CURSOR(?) */
     API_GROUP_PUT,
@@ -169,7 +176,16 @@ enum api_field { /* width or form */
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
+    API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
+    API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
+    API_FIELD_THUMBPRINT = 122, /* 32 bytes: SHA-256 of the client's certificate */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
+
+    /* NIDD authorisation (S6t), also kept beside the members of a configuration. Never shown on T8. */
+    API_FIELD_APN = 112,        /* text */
+    API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
+    API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
+    API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
 };
 
 typedef struct api_request {
@@ -219,6 +235,15 @@ typedef struct credential {
     uint8_t reserved[6];
     int64_t expires_ms;  /* wall clock; 0: never */
 } credential;            /* then fields APPLICATION, DOMAIN* */
+
+/* A public key of the host: what it signed is an access token of ours (JWT). */
+typedef struct signing_key_news {
+    uint32_t number;
+    uint8_t is_gone;        /* 1: no token of it can be good any more */
+    uint8_t reserved[3];
+    uint8_t public_key[32]; /* Ed25519 */
+    char kid[48];           /* NUL-terminated */
+} signing_key_news;
 
 /* Stream of events (SSE). SUBSCRIBE has the fields ID(?), MODEL(?), PROPERTY(?),
  * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
@@ -290,8 +315,35 @@ typedef struct downlink_answer {  /* MT-Data-Answer */
     uint32_t reserved;
 } downlink_answer;
 
+/* NIDD authorisation at an HSS (NIDD-Information-Request of TS 29.336). `host` is the peer that gets it. */
+typedef struct authorization_request {
+    uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
+    uint8_t is_again;             /* T flag */
+    uint8_t reserved[3];
+    uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
+    uint16_t host_length, realm_length;
+} authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
+
+enum authorization_outcome {
+    AUTHORIZATION_ANSWERED,       /* result/experimental hold the HSS's words */
+    AUTHORIZATION_NO_PEER,        /* that peer is not there: nothing was sent */
+    AUTHORIZATION_LOST,           /* sent, then the connection ended */
+    AUTHORIZATION_NO_ANSWER,      /* sent, none in time, or one that cannot be used */
+};
+typedef struct authorization_answer { /* NIDD-Information-Answer */
+    uint32_t outcome;
+    uint32_t result, experimental;
+    uint32_t end_to_end;          /* of the request */
+} authorization_answer;           /* then fields IMSI(?), MSISDN(?), ID*, GRANTED(?) */
+
+typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
+    uint32_t end_to_end;
+    uint32_t reserved;
+} authorization_update;           /* then fields IMSI(?), MSISDN(?), ID(?), APN_VALIDITY* */
+
 typedef struct peer_state {
-    uint8_t is_open, reserved[3];
+    uint8_t is_open, reserved;
+    uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
     uint32_t applications;        /* enum peer_application bits */
     uint16_t host_length, realm_length, address_length, reserved2;
     uint64_t requests, answers, errors;
