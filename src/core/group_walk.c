@@ -60,9 +60,11 @@ static group_state downlink_refusal(const core *core, const group_operation *ope
     if (!is_connected && pdn_option_of(core, operation) == PDN_INDICATE_ERROR)
         return GROUP_STATE_NO_CONNECTION;
     const dro_field *latency = nidd_field(operation->fields, operation->length, API_FIELD_MAXIMUM_LATENCY, &room);
-    if ((!is_connected || twin->flags & TWIN_BLOCKED) && latency != NULL && dro_field_u64(latency, &ignored) == 0)
-        return GROUP_STATE_NOT_REACHABLE;
-    return GROUP_STATE_NONE;
+    bool may_wait = latency == NULL || dro_field_u64(latency, &ignored) != 0;
+    const dro_field *data = nidd_field(operation->fields, operation->length, API_FIELD_DATA, &room);
+    may_wait &= data == NULL || data->length <= core->options.downlink.size;
+    bool is_asleep = !is_connected || twin->flags & TWIN_BLOCKED;
+    return is_asleep && !may_wait ? GROUP_STATE_NOT_REACHABLE : GROUP_STATE_NONE;
 }
 
 static begun begin_downlink(core *core, group_operation *operation, uint32_t index, uint32_t place)
