@@ -14,6 +14,7 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timeline.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -73,6 +74,11 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
+    case API_FIELD_NETWORK: call->with_network = true; break;
+    case API_FIELD_PEER: call->peer = text_of(field); break;
+    case API_FIELD_SECONDS: call->seconds = dro_field_u64(field, err); break;
+    case API_FIELD_TRACE: call->trace = dro_field_u64(field, err); break;
+    case API_FIELD_AFTER: call->after = dro_field_u64(field, err); break;
     default: break; /* those that repeat are read where they are used */
     }
 }
@@ -239,7 +245,7 @@ static void timeline(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred_new(core, call, index))
         return;
-    size_t length = timeline_json(core, index, limited(call, TIMELINE_LIMIT, TIMELINE_LIMIT_MAX), (char *)core->scratch, SCRATCH_BYTES);
+    size_t length = timeline_json(core, index, limited(call, TIMELINE_LIMIT, TIMELINE_LIMIT_MAX), call->with_network, (char *)core->scratch, SCRATCH_BYTES);
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     out.at += length;
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
@@ -337,6 +343,9 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_GROUP_TICKET_GET] = api_group_ticket_get,
     [API_GROUP_TICKET_DELETE] = api_group_ticket_delete,
     [API_GROUP_TICKET_MEMBERS] = api_group_ticket_members,
+    [API_TRACE_MAKE] = api_trace_make,
+    [API_TRACE_GET] = api_trace_get,
+    [API_TRACE_DELETE] = api_trace_delete,
 };
 
 /* The same paths, where they name a configuration of a group. */
@@ -378,7 +387,8 @@ static bool shows_no_twin(uint32_t operation)
     return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
-           operation == API_ACCESS_TOKEN;
+           operation == API_ACCESS_TOKEN || operation == API_TRACE_MAKE ||
+           operation == API_TRACE_GET || operation == API_TRACE_DELETE;
 }
 
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -390,6 +400,8 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
         return;
     }
     bool is_change = changes_something(call.operation);
+    if (core->trace_count > 0)
+        trace_call(core, &call);
     /* On a full disk reads go on; they may show what still waits for space. */
     core->is_reply_free = shows_no_twin(call.operation) || (core->is_full && !is_change);
     const char *refusal = is_change || (core_failed(core) && !core->is_reply_free) ? core_refusal(core) : NULL;

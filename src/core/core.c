@@ -30,6 +30,7 @@
 #include "core/stream.h"
 #include "core/tell.h"
 #include "core/timers.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -308,6 +309,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);
     free(core);
@@ -322,6 +324,7 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0)
         credentials_send_all(core, index);
+    traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
 
@@ -345,6 +348,7 @@ void core_gate_lost(core *core, uint32_t index)
     questions_gate_lost(core, index);
     authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
+    traces_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 
@@ -404,6 +408,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -528,6 +533,8 @@ int core_round(core *core)
     if (core->index == 0)
         signing_step(core);
     work += groups_step(core);
+    if (core->trace_count > 0)
+        traces_expire(core);
     work += checkpoint_step(core);
     work += queues_step(core);
     cold_start(core);
@@ -556,6 +563,11 @@ int64_t core_next_due(const core *core)
         int64_t left = core->waiters[i].until_ns > core->now_ns ? core->waiters[i].until_ns - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
+    }
+    int64_t trace_ms = traces_due_ms(core);
+    if (trace_ms != INT64_MAX) {
+        int64_t left = trace_ms > core->now_ms ? (trace_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {

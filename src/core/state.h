@@ -132,6 +132,8 @@ struct core {
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
+    struct trace_table *traces;  /* NULL until the first one */
+    uint32_t trace_count;        /* that run */
 
     struct record *record;       /* the one being written; core/record.c */
     uint64_t round_told;         /* newest durable round */

@@ -406,10 +406,11 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->tick.on_due = on_tick;
     gate->again.on_due = on_again;
     gate->pending = pending_new();
+    gate->tracer = tracer_new(config);
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
         gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
-    dro_err err = gate->pending == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
+    dro_err err = gate->pending == NULL || gate->tracer == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
     listen_again(gate);
     bool is_deaf = (config->diameter_listener >= 0 && !gate->is_listening) ||
                    (config->diameter_sctp_listener > 0 && !gate->is_listening_sctp);
@@ -446,6 +447,7 @@ void diameter_gate_free(diameter_gate *gate)
     loop_timer_clear(gate->home, &gate->again);
     stop_listening(gate);
     pending_free(gate->pending);
+    tracer_free(gate->tracer);
     free(gate);
 }
 
@@ -507,6 +509,16 @@ void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, 
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
     dro_wipe(&request, sizeof request);
+}
+
+void diameter_gate_on_trace(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+{
+    tracer_on_trace(gate->tracer, id, body, length);
+}
+
+void diameter_gate_on_traced(diameter_gate *gate, const void *body, uint32_t length)
+{
+    tracer_on_traced(gate->tracer, body, length);
 }
 
 void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t length)
