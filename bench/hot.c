@@ -11,7 +11,7 @@ enum {
     CONNECTIONS = 4,
     DOMAINS = 200,
     DRAWS = 1 << 20,
-    DEPTH = 48,     /* of one twin outstanding: the host keeps 64 waiting (TWIN_DEFERRED_MAX) */
+    DEPTH = 448,    /* of one twin outstanding: the host keeps 512 waiting (TWIN_DEFERRED_MAX) */
     SPREAD = 7919,  /* a prime: ranks that follow each other are not neighbours in memory */
     SEED = 11,
 };

@@ -139,7 +139,7 @@ struct load {
     bool is_paused;        /* sends nothing new */
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
-    uint8_t *is_out;       /* [twins] requests without an answer */
+    uint16_t *is_out;      /* [twins] requests without an answer */
     const uint32_t *chosen; /* twins to send of, in this order; NULL: all in turn */
     uint32_t chosen_count, chosen_next, depth;
     double offer;          /* requests a second, answered or not; 0: as fast as they are answered */
@@ -200,7 +200,7 @@ load *load_new(const host *h, uint32_t twins, uint32_t connections, uint32_t win
     l->twins = twins;
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->sequence = calloc(twins, 1);
-    l->is_out = calloc(twins, 1);
+    l->is_out = calloc(twins, sizeof *l->is_out);
     l->done = calloc(twins, sizeof *l->done);
     if (l->epoll < 0 || l->sequence == NULL || l->is_out == NULL || l->done == NULL) {
         load_free(l);
@@ -382,7 +382,7 @@ bool load_drive(load *l, double seconds)
 
 void load_choose(load *l, const uint32_t *twins, uint32_t count, uint32_t depth)
 {
-    assert(depth <= UINT8_MAX && (twins == NULL || count > 0));
+    assert(depth <= UINT16_MAX && (twins == NULL || count > 0));
     l->chosen = twins;
     l->chosen_count = count;
     l->chosen_next = 0;

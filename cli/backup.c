@@ -69,7 +69,7 @@ bool backup_check(int fd, const char *name, const char *key, const archive_check
     *files = (stored){ .fd = -1 };
     if (!manifest_is_known(name, check))
         return false;
-    bool is_fine = stored_of_archive(files, fd, check) && stored_check_logs(files, found);
+    bool is_fine = stored_of_archive(files, fd, check) && stored_check_logs(files, found) && stored_check_generations(files, &found->cores);
     if (is_fine && stored_named(files, "keys", NULL) == NULL) {
         snprintf(files->problem, sizeof files->problem, "there are no keys in it");
         is_fine = false;
@@ -102,6 +102,7 @@ static int print_summary(struct cli *cli, const char *name, const archive_check 
     yyjson_mut_obj_add_str(doc, root, "identity", manifest_text(manifest, "identity"));
     yyjson_mut_obj_add_str(doc, root, "version", manifest_text(manifest, "version"));
     yyjson_mut_obj_add_uint(doc, root, "parts", check->count - 2);
+    yyjson_mut_obj_add_uint(doc, root, "cores", found->cores);
     yyjson_mut_obj_add_uint(doc, root, "segments", found->segments);
     yyjson_mut_obj_add_uint(doc, root, "rounds", found->rounds);
     yyjson_mut_obj_add_uint(doc, root, "records", found->records);

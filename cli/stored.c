@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/vault.h"
+#include "store/generations.h"
 #include "store/log_check.h"
 
 enum { KEY_BYTES = 32, KEYS_BYTES_MAX = VAULT_DOMAINS_MAX * (4 + VAULT_WRAPPED), HOST_BYTES_MAX = 64 * 1024 * 1024 };
@@ -279,6 +280,44 @@ bool stored_check_logs(stored *files, stored_logs *found)
             return false;
     }
     return check_epochs(files, found);
+}
+
+static const stored_file *file_called(const stored *files, const char *name)
+{
+    for (uint32_t i = 0; i < files->count; i++)
+        if (strcmp(files->files[i].name, name) == 0)
+            return &files->files[i];
+    return NULL;
+}
+
+static bool check_generation(stored *files, const generation *one)
+{
+    char name[ARCHIVE_NAME_MAX + 1];
+    for (uint32_t core = 0; core < one->cores && one->number > 0 && !one->is_gone; core++) {
+        snprintf(name, sizeof name, "log-%" PRIu32 "-%" PRIu32 "/replay", one->number, core);
+        if (file_called(files, name) == NULL)
+            return fail(files, "%s is missing: the log of core %" PRIu32 " of %" PRIu32, name, core, one->cores);
+    }
+    return true;
+}
+
+bool stored_check_generations(stored *files, uint32_t *cores)
+{
+    uint8_t bytes[GENERATIONS_BYTES_MAX + 1];
+    generations list;
+    const stored_file *file = stored_named(files, "generations", NULL);
+    *cores = 1;
+    if (file == NULL) /* it never had another number of cores */
+        return true;
+    int64_t got = stored_read(files, file, 0, bytes, sizeof bytes);
+    dro_err err = got < 0 ? DRO_IO : generations_decode(&list, bytes, (size_t)got);
+    if (err != DRO_OK)
+        return fail(files, "%s %s", file->name, err == DRO_UNSUPPORTED ? "was written by a newer version" : "is damaged");
+    *cores = generation_newest(&list)->cores;
+    for (uint32_t i = 0; i < list.count; i++)
+        if (!check_generation(files, &list.list[i]))
+            return false;
+    return true;
 }
 
 /* ---- the master key ---- */

@@ -30,10 +30,13 @@ const stored_file *stored_named(const stored *files, const char *last, const sto
 int64_t stored_read(const stored *files, const stored_file *file, uint64_t offset, void *buffer, size_t length);
 
 typedef struct stored_logs { /* what was found */
-    uint32_t logs, segments;
+    uint32_t logs, segments;   /* logs: those with a segment */
+    uint32_t cores;            /* of the newest generation; of an archive */
     uint64_t rounds, records, epoch;
 } stored_logs;
 /* Every checksum of every log. False: damaged; `problem` says file and offset. */
 bool stored_check_logs(stored *files, stored_logs *found);
+/* Is every log there that the list of them names? For an archive; sets the number of those of the newest generation. */
+bool stored_check_generations(stored *files, uint32_t *cores);
 /* Does the key open what is sealed? False: no, or the file is none. */
 bool stored_check_key(stored *files, const char *key_path);

@@ -41,6 +41,7 @@ typedef struct build {
     char out[TWIN_PATH_MAX];
     unsigned stack;
     bool is_json, is_headers_only, is_quiet;
+    bool computes;                     /* known once it was compiled: it exports dromio_compute */
     char *json;                        /* the Thing Model */
     size_t json_length;
     model model;
@@ -267,6 +268,10 @@ static bool compile(const build *build, const char *source, bool is_runtime, con
                                          "-ffreestanding",  "-nostdlibinc", "-Wall",      "-Wextra", "-c" };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         twin_words_put(&words, flags[i]);
+    if (build->computes) { /* the second time: what there is to warn of was told */
+        twin_words_put(&words, "-msimd128");
+        twin_words_put(&words, "-w");
+    }
     if (is_runtime) /* else memcpy would become a call of itself */
         twin_words_put(&words, "-fno-builtin");
     twin_words_put(&words, "-iquote"); /* not -I: a model may be called acme/string */
@@ -372,6 +377,8 @@ static void print_table(const build *build, const twin_wasm *wasm, size_t length
     printf("image    %s: %zu bytes\n         %s\n", build->out, length, digest);
     printf("memory   %u page%s, %lld bytes used: stack %u, data %lld\n", wasm->pages, wasm->pages == 1 ? "" : "s",
            (long long)wasm->heap_base, build->stack, (long long)wasm->heap_base - build->stack);
+    if (build->computes)
+        printf("computes with vectors, in whole pages\n");
     printf("imports ");
     for (uint32_t i = 0; i < wasm->import_count; i++)
         printf(" %s", wasm->imports[i].text);
@@ -393,6 +400,7 @@ static void print_json(const build *build, const twin_wasm *wasm, size_t length,
     yyjson_mut_obj_add_int(document, memory, "used", wasm->heap_base);
     yyjson_mut_obj_add_uint(document, memory, "stack", build->stack);
     yyjson_mut_obj_add_val(document, root, "memory", memory);
+    yyjson_mut_obj_add_bool(document, root, "computes", build->computes);
     for (uint32_t i = 0; i < wasm->import_count; i++)
         yyjson_mut_arr_add_str(document, imports, wasm->imports[i].text);
     yyjson_mut_obj_add_val(document, root, "imports", imports);
@@ -442,9 +450,27 @@ done:
     return is_done;
 }
 
-static bool build_image(build *build)
+/* Compiles; *wasm is malloc'd. An image that says that it computes is compiled again, with vectors. */
+static bool link_and_read(build *build, uint8_t **wasm, size_t *length)
 {
     char linked[TWIN_PATH_MAX];
+    twin_wasm about;
+    build->computes = false;
+    for (;;) {
+        if (!twin_path(linked, build->work, "linked.wasm") || !compile_all(build, linked))
+            return false;
+        *wasm = (uint8_t *)twin_file_read(linked, TWIN_WASM_MAX, length);
+        if (*wasm == NULL || build->computes || twin_wasm_read(&about, *wasm, *length) != DRO_OK ||
+            !twin_wasm_exports(&about, "dromio_compute"))
+            return *wasm != NULL;
+        build->computes = true;
+        free(*wasm);
+        *wasm = NULL;
+    }
+}
+
+static bool build_image(build *build)
+{
     size_t length = 0;
     const char *temporary = getenv("TMPDIR");
     if (!twin_path(build->work, temporary != NULL ? temporary : "/tmp", "dromio-twin-XXXXXX"))
@@ -452,9 +478,7 @@ static bool build_image(build *build)
     if (mkdtemp(build->work) == NULL)
         return twin_say("%s: cannot be made: %s", build->work, strerror(errno));
     uint8_t *wasm = NULL;
-    bool is_done = write_headers(build, build->work) && twin_path(linked, build->work, "linked.wasm") &&
-                   compile_all(build, linked) &&
-                   (wasm = (uint8_t *)twin_file_read(linked, TWIN_WASM_MAX, &length)) != NULL &&
+    bool is_done = write_headers(build, build->work) && link_and_read(build, &wasm, &length) &&
                    finish(build, wasm, length);
     free(wasm);
     twin_folder_remove(build->work);

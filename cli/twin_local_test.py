@@ -47,6 +47,33 @@ class Author(unittest.TestCase):
         self.assertEqual(about["bytes"], len(image))
         self.assertTrue(image.endswith(json.dumps(LEAST, separators=(",", ":")).encode()))
 
+    def test_a_twin_that_computes_is_built_with_vectors(self):
+        source = EMPTY + 'float a[64];\n#ifdef __wasm_simd128__\n' \
+            '__attribute__((export_name("has_vectors"))) void has_vectors(void) {}\n#endif\n'
+        self.twin(source=source)
+        plain = json.loads(self.run_tool("build", "-o", "json").stdout)
+        self.assertFalse(plain["computes"])
+        self.assertNotIn(b"has_vectors", (self.folder / "least.wasm").read_bytes())
+        self.twin(source=source + "void dromio_compute(void) {}\nint unused(void) { int x; return 1; }\n")
+        done = self.run_tool("build", "-o", "json")
+        self.assertTrue(json.loads(done.stdout)["computes"])
+        self.assertEqual(done.stderr.count("unused variable"), 1, "a warning is told once")
+        self.assertIn(b"has_vectors", (self.folder / "least.wasm").read_bytes())
+
+    def test_a_short_copy_is_a_copy(self):
+        lengths = range(0, 71)
+        copies = "".join(f"    memset(to, 0, sizeof to); memcpy(to + 3, from + 5, {n}); good &= is_copy({n});\n" for n in lengths)
+        self.twin(source='#include "least.h"\nstatic uint8_t from[128], to[128];\n'
+                  'static bool is_copy(uint32_t n)\n{\n    for (uint32_t i = 0; i < sizeof to; i++)\n'
+                  '        if (to[i] != (i >= 3 && i < n + 3 ? from[i + 2] : 0))\n            return false;\n    return true;\n}\n'
+                  'int32_t dromio_event(uint32_t kind, uint32_t id, uint32_t length)\n{\n    bool good = length == 1;\n'
+                  '    (void)kind; (void)id;\n    for (uint32_t i = 0; i < sizeof from; i++)\n        from[i] = (uint8_t)(i * 7 + dromio_payload[0]);\n'
+                  + copies + '    return good ? DROMIO_SWALLOWED : DROMIO_NOT_HANDLED;\n}\n')
+        recording = self.folder / "copies.json"
+        recording.write_text(json.dumps({"title": "copies", "steps": [{"uplink": "5b", "expect": ["swallowed"]},
+                                                                      {"uplink": "5b5b", "expect": ["not handled"]}]}))
+        self.run_tool("test", ".", recording)
+
     def test_the_same_input_gives_the_same_image(self):
         self.twin()
         first = json.loads(self.run_tool("build", "-o", "json", "--out", "a.wasm").stdout)["image"]

@@ -14,6 +14,7 @@ void *dromio_event_buffer(void)
 }
 
 #ifdef __wasm__
+#undef memcpy
 void *memcpy(void *restrict to, const void *restrict from, size_t length)
 {
     uint8_t *out = to;

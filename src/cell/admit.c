@@ -117,8 +117,10 @@ static void check_exports(admission *admission)
     int state = 0;
     for (uint32_t i = 0; i < ABI_EXPORT_COUNT; i++) {
         int found = check_export(admission, &abi_exports[i]);
-        if (!abi_exports[i].is_required && found == 1)
+        if (found == 1 && (i == ABI_EXPORT_EXPORT_STATE || i == ABI_EXPORT_IMPORT_STATE))
             state++;
+        if (found == 1 && i == ABI_EXPORT_COMPUTE)
+            admission->info.computes = true;
     }
     if (state == 1)
         reason(admission, "dromio_export_state and dromio_import_state come together or not at all");
@@ -193,12 +195,14 @@ static void plan_memory(admission *admission)
     artifact_info *info = &admission->info;
     uint32_t pages = image->memory_minimum * WASM_PAGE;
     uint64_t said = (memory_said(admission) + CHUNK - 1) & ~(uint64_t)(CHUNK - 1);
-    bool can_be_exact = !is_exact_off(admission->options) && !image->uses_memory_size && !image->uses_memory_grow;
+    bool can_be_exact = !is_exact_off(admission->options) && !info->computes && !image->uses_memory_size && !image->uses_memory_grow;
     info->is_fresh = image->uses_memory_grow || image->writes_tables || image->drops_segments;
     info->is_plain_wanted = is_exact_off(admission->options);
     info->is_exact = can_be_exact && said > 0 && said <= pages && data_end(image) <= said;
     info->memory_bytes = info->is_exact ? (uint32_t)said : pages;
     info->memory_limit = info->memory_bytes;
+    if (info->computes && image->uses_memory_grow)
+        reason(admission, "dromio_compute and memory.grow: the memory of an image that computes does not grow");
     if (image->uses_memory_grow) {
         uint32_t most = ADMIT_MEMORY_MAX / WASM_PAGE;
         info->memory_limit = (image->memory_maximum < most ? image->memory_maximum : most) * WASM_PAGE;
@@ -241,17 +245,9 @@ static void plan_stack(admission *admission)
 
 /* ---- Compiling ---- */
 
-typedef struct probe { turn turn; ticker ticker; uint64_t first_tick; } probe;
+enum { PROBE_DEADLINE_MICROS = 10000 };
 
-static bool on_probe_tick(void *context)
-{
-    enum { PROBE_TICKS = 10 };
-    probe *probe = context;
-    uint64_t ticks = atomic_load(&probe->ticker.ticks) + 1;
-    if (probe->first_tick == 0)
-        probe->first_tick = ticks;
-    return ticks - probe->first_tick < PROBE_TICKS;
-}
+typedef struct probe { turn turn; ticker ticker; } probe;
 
 static void call_event_buffer(admission *admission, probe *probe, engine_instance *instance)
 {
@@ -328,15 +324,17 @@ static dro_err compile(admission *admission, engine *engine, probe *probe)
     size_t wasm_length = 0, code_length = 0;
     char why[ENGINE_REASON_MAX] = "";
     engine_code *loaded = NULL;
-    dro_err err = rewrite_image(admission->image, &admission->plan, &wasm, &wasm_length);
+    dro_err err = engine_validate(engine, admission->image->bytes, admission->image->length, why);
     if (err == DRO_OK)
-        err = engine_compile(engine, wasm, wasm_length, &code, &code_length, why);
+        err = rewrite_image(admission->image, &admission->plan, &wasm, &wasm_length);
+    if (err == DRO_OK)
+        err = engine_compile(engine, wasm, wasm_length, admission->info.computes, &code, &code_length, why);
     if (err == DRO_MALFORMED) {
         reason(admission, "the compiler refuses it: %s", why);
         err = DRO_OK;
     } else if (err == DRO_OK) {
         engine_code_options options = { admission->info.global_count, admission->info.table_count,
-                                        admission->info.memory_limit };
+                                        admission->info.memory_limit, admission->info.computes };
         err = engine_load(&loaded, engine, code, code_length, &options, why);
         if (err == DRO_OK)
             err = look_at_instance(admission, probe, loaded, &baseline);
@@ -358,10 +356,12 @@ static dro_err compile_with_engine(admission *admission)
     engine *engine = NULL;
     if (probe == NULL)
         return DRO_NOMEM;
-    engine_options options = imports_engine_options(&probe->turn, on_probe_tick);
+    engine_options options = imports_engine_options(&probe->turn);
     dro_err err = engine_new(&engine, &options);
     if (err == DRO_OK)
         err = ticker_start(&probe->ticker, engine);
+    if (err == DRO_OK)
+        ticker_deadline_set(&probe->ticker, PROBE_DEADLINE_MICROS);
     if (err == DRO_OK)
         err = compile(admission, engine, probe);
     ticker_stop(&probe->ticker);

@@ -283,6 +283,34 @@ static void memory_is_exact_when_the_image_says_what_it_needs(void **state)
     assert_told("", "not one 32-bit number");
 }
 
+#define COMPUTE "(func (export \"dromio_compute\"))"
+
+static void an_image_that_computes_has_whole_pages(void **state)
+{
+    uint32_t need = 5000;
+    artifact artifact;
+    (void)state;
+    look(test_section_added(from_text(M(COMPUTE)), "dromio.memory", &need, 4), &first_only);
+    assert_int_equal(result->reason_count, 0);
+    assert_int_equal(result->info.is_exact, 0);
+    assert_int_equal(result->info.memory_bytes, 65536);
+    assert_int_equal(artifact_read(&artifact, result->artifact, result->artifact_length), DRO_OK);
+    assert_true(artifact.info.computes && !artifact.info.is_fresh);
+    look(from_text(F("(table.set 0 (i32.const 0) (ref.null func))) (table 1 funcref)" COMPUTE "(func")), &first_only);
+    assert_int_equal(result->reason_count, 0); /* a fresh instance each turn is fine */
+    assert_true(result->info.is_fresh);
+    static const struct { const char *text, *words; } refused[] = {
+        { M("(func (export \"dromio_compute\") (result i32) (i32.const 1))"), "export dromio_compute must have the signature () -> ()" },
+        { M("(global (export \"dromio_compute\") i32 (i32.const 1))"), "export dromio_compute must have the signature" },
+        { F("(drop (memory.grow (i32.const 1)))) (func (export \"dromio_compute\")"), "does not grow" },
+        { M(COMPUTE "(func (export \"dromio_export_state\") (result i32) (i32.const 0))"), "come together" },
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        look(from_text(refused[i].text), &first_only);
+        assert_told(refused[i].text, refused[i].words);
+    }
+}
+
 static void what_cannot_be_reset_gets_a_fresh_instance(void **state)
 {
     static const char *const texts[] = {
@@ -389,6 +417,7 @@ int main(void)
         cmocka_unit_test(an_event_buffer_must_be_one),
         cmocka_unit_test(a_model_is_needed),
         cmocka_unit_test(memory_is_exact_when_the_image_says_what_it_needs),
+        cmocka_unit_test(an_image_that_computes_has_whole_pages),
         cmocka_unit_test(what_cannot_be_reset_gets_a_fresh_instance),
         cmocka_unit_test(every_shorter_image_is_refused),
         cmocka_unit_test(an_artifact_says_who_made_it),

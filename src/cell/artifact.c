@@ -9,13 +9,14 @@
 
 static const char magic[8] = { 'D', 'R', 'O', 'M', 'A', 'R', 'T', '1' };
 
-enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAG_PLAIN = 8, FLAGS = 15 };
+enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAG_PLAIN = 8, FLAG_COMPUTES = 16, FLAGS = 31 };
 enum { CODE_ALIGNMENT = 16, FIXED_MAX = 1024 };
 
 static void write_info(dro_builder *out, const artifact_info *info)
 {
     int flags = (info->is_exact ? FLAG_EXACT : 0) | (info->is_fresh ? FLAG_FRESH : 0) |
-                (info->exports_state ? FLAG_STATE : 0) | (info->is_plain_wanted ? FLAG_PLAIN : 0);
+                (info->exports_state ? FLAG_STATE : 0) | (info->is_plain_wanted ? FLAG_PLAIN : 0) |
+                (info->computes ? FLAG_COMPUTES : 0);
     dro_builder_le(out, (uint64_t)flags, 1);
     dro_builder_le(out, info->memory_bytes, 4);
     dro_builder_le(out, info->memory_limit, 4);
@@ -80,6 +81,7 @@ static void read_info(dro_cursor *in, artifact_info *info)
     info->is_fresh = flags & FLAG_FRESH;
     info->exports_state = flags & FLAG_STATE;
     info->is_plain_wanted = flags & FLAG_PLAIN;
+    info->computes = flags & FLAG_COMPUTES;
     info->memory_bytes = (uint32_t)dro_cursor_le(in, 4);
     info->memory_limit = (uint32_t)dro_cursor_le(in, 4);
     info->event_buffer = (uint32_t)dro_cursor_le(in, 4);
@@ -105,7 +107,8 @@ static bool info_is_sound(const artifact_info *info)
             return false;
     return info->memory_bytes > 0 && info->memory_bytes % CHUNK == 0 && info->memory_limit % CHUNK == 0 &&
            info->memory_bytes <= info->memory_limit && info->memory_limit <= ADMIT_MEMORY_MAX &&
-           (info->memory_bytes == info->memory_limit || info->is_fresh) && (info->table_count == 0 || info->is_fresh) &&
+           (info->memory_bytes == info->memory_limit || (info->is_fresh && !info->computes)) &&
+           !(info->computes && info->is_exact) && (info->table_count == 0 || info->is_fresh) &&
            (uint64_t)info->event_buffer + EVENT_BYTES_MAX <= info->memory_bytes &&
            info->dead_start <= info->dead_end && info->dead_end <= info->memory_bytes &&
            (info->dead_start == info->dead_end || info->dead_global < info->global_count);

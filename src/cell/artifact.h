@@ -28,6 +28,7 @@ typedef struct artifact_info {
     uint32_t table_count;        /* watched ones: none unless tables are written */
     uint64_t globals[ENGINE_GLOBALS_MAX]; /* first values, bits */
     bool is_exact, is_fresh, exports_state;
+    bool computes;               /* whole pages, compiled for speed: see engine.h */
     bool is_plain_wanted;        /* made with exact memory switched off */
     uint8_t property_count, event_count;
     uint8_t property_kinds[MODEL_PROPERTIES_MAX]; /* value_kind */

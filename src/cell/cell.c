@@ -11,18 +11,6 @@
 
 static const double CPU_NANOS_MAX = UINT32_MAX;
 
-/* The first tick of a turn may come right after its start: counting begins there. So
- * a turn gets at least its deadline of CPU time, and about twice that at most, plus
- * two of the kernel's ticks. */
-static bool on_tick(void *context)
-{
-    cell *cell = context;
-    uint64_t ticks = atomic_load_explicit(&cell->ticker.ticks, memory_order_relaxed) + 1;
-    if (cell->turn_ticks == 0)
-        cell->turn_ticks = ticks;
-    return ticks - cell->turn_ticks < cell->deadline_ticks;
-}
-
 static uint64_t monotonic_ns(void)
 {
     struct timespec time;
@@ -50,10 +38,11 @@ dro_err cell_new(cell **out, const cell_options *options)
     cell->options = *options;
     cell->stamp_start_ns = monotonic_ns();
     cell->stamp_start = cell_stamp();
-    engine_options engine_options = imports_engine_options(&cell->turn, options->manual_ticks ? NULL : on_tick);
+    engine_options engine_options = imports_engine_options(&cell->turn);
     dro_err err = engine_new(&cell->engine, &engine_options);
     cell->images = calloc(options->image_count + 1, sizeof *cell->images);
-    if (err == DRO_OK && cell->images == NULL)
+    cell->carried = malloc(CONTEXT_BYTES_MAX);
+    if (err == DRO_OK && (cell->images == NULL || cell->carried == NULL))
         err = DRO_NOMEM;
     for (uint32_t i = 0; err == DRO_OK && i < options->image_count; i++)
         if (options->images[i].length > 0)
@@ -78,6 +67,7 @@ void cell_free(cell *cell)
         image_fini(&cell->images[i]);
     engine_free(cell->engine);
     free(cell->images);
+    free(cell->carried);
     free(cell);
 }
 
@@ -113,13 +103,10 @@ enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const 
 
 void cell_deadline_set(cell *cell, uint32_t micros)
 {
-    cell->turn_ticks = 0;
     if (cell->deadline_micros == micros)
         return;
-    uint32_t step;
     cell->deadline_micros = micros;
-    cell->deadline_ticks = ticker_ticks_for(micros, &step);
-    atomic_store_explicit(&cell->ticker.step_micros, step, memory_order_relaxed);
+    ticker_deadline_set(&cell->ticker, micros);
 }
 
 /* One event in a slot that holds the context. */
@@ -168,9 +155,9 @@ static enum turn_status collect(cell *cell, image *image, engine_instance *insta
     return TURN_OK;
 }
 
-static void run_turn(cell *cell, image *image, const turn_request *request, turn_result *result, size_t capacity)
+static void run_turn(cell *cell, image *image, const turn_request *request, const uint8_t *context, const uint8_t *event,
+                     turn_result *result, size_t capacity)
 {
-    const uint8_t *context = (const uint8_t *)(request + 1), *event = context + padded(request->context_length);
     engine_instance *instance = image_take(image);
     bool is_sound = true;
     result->status = TURN_HOST;
@@ -194,13 +181,19 @@ static void run_turn(cell *cell, image *image, const turn_request *request, turn
 
 size_t cell_turn(cell *cell, const turn_request *request, void *out, size_t capacity)
 {
+    const uint8_t *context = (const uint8_t *)(request + 1);
+    return cell_turn_of(cell, request, context, context + padded(request->context_length), out, capacity);
+}
+
+size_t cell_turn_of(cell *cell, const turn_request *request, const uint8_t *context, const uint8_t *event, void *out, size_t capacity)
+{
     assert(capacity >= sizeof(turn_result) && ((uintptr_t)out & 7) == 0);
     turn_result *result = out;
     image *image = cell_image_of(cell, request->image);
     uint64_t start = cell_stamp();
     *result = (turn_result){ .twin = request->twin, .status = TURN_NO_IMAGE };
     if (image != NULL)
-        run_turn(cell, image, request, result, capacity);
+        run_turn(cell, image, request, context, event, result, capacity);
     double nanos = (double)(cell_stamp() - start) * cell->nanos_per_stamp;
     if (!cell->options.manual_ticks) /* a simulation's results may not depend on the machine */
         result->cpu_nanos = nanos < CPU_NANOS_MAX ? (uint32_t)nanos : UINT32_MAX;

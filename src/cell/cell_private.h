@@ -7,14 +7,17 @@
 #include "cell/ticker.h"
 
 struct cell {
-    turn turn;                 /* first: what the imports and the deadline get */
+    turn turn;                 /* what the imports get */
     cell_options options;
     engine *engine;
     ticker ticker;
     image *images;             /* as many as options.image_count; those not used are all zero */
-    uint64_t turn_ticks;       /* ticks seen first in this turn; 0: none yet */
-    uint32_t deadline_micros, deadline_ticks; /* of the running turn; the latter follow from the former */
+    uint32_t deadline_micros;  /* the ticker's */
     bool is_blocked;           /* the last round ended because the ring of results was full */
+    uint8_t *carried;          /* [CONTEXT_BYTES_MAX] the context that the last turn left, for the next one of the same twin */
+    uint32_t carried_length;
+    uint64_t carried_twin;     /* 0: nothing is carried */
+    uint32_t carried_image;
     uint64_t stamp_start, stamp_start_ns; /* to learn what a stamp is worth */
     double nanos_per_stamp;
 };
@@ -34,6 +37,8 @@ static inline uint64_t cell_stamp(void)
 }
 
 void cell_learn_stamps(cell *cell);
+/* cell_turn with context and event where they are. */
+size_t cell_turn_of(cell *cell, const turn_request *request, const uint8_t *context, const uint8_t *event, void *result, size_t capacity);
 image *cell_image_of(const cell *cell, uint32_t index); /* NULL: not in this cell */
 void cell_deadline_set(cell *cell, uint32_t micros);
 enum turn_status cell_status_of(const cell *cell, engine_outcome outcome, const engine_memory *memory);

@@ -31,34 +31,52 @@ static wasmtime_global_t global_of(const wasmtime_extern_t *found) { return foun
  * engine_test.c checks each by what it does. */
 enum { KIND_I32 = 0, KIND_I64 = 1, KIND_F64 = 3 };               /* wasm_valkind_enum, wasmtime_valkind */
 enum { EXTERN_FUNC = 0, EXTERN_GLOBAL = 1, EXTERN_TABLE = 2, EXTERN_MEMORY = 3 };
-enum { TRAP_STACK_OVERFLOW = 0, TRAP_OUT_OF_BOUNDS = 1, TRAP_INTERRUPT = 10 };
-enum { OPT_LEVEL_SPEED = 1, UPDATE_CONTINUE = 0 };
+enum { TRAP_STACK_OVERFLOW = 0, TRAP_OUT_OF_BOUNDS = 1, TRAP_UNREACHABLE = 9 };
+enum { OPT_LEVEL_SPEED = 1 };
 
 enum {
-    MEMORY_RESERVATION = 64 * 1024, /* address space the engine wants for a memory */
-    GUARD_BYTES = 64 * 1024,        /* ours, behind each memory: never touched by right code */
+    RESERVED = 64 * 1024,           /* address space the engine wants for a memory */
+    GUARD = 64 * 1024,              /* ours, behind each memory: never touched by right code */
     MEMORIES_MAX = 4096,
-    TICKS_NEVER = 1 << 30,
+    CODE_VERSION = 2,               /* of what this file and rewrite.c make of an image: older artifacts are made anew */
+    WASM_PAGE_BYTES = 64 * 1024,
+    STOP_BYTES = WASM_PAGE_BYTES,   /* the second memory, of which one word is used */
 };
+
+/* Wherever a 32-bit address and the offset of an access lead, it is this memory or no memory: nothing is compared. */
+static const size_t COMPUTES_RESERVED = (size_t)ENGINE_COMPUTES_RESERVED_MIB << 20;
+static const size_t COMPUTES_GUARD = (size_t)ENGINE_COMPUTES_GUARD_MIB << 20;
+
+static const uint64_t STOP_FLAG = 1; /* of the stop word; the call's number is above */
+enum { STOP_CALL_SHIFT = 32 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flag is in the half that guest code looks at");
 
 _Static_assert(sizeof(engine_value) == sizeof(wasmtime_val_raw_t), "values are passed as they are");
 
 typedef struct pooled_memory {
     engine_memory memory;
+    size_t mapped;             /* address space, with what is reserved and the guard */
+    bool computes;             /* for code that compares no addresses */
     engine_instance *user;
     struct pooled_memory *next;
 } pooled_memory;
 
 typedef struct bound_import { engine *engine; const engine_import *import; } bound_import;
 
-struct engine {
-    engine_options options;
+typedef struct variant { /* of the engine: what its code can rely on */
     wasm_engine_t *wasm;
     wasmtime_linker_t *linker;
+} variant;
+
+struct engine {
+    engine_options options;
+    variant variants[2];       /* usual, for images that compute; made when first needed */
     bound_import *bound;
     pooled_memory *free_memories;
     uint32_t memory_count;
     engine_instance *making;   /* whose memory is being made */
+    _Atomic uint64_t *stop;    /* its lower half is what guest code looks at: end the call? */
+    uint32_t call;             /* number of the last one */
     bool was_refused;          /* an import ended the call */
     bool knows_signal_stack;
     void *signal_stack;        /* the engine's own, of the thread that calls */
@@ -78,7 +96,6 @@ struct engine_instance {
     wasmtime_context_t *context;
     wasmtime_instance_t instance;
     pooled_memory *pooled;
-    bool is_past_deadline;
     uint8_t entry_bits;
     uint8_t global_kinds[ENGINE_GLOBALS_MAX];
     wasmtime_func_t entries[ENGINE_ENTRIES_MAX];
@@ -88,11 +105,13 @@ struct engine_instance {
 
 /* ---- Memories ---- */
 
-static pooled_memory *pooled_memory_map(engine *engine, uint32_t capacity)
+static pooled_memory *pooled_memory_map(engine *engine, uint32_t capacity, bool computes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t usable = ((size_t)capacity + page - 1) & ~(page - 1);
-    size_t total = (usable < MEMORY_RESERVATION ? MEMORY_RESERVATION : usable) + GUARD_BYTES;
+    size_t total = (usable < RESERVED ? RESERVED : usable) + GUARD;
+    if (computes)
+        total = COMPUTES_RESERVED + COMPUTES_GUARD;
     pooled_memory *pooled = calloc(1, sizeof *pooled);
     if (pooled == NULL || engine->memory_count >= MEMORIES_MAX) {
         free(pooled);
@@ -107,26 +126,35 @@ static pooled_memory *pooled_memory_map(engine *engine, uint32_t capacity)
     }
     pooled->memory.bytes = bytes;
     pooled->memory.capacity = (uint32_t)usable;
+    pooled->mapped = total;
+    pooled->computes = computes;
     engine->memory_count++;
     return pooled;
 }
 
 static void pooled_memory_unmap(pooled_memory *pooled)
 {
-    size_t usable = pooled->memory.capacity;
-    munmap(pooled->memory.bytes, (usable < MEMORY_RESERVATION ? MEMORY_RESERVATION : usable) + GUARD_BYTES);
+    munmap(pooled->memory.bytes, pooled->mapped);
     free(pooled);
 }
 
+/* Code that compares no addresses can reach all that is mapped, so that has to be what it asked for. */
+static bool pooled_memory_fits(const pooled_memory *pooled, uint32_t capacity, bool computes)
+{
+    return pooled->computes == computes &&
+           (computes ? pooled->memory.capacity == capacity : pooled->memory.capacity >= capacity);
+}
+
 /* The smallest free one that is large enough, so that a large one stays for who needs it. */
-static pooled_memory *pooled_memory_take(engine *engine, uint32_t capacity)
+static pooled_memory *pooled_memory_take(engine *engine, uint32_t capacity, bool computes)
 {
     pooled_memory **best = NULL;
     for (pooled_memory **at = &engine->free_memories; *at != NULL; at = &(*at)->next)
-        if ((*at)->memory.capacity >= capacity && (best == NULL || (*at)->memory.capacity < (*best)->memory.capacity))
+        if (pooled_memory_fits(*at, capacity, computes) &&
+            (best == NULL || (*at)->memory.capacity < (*best)->memory.capacity))
             best = at;
     if (best == NULL)
-        return pooled_memory_map(engine, capacity);
+        return pooled_memory_map(engine, capacity, computes);
     pooled_memory *pooled = *best;
     *best = pooled->next;
     return pooled;
@@ -163,15 +191,40 @@ static void on_memory_gone(void *env)
     engine->free_memories = pooled;
 }
 
+static bytes_result on_stop_get(void *env, size_t *byte_size, size_t *byte_capacity)
+{
+    *byte_size = *byte_capacity = STOP_BYTES;
+    return (bytes_result)(uintptr_t)env;
+}
+
+static error_result on_stop_grow(void *env, size_t length)
+{
+    (void)env, (void)length;
+    return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the memory is at its limit");
+}
+
+static void on_stop_gone(void *env)
+{
+    (void)env; /* the engine's, for all instances */
+}
+
+/* A module has the image's own memory and, where admit rewrote it, ours. */
 static error_result on_memory_new(void *env, memory_type *type, size_t minimum, size_t maximum, size_t reserved,
                                   size_t guard, wasmtime_linear_memory_t *out)
 {
     engine *engine = env;
     engine_instance *instance = engine->making;
     (void)type, (void)maximum, (void)reserved, (void)guard;
-    assert(instance != NULL && instance->pooled == NULL);
-    uint32_t limit = instance->code->options.memory_limit;
-    pooled_memory *pooled = minimum <= limit ? pooled_memory_take(engine, limit) : NULL;
+    assert(instance != NULL);
+    if (instance->pooled != NULL) {
+        *out = (wasmtime_linear_memory_t){ .env = (void *)engine->stop, .get_memory = on_stop_get,
+                                           .grow_memory = on_stop_grow, .finalizer = on_stop_gone };
+        return 0;
+    }
+    const engine_code_options *options = &instance->code->options;
+    uint32_t limit = options->memory_limit;
+    bool fits = options->computes ? minimum == limit && limit % WASM_PAGE_BYTES == 0 : minimum <= limit;
+    pooled_memory *pooled = fits ? pooled_memory_take(engine, limit, options->computes) : NULL;
     if (pooled == NULL)
         return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"no memory for an instance");
     pooled->memory.length = (uint32_t)minimum;
@@ -188,11 +241,15 @@ static error_result on_memory_new(void *env, memory_type *type, size_t minimum, 
 
 /* ---- Engine ---- */
 
-static wasm_config_t *config_new(engine *engine)
+enum config_for { FOR_USUAL, FOR_COMPUTING, FOR_VALIDATION };
+
+/* Three things are known in what admit rewrote only: an author's image is validated without. */
+static wasm_config_t *config_new(engine *engine, enum config_for purpose)
 {
+    bool is_rewritten = purpose != FOR_VALIDATION, computes = purpose == FOR_COMPUTING;
     wasm_config_t *config = wasm_config_new();
     wasmtime_memory_creator_t creator = { .env = engine, .new_memory = on_memory_new };
-    wasmtime_config_wasm_threads_set(config, false);
+    wasmtime_config_wasm_threads_set(config, is_rewritten);
     wasmtime_config_shared_memory_set(config, false);
     wasmtime_config_wasm_tail_call_set(config, false);
     wasmtime_config_wasm_reference_types_set(config, true);
@@ -202,20 +259,20 @@ static wasm_config_t *config_new(engine *engine)
     wasmtime_config_wasm_relaxed_simd_set(config, false);
     wasmtime_config_wasm_bulk_memory_set(config, true);
     wasmtime_config_wasm_multi_value_set(config, true);
-    wasmtime_config_wasm_multi_memory_set(config, false);
+    wasmtime_config_wasm_multi_memory_set(config, is_rewritten);
     wasmtime_config_wasm_memory64_set(config, false);
     wasmtime_config_wasm_exceptions_set(config, false);
     wasmtime_config_wasm_stack_switching_set(config, false);
     wasmtime_config_wasm_wide_arithmetic_set(config, false);
-    wasmtime_config_wasm_custom_page_sizes_set(config, true); /* admit's own rewrite; refused from outside */
+    wasmtime_config_wasm_custom_page_sizes_set(config, is_rewritten);
     wasmtime_config_parallel_compilation_set(config, false);
-    wasmtime_config_cranelift_nan_canonicalization_set(config, true);
+    wasmtime_config_cranelift_nan_canonicalization_set(config, !computes);
     wasmtime_config_cranelift_opt_level_set(config, OPT_LEVEL_SPEED);
-    wasmtime_config_epoch_interruption_set(config, true);
+    wasmtime_config_epoch_interruption_set(config, false); /* calls end by the stop word */
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_max_wasm_stack_set(config, ENGINE_STACK);
-    wasmtime_config_memory_reservation_set(config, MEMORY_RESERVATION);
-    wasmtime_config_memory_guard_size_set(config, 0);
+    wasmtime_config_memory_reservation_set(config, computes ? COMPUTES_RESERVED : RESERVED);
+    wasmtime_config_memory_guard_size_set(config, computes ? COMPUTES_GUARD : 0);
     wasmtime_config_memory_reservation_for_growth_set(config, 0);
     wasmtime_config_memory_init_cow_set(config, false); /* memories are ours, see engine.h */
     wasmtime_config_host_memory_creator_set(config, &creator);
@@ -248,7 +305,16 @@ static void valtypes_of(wasm_valtype_vec_t *out, const uint8_t *encoded, uint32_
         wasm_valtype_vec_new(out, count, types);
 }
 
-static dro_err linker_fill(engine *engine)
+static void variant_free(variant *variant)
+{
+    if (variant->linker != NULL)
+        wasmtime_linker_delete(variant->linker);
+    if (variant->wasm != NULL)
+        wasm_engine_delete(variant->wasm);
+    *variant = (struct variant){ 0 };
+}
+
+static dro_err linker_fill(engine *engine, wasmtime_linker_t *linker)
 {
     const engine_options *options = &engine->options;
     for (uint32_t i = 0; i < options->import_count; i++) {
@@ -259,7 +325,7 @@ static dro_err linker_fill(engine *engine)
         valtypes_of(&results, &import->result, import->result != 0);
         wasm_functype_t *type = wasm_functype_new(&parameters, &results);
         wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
-            engine->linker, (char *)(uintptr_t)options->module, strlen(options->module),
+            linker, (char *)(uintptr_t)options->module, strlen(options->module),
             (char *)(uintptr_t)import->name, strlen(import->name), type, on_import, &engine->bound[i], NULL);
         wasm_functype_delete(type);
         if (error != NULL) {
@@ -270,6 +336,20 @@ static dro_err linker_fill(engine *engine)
     return DRO_OK;
 }
 
+/* NULL: no memory for it. */
+static const variant *variant_of(engine *engine, bool computes)
+{
+    variant *variant = &engine->variants[computes];
+    if (variant->linker != NULL)
+        return variant;
+    variant->wasm = wasm_engine_new_with_config(config_new(engine, computes ? FOR_COMPUTING : FOR_USUAL));
+    variant->linker = variant->wasm != NULL ? wasmtime_linker_new(variant->wasm) : NULL;
+    if (variant->linker != NULL && linker_fill(engine, variant->linker) == DRO_OK)
+        return variant;
+    variant_free(variant);
+    return NULL;
+}
+
 dro_err engine_new(engine **out, const engine_options *options)
 {
     engine *engine = calloc(1, sizeof *engine);
@@ -277,14 +357,11 @@ dro_err engine_new(engine **out, const engine_options *options)
         return DRO_NOMEM;
     engine->options = *options;
     engine->bound = calloc(options->import_count + 1, sizeof *engine->bound);
-    if (engine->bound != NULL)
-        engine->wasm = wasm_engine_new_with_config(config_new(engine));
-    if (engine->wasm != NULL)
-        engine->linker = wasmtime_linker_new(engine->wasm);
-    dro_err err = engine->linker != NULL ? linker_fill(engine) : DRO_NOMEM;
-    if (err != DRO_OK) {
+    void *stop = mmap(NULL, STOP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    engine->stop = stop != MAP_FAILED ? stop : NULL;
+    if (engine->bound == NULL || engine->stop == NULL || variant_of(engine, false) == NULL) {
         engine_free(engine);
-        return err;
+        return DRO_NOMEM;
     }
     *out = engine;
     return DRO_OK;
@@ -294,22 +371,30 @@ void engine_free(engine *engine)
 {
     if (engine == NULL)
         return;
-    if (engine->linker != NULL)
-        wasmtime_linker_delete(engine->linker);
-    if (engine->wasm != NULL)
-        wasm_engine_delete(engine->wasm);
+    variant_free(&engine->variants[false]);
+    variant_free(&engine->variants[true]);
     while (engine->free_memories != NULL) {
         pooled_memory *pooled = engine->free_memories;
         engine->free_memories = pooled->next;
         pooled_memory_unmap(pooled);
     }
+    if (engine->stop != NULL)
+        munmap((void *)engine->stop, STOP_BYTES);
     free(engine->bound);
     free(engine);
 }
 
-void engine_tick(engine *engine)
+uint32_t engine_call_number(const engine *engine)
 {
-    wasmtime_engine_increment_epoch(engine->wasm);
+    return (uint32_t)(atomic_load_explicit(engine->stop, memory_order_acquire) >> STOP_CALL_SHIFT);
+}
+
+void engine_stop(engine *engine, uint32_t call)
+{
+    /* Another call may have begun meanwhile: then the word is no longer what it was. */
+    uint64_t running = (uint64_t)call << STOP_CALL_SHIFT;
+    atomic_compare_exchange_strong_explicit(engine->stop, &running, running | STOP_FLAG, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 #if defined(__x86_64__)
@@ -340,7 +425,8 @@ const char *engine_key(void)
 {
     static char key[64];
     if (key[0] == '\0')
-        snprintf(key, sizeof key, "%s/1/%016llx", DROMIO_ENGINE_VERSION, (unsigned long long)processor_bits());
+        snprintf(key, sizeof key, "%s/%d/%016llx", DROMIO_ENGINE_VERSION, CODE_VERSION,
+                 (unsigned long long)processor_bits());
     return key;
 }
 
@@ -361,12 +447,25 @@ static dro_err error_take(wasmtime_error_t *error, dro_err err, char reason[ENGI
     return err;
 }
 
-dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, uint8_t **code, size_t *code_length,
-                       char reason[ENGINE_REASON_MAX])
+dro_err engine_validate(engine *engine, const uint8_t *wasm, size_t length, char reason[ENGINE_REASON_MAX])
 {
+    wasm_engine_t *strict = wasm_engine_new_with_config(config_new(engine, FOR_VALIDATION));
+    if (strict == NULL)
+        return DRO_NOMEM;
+    dro_err err = error_take(wasmtime_module_validate(strict, (uint8_t *)(uintptr_t)wasm, length), DRO_MALFORMED, reason);
+    wasm_engine_delete(strict);
+    return err;
+}
+
+dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, bool computes, uint8_t **code,
+                       size_t *code_length, char reason[ENGINE_REASON_MAX])
+{
+    const variant *variant = variant_of(engine, computes);
     wasmtime_module_t *module = NULL;
     wasm_byte_vec_t bytes = { 0 };
-    dro_err err = error_take(wasmtime_module_new(engine->wasm, (uint8_t *)(uintptr_t)wasm, length, &module),
+    if (variant == NULL)
+        return DRO_NOMEM;
+    dro_err err = error_take(wasmtime_module_new(variant->wasm, (uint8_t *)(uintptr_t)wasm, length, &module),
                              DRO_MALFORMED, reason);
     if (err == DRO_OK)
         err = error_take(wasmtime_module_serialize(module, &bytes), DRO_NOMEM, reason);
@@ -388,15 +487,16 @@ dro_err engine_load(engine_code **out, engine *engine, const uint8_t *code, size
                     const engine_code_options *options, char reason[ENGINE_REASON_MAX])
 {
     assert(options->global_count <= ENGINE_GLOBALS_MAX && options->table_count <= ENGINE_TABLES_MAX);
-    engine_code *loaded = calloc(1, sizeof *loaded);
+    const variant *variant = variant_of(engine, options->computes);
+    engine_code *loaded = variant != NULL ? calloc(1, sizeof *loaded) : NULL;
     if (loaded == NULL)
         return DRO_NOMEM;
     loaded->engine = engine;
     loaded->options = *options;
-    dro_err err = error_take(wasmtime_module_deserialize(engine->wasm, (uint8_t *)(uintptr_t)code, length,
+    dro_err err = error_take(wasmtime_module_deserialize(variant->wasm, (uint8_t *)(uintptr_t)code, length,
                                                          &loaded->module), DRO_UNSUPPORTED, reason);
     if (err == DRO_OK)
-        err = error_take(wasmtime_linker_instantiate_pre(engine->linker, loaded->module, &loaded->pre),
+        err = error_take(wasmtime_linker_instantiate_pre(variant->linker, loaded->module, &loaded->pre),
                          DRO_UNSUPPORTED, reason);
     if (err != DRO_OK) {
         engine_code_free(loaded);
@@ -418,19 +518,6 @@ void engine_code_free(engine_code *code)
 }
 
 /* ---- Instances ---- */
-
-static error_result on_epoch(wasmtime_context_t *context, void *data, uint64_t *delta, uint8_t *kind)
-{
-    engine_instance *instance = data;
-    const engine_options *options = &instance->code->engine->options;
-    (void)context;
-    *delta = 1;
-    *kind = UPDATE_CONTINUE;
-    if (options->on_tick == NULL || options->on_tick(options->context))
-        return 0;
-    instance->is_past_deadline = true;
-    return (error_result)(uintptr_t)wasmtime_error_new((char *)(uintptr_t)"the deadline has passed");
-}
 
 static bool export_get(engine_instance *instance, const char *name, uint8_t kind, wasmtime_extern_t *out)
 {
@@ -477,10 +564,8 @@ dro_err engine_instance_new(engine_instance **out, engine_code *code)
     if (instance == NULL)
         return DRO_NOMEM;
     instance->code = code;
-    instance->store = wasmtime_store_new(engine->wasm, NULL, NULL);
+    instance->store = wasmtime_store_new(engine->variants[code->options.computes].wasm, NULL, NULL);
     instance->context = wasmtime_store_context(instance->store);
-    wasmtime_store_epoch_deadline_callback(instance->store, on_epoch, instance, NULL);
-    wasmtime_context_set_epoch_deadline(instance->context, TICKS_NEVER);
     wasm_trap_t *trap = NULL;
     engine->making = instance;
     wasmtime_error_t *error =
@@ -532,22 +617,22 @@ static void signal_stack_learn(engine *engine)
 
 static engine_outcome outcome_of(engine_instance *instance, wasmtime_error_t *error, wasm_trap_t *trap)
 {
-    /* What on_import and on_epoch answer comes out as an error, not as a trap. */
-    engine_outcome outcome = instance->is_past_deadline           ? ENGINE_DEADLINE
-                             : instance->code->engine->was_refused ? ENGINE_REFUSED
-                                                                   : ENGINE_FAILED;
+    /* What on_import answers comes out as an error, not as a trap. */
+    const engine *engine = instance->code->engine;
+    engine_outcome outcome = engine->was_refused ? ENGINE_REFUSED : ENGINE_FAILED;
+    bool is_stopped = (atomic_load_explicit(engine->stop, memory_order_relaxed) & STOP_FLAG) != 0;
     uint8_t code;
     if (trap != NULL) {
         if (wasmtime_trap_code(trap, &code))
             outcome = code == TRAP_STACK_OVERFLOW ? ENGINE_STACK_OVERFLOW
                       : code == TRAP_OUT_OF_BOUNDS ? ENGINE_OUT_OF_BOUNDS
-                      : code == TRAP_INTERRUPT     ? ENGINE_DEADLINE
+                      : code == TRAP_UNREACHABLE && is_stopped ? ENGINE_DEADLINE
                                                    : ENGINE_TRAP;
         wasm_trap_delete(trap);
     }
     if (error != NULL)
         wasmtime_error_delete(error);
-    dro_wipe(instance->code->engine->signal_stack, instance->code->engine->signal_stack_bytes);
+    dro_wipe(engine->signal_stack, engine->signal_stack_bytes);
     return outcome;
 }
 
@@ -555,13 +640,13 @@ engine_outcome engine_call(engine_instance *instance, uint32_t entry, engine_val
 {
     assert(entry < ENGINE_ENTRIES_MAX && engine_has_entry(instance, entry));
     wasm_trap_t *trap = NULL;
-    instance->is_past_deadline = false;
-    instance->code->engine->was_refused = false;
-    wasmtime_context_set_epoch_deadline(instance->context, 1);
+    engine *engine = instance->code->engine;
+    engine->was_refused = false;
+    atomic_store_explicit(engine->stop, (uint64_t)++engine->call << STOP_CALL_SHIFT, memory_order_release);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(instance->context, &instance->entries[entry],
                                                            (wasmtime_val_raw_t *)values, value_count, &trap);
-    if (__builtin_expect(!instance->code->engine->knows_signal_stack, 0))
-        signal_stack_learn(instance->code->engine);
+    if (__builtin_expect(!engine->knows_signal_stack, 0))
+        signal_stack_learn(engine);
     if (__builtin_expect(error == NULL && trap == NULL, 1))
         return ENGINE_DONE;
     return outcome_of(instance, error, trap);
@@ -588,17 +673,16 @@ bool engine_global_set(engine_instance *instance, uint32_t global, uint64_t bits
 
 dro_err engine_memory_grow_to(engine_instance *instance, uint32_t length)
 {
-    enum { PAGE = 65536 };
     engine_memory *memory = engine_instance_memory(instance);
     wasmtime_extern_t found;
     uint64_t before;
     if (length == memory->length)
         return DRO_OK;
-    if (length < memory->length || length > memory->limit || (length - memory->length) % PAGE != 0 ||
+    if (length < memory->length || length > memory->limit || (length - memory->length) % WASM_PAGE_BYTES != 0 ||
         !export_get(instance, "memory", EXTERN_MEMORY, &found))
         return DRO_LIMIT;
     wasmtime_error_t *error = wasmtime_memory_grow(instance->context, &found.of.memory,
-                                                   (length - memory->length) / PAGE, &before);
+                                                   (length - memory->length) / WASM_PAGE_BYTES, &before);
     if (error != NULL)
         wasmtime_error_delete(error);
     return error == NULL ? DRO_OK : DRO_NOMEM;

@@ -1,9 +1,14 @@
 /* Engine: the WebAssembly engine behind a few functions; nothing else includes its
- * header. One thread uses an engine; only engine_tick may come from another.
+ * header. One thread uses an engine; only engine_stop and engine_call_number may come
+ * from another.
  *
  * Memories of instances are ours: mapped once, kept in a list, cleared when an
  * instance goes. So an instance can be made and freed after the filter has closed,
- * with no system call, as long as one of its size was made before. */
+ * with no system call, as long as one of its size was made before.
+ *
+ * A module may have a second memory: it is one page of the engine's own, the same in
+ * all instances, and its first word is not zero once the call that runs is to end. The
+ * code that looks at it, and traps, is put into an image by rewrite.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +24,8 @@ enum {
     ENGINE_GLOBALS_MAX = 32,
     ENGINE_TABLES_MAX = 4,
     ENGINE_NAME_MAX = 24,
+    ENGINE_COMPUTES_RESERVED_MIB = 4096, /* address space of a memory of code that computes */
+    ENGINE_COMPUTES_GUARD_MIB = 32,      /* and behind it */
 };
 
 typedef struct engine engine;
@@ -44,14 +51,14 @@ typedef struct engine_import {
     engine_import_fn call;
 } engine_import;
 
+/* Code that computes is compiled for speed: its memory is whole pages, which cannot grow, in address space where
+ * nothing else is, so that no address is compared; and the bits of a NaN are the processor's. */
 typedef struct engine_options {
     const char *module;              /* of the imports */
     const engine_import *imports;    /* borrowed for the life of the engine */
     uint32_t import_count;
     const char *entries[ENGINE_ENTRIES_MAX]; /* names of exported functions, NULL: none */
-    void *context;                   /* for the imports and on_tick */
-    /* While guest code runs and time has passed: may it go on? NULL: no deadlines. */
-    bool (*on_tick)(void *context);
+    void *context;                   /* for the imports */
 } engine_options;
 
 typedef enum engine_outcome {
@@ -59,7 +66,7 @@ typedef enum engine_outcome {
     ENGINE_TRAP,
     ENGINE_OUT_OF_BOUNDS,
     ENGINE_STACK_OVERFLOW,
-    ENGINE_DEADLINE,     /* on_tick said no */
+    ENGINE_DEADLINE,     /* engine_stop ended it */
     ENGINE_REFUSED,      /* an import said no */
     ENGINE_FAILED,       /* the engine itself */
 } engine_outcome;
@@ -77,14 +84,18 @@ typedef struct engine_code_options {
     uint32_t global_count; /* exported as dromio:g0, dromio:g1, ... */
     uint32_t table_count;  /* exported as dromio:t0, ... */
     uint32_t memory_limit; /* bytes the memory may grow to */
+    bool computes;         /* as it was compiled */
 } engine_code_options;
 
 DRO_CHECKED dro_err engine_new(engine **out, const engine_options *options);
 void engine_free(engine *engine);
 
+/* As an author's image has to be: without a second memory, atomic loads or pages of another
+ * size, which only rewrite.h may bring in. DRO_MALFORMED: `reason` says why. */
+DRO_CHECKED dro_err engine_validate(engine *engine, const uint8_t *wasm, size_t length, char reason[ENGINE_REASON_MAX]);
 /* Validates and compiles; *code is malloc'd. DRO_MALFORMED: `reason` says why. */
-DRO_CHECKED dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, uint8_t **code,
-                                   size_t *code_length, char reason[ENGINE_REASON_MAX]);
+DRO_CHECKED dro_err engine_compile(engine *engine, const uint8_t *wasm, size_t length, bool computes,
+                                   uint8_t **code, size_t *code_length, char reason[ENGINE_REASON_MAX]);
 /* Takes what engine_compile of an equal engine made, nothing else: it is native code.
  * DRO_UNSUPPORTED: made by another engine, for another processor, or with other imports. */
 DRO_CHECKED dro_err engine_load(engine_code **out, engine *engine, const uint8_t *code, size_t length,
@@ -110,5 +121,7 @@ DRO_CHECKED dro_err engine_memory_grow_to(engine_instance *instance, uint32_t le
 /* A digest of what the tables of an instance hold; comparable within the same instance only. */
 uint64_t engine_tables_digest(engine_instance *instance);
 
-/* Time has passed. From any thread. */
-void engine_tick(engine *engine);
+/* From any thread: the number of the call that runs or ran last, and the end of that call, if it still
+ * runs, at the next place where it looks. Code that was not rewritten never looks. */
+uint32_t engine_call_number(const engine *engine);
+void engine_stop(engine *engine, uint32_t call);

@@ -15,7 +15,8 @@ dro_err image_init(image *image, engine *engine, const uint8_t *bytes, size_t le
     if (err != DRO_OK)
         return err;
     image->info = artifact.info;
-    engine_code_options options = { artifact.info.global_count, artifact.info.table_count, artifact.info.memory_limit };
+    engine_code_options options = { artifact.info.global_count, artifact.info.table_count, artifact.info.memory_limit,
+                                    artifact.info.computes };
     err = engine_load(&image->code, engine, artifact.code, artifact.code_length, &options, reason);
     if (err == DRO_OK)
         image->baseline = aligned_alloc(CHUNK, artifact.info.memory_limit);

@@ -225,7 +225,7 @@ static const engine_import_fn calls[ABI_IMPORT_COUNT] = {
     [ABI_IMPORT_RANDOM] = random_bits,
 };
 
-engine_options imports_engine_options(turn *turn, bool (*on_tick)(void *turn))
+engine_options imports_engine_options(turn *turn)
 {
     static engine_import imports[ABI_IMPORT_COUNT];
     for (uint32_t i = 0; i < ABI_IMPORT_COUNT; i++)
@@ -235,7 +235,7 @@ engine_options imports_engine_options(turn *turn, bool (*on_tick)(void *turn))
         .module = ABI_MODULE, .imports = imports, .import_count = ABI_IMPORT_COUNT,
         .entries = { [ENTRY_EVENT] = "dromio_event", [ENTRY_EVENT_BUFFER] = "dromio_event_buffer",
                      [ENTRY_EXPORT_STATE] = "dromio_export_state", [ENTRY_IMPORT_STATE] = "dromio_import_state" },
-        .context = turn, .on_tick = on_tick,
+        .context = turn,
     };
 }
 

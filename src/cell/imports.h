@@ -30,8 +30,8 @@ typedef struct turn {
 
 enum entry { ENTRY_EVENT, ENTRY_EVENT_BUFFER, ENTRY_EXPORT_STATE, ENTRY_IMPORT_STATE };
 
-/* Options of an engine for twins. `turn` is what the imports work on; on_tick gets it too. */
-engine_options imports_engine_options(turn *turn, bool (*on_tick)(void *turn));
+/* Options of an engine for twins. `turn` is what the imports work on. */
+engine_options imports_engine_options(turn *turn);
 
 void turn_begin(turn *turn, const artifact_info *info, const engine_memory *memory, int64_t wall_ms, uint64_t seed);
 void turn_end(turn *turn); /* clears what the turn left */

@@ -9,6 +9,16 @@ enum {
     LIMIT_MAXIMUM = 1, LIMIT_PAGE_SIZE = 8,  /* flags of a memory's limits */
     PAGES_MAX = 65536,                       /* what a 32-bit memory can have */
     NAMES_BYTES_MAX = 64 * (WASM_GLOBALS_MAX + WASM_TABLES_MAX) + 64,
+    LENGTH_BYTES_MAX = 5,                    /* of a 32-bit length */
+};
+
+/* Is the word at 0 of the second memory set? Then the call ends here. The load is an atomic one so that no
+ * compiler takes it out of a loop; nothing is left on the stack, and no call makes a loop keep what it needs
+ * in memory (docs/decisions/008). */
+static const uint8_t stop_check[] = {
+    0x41, 0,                      /* i32.const 0 */
+    0xfe, 0x10, 0x40 | 2, 1, 0,   /* i32.atomic.load of memory 1, aligned to 4, offset 0 */
+    0x04, 0x40, 0x00, 0x0b,       /* if unreachable end */
 };
 
 static void write_section(dro_builder *out, uint8_t id, const dro_builder *body)
@@ -24,7 +34,7 @@ static void write_memory(dro_builder *out, const wasm_image *image, const rewrit
 {
     uint8_t room[32];
     dro_builder body = dro_builder_over(room, sizeof room);
-    dro_builder_le(&body, 1, 1);
+    dro_builder_le(&body, 2, 1); /* the image's own and the engine's */
     if (plan->exact_bytes > 0) {
         dro_builder_le(&body, LIMIT_MAXIMUM | LIMIT_PAGE_SIZE, 1);
         dro_builder_varint(&body, plan->exact_bytes);
@@ -35,7 +45,47 @@ static void write_memory(dro_builder *out, const wasm_image *image, const rewrit
         dro_builder_varint(&body, image->memory_minimum);
         dro_builder_varint(&body, plan->has_host_limit ? PAGES_MAX : image->memory_minimum);
     }
+    dro_builder_le(&body, LIMIT_MAXIMUM, 1);
+    dro_builder_varint(&body, 1);
+    dro_builder_varint(&body, 1);
     write_section(out, WASM_MEMORY, &body);
+}
+
+/* The same body with the checks in it. *stop is the next of the image's stops. */
+static void write_body(dro_builder *out, const wasm_image *image, const uint8_t *body, uint32_t length, uint32_t *stop)
+{
+    uint32_t at = (uint32_t)(body - image->bytes), end = at + length, first = *stop;
+    while (*stop < image->stop_count && image->stops[*stop] <= end)
+        ++*stop;
+    dro_builder_varint(out, length + (*stop - first) * sizeof stop_check);
+    for (uint32_t i = first; i < *stop; i++) {
+        dro_builder_bytes(out, image->bytes + at, image->stops[i] - at);
+        dro_builder_bytes(out, stop_check, sizeof stop_check);
+        at = image->stops[i];
+    }
+    dro_builder_bytes(out, image->bytes + at, end - at);
+}
+
+static void write_code(dro_builder *out, const wasm_image *image, const wasm_section *section)
+{
+    dro_cursor in = dro_cursor_over(image->bytes + section->offset, section->length);
+    uint64_t count = dro_cursor_varint(&in);
+    size_t capacity = section->length + image->stop_count * sizeof stop_check + (count + 1) * LENGTH_BYTES_MAX;
+    uint8_t *room = malloc(capacity);
+    if (room == NULL) {
+        out->err = DRO_NOMEM;
+        return;
+    }
+    dro_builder body = dro_builder_over(room, capacity);
+    dro_builder_varint(&body, count);
+    for (uint32_t stop = 0; count > 0 && in.err == DRO_OK; count--) {
+        uint32_t length = (uint32_t)dro_cursor_varint(&in);
+        const uint8_t *bytes = dro_cursor_bytes(&in, length);
+        if (bytes != NULL)
+            write_body(&body, image, bytes, length, &stop);
+    }
+    write_section(out, WASM_CODE, &body);
+    free(room);
 }
 
 static void write_export(dro_builder *out, char letter, uint32_t number, uint8_t kind, uint32_t index)
@@ -83,7 +133,8 @@ static void write_exports(dro_builder *out, const wasm_image *image, const wasm_
 
 dro_err rewrite_image(const wasm_image *image, const rewrite_plan *plan, uint8_t **out, size_t *length)
 {
-    size_t capacity = image->length + 2 * NAMES_BYTES_MAX;
+    size_t capacity = image->length + 2 * NAMES_BYTES_MAX + image->stop_count * sizeof stop_check +
+                      image->function_count * LENGTH_BYTES_MAX;
     uint8_t *room = malloc(capacity);
     if (room == NULL)
         return DRO_NOMEM;
@@ -95,6 +146,8 @@ dro_err rewrite_image(const wasm_image *image, const rewrite_plan *plan, uint8_t
             write_memory(&to, image, plan);
         } else if (section->id == WASM_EXPORT) {
             write_exports(&to, image, section, plan);
+        } else if (section->id == WASM_CODE) {
+            write_code(&to, image, section);
         } else if (section->id != WASM_CUSTOM) {
             dro_builder_le(&to, section->id, 1);
             dro_builder_varint(&to, section->length);

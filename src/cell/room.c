@@ -33,6 +33,46 @@ static bool request_is_whole(const turn_request *request, size_t body)
     return padded(request->context_length) + request->event_length <= body - sizeof *request;
 }
 
+static bool is_turn(const ring_header *header)
+{
+    return header->type == MESSAGE_TURN || header->type == MESSAGE_TURN_NEXT;
+}
+
+static void carry_wipe(cell *cell)
+{
+    dro_wipe(cell->carried, cell->carried_length);
+    cell->carried_length = 0;
+    cell->carried_twin = 0;
+}
+
+/* What a turn left, when the next message is a turn of the same twin that goes on with it. */
+static void carry(cell *cell, const ring_header *header, const turn_request *request, const turn_result *result)
+{
+    ring_header next;
+    uint32_t position = header->length;
+    carry_wipe(cell);
+    if (result->status != TURN_OK || result->context_length > CONTEXT_BYTES_MAX ||
+        ring_peek(cell->options.turns, &position, &next) == NULL || next.type != MESSAGE_TURN_NEXT)
+        return;
+    memcpy(cell->carried, result + 1, result->context_length);
+    cell->carried_length = result->context_length;
+    cell->carried_twin = request->twin;
+    cell->carried_image = request->image;
+}
+
+/* The turn of a message; bytes of its result. */
+static size_t run(cell *cell, const ring_header *header, const turn_request *request, turn_result *result, size_t capacity)
+{
+    if (header->type == MESSAGE_TURN)
+        return cell_turn(cell, request, result, capacity);
+    *result = (turn_result){ .twin = request->twin, .status = TURN_HOST };
+    if (request->context_length != 0 || cell->carried_twin != request->twin || cell->carried_image != request->image)
+        return sizeof *result; /* the turn before left nothing */
+    turn_request with = *request;
+    with.context_length = cell->carried_length;
+    return cell_turn_of(cell, &with, cell->carried, (const uint8_t *)(request + 1), result, capacity);
+}
+
 /* One message. False: no room for its result now. */
 static bool take_turn(cell *cell, const ring_header *header, const uint8_t *body)
 {
@@ -53,9 +93,10 @@ static bool take_turn(cell *cell, const ring_header *header, const uint8_t *body
     }
     if (cell->options.running != NULL)
         atomic_store_explicit(cell->options.running, header->id, memory_order_relaxed);
-    size_t used = cell_turn(cell, request, room, capacity);
+    size_t used = run(cell, header, request, result, capacity);
     if (cell->options.running != NULL)
         atomic_store_explicit(cell->options.running, 0, memory_order_relaxed);
+    carry(cell, header, request, result);
     ring_commit(cell->options.results, MESSAGE_TURN_RESULT, RING_WIPE, header->id, (uint32_t)used);
     return true;
 }
@@ -71,7 +112,7 @@ int cell_round(cell *cell, int max)
         const uint8_t *body = ring_next(cell->options.turns, &header, &err);
         if (body == NULL)
             break;
-        if (header.type == MESSAGE_TURN && !take_turn(cell, &header, body)) {
+        if (is_turn(&header) && !take_turn(cell, &header, body)) {
             cell->is_blocked = true;
             break;
         }

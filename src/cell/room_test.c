@@ -21,6 +21,7 @@
 #include "cell/cell.h"
 #include "cell/test_images/probe.h"
 #include "cell/test_support.h"
+#include "twin/effect.h"
 
 enum { RING = 512 * 1024, PROBE = 0, GROWING = 1, TABLE = 2, IMAGES = 3, SECRET = 16 };
 
@@ -42,6 +43,7 @@ typedef struct room {
 } room;
 
 static admit_options admitting;
+static bool computes; /* the first image says so */
 static test_bytes artifacts[IMAGES];
 
 /* By a process of its own, as dromiod does it: this one never makes an engine. */
@@ -123,7 +125,7 @@ static room *room_open(uint32_t misdeed)
     room *room = calloc(1, sizeof *room);
     size_t bytes = (ring_bytes(RING) + 4095) & ~(size_t)4095;
     for (size_t i = 0; i < IMAGES && artifacts[i].bytes == NULL; i++)
-        artifacts[i] = admit_apart((const char *const[]){ "probe", "grow", "table" }[i]);
+        artifacts[i] = admit_apart((const char *const[]){ computes ? "computing" : "probe", "grow", "table" }[i]);
     room->shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     room->turns_memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     room->results_memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -171,8 +173,8 @@ static bool send_turn(room *room, uint32_t image, uint32_t event_id, const void 
     return true;
 }
 
-/* Waits for the next result and gives its status. */
-static enum turn_status take_result(room *room, uint64_t id)
+/* Waits for the next result; *counted is what the property that COUNT sets became, 0 without one. */
+static turn_result take_any(room *room, uint64_t id, int64_t *counted)
 {
     ring_header header;
     dro_err err;
@@ -190,9 +192,22 @@ static enum turn_status take_result(room *room, uint64_t id)
     const turn_result result = *(const turn_result *)body;
     assert_int_equal(header.type, MESSAGE_TURN_RESULT);
     assert_true(header.id == id);
-    assert_true(result.twin == id || result.status == TURN_HOST);
+    dro_cursor in = dro_cursor_over(body + sizeof result + ((result.context_length + 7u) & ~7u), result.effects_length);
+    effect effect;
+    *counted = 0;
+    while (effect_next(&in, &effect))
+        if (effect.kind == EFFECT_PROPERTY && effect.property.value.kind == VALUE_INTEGER)
+            *counted = effect.property.value.integer;
     ring_done(&room->results, &header);
     ring_release(&room->results);
+    return result;
+}
+
+static enum turn_status take_result(room *room, uint64_t id)
+{
+    int64_t ignored;
+    turn_result result = take_any(room, id, &ignored);
+    assert_true(result.twin == id || result.status == TURN_HOST);
     return (enum turn_status)result.status;
 }
 
@@ -248,6 +263,40 @@ static void many_turns_are_answered_in_order_though_the_ring_is_small(void **sta
         ring_publish(&room->turns);
         for (int i = 0; i < 50 && taken < sent; i++)
             assert_int_equal(take_result(room, ++taken), TURN_OK);
+    }
+    room_close(room);
+}
+
+static void next_turns_go_on_with_what_the_one_before_left(void **state)
+{
+    enum { TWIN = 7, OTHER = 8 };
+    static const struct { uint16_t type; uint64_t twin; uint32_t event; enum turn_status status; int64_t counted; } turns[] = {
+        { MESSAGE_TURN_NEXT, TWIN, COUNT, TURN_HOST, 0 }, /* nothing is before it */
+        { MESSAGE_TURN, TWIN, COUNT, TURN_OK, 1 },
+        { MESSAGE_TURN_NEXT, TWIN, COUNT, TURN_OK, 2 },
+        { MESSAGE_TURN_NEXT, TWIN, COUNT, TURN_OK, 3 },
+        { MESSAGE_TURN_NEXT, TWIN, TRAP, TURN_TRAP, 0 },
+        { MESSAGE_TURN_NEXT, TWIN, COUNT, TURN_HOST, 0 }, /* a turn that failed leaves nothing */
+        { MESSAGE_TURN, TWIN, COUNT, TURN_OK, 1 },
+        { MESSAGE_TURN_NEXT, OTHER, COUNT, TURN_HOST, 0 },
+        { MESSAGE_TURN, OTHER, COUNT, TURN_OK, 1 },
+        { MESSAGE_TURN, TWIN, COUNT, TURN_OK, 1 },
+        { MESSAGE_TURN_NEXT, TWIN, COUNT, TURN_OK, 2 },
+    };
+    enum { TURNS = sizeof turns / sizeof turns[0] };
+    room *room = room_open(0);
+    (void)state;
+    for (size_t i = 0; i < TURNS; i++) {
+        turn_request request = { .twin = turns[i].twin, .image = PROBE, .event_kind = 3, .event_id = turns[i].event, .deadline_micros = 2000 };
+        assert_true(ring_send(&room->turns, turns[i].type, RING_WIPE, room->next_id++, &request, sizeof request));
+    }
+    ring_publish(&room->turns);
+    for (size_t i = 0; i < TURNS; i++) {
+        int64_t counted;
+        turn_result result = take_any(room, i + 1, &counted);
+        assert_int_equal(result.status, turns[i].status);
+        assert_true(result.twin == turns[i].twin);
+        assert_int_equal(counted, turns[i].counted);
     }
     room_close(room);
 }
@@ -377,6 +426,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_confined_cell_survives_every_kind_of_turn),
         cmocka_unit_test(a_forbidden_call_ends_the_cell),
         cmocka_unit_test(many_turns_are_answered_in_order_though_the_ring_is_small),
+        cmocka_unit_test(next_turns_go_on_with_what_the_one_before_left),
         cmocka_unit_test(the_running_turn_is_named),
         cmocka_unit_test(a_message_that_lies_about_its_length_is_answered),
         cmocka_unit_test(a_broken_ring_ends_the_cell),
@@ -389,6 +439,7 @@ int main(int argc, char **argv)
     return SKIPPED;
 #endif
     admitting.no_exact_memory = argc > 1 && strcmp(argv[1], "plain") == 0;
+    computes = argc > 1 && strcmp(argv[1], "computing") == 0;
     int failed = cmocka_run_group_tests_name(argc > 1 ? "room, whole pages" : "room", tests, NULL, NULL);
     for (uint32_t i = 0; i < IMAGES; i++)
         free(artifacts[i].bytes);

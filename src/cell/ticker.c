@@ -11,6 +11,16 @@ enum {
     COARSE_PARTS = 8,   /* above, a deadline is cut in so many: the kernel's rounding up stays small */
 };
 
+static void end_late_call(ticker *ticker)
+{
+    uint32_t call = engine_call_number(ticker->engine);
+    bool is_seen = call == ticker->call;
+    ticker->call = call;
+    ticker->call_ticks = is_seen ? ticker->call_ticks + 1 : 0;
+    if (ticker->call_ticks >= atomic_load_explicit(&ticker->deadline_ticks, memory_order_relaxed))
+        engine_stop(ticker->engine, call);
+}
+
 static void *tick(void *argument)
 {
     ticker *ticker = argument;
@@ -25,14 +35,14 @@ static void *tick(void *argument)
         if (err != 0)
             return NULL; /* the watched thread is gone */
         atomic_fetch_add_explicit(&ticker->ticks, 1, memory_order_relaxed);
-        engine_tick(ticker->engine);
+        end_late_call(ticker);
     }
 }
 
 dro_err ticker_start(ticker *ticker, engine *engine)
 {
     pthread_attr_t attributes;
-    *ticker = (struct ticker){ .engine = engine, .step_micros = TICK_MICROS_MIN };
+    *ticker = (struct ticker){ .engine = engine, .step_micros = TICK_MICROS_MIN, .deadline_ticks = 1 };
     if (pthread_getcpuclockid(pthread_self(), &ticker->clock) != 0 || pthread_attr_init(&attributes) != 0)
         return DRO_UNSUPPORTED;
     pthread_attr_setstacksize(&attributes, TICKER_STACK);
@@ -59,12 +69,13 @@ void ticker_stop(ticker *ticker)
     ticker->is_running = false;
 }
 
-uint32_t ticker_ticks_for(uint32_t micros, uint32_t *step_micros)
+void ticker_deadline_set(ticker *ticker, uint32_t micros)
 {
-    if (micros <= FINE_MICROS) {
-        *step_micros = micros < TICK_MICROS_MIN ? TICK_MICROS_MIN : micros;
-        return 1;
+    uint32_t step = micros < TICK_MICROS_MIN ? TICK_MICROS_MIN : micros, ticks = 1;
+    if (micros > FINE_MICROS) {
+        step = micros / COARSE_PARTS < FINE_MICROS ? FINE_MICROS : micros / COARSE_PARTS;
+        ticks = micros / step + (micros % step != 0);
     }
-    *step_micros = micros / COARSE_PARTS < FINE_MICROS ? FINE_MICROS : micros / COARSE_PARTS;
-    return micros / *step_micros + (micros % *step_micros != 0);
+    atomic_store_explicit(&ticker->step_micros, step, memory_order_relaxed);
+    atomic_store_explicit(&ticker->deadline_ticks, ticks, memory_order_relaxed);
 }

@@ -33,6 +33,7 @@ enum {
     WASM_BODY_MAX = 512 * 1024,    /* bytes of one function */
     WASM_NESTING_MAX = 512,        /* blocks in blocks */
     WASM_TARGETS_MAX = 4096,       /* of one br_table */
+    WASM_STOPS_MAX = 65536,        /* loops, functions that call others, bulk operations */
     WASM_NAME_MAX = 127,           /* bytes of an import's or export's name */
     WASM_SECTIONS_MAX = 64,
     WASM_REASON_MAX = 200,         /* bytes of one reason with NUL */
@@ -85,6 +86,10 @@ typedef struct wasm_image {
     wasm_global globals[WASM_GLOBALS_MAX];
     wasm_export exports[WASM_EXPORTS_MAX];
     wasm_data data[WASM_DATA_MAX];
+    /* Offsets in the code where a call can be ended, ascending. A call that meets none of them for long does not
+     * exist: whatever repeats is a loop or a function that is called, and only bulk operations take long at once. */
+    uint32_t stop_count;
+    uint32_t stops[WASM_STOPS_MAX];
 } wasm_image;
 
 typedef void (*wasm_reason_fn)(void *context, const char *reason);

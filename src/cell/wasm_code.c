@@ -2,7 +2,7 @@
 #include "cell/wasm.h"
 
 enum shape { /* 0: not accepted */
-    REFUSED, PLAIN, BLOCK, IF, ELSE, END, LABEL, LABELS, CALL, CALL_INDIRECT, SELECT_TYPED, LOCAL, GLOBAL_GET,
+    REFUSED, PLAIN, BLOCK, LOOP, IF, ELSE, END, LABEL, LABELS, CALL, CALL_INDIRECT, SELECT_TYPED, LOCAL, GLOBAL_GET,
     GLOBAL_SET, TABLE_READ, TABLE_WRITE, LOAD1, LOAD2, LOAD4, LOAD8, LOAD16, MEMORY_SIZE, MEMORY_GROW, CONST_I32,
     CONST_I64, CONST_4, CONST_8, CONST_16, REF_NULL, REF_FUNC, LANES16, LANES8, LANES4, LANES2,
     LOAD1_LANE, LOAD2_LANE, LOAD4_LANE, LOAD8_LANE, SHUFFLE,
@@ -10,7 +10,7 @@ enum shape { /* 0: not accepted */
 };
 
 static const uint8_t plain_shapes[256] = {
-    [0x00] = PLAIN, [0x01] = PLAIN, [0x02] = BLOCK, [0x03] = BLOCK, [0x04] = IF, [0x05] = ELSE, [0x0b] = END,
+    [0x00] = PLAIN, [0x01] = PLAIN, [0x02] = BLOCK, [0x03] = LOOP, [0x04] = IF, [0x05] = ELSE, [0x0b] = END,
     [0x0c] = LABEL, [0x0d] = LABEL, [0x0e] = LABELS, [0x0f] = PLAIN, [0x10] = CALL, [0x11] = CALL_INDIRECT,
     [0x1a] = PLAIN, [0x1b] = PLAIN, [0x1c] = SELECT_TYPED, [0x20 ... 0x22] = LOCAL, [0x23] = GLOBAL_GET,
     [0x24] = GLOBAL_SET, [0x25] = TABLE_READ, [0x26] = TABLE_WRITE,
@@ -40,6 +40,7 @@ static const uint8_t prefix_fd_shapes[256] = { /* fixed-width SIMD; the gaps are
 
 typedef struct body {
     uint32_t function, local_count, depth;
+    bool calls;                   /* functions of the image: it may be part of a recursion */
     bool is_if[WASM_NESTING_MAX]; /* an open if without its else */
 } body;
 
@@ -118,12 +119,32 @@ static void open_block(wasm_reader *reader, body *body, bool is_if)
         body->is_if[body->depth++] = is_if;
 }
 
+/* A call can be ended where the cursor is. */
+static void stop_add(wasm_reader *reader, const uint8_t *at)
+{
+    wasm_image *image = reader->image;
+    if (image->stop_count == WASM_STOPS_MAX)
+        wasm_fail(reader, "more than %d loops, functions and bulk operations", WASM_STOPS_MAX);
+    else
+        image->stops[image->stop_count++] = (uint32_t)(at - image->bytes);
+}
+
+static void stop_remove(wasm_image *image, uint32_t stop)
+{
+    image->stop_count--;
+    memmove(&image->stops[stop], &image->stops[stop + 1], (image->stop_count - stop) * sizeof image->stops[0]);
+}
+
 static void read_control(wasm_reader *reader, body *body, enum shape shape)
 {
     switch (shape) {
     case BLOCK:
     case IF:
         open_block(reader, body, shape == IF);
+        break;
+    case LOOP:
+        open_block(reader, body, false);
+        stop_add(reader, reader->in.at);
         break;
     case ELSE:
         if (body->depth == 0 || !body->is_if[body->depth - 1])
@@ -155,15 +176,18 @@ static void read_control(wasm_reader *reader, body *body, enum shape shape)
     }
 }
 
-static void read_reference(wasm_reader *reader, const body *body, enum shape shape)
+static void read_reference(wasm_reader *reader, body *body, enum shape shape)
 {
     wasm_image *image = reader->image;
     switch (shape) {
     case CALL:
+        body->calls |= index_below(reader, image->function_count, "function") >= image->import_count;
+        break;
     case REF_FUNC:
         index_below(reader, image->function_count, "function");
         break;
     case CALL_INDIRECT:
+        body->calls = true;
         index_below(reader, image->type_count, "type");
         index_below(reader, image->table_count, "table");
         break;
@@ -188,9 +212,11 @@ static void read_reference(wasm_reader *reader, const body *body, enum shape sha
     }
 }
 
-static void read_bulk(wasm_reader *reader, enum shape shape)
+static void read_bulk(wasm_reader *reader, enum shape shape, const uint8_t *at)
 {
     wasm_image *image = reader->image;
+    if (shape != TABLE_READ && shape != DATA_DROP && shape != ELEMENT_DROP)
+        stop_add(reader, at);
     switch (shape) {
     case MEMORY_INIT:
     case DATA_DROP:
@@ -303,11 +329,14 @@ static void read_locals(wasm_reader *reader, body *body)
 
 void wasm_read_body(wasm_reader *reader, uint32_t function)
 {
-    const wasm_image *image = reader->image;
+    wasm_image *image = reader->image;
     body body = { .function = function, .local_count = image->types[image->functions[function]].parameter_count,
                   .depth = 1 };
+    uint32_t entry = image->stop_count;
     read_locals(reader, &body);
+    stop_add(reader, reader->in.at);
     while (!reader->has_failed && body.depth > 0) {
+        const uint8_t *at = reader->in.at;
         enum shape shape = read_opcode(reader);
         if (reader->has_failed || shape == PLAIN)
             continue;
@@ -316,10 +345,12 @@ void wasm_read_body(wasm_reader *reader, uint32_t function)
         else if ((shape >= CALL && shape <= GLOBAL_SET) || shape == REF_NULL || shape == REF_FUNC)
             read_reference(reader, &body, shape);
         else if (shape >= MEMORY_INIT || shape == TABLE_READ || shape == TABLE_WRITE)
-            read_bulk(reader, shape);
+            read_bulk(reader, shape, at);
         else
             read_memory_or_constant(reader, shape);
     }
     if (!reader->has_failed && reader->in.at != reader->in.end)
         wasm_fail(reader, "bytes after the end of the body");
+    if (!reader->has_failed && !body.calls)
+        stop_remove(image, entry);
 }

@@ -155,7 +155,7 @@ void api_turn_begin(core *core, turn *turn)
         record_put(core, FIELD_REVISION, &revision, 8);
         supersede(core, turn->twin, (uint8_t)turn->event_id);
     }
-    turn->ticket = ticket_make(core, turn->twin, is_action, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING);
+    turn->ticket = ticket_make(core, turn->twin, is_action, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING, turn->operation_of);
 }
 
 void api_turn_end(core *core, turn *turn, uint32_t outcome)
@@ -180,7 +180,7 @@ void api_turn_failed(core *core, turn *turn, const char *reason)
         return;
     char text[64];
     snprintf(text, sizeof text, "the twin failed: %s", reason);
-    turn->ticket = ticket_make(core, turn->twin, turn->operation == TURN_ACTION, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING);
+    turn->ticket = ticket_make(core, turn->twin, turn->operation == TURN_ACTION, (uint8_t)turn->event_id, &turn->value, TICKET_PENDING, turn->operation_of);
     ticket_move(core, turn->twin, turn->ticket, TICKET_FAILED, text);
 }
 
@@ -280,7 +280,7 @@ void api_property_put(core *core, const call *call)
         uint64_t revision = twin->revision + 1;
         record_begin(core, index, RECORD_DELTA);
         record_put(core, FIELD_REVISION, &revision, 8);
-        uint64_t number = ticket_make(core, index, false, (uint8_t)property, &value, TICKET_REPORTED);
+        uint64_t number = ticket_make(core, index, false, (uint8_t)property, &value, TICKET_REPORTED, 0);
         keep_ticket_idempotency(core, (const uint8_t (*)[32])call->idempotency, twin, number);
         record_end(core);
         ticket_answer(core, call->caller, index, number, call->wait, 0);

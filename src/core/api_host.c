@@ -15,7 +15,7 @@
 #include "core/tell.h"
 #include "core/turn.h"
 
-enum { TOKEN_BYTES = 32, TOKEN_TEXT = 44 };
+enum { TOKEN_BYTES = 32 };
 
 /* ---- tokens ---- */
 
@@ -53,6 +53,43 @@ static void token_answer(core *core, const call *call, const char *id, const cha
     dro_builder_text(&out, "}");
     call_reply(core, call, 201, UINT64_MAX, id != NULL ? location : NULL, &out);
     dro_wipe(core->scratch, dro_builder_length(&out));
+}
+
+/* A key that was used before gets the token it got then, if that is good still. False: answered. */
+static bool token_is_new(core *core, const call *call)
+{
+    const token_key *known = call->idempotency == NULL ? NULL : token_key_find(core, call->idempotency);
+    char token[TOKEN_TEXT];
+    uint8_t hash[32];
+    if (known == NULL)
+        return true;
+    if (memcmp(known->hashes + 32, call->idempotency + 32, 32) != 0) {
+        call_key_reused(core, call);
+        return false;
+    }
+    const application *application = application_at(core, known->application);
+    bool is_open = application != NULL && token_key_open(core, known, token);
+    if (is_open)
+        SHA256((const uint8_t *)token, TOKEN_TEXT - 1, hash);
+    if (is_open && memcmp(hash, application->token, sizeof hash) == 0)
+        token_answer(core, call, application->id, token, 0);
+    else
+        tell_problem(core, call->caller, 409, "about:blank", "the token that was given out with this Idempotency-Key has ended: %s",
+                     application == NULL ? "its application was removed" : "its application has a newer one");
+    dro_wipe(token, sizeof token);
+    return false;
+}
+
+/* The host's tables with a new token of an application, and its key where one came. */
+static dro_err token_keep(core *core, const call *call, const application *application, const char token[TOKEN_TEXT])
+{
+    dro_err err = call->idempotency == NULL ? DRO_OK : token_key_put(core, call->idempotency, application->number, token);
+    if (err != DRO_OK)
+        return err;
+    err = host_keep(core);
+    if (err != DRO_OK && call->idempotency != NULL)
+        token_key_take_back(core);
+    return err;
 }
 
 /* ---- applications ---- */
@@ -102,7 +139,7 @@ void api_application_put(core *core, const call *call)
         tell_problem(core, call->caller, 422, "about:blank", "/id: 1 to 200 bytes");
         return;
     }
-    if (!call_idempotent(core, call))
+    if (!token_is_new(core, call))
         return;
     if (application_find(core, id.at, id.length) != NULL) {
         tell_problem(core, call->caller, 409, "about:blank", "an application %.*s is here already; DELETE it or ask for a new token", (int)id.length, id.at);
@@ -125,7 +162,7 @@ void api_application_put(core *core, const call *call)
     if (err == DRO_OK) {
         core->application_next++;
         *application = made;
-        err = host_keep(core);
+        err = token_keep(core, call, application, token);
     } else {
         application_clear(&made);
     }
@@ -211,13 +248,15 @@ void api_application_delete(core *core, const call *call)
 
 void api_application_token(core *core, const call *call)
 {
+    if (!token_is_new(core, call))
+        return;
     application *application = call_application(core, call);
     if (application == NULL)
         return;
     struct application before = *application;
     char token[TOKEN_TEXT];
     token_make(core, token, application->token);
-    if (host_keep(core) != DRO_OK) {
+    if (token_keep(core, call, application, token) != DRO_OK) {
         *application = before;
         tell_problem(core, call->caller, 503, "about:blank", "the change could not be kept");
         return;
@@ -377,8 +416,15 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_NOTICES_REFUSED] = { "dromio_notices_refused_total", "counter", "Notifications that their destination refused for good." },
         [COUNT_NOTICES_DROPPED] = { "dromio_notices_dropped_total", "counter", "Notifications dropped: too many waited, or too long." },
         [COUNT_NOTICES_WAITING] = { "dromio_notices_waiting", "gauge", "Notifications not taken yet." },
+        [COUNT_AUTHORIZATIONS_GRANTED] = { "dromio_nidd_authorizations_granted_total", "counter", "Configurations that an HSS has granted, or granted again." },
+        [COUNT_AUTHORIZATIONS_REFUSED] = { "dromio_nidd_authorizations_refused_total", "counter", "Configurations that an HSS has refused." },
+        [COUNT_AUTHORIZATIONS_FAILED] = { "dromio_nidd_authorizations_failed_total", "counter", "Questions that no HSS answered, or whose answer could not be used." },
+        [COUNT_AUTHORIZATIONS_REVOKED] = { "dromio_nidd_authorizations_revoked_total", "counter", "Configurations ended because the HSS says so." },
         [COUNT_NIDD_CONFIGURATIONS] = { "dromio_nidd_configurations", "gauge", "NIDD configurations." },
         [COUNT_LOG_LIVE_BYTES] = { "dromio_log_live_bytes", "gauge", "Bytes of log that all twins and tables would take once, about." },
+        [COUNT_DOWNLINK_BYTES] = { "dromio_downlink_bytes", "gauge", "Bytes of waiting downlinks in memory." },
+        [COUNT_DOWNLINKS_AWAY] = { "dromio_downlinks_away", "gauge", "Downlinks that wait in the log only." },
+        [COUNT_DOWNLINK_READS] = { "dromio_downlink_reads_total", "counter", "Devices whose waiting downlinks were read from the log." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
         [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
@@ -399,6 +445,15 @@ static void by_core(const core *core, dro_builder *out, const char *name, const 
         json_put(out, "%s{core=\"%u\"} %llu\n", name, i, (unsigned long long)core_count_of(core, i, which));
 }
 
+/* Of all cores. */
+static void latency_put(const core *core, dro_builder *out, const char *name, const char *help, uint32_t which)
+{
+    const dro_latency *parts[BOARD_CORES_MAX];
+    for (uint32_t i = 0; i < core->count; i++)
+        parts[i] = core->count == 1 ? &core->latencies[which] : &board_latencies(&core->board, i)[which];
+    dro_latency_write(parts, core->count, name, help, out);
+}
+
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
@@ -410,6 +465,8 @@ void api_metrics(core *core, const call *call)
     by_core(core, &out, "dromio_core_turns_total", "counter", "Turns of each core's cells.", COUNT_TURNS);
     by_core(core, &out, "dromio_core_turns_in_flight", "gauge", "Turns in each core's cells.", COUNT_TURNS_IN_FLIGHT);
     by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
+    latency_put(core, &out, "dromio_round_seconds", "From giving a round of the log to the disk until it is durable.", BOARD_ROUND);
+    latency_put(core, &out, "dromio_turn_cpu_seconds", "CPU time of a turn in its cell.", BOARD_TURN_CPU);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {

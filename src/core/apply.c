@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/network.h"
@@ -179,39 +180,64 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
-static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
+static size_t mail_memory(const mail *mail)
 {
-    twin_extra *extra = twin_extra_get(twin);
-    uint64_t number = dro_cursor_le(in, 8);
-    uint64_t of_ticket = dro_cursor_le(in, 8);
-    uint32_t merge_key = (uint32_t)dro_cursor_le(in, 4);
-    int64_t expires_ms = (int64_t)dro_cursor_le(in, 8);
+    return sizeof *mail + mail->length;
+}
+
+static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
+{
+    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    const group_operation *operation = delivery == NULL ? group_operation_at(core, of_ticket) : NULL;
+    return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
+}
+
+/* By priority, then oldest first; behind the one that is out. */
+static void mail_link(core *core, uint32_t index, mail *mail)
+{
+    twin *twin = twin_at(core, index);
+    mail->priority = priority_of(core, twin, mail->ticket);
+    struct mail **at = &twin->extra->mail;
+    while (*at != NULL && ((*at)->is_sent || (*at)->priority > mail->priority ||
+                           ((*at)->priority == mail->priority && (*at)->number < mail->number)))
+        at = &(*at)->next;
+    mail->next = *at;
+    *at = mail;
+    twin->extra->mail_count++;
+    core->mail_count++;
+    if (mail->number >= core->mail_next)
+        core->mail_next = mail->number + 1;
+    queue_changed(core, index, (int64_t)mail_memory(mail));
+}
+
+/* Raw: its bytes are the delivery's; of a group: the operation's. */
+static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, uint32_t tag)
+{
+    enum { MAIL_MAX = 2 * DOWNLINK_PACKETS_MAX }; /* whatever was configured when it was written */
+    twin_extra *extra = twin_extra_get(twin_at(core, index));
+    struct mail head = { .number = dro_cursor_le(in, 8), .ticket = dro_cursor_le(in, 8) };
+    head.is_raw = tag == FIELD_MAIL_RAW;
+    head.is_of_group = tag == FIELD_GROUP_MAIL;
+    head.merge_key = tag == FIELD_MAIL ? (uint32_t)dro_cursor_le(in, 4) : 0;
+    head.expires_ms = (int64_t)dro_cursor_le(in, 8);
     size_t length = dro_cursor_left(in);
     const uint8_t *bytes = dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= TWIN_MAIL_MAX))
+    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= MAIL_MAX))
         return DRO_MALFORMED;
     mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
     if (mail == NULL)
         return DRO_NOMEM;
-    *mail = (struct mail){ .number = number, .ticket = of_ticket, .merge_key = merge_key,
-                           .length = (uint16_t)length, .expires_ms = expires_ms };
-    memcpy(mail->bytes, bytes, length);
-    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
-    mail->priority = delivery != NULL ? delivery->priority : 0;
-    struct mail **at = &extra->mail;
-    while (*at != NULL && ((*at)->is_sent || (*at)->priority >= mail->priority))
-        at = &(*at)->next;
-    mail->next = *at;
-    *at = mail;
-    extra->mail_count++;
-    core->mail_count++;
-    if (number >= core->mail_next)
-        core->mail_next = number + 1;
+    *mail = head;
+    mail->length = (uint16_t)length;
+    if (length > 0)
+        memcpy(mail->bytes, bytes, length);
+    mail_link(core, index, mail);
     return DRO_OK;
 }
 
-static void apply_mail_gone(core *core, twin *twin, uint64_t number)
+static void apply_mail_gone(core *core, uint32_t index, uint64_t number)
 {
+    twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
     for (mail **at = extra != NULL ? &extra->mail : NULL; at != NULL && *at != NULL; at = &(*at)->next) {
         if ((*at)->number != number)
@@ -220,11 +246,13 @@ static void apply_mail_gone(core *core, twin *twin, uint64_t number)
         if (gone->is_sent)
             twin->flags &= (uint8_t)~TWIN_SENDING;
         *at = gone->next;
-        free(gone);
         extra->mail_count--;
         core->mail_count--;
+        queue_changed(core, index, -(int64_t)mail_memory(gone));
+        free(gone);
         return;
     }
+    queue_forget(core, index, number, false);
 }
 
 static bool is_of_model(const core *core, const twin *twin, const ticket *ticket)
@@ -248,6 +276,7 @@ static dro_err apply_ticket(core *core, twin *twin, dro_cursor *in)
     size_t reason_length = dro_cursor_le(in, 1);
     const uint8_t *reason = dro_cursor_bytes(in, reason_length);
     head.value = value_read(in);
+    head.operation = dro_cursor_left(in) >= 8 ? dro_cursor_le(in, 8) : 0;
     if (in->err != DRO_OK || state > TICKET_EXPIRED || reason_length >= sizeof head.reason || !is_of_model(core, twin, &head))
         return DRO_MALFORMED;
     memcpy(head.reason, reason, reason_length);
@@ -368,8 +397,8 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TAGS:
         return twin->row == NONE ? DRO_MALFORMED
                                  : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
-    case FIELD_MAIL: return apply_mail(core, twin, &in);
-    case FIELD_MAIL_GONE: apply_mail_gone(core, twin, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_MAIL: case FIELD_MAIL_RAW: case FIELD_GROUP_MAIL: return apply_mail(core, index, &in, field->tag);
+    case FIELD_MAIL_GONE: apply_mail_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TICKET: return apply_ticket(core, twin, &in);
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
@@ -380,6 +409,8 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return in.err;
     case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
+    case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
+    case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
         break; /* for timelines, streams and the host's own tables */
     }
@@ -391,13 +422,15 @@ void apply_reset(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
     twin->flags &= (uint8_t)~(TWIN_BLOCKED | TWIN_CONNECTED | TWIN_SENDING);
+    groups_leave_all(core, index);
     if (extra == NULL)
         return;
     while (extra->mail != NULL)
-        apply_mail_gone(core, twin, extra->mail->number);
+        apply_mail_gone(core, index, extra->mail->number);
     while (extra->tickets != NULL)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);
+    queue_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

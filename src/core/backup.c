@@ -7,6 +7,11 @@
  * that waits for the backup. All of it is sealed as it lies there, but images; the
  * master key is not among it. Artifacts are left out: the restored host compiles anew.
  *
+ * With several cores each has a moment of its own, core 0 the last: so what the logs of the others
+ * name is in the host's tables. Twins of different cores have nothing in common but names. One
+ * given up after its core's moment and bound before another core's would be two twins' in the
+ * copy: until all have begun no name is given up, and no answer says so.
+ *
  * Reading takes a bounded share of the core's time and one piece of memory. */
 #include "core/backup.h"
 
@@ -19,12 +24,13 @@
 #include "base/log.h"
 #include "core/call.h"
 #include "core/host.h"
+#include "core/links.h"
 #include "core/number.h"
 #include "core/state.h"
 #include "core/tell.h"
 
 enum backup_stage { STAGE_TABLES, STAGE_IMAGES, STAGE_SEGMENTS, STAGE_END };
-enum { NAME_BYTES_MAX = 256, NS_PER_S = 1000000000 };
+enum { NAME_BYTES_MAX = 256, NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
 
 /* The host's own files beside core 0's, then the log's. */
 static const char *const tables[] = { "keys", "host", "epoch", "generations", "replay" };
@@ -34,6 +40,9 @@ typedef struct backup {
     caller caller;
     uint64_t piece, asked;       /* number of the next one, pieces asked for */
     int64_t heard_ns, due_ns;    /* last asked; not before then */
+    bool is_told;                /* the gate knows that it began */
+    bool is_gathering;           /* not all cores have begun yet */
+    int64_t begun_ns;
     int tables[TABLES];          /* open files; -1: not there, or done */
     uint32_t stage, next;        /* of that stage */
     uint32_t image_count;
@@ -54,11 +63,20 @@ uint32_t backup_segment_first(const core *core)
     return b->stage == STAGE_SEGMENTS && b->file >= 0 ? b->segment - 1 : b->segment;
 }
 
+bool backup_holds_names(const core *core)
+{
+    return core->backup != NULL && core->backup->is_gathering;
+}
+
 int64_t backup_due_ns(const core *core)
 {
     const backup *b = core->backup;
     if (b == NULL)
         return -1;
+    if (!b->is_told)
+        return core->now_ns + NS_PER_MS;
+    if (b->is_gathering)
+        return b->begun_ns + (int64_t)BACKUP_BEGIN_MS * NS_PER_MS;
     return b->asked > 0 ? b->due_ns : b->heard_ns + (int64_t)BACKUP_IDLE_S * NS_PER_S;
 }
 
@@ -129,17 +147,27 @@ static int open_tables(core *core, backup *b)
     return 0;
 }
 
-static void piece_send(core *core, const backup_piece *head, const char *name, uint8_t *room, uint32_t length, bool is_more);
+/* The first piece is empty: it says that this core has begun. Past the answers that wait for a round: they
+ * may wait for the word that all cores have begun. */
+static void begun_tell(core *core)
+{
+    struct { api_reply reply; backup_piece piece; } first = {
+        .reply = { .status = 200, .content = CONTENT_PIECE, .more = true, .etag = UINT64_MAX, .body_length = sizeof(backup_piece) } };
+    backup *b = core->backup;
+    gate_link *gate = &core->gates[b->caller.gate];
+    b->is_told = ring_send(&gate->out, MESSAGE_API_REPLY, 0, b->caller.id, &first, sizeof first);
+    ring_publish(&gate->out);
+}
 
 static void backup_begin(core *core, const call *call)
 {
-    static uint8_t empty[sizeof(api_reply) + sizeof(backup_piece)];
     backup *b = calloc(1, sizeof *b);
     if (b == NULL) {
         tell_problem(core, call->caller, 503, "about:blank", "no memory for a backup");
         return;
     }
-    *b = (backup){ .caller = call->caller, .piece = 1, .heard_ns = core->now_ns, .image_count = core->image_count, .file = -1 };
+    *b = (backup){ .caller = call->caller, .piece = 1, .heard_ns = core->now_ns, .begun_ns = core->now_ns,
+                   .is_gathering = core->count > 1, .image_count = core->index == 0 ? core->image_count : 0, .file = -1 };
     find_end(core, b);
     memset(b->tables, -1, sizeof b->tables);
     core->backup = b;
@@ -150,7 +178,7 @@ static void backup_begin(core *core, const call *call)
         return;
     }
     dro_info("backup begun segments=%" PRIu32 "-%" PRIu32 " images=%" PRIu32, b->segment, b->segment_last, b->image_count);
-    piece_send(core, &(backup_piece){ 0 }, NULL, empty, 0, true);
+    begun_tell(core);
 }
 
 static bool is_callers(const backup *b, caller caller)
@@ -166,12 +194,13 @@ void api_backup(core *core, const call *call)
             backup_end(core, "who took it went away");
     } else if (call->limit == 0 && b != NULL) {
         tell_problem(core, call->caller, 409, "about:blank", "a backup is being taken already");
-    } else if (call->limit == 0 && core->count > 1) { /* a moment that is the same for all cores would be needed */
-        tell_problem(core, call->caller, 409, "about:blank", "this host has %u cores: only one with host.cores = 1 gives a backup while it runs", core->count);
-    } else if (call->limit == 0 && core->generations.count > 1) {
+    } else if (call->limit == 0 && (core->is_moving || (core->index == 0 && core->generations.count > 1))) {
         tell_problem(core, call->caller, 503, "about:blank", "the host still moves to another number of cores; try again");
     } else if (call->limit == 0) {
         backup_begin(core, call);
+    } else if (call->limit == BACKUP_ALL_BEGAN) {
+        if (is_callers(b, call->caller))
+            b->is_gathering = false;
     } else if (!is_callers(b, call->caller) || call->limit != b->piece + b->asked) {
         tell_problem(core, call->caller, 503, "about:blank", "the backup has ended");
     } else {
@@ -320,6 +349,12 @@ int backup_step(core *core)
         backup_end(core, "the disk is full: old segments must go");
         return 0;
     }
+    if (b->is_gathering && core->now_ns - b->begun_ns > (int64_t)BACKUP_BEGIN_MS * NS_PER_MS) {
+        backup_end(core, "not all cores began in time");
+        return 0;
+    }
+    if (!b->is_told)
+        begun_tell(core);
     if (b->asked == 0) {
         if (core->now_ns - b->heard_ns > (int64_t)BACKUP_IDLE_S * NS_PER_S)
             backup_end(core, "nobody takes it");

@@ -22,6 +22,9 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     uint32_t reserved;
     _Atomic uint64_t counters[BOARD_COUNTERS];
     struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
+    _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
+    struct { _Atomic uint32_t number, counts[BOARD_GROUP_STATES]; } operations[BOARD_GROUP_OPERATIONS];
+    dro_latency latencies[BOARD_LATENCIES];
 } board_core;
 
 struct board_shared {
@@ -186,6 +189,11 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
 }
 
+dro_latency *board_latencies(const board *board, uint32_t core)
+{
+    return board->shared->cores[core].latencies;
+}
+
 uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter)
 {
     return atomic_load_explicit(&board->shared->cores[core].counters[counter], memory_order_relaxed);
@@ -216,4 +224,45 @@ uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap)
         if (i != board->index)
             sum += atomic_load_explicit(&board->shared->cores[i].images[image].traps[trap], memory_order_relaxed);
     return sum;
+}
+
+/* ---- groups ---- */
+
+void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members)
+{
+    if (board->shared != NULL)
+        atomic_store_explicit(&board->shared->cores[board->index].groups[slot], (uint64_t)number << 32 | members, memory_order_relaxed);
+}
+
+uint64_t board_group_members(const board *board, uint32_t slot, uint32_t number)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++) {
+        uint64_t word = atomic_load_explicit(&board->shared->cores[i].groups[slot], memory_order_relaxed);
+        if (i != board->index && word >> 32 == number)
+            sum += (uint32_t)word;
+    }
+    return sum;
+}
+
+/* A reader may see some counts of now and some of the round before: they are for people. */
+void board_operation_put(board *board, uint32_t slot, uint32_t number, const uint32_t *counts, uint32_t count)
+{
+    if (board->shared == NULL)
+        return;
+    board_core *mine = &board->shared->cores[board->index];
+    for (uint32_t i = 0; i < count; i++)
+        atomic_store_explicit(&mine->operations[slot].counts[i], counts[i], memory_order_relaxed);
+    atomic_store_explicit(&mine->operations[slot].number, number, memory_order_release);
+}
+
+void board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count)
+{
+    for (uint32_t i = 0; i < board->count; i++) {
+        const board_core *theirs = &board->shared->cores[i];
+        if (i == board->index || atomic_load_explicit(&theirs->operations[slot].number, memory_order_acquire) != number)
+            continue;
+        for (uint32_t state = 0; state < count; state++)
+            counts[state] += atomic_load_explicit(&theirs->operations[slot].counts[state], memory_order_relaxed);
+    }
 }

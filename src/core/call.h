@@ -10,13 +10,13 @@ enum { IF_MATCH_MAX = 16 }; /* entity tags of one If-Match */
 typedef struct call {
     caller caller;
     uint32_t operation, application, scopes;
-    text id, name, model, application_id, cursor, tag, token, scs_as;
+    text id, name, model, application_id, cursor, tag, token, scs_as, group, peer;
     const uint8_t *image, *idempotency;
     value value;
-    bool has_value, if_none_match, is_last, has_limit;
+    bool has_value, if_none_match, is_last, has_limit, with_network;
     uint64_t if_match[IF_MATCH_MAX]; /* one of them */
     uint32_t if_match_count;
-    uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery;
+    uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery, trace, after, seconds;
     ticket_state wait;
     const uint8_t *body;
     uint32_t body_length;
@@ -42,6 +42,7 @@ bool call_deferred_new(core *core, const call *call, uint32_t twin);
 /* Index of the shown property the call names, or -1 after a 404. */
 int call_property(core *core, const call *call, uint32_t twin);
 bool call_idempotent(core *core, const call *call);
+void call_key_reused(core *core, const call *call); /* 422: it came with another body before */
 
 /* api_twin.c */
 void api_twin_put(core *core, const call *call);
@@ -64,6 +65,21 @@ void api_nidd_delivery_make(core *core, const call *call);
 void api_nidd_delivery_get(core *core, const call *call);
 void api_nidd_delivery_change(core *core, const call *call);
 void api_nidd_delivery_delete(core *core, const call *call);
+/* api_group.c */
+struct group *call_group(core *core, const call *call);  /* if the caller may see it; else NULL after a 404 */
+bool group_cursor_read(core *core, const call *call, uint32_t *place);
+void group_cursor_put(dro_builder *out, uint32_t place);
+uint32_t group_page_limit(const call *call);
+/* Members from the cursor's place on, as many as are wanted and fit; `put` writes one, or nothing: false. */
+void group_page(core *core, const call *call, const struct group *group,
+                bool (*put)(struct core *core, const struct call *call, const struct group *group, uint32_t place, dro_builder *out));
+void api_group_list(core *core, const call *call);
+void api_group_get(core *core, const call *call);
+void api_group_put(core *core, const call *call);
+void api_group_delete(core *core, const call *call);
+void api_group_member_put(core *core, const call *call);
+void api_group_member_delete(core *core, const call *call);
+void api_group_member_list(core *core, const call *call);
 /* api_image.c */
 void api_image_put(core *core, const call *call);
 void api_image_list(core *core, const call *call);
@@ -80,5 +96,9 @@ void api_dead_letters(core *core, const call *call);
 void api_status(core *core, const call *call);
 void api_peers(core *core, const call *call);
 void api_metrics(core *core, const call *call);
+/* trace.c */
+void api_trace_make(core *core, const call *call);
+void api_trace_get(core *core, const call *call);
+void api_trace_delete(core *core, const call *call);
 /* backup.c */
 void api_backup(core *core, const call *call);

@@ -10,13 +10,16 @@ typedef struct core_counters {
     uint64_t context_hits, context_misses, contexts_unreadable;
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
     uint64_t notices, notices_failed, notices_refused, notices_dropped;
+    uint64_t authorizations_granted, authorizations_refused, authorizations_failed, authorizations_revoked;
 } core_counters;
 
 enum core_counter {
     COUNT_TURNS, COUNT_COMMITS, COUNT_UPLINKS, COUNT_DUPLICATES, COUNT_DOWNLINKS, COUNT_CONNECTIONS, COUNT_DEAD_LETTERS,
     COUNT_REFUSED, COUNT_TWINS, COUNT_MAIL, COUNT_TURNS_IN_FLIGHT, COUNT_STREAMS, COUNT_LOG_BYTES, COUNT_COLUMNS_BYTES,
     COUNT_NOTICES, COUNT_NOTICES_FAILED, COUNT_NOTICES_REFUSED, COUNT_NOTICES_DROPPED, COUNT_NOTICES_WAITING, COUNT_NIDD_CONFIGURATIONS,
+    COUNT_AUTHORIZATIONS_GRANTED, COUNT_AUTHORIZATIONS_REFUSED, COUNT_AUTHORIZATIONS_FAILED, COUNT_AUTHORIZATIONS_REVOKED,
     COUNT_LOG_LIVE_BYTES, COUNT_CONTEXTS, COUNT_CONTEXT_BYTES, COUNT_CONTEXT_HITS, COUNT_CONTEXT_MISSES, COUNT_CONTEXT_READS, COUNT_CONTEXTS_UNREADABLE,
+    COUNT_DOWNLINK_BYTES, COUNT_DOWNLINKS_AWAY, COUNT_DOWNLINK_READS,
     COUNT_END,
 };
 

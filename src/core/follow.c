@@ -55,6 +55,12 @@ static void wake(core *core, uint32_t other)
         dro_debug("bell: %m");
 }
 
+void follow_wake(core *core)
+{
+    for (uint32_t i = 1; i < core->count; i++)
+        wake(core, i);
+}
+
 /* ---- asking ---- */
 
 static bool is_same(const question *a, uint32_t kind, const char *text, size_t length)
@@ -224,6 +230,10 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_NOTICES_DROPPED: return c->notices_dropped;
     case COUNT_NOTICES_WAITING: return core->nidd.notice_count;
     case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
+    case COUNT_AUTHORIZATIONS_GRANTED: return c->authorizations_granted;
+    case COUNT_AUTHORIZATIONS_REFUSED: return c->authorizations_refused;
+    case COUNT_AUTHORIZATIONS_FAILED: return c->authorizations_failed;
+    case COUNT_AUTHORIZATIONS_REVOKED: return c->authorizations_revoked;
     case COUNT_LOG_LIVE_BYTES: return checkpoint_live_bytes(core);
     case COUNT_CONTEXTS: return contexts_count(core->contexts);
     case COUNT_CONTEXT_BYTES: return contexts_bytes(core->contexts);
@@ -231,6 +241,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_CONTEXT_MISSES: return c->context_misses;
     case COUNT_CONTEXT_READS: return commit_log_fetching(core->log);
     case COUNT_CONTEXTS_UNREADABLE: return c->contexts_unreadable;
+    case COUNT_DOWNLINK_BYTES: return core->queues.bytes;
+    case COUNT_DOWNLINKS_AWAY: return core->queues.away;
+    case COUNT_DOWNLINK_READS: return core->queues.reads;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }

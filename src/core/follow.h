@@ -30,5 +30,6 @@ static inline void follow(core *core)
  * it was asked already and there is none, or too many wait. */
 bool question_ask(core *core, uint32_t kind, const char *text, size_t length, uint32_t gate, const ring_header *header, const uint8_t *body);
 int questions_step(core *core);
+void follow_wake(core *core);    /* core 0: the tables have a new version */
 void questions_gate_lost(core *core, uint32_t gate);
 void questions_free(core *core);

@@ -8,8 +8,11 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/backup.h"
 #include "core/number.h"
+#include "core/record.h"
 #include "core/state.h"
+#include "core/tell.h"
 #include "core/twin_table.h"
 
 /* Where its hash says, if that is this core's; else in one of its own: the directory finds it anywhere. */
@@ -37,7 +40,7 @@ void name_release(core *core, directory_kind kind, const char *text, size_t leng
         dro_error("names: out of memory; one stays bound until the next start");
         return;
     }
-    *late = (release){ .round = core->round_last, .kind = kind, .length = (uint32_t)length };
+    *late = (release){ .round = record_is_open(core) ? ROUND_NEVER : core->round_last, .kind = kind, .length = (uint32_t)length };
     memcpy(late->text, text, length);
     late->text[length] = '\0';
     if (core->releases == NULL)
@@ -72,9 +75,16 @@ static uint32_t own_partition(const core *core)
     return partition;
 }
 
+void names_recorded(core *core, uint64_t round)
+{
+    for (release *late = core->releases; late != NULL; late = late->next)
+        if (late->round == ROUND_NEVER)
+            late->round = round;
+}
+
 void names_flush(core *core)
 {
-    while (core->releases != NULL && (core->releases->round <= core->round_told || core->options.no_log)) {
+    while (core->releases != NULL && !backup_holds_names(core) && (core->releases->round <= core->round_told || core->options.no_log)) {
         release *late = core->releases;
         core->releases = late->next;
         if (!is_held(core, late))

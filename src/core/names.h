@@ -13,7 +13,7 @@
 
 typedef struct release {         /* a name to give up once `round` is durable, unless a twin here has it then */
     struct release *next;
-    uint64_t round;
+    uint64_t round;              /* ROUND_NEVER: of a record that has no round yet */
     uint32_t kind, length;       /* directory_kind */
     char text[];
 } release;
@@ -30,5 +30,6 @@ DRO_CHECKED dro_err name_claim(core *core, directory_kind kind, const char *text
 void name_release(core *core, directory_kind kind, const char *text, size_t length); /* later, see struct release */
 void names_release_twin(core *core, const twin *twin);                    /* all of it that it does not lose by apply_field */
 void names_flush(core *core);
+void names_recorded(core *core, uint64_t round); /* what a record gave up is given up with its round */
 void names_enter(core *core);                                             /* after recovery: of all twins here */
 void names_free(core *core);

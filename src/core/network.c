@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/wipe.h"
 #include "core/ahead.h"
+#include "core/authorization.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/number.h"
+#include "core/peers.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -21,6 +24,7 @@
 enum { /* result codes the core answers with */
     RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012,
     EXPERIMENTAL_USER_UNKNOWN = 5001, EXPERIMENTAL_INVALID_EPS_BEARER = 5651, EXPERIMENTAL_NO_CONFIGURATION = 5652,
+    ESTABLISH = 0, RELEASE = 1, /* Connection-Action */
     LEARN_AFTER = 3, /* contacts before an interval is believed */
 };
 
@@ -101,7 +105,8 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     caller caller = { gate, header->id };
     twin *twin = twin_at(core, index);
     bool is_kept = host != NONE16 && core->hosts[host].is_kept;
-    if (twin->flags & TWIN_RUNNING) {
+    bool goes_along = core->chain == index;
+    if (twin->flags & TWIN_RUNNING && !goes_along) {
         core->counters.uplinks--; /* counted when it is taken up again */
         if (twin_defer(core, index, gate, header, body) != DRO_OK)
             network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
@@ -130,7 +135,10 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     turn->host = host;
     turn->end_to_end = request->end_to_end;
     twin->connection.gate = (uint8_t)gate;
-    turn_send(core, turn);
+    if (goes_along)
+        turn_send_behind(core, turn);
+    else
+        turn_send(core, turn);
 }
 
 void network_uplink(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -197,7 +205,6 @@ void network_reachable(core *core, uint32_t index)
 
 static void connection_change(core *core, caller caller, const connection_request *request, const uint8_t *texts, uint32_t index)
 {
-    enum { ESTABLISH = 0, RELEASE = 1 };
     twin *twin = twin_at(core, index);
     bool is_known = twin->flags & TWIN_CONNECTED && bearer_matches(twin, &request->user);
     uint16_t host, realm;
@@ -235,6 +242,35 @@ static void connection_change(core *core, caller caller, const connection_reques
     mailbox_flush(core, index);
 }
 
+void network_release_begin(core *core, uint32_t index, network_release *gone)
+{
+    const twin *twin = twin_at(core, index);
+    if (!(twin->flags & TWIN_CONNECTED))
+        return;
+    const char *host = core->hosts[twin->connection.host].name, *realm = core->hosts[twin->connection.realm].name;
+    downlink_request request = { .host_length = (uint16_t)strlen(host), .realm_length = (uint16_t)strlen(realm) };
+    request.user.bearer_length = twin->connection.bearer_length;
+    memcpy(request.user.bearer, twin->connection.bearer, BEARER_BYTES_MAX);
+    if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) == DRO_OK) {
+        dro_builder out = dro_builder_over(gone->message, sizeof gone->message);
+        dro_builder_bytes(&out, &request, sizeof request);
+        dro_builder_text(&out, host);
+        dro_builder_text(&out, realm);
+        gone->length = out.err == DRO_OK ? (uint32_t)dro_builder_length(&out) : 0;
+        gone->gate = peers_gate(core, host, twin->connection.gate);
+    }
+    dro_wipe(&request, sizeof request);
+    record_put(core, FIELD_CONNECTION, "", 0);
+}
+
+void network_release_send(core *core, network_release *gone, uint64_t round)
+{
+    if (gone->length > 0 && core->gates[gone->gate].is_open)
+        tell(core, gone->gate, MESSAGE_RELEASE, RING_WIPE, 0, gone->message, gone->length, round);
+    dro_wipe(gone->message, gone->length);
+    gone->length = 0;
+}
+
 /* True: core 0 has a name of the request to number first. Not of one that will be refused: a name is kept for good. */
 static bool names_are_asked(core *core, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t index)
 {
@@ -263,11 +299,14 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
         return;
     }
+    const uint8_t *apn = body + sizeof request + request.host_length + request.realm_length;
     uint32_t index = twin_find_imsi(core, request.user.imsi);
     if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else if (index == NONE || twin_at(core, index)->row == NONE)
-        network_answer_send(core, caller, 0, request.action == 0 ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
+        network_answer_send(core, caller, 0, request.action == ESTABLISH ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
+    else if (request.action == ESTABLISH && !authorization_lets_connect(core, index, (const char *)apn, request.apn_length))
+        network_answer_send(core, caller, 0, EXPERIMENTAL_NO_CONFIGURATION, 0);
     else if (!names_are_asked(core, gate, header, body, index))
         connection_change(core, caller, &request, body + sizeof request, index);
 }

@@ -13,6 +13,13 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
 void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round);
 void network_reachable(core *core, uint32_t twin);       /* a turn for the event, once no other runs */
 void network_connections_gate_lost(core *core, uint32_t gate);
+typedef struct network_release { /* a connection that this host ends, for its MME */
+    uint32_t length, gate;       /* length 0: none */
+    uint8_t message[sizeof(downlink_request) + 2 * DIAMETER_IDENTITY_MAX];
+} network_release;
+/* Inside a record: takes the connection away, if there is one; `gone` is to be sent after it. */
+void network_release_begin(core *core, uint32_t twin, network_release *gone);
+void network_release_send(core *core, network_release *gone, uint64_t round); /* and wipes it */
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 

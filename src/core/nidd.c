@@ -6,6 +6,7 @@
 
 #include "base/fields.h"
 #include "base/hash.h"
+#include "core/authorization.h"
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/record.h"
@@ -114,6 +115,25 @@ static void configuration_remove(core *core, uint32_t index, uint64_t number)
     }
 }
 
+/* When a grant is asked for again. */
+static int64_t renewal_ms(int64_t granted_ms, int64_t authorized_ms)
+{
+    int64_t lead_ms = (granted_ms - authorized_ms) / 4;
+    if (granted_ms == INT64_MAX)
+        return INT64_MAX;
+    return granted_ms - (lead_ms < RENEWAL_LEAD_MS ? lead_ms : RENEWAL_LEAD_MS);
+}
+
+void nidd_configuration_put_off(const core *core, nidd_configuration *configuration)
+{
+    int64_t pause_ms = (int64_t)RENEWAL_PAUSE_MS << configuration->renewals;
+    if (pause_ms < RENEWAL_PAUSE_MAX_MS)
+        configuration->renewals++;
+    else
+        pause_ms = RENEWAL_PAUSE_MAX_MS;
+    configuration->renew_ms = core->now_ms + pause_ms;
+}
+
 static nidd_configuration *configuration_new(core *core, dro_cursor *in)
 {
     dro_field room;
@@ -127,6 +147,8 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
     if (link == NULL || destination_get(core, (const char *)link->bytes, link->length, &head.destination) != DRO_OK)
         return NULL;
     head.until_ms = field_i64(nidd_field(fields, head.length, API_FIELD_DURATION, &room), INT64_MAX);
+    head.granted_ms = field_i64(nidd_field(fields, head.length, API_FIELD_GRANTED, &room), INT64_MAX);
+    head.renew_ms = renewal_ms(head.granted_ms, field_i64(nidd_field(fields, head.length, API_FIELD_AUTHORIZED, &room), 0));
     const dro_field *option = nidd_field(fields, head.length, API_FIELD_PDN_OPTION, &room);
     head.pdn_establishment_option = option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
     head.is_by_msisdn = nidd_field(fields, head.length, API_FIELD_MSISDN, &room) != NULL;
@@ -185,6 +207,15 @@ mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
     return at;
 }
 
+uint32_t nidd_ended_bytes(const twin *twin)
+{
+    uint32_t bytes = 0;
+    for (const nidd_delivery *d = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->deliveries; d != NULL; d = d->next)
+        if (nidd_delivery_has_ended((nidd_delivery_status)d->status))
+            bytes += (uint32_t)sizeof *d + d->length;
+    return bytes;
+}
+
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery)
 {
     for (mail *m = nidd_mail(twin, delivery->number, NULL); m != NULL; m = nidd_mail(twin, delivery->number, m))
@@ -207,17 +238,38 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
-static void delivery_remove(nidd *nidd, uint64_t number)
+static int64_t delivery_memory(const nidd_delivery *delivery)
 {
+    return (int64_t)sizeof *delivery + delivery->length;
+}
+
+/* False: it is not in memory. */
+static bool delivery_remove(core *core, uint32_t index, uint64_t number)
+{
+    nidd *nidd = nidd_of(twin_at(core, index));
     for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
         if ((*at)->number != number)
             continue;
         nidd_delivery *gone = *at;
         *at = gone->next;
         nidd->delivery_count--;
+        queue_changed(core, index, -delivery_memory(gone));
         free(gone);
-        return;
+        return true;
     }
+    return false;
+}
+
+void nidd_deliveries_leave(twin *twin)
+{
+    nidd *nidd = nidd_of(twin);
+    while (nidd != NULL && nidd->deliveries != NULL) {
+        nidd_delivery *next = nidd->deliveries->next;
+        free(nidd->deliveries);
+        nidd->deliveries = next;
+    }
+    if (nidd != NULL)
+        nidd->delivery_count = 0;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -241,13 +293,14 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    delivery_remove(nidd, head.number);
+    delivery_remove(core, index, head.number);
     nidd_delivery **at = &nidd->deliveries;
     while (*at != NULL && (*at)->number < head.number)
         at = &(*at)->next;
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
+    queue_changed(core, index, delivery_memory(made));
     return DRO_OK;
 }
 
@@ -277,7 +330,7 @@ static void tell_delivery(core *core, uint32_t index, const nidd_delivery *deliv
     notice_put(core, index, configuration, NOTICE_DELIVERY, fields, dro_builder_length(&out));
 }
 
-void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)
+static void delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status, int64_t retry_ms)
 {
     twin *twin = twin_at(core, index);
     const nidd_delivery *delivery = nidd_delivery_find(twin, number);
@@ -286,9 +339,30 @@ void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_deliver
     if (nidd_mail(twin, number, NULL) != NULL && status < DELIVERY_FAILURE) /* a part of it; others are to come */
         return;
     if (!waiter_is_there(core, index, number))
-        tell_delivery(core, index, delivery, status, 0);
-    delivery_move(core, delivery, status, 0);
+        tell_delivery(core, index, delivery, status, retry_ms);
+    delivery_move(core, delivery, status, retry_ms);
     waiters_delivery(core, index, number);
+}
+
+void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)
+{
+    delivery_end(core, index, number, status, 0);
+}
+
+void nidd_delivery_fail(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
+{
+    delivery_end(core, index, number, DELIVERY_FAILURE_TEMPORARILY_NOT_REACHABLE, retry_ms);
+}
+
+bool nidd_may_wait(const core *core, const nidd_delivery *delivery)
+{
+    dro_field room;
+    dro_err ignored = DRO_OK;
+    const dro_field *data = nidd_field(delivery->fields, delivery->length, API_FIELD_DATA, &room);
+    if (data != NULL && data->length > core->options.downlink.size)
+        return false;
+    const dro_field *latency = nidd_field(delivery->fields, delivery->length, API_FIELD_MAXIMUM_LATENCY, &room);
+    return latency == NULL || dro_field_u64(latency, &ignored) != 0;
 }
 
 void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
@@ -337,14 +411,69 @@ static bool is_kept(const core *core, const nidd_delivery *delivery)
            core->now_ms - delivery->made_ms < TICKET_KEPT_S * 1000ll;
 }
 
+static int64_t configuration_due(const nidd_configuration *c)
+{
+    int64_t due = c->until_ms < c->granted_ms ? c->until_ms : c->granted_ms;
+    return c->renew_ms < due ? c->renew_ms : due;
+}
+
+static bool has_ended(const core *core, const nidd_configuration *c)
+{
+    return c->until_ms <= core->now_ms || c->granted_ms <= core->now_ms;
+}
+
 int64_t nidd_due(const twin *twin)
 {
     int64_t due = INT64_MAX;
     const nidd *nidd = nidd_of(twin);
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next)
-        if (c->status == NIDD_ACTIVE && c->until_ms < due)
-            due = c->until_ms;
+        if (c->status == NIDD_ACTIVE && configuration_due(c) < due)
+            due = configuration_due(c);
     return due;
+}
+
+void nidd_mail_gone(core *core, const twin *twin, uint64_t number)
+{
+    for (mail *m = nidd_mail(twin, number, NULL); m != NULL;) {
+        uint64_t gone = m->number;
+        m = nidd_mail(twin, number, m);
+        record_put(core, FIELD_MAIL_GONE, &gone, 8);
+    }
+}
+
+static void deliveries_fail(core *core, uint32_t index, uint64_t configuration)
+{
+    const twin *twin = twin_at(core, index);
+    for (const nidd_delivery *d = nidd_of(twin)->deliveries; d != NULL;) {
+        const nidd_delivery *next = d->next;
+        if (d->configuration == configuration && !nidd_delivery_has_ended((nidd_delivery_status)d->status)) {
+            uint64_t number = d->number;
+            nidd_mail_gone(core, twin, number);
+            nidd_delivery_end(core, index, number, DELIVERY_FAILURE);
+        }
+        d = next;
+    }
+}
+
+void nidd_configuration_end(core *core, uint32_t index, nidd_configuration *c, nidd_status status)
+{
+    uint8_t fields[NIDD_FIELDS_MAX + 8], copy[NIDD_FIELDS_MAX], told = (uint8_t)status;
+    dro_builder out = dro_builder_over(fields, sizeof fields);
+    if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED)
+        deliveries_fail(core, index, c->number);
+    put_identity(&out, c);
+    dro_field_put(&out, API_FIELD_STATUS, &told, 1);
+    notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
+    memcpy(copy, c->fields, c->length);
+    nidd_configuration_put(core, c->number, c->application, c->made_ms, status, copy, c->length);
+}
+
+/* Grants that end soon: outside of records. */
+static void renew_due(core *core, uint32_t index)
+{
+    for (nidd_configuration *c = nidd_of(twin_at(core, index))->configurations; c != NULL; c = c->next)
+        if (c->status == NIDD_ACTIVE && c->renew_ms <= core->now_ms && !has_ended(core, c))
+            authorization_renew(core, index, c);
 }
 
 void nidd_expire(core *core, uint32_t index)
@@ -352,18 +481,14 @@ void nidd_expire(core *core, uint32_t index)
     nidd *nidd = nidd_of(twin_at(core, index));
     if (nidd == NULL || nidd_due(twin_at(core, index)) > core->now_ms)
         return;
+    renew_due(core, index);
+    if (nidd_due(twin_at(core, index)) > core->now_ms)
+        return;
     record_begin(core, index, RECORD_DELTA);
     for (nidd_configuration *c = nidd->configurations; c != NULL;) {
         nidd_configuration *next = c->next;
-        if (c->status == NIDD_ACTIVE && c->until_ms <= core->now_ms) {
-            uint8_t fields[NIDD_FIELDS_MAX + 8], copy[NIDD_FIELDS_MAX], status = NIDD_TERMINATED;
-            dro_builder out = dro_builder_over(fields, sizeof fields);
-            put_identity(&out, c);
-            dro_field_put(&out, API_FIELD_STATUS, &status, 1);
-            notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
-            memcpy(copy, c->fields, c->length);
-            nidd_configuration_put(core, c->number, c->application, c->made_ms, NIDD_TERMINATED, copy, c->length);
-        }
+        if (c->status == NIDD_ACTIVE && has_ended(core, c))
+            nidd_configuration_end(core, index, c, NIDD_TERMINATED);
         c = next;
     }
     for (nidd_delivery *d = nidd->deliveries; d != NULL;) {
@@ -391,6 +516,12 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
         notice_full(core, n);
 }
 
+static void delivery_gone(core *core, uint32_t index, uint64_t number)
+{
+    if (!delivery_remove(core, index, number))
+        queue_forget(core, index, number, true);
+}
+
 dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
@@ -398,7 +529,7 @@ dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
     case FIELD_NIDD_CONFIGURATION: return configuration_apply(core, index, &in);
     case FIELD_NIDD_CONFIGURATION_GONE: configuration_remove(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_NIDD_DELIVERY: return delivery_apply(core, index, &in);
-    case FIELD_NIDD_DELIVERY_GONE: delivery_remove(nidd_of(twin_at(core, index)), dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_NIDD_DELIVERY_GONE: delivery_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_NOTICE: return notice_apply(core, index, &in);
     case FIELD_NOTICE_GONE: notice_apply_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     default: return DRO_OK;
@@ -414,7 +545,7 @@ void nidd_free(core *core, uint32_t index)
     while (nidd->notices != NULL)
         notice_apply_gone(core, index, nidd->notices->number);
     while (nidd->deliveries != NULL)
-        delivery_remove(nidd, nidd->deliveries->number);
+        delivery_remove(core, index, nidd->deliveries->number);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);

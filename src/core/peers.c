@@ -108,12 +108,50 @@ uint32_t peers_gate(const core *core, const char *host, uint32_t usual)
     return open == 0 || open >> usual & 1 ? usual : (uint32_t)__builtin_ctz(open);
 }
 
+bool peers_have_hss(const core *core)
+{
+    for (uint32_t i = 0; i < core->peer_count; i++)
+        if (core->peers->entries[i].state.applications & PEER_S6T)
+            return true;
+    return core->options.has_hss;
+}
+
+/* An HSS before a relay, then by their order in the configuration. */
+static uint32_t hss_preference(const peer_entry *entry)
+{
+    bool is_hss = (entry->state.applications & PEER_S6T) != 0;
+    if (entry->open == 0 || (!is_hss && !(entry->state.applications & PEER_RELAY)))
+        return UINT32_MAX;
+    return (uint32_t)!is_hss << 16 | entry->state.rank;
+}
+
+bool peers_hss(const core *core, hss_route *route)
+{
+    uint32_t best = NONE, least = UINT32_MAX;
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        uint32_t preference = hss_preference(&core->peers->entries[i]);
+        if (preference < least) {
+            least = preference;
+            best = i;
+        }
+    }
+    if (best == NONE)
+        return false;
+    const peer_entry *entry = &core->peers->entries[best];
+    route->host = entry->host;
+    route->realm = entry->state.applications & PEER_S6T ? entry->realm : "";
+    route->gate = (uint32_t)__builtin_ctz(entry->open);
+    return core->gates[route->gate].is_open;
+}
+
 /* ---- GET /v1/peers ---- */
 
 /* An application learns that the network is there, not where it is nor what else goes through it. */
 static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
 {
-    static const struct { uint32_t bit; const char *name; } roles[] = { { PEER_T6A, "t6a" }, { PEER_S6T, "s6t" }, { PEER_RELAY, "relay" } };
+    static const struct { uint32_t bit; const char *name, *role; } roles[] = {
+        { PEER_T6A, "t6a", "mme" }, { PEER_S6T, "s6t", "hss" }, { PEER_RELAY, "relay", "relay" },
+    };
     dro_builder_text(out, "{\"identity\":");
     json_string(out, peer->host);
     dro_builder_text(out, ",\"realm\":");
@@ -122,6 +160,10 @@ static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
     for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (peer->state.applications & roles[i].bit)
             json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].name);
+    dro_builder_text(out, "],\"roles\":[");
+    for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (peer->state.applications & roles[i].bit)
+            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].role);
     dro_builder_text(out, "]");
     if (is_whole) {
         dro_builder_text(out, ",\"address\":");

@@ -1,6 +1,7 @@
 /* Diameter nodes, as the gates tell of them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/core.h"
@@ -9,3 +10,10 @@ void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t lengt
 void peers_gate_lost(core *core, uint32_t gate);
 /* The gate that has this node open; `usual` if it does, or if none is known to. */
 uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
+/* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
+bool peers_have_hss(const core *core);
+typedef struct hss_route { /* borrowed from the table of peers */
+    const char *host, *realm;    /* of the peer that gets the request; realm "": this host's own, a relay knows the way */
+    uint32_t gate;
+} hss_route;
+bool peers_hss(const core *core, hss_route *route); /* false: none can be reached */

@@ -43,6 +43,11 @@ enum record_field {
     FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
     FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
     FIELD_NOTICE_GONE = 28,/* number u64 */
+    FIELD_MAIL_RAW = 29,   /* number u64, delivery u64, expires i64: its bytes are the delivery's */
+    FIELD_GROUP = 40,      /* group u32, newest operation when it joined u32 */
+    FIELD_GROUP_GONE = 41, /* group u32 */
+    FIELD_GROUP_STATE = 42,/* operation u32, group_state u8, version u8 */
+    FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 
 typedef struct record record;
@@ -56,6 +61,7 @@ void record_part_end(core *core, uint8_t field);
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length); /* seals it as the twin's new context; slot: as in vault_binding */
 /* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
+bool record_is_open(const core *core);
 uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
 

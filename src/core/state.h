@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
 #include "core/checkpoint.h"
@@ -23,7 +24,10 @@
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
+#include "core/queue.h"
+#include "core/signing.h"
 #include "core/turn.h"
+#include "core/token_keys.h"
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
@@ -83,6 +87,8 @@ struct core {
     uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */
+    token_keys token_keys;
+    signing signing;             /* core 0's */
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
@@ -92,6 +98,8 @@ struct core {
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     turn_line waiting;           /* turns that no cell has taken yet */
+    uint32_t turn_last;          /* the newest one in a ring, while others may follow it there; else NONE */
+    uint32_t chain;              /* twin of turn_last, while its next uplinks may go along; else NONE */
     size_t turn_bytes;
     turn_line cold;              /* turns whose context is not being read yet */
     uint32_t rewrites_in_flight;          /* contexts read to be written anew */
@@ -113,13 +121,19 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    queue_table queues;
+    struct groups *groups;       /* core/groups.h */
     idempotency idempotency;
     dead_letters dead_letters;
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    struct authorization_table *authorizations; /* NULL before the first */
+    const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
+    struct trace_table *traces;  /* NULL until the first one */
+    uint32_t trace_count;        /* that run */
 
     struct record *record;       /* the one being written; core/record.c */
     uint64_t round_told;         /* newest durable round */
@@ -144,6 +158,8 @@ struct core {
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     core_counters counters;
+    dro_latency own_latencies[BOARD_LATENCIES], *latencies; /* own_, or on the board where there are several cores */
+    int64_t round_submitted_ns[8]; /* of rounds in flight */
     int work;                    /* done in this round */
 };
 

@@ -10,10 +10,12 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/backup.h"
 #include "core/links.h"
 #include "core/names.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/trace.h"
 
 typedef struct outbox_entry {
     uint64_t round, id;
@@ -73,6 +75,14 @@ static void outbox_put(gate_link *gate, const outbox_entry *entry, const void *b
     gate->outbox.end += need;
 }
 
+/* Answers up to this round may leave: those that are durable, unless they say that a name is free
+ * and a backup keeps it. */
+static uint64_t round_tellable(const core *core)
+{
+    const release *kept = backup_holds_names(core) ? core->releases : NULL;
+    return kept != NULL && kept->round <= core->round_told && kept->round > 0 ? kept->round - 1 : core->round_told;
+}
+
 void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id, const void *body, uint32_t length,
           uint64_t round)
 {
@@ -83,7 +93,7 @@ void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id
     /* What shows nothing that is not kept need not wait behind what is stuck. */
     bool may_pass = core->is_reply_free && (core->is_full || core_failed(core));
     bool is_first = gate->outbox.start == gate->outbox.end;
-    if ((may_pass || (is_first && round <= core->round_told)) && ring_send(&gate->out, type, flags, id, body, length))
+    if ((may_pass || (is_first && round <= round_tellable(core))) && ring_send(&gate->out, type, flags, id, body, length))
         return;
     outbox_entry entry = { round, id, length, type, flags };
     outbox_put(gate, &entry, body);
@@ -112,7 +122,7 @@ static bool entry_refuse(gate_link *gate, const outbox_entry *entry, const uint8
 
 static bool entry_send(core *core, gate_link *gate, const outbox_entry *entry, const uint8_t *body)
 {
-    if (entry->round <= core->round_told)
+    if (entry->round <= round_tellable(core))
         return ring_send(&gate->out, entry->type, entry->flags, entry->id, body, entry->length);
     return core_failed(core) && entry_refuse(gate, entry, body);
 }
@@ -158,6 +168,8 @@ void tell_reply(core *core, caller caller, const reply *reply, const void *body,
     enum { PART_MAX = 48 * 1024 };
     static _Thread_local uint8_t message[sizeof(api_reply) + 1024 + PART_MAX];
     size_t location = reply->location != NULL ? strlen(reply->location) : 0;
+    if (core->trace_count > 0)
+        trace_reply(core, caller, reply, length);
     const uint8_t *at = body;
     if (location > 1024)
         location = 1024;

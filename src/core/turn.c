@@ -37,6 +37,7 @@ dro_err turns_init(core *core)
         core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
     core->turn_free = 0;
     core->waiting = core->cold = (turn_line){ NONE, NONE };
+    core->turn_last = core->chain = NONE;
     return DRO_OK;
 }
 
@@ -59,8 +60,8 @@ turn *turn_new(core *core, uint32_t index, uint8_t operation)
     turn *turn = &core->turns[free];
     core->turn_free = turn->next;
     core->turn_count++;
-    *turn = (struct turn){ .twin = index, .next = NONE, .operation = operation, .serial = ++core->turn_serial,
-                           .state = TURN_WAITING, .wait = TICKET_PENDING };
+    *turn = (struct turn){ .twin = index, .next = NONE, .behind = NONE, .operation = operation,
+                           .serial = ++core->turn_serial, .state = TURN_WAITING, .wait = TICKET_PENDING };
     turn->caller.gate = NONE;
     turn->image = twin_at(core, index)->image;
     turn->cell = (uint8_t)(twin_at(core, index)->domain % core->options.cell_count);
@@ -130,13 +131,38 @@ static void turn_unopened(core *core, turn *turn)
     turn_unreadable(core, turn, where);
 }
 
+static bool cell_takes(const cell_link *cell, const core *core, uint32_t image)
+{
+    return cell->is_open && image < cell->image_count && core->images[image].is_ready && !cell->lacks[image];
+}
+
+static void request_write(const core *core, const turn *turn, uint32_t context, uint8_t *room)
+{
+    const twin *twin = twin_at(core, turn->twin);
+    turn_request request = { .twin = twin->number, .wall_ms = core->now_ms, .seed = turn->seed, .image = turn->image,
+                             .event_kind = turn->kind, .event_id = turn->event_id,
+                             .deadline_micros = TURN_DEADLINE_MICROS, .context_length = context,
+                             .event_length = turn->length };
+    memcpy(room, &request, sizeof request);
+}
+
+static void turn_commit(core *core, turn *turn, uint16_t type, uint32_t length)
+{
+    cell_link *cell = &core->cells[turn->cell];
+    ring_commit(&cell->turns, type, RING_WIPE, turn_id(core, turn), length);
+    if (cell->in_flight++ == 0)
+        cell->heard_ns = core->now_ns;
+    turn->state = TURN_SENT;
+    turn->is_old_cell = turn->is_stale = false;
+    core->turn_last = turn_slot(core, turn);
+}
+
 /* True: it is in the ring, or at its end. */
 static bool turn_try(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
-    uint32_t image = turn->image;
-    if (!cell->is_open || image >= cell->image_count || !core->images[image].is_ready || cell->lacks[image])
+    if (!cell_takes(cell, core, turn->image))
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -144,30 +170,38 @@ static bool turn_try(core *core, turn *turn)
     uint8_t *room = ring_reserve(&cell->turns, length);
     if (room == NULL)
         return false;
-    turn_request request = { .twin = twin->number, .wall_ms = core->now_ms, .seed = turn->seed, .image = image,
-                             .event_kind = turn->kind, .event_id = turn->event_id,
-                             .deadline_micros = TURN_DEADLINE_MICROS, .context_length = context,
-                             .event_length = turn->length };
-    memcpy(room, &request, sizeof request);
+    request_write(core, turn, context, room);
     if (context > 0) {
-        vault_binding binding = { twin->domain, twin->number, core->images[image].digest, twin->context_revision,
+        vault_binding binding = { twin->domain, twin->number, core->images[turn->image].digest, twin->context_revision,
                                   turn_slot(core, turn) };
-        dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof request);
+        dro_err err = vault_open_context(core->vault, &binding, twin->context->sealed, twin->context_length, room + sizeof(turn_request));
         if (err != DRO_OK && !twin->context->is_read) /* memory that lies: nothing this process says can be trusted any more */
             abort();
         if (err != DRO_OK) {
             turn_unopened(core, turn);
             return true;
         }
-        memset(room + sizeof request + context, 0, context_padded - context);
+        memset(room + sizeof(turn_request) + context, 0, context_padded - context);
     }
     if (turn->length > 0)
-        memcpy(room + sizeof request + context_padded, turn->event, turn->length);
-    ring_commit(&cell->turns, MESSAGE_TURN, RING_WIPE, turn_id(core, turn), length);
-    if (cell->in_flight++ == 0)
-        cell->heard_ns = core->now_ns;
-    turn->state = TURN_SENT;
-    turn->is_old_cell = false;
+        memcpy(room + sizeof(turn_request) + context_padded, turn->event, turn->length);
+    turn_commit(core, turn, MESSAGE_TURN, length);
+    return true;
+}
+
+/* Behind the turn that was put into the ring last, which is of the same twin: the cell goes on with
+ * the context that turn leaves. */
+static bool turn_try_behind(core *core, turn *turn)
+{
+    cell_link *cell = &core->cells[turn->cell];
+    uint32_t length = (uint32_t)sizeof(turn_request) + turn->length;
+    uint8_t *room = cell_takes(cell, core, turn->image) ? ring_reserve(&cell->turns, length) : NULL;
+    if (room == NULL)
+        return false;
+    request_write(core, turn, 0, room);
+    if (turn->length > 0)
+        memcpy(room + sizeof(turn_request), turn->event, turn->length);
+    turn_commit(core, turn, MESSAGE_TURN_NEXT, length);
     return true;
 }
 
@@ -219,6 +253,40 @@ void turn_go(core *core, turn *turn)
         wait_in_line(core, turn);
 }
 
+void turn_send_behind(core *core, turn *turn)
+{
+    struct turn *before = &core->turns[core->turn_last];
+    before->behind = turn_slot(core, turn);
+    turn->is_behind = true;
+    turn->cell = before->cell;
+    core->counters.context_hits++;
+    if (!turn_try_behind(core, turn)) {
+        turn->state = TURN_HELD;
+        core->turn_last = NONE;
+    }
+}
+
+/* What this turn would have left for those behind it will not be kept. */
+static void behind_are_stale(core *core, const turn *turn)
+{
+    for (uint32_t i = turn->behind; i != NONE; i = core->turns[i].behind)
+        core->turns[i].is_stale = true;
+}
+
+static void wait_again(core *core, turn *turn)
+{
+    behind_are_stale(core, turn);
+    wait_in_line(core, turn);
+}
+
+/* The turn before it is over. Its result may be on its way, or was for nothing. */
+static void turn_goes_first(core *core, turn *turn)
+{
+    turn->is_behind = false;
+    if (turn->state == TURN_HELD)
+        turn_send(core, turn);
+}
+
 void turns_publish(core *core)
 {
     for (uint32_t i = 0; i < core->options.cell_count; i++)
@@ -234,7 +302,10 @@ static void resend(core *core, uint32_t cell, bool is_old, uint64_t blamed)
             continue;
         if (blamed == turn_id(core, turn))
             turn->tries++;
-        wait_in_line(core, turn);
+        if (turn->is_behind)
+            turn->state = TURN_HELD;
+        else
+            wait_in_line(core, turn);
     }
 }
 
@@ -341,7 +412,8 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
     switch (effect->kind) {
     case EFFECT_PROPERTY: keep_property(core, index, effect); break;
     case EFFECT_DOWNLINK: {
-        int64_t expiry_s = effect->downlink.expiry_s > 0 ? effect->downlink.expiry_s : DOWNLINK_EXPIRY_S;
+        int64_t age_s = core->options.downlink.age_s, wanted_s = effect->downlink.expiry_s;
+        int64_t expiry_s = wanted_s > 0 && wanted_s < age_s ? wanted_s : age_s;
         mailbox_put(core, index, turn->ticket, effect->downlink.merge_key, core->now_ms + expiry_s * 1000,
                     effect->downlink.bytes, effect->downlink.length);
         break;
@@ -531,7 +603,11 @@ static void turn_settle(core *core, turn *turn, const turn_result *result, uint3
 {
     uint32_t index = turn->twin;
     uint64_t number = twin_at(core, index)->number;
-    twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
+    uint32_t behind = turn->behind;
+    if (behind == NONE)
+        twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
+    else if (status != TURN_OK)
+        behind_are_stale(core, turn);
     bool is_put = turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE;
     if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
         if (turn->operation == TURN_CREATE)
@@ -542,7 +618,9 @@ static void turn_settle(core *core, turn *turn, const turn_result *result, uint3
         turn_bury(core, turn, status, trap_reason(status), result->cpu_nanos);
     effects_wipe(core);
     turn_free(core, turn);
-    if (twin_at(core, index)->number == number)
+    if (behind != NONE)
+        turn_goes_first(core, &core->turns[behind]);
+    else if (twin_at(core, index)->number == number)
         twin_resume(core, index);
 }
 
@@ -558,8 +636,9 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
 {
     uint32_t status = result->status;
     core->counters.turns++;
+    dro_latency_add(&core->latencies[BOARD_TURN_CPU], result->cpu_nanos);
     if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
-        wait_in_line(core, turn);
+        wait_again(core, turn);
         return;
     }
     if (status == TURN_OK && !effects_take(core, effects, result->effects_length))
@@ -575,14 +654,19 @@ void turn_unreadable(core *core, turn *turn, const char *where)
     uint32_t index = turn->twin;
     uint64_t number = twin_at(core, index)->number;
     char reason[128];
+    uint32_t behind = turn->behind;
     snprintf(reason, sizeof reason, "%s: %s", trap_reason(TURN_UNREADABLE), where);
-    twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
+    if (behind == NONE)
+        twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
+    behind_are_stale(core, turn);
     if (turn->operation == TURN_WRITE || turn->operation == TURN_ACTION || turn->operation == TURN_CONFIGURE)
         tell_problem(core, turn->caller, 503, "context_unreadable", "%s; the host's log says more", reason);
     else
         turn_bury(core, turn, TURN_UNREADABLE, reason, 0);
     turn_free(core, turn);
-    if (twin_at(core, index)->number == number)
+    if (behind != NONE)
+        turn_goes_first(core, &core->turns[behind]);
+    else if (twin_at(core, index)->number == number)
         twin_resume(core, index);
 }
 
@@ -626,9 +710,13 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         }
         const uint8_t *context = body + sizeof result;
         cell->in_flight--;
-        if (result.status == TURN_NO_IMAGE) {
+        if (turn->is_behind) { /* of a turn before it that waits to be tried again */
+            turn->state = TURN_HELD;
+        } else if (turn->is_stale) {
+            turn_send(core, turn);
+        } else if (result.status == TURN_NO_IMAGE) {
             cell->lacks[turn->image] = true;
-            wait_in_line(core, turn);
+            wait_again(core, turn);
         } else {
             turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
         }
@@ -751,9 +839,14 @@ static void deferred_gate_lost(twin_extra *extra, uint32_t gate)
     }
 }
 
+void twin_deferred_gate_lost(core *core, uint32_t index, uint32_t gate)
+{
+    deferred_gate_lost(twin_at(core, index)->extra, gate);
+}
+
 void turns_gate_lost(core *core, uint32_t gate)
 {
-    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn has messages that wait */
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn, or whose queue is read, has messages that wait */
         turn *turn = &core->turns[i];
         if (turn->state == TURN_FREE)
             continue;
@@ -767,29 +860,62 @@ void turns_gate_lost(core *core, uint32_t gate)
 static deferred *deferred_pop(twin *twin)
 {
     twin_extra *extra = twin->extra;
-    deferred *first = extra != NULL ? extra->deferred : NULL;
-    if (first == NULL)
-        return NULL;
+    deferred *first = extra->deferred;
     extra->deferred = first->next;
     extra->deferred_count--;
     return first;
+}
+
+static void deferred_take(core *core, uint32_t index)
+{
+    deferred *late = deferred_pop(twin_at(core, index));
+    if (late->gate == NONE)
+        network_reachable(core, index);
+    else if (core->gates[late->gate].is_open)
+        message_take(core, late->gate, &late->header, late->body);
+    deferred_free(late);
+}
+
+/* A repetition of one that is under way waits for that one's answer. */
+static bool may_go_along(const core *core, const deferred *late, const turn *first)
+{
+    uplink_request request;
+    if (late == NULL || late->gate == NONE || late->header.type != MESSAGE_UPLINK || late->length < sizeof request)
+        return false;
+    memcpy(&request, late->body, sizeof request);
+    for (const turn *turn = first; turn->end_to_end != request.end_to_end; turn = &core->turns[turn->behind])
+        if (turn->behind == NONE)
+            return true;
+    return false;
+}
+
+/* An uplink's turn was put into the ring: the uplinks that wait for it go along, in one visit to the
+ * cell. One trip for each would bound a busy twin (docs/internals/turn_path.md). */
+static void chain_uplinks(core *core, uint32_t index)
+{
+    const turn *first = core->turn_last == NONE ? NULL : &core->turns[core->turn_last];
+    if (first == NULL || first->twin != index || first->operation != TURN_UPLINK)
+        return;
+    core->chain = index;
+    for (int i = 1; i < TURN_CHAIN_MAX && core->turn_last != NONE && !turns_are_full(core); i++) {
+        if (!may_go_along(core, twin_at(core, index)->extra->deferred, first))
+            break;
+        deferred_take(core, index);
+    }
+    core->chain = NONE;
 }
 
 void twin_resume(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
     uint64_t number = twin->number;
-    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0) {
-        deferred *late = deferred_pop(twin);
-        if (late == NULL)
-            break;
-        if (late->gate == NONE)
-            network_reachable(core, index);
-        else if (core->gates[late->gate].is_open)
-            message_take(core, late->gate, &late->header, late->body);
-        deferred_free(late);
+    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0 && !queue_is_loading(twin) && twin->extra != NULL && twin->extra->deferred != NULL) {
+        core->turn_last = NONE;
+        deferred_take(core, index);
+        if (twin->number == number && twin->flags & TWIN_RUNNING)
+            chain_uplinks(core, index);
     }
-    if (twin->number != number || twin->flags & TWIN_RUNNING)
+    if (twin->number != number || twin->flags & TWIN_RUNNING || queue_is_loading(twin))
         return;
     mailbox_flush(core, index);
     if (timers_update(core, index) != DRO_OK)

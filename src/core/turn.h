@@ -19,7 +19,7 @@ typedef struct deferred {       /* a message that waits for a turn to end */
     uint8_t body[];
 } deferred;
 
-enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING };
+enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /* until the turns before it ended */ };
 
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
 enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
@@ -34,6 +34,9 @@ typedef struct turn {            /* a turn in flight */
     uint32_t image;              /* its twin's, or the one it is being given; NONE: plain, no cell sees it */
     uint8_t cell, tries, kind, state;
     bool is_old_cell;            /* sent to the cell that is being replaced */
+    bool is_behind;              /* another turn of its twin is before it */
+    bool is_stale;               /* sent, and what it builds on was not kept: its result is none */
+    uint32_t behind;             /* the turn that builds on this one, NONE: none */
     uint64_t seed;
     uint8_t operation;           /* enum turn_operation */
     bool has_duplicate;
@@ -51,6 +54,7 @@ typedef struct turn {            /* a turn in flight */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
+    uint64_t operation_of;       /* a group's operation that it is a part of; 0: of none */
 } turn;
 
 typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */
@@ -65,6 +69,7 @@ void turn_line_put(core *core, turn_line *line, turn *turn);
 uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
 uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
+void turn_send_behind(core *core, turn *turn); /* right behind core->turn_last, a turn of the same twin */
 int turns_send_waiting(core *core);
 bool turns_are_full(const core *core);
 void turns_publish(core *core);
@@ -72,6 +77,7 @@ void turn_free(core *core, turn *turn);
 int turns_take(core *core);                   /* results of the cells */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
+void twin_deferred_gate_lost(core *core, uint32_t twin, uint32_t gate);
 void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
 deferred *deferred_new(uint32_t gate, const ring_header *header, const uint8_t *body); /* NULL: no memory */
 void deferred_free(deferred *late); /* wiped */

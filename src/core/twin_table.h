@@ -9,6 +9,7 @@
 
 #include "core/contexts.h"
 #include "core/number.h"
+#include "core/queue.h"
 #include "core/state.h"
 #include "store/commit_log.h"
 #include "twin/model.h"
@@ -34,7 +35,9 @@ typedef struct twin_extra {      /* what only a busy twin has */
     struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer timers[TWIN_TIMERS_MAX];
     uint8_t timer_count, alias_count;
-    uint8_t mail_count, ticket_count, deferred_count;
+    uint8_t ticket_count;
+    uint16_t mail_count, deferred_count; /* mail: in memory */
+    twin_queue queue;            /* mail and deliveries as a whole */
 } twin_extra;
 
 enum twin_flag {
@@ -66,6 +69,7 @@ typedef struct twin {
     uint32_t context_length;
     uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
     uint32_t timer_place;        /* in the timer heap, 0: none */
+    uint32_t memberships;        /* of groups, the newest; 0: none */
     twin_connection connection;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
     uint8_t flags, why, contact_count;

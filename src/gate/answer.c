@@ -138,8 +138,10 @@ static void put_fields(dro_builder *out, const answer *answer)
     }
     if (answer->allow != NULL)
         put_line(out, "Allow", answer->allow, strlen(answer->allow));
-    if (answer->status == 401)
-        dro_builder_text(out, "\r\nWWW-Authenticate: Bearer realm=\"dromio\"");
+    if (answer->challenge != NULL)
+        put_line(out, "WWW-Authenticate", answer->challenge, strlen(answer->challenge));
+    else if (answer->status == 401)
+        put_line(out, "WWW-Authenticate", "Bearer realm=\"dromio\"", 21);
     if (!answer->is_stored)
         dro_builder_text(out, "\r\nCache-Control: no-store");
     if (answer->lines != NULL)
@@ -173,7 +175,7 @@ static void put_head(exchange *exchange, const answer *answer, enum framing fram
         dro_builder_text(&out, "\r\nConnection: keep-alive");
     dro_builder_text(&out, "\r\n\r\n");
     put_out(exchange, bytes, dro_builder_length(&out));
-    uint32_t row = exchange->route < 63 ? exchange->route : 63;
+    uint32_t row = exchange->route < HTTP_ROUTES_MAX ? exchange->route : HTTP_ROUTES_MAX;
     http->counts.answers[row][answer->status / 100 < 6 ? answer->status / 100 : 5]++;
 }
 
@@ -262,6 +264,11 @@ void answer_problem(exchange *exchange, int status, const char *format, ...)
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
     send_problem(exchange, &(answer){ .status = status }, detail, NULL);
+}
+
+void answer_challenge(exchange *exchange, int status, const char *challenge, const char *detail)
+{
+    send_problem(exchange, &(answer){ .status = status, .challenge = challenge }, detail, NULL);
 }
 
 void answer_fault(exchange *exchange, const body_fault *fault)

@@ -1,7 +1,9 @@
-/* Backup: GET /v1/backup. First all cores are told to begin, so that all of them show about
- * the same moment, core 0 when the others have: what its tables name is there before a log
- * speaks of it, so the tables must be the youngest. Then their parts come one core after the other, a few pieces
- * asked for at a time and none while the client does not read. */
+/* Backup: GET /v1/backup. First all cores are told to begin, one after the other, core 0 the last:
+ * what its tables name is there before a log speaks of it, so the tables must be the youngest. Then
+ * all are told that all have begun; till then none gives up a name (core/backup.c). Of two gates the
+ * one that comes first to the first core takes the backup, the other is refused there.
+ * Then their parts come one core after the other, a few pieces asked for at a time and none while
+ * the client does not read. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@ enum { NS_PER_MS = 1000000, SUM_BYTES = 32, SUM_LINE_MAX = 2 * SUM_BYTES + 2 + A
 struct backup {
     exchange *owner;
     uint32_t told, begun;   /* cores that were told to begin, that did */
+    uint32_t released;      /* cores that were told that all did */
     uint32_t core;          /* whose parts come */
     uint64_t asked, taken;  /* pieces of that core, beside the first */
     uint64_t part_left;     /* bytes of the part that comes */
@@ -191,6 +194,8 @@ void backup_on_reply(http *http, exchange *exchange, uint32_t core, const api_re
 {
     backup *to = exchange->backup;
     backup_piece head;
+    if (core < to->core) /* pieces asked for beyond its last one */
+        return;
     bool is_piece = reply->status == 200 && reply->content == CONTENT_PIECE && reply->body_length >= sizeof head;
     if (is_piece)
         memcpy(&head, body, sizeof head);
@@ -219,16 +224,21 @@ void backup_turn(http *http)
         return;
     at->waits_for_room = false;
     uint32_t cores = http->config->core_count;
-    while (at->told < cores && (at->told + 1 < cores || at->begun == at->told)) {
-        if (!ask(http, (at->told + 1) % cores, 0, false)) { /* 1, 2, ... 0 */
+    if (at->told < cores && at->begun == at->told) {
+        at->waits_for_room = !ask(http, (at->told + 1) % cores, 0, false); /* 1, 2, ... 0 */
+        at->told += !at->waits_for_room;
+        return;
+    }
+    while (at->begun == cores && at->released < cores) {
+        if (!ask(http, at->released, BACKUP_ALL_BEGAN, false)) {
             at->waits_for_room = true;
             return;
         }
-        at->told++;
+        at->released++;
     }
     const connection *client = at->owner->owner;
     bool is_first = client->first == at->owner;
-    if (at->begun < http->config->core_count || at->core == http->config->core_count || !is_first)
+    if (at->begun < cores || at->core == http->config->core_count || !is_first)
         return;
     if (client->out.bytes >= HTTP_OUT_HIGH && at->asked == at->taken)
         at->owner->deadline_ns = 0; /* the core owes nothing */

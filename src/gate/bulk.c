@@ -30,7 +30,7 @@ struct bulk {
     uint32_t request_length;
     uint64_t begun, written; /* lines; those between are in `entries` */
     bulk_entry entries[BULK_WINDOW];
-    uint8_t request[sizeof(api_request)];
+    uint8_t request[sizeof(api_request) + 16 + IDENTIFIER_MAX]; /* with the group, where it is one's members */
     uint8_t line[BULK_LINE_MAX];
 };
 
@@ -38,13 +38,13 @@ bool bulk_begin(http *http, exchange *exchange, const void *request, uint32_t le
 {
     if (http->bulk_count >= HTTP_BULKS_MAX)
         return false;
-    bulk *made = malloc(sizeof *made);
+    bulk *made = length <= sizeof made->request ? malloc(sizeof *made) : NULL;
     if (made == NULL)
         return false;
     memset(made, 0, offsetof(bulk, line)); /* the line is written before it is read */
     made->owner = exchange;
-    made->request_length = length < sizeof made->request ? length : (uint32_t)sizeof made->request;
-    memcpy(made->request, request, made->request_length);
+    made->request_length = length;
+    memcpy(made->request, request, length);
     made->next = http->bulks;
     http->bulks = made;
     http->bulk_count++;
@@ -171,6 +171,22 @@ static bool is_foreign(const http *http, const exchange *exchange, const bulk_en
     return caller == NULL || !token_has_domain(caller, domain.at, domain.length);
 }
 
+/* The line's fields behind those of the request. */
+static bool read_line(http *http, const bulk *from, dro_builder *out, bulk_entry *entry, body_fault *fault)
+{
+    body_text line = { from->line, from->line_length };
+    api_request head;
+    bool is_member;
+    memcpy(&head, from->request, sizeof head);
+    if (head.operation == API_TWIN_PUT)
+        return body_read_twin_line(http->arena, line, out, entry->id, fault);
+    if (!body_read_member_line(http->arena, line, out, entry->id, &is_member, fault))
+        return false;
+    head.operation = is_member ? API_GROUP_MEMBER_PUT : API_GROUP_MEMBER_DELETE;
+    memcpy(out->start, &head, sizeof head);
+    return true;
+}
+
 /* False: the ring is full and the line stays for another try. */
 static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
 {
@@ -179,7 +195,7 @@ static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
     body_fault fault;
     bool is_sent = true;
     dro_builder_bytes(&out, from->request, from->request_length);
-    if (!body_read_twin_line(http->arena, (body_text){ from->line, from->line_length }, &out, entry->id, &fault)) {
+    if (!read_line(http, from, &out, entry, &fault)) {
         if (entry->id[0] != '\0' && is_foreign(http, exchange, entry))
             refuse_line(entry, 404, "no twin is called that", NULL);
         else

@@ -143,7 +143,9 @@ static void tell_state(diameter_gate *gate, const peer_state *state, uint64_t id
 
 void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer)
 {
+    int row = gate_row_of(gate, peer->identity);
     peer_state state = { .is_open = peer->state == PEER_OPEN, .applications = peer->applications,
+                         .rank = row == NO_ROW ? UINT16_MAX : (uint16_t)row,
                          .host_length = (uint16_t)strlen(peer->identity), .realm_length = (uint16_t)strlen(peer->realm),
                          .address_length = (uint16_t)strlen(peer->address), .requests = peer->requests,
                          .answers = peer->answers, .errors = peer->errors };
@@ -153,7 +155,7 @@ void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer)
 /* A row of the configuration that has no connection. */
 static void tell_row(diameter_gate *gate, const gate_peer_config *row)
 {
-    peer_state state = { .applications = row->applications, .host_length = (uint16_t)strlen(row->identity),
+    peer_state state = { .applications = row->applications, .rank = (uint16_t)(row - gate->config->peers), .host_length = (uint16_t)strlen(row->identity),
                          .realm_length = (uint16_t)strlen(row->realm), .address_length = (uint16_t)strlen(row->address) };
     tell_state(gate, &state, UINT64_MAX, row->identity, row->realm, row->address);
 }
@@ -404,10 +406,11 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->tick.on_due = on_tick;
     gate->again.on_due = on_again;
     gate->pending = pending_new();
+    gate->tracer = tracer_new(config);
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
         gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
-    dro_err err = gate->pending == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
+    dro_err err = gate->pending == NULL || gate->tracer == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
     listen_again(gate);
     bool is_deaf = (config->diameter_listener >= 0 && !gate->is_listening) ||
                    (config->diameter_sctp_listener > 0 && !gate->is_listening_sctp);
@@ -444,6 +447,7 @@ void diameter_gate_free(diameter_gate *gate)
     loop_timer_clear(gate->home, &gate->again);
     stop_listening(gate);
     pending_free(gate->pending);
+    tracer_free(gate->tracer);
     free(gate);
 }
 
@@ -476,10 +480,20 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
     }
     memcpy(&answer, body, sizeof answer);
     pending_incoming *entry = pending_find_incoming(gate->pending, id);
-    if (entry == NULL)
+    if (entry == NULL) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
-    else
-        t6a_answer(gate, entry, answer.result, answer.experimental);
+        return;
+    }
+    if (entry->command->code == COMMAND_MO_DATA && answer.result == DIAMETER_SUCCESS)
+        dro_latency_add(&gate->uplinks, loop_now_ns(gate->home) - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS);
+    t6a_answer(gate, entry, answer.result, answer.experimental);
+}
+
+static bool is_whole_downlink(const downlink_request *request, uint32_t length)
+{
+    uint32_t behind = (uint32_t)request->host_length + request->realm_length + request->data_length;
+    return behind <= length - sizeof *request && request->user.bearer_length <= BEARER_BYTES_MAX &&
+           request->host_length <= DIAMETER_IDENTITY_MAX && request->realm_length <= DIAMETER_IDENTITY_MAX;
 }
 
 void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)
@@ -490,14 +504,52 @@ void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, 
         return;
     }
     memcpy(&request, body, sizeof request);
-    uint32_t behind = (uint32_t)request.host_length + request.realm_length + request.data_length;
-    bool is_good = behind <= length - sizeof request && request.user.bearer_length <= BEARER_BYTES_MAX &&
-                   request.host_length <= DIAMETER_IDENTITY_MAX && request.realm_length <= DIAMETER_IDENTITY_MAX;
-    if (is_good)
+    if (is_whole_downlink(&request, length))
         t6a_downlink(gate, core, id, &request, (const uint8_t *)body + sizeof request);
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
     dro_wipe(&request, sizeof request);
+}
+
+void diameter_gate_on_trace(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+{
+    tracer_on_trace(gate->tracer, id, body, length);
+}
+
+void diameter_gate_on_traced(diameter_gate *gate, const void *body, uint32_t length)
+{
+    tracer_on_traced(gate->tracer, body, length);
+}
+
+void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t length)
+{
+    downlink_request request;
+    if (length < sizeof request) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
+        return;
+    }
+    memcpy(&request, body, sizeof request);
+    if (is_whole_downlink(&request, length))
+        t6a_release(gate, &request, (const uint8_t *)body + sizeof request);
+    else
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
+    dro_wipe(&request, sizeof request);
+}
+
+void diameter_gate_on_authorization(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)
+{
+    authorization_request request;
+    if (length < sizeof request) {
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
+        return;
+    }
+    memcpy(&request, body, sizeof request);
+    uint32_t names = (uint32_t)request.host_length + request.realm_length, behind = length - (uint32_t)sizeof request;
+    bool is_good = names <= behind && request.host_length <= DIAMETER_IDENTITY_MAX && request.realm_length <= DIAMETER_IDENTITY_MAX;
+    if (is_good)
+        s6t_authorize(gate, core, id, &request, (const uint8_t *)body + sizeof request, behind);
+    else
+        diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
 }
 
 void diameter_gate_flush(diameter_gate *gate)
@@ -531,4 +583,6 @@ void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
              open, other, pending_incoming_count(gate->pending), pending_outgoing_count(gate->pending));
     dro_builder_text(out, text);
     diameter_counts_text(&gate->counts, out);
+    dro_latency_write(&(const dro_latency *){ &gate->uplinks }, 1, "dromio_uplink_seconds",
+                      "From an MO-Data-Request given to its core until the core's word that it is kept.", out);
 }

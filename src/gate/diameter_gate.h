@@ -3,15 +3,19 @@
  *   diameter.c           life, table of peers, the core's messages, once a second
  *   diameter_peer.c      one connection: bytes in and out, the state machine
  *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
- *   t6a.c                requests and answers of T6a and S6t
+ *   t6a.c                requests and answers of T6a, and what S6t has in common with it
+ *   s6t.c                NIDD authorisation at an HSS
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_count.c     counters
+ *   tracer.c             messages that somebody traces
  */
 #pragma once
 
+#include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
 #include "gate/diameter_pending.h"
+#include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
 
 enum {
@@ -38,6 +42,8 @@ enum {
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
     ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
+    AUTHORIZATION_TIMEOUT_MS = 10000,    /* for an NIR */
+    RELEASE_TIMEOUT_MS = 10000,          /* for a CMR of ours */
 };
 #define NS_PER_MS ((int64_t)1000000)
 
@@ -113,8 +119,10 @@ struct diameter_gate {
     diameter_peer *dirty, *gone;
     diameter_row rows[GATE_PEERS_MAX];
     pending_table *pending;
+    tracer *tracer;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
+    dro_latency uplinks;           /* from the core's ring until the answer that it is kept */
     dro_random_seeded random;
     uint32_t end_to_end, origin_state, session_high, session_low;
     diameter_message message;      /* the one being handled */
@@ -205,5 +213,35 @@ void t6a_peer_lost(diameter_peer *peer);
 void t6a_sweep(diameter_gate *gate);
 /* Tells the core again what its full ring did not take. */
 void t6a_tell_again(diameter_gate *gate);
+/* Why a request is refused: into gate->fault; false. */
+bool t6a_refuse(diameter_peer *peer, uint32_t result);
+bool t6a_refuse_avp(diameter_peer *peer, uint32_t result, const diameter_message *request, const diameter_avp *avp);
+/* `name` is not there, inside `around`. */
+bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name name);
+/* Space in a core's ring and an entry for the answer; NULL after t6a_refuse. */
+uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
+                     ring_writer *ring, size_t length, uint64_t *id);
+/* An IMSI; false: none. */
+bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
+/* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */
+diameter_peer *t6a_next_hop(diameter_gate *gate, const uint8_t *host, size_t length, uint32_t application);
+/* A request of ours to this peer: its entry is filled, `header` and its first AVPs are written. */
+size_t t6a_request_begin(diameter_gate *gate, diameter_peer *peer, pending_outgoing *entry, uint32_t code, uint32_t application,
+                         uint8_t flags, dro_builder *out);
+void t6a_request_end(diameter_gate *gate, diameter_peer *peer, const pending_outgoing *entry, size_t begin, dro_builder *out);
+/* What the core cannot be told now stays in its entry. */
+void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outcome);
 /* Sends the core's downlink or says why not. */
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text);
+/* Tells the MME that the core has ended a connection. */
+void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text);
+
+/* ---- s6t.c ---- */
+
+/* `text`: host, realm and fields, `length` bytes. */
+void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length);
+/* The request is over. True: the core knows. */
+bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outcome);
+/* Its answer came; false: it cannot be used. */
+bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer);
+bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);

@@ -31,6 +31,8 @@ typedef struct pending_incoming {
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 
+enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_AUTHORIZATION };
+
 /* To a peer. */
 typedef struct pending_outgoing {
     uint32_t generation, next_free;
@@ -38,10 +40,11 @@ typedef struct pending_outgoing {
     uint32_t hop_by_hop, end_to_end;
     uint32_t session;                /* last part of the Session-Id */
     uint32_t code, application;
+    uint8_t kind;                    /* enum outgoing_kind */
     bool is_used;
     bool is_answered;                /* but the core does not know yet */
-    downlink_answer answer;
-    uint32_t core;                   /* whose MESSAGE_DOWNLINK it is, */
+    downlink_answer answer;          /* of an authorization: the outcome */
+    uint32_t core;                   /* whose message it is, */
     uint64_t core_id;                /* and its id */
     int64_t deadline_ns;
 } pending_outgoing;

@@ -18,7 +18,9 @@ enum {
 struct fan {
     uint32_t core, left;          /* pages: the core that is asked, twins still wanted */
     gathered parts[GATE_CORES_MAX];
-    gathered page;                /* twins so far, with commas between */
+    gathered page;                /* items so far, with commas between */
+    const char *list;             /* what the page calls them */
+    uint16_t refusal;             /* status of the core's problem; 0: none */
     uint32_t request_length;
     uint8_t request[HTTP_REQUEST_MAX];
 };
@@ -27,7 +29,7 @@ struct fan {
 static uint8_t kind_of(const api_request *request)
 {
     switch (request->operation) {
-    case API_TWIN_LIST: return EXCHANGE_PAGE;
+    case API_TWIN_LIST: case API_GROUP_MEMBER_LIST: return EXCHANGE_PAGE;
     case API_DEAD_LETTERS: return EXCHANGE_LETTERS;
     case API_NIDD_CONFIGURATION_LIST: return EXCHANGE_LISTS;
     case API_STATUS: return request->scopes & SCOPE_ADMIN ? EXCHANGE_FREE : EXCHANGE_STATUS;
@@ -57,6 +59,13 @@ static void answer_json(exchange *exchange, const void *json, size_t length)
 {
     answer made = { .status = 200, .content_type = "application/json", .etag = ANSWER_NO_ETAG };
     answer_whole(exchange, &made, json, length);
+}
+
+/* What the core said against it is the answer. */
+static void answer_refusal(exchange *exchange, uint16_t status, const gathered *problem)
+{
+    answer made = { .status = status, .content_type = "application/problem+json", .etag = ANSWER_NO_ETAG, .retry_after_s = status == 503 };
+    answer_whole(exchange, &made, problem->bytes, problem->length);
 }
 
 static void answer_broken(exchange *exchange)
@@ -128,7 +137,9 @@ static void answer_page(http *http, exchange *exchange, bool has_more, slice cur
         return;
     }
     dro_builder out = dro_builder_over(bytes, room);
-    dro_builder_text(&out, "{\"twins\":[");
+    dro_builder_text(&out, "{\"");
+    dro_builder_text(&out, list->list);
+    dro_builder_text(&out, "\":[");
     dro_builder_bytes(&out, list->page.bytes, list->page.length);
     dro_builder_text(&out, "]");
     if (has_more) {
@@ -151,7 +162,9 @@ static void take_page(http *http, exchange *exchange)
     gathered part = list->parts[list->core];
     join_page page;
     list->parts[list->core] = (gathered){ 0 };
-    if (!join_page_read((body_text){ part.bytes, part.length }, &page) || !add_items(list, &page)) {
+    if (exchange->status == 0 && list->refusal != 0) {
+        answer_refusal(exchange, list->refusal, &part);
+    } else if (!join_page_read(list->list, (body_text){ part.bytes, part.length }, &page) || !add_items(list, &page)) {
         answer_broken(exchange);
     } else {
         list->left = page.count < list->left ? list->left - page.count : 0;
@@ -224,6 +237,7 @@ void fan_begin(http *http, exchange *exchange, const void *request, uint32_t len
     memcpy(&head, request, sizeof head);
     memcpy(made->request, request, length);
     made->request_length = length;
+    made->list = head.operation == API_TWIN_LIST ? "twins" : "members";
     exchange->fan = made;
     exchange->kind = kind_of(&head);
     http->fan_count++;
@@ -241,6 +255,8 @@ void fan_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply
         answer_broken(exchange);
         return;
     }
+    if (reply->content == CONTENT_PROBLEM)
+        exchange->fan->refusal = reply->status;
     if (reply->more)
         return;
     exchange->waiting &= ~(1u << core);

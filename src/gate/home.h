@@ -34,7 +34,12 @@ static inline uint32_t home_of_request(const gate_config *config, const void *re
         case API_FIELD_MSISDN: return home_of(config, DIRECTORY_MSISDN, (const char *)field.bytes, field.length);
         case API_FIELD_CONFIGURATION: /* its twin's partition is in the upper 12 bits */
             memcpy(&number, field.bytes, sizeof number);
+            if (number >> 51 == 1) /* a group's */
+                return 0;
             return directory_core(config->directory, (uint32_t)(number >> 52));
+        case API_FIELD_TRACE: /* in the lowest 4 bits; a number that no core gave out is core 0's to refuse */
+            memcpy(&number, field.bytes, sizeof number);
+            return (number & 15) < config->core_count ? (uint32_t)(number & 15) : 0;
         default: break;
         }
     }

@@ -1,5 +1,6 @@
 #include "gate/join.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
@@ -53,11 +54,12 @@ static slice text_of(yyjson_val *value)
 }
 
 /* The core writes pages in one way only: the items are taken out as they are. */
-static bool page_cut(body_text json, slice cursor, body_text *items)
+static bool page_cut(const char *list, body_text json, slice cursor, body_text *items)
 {
-    static const char head[] = "{\"twins\":[", middle[] = "],\"cursor\":\"", end[] = "\"}", short_end[] = "]}";
+    char head[32];
+    static const char middle[] = "],\"cursor\":\"", end[] = "\"}", short_end[] = "]}";
     const char *text = json.bytes;
-    size_t head_length = sizeof head - 1;
+    size_t head_length = (size_t)snprintf(head, sizeof head, "{\"%s\":[", list);
     size_t tail_length = cursor.length > 0 ? sizeof middle - 1 + cursor.length + sizeof end - 1 : sizeof short_end - 1;
     if (json.length < head_length + tail_length || memcmp(text, head, head_length) != 0)
         return false;
@@ -68,12 +70,12 @@ static bool page_cut(body_text json, slice cursor, body_text *items)
     return memcmp(tail, middle, sizeof middle - 1) == 0 && memcmp(tail + sizeof middle - 1, cursor.at, cursor.length) == 0;
 }
 
-bool join_page_read(body_text json, join_page *out)
+bool join_page_read(const char *list, body_text json, join_page *out)
 {
     yyjson_doc *doc = yyjson_read(json.bytes, json.length, YYJSON_READ_NUMBER_AS_RAW);
-    yyjson_val *twins = yyjson_obj_get(yyjson_doc_get_root(doc), "twins");
+    yyjson_val *twins = yyjson_obj_get(yyjson_doc_get_root(doc), list);
     slice cursor = text_of(yyjson_obj_get(yyjson_doc_get_root(doc), "cursor"));
-    bool is_good = yyjson_is_arr(twins) && page_cut(json, cursor, &out->items);
+    bool is_good = yyjson_is_arr(twins) && page_cut(list, json, cursor, &out->items);
     out->count = (uint32_t)yyjson_arr_size(twins);
     out->cursor = (slice){ 0 };
     if (is_good && cursor.length > 0) /* the same text in what was given: that of the document goes now */

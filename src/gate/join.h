@@ -9,7 +9,7 @@
 #include "gate/body.h"
 #include "gate/gate.h"
 
-/* ---- pages: {"twins":[...],"cursor":"..."} ---- */
+/* ---- pages: {"twins":[...],"cursor":"..."}, or what the list is called ---- */
 
 typedef struct join_page { /* borrows the text */
     body_text items;       /* what is between the brackets */
@@ -17,7 +17,7 @@ typedef struct join_page { /* borrows the text */
     slice cursor;          /* length 0: there is no more */
 } join_page;
 /* False: it is no page. */
-bool join_page_read(body_text json, join_page *out);
+bool join_page_read(const char *list, body_text json, join_page *out);
 
 /* "CORES.CORE.CURSOR"; an empty CURSOR begins with that core. */
 void join_cursor_write(dro_builder *out, uint32_t cores, uint32_t core, slice cursor);

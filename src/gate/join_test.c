@@ -23,7 +23,7 @@ static void a_page_has_items_and_a_cursor(void **state)
 {
     (void)state;
     join_page page;
-    assert_true(join_page_read(body("{\"twins\":[{\"id\":\"a@x\",\"tags\":{\"n\":\"],\\\"cursor\\\":\\\"t1\\\"}\"}},{\"v\":1e3}],\"cursor\":\"t1k\"}"), &page));
+    assert_true(join_page_read("twins", body("{\"twins\":[{\"id\":\"a@x\",\"tags\":{\"n\":\"],\\\"cursor\\\":\\\"t1\\\"}\"}},{\"v\":1e3}],\"cursor\":\"t1k\"}"), &page));
     assert_int_equal(page.count, 2);
     assert_true(slice_is(page.cursor, "t1k"));
     static const char items[] = "{\"id\":\"a@x\",\"tags\":{\"n\":\"],\\\"cursor\\\":\\\"t1\\\"}\"}},{\"v\":1e3}";
@@ -35,7 +35,7 @@ static void a_last_page_has_no_cursor(void **state)
 {
     (void)state;
     join_page page;
-    assert_true(join_page_read(body("{\"twins\":[]}"), &page));
+    assert_true(join_page_read("twins", body("{\"twins\":[]}"), &page));
     assert_int_equal(page.count + page.items.length + page.cursor.length, 0);
 }
 
@@ -48,10 +48,10 @@ static void what_is_no_page_is_refused(void **state)
     };
     join_page page;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        assert_false(join_page_read(body(others[i]), &page));
+        assert_false(join_page_read("twins", body(others[i]), &page));
     static const char whole[] = "{\"twins\":[{\"id\":\"a\"}],\"cursor\":\"t\"}";
     for (size_t length = 0; length < sizeof whole - 1; length++)
-        assert_false(join_page_read((body_text){ whole, length }, &page));
+        assert_false(join_page_read("twins", (body_text){ whole, length }, &page));
 }
 
 static void a_cursor_is_of_one_number_of_cores(void **state)

@@ -14,7 +14,7 @@
 enum {
     IMSI_DIGITS_MIN = 6,
     NO_STATE_MAINTAINED = 1,
-    ACTION_ABSENT = 255, ACTION_LAST = 2,
+    ACTION_ABSENT = 255, ACTION_RELEASE = 1, ACTION_LAST = 2,
     FLAG_UE_REACHABLE = 1,
     APN_BYTES_MAX = 255,
     ANSWER_BYTES = 768,           /* without what repeats the request */
@@ -41,15 +41,16 @@ static const struct t6a_command {
     { COMMAND_CONNECTION_MANAGEMENT, DIAMETER_APPLICATION_T6A, PEER_T6A, on_connection_management },
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, on_reporting_information },
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, on_reporting_information },
+    { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_on_nidd_information },
 };
 
-static bool refuse(diameter_peer *peer, uint32_t result)
+bool t6a_refuse(diameter_peer *peer, uint32_t result)
 {
     peer->gate->fault = (diameter_fault){ .result = result };
     return false;
 }
 
-static bool refuse_avp(diameter_peer *peer, uint32_t result, const diameter_message *request, const diameter_avp *avp)
+bool t6a_refuse_avp(diameter_peer *peer, uint32_t result, const diameter_message *request, const diameter_avp *avp)
 {
     diameter_fault *fault = &peer->gate->fault;
     *fault = (diameter_fault){ .result = result, .has_avp = true, .code = avp->code, .vendor = avp->vendor,
@@ -58,6 +59,15 @@ static bool refuse_avp(diameter_peer *peer, uint32_t result, const diameter_mess
         fault->around_count = 1;
         fault->around[0] = request->avps[avp->parent].name;
     }
+    return false;
+}
+
+bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name name)
+{
+    const diameter_entry *entry = &diameter_dictionary[name];
+    peer->gate->fault = (diameter_fault){ .result = DIAMETER_MISSING_AVP, .has_avp = true, .code = entry->code, .vendor = entry->vendor,
+                                          .flags = entry->flags, .length = diameter_type_least(entry->type),
+                                          .around_count = 1, .around = { (uint16_t)around } };
     return false;
 }
 
@@ -85,17 +95,29 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
     uint32_t result = judge_destination(gate, request);
     bool is_good;
     if (row == NULL)
-        is_good = refuse(peer, DIAMETER_COMMAND_UNSUPPORTED);
+        is_good = t6a_refuse(peer, DIAMETER_COMMAND_UNSUPPORTED);
     else if ((peer->applications & (row->bit | PEER_RELAY)) == 0)
-        is_good = refuse(peer, DIAMETER_APPLICATION_UNSUPPORTED);
+        is_good = t6a_refuse(peer, DIAMETER_APPLICATION_UNSUPPORTED);
     else if (result != 0)
-        is_good = refuse(peer, result);
+        is_good = t6a_refuse(peer, result);
     else if (peer->state != PEER_OPEN)
-        is_good = refuse(peer, DIAMETER_TOO_BUSY); /* we are leaving */
+        is_good = t6a_refuse(peer, DIAMETER_TOO_BUSY); /* we are leaving */
     else
         is_good = row->handler(peer, request, command);
     if (!is_good)
         peer_answer_error(peer, command, &gate->fault);
+}
+
+bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1])
+{
+    if (name == NULL || name->length < IMSI_DIGITS_MIN || name->length > IMSI_DIGITS_MAX)
+        return false;
+    for (uint32_t i = 0; i < name->length; i++)
+        if (name->data[i] < '0' || name->data[i] > '9')
+            return false;
+    memcpy(out, name->data, name->length);
+    out[name->length] = '\0';
+    return true;
 }
 
 /* IMSI and bearer. */
@@ -105,40 +127,32 @@ static bool read_user(diameter_peer *peer, const diameter_message *request, netw
     const diameter_avp *name = diameter_find_in(request, group, AVP_USER_NAME);
     const diameter_avp *bearer = diameter_find(request, AVP_BEARER_IDENTIFIER);
     *user = (network_user){ .bearer_length = 0 };
-    if (name == NULL) {
-        const diameter_entry *entry = &diameter_dictionary[AVP_USER_NAME];
-        peer->gate->fault = (diameter_fault){ .result = DIAMETER_MISSING_AVP, .has_avp = true, .code = entry->code,
-                                              .flags = entry->flags, .around_count = 1, .around = { AVP_USER_IDENTIFIER } };
-        return false;
-    }
-    bool is_good = name->length >= IMSI_DIGITS_MIN && name->length <= IMSI_DIGITS_MAX;
-    for (uint32_t i = 0; is_good && i < name->length; i++)
-        is_good = name->data[i] >= '0' && name->data[i] <= '9';
-    if (!is_good)
-        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, name);
+    if (name == NULL)
+        return t6a_refuse_missing(peer, AVP_USER_IDENTIFIER, AVP_USER_NAME);
+    if (!t6a_imsi(name, user->imsi))
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, name);
     if (bearer->length == 0 || bearer->length > BEARER_BYTES_MAX)
-        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, bearer);
-    memcpy(user->imsi, name->data, name->length);
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, bearer);
     user->bearer_length = (uint8_t)bearer->length;
     memcpy(user->bearer, bearer->data, bearer->length);
     return true;
 }
 
 /* Space in the ring of the user's core and an entry for the answer, or 3004. */
-static uint8_t *reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
-                        ring_writer *ring, size_t length, uint64_t *id)
+uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
+                     ring_writer *ring, size_t length, uint64_t *id)
 {
     diameter_gate *gate = peer->gate;
     pending_incoming *entry;
     if (length > ring_body_max(ring)) {
-        refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
+        t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
         return NULL;
     }
     uint8_t *body = ring_reserve(ring, (uint32_t)length);
     dro_err err = body == NULL ? DRO_LIMIT : pending_put_incoming(gate->pending, request, command, id, &entry);
     if (err != DRO_OK) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
-        refuse(peer, DIAMETER_TOO_BUSY);
+        t6a_refuse(peer, DIAMETER_TOO_BUSY);
         return NULL;
     }
     entry->peer_slot = peer->slot;
@@ -176,7 +190,7 @@ static bool on_mo_data(diameter_peer *peer, const diameter_message *request, con
         return false;
     size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &uplink.user)];
-    uint8_t *body = reserve(peer, request, command, ring, length, &id);
+    uint8_t *body = t6a_reserve(peer, request, command, ring, length, &id);
     if (body != NULL) {
         memcpy(body, &uplink, sizeof uplink);
         append(append(append(body + sizeof uplink, host), realm), data);
@@ -211,14 +225,14 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
         .host_length = length_of(host), .realm_length = length_of(realm), .apn_length = length_of(apn),
     };
     if (action != NULL && diameter_u32(action) > ACTION_LAST)
-        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
     if (apn != NULL && apn->length > APN_BYTES_MAX)
-        return refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
     if (!read_user(peer, request, &connection.user))
         return false;
     size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];
-    uint8_t *body = reserve(peer, request, command, ring, length, &id);
+    uint8_t *body = t6a_reserve(peer, request, command, ring, length, &id);
     if (body != NULL) {
         memcpy(body, &connection, sizeof connection);
         append(append(append(body + sizeof connection, host), realm), apn);
@@ -319,7 +333,7 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
     pending_drop_incoming(gate->pending, entry);
 }
 
-/* ---- downlinks ---- */
+/* ---- requests of ours ---- */
 
 static bool tell_core(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_answer *answer)
 {
@@ -338,16 +352,31 @@ static void finish(diameter_gate *gate, pending_outgoing *entry, const downlink_
     gate->untold++;
 }
 
+void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outcome)
+{
+    entry->is_answered = true;
+    entry->answer = (downlink_answer){ .outcome = outcome };
+    gate->untold++;
+}
+
 static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason)
 {
+    uint32_t outcome = reason == DIAMETER_DROP_CONNECTION_LOST ? AUTHORIZATION_LOST : AUTHORIZATION_NO_ANSWER;
     diameter_count_drop(&gate->counts, reason);
-    finish(gate, entry, &(downlink_answer){ .outcome = DOWNLINK_NO_ANSWER });
+    if (entry->kind == OUTGOING_DOWNLINK)
+        finish(gate, entry, &(downlink_answer){ .outcome = DOWNLINK_NO_ANSWER });
+    else if (entry->kind == OUTGOING_RELEASE || s6t_tell(gate, entry, outcome))
+        pending_drop_outgoing(gate->pending, entry);
+    else
+        t6a_keep_untold(gate, entry, outcome);
 }
 
 static void tell_again(void *context, pending_outgoing *entry)
 {
     diameter_gate *gate = context;
-    if (!entry->is_answered || !tell_core(gate, entry->core, entry->core_id, &entry->answer))
+    bool is_told = entry->is_answered && (entry->kind == OUTGOING_DOWNLINK ? tell_core(gate, entry->core, entry->core_id, &entry->answer)
+                                                                           : s6t_tell(gate, entry, entry->answer.outcome));
+    if (!is_told)
         return;
     pending_drop_outgoing(gate->pending, entry);
     gate->untold--;
@@ -426,18 +455,27 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
         finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
         return;
     }
+    uint32_t result, experimental;
+    diameter_result_of(answer, &result, &experimental);
+    diameter_count_answer(&gate->counts, DIAMETER_IN, command, result, experimental);
+    if (entry->kind == OUTGOING_AUTHORIZATION) {
+        if (!s6t_on_answer(gate, entry, answer))
+            finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
+        return;
+    }
+    if (entry->kind == OUTGOING_RELEASE) { /* whatever it says, the connection is gone on this side */
+        pending_drop_outgoing(gate->pending, entry);
+        return;
+    }
     downlink_answer told = {
-        .outcome = DOWNLINK_ANSWERED,
+        .outcome = DOWNLINK_ANSWERED, .result = result, .experimental = experimental,
         .retransmission_time = diameter_time(diameter_find(answer, AVP_REQUESTED_RETRANSMISSION_TIME)),
         .flags = diameter_u32(diameter_find(answer, AVP_TDA_FLAGS)),
     };
-    diameter_result_of(answer, &told.result, &told.experimental);
-    diameter_count_answer(&gate->counts, DIAMETER_IN, command, told.result, told.experimental);
     finish(gate, entry, &told);
 }
 
-/* The serving node itself, or a relay that knows the way. */
-static diameter_peer *next_hop(diameter_gate *gate, const uint8_t *host, size_t length)
+diameter_peer *t6a_next_hop(diameter_gate *gate, const uint8_t *host, size_t length, uint32_t application)
 {
     uint32_t hash = gate_identity_hash((const char *)host, length);
     diameter_peer *relay = NULL;
@@ -445,7 +483,7 @@ static diameter_peer *next_hop(diameter_gate *gate, const uint8_t *host, size_t 
         diameter_peer *peer = gate->peers[i];
         if (peer == NULL || !peer_is_ready(peer))
             continue;
-        bool is_same = peer->identity_hash == hash && (peer->applications & PEER_T6A) != 0 &&
+        bool is_same = peer->identity_hash == hash && (peer->applications & (application | PEER_RELAY)) != 0 &&
                        strlen(peer->identity) == length && strncasecmp(peer->identity, (const char *)host, length) == 0;
         if (is_same)
             return peer;
@@ -454,6 +492,8 @@ static diameter_peer *next_hop(diameter_gate *gate, const uint8_t *host, size_t 
     }
     return relay;
 }
+
+/* ---- downlinks ---- */
 
 /* Until SCEF-Wait-Time and a little longer. */
 static int64_t answer_deadline(const diameter_gate *gate, uint32_t wait_until)
@@ -469,17 +509,34 @@ static int64_t answer_deadline(const diameter_gate *gate, uint32_t wait_until)
     return loop_now_ns(gate->home) + wait_ms * NS_PER_MS;
 }
 
-static void write_downlink(const diameter_gate *gate, const pending_outgoing *entry, const downlink_request *request,
-                           const uint8_t *text, dro_builder *out)
+size_t t6a_request_begin(diameter_gate *gate, diameter_peer *peer, pending_outgoing *entry, uint32_t code, uint32_t application,
+                         uint8_t flags, dro_builder *out)
 {
     char session[DIAMETER_IDENTITY_MAX + 32];
-    const uint8_t *realm = text + request->host_length, *data = realm + request->realm_length;
-    diameter_header header = { .code = COMMAND_MT_DATA, .application = DIAMETER_APPLICATION_T6A,
-                               .flags = DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE,
+    entry->peer_slot = peer->slot;
+    entry->peer_generation = peer->generation;
+    entry->code = code;
+    entry->application = application;
+    entry->session = gate->session_low++;
+    diameter_header header = { .code = code, .application = application,
+                               .flags = (uint8_t)(flags | DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE),
                                .hop_by_hop = entry->hop_by_hop, .end_to_end = entry->end_to_end };
-    session_text(gate, entry->session, session, sizeof session);
     size_t begin = diameter_begin(out, &header);
+    session_text(gate, entry->session, session, sizeof session);
     diameter_put_text(out, AVP_SESSION_ID, session);
+    return begin;
+}
+
+void t6a_request_end(diameter_gate *gate, diameter_peer *peer, const pending_outgoing *entry, size_t begin, dro_builder *out)
+{
+    diameter_end(out, begin);
+    peer_send(peer, out);
+    diameter_count_request(&gate->counts, DIAMETER_OUT, diameter_command_find(entry->code, entry->application, true));
+}
+
+/* IMSI, bearer, and the way to the serving node. */
+static void put_destination(const diameter_gate *gate, const downlink_request *request, const uint8_t *text, dro_builder *out)
+{
     size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
     diameter_put(out, AVP_USER_NAME, request->user.imsi, strnlen(request->user.imsi, IMSI_DIGITS_MAX));
     diameter_group_end(out, group);
@@ -487,13 +544,16 @@ static void write_downlink(const diameter_gate *gate, const pending_outgoing *en
     diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
     peer_put_origin(gate, out);
     diameter_put(out, AVP_DESTINATION_HOST, text, request->host_length);
-    diameter_put(out, AVP_DESTINATION_REALM, realm, request->realm_length);
-    diameter_put(out, AVP_NON_IP_DATA, data, request->data_length);
+    diameter_put(out, AVP_DESTINATION_REALM, text + request->host_length, request->realm_length);
+}
+
+static void put_data(const downlink_request *request, const uint8_t *text, dro_builder *out)
+{
+    diameter_put(out, AVP_NON_IP_DATA, text + request->host_length + request->realm_length, request->data_length);
     if (request->wait_until != 0)
         diameter_put_time(out, AVP_SCEF_WAIT_TIME, request->wait_until);
     if (request->retransmit_until != 0)
         diameter_put_time(out, AVP_MAXIMUM_RETRANSMISSION_TIME, request->retransmit_until);
-    diameter_end(out, begin);
 }
 
 /* Nothing was sent. An entry keeps the news when the ring is full; when there is
@@ -510,13 +570,14 @@ static void tell_no_peer(diameter_gate *gate, uint32_t core, uint64_t id, pendin
 
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text)
 {
-    diameter_peer *peer = next_hop(gate, text, request->host_length);
+    diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_T6A);
     pending_outgoing *entry = pending_put_outgoing(gate->pending);
     dro_builder out;
     if (entry == NULL) {
         tell_no_peer(gate, core, id, NULL);
         return;
     }
+    entry->kind = OUTGOING_DOWNLINK;
     entry->core = core;
     entry->core_id = id;
     entry->peer_slot = entry->peer_generation = UINT32_MAX;
@@ -524,15 +585,31 @@ void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlin
         tell_no_peer(gate, core, id, entry);
         return;
     }
-    entry->peer_slot = peer->slot;
-    entry->peer_generation = peer->generation;
-    entry->code = COMMAND_MT_DATA;
-    entry->application = DIAMETER_APPLICATION_T6A;
     entry->end_to_end = gate->end_to_end++;
-    entry->session = gate->session_low++;
     entry->deadline_ns = answer_deadline(gate, request->wait_until);
-    write_downlink(gate, entry, request, text, &out);
-    peer_send(peer, &out);
-    diameter_count_request(&gate->counts, DIAMETER_OUT,
-                           diameter_command_find(COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A, true));
+    size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A, 0, &out);
+    put_destination(gate, request, text, &out);
+    put_data(request, text, &out);
+    t6a_request_end(gate, peer, entry, begin, &out);
+}
+
+/* Should it not arrive, the MME learns at the device's next uplink that there is no such connection. */
+void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text)
+{
+    diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_T6A);
+    pending_outgoing *entry = peer == NULL ? NULL : pending_put_outgoing(gate->pending);
+    dro_builder out;
+    if (entry == NULL || !peer_room(peer, DOWNLINK_BYTES, &out)) {
+        diameter_count_drop(&gate->counts, peer == NULL ? DIAMETER_DROP_NO_PEER : DIAMETER_DROP_BUSY);
+        if (entry != NULL)
+            pending_drop_outgoing(gate->pending, entry);
+        return;
+    }
+    entry->kind = OUTGOING_RELEASE;
+    entry->end_to_end = gate->end_to_end++;
+    entry->deadline_ns = loop_now_ns(gate->home) + RELEASE_TIMEOUT_MS * NS_PER_MS;
+    size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_CONNECTION_MANAGEMENT, DIAMETER_APPLICATION_T6A, 0, &out);
+    put_destination(gate, request, text, &out);
+    diameter_put_u32(&out, AVP_CONNECTION_ACTION, ACTION_RELEASE);
+    t6a_request_end(gate, peer, entry, begin, &out);
 }

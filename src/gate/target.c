@@ -5,8 +5,6 @@
 
 #include "base/utf8.h"
 
-enum { LABEL_MAX = 63 };
-
 static int hex_of(char c)
 {
     if (c >= '0' && c <= '9')
@@ -147,68 +145,14 @@ bool target_query_next(slice *query, slice *name, slice *value, char *room, size
     return false;
 }
 
-static bool is_local_character(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c >= 0x80 ||
-           (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
-}
-
-/* dot-string of RFC 4282: atoms with single dots between. */
-static bool local_is_valid(slice text)
-{
-    bool after_dot = true;
-    for (uint32_t i = 0; i < text.length; i++) {
-        if (text.at[i] == '.') {
-            if (after_dot)
-                return false;
-            after_dot = true;
-        } else if (is_local_character((unsigned char)text.at[i])) {
-            after_dot = false;
-        } else {
-            return false;
-        }
-    }
-    return !after_dot && dro_utf8_is_valid(text.at, text.length);
-}
-
 bool domain_read(slice text, char *out)
 {
-    uint32_t label = 0;
-    if (text.length == 0 || text.length > IDENTIFIER_MAX)
-        return false;
-    for (uint32_t i = 0; i < text.length; i++) {
-        char c = text.at[i];
-        bool is_edge = label == 0 || i + 1 == text.length || text.at[i + 1] == '.';
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c - 'A' + 'a');
-        if (c == '.') {
-            if (label == 0)
-                return false;
-            label = 0;
-        } else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == '-' && !is_edge)) {
-            if (++label > LABEL_MAX)
-                return false;
-        } else {
-            return false;
-        }
-        out[i] = c;
-    }
-    out[text.length] = '\0';
-    return label > 0;
+    return external_domain_read(text.at, text.length, out);
 }
 
 bool identifier_read(slice text, char out[IDENTIFIER_MAX + 1])
 {
-    const char *at = text.length <= IDENTIFIER_MAX ? memchr(text.at, '@', text.length) : NULL;
-    if (at == NULL)
-        return false;
-    slice local = { text.at, (uint32_t)(at - text.at) };
-    slice domain = { at + 1, text.length - local.length - 1 };
-    if (!local_is_valid(local) || !domain_read(domain, out + local.length + 1))
-        return false;
-    memcpy(out, local.at, local.length);
-    out[local.length] = '@';
-    return true;
+    return external_identifier_read(text.at, text.length, out);
 }
 
 slice identifier_domain(const char *identifier)

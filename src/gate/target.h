@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "gate/http_limits.h"
+#include "twin/identifier.h"
 
 typedef struct slice { /* borrowed bytes */
     const char *at;
@@ -36,7 +37,7 @@ int target_decode(const char *raw, size_t length, bool is_form, char *out);
 
 /* External Identifier (TS 23.003 19.7.2, RFC 4282 2.1): `local@domain`, at most
  * IDENTIFIER_MAX bytes. Written to `out` with the domain in lower case. */
-enum { IDENTIFIER_MAX = 253 };
+enum { IDENTIFIER_MAX = EXTERNAL_IDENTIFIER_MAX };
 bool identifier_read(slice text, char out[IDENTIFIER_MAX + 1]);
 /* `out` has room for the text and a NUL. */
 bool domain_read(slice text, char *out);

@@ -11,6 +11,7 @@
 #include "host/layout.h"
 #include "gate/sctp.h"
 #include "load/load.h"
+#include "ring/message.h"
 
 typedef enum key_kind { KEY_TEXT, KEY_COUNT, KEY_BYTES, KEY_BOOLEAN } key_kind;
 
@@ -52,6 +53,11 @@ static const key keys[] = {
     { "diameter.tls.key", TEXT(diameter_tls_key), "", "file of its private key (PEM, without passphrase)" },
     { "diameter.tls.ca", TEXT(diameter_tls_ca), "", "file of authorities (PEM): peers must show a certificate of one, with their identity among its DNS names" },
     { "contexts.memory", BYTES(contexts_memory, MIB / 16, 1024 * GIB), "1GiB", "sealed contexts kept in memory; others are read from the log at their twin's next event" },
+    { "downlink.packets", COUNT(downlink_packets, 1, DOWNLINK_PACKETS_MAX), "32", "downlinks that wait for one device" },
+    { "downlink.bytes", BYTES(downlink_bytes, 2048, DOWNLINK_BYTES_MAX), "64KiB", "bytes of them, with what is kept beside each" },
+    { "downlink.size", BYTES(downlink_size, 1, 2048), "1358", "bytes of the largest downlink that waits; a larger one goes at once or fails" },
+    { "downlink.age", COUNT(downlink_age, 1, 7 * 24 * 3600), "604800", "seconds a downlink waits at most" },
+    { "downlink.memory", BYTES(downlink_memory, MIB / 16, 1024 * GIB), "256MiB", "waiting downlinks kept in memory; others are read from the log when their device is reached" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
@@ -59,7 +65,14 @@ static const key keys[] = {
     { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default the credential master.key of systemd, else DATA/master.key" },
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
     { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges notifications may reach although loopback, link-local or private" },
+    { "t8.apn", TEXT(t8_apn), "", "APN of NIDD configurations that no row of t8.apns is for; empty: any" },
+    { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
+    { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
+    { "auth.audience", TEXT(auth_audience), "", "aud of them, and what tokens of other issuers must be for; default: auth.issuer" },
+    { "auth.token_life", COUNT(auth_token_life, 60, 86400), "3600", "seconds an access token is good" },
+    { "auth.key_life", COUNT(auth_key_life, 60, 366 * 86400), "2592000", "seconds until another key signs; at least auth.token_life" },
+    { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
@@ -144,6 +157,36 @@ static const char *peer_put(config *config, const toml_value *value)
     return NULL;
 }
 
+/* A row of t8.apns. */
+static const char *apn_put(config *config, const toml_value *value)
+{
+    char member[64];
+    unsigned index;
+    int end = 0;
+    if (sscanf(value->path, "t8.apns[%u].%63[a-z_]%n", &index, member, &end) != 2 || value->path[end] != '\0')
+        return "is not a key of an APN (domain, application, apn, without_configuration)";
+    if (index >= APN_RULES_MAX)
+        return "names too many APNs";
+    apn_rule *rule = &config->apns[index];
+    if (index >= config->apn_count)
+        config->apn_count = index + 1;
+    if (value->kind != TOML_STRING)
+        return "is a string";
+    if (strcmp(member, "without_configuration") == 0) {
+        rule->accepts = strcmp(value->text, "accept") == 0;
+        return rule->accepts || strcmp(value->text, "refuse") == 0 ? NULL : "is \"accept\" or \"refuse\"";
+    }
+    char *field = strcmp(member, "domain") == 0 ? rule->domain : strcmp(member, "application") == 0 ? rule->application
+                : strcmp(member, "apn") == 0 ? rule->apn : NULL;
+    size_t size = field == rule->domain ? sizeof rule->domain : field == rule->apn ? sizeof rule->apn : sizeof rule->application;
+    if (field == NULL)
+        return "is not a key of an APN (domain, application, apn, without_configuration)";
+    if (strlen(value->text) >= size || (field == rule->apn && !apn_is_valid(value->text, strlen(value->text))))
+        return field == rule->apn ? "is an APN: letters, digits, '-' and '.', at most 100" : "is too long";
+    memcpy(field, value->text, strlen(value->text) + 1);
+    return NULL;
+}
+
 /* Kept as one text with blanks between, for the gates. */
 static const char *range_put(config *config, const toml_value *value)
 {
@@ -162,6 +205,8 @@ static const char *put(void *context, const toml_value *value)
     snprintf(setting->path, sizeof setting->path, "%s", value->path);
     if (strncmp(value->path, "diameter.peers[", 15) == 0)
         return peer_put(setting->config, value);
+    if (strncmp(value->path, "t8.apns[", 8) == 0)
+        return apn_put(setting->config, value);
     if (strncmp(value->path, "t8.allow_callbacks[", 19) == 0)
         return range_put(setting->config, value);
     for (int i = 0; i < KEY_TOTAL; i++) {
@@ -225,6 +270,10 @@ bool config_set(config *config, const char *assignment)
     setting setting = { .config = config };
     if (strcmp(path, "t8.allow_callbacks") == 0)
         config->t8_allow_callbacks[0] = '\0';
+    if (strcmp(path, "t8.apns") == 0) { /* the list anew */
+        config->apn_count = 0;
+        memset(config->apns, 0, sizeof config->apns);
+    }
     if (strcmp(path, "diameter.peers") == 0) { /* the list anew */
         config->peer_count = 0;
         memset(config->peers, 0, sizeof config->peers);
@@ -317,6 +366,37 @@ static bool check_transport(const config *config)
            wrong("diameter.listen: for SCTP it is address[,address]...:port, numbers of one family, at most 8");
 }
 
+static bool check_auth(config *config)
+{
+    if (!is_set(config->auth_issuer) && snprintf(config->auth_issuer, sizeof config->auth_issuer, "%s", config->t8_api_root) >= (int)sizeof config->auth_issuer)
+        return wrong("auth.issuer: t8.api_root is too long for it");
+    if (!is_set(config->auth_audience))
+        memcpy(config->auth_audience, config->auth_issuer, sizeof config->auth_audience);
+    if (config->auth_key_life < config->auth_token_life)
+        return wrong("auth.key_life: is at least auth.token_life");
+    return true;
+}
+
+static bool check_apns(const config *config)
+{
+    if (config->t8_apn[0] != '\0' && !apn_is_valid(config->t8_apn, strlen(config->t8_apn)))
+        return wrong("t8.apn: is letters, digits, '-' and '.'");
+    if (strcmp(config->t8_without_configuration, "accept") != 0 && strcmp(config->t8_without_configuration, "refuse") != 0)
+        return wrong("t8.without_configuration: is \"accept\" or \"refuse\"");
+    for (uint32_t i = 0; i < config->apn_count; i++)
+        if (config->apns[i].apn[0] == '\0')
+            return wrong("t8.apns: each row needs an apn");
+    return true;
+}
+
+bool config_has_hss(const config *config)
+{
+    for (uint32_t i = 0; i < config->peer_count; i++)
+        if (config->peers[i].applications & PEER_S6T)
+            return true;
+    return false;
+}
+
 bool config_check(config *config)
 {
     if (!check_tls(config) || !check_transport(config))
@@ -337,9 +417,13 @@ bool config_check(config *config)
         return wrong("t8.allow_callbacks: is a list of address ranges such as \"10.0.0.0/8\"");
     if (config->t8_api_root[0] == '\0')
         snprintf(config->t8_api_root, sizeof config->t8_api_root, "http%s://%s", config->http_tls_certificate[0] != '\0' ? "s" : "", config->http_listen);
+    if (!check_auth(config))
+        return false;
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
+    if (!check_apns(config))
+        return false;
     credential_key(config);
     if (config->vault_master_key[0] == '\0' &&
         snprintf(config->vault_master_key, sizeof config->vault_master_key, "%s/master.key", config->data) >= (int)sizeof config->vault_master_key)
@@ -348,12 +432,14 @@ bool config_check(config *config)
 }
 
 static const char peers_text[] = "list of {identity, realm, address, applications}";
+static const char apns_text[] = "list of {domain, application, apn, without_configuration}: the first that fits a configuration gives its APN";
 
 void config_help(FILE *out)
 {
     for (int i = 0; i < KEY_TOTAL; i++)
         fprintf(out, "  %-26s %-18s %s\n", keys[i].path, keys[i].usual, keys[i].text);
     fprintf(out, "  %-26s %-18s %s\n", "diameter.peers", "[]", peers_text);
+    fprintf(out, "  %-26s %-18s %s\n", "t8.apns", "[]", apns_text);
 }
 
 void config_keys(FILE *out)
@@ -365,4 +451,5 @@ void config_keys(FILE *out)
         fprintf(out, "%s\t%s\t%s\t%lld\t%lld\t%s\n", keys[i].path, kinds[keys[i].kind], keys[i].usual,
                 (long long)keys[i].minimum, (long long)keys[i].maximum, keys[i].text);
     fprintf(out, "diameter.peers\ttables\t[]\t0\t%d\t%s\n", GATE_PEERS_MAX, peers_text);
+    fprintf(out, "t8.apns\ttables\t[]\t0\t%d\t%s\n", APN_RULES_MAX, apns_text);
 }

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "gate/gate.h"
+#include "twin/apn.h"
 
 typedef struct config {
     char data[1024];
@@ -19,11 +20,17 @@ typedef struct config {
     bool diameter_plain;
     gate_peer_config peers[GATE_PEERS_MAX];
     uint32_t peer_count;
+    int64_t downlink_packets, downlink_bytes, downlink_size, downlink_age, downlink_memory;
     int64_t contexts_memory, columns_memory, log_segment, log_timeline, log_replay;
     char cell_sandbox[8];
     char vault_master_key[1024];
     char console_directory[1024];
+    char t8_apn[APN_TEXT_MAX + 1], t8_without_configuration[8];
+    apn_rule apns[APN_RULES_MAX];
+    uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
+    char auth_issuer[256], auth_audience[256];
+    int64_t auth_token_life, auth_key_life, auth_clock_skew;
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;
@@ -37,6 +44,8 @@ bool config_read_file(config *config, const char *path);
 bool config_set(config *config, const char *assignment);
 /* What only all keys together tell. */
 bool config_check(config *config);
+/* Is an HSS among the peers? */
+bool config_has_hss(const config *config);
 /* One line a key: name, default, text. */
 void config_help(FILE *out);
 /* The table for programs that make manual pages and samples of it: name, kind, default,

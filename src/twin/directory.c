@@ -136,21 +136,32 @@ static void pause_at(uint32_t tries)
         sched_yield(); /* who changes it may be waiting for this CPU */
 }
 
-uint32_t directory_find(const directory *directory, directory_kind kind, const char *text, size_t length)
+/* The word of the name, 0: nobody has it. */
+static uint64_t find_word(const directory *directory, const name *name)
 {
-    name name = name_of(directory, kind, text, length);
-    if (directory->core_count <= 1)
-        return name.table;
-    const table *table = &directory->shared->tables[name.table];
+    const table *table = &directory->shared->tables[name->table];
     for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
         uint64_t before = atomic_load_explicit(&table->version, memory_order_acquire);
         uint32_t level = level_of(table), at;
-        uint64_t word = probe(slots_of(directory, name.table, level), level, name.tag, &at);
+        uint64_t word = probe(slots_of(directory, name->table, level), level, name->tag, &at);
         if (before % 2 == 0 && atomic_load_explicit(&table->version, memory_order_relaxed) == before)
-            return word != 0 ? (uint32_t)word & (DIRECTORY_PARTITIONS - 1) : name.table;
+            return word;
         pause_at(tries);
     }
-    return name.table;
+    return 0;
+}
+
+uint32_t directory_find(const directory *directory, directory_kind kind, const char *text, size_t length)
+{
+    name name = name_of(directory, kind, text, length);
+    uint64_t word = directory->core_count <= 1 ? 0 : find_word(directory, &name);
+    return word != 0 ? (uint32_t)word & (DIRECTORY_PARTITIONS - 1) : name.table;
+}
+
+bool directory_has(const directory *directory, directory_kind kind, const char *text, size_t length)
+{
+    name name = name_of(directory, kind, text, length);
+    return directory->core_count <= 1 || find_word(directory, &name) != 0;
 }
 
 uint32_t directory_route(const directory *directory, directory_kind kind, const char *text, size_t length)

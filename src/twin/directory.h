@@ -69,6 +69,8 @@ uint32_t directory_partition_keyed(uint64_t key, directory_kind kind, const char
 uint32_t directory_partition(const directory *directory, directory_kind kind, const char *text, size_t length);
 /* The partition of the twin that has the name; of one that nobody has, directory_partition. */
 uint32_t directory_find(const directory *directory, directory_kind kind, const char *text, size_t length);
+/* Does a twin have the name? With one core only that core knows, and the answer is yes. */
+bool directory_has(const directory *directory, directory_kind kind, const char *text, size_t length);
 /* Its core: all that a gate asks. */
 uint32_t directory_route(const directory *directory, directory_kind kind, const char *text, size_t length);
 

@@ -162,6 +162,7 @@ def test_compute_computes_the_same_as_native(tmp_path):
     settings = result["settings"]
     assert set(result) == {"bench", "per_second", "peer", "peer_per_second", "ratio", "settings"}
     assert result["ratio"] == pytest.approx(min(settings[f"{kernel}_ratio"] for kernel in ("fir", "fft", "keccak")), rel=0.01)
+    assert all(settings[f"{kernel}_unmarked_ratio"] > 0 for kernel in ("fir", "fft", "keccak"))
 
 
 def rooms_of(directory):

@@ -198,11 +198,19 @@ def test_a_large_nested_image_ends_its_admission_only(real, tmp_path):
 
 # ---- what its code does wrong ----
 
+ROGUE_WITHOUT_GROW = ROGUE.replace("case 9: while (__builtin_wasm_memory_grow(0, 16) != (unsigned long)-1) sink++;", "case 9:")
+
+
 @pytest.fixture(scope="module")
 def rogue(real, tmp_path_factory):
-    wasm = with_model(from_c(tmp_path_factory.mktemp("rogue"), ROGUE.replace("case 9: while (__builtin_wasm_memory_grow(0, 16) != "
-                                                                             "(unsigned long)-1) sink++;", "case 9:")), MODEL)
-    return real.push(wasm).json()["image"]
+    return real.push(with_model(from_c(tmp_path_factory.mktemp("rogue"), ROGUE_WITHOUT_GROW), MODEL)).json()["image"]
+
+
+@pytest.fixture(scope="module")
+def computing(real, tmp_path_factory):
+    """The same, but it says that it computes: no address is compared."""
+    source = ROGUE_WITHOUT_GROW + '\n__attribute__((export_name("dromio_compute"))) void dromio_compute(void) {}\n'
+    return real.push(with_model(from_c(tmp_path_factory.mktemp("computing"), source), {**MODEL, "dromio:model": "acme/computing"})).json()["image"]
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +253,9 @@ def failures(real, image):
     ("rogue", TRAP, {"trap"}), ("rogue", LOOP, {"deadline"}), ("rogue", OUT_OF_BOUNDS, {"out_of_bounds"}), ("rogue", OVERFLOW, {"stack_overflow"}),
     ("rogue", DIVIDE, {"trap"}), ("rogue", BAD_RESULT, {"bad_result"}), ("rogue", FLOOD, {"effects"}), ("rogue", NOT_FINITE, {"trap", "effects"}),
     ("rogue", BAD_CALL, {"trap"}), ("rogue", GROW, {"out_of_bounds"}), ("bomb", GROW, {"memory", "out_of_bounds"}), ("bomb", TRAP, {"trap"}),
-    ("bomb", LOOP, {"deadline"}), ("bomb", OVERFLOW, {"stack_overflow"})])
+    ("bomb", LOOP, {"deadline"}), ("bomb", OVERFLOW, {"stack_overflow"}),
+    ("computing", TRAP, {"trap"}), ("computing", LOOP, {"deadline"}), ("computing", OUT_OF_BOUNDS, {"out_of_bounds"}),
+    ("computing", OVERFLOW, {"stack_overflow"}), ("computing", BAD_CALL, {"trap"}), ("computing", DIVIDE, {"trap"})])
 def test_it_costs_its_own_event_only(request, real, mme, thermometer, names, kind, act, reasons):
     image = request.getfixturevalue(kind)
     name, imsi = next(names)
@@ -325,9 +335,9 @@ def test_dead_letters_survive_a_restart_and_belong_to_their_domain(real, rogue, 
         assert real.admin.value(name, "count") == 1
 
 
-def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, names, thermometer):
+def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, computing, names, thermometer):
     found = []
-    for image in (rogue, bomb):
+    for image in (rogue, bomb, computing):
         name, imsi = next(names)
         real.admin.put_twin(name, image=image, imsi=imsi)
         found.append((name, imsi))
@@ -338,7 +348,7 @@ def test_a_restarted_host_runs_all_images(real, mme, rogue, bomb, names, thermom
         for _, imsi in found:
             again.attach(imsi).uplink(imsi, bytes([COUNT]))
         again.uplink(device.imsi, thermo_reading(1))
-    assert [real.admin.value(name, "count") for name, _ in found] == [1, 1] and device["readings"] == 1
+    assert [real.admin.value(name, "count") for name, _ in found] == [1, 1, 1] and device["readings"] == 1
     until(lambda: real.admin.get("/healthz").status == 200)
 
 

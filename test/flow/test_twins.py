@@ -450,4 +450,4 @@ def test_status_and_peers_show_an_application_its_own_only(real, mme, admin, nam
     whole, own = admin.get("/v1/peers").json()["peers"], reader.get("/v1/peers").json()["peers"]
     assert [p["identity"] for p in own] == [p["identity"] for p in whole] and own
     assert all(p["address"] and "requests" in p for p in whole if p["state"] == "open")
-    assert all(set(p) == {"identity", "realm", "state", "applications"} for p in own)
+    assert all(set(p) == {"identity", "realm", "state", "applications", "roles"} for p in own)

@@ -80,7 +80,7 @@ class Mme:
     def __init__(self, host, identity="mme1.epc.test", realm="epc.test", application=T6A, on_downlink=None):
         self.identity, self.realm = identity, realm
         self.destination = host.realm.encode()
-        self.downlinks = queue.Queue()
+        self.downlinks, self.releases = queue.Queue(), queue.Queue()
         self.on_downlink = on_downlink or (lambda downlink: 2001)
         self.order = []  # what came, in order: ("answer", code) and ("downlink", data)
         self.hops = itertools.count(1)
@@ -160,6 +160,14 @@ class Mme:
             self.downlinks.put(downlink)
         elif header.command_code in (DWR, DPR):
             self._answer(message, [avp(268, 2001), *self.origin()])
+        else:
+            self.on_other(message)
+
+    def on_other(self, message):
+        """A request of the host that is neither a downlink nor of the connection itself: here it ends a device's connection."""
+        self.releases.put(message)
+        session = next(item for item in message.avps if item.code == 263)
+        self._answer(message, [session, avp(268, 2001), avp(277, 1), *self.origin()])
 
     def _answer(self, request, avps):
         header = request.header

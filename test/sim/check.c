@@ -91,7 +91,7 @@ static uint32_t check_twin(const core *core, uint32_t index)
 
 static void check_turns(const core *core)
 {
-    uint32_t used = 0, running = 0;
+    uint32_t used = 0, first = 0, running = 0;
     size_t bytes = 0;
     for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) {
         const turn *turn = &core->turns[i];
@@ -99,12 +99,15 @@ static void check_turns(const core *core)
             continue;
         used++;
         bytes += turn->length;
+        first += !turn->is_behind;
+        if (turn->behind != NONE)
+            WORLD_ASSERT(core->turns[turn->behind].is_behind && core->turns[turn->behind].twin == turn->twin);
         WORLD_ASSERT(twin_at(core, turn->twin)->number != 0);
         WORLD_ASSERT((twin_at(core, turn->twin)->flags & TWIN_RUNNING) != 0);
     }
     for (uint32_t i = 0; i < core->twin_high; i++)
         running += twin_at(core, i)->number != 0 && (twin_at(core, i)->flags & TWIN_RUNNING) != 0;
-    WORLD_ASSERT(used == core->turn_count && used == running && bytes == core->turn_bytes);
+    WORLD_ASSERT(used == core->turn_count && first == running && bytes == core->turn_bytes);
 }
 
 static void check_core(const core *core)

@@ -185,6 +185,85 @@ static void an_answer_to_a_removal_waits_until_the_name_is_free(void **state)
     }
 }
 
+static uint64_t begin_put(const char *id, const char *imsi)
+{
+    on_twin(API_TWIN_PUT, id);
+    request_text(&request, API_FIELD_IMSI, imsi);
+    assert_true(request_send(&here.world, 0, ++here.id, &request));
+    return here.id;
+}
+
+static void a_number_that_changes_is_free_once_that_is_durable(void **state)
+{
+    (void)state;
+    const char *id = id_in(1, 0);
+    assert_int_equal(put(id, imsi_of(1), NULL), 201);
+    const core *core = here.world.seats[1].core;
+    uint64_t names = directory_count(&here.world.directory), put_id = begin_put(id, imsi_of(2));
+    bool was_taken = false;
+    while (heard_of(put_id) == NULL) {
+        core_round(here.world.seats[1].core);
+        uint64_t now = directory_count(&here.world.directory);
+        was_taken |= now == names + 1;
+        assert_true(!was_taken || now == names + 1 || core->round_told >= core->round_last);
+        world_round(&here.world);
+    }
+    assert_true(was_taken);
+    assert_int_equal(status_of(heard_of(put_id)), 200);
+    assert_int_equal(directory_count(&here.world.directory), names);
+}
+
+static uint64_t backup_ask(uint32_t core, uint64_t id, uint64_t piece)
+{
+    request_begin(&request, API_BACKUP);
+    request_u64(&request, API_FIELD_LIMIT, piece);
+    request_text(&request, API_FIELD_ID, id_in(core, 0)); /* leads to that core */
+    assert_true(request_send(&here.world, 0, id, &request));
+    return id;
+}
+
+static void rounds(unsigned count)
+{
+    while (count-- > 0)
+        world_round(&here.world);
+}
+
+/* Else the copy of core 1 would have the number at the old twin, core 0's at the new one. */
+static void no_name_leaves_a_core_while_the_others_begin_a_backup(void **state)
+{
+    (void)state;
+    const char *loser = id_in(1, 0), *heir = id_in(0, 0);
+    assert_int_equal(put(loser, imsi_of(1), NULL), 201);
+    assert_int_equal(put(heir, NULL, NULL), 201);
+    uint64_t change = begin_put(loser, imsi_of(2)), backup = backup_ask(1, ++here.id, 0);
+    rounds(50);
+    assert_int_equal(status_of(heard_of(backup)), 200); /* not behind what waits for it */
+    assert_null(heard_of(change)); /* it is durable, and waits */
+    assert_true(here.world.seats[1].core->round_told >= here.world.seats[1].core->round_last);
+    assert_int_equal(put(heir, imsi_of(1), NULL), 409);
+    backup_ask(1, backup, BACKUP_ALL_BEGAN);
+    rounds(50);
+    assert_int_equal(status_of(heard_of(change)), 200);
+    assert_int_equal(put(heir, imsi_of(1), NULL), 200);
+}
+
+static void a_backup_that_not_all_cores_begin_ends_and_lets_names_go(void **state)
+{
+    (void)state;
+    assert_int_equal(put(id_in(1, 0), imsi_of(1), NULL), 201);
+    uint64_t backup = backup_ask(1, ++here.id, 0);
+    rounds(50);
+    uint64_t change = begin_put(id_in(1, 0), imsi_of(2));
+    rounds(50);
+    assert_null(heard_of(change));
+    world_advance(&here.world, BACKUP_BEGIN_MS + 1);
+    rounds(50);
+    assert_int_equal(status_of(heard_of(change)), 200);
+    backup_ask(1, backup, 1);
+    rounds(50);
+    assert_int_equal(status_of(heard_of(backup)), 503);
+}
+
 static void a_new_domain_is_made_for_whichever_core_needs_it(void **state)
 {
     (void)state;
@@ -453,6 +532,9 @@ int main(void)
         CASE(a_number_or_alias_of_another_cores_twin_is_taken),
         CASE(what_a_twin_gives_up_another_cores_twin_may_have),
         CASE(an_answer_to_a_removal_waits_until_the_name_is_free),
+        CASE(a_number_that_changes_is_free_once_that_is_durable),
+        CASE(no_name_leaves_a_core_while_the_others_begin_a_backup),
+        CASE(a_backup_that_not_all_cores_begin_ends_and_lets_names_go),
         CASE(a_new_domain_is_made_for_whichever_core_needs_it),
         CASE(a_request_sees_what_core_0_answered_before),
         CASE(uplinks_and_their_repetitions_reach_the_twins_core),

@@ -23,5 +23,8 @@ IMPORT(log) void log_line(i32 level, const void *bytes, i32 length);
 IMPORT(now) i64 now(void);
 IMPORT(random) i64 random_bits(void);
 EXPORT(dromio_abi_1) void dromio_abi_1(void) {}
+#ifdef COMPUTES
+EXPORT(dromio_compute) void dromio_compute(void) {}
+#endif
 static u8 event_buffer[2048] __attribute__((aligned(16)));
 EXPORT(dromio_event_buffer) u8 *dromio_event_buffer(void) { return event_buffer; }

@@ -14,6 +14,7 @@ enum {
     DIAMETER_MESSAGE_MAX = 65536, /* bytes of one message, multiple of 4 */
     DIAMETER_AVPS_MAX = 512,      /* in one message, at all depths */
     DIAMETER_DEPTH_MAX = 8,       /* of grouped AVPs in each other */
+    DIAMETER_DIGITS_MAX = 15,     /* of a number: E.164, E.212 */
 
     DIAMETER_FLAG_REQUEST = 0x80,
     DIAMETER_FLAG_PROXIABLE = 0x40,

@@ -178,6 +178,26 @@ uint32_t diameter_time(const diameter_avp *avp)
     return avp == NULL || avp->length != 4 ? 0 : (uint32_t)(unsigned_of(avp, 4) - SECONDS_1900_TO_1970);
 }
 
+bool diameter_tbcd(const diameter_avp *avp, char out[DIAMETER_DIGITS_MAX + 1])
+{
+    enum { FILLER = 0xf };
+    uint32_t count = avp == NULL ? 0 : avp->length * 2;
+    if (count == 0 || count > DIAMETER_DIGITS_MAX + 1)
+        return false;
+    if (avp->data[avp->length - 1] >> 4 == FILLER)
+        count--;
+    if (count > DIAMETER_DIGITS_MAX)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t digit = i % 2 == 0 ? avp->data[i / 2] & 0xf : avp->data[i / 2] >> 4;
+        if (digit > 9)
+            return false;
+        out[i] = (char)('0' + digit);
+    }
+    out[count] = '\0';
+    return true;
+}
+
 bool diameter_is(const diameter_avp *avp, const char *text)
 {
     return avp != NULL && avp->length == strlen(text) && memcmp(avp->data, text, avp->length) == 0;

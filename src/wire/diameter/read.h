@@ -30,6 +30,8 @@ uint32_t diameter_u32(const diameter_avp *avp);
 uint64_t diameter_u64(const diameter_avp *avp);
 /* Time (RFC 6733 4.3.1) as seconds since 1970, 0 for NULL; good until 2104. */
 uint32_t diameter_time(const diameter_avp *avp);
+/* TBCD (see diameter_put_tbcd) as digits; false: NULL, empty, too long, or no digits. */
+bool diameter_tbcd(const diameter_avp *avp, char out[DIAMETER_DIGITS_MAX + 1]);
 /* Is the value this text? Letters of identities compare without case. */
 bool diameter_is(const diameter_avp *avp, const char *text);
 bool diameter_is_identity(const diameter_avp *avp, const char *text);

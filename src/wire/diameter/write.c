@@ -73,6 +73,15 @@ void diameter_put_text(dro_builder *out, diameter_name name, const char *text)
     diameter_put(out, name, text, strlen(text));
 }
 
+void diameter_put_tbcd(dro_builder *out, diameter_name name, const char *digits)
+{
+    uint8_t bytes[DIAMETER_DIGITS_MAX / 2 + 1];
+    size_t count = strnlen(digits, DIAMETER_DIGITS_MAX);
+    for (size_t i = 0; i < count; i += 2)
+        bytes[i / 2] = (uint8_t)((i + 1 < count ? digits[i + 1] - '0' : 0xf) << 4 | (digits[i] - '0'));
+    diameter_put(out, name, bytes, (count + 1) / 2);
+}
+
 void diameter_put_u32(dro_builder *out, diameter_name name, uint32_t value)
 {
     const diameter_entry *entry = &diameter_dictionary[name];

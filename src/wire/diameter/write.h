@@ -16,6 +16,8 @@ void diameter_put_u32(dro_builder *out, diameter_name name, uint32_t value);
 void diameter_put_u64(dro_builder *out, diameter_name name, uint64_t value);
 /* Seconds since 1970 as Time. */
 void diameter_put_time(dro_builder *out, diameter_name name, uint32_t unix_seconds);
+/* Digits as TBCD (TS 29.002): two in a byte, the first in its low half, 0xf behind an odd one. */
+void diameter_put_tbcd(dro_builder *out, diameter_name name, const char *digits);
 /* 4 or 16 bytes of an IP address. */
 void diameter_put_address(dro_builder *out, diameter_name name, const void *address, size_t length);
 /* An AVP as it came, with its own code, vendor and flags (Proxy-Info in answers). */

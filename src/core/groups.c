@@ -1,0 +1,558 @@
+/* Groups: the host's tables of them. Core 0 changes and keeps them, the others take them from the board. */
+#include "core/groups.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fields.h"
+#include "base/hash.h"
+#include "core/follow.h"
+#include "core/host.h"
+#include "core/nidd.h"
+#include "core/twin_table.h"
+
+dro_err groups_init(core *core)
+{
+    core->groups = calloc(1, sizeof *core->groups);
+    if (core->groups == NULL)
+        return DRO_NOMEM;
+    core->groups->next = 1;
+    core->groups->due_ms = INT64_MAX;
+    core->groups->list = calloc(GROUPS_MAX, sizeof *core->groups->list);
+    return core->groups->list == NULL ? DRO_NOMEM : DRO_OK;
+}
+
+/* ---- finding ---- */
+
+static uint64_t number_hash(const core *core, uint32_t number)
+{
+    return dro_hash_mix(number, core->hash_key);
+}
+
+group *group_find(const core *core, const char *id, size_t length)
+{
+    index_probe probe = index_begin(id_hash(core, id, length));
+    uint32_t slot;
+    while (index_next(&core->groups->ids, &probe, &slot)) {
+        group *found = &core->groups->list[slot];
+        if (found->id != NULL && !found->is_gone && strlen(found->id) == length && memcmp(found->id, id, length) == 0)
+            return found;
+    }
+    return NULL;
+}
+
+group *group_at(const core *core, uint32_t number)
+{
+    index_probe probe = index_begin(number_hash(core, number));
+    uint32_t slot;
+    while (index_next(&core->groups->numbers, &probe, &slot)) {
+        group *found = &core->groups->list[slot];
+        if (found->id != NULL && !found->is_gone && found->number == number)
+            return found;
+    }
+    return NULL;
+}
+
+group_configuration *group_configuration_at(const core *core, uint64_t number)
+{
+    for (uint32_t i = 0; group_number_is(number) && i < GROUP_CONFIGURATIONS_MAX; i++) {
+        group_configuration *found = core->groups->configurations[i];
+        if (found != NULL && group_number(found->number) == number)
+            return found;
+    }
+    return NULL;
+}
+
+group_operation *group_operation_at(const core *core, uint64_t number)
+{
+    for (uint32_t i = 0; group_number_is(number) && core->groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
+        group_operation *found = core->groups->operations[i];
+        if (found != NULL && !found->is_gone && group_number(found->number) == number)
+            return found;
+    }
+    return NULL;
+}
+
+/* ---- groups ---- */
+
+static uint32_t slot_free(const core *core)
+{
+    for (uint32_t i = 0; i < core->groups->high; i++)
+        if (core->groups->list[i].id == NULL)
+            return i;
+    return core->groups->high < GROUPS_MAX ? core->groups->high : NONE;
+}
+
+static dro_err group_put(core *core, uint32_t slot, const group *head, const char *id, size_t length)
+{
+    group *made = &core->groups->list[slot];
+    char *text = strndup(id, length);
+    if (text == NULL)
+        return DRO_NOMEM;
+    dro_err err = index_add(&core->groups->ids, id_hash(core, id, length), slot);
+    if (err == DRO_OK && (err = index_add(&core->groups->numbers, number_hash(core, head->number), slot)) != DRO_OK)
+        index_remove(&core->groups->ids, id_hash(core, id, length), slot);
+    if (err != DRO_OK) {
+        free(text);
+        return err;
+    }
+    *made = *head;
+    made->id = text;
+    made->is_listed = true;
+    if (slot >= core->groups->high)
+        core->groups->high = slot + 1;
+    return DRO_OK;
+}
+
+dro_err group_add(core *core, const char *id, size_t length, uint32_t domain, group_kind kind, group **out)
+{
+    uint32_t slot = slot_free(core);
+    if (slot == NONE)
+        return DRO_LIMIT;
+    group head = { .number = core->groups->next, .domain = domain, .kind = (uint8_t)kind, .made_ms = core->now_ms };
+    dro_err err = group_put(core, slot, &head, id, length);
+    if (err != DRO_OK)
+        return err;
+    core->groups->next++;
+    *out = &core->groups->list[slot];
+    return DRO_OK;
+}
+
+/* Out of sight at once; its members here go a number a round, then the slot is free. */
+static void group_hide(core *core, group *gone)
+{
+    uint32_t slot = (uint32_t)(gone - core->groups->list);
+    index_remove(&core->groups->ids, id_hash(core, gone->id, strlen(gone->id)), slot);
+    index_remove(&core->groups->numbers, number_hash(core, gone->number), slot);
+    gone->is_gone = core->groups->has_gone = true;
+}
+
+void group_remove(core *core, group *gone)
+{
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (core->groups->operations[i] != NULL && core->groups->operations[i]->group == gone->number)
+            group_operation_remove(core, core->groups->operations[i]);
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
+        if (core->groups->configurations[i] != NULL && core->groups->configurations[i]->group == gone->number)
+            group_configuration_remove(core, core->groups->configurations[i]);
+    group_hide(core, gone);
+}
+
+/* ---- configurations ---- */
+
+static const dro_field *destination_of(const uint8_t *fields, size_t length, dro_field *room)
+{
+    return nidd_field(fields, length, API_FIELD_DESTINATION, room);
+}
+
+static int64_t until_of(const uint8_t *fields, size_t length)
+{
+    dro_field room;
+    int64_t until_ms = INT64_MAX;
+    const dro_field *duration = nidd_field(fields, length, API_FIELD_DURATION, &room);
+    if (duration != NULL && duration->length == sizeof until_ms)
+        memcpy(&until_ms, duration->bytes, sizeof until_ms);
+    return until_ms;
+}
+
+/* Its destination and fields in place of those it had. */
+static dro_err configuration_set(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length)
+{
+    dro_field room;
+    uint32_t destination;
+    const dro_field *link = destination_of(fields, length, &room);
+    uint8_t *copy = link == NULL ? NULL : malloc(length);
+    if (link == NULL)
+        return DRO_MALFORMED;
+    dro_err err = copy == NULL ? DRO_NOMEM : destination_get(core, (const char *)link->bytes, link->length, &destination);
+    if (err != DRO_OK) {
+        free(copy);
+        return err;
+    }
+    memcpy(copy, fields, length);
+    if (changed->fields != NULL)
+        destination_release(core, changed->destination);
+    free(changed->fields);
+    changed->fields = copy;
+    changed->length = length;
+    changed->destination = destination;
+    changed->until_ms = until_of(fields, length);
+    return DRO_OK;
+}
+
+dro_err group_configuration_add(core *core, const group_configuration *head, const uint8_t *fields, group_configuration **out)
+{
+    uint32_t slot = 0;
+    while (slot < GROUP_CONFIGURATIONS_MAX && core->groups->configurations[slot] != NULL)
+        slot++;
+    if (slot == GROUP_CONFIGURATIONS_MAX)
+        return DRO_LIMIT;
+    group_configuration *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return DRO_NOMEM;
+    *made = *head;
+    made->fields = NULL;
+    made->notice = NULL;
+    made->is_listed = true;
+    dro_err err = configuration_set(core, made, fields, head->length);
+    if (err != DRO_OK) {
+        free(made);
+        return err;
+    }
+    core->groups->configurations[slot] = made;
+    core->groups->configuration_count++;
+    *out = made;
+    return DRO_OK;
+}
+
+dro_err group_configuration_change(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length)
+{
+    return configuration_set(core, changed, fields, length);
+}
+
+void group_configuration_remove(core *core, group_configuration *gone)
+{
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (core->groups->operations[i] != NULL && core->groups->operations[i]->configuration == gone->number)
+            group_operation_remove(core, core->groups->operations[i]);
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
+        if (core->groups->configurations[i] == gone)
+            core->groups->configurations[i] = NULL;
+    core->groups->configuration_count--;
+    destination_release(core, gone->destination);
+    free(gone->fields);
+    free(gone);
+}
+
+/* ---- operations ---- */
+
+static uint8_t *copy_of(const uint8_t *bytes, size_t length)
+{
+    uint8_t *copy = malloc(length + 1);
+    if (copy != NULL && length > 0)
+        memcpy(copy, bytes, length);
+    return copy;
+}
+
+static void operation_free(group_operation *gone)
+{
+    free(gone->fields);
+    free(gone->parts);
+    free(gone);
+}
+
+static dro_err operation_put(core *core, uint32_t slot, const group_operation *head, const uint8_t *fields, group_operation **out)
+{
+    group_operation *made = malloc(sizeof *made);
+    if (made == NULL)
+        return DRO_NOMEM;
+    *made = *head;
+    made->slot = slot;
+    made->is_listed = true;
+    made->fields = copy_of(fields, head->length);
+    dro_err err = made->fields == NULL ? DRO_NOMEM : group_operation_begin(core, made);
+    if (err != DRO_OK) {
+        operation_free(made);
+        return err;
+    }
+    core->groups->operations[slot] = made;
+    core->groups->operation_count++;
+    *out = made;
+    return DRO_OK;
+}
+
+dro_err group_operation_add(core *core, const group_operation *head, const uint8_t *fields, group_operation **out)
+{
+    uint32_t slot = 0;
+    while (slot < GROUP_OPERATIONS_MAX && core->groups->operations[slot] != NULL)
+        slot++;
+    if (slot == GROUP_OPERATIONS_MAX)
+        return DRO_LIMIT;
+    group_operation numbered = *head;
+    numbered.number = core->groups->next;
+    dro_err err = operation_put(core, slot, &numbered, fields, out);
+    if (err == DRO_OK)
+        core->groups->next++;
+    return err;
+}
+
+dro_err group_operation_replace(core *core, group_operation *changed, const uint8_t *fields, uint16_t length)
+{
+    uint8_t *copy = copy_of(fields, length);
+    if (copy == NULL)
+        return DRO_NOMEM;
+    (void)core;
+    free(changed->fields);
+    changed->fields = copy;
+    changed->length = length;
+    changed->version++;
+    changed->is_walking = true;
+    changed->cursor = 0;
+    return DRO_OK;
+}
+
+/* Out of sight at once; what of it waits in mailboxes goes a number a round, then the slot is free. */
+void group_operation_remove(core *core, group_operation *gone)
+{
+    gone->is_gone = gone->is_walking = core->groups->has_gone = true;
+    gone->cursor = 0;
+}
+
+/* ---- kept with the host's tables ---- */
+
+dro_err groups_keep(core *core)
+{
+    dro_err err = host_keep(core);
+    if (err == DRO_OK)
+        follow_wake(core);
+    return err;
+}
+
+static void write_group(dro_builder *out, const group *group, uint32_t slot)
+{
+    uint8_t part[512];
+    dro_builder inner = dro_builder_over(part, sizeof part);
+    dro_builder_le(&inner, slot, 4);
+    dro_builder_le(&inner, group->number, 4);
+    dro_builder_le(&inner, group->domain, 4);
+    dro_builder_le(&inner, group->kind, 1);
+    dro_builder_le(&inner, (uint64_t)group->made_ms, 8);
+    dro_builder_text(&inner, group->id);
+    dro_field_put(out, HOST_GROUP, part, dro_builder_length(&inner));
+}
+
+static void write_configuration(dro_builder *out, const group_configuration *configuration)
+{
+    uint8_t part[64 + NIDD_FIELDS_MAX];
+    dro_builder inner = dro_builder_over(part, sizeof part);
+    dro_builder_le(&inner, configuration->number, 4);
+    dro_builder_le(&inner, configuration->group, 4);
+    dro_builder_le(&inner, configuration->application, 4);
+    dro_builder_le(&inner, configuration->status, 1);
+    dro_builder_le(&inner, (uint64_t)configuration->made_ms, 8);
+    dro_builder_bytes(&inner, configuration->fields, configuration->length);
+    dro_field_put(out, HOST_GROUP_CONFIGURATION, part, dro_builder_length(&inner));
+}
+
+static void write_operation(dro_builder *out, const group_operation *operation)
+{
+    uint8_t part[64 + GROUP_FIELDS_MAX];
+    dro_builder inner = dro_builder_over(part, sizeof part);
+    dro_builder_le(&inner, operation->slot, 4);
+    dro_builder_le(&inner, operation->number, 4);
+    dro_builder_le(&inner, operation->group, 4);
+    dro_builder_le(&inner, operation->configuration, 4);
+    dro_builder_le(&inner, operation->application, 4);
+    dro_builder_le(&inner, operation->scopes, 4);
+    dro_builder_le(&inner, operation->kind, 1);
+    dro_builder_le(&inner, operation->version, 1);
+    dro_builder_le(&inner, (uint32_t)operation->priority, 4);
+    dro_builder_le(&inner, (uint64_t)operation->made_ms, 8);
+    dro_builder_le(&inner, (uint64_t)operation->expires_ms, 8);
+    dro_builder_bytes(&inner, operation->fields, operation->length);
+    dro_field_put(out, HOST_GROUP_OPERATION, part, dro_builder_length(&inner));
+}
+
+void groups_write(const core *core, dro_builder *out)
+{
+    const groups *groups = core->groups;
+    dro_field_put(out, HOST_GROUP_NUMBERS, &groups->next, 4);
+    for (uint32_t i = 0; i < groups->high; i++)
+        if (groups->list[i].id != NULL && !groups->list[i].is_gone)
+            write_group(out, &groups->list[i], i);
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
+        if (groups->configurations[i] != NULL)
+            write_configuration(out, groups->configurations[i]);
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (groups->operations[i] != NULL && !groups->operations[i]->is_gone)
+            write_operation(out, groups->operations[i]);
+}
+
+/* ---- read ---- */
+
+static dro_err read_group(core *core, dro_cursor *in)
+{
+    uint32_t slot = (uint32_t)dro_cursor_le(in, 4);
+    group head = { .number = (uint32_t)dro_cursor_le(in, 4), .domain = (uint32_t)dro_cursor_le(in, 4) };
+    head.kind = (uint8_t)dro_cursor_le(in, 1);
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    size_t length = dro_cursor_left(in);
+    const char *id = (const char *)dro_cursor_bytes(in, length);
+    if (in->err != DRO_OK || slot >= GROUPS_MAX || head.kind > GROUP_HSS || length == 0 || head.domain >= core->domain_count)
+        return DRO_CORRUPT;
+    group *known = &core->groups->list[slot];
+    if (known->id != NULL && known->number == head.number) {
+        known->is_listed = true;
+        return DRO_OK;
+    }
+    if (known->id != NULL) { /* the slot is another's since: the old one's members cannot be let go slowly */
+        if (!known->is_gone)
+            group_hide(core, known);
+        group_clear(core, known);
+    }
+    return group_put(core, slot, &head, id, length);
+}
+
+static dro_err read_configuration(core *core, dro_cursor *in)
+{
+    group_configuration head = { .number = (uint32_t)dro_cursor_le(in, 4), .group = (uint32_t)dro_cursor_le(in, 4) };
+    head.application = (uint32_t)dro_cursor_le(in, 4);
+    head.status = (uint8_t)dro_cursor_le(in, 1);
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    if (in->err != DRO_OK || dro_cursor_left(in) > NIDD_FIELDS_MAX)
+        return DRO_CORRUPT;
+    head.length = (uint16_t)dro_cursor_left(in);
+    group_configuration *known = group_configuration_at(core, group_number(head.number));
+    if (known == NULL)
+        return group_configuration_add(core, &head, in->at, &known);
+    known->is_listed = true;
+    known->status = head.status;
+    bool is_same = known->length == head.length && memcmp(known->fields, in->at, head.length) == 0;
+    return is_same ? DRO_OK : configuration_set(core, known, in->at, head.length);
+}
+
+static dro_err read_operation(core *core, dro_cursor *in)
+{
+    uint32_t slot = (uint32_t)dro_cursor_le(in, 4);
+    group_operation head = { .number = (uint32_t)dro_cursor_le(in, 4), .group = (uint32_t)dro_cursor_le(in, 4) };
+    head.configuration = (uint32_t)dro_cursor_le(in, 4);
+    head.application = (uint32_t)dro_cursor_le(in, 4);
+    head.scopes = (uint32_t)dro_cursor_le(in, 4);
+    head.kind = (uint8_t)dro_cursor_le(in, 1);
+    head.version = (uint8_t)dro_cursor_le(in, 1);
+    head.priority = (int32_t)dro_cursor_le(in, 4);
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    head.expires_ms = (int64_t)dro_cursor_le(in, 8);
+    if (in->err != DRO_OK || slot >= GROUP_OPERATIONS_MAX || head.kind >= GROUP_OPERATION_KINDS || dro_cursor_left(in) > GROUP_FIELDS_MAX)
+        return DRO_CORRUPT;
+    head.length = (uint16_t)dro_cursor_left(in);
+    group_operation *known = core->groups->operations[slot];
+    if (known != NULL && known->number == head.number) {
+        known->is_listed = true;
+        if (known->version == head.version)
+            return DRO_OK;
+        dro_err err = group_operation_replace(core, known, in->at, head.length);
+        known->version = head.version;
+        known->priority = head.priority;
+        known->expires_ms = head.expires_ms;
+        return err;
+    }
+    if (known != NULL) /* its slot is another's since */
+        group_operation_forget(core, known);
+    return operation_put(core, slot, &head, in->at, &known);
+}
+
+dro_err groups_read(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    switch (field->tag) {
+    case HOST_GROUP_NUMBERS: core->groups->next = (uint32_t)dro_cursor_le(&in, 4); return in.err;
+    case HOST_GROUP: return read_group(core, &in);
+    case HOST_GROUP_CONFIGURATION: return read_configuration(core, &in);
+    case HOST_GROUP_OPERATION: return read_operation(core, &in);
+    default: return DRO_OK;
+    }
+}
+
+void groups_follow_begin(core *core)
+{
+    groups *groups = core->groups;
+    for (uint32_t i = 0; i < groups->high; i++)
+        groups->list[i].is_listed = false;
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
+        if (groups->configurations[i] != NULL)
+            groups->configurations[i]->is_listed = false;
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (groups->operations[i] != NULL)
+            groups->operations[i]->is_listed = false;
+}
+
+void groups_follow_end(core *core)
+{
+    groups *groups = core->groups;
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (groups->operations[i] != NULL && !groups->operations[i]->is_listed && !groups->operations[i]->is_gone)
+            group_operation_remove(core, groups->operations[i]);
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
+        if (groups->configurations[i] != NULL && !groups->configurations[i]->is_listed)
+            group_configuration_remove(core, groups->configurations[i]);
+    for (uint32_t i = 0; i < groups->high; i++)
+        if (groups->list[i].id != NULL && !groups->list[i].is_listed && !groups->list[i].is_gone)
+            group_hide(core, &groups->list[i]);
+}
+
+/* ---- clearing away ---- */
+
+void group_clear(core *core, group *gone)
+{
+    while (!group_clear_some(core, gone, UINT32_MAX))
+        ;
+    free(gone->id);
+    free(gone->places);
+    *gone = (group){ 0 };
+}
+
+void group_operation_forget(core *core, group_operation *gone)
+{
+    core->groups->operations[gone->slot] = NULL;
+    core->groups->operation_count--;
+    core->groups->sent -= gone->counts[GROUP_STATE_SENT];
+    operation_free(gone);
+}
+
+void groups_fini(core *core)
+{
+    groups *groups = core->groups;
+    if (groups == NULL)
+        return;
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (groups->operations[i] != NULL)
+            operation_free(groups->operations[i]);
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
+        if (groups->configurations[i] != NULL) {
+            free(groups->configurations[i]->fields);
+            free(groups->configurations[i]);
+        }
+    for (uint32_t i = 0; groups->list != NULL && i < groups->high; i++) {
+        free(groups->list[i].id);
+        free(groups->list[i].places);
+    }
+    index_fini(&groups->ids);
+    index_fini(&groups->numbers);
+    free(groups->memberships);
+    free(groups->list);
+    free(groups);
+    core->groups = NULL;
+}
+
+/* ---- counts of all cores ---- */
+
+uint64_t group_members_all(const core *core, const group *group)
+{
+    uint32_t slot = (uint32_t)(group - core->groups->list);
+    return group->member_count + (core->count > 1 ? board_group_members(&core->board, slot, group->number) : 0);
+}
+
+void groups_show(core *core)
+{
+    groups *groups = core->groups;
+    if (!groups->is_changed)
+        return;
+    groups->is_changed = false;
+    for (uint32_t i = 0; i < groups->high; i++)
+        board_group_put(&core->board, i, groups->list[i].id == NULL ? 0 : groups->list[i].number, groups->list[i].member_count);
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
+        if (groups->operations[i] != NULL && groups->operations[i]->is_changed) {
+            groups->operations[i]->is_changed = false;
+            board_operation_put(&core->board, i, groups->operations[i]->number, groups->operations[i]->counts, GROUP_STATES);
+        }
+}
+
+/* Sums over all cores. */
+void group_operation_counts(const core *core, const group_operation *operation, uint32_t counts[GROUP_STATES])
+{
+    memcpy(counts, operation->counts, sizeof operation->counts);
+    if (core->count > 1)
+        board_operation_add(&core->board, operation->slot, operation->number, counts, GROUP_STATES);
+}

@@ -1,0 +1,265 @@
+/* NIDD authorisation over S6t (TS 29.336 8.2): the core's questions to an HSS, and what an HSS
+ * says on its own. Answers of other commands of S6t are t6a.c's. */
+#include <string.h>
+
+#include "base/fields.h"
+#include "base/wipe.h"
+#include "gate/diameter_gate.h"
+#include "gate/home.h"
+#include "twin/apn.h"
+#include "twin/identifier.h"
+#include "wire/diameter/check.h"
+#include "wire/diameter/read.h"
+#include "wire/diameter/write.h"
+
+enum {
+    NO_STATE_MAINTAINED = 1,
+    REQUEST_BYTES = 2048,         /* an NIR of ours: an identity, an APN, a provider, names */
+    IDENTITIES_MAX = 16,          /* External Identifiers in one answer */
+    VALIDITIES_MAX = 32,          /* APN-Validity-Time in one request */
+    FIELDS_BYTES = 8192,          /* of either */
+};
+
+/* ---- identities ---- */
+
+/* They go on as the core knows them. False: one of them is none. */
+static bool put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
+{
+    const diameter_avp *name = diameter_find_in(message, group, AVP_USER_NAME);
+    const diameter_avp *msisdn = diameter_find_in(message, group, AVP_MSISDN);
+    const diameter_avp *external = diameter_find_in(message, group, AVP_EXTERNAL_IDENTIFIER);
+    char digits[DIAMETER_DIGITS_MAX + 1], identifier[EXTERNAL_IDENTIFIER_MAX + 1];
+    uint32_t count = 0;
+    *wrong = name;
+    if (name != NULL && !t6a_imsi(name, digits))
+        return false;
+    if (name != NULL)
+        dro_field_put_text(out, API_FIELD_IMSI, digits);
+    *wrong = msisdn;
+    if (msisdn != NULL && !diameter_tbcd(msisdn, digits))
+        return false;
+    if (msisdn != NULL)
+        dro_field_put_text(out, API_FIELD_MSISDN, digits);
+    dro_wipe(digits, sizeof digits);
+    for (; external != NULL; external = diameter_find_next(message, external)) {
+        *wrong = external;
+        if (++count > IDENTITIES_MAX || !external_identifier_read((const char *)external->data, external->length, identifier))
+            return false;
+        dro_field_put_text(out, API_FIELD_ID, identifier);
+    }
+    return true;
+}
+
+/* ---- the core asks ---- */
+
+static bool send_answer(diameter_gate *gate, const pending_outgoing *entry, const authorization_answer *answer, const dro_builder *fields)
+{
+    ring_writer *ring = &gate->config->to_core[entry->core];
+    uint32_t length = fields == NULL ? 0 : (uint32_t)dro_builder_length(fields);
+    uint8_t *body = sizeof *answer + length > ring_body_max(ring) ? NULL : ring_reserve(ring, (uint32_t)sizeof *answer + length);
+    if (body == NULL)
+        return false;
+    memcpy(body, answer, sizeof *answer);
+    if (length > 0)
+        memcpy(body + sizeof *answer, fields->start, length);
+    ring_commit(ring, MESSAGE_AUTHORIZATION_ANSWER, RING_WIPE, entry->core_id, (uint32_t)sizeof *answer + length);
+    return true;
+}
+
+bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outcome)
+{
+    return send_answer(gate, entry, &(authorization_answer){ .outcome = outcome, .end_to_end = entry->end_to_end }, NULL);
+}
+
+/* Seconds since 1970. A zero stands for no time at all, not for the era that begins in 2036. */
+static uint32_t validity_of(const diameter_avp *time)
+{
+    return diameter_u32(time) == 0 ? 0 : diameter_time(time);
+}
+
+bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *message)
+{
+    uint8_t bytes[FIELDS_BYTES];
+    dro_builder fields = dro_builder_over(bytes, sizeof bytes);
+    const diameter_avp *response = diameter_find(message, AVP_NIDD_AUTHORIZATION_RESPONSE), *wrong;
+    const diameter_avp *granted = diameter_find_in(message, response, AVP_GRANTED_VALIDITY_TIME);
+    authorization_answer answer = { .outcome = AUTHORIZATION_ANSWERED, .end_to_end = entry->end_to_end };
+    diameter_result_of(message, &answer.result, &answer.experimental);
+    bool is_good = response == NULL || put_identities(message, response, &fields, &wrong);
+    if (granted != NULL)
+        dro_field_put_u64(&fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
+    is_good &= fields.err == DRO_OK;
+    if (is_good && send_answer(gate, entry, &answer, &fields))
+        pending_drop_outgoing(gate->pending, entry);
+    else if (is_good) /* no room for all of it: then as if none had come */
+        t6a_keep_untold(gate, entry, AUTHORIZATION_NO_ANSWER);
+    dro_wipe(bytes, sizeof bytes);
+    return is_good;
+}
+
+static void put_user(const dro_field *field, dro_builder *out)
+{
+    char digits[DIAMETER_DIGITS_MAX + 1] = { 0 };
+    size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
+    if (field->tag == API_FIELD_ID) {
+        diameter_put(out, AVP_EXTERNAL_IDENTIFIER, field->bytes, field->length);
+    } else {
+        memcpy(digits, field->bytes, field->length < sizeof digits ? field->length : 0);
+        diameter_put_tbcd(out, AVP_MSISDN, digits);
+    }
+    diameter_group_end(out, group);
+}
+
+static void put_provider(const dro_field *field, dro_builder *out)
+{
+    size_t group = diameter_group_begin(out, AVP_MTC_PROVIDER_INFO);
+    diameter_put(out, AVP_MTC_PROVIDER_ID, field->bytes, field->length);
+    diameter_group_end(out, group);
+}
+
+typedef struct asked { dro_field user, apn, provider; } asked; /* tag 0: not there */
+
+static asked asked_of(const uint8_t *fields, size_t length)
+{
+    asked found = { .user.tag = 0 };
+    dro_cursor in = dro_cursor_over(fields, length);
+    dro_field field;
+    while (dro_field_next(&in, &field)) {
+        switch (field.tag) {
+        case API_FIELD_ID: case API_FIELD_MSISDN: found.user = field; break;
+        case API_FIELD_APN: found.apn = field; break;
+        case API_FIELD_PROVIDER: found.provider = field; break;
+        default: break;
+        }
+    }
+    return found;
+}
+
+static void put_question(const authorization_request *request, const asked *asked, dro_builder *out)
+{
+    put_user(&asked->user, out);
+    size_t group = diameter_group_begin(out, AVP_NIDD_AUTHORIZATION_REQUEST);
+    if (asked->apn.tag != 0)
+        diameter_put(out, AVP_SERVICE_SELECTION, asked->apn.bytes, asked->apn.length);
+    if (request->valid_until != 0)
+        diameter_put_time(out, AVP_REQUESTED_VALIDITY_TIME, request->valid_until);
+    diameter_group_end(out, group);
+    if (asked->provider.tag != 0)
+        put_provider(&asked->provider, out);
+}
+
+/* No Destination-Host: any HSS of the realm may answer, so the same request can go to another one. */
+static void send_question(diameter_gate *gate, diameter_peer *peer, pending_outgoing *entry, const authorization_request *request,
+                          const uint8_t *text, const asked *asked, dro_builder *out)
+{
+    const uint8_t *realm = text + request->host_length;
+    size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T,
+                                     request->is_again ? DIAMETER_FLAG_RETRANSMITTED : 0, out);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    peer_put_origin(gate, out);
+    if (request->realm_length > 0)
+        diameter_put(out, AVP_DESTINATION_REALM, realm, request->realm_length);
+    else
+        diameter_put_text(out, AVP_DESTINATION_REALM, gate->config->realm);
+    put_question(request, asked, out);
+    t6a_request_end(gate, peer, entry, begin, out);
+}
+
+void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length)
+{
+    uint32_t names = (uint32_t)request->host_length + request->realm_length;
+    asked asked = asked_of(text + names, length - names);
+    pending_outgoing *entry = asked.user.tag == 0 ? NULL : pending_put_outgoing(gate->pending);
+    diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_S6T);
+    dro_builder out;
+    if (entry == NULL) { /* the core's own time limit ends it */
+        diameter_count_drop(&gate->counts, asked.user.tag == 0 ? DIAMETER_DROP_BAD_CORE_MESSAGE : DIAMETER_DROP_BUSY);
+        return;
+    }
+    entry->kind = OUTGOING_AUTHORIZATION;
+    entry->core = core;
+    entry->core_id = id;
+    entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
+    entry->peer_slot = entry->peer_generation = UINT32_MAX;
+    entry->deadline_ns = loop_now_ns(gate->home) + AUTHORIZATION_TIMEOUT_MS * NS_PER_MS;
+    if (peer != NULL && peer_room(peer, REQUEST_BYTES, &out)) {
+        send_question(gate, peer, entry, request, text, &asked, &out);
+        return;
+    }
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_PEER);
+    if (s6t_tell(gate, entry, AUTHORIZATION_NO_PEER))
+        pending_drop_outgoing(gate->pending, entry);
+    else
+        t6a_keep_untold(gate, entry, AUTHORIZATION_NO_PEER);
+}
+
+/* ---- an HSS says something on its own ---- */
+
+/* Core of the twin that has one of the identities. */
+static uint32_t home_of_identities(const gate_config *config, const dro_builder *fields)
+{
+    static const struct { uint32_t tag; directory_kind kind; } kinds[] = {
+        { API_FIELD_ID, DIRECTORY_ID }, { API_FIELD_MSISDN, DIRECTORY_MSISDN }, { API_FIELD_IMSI, DIRECTORY_IMSI },
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && config->core_count > 1; i++) {
+        dro_cursor in = dro_cursor_over(fields->start, dro_builder_length(fields));
+        dro_field field;
+        while (dro_field_next(&in, &field))
+            if (field.tag == kinds[i].tag && directory_has(config->directory, kinds[i].kind, (const char *)field.bytes, field.length))
+                return home_of(config, kinds[i].kind, (const char *)field.bytes, field.length);
+    }
+    return 0;
+}
+
+static bool put_validities(diameter_peer *peer, const diameter_message *request, dro_builder *out)
+{
+    const diameter_avp *update = diameter_find(request, AVP_NIDD_AUTHORIZATION_UPDATE);
+    const diameter_avp *validity = diameter_find_in(request, update, AVP_APN_VALIDITY_TIME);
+    uint32_t count = 0;
+    for (; validity != NULL; validity = diameter_find_next(request, validity)) {
+        uint8_t value[4 + APN_TEXT_MAX];
+        const diameter_avp *apn = diameter_find_in(request, validity, AVP_SERVICE_SELECTION);
+        uint32_t until = validity_of(diameter_find_in(request, validity, AVP_GRANTED_VALIDITY_TIME));
+        if (apn != NULL && !apn_is_valid((const char *)apn->data, apn->length))
+            return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
+        if (++count > VALIDITIES_MAX)
+            return t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
+        memcpy(value, &until, 4);
+        if (apn != NULL)
+            memcpy(value + 4, apn->data, apn->length);
+        dro_field_put(out, API_FIELD_APN_VALIDITY, value, 4 + (apn == NULL ? 0 : apn->length));
+    }
+    return true;
+}
+
+static bool put_update(diameter_peer *peer, const diameter_message *request, dro_builder *out)
+{
+    const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER), *wrong;
+    if (!put_identities(request, user, out, &wrong))
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, wrong);
+    if (dro_builder_length(out) == 0)
+        return t6a_refuse_missing(peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);
+    return put_validities(peer, request, out);
+}
+
+bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
+{
+    const gate_config *config = peer->gate->config;
+    uint8_t bytes[FIELDS_BYTES];
+    dro_builder fields = dro_builder_over(bytes, sizeof bytes);
+    authorization_update update = { .end_to_end = request->header.end_to_end };
+    bool is_good = put_update(peer, request, &fields);
+    uint64_t id;
+    if (is_good && fields.err != DRO_OK)
+        is_good = t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
+    size_t length = sizeof update + dro_builder_length(&fields);
+    ring_writer *ring = &config->to_core[home_of_identities(config, &fields)];
+    uint8_t *body = is_good ? t6a_reserve(peer, request, command, ring, length, &id) : NULL;
+    if (body != NULL) {
+        memcpy(body, &update, sizeof update);
+        memcpy(body + sizeof update, bytes, dro_builder_length(&fields));
+        ring_commit(ring, MESSAGE_AUTHORIZATION_UPDATE, RING_WIPE, id, (uint32_t)length);
+    }
+    dro_wipe(bytes, sizeof bytes);
+    return body != NULL;
+}

@@ -1,0 +1,36 @@
+/* Access point names: which one an application's devices use, and what becomes of a
+ * connection that no application has configured. Rules come from the configuration
+ * (t8.apn, t8.without_configuration, t8.apns), the first that fits decides. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    APN_TEXT_MAX = 100, /* octets, TS 23.003 9.1 */
+    APN_RULES_MAX = 64,
+};
+
+typedef struct apn_rule {
+    char domain[256];          /* of the device's id; "": of any */
+    char application[128];     /* id of the application; "": any */
+    char apn[APN_TEXT_MAX + 1];
+    bool accepts;              /* a connection without a configuration */
+} apn_rule;
+
+typedef struct apn_policy {
+    const apn_rule *rules;
+    uint32_t rule_count;
+    const char *usual;         /* where no rule fits; "" or NULL: any APN will do */
+    bool refuses;              /* a connection without a configuration, over an APN that no rule names */
+} apn_policy;
+
+/* The APN of a new configuration; "": any. */
+const char *apn_choose(const apn_policy *policy, const char *application, const char *domain, size_t domain_length);
+/* May a device of this domain connect over the APN although nobody has configured it? */
+bool apn_accepts(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length);
+/* The same network? Letters without case, and without an operator identifier ("iot" is "IOT.mnc001.mcc001.gprs"). */
+bool apn_is_same(const char *a, size_t a_length, const char *b, size_t b_length);
+/* Letters, digits, hyphens and dots. */
+bool apn_is_valid(const char *apn, size_t length);

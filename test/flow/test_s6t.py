@@ -1,0 +1,330 @@
+"""NIDD authorisation over S6t (TS 29.336, 8.2): an HSS of python-diameter, T8 on one side, T6a on the other."""
+import base64
+import itertools
+import pathlib
+import queue
+import threading
+import time
+
+import pytest
+from host import LIMIT_S, Host, thermo_reading, until
+from hss import NO_ENTITY, NO_SERVICE, Hss, external, imsi_of, msisdn_of, refusal
+from mme import RELEASE, Mme, avp, find, is_asleep, result_of
+from sink import Sink
+
+NIDD = "/3gpp-nidd/v1/as1/configurations"
+HSS_IS_KNOWN = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]},{identity="hss2.epc.test",applications=["s6t"]}]'
+CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
+LONG_AGO_MS, DAY_MS = 946684800000, 86400000
+numbers = itertools.count(1)
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+@pytest.fixture(scope="module")
+def real():
+    with Host(CALLBACKS, HSS_IS_KNOWN) as host:
+        yield host
+        assert "00102" not in host.log(), "an IMSI was logged"
+        kept = [path for path in pathlib.Path(host.data).rglob("*") if path.is_file()]
+        assert kept and not [path for path in kept if b"00102" in path.read_bytes()], "an IMSI is on the disk"
+
+
+@pytest.fixture(scope="module")
+def sink():
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def as1(real):
+    return real.application("as1", ["acme.example"], ["nidd", "read"])
+
+
+@pytest.fixture
+def hss(real):
+    with Hss(real) as peer:
+        yield peer
+
+
+class Device:
+    """A twin that this host has no IMSI of: the HSS knows it."""
+
+    def __init__(self, real, as1, sink, hss):
+        self.real, self.as1, self.sink, self.hss = real, as1, sink, hss
+        self.number = next(numbers)
+        self.id, self.imsi, self.msisdn = f"s{self.number}@acme.example", f"00102{self.number:010d}", f"4917{self.number:08d}"
+        self.path, self.at = f"/s{self.number}", None
+        real.admin.put_twin(self.id)
+
+    def post(self, client=None, **members):
+        body = {"notificationDestination": self.sink.link(self.path), **members}
+        if not {"externalId", "msisdn"} & set(members):
+            body["externalId"] = self.id
+        answer = (client or self.as1).post(NIDD, body)
+        if answer.status == 201:
+            location = answer.headers["Location"]
+            self.at = location[location.index("/3gpp-nidd"):]
+            self.link = location
+        return answer
+
+    def granted(self, until_ms=None, **members):
+        self.hss.add(self.id, imsi=self.imsi, msisdn=self.msisdn, until_ms=until_ms)
+        answer = self.post(**members)
+        assert answer.status == 201, answer
+        return self
+
+    def status(self):
+        return self.as1.get(self.at).json()["status"]
+
+    def told(self, what="status"):
+        return [notice[what] for notice in self.sink.taken(self.path) if what in notice]
+
+
+@pytest.fixture
+def device(real, as1, sink, hss):
+    return lambda: Device(real, as1, sink, hss)
+
+
+def test_a_configuration_waits_for_the_hss_and_binds_the_subscription(device, hss, mme):
+    made = device()
+    hss.add(made.id, imsi=made.imsi, msisdn=made.msisdn, identifiers=[f"other{made.number}@other.example"])
+    duration = "2031-05-06T07:08:09Z"
+    answer = made.post(mtcProviderId="meters", duration=duration)
+    assert answer.status == 201, answer
+    question = hss.questions.get(timeout=LIMIT_S)
+    assert question.external_identifier == made.id and question.msisdn is None and question.user_name is None
+    assert question.provider == "meters" and question.apn is None  # no APN is configured: any
+    assert question.valid_until.strftime("%Y-%m-%dT%H:%M:%SZ") == duration
+    assert question.destination_realm == b"epc.test" and question.destination_host is None and not question.is_again
+    body = answer.json()
+    assert body["status"] == "ACTIVE" and made.imsi not in answer.body.decode()
+    assert made.as1.get(made.at).json() == body
+    mme.attach(made.imsi)  # the IMSI of the NIA leads to the twin
+    mme.uplink(made.imsi, thermo_reading(1, 21.5))
+    assert made.real.admin.value(made.id, "temperature") == 21.5
+    until(lambda: made.told("data"), "a notification")
+    twin = made.real.admin.get(f"/v1/twins/{made.id}")
+    assert made.imsi not in twin.body.decode()
+    assert made.real.admin.value(f"other{made.number}@other.example", "temperature") == 21.5  # an alias by the HSS
+    for where in (f"/v1/twins/{made.id}/timeline", "/metrics", "/v1/peers"):
+        assert made.imsi not in made.real.admin.get(where).body.decode(), where
+
+
+def test_a_device_is_asked_for_by_its_msisdn_too(device, hss):
+    made = device()
+    made.real.admin.put_twin(made.id, msisdn=made.msisdn)
+    hss.add(made.msisdn.encode(), imsi=made.imsi)
+    hss.on_question = lambda question: [avp(268, 2001), avp(3151, [imsi_of(made.imsi)], 10415)]
+    answer = made.post(msisdn=made.msisdn)
+    assert answer.status == 201, answer
+    question = hss.questions.get(timeout=LIMIT_S)
+    assert question.external_identifier is None
+    assert question.msisdn == msisdn_of(made.msisdn).value  # TBCD by test/peers/hss.py
+
+
+@pytest.mark.parametrize("said,status,cause", [
+    (refusal(5001), 404, "USER_UNKNOWN"), (refusal(NO_ENTITY), 403, "NIDD_NOT_AUTHORIZED"), (refusal(NO_SERVICE), 403, "NIDD_NOT_AUTHORIZED"),
+    ([avp(268, 3004)], 503, None), ([avp(268, 5012)], 500, None),
+])
+def test_what_the_hss_refuses_is_refused(device, hss, said, status, cause):
+    made = device()
+    hss.on_question = lambda question: said
+    answer = made.post()
+    assert (answer.status, answer.json().get("cause")) == (status, cause), answer
+    assert status != 503 or int(answer.headers["Retry-After"]) > 0
+    assert made.as1.get(NIDD).status == 200 and made.id not in made.as1.get(NIDD).body.decode()
+
+
+def test_without_an_hss_to_reach_the_application_is_asked_to_try_again(device, hss):
+    made = device()
+    hss.close()
+    until(lambda: made.real.admin.get("/v1/peers").json()["peers"][0]["state"] == "closed", "the end of the HSS's connection")
+    answer = made.post()
+    assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
+
+
+def test_an_hss_that_does_not_answer_is_not_waited_for_without_end(device, hss):
+    made = device()
+    hss.on_question = lambda question: None
+    answer = made.post()
+    assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
+    assert made.real.metric("dromio_diameter_pending{direction=\"out\"}") == 0
+
+
+def test_peers_have_roles(real, hss, mme):
+    peers = until(lambda: (found := {peer["identity"]: peer for peer in real.admin.get("/v1/peers").json()["peers"]}) and
+                  mme.identity in found and found[hss.identity]["state"] == "open" and found, "both peers")
+    assert (peers[hss.identity]["roles"], peers[mme.identity]["roles"]) == (["hss"], ["mme"])
+    assert peers["hss2.epc.test"]["roles"] == ["hss"] and peers["hss2.epc.test"]["state"] == "closed"
+
+
+def test_a_request_lost_with_its_connection_goes_through_the_other_hss(device, real, hss):
+    made = device()
+    with Hss(real, "hss2.epc.test") as second:
+        until(lambda: [peer["state"] for peer in real.admin.get("/v1/peers").json()["peers"] if "hss" in peer["roles"]] == ["open", "open"], "both HSSs")
+        second.add(made.id, imsi=made.imsi)
+        hss.on_question = lambda question: None
+        answers = queue.Queue()
+        threading.Thread(target=lambda: answers.put(made.post()), daemon=True).start()
+        first = hss.questions.get(timeout=LIMIT_S)  # the first of the configuration
+        hss.close()
+        again = second.questions.get(timeout=LIMIT_S)
+        assert answers.get(timeout=LIMIT_S).status == 201
+        assert again.is_again and not first.is_again
+        assert (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
+        assert second.questions.empty()
+
+
+def test_an_hss_that_leaves_in_peace_is_not_asked_again(device, real, hss):
+    made = device()
+    with Hss(real, "hss2.epc.test") as second:
+        second.add(made.id, imsi=made.imsi)
+        hss.leave()
+        assert made.post().status == 201
+        assert not second.questions.get(timeout=LIMIT_S).is_again
+
+
+def test_revocation_ends_configurations_and_the_connection(device, hss, mme):
+    made = device().granted()
+    mme.attach(made.imsi)
+    mme.on_downlink = lambda downlink: is_asleep()
+    waiting = made.as1.post(made.at + "/downlink-data-deliveries", {"externalId": made.id, "data": b64(b"later")})
+    assert waiting.status == 201
+    answer = hss.update([external(made.id)], [(None, LONG_AGO_MS)])
+    assert result_of(answer) == 2001, answer
+    release = mme.releases.get(timeout=LIMIT_S)
+    assert release.header.command_code == 8388732 and find(release, 4314) == RELEASE
+    assert (find(release, 3102, 1), find(release, 1020), find(release, 293)) == (made.imsi, b"\x05", mme.identity.encode())
+    assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+    again = hss.update([external(made.id)], [(None, LONG_AGO_MS)], is_again=True)
+    assert result_of(again) == 2001
+    until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification")
+    until(lambda: made.told("deliveryStatus")[-1:] == ["FAILURE"], "the end of what waited")
+    assert result_of(mme.odr(made.imsi, b"after")) == 5651
+    assert result_of(mme.cmr(made.imsi)) == 5652  # it may not come back by itself
+    assert made.as1.post(made.at + "/downlink-data-deliveries", {"externalId": made.id, "data": b64(b"x")}).status == 403
+    assert made.post().status == 201  # the HSS grants it anew
+    assert result_of(mme.cmr(made.imsi)) == 2001
+
+
+def test_an_hss_speaks_of_a_device_by_any_of_its_names(device, hss):
+    made = device().granted()
+    for user in ([imsi_of(made.imsi)], [msisdn_of(made.msisdn)], [external(made.id.upper().replace("S", "s", 1))]):
+        assert result_of(hss.update(user, [(None, now_ms() + DAY_MS)])) == 2001, user
+    assert made.status() == "ACTIVE"
+    for user in ([imsi_of("999999999999999")], [msisdn_of("99999999")], [external("nobody@acme.example")]):
+        assert result_of(hss.update(user, [(None, LONG_AGO_MS)])) == 5001, user
+
+
+def test_a_new_imsi_of_a_device_takes_the_place_of_the_old_one(device, hss, mme):
+    made = device().granted()
+    mme.attach(made.imsi)
+    new = made.imsi[:5] + "9" + made.imsi[6:]
+    assert result_of(hss.update([external(made.id), imsi_of(new)])) == 2001
+    assert find(mme.releases.get(timeout=LIMIT_S), 3102, 1) == made.imsi
+    assert result_of(mme.odr(made.imsi, b"x")) == 5001
+    mme.attach(new).uplink(new, thermo_reading(1, 18.25))
+    assert made.real.admin.value(made.id, "temperature") == 18.25
+    assert made.status() == "ACTIVE" and made.told() == []
+
+
+def test_a_new_external_identifier_becomes_an_alias(device, hss):
+    made = device().granted()
+    alias = f"renamed{made.number}@acme.example"
+    assert result_of(hss.update([imsi_of(made.imsi), external(alias)])) == 2001
+    assert made.real.admin.get(f"/v1/twins/{alias}").json()["id"] == made.id
+
+
+def test_a_subscription_of_another_twin_is_not_taken_from_it(device, hss, mme):
+    first, second = device().granted(), device()
+    hss.add(second.id, imsi=first.imsi)
+    assert second.post().status == 409
+    assert result_of(hss.update([external(second.id), imsi_of(first.imsi)])) == 5012
+    mme.attach(first.imsi).uplink(first.imsi, thermo_reading(1, 11.0))
+    assert first.real.admin.value(first.id, "temperature") == 11.0
+
+
+def test_a_grant_is_asked_for_again_before_it_ends(device, hss):
+    made = device().granted(until_ms=now_ms() + 4000)
+    hss.questions.get(timeout=LIMIT_S)
+    hss.add(made.id, imsi=made.imsi, until_ms=now_ms() + DAY_MS)
+    again = hss.questions.get(timeout=LIMIT_S)
+    assert again.external_identifier == made.id and not again.is_again
+    until(lambda: made.real.metric("dromio_nidd_authorizations_granted_total") >= 2, "the second grant")
+    assert made.status() == "ACTIVE" and made.told() == []
+
+
+def test_a_grant_that_is_not_given_again_ends_with_the_reason(device, hss):
+    made = device().granted(until_ms=now_ms() + 4000)
+    hss.subscribers.clear()
+    until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification")
+    assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+
+
+def test_a_grant_ends_when_no_hss_can_be_asked(device, hss):
+    made = device().granted(until_ms=now_ms() + 3000)
+    hss.close()
+    until(lambda: made.told() == ["TERMINATED"], "the notification")
+    assert made.status() == "TERMINATED"
+
+
+def test_a_grant_and_what_it_bound_survive_a_crash(tmp_path):
+    with Host(CALLBACKS, HSS_IS_KNOWN, directory=tmp_path) as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        with Hss(host) as hss:
+            made = Device(host, as1, sink, hss).granted(until_ms=now_ms() + DAY_MS)
+        host.kill()
+        host.start()
+        with Hss(host) as hss, Mme(host) as mme:
+            assert made.status() == "ACTIVE"
+            mme.attach(made.imsi).uplink(made.imsi, thermo_reading(1, 9.5))
+            assert host.admin.value(made.id, "temperature") == 9.5
+            assert result_of(hss.update([msisdn_of(made.msisdn)], [(None, LONG_AGO_MS)])) == 2001
+            host.kill()
+            host.start()
+            until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification, once")
+            assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+
+
+def test_an_hss_that_nobody_configured_is_the_authority_once_it_came():
+    with Host(CALLBACKS) as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        host.admin.put_twin("local@acme.example", imsi="001020000000009")
+        body = {"externalId": "local@acme.example", "notificationDestination": sink.link()}
+        assert as1.post(NIDD, body).status == 201  # this host's provisioning decides
+        with Hss(host):
+            until(lambda: any(peer["roles"] == ["hss"] for peer in host.admin.get("/v1/peers").json()["peers"]), "the HSS")
+            assert as1.post(NIDD, body).status == 404  # the HSS does not know it
+
+
+APNS = """t8.apns=[{application="as1",apn="meters.acme",without_configuration="refuse"},
+{domain="open.example",apn="open"},{domain="acme.example",apn="welcome",without_configuration="accept"}]"""
+
+
+def test_the_apn_of_a_configuration_is_configured_and_compared():
+    with Host(CALLBACKS, HSS_IS_KNOWN, APNS, 't8.apn="iot"', "t8.without_configuration=refuse") as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        as2 = host.application("as2", ["acme.example", "rest.example"], ["nidd", "read"])
+        with Hss(host) as hss, Mme(host) as mme:
+            made = Device(host, as1, sink, hss).granted()
+            assert hss.questions.get(timeout=LIMIT_S).apn == "meters.acme"
+            assert result_of(mme.cmr(made.imsi, apn="other")) == 5652
+            assert result_of(mme.cmr(made.imsi, apn="Meters.ACME.mnc001.mcc001.gprs")) == 2001
+            assert result_of(mme.cmr(made.imsi, apn="welcome")) == 2001  # needs no configuration
+            assert result_of(hss.update([external(made.id)], [("iot", LONG_AGO_MS)])) == 2001  # not its APN
+            assert made.status() == "ACTIVE"
+            assert result_of(hss.update([external(made.id)], [("meters.acme", LONG_AGO_MS)])) == 2001
+            assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+            host.admin.put_twin("r@rest.example")
+            hss.add("r@rest.example", imsi="001029999999999")
+            answer = as2.post(NIDD.replace("as1", "as2"), {"externalId": "r@rest.example", "notificationDestination": sink.link()})
+            assert answer.status == 201, answer
+            assert hss.questions.get(timeout=LIMIT_S).apn == "iot"
+            assert result_of(mme.cmr("001029999999999", apn="iot")) == 2001
