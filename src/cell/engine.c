@@ -49,6 +49,7 @@ static const size_t COMPUTES_GUARD = (size_t)ENGINE_COMPUTES_GUARD_MIB << 20;
 
 static const uint64_t STOP_FLAG = 1; /* of the stop word; the call's number is above */
 enum { STOP_CALL_SHIFT = 32 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the flag is in the half that guest code looks at");
 
 _Static_assert(sizeof(engine_value) == sizeof(wasmtime_val_raw_t), "values are passed as they are");
 

@@ -30,6 +30,7 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
+    HOST_SIGNING = 8,     /* a signing key: signing_write */
     HOST_TOKEN_KEY = 7,   /* token_key_write */
     HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
     STATE_READY = 1, STATE_BROKEN = 2,
@@ -185,17 +186,24 @@ bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t dom
     return false;
 }
 
-/* At once, past what waits for its round: the gate knows it before another gate tells anybody. */
-static void credential_tell(core *core, uint32_t index, const uint8_t *message, uint32_t length)
+/* The gate knows it before another gate tells anybody. */
+static void gate_tell(core *core, uint32_t index, uint16_t type, const void *message, uint32_t length)
 {
     gate_link *gate = &core->gates[index];
     if (gate->outbox.start == gate->outbox.end)
         gate->has_late_credential = false;
-    if (gate->has_late_credential || !ring_send(&gate->out, MESSAGE_CREDENTIAL, 0, 0, message, length)) {
+    if (gate->has_late_credential || !ring_send(&gate->out, type, 0, 0, message, length)) {
         gate->has_late_credential = true;
-        tell(core, index, MESSAGE_CREDENTIAL, 0, 0, message, length, 0);
+        tell(core, index, type, 0, 0, message, length, 0);
     }
     ring_publish(&gate->out);
+}
+
+void gates_tell(core *core, uint32_t gate, uint16_t type, const void *message, uint32_t length)
+{
+    for (uint32_t i = 0; i < core->options.gate_count; i++)
+        if ((gate == NONE || gate == i) && core->gates[i].is_open)
+            gate_tell(core, i, type, message, length);
 }
 
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone)
@@ -209,9 +217,8 @@ void credentials_send(core *core, uint32_t gate, const application *application,
     dro_field_put_text(&out, API_FIELD_APPLICATION, application->id);
     for (uint32_t i = 0; i < application->domain_count; i++)
         dro_field_put_text(&out, API_FIELD_DOMAIN, core->domains[application->domains[i]].name);
-    for (uint32_t i = 0; i < core->options.gate_count && out.err == DRO_OK; i++)
-        if ((gate == NONE || gate == i) && core->gates[i].is_open)
-            credential_tell(core, i, message, (uint32_t)dro_builder_length(&out));
+    if (out.err == DRO_OK)
+        gates_tell(core, gate, MESSAGE_CREDENTIAL, message, (uint32_t)dro_builder_length(&out));
 }
 
 void credentials_send_all(core *core, uint32_t gate)
@@ -221,6 +228,7 @@ void credentials_send_all(core *core, uint32_t gate)
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL)
             credentials_send(core, gate, &core->applications[i], false);
+    signing_send_all(core, gate);
     credentials_send(core, gate, &admin, false); /* last: with it the gate knows all */
 }
 
@@ -280,6 +288,12 @@ static void write_all(core *core, dro_builder *out)
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL && !core->applications[i].is_session)
             write_application(out, &core->applications[i]);
+    for (uint32_t i = 0; i < SIGNING_KEYS_MAX; i++)
+        if (core->signing.keys[i].number != 0) {
+            uint8_t record[SIGNING_RECORD];
+            signing_write(&core->signing.keys[i], record);
+            dro_field_put(out, HOST_SIGNING, record, sizeof record);
+        }
     for (uint32_t i = 0; i < core->token_keys.count; i++)
         if (!token_key_is_old(core, &core->token_keys.list[i])) {
             dro_builder inner = dro_builder_over(part, sizeof part);
@@ -466,6 +480,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return read_image(core, field);
     else if (field->tag == HOST_APPLICATION)
         return read_application(core, field);
+    else if (field->tag == HOST_SIGNING)
+        return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
     else if (field->tag >= HOST_GROUP_NUMBERS)

@@ -62,4 +62,6 @@ application *application_find(core *core, const char *id, size_t length);
 application *application_at(core *core, uint32_t number);
 bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
+/* A message of the host's to one gate or (NONE) all: at once, past what waits for its round. */
+void gates_tell(core *core, uint32_t gate, uint16_t type, const void *message, uint32_t length);
 void credentials_send_all(core *core, uint32_t gate);

@@ -1,6 +1,7 @@
 #include "core/vault.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ struct secrets {
     uint8_t hash_subkeys[2][VAULT_BLOCK];                            /* K1, K2 of CMAC */
     uint8_t identity_schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));
     uint8_t identity[VAULT_KEY];
+    uint8_t signing_schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));
     uint8_t cached[][VAULT_GCM_KEY] __attribute__((aligned(64)));    /* twins, then logs */
 };
 
@@ -228,6 +230,9 @@ static void take_identity_keys(vault *self, const uint8_t key[VAULT_KEY])
     double_block(secrets->hash_subkeys[0], secrets->hash_subkeys[1]);
     derive_named(self, key, "identity seal", secrets->identity);
     cipher->schedule(cipher, secrets->identity, secrets->identity_schedule);
+    derive_named(self, key, "signing", secrets->purpose);
+    cipher->schedule(cipher, secrets->purpose, secrets->signing_schedule);
+    dro_wipe(secrets->purpose, VAULT_KEY);
 }
 
 static void forget_cached(vault *self, uint32_t number)
@@ -308,6 +313,7 @@ void vault_domain_drop(vault *self, uint32_t number)
     dro_wipe(self->secrets->hash_subkeys, sizeof self->secrets->hash_subkeys);
     dro_wipe(self->secrets->identity_schedule, VAULT_SCHEDULE);
     dro_wipe(self->secrets->identity, VAULT_KEY);
+    dro_wipe(self->secrets->signing_schedule, VAULT_SCHEDULE);
 }
 
 /* ---- expanded keys, kept for a while ---- */
@@ -432,6 +438,40 @@ dro_err vault_open_log(vault *self, uint32_t number, const void *associated, siz
         return DRO_CORRUPT;
     const uint8_t *key = log_key(self, domain, number, load64(sealed));
     return open_sealed(self, key, associated, associated_length, sealed, length, plain);
+}
+
+/* ---- signatures ---- */
+
+/* OpenSSL takes a copy into memory of its own, and wipes it when the key is freed: so it is made for each use. */
+static EVP_PKEY *signing_key(vault *self, uint32_t number)
+{
+    if (domain_at(self, 0) == NULL)
+        return NULL;
+    derive(self, self->secrets->signing_schedule, number, 0, self->secrets->key);
+    EVP_PKEY *made = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, self->secrets->key, VAULT_KEY);
+    dro_wipe(self->secrets->key, VAULT_KEY);
+    return made;
+}
+
+dro_err vault_sign_public(vault *self, uint32_t number, uint8_t public_key[VAULT_PUBLIC])
+{
+    EVP_PKEY *key = signing_key(self, number);
+    size_t length = VAULT_PUBLIC;
+    bool is_good = key != NULL && EVP_PKEY_get_raw_public_key(key, public_key, &length) == 1;
+    EVP_PKEY_free(key);
+    return is_good ? DRO_OK : DRO_NOMEM;
+}
+
+dro_err vault_sign(vault *self, uint32_t number, const void *bytes, size_t length, uint8_t signature[VAULT_SIGNATURE])
+{
+    EVP_PKEY *key = signing_key(self, number);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    size_t made = VAULT_SIGNATURE;
+    bool is_good = key != NULL && context != NULL && EVP_DigestSignInit_ex(context, NULL, NULL, NULL, NULL, key, NULL) == 1 &&
+                   EVP_DigestSign(context, signature, &made, bytes, length) == 1;
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    return is_good ? DRO_OK : DRO_NOMEM;
 }
 
 /* ---- identities ---- */

@@ -69,6 +69,12 @@ void vault_seal_log(vault *vault, uint32_t domain, const void *associated, size_
 DRO_CHECKED dro_err vault_open_log(vault *vault, uint32_t domain, const void *associated, size_t associated_length,
                                    const uint8_t *sealed, size_t length, void *plain);
 
+/* Ed25519 (RFC 8032) with the host's signing key of that number: a key for each number comes from
+ * the host's own key, and is in clear only while it signs. */
+enum { VAULT_PUBLIC = 32, VAULT_SIGNATURE = 64 };
+DRO_CHECKED dro_err vault_sign_public(vault *vault, uint32_t number, uint8_t public_key[VAULT_PUBLIC]);
+DRO_CHECKED dro_err vault_sign(vault *vault, uint32_t number, const void *bytes, size_t length, uint8_t signature[VAULT_SIGNATURE]);
+
 /* Keyed hash (PRF under the host's identity key) of an identity such as an IMSI:
  * equal texts give equal hashes, nothing else is learned. */
 void vault_identity_hash(vault *vault, const char *kind, const void *text, size_t length, uint64_t hash[2]);

@@ -661,6 +661,34 @@ static void no_key_is_readable_in_the_process(void **state)
     assert_true(halves_in_process(getpid(), keys, &looked_at) >= SECRETS); /* the search finds what is there */
 }
 
+/* Seed by the header: AES-PRF under the key "signing" of the host's own; then RFC 8032, by OpenSSL's verifier. */
+static void what_a_signing_key_signs_its_public_key_verifies(void **state)
+{
+    uint8_t wrapped[VAULT_WRAPPED], first[VAULT_PUBLIC], second[VAULT_PUBLIC], again[VAULT_PUBLIC], signature[VAULT_SIGNATURE];
+    vault *vault = vault_at(1);
+    (void)state;
+    assert_int_not_equal(vault_sign_public(vault, 1, first), DRO_OK); /* without the host's key */
+    assert_int_equal(vault_domain_new(vault, 0, wrapped), DRO_OK);
+    assert_int_equal(vault_sign_public(vault, 1, first), DRO_OK);
+    assert_int_equal(vault_sign_public(vault, 2, second), DRO_OK);
+    assert_memory_not_equal(first, second, VAULT_PUBLIC);
+    assert_int_equal(vault_sign(vault, 1, "abc", 3, signature), DRO_OK);
+    vault_close(vault);
+    vault = vault_at(2); /* another start */
+    assert_int_equal(vault_domain_load(vault, 0, wrapped), DRO_OK);
+    assert_int_equal(vault_sign_public(vault, 1, again), DRO_OK);
+    assert_memory_equal(first, again, VAULT_PUBLIC);
+    vault_close(vault);
+    EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, first, VAULT_PUBLIC);
+    for (int is_wrong = 0; is_wrong < 2; is_wrong++) {
+        EVP_MD_CTX *context = EVP_MD_CTX_new();
+        assert_int_equal(EVP_DigestVerifyInit(context, NULL, NULL, NULL, key), 1);
+        assert_int_equal(EVP_DigestVerify(context, signature, sizeof signature, (const uint8_t *)(is_wrong ? "abd" : "abc"), 3), !is_wrong);
+        EVP_MD_CTX_free(context);
+    }
+    EVP_PKEY_free(key);
+}
+
 int main(void)
 {
     dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
@@ -675,6 +703,7 @@ int main(void)
         cmocka_unit_test_setup(no_nonce_comes_twice_over_many_lives, seed),
         cmocka_unit_test_setup(a_wrapped_key_opens_only_whole_under_its_master_and_number, seed),
         cmocka_unit_test_setup(dropping_a_domain_shreds_what_was_sealed_under_it, seed),
+        cmocka_unit_test_setup(what_a_signing_key_signs_its_public_key_verifies, seed),
         cmocka_unit_test_setup(an_identity_hash_is_the_cmac_of_kind_and_text, seed),
         cmocka_unit_test_setup(kinds_of_identity_do_not_mix, seed),
         cmocka_unit_test_setup(an_identity_opens_on_its_twin_only, seed),

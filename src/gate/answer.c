@@ -138,8 +138,10 @@ static void put_fields(dro_builder *out, const answer *answer)
     }
     if (answer->allow != NULL)
         put_line(out, "Allow", answer->allow, strlen(answer->allow));
-    if (answer->status == 401)
-        dro_builder_text(out, "\r\nWWW-Authenticate: Bearer realm=\"dromio\"");
+    if (answer->challenge != NULL)
+        put_line(out, "WWW-Authenticate", answer->challenge, strlen(answer->challenge));
+    else if (answer->status == 401)
+        put_line(out, "WWW-Authenticate", "Bearer realm=\"dromio\"", 21);
     if (!answer->is_stored)
         dro_builder_text(out, "\r\nCache-Control: no-store");
     if (answer->lines != NULL)
@@ -262,6 +264,11 @@ void answer_problem(exchange *exchange, int status, const char *format, ...)
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
     send_problem(exchange, &(answer){ .status = status }, detail, NULL);
+}
+
+void answer_challenge(exchange *exchange, int status, const char *challenge, const char *detail)
+{
+    send_problem(exchange, &(answer){ .status = status, .challenge = challenge }, detail, NULL);
 }
 
 void answer_fault(exchange *exchange, const body_fault *fault)

@@ -18,6 +18,7 @@ typedef struct answer {
     uint32_t location_length;
     uint32_t retry_after_s;
     const char *allow;           /* of 405 */
+    const char *challenge;       /* WWW-Authenticate; NULL: the usual one with 401, none else */
     const char *lines;           /* further whole header lines, "" or NULL for none */
     bool is_stored;              /* a cache may keep it */
 } answer;
@@ -31,6 +32,8 @@ void answer_end(exchange *exchange);
 
 /* {"type":"about:blank","title","status","detail"}. */
 __attribute__((format(printf, 3, 4))) void answer_problem(exchange *exchange, int status, const char *format, ...);
+/* A problem that says how to come in (RFC 6750 3). */
+void answer_challenge(exchange *exchange, int status, const char *challenge, const char *detail);
 void answer_fault(exchange *exchange, const body_fault *fault);
 void answer_not_allowed(exchange *exchange, const char *allow);
 /* 503 with Retry-After: 1. */

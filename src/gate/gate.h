@@ -46,6 +46,8 @@ typedef struct gate_config {
     int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
     const usage_page *usage;      /* what the rooms cost; NULL: not told */
     const char *console_directory;
+    const char *issuer, *audience; /* of the host's access tokens; NULL: there are none */
+    int64_t skew_s;               /* by which the clocks of issuers may differ */
     const char *version;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
     const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */

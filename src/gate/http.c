@@ -51,13 +51,16 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
         made->heard_ns[i] = loop_now_ns(loop);
     made->tokens = token_table_new();
     made->arena = body_arena_new();
+    access_options access = { .issuer = config->issuer != NULL ? config->issuer : "", .audience = config->audience != NULL ? config->audience : "",
+                              .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s };
+    made->access = made->tokens != NULL ? access_new(&access, made->tokens) : NULL;
     made->console = console_new(config->console_directory);
     made->exchanges = calloc(HTTP_EXCHANGES_MAX, sizeof *made->exchanges);
     made->listener = (loop_watch){ connection_on_listener, config->http_listener };
     made->sweep.on_due = on_sweep;
     made->accept_again.on_due = on_accept_again;
     dro_err err = DRO_NOMEM;
-    if (made->tokens != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL)
+    if (made->access != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL)
         err = loop_timer_set(loop, &made->sweep, loop_now_ns(loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS);
     if (err == DRO_OK)
         err = loop_add(loop, &made->listener, 0); /* who comes before the tokens are known waits in the backlog */
@@ -84,6 +87,7 @@ void http_free(http *http)
     stream_fini(http);
     block_pool_fini(&http->blocks);
     console_free(http->console);
+    access_free(http->access);
     token_table_free(http->tokens);
     body_arena_free(http->arena);
     free(http->exchanges);

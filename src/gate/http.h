@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 #include "base/builder.h"
+#include "base/latency.h"
+#include "gate/access.h"
 #include "gate/block.h"
 #include "gate/body.h"
 #include "gate/gate.h"
@@ -80,6 +82,7 @@ struct exchange {
     };
     uint64_t if_none_match;    /* of a safe request; ~0: none */
     int64_t deadline_ns;       /* of the answer; 0: none */
+    int64_t begun_ns;          /* its head was there */
     block_chain out;           /* while it is not the first on its connection */
     uint32_t generation;
     uint32_t waiting;          /* bits of cores that were asked; of several, those yet to answer */
@@ -87,6 +90,7 @@ struct exchange {
     uint16_t status;           /* 0: no answer begun */
     uint8_t kind;
     bool is_safe, is_head, is_old, keeps_alive, is_chunked, is_answered;
+    bool is_untimed;           /* it takes as long as its client wants */
 };
 enum { HTTP_NO_ROUTE = 0xffff };
 
@@ -154,7 +158,9 @@ struct connection {
     uint64_t discarded;
     uint64_t wait_ms;                  /* of ?wait */
     bool is_whole;                     /* `body` is all of it */
-    uint8_t token[TOKEN_HASH];         /* of the request at hand */
+    uint8_t token[TOKEN_HASH];         /* of the request at hand: the application's own, also when a JWT came */
+    uint32_t scopes;                   /* what it may do */
+    int64_t token_expires_ms;          /* 0: never */
     uint32_t trailer_bytes;
     uint32_t request_length;
     uint8_t request[HTTP_REQUEST_MAX]; /* api_request and fields of the head */
@@ -213,6 +219,7 @@ struct http {
     int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
     token_table *tokens;
+    access_table *access;
     body_arena *arena;
     console *console;
     exchange *exchanges, *free_exchange;
@@ -228,6 +235,7 @@ struct http {
     int64_t date_s;
     char date[32];
     http_counts counts;
+    dro_latency requests;              /* from the head until the answer is written */
     uint8_t scratch[HTTP_REQUEST_MAX + BODY_FIELDS_MAX + 64]; /* one request while it is built; wiped after */
     char decoded[2 * HTTP_BLOCK_BYTES];                       /* target and query of the request at hand */
 };

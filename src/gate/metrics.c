@@ -103,10 +103,13 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     put_one(out, "dromio_http_late_answers_total", "counter", "Answers that came after their time, or never.",
             counts->late);
     put_one(out, "dromio_http_tokens", "gauge", "Tokens that are accepted.", token_table_count(http->tokens));
+    access_metrics(http->access, out);
     put_one(out, "dromio_http_bulk_lines_total", "counter", "Lines of bulk requests.", counts->bulk_lines);
     put_one(out, "dromio_http_event_streams", "gauge", "Open event streams.", http->stream_count);
     put_one(out, "dromio_http_event_stream_events_total", "counter", "Events written to streams.",
             counts->stream_events);
+    dro_latency_write(&(const dro_latency *){ &http->requests }, 1, "dromio_http_request_seconds",
+                      "From a request's head until its answer is written, but of streams, uploads and requests that wait.", out);
     put_one(out, "dromio_http_event_streams_slow_total", "counter", "Streams closed because the client was slow.",
             counts->slow_streams);
 }

@@ -28,7 +28,7 @@ void stream_on_reply(http *http, exchange *exchange, uint32_t core, const api_re
 void stream_on_event(http *http, exchange *exchange, uint32_t core, const void *body, uint32_t length);
 void stream_drop(http *http, exchange *exchange);
 void stream_turn(http *http);
-/* When a comment is due, for a connection with a stream. */
+/* When a comment is due, or its token ends, for a connection with a stream. */
 int64_t stream_due_ns(const exchange *exchange);
 void stream_comment(http *http, exchange *exchange);
 bool stream_is_waiting(const http *http); /* for room in a ring */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/answer.h"
 #include "gate/http.h"
+#include "gate/oauth.h"
 #include "gate/parts.h"
 
 enum { NS_PER_MS = 1000000, THING_MODEL_MAX = 256 * 1024 };
@@ -18,6 +19,11 @@ static const char *content_of(const api_reply *reply)
     }
 }
 
+static bool is_token_request(const exchange *asked)
+{
+    return asked->route < route_count() && route_at(asked->route)->handler == HANDLER_TOKEN;
+}
+
 static void reply_answer(exchange *asked, const api_reply *reply, const uint8_t *location)
 {
     const uint8_t *body = location + reply->location_length;
@@ -27,6 +33,7 @@ static void reply_answer(exchange *asked, const api_reply *reply, const uint8_t 
                     .location = (const char *)location,
                     .location_length = reply->location_length,
                     .retry_after_s = reply->retry_after_s,
+                    .lines = is_token_request(asked) ? oauth_answer_lines : NULL,
                     .allow = reply->status == 405 ? "GET, HEAD" : NULL }; /* the core's only one: a property that cannot be written */
     if (asked->status != 0) { /* a further part */
         answer_part(asked, body, reply->body_length);
@@ -144,6 +151,13 @@ static void on_credential(http *http, const void *body, uint32_t length)
         http_ready(http);
 }
 
+static void on_signing_key(http *http, const void *body, uint32_t length)
+{
+    dro_err err = access_take_key(http->access, body, length);
+    if (err != DRO_OK)
+        dro_error("signing_key_refused reason=\"%s\"", dro_err_text(err));
+}
+
 void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, const void *body, uint32_t length)
 {
     uint32_t part = 0;
@@ -152,6 +166,8 @@ void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, cons
         on_reply(http, from, id, body, length);
     } else if (type == MESSAGE_CREDENTIAL && from == 0) {
         on_credential(http, body, length);
+    } else if (type == MESSAGE_SIGNING_KEY && from == 0) {
+        on_signing_key(http, body, length);
     } else if (type == MESSAGE_STREAM_EVENT && from != HTTP_DESK) {
         asked = exchange_find(http, id, &part);
         if (asked != NULL && asked->kind == EXCHANGE_STREAM)

@@ -1,6 +1,7 @@
 /* Request: the checks between a parsed head and a message to the core, in this
  * order: protocol, open paths, token, route, scope, the request's own parts. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -11,6 +12,7 @@
 #include "gate/home.h"
 #include "gate/http.h"
 #include "gate/nidd_body.h"
+#include "gate/oauth.h"
 #include "gate/parts.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -114,26 +116,77 @@ static int check_framing(const connection *connection)
     return 0;
 }
 
+/* What stands behind "Bearer "; empty: nothing. */
+static slice bearer_of(const connection *connection)
+{
+    slice field = connection_field(connection, FIELD_AUTHORIZATION);
+    if (field.length <= 7 || field.length > 7 + JWT_BYTES_MAX || strncasecmp(field.at, "bearer ", 7) != 0)
+        return (slice){ "", 0 };
+    uint32_t skip = 7;
+    while (skip < field.length && field.at[skip] == ' ')
+        skip++;
+    return (slice){ field.at + skip, field.length - skip };
+}
+
+/* Of a JWT, the application's own; what is wrong with one is said (RFC 6750 3.1). */
+static const token *find_by_jwt(connection *connection, slice bearer, int64_t wall_ms, access_result *result)
+{
+    access_verdict verdict = access_check(connection->http->access, connection->token, bearer, NULL, wall_ms);
+    *result = verdict.result;
+    if (verdict.token == NULL)
+        return NULL;
+    memcpy(connection->token, verdict.token->hash, TOKEN_HASH);
+    connection->scopes = verdict.scopes;
+    connection->token_expires_ms = verdict.expires_ms;
+    return verdict.token;
+}
+
+static const token *find_token(connection *connection, access_result *result)
+{
+    http *http = connection->http;
+    slice bearer = bearer_of(connection);
+    int64_t wall_ms = http->config->clock->wall_ms(http->config->clock);
+    *result = ACCESS_HIT;
+    if (bearer.length == 0)
+        return NULL;
+    bool is_jwt = jwt_is_likely(bearer.at, bearer.length);
+    if (!is_jwt && bearer.length > HTTP_TOKEN_MAX)
+        return NULL;
+    token_hash(http->tokens, bearer.at, bearer.length, connection->token);
+    if (is_jwt) /* ours have no dot */
+        return find_by_jwt(connection, bearer, wall_ms, result);
+    const token *found = token_table_find(http->tokens, connection->token, wall_ms);
+    connection->scopes = found != NULL ? found->scopes : 0;
+    connection->token_expires_ms = found != NULL ? found->expires_ms : 0;
+    return found;
+}
+
+static void refuse_token(connection *connection, exchange *exchange, access_result result)
+{
+    char challenge[192];
+    connection->http->counts.refused[REFUSED_UNAUTHORIZED]++;
+    settle_body(connection, exchange);
+    if (result == ACCESS_FORGED) /* each try costs us more than a connection costs the other side */
+        exchange->keeps_alive = false;
+    if (result == ACCESS_HIT) {
+        answer_problem(exchange, 401, "a valid token is needed: Authorization: Bearer TOKEN");
+        return;
+    }
+    snprintf(challenge, sizeof challenge, "Bearer realm=\"dromio\", error=\"invalid_token\", error_description=\"%s\"",
+             access_result_text(result));
+    answer_challenge(exchange, 401, challenge, access_result_text(result));
+}
+
 /* NULL after answering 401, or 503 where no token is known yet. */
 static const token *check_token(connection *connection, exchange *exchange)
 {
-    http *http = connection->http;
-    slice field = connection_field(connection, FIELD_AUTHORIZATION);
-    const token *found = NULL;
-    if (field.length > 7 && field.length <= 7 + HTTP_TOKEN_MAX && strncasecmp(field.at, "bearer ", 7) == 0) {
-        uint32_t skip = 7;
-        while (skip < field.length && field.at[skip] == ' ')
-            skip++;
-        token_hash(http->tokens, field.at + skip, field.length - skip, connection->token);
-        found = token_table_find(http->tokens, connection->token, http->config->clock->wall_ms(http->config->clock));
-    }
-    if (found == NULL && !http->is_ready) { /* which tokens are good is not known yet */
+    access_result result;
+    const token *found = find_token(connection, &result);
+    if (found == NULL && !connection->http->is_ready) { /* which tokens are good is not known yet */
         settle_body(connection, exchange);
         answer_problem(exchange, 503, "the host is starting");
     } else if (found == NULL) {
-        http->counts.refused[REFUSED_UNAUTHORIZED]++;
-        settle_body(connection, exchange);
-        answer_problem(exchange, 401, "a valid token is needed: Authorization: Bearer TOKEN");
+        refuse_token(connection, exchange, result);
     }
     return found;
 }
@@ -142,10 +195,11 @@ static bool check_scope(connection *connection, exchange *exchange, const route 
 {
     bool is_good = route->scopes & ROUTE_ONCE ? caller->is_one_time
                                               : (route->scopes & (ROUTE_ANY | ROUTE_OPEN)) != 0 ||
-                                                    (caller->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
+                                                    (connection->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
     if (!is_good) {
         settle_body(connection, exchange);
-        answer_problem(exchange, 403, "the token's scopes do not cover this");
+        answer_challenge(exchange, 403, "Bearer realm=\"dromio\", error=\"insufficient_scope\"",
+                         "the token's scopes do not cover this");
     }
     return is_good;
 }
@@ -159,9 +213,11 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_IMAGE] = HTTP_IMAGE_MAX,         [BODY_BULK] = UINT64_MAX,
         [BODY_NIDD_CONFIGURATION] = HTTP_BODY_TWIN_MAX, [BODY_NIDD_CONFIGURATION_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_NIDD_DELIVERY] = HTTP_BODY_TWIN_MAX,      [BODY_NIDD_DELIVERY_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_FORM] = FORM_MAX,
         [BODY_GROUP] = HTTP_BODY_SMALL_MAX,
+        [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
     };
-    bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK;
+    bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
     connection->body_max = limits[route->body];
     if (is_json && has_body(connection) && has_field(connection, FIELD_CONTENT_TYPE) &&
@@ -191,13 +247,13 @@ static bool check_body(connection *connection, exchange *exchange, const route *
 static bool answer_local(connection *connection, exchange *exchange, const route *route)
 {
     http *http = connection->http;
-    if (route->handler != HANDLER_HEALTH && route->handler != HANDLER_OPENAPI)
-        return false;
-    if (route->handler == HANDLER_HEALTH)
-        health_answer(http, exchange);
-    else
-        openapi_answer(exchange);
-    return true;
+    switch (route->handler) {
+    case HANDLER_HEALTH: health_answer(http, exchange); return true;
+    case HANDLER_OPENAPI: openapi_answer(exchange); return true;
+    case HANDLER_KEYS: oauth_keys(http, exchange); return true;
+    case HANDLER_ISSUER: oauth_metadata(http, exchange); return true;
+    default: return false;
+    }
 }
 
 static bool is_console(const target *target)
@@ -209,7 +265,7 @@ static bool is_console(const target *target)
 static bool build_fields(connection *connection, exchange *exchange, const route *route, const target *target,
                          const token *caller)
 {
-    api_request request = { .operation = route->operation, .application = caller->number, .scopes = caller->scopes };
+    api_request request = { .operation = route->operation, .application = caller->number, .scopes = connection->scopes };
     dro_builder out = dro_builder_over(connection->request, sizeof connection->request);
     fields_fault fault = { 0 };
     dro_builder_bytes(&out, &request, sizeof request);
@@ -265,6 +321,28 @@ static void answer_unknown(connection *connection, exchange *exchange, const rou
         answer_not_allowed(exchange, path->allow);
 }
 
+/* Who asks for a token shows himself in his own way. */
+static void begin_token(connection *connection, exchange *exchange, const route *route, const target *target)
+{
+    api_request request = { .operation = route->operation };
+    dro_builder out = dro_builder_over(connection->request, sizeof connection->request);
+    fields_fault fault = { 0 };
+    dro_builder_bytes(&out, &request, sizeof request);
+    bool has_path = fields_of_path(&out, route, target, &fault);
+    int refusal = has_path && connection->http->is_ready ? oauth_begin(connection, &out) : 0;
+    connection->request_length = (uint32_t)dro_builder_length(&out);
+    if (!has_path || !connection->http->is_ready || refusal != 0)
+        settle_body(connection, exchange);
+    if (!has_path)
+        answer_problem(exchange, fault.status, "%s", fault.detail);
+    else if (!connection->http->is_ready)
+        answer_problem(exchange, 503, "the host is starting");
+    else if (refusal != 0)
+        oauth_refuse(connection->http, exchange, refusal);
+    else if (check_body(connection, exchange, route))
+        open_sink(connection, exchange, route, NULL);
+}
+
 static void begin_checked(connection *connection, exchange *exchange, unsigned method)
 {
     http *http = connection->http;
@@ -287,6 +365,10 @@ static void begin_checked(connection *connection, exchange *exchange, unsigned m
         exchange->route = (uint16_t)route_index(route);
     if (route != NULL && route->scopes & ROUTE_OPEN && answer_local(connection, exchange, route))
         return;
+    if (route != NULL && route->handler == HANDLER_TOKEN) {
+        begin_token(connection, exchange, route, &target);
+        return;
+    }
     const token *caller = check_token(connection, exchange);
     if (caller == NULL)
         return;
@@ -397,14 +479,20 @@ bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_
     return is_whole;
 }
 
+static body_text body_of(const connection *connection)
+{
+    body_text text = { connection->collected.bytes, connection->collected.length };
+    if (connection->is_whole)
+        text = (body_text){ connection->in->bytes + connection->body.offset, connection->body.length };
+    if (text.bytes == NULL)
+        text.bytes = "";
+    return text;
+}
+
 static bool read_body(connection *connection, const route *route, dro_builder *out, body_fault *fault)
 {
     body_arena *arena = connection->http->arena;
-    body_text json = { connection->collected.bytes, connection->collected.length };
-    if (connection->is_whole)
-        json = (body_text){ connection->in->bytes + connection->body.offset, connection->body.length };
-    if (json.bytes == NULL)
-        json.bytes = "";
+    body_text json = body_of(connection);
     fields_put_body_hash(connection, out, json);
     switch (route->body) {
     case BODY_TWIN: return body_read_twin(arena, json, out, fault);
@@ -417,6 +505,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     default: return true;
     }
 }
@@ -448,6 +537,8 @@ static void dispatch(connection *connection, exchange *exchange)
         answer_problem(exchange, 404, "no such twin");
     } else if (!is_good) {
         answer_fault(exchange, &fault);
+    } else if (route->handler == HANDLER_TOKEN) {
+        oauth_ask(http, exchange, connection->request, connection->request_length, body_of(connection));
     } else if (is_query) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         query_ask(http, exchange, connection->request, connection->request_length, out.start, dro_builder_length(&out));
@@ -467,6 +558,7 @@ static void dispatch(connection *connection, exchange *exchange)
         dro_field_pad(&out);
         exchange->kind = kind_of(route);
         exchange->waiting = 1u << core;
+        exchange->is_untimed = connection->wait_ms > 0;
         set_deadline(http, exchange,
                      connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
         if (!request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),

@@ -27,6 +27,7 @@ struct stream {
     bool has_gap;             /* where it begins: a core, or nobody, can say what came before */
     int64_t told_ns;          /* when the client last got something */
     uint8_t token[TOKEN_HASH];
+    int64_t expires_ns;       /* with its token; INT64_MAX: never */
     stream_core cores[];      /* [core_count] */
 };
 
@@ -116,6 +117,12 @@ static bool subscribe(http *http, stream *made, const void *request, uint32_t le
     return true;
 }
 
+static int64_t expiry_ns(const http *http, int64_t expires_ms)
+{
+    dro_clock *clock = http->config->clock;
+    return expires_ms == 0 ? INT64_MAX : loop_now_ns(http->loop) + (expires_ms - clock->wall_ms(clock)) * NS_PER_MS;
+}
+
 bool stream_begin(http *http, exchange *exchange, const void *request, uint32_t length)
 {
     if (http->stream_count >= HTTP_STREAMS_MAX)
@@ -134,6 +141,7 @@ bool stream_begin(http *http, exchange *exchange, const void *request, uint32_t 
         return false;
     }
     memcpy(made->token, exchange->owner->token, TOKEN_HASH);
+    made->expires_ns = expiry_ns(http, exchange->owner->token_expires_ms);
     made->owner = exchange;
     made->told_ns = loop_now_ns(http->loop);
     exchange->kind = EXCHANGE_STREAM;
@@ -265,13 +273,16 @@ void stream_on_event(http *http, exchange *exchange, uint32_t core, const void *
 
 int64_t stream_due_ns(const exchange *exchange)
 {
-    return exchange->stream->told_ns + (int64_t)HTTP_COMMENT_MS * NS_PER_MS;
+    int64_t comment_ns = exchange->stream->told_ns + (int64_t)HTTP_COMMENT_MS * NS_PER_MS;
+    return exchange->stream->expires_ns < comment_ns ? exchange->stream->expires_ns : comment_ns;
 }
 
 void stream_comment(http *http, exchange *exchange)
 {
     exchange->stream->told_ns = loop_now_ns(http->loop);
-    if (exchange->status != 0)
+    if (exchange->stream->told_ns >= exchange->stream->expires_ns)
+        connection_break(exchange->owner);
+    else if (exchange->status != 0)
         answer_part(exchange, ":\n\n", 3);
 }
 

@@ -103,16 +103,34 @@ static void token_remove(token_table *table, const uint8_t hash[TOKEN_HASH])
     }
 }
 
-static dro_err read_domains(dro_cursor *in, char *domains, uint32_t *length)
+const token *token_table_find_application(const token_table *table, const char *id, size_t length)
+{
+    for (uint32_t i = 0; i < PLACES; i++) {
+        const token *at = table->places[i];
+        if (at != NULL && at->number != 0 && at->expires_ms == 0 && strlen(at->id) == length && memcmp(at->id, id, length) == 0)
+            return at;
+    }
+    return NULL;
+}
+
+static dro_err read_texts(dro_cursor *in, char *domains, uint32_t *length, char id[TOKEN_ID_MAX + 1])
 {
     dro_builder out = dro_builder_over(domains, TOKEN_DOMAINS_MAX);
     dro_field field;
+    id[0] = '\0';
     /* The ring fills a body up to 8 bytes with zeros, and no field has tag 0. */
     while (in->at < in->end && *in->at != 0 && dro_field_next(in, &field)) {
-        if (field.tag != API_FIELD_DOMAIN)
+        if (field.tag != API_FIELD_DOMAIN && field.tag != API_FIELD_APPLICATION)
             continue;
-        if (memchr(field.bytes, 0, field.length) != NULL)
+        if (field.length > 0 && memchr(field.bytes, 0, field.length) != NULL)
             return DRO_MALFORMED;
+        if (field.tag == API_FIELD_APPLICATION) {
+            if (field.length > TOKEN_ID_MAX)
+                return DRO_LIMIT;
+            memcpy(id, field.bytes, field.length);
+            id[field.length] = '\0';
+            continue;
+        }
         dro_builder_bytes(&out, field.bytes, field.length);
         dro_builder_le(&out, 0, 1);
     }
@@ -130,16 +148,16 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
         token_remove(table, row.token);
         return DRO_OK;
     }
-    char domains[TOKEN_DOMAINS_MAX];
+    char domains[TOKEN_DOMAINS_MAX], id[TOKEN_ID_MAX + 1];
     uint32_t domains_length = 0;
     dro_cursor in = dro_cursor_over((const uint8_t *)body + sizeof row, length - sizeof row);
-    dro_err err = read_domains(&in, domains, &domains_length);
+    dro_err err = read_texts(&in, domains, &domains_length, id);
     if (err != DRO_OK)
         return err;
     uint32_t place = place_of(table, row.token);
     if (table->places[place] == NULL && table->count >= TOKENS_MAX)
         return DRO_LIMIT;
-    token *made = malloc(sizeof *made + domains_length);
+    token *made = malloc(sizeof *made + domains_length + strlen(id) + 1);
     if (made == NULL)
         return DRO_NOMEM;
     *made = (token){ .number = row.number,
@@ -149,6 +167,8 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
                      .domains_length = domains_length };
     memcpy(made->hash, row.token, TOKEN_HASH);
     memcpy(made->domains, domains, domains_length);
+    strcpy(made->domains + domains_length, id);
+    made->id = made->domains + domains_length;
     if (table->places[place] == NULL)
         table->count++;
     free(table->places[place]);
@@ -161,7 +181,7 @@ bool token_has_domain(const token *token, const char *domain, size_t length)
     if (token->scopes & SCOPE_ADMIN)
         return true;
     for (uint32_t at = 0; at < token->domains_length;) {
-        size_t held = strlen(token->domains + at); /* each ends in a NUL, read_domains saw to it */
+        size_t held = strlen(token->domains + at); /* each ends in a NUL, read_texts saw to it */
         if (held == length && memcmp(token->domains + at, domain, length) == 0)
             return true;
         at += (uint32_t)held + 1;

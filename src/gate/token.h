@@ -18,6 +18,7 @@ typedef struct token {
     int64_t expires_ms;        /* 0: never */
     bool is_one_time;
     uint32_t domains_length;   /* texts with a NUL each, lower case */
+    const char *id;            /* of the application, behind the domains */
     char domains[];
 } token;
 
@@ -33,6 +34,9 @@ DRO_CHECKED dro_err token_table_take(token_table *table, const void *body, uint3
 
 /* Borrowed until the next take; NULL: not one of ours, or expired. */
 const token *token_table_find(const token_table *table, const uint8_t hash[TOKEN_HASH], int64_t wall_ms);
+
+/* The application of that name, or NULL: neither the admin nor a console session is one. */
+const token *token_table_find_application(const token_table *table, const char *id, size_t length);
 
 /* SHA-256 of any bytes; keeps nothing of them. */
 void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH]);

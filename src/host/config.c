@@ -53,6 +53,11 @@ static const key keys[] = {
     { "diameter.tls.key", TEXT(diameter_tls_key), "", "file of its private key (PEM, without passphrase)" },
     { "diameter.tls.ca", TEXT(diameter_tls_ca), "", "file of authorities (PEM): peers must show a certificate of one, with their identity among its DNS names" },
     { "contexts.memory", BYTES(contexts_memory, MIB / 16, 1024 * GIB), "1GiB", "sealed contexts kept in memory; others are read from the log at their twin's next event" },
+    { "downlink.packets", COUNT(downlink_packets, 1, DOWNLINK_PACKETS_MAX), "32", "downlinks that wait for one device" },
+    { "downlink.bytes", BYTES(downlink_bytes, 2048, DOWNLINK_BYTES_MAX), "64KiB", "bytes of them, with what is kept beside each" },
+    { "downlink.size", BYTES(downlink_size, 1, 2048), "1358", "bytes of the largest downlink that waits; a larger one goes at once or fails" },
+    { "downlink.age", COUNT(downlink_age, 1, 7 * 24 * 3600), "604800", "seconds a downlink waits at most" },
+    { "downlink.memory", BYTES(downlink_memory, MIB / 16, 1024 * GIB), "256MiB", "waiting downlinks kept in memory; others are read from the log when their device is reached" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
@@ -63,6 +68,11 @@ static const key keys[] = {
     { "t8.apn", TEXT(t8_apn), "", "APN of NIDD configurations that no row of t8.apns is for; empty: any" },
     { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
+    { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
+    { "auth.audience", TEXT(auth_audience), "", "aud of them, and what tokens of other issuers must be for; default: auth.issuer" },
+    { "auth.token_life", COUNT(auth_token_life, 60, 86400), "3600", "seconds an access token is good" },
+    { "auth.key_life", COUNT(auth_key_life, 60, 366 * 86400), "2592000", "seconds until another key signs; at least auth.token_life" },
+    { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
@@ -356,6 +366,17 @@ static bool check_transport(const config *config)
            wrong("diameter.listen: for SCTP it is address[,address]...:port, numbers of one family, at most 8");
 }
 
+static bool check_auth(config *config)
+{
+    if (!is_set(config->auth_issuer) && snprintf(config->auth_issuer, sizeof config->auth_issuer, "%s", config->t8_api_root) >= (int)sizeof config->auth_issuer)
+        return wrong("auth.issuer: t8.api_root is too long for it");
+    if (!is_set(config->auth_audience))
+        memcpy(config->auth_audience, config->auth_issuer, sizeof config->auth_audience);
+    if (config->auth_key_life < config->auth_token_life)
+        return wrong("auth.key_life: is at least auth.token_life");
+    return true;
+}
+
 static bool check_apns(const config *config)
 {
     if (config->t8_apn[0] != '\0' && !apn_is_valid(config->t8_apn, strlen(config->t8_apn)))
@@ -396,6 +417,8 @@ bool config_check(config *config)
         return wrong("t8.allow_callbacks: is a list of address ranges such as \"10.0.0.0/8\"");
     if (config->t8_api_root[0] == '\0')
         snprintf(config->t8_api_root, sizeof config->t8_api_root, "http%s://%s", config->http_tls_certificate[0] != '\0' ? "s" : "", config->http_listen);
+    if (!check_auth(config))
+        return false;
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");

@@ -391,7 +391,12 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline,
                              .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
-                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .has_hss = config_has_hss(config) };
+                             .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
+                                           .size = (uint32_t)config->downlink_size, .age_s = config->downlink_age,
+                                           .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
+                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .has_hss = config_has_hss(config),
+                             .issuer = config->auth_issuer, .audience = config->auth_audience,
+                             .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
     options.apns = (apn_policy){ config->apns, config->apn_count, config->t8_apn, strcmp(config->t8_without_configuration, "refuse") == 0 };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)
@@ -467,7 +472,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
-                         .usage = room->usage,
+                         .usage = room->usage, .issuer = config->auth_issuer, .audience = config->auth_audience, .skew_s = config->auth_clock_skew,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }

@@ -1,0 +1,186 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/base64.h"
+#include "gate/jwt.h"
+
+/* RFC 7515, appendix A.3. */
+static const char es256[] = "eyJhbGciOiJFUzI1NiJ9"
+                            ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+                            ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+static const char es256_keys[] = "{\"keys\":[{\"kty\":\"oct2\",\"kid\":\"of no use\"},{\"kty\":\"EC\",\"crv\":\"P-256\","
+                                 "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}";
+
+static jwt_memory *memory;
+static jwt token;
+
+static int begin(void **state)
+{
+    (void)state;
+    memory = jwt_memory_new();
+    return memory == NULL;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    jwt_memory_free(memory);
+    return 0;
+}
+
+static dro_err reads(const char *text)
+{
+    return jwt_read(&token, memory, text, strlen(text));
+}
+
+/* Of a header and claims, signed by nobody. */
+static dro_err reads_parts(const char *header, const char *claims)
+{
+    static char text[2 * JWT_BYTES_MAX];
+    dro_builder out = dro_builder_over(text, sizeof text);
+    dro_base64url_put(&out, (const uint8_t *)header, strlen(header));
+    dro_builder_text(&out, ".");
+    dro_base64url_put(&out, (const uint8_t *)claims, strlen(claims));
+    dro_builder_text(&out, ".AAAA");
+    assert_int_equal(out.err, DRO_OK);
+    return jwt_read(&token, memory, text, dro_builder_length(&out));
+}
+
+static dro_err reads_claims(const char *claims)
+{
+    return reads_parts("{\"alg\":\"EdDSA\"}", claims);
+}
+
+static void the_example_of_rfc_7515_is_signed_by_its_key(void **state)
+{
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX];
+    (void)state;
+    assert_int_equal(reads(es256), DRO_OK);
+    assert_true(slice_is(token.issuer, "joe") && token.expires_s == 1300819380 && token.algorithm == JWT_ES256);
+    assert_int_equal(jwk_set_read(keys, &count, es256_keys, strlen(es256_keys), why), DRO_OK);
+    assert_int_equal(count, 1);
+    assert_true(jwt_is_signed(&token, &keys[0]));
+    for (uint32_t i = 0; i < token.signature_length; i++) {
+        token.signature[i] ^= 1;
+        assert_false(jwt_is_signed(&token, &keys[0]));
+        token.signature[i] ^= 1;
+    }
+    token.signature_length--;
+    assert_false(jwt_is_signed(&token, &keys[0]));
+    token.signature_length++;
+    token.algorithm = JWT_RS256; /* the token's word alone chooses nothing */
+    assert_false(jwt_is_signed(&token, &keys[0]));
+    jwt_key_free(&keys[0]);
+}
+
+static void every_shorter_token_is_refused_or_not_signed(void **state)
+{
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX];
+    (void)state;
+    assert_int_equal(jwk_set_read(keys, &count, es256_keys, strlen(es256_keys), why), DRO_OK);
+    for (size_t length = 0; length < strlen(es256); length++)
+        if (jwt_read(&token, memory, es256, length) == DRO_OK)
+            assert_false(jwt_is_signed(&token, &keys[0]));
+    jwt_key_free(&keys[0]);
+}
+
+/* RFC 8037, appendix A: what the key of A.1 signed in A.4. */
+static void the_example_of_rfc_8037_is_signed_by_its_key(void **state)
+{
+    static const char x[] = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", part[] = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
+                      signature[] = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    uint8_t public_key[JWK_PUBLIC];
+    dro_builder key_bytes = dro_builder_over(public_key, sizeof public_key);
+    jwt_key key;
+    (void)state;
+    assert_int_equal(dro_base64url_read(&key_bytes, x, strlen(x)), DRO_OK);
+    assert_int_equal(jwk_of_ed25519(&key, "a", public_key), DRO_OK);
+    token = (jwt){ .algorithm = JWT_EDDSA, .signed_part = { part, sizeof part - 1 } };
+    dro_builder out = dro_builder_over(token.signature, sizeof token.signature);
+    assert_int_equal(dro_base64url_read(&out, signature, strlen(signature)), DRO_OK);
+    token.signature_length = (uint32_t)dro_builder_length(&out);
+    assert_true(jwt_is_signed(&token, &key));
+    token.signed_part.length--;
+    assert_false(jwt_is_signed(&token, &key));
+    jwt_key_free(&key);
+}
+
+static void only_signatures_that_are_known_are_read(void **state)
+{
+    static const char *const none[] = { "{\"alg\":\"none\"}", "{\"alg\":\"HS256\"}", "{\"alg\":\"eddsa\"}", "{\"alg\":\"EdDSA\",\"crit\":[\"b64\"]}" };
+    static const char *const broken[] = { "{}", "[]", "{\"alg\":1}", "{\"alg\":\"EdDSA\",\"alg\":\"none\"}", "{\"alg\":\"EdDSA\",\"kid\":1}", "" };
+    (void)state;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_int_equal(reads_parts(none[i], "{\"exp\":1}"), DRO_UNSUPPORTED);
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        assert_int_equal(reads_parts(broken[i], "{\"exp\":1}"), DRO_MALFORMED);
+}
+
+static void claims_are_taken_as_they_must_be(void **state)
+{
+    static const char *const broken[] = {
+        "{}", "{\"exp\":\"1\"}", "{\"exp\":0}", "{\"exp\":-1}", "{\"exp\":1e30}", "{\"exp\":1,\"exp\":2}", "{\"exp\":1,\"nbf\":true}",
+        "{\"exp\":1,\"iss\":1}", "{\"exp\":1,\"iss\":\"\"}", "{\"exp\":1,\"sub\":\"a\\u0000b\"}", "{\"exp\":1,\"aud\":1}", "{\"exp\":1,\"aud\":[1]}",
+        "{\"exp\":1,\"aud\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]}", "{\"exp\":1,\"cnf\":{}}", "{\"exp\":1,\"cnf\":{\"jkt\":\"x\"}}",
+        "{\"exp\":1,\"cnf\":{\"x5t#S256\":\"AAAA\"}}", "{\"exp\":1,\"scope\":[\"read\"]}", "{\"exp\":1} x",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        assert_int_equal(reads_claims(broken[i]), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1700000000.9,\"nbf\":5,\"aud\":[\"a\",\"b\"],\"scope\":\"\",\"more\":{\"a\":[1,2]}}"), DRO_OK);
+    assert_true(token.expires_s == 1700000000 && token.not_before_s == 5 && token.issued_s == 0 && !token.is_bound);
+    assert_true(jwt_is_for(&token, "b") && !jwt_is_for(&token, "c"));
+}
+
+static void a_token_has_a_bound(void **state)
+{
+    static char text[JWT_BYTES_MAX + 2];
+    (void)state;
+    memset(text, 'A', sizeof text - 1);
+    assert_int_equal(reads(text), DRO_LIMIT);
+    static char claims[JWT_CLAIMS_MAX + 64];
+    memset(claims, ' ', sizeof claims - 1);
+    assert_int_equal(reads_claims(claims), DRO_LIMIT);
+}
+
+static void key_sets_that_are_none_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "", "{}", "[]", "{\"keys\":{}}", "{\"keys\":[]}", "{\"keys\":[1]}", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}]}",
+        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"d\":\"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}",
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\"}]}",
+        "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}",
+        "{\"keys\":[{\"kty\":\"RSA\",\"use\":\"enc\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}",
+    };
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX];
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_not_equal(jwk_set_read(keys, &count, bad[i], strlen(bad[i]), why), DRO_OK);
+        assert_int_equal(count, 0);
+        assert_true(strlen(why) > 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_example_of_rfc_7515_is_signed_by_its_key),
+        cmocka_unit_test(every_shorter_token_is_refused_or_not_signed),
+        cmocka_unit_test(the_example_of_rfc_8037_is_signed_by_its_key),
+        cmocka_unit_test(only_signatures_that_are_known_are_read),
+        cmocka_unit_test(claims_are_taken_as_they_must_be),
+        cmocka_unit_test(a_token_has_a_bound),
+        cmocka_unit_test(key_sets_that_are_none_are_refused),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}

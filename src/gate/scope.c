@@ -1,0 +1,99 @@
+#include "gate/scope.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ring/message.h"
+
+static const struct {
+    const char *name;
+    uint32_t bit;
+} names[] = {
+    { "read", SCOPE_READ }, { "write", SCOPE_WRITE }, { "images", SCOPE_IMAGES }, { "nidd", SCOPE_NIDD },
+    { "monitoring", SCOPE_MONITORING }, { "trigger", SCOPE_TRIGGER }, { "parameters", SCOPE_PARAMETERS },
+};
+
+/* Names of the APIs as TS 29.122 and TS 29.522 put them into their paths. */
+static const struct {
+    const char *api;
+    uint32_t bit;
+} apis[] = {
+    { "3gpp-nidd", SCOPE_NIDD },
+    { "3gpp-nidd-configuration-trigger", SCOPE_NIDD },
+    { "3gpp-monitoring-event", SCOPE_MONITORING },
+    { "3gpp-device-triggering", SCOPE_TRIGGER },
+    { "3gpp-cp-parameter-provisioning", SCOPE_PARAMETERS },
+    { "3gpp-network-parameter-configuration", SCOPE_PARAMETERS },
+};
+
+uint32_t scope_named(slice name)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_is(name, names[i].name))
+            return names[i].bit;
+    return 0;
+}
+
+slice scope_names(uint32_t bits, char room[SCOPE_NAMES_MAX])
+{
+    uint32_t length = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (bits & names[i].bit)
+            length += (uint32_t)snprintf(room + length, SCOPE_NAMES_MAX - length, "%s%s", length > 0 ? " " : "", names[i].name);
+    return (slice){ room, length };
+}
+
+/* What stands before the next `mark`; moves *rest behind it. */
+static slice cut(slice *rest, char mark)
+{
+    const char *stop = rest->length > 0 ? memchr(rest->at, mark, rest->length) : NULL;
+    slice part = { rest->at, stop != NULL ? (uint32_t)(stop - rest->at) : rest->length };
+    uint32_t used = part.length + (stop != NULL);
+    rest->at += used;
+    rest->length -= used;
+    return part;
+}
+
+static uint32_t api_named(slice name)
+{
+    for (size_t i = 0; i < sizeof apis / sizeof *apis; i++)
+        if (slice_is(name, apis[i].api))
+            return apis[i].bit;
+    return 0;
+}
+
+static void read_capif(scope_read *out, slice text, const char *aef)
+{
+    out->is_capif = true;
+    while (text.length > 0) {
+        slice list = cut(&text, ';'), function = cut(&list, ':');
+        bool is_ours = slice_is(function, aef);
+        out->is_malformed |= function.length == 0 || list.length == 0;
+        while (list.length > 0) {
+            uint32_t bit = api_named(cut(&list, ','));
+            out->has_unknown |= is_ours && bit == 0;
+            out->bits |= is_ours ? bit : 0;
+        }
+    }
+}
+
+scope_read scope_of(slice text, const char *aef)
+{
+    static const char prefix[] = "3gpp#";
+    scope_read out = { 0 };
+    while (text.length > 0) {
+        slice word = cut(&text, ' ');
+        if (word.length == 0)
+            continue;
+        if (word.length > sizeof prefix - 1 && memcmp(word.at, prefix, sizeof prefix - 1) == 0) {
+            word.at += sizeof prefix - 1;
+            word.length -= (uint32_t)sizeof prefix - 1;
+            read_capif(&out, word, aef);
+            continue;
+        }
+        uint32_t bit = scope_named(word);
+        out.has_unknown |= bit == 0;
+        out.bits |= bit;
+    }
+    return out;
+}
