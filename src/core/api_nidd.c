@@ -222,6 +222,8 @@ void nidd_members_of(const call *call, dro_builder *out, bool with_data)
 
 static uint64_t number_next(core *core, const twin *twin)
 {
+    while (nidd_event_id(core->nidd.next) == 0) /* to a twin that is "of this event" */
+        core->nidd.next++;
     return (twin->number & PARTITION_MASK) | (core->nidd.next++ & ~PARTITION_MASK);
 }
 
@@ -477,11 +479,13 @@ static nidd_request *request_new(core *core, const nidd_configuration *configura
 static void delivery_turn(core *core, const call *call, uint32_t index, nidd_request *request)
 {
     dro_field room;
+    if (request != NULL && request->is_new)
+        request->number = number_next(core, twin_at(core, index)); /* its twin is told it */
     turn *turn = request == NULL ? NULL : turn_new(core, index, TURN_DOWNLINK);
     dro_err err = turn == NULL ? DRO_LIMIT : DRO_OK;
     const dro_field *data = request == NULL ? NULL : nidd_field(request->fields, request->length, API_FIELD_DATA, &room);
     if (err == DRO_OK && data != NULL)
-        err = turn_event(core, turn, EVENT_DOWNLINK, 0, data->bytes, data->length);
+        err = turn_event(core, turn, EVENT_DOWNLINK, nidd_event_id(request->number), data->bytes, data->length);
     if (err != DRO_OK) {
         if (turn != NULL)
             turn_free(core, turn);
@@ -728,9 +732,7 @@ void nidd_turn_begin(core *core, turn *turn)
     uint32_t ignored;
     if (nidd_configuration_find(core, request->configuration, &ignored) == NULL)
         return; /* removed while the turn ran: nothing is kept, and nidd_turn_done says so */
-    if (request->is_new)
-        request->number = number_next(core, twin);
-    else
+    if (!request->is_new)
         nidd_mail_gone(core, twin, request->number);
     ended_evict(core, twin, request->length);
     nidd_delivery delivery = { .number = request->number, .configuration = request->configuration, .made_ms = core->now_ms,
@@ -740,6 +742,12 @@ void nidd_turn_begin(core *core, turn *turn)
     turn->ticket = request->number;
 }
 
+static bool nidd_is_awaited(const twin *twin, uint64_t number)
+{
+    const nidd_delivery *delivery = nidd_delivery_find(twin, number);
+    return delivery != NULL && delivery->is_awaited;
+}
+
 void nidd_turn_end(core *core, turn *turn, uint32_t outcome)
 {
     const nidd_request *request = turn->nidd;
@@ -747,7 +755,7 @@ void nidd_turn_end(core *core, turn *turn, uint32_t outcome)
         return;
     if (outcome == EVENT_NOT_HANDLED)
         mailbox_put_raw(core, turn->twin, turn->ticket, request->expires_ms);
-    else if (nidd_mail(twin_at(core, turn->twin), turn->ticket, NULL) == NULL) /* the twin refuses it */
+    else if (nidd_mail(twin_at(core, turn->twin), turn->ticket, NULL) == NULL && !nidd_is_awaited(twin_at(core, turn->twin), turn->ticket)) /* the twin refuses it */
         nidd_delivery_end(core, turn->twin, turn->ticket, DELIVERY_FAILURE);
 }
 

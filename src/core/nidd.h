@@ -14,6 +14,7 @@
 #include "core/index.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
+#include "twin/ticket.h"
 
 typedef struct twin twin;
 typedef struct mail mail;
@@ -38,6 +39,7 @@ typedef struct nidd_delivery {
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
     int32_t priority;
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
+    bool is_awaited;             /* the twin will say whether the device has it */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -104,6 +106,11 @@ void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery
 bool nidd_may_wait(const core *core, const nidd_delivery *delivery);
 void nidd_delivery_fail(core *core, uint32_t twin, uint64_t number, int64_t retry_ms);
 void nidd_mail_gone(core *core, const twin *twin, uint64_t delivery); /* all that waits of it */
+void nidd_loaded(core *core, uint32_t twin);   /* its queue was read: what may not go any more ends */
+bool nidd_has_awaited(const twin *twin);
+/* What the twin says of one; `number`: of the delivery, or the id of its event (nidd_event_id). */
+void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_state state);
+static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
 void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);

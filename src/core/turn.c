@@ -441,6 +441,7 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
         snprintf(reason, sizeof reason, "%.*s", (int)effect->ticket.length, effect->ticket.reason);
         if (effect->ticket.state == TICKET_REPORTED || effect->ticket.state == TICKET_FAILED)
             ticket_move(core, index, number, (ticket_state)effect->ticket.state, reason);
+        nidd_delivery_report(core, index, number, (ticket_state)effect->ticket.state);
         break;
     }
     case EFFECT_LOG:
