@@ -30,6 +30,7 @@
 #include "core/stream.h"
 #include "core/tell.h"
 #include "core/timers.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -174,6 +175,8 @@ static dro_err recover(core *core)
     for (uint32_t i = 0; i < core->twin_high && err == DRO_OK; i++)
         if (twin_at(core, i)->number != 0)
             err = timers_update(core, i);
+    if (err == DRO_OK)
+        err = twins_index(core);
     dumps_forget(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
@@ -218,6 +221,18 @@ static dro_err open_all(core *core)
     return err == DRO_OK ? recover(core) : err;
 }
 
+static void limits_default(downlink_limits *limits)
+{
+    if (limits->packets == 0)
+        limits->packets = TWIN_MAIL_MAX;
+    if (limits->bytes == 0)
+        limits->bytes = DOWNLINK_BYTES;
+    if (limits->size == 0)
+        limits->size = NIDD_DATA_MAX;
+    if (limits->age_s == 0)
+        limits->age_s = DOWNLINK_EXPIRY_S;
+}
+
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
@@ -226,6 +241,8 @@ dro_err core_open(core **out, const core_options *options)
     if (core == NULL)
         return DRO_NOMEM;
     core->options = *options;
+    limits_default(&core->options.downlink);
+    queues_init(core);
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
@@ -260,8 +277,6 @@ void core_close(core *core)
     for (uint32_t i = 0; i < core->twin_high; i++)
         if (twin_at(core, i)->number != 0)
             twin_free(core, i);
-    for (uint32_t i = 0; i < core->chunk_count; i++)
-        free(core->chunks[i]);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);
     host_tables_free(core);
@@ -285,7 +300,7 @@ void core_close(core *core)
     columns_free(core->columns);
     vault_close(core->vault);
     record_free(core->record);
-    free(core->chunks);
+    twins_free(core);
     free(core->turns);
     free(core->timers);
     free(core->bases.counts);
@@ -294,6 +309,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);
     free(core);
@@ -308,6 +324,7 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0)
         credentials_send_all(core, index);
+    traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
 
@@ -324,12 +341,14 @@ void core_gate_lost(core *core, uint32_t index)
     streams_gate_lost(core, index);
     network_connections_gate_lost(core, index);
     turns_gate_lost(core, index);
+    queues_gate_lost(core, index);
     waiters_gate_lost(core, index);
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
     authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
+    traces_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 
@@ -389,6 +408,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -513,7 +533,10 @@ int core_round(core *core)
     if (core->index == 0)
         signing_step(core);
     work += groups_step(core);
+    if (core->trace_count > 0)
+        traces_expire(core);
     work += checkpoint_step(core);
+    work += queues_step(core);
     cold_start(core);
     turns_publish(core);
     work += commit(core);
@@ -541,9 +564,19 @@ int64_t core_next_due(const core *core)
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
     }
+    int64_t trace_ms = traces_due_ms(core);
+    if (trace_ms != INT64_MAX) {
+        int64_t left = trace_ms > core->now_ms ? (trace_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
+    if (groups_ms != INT64_MAX) {
+        int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     if (notices_due_ns(core) != INT64_MAX) {
@@ -599,7 +632,7 @@ bool core_stop(core *core)
 {
     core->is_stopping = true;
     core_round(core);
-    bool is_told = core->turn_count == 0 && core->question_count == 0 && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
+    bool is_told = core->turn_count == 0 && core->question_count == 0 && queues_are_read(core) && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
     return is_told;

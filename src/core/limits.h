@@ -22,7 +22,10 @@ enum {
 
     TWIN_DEFERRED_MAX = 512,       /* events waiting for a twin's turn to end */
     TURN_CHAIN_MAX = 64,           /* uplinks of one twin in one visit to its cell */
-    TWIN_MAIL_MAX = 32,            /* downlinks waiting for a device */
+    TWIN_MAIL_MAX = 32,            /* downlinks waiting for a device, unless downlink.packets says otherwise; of commands always */
+    DOWNLINK_PACKETS_MAX = 256,    /* the most that downlink.packets says */
+    DOWNLINK_BYTES = 64 << 10,     /* that wait for a device, with what is kept beside them, unless downlink.bytes says otherwise */
+    DOWNLINK_BYTES_MAX = 128 << 10,/* the most that it says */
     TWIN_TICKETS_MAX = 64,         /* kept; the oldest ended one goes first */
     TWIN_TIMERS_MAX = 8,
     TWIN_ALIASES_MAX = 8,
@@ -30,7 +33,7 @@ enum {
     TWIN_APN_MAX = 100,
 
     TWIN_CONFIGURATIONS_MAX = 16,  /* NIDD configurations */
-    TWIN_DELIVERIES_MAX = 64,      /* downlinks of applications, with those that ended; the oldest ended one goes first */
+    TWIN_DELIVERIES_ENDED_MAX = 32,/* downlinks of applications that ended, kept; the oldest goes first */
     TWIN_NOTICES_MAX = 32,         /* notifications waiting for applications; the oldest goes first */
     CORE_NOTICE_BYTES_MAX = 512 << 20, /* of all twins */
     DESTINATIONS_MAX = 65536,      /* different notification destinations */
@@ -45,6 +48,9 @@ enum {
     GROUP_SCAN = 8192,             /* places of lists looked at in a round */
     GROUP_TURNS_MAX = 512,         /* members in cells at once, of a core */
     GROUP_SENT_MAX = 4096,         /* members with a request out at once, of all cores */
+    GROUP_RESULTS_MAX = 500,       /* results in one notification, */
+    GROUP_NOTICE_BYTES = 24576,    /* in so many bytes */
+    GROUP_GUARD_S = 30,            /* results of an operation are told then, and so long after each time */
     GROUP_PAGE_SCAN = 100000,      /* places looked at for one page */
     TWIN_GROUPS_MAX = 32,          /* groups of a twin */
 

@@ -24,6 +24,7 @@
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
+#include "core/queue.h"
 #include "core/signing.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
@@ -120,6 +121,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;
     dead_letters dead_letters;
@@ -130,6 +132,8 @@ struct core {
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
+    struct trace_table *traces;  /* NULL until the first one */
+    uint32_t trace_count;        /* that run */
 
     struct record *record;       /* the one being written; core/record.c */
     uint64_t round_told;         /* newest durable round */

@@ -1,4 +1,5 @@
 /* Turns: sent to a cell, taken back, kept. */
+#include "core/groups.h"
 #include "core/turn.h"
 
 #include <assert.h>
@@ -78,6 +79,8 @@ void turn_free(core *core, turn *turn)
         if (turn->event != turn->small)
             free(turn->event);
     }
+    if (turn->operation_of != 0)
+        group_turn_freed(core, turn);
     api_put_end(core, turn->put);
     free(turn->nidd);
     free(turn->idempotency);
@@ -412,7 +415,8 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
     switch (effect->kind) {
     case EFFECT_PROPERTY: keep_property(core, index, effect); break;
     case EFFECT_DOWNLINK: {
-        int64_t expiry_s = effect->downlink.expiry_s > 0 ? effect->downlink.expiry_s : DOWNLINK_EXPIRY_S;
+        int64_t age_s = core->options.downlink.age_s, wanted_s = effect->downlink.expiry_s;
+        int64_t expiry_s = wanted_s > 0 && wanted_s < age_s ? wanted_s : age_s;
         mailbox_put(core, index, turn->ticket, effect->downlink.merge_key, core->now_ms + expiry_s * 1000,
                     effect->downlink.bytes, effect->downlink.length);
         break;
@@ -437,6 +441,7 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
         snprintf(reason, sizeof reason, "%.*s", (int)effect->ticket.length, effect->ticket.reason);
         if (effect->ticket.state == TICKET_REPORTED || effect->ticket.state == TICKET_FAILED)
             ticket_move(core, index, number, (ticket_state)effect->ticket.state, reason);
+        nidd_delivery_report(core, index, number, (ticket_state)effect->ticket.state);
         break;
     }
     case EFFECT_LOG:
@@ -658,7 +663,8 @@ void turn_unreadable(core *core, turn *turn, const char *where)
     if (behind == NONE)
         twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
     behind_are_stale(core, turn);
-    if (turn->operation == TURN_WRITE || turn->operation == TURN_ACTION || turn->operation == TURN_CONFIGURE)
+    bool is_asked = turn->operation == TURN_WRITE || turn->operation == TURN_ACTION || turn->operation == TURN_CONFIGURE;
+    if (is_asked && turn->operation_of == 0)
         tell_problem(core, turn->caller, 503, "context_unreadable", "%s; the host's log says more", reason);
     else
         turn_bury(core, turn, TURN_UNREADABLE, reason, 0);
@@ -838,9 +844,14 @@ static void deferred_gate_lost(twin_extra *extra, uint32_t gate)
     }
 }
 
+void twin_deferred_gate_lost(core *core, uint32_t index, uint32_t gate)
+{
+    deferred_gate_lost(twin_at(core, index)->extra, gate);
+}
+
 void turns_gate_lost(core *core, uint32_t gate)
 {
-    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn has messages that wait */
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn, or whose queue is read, has messages that wait */
         turn *turn = &core->turns[i];
         if (turn->state == TURN_FREE)
             continue;
@@ -903,13 +914,13 @@ void twin_resume(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
     uint64_t number = twin->number;
-    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0 && twin->extra != NULL && twin->extra->deferred != NULL) {
+    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0 && !queue_is_loading(twin) && twin->extra != NULL && twin->extra->deferred != NULL) {
         core->turn_last = NONE;
         deferred_take(core, index);
         if (twin->number == number && twin->flags & TWIN_RUNNING)
             chain_uplinks(core, index);
     }
-    if (twin->number != number || twin->flags & TWIN_RUNNING)
+    if (twin->number != number || twin->flags & TWIN_RUNNING || queue_is_loading(twin))
         return;
     mailbox_flush(core, index);
     if (timers_update(core, index) != DRO_OK)
