@@ -1,6 +1,7 @@
 #include "samples.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,42 @@ double samples_sum(const samples *samples, const char *name, const char *label)
         if (label == NULL || strstr(at->labels, label) != NULL)
             sum += at->value;
     return sum;
+}
+
+/* What bucket `at` (of all up to its bound) took in since; one that went back began anew. */
+static double grown(const samples *before, const sample *at)
+{
+    for (const sample *old = NULL; (old = samples_next(before, at->name, old)) != NULL;)
+        if (strcmp(old->labels, at->labels) == 0)
+            return at->value >= old->value ? at->value - old->value : at->value;
+    return at->value;
+}
+
+static double bound_of(const sample *at)
+{
+    char text[32];
+    sample_label(at, "le", text, sizeof text);
+    return strtod(text, NULL); /* "+Inf" too */
+}
+
+double samples_quantile(const samples *before, const samples *now, const char *name, double share, double *count)
+{
+    char bucket[96];
+    double below = 0, from = 0;
+    snprintf(bucket, sizeof bucket, "%s_bucket", name);
+    *count = 0;
+    for (const sample *at = NULL; (at = samples_next(now, bucket, at)) != NULL;) /* the last is all of them */
+        *count = grown(before, at);
+    if (*count <= 0)
+        return -1;
+    for (const sample *at = NULL; (at = samples_next(now, bucket, at)) != NULL;) {
+        double up_to = grown(before, at), bound = bound_of(at);
+        if (up_to >= share * *count && up_to > below)
+            return isinf(bound) ? from : from + (bound - from) * (share * *count - below) / (up_to - below);
+        below = up_to;
+        from = bound;
+    }
+    return from;
 }
 
 void sample_label(const sample *sample, const char *label, char *out, size_t size)

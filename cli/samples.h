@@ -24,5 +24,8 @@ void samples_fini(samples *samples);
 double samples_sum(const samples *samples, const char *name, const char *label);
 /* The next of this name after `from` (NULL: the first), or NULL. */
 const sample *samples_next(const samples *samples, const char *name, const sample *from);
+/* Of the times that histogram `name` took in between `before` and `now`, the one below which `share` (0 to 1) lie, within
+ * its bucket by proportion; past the last bound that bound. `count`: of how many. Negative where there is none. */
+double samples_quantile(const samples *before, const samples *now, const char *name, double share, double *count);
 /* The value of a label, at most `size` - 1 bytes; "" where it is not there. */
 void sample_label(const sample *sample, const char *label, char *out, size_t size);

@@ -1,4 +1,5 @@
 /* The text of the format's own description (Prometheus, "Exposition formats", text format example). */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,12 +62,34 @@ static void what_is_no_sample_is_left_out(void **state)
     }
 }
 
+static void a_quantile_lies_in_the_bucket_that_reaches_it(void **state)
+{
+    (void)state;
+    static const char old[] = "t_bucket{le=\"0.1\"} 10\nt_bucket{le=\"0.2\"} 10\nt_bucket{le=\"+Inf\"} 10\nt_sum 1\nt_count 10\n";
+    static const char new[] = "t_bucket{le=\"0.1\"} 60\nt_bucket{le=\"0.2\"} 109\nt_bucket{le=\"+Inf\"} 110\nt_sum 9\nt_count 110\n";
+    samples before, now, none;
+    double count;
+    assert_true(samples_read(&before, old, strlen(old)) && samples_read(&now, new, strlen(new)) && samples_read(&none, "", 0));
+    assert_true(fabs(samples_quantile(&before, &now, "t", 0.25, &count) - 0.05) < 1e-9); /* half of the first 50 */
+    assert_true(count == 100);
+    assert_true(fabs(samples_quantile(&before, &now, "t", 0.5, &count) - 0.1) < 1e-9);
+    assert_true(fabs(samples_quantile(&before, &now, "t", 0.99, &count) - 0.2) < 1e-9);
+    assert_true(fabs(samples_quantile(&before, &now, "t", 1, &count) - 0.2) < 1e-9); /* past the last bound */
+    assert_true(samples_quantile(&now, &now, "t", 0.5, &count) < 0 && count == 0);
+    assert_true(samples_quantile(&none, &none, "t", 0.5, &count) < 0);
+    assert_true(samples_quantile(&now, &before, "t", 0.5, &count) > 0 && count == 10); /* it began anew */
+    samples_fini(&before);
+    samples_fini(&now);
+    samples_fini(&none);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_line_is_a_sample),
         cmocka_unit_test(a_label_is_found_by_its_whole_name),
         cmocka_unit_test(what_is_no_sample_is_left_out),
+        cmocka_unit_test(a_quantile_lies_in_the_bucket_that_reaches_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,15 @@ static const struct figure {
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };
 
+/* Histograms of /metrics, told as percentiles of what was measured between two looks. */
+static const struct latency { const char *name, *metric; } latencies[] = {
+    { "uplink", "dromio_uplink_seconds" },
+    { "http", "dromio_http_request_seconds" },
+    { "round", "dromio_round_seconds" },
+    { "turn_cpu", "dromio_turn_cpu_seconds" },
+};
+enum { LATENCIES = sizeof latencies / sizeof latencies[0] };
+
 /* ---- looking ---- */
 
 static void look_fini(look *look)
@@ -130,7 +139,26 @@ static double peer_requests(const look *look, const char *identity)
     return 0;
 }
 
+/* Microseconds; negative: nothing was measured. */
+static double latency_micros(const struct latency *latency, const look *before, const look *now, double share)
+{
+    double count;
+    double seconds = samples_quantile(&before->metrics, &now->metrics, latency->metric, share, &count);
+    return seconds < 0 ? -1 : seconds * 1e6;
+}
+
 /* ---- JSON ---- */
+
+static void add_latencies(yyjson_mut_doc *doc, yyjson_mut_val *root, const look *before, const look *now)
+{
+    for (int i = 0; i < 2 * LATENCIES; i++) {
+        bool is_p99 = i % 2 == 1;
+        char name[NAME_BYTES];
+        double micros = latency_micros(&latencies[i / 2], before, now, is_p99 ? 0.99 : 0.5);
+        snprintf(name, sizeof name, "%s_%s_micros", latencies[i / 2].name, is_p99 ? "p99" : "p50");
+        yyjson_mut_obj_add(root, yyjson_mut_strcpy(doc, name), micros < 0 ? yyjson_mut_null(doc) : yyjson_mut_real(doc, micros));
+    }
+}
 
 static void add_rooms(yyjson_mut_doc *doc, yyjson_mut_val *root, const look *before, const look *now)
 {
@@ -179,6 +207,7 @@ static int print_json(struct cli *cli, const look *before, const look *now)
         double value = figure_value(&figures[i], before, now);
         yyjson_mut_obj_add(root, key, figures[i].is_rate ? yyjson_mut_real(doc, value) : yyjson_mut_uint(doc, (uint64_t)value));
     }
+    add_latencies(doc, root, before, now);
     add_rooms(doc, root, before, now);
     add_peers(doc, root, before, now);
     yyjson_doc *whole = yyjson_mut_doc_imut_copy(doc, NULL);
@@ -212,6 +241,24 @@ static void put_figures(struct buffer *out, const look *before, const look *now)
         else
             snprintf(text, sizeof text, figures[i].is_rate ? "%.1f/s" : "%.0f", value);
         buffer_printf(out, "%-16s%9s%s", figures[i].name, text, i % 3 == 2 || i == FIGURES - 1 ? "\n" : "  ");
+    }
+}
+
+static const char *micros_text(double micros, char out[24])
+{
+    if (micros < 0)
+        return "-";
+    snprintf(out, 24, micros < 1000 ? "%.1f us" : micros < 1e6 ? "%.2f ms" : "%.2f s", micros < 1000 ? micros : micros < 1e6 ? micros / 1e3 : micros / 1e6);
+    return out;
+}
+
+static void put_latencies(struct buffer *out, const look *before, const look *now)
+{
+    buffer_printf(out, "\n%-17s%12s%15s\n", "LATENCY", "P50", "P99");
+    for (int i = 0; i < LATENCIES; i++) {
+        char half[24], most[24];
+        buffer_printf(out, "%-17s%12s%15s\n", latencies[i].name, micros_text(latency_micros(&latencies[i], before, now, 0.5), half),
+                      micros_text(latency_micros(&latencies[i], before, now, 0.99), most));
     }
 }
 
@@ -277,6 +324,7 @@ static void put_page(struct cli *cli, struct buffer *page, const look *before, c
     buffer_printf(page, "%s  %s%s\n\n", client_host(cli->client), text,
                   samples_sum(&now->metrics, "dromio_gate_core_answers", NULL) > 0 ? "" : "  THE CORE DOES NOT ANSWER");
     put_figures(page, before, now);
+    put_latencies(page, before, now);
     put_rooms(page, before, now);
     put_peers(page, before, now);
 }

@@ -427,6 +427,11 @@ static void add_effects(struct buffer *out, yyjson_val *event)
         buffer_printf(out, "%slog \"%s\"", out->length > 0 ? " " : "",
                       yyjson_is_str(value) ? yyjson_get_str(value) : "");
     }
+    yyjson_val *network = yyjson_obj_get(event, "network");
+    const char *const said[] = { "command", "peer", "reason" };
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+        if (member_text(network, said[i])[0] != '\0')
+            buffer_printf(out, "%s%s", out->length > 0 ? " " : "", member_text(network, said[i]));
     if (out->length == 0)
         buffer_text(out, "-");
 }
@@ -466,6 +471,7 @@ int twin_timeline(struct cli *cli)
     int code = check_limit(cli, &limit);
     twin_path(&path, cli, "/timeline");
     url_query(&path, "limit", invocation_option(cli->in, "--limit"));
+    url_query(&path, "network", "true");
     if (code == EXIT_OK)
         code = cli_get(cli, buffer_string(&path), &doc);
     if (code == EXIT_OK && cli->format != OUTPUT_TABLE)

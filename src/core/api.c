@@ -13,6 +13,7 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timeline.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -68,6 +69,11 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
+    case API_FIELD_NETWORK: call->with_network = true; break;
+    case API_FIELD_PEER: call->peer = text_of(field); break;
+    case API_FIELD_SECONDS: call->seconds = dro_field_u64(field, err); break;
+    case API_FIELD_TRACE: call->trace = dro_field_u64(field, err); break;
+    case API_FIELD_AFTER: call->after = dro_field_u64(field, err); break;
     default: break; /* those that repeat are read where they are used */
     }
 }
@@ -223,7 +229,7 @@ static void timeline(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred_new(core, call, index))
         return;
-    size_t length = timeline_json(core, index, limited(call, TIMELINE_LIMIT, TIMELINE_LIMIT_MAX), (char *)core->scratch, SCRATCH_BYTES);
+    size_t length = timeline_json(core, index, limited(call, TIMELINE_LIMIT, TIMELINE_LIMIT_MAX), call->with_network, (char *)core->scratch, SCRATCH_BYTES);
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     out.at += length;
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
@@ -315,6 +321,9 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_GROUP_MEMBER_LIST] = api_group_member_list,
     [API_GROUP_MEMBER_PUT] = api_group_member_put,
     [API_GROUP_MEMBER_DELETE] = api_group_member_delete,
+    [API_TRACE_MAKE] = api_trace_make,
+    [API_TRACE_GET] = api_trace_get,
+    [API_TRACE_DELETE] = api_trace_delete,
 };
 
 static bool changes_something(uint32_t operation)
@@ -334,7 +343,8 @@ static bool shows_no_twin(uint32_t operation)
     return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
-           operation == API_ACCESS_TOKEN;
+           operation == API_ACCESS_TOKEN || operation == API_TRACE_MAKE ||
+           operation == API_TRACE_GET || operation == API_TRACE_DELETE;
 }
 
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -346,6 +356,8 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
         return;
     }
     bool is_change = changes_something(call.operation);
+    if (core->trace_count > 0)
+        trace_call(core, &call);
     /* On a full disk reads go on; they may show what still waits for space. */
     core->is_reply_free = shows_no_twin(call.operation) || (core->is_full && !is_change);
     const char *refusal = is_change || (core_failed(core) && !core->is_reply_free) ? core_refusal(core) : NULL;

@@ -422,6 +422,9 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_AUTHORIZATIONS_REVOKED] = { "dromio_nidd_authorizations_revoked_total", "counter", "Configurations ended because the HSS says so." },
         [COUNT_NIDD_CONFIGURATIONS] = { "dromio_nidd_configurations", "gauge", "NIDD configurations." },
         [COUNT_LOG_LIVE_BYTES] = { "dromio_log_live_bytes", "gauge", "Bytes of log that all twins and tables would take once, about." },
+        [COUNT_DOWNLINK_BYTES] = { "dromio_downlink_bytes", "gauge", "Bytes of waiting downlinks in memory." },
+        [COUNT_DOWNLINKS_AWAY] = { "dromio_downlinks_away", "gauge", "Downlinks that wait in the log only." },
+        [COUNT_DOWNLINK_READS] = { "dromio_downlink_reads_total", "counter", "Devices whose waiting downlinks were read from the log." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
         [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
@@ -442,6 +445,15 @@ static void by_core(const core *core, dro_builder *out, const char *name, const 
         json_put(out, "%s{core=\"%u\"} %llu\n", name, i, (unsigned long long)core_count_of(core, i, which));
 }
 
+/* Of all cores. */
+static void latency_put(const core *core, dro_builder *out, const char *name, const char *help, uint32_t which)
+{
+    const dro_latency *parts[BOARD_CORES_MAX];
+    for (uint32_t i = 0; i < core->count; i++)
+        parts[i] = core->count == 1 ? &core->latencies[which] : &board_latencies(&core->board, i)[which];
+    dro_latency_write(parts, core->count, name, help, out);
+}
+
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
@@ -453,6 +465,8 @@ void api_metrics(core *core, const call *call)
     by_core(core, &out, "dromio_core_turns_total", "counter", "Turns of each core's cells.", COUNT_TURNS);
     by_core(core, &out, "dromio_core_turns_in_flight", "gauge", "Turns in each core's cells.", COUNT_TURNS_IN_FLIGHT);
     by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
+    latency_put(core, &out, "dromio_round_seconds", "From giving a round of the log to the disk until it is durable.", BOARD_ROUND);
+    latency_put(core, &out, "dromio_turn_cpu_seconds", "CPU time of a turn in its cell.", BOARD_TURN_CPU);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {

@@ -110,13 +110,13 @@ static bool has_waiting(const twin *twin, const nidd_configuration *configuratio
     return false;
 }
 
-static void configuration_put(core *core, const twin *twin, const nidd_configuration *configuration, dro_builder *out)
+static void configuration_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_transfers, dro_builder *out)
 {
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
     members_put(out, configuration->fields, configuration->length);
-    if (has_waiting(twin, configuration)) {
+    if (with_transfers && has_waiting(twin, configuration)) {
         dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
         deliveries_put(core, twin, configuration, false, out);
         dro_builder_text(out, "]");
@@ -151,6 +151,18 @@ static nidd_configuration *configuration_find(core *core, const call *call, uint
     return found;
 }
 
+/* True: what waits for the device is in the log only, and the request waits until it is read. */
+static bool call_queued(core *core, const call *call, uint32_t index)
+{
+    if (!queue_is_away(twin_at(core, index)))
+        return false;
+    if (!queue_load(core, index))
+        tell_problem(core, call->caller, 503, "about:blank", "what waits for the device cannot be read now; the host's log says more");
+    else if (twin_defer(core, index, call->gate, call->header, call->message) != DRO_OK)
+        tell_problem(core, call->caller, 503, "about:blank", "too many requests wait for this twin");
+    return true;
+}
+
 /* The twin that a body names, seen by the application; NONE after a problem. */
 static uint32_t twin_named(core *core, const call *call, const application *owner)
 {
@@ -180,7 +192,7 @@ static void configuration_reply(core *core, caller caller, uint16_t status, uint
     dro_builder self = dro_builder_over(location, sizeof location - 1);
     self_write(core, configuration, 0, &self);
     *self.at = '\0';
-    configuration_put(core, twin_at(core, index), configuration, &out);
+    configuration_put(core, twin_at(core, index), configuration, true, &out);
     if (out.err != DRO_OK) {
         tell_problem(core, caller, 507, "about:blank", "the answer is larger than %d bytes", SCRATCH_BYTES);
         return;
@@ -233,7 +245,7 @@ void api_nidd_configuration_get(core *core, const call *call)
 {
     uint32_t index;
     const nidd_configuration *found = configuration_find(core, call, &index);
-    if (found != NULL)
+    if (found != NULL && !call_queued(core, call, index))
         configuration_reply(core, call->caller, 200, index, found);
 }
 
@@ -252,7 +264,7 @@ void api_nidd_configuration_list(core *core, const call *call)
             if (c->application != owner->number)
                 continue;
             dro_builder_text(&out, is_first ? "" : ",");
-            configuration_put(core, twin, c, &out);
+            configuration_put(core, twin, c, false, &out);
             is_first = false;
         }
     }
@@ -283,7 +295,7 @@ void api_nidd_configuration_patch(core *core, const call *call)
     uint32_t index;
     uint8_t fields[2 * NIDD_FIELDS_MAX];
     const nidd_configuration *old = configuration_find(core, call, &index);
-    if (old == NULL || call_deferred(core, call, index))
+    if (old == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     patched(old->fields, old->length, call, &members);
@@ -336,7 +348,7 @@ void api_nidd_configuration_delete(core *core, const call *call)
 {
     uint32_t index;
     const nidd_configuration *gone = configuration_find(core, call, &index);
-    if (gone == NULL || call_deferred(core, call, index))
+    if (gone == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     record_begin(core, index, RECORD_DELTA);
     configuration_gone(core, index, gone->number);
@@ -428,6 +440,12 @@ static bool delivery_is_good(core *core, const call *call, uint32_t index, const
         failure_reply(core, call->caller, "FAILURE_TEMPORARILY_NOT_REACHABLE", "the device cannot be reached now", twin->retry_ms);
         return false;
     }
+    data = nidd_field(fields, length, API_FIELD_DATA, &room);
+    if (is_asleep && data->length > core->options.downlink.size) {
+        failure_reply(core, call->caller, "FAILURE_TEMPORARILY_NOT_REACHABLE",
+                      "the device cannot be reached now, and a downlink as large as this does not wait", twin->retry_ms);
+        return false;
+    }
     return true;
 }
 
@@ -441,7 +459,8 @@ static nidd_request *request_new(core *core, const nidd_configuration *configura
         return NULL;
     const dro_field *latency = nidd_field(members->start, length, API_FIELD_MAXIMUM_LATENCY, &room);
     uint64_t latency_s = latency == NULL ? 0 : dro_field_u64(latency, &ignored);
-    int64_t kept_s = latency_s == 0 || latency_s > DOWNLINK_EXPIRY_S ? DOWNLINK_EXPIRY_S : (int64_t)latency_s;
+    uint64_t age_s = (uint64_t)core->options.downlink.age_s;
+    int64_t kept_s = (int64_t)(latency_s == 0 || latency_s > age_s ? age_s : latency_s);
     const dro_field *priority = nidd_field(members->start, length, API_FIELD_PRIORITY, &room);
     int64_t wanted = priority == NULL ? 0 : (int64_t)dro_field_u64(priority, &ignored);
     *made = (nidd_request){ .configuration = configuration->number, .number = number, .is_new = number == 0,
@@ -536,28 +555,49 @@ static bool is_downlink_owner(const twin *twin, const nidd_configuration *config
     return oldest != NULL && oldest->application == configuration->application;
 }
 
-/* The oldest that has ended makes room. False: all of them wait. */
-static bool delivery_room(const twin *twin, uint64_t *oldest)
+/* The oldest that has ended, in memory; NULL: none. */
+static const nidd_delivery *ended_oldest(const twin *twin)
 {
-    *oldest = 0;
-    if (twin->extra->nidd->delivery_count < TWIN_DELIVERIES_MAX)
-        return twin->extra->mail_count < TWIN_MAIL_MAX;
-    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL && *oldest == 0; d = d->next)
-        if (nidd_delivery_has_ended((nidd_delivery_status)d->status))
-            *oldest = d->number;
-    return *oldest != 0 && twin->extra->mail_count < TWIN_MAIL_MAX;
+    const nidd_delivery *d = twin->extra->nidd->deliveries;
+    while (d != NULL && !nidd_delivery_has_ended((nidd_delivery_status)d->status))
+        d = d->next;
+    return d;
+}
+
+/* Of one more delivery with so many bytes of members: more than a device's queue may have, unless ended ones go? */
+static bool is_crowded(const core *core, const twin *twin, size_t length)
+{
+    const downlink_limits *limits = &core->options.downlink;
+    return queue_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length > limits->bytes ||
+           queue_delivery_count(twin) >= limits->packets + TWIN_DELIVERIES_ENDED_MAX;
+}
+
+static bool has_room(const core *core, const twin *twin, size_t length)
+{
+    const downlink_limits *limits = &core->options.downlink;
+    return queue_mail_count(twin) < limits->packets && queue_bytes(twin) - nidd_ended_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length <= limits->bytes;
+}
+
+/* Too much waits for this device. Said to the caller. */
+static void tell_full(core *core, const call *call, uint32_t index)
+{
+    const downlink_limits *limits = &core->options.downlink;
+    core->counters.refused++;
+    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "%u downlinks with %u bytes wait for the device; at most %u and %u do",
+               queue_mail_count(twin_at(core, index)), queue_bytes(twin_at(core, index)), limits->packets, limits->bytes);
 }
 
 void api_nidd_delivery_make(core *core, const call *call)
 {
     uint32_t index;
-    uint64_t oldest;
     uint8_t fields[NIDD_FIELDS_MAX];
     const nidd_configuration *configuration = configuration_find(core, call, &index);
     if (configuration == NULL || call_deferred(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     members_of(call, &members, true);
+    if (is_crowded(core, twin_at(core, index), dro_builder_length(&members)) && call_queued(core, call, index))
+        return; /* ended ones may have to go */
     if (members.err != DRO_OK) {
         tell_problem(core, call->caller, 413, "about:blank", "the delivery is too large");
         return;
@@ -572,8 +612,10 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
     else if (!is_downlink_owner(twin_at(core, index), configuration))
         tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "another application owns this device's downlinks");
-    else if (!delivery_room(twin_at(core, index), &oldest))
-        failure_reply(core, call->caller, "BUFFER_FULL", "too much waits for the device", twin_at(core, index)->retry_ms);
+    else if (queues_are_full(core))
+        tell_problem(core, call->caller, 503, "about:blank", "too much waits for all devices; try again");
+    else if (!has_room(core, twin_at(core, index), dro_builder_length(&members)))
+        tell_full(core, call, index);
     else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))
         delivery_turn(core, call, index, request_new(core, configuration, 0, &members));
 }
@@ -605,7 +647,7 @@ void api_nidd_delivery_change(core *core, const call *call)
     uint32_t index;
     uint8_t fields[2 * NIDD_FIELDS_MAX];
     const nidd_configuration *configuration = configuration_find(core, call, &index);
-    if (configuration == NULL || call_deferred(core, call, index))
+    if (configuration == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     const nidd_delivery *old = delivery_find(core, call, index, configuration);
     if (old == NULL || !delivery_is_waiting(core, call, index, old))
@@ -625,6 +667,8 @@ void api_nidd_delivery_get(core *core, const call *call)
 {
     uint32_t index;
     const nidd_configuration *configuration = configuration_find(core, call, &index);
+    if (configuration != NULL && call_queued(core, call, index))
+        return;
     const nidd_delivery *found = configuration == NULL ? NULL : delivery_find(core, call, index, configuration);
     if (found == NULL)
         return;
@@ -637,7 +681,7 @@ void api_nidd_delivery_list(core *core, const call *call)
 {
     uint32_t index;
     const nidd_configuration *configuration = configuration_find(core, call, &index);
-    if (configuration == NULL)
+    if (configuration == NULL || call_queued(core, call, index))
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     dro_builder_text(&out, "[");
@@ -650,7 +694,7 @@ void api_nidd_delivery_delete(core *core, const call *call)
 {
     uint32_t index;
     const nidd_configuration *configuration = configuration_find(core, call, &index);
-    if (configuration == NULL || call_deferred(core, call, index))
+    if (configuration == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     const nidd_delivery *gone = delivery_find(core, call, index, configuration);
     if (gone == NULL || !delivery_is_waiting(core, call, index, gone))
@@ -665,11 +709,19 @@ void api_nidd_delivery_delete(core *core, const call *call)
 
 /* ---- its turn ---- */
 
+/* Those that have ended make room, the oldest first. */
+static void ended_evict(core *core, const twin *twin, size_t length)
+{
+    while (is_crowded(core, twin, length) && ended_oldest(twin) != NULL) {
+        uint64_t number = ended_oldest(twin)->number;
+        record_put(core, FIELD_NIDD_DELIVERY_GONE, &number, 8);
+    }
+}
+
 void nidd_turn_begin(core *core, turn *turn)
 {
     nidd_request *request = turn->nidd;
     const twin *twin = twin_at(core, turn->twin);
-    uint64_t oldest;
     uint32_t ignored;
     if (nidd_configuration_find(core, request->configuration, &ignored) == NULL)
         return; /* removed while the turn ran: nothing is kept, and nidd_turn_done says so */
@@ -677,8 +729,7 @@ void nidd_turn_begin(core *core, turn *turn)
         request->number = number_next(core, twin);
     else
         nidd_mail_gone(core, twin, request->number);
-    if (delivery_room(twin, &oldest) && oldest != 0)
-        record_put(core, FIELD_NIDD_DELIVERY_GONE, &oldest, 8);
+    ended_evict(core, twin, request->length);
     nidd_delivery delivery = { .number = request->number, .configuration = request->configuration, .made_ms = core->now_ms,
                                .expires_ms = request->expires_ms, .priority = request->priority };
     delivery.status = twin->flags & TWIN_BLOCKED ? DELIVERY_BUFFERING_TEMPORARILY_NOT_REACHABLE : DELIVERY_BUFFERING;
@@ -692,7 +743,7 @@ void nidd_turn_end(core *core, turn *turn, uint32_t outcome)
     if (turn->ticket == 0)
         return;
     if (outcome == EVENT_NOT_HANDLED)
-        mailbox_put(core, turn->twin, turn->ticket, 0, request->expires_ms, turn->event, turn->length);
+        mailbox_put_raw(core, turn->twin, turn->ticket, request->expires_ms);
     else if (nidd_mail(twin_at(core, turn->twin), turn->ticket, NULL) == NULL) /* the twin refuses it */
         nidd_delivery_end(core, turn->twin, turn->ticket, DELIVERY_FAILURE);
 }

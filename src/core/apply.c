@@ -174,6 +174,11 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
+static size_t mail_memory(const mail *mail)
+{
+    return sizeof *mail + mail->length;
+}
+
 static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 {
     const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
@@ -182,11 +187,13 @@ static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 }
 
 /* By priority, then oldest first; behind the one that is out. */
-static void mail_link(core *core, twin *twin, mail *mail)
+static void mail_link(core *core, uint32_t index, mail *mail)
 {
+    twin *twin = twin_at(core, index);
     mail->priority = priority_of(core, twin, mail->ticket);
     struct mail **at = &twin->extra->mail;
-    while (*at != NULL && ((*at)->is_sent || (*at)->priority >= mail->priority))
+    while (*at != NULL && ((*at)->is_sent || (*at)->priority > mail->priority ||
+                           ((*at)->priority == mail->priority && (*at)->number < mail->number)))
         at = &(*at)->next;
     mail->next = *at;
     *at = mail;
@@ -194,50 +201,37 @@ static void mail_link(core *core, twin *twin, mail *mail)
     core->mail_count++;
     if (mail->number >= core->mail_next)
         core->mail_next = mail->number + 1;
+    queue_changed(core, index, (int64_t)mail_memory(mail));
 }
 
-static dro_err apply_mail(core *core, twin *twin, dro_cursor *in)
+/* Raw: its bytes are the delivery's; of a group: the operation's. */
+static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, uint32_t tag)
 {
-    twin_extra *extra = twin_extra_get(twin);
-    uint64_t number = dro_cursor_le(in, 8);
-    uint64_t of_ticket = dro_cursor_le(in, 8);
-    uint32_t merge_key = (uint32_t)dro_cursor_le(in, 4);
-    int64_t expires_ms = (int64_t)dro_cursor_le(in, 8);
+    enum { MAIL_MAX = 2 * DOWNLINK_PACKETS_MAX }; /* whatever was configured when it was written */
+    twin_extra *extra = twin_extra_get(twin_at(core, index));
+    struct mail head = { .number = dro_cursor_le(in, 8), .ticket = dro_cursor_le(in, 8) };
+    head.is_raw = tag == FIELD_MAIL_RAW;
+    head.is_of_group = tag == FIELD_GROUP_MAIL;
+    head.merge_key = tag == FIELD_MAIL ? (uint32_t)dro_cursor_le(in, 4) : 0;
+    head.expires_ms = (int64_t)dro_cursor_le(in, 8);
     size_t length = dro_cursor_left(in);
     const uint8_t *bytes = dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= TWIN_MAIL_MAX))
+    if (in->err != DRO_OK || length > EVENT_BYTES_MAX || (extra != NULL && extra->mail_count >= MAIL_MAX))
         return DRO_MALFORMED;
     mail *mail = extra == NULL ? NULL : malloc(sizeof *mail + length);
     if (mail == NULL)
         return DRO_NOMEM;
-    *mail = (struct mail){ .number = number, .ticket = of_ticket, .merge_key = merge_key,
-                           .length = (uint16_t)length, .expires_ms = expires_ms };
-    memcpy(mail->bytes, bytes, length);
-    mail_link(core, twin, mail);
+    *mail = head;
+    mail->length = (uint16_t)length;
+    if (length > 0)
+        memcpy(mail->bytes, bytes, length);
+    mail_link(core, index, mail);
     return DRO_OK;
 }
 
-/* Its bytes are the group's operation's. */
-static dro_err apply_group_mail(core *core, twin *twin, dro_cursor *in)
+static void apply_mail_gone(core *core, uint32_t index, uint64_t number)
 {
-    twin_extra *extra = twin_extra_get(twin);
-    mail *mail = extra == NULL ? NULL : calloc(1, sizeof *mail);
-    if (mail == NULL)
-        return DRO_NOMEM;
-    mail->number = dro_cursor_le(in, 8);
-    mail->ticket = dro_cursor_le(in, 8);
-    mail->expires_ms = (int64_t)dro_cursor_le(in, 8);
-    mail->is_of_group = true;
-    if (in->err != DRO_OK || extra->mail_count >= TWIN_MAIL_MAX) {
-        free(mail);
-        return DRO_MALFORMED;
-    }
-    mail_link(core, twin, mail);
-    return DRO_OK;
-}
-
-static void apply_mail_gone(core *core, twin *twin, uint64_t number)
-{
+    twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
     for (mail **at = extra != NULL ? &extra->mail : NULL; at != NULL && *at != NULL; at = &(*at)->next) {
         if ((*at)->number != number)
@@ -246,11 +240,13 @@ static void apply_mail_gone(core *core, twin *twin, uint64_t number)
         if (gone->is_sent)
             twin->flags &= (uint8_t)~TWIN_SENDING;
         *at = gone->next;
-        free(gone);
         extra->mail_count--;
         core->mail_count--;
+        queue_changed(core, index, -(int64_t)mail_memory(gone));
+        free(gone);
         return;
     }
+    queue_forget(core, index, number, false);
 }
 
 static bool is_of_model(const core *core, const twin *twin, const ticket *ticket)
@@ -395,8 +391,8 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TAGS:
         return twin->row == NONE ? DRO_MALFORMED
                                  : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
-    case FIELD_MAIL: return apply_mail(core, twin, &in);
-    case FIELD_MAIL_GONE: apply_mail_gone(core, twin, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_MAIL: case FIELD_MAIL_RAW: case FIELD_GROUP_MAIL: return apply_mail(core, index, &in, field->tag);
+    case FIELD_MAIL_GONE: apply_mail_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TICKET: return apply_ticket(core, twin, &in);
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
@@ -409,7 +405,6 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
-    case FIELD_GROUP_MAIL: return apply_group_mail(core, twin, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
         break; /* for timelines, streams and the host's own tables */
     }
@@ -425,10 +420,11 @@ void apply_reset(core *core, uint32_t index)
     if (extra == NULL)
         return;
     while (extra->mail != NULL)
-        apply_mail_gone(core, twin, extra->mail->number);
+        apply_mail_gone(core, index, extra->mail->number);
     while (extra->tickets != NULL)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);
+    queue_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

@@ -24,6 +24,7 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
     _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
     struct { _Atomic uint32_t number, counts[BOARD_GROUP_STATES]; } operations[BOARD_GROUP_OPERATIONS];
+    dro_latency latencies[BOARD_LATENCIES];
 } board_core;
 
 struct board_shared {
@@ -186,6 +187,11 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
     atomic_store_explicit(&mine->images[image].twins, twins, memory_order_relaxed);
     for (int i = 0; i < BOARD_TRAPS; i++)
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
+}
+
+dro_latency *board_latencies(const board *board, uint32_t core)
+{
+    return board->shared->cores[core].latencies;
 }
 
 uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter)

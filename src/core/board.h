@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/latency.h"
 #include "store/commit_log.h"
 #include "store/generations.h"
 
@@ -62,7 +63,7 @@ bool board_all_moved(const board *board);
 
 /* ---- counters ---- */
 
-enum { BOARD_COUNTERS = 32, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
+enum { BOARD_COUNTERS = 64, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
 void board_count(board *board, uint32_t counter, uint64_t value);
 void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
 /* Members of groups and counts of groups' operations, by slot; a number says whose they are. */
@@ -71,6 +72,9 @@ void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t memb
 void board_operation_put(board *board, uint32_t slot, uint32_t number, const uint32_t *counts, uint32_t count);
 uint64_t board_group_members(const board *board, uint32_t slot, uint32_t number); /* of the other cores */
 void board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count);
+/* What a core measures lies here, where all may read it; only its own core writes. */
+enum board_latency { BOARD_ROUND, BOARD_TURN_CPU, BOARD_LATENCIES };
+dro_latency *board_latencies(const board *board, uint32_t core); /* [BOARD_LATENCIES] */
 /* Sums over the other cores. */
 uint64_t board_counted(const board *board, uint32_t counter);
 uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter);

@@ -10,13 +10,13 @@ enum { IF_MATCH_MAX = 16 }; /* entity tags of one If-Match */
 typedef struct call {
     caller caller;
     uint32_t operation, application, scopes;
-    text id, name, model, application_id, cursor, tag, token, scs_as, group;
+    text id, name, model, application_id, cursor, tag, token, scs_as, group, peer;
     const uint8_t *image, *idempotency;
     value value;
-    bool has_value, if_none_match, is_last, has_limit;
+    bool has_value, if_none_match, is_last, has_limit, with_network;
     uint64_t if_match[IF_MATCH_MAX]; /* one of them */
     uint32_t if_match_count;
-    uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery;
+    uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery, trace, after, seconds;
     ticket_state wait;
     const uint8_t *body;
     uint32_t body_length;
@@ -96,5 +96,9 @@ void api_dead_letters(core *core, const call *call);
 void api_status(core *core, const call *call);
 void api_peers(core *core, const call *call);
 void api_metrics(core *core, const call *call);
+/* trace.c */
+void api_trace_make(core *core, const call *call);
+void api_trace_get(core *core, const call *call);
+void api_trace_delete(core *core, const call *call);
 /* backup.c */
 void api_backup(core *core, const call *call);

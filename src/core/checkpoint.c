@@ -138,6 +138,8 @@ static void pay(core *core)
 static dro_err rewrite(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
+    if (queue_is_away(twin))
+        return queue_load_to_rewrite(core, index) ? DRO_OK : DRO_AGAIN;
     if (!twin->is_cold) {
         record_full(core, index);
         return DRO_OK;
@@ -145,9 +147,17 @@ static dro_err rewrite(core *core, uint32_t index)
     return core->rewrites_in_flight < REWRITES_MAX ? cold_rewrite(core, index) : DRO_AGAIN;
 }
 
+void checkpoint_rewrite(core *core, uint32_t index)
+{
+    dro_err ignored = rewrite(core, index); /* not now: with the next lap */
+    (void)ignored;
+}
+
 /* In a segment of which something could not be read a moment ago? */
 static bool is_paused(const core *core, const twin *twin)
 {
+    if (queue_is_paused(core, twin))
+        return true;
     return twin->is_cold && core->now_ms < core->unreadable_until_ms && log_place_segment(twin->context_place) == core->unreadable_segment;
 }
 

@@ -13,6 +13,7 @@ typedef struct base_counts {     /* twins whose newest full record lies in a seg
 } base_counts;
 
 int checkpoint_step(core *core);
+void checkpoint_rewrite(core *core, uint32_t twin); /* a full record of it, its queue was read for that */
 uint64_t checkpoint_live_bytes(const core *core); /* what a log of nothing but what lives would take, about */
 void base_move(core *core, twin *twin, uint32_t segment); /* its newest full record lies there now; 0: nowhere */
 uint32_t base_count(const core *core, uint32_t segment);

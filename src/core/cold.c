@@ -13,10 +13,11 @@
 #include "core/turn.h"
 #include "core/twin_table.h"
 
-/* What a fetch is for: a turn by its id (serial << 32 | index), or a twin that the checkpoint
- * rewrites (its number's lower half << 32 | REWRITE | index). */
+/* What a fetch is for: a turn by its id (serial << 32 | index), a twin that the checkpoint rewrites,
+ * or a twin's queue (its number's lower half << 32 | REWRITE or QUEUE | index). */
 #define REWRITE 0x80000000u
-_Static_assert(CORE_TURNS_MAX <= REWRITE && CORE_TWINS_MAX <= REWRITE, "both fit beside the mark");
+#define QUEUE 0x40000000u
+_Static_assert(CORE_TURNS_MAX <= QUEUE && CORE_TWINS_MAX <= QUEUE, "both fit beside the marks");
 
 static bool is_durable(const core *core, log_place place)
 {
@@ -156,7 +157,7 @@ static void rewrite_fetched(core *core, const log_fetched *fetched)
     core->rewrites_in_flight--;
     if (twin->number == 0 || (uint32_t)twin->number != fetched->tag >> 32)
         return; /* gone meanwhile */
-    if (!twin->is_cold || twin->context_place != fetched->place)
+    if (!twin->is_cold || twin->context_place != fetched->place || queue_is_away(twin))
         return; /* it had a turn, or another copy was written: the next lap sees to it if need be */
     const uint8_t *sealed = fetched->err == DRO_OK ? record_sealed_context(fetched->record, fetched->length, twin) : NULL;
     if (sealed == NULL) {
@@ -176,6 +177,12 @@ int cold_take(core *core)
             rewrite_fetched(core, &fetched);
             continue;
         }
+        if (fetched.tag & QUEUE) {
+            uint32_t index = (uint32_t)fetched.tag & ~QUEUE;
+            if (index < core->twin_high && (uint32_t)twin_at(core, index)->number == fetched.tag >> 32)
+                queue_fetched(core, index, &fetched);
+            continue;
+        }
         turn *turn = &core->turns[(uint32_t)fetched.tag]; /* it waits: nothing ends a turn in this state */
         turn_fetched(core, turn, &fetched);
     }
@@ -193,5 +200,17 @@ dro_err cold_rewrite(core *core, uint32_t index)
         core->rewrites_in_flight++;
     else if (err != DRO_AGAIN)
         rewrite_failed(core, twin->context_place);
+    return err;
+}
+
+dro_err cold_fetch_queue(core *core, uint32_t index, log_place place)
+{
+    uint64_t tag = (uint64_t)(uint32_t)twin_at(core, index)->number << 32 | QUEUE | index;
+    dro_err err = commit_log_fetch(core->log, place, tag);
+    if (err != DRO_OK && err != DRO_AGAIN) {
+        log_fetched failed = { .tag = tag, .place = place, .err = err };
+        queue_reading(core, index);
+        queue_fetched(core, index, &failed);
+    }
     return err;
 }

@@ -17,6 +17,8 @@ void context_forget(core *core, twin *twin);
 void context_placed(twin *twin, log_place place); /* the newest record that has it found its place */
 const char *context_where(log_place place, char text[64]); /* where a context should be: for the log and whoever asked */
 void cold_wait(core *core, turn *turn);       /* until its context was read */
+/* A queue's record: queue_fetched has it later, or has heard that it cannot be read. DRO_AGAIN: not now. */
+dro_err cold_fetch_queue(core *core, uint32_t twin, log_place place);
 void cold_start(core *core);                  /* reads of those that wait */
 int cold_take(core *core);                    /* contexts that came */
 DRO_CHECKED dro_err cold_rewrite(core *core, uint32_t twin); /* reads the context, then writes a full record. DRO_AGAIN: not now */

@@ -30,6 +30,7 @@
 #include "core/stream.h"
 #include "core/tell.h"
 #include "core/timers.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -199,6 +200,8 @@ static dro_err open_all(core *core)
     dro_err err = allocate(core);
     if (err == DRO_OK && core->count > 1)
         err = board_open(&core->board, core->options.board, core->index, core->count);
+    if (err == DRO_OK && core->count > 1)
+        core->latencies = board_latencies(&core->board, core->index);
     if (err == DRO_OK)
         err = open_vault(core);
     if (err == DRO_OK)
@@ -216,6 +219,18 @@ static dro_err open_all(core *core)
     return err == DRO_OK ? recover(core) : err;
 }
 
+static void limits_default(downlink_limits *limits)
+{
+    if (limits->packets == 0)
+        limits->packets = TWIN_MAIL_MAX;
+    if (limits->bytes == 0)
+        limits->bytes = DOWNLINK_BYTES;
+    if (limits->size == 0)
+        limits->size = NIDD_DATA_MAX;
+    if (limits->age_s == 0)
+        limits->age_s = DOWNLINK_EXPIRY_S;
+}
+
 dro_err core_open(core **out, const core_options *options)
 {
     assert(options->gate_count <= CORE_GATES_MAX && options->cell_count >= 1 && options->cell_count <= CORE_CELLS_MAX);
@@ -224,12 +239,15 @@ dro_err core_open(core **out, const core_options *options)
     if (core == NULL)
         return DRO_NOMEM;
     core->options = *options;
+    limits_default(&core->options.downlink);
+    queues_init(core);
     core->count = options->count > 1 ? options->count : 1;
     core->index = options->count > 1 ? options->index : 0;
     core->clock = options->clock;
     core->options.issuer = options->issuer != NULL ? options->issuer : "";
     core->options.audience = options->audience != NULL ? options->audience : "";
     core->twin_free = NONE;
+    core->latencies = core->own_latencies;
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     dro_err err = open_all(core);
@@ -291,6 +309,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);
     free(core);
@@ -305,6 +324,7 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0)
         credentials_send_all(core, index);
+    traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
 
@@ -321,12 +341,14 @@ void core_gate_lost(core *core, uint32_t index)
     streams_gate_lost(core, index);
     network_connections_gate_lost(core, index);
     turns_gate_lost(core, index);
+    queues_gate_lost(core, index);
     waiters_gate_lost(core, index);
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
     authorizations_gate_lost(core, index);
     peers_gate_lost(core, index);
+    traces_gate_lost(core, index);
     backup_gate_lost(core, index);
 }
 
@@ -386,6 +408,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -438,10 +461,21 @@ dro_err core_submit(core *core)
 {
     uint64_t round = commit_log_round(core->log);
     core->round_records[round % 8] = core->counters.records;
+    core->round_submitted_ns[round % 8] = core->clock->monotonic_ns(core->clock);
     core->is_round_marked = false;
     dro_err err = commit_log_submit(core->log);
     core->round_event_first = core->event_next;
     return err;
+}
+
+static void rounds_are_durable(core *core, uint64_t durable)
+{
+    int64_t now_ns = core->clock->monotonic_ns(core->clock);
+    uint64_t first = durable - core->round_told > 8 ? durable - 7 : core->round_told + 1;
+    for (uint64_t round = first; round <= durable; round++)
+        dro_latency_add(&core->latencies[BOARD_ROUND], now_ns - core->round_submitted_ns[round % 8]);
+    core->round_told = durable;
+    core->counters.commits = core->round_records[durable % 8];
 }
 
 static int commit(core *core)
@@ -460,8 +494,7 @@ static int commit(core *core)
     }
     uint64_t durable = commit_log_durable(core->log, false);
     if (durable > core->round_told) {
-        core->round_told = durable;
-        core->counters.commits = core->round_records[durable % 8];
+        rounds_are_durable(core, durable);
         done++;
     }
     return done;
@@ -472,8 +505,9 @@ void core_settle(core *core)
     while (core->round_last > core->round_told && !commit_log_failed(core->log)) {
         if (commit_log_can_submit(core->log) && core_submit(core) != DRO_OK)
             return;
-        core->round_told = commit_log_durable(core->log, true);
-        core->counters.commits = core->round_records[core->round_told % 8];
+        uint64_t durable = commit_log_durable(core->log, true);
+        if (durable > core->round_told)
+            rounds_are_durable(core, durable);
     }
 }
 
@@ -499,7 +533,10 @@ int core_round(core *core)
     if (core->index == 0)
         signing_step(core);
     work += groups_step(core);
+    if (core->trace_count > 0)
+        traces_expire(core);
     work += checkpoint_step(core);
+    work += queues_step(core);
     cold_start(core);
     turns_publish(core);
     work += commit(core);
@@ -526,6 +563,11 @@ int64_t core_next_due(const core *core)
         int64_t left = core->waiters[i].until_ns > core->now_ns ? core->waiters[i].until_ns - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
+    }
+    int64_t trace_ms = traces_due_ms(core);
+    if (trace_ms != INT64_MAX) {
+        int64_t left = trace_ms > core->now_ms ? (trace_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {
@@ -585,7 +627,7 @@ bool core_stop(core *core)
 {
     core->is_stopping = true;
     core_round(core);
-    bool is_told = core->turn_count == 0 && core->question_count == 0 && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
+    bool is_told = core->turn_count == 0 && core->question_count == 0 && queues_are_read(core) && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
     return is_told;

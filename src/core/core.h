@@ -41,6 +41,13 @@ struct core_supervisor {
  * any order (each waits for core 0); no gate runs before all are open. When one ends, all begin anew:
  * directory_format, board_format, fresh rings. Only core 0 calls admit and images of its supervisor:
  * the cells of every core get those images. Only core 0 sends MESSAGE_CREDENTIAL. */
+typedef struct downlink_limits { /* 0: the usual, of core/limits.h */
+    uint32_t packets, bytes;     /* that wait for one device */
+    uint32_t size;               /* bytes of a downlink that may wait at all */
+    int64_t age_s;               /* how long it may */
+    uint64_t memory;             /* bytes of all of them in memory; 0: no bound */
+} downlink_limits;
+
 typedef struct core_options {
     dro_clock *clock;
     dro_random *random;
@@ -62,6 +69,7 @@ typedef struct core_options {
     uint64_t context_bytes;      /* of sealed contexts kept in memory; 0: all */
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */
     uint64_t replay_bytes;       /* log replayed at most, beyond what lives */
+    downlink_limits downlink;
     bool has_hss;                /* an HSS is among the configured peers */
     apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */

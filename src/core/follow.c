@@ -241,6 +241,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_CONTEXT_MISSES: return c->context_misses;
     case COUNT_CONTEXT_READS: return commit_log_fetching(core->log);
     case COUNT_CONTEXTS_UNREADABLE: return c->contexts_unreadable;
+    case COUNT_DOWNLINK_BYTES: return core->queues.bytes;
+    case COUNT_DOWNLINKS_AWAY: return core->queues.away;
+    case COUNT_DOWNLINK_READS: return core->queues.reads;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }

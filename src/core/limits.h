@@ -22,7 +22,10 @@ enum {
 
     TWIN_DEFERRED_MAX = 512,       /* events waiting for a twin's turn to end */
     TURN_CHAIN_MAX = 64,           /* uplinks of one twin in one visit to its cell */
-    TWIN_MAIL_MAX = 32,            /* downlinks waiting for a device */
+    TWIN_MAIL_MAX = 32,            /* downlinks waiting for a device, unless downlink.packets says otherwise; of commands always */
+    DOWNLINK_PACKETS_MAX = 256,    /* the most that downlink.packets says */
+    DOWNLINK_BYTES = 64 << 10,     /* that wait for a device, with what is kept beside them, unless downlink.bytes says otherwise */
+    DOWNLINK_BYTES_MAX = 128 << 10,/* the most that it says */
     TWIN_TICKETS_MAX = 64,         /* kept; the oldest ended one goes first */
     TWIN_TIMERS_MAX = 8,
     TWIN_ALIASES_MAX = 8,
@@ -30,7 +33,7 @@ enum {
     TWIN_APN_MAX = 100,
 
     TWIN_CONFIGURATIONS_MAX = 16,  /* NIDD configurations */
-    TWIN_DELIVERIES_MAX = 64,      /* downlinks of applications, with those that ended; the oldest ended one goes first */
+    TWIN_DELIVERIES_ENDED_MAX = 32,/* downlinks of applications that ended, kept; the oldest goes first */
     TWIN_NOTICES_MAX = 32,         /* notifications waiting for applications; the oldest goes first */
     CORE_NOTICE_BYTES_MAX = 512 << 20, /* of all twins */
     DESTINATIONS_MAX = 65536,      /* different notification destinations */

@@ -223,6 +223,38 @@ static void mail_drop(core *core, uint32_t index, const mail *mail, ticket_state
     nidd_delivery_end(core, index, of_ticket, delivery_status(state));
 }
 
+const uint8_t *mail_bytes(const twin *twin, const mail *mail, uint32_t *length)
+{
+    dro_field room;
+    const nidd_delivery *delivery = mail->is_raw ? nidd_delivery_find(twin, mail->ticket) : NULL;
+    const dro_field *data = delivery != NULL ? nidd_field(delivery->fields, delivery->length, API_FIELD_DATA, &room) : NULL;
+    *length = data != NULL ? data->length : mail->length;
+    return data != NULL ? data->bytes : mail->bytes;
+}
+
+/* Commands: each may need its ticket, and those are few. */
+static bool has_room_for_command(const twin *twin)
+{
+    uint32_t count = 0;
+    for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL; m = m->next)
+        count += m->ticket != 0 && ticket_find(twin, m->ticket) != NULL;
+    return count < TWIN_MAIL_MAX;
+}
+
+/* False: too much waits, and whoever asked was told. */
+static bool has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t length)
+{
+    const twin *twin = twin_at(core, index);
+    const downlink_limits *limits = &core->options.downlink;
+    if (queue_mail_count(twin) < limits->packets && queue_bytes(twin) - nidd_ended_bytes(twin) + length <= limits->bytes &&
+        (ticket_find(twin, of_ticket) == NULL || has_room_for_command(twin)) && !queues_are_full(core))
+        return true;
+    core->counters.refused++;
+    ticket_move(core, index, of_ticket, TICKET_FAILED, "the mailbox is full");
+    nidd_delivery_end(core, index, of_ticket, DELIVERY_FAILURE);
+    return false;
+}
+
 void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_key, int64_t expires_ms,
                  const uint8_t *bytes, uint32_t length)
 {
@@ -233,12 +265,8 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
             mail_drop(core, index, m, TICKET_SUPERSEDED, "a newer command took its place");
         m = next;
     }
-    if (twin->extra != NULL && twin->extra->mail_count >= TWIN_MAIL_MAX) {
-        core->counters.refused++;
-        ticket_move(core, index, of_ticket, TICKET_FAILED, "the mailbox is full");
-        nidd_delivery_end(core, index, of_ticket, DELIVERY_FAILURE);
+    if (!has_room(core, index, of_ticket, length))
         return;
-    }
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
     dro_builder_le(part, of_ticket, 8);
@@ -246,6 +274,17 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
     dro_builder_le(part, (uint64_t)expires_ms, 8);
     dro_builder_bytes(part, bytes, length);
     record_part_end(core, FIELD_MAIL);
+}
+
+void mailbox_put_raw(core *core, uint32_t index, uint64_t delivery, int64_t expires_ms)
+{
+    if (!has_room(core, index, delivery, 0))
+        return;
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, core->mail_next, 8);
+    dro_builder_le(part, delivery, 8);
+    dro_builder_le(part, (uint64_t)expires_ms, 8);
+    record_part_end(core, FIELD_MAIL_RAW);
 }
 
 static int64_t mail_due(const mail *mail)
@@ -273,7 +312,9 @@ int64_t mailbox_due(const twin *twin)
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         if (ticket_due(t) < due && is_left(twin, t))
             due = ticket_due(t);
-    if (extra->mail == NULL)
+    if (extra->queue.is_away && extra->queue.due_ms < due && !queue_is_loading(twin))
+        due = extra->queue.due_ms;
+    if (extra->mail == NULL && extra->queue.away_mail == 0)
         return due;
     for (const mail *m = extra->mail; m != NULL; m = m->next)
         if (mail_due(m) < due)
@@ -300,7 +341,12 @@ static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, 
     record_begin(core, index, RECORD_DELTA);
     if (retry_ms > core->now_ms)
         contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
-    if (is_superseded)
+    const nidd_delivery *delivery = nidd_delivery_find(twin, mail->ticket);
+    if (delivery != NULL && !nidd_may_wait(core, delivery)) {
+        uint64_t number = mail->number, of = mail->ticket;
+        record_put(core, FIELD_MAIL_GONE, &number, 8);
+        nidd_delivery_fail(core, index, of, retry_ms > core->now_ms ? retry_ms : 0);
+    } else if (is_superseded)
         mail_drop(core, index, mail, TICKET_SUPERSEDED, "a newer command took its place");
     else if (mail->ticket != 0) {
         ticket_move(core, index, mail->ticket, TICKET_PENDING, "");
@@ -317,6 +363,8 @@ void mailbox_expire(core *core, uint32_t index)
         twin->flags &= (uint8_t)~TWIN_BLOCKED;
     }
     bool is_begun = false;
+    if (queue_is_away(twin) && twin->extra->queue.due_ms <= core->now_ms)
+        queue_load(core, index); /* it comes back here once it is read */
     for (const ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL;) {
         const ticket *next = t->next;
         if (ticket_due(t) <= core->now_ms && is_left(twin, t)) {
@@ -360,8 +408,10 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
     downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
                                  .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
                                  .host_length = (uint16_t)strlen(host),
-                                 .realm_length = (uint16_t)strlen(realm),
-                                 .data_length = mail->length };
+                                 .realm_length = (uint16_t)strlen(realm) };
+    uint32_t length;
+    const uint8_t *bytes = mail_bytes(twin, mail, &length);
+    request.data_length = (uint16_t)length;
     if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) != DRO_OK)
         return;
     request.user.bearer_length = twin->connection.bearer_length;
@@ -370,7 +420,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
     dro_builder_bytes(&out, &request, sizeof request);
     dro_builder_bytes(&out, host, request.host_length);
     dro_builder_bytes(&out, realm, request.realm_length);
-    dro_builder_bytes(&out, mail->bytes, mail->length);
+    dro_builder_bytes(&out, bytes, request.data_length);
     uint64_t id = (uint64_t)index | mail->number << TWIN_BITS;
     tell(core, gate, MESSAGE_DOWNLINK, RING_WIPE, id, message, (uint32_t)dro_builder_length(&out), round_now(core));
     dro_wipe(message, sizeof request);
@@ -387,12 +437,16 @@ void mailbox_flush(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
-    if (first == NULL || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
+    if (queue_mail_count(twin) == 0 || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
         twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core))
         return;
     uint32_t gate = gate_of(core, twin);
     if (!core->gates[gate].is_open)
         return;
+    if (queue_is_away(twin) && twin->extra->queue.away_mail > 0) { /* older ones go first */
+        queue_load(core, index);
+        return;
+    }
     mail_send(core, index, first, gate);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
     if (ticket == NULL || ticket->state != TICKET_PENDING)

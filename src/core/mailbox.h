@@ -20,6 +20,7 @@ typedef struct mail { /* a downlink waiting for the device */
     int32_t priority;           /* a higher one leaves first */
     uint16_t length;
     bool is_sent;
+    bool is_raw;                /* its bytes are those of its delivery (`ticket`), kept there */
     bool is_of_group;           /* `ticket` is a group's operation, which has the bytes */
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */
     uint16_t sent_host;         /* to which serving node */
@@ -58,6 +59,9 @@ mail *mail_find(const twin *twin, uint64_t number);
 mail *mail_of_ticket(const twin *twin, uint64_t number);
 
 /* mailbox.c */
+const uint8_t *mail_bytes(const twin *twin, const mail *mail, uint32_t *length); /* for the device */
+/* The same for a delivery that passes as its application gave it. */
+void mailbox_put_raw(core *core, uint32_t twin, uint64_t delivery, int64_t expires_ms);
 void mailbox_put(core *core, uint32_t twin, uint64_t ticket, uint32_t merge_key, int64_t expires_ms, const uint8_t *bytes, uint32_t length);
 void mailbox_flush(core *core, uint32_t twin);           /* sends the next one if the device may be reached; inside no record */
 void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer);

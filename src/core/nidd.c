@@ -207,6 +207,15 @@ mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
     return at;
 }
 
+uint32_t nidd_ended_bytes(const twin *twin)
+{
+    uint32_t bytes = 0;
+    for (const nidd_delivery *d = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->deliveries; d != NULL; d = d->next)
+        if (nidd_delivery_has_ended((nidd_delivery_status)d->status))
+            bytes += (uint32_t)sizeof *d + d->length;
+    return bytes;
+}
+
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery)
 {
     for (mail *m = nidd_mail(twin, delivery->number, NULL); m != NULL; m = nidd_mail(twin, delivery->number, m))
@@ -229,17 +238,38 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
-static void delivery_remove(nidd *nidd, uint64_t number)
+static int64_t delivery_memory(const nidd_delivery *delivery)
 {
+    return (int64_t)sizeof *delivery + delivery->length;
+}
+
+/* False: it is not in memory. */
+static bool delivery_remove(core *core, uint32_t index, uint64_t number)
+{
+    nidd *nidd = nidd_of(twin_at(core, index));
     for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
         if ((*at)->number != number)
             continue;
         nidd_delivery *gone = *at;
         *at = gone->next;
         nidd->delivery_count--;
+        queue_changed(core, index, -delivery_memory(gone));
         free(gone);
-        return;
+        return true;
     }
+    return false;
+}
+
+void nidd_deliveries_leave(twin *twin)
+{
+    nidd *nidd = nidd_of(twin);
+    while (nidd != NULL && nidd->deliveries != NULL) {
+        nidd_delivery *next = nidd->deliveries->next;
+        free(nidd->deliveries);
+        nidd->deliveries = next;
+    }
+    if (nidd != NULL)
+        nidd->delivery_count = 0;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -263,13 +293,14 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    delivery_remove(nidd, head.number);
+    delivery_remove(core, index, head.number);
     nidd_delivery **at = &nidd->deliveries;
     while (*at != NULL && (*at)->number < head.number)
         at = &(*at)->next;
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
+    queue_changed(core, index, delivery_memory(made));
     return DRO_OK;
 }
 
@@ -299,7 +330,7 @@ static void tell_delivery(core *core, uint32_t index, const nidd_delivery *deliv
     notice_put(core, index, configuration, NOTICE_DELIVERY, fields, dro_builder_length(&out));
 }
 
-void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)
+static void delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status, int64_t retry_ms)
 {
     twin *twin = twin_at(core, index);
     const nidd_delivery *delivery = nidd_delivery_find(twin, number);
@@ -308,9 +339,30 @@ void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_deliver
     if (nidd_mail(twin, number, NULL) != NULL && status < DELIVERY_FAILURE) /* a part of it; others are to come */
         return;
     if (!waiter_is_there(core, index, number))
-        tell_delivery(core, index, delivery, status, 0);
-    delivery_move(core, delivery, status, 0);
+        tell_delivery(core, index, delivery, status, retry_ms);
+    delivery_move(core, delivery, status, retry_ms);
     waiters_delivery(core, index, number);
+}
+
+void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)
+{
+    delivery_end(core, index, number, status, 0);
+}
+
+void nidd_delivery_fail(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
+{
+    delivery_end(core, index, number, DELIVERY_FAILURE_TEMPORARILY_NOT_REACHABLE, retry_ms);
+}
+
+bool nidd_may_wait(const core *core, const nidd_delivery *delivery)
+{
+    dro_field room;
+    dro_err ignored = DRO_OK;
+    const dro_field *data = nidd_field(delivery->fields, delivery->length, API_FIELD_DATA, &room);
+    if (data != NULL && data->length > core->options.downlink.size)
+        return false;
+    const dro_field *latency = nidd_field(delivery->fields, delivery->length, API_FIELD_MAXIMUM_LATENCY, &room);
+    return latency == NULL || dro_field_u64(latency, &ignored) != 0;
 }
 
 void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
@@ -464,6 +516,12 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
         notice_full(core, n);
 }
 
+static void delivery_gone(core *core, uint32_t index, uint64_t number)
+{
+    if (!delivery_remove(core, index, number))
+        queue_forget(core, index, number, true);
+}
+
 dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
@@ -471,7 +529,7 @@ dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
     case FIELD_NIDD_CONFIGURATION: return configuration_apply(core, index, &in);
     case FIELD_NIDD_CONFIGURATION_GONE: configuration_remove(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_NIDD_DELIVERY: return delivery_apply(core, index, &in);
-    case FIELD_NIDD_DELIVERY_GONE: delivery_remove(nidd_of(twin_at(core, index)), dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_NIDD_DELIVERY_GONE: delivery_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_NOTICE: return notice_apply(core, index, &in);
     case FIELD_NOTICE_GONE: notice_apply_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     default: return DRO_OK;
@@ -487,7 +545,7 @@ void nidd_free(core *core, uint32_t index)
     while (nidd->notices != NULL)
         notice_apply_gone(core, index, nidd->notices->number);
     while (nidd->deliveries != NULL)
-        delivery_remove(nidd, nidd->deliveries->number);
+        delivery_remove(core, index, nidd->deliveries->number);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);

@@ -90,6 +90,7 @@ nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);           
 /* What the device's bytes of a delivery are doing now. */
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery);
 mail *nidd_mail(const twin *twin, uint64_t delivery, mail *after); /* the next one of a delivery; NULL: none */
+uint32_t nidd_ended_bytes(const twin *twin); /* of those that have ended and are in memory */
 /* Inside a record. */
 void nidd_configuration_put(core *core, uint64_t number, uint32_t application, int64_t made_ms, nidd_status status,
                             const uint8_t *fields, size_t length);
@@ -98,6 +99,9 @@ void nidd_configuration_end(core *core, uint32_t twin, nidd_configuration *confi
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration); /* the HSS is asked again later */
 void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
 void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);
+/* It was for now only, or is too large to be kept: the device was not reached. */
+bool nidd_may_wait(const core *core, const nidd_delivery *delivery);
+void nidd_delivery_fail(core *core, uint32_t twin, uint64_t number, int64_t retry_ms);
 void nidd_mail_gone(core *core, const twin *twin, uint64_t delivery); /* all that waits of it */
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
 void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
@@ -107,6 +111,7 @@ DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field
 void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a full record says it anew */
 int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
 void nidd_expire(core *core, uint32_t twin);
+void nidd_deliveries_leave(twin *twin);       /* out of memory: core/queue.h */
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */
 void nidd_fini(core *core);
 /* "/3gpp-nidd/v1/as1/configurations/6250000040000000", and a delivery's behind it (0: none). `owner` NULL: it is gone. */

@@ -12,6 +12,7 @@
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
+#include "core/trace.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
 
@@ -330,6 +331,8 @@ static bool notice_send(core *core, notice *sent)
     sent->slot = slot;
     destination_at(core, sent->destination)->sent++;
     core->counters.notices++;
+    if (core->trace_count > 0)
+        trace_notice_sent(core, sent);
     tell(core, gate, MESSAGE_NOTICE, RING_WIPE, (uint64_t)taken->serial << 32 | slot, message, (uint32_t)dro_builder_length(&out), round_now(core));
     return true;
 }
@@ -459,6 +462,8 @@ void notices_on_answer(core *core, uint64_t id, const notice_answer *answer)
     if (slot >= NOTICES_SENT_MAX || core->nidd.sent[slot].notice == NULL || core->nidd.sent[slot].serial != id >> 32)
         return;
     notice *told = core->nidd.sent[slot].notice;
+    if (core->trace_count > 0)
+        trace_notice_answered(core, told, answer->status);
     uint32_t number = told->destination;
     destination *to = destination_at(core, number);
     if (answer->outcome == NOTICE_FAILED) {

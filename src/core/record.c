@@ -27,7 +27,7 @@
 #include "core/tell.h"
 #include "core/twin_table.h"
 
-enum { HEADER = 48, FIELDS_MAX = 200 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
+enum { HEADER = 48, FIELDS_MAX = 420 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 
 struct record {
     uint32_t twin;
@@ -237,8 +237,10 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
         return 0;
     log_place previous = twin->last;
     twin->last = place;
-    if (tag >> TAG_FULL & 1)
+    if (tag >> TAG_FULL & 1) {
         base_move(core, twin, log_place_segment(place));
+        queue_placed(twin, place);
+    }
     /* A context that had another turn since is in a record that comes later. */
     if (tag >> TAG_CONTEXT & 1 && (tag >> TAG_REVISION & 0xffff) == (twin->context_revision & 0xffff))
         context_placed(twin, place);
@@ -397,8 +399,10 @@ static dro_err replay(core *core, log_place place, const record_view *view)
         return DRO_CORRUPT;
     }
     twin->last = place;
-    if (view->kind == RECORD_FULL)
+    if (view->kind == RECORD_FULL) {
         base_move(core, twin, log_place_segment(place));
+        queue_replayed(core, index, place);
+    }
     return err == DRO_OK ? in.err : err;
 }
 
@@ -454,10 +458,11 @@ static void full_lists(core *core, const twin *twin)
             record_part_end(core, FIELD_GROUP_MAIL);
             continue;
         }
-        dro_builder_le(part, m->merge_key, 4);
+        if (!m->is_raw)
+            dro_builder_le(part, m->merge_key, 4);
         dro_builder_le(part, (uint64_t)m->expires_ms, 8);
         dro_builder_bytes(part, m->bytes, m->length);
-        record_part_end(core, FIELD_MAIL);
+        record_part_end(core, m->is_raw ? FIELD_MAIL_RAW : FIELD_MAIL);
     }
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
@@ -521,6 +526,7 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     const twin *twin = twin_at(core, index);
     size_t length;
     const char *id = twin_id(core, twin, &length);
+    assert(!queue_is_away(twin));
     record_begin(core, index, RECORD_FULL);
     core->record->is_silent = true;
     core->record->cold_context = sealed;
@@ -543,4 +549,5 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     groups_full(core, twin);
     full_lists(core, twin);
     record_end(core);
+    queue_written(core, index);
 }

@@ -174,7 +174,7 @@ void render_twin(core *core, uint32_t index, dro_builder *out)
     }
     dro_builder_text(out, "},\"contact\":");
     render_contact(twin, out);
-    json_put(out, ",\"mailbox\":%u", twin->extra != NULL ? twin->extra->mail_count : 0);
+    json_put(out, ",\"mailbox\":%u", queue_mail_count(twin));
     groups_render(core, twin, out);
     dro_builder_text(out, "}");
 }

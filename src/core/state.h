@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
 #include "core/checkpoint.h"
@@ -23,6 +24,7 @@
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
+#include "core/queue.h"
 #include "core/signing.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
@@ -119,6 +121,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;
     dead_letters dead_letters;
@@ -129,6 +132,8 @@ struct core {
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
     uint32_t peer_count;
+    struct trace_table *traces;  /* NULL until the first one */
+    uint32_t trace_count;        /* that run */
 
     struct record *record;       /* the one being written; core/record.c */
     uint64_t round_told;         /* newest durable round */
@@ -153,6 +158,8 @@ struct core {
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     core_counters counters;
+    dro_latency own_latencies[BOARD_LATENCIES], *latencies; /* own_, or on the board where there are several cores */
+    int64_t round_submitted_ns[8]; /* of rounds in flight */
     int work;                    /* done in this round */
 };
 

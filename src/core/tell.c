@@ -15,6 +15,7 @@
 #include "core/names.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/trace.h"
 
 typedef struct outbox_entry {
     uint64_t round, id;
@@ -167,6 +168,8 @@ void tell_reply(core *core, caller caller, const reply *reply, const void *body,
     enum { PART_MAX = 48 * 1024 };
     static _Thread_local uint8_t message[sizeof(api_reply) + 1024 + PART_MAX];
     size_t location = reply->location != NULL ? strlen(reply->location) : 0;
+    if (core->trace_count > 0)
+        trace_reply(core, caller, reply, length);
     const uint8_t *at = body;
     if (location > 1024)
         location = 1024;

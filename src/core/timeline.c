@@ -9,6 +9,9 @@
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
+#include "twin/nidd.h"
+#include "twin/ticket.h"
+#include "twin/value.h"
 
 static const char *const outcomes[] = { "handled", "not_handled", "swallowed" };
 static const char *const traps[] = { [1] = "trap", "memory access out of bounds", "stack overflow", "deadline exceeded", "memory limit",
@@ -90,6 +93,24 @@ static void put_downlink(const model *model, dro_cursor *in, dro_builder *out)
     put_hex(out, in->at, dro_cursor_left(in));
 }
 
+/* A downlink that passed as it came is the frame of its event. */
+static void put_raw(const record_view *view, dro_builder *out)
+{
+    dro_cursor all = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field = { 0 };
+    bool is_raw = false;
+    while (dro_field_next(&all, &field))
+        is_raw |= field.tag == FIELD_MAIL_RAW;
+    dro_cursor again = dro_cursor_over(view->fields, view->fields_length);
+    while (is_raw && dro_field_next(&again, &field) && field.tag != FIELD_EVENT)
+        ;
+    if (!is_raw || field.tag != FIELD_EVENT || field.length < 10)
+        return;
+    dro_builder_text(out, ",\"downlinks\":[");
+    put_hex(out, field.bytes + 10, field.length - 10);
+    dro_builder_text(out, "]");
+}
+
 static void put_notification(const model *model, dro_cursor *in, dro_builder *out)
 {
     uint32_t event = (uint32_t)dro_cursor_le(in, 2);
@@ -121,22 +142,118 @@ static void put_log(const model *model, dro_cursor *in, dro_builder *out)
     json_text(out, (const char *)in->at, dro_cursor_left(in));
 }
 
-static bool put_record(const model *model, const record_view *view, bool is_first, dro_builder *out)
+static bool find_field(const record_view *view, uint32_t tag, dro_field *out)
 {
     dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
-    dro_field field = { 0 };
-    while (field.tag != FIELD_EVENT && dro_field_next(&in, &field))
-        ;
-    if (field.tag != FIELD_EVENT)
+    while (dro_field_next(&in, out))
+        if (out->tag == tag)
+            return true;
+    return false;
+}
+
+/* ---- procedures of the network, as far as the log has them ---- */
+
+static void put_peer(const core *core, uint32_t host, dro_builder *out)
+{
+    dro_builder_text(out, ",\"peer\":");
+    if (host < core->host_count && core->hosts[host].name != NULL)
+        json_string(out, core->hosts[host].name);
+    else
+        dro_builder_text(out, "null");
+}
+
+static void put_contact(const record_view *view, dro_builder *out)
+{
+    static const char *const texts[] = { "unknown", "uplink", "reachable", "retransmission_time", "pattern", "twin", "learned" };
+    dro_field field;
+    if (!find_field(view, FIELD_CONTACT, &field))
+        return;
+    dro_cursor in = dro_cursor_over(field.bytes, field.length);
+    dro_cursor_le(&in, 8);
+    int64_t next = (int64_t)dro_cursor_le(&in, 8);
+    uint32_t why = (uint32_t)dro_cursor_le(&in, 1);
+    json_put(out, ",\"contact\":{\"why\":\"%s\",\"next\":", why < sizeof texts / sizeof texts[0] ? texts[why] : "unknown");
+    json_time(out, next);
+    dro_builder_text(out, "}");
+}
+
+/* Behind an event: the MO-Data-Request that brought it. */
+static void put_uplink_procedure(const core *core, const record_view *view, dro_builder *out)
+{
+    dro_field field;
+    if (!find_field(view, FIELD_DUPLICATE, &field)) {
+        dro_builder_text(out, ",\"network\":null");
+        return;
+    }
+    dro_cursor in = dro_cursor_over(field.bytes, field.length);
+    uint32_t host = (uint32_t)dro_cursor_le(&in, 2), end_to_end = (uint32_t)dro_cursor_le(&in, 4);
+    dro_builder_text(out, ",\"network\":{\"command\":\"ODR\"");
+    put_peer(core, host, out);
+    json_put(out, ",\"end_to_end\":\"0x%08x\",\"result\":%u", end_to_end, (uint32_t)dro_cursor_le(&in, 4));
+    put_contact(view, out);
+    dro_builder_text(out, "}");
+}
+
+/* A connection that changed, or what became of a downlink; false: the record has neither. */
+static bool put_procedure(const core *core, const record_view *view, dro_builder *out)
+{
+    static const char rest[] = ",\"frame\":null,\"outcome\":\"%s\",\"cpu_micros\":0,\"properties\":{},\"downlinks\":[],"
+                               "\"notifications\":[],\"timers\":[],\"log\":[],\"network\":{\"command\":\"%s\"";
+    dro_field field;
+    if (find_field(view, FIELD_CONNECTION, &field)) {
+        dro_cursor in = dro_cursor_over(field.bytes, field.length);
+        bool is_there = field.length >= 4;
+        dro_builder_text(out, ",\"kind\":\"connection\",\"id\":null");
+        json_put(out, rest, is_there ? "established" : "released", "CMR");
+        put_peer(core, is_there ? (uint32_t)dro_cursor_le(&in, 2) : UINT32_MAX, out);
+    } else if (find_field(view, FIELD_TICKET, &field)) {
+        dro_cursor in = dro_cursor_over(field.bytes, field.length);
+        uint64_t number = dro_cursor_le(&in, 8);
+        dro_cursor_le(&in, 2);
+        ticket_state state = (ticket_state)dro_cursor_le(&in, 1);
+        dro_cursor_bytes(&in, 16);
+        uint32_t reason = (uint32_t)dro_cursor_le(&in, 1);
+        const uint8_t *text = dro_cursor_bytes(&in, reason);
+        json_put(out, ",\"kind\":\"delivery\",\"id\":%llu", (unsigned long long)number);
+        json_put(out, rest, ticket_state_text(state), state == TICKET_SENT ? "TDR" : "TDA");
+        dro_builder_text(out, ",\"reason\":");
+        json_text(out, (const char *)text, text != NULL ? reason : 0);
+    } else if (find_field(view, FIELD_NIDD_DELIVERY, &field)) {
+        dro_cursor in = dro_cursor_over(field.bytes, field.length);
+        uint64_t number = dro_cursor_le(&in, 8);
+        dro_cursor_bytes(&in, 36);
+        uint32_t status = (uint32_t)dro_cursor_le(&in, 1);
+        json_put(out, ",\"kind\":\"delivery\",\"id\":\"%016llx\"", (unsigned long long)number);
+        json_put(out, rest, status < DELIVERY_STATUSES ? nidd_delivery_status_text((nidd_delivery_status)status) : "unknown", "TDA");
+    } else {
         return false;
+    }
+    put_contact(view, out);
+    dro_builder_text(out, "}}");
+    return true;
+}
+
+static bool put_record(const core *core, const model *model, const record_view *view, bool with_network, bool is_first, dro_builder *out)
+{
+    uint8_t *before = out->at;
+    dro_field field;
     dro_builder_text(out, is_first ? "{\"time\":" : ",{\"time\":");
     json_time(out, view->time_ms);
+    if (!find_field(view, FIELD_EVENT, &field)) {
+        bool is_procedure = with_network && view->kind == RECORD_DELTA && put_procedure(core, view, out);
+        if (!is_procedure && out->err == DRO_OK)
+            out->at = before;
+        return is_procedure;
+    }
     put_event(model, &field, out);
     put_list(view, model, FIELD_PROPERTY, ",\"properties\":{", "}", put_property, out);
     put_list(view, model, FIELD_MAIL, ",\"downlinks\":[", "]", put_downlink, out);
+    put_raw(view, out);
     put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
+    if (with_network)
+        put_uplink_procedure(core, view, out);
     dro_builder_text(out, "}");
     return true;
 }
@@ -155,7 +272,7 @@ static bool chain_next(core *core, const twin *twin, log_place *place, record_vi
     return true;
 }
 
-size_t timeline_json(core *core, uint32_t index, uint32_t limit, char *text, size_t capacity)
+size_t timeline_json(core *core, uint32_t index, uint32_t limit, bool with_network, char *text, size_t capacity)
 {
     const twin *twin = twin_at(core, index);
     dro_builder out = dro_builder_over(text, capacity - 8);
@@ -165,7 +282,7 @@ size_t timeline_json(core *core, uint32_t index, uint32_t limit, char *text, siz
     dro_builder_text(&out, "{\"events\":[");
     for (uint32_t read = 0, shown = 0; read < TIMELINE_READS_MAX && shown < limit && chain_next(core, twin, &place, &view); read++) {
         uint8_t *before = out.at;
-        shown += put_record(twin_model(core, twin), &view, shown == 0, &out);
+        shown += put_record(core, twin_model(core, twin), &view, with_network, shown == 0, &out);
         if (out.err != DRO_OK) {
             out.err = DRO_OK;
             out.at = before;

@@ -412,7 +412,8 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
     switch (effect->kind) {
     case EFFECT_PROPERTY: keep_property(core, index, effect); break;
     case EFFECT_DOWNLINK: {
-        int64_t expiry_s = effect->downlink.expiry_s > 0 ? effect->downlink.expiry_s : DOWNLINK_EXPIRY_S;
+        int64_t age_s = core->options.downlink.age_s, wanted_s = effect->downlink.expiry_s;
+        int64_t expiry_s = wanted_s > 0 && wanted_s < age_s ? wanted_s : age_s;
         mailbox_put(core, index, turn->ticket, effect->downlink.merge_key, core->now_ms + expiry_s * 1000,
                     effect->downlink.bytes, effect->downlink.length);
         break;
@@ -635,6 +636,7 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
 {
     uint32_t status = result->status;
     core->counters.turns++;
+    dro_latency_add(&core->latencies[BOARD_TURN_CPU], result->cpu_nanos);
     if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
         wait_again(core, turn);
         return;
@@ -837,9 +839,14 @@ static void deferred_gate_lost(twin_extra *extra, uint32_t gate)
     }
 }
 
+void twin_deferred_gate_lost(core *core, uint32_t index, uint32_t gate)
+{
+    deferred_gate_lost(twin_at(core, index)->extra, gate);
+}
+
 void turns_gate_lost(core *core, uint32_t gate)
 {
-    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn has messages that wait */
+    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) { /* only a twin in a turn, or whose queue is read, has messages that wait */
         turn *turn = &core->turns[i];
         if (turn->state == TURN_FREE)
             continue;
@@ -902,13 +909,13 @@ void twin_resume(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
     uint64_t number = twin->number;
-    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0 && twin->extra != NULL && twin->extra->deferred != NULL) {
+    while (twin->number == number && (twin->flags & TWIN_RUNNING) == 0 && !queue_is_loading(twin) && twin->extra != NULL && twin->extra->deferred != NULL) {
         core->turn_last = NONE;
         deferred_take(core, index);
         if (twin->number == number && twin->flags & TWIN_RUNNING)
             chain_uplinks(core, index);
     }
-    if (twin->number != number || twin->flags & TWIN_RUNNING)
+    if (twin->number != number || twin->flags & TWIN_RUNNING || queue_is_loading(twin))
         return;
     mailbox_flush(core, index);
     if (timers_update(core, index) != DRO_OK)

@@ -77,6 +77,7 @@ void turn_free(core *core, turn *turn);
 int turns_take(core *core);                   /* results of the cells */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
+void twin_deferred_gate_lost(core *core, uint32_t twin, uint32_t gate);
 void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
 deferred *deferred_new(uint32_t gate, const ring_header *header, const uint8_t *body); /* NULL: no memory */
 void deferred_free(deferred *late); /* wiped */

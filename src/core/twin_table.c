@@ -66,11 +66,14 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     if (extra == NULL)
         return;
     core->mail_count -= extra->mail_count;
+    int64_t bytes = 0;
     while (extra->mail != NULL) {
         mail *next = extra->mail->next;
+        bytes += (int64_t)sizeof *next + extra->mail->length;
         free(extra->mail);
         extra->mail = next;
     }
+    queue_changed(core, index, -bytes);
     while (extra->tickets != NULL) {
         ticket *next = extra->tickets->next;
         ticket_free(extra->tickets);
@@ -87,6 +90,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
         free(extra->aliases[i]);
     }
     nidd_free(core, index);
+    queue_free(core, index);
     free(extra->creating_id);
     free(extra);
     twin->extra = NULL;
@@ -215,7 +219,8 @@ void twin_extra_trim(twin *twin)
 {
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
-        extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0)
+        extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0 ||
+        extra->queue.is_away || extra->queue.unplaced > 0)
         return;
     free(twin->extra);
     twin->extra = NULL;

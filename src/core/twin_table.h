@@ -9,6 +9,7 @@
 
 #include "core/contexts.h"
 #include "core/number.h"
+#include "core/queue.h"
 #include "core/state.h"
 #include "store/commit_log.h"
 #include "twin/model.h"
@@ -34,8 +35,9 @@ typedef struct twin_extra {      /* what only a busy twin has */
     struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer timers[TWIN_TIMERS_MAX];
     uint8_t timer_count, alias_count;
-    uint8_t mail_count, ticket_count;
-    uint16_t deferred_count;
+    uint8_t ticket_count;
+    uint16_t mail_count, deferred_count; /* mail: in memory */
+    twin_queue queue;            /* mail and deliveries as a whole */
 } twin_extra;
 
 enum twin_flag {

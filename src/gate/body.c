@@ -391,6 +391,32 @@ static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
     return true;
 }
 
+static bool read_trace_twin(reader *in, const char *pointer, yyjson_val *value)
+{
+    char identifier[IDENTIFIER_MAX + 1];
+    if (!yyjson_is_str(value) || !identifier_read(text_of(value), identifier))
+        return refuse(in, 422, pointer, "twin must be an External Identifier, local@domain");
+    dro_field_put_text(in->out, API_FIELD_ID, identifier);
+    return true;
+}
+
+static bool read_trace_peer(reader *in, const char *pointer, yyjson_val *value)
+{
+    if (!read_text(in, pointer, value, 1, DIAMETER_IDENTITY_MAX))
+        return false;
+    dro_field_put(in->out, API_FIELD_PEER, unsafe_yyjson_get_str(value), unsafe_yyjson_get_len(value));
+    return true;
+}
+
+static bool read_trace_seconds(reader *in, const char *pointer, yyjson_val *value)
+{
+    enum { LONGEST_S = 3600 };
+    if (!yyjson_is_uint(value) || yyjson_get_uint(value) == 0 || yyjson_get_uint(value) > LONGEST_S)
+        return refuse(in, 422, pointer, "seconds must be 1 to %d", LONGEST_S);
+    dro_field_put_u64(in->out, API_FIELD_SECONDS, yyjson_get_uint(value));
+    return true;
+}
+
 static bool read_sql(reader *in, const char *pointer, yyjson_val *value)
 {
     if (!yyjson_is_str(value))
@@ -505,6 +531,19 @@ static bool read_application_root(reader *in, yyjson_val *root, void *context)
     return read_members(in, root, members, 3, 7);
 }
 
+static bool read_trace_root(reader *in, yyjson_val *root, void *context)
+{
+    static const member members[] = {
+        { "twin", read_trace_twin },
+        { "peer", read_trace_peer },
+        { "seconds", read_trace_seconds },
+    };
+    (void)context;
+    if (yyjson_obj_get(root, "twin") != NULL && yyjson_obj_get(root, "peer") != NULL)
+        return refuse(in, 422, "/peer", "a trace is of a twin or of a peer, not of both");
+    return read_members(in, root, members, 3, yyjson_obj_get(root, "peer") == NULL ? 1 : 0);
+}
+
 static bool read_query_root(reader *in, yyjson_val *root, void *context)
 {
     static const member members[] = { { "sql", read_sql } };
@@ -576,6 +615,11 @@ bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, 
     member_line line = { id, is_member };
     id[0] = '\0';
     return with_document(arena, json, &(reader){ out, fault }, read_member_line_root, &line);
+}
+
+bool body_read_trace(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return with_document(arena, json, &(reader){ out, fault }, read_trace_root, NULL);
 }
 
 bool body_read_query(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)

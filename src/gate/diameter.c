@@ -406,10 +406,11 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->tick.on_due = on_tick;
     gate->again.on_due = on_again;
     gate->pending = pending_new();
+    gate->tracer = tracer_new(config);
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
         gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
-    dro_err err = gate->pending == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
+    dro_err err = gate->pending == NULL || gate->tracer == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
     listen_again(gate);
     bool is_deaf = (config->diameter_listener >= 0 && !gate->is_listening) ||
                    (config->diameter_sctp_listener > 0 && !gate->is_listening_sctp);
@@ -446,6 +447,7 @@ void diameter_gate_free(diameter_gate *gate)
     loop_timer_clear(gate->home, &gate->again);
     stop_listening(gate);
     pending_free(gate->pending);
+    tracer_free(gate->tracer);
     free(gate);
 }
 
@@ -478,10 +480,13 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
     }
     memcpy(&answer, body, sizeof answer);
     pending_incoming *entry = pending_find_incoming(gate->pending, id);
-    if (entry == NULL)
+    if (entry == NULL) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
-    else
-        t6a_answer(gate, entry, answer.result, answer.experimental);
+        return;
+    }
+    if (entry->command->code == COMMAND_MO_DATA && answer.result == DIAMETER_SUCCESS)
+        dro_latency_add(&gate->uplinks, loop_now_ns(gate->home) - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS);
+    t6a_answer(gate, entry, answer.result, answer.experimental);
 }
 
 static bool is_whole_downlink(const downlink_request *request, uint32_t length)
@@ -504,6 +509,16 @@ void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, 
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
     dro_wipe(&request, sizeof request);
+}
+
+void diameter_gate_on_trace(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+{
+    tracer_on_trace(gate->tracer, id, body, length);
+}
+
+void diameter_gate_on_traced(diameter_gate *gate, const void *body, uint32_t length)
+{
+    tracer_on_traced(gate->tracer, body, length);
 }
 
 void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t length)
@@ -568,4 +583,6 @@ void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
              open, other, pending_incoming_count(gate->pending), pending_outgoing_count(gate->pending));
     dro_builder_text(out, text);
     diameter_counts_text(&gate->counts, out);
+    dro_latency_write(&(const dro_latency *){ &gate->uplinks }, 1, "dromio_uplink_seconds",
+                      "From an MO-Data-Request given to its core until the core's word that it is kept.", out);
 }

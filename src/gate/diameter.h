@@ -25,6 +25,9 @@ void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, 
 void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t length);
 /* MESSAGE_AUTHORIZATION; its answer goes back to that core. */
 void diameter_gate_on_authorization(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length);
+/* MESSAGE_TRACE: what to tell of; MESSAGE_TRACED: for the core that it names. */
+void diameter_gate_on_trace(diameter_gate *gate, uint64_t id, const void *body, uint32_t length);
+void diameter_gate_on_traced(diameter_gate *gate, const void *body, uint32_t length);
 /* Writes out what gathered in this turn of the loop (one write per peer). */
 void diameter_gate_flush(diameter_gate *gate);
 /* Prometheus text: connections, requests and answers per command and result, errors per reason. */

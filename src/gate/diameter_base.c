@@ -230,8 +230,8 @@ static uint32_t judge_capabilities(diameter_peer *peer, const diameter_message *
         return DIAMETER_UNKNOWN_PEER;
     }
     peer->applications = common_applications(message);
-    if (known != NULL) /* an agent may speak for others: only where it is said */
-        peer->applications &= known->applications != 0 ? known->applications : PEER_T6A | PEER_S6T;
+    if (known != NULL && known->applications != 0)
+        peer->applications &= known->applications;
     if (peer->applications == 0)
         return DIAMETER_NO_COMMON_APPLICATION;
     return has_common_security(message) ? 0 : DIAMETER_NO_COMMON_SECURITY;

@@ -7,13 +7,16 @@
  *   s6t.c                NIDD authorisation at an HSS
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_count.c     counters
+ *   tracer.c             messages that somebody traces
  */
 #pragma once
 
 #include "base/rate.h"
+#include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
 #include "gate/diameter_pending.h"
+#include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
 
 enum {
@@ -118,8 +121,10 @@ struct diameter_gate {
     diameter_peer *dirty, *gone;
     diameter_row rows[GATE_PEERS_MAX];
     pending_table *pending;
+    tracer *tracer;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
+    dro_latency uplinks;           /* from the core's ring until the answer that it is kept */
     dro_random_seeded random;
     uint32_t end_to_end, origin_state, session_high, session_low;
     diameter_message message;      /* the one being handled */

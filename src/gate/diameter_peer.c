@@ -145,9 +145,17 @@ bool peer_room(diameter_peer *peer, size_t most, dro_builder *out)
     return true;
 }
 
+/* Never the same for two connections. */
+static uint64_t connection_number(const diameter_peer *peer)
+{
+    return (uint64_t)peer->slot << 32 | peer->generation;
+}
+
 void peer_send(diameter_peer *peer, const dro_builder *out)
 {
     assert(out->err == DRO_OK); /* whoever asked for room knew how much */
+    if (tracer_is_on(peer->gate->tracer))
+        tracer_message(peer->gate->tracer, peer->identity, connection_number(peer), true, out->start, dro_builder_length(out));
     if (peer_unsent(peer) == 0)
         peer->progress_ns = loop_now_ns(peer->gate->home);
     peer->out_end += (uint32_t)dro_builder_length(out);
@@ -435,6 +443,8 @@ static void on_message(diameter_peer *peer, const uint8_t *bytes, uint32_t lengt
 {
     diameter_gate *gate = peer->gate;
     bool is_read = diameter_read(&gate->message, bytes, length, &gate->fault);
+    if (tracer_is_on(gate->tracer))
+        tracer_message(gate->tracer, peer->identity, connection_number(peer), false, bytes, length);
     if (is_serving(peer)) {
         base_watchdog_reset(peer);
         peer->is_heard = true;

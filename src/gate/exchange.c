@@ -23,6 +23,7 @@ exchange *exchange_take(http *http, connection *owner)
     *taken = (exchange){ .owner = owner,
                          .kind = EXCHANGE_LOCAL,
                          .route = HTTP_NO_ROUTE,
+                         .begun_ns = loop_now_ns(http->loop),
                          .if_none_match = UINT64_MAX,
                          .generation = taken->generation + (taken->generation == 0) }; /* no id is 0 */
     if (owner->last == NULL)
@@ -101,11 +102,20 @@ void exchange_drop_all(connection *owner)
         exchange_release(owner);
 }
 
+/* How long it takes is not the host's doing: streams, uploads, a request that wants to wait. */
+static bool is_of_its_client(const exchange *exchange)
+{
+    return exchange->is_untimed || exchange->kind == EXCHANGE_STREAM || exchange->kind == EXCHANGE_BACKUP ||
+           exchange->kind == EXCHANGE_BULK || exchange->kind == EXCHANGE_UPLOAD;
+}
+
 void exchange_end(exchange *exchange)
 {
     connection *owner = exchange->owner;
     assert(exchange->kind != EXCHANGE_FREE && !exchange->is_answered);
     exchange->is_answered = true;
+    if (!is_of_its_client(exchange))
+        dro_latency_add(&owner->http->requests, loop_now_ns(owner->http->loop) - exchange->begun_ns);
     if (owner->current == exchange)
         owner->current = NULL; /* what is left of its body is nobody's */
     if (!exchange->keeps_alive)

@@ -15,7 +15,7 @@ static bool fail(fields_fault *fault, int status, const char *detail)
 
 /* ---- path ---- */
 
-/* The name of a T8 resource: 16 hexadecimal digits, as the core gives them out. */
+/* The name of a T8 resource or a trace: 16 hexadecimal digits, as the core gives them out. */
 static bool resource_read(slice text, uint64_t *out)
 {
     *out = 0;
@@ -75,6 +75,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such application");
         dro_field_put(out, API_FIELD_SECURITY, text.at, text.length);
         return true;
+    case PARAMETER_TRACE:
+        if (!resource_read(text, &number))
+            return fail(fault, 404, "no such trace");
+        dro_field_put_u64(out, API_FIELD_TRACE, number);
+        return true;
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:
         if (!resource_read(text, &number))
@@ -117,6 +122,7 @@ static const struct {
 } query_names[] = {
     { "model", QUERY_MODEL }, { "tag", QUERY_TAG },         { "limit", QUERY_LIMIT },       { "cursor", QUERY_CURSOR },
     { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
+    { "after", QUERY_AFTER }, { "network", QUERY_NETWORK },
 };
 
 static bool put_tag(dro_builder *out, slice text, fields_fault *fault)
@@ -151,6 +157,17 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
         if (!number_read(text, &number) || number == 0 || number > HTTP_LIMIT_MAX)
             return fail(fault, 400, "limit must be 1 to 1000");
         dro_field_put_u64(out, API_FIELD_LIMIT, number);
+        return true;
+    case QUERY_AFTER:
+        if (!number_read(text, &number))
+            return fail(fault, 400, "after must be the number of a message");
+        dro_field_put_u64(out, API_FIELD_AFTER, number);
+        return true;
+    case QUERY_NETWORK:
+        if (!slice_is(text, "true") && !slice_is(text, "false"))
+            return fail(fault, 400, "network must be true or false");
+        if (slice_is(text, "true"))
+            dro_field_put(out, API_FIELD_NETWORK, NULL, 0);
         return true;
     case QUERY_CURSOR:
         if (text.length == 0 || text.length > HTTP_CURSOR_MAX)

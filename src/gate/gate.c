@@ -62,6 +62,8 @@ static void on_core_message(gate *home, uint32_t core, const ring_header *header
     case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, core, header->id, body, length); break;
     case MESSAGE_RELEASE: diameter_gate_on_release(home->diameter, body, length); break;
     case MESSAGE_AUTHORIZATION: diameter_gate_on_authorization(home->diameter, core, header->id, body, length); break;
+    case MESSAGE_TRACE: diameter_gate_on_trace(home->diameter, header->id, body, length); break;
+    case MESSAGE_TRACED: diameter_gate_on_traced(home->diameter, body, length); break;
     case MESSAGE_NOTICE: courier_on_notice(home->courier, core, header->id, body, length); break;
     default: http_on_message(home->http, core, header->type, header->id, body, length); break;
     }

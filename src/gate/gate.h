@@ -21,7 +21,7 @@ enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 16 };
 
 typedef struct gate_peer_config { /* a row of diameter.peers */
     char identity[256], realm[256], address[128]; /* address "": only waits for it */
-    uint32_t applications;                        /* enum peer_application; 0: T6a and S6t */
+    uint32_t applications;                        /* enum peer_application; 0: whatever it offers */
     peer_policy policy;
 } gate_peer_config;
 

@@ -37,6 +37,9 @@ static inline uint32_t home_of_request(const gate_config *config, const void *re
             if (number >> 51 == 1) /* a group's */
                 return 0;
             return directory_core(config->directory, (uint32_t)(number >> 52));
+        case API_FIELD_TRACE: /* in the lowest 4 bits; a number that no core gave out is core 0's to refuse */
+            memcpy(&number, field.bytes, sizeof number);
+            return (number & 15) < config->core_count ? (uint32_t)(number & 15) : 0;
         default: break;
         }
     }

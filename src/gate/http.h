@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/builder.h"
+#include "base/latency.h"
 #include "gate/access.h"
 #include "gate/block.h"
 #include "gate/body.h"
@@ -81,6 +82,7 @@ struct exchange {
     };
     uint64_t if_none_match;    /* of a safe request; ~0: none */
     int64_t deadline_ns;       /* of the answer; 0: none */
+    int64_t begun_ns;          /* its head was there */
     block_chain out;           /* while it is not the first on its connection */
     uint32_t generation;
     uint32_t waiting;          /* bits of cores that were asked; of several, those yet to answer */
@@ -88,6 +90,7 @@ struct exchange {
     uint16_t status;           /* 0: no answer begun */
     uint8_t kind;
     bool is_safe, is_head, is_old, keeps_alive, is_chunked, is_answered;
+    bool is_untimed;           /* it takes as long as its client wants */
 };
 enum { HTTP_NO_ROUTE = 0xffff };
 
@@ -232,6 +235,7 @@ struct http {
     int64_t date_s;
     char date[32];
     http_counts counts;
+    dro_latency requests;              /* from the head until the answer is written */
     uint8_t scratch[HTTP_REQUEST_MAX + BODY_FIELDS_MAX + 64]; /* one request while it is built; wiped after */
     char decoded[2 * HTTP_BLOCK_BYTES];                       /* target and query of the request at hand */
 };

@@ -108,6 +108,8 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     put_one(out, "dromio_http_event_streams", "gauge", "Open event streams.", http->stream_count);
     put_one(out, "dromio_http_event_stream_events_total", "counter", "Events written to streams.",
             counts->stream_events);
+    dro_latency_write(&(const dro_latency *){ &http->requests }, 1, "dromio_http_request_seconds",
+                      "From a request's head until its answer is written, but of streams, uploads and requests that wait.", out);
     put_one(out, "dromio_http_event_streams_slow_total", "counter", "Streams closed because the client was slow.",
             counts->slow_streams);
 }

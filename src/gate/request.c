@@ -215,6 +215,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_NIDD_DELIVERY] = HTTP_BODY_TWIN_MAX,      [BODY_NIDD_DELIVERY_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_FORM] = FORM_MAX,
         [BODY_GROUP] = HTTP_BODY_SMALL_MAX,
+        [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -504,6 +505,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     default: return true;
     }
 }
@@ -556,6 +558,7 @@ static void dispatch(connection *connection, exchange *exchange)
         dro_field_pad(&out);
         exchange->kind = kind_of(route);
         exchange->waiting = 1u << core;
+        exchange->is_untimed = connection->wait_ms > 0;
         set_deadline(http, exchange,
                      connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
         if (!request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),

@@ -391,6 +391,9 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline,
                              .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
+                             .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
+                                           .size = (uint32_t)config->downlink_size, .age_s = config->downlink_age,
+                                           .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
                              .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
                              .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };

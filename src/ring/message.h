@@ -11,6 +11,8 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
+ *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
+ *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
  *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
@@ -31,6 +33,7 @@ enum message_type {
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
+    MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
     MESSAGE_API_REPLY = 16,     /* api_reply + location + body                                */
@@ -42,6 +45,7 @@ enum message_type {
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
     MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
+    MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
     MESSAGE_TURN = 32,          /* turn_request + context + event    -> MESSAGE_TURN_RESULT   */
@@ -78,7 +82,7 @@ enum api_operation {
     API_ACTION,             /* ID, NAME, INPUT*, WAIT(?), TIMEOUT(?) */
     API_TICKET_LIST,        /* ID */
     API_TICKET_GET,         /* ID, TICKET */
-    API_TIMELINE,           /* ID, LIMIT(?) */
+    API_TIMELINE,           /* ID, LIMIT(?), NETWORK(?) */
     API_HISTORY,            /* ID, NAME, LIMIT(?) */
     API_THING_DESCRIPTION,  /* ID -> CONTENT_THING_MODEL */
     API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES */
@@ -117,6 +121,10 @@ enum api_operation {
     API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
     API_GROUP_MEMBER_PUT,   /* ID */
     API_GROUP_MEMBER_DELETE,/* ID */
+    /* Traces of messages. */
+    API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
+    API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
+    API_TRACE_DELETE,              /* TRACE */
 };
 
 enum api_field { /* width or form */
@@ -179,6 +187,12 @@ enum api_field { /* width or form */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
+    /* Traces. */
+    API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */
+    API_FIELD_SECONDS = 241,    /* u64 */
+    API_FIELD_TRACE = 242,      /* u64; its core in the lowest 4 bits */
+    API_FIELD_AFTER = 243,      /* u64: number of a message */
+    API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
 };
 
 typedef struct api_request {
@@ -364,6 +378,30 @@ typedef struct notice_answer {
     uint32_t outcome;       /* enum notice_outcome */
     uint32_t status;        /* HTTP; 0: no answer */
 } notice_answer;
+
+/* ---- Traces: core <-> gate (core/trace.h) ---- */
+
+typedef struct trace_request {
+    uint8_t is_on, is_peer; /* off: nothing more of it; peer: all of a peer's messages, else of a device's */
+    uint16_t text_length;
+    uint32_t core;          /* whose trace it is */
+    char imsi[16];          /* digits, NUL-padded; "": the device has none */
+} trace_request;            /* then the peer's identity, "*": any; of a device its External Identifier */
+
+enum { TRACED_COMMAND_TEXT = 12 };
+typedef struct traced {
+    uint64_t trace;
+    int64_t time_ms;        /* wall clock */
+    uint32_t core;          /* whose trace it is */
+    uint32_t result;        /* Result-Code or Experimental-Result-Code; 0: none in it */
+    uint32_t hop_by_hop, end_to_end, bytes;
+    uint32_t lost;          /* messages before it that found no room on the way */
+    uint8_t is_out, is_request;
+    uint16_t peer_length, device_length;
+    char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
+    char imsi[16];          /* "": none, or the device's name stands for it */
+    uint8_t reserved[2];
+} traced;                   /* then the peer's identity, the device's External Identifier */
 
 /* ---- Turns: core <-> cell ---- */
 

@@ -180,6 +180,9 @@ def test_top_shows_rates_rooms_and_peers(host):
         looked.sequence = 0
         told = until(looked, "all rooms and the peer")
     assert told["twins"] == 1 and told["http_answers_per_second"] > 0
+    assert 0 < told["http_p50_micros"] <= told["http_p99_micros"] < 1e7
+    for name in ("uplink", "round", "turn_cpu"):  # nothing is sent while it looks, but the host's own work may come
+        assert told[f"{name}_p50_micros"] is None or 0 < told[f"{name}_p50_micros"] <= told[f"{name}_p99_micros"]
     assert [peer["state"] for peer in told["peers"] if peer["identity"] == "mme1.epc.test"] == ["open"]
     assert all(room["memory_bytes"] > 0 and room["starts"] >= 1 for room in told["rooms"]), told["rooms"]
 

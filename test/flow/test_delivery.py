@@ -1,0 +1,270 @@
+"""Downlinks that wait: their bounds, those that wait in the log only, and what is told of them."""
+import base64
+import contextlib
+import datetime
+
+import pytest
+from host import Host, until
+from mme import Mme, is_asleep
+from sink import Sink
+
+CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
+BASE = "/3gpp-nidd/v1/as1/configurations"
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def path_of(answer):
+    location = answer.headers["Location"]
+    return location[location.index("/3gpp-nidd"):]
+
+
+class Device:
+    """A plain twin with a configuration of an application."""
+
+    def __init__(self, host, client, sink, name, imsi, **members):
+        self.client, self.name, self.imsi, self.sink = client, name, imsi, sink
+        answer = host.admin.put(f"/v1/twins/{name}", {"imsi": imsi})
+        assert answer.status == 201, answer
+        self.told_at = f"/{imsi}"
+        answer = client.post(BASE, {"externalId": name, "notificationDestination": sink.link(self.told_at), **members})
+        assert answer.status == 201, answer
+        self.at = path_of(answer)
+        self.deliveries = self.at + "/downlink-data-deliveries"
+
+    def send(self, data, **members):
+        return self.client.post(self.deliveries, {"externalId": self.name, "data": b64(data), **members})
+
+    def statuses(self):
+        return [told["deliveryStatus"] for told in self.sink.taken(self.told_at) if "deliveryStatus" in told]
+
+
+@contextlib.contextmanager
+def running(*settings):
+    with Host(CALLBACKS, *settings) as host, Sink() as sink:
+        client = host.application("as1", ["acme.example"], ["nidd"])
+        yield host, sink, client
+        client.close()
+
+
+def make(host, client, sink, names, count):
+    return [Device(host, client, sink, *next(names)) for _ in range(count)]
+
+
+def taken(mme, count):
+    """{imsi: frames in order} of the next `count` downlinks."""
+    found = {}
+    for _ in range(count):
+        downlink = mme.downlinks.get(timeout=30)
+        found.setdefault(downlink.imsi, []).append(downlink.data)
+    return found
+
+
+# ---- bounds ----
+
+def test_a_device_has_so_many_packets_waiting_and_no_more(names):
+    with running("downlink.packets=3") as (host, sink, client):
+        device, = make(host, client, sink, names, 1)
+        for n in range(3):
+            assert device.send(b"%d" % n).status == 201
+        answer = device.send(b"3")
+        assert (answer.status, answer.json()["cause"]) == (403, "QUOTA_EXCEEDED"), answer
+        with Mme(host) as mme:
+            mme.attach(device.imsi)
+            assert taken(mme, 3) == {device.imsi: [b"0", b"1", b"2"]}
+            until(lambda: host.admin.twin(device.name)["mailbox"] == 0, "an empty mailbox")
+            assert device.send(b"4").status == 200
+
+
+def test_a_device_has_so_many_bytes_waiting_and_ended_ones_make_room(names):
+    with running('downlink.bytes="4KiB"') as (host, sink, client):
+        device, = make(host, client, sink, names, 1)
+        count = 0
+        while (answer := device.send(bytes(500))).status == 201:
+            count += 1
+        assert 4 <= count <= 8 and (answer.status, answer.json()["cause"]) == (403, "QUOTA_EXCEEDED"), answer
+        with Mme(host) as mme:
+            mme.attach(device.imsi)
+            taken(mme, count)
+            for n in range(20):
+                assert device.send(bytes(500)).status == 200
+        assert len(client.get(device.deliveries).json()) < 8
+
+
+def test_what_is_too_large_to_wait_goes_now_or_fails(names):
+    with running("downlink.size=100") as (host, sink, client), Mme(host) as mme:
+        device, = make(host, client, sink, names, 1)
+        answer = device.send(bytes(101))
+        assert (answer.status, answer.json()["problemDetail"]["cause"]) == (500, "FAILURE_TEMPORARILY_NOT_REACHABLE"), answer
+        assert device.send(bytes(100)).status == 201
+        mme.attach(device.imsi)
+        assert taken(mme, 1) == {device.imsi: [bytes(100)]}
+        assert device.send(bytes(101)).status == 200
+        when = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).replace(microsecond=0)
+        mme.on_downlink = lambda downlink: is_asleep(when)
+        answer = device.send(bytes(101))  # tried, and the device sleeps
+        assert (answer.status, answer.json()["problemDetail"]["cause"]) == (500, "FAILURE_TEMPORARILY_NOT_REACHABLE"), answer
+        assert datetime.datetime.fromisoformat(answer.json()["requestedRetransmissionTime"].replace("Z", "+00:00")) == when
+        assert host.admin.twin(device.name)["mailbox"] == 0
+
+
+def test_no_latency_is_for_a_device_that_is_there(names):
+    with running() as (host, sink, client), Mme(host) as mme:
+        device, = make(host, client, sink, names, 1)
+        mme.attach(device.imsi)
+        mme.on_downlink = lambda downlink: is_asleep()
+        answer = device.send(b"now", maximumLatency=0)
+        assert (answer.status, answer.json()["problemDetail"]["cause"]) == (500, "FAILURE_TEMPORARILY_NOT_REACHABLE"), answer
+        assert host.admin.twin(device.name)["mailbox"] == 0
+
+
+def test_the_age_of_the_host_ends_a_wait(names):
+    with running("downlink.age=1") as (host, sink, client):
+        device, = make(host, client, sink, names, 1)
+        assert device.send(b"soon stale").status == 201
+        until(lambda: device.statuses() == ["FAILURE_TIMEOUT"], "its end")
+        assert host.admin.twin(device.name)["mailbox"] == 0
+
+
+# ---- beyond memory ----
+
+SMALL = ('downlink.memory="64KiB"', 'log.segment="1MiB"', 'log.replay="1MiB"', "log.timeline=0")
+DEVICES, PACKETS = 60, 12
+
+
+@pytest.fixture
+def many(names):
+    with running(*SMALL) as (host, sink, client):
+        devices = make(host, client, sink, names, DEVICES)
+        for n in range(PACKETS):
+            for device in devices:
+                answer = device.send(b"%02d" % n + bytes(100), priority=n % 2)
+                assert (answer.status, answer.json()["deliveryStatus"]) == (201, "BUFFERING"), answer
+        yield host, sink, client, devices
+
+
+def in_order():
+    return [b"%02d" % n + bytes(100) for n in [*range(1, PACKETS, 2), *range(0, PACKETS, 2)]]
+
+
+def is_bounded(host):
+    return host.metric("dromio_downlink_bytes") <= 64 << 10
+
+
+def test_what_waits_longest_waits_in_the_log_and_arrives_all_the_same(many):
+    host, sink, client, devices = many
+    assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS
+    until(lambda: is_bounded(host), "little in memory")
+    assert host.metric("dromio_downlinks_away") > DEVICES * PACKETS / 2
+    assert all(host.admin.twin(device.name)["mailbox"] == PACKETS for device in devices)
+    with Mme(host) as mme:
+        for device in devices:
+            mme.attach(device.imsi)
+        found = taken(mme, DEVICES * PACKETS)
+    assert found == {device.imsi: in_order() for device in devices}
+    until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
+
+
+def test_what_is_away_can_be_read_changed_and_cancelled(many):
+    host, sink, client, devices = many
+    until(lambda: is_bounded(host), "little in memory")
+    first = devices[0]
+    shown = client.get(first.deliveries).json()
+    assert [one["data"] for one in shown] == [b64(b"%02d" % n + bytes(100)) for n in range(PACKETS)]
+    assert len(client.get(first.at).json()["niddDownlinkDataTransfers"]) == PACKETS
+    for n, device in enumerate(devices):
+        links = [one["self"] for one in client.get(device.deliveries).json()]
+        paths = [link[link.index("/3gpp-nidd"):] for link in links]
+        assert client.delete(paths[1]).status == 204
+        changed = client.request("PATCH", paths[0], {"data": b64(b"new"), "priority": 9}, Content_Type="application/json")
+        assert changed.status in (200, 201), changed
+        assert device.send(b"last").status == 201
+    host.kill()
+    host.start()
+    client.close()
+    assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS
+    with Mme(host) as mme:
+        for device in devices:
+            mme.attach(device.imsi)
+        found = taken(mme, DEVICES * PACKETS)
+    rest = [frame for frame in in_order() if frame[:2] not in (b"00", b"01")]
+    assert found == {device.imsi: [b"new", *rest, b"last"] for device in devices}
+
+
+def test_a_restart_in_the_middle_of_it_all_loses_and_repeats_nothing_that_was_delivered(many):
+    host, sink, client, devices = many
+    with Mme(host) as mme:
+        for device in devices[::2]:
+            mme.attach(device.imsi)
+        before = taken(mme, DEVICES * PACKETS // 2)
+        until(lambda: host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS // 2, "their mailboxes empty")
+    for _ in range(2):
+        host.kill()
+        host.start()
+        client.close()
+        assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS // 2
+        until(lambda: is_bounded(host), "little in memory")
+    for device in devices[1::2]:
+        assert device.send(b"on top").status == 201  # nothing is read for that
+    with Mme(host) as mme:
+        for device in devices[1::2]:
+            mme.attach(device.imsi)
+        after = taken(mme, DEVICES // 2 * (PACKETS + 1))
+    even = [frame for frame in in_order() if int(frame[:2]) % 2 == 0]
+    odd = [frame for frame in in_order() if int(frame[:2]) % 2 == 1]
+    assert before == {device.imsi: odd + even for device in devices[::2]}
+    assert after == {device.imsi: odd + even + [b"on top"] for device in devices[1::2]}
+
+
+def test_the_log_moves_on_under_what_is_away(many, names):
+    """Segments are dropped, and what waited in them still arrives."""
+    host, sink, client, devices = many
+    others = make(host, client, sink, names, 24)  # of every core some
+
+    def segments():
+        return {str(path) for path in host.data.rglob("segment-*")}
+
+    with Mme(host) as mme:
+        for other in others:
+            mme.attach(other.imsi)
+        before = segments()
+        assert before
+
+        def have_moved():
+            boxes = [mme.begin_odr(other.imsi, bytes(1300)) for other in others for _ in range(4)]
+            assert all(box.get(timeout=30) for box in boxes)
+            return not before & segments()
+
+        until(have_moved, "new segments for all")
+        assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS
+        for device in devices:
+            mme.attach(device.imsi)
+        found = taken(mme, DEVICES * PACKETS)
+    assert found == {device.imsi: in_order() for device in devices}
+
+
+def test_an_expiry_finds_what_is_away(names):
+    with running(*SMALL, "downlink.age=3") as (host, sink, client):
+        devices = make(host, client, sink, names, DEVICES)
+        for device in devices:
+            for n in range(8):
+                device.send(bytes(200))
+        until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "all of them ended")
+        until(lambda: all(device.statuses() == ["FAILURE_TIMEOUT"] * 8 for device in devices), "all notifications")
+
+
+def test_twins_with_away_downlinks_and_configurations_can_go(many):
+    host, sink, client, devices = many
+    until(lambda: is_bounded(host), "little in memory")
+    for device in devices[:20]:
+        assert host.admin.delete(f"/v1/twins/{device.name}").status == 204
+    for device in devices[20:40]:
+        assert client.delete(device.at).status == 204
+    assert host.metric("dromio_mailbox_downlinks") == 20 * PACKETS
+    host.kill()
+    host.start()
+    client.close()
+    assert host.metric("dromio_mailbox_downlinks") == 20 * PACKETS
+    assert len(client.get(BASE).json()) == 20
