@@ -51,6 +51,18 @@ typedef struct diameter_counts {
     uint64_t bytes[2];
 } diameter_counts;
 
+/* Of one peer and one command of an application. */
+typedef enum diameter_counted { DIAMETER_REQUESTED, DIAMETER_ANSWERED, DIAMETER_FAILED, DIAMETER_COUNTED } diameter_counted;
+typedef struct diameter_procedures {
+    uint64_t of[DIAMETER_COMMANDS_MAX][2][DIAMETER_COUNTED]; /* by the request's row; failed: answered with an error */
+    uint64_t timeouts[DIAMETER_COMMANDS_MAX];                /* of ours that nobody answered */
+} diameter_procedures;
+/* `command` NULL or of the base protocol: not counted here. */
+void diameter_count_procedure(diameter_procedures *peer, int direction, const diameter_command *command, diameter_counted what);
+void diameter_count_timeout(diameter_procedures *peer, uint32_t code, uint32_t application);
+/* `names[i]` of `peers[i]`; those without traffic are left out. */
+void diameter_procedures_text(const diameter_procedures *peers, const char *const *names, uint32_t count, dro_builder *out);
+
 void diameter_count_request(diameter_counts *counts, int direction, const diameter_command *command);
 /* `command` NULL: an answer to something unknown. */
 void diameter_count_answer(diameter_counts *counts, int direction, const diameter_command *command, uint32_t result,

@@ -307,7 +307,7 @@ static void count_answer(diameter_peer *peer, const diameter_command *request, u
 {
     const diameter_command *answer = diameter_command_find(request->code, request->application, false);
     peer->answers++;
-    diameter_count_answer(&peer->gate->counts, DIAMETER_OUT, answer, result, experimental);
+    gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, result, experimental);
 }
 
 /* No monitoring event has been asked for by this host, so no reference is known:
@@ -409,6 +409,8 @@ static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, 
 {
     uint32_t outcome = reason == DIAMETER_DROP_CONNECTION_LOST ? AUTHORIZATION_LOST : AUTHORIZATION_NO_ANSWER;
     diameter_count_drop(&gate->counts, reason);
+    if (reason == DIAMETER_DROP_ANSWER_TIMEOUT)
+        gate_count_timeout(gate, gate_peer_find(gate, entry->peer_slot, entry->peer_generation), entry);
     if (entry->kind == OUTGOING_DOWNLINK)
         finish(gate, entry, &(downlink_answer){ .outcome = DOWNLINK_NO_ANSWER });
     else if (entry->kind == OUTGOING_RELEASE || s6t_tell(gate, entry, outcome))
@@ -503,7 +505,7 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
     }
     uint32_t result, experimental;
     diameter_result_of(answer, &result, &experimental);
-    diameter_count_answer(&gate->counts, DIAMETER_IN, command, result, experimental);
+    gate_count_answer(gate, peer, DIAMETER_IN, command, result, experimental);
     if (entry->kind == OUTGOING_AUTHORIZATION) {
         if (!s6t_on_answer(gate, entry, answer))
             finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
@@ -577,7 +579,7 @@ void t6a_request_end(diameter_gate *gate, diameter_peer *peer, const pending_out
 {
     diameter_end(out, begin);
     peer_send(peer, out);
-    diameter_count_request(&gate->counts, DIAMETER_OUT, diameter_command_find(entry->code, entry->application, true));
+    gate_count_request(gate, peer, DIAMETER_OUT, diameter_command_find(entry->code, entry->application, true));
 }
 
 /* IMSI, bearer, and the way to the serving node. */
