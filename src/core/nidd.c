@@ -1,6 +1,8 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
 #include "core/nidd.h"
 
+#include "core/groups.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +44,7 @@ static int64_t field_i64(const dro_field *field, int64_t absent)
     return value;
 }
 
-static nidd *nidd_get(twin *twin)
+nidd *nidd_get(twin *twin)
 {
     twin_extra *extra = twin_extra_get(twin);
     if (extra != NULL && extra->nidd == NULL)
@@ -354,6 +356,8 @@ static void delivery_close(core *core, uint32_t index, const nidd_delivery *deli
 static void delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status, int64_t retry_ms)
 {
     twin *twin = twin_at(core, index);
+    if (group_number_is(number) && (status >= DELIVERY_FAILURE || nidd_mail(twin, number, NULL) == NULL))
+        group_delivery_end(core, index, number, status);
     const nidd_delivery *delivery = nidd_delivery_find(twin, number);
     if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
         return;
@@ -438,6 +442,8 @@ bool nidd_may_wait(const core *core, const nidd_delivery *delivery)
 
 void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
 {
+    if (group_number_is(number))
+        group_delivery_wait(core, index, number);
     const nidd_delivery *delivery = nidd_delivery_find(twin_at(core, index), number);
     if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
         return;
@@ -472,6 +478,8 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
         dro_field_put(&out, API_FIELD_DATA, data, length);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
     }
+    if (twin_at(core, index)->memberships != 0)
+        group_uplink(core, index, data, length);
 }
 
 /* ---- time ---- */

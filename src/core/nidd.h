@@ -87,6 +87,7 @@ typedef struct nidd_table {      /* of all twins */
 } nidd_table;
 
 /* ---- nidd.c ---- */
+nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */
 nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);                     /* or NULL */
 /* What the device's bytes of a delivery are doing now. */
@@ -131,6 +132,11 @@ DRO_CHECKED dro_err destination_get(core *core, const char *link, size_t length,
 void destination_release(core *core, uint32_t number);
 /* Inside a record: to who made the configuration. Dropped and counted where too many wait. */
 void notice_put(core *core, uint32_t twin, const nidd_configuration *configuration, uint8_t kind, const uint8_t *fields, size_t length);
+/* The same by the number of a configuration, which may be a group's. */
+void notice_put_of(core *core, uint32_t twin, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length);
+/* Of a group: not durable, the caller keeps it until group_notice_gone. NULL: no memory. */
+notice *notice_of_group(core *core, uint32_t destination, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length);
+void notice_group_free(core *core, notice *gone);
 DRO_CHECKED dro_err notice_apply(core *core, uint32_t twin, dro_cursor *in);
 void notice_apply_gone(core *core, uint32_t twin, uint64_t number);
 void notice_full(core *core, const notice *notice);
