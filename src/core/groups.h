@@ -92,6 +92,8 @@ typedef struct group_operation {
     uint32_t part_capacity, cursor;
     uint32_t counts[GROUP_STATES];
     bool is_walking, has_skipped, is_changed;
+    bool is_resumed;             /* after a restart: what waits in mailboxes of connected devices is sent again */
+    int64_t again_ms;            /* members were skipped: the next pass begins then */
     int64_t tell_ms;             /* when results are told next; 0: all are */
     uint32_t tell_cursor;
     bool is_telling, is_all_told;

@@ -100,6 +100,10 @@ static void what_no_gate_lets_through_is_refused(void **state)
     request_bytes(&request, API_FIELD_ID, "a@acme.e\0ample", 14);
     request_text(&request, API_FIELD_MODEL, "acme/thermo");
     assert_int_equal(status_of(ask()), 500);
+    on_twin(API_TWIN_PUT, "a@acme.example");
+    request_text(&request, API_FIELD_MODEL, "acme/thermo");
+    request_bytes(&request, API_FIELD_ALIAS, "b@acme.e\0ample", 14);
+    assert_int_equal(status_of(ask()), 422);
     assert_int_equal(here.world.core->twin_count, 0);
 }
 

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "base/rate.h"
 #include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
@@ -84,6 +85,7 @@ struct diameter_peer {
     int disconnect_cause;          /* from their DPR; -1: none */
     uint32_t watchdog_hop_by_hop, watchdog_end_to_end; /* of our DWR, DPR or CER */
     uint32_t cer_hop_by_hop, cer_end_to_end;           /* while in PEER_ELECTION */
+    dro_rate rate;                 /* of its requests */
     int64_t deadline_ns;           /* of what the state waits for */
     int64_t watchdog_ns;           /* next expiry of Tw */
     int64_t asked_ns;              /* when our last DWR left */
