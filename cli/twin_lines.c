@@ -82,7 +82,8 @@ static void line_event(line *line, const model *model, const effect *effect)
 
 static void line_ticket(line *line, const effect *effect)
 {
-    line_put(line, "ticket %s", ticket_state_text((ticket_state)effect->ticket.state));
+    ticket_state state = (ticket_state)effect->ticket.state;
+    line_put(line, "ticket %s", state == TICKET_SENT ? "awaited" : ticket_state_text(state));
     if (effect->ticket.length == 0)
         return;
     line_put(line, " ");

@@ -250,6 +250,13 @@ static void wait_until(device *d, int64_t when)
     d->retry_at = when;
 }
 
+void device_on_release(device *d, const device_settings *s, int64_t now)
+{
+    d->is_attached = false;
+    want(d, DEVICE_ESTABLISH);
+    wait_until(d, now + s->busy_ms);
+}
+
 void device_on_answer(device *d, const device_settings *s, enum device_action asked, enum device_answer answer,
                       int64_t now)
 {
@@ -277,13 +284,10 @@ void device_on_answer(device *d, const device_settings *s, enum device_action as
             unwant(d, DEVICE_REACHABLE);
         else if (answer == DEVICE_ANSWER_OK)
             uplink_answered(d);
-        if (answer == DEVICE_ANSWER_REFUSED) { /* the host knows no such connection: the MME releases it, the device attaches again */
-            d->is_attached = false;
-            want(d, DEVICE_ESTABLISH);
-            wait_until(d, now + s->busy_ms);
-        } else {
+        if (answer == DEVICE_ANSWER_REFUSED) /* the host knows no such connection: the MME releases it, the device attaches again */
+            device_on_release(d, s, now);
+        else
             d->awake_until = now + s->active_ms > d->awake_until ? now + s->active_ms : d->awake_until;
-        }
         break;
     case DEVICE_IDLE:
         break;

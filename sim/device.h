@@ -88,6 +88,9 @@ enum device_answer { DEVICE_ANSWER_OK, DEVICE_ANSWER_BUSY, DEVICE_ANSWER_REFUSED
 void device_on_answer(device *device, const device_settings *settings, enum device_action asked,
                       enum device_answer answer, int64_t now);
 
+/* The host has ended its connection: it attaches again. */
+void device_on_release(device *device, const device_settings *settings, int64_t now);
+
 enum delivery { DELIVERY_HELD, DELIVERY_ASLEEP };
 /* A downlink for the device. DELIVERY_HELD: it arrives when device_wake says so, at `*when`.
  * DELIVERY_ASLEEP: not taken; `*when` is the next wake-up, DEVICE_NEVER when the network does not

@@ -51,6 +51,7 @@ struct network {
     network_link *links;
     schedule *schedule;
     mme mmes[OPTIONS_MMES_MAX];
+    hss *hsses[OPTIONS_HSSES_MAX];
     held *held;
     uint32_t *held_free, held_free_count;
     int epoll;
@@ -348,9 +349,30 @@ static void on_downlink(network *n, mme *at, const t6a_message *request)
     reschedule(n, (uint32_t)index);
 }
 
+/* The host ends a connection. */
+static void on_release(network *n, mme *at, const t6a_message *request)
+{
+    int64_t index = device_of(n, request->user_name);
+    device *d = index < 0 ? NULL : &n->devices[index];
+    if (d == NULL || !d->is_attached || d->mme != at->index || request->action != CONNECTION_RELEASE) {
+        peer_answer_delivery(at->peer, request, &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_UNKNOWN });
+        return;
+    }
+    device_on_release(d, &n->settings, sim_now(n));
+    n->attached--;
+    n->counts.released++;
+    peer_answer_delivery(at->peer, request, &(t6a_delivery){ .result = DIAMETER_SUCCESS });
+    reschedule(n, (uint32_t)index);
+    enqueue(n, (uint32_t)index);
+}
+
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
     mme *at = owner;
+    if (request->command == COMMAND_CONNECTION_MANAGEMENT && request->application == DIAMETER_APPLICATION_T6A) {
+        on_release(at->network, at, request);
+        return;
+    }
     if (request->command == COMMAND_MT_DATA && request->application == DIAMETER_APPLICATION_T6A)
         on_downlink(at->network, at, request);
     else
@@ -420,6 +442,11 @@ void network_turn(network *n, int wait_ms)
         pump(n, &n->mmes[i]);
         peer_flush(n->mmes[i].peer);
     }
+    for (uint32_t i = 0; i < n->options->hsses; i++) {
+        if (is_tick)
+            hss_tick(n->hsses[i], n->now_ns);
+        peer_flush(hss_peer(n->hsses[i]));
+    }
 }
 
 void network_stop(network *n)
@@ -445,6 +472,8 @@ bool network_close(network *n)
     bool is_closed = true;
     for (uint32_t i = 0; i < n->options->mmes; i++)
         is_closed &= peer_close(n->mmes[i].peer, n->now_ns);
+    for (uint32_t i = 0; i < n->options->hsses; i++)
+        is_closed &= peer_close(hss_peer(n->hsses[i]), n->now_ns);
     return is_closed;
 }
 
@@ -476,6 +505,16 @@ static bool make_mmes(network *n, tls_context *tls)
             return false;
     }
     return true;
+}
+
+static bool make_hsses(network *n, tls_context *tls)
+{
+    bool is_made = true;
+    for (uint32_t i = 0; i < n->options->hsses && is_made; i++) {
+        n->hsses[i] = hss_new(n->options, tls, i, n->epoll);
+        is_made = n->hsses[i] != NULL;
+    }
+    return is_made;
 }
 
 static void make_devices(network *n)
@@ -522,7 +561,7 @@ network *network_new(const options *o, tls_context *tls, const temperature *cons
     made->held = calloc(HELD_MAX, sizeof *made->held);
     made->held_free = calloc(HELD_MAX, sizeof *made->held_free);
     if (made->epoll < 0 || made->devices == NULL || made->links == NULL || made->schedule == NULL || made->held == NULL ||
-        made->held_free == NULL || !make_mmes(made, tls)) {
+        made->held_free == NULL || !make_mmes(made, tls) || !make_hsses(made, tls)) {
         network_free(made);
         return NULL;
     }
@@ -536,6 +575,8 @@ void network_free(network *n)
         return;
     for (uint32_t i = 0; i < n->options->mmes; i++)
         peer_free(n->mmes[i].peer);
+    for (uint32_t i = 0; i < n->options->hsses; i++)
+        hss_free(n->hsses[i]);
     if (n->epoll >= 0)
         close(n->epoll);
     schedule_free(n->schedule);
@@ -573,11 +614,26 @@ network_view network_look(const network *n)
     return view;
 }
 
+hss_counts network_hss_counts(const network *n)
+{
+    hss_counts sum = { 0 };
+    for (uint32_t i = 0; i < n->options->hsses; i++) {
+        const hss_counts *one = hss_count(n->hsses[i]);
+        sum.authorizations += one->authorizations;
+        sum.refused += one->refused;
+        sum.unknown += one->unknown;
+        sum.revocations += one->revocations;
+        sum.revocations_taken += one->revocations_taken;
+        sum.segments += one->segments;
+    }
+    return sum;
+}
+
 peer_counts network_peer_counts(const network *n)
 {
     peer_counts sum = { 0 };
-    for (uint32_t i = 0; i < n->options->mmes; i++) {
-        const peer_counts *one = peer_count(n->mmes[i].peer);
+    for (uint32_t i = 0; i < n->options->mmes + n->options->hsses; i++) {
+        const peer_counts *one = peer_count(i < n->options->mmes ? n->mmes[i].peer : hss_peer(n->hsses[i - n->options->mmes]));
         sum.connects += one->connects;
         sum.losses += one->losses;
         sum.sent += one->sent;

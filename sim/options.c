@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/t6a.h"
+
 enum { EXIT_USAGE = 2, OPTION_BASE = 1000 };
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_U32, OPTION_U64, OPTION_NUMBER };
@@ -44,6 +46,14 @@ static const option_row rows[] = {
     { "window", "N", "requests in flight for each MME (256)", OPTION_U32, AT(window), 1, OPTIONS_WINDOW_MAX },
     { "for", "SECONDS", "stop after this time of the wall clock (0: until a signal)", OPTION_NUMBER, AT(for_s), 0, 1e9 },
     { "seed", "N", "of all that is random (1)", OPTION_U64, AT(seed) },
+    { "hss", "N", "HSSs beside the MMEs, a connection each (0)", OPTION_U32, AT(hsses), 0, OPTIONS_HSSES_MAX },
+    { "hss-identity", "NAME", "Origin-Host of the first HSS (hss.epc.dromio.test)", OPTION_TEXT, AT(hss_identity) },
+    { "hss-names", "PATTERN", "External Identifiers that the HSSs know; % is the number of a device (thermo-%@demo.example)", OPTION_TEXT, AT(hss_names) },
+    { "hss-grant", "SECONDS", "what an HSS grants ends so long after (0: never)", OPTION_NUMBER, AT(hss_grant_s), 0, 1e9 },
+    { "hss-refuse", "P", "share of the devices that are refused (0)", OPTION_NUMBER, AT(hss_refuse), 0, 1 },
+    { "hss-revoke", "SECONDS", "every so often an HSS revokes what it has granted to a device (0: never)", OPTION_NUMBER, AT(hss_revoke_s), 0, 1e9 },
+    { "hss-group", "NAME", "External Group Identifier of all devices (all@demo.example)", OPTION_TEXT, AT(hss_group) },
+    { "hss-segment", "N", "members of the group in one message (10)", OPTION_U32, AT(hss_segment), 1, OPTIONS_SEGMENT_MAX },
     { "attach-only", NULL, "attach all devices, then leave", OPTION_FLAG, AT(attach_only) },
     { "oracle", "FILE", "one line of JSON a device at the end, appended; a run begins where the file's last one ended", OPTION_TEXT, AT(oracle) },
     { "temperatures", "DIR", "where sf-temps.csv and seattle-temps.csv are ($DROMIO_DEPS/share)", OPTION_TEXT, AT(temperatures) },
@@ -55,7 +65,7 @@ enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 void options_help(void)
 {
     printf("usage: dromio-sim [OPTION]...\n"
-           "A simulated NB-IoT network: MMEs that speak Diameter T6a to a host, and their devices.\n\n");
+           "A simulated NB-IoT network: MMEs that speak Diameter T6a to a host, their devices, and HSSs that speak S6t.\n\n");
     for (int i = 0; i < ROW_COUNT; i++) {
         char name[64];
         snprintf(name, sizeof name, "--%s%s%s", rows[i].name, rows[i].value != NULL ? " " : "",
@@ -109,7 +119,8 @@ static void defaults(options *out)
 {
     *out = (options){ .connect = "127.0.0.1:3868", .identity = "mme.epc.dromio.test", .realm = "epc.dromio.test",
                       .tls_name = "scef.dromio.test", .imsi_first = "001010000000001", .apn = "iot", .mmes = 1, .devices = 1000, .period_s = 600,
-                      .window = 256, .active_s = 10, .seed = 1, .edrx = 0.2, .speed = 1 };
+                      .window = 256, .active_s = 10, .seed = 1, .edrx = 0.2, .speed = 1,
+                      .hss_identity = "hss.epc.dromio.test", .hss_names = "thermo-%@demo.example", .hss_group = "all@demo.example", .hss_segment = 10 };
     const char *deps = getenv("DROMIO_DEPS"), *home = getenv("HOME");
     if (deps != NULL)
         snprintf(out->temperatures, sizeof out->temperatures, "%s/share", deps);
@@ -132,6 +143,12 @@ static int check(const options *out)
     double last = strtod(out->imsi_first, NULL) + out->devices - 1;
     if (last >= pow(10, (double)digits))
         return complain("too many devices behind", out->imsi_first);
+    const char *number = strchr(out->hss_names, '%');
+    if (number == NULL || strchr(number + 1, '%') != NULL)
+        return complain("--hss-names has one % in it, not", out->hss_names);
+    enum { REST_MAX = 700 }; /* of a NIDD-Information-Request: names of sane length */
+    if (out->hss_segment * (S6T_MEMBER_MAX + 9 + strlen(out->hss_names)) + REST_MAX > T6A_REQUEST_MAX)
+        return complain("--hss-segment is too large for names such as", out->hss_names);
     if ((out->tls_certificate[0] == '\0') != (out->tls_key[0] == '\0'))
         return complain("--tls-certificate and --tls-key are given together,", "or neither");
     if (out->tls_certificate[0] != '\0' && out->tls_ca[0] == '\0')

@@ -6,6 +6,8 @@
 
 enum {
     OPTIONS_MMES_MAX = 64,
+    OPTIONS_HSSES_MAX = 4,
+    OPTIONS_SEGMENT_MAX = 20,
     OPTIONS_DEVICES_MAX = 1000000,
     OPTIONS_WINDOW_MAX = 4096,
 };
@@ -22,6 +24,9 @@ typedef struct options {
     uint32_t mmes, devices, period_s, window, active_s;
     uint64_t seed;
     double loss, duplicate, late, restart, move, edrx, speed, for_s;
+    char hss_identity[200], hss_names[200], hss_group[200];
+    uint32_t hsses, hss_segment;
+    double hss_grant_s, hss_refuse, hss_revoke_s;
     bool attach_only, text, help, version;
 } options;
 

@@ -71,6 +71,7 @@ peer *peer_new(const peer_config *config)
     dro_random_system()->fill(dro_random_system(), &low, sizeof low);
     made->next_end_to_end = started << 20 | (low & 0xfffff);
     made->names.session_high = started;
+    made->names.application = config->application;
     made->names.origin_state = started;
     snprintf(made->names.host, sizeof made->names.host, "%s", config->identity);
     snprintf(made->names.realm, sizeof made->names.realm, "%s", config->realm);
@@ -282,19 +283,38 @@ static void resend_overdue(peer *p, int64_t now_ns)
     }
 }
 
-uint32_t peer_send(peer *p, const t6a_request *request, uint64_t tag, int64_t now_ns)
+static slot *slot_take(peer *p, uint64_t tag, int64_t now_ns)
 {
     assert(peer_has_room(p));
     uint32_t place = p->free_slots[--p->free_count];
     slot *s = &p->slots[place];
     *s = (slot){ .tag = tag, .sent_ns = now_ns, .hop_by_hop = new_hop_by_hop(p, place), .end_to_end = p->next_end_to_end++ };
-    dro_builder out = dro_builder_over(s->bytes, sizeof s->bytes);
-    t6a_write_request(&out, &p->names, request, s->hop_by_hop, s->end_to_end);
-    assert(out.err == DRO_OK); /* names are checked when the options are read */
-    s->length = (uint16_t)dro_builder_length(&out);
+    return s;
+}
+
+static uint32_t slot_send(peer *p, slot *s, const dro_builder *out)
+{
+    assert(out->err == DRO_OK); /* names are checked when the options are read */
+    s->length = (uint16_t)dro_builder_length(out);
     out_put(p, s->bytes, s->length);
     p->counts.sent++;
-    return place;
+    return (uint32_t)(s - p->slots);
+}
+
+uint32_t peer_send(peer *p, const t6a_request *request, uint64_t tag, int64_t now_ns)
+{
+    slot *s = slot_take(p, tag, now_ns);
+    dro_builder out = dro_builder_over(s->bytes, sizeof s->bytes);
+    t6a_write_request(&out, &p->names, request, s->hop_by_hop, s->end_to_end);
+    return slot_send(p, s, &out);
+}
+
+uint32_t peer_send_nidd(peer *p, const s6t_request *request, uint64_t tag, int64_t now_ns)
+{
+    slot *s = slot_take(p, tag, now_ns);
+    dro_builder out = dro_builder_over(s->bytes, sizeof s->bytes);
+    s6t_write_request(&out, &p->names, request, s->hop_by_hop, s->end_to_end);
+    return slot_send(p, s, &out);
 }
 
 bool peer_send_again(peer *p, uint32_t place, uint64_t tag, int64_t now_ns)
@@ -318,6 +338,13 @@ void peer_answer_delivery(peer *p, const t6a_message *to, const t6a_delivery *de
 {
     dro_builder out = out_begin(p);
     t6a_write_delivery(&out, &p->names, to, delivery);
+    out_end(p, &out);
+}
+
+void peer_answer_nidd(peer *p, const t6a_message *to, const s6t_answer *answer)
+{
+    dro_builder out = out_begin(p);
+    s6t_write_answer(&out, &p->names, to, answer);
     out_end(p, &out);
 }
 

@@ -1,4 +1,4 @@
-/* Peer: one Diameter connection of an MME to the host. Connects, exchanges
+/* Peer: one Diameter connection of an MME or HSS to the host. Connects, exchanges
  * capabilities, answers and sends watchdogs, keeps a window of requests without an
  * answer, and connects again with backoff when the host goes away; then every
  * unanswered request is sent again with the T flag and its End-to-End id. */
@@ -31,6 +31,7 @@ typedef struct peer_config { /* borrowed for the peer's life */
     const char *identity, *realm;
     tls_context *tls;        /* NULL: plain TCP */
     const char *tls_name;    /* the host's, in its certificate */
+    uint32_t application;    /* 0: T6a */
     uint32_t window;
     uint64_t seed;
     int epoll;               /* the peer's descriptor is added here, with the peer as data */
@@ -62,10 +63,13 @@ const peer_counts *peer_count(const peer *peer);
 
 /* Only while peer_has_room. The slot the request waits in. */
 uint32_t peer_send(peer *peer, const t6a_request *request, uint64_t tag, int64_t now_ns);
+/* A request of an HSS; the same rules. */
+uint32_t peer_send_nidd(peer *peer, const s6t_request *request, uint64_t tag, int64_t now_ns);
 /* The request of this slot once more, T flag and the same End-to-End id; false: no room. */
 bool peer_send_again(peer *peer, uint32_t slot, uint64_t tag, int64_t now_ns);
 /* An answer to a request of the host, which may have come in on an earlier call. */
 void peer_answer_delivery(peer *peer, const t6a_message *to, const t6a_delivery *delivery);
+void peer_answer_nidd(peer *peer, const t6a_message *to, const s6t_answer *answer);
 void peer_answer(peer *peer, const t6a_message *to, uint32_t result);
 
 /* Says DPR; afterwards no reconnection. True when the connection is closed. Call until true. */

@@ -26,6 +26,7 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
     const network_counts *c = network_count(n);
     const device_counts *d = &c->devices;
     peer_counts p = network_peer_counts(n);
+    hss_counts s = network_hss_counts(n);
     network_view v = network_look(n);
     const histogram *h = network_latency(n);
     summary_row all[] = {
@@ -35,6 +36,7 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
         { "attaches", "connections established (CMR)", c->attaches },
         { "attaches_refused", "refused", c->attaches_refused },
         { "releases", "released", c->releases },
+        { "released", "ended by the host", c->released },
         { "reachables", "reported reachable after a downlink failed", c->reachables },
         { "readings", "readings made by devices", d->readings_made },
         { "readings_lost", "lost over the air", d->readings_lost },
@@ -55,6 +57,12 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
         { "downlinks_asleep", "answered 5653", c->downlinks_asleep },
         { "downlinks_unknown", "for nobody here", c->downlinks_unknown },
         { "downlinks_unanswered", "delivered after the host had gone", c->downlinks_unanswered },
+        { "authorizations", "asked of an HSS and granted (NIR)", s.authorizations },
+        { "authorizations_refused", "refused", s.refused },
+        { "authorizations_unknown", "for nobody here", s.unknown },
+        { "revocations", "revoked by an HSS", s.revocations },
+        { "revocations_taken", "taken by the host", s.revocations_taken },
+        { "group_segments", "parts of the group's list told", s.segments },
         { "periods_set", "devices that took a new period", d->periods_set },
         { "blinks", "that blinked", d->blinks },
         { "commands_unknown", "that did not understand", d->commands_unknown },

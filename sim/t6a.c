@@ -13,6 +13,9 @@ enum {
     TDA_ACKNOWLEDGED = 1,
     PLMN_BYTES = 3,
     PRODUCT_VENDOR = 0,
+    INCOMPLETE_LIST = 1,         /* NIA-Flags and NIR-Flags */
+    GROUP_IDENTIFIER = 1,        /* Type-Of-External-Identifier */
+    LONG_AGO = 946684800,        /* the year 2000 */
 };
 
 static size_t begin(dro_builder *out, uint32_t command, uint32_t application, uint8_t flags, uint32_t hop_by_hop,
@@ -39,7 +42,7 @@ void t6a_write_capabilities_request(dro_builder *out, const t6a_names *names, ui
     diameter_put_text(out, AVP_PRODUCT_NAME, "dromio-sim");
     diameter_put_u32(out, AVP_ORIGIN_STATE_ID, names->origin_state);
     diameter_put_u32(out, AVP_SUPPORTED_VENDOR_ID, DIAMETER_VENDOR_3GPP);
-    diameter_put_application(out, DIAMETER_APPLICATION_T6A);
+    diameter_put_application(out, names->application != 0 ? names->application : DIAMETER_APPLICATION_T6A);
     diameter_end(out, message);
 }
 
@@ -150,6 +153,65 @@ void t6a_write_delivery(dro_builder *out, const t6a_names *names, const t6a_mess
     diameter_end(out, message);
 }
 
+static void put_member(dro_builder *out, const s6t_member *member)
+{
+    size_t group = diameter_group_begin(out, AVP_GROUP_USER_IDENTIFIER);
+    diameter_put_text(out, AVP_USER_NAME, member->imsi);
+    diameter_put_text(out, AVP_EXTERNAL_IDENTIFIER, member->name);
+    diameter_group_end(out, group);
+}
+
+void s6t_write_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, const s6t_answer *answer)
+{
+    size_t message = begin_answer(out, to, answer->result);
+    diameter_put_result(out, answer->result, answer->experimental);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    put_origin(out, names);
+    if (answer->result == DIAMETER_SUCCESS) {
+        size_t group = diameter_group_begin(out, AVP_NIDD_AUTHORIZATION_RESPONSE);
+        if (answer->imsi != NULL)
+            diameter_put_text(out, AVP_USER_NAME, answer->imsi);
+        if (answer->name != NULL)
+            diameter_put_text(out, AVP_EXTERNAL_IDENTIFIER, answer->name);
+        if (answer->granted_until != 0)
+            diameter_put_time(out, AVP_GRANTED_VALIDITY_TIME, answer->granted_until);
+        diameter_group_end(out, group);
+    }
+    for (uint32_t i = 0; i < answer->member_count; i++)
+        put_member(out, &answer->members[i]);
+    if (answer->is_incomplete)
+        diameter_put_u32(out, AVP_NIA_FLAGS, INCOMPLETE_LIST);
+    diameter_end(out, message);
+}
+
+void s6t_write_request(dro_builder *out, t6a_names *names, const s6t_request *request, uint32_t hop_by_hop, uint32_t end_to_end)
+{
+    size_t message = begin(out, COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE,
+                           hop_by_hop, end_to_end);
+    put_session(out, names);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    put_origin(out, names);
+    diameter_put_text(out, AVP_DESTINATION_HOST, names->destination_host);
+    diameter_put_text(out, AVP_DESTINATION_REALM, names->destination_realm);
+    size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
+    diameter_put_text(out, AVP_EXTERNAL_IDENTIFIER, request->name);
+    if (request->is_group)
+        diameter_put_u32(out, AVP_TYPE_OF_EXTERNAL_IDENTIFIER, GROUP_IDENTIFIER);
+    diameter_group_end(out, group);
+    if (request->is_revoked) {
+        size_t update = diameter_group_begin(out, AVP_NIDD_AUTHORIZATION_UPDATE);
+        group = diameter_group_begin(out, AVP_APN_VALIDITY_TIME);
+        diameter_put_time(out, AVP_GRANTED_VALIDITY_TIME, LONG_AGO);
+        diameter_group_end(out, group);
+        diameter_group_end(out, update);
+    }
+    if (request->is_incomplete)
+        diameter_put_u32(out, AVP_NIR_FLAGS, INCOMPLETE_LIST);
+    for (uint32_t i = 0; i < request->member_count; i++)
+        put_member(out, &request->members[i]);
+    diameter_end(out, message);
+}
+
 static t6a_text text_of(const diameter_avp *avp)
 {
     return avp != NULL ? (t6a_text){ avp->data, avp->length } : (t6a_text){ NULL, 0 };
@@ -177,6 +239,10 @@ dro_err t6a_read(t6a_message *out, const uint8_t *bytes, size_t length)
     const diameter_avp *user = diameter_find(&message, AVP_USER_IDENTIFIER);
     if (user != NULL)
         out->user_name = text_of(diameter_find_in(&message, user, AVP_USER_NAME));
+    out->external_identifier = text_of(diameter_find_in(&message, user, AVP_EXTERNAL_IDENTIFIER));
+    out->identifier_type = diameter_u32(diameter_find_in(&message, user, AVP_TYPE_OF_EXTERNAL_IDENTIFIER));
+    out->apn = text_of(diameter_find_in(&message, diameter_find(&message, AVP_NIDD_AUTHORIZATION_REQUEST), AVP_SERVICE_SELECTION));
+    out->action = diameter_u32(diameter_find(&message, AVP_CONNECTION_ACTION));
     out->bearer = text_of(diameter_find(&message, AVP_BEARER_IDENTIFIER));
     out->data = text_of(diameter_find(&message, AVP_NON_IP_DATA));
     out->wait_until = diameter_time(diameter_find(&message, AVP_SCEF_WAIT_TIME));

@@ -12,7 +12,8 @@ enum {
     RAT_EUTRAN_NB_IOT = 1005,
     T6A_NAME_MAX = 255,
     T6A_SESSION_MAX = 320,
-    T6A_REQUEST_MAX = 1024, /* bytes of a request this side writes, with names of sane length */
+    T6A_REQUEST_MAX = 2048, /* bytes of a request this side writes, with names of sane length */
+    S6T_MEMBER_MAX = 64,    /* of a Group-User-Identifier, without the name in it */
 };
 
 enum connection_action { CONNECTION_ESTABLISHMENT = 0, CONNECTION_RELEASE = 1, CONNECTION_UPDATE = 2 };
@@ -26,6 +27,7 @@ typedef struct t6a_text { /* borrowed bytes, no NUL */
 typedef struct t6a_names {
     char host[T6A_NAME_MAX + 1], realm[T6A_NAME_MAX + 1];                         /* own */
     char destination_host[T6A_NAME_MAX + 1], destination_realm[T6A_NAME_MAX + 1]; /* from the host's CEA */
+    uint32_t application;               /* what this side offers; 0: T6a */
     uint32_t session_high, session_low; /* of the next Session-Id */
     uint32_t origin_state;              /* Origin-State-Id */
 } t6a_names;
@@ -48,6 +50,8 @@ typedef struct t6a_message {
     bool is_request, is_error, is_retransmission;
     uint32_t result, experimental;
     t6a_text session, origin_host, origin_realm, user_name, bearer, data;
+    t6a_text external_identifier, apn;
+    uint32_t identifier_type, action; /* Type-Of-External-Identifier, Connection-Action */
     uint32_t wait_until, retransmit_until; /* seconds since 1970 */
 } t6a_message;
 
@@ -57,6 +61,27 @@ void t6a_write_disconnect_request(dro_builder *out, const t6a_names *names, uint
 /* Takes the next Session-Id. */
 void t6a_write_request(dro_builder *out, t6a_names *names, const t6a_request *request, uint32_t hop_by_hop,
                        uint32_t end_to_end);
+
+/* S6t as an HSS speaks it (TS 29.336). */
+typedef struct s6t_member { char imsi[16], name[T6A_NAME_MAX + 1]; } s6t_member;
+typedef struct s6t_answer {        /* NIDD-Information-Answer */
+    uint32_t result, experimental; /* one of both is 0 */
+    const char *imsi, *name;       /* of NIDD-Authorization-Response; NULL: none */
+    uint32_t granted_until;        /* seconds since 1970; 0: absent */
+    const s6t_member *members;     /* Group-User-Identifier */
+    uint32_t member_count;
+    bool is_incomplete;            /* NIA-Flags or NIR-Flags bit 0 */
+} s6t_answer;
+void s6t_write_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, const s6t_answer *answer);
+typedef struct s6t_request {       /* NIDD-Information-Request of an HSS */
+    const char *name;              /* External-Identifier of a device, or of a group */
+    bool is_group, is_revoked;     /* revoked: a Granted-Validity-Time in the past, for all APNs */
+    const s6t_member *members;
+    uint32_t member_count;
+    bool is_incomplete;
+} s6t_request;
+/* Takes the next Session-Id. */
+void s6t_write_request(dro_builder *out, t6a_names *names, const s6t_request *request, uint32_t hop_by_hop, uint32_t end_to_end);
 
 /* DWA, DPA, or an answer to what is not understood (then with the E bit for 3xxx). */
 void t6a_write_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, uint32_t result);

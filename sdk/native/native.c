@@ -161,7 +161,7 @@ void dromio_notify_string(uint32_t event, const void *bytes, uint32_t length)
 
 void dromio_ticket(int64_t ticket, uint32_t state, const void *reason, uint32_t length)
 {
-    need(state == TICKET_REPORTED || state == TICKET_FAILED);
+    need(state == TICKET_SENT || state == TICKET_REPORTED || state == TICKET_FAILED);
     effect effect = { .kind = EFFECT_TICKET };
     effect.ticket.ticket = (uint64_t)ticket;
     effect.ticket.state = (uint8_t)state;

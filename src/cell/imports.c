@@ -153,7 +153,7 @@ static bool ticket(void *context, engine_value *values)
     effect effect = { .kind = EFFECT_TICKET };
     value reason;
     int32_t state = values[1].i32;
-    if (state != TICKET_REPORTED && state != TICKET_FAILED)
+    if (state != TICKET_SENT && state != TICKET_REPORTED && state != TICKET_FAILED)
         return refuse(turn, TURN_EFFECTS);
     if (!short_text(turn, values[2].i32, values[3].i32, &reason))
         return false;

@@ -11,6 +11,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -69,6 +70,12 @@ static dro_err row_move(core *core, twin *twin, uint32_t image, const char *id, 
     return DRO_OK;
 }
 
+/* The ways to a twin from outside. Recovery does not look at them: twins_index makes them once, after it. */
+static dro_err way_add(const core *core, index_table *ways, uint64_t hash, uint32_t index)
+{
+    return core->is_started ? index_add(ways, hash, index) : DRO_OK;
+}
+
 static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
 {
     twin *twin = twin_at(core, index);
@@ -89,7 +96,7 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
         return err;
     bool is_indexed = (twin->flags & TWIN_CREATING) != 0;
     if (!is_indexed) {
-        err = index_add(&core->ids, id_hash(core, id, length), index);
+        err = way_add(core, &core->ids, id_hash(core, id, length), index);
         if (err == DRO_OK)
             err = index_add(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
     }
@@ -142,7 +149,7 @@ static dro_err apply_number(core *core, uint32_t index, const dro_field *field, 
     dro_wipe(digits, sizeof digits);
     *hash = pair[0];
     twin->flags |= flag;
-    return index_add(table, *hash, index);
+    return way_add(core, table, *hash, index);
 }
 
 static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
@@ -166,7 +173,7 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
         if (alias == NULL)
             return DRO_NOMEM;
         extra->aliases[extra->alias_count++] = alias;
-        dro_err err = index_add(&core->ids, id_hash(core, alias, length), index);
+        dro_err err = way_add(core, &core->ids, id_hash(core, alias, length), index);
         if (err != DRO_OK)
             return err;
         at += length + 1;
@@ -345,6 +352,7 @@ static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
     if (field->length == 0) {
         twin->flags &= (uint8_t)~TWIN_CONNECTED;
         twin->connection.host = twin->connection.realm = NONE16;
+        rates_free(twin);
         return DRO_OK;
     }
     uint16_t host = (uint16_t)dro_cursor_le(&in, 2);
@@ -397,6 +405,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
+    case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
@@ -405,7 +414,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
-    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
+    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;
@@ -425,6 +434,7 @@ void apply_reset(core *core, uint32_t index)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);
     queue_free(core, index);
+    rates_free(twin);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

@@ -92,7 +92,7 @@ static void authorization_free(core *core, authorization *gone)
 /* False: no HSS can be reached. */
 static bool authorization_send(core *core, authorization *asked)
 {
-    uint8_t message[sizeof(authorization_request) + 2 * DIAMETER_IDENTITY_MAX + FIELDS_MAX];
+    uint8_t message[sizeof(authorization_request) + 2 * DIAMETER_IDENTITY_MAX + FIELDS_MAX + 8];
     hss_route route;
     if (asked->tries++ >= AUTHORIZATION_TRIES_MAX || !peers_hss(core, &route))
         return false;
@@ -103,6 +103,7 @@ static bool authorization_send(core *core, authorization *asked)
     dro_builder_text(&out, route.host);
     dro_builder_text(&out, route.realm);
     dro_builder_bytes(&out, asked->fields, asked->length);
+    dro_field_pad(&out);
     tell(core, route.gate, MESSAGE_AUTHORIZATION, RING_WIPE, asked->id, message, (uint32_t)dro_builder_length(&out), 0);
     dro_wipe(message, sizeof message);
     return true;

@@ -1,6 +1,8 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
 #include "core/nidd.h"
 
+#include "core/groups.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +17,8 @@
 #include "core/twin_table.h"
 #include "twin/event.h"
 
-enum { CONFIGURATION_HEAD = 8 + 4 + 8 + 1, DELIVERY_HEAD = 8 + 8 + 8 + 8 + 8 + 4 + 1 };
+enum { CONFIGURATION_HEAD = 8 + 4 + 8 + 1, DELIVERY_HEAD = 8 + 8 + 8 + 8 + 8 + 4 + 1,
+       STATUS_AWAITED = 0x80 /* beside a delivery's status in its record */ };
 
 const dro_field *nidd_field(const uint8_t *fields, size_t length, uint32_t tag, dro_field *room)
 {
@@ -41,7 +44,7 @@ static int64_t field_i64(const dro_field *field, int64_t absent)
     return value;
 }
 
-static nidd *nidd_get(twin *twin)
+nidd *nidd_get(twin *twin)
 {
     twin_extra *extra = twin_extra_get(twin);
     if (extra != NULL && extra->nidd == NULL)
@@ -227,11 +230,20 @@ uint32_t nidd_ended_bytes(const twin *twin)
     return bytes;
 }
 
+/* All of it has left, and the device's word is awaited. */
+static bool delivery_is_open(const twin *twin, const nidd_delivery *delivery)
+{
+    return delivery->is_awaited && !nidd_delivery_has_ended((nidd_delivery_status)delivery->status) &&
+           nidd_mail(twin, delivery->number, NULL) == NULL;
+}
+
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery)
 {
     for (mail *m = nidd_mail(twin, delivery->number, NULL); m != NULL; m = nidd_mail(twin, delivery->number, m))
         if (m->is_sent)
             return DELIVERY_SENDING;
+    if (delivery_is_open(twin, delivery))
+        return DELIVERY_SENDING;
     return (nidd_delivery_status)delivery->status;
 }
 
@@ -244,7 +256,7 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     dro_builder_le(part, (uint64_t)delivery->expires_ms, 8);
     dro_builder_le(part, (uint64_t)delivery->retry_ms, 8);
     dro_builder_le(part, (uint32_t)delivery->priority, 4);
-    dro_builder_le(part, delivery->status, 1);
+    dro_builder_le(part, delivery->status | (delivery->is_awaited ? STATUS_AWAITED : 0u), 1);
     dro_builder_bytes(part, fields, length);
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
@@ -295,7 +307,9 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
     head.expires_ms = (int64_t)dro_cursor_le(in, 8);
     head.retry_ms = (int64_t)dro_cursor_le(in, 8);
     head.priority = (int32_t)dro_cursor_le(in, 4);
-    head.status = (uint8_t)dro_cursor_le(in, 1);
+    uint64_t status = dro_cursor_le(in, 1);
+    head.status = (uint8_t)(status & ~(uint64_t)STATUS_AWAITED);
+    head.is_awaited = (status & STATUS_AWAITED) != 0;
     head.length = (uint16_t)dro_cursor_left(in);
     if (head.status >= DELIVERY_STATUSES)
         return DRO_MALFORMED;
@@ -341,18 +355,79 @@ static void tell_delivery(core *core, uint32_t index, const nidd_delivery *deliv
     notice_put(core, index, configuration, NOTICE_DELIVERY, fields, dro_builder_length(&out));
 }
 
+static void delivery_close(core *core, uint32_t index, const nidd_delivery *delivery, nidd_delivery_status status, int64_t retry_ms)
+{
+    uint64_t number = delivery->number;
+    if (!waiter_is_there(core, index, number))
+        tell_delivery(core, index, delivery, status, retry_ms);
+    delivery_move(core, delivery, status, retry_ms);
+    waiters_delivery(core, index, number);
+}
+
 static void delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status, int64_t retry_ms)
 {
     twin *twin = twin_at(core, index);
+    if (group_number_is(number) && (status >= DELIVERY_FAILURE || nidd_mail(twin, number, NULL) == NULL))
+        group_delivery_end(core, index, number, status);
     const nidd_delivery *delivery = nidd_delivery_find(twin, number);
     if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
         return;
     if (nidd_mail(twin, number, NULL) != NULL && status < DELIVERY_FAILURE) /* a part of it; others are to come */
         return;
-    if (!waiter_is_there(core, index, number))
-        tell_delivery(core, index, delivery, status, retry_ms);
-    delivery_move(core, delivery, status, retry_ms);
-    waiters_delivery(core, index, number);
+    bool is_next_hop = status == DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED || status == DELIVERY_SUCCESS_NEXT_HOP_UNACKNOWLEDGED;
+    if (!is_next_hop || !delivery->is_awaited)
+        delivery_close(core, index, delivery, status, retry_ms);
+    else
+        waiters_delivery(core, index, number); /* the device's word may take long: they are told that it was sent */
+}
+
+static const nidd_delivery *delivery_of_event(const twin *twin, uint64_t number)
+{
+    const nidd *nidd = nidd_of(twin);
+    const nidd_delivery *found = nidd == NULL || number == 0 ? NULL : nidd->deliveries;
+    while (found != NULL && found->number != number && nidd_event_id(found->number) != number)
+        found = found->next;
+    return found;
+}
+
+/* The network's word alone may be followed by the device's. */
+static bool may_be_reported(const nidd_delivery *delivery)
+{
+    return !nidd_delivery_has_ended((nidd_delivery_status)delivery->status) || delivery->status == DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED ||
+           delivery->status == DELIVERY_SUCCESS_NEXT_HOP_UNACKNOWLEDGED;
+}
+
+bool nidd_has_awaited(const twin *twin)
+{
+    const nidd_delivery *d = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->deliveries;
+    while (d != NULL && (!d->is_awaited || nidd_delivery_has_ended((nidd_delivery_status)d->status)))
+        d = d->next;
+    return d != NULL;
+}
+
+void nidd_delivery_report(core *core, uint32_t index, uint64_t number, ticket_state state)
+{
+    const twin *twin = twin_at(core, index);
+    const nidd_delivery *delivery = delivery_of_event(twin, number);
+    if (delivery == NULL || !may_be_reported(delivery))
+        return;
+    if (state == TICKET_SENT) {
+        uint8_t fields[NIDD_FIELDS_MAX];
+        nidd_delivery awaited = *delivery;
+        awaited.is_awaited = true;
+        memcpy(fields, delivery->fields, delivery->length);
+        nidd_delivery_put(core, &awaited, fields, awaited.length);
+        return;
+    }
+    number = delivery->number;
+    for (mail *m = nidd_mail(twin, number, NULL); m != NULL;) { /* they have come already, or are for nothing; one that is out comes back */
+        uint64_t gone = m->number;
+        bool is_sent = m->is_sent;
+        m = nidd_mail(twin, number, m);
+        if (!is_sent)
+            record_put(core, FIELD_MAIL_GONE, &gone, 8);
+    }
+    delivery_close(core, index, delivery, state == TICKET_REPORTED ? DELIVERY_SUCCESS_ACKNOWLEDGED : DELIVERY_FAILURE, 0);
 }
 
 void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)
@@ -378,6 +453,8 @@ bool nidd_may_wait(const core *core, const nidd_delivery *delivery)
 
 void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
 {
+    if (group_number_is(number))
+        group_delivery_wait(core, index, number);
     const nidd_delivery *delivery = nidd_delivery_find(twin_at(core, index), number);
     if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
         return;
@@ -412,6 +489,8 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
         dro_field_put(&out, API_FIELD_DATA, data, length);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
     }
+    if (twin_at(core, index)->memberships != 0)
+        group_uplink(core, index, data, length);
 }
 
 /* ---- time ---- */
@@ -440,6 +519,9 @@ int64_t nidd_due(const twin *twin)
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next)
         if (c->status == NIDD_ACTIVE && configuration_due(c) < due)
             due = configuration_due(c);
+    for (const nidd_delivery *d = nidd == NULL ? NULL : nidd->deliveries; d != NULL; d = d->next)
+        if (d->expires_ms < due && delivery_is_open(twin, d))
+            due = d->expires_ms;
     return due;
 }
 
@@ -466,12 +548,34 @@ static void deliveries_fail(core *core, uint32_t index, uint64_t configuration)
     }
 }
 
+static bool has_waiting(const twin *twin, uint64_t configuration)
+{
+    const nidd_delivery *d = nidd_of(twin)->deliveries;
+    while (d != NULL && (d->configuration != configuration || nidd_delivery_has_ended((nidd_delivery_status)d->status)))
+        d = d->next;
+    return d != NULL;
+}
+
+void nidd_loaded(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const nidd_configuration *c = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->configurations; c != NULL; c = c->next) {
+        if (c->status != NIDD_TERMINATED_UE_NOT_AUTHORIZED || !has_waiting(twin, c->number))
+            continue;
+        record_begin(core, index, RECORD_DELTA);
+        deliveries_fail(core, index, c->number);
+        record_end(core);
+    }
+}
+
 void nidd_configuration_end(core *core, uint32_t index, nidd_configuration *c, nidd_status status)
 {
     uint8_t fields[NIDD_FIELDS_MAX + 8], copy[NIDD_FIELDS_MAX], told = (uint8_t)status;
     dro_builder out = dro_builder_over(fields, sizeof fields);
     if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED)
         deliveries_fail(core, index, c->number);
+    if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED && queue_is_away(twin_at(core, index)) && core->is_started)
+        queue_load(core, index); /* nidd_loaded ends the others */
     put_identity(&out, c);
     dro_field_put(&out, API_FIELD_STATUS, &told, 1);
     notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
@@ -507,6 +611,8 @@ void nidd_expire(core *core, uint32_t index)
         uint64_t number = d->number;
         if (!is_kept(core, d))
             record_put(core, FIELD_NIDD_DELIVERY_GONE, &number, 8);
+        else if (d->expires_ms <= core->now_ms && delivery_is_open(twin_at(core, index), d))
+            delivery_end(core, index, number, DELIVERY_SUCCESS_UNACKNOWLEDGED, 0);
         d = next;
     }
     record_end(core);

@@ -14,6 +14,7 @@
 #include "core/index.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
+#include "twin/ticket.h"
 
 typedef struct twin twin;
 typedef struct mail mail;
@@ -38,6 +39,7 @@ typedef struct nidd_delivery {
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
     int32_t priority;
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
+    bool is_awaited;             /* the twin will say whether the device has it */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -87,6 +89,7 @@ typedef struct nidd_table {      /* of all twins */
 } nidd_table;
 
 /* ---- nidd.c ---- */
+nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */
 nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);                     /* or NULL */
 /* What the device's bytes of a delivery are doing now. */
@@ -105,6 +108,11 @@ void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery
 bool nidd_may_wait(const core *core, const nidd_delivery *delivery);
 void nidd_delivery_fail(core *core, uint32_t twin, uint64_t number, int64_t retry_ms);
 void nidd_mail_gone(core *core, const twin *twin, uint64_t delivery); /* all that waits of it */
+void nidd_loaded(core *core, uint32_t twin);   /* its queue was read: what may not go any more ends */
+bool nidd_has_awaited(const twin *twin);
+/* What the twin says of one; `number`: of the delivery, or the id of its event (nidd_event_id). */
+void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_state state);
+static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
 void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
@@ -126,6 +134,11 @@ DRO_CHECKED dro_err destination_get(core *core, const char *link, size_t length,
 void destination_release(core *core, uint32_t number);
 /* Inside a record: to who made the configuration. Dropped and counted where too many wait. */
 void notice_put(core *core, uint32_t twin, const nidd_configuration *configuration, uint8_t kind, const uint8_t *fields, size_t length);
+/* The same by the number of a configuration, which may be a group's. */
+void notice_put_of(core *core, uint32_t twin, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length);
+/* Of a group: not durable, the caller keeps it until group_notice_gone. NULL: no memory. */
+notice *notice_of_group(core *core, uint32_t destination, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length);
+void notice_group_free(core *core, notice *gone);
 DRO_CHECKED dro_err notice_apply(core *core, uint32_t twin, dro_cursor *in);
 void notice_apply_gone(core *core, uint32_t twin, uint64_t number);
 void notice_full(core *core, const notice *notice);

@@ -145,6 +145,8 @@ static bool may_leave(const core *core, uint32_t index)
     for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
         if (m->merge_key != 0 || m->is_of_group) /* newer ones, or its operation, look for it */
             return false;
+    if (nidd_has_awaited(twin)) /* its end is told by time */
+        return false;
     for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next)
         if (t->state < TICKET_DELIVERED) /* it looks for its mail */
             return false;
@@ -425,6 +427,8 @@ void queue_fetched(core *core, uint32_t index, const log_fetched *fetched)
     record_close(&view);
     if (queue->bytes > 0)
         list_put(core, index, QUEUE_HERE);
+    if (!queue->is_away)
+        nidd_loaded(core, index);
     if (is_rewritten && !queue->is_away)
         checkpoint_rewrite(core, index);
     twin_resume(core, index);

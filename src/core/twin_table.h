@@ -38,6 +38,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     uint8_t ticket_count;
     uint16_t mail_count, deferred_count; /* mail: in memory */
     twin_queue queue;            /* mail and deliveries as a whole */
+    struct twin_rates *rates;    /* core/rate.h; NULL: any number of packets */
 } twin_extra;
 
 enum twin_flag {
@@ -84,6 +85,8 @@ static inline twin *twin_at(const core *core, uint32_t index)
 }
 DRO_CHECKED dro_err twin_new(core *core, uint32_t *index);
 void twin_free(core *core, uint32_t index); /* and everything of it but its row */
+void twins_free(core *core);                /* the table; its twins were freed */
+DRO_CHECKED dro_err twins_index(core *core); /* after recovery: makes all of the ways below */
 uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
 uint32_t twin_find_msisdn(core *core, const char *msisdn);

@@ -18,6 +18,7 @@
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
 #include "gate/sctp.h"
+#include "wire/diameter/read.h"
 
 _Static_assert(sizeof(diameter_peer) + CER_BYTES_MAX <= 4096, "memory of a peer before it is known");
 
@@ -36,6 +37,32 @@ uint32_t gate_identity_hash(const char *identity, size_t length)
 uint32_t gate_jitter(diameter_gate *gate, uint32_t below)
 {
     return (uint32_t)(dro_random_next(&gate->random) % below);
+}
+
+static diameter_procedures *procedures_of(diameter_gate *gate, const diameter_peer *peer)
+{
+    return &gate->procedures[peer == NULL || peer->row == NO_ROW ? GATE_PEERS_MAX : peer->row];
+}
+
+void gate_count_request(diameter_gate *gate, const diameter_peer *peer, int direction, const diameter_command *command)
+{
+    diameter_count_request(&gate->counts, direction, command);
+    diameter_count_procedure(procedures_of(gate, peer), direction, command, DIAMETER_REQUESTED);
+}
+
+void gate_count_answer(diameter_gate *gate, const diameter_peer *peer, int direction, const diameter_command *command, uint32_t result,
+                       uint32_t experimental)
+{
+    bool is_error = result < 2000 || result >= 3000; /* 0: an experimental one, which 3GPP has for errors alone */
+    diameter_count_answer(&gate->counts, direction, command, result, experimental);
+    diameter_count_procedure(procedures_of(gate, peer), direction, command, DIAMETER_ANSWERED);
+    if (is_error)
+        diameter_count_procedure(procedures_of(gate, peer), direction, command, DIAMETER_FAILED);
+}
+
+void gate_count_timeout(diameter_gate *gate, const diameter_peer *peer, const pending_outgoing *entry)
+{
+    diameter_count_timeout(procedures_of(gate, peer), entry->code, entry->application);
 }
 
 bool gate_may_log(diameter_gate *gate)
@@ -407,10 +434,12 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->again.on_due = on_again;
     gate->pending = pending_new();
     gate->tracer = tracer_new(config);
+    gate->procedures = calloc(GATE_PEERS_MAX + 1, sizeof *gate->procedures);
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
         gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
-    dro_err err = gate->pending == NULL || gate->tracer == NULL ? DRO_NOMEM : loop_timer_set(home, &gate->tick, loop_now_ns(home));
+    bool has_memory = gate->pending != NULL && gate->tracer != NULL && gate->procedures != NULL;
+    dro_err err = has_memory ? loop_timer_set(home, &gate->tick, loop_now_ns(home)) : DRO_NOMEM;
     listen_again(gate);
     bool is_deaf = (config->diameter_listener >= 0 && !gate->is_listening) ||
                    (config->diameter_sctp_listener > 0 && !gate->is_listening_sctp);
@@ -447,6 +476,7 @@ void diameter_gate_free(diameter_gate *gate)
     loop_timer_clear(gate->home, &gate->again);
     stop_listening(gate);
     pending_free(gate->pending);
+    free(gate->procedures);
     tracer_free(gate->tracer);
     free(gate);
 }
@@ -566,6 +596,16 @@ void diameter_gate_flush(diameter_gate *gate)
         ring_publish(&gate->config->to_core[i]);
 }
 
+static void put_procedures(const diameter_gate *gate, dro_builder *out)
+{
+    const char *names[GATE_PEERS_MAX + 1];
+    for (uint32_t i = 0; i <= GATE_PEERS_MAX; i++) {
+        const char *name = i < gate->config->peer_count ? gate->config->peers[i].identity : "other";
+        names[i] = diameter_identity_valid((const uint8_t *)name, strlen(name)) ? name : "other";
+    }
+    diameter_procedures_text(gate->procedures, names, GATE_PEERS_MAX + 1, out);
+}
+
 void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
 {
     uint32_t open = 0, other = 0;
@@ -583,6 +623,7 @@ void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
              open, other, pending_incoming_count(gate->pending), pending_outgoing_count(gate->pending));
     dro_builder_text(out, text);
     diameter_counts_text(&gate->counts, out);
+    put_procedures(gate, out);
     dro_latency_write(&(const dro_latency *){ &gate->uplinks }, 1, "dromio_uplink_seconds",
                       "From an MO-Data-Request given to its core until the core's word that it is kept.", out);
 }

@@ -35,6 +35,19 @@ void diameter_count_answer(diameter_counts *counts, int direction, const diamete
     counts->results[direction][command_index(command)][cause_index(result, experimental)]++;
 }
 
+void diameter_count_procedure(diameter_procedures *peer, int direction, const diameter_command *command, diameter_counted what)
+{
+    if (command == NULL || command->application == DIAMETER_APPLICATION_BASE)
+        return;
+    const diameter_command *request = diameter_command_find(command->code, command->application, true);
+    peer->of[command_index(request)][direction][what]++;
+}
+
+void diameter_count_timeout(diameter_procedures *peer, uint32_t code, uint32_t application)
+{
+    peer->timeouts[command_index(diameter_command_find(code, application, true))]++;
+}
+
 static void put_line(dro_builder *out, const char *name, const char *labels, uint64_t value)
 {
     char line[256];
@@ -106,5 +119,36 @@ void diameter_counts_text(const diameter_counts *counts, dro_builder *out)
     for (int i = 0; i < DIAMETER_REASON_COUNT; i++) {
         snprintf(labels, sizeof labels, "reason=\"%s\"", reason_texts[i]);
         put_line(out, "drops_total", labels, counts->reasons[i]);
+    }
+}
+
+static void put_procedures_of(const diameter_procedures *peer, const char *name, diameter_counted what, const char *metric, dro_builder *out)
+{
+    char labels[400], line[512];
+    for (uint32_t i = 0; i < diameter_command_count; i++)
+        for (int direction = 0; direction < 2; direction++) {
+            bool is_timeout = what == DIAMETER_COUNTED;
+            uint64_t value = is_timeout ? (direction == DIAMETER_OUT ? peer->timeouts[i] : 0) : peer->of[i][direction][what];
+            if (value == 0)
+                continue;
+            snprintf(labels, sizeof labels, "peer=\"%s\",direction=\"%s\",command=\"%s\",application=\"%" PRIu32 "\"", name,
+                     direction_texts[direction], command_text(i), command_application(i));
+            snprintf(line, sizeof line, "dromio_diameter_%s{%s} %" PRIu64 "\n", metric, labels, value);
+            dro_builder_text(out, line);
+        }
+}
+
+void diameter_procedures_text(const diameter_procedures *peers, const char *const *names, uint32_t count, dro_builder *out)
+{
+    static const struct { diameter_counted what; const char *name, *help; } metrics[] = {
+        { DIAMETER_REQUESTED, "peer_requests_total", "Requests by peer and procedure; in: from the peer, out: to it." },
+        { DIAMETER_ANSWERED, "peer_answers_total", "Answers by peer and procedure." },
+        { DIAMETER_FAILED, "peer_errors_total", "Of those, the ones with an error." },
+        { DIAMETER_COUNTED, "peer_timeouts_total", "Requests to a peer that it did not answer in time." },
+    };
+    for (size_t m = 0; m < sizeof metrics / sizeof metrics[0]; m++) {
+        put_type(out, metrics[m].name, metrics[m].help);
+        for (uint32_t i = 0; i < count; i++)
+            put_procedures_of(&peers[i], names[i], metrics[m].what, metrics[m].name, out);
     }
 }

@@ -25,6 +25,9 @@ enum { DIAMETER_COMMANDS_MAX = 64, DIAMETER_CAUSES_MAX = 64 };
     row(MALFORMED_ANSWER, "malformed_answer")                                       \
     row(UNKNOWN_ANSWER, "unknown_answer")         /* nobody asked */                \
     row(UNKNOWN_COMMAND, "unknown_command")                                         \
+    row(ORIGIN, "origin")                         /* not the peer's own: 5004 */    \
+    row(NOT_ALLOWED, "not_allowed")               /* IMSI or APN of others: 5101 */ \
+    row(RATE, "rate")                             /* the peer's limit: 3004 */      \
     row(WATCHDOG, "watchdog")                     /* closed: silent */              \
     row(SLOW, "slow")                             /* closed: does not read */       \
     row(BUSY, "busy")                             /* ring or table full: 3004 */    \
@@ -47,6 +50,18 @@ typedef struct diameter_counts {
     uint64_t reasons[DIAMETER_REASON_COUNT];
     uint64_t bytes[2];
 } diameter_counts;
+
+/* Of one peer and one command of an application. */
+typedef enum diameter_counted { DIAMETER_REQUESTED, DIAMETER_ANSWERED, DIAMETER_FAILED, DIAMETER_COUNTED } diameter_counted;
+typedef struct diameter_procedures {
+    uint64_t of[DIAMETER_COMMANDS_MAX][2][DIAMETER_COUNTED]; /* by the request's row; failed: answered with an error */
+    uint64_t timeouts[DIAMETER_COMMANDS_MAX];                /* of ours that nobody answered */
+} diameter_procedures;
+/* `command` NULL or of the base protocol: not counted here. */
+void diameter_count_procedure(diameter_procedures *peer, int direction, const diameter_command *command, diameter_counted what);
+void diameter_count_timeout(diameter_procedures *peer, uint32_t code, uint32_t application);
+/* `names[i]` of `peers[i]`; those without traffic are left out. */
+void diameter_procedures_text(const diameter_procedures *peers, const char *const *names, uint32_t count, dro_builder *out);
 
 void diameter_count_request(diameter_counts *counts, int direction, const diameter_command *command);
 /* `command` NULL: an answer to something unknown. */

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "base/rate.h"
 #include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
@@ -84,6 +85,7 @@ struct diameter_peer {
     int disconnect_cause;          /* from their DPR; -1: none */
     uint32_t watchdog_hop_by_hop, watchdog_end_to_end; /* of our DWR, DPR or CER */
     uint32_t cer_hop_by_hop, cer_end_to_end;           /* while in PEER_ELECTION */
+    dro_rate rate;                 /* of its requests */
     int64_t deadline_ns;           /* of what the state waits for */
     int64_t watchdog_ns;           /* next expiry of Tw */
     int64_t asked_ns;              /* when our last DWR left */
@@ -122,6 +124,7 @@ struct diameter_gate {
     tracer *tracer;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
+    diameter_procedures *procedures; /* [GATE_PEERS_MAX + 1]: by row, the last for peers that nobody listed */
     dro_latency uplinks;           /* from the core's ring until the answer that it is kept */
     dro_random_seeded random;
     uint32_t end_to_end, origin_state, session_high, session_low;
@@ -145,6 +148,10 @@ void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer);
 uint32_t gate_identity_hash(const char *identity, size_t length);
 /* Not too many lines about strangers. */
 bool gate_may_log(diameter_gate *gate);
+/* Counts for this peer. */
+void gate_count_request(diameter_gate *gate, const diameter_peer *peer, int direction, const diameter_command *command);
+void gate_count_answer(diameter_gate *gate, const diameter_peer *peer, int direction, const diameter_command *command, uint32_t result, uint32_t experimental);
+void gate_count_timeout(diameter_gate *gate, const diameter_peer *peer, const pending_outgoing *entry);
 uint32_t gate_jitter(diameter_gate *gate, uint32_t below);
 
 /* ---- diameter_peer.c ---- */

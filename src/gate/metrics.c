@@ -8,7 +8,7 @@
 #include "gate/answer.h"
 #include "gate/parts.h"
 
-enum { METRICS_BYTES = 256 * 1024 };
+enum { METRICS_BYTES = 1024 * 1024 };
 
 __attribute__((format(printf, 2, 3))) static void put(dro_builder *out, const char *format, ...)
 {

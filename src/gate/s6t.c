@@ -88,6 +88,7 @@ bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_
     bool is_good = response == NULL || put_identities(message, response, &fields, &wrong);
     if (granted != NULL)
         dro_field_put_u64(&fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
+    dro_field_pad(&fields);
     is_good &= fields.err == DRO_OK;
     if (is_good && send_answer(gate, entry, &answer, &fields))
         pending_drop_outgoing(gate->pending, entry);
@@ -250,6 +251,7 @@ bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *reques
     authorization_update update = { .end_to_end = request->header.end_to_end };
     bool is_good = put_update(peer, request, &fields);
     uint64_t id;
+    dro_field_pad(&fields);
     if (is_good && fields.err != DRO_OK)
         is_good = t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
     size_t length = sizeof update + dro_builder_length(&fields);

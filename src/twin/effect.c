@@ -101,7 +101,7 @@ static void read_parts(dro_cursor *in, effect *effect)
     case EFFECT_TICKET:
         effect->ticket.ticket = dro_cursor_le(in, 8);
         effect->ticket.state = (uint8_t)take_upto(in, 1, TICKET_FAILED);
-        if (in->err == DRO_OK && effect->ticket.state < TICKET_REPORTED) /* a twin ends a ticket, it sends none */
+        if (in->err == DRO_OK && effect->ticket.state < TICKET_REPORTED && effect->ticket.state != TICKET_SENT) /* it ends one, or awaits the device's word */
             in->err = DRO_RANGE;
         effect->ticket.reason = (const char *)take_rest(in, EFFECT_TEXT_MAX, &effect->ticket.length);
         break;

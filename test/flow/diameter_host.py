@@ -62,6 +62,9 @@ class GateHarness:
     def downlink(self, number, imsi, host, realm, data, wait_until=0, retransmit_until=0):
         self.say("downlink", number, imsi, host, realm, data.hex(), wait_until, retransmit_until)
 
+    def authorize(self, number, hss, identifier):
+        self.say("authorize", number, hss, identifier)
+
     def metric(self, name):
         """Sum of the values of all lines that begin with `name`."""
         self.say("metrics")

@@ -1,13 +1,16 @@
 """NIDD authorisation over S6t (TS 29.336, 8.2): an HSS of python-diameter, T8 on one side, T6a on the other."""
 import base64
 import itertools
+import json
 import pathlib
 import queue
+import signal
+import subprocess
 import threading
 import time
 
 import pytest
-from host import LIMIT_S, Host, thermo_reading, until
+from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_reading, until
 from hss import NO_ENTITY, NO_SERVICE, Hss, external, imsi_of, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
@@ -163,6 +166,29 @@ def test_peers_have_roles(real, hss, mme):
                   mme.identity in found and found[hss.identity]["state"] == "open" and found, "both peers")
     assert (peers[hss.identity]["roles"], peers[mme.identity]["roles"]) == (["hss"], ["mme"])
     assert peers["hss2.epc.test"]["roles"] == ["hss"] and peers["hss2.epc.test"]["state"] == "closed"
+
+
+def test_what_an_hss_is_asked_is_counted_by_peer_and_procedure(device, hss):
+    def count(metric, **labels):
+        wanted = [f'{name}="{value}"' for name, value in {"peer": hss.identity, "application": 16777345, **labels}.items()]
+        lines = [line for line in hss_metrics().splitlines() if line.startswith(metric + "{") and all(label in line for label in wanted)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    def hss_metrics():
+        return made.real.metrics()
+
+    made = device()
+    names = [(f"dromio_diameter_peer_{what}_total", direction) for what in ("requests", "answers", "errors") for direction in ("in", "out")]
+    before = {name: count(name[0], direction=name[1], command="NIR") for name in names}
+    made.granted()
+    hss.on_question = lambda question: refusal(NO_SERVICE)
+    assert made.post().status == 403
+    assert result_of(hss.update([external("nobody@acme.example")], [(None, LONG_AGO_MS)])) == 5001
+    after = {name: count(name[0], direction=name[1], command="NIR") for name in names}
+    grown = {name: after[name] - before[name] for name in names}
+    requests, answers, errors = (f"dromio_diameter_peer_{what}_total" for what in ("requests", "answers", "errors"))
+    if made.real.metric("dromio_gate_core_answers") and "host.gates=2" not in EVERY_HOST:  # each gate counts its own
+        assert grown == {(requests, "in"): 1, (requests, "out"): 2, (answers, "in"): 2, (answers, "out"): 1, (errors, "in"): 1, (errors, "out"): 1}
 
 
 def test_a_request_lost_with_its_connection_goes_through_the_other_hss(device, real, hss):
@@ -328,3 +354,26 @@ def test_the_apn_of_a_configuration_is_configured_and_compared():
             assert answer.status == 201, answer
             assert hss.questions.get(timeout=LIMIT_S).apn == "iot"
             assert result_of(mme.cmr("001029999999999", apn="iot")) == 2001
+
+
+def test_the_simulators_hss_authorises_refuses_and_revokes(tmp_path):
+    with Host(CALLBACKS, directory=tmp_path) as host, Sink() as sink:
+        as1 = host.application("as1", ["demo.example"], ["nidd", "read"])
+        for number in range(1, 21):
+            host.admin.put_twin(f"thermo-{number}@demo.example")
+        arguments = [str(BUILD / "dromio-sim"), "--connect", f"127.0.0.1:{host.diameter_port}", "--devices", "20", "--period", "60", "--speed", "60",
+                     "--hss", "2", "--hss-refuse", "0.3", "--hss-revoke", "4", "--seed", "7"]
+        sim = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=end_with_parent)
+        try:
+            until(lambda: sum(peer["roles"] == ["hss"] for peer in host.admin.get("/v1/peers").json()["peers"]) == 2, "both HSSs")
+            answers = [as1.post(NIDD, {"externalId": f"thermo-{number}@demo.example", "notificationDestination": sink.link()}).status
+                       for number in range(1, 21)]
+            assert set(answers) == {201, 403} and answers.count(201) >= 8
+            until(lambda: host.admin.query("select count(temperature) from thermo")[0][0] > 0, "a reading of a device whose IMSI only the HSS knew")
+            revoked = lambda: sum(c["status"] == "TERMINATED_UE_NOT_AUTHORIZED" for c in as1.get(NIDD).json())
+            until(lambda: revoked() >= 5, "revocations, some of connected devices")
+        finally:
+            sim.send_signal(signal.SIGINT)
+            told = json.loads(sim.communicate(timeout=LIMIT_S)[0])
+        assert told["authorizations"] == answers.count(201) and told["authorizations_refused"] == answers.count(403)
+        assert told["revocations_taken"] >= 2 and told["released"] >= 1

@@ -11,11 +11,12 @@ import os
 import sys
 
 from diameter.message import Avp, Message
-from diameter.message.commands import (CapabilitiesExchange, ConnectionManagement, DeviceWatchdog, DisconnectPeer, MOData, MTData,
+from diameter.message.commands import (CapabilitiesExchange, ConnectionManagement, DeviceWatchdog, DisconnectPeer, MOData, MTData, NIDDInformation,
                                        ReportingInformation)
 
 V = 10415
-T6A = 16777346
+T6A, S6T = 16777346, 16777345
+MSISDN = b"\x94\x71\x32\x54\xf6"  # 491723456 in TBCD, by hand
 UTC = datetime.timezone.utc
 INDEFINITE = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 LATER = datetime.datetime(2030, 1, 1, 0, 0, 0, tzinfo=UTC)  # python-diameter 0.9.0 is one hour off after 2036
@@ -52,6 +53,10 @@ def t6a_request(session):
 
 def t6a_answer(result, *more):
     return [avp(263, "mme1.example.org;1;2"), *result, avp(277, 1)] + origin("scef.dromio.test", "dromio.test") + list(more)
+
+
+UPDATE = avp(3161, [avp(3169, [avp(3160, INDEFINITE, V, m=False), avp(493, "iot")], V, m=False),
+                    avp(3169, [avp(3160, LATER, V, m=False)], V, m=False)], V, m=False)
 
 
 def experimental(code):
@@ -91,6 +96,18 @@ MESSAGES = {
                    + origin("scef.dromio.test", "dromio.test") + [
                    avp(3171, [avp(3124, 77, V), avp(3125, b"scef.dromio.test", V), avp(298, 5515)], V, m=False),
                    avp(3171, [avp(3124, 78, V), avp(3125, b"scef.dromio.test", V), avp(298, 5515)], V, m=False)]),
+    "nir": message(NIDDInformation, True, S6T, [avp(263, "scef.dromio.test;1;2"), avp(277, 1)] + origin("scef.dromio.test", "dromio.test") + [
+        avp(283, b"example.org"), avp(3102, [avp(3111, "t1@acme.example", V)], V), avp(3150, [avp(493, "iot"), avp(3159, LATER, V, m=False)], V),
+        avp(3178, [avp(3179, "meters", V, m=False)], V, m=False)]),
+    "nir_msisdn": message(NIDDInformation, True, S6T, [avp(263, "scef.dromio.test;1;2"), avp(277, 1)]
+                          + origin("scef.dromio.test", "dromio.test") + [avp(283, b"example.org"), avp(3102, [avp(701, MSISDN, V)], V),
+                                                                         avp(3150, [], V)]),
+    "nia": message(NIDDInformation, False, S6T, [avp(263, "scef.dromio.test;1;2"), avp(268, 2001), avp(277, 1)] + origin() + [
+        avp(3151, [avp(701, MSISDN, V), avp(1, "001010000000001"), avp(3111, "t1@acme.example", V), avp(3160, LATER, V, m=False)], V)]),
+    "nir_update": message(NIDDInformation, True, S6T, [avp(263, "mme1.example.org;1;2"), avp(277, 1)] + origin() + [
+        avp(283, b"dromio.test"), avp(3102, [avp(3111, "t1@acme.example", V), avp(1, "001010000000001")], V), UPDATE]),
+    "nia_update": message(NIDDInformation, False, S6T, [avp(263, "mme1.example.org;1;2"), avp(268, 2001), avp(277, 1)]
+                          + origin("scef.dromio.test", "dromio.test")),
     "cea_too_often": message(CapabilitiesExchange, False, 0, [avp(268, 5009)] + origin() + [avp(279, [avp(264, b"mme2.example.org")])],
                              proxiable=False),
     "odr_missing": message(MOData, False, T6A, t6a_answer([avp(268, 5005)], avp(279, [avp(3102, [avp(1, "")], V)]))),
@@ -108,9 +125,28 @@ def corpus(directory):
         file.write(b"\xf6" + b"".join(MESSAGES[name] for name in ("cer", "cmr", "odr", "odr_exception", "rir", "dwr", "tda_delivered", "dpr")))
 
 
+def s6t_corpus(directory):
+    """The AVPs that an HSS may put behind the usual ones: 0 of a request, 1 of an answer."""
+    names = [avp(1, "001010000000001"), avp(701, MSISDN, V), avp(3111, "t1@acme.example", V)]
+    members = [avp(3177, names, V, m=False), avp(3177, names[:1], V, m=False)]
+    inputs = {
+        "answer": b"\1" + avp(3151, names + [avp(3160, LATER, V, m=False)], V).as_bytes(),
+        "answer_aliases": b"\1" + avp(3151, [avp(3111, f"t{n}@acme.example", V) for n in range(4)], V).as_bytes(),
+        "answer_group": b"\1" + b"".join(item.as_bytes() for item in members) + avp(3176, 1, V, m=False).as_bytes(),
+        "request": b"\0" + avp(3102, names, V).as_bytes() + UPDATE.as_bytes(),
+        "request_group": b"\0" + avp(3102, [names[2], avp(3168, 1, V, m=False)], V).as_bytes() + b"".join(item.as_bytes() for item in members)
+                         + avp(3174, 1, V, m=False).as_bytes(),
+    }
+    os.makedirs(os.path.join(directory, "s6t"), exist_ok=True)
+    for name, data in inputs.items():
+        with open(os.path.join(directory, "s6t", name), "wb") as file:
+            file.write(data)
+
+
 def main():
     if sys.argv[1:2] == ["--corpus"]:
         corpus(sys.argv[2])
+        s6t_corpus(sys.argv[2])
         return
     print("/* Made by test/peers/diameter_vectors.py with python-diameter 0.9.0; expected bytes of an independent implementation. */")
     print("#pragma once\n\n#include <stdint.h>")

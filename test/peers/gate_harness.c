@@ -5,6 +5,7 @@
  *   answer RESULT EXPERIMENTAL     what following requests are answered
  *   hold | release                 keep requests unanswered, answer what was kept
  *   downlink ID IMSI HOST REALM HEX WAIT RETRANSMIT
+ *   authorize ID HSS IDENTIFIER    asks an HSS about a device, for the APN iot
  *   metrics                        prints the metrics, then "end"
  *   stop                           disconnects and exits
  *
@@ -19,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fields.h"
 #include "gate/diameter.h"
 
 enum { RING_BYTES = 1 << 20, HELD_MAX = 4096, PEERS_MAX = 16, LINE_MAX_BYTES = 8192, METRICS_BYTES = 65536, TURN_MS = 50 };
@@ -99,6 +101,42 @@ static void on_downlink_answer(uint64_t id, const uint8_t *body)
            "\"flags\":%u}\n", id, told.outcome, told.result, told.experimental, told.retransmission_time, told.flags);
 }
 
+static void print_fields(const uint8_t *fields, size_t length)
+{
+    static const struct { uint32_t tag; const char *name; } names[] = {
+        { API_FIELD_IMSI, "imsi" }, { API_FIELD_MSISDN, "msisdn" }, { API_FIELD_ID, "id" }, { API_FIELD_APN_VALIDITY, "validity" },
+        { API_FIELD_GRANTED, "granted" },
+    };
+    dro_cursor in = dro_cursor_over(fields, length);
+    dro_field field;
+    printf(",\"fields\":[");
+    for (bool is_first = true; dro_field_next(&in, &field) && field.tag != 0; is_first = false) {
+        const char *name = "?";
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            name = names[i].tag == field.tag ? names[i].name : name;
+        printf("%s{\"name\":\"%s\"", is_first ? "" : ",", name);
+        print_hex("hex", field.bytes, field.length);
+        printf("}");
+    }
+    printf("]}\n");
+}
+
+static void on_authorization(uint64_t id, const uint8_t *body, size_t length)
+{
+    authorization_answer told;
+    memcpy(&told, body, sizeof told);
+    printf("{\"type\":\"authorization\",\"id\":%" PRIu64 ",\"outcome\":%u,\"result\":%u,\"experimental\":%u,\"end_to_end\":%u", id, told.outcome,
+           told.result, told.experimental, told.end_to_end);
+    print_fields(body + sizeof told, length - sizeof told);
+}
+
+static void on_update(uint64_t id, const uint8_t *body, size_t length)
+{
+    printf("{\"type\":\"update\"");
+    print_fields(body + sizeof(authorization_update), length - sizeof(authorization_update));
+    answer_or_hold(id);
+}
+
 static void on_peer(const uint8_t *body)
 {
     peer_state state;
@@ -121,6 +159,10 @@ static void serve_core(void)
             on_downlink_answer(header.id, body);
         else if (header.type == MESSAGE_PEER)
             on_peer(body);
+        else if (header.type == MESSAGE_AUTHORIZATION_ANSWER)
+            on_authorization(header.id, body, header.length - sizeof header);
+        else if (header.type == MESSAGE_AUTHORIZATION_UPDATE)
+            on_update(header.id, body, header.length - sizeof header);
         ring_done(&core, &header);
     }
     ring_release(&core);
@@ -157,6 +199,22 @@ static void send_downlink(const char *line)
     diameter_gate_on_downlink(gate, 0, id, body, length);
 }
 
+static void send_authorization(const char *line)
+{
+    static uint8_t body[2048];
+    char host[256], identifier[256];
+    uint64_t id;
+    if (sscanf(line, "authorize %" SCNu64 " %255s %255s", &id, host, identifier) != 3)
+        return;
+    authorization_request request = { .host_length = (uint16_t)strlen(host) };
+    dro_builder out = dro_builder_over(body, sizeof body);
+    dro_builder_bytes(&out, &request, sizeof request);
+    dro_builder_text(&out, host);
+    dro_field_put_text(&out, API_FIELD_ID, identifier);
+    dro_field_put_text(&out, API_FIELD_APN, "iot");
+    diameter_gate_on_authorization(gate, 0, id, body, (uint32_t)dro_builder_length(&out));
+}
+
 static void print_metrics(void)
 {
     static char text[METRICS_BYTES];
@@ -178,6 +236,8 @@ static void on_line(const char *line)
         held_count = 0;
     } else if (strncmp(line, "downlink ", 9) == 0)
         send_downlink(line);
+    else if (strncmp(line, "authorize ", 10) == 0)
+        send_authorization(line);
     else if (strncmp(line, "metrics", 7) == 0)
         print_metrics();
     else if (strncmp(line, "stop", 4) == 0)

@@ -128,6 +128,42 @@ static void answers_keep_ids_and_mark_protocol_errors(void **state)
     assert_int_equal(diameter_answer_header(&request, DIAMETER_MISSING_AVP).flags, DIAMETER_FLAG_PROXIABLE);
 }
 
+/* Digits and their TBCD by hand, after TS 29.002. */
+static const struct { const char *digits; uint8_t bytes[8]; uint32_t length; } numbers[] = {
+    { "1", { 0xf1 }, 1 }, { "49", { 0x94 }, 1 }, { "491723456", { 0x94, 0x71, 0x32, 0x54, 0xf6 }, 5 },
+    { "123456789012345", { 0x21, 0x43, 0x65, 0x87, 0x09, 0x21, 0x43, 0xf5 }, 8 },
+};
+
+static void numbers_are_two_digits_a_byte_both_ways(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char digits[DIAMETER_DIGITS_MAX + 1];
+        diameter_avp avp = { .data = numbers[i].bytes, .length = numbers[i].length };
+        out = dro_builder_over(buffer, sizeof buffer);
+        diameter_put_tbcd(&out, AVP_MSISDN, numbers[i].digits);
+        assert_memory_equal(buffer + 12, numbers[i].bytes, numbers[i].length);
+        assert_int_equal(buffer[7], 12 + numbers[i].length);
+        assert_true(diameter_tbcd(&avp, digits));
+        assert_string_equal(digits, numbers[i].digits);
+    }
+}
+
+static void what_is_no_number_is_refused(void **state)
+{
+    (void)state;
+    static const struct { uint8_t bytes[9]; uint32_t length; } wrong[] = {
+        { { 0 }, 0 }, { { 0xff }, 1 }, { { 0x2a }, 1 }, { { 0xa2 }, 1 }, { { 0xf1, 0x21 }, 2 }, { { 0x21, 0x1f }, 2 },
+        { { 0x21, 0x43, 0x65, 0x87, 0x09, 0x21, 0x43, 0x65 }, 8 }, { { 0x21, 0x43, 0x65, 0x87, 0x09, 0x21, 0x43, 0x65, 0xf7 }, 9 },
+    };
+    char digits[DIAMETER_DIGITS_MAX + 1];
+    assert_false(diameter_tbcd(NULL, digits));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        diameter_avp avp = { .data = wrong[i].bytes, .length = wrong[i].length };
+        assert_false(diameter_tbcd(&avp, digits));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +172,8 @@ int main(void)
         cmocka_unit_test(capabilities_are_byte_for_byte),
         cmocka_unit_test(a_missing_avp_is_shown_as_zeros_inside_its_group),
         cmocka_unit_test(a_full_buffer_is_told_once_at_the_end),
+        cmocka_unit_test(numbers_are_two_digits_a_byte_both_ways),
+        cmocka_unit_test(what_is_no_number_is_refused),
         cmocka_unit_test(answers_keep_ids_and_mark_protocol_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,26 @@
+/* HSS: the home subscriber server of the simulated devices. It authorises non-IP data
+ * delivery over S6t (TS 29.336), revokes it now and then, and names the members of the one
+ * group there is. Several of them know the same. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/options.h"
+#include "sim/peer.h"
+
+typedef struct hss_counts {
+    uint64_t authorizations, refused, unknown; /* questions, by answer */
+    uint64_t revocations, revocations_taken;
+    uint64_t segments;                         /* of the group's list */
+} hss_counts;
+
+typedef struct hss hss;
+
+/* Borrows the options. NULL: no memory. */
+hss *hss_new(const options *options, tls_context *tls, uint32_t index, int epoll);
+void hss_free(hss *hss); /* NULL is fine */
+/* Now and then: all that time brings. */
+void hss_tick(hss *hss, int64_t now_ns);
+peer *hss_peer(hss *hss);
+const hss_counts *hss_count(const hss *hss);

@@ -1,0 +1,179 @@
+/* What an HSS may say of NIDD authorisation: the AVPs behind good first ones of a
+ * NIDD-Information-Request (first byte even) or of the answer to one of ours (odd), over a socket
+ * pair into the whole Diameter side of the gate. What reaches the core is what the core expects. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fields.h"
+#include "base/log.h"
+#include "gate/diameter_gate.h"
+#include "twin/identifier.h"
+#include "wire/diameter/vectors.h"
+#include "wire/diameter/write.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { RING_BYTES = 256 * 1024, INPUT_MAX = 16 * 1024, SOCKET_BYTES = 1 << 20, MESSAGE_BYTES = 20 * 1024 };
+
+static dro_clock_fake clock_now;
+static loop *home;
+static diameter_gate *gate;
+static ring_writer to_core;
+static ring_reader core;
+static gate_config config = { .core_count = 1, .to_core = &to_core, .diameter_listener = -1, .identity = "scef.dromio.test",
+                              .realm = "dromio.test", .accept_any_peer = true, .clock = &clock_now.clock };
+
+static void start(void)
+{
+    void *memory = aligned_alloc(64, (ring_bytes(RING_BYTES) + 63) & ~(size_t)63);
+    dro_log_setup("fuzz", DRO_LOG_ERROR);
+    dro_clock_fake_init(&clock_now, 1795348800000);
+    if (memory == NULL)
+        abort();
+    ring_format(memory, RING_BYTES);
+    ring_writer_open(&to_core, memory, RING_BYTES, -1);
+    ring_reader_open(&core, memory, RING_BYTES);
+    home = loop_new(&clock_now.clock);
+    if (home == NULL || diameter_gate_new(&gate, &config, home) != DRO_OK)
+        abort();
+}
+
+static void check_digits(const dro_field *field)
+{
+    if (field->length == 0 || field->length > DIAMETER_DIGITS_MAX)
+        abort();
+    for (uint32_t i = 0; i < field->length; i++)
+        if (field->bytes[i] < '0' || field->bytes[i] > '9')
+            abort();
+}
+
+static void check_fields(const uint8_t *fields, size_t length)
+{
+    char identifier[EXTERNAL_IDENTIFIER_MAX + 1];
+    dro_cursor in = dro_cursor_over(fields, length);
+    dro_field field;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != 0 && length % 8 != 0)
+            abort(); /* what pads a message would be read as fields */
+        if (field.tag == API_FIELD_IMSI || field.tag == API_FIELD_MSISDN)
+            check_digits(&field);
+        else if (field.tag == API_FIELD_ID && !external_identifier_read((const char *)field.bytes, field.length, identifier))
+            abort();
+        else if (field.tag == API_FIELD_APN_VALIDITY && field.length < 4)
+            abort();
+    }
+    if (in.err != DRO_OK)
+        abort();
+}
+
+static void serve_core(void)
+{
+    ring_header header;
+    dro_err err;
+    const uint8_t *body;
+    network_answer answer = { .result = DIAMETER_SUCCESS };
+    while ((body = ring_next(&core, &header, &err)) != NULL) {
+        uint64_t id = header.id;
+        uint32_t type = header.type;
+        size_t length = header.length - sizeof header;
+        if (type == MESSAGE_AUTHORIZATION_ANSWER)
+            check_fields(body + sizeof(authorization_answer), length - sizeof(authorization_answer));
+        else if (type == MESSAGE_AUTHORIZATION_UPDATE)
+            check_fields(body + sizeof(authorization_update), length - sizeof(authorization_update));
+        ring_done(&core, &header);
+        if (type == MESSAGE_AUTHORIZATION_UPDATE)
+            diameter_gate_on_answer(gate, id, &answer, sizeof answer);
+    }
+    ring_release(&core);
+}
+
+/* What the gate wrote last; its length. */
+static size_t turn(int peer, uint8_t *said, size_t room)
+{
+    loop_turn(home, 0);
+    diameter_gate_flush(gate);
+    serve_core();
+    diameter_gate_flush(gate);
+    ssize_t got = peer < 0 ? 0 : recv(peer, said, room, MSG_DONTWAIT);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* The CER of an MME, as that of an HSS. */
+static void open_as_hss(int peer, uint8_t *said, size_t room)
+{
+    uint8_t cer[sizeof vector_cer];
+    memcpy(cer, vector_cer, sizeof cer);
+    cer[sizeof cer - 1] = DIAMETER_APPLICATION_S6T & 0xff; /* its last AVP is Auth-Application-Id */
+    if (send(peer, cer, sizeof cer, MSG_NOSIGNAL) < 0)
+        abort();
+    turn(peer, said, room);
+}
+
+static uint32_t number_at(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void send_with(int peer, const diameter_header *header, const uint8_t *data, size_t size)
+{
+    static uint8_t message[MESSAGE_BYTES];
+    dro_builder out = dro_builder_over(message, sizeof message);
+    size_t begin = diameter_begin(&out, header);
+    if ((header->flags & DIAMETER_FLAG_REQUEST) != 0) {
+        diameter_put_text(&out, AVP_SESSION_ID, "mme1.example.org;1;1");
+        diameter_put_text(&out, AVP_DESTINATION_REALM, "dromio.test");
+    } else {
+        diameter_put_u32(&out, AVP_RESULT_CODE, DIAMETER_SUCCESS);
+    }
+    diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, 1);
+    diameter_put_text(&out, AVP_ORIGIN_HOST, "mme1.example.org");
+    diameter_put_text(&out, AVP_ORIGIN_REALM, "example.org");
+    dro_builder_bytes(&out, data, size & ~(size_t)3);
+    diameter_end(&out, begin);
+    if (out.err != DRO_OK || send(peer, message, dro_builder_length(&out), MSG_NOSIGNAL) < 0)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static uint8_t said[64 * 1024];
+    int ends[2], bytes = SOCKET_BYTES;
+    if (gate == NULL)
+        start();
+    if (size < 2 || size > INPUT_MAX || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
+        return 0;
+    setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    diameter_peer *peer = gate_peer_new(gate, ends[0], PEER_WAIT_CER);
+    if (peer == NULL || !peer_watch(peer, EPOLLIN))
+        abort();
+    open_as_hss(ends[1], said, sizeof said);
+    diameter_header header = { .code = COMMAND_NIDD_INFORMATION, .application = DIAMETER_APPLICATION_S6T, .hop_by_hop = 1, .end_to_end = 1,
+                               .flags = DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE };
+    if (data[0] % 2 == 1) {
+        uint8_t body[128];
+        dro_builder out = dro_builder_over(body, sizeof body);
+        authorization_request request = { .host_length = 16 };
+        dro_builder_bytes(&out, &request, sizeof request);
+        dro_builder_text(&out, "mme1.example.org");
+        dro_field_put_text(&out, API_FIELD_ID, "t1@acme.example");
+        diameter_gate_on_authorization(gate, 0, 1, body, (uint32_t)dro_builder_length(&out));
+        if (turn(ends[1], said, sizeof said) < 20)
+            abort(); /* no question was asked */
+        header.flags = DIAMETER_FLAG_PROXIABLE;
+        header.hop_by_hop = number_at(said + 12);
+        header.end_to_end = number_at(said + 16);
+    }
+    send_with(ends[1], &header, data + 1, size - 1);
+    turn(ends[1], said, sizeof said);
+    close(ends[1]);
+    dro_clock_fake_advance(&clock_now, 700ll * 1000 * 1000 * 1000); /* whatever waits is over */
+    turn(-1, said, sizeof said);
+    turn(-1, said, sizeof said);
+    if (gate->slots_used > 0 && gate->peers[0] != NULL)
+        abort(); /* a peer survived its socket */
+    return 0;
+}
