@@ -80,16 +80,18 @@ static void configuration_put(core *core, const group_configuration *configurati
     dro_builder_text(out, "}");
 }
 
-void group_configurations_put(core *core, const application *owner, bool *is_first, dro_builder *out)
+uint64_t group_configurations_put(core *core, const application *owner, uint64_t from, dro_builder *out)
 {
-    for (uint32_t i = 0; i < core->groups->configuration_high; i++) {
+    for (uint64_t i = from - NIDD_LIST_GROUPS; i < core->groups->configuration_high; i++) {
         const group_configuration *configuration = core->groups->configurations[i];
         if (configuration == NULL || configuration->application != owner->number)
             continue;
-        dro_builder_text(out, *is_first ? "" : ",");
+        if (dro_builder_length(out) >= NIDD_LIST_PAGE)
+            return NIDD_LIST_GROUPS + i;
+        dro_builder_text(out, dro_builder_length(out) > 0 ? "," : "");
         configuration_put(core, configuration, out);
-        *is_first = false;
     }
+    return UINT64_MAX;
 }
 
 static void configuration_reply(core *core, const call *call, uint16_t status, const group_configuration *configuration)
