@@ -14,7 +14,7 @@ import sys
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP",
               "securityId": "SECURITY", "trace": "TRACE"}
-QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network"]
+QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup",
             "token", "keys", "issuer"]

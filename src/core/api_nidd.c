@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/fields.h"
 #include "core/authorization.h"
+#include "core/groups.h"
 #include "core/call.h"
 #include "core/host.h"
 #include "core/mailbox.h"
@@ -59,7 +60,7 @@ static void member_put(dro_builder *out, const nidd_member *member, const dro_fi
     }
 }
 
-static void members_put(dro_builder *out, const uint8_t *fields, size_t length)
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
 {
     dro_field room;
     for (size_t i = 0; i < nidd_member_count; i++) {
@@ -86,7 +87,7 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
         json_time(out, delivery->retry_ms);
     }
-    members_put(out, delivery->fields, delivery->length);
+    nidd_members_put(out, delivery->fields, delivery->length);
     dro_builder_text(out, "}");
 }
 
@@ -115,7 +116,7 @@ static void configuration_put(core *core, const twin *twin, const nidd_configura
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
-    members_put(out, configuration->fields, configuration->length);
+    nidd_members_put(out, configuration->fields, configuration->length);
     if (with_transfers && has_waiting(twin, configuration)) {
         dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
         deliveries_put(core, twin, configuration, false, out);
@@ -127,7 +128,7 @@ static void configuration_put(core *core, const twin *twin, const nidd_configura
 /* ---- whose ---- */
 
 /* The application of the path, if the caller is it; else NULL after a problem. */
-static const application *owner_find(core *core, const call *call)
+const application *nidd_owner_find(core *core, const call *call)
 {
     const application *owner = call->scs_as.at == NULL ? NULL : application_find(core, call->scs_as.at, call->scs_as.length);
     bool is_caller = owner != NULL && (call->application == owner->number || call->scopes & SCOPE_ADMIN);
@@ -142,7 +143,7 @@ static const application *owner_find(core *core, const call *call)
 
 static nidd_configuration *configuration_find(core *core, const call *call, uint32_t *index)
 {
-    const application *owner = owner_find(core, call);
+    const application *owner = nidd_owner_find(core, call);
     nidd_configuration *found = owner == NULL ? NULL : nidd_configuration_find(core, call->configuration, index);
     if (owner != NULL && (found == NULL || found->application != owner->number)) {
         tell_problem(core, call->caller, 404, "about:blank", "no configuration %016llx is here", (unsigned long long)call->configuration);
@@ -210,7 +211,7 @@ static bool is_nidd_field(uint32_t tag)
 }
 
 /* The members of a configuration among the call's fields. */
-static void members_of(const call *call, dro_builder *out, bool with_data)
+void nidd_members_of(const call *call, dro_builder *out, bool with_data)
 {
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
@@ -253,7 +254,7 @@ void api_nidd_configuration_get(core *core, const call *call)
 
 void api_nidd_configuration_list(core *core, const call *call)
 {
-    const application *owner = owner_find(core, call);
+    const application *owner = nidd_owner_find(core, call);
     if (owner == NULL)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
@@ -270,12 +271,14 @@ void api_nidd_configuration_list(core *core, const call *call)
             is_first = false;
         }
     }
+    if (core->index == 0)
+        group_configurations_put(core, owner, &is_first, &out);
     dro_builder_text(&out, "]");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
 }
 
 /* Old members, with those of the patch in their place and without those it sets to null. */
-static void patched(const uint8_t *old, size_t length, const call *call, dro_builder *out)
+void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out)
 {
     dro_cursor in = dro_cursor_over(old, length);
     dro_field field, room;
@@ -289,7 +292,7 @@ static void patched(const uint8_t *old, size_t length, const call *call, dro_bui
         if (!is_new)
             dro_field_put(out, (uint8_t)field.tag, field.bytes, field.length);
     }
-    members_of(call, out, true);
+    nidd_members_of(call, out, true);
 }
 
 void api_nidd_configuration_patch(core *core, const call *call)
@@ -300,7 +303,7 @@ void api_nidd_configuration_patch(core *core, const call *call)
     if (old == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
-    patched(old->fields, old->length, call, &members);
+    nidd_patched(old->fields, old->length, call, &members);
     if (members.err != DRO_OK || dro_builder_length(&members) > NIDD_FIELDS_MAX) {
         tell_problem(core, call->caller, 413, "about:blank", "the configuration is too large");
         return;
@@ -517,13 +520,13 @@ void api_nidd_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     dro_field room;
-    const application *owner = owner_find(core, call);
+    const application *owner = nidd_owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, owner);
     if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index) ||
         authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
-    members_of(call, &members, false);
+    nidd_members_of(call, &members, false);
     authorization_put(core, owner, index, &members);
     if (members.err != DRO_OK) {
         tell_problem(core, call->caller, 413, "about:blank", "the configuration is too large");
@@ -599,7 +602,7 @@ void api_nidd_delivery_make(core *core, const call *call)
     if (configuration == NULL || call_deferred(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
-    members_of(call, &members, true);
+    nidd_members_of(call, &members, true);
     if (is_crowded(core, twin_at(core, index), dro_builder_length(&members)) && call_queued(core, call, index))
         return; /* ended ones may have to go */
     if (members.err != DRO_OK) {
@@ -658,9 +661,9 @@ void api_nidd_delivery_change(core *core, const call *call)
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     if (call->operation == API_NIDD_DELIVERY_PATCH)
-        patched(old->fields, old->length, call, &members);
+        nidd_patched(old->fields, old->length, call, &members);
     else
-        members_of(call, &members, true);
+        nidd_members_of(call, &members, true);
     if (members.err != DRO_OK || dro_builder_length(&members) > NIDD_FIELDS_MAX)
         tell_problem(core, call->caller, 413, "about:blank", "the delivery is too large");
     else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))

@@ -69,6 +69,12 @@ static dro_err row_move(core *core, twin *twin, uint32_t image, const char *id, 
     return DRO_OK;
 }
 
+/* The ways to a twin from outside. Recovery does not look at them: twins_index makes them once, after it. */
+static dro_err way_add(const core *core, index_table *ways, uint64_t hash, uint32_t index)
+{
+    return core->is_started ? index_add(ways, hash, index) : DRO_OK;
+}
+
 static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
 {
     twin *twin = twin_at(core, index);
@@ -89,7 +95,7 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
         return err;
     bool is_indexed = (twin->flags & TWIN_CREATING) != 0;
     if (!is_indexed) {
-        err = index_add(&core->ids, id_hash(core, id, length), index);
+        err = way_add(core, &core->ids, id_hash(core, id, length), index);
         if (err == DRO_OK)
             err = index_add(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
     }
@@ -142,7 +148,7 @@ static dro_err apply_number(core *core, uint32_t index, const dro_field *field, 
     dro_wipe(digits, sizeof digits);
     *hash = pair[0];
     twin->flags |= flag;
-    return index_add(table, *hash, index);
+    return way_add(core, table, *hash, index);
 }
 
 static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
@@ -166,7 +172,7 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
         if (alias == NULL)
             return DRO_NOMEM;
         extra->aliases[extra->alias_count++] = alias;
-        dro_err err = index_add(&core->ids, id_hash(core, alias, length), index);
+        dro_err err = way_add(core, &core->ids, id_hash(core, alias, length), index);
         if (err != DRO_OK)
             return err;
         at += length + 1;
@@ -405,7 +411,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
-    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
+    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/pages.h"
 #include "core/vault.h"
 #include "ring/message.h"
 
@@ -116,6 +117,8 @@ static bool arena_new(contexts *here)
     if (before > 0)
         munmap(at, before);
     munmap(at + before + ARENA, CONTEXTS_SLAB - before);
+    if (here->arena_count > 0) /* of few contexts too much would lie idle */
+        dro_pages_huge(at + before, ARENA);
     here->arena = arenas[here->arena_count++] = at + before;
     here->arena_at = 0;
     return true;

@@ -175,6 +175,8 @@ static dro_err recover(core *core)
     for (uint32_t i = 0; i < core->twin_high && err == DRO_OK; i++)
         if (twin_at(core, i)->number != 0)
             err = timers_update(core, i);
+    if (err == DRO_OK)
+        err = twins_index(core);
     dumps_forget(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
@@ -275,8 +277,6 @@ void core_close(core *core)
     for (uint32_t i = 0; i < core->twin_high; i++)
         if (twin_at(core, i)->number != 0)
             twin_free(core, i);
-    for (uint32_t i = 0; i < core->chunk_count; i++)
-        free(core->chunks[i]);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);
     host_tables_free(core);
@@ -300,7 +300,7 @@ void core_close(core *core)
     columns_free(core->columns);
     vault_close(core->vault);
     record_free(core->record);
-    free(core->chunks);
+    twins_free(core);
     free(core->turns);
     free(core->timers);
     free(core->bases.counts);
@@ -573,6 +573,11 @@ int64_t core_next_due(const core *core)
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
+    if (groups_ms != INT64_MAX) {
+        int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     if (notices_due_ns(core) != INT64_MAX) {

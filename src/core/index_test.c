@@ -66,7 +66,25 @@ static void what_was_removed_is_used_again(void **state)
             index_remove(&index, dro_hash_mix(i - 16, 3), i - 16);
     }
     assert_int_equal(index.live, 16);
-    assert_true(index.mask < 256);
+    assert_true(index.mask < 512);
+    index_fini(&index);
+}
+
+static void room_made_before_is_enough(void **state)
+{
+    (void)state;
+    enum { COUNT = 5000 };
+    index_table index = { 0 };
+    assert_int_equal(index_add(&index, dro_hash_mix(COUNT, 7), COUNT), DRO_OK);
+    index_reserve(&index, COUNT);
+    const uint64_t *entries = index.entries;
+    for (uint32_t i = 0; i < COUNT - 1; i++)
+        assert_int_equal(index_add(&index, dro_hash_mix(i, 7), i), DRO_OK);
+    assert_ptr_equal(index.entries, entries);
+    index_reserve(&index, 1); /* less than there is: nothing goes */
+    for (uint32_t i = 0; i < COUNT - 1; i++)
+        assert_true(has(&index, dro_hash_mix(i, 7), i));
+    assert_true(has(&index, dro_hash_mix(COUNT, 7), COUNT));
     index_fini(&index);
 }
 
@@ -89,6 +107,7 @@ int main(void)
         cmocka_unit_test(what_was_added_is_found_until_it_is_removed),
         cmocka_unit_test(numbers_of_one_hash_are_all_candidates),
         cmocka_unit_test(what_was_removed_is_used_again),
+        cmocka_unit_test(room_made_before_is_enough),
         cmocka_unit_test(the_hash_of_zero_is_one_like_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

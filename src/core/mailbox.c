@@ -242,7 +242,7 @@ static bool has_room_for_command(const twin *twin)
 }
 
 /* False: too much waits, and whoever asked was told. */
-static bool has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t length)
+bool mailbox_has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t length)
 {
     const twin *twin = twin_at(core, index);
     const downlink_limits *limits = &core->options.downlink;
@@ -265,7 +265,7 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
             mail_drop(core, index, m, TICKET_SUPERSEDED, "a newer command took its place");
         m = next;
     }
-    if (!has_room(core, index, of_ticket, length))
+    if (!mailbox_has_room(core, index, of_ticket, length))
         return;
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
@@ -278,7 +278,7 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
 
 void mailbox_put_raw(core *core, uint32_t index, uint64_t delivery, int64_t expires_ms)
 {
-    if (!has_room(core, index, delivery, 0))
+    if (!mailbox_has_room(core, index, delivery, 0))
         return;
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
@@ -410,7 +410,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
                                  .host_length = (uint16_t)strlen(host),
                                  .realm_length = (uint16_t)strlen(realm) };
     uint32_t length;
-    const uint8_t *bytes = mail_bytes(twin, mail, &length);
+    const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
     request.data_length = (uint16_t)length;
     if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) != DRO_OK)
         return;
@@ -436,6 +436,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
 void mailbox_flush(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
+    group_mail_trim(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (queue_mail_count(twin) == 0 || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
         twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core))
@@ -448,6 +449,8 @@ void mailbox_flush(core *core, uint32_t index)
         return;
     }
     mail_send(core, index, first, gate);
+    if (first->is_sent)
+        group_state_sent(core, index, first->ticket);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
     if (ticket == NULL || ticket->state != TICKET_PENDING)
         return;

@@ -6,6 +6,7 @@
 #include "base/fields.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/nidd.h"
 #include "core/number.h"
@@ -131,8 +132,17 @@ static uint32_t destination_take_ready(core *core)
 
 void notice_put(core *core, uint32_t index, const nidd_configuration *configuration, uint8_t kind, const uint8_t *fields, size_t length)
 {
+    notice_put_of(core, index, configuration->number, kind, fields, length);
+}
+
+void notice_put_of(core *core, uint32_t index, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length)
+{
     const twin *twin = twin_at(core, index);
-    const nidd *nidd = twin->extra->nidd;
+    const nidd *nidd = nidd_get(twin_at(core, index));
+    if (nidd == NULL) {
+        core->counters.notices_dropped++;
+        return;
+    }
     if (nidd->notice_count >= TWIN_NOTICES_MAX || core->nidd.notice_bytes >= CORE_NOTICE_BYTES_MAX) {
         core->counters.notices_dropped++;
         if (nidd->notice_count == 0)
@@ -143,7 +153,7 @@ void notice_put(core *core, uint32_t index, const nidd_configuration *configurat
     }
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->nidd.next++, 8);
-    dro_builder_le(part, configuration->number, 8);
+    dro_builder_le(part, configuration, 8);
     dro_builder_le(part, (uint64_t)core->now_ms, 8);
     dro_builder_le(part, kind, 1);
     dro_builder_bytes(part, fields, length);
@@ -210,10 +220,19 @@ static void notice_unlink(core *core, notice *gone)
     destination_release(core, gone->destination);
 }
 
+/* Of one of the device's configurations, or of a group's; NONE: it is gone. */
+static uint32_t destination_of(const core *core, const nidd *nidd, uint64_t number)
+{
+    const nidd_configuration *own = nidd->configurations;
+    while (own != NULL && own->number != number)
+        own = own->next;
+    const group_configuration *of_group = own == NULL ? group_configuration_at(core, number) : NULL;
+    return own != NULL ? own->destination : of_group != NULL ? of_group->destination : NONE;
+}
+
 dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
 {
-    const twin *twin = twin_at(core, index);
-    nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    nidd *nidd = nidd_get(twin_at(core, index));
     uint64_t number = dro_cursor_le(in, 8);
     uint64_t of_configuration = dro_cursor_le(in, 8);
     int64_t made_ms = (int64_t)dro_cursor_le(in, 8);
@@ -221,16 +240,16 @@ dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
     size_t length = dro_cursor_left(in);
     if (in->err != DRO_OK || length > UINT16_MAX)
         return DRO_MALFORMED;
-    const nidd_configuration *configuration = nidd == NULL ? NULL : nidd->configurations;
-    while (configuration != NULL && configuration->number != of_configuration)
-        configuration = configuration->next;
-    if (configuration == NULL) /* who wanted to know does not any more */
+    uint32_t destination = nidd == NULL ? NONE : destination_of(core, nidd, of_configuration);
+    if (nidd == NULL)
+        return DRO_NOMEM;
+    if (destination == NONE) /* who wanted to know does not any more */
         return DRO_OK;
     notice *made = malloc(sizeof *made + length);
     if (made == NULL)
         return DRO_NOMEM;
     *made = (struct notice){ .number = number, .configuration = of_configuration, .made_ms = made_ms, .twin = index,
-                             .destination = configuration->destination, .slot = NONE, .kind = kind, .length = (uint16_t)length };
+                             .destination = destination, .slot = NONE, .kind = kind, .length = (uint16_t)length };
     memcpy(made->bytes, in->at, length);
     if (nidd->notices_last != NULL)
         nidd->notices_last->next = made;
@@ -263,6 +282,27 @@ void notice_apply_gone(core *core, uint32_t index, uint64_t number)
     }
 }
 
+/* ---- of groups: not of a twin, and made anew after a restart ---- */
+
+notice *notice_of_group(core *core, uint32_t destination, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length)
+{
+    notice *made = malloc(sizeof *made + length);
+    if (made == NULL)
+        return NULL;
+    *made = (struct notice){ .configuration = configuration, .made_ms = core->now_ms, .twin = NONE, .destination = destination,
+                             .slot = NONE, .kind = kind, .length = (uint16_t)length };
+    if (length > 0)
+        memcpy(made->bytes, fields, length);
+    notice_link(core, made);
+    return made;
+}
+
+void notice_group_free(core *core, notice *gone)
+{
+    notice_unlink(core, gone);
+    free(gone);
+}
+
 /* ---- sending ---- */
 
 /* What the notice is about: its configuration, or a delivery. False: the application is gone. */
@@ -272,7 +312,9 @@ static bool put_path(core *core, const notice *sent, dro_builder *out)
     char path[2 * NIDD_PATH_MAX];
     uint32_t index;
     const nidd_configuration *configuration = nidd_configuration_find(core, sent->configuration, &index);
-    const application *owner = configuration == NULL ? NULL : application_at(core, configuration->application);
+    const group_configuration *of_group = configuration == NULL ? group_configuration_at(core, sent->configuration) : NULL;
+    const application *owner = configuration != NULL ? application_at(core, configuration->application)
+                             : of_group != NULL      ? application_at(core, of_group->application) : NULL;
     if (owner == NULL)
         return false;
     dro_builder text = dro_builder_over(path, sizeof path);
@@ -296,6 +338,11 @@ static uint32_t gate_for(const core *core, uint32_t destination)
 
 static void notice_drop(core *core, notice *gone)
 {
+    if (gone->twin == NONE) {
+        group_notice_gone(core, gone);
+        notice_group_free(core, gone);
+        return;
+    }
     uint64_t number = gone->number;
     uint32_t index = gone->twin;
     record_begin(core, index, RECORD_DELTA);
@@ -307,7 +354,8 @@ static void notice_drop(core *core, notice *gone)
 /* False: it cannot go now. */
 static bool notice_send(core *core, notice *sent)
 {
-    static _Thread_local uint8_t message[sizeof(notice_request) + 16 + NIDD_LINK_MAX + 2 * NIDD_PATH_MAX + NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
+    static _Thread_local uint8_t message[sizeof(notice_request) + 16 + NIDD_LINK_MAX + 2 * NIDD_PATH_MAX + NIDD_FIELDS_MAX + GROUP_NOTICE_BYTES];
+    _Static_assert((int)EVENT_BYTES_MAX <= (int)GROUP_NOTICE_BYTES && (int)GROUP_NOTICE_BYTES + 64 <= UINT16_MAX, "room for any notice");
     const destination *to = destination_at(core, sent->destination);
     uint32_t slot = core->nidd.sent_free, gate = gate_for(core, sent->destination);
     if (slot == NONE || gate == NONE)
@@ -346,6 +394,8 @@ static uint32_t window_of(const destination *to)
 /* One of a device to a destination at a time: they arrive in the order they were made. */
 static bool is_its_turn(const core *core, const notice *wanted)
 {
+    if (wanted->twin == NONE)
+        return true;
     const notice *first = twin_at(core, wanted->twin)->extra->nidd->notices;
     while (first->destination != wanted->destination)
         first = first->next;
@@ -449,6 +499,8 @@ static void notice_back(core *core, notice *failed)
 /* Was passed over because of one that is told now? */
 static bool twin_has_more(const core *core, uint32_t index, uint32_t number)
 {
+    if (index == NONE)
+        return false;
     const twin *twin = twin_at(core, index);
     const notice *more = twin->extra == NULL || twin->extra->nidd == NULL ? NULL : twin->extra->nidd->notices;
     while (more != NULL && more->destination != number)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/pages.h"
 #include "base/wipe.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
@@ -18,19 +19,32 @@
 #include "core/timers.h"
 #include "core/turn.h"
 
+/* Chunks are made as many as lie in a batch; a host of few twins has no use for huge pages. */
+enum { BATCH_CHUNKS = 16, BATCH_BYTES = BATCH_CHUNKS * TWIN_CHUNK * sizeof(twin) };
+
 static dro_err table_grow(core *core)
 {
     if (core->chunk_count >= CORE_TWINS_MAX / TWIN_CHUNK)
         return DRO_LIMIT;
-    twin **chunks = realloc(core->chunks, (core->chunk_count + 1) * sizeof *chunks);
+    twin **chunks = realloc(core->chunks, (core->chunk_count + BATCH_CHUNKS) * sizeof *chunks);
     if (chunks == NULL)
         return DRO_NOMEM;
     core->chunks = chunks;
-    chunks[core->chunk_count] = calloc(TWIN_CHUNK, sizeof(twin));
-    if (chunks[core->chunk_count] == NULL)
+    twin *batch = dro_pages_new(BATCH_BYTES);
+    if (batch == NULL)
         return DRO_NOMEM;
-    core->chunk_count++;
+    if (core->chunk_count > 0)
+        dro_pages_huge(batch, BATCH_BYTES);
+    for (int i = 0; i < BATCH_CHUNKS; i++)
+        chunks[core->chunk_count++] = batch + i * TWIN_CHUNK;
     return DRO_OK;
+}
+
+void twins_free(core *core)
+{
+    for (uint32_t i = 0; i < core->chunk_count; i += BATCH_CHUNKS)
+        dro_pages_free(core->chunks[i], BATCH_BYTES);
+    free(core->chunks);
 }
 
 dro_err twin_new(core *core, uint32_t *index)
@@ -125,6 +139,72 @@ void twin_free(core *core, uint32_t index)
     twin->row = core->twin_free;
     core->twin_free = index;
     core->twin_count--;
+}
+
+/* ---- after recovery ---- */
+
+/* Entries on their way into an index: their places are fetched into the cache meanwhile. */
+typedef struct entering {
+    struct entry { index_table *ways; uint64_t hash; uint32_t index; } waiting[16];
+    uint32_t count; /* so far */
+} entering;
+enum { ENTERING_MAX = sizeof((entering *)NULL)->waiting / sizeof(struct entry) };
+
+static dro_err enter_oldest(entering *entering, uint32_t number)
+{
+    const struct entry *oldest = &entering->waiting[number % ENTERING_MAX];
+    return index_add(oldest->ways, oldest->hash, oldest->index);
+}
+
+static dro_err enter(entering *entering, index_table *ways, uint64_t hash, uint32_t index)
+{
+    dro_err err = entering->count >= ENTERING_MAX ? enter_oldest(entering, entering->count) : DRO_OK;
+    index_prefetch(ways, hash);
+    entering->waiting[entering->count++ % ENTERING_MAX] = (struct entry){ ways, hash, index };
+    return err;
+}
+
+static dro_err enter_all(entering *entering)
+{
+    dro_err err = DRO_OK;
+    for (uint32_t left = entering->count < ENTERING_MAX ? entering->count : ENTERING_MAX; left > 0 && err == DRO_OK; left--)
+        err = enter_oldest(entering, entering->count - left);
+    return err;
+}
+
+static dro_err enter_twin(core *core, entering *entering, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    dro_err err = id != NULL ? enter(entering, &core->ids, id_hash(core, id, length), index) : DRO_OK;
+    if (err == DRO_OK && twin->flags & TWIN_HAS_IMSI)
+        err = enter(entering, &core->imsis, twin->imsi_hash, index);
+    if (err == DRO_OK && twin->flags & TWIN_HAS_MSISDN)
+        err = enter(entering, &core->msisdns, twin->msisdn_hash, index);
+    for (int i = 0; twin->extra != NULL && i < twin->extra->alias_count && err == DRO_OK; i++)
+        err = enter(entering, &core->ids, id_hash(core, twin->extra->aliases[i], strlen(twin->extra->aliases[i])), index);
+    return err;
+}
+
+static uint32_t twins_with(const core *core, uint8_t flag)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->twin_high; i++)
+        count += (twin_at(core, i)->flags & flag) != 0;
+    return count;
+}
+
+dro_err twins_index(core *core)
+{
+    entering entering = { .count = 0 };
+    dro_err err = DRO_OK;
+    index_reserve(&core->ids, core->twin_count);
+    index_reserve(&core->imsis, twins_with(core, TWIN_HAS_IMSI));
+    for (uint32_t i = 0; i < core->twin_high && err == DRO_OK; i++)
+        if (twin_at(core, i)->number != 0)
+            err = enter_twin(core, &entering, i);
+    return err == DRO_OK ? enter_all(&entering) : err;
 }
 
 uint64_t id_hash(const core *core, const char *id, size_t length)

@@ -84,6 +84,8 @@ static inline twin *twin_at(const core *core, uint32_t index)
 }
 DRO_CHECKED dro_err twin_new(core *core, uint32_t *index);
 void twin_free(core *core, uint32_t index); /* and everything of it but its row */
+void twins_free(core *core);                /* the table; its twins were freed */
+DRO_CHECKED dro_err twins_index(core *core); /* after recovery: makes all of the ways below */
 uint32_t twin_find(const core *core, const char *id, size_t length);      /* or NONE; aliases too */
 uint32_t twin_find_imsi(core *core, const char *imsi);                    /* digits with NUL */
 uint32_t twin_find_msisdn(core *core, const char *msisdn);

@@ -53,7 +53,7 @@ static bool put_identities(const diameter_message *message, const diameter_avp *
 
 /* ---- lists of members ---- */
 
-enum { INCOMPLETE_LIST = 1 /* NIA-Flags and NIR-Flags, bit 0 */, MEMBERS_BYTES = 128 * 1024 };
+enum { INCOMPLETE_LIST = 1 /* NIA-Flags and NIR-Flags, bit 0 */ };
 
 /* One name of each member: what this host knows devices by comes first. False: one has none, or it is none. */
 static bool put_members(const diameter_message *message, dro_builder *out, const diameter_avp **wrong)
@@ -104,14 +104,14 @@ static bool is_last_segment(const diameter_message *message, diameter_name flags
 /* A group's list in an answer. False: it cannot be used, or the cores have no room for it. */
 static bool tell_members(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message)
 {
-    static _Thread_local uint8_t bytes[MEMBERS_BYTES];
-    dro_builder fields = dro_builder_over(bytes, sizeof bytes);
+    dro_builder fields = dro_builder_over(gate->members, sizeof gate->members);
     const diameter_avp *wrong;
-    group_members head = { .group = entry->group, .has_list = 1, .is_last = is_last_segment(message, AVP_NIA_FLAGS) };
+    bool has_list = diameter_find(message, AVP_GROUP_USER_IDENTIFIER) != NULL || !is_last_segment(message, AVP_NIA_FLAGS);
+    group_members head = { .group = entry->group, .has_list = has_list, .is_last = is_last_segment(message, AVP_NIA_FLAGS) };
     bool is_good = put_members(message, &fields, &wrong);
     dro_field_pad(&fields);
     is_good = is_good && fields.err == DRO_OK && send_members(gate, &head, &fields, 0);
-    dro_wipe(bytes, dro_builder_length(&fields));
+    dro_wipe(gate->members, dro_builder_length(&fields));
     return is_good;
 }
 
@@ -334,9 +334,8 @@ static bool put_list(diameter_peer *peer, const diameter_message *request, dro_b
 /* What an HSS says of a group: all cores hear it, each has members of it. */
 static bool on_group(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
 {
-    static _Thread_local uint8_t bytes[MEMBERS_BYTES];
     diameter_gate *gate = peer->gate;
-    dro_builder fields = dro_builder_over(bytes, sizeof bytes);
+    dro_builder fields = dro_builder_over(gate->members, sizeof gate->members);
     group_members head = { .is_last = is_last_segment(request, AVP_NIR_FLAGS), .is_answered = 1,
                            .has_list = diameter_find(request, AVP_GROUP_USER_IDENTIFIER) != NULL };
     uint64_t id;
@@ -352,7 +351,7 @@ static bool on_group(diameter_peer *peer, const diameter_message *request, const
             t6a_refuse(peer, DIAMETER_TOO_BUSY);
         }
     }
-    dro_wipe(bytes, dro_builder_length(&fields));
+    dro_wipe(gate->members, dro_builder_length(&fields));
     return is_taken;
 }
 

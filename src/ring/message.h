@@ -15,7 +15,7 @@
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
  *   each core: GROUP_MEMBERS, the same to all;
- *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST (a cursor is its core's), DEAD_LETTERS, BARRIER,
+ *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
 
@@ -123,6 +123,12 @@ enum api_operation {
     API_GROUP_MEMBER_LIST,  /* LIMIT(?), CURSOR(?), NAME(?): with that property */
     API_GROUP_MEMBER_PUT,   /* ID */
     API_GROUP_MEMBER_DELETE,/* ID */
+    API_GROUP_PROPERTY_PUT, /* NAME, VALUE */
+    API_GROUP_ACTION,       /* NAME, INPUT* */
+    API_GROUP_TICKET_LIST,
+    API_GROUP_TICKET_GET,   /* TICKET, as all below */
+    API_GROUP_TICKET_DELETE,
+    API_GROUP_TICKET_MEMBERS, /* STATUS(?): which ones, else those that failed; LIMIT(?), CURSOR(?) */
     /* Traces of messages. */
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
@@ -179,6 +185,7 @@ enum api_field { /* width or form */
     API_FIELD_PRIORITY = 79,
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
+    API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
     API_FIELD_THUMBPRINT = 122, /* 32 bytes: SHA-256 of the client's certificate */
@@ -375,8 +382,9 @@ enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4 };
 enum notice_kind {
     NOTICE_TEST,            /* nothing more */
     NOTICE_UPLINK,          /* ID or MSISDN, DATA: NiddUplinkDataNotification */
-    NOTICE_CONFIGURATION,   /* ID or MSISDN, STATUS: NiddConfigurationStatusNotification */
+    NOTICE_CONFIGURATION,   /* ID or MSISDN (a group's: neither), STATUS: NiddConfigurationStatusNotification */
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
+    NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];

@@ -6,12 +6,14 @@
 
 #include "base/clock.h"
 #include "base/cursor.h"
+#include "base/pages.h"
 #include "store/columns_handle.h"
 
 enum {
     CLASS_SMALL = 16,     /* classes of 16, 32, ... 256 bytes, */
     CLASS_COUNT = 24,     /* then these */
     BUCKETS_FIRST = 1024, /* of a hash table; a power of two */
+    HUGE_FROM = 16 * DRO_PAGES_HUGE, /* a region's first megabytes come in small pages: many hosts need no more */
 };
 static const uint16_t class_large[CLASS_COUNT - CLASS_SMALL] = { 320, 384, 448, 512, 640, 768, 896, 1040 };
 
@@ -139,6 +141,8 @@ dro_err columns_create(columns **out, void *memory, size_t bytes)
     made->bytes = bytes > COLUMNS_REGION_MAX ? COLUMNS_REGION_MAX : bytes;
     made->header = memory;
     made->writer = writer;
+    if (made->bytes > HUGE_FROM)
+        dro_pages_huge(made->memory + HUGE_FROM, made->bytes - HUGE_FROM);
     made->header->bytes = made->bytes;
     made->header->magic = COLUMNS_MAGIC;
     *out = made;

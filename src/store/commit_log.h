@@ -24,7 +24,7 @@ enum {
     LOG_RECORD_MAX = 512 * 1024,          /* one record */
     LOG_ROUND_BYTES_MAX = 4 * 1024 * 1024,/* one round; past it commit_log_append says DRO_AGAIN */
     LOG_ROUNDS_IN_FLIGHT = 4,
-    LOG_AHEAD = 16,                       /* records that replay looks ahead */
+    LOG_AHEAD = 24,                       /* records that replay looks ahead */
     LOG_FETCHES_MAX = 128,                /* records being read at the same time */
     LOG_SEGMENT_BYTES = 64 * 1024 * 1024, /* default */
 };
@@ -41,7 +41,7 @@ typedef struct commit_log_options {
      * object's previous place, which goes into the record's first 8 bytes. May be NULL. */
     log_place (*on_placed)(void *context, uint64_t tag, log_place place);
     void (*on_soon)(void *context, uint64_t tag); /* on_placed comes after a few others: for the cache. NULL is fine */
-    /* A record that replay gives soon, LOG_AHEAD records before it, LOG_AHEAD / 2 and the one before it (`step` 0
+    /* A record that replay gives soon, LOG_AHEAD records before it, LOG_AHEAD / 2 and LOG_AHEAD / 8 (`step` 0
      * to 2): a hint for the owner's caches, of bytes that are checked. May be NULL. */
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length);
 } commit_log_options;

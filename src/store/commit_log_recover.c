@@ -11,33 +11,33 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "store/commit_log_internal.h"
+#include "store/log_replay.h"
 
 /* ---- reading rounds ---- */
 
+static size_t capacity_of(const commit_log *log)
+{
+    uint64_t capacity = LOG_BLOCK;
+    for (uint32_t i = 0; i < log->segments.count; i++)
+        if (log->segments.list[i].bytes > capacity)
+            capacity = log->segments.list[i].bytes;
+    return (size_t)capacity;
+}
+
 dro_err log_reader_init(log_reader *reader, commit_log *log)
 {
-    *reader = (log_reader){ .log = log };
-    for (uint32_t i = 0; i < log->segments.count; i++)
-        if (log->segments.list[i].bytes > reader->capacity)
-            reader->capacity = (size_t)log->segments.list[i].bytes;
-    if (reader->capacity == 0)
-        reader->capacity = LOG_BLOCK;
-    reader->bytes = mmap(NULL, reader->capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (reader->bytes == MAP_FAILED) {
-        reader->bytes = NULL;
-        return DRO_NOMEM;
-    }
-    return DRO_OK;
+    *reader = (log_reader){ .log = log, .capacity = capacity_of(log) };
+    reader->bytes = dro_pages_new(reader->capacity);
+    return reader->bytes != NULL ? DRO_OK : DRO_NOMEM;
 }
 
 void log_reader_fini(log_reader *reader)
 {
-    if (reader->bytes != NULL)
-        munmap(reader->bytes, reader->capacity);
+    dro_pages_free(reader->bytes, reader->capacity);
     reader->bytes = NULL;
 }
 
@@ -94,9 +94,6 @@ struct recovery {
     commit_log *log;
     log_reader reader;
     log_state state;          /* after the newest good round */
-    commit_log_replay_fn replay;
-    void *context;
-    bool is_old;              /* a log that is only read: its places lead nowhere */
     uint64_t replayed_bytes, replayed_records;
     uint32_t segment;         /* the first place without a good round, and why */
     uint64_t offset;
@@ -126,40 +123,6 @@ static bool is_no_round(dro_err err)
     return err == DRO_TRUNCATED || err == DRO_MALFORMED || err == DRO_CORRUPT;
 }
 
-/* A place in a round, some records before or behind another. */
-struct spot { uint32_t number; size_t at; };
-
-static void look_ahead(const struct recovery *this, const log_round_view *view, struct spot *spot, uint32_t upto, int step)
-{
-    while (spot->number < view->records && spot->number <= upto) {
-        log_record_view record;
-        log_record_peek(&record, view->bytes + spot->at);
-        this->log->on_ahead(this->context, step, view->bytes + spot->at + LOG_RECORD_HEADER, record.length);
-        spot->at += log_record_size(record.length);
-        spot->number++;
-    }
-}
-
-static dro_err deliver(struct recovery *this, const log_round_view *view)
-{
-    size_t at = LOG_ROUND_HEADER;
-    struct spot ahead[3] = { { 0, at }, { 0, at }, { 0, at } };
-    static const uint32_t distances[3] = { LOG_AHEAD, LOG_AHEAD / 2, 1 };
-    dro_err err = DRO_OK;
-    for (uint32_t i = 0; i < view->records && this->replay != NULL && err == DRO_OK; i++) {
-        log_record_view record;
-        for (int step = 0; this->log->on_ahead != NULL && step < 3; step++)
-            look_ahead(this, view, &ahead[step], i + distances[step], step);
-        log_record_peek(&record, view->bytes + at); /* checked with the round */
-        log_place place = this->is_old ? 0 : log_place_at(view->segment, view->offset + at);
-        err = this->replay(this->context, record.group, place, view->bytes + at + LOG_RECORD_HEADER, record.length);
-        at += log_record_size(record.length);
-    }
-    this->replayed_records += view->records;
-    this->replayed_bytes += view->length;
-    return err;
-}
-
 /* Reads the round at this->segment and this->offset. *is_next: it is the one that
  * comes next. A whole one with the right number that does not fit is damage. */
 static dro_err next_round(struct recovery *this, log_round_view *view, bool *is_next)
@@ -180,7 +143,7 @@ static dro_err next_round(struct recovery *this, log_round_view *view, bool *is_
     return DRO_OK;
 }
 
-static dro_err replay_segment(struct recovery *this, log_segment *segment)
+static dro_err read_segment(struct recovery *this, log_replay *replay, log_segment *segment)
 {
     segment->start = malloc(sizeof *segment->start);
     if (segment->start == NULL)
@@ -188,30 +151,35 @@ static dro_err replay_segment(struct recovery *this, log_segment *segment)
     *segment->start = this->state;
     this->segment = segment->number;
     this->offset = 0;
-    bool is_next = true;
-    dro_err err = log_reader_enter(&this->reader, segment);
+    this->reader.bytes = log_replay_enter(replay, segment->number);
+    bool is_next = this->reader.bytes != NULL;
+    dro_err err = is_next ? log_reader_enter(&this->reader, segment) : DRO_AGAIN;
     while (err == DRO_OK && is_next) {
         log_round_view view;
         err = next_round(this, &view, &is_next);
         if (err != DRO_OK || !is_next)
             break;
-        err = deliver(this, &view);
         this->offset += view.length;
+        this->replayed_records += view.records;
+        this->replayed_bytes += view.length;
         this->log->end_place = log_place_at(segment->number, view.offset + view.mark);
+        if (!log_replay_ready(replay, this->offset))
+            err = DRO_AGAIN; /* a record was the end of it, which is told by whoever found it */
     }
     segment->end = this->offset;
     return err;
 }
 
-/* Replays from the replay point up to the first place without the next round. */
-static dro_err replay_all(struct recovery *this)
+/* Reads from the replay point up to the first place without the next round. */
+static dro_err read_all(void *reader, log_replay *replay)
 {
+    struct recovery *this = reader;
     commit_log *log = this->log;
     this->segment = log->replay.segment;
     for (uint32_t number = log->replay.segment; log_segments_at(&log->segments, number) != NULL; number++) {
         uint64_t offset_before = this->offset;
         const char *why_before = this->why;
-        dro_err err = replay_segment(this, log_segments_at(&log->segments, number));
+        dro_err err = read_segment(this, replay, log_segments_at(&log->segments, number));
         if (err != DRO_OK)
             return err;
         if (this->offset > 0 || number == log->replay.segment)
@@ -224,9 +192,21 @@ static dro_err replay_all(struct recovery *this)
     return DRO_OK;
 }
 
+static dro_err replay_all(struct recovery *this, bool is_old, commit_log_replay_fn replay, void *context)
+{
+    commit_log *log = this->log;
+    const log_replay_options options = { .capacity = capacity_of(log), .is_old = is_old, .replay = replay,
+                                         .on_ahead = replay != NULL ? log->on_ahead : NULL, .context = context,
+                                         .read = read_all, .reader = this };
+    this->reader = (log_reader){ .log = log, .capacity = options.capacity }; /* its bytes are replay's */
+    dro_err err = log_replay_run(&options);
+    this->reader.bytes = NULL;
+    return err;
+}
+
 /* Looks behind the broken place for a round that could only be begun after the
  * broken one was acknowledged. */
-static dro_err look_behind(struct recovery *this)
+static dro_err look_behind_from(struct recovery *this)
 {
     uint64_t limit = this->state.round + 1 + LOG_ROUNDS_IN_FLIGHT;
     const log_segments *segments = &this->log->segments;
@@ -249,6 +229,15 @@ static dro_err look_behind(struct recovery *this)
             return err;
     }
     return DRO_OK;
+}
+
+static dro_err look_behind(struct recovery *this)
+{
+    dro_err err = log_reader_init(&this->reader, this->log);
+    if (err == DRO_OK)
+        err = look_behind_from(this);
+    log_reader_fini(&this->reader);
+    return err;
 }
 
 /* What lies behind the end was never acknowledged. It goes before anything new is
@@ -311,17 +300,14 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
     dro_err err = load_replay_point(log);
     if (err != DRO_OK)
         return err;
-    struct recovery this = { .log = log, .state = log->replay.state, .replay = replay, .context = context, .why = "" };
-    err = log_reader_init(&this.reader, log);
-    if (err == DRO_OK)
-        err = replay_all(&this);
+    struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
+    err = replay_all(&this, false, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
     if (err == DRO_OK)
         err = remove_behind(&this);
     if (err == DRO_OK)
         err = go_on(&this, epoch);
-    log_reader_fini(&this.reader);
     return err;
 }
 
@@ -340,14 +326,11 @@ dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context
     }
     if (err == DRO_OK)
         err = log_segments_scan(&log->segments, log->replay.segment);
-    struct recovery this = { .log = log, .state = log->replay.state, .replay = replay, .context = context, .is_old = true, .why = "" };
+    struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
     if (err == DRO_OK)
-        err = log_reader_init(&this.reader, log);
-    if (err == DRO_OK)
-        err = replay_all(&this);
+        err = replay_all(&this, true, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
-    log_reader_fini(&this.reader);
     log_segments_fini(&log->segments);
     free(log);
     return err;
