@@ -241,6 +241,8 @@ int64_t groups_due_ms(const core *core)
             continue;
         if (operation->configuration != 0 && !operation->is_all_told && operation->notice == NULL && operation->tell_ms < due)
             due = operation->tell_ms;
+        if (operation->is_walking && operation->again_ms != 0 && operation->again_ms < due)
+            due = operation->again_ms;
         if (core->index == 0 && operation_kept_until(operation) < due)
             due = operation_kept_until(operation);
     }
