@@ -121,7 +121,7 @@ bool load_provision_in(const host *h, uint32_t count, uint32_t domains, double *
 
 /* ---- connections ---- */
 
-enum load_phase { PHASE_NONE, PHASE_ATTACH, PHASE_DRIVE };
+enum load_phase { PHASE_NONE, PHASE_ATTACH, PHASE_DRIVE, PHASE_TAKE };
 
 typedef struct lane { /* a connection and its share of the twins: every connection_count-th */
     load *load;
@@ -183,11 +183,15 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     histogram_add(&l->latency, (uint64_t)micros);
 }
 
-/* Downlinks are not expected; a host that sends one gets "asleep". */
+/* Where downlinks are not expected, a host that sends one gets "asleep". */
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
-    (void)owner;
-    peer_answer_delivery(from, request, &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_TEMPORARILY_UNREACHABLE });
+    load *l = ((lane *)owner)->load;
+    bool takes = l->phase == PHASE_TAKE;
+    l->counts.downlinks += takes;
+    l->answered_ns = l->now_ns;
+    peer_answer_delivery(from, request, takes ? &(t6a_delivery){ .result = DIAMETER_SUCCESS }
+                                              : &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_TEMPORARILY_UNREACHABLE });
 }
 
 load *load_new(const host *h, uint32_t twins, uint32_t connections, uint32_t window)
@@ -414,6 +418,15 @@ bool load_drive_each(load *l, uint32_t count)
             return false;
     l->each = 0;
     return load_drain(l);
+}
+
+bool load_take_downlinks(load *l, uint64_t count)
+{
+    start(l, PHASE_TAKE, 0);
+    while (l->counts.downlinks < count)
+        if (!turn(l))
+            return false;
+    return true;
 }
 
 double load_once(load *l)

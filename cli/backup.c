@@ -12,6 +12,7 @@
 #include "backup.h"
 #include "commands.h"
 #include "progress.h"
+#include "store/data_layout.h"
 #include "stored.h"
 
 enum { READ_BYTES = 256 * 1024 };
@@ -53,11 +54,28 @@ bool backup_read(int fd, const char *name, archive_check *check)
 }
 
 /* The manifest: a format we know? */
-static bool manifest_is_known(const char *name, const archive_check *check)
+static int64_t manifest_number(const archive_check *check, const char *name)
 {
     yyjson_doc *doc = yyjson_read(check->manifest.bytes, check->manifest.length, 0);
-    int64_t format = yyjson_get_sint(yyjson_obj_get(yyjson_doc_get_root(doc), "format"));
+    int64_t number = yyjson_get_sint(yyjson_obj_get(yyjson_doc_get_root(doc), name));
     yyjson_doc_free(doc);
+    return number;
+}
+
+uint32_t backup_layout(const archive_check *check)
+{
+    int64_t layout = manifest_number(check, "layout");
+    return layout < 0 || layout > UINT32_MAX ? UINT32_MAX : (uint32_t)layout;
+}
+
+static bool manifest_is_known(const char *name, const archive_check *check)
+{
+    int64_t format = manifest_number(check, "format");
+    if (backup_layout(check) > DATA_LAYOUT) {
+        cli_fail(EXIT_FAILED, "%s is of a newer dromiod: it has layout %" PRIu32 ", this dromio knows layouts up to %d: use the one of the host it was taken from",
+                 name, backup_layout(check), DATA_LAYOUT);
+        return false;
+    }
     if (format != ARCHIVE_FORMAT)
         cli_fail(EXIT_FAILED, "%s has format %" PRId64 ", this dromio knows %d: use the one of the host it was taken from", name,
                  format, ARCHIVE_FORMAT);

@@ -6,6 +6,8 @@
 
 /* Reads all of it. False after saying what is wrong; `check` is to be finished either way. */
 bool backup_read(int fd, const char *name, archive_check *check);
+/* The layout of the directory it was taken of (store/data_layout.h); 0: it does not say. */
+uint32_t backup_layout(const archive_check *check);
 /* After that: a format we know, whole logs, and with `key` (or NULL) that it opens what is sealed.
  * False after saying what is wrong; `files` is to be finished either way. */
 bool backup_check(int fd, const char *name, const char *key, const archive_check *check, stored *files, stored_logs *found);

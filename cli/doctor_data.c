@@ -12,6 +12,7 @@
 
 #include "doctor.h"
 #include "host/data.h"
+#include "store/data_layout.h"
 #include "stored.h"
 
 enum { SPACE_LEAST = 256 << 20, SPACE_PERCENT = 10, CLOCK_AHEAD_S = 60, IMAGE_MAX = 64 << 20 };
@@ -78,6 +79,24 @@ static void check_times(doctor *doctor, const stored *files)
     bool is_ill = newest > now + CLOCK_AHEAD_S;
     finding(doctor, is_ill ? FINDING_ILL : FINDING_WELL, "clock of the data", is_ill ? "set the clock right before the host starts: tickets and windows would be in the future" : NULL,
             is_ill ? "the log was written %lld s in the future" : "the log was last written %lld s ago", (long long)llabs(now - newest));
+}
+
+static void check_layout(doctor *doctor, int directory)
+{
+    char text[DATA_LAYOUT_TEXT + 1];
+    uint32_t layout = 0;
+    int file = openat(directory, DATA_LAYOUT_FILE, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
+    if (file >= 0)
+        close(file);
+    if (file < 0)
+        finding(doctor, FINDING_NOTE, "layout", NULL, "the directory does not say: a dromiod from before layouts had numbers wrote it, or none yet");
+    else if (length < 0 || !data_layout_read(text, (size_t)length, &layout))
+        finding(doctor, FINDING_ILL, "layout", "no dromiod starts on it: put the file back from a copy of the directory", "%s is damaged", DATA_LAYOUT_FILE);
+    else if (layout > DATA_LAYOUT)
+        finding(doctor, FINDING_ILL, "layout", "run the dromiod that wrote it, or a newer one", "%u; the dromiod of this dromio knows layouts up to %d", layout, DATA_LAYOUT);
+    else
+        finding(doctor, FINDING_WELL, "layout", NULL, "%u", layout);
 }
 
 static void check_log(doctor *doctor, stored *files)
@@ -151,6 +170,7 @@ void doctor_data(doctor *doctor, const char *path)
         check_times(doctor, &files);
         if (faccessat(directory, DATA_INCOMPLETE, F_OK, 0) == 0)
             finding(doctor, FINDING_ILL, "restore", "empty the directory and run dromio restore again", "a restore into it did not end");
+        check_layout(doctor, directory);
         check_key(doctor, &files, path);
         check_images(doctor, &files);
         if (flock(directory, LOCK_SH | LOCK_NB) != 0)

@@ -17,6 +17,7 @@
 #include "commands.h"
 #include "host/data.h"
 #include "progress.h"
+#include "store/data_layout.h"
 #include "store/log_files.h"
 
 enum { COPY_BYTES = 1024 * 1024, PATH_BYTES_MAX = 4096 };
@@ -174,6 +175,21 @@ static int write_part(struct restoring *to, const archive_part *part, uint8_t *b
     return code;
 }
 
+/* As the host had it that the backup was taken from; older backups do not say. */
+static bool write_layout(const struct restoring *to)
+{
+    char text[DATA_LAYOUT_TEXT];
+    uint32_t layout = backup_layout(to->check);
+    if (layout == 0)
+        return true;
+    size_t length = data_layout_write(layout, text);
+    int fd = openat(to->directory, DATA_LAYOUT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool is_fine = fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_fine;
+}
+
 static bool are_beside(const char *a, const char *b)
 {
     const char *slash = strrchr(a, '/'), *other = strrchr(b, '/');
@@ -210,6 +226,7 @@ static void take_back(struct restoring *to)
     for (uint32_t i = 1; i < to->begun; i++)
         unlinkat(to->directory, to->check->parts[i].head.name, 0);
     each_folder(to, true);
+    unlinkat(to->directory, DATA_LAYOUT_FILE, 0);
     unlinkat(to->directory, DATA_INCOMPLETE, 0);
     if (to->is_made)
         rmdir(to->path);
@@ -230,6 +247,8 @@ static int write_parts(struct restoring *to)
     progress_end(&to->progress);
     EVP_MD_CTX_free(sum);
     free(buffer);
+    if (code == EXIT_OK && !write_layout(to))
+        code = cannot_write(to, DATA_LAYOUT_FILE);
     if (code == EXIT_OK && (!each_folder(to, false) || fsync(to->directory) != 0))
         code = cannot_write(to, ".");
     if (code != EXIT_OK) {

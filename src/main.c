@@ -10,6 +10,7 @@
 #include "host/certificates.h"
 #include "host/config.h"
 #include "host/supervisor.h"
+#include "store/data_layout.h"
 #include "host/title.h"
 
 enum { EXIT_USAGE = 2 };
@@ -86,7 +87,7 @@ int main(int argc, char **argv)
             break;
         case OPTION_CHECK: is_check = true; break;
         case OPTION_KEYS: config_keys(stdout); return 0;
-        case OPTION_VERSION: printf("dromiod %s\n", DROMIO_VERSION); return 0;
+        case OPTION_VERSION: printf("dromiod %s (data layout %d)\n", DROMIO_VERSION, DATA_LAYOUT); return 0;
         case 'h':
         case OPTION_HELP: help(); return 0;
         default: break;

@@ -1,5 +1,6 @@
 /* API requests: taken apart, checked against the caller's domains, given to the
  * one who answers. */
+#include "core/groups.h"
 #include "core/api.h"
 
 #include <stdlib.h>
@@ -66,6 +67,10 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
         break;
     case API_FIELD_LAST: call->is_last = true; break;
     case API_FIELD_GROUP: call->group = id_of(field, err); break;
+    case API_FIELD_STATUS:
+        call->shown = field->length == 1 ? field->bytes[0] : 0;
+        call->has_shown = true;
+        break;
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
@@ -98,6 +103,17 @@ dro_err call_read(call *call, uint32_t gate, const ring_header *header, const ui
     while (err == DRO_OK && dro_cursor_left(&in) > 0 && *in.at != 0 && dro_field_next(&in, &field))
         read_field(call, &field, &err);
     call->fields_length = (size_t)(in.at - call->fields);
+    return err == DRO_OK ? in.err : err;
+}
+
+dro_err call_of_fields(call *call, const uint8_t *fields, size_t length)
+{
+    *call = (struct call){ .caller = { NONE, 0 }, .gate = NONE, .fields = fields, .fields_length = length };
+    dro_cursor in = dro_cursor_over(fields, length);
+    dro_field field;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &field))
+        read_field(call, &field, &err);
     return err == DRO_OK ? in.err : err;
 }
 
@@ -321,10 +337,38 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_GROUP_MEMBER_LIST] = api_group_member_list,
     [API_GROUP_MEMBER_PUT] = api_group_member_put,
     [API_GROUP_MEMBER_DELETE] = api_group_member_delete,
+    [API_GROUP_PROPERTY_PUT] = api_group_property_put,
+    [API_GROUP_ACTION] = api_group_action,
+    [API_GROUP_TICKET_LIST] = api_group_ticket_list,
+    [API_GROUP_TICKET_GET] = api_group_ticket_get,
+    [API_GROUP_TICKET_DELETE] = api_group_ticket_delete,
+    [API_GROUP_TICKET_MEMBERS] = api_group_ticket_members,
+    [API_NIDD_WEBSOCKET] = api_nidd_websocket,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
 };
+
+/* The same paths, where they name a configuration of a group. */
+static void (*const of_groups[])(core *core, const call *call) = {
+    [API_NIDD_CONFIGURATION_MAKE] = api_group_configuration_make,
+    [API_NIDD_CONFIGURATION_GET] = api_group_configuration_get,
+    [API_NIDD_CONFIGURATION_PATCH] = api_group_configuration_patch,
+    [API_NIDD_CONFIGURATION_DELETE] = api_group_configuration_delete,
+    [API_NIDD_DELIVERY_LIST] = api_group_delivery_list,
+    [API_NIDD_DELIVERY_MAKE] = api_group_delivery_make,
+    [API_NIDD_DELIVERY_GET] = api_group_delivery_get,
+    [API_NIDD_DELIVERY_PUT] = api_group_delivery_change,
+    [API_NIDD_DELIVERY_PATCH] = api_group_delivery_change,
+    [API_NIDD_DELIVERY_DELETE] = api_group_delivery_delete,
+};
+
+static bool is_of_group(const call *call)
+{
+    if (call->operation >= sizeof of_groups / sizeof of_groups[0] || of_groups[call->operation] == NULL)
+        return false;
+    return call->operation == API_NIDD_CONFIGURATION_MAKE ? call->group.at != NULL : group_number_is(call->configuration);
+}
 
 static bool changes_something(uint32_t operation)
 {
@@ -334,7 +378,8 @@ static bool changes_something(uint32_t operation)
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
-           operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE;
+           operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
+           operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE;
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */
@@ -366,6 +411,6 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
         core->is_reply_free = false;
         return;
     }
-    operations[call.operation](core, &call);
+    (is_of_group(&call) ? of_groups : operations)[call.operation](core, &call);
     core->is_reply_free = false;
 }

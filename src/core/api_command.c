@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/groups.h"
 #include "core/api.h"
 #include "core/call.h"
 #include "core/host_tables.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -34,7 +36,7 @@ void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_bui
     dro_builder_text(out, ",\"time\":");
     json_time(out, ticket->time_ms);
     dro_builder_text(out, ",\"next\":");
-    json_time(out, ticket->state == TICKET_PENDING ? twin->next_contact_ms : COLUMNS_NEVER);
+    json_time(out, ticket->state != TICKET_PENDING ? COLUMNS_NEVER : rate_resume_ms(twin) != 0 ? rate_resume_ms(twin) : twin->next_contact_ms);
     dro_builder_text(out, ",\"reason\":");
     if (ticket->reason[0] != '\0')
         json_string(out, ticket->reason);
@@ -146,7 +148,7 @@ void api_turn_begin(core *core, turn *turn)
         return;
     }
     if (turn->operation == TURN_DOWNLINK)
-        nidd_turn_begin(core, turn);
+        (turn->operation_of != 0 ? group_turn_begin : nidd_turn_begin)(core, turn);
     if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
         return;
     bool is_action = turn->operation == TURN_ACTION;
@@ -161,7 +163,7 @@ void api_turn_begin(core *core, turn *turn)
 void api_turn_end(core *core, turn *turn, uint32_t outcome)
 {
     if (turn->operation == TURN_DOWNLINK) {
-        nidd_turn_end(core, turn, outcome);
+        (turn->operation_of != 0 ? group_turn_end : nidd_turn_end)(core, turn, outcome);
         return;
     }
     if (turn->ticket != 0 && outcome == EVENT_NOT_HANDLED)
@@ -175,7 +177,7 @@ void api_turn_end(core *core, turn *turn, uint32_t outcome)
 void api_turn_failed(core *core, turn *turn, const char *reason)
 {
     if (turn->operation == TURN_DOWNLINK)
-        nidd_turn_failed(core, turn);
+        (turn->operation_of != 0 ? group_turn_failed : nidd_turn_failed)(core, turn);
     if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
         return;
     char text[64];
@@ -191,7 +193,7 @@ void api_turn_done(core *core, turn *turn)
     else if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE)
         api_put_answer(core, turn->caller, turn->twin, api_put_is_new(turn));
     else if (turn->operation == TURN_DOWNLINK)
-        nidd_turn_done(core, turn);
+        (turn->operation_of != 0 ? group_turn_done : nidd_turn_done)(core, turn);
     else if (turn->ticket != 0) {
         mailbox_flush(core, turn->twin);
         ticket_answer(core, turn->caller, turn->twin, turn->ticket, turn->wait, turn->wait_until_ns);
@@ -200,20 +202,17 @@ void api_turn_done(core *core, turn *turn)
 
 /* ---- requests ---- */
 
-static void command_turn(core *core, const call *call, uint32_t index, uint8_t operation, uint8_t kind, uint32_t id,
-                         const value *value, const dro_builder *payload)
+/* The turn of a command; NULL: too much is under way. */
+static turn *command_turn_new(core *core, uint32_t index, uint8_t operation, uint8_t kind, uint32_t id, const value *value,
+                              const dro_builder *payload, const uint8_t *idempotency)
 {
-    if (twin_is_broken(core, index)) {
-        tell_broken(core, call->caller, twin_at(core, index)->image);
-        return;
-    }
     turn *turn = turn_new(core, index, operation);
     dro_err err = turn == NULL ? DRO_LIMIT : turn_event(core, turn, kind, id, payload->start, dro_builder_length(payload));
-    if (err == DRO_OK && call->idempotency != NULL) {
+    if (err == DRO_OK && idempotency != NULL) {
         turn->idempotency = malloc(64);
         err = turn->idempotency == NULL ? DRO_NOMEM : DRO_OK;
         if (err == DRO_OK)
-            memcpy(turn->idempotency, call->idempotency, 64);
+            memcpy(turn->idempotency, idempotency, 64);
     }
     if (err == DRO_OK && value->kind == VALUE_STRING) {
         turn->text = malloc(value->length + 1u);
@@ -224,13 +223,27 @@ static void command_turn(core *core, const call *call, uint32_t index, uint8_t o
     if (err != DRO_OK) {
         if (turn != NULL)
             turn_free(core, turn);
+        return NULL;
+    }
+    turn->value = *value;
+    if (value->kind == VALUE_STRING)
+        turn->value.string = turn->text;
+    return turn;
+}
+
+static void command_turn(core *core, const call *call, uint32_t index, uint8_t operation, uint8_t kind, uint32_t id,
+                         const value *value, const dro_builder *payload)
+{
+    if (twin_is_broken(core, index)) {
+        tell_broken(core, call->caller, twin_at(core, index)->image);
+        return;
+    }
+    turn *turn = command_turn_new(core, index, operation, kind, id, value, payload, call->idempotency);
+    if (turn == NULL) {
         tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
         return;
     }
     turn->caller = call->caller;
-    turn->value = *value;
-    if (value->kind == VALUE_STRING)
-        turn->value.string = turn->text;
     turn->wait = call->wait;
     turn->wait_until_ns = wait_until(core, call);
     turn_send(core, turn);
@@ -361,4 +374,70 @@ void api_action(core *core, const call *call)
     value input = { .kind = json.err == DRO_OK ? VALUE_STRING : VALUE_NONE, .length = (uint32_t)dro_builder_length(&json) };
     input.string = (const char *)text;
     command_turn(core, call, index, TURN_ACTION, EVENT_ACTION, (uint32_t)action, &input, &out);
+}
+
+/* ---- the same for a member of a group: nobody waits, what comes of it is counted ---- */
+
+static group_state member_turn(core *core, group_operation *operation, uint32_t index, uint32_t place, uint8_t kind, uint32_t id,
+                               const value *value, const dro_builder *payload)
+{
+    bool is_write = operation->kind == GROUP_WRITE;
+    turn *turn = command_turn_new(core, index, is_write ? TURN_WRITE : TURN_ACTION, kind, id, value, payload, NULL);
+    if (turn == NULL)
+        return GROUP_STATE_WAITING;
+    group_turn_mark(core, turn, operation, place);
+    turn_send(core, turn);
+    return GROUP_STATE_NONE;
+}
+
+static group_state member_write(core *core, group_operation *operation, const call *call, uint32_t index, uint32_t place)
+{
+    const twin *twin = twin_at(core, index);
+    const model *model = twin_model(core, twin);
+    int property = model_property_find(model, call->name.at, call->name.length);
+    if (property < 0 || model->properties[property].is_private)
+        return GROUP_STATE_NOT_KNOWN;
+    if (!model->properties[property].is_writable)
+        return GROUP_STATE_READ_ONLY;
+    value value = call->value;
+    if (!call->has_value || model_check(&model->properties[property].schema, &value) != DRO_OK)
+        return GROUP_STATE_RANGE;
+    if (is_reported(core, twin, (uint32_t)property, &value)) {
+        uint64_t revision = twin->revision + 1;
+        record_begin(core, index, RECORD_DELTA);
+        record_put(core, FIELD_REVISION, &revision, 8);
+        (void)ticket_make(core, index, false, (uint8_t)property, &value, TICKET_REPORTED, group_number(operation->number));
+        record_end(core);
+        return GROUP_STATE_NONE;
+    }
+    uint8_t payload[VALUE_STRING_MAX + 16];
+    dro_builder out = dro_builder_over(payload, sizeof payload);
+    value_write(&out, &value);
+    return member_turn(core, operation, index, place, EVENT_PROPERTY_WRITE, (uint32_t)property, &value, &out);
+}
+
+static group_state member_action(core *core, group_operation *operation, const call *call, uint32_t index, uint32_t place)
+{
+    const model *model = twin_model(core, twin_at(core, index));
+    int action = model_action_find(model, call->name.at, call->name.length);
+    if (action < 0)
+        return GROUP_STATE_NOT_KNOWN;
+    uint8_t payload[MODEL_INPUTS_MAX * (VALUE_STRING_MAX + 8)];
+    uint8_t text[VALUE_STRING_MAX];
+    dro_builder out = dro_builder_over(payload, sizeof payload < EVENT_BYTES_MAX ? sizeof payload : EVENT_BYTES_MAX);
+    dro_builder json = dro_builder_over(text, sizeof text);
+    if (!inputs_read(core, call, &model->actions[action], &out, &json))
+        return GROUP_STATE_RANGE;
+    value input = { .kind = json.err == DRO_OK ? VALUE_STRING : VALUE_NONE, .length = (uint32_t)dro_builder_length(&json) };
+    input.string = (const char *)text;
+    return member_turn(core, operation, index, place, EVENT_ACTION, (uint32_t)action, &input, &out);
+}
+
+group_state api_group_command(core *core, group_operation *operation, uint32_t index, uint32_t place)
+{
+    call call;
+    if (call_of_fields(&call, operation->fields, operation->length) != DRO_OK)
+        return GROUP_STATE_FAILED;
+    return operation->kind == GROUP_WRITE ? member_write(core, operation, &call, index, place)
+                                          : member_action(core, operation, &call, index, place);
 }

@@ -6,12 +6,14 @@
 #include "base/base64.h"
 #include "base/fields.h"
 #include "core/authorization.h"
+#include "core/groups.h"
 #include "core/call.h"
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -56,15 +58,16 @@ static void member_put(dro_builder *out, const nidd_member *member, const dro_fi
         break;
     case NIDD_PORT: ports_put(out, field, false); break;
     case NIDD_PORTS: ports_put(out, field, true); break;
+    case NIDD_WEBSOCKET_WANTED: break; /* websocket_put */
     }
 }
 
-static void members_put(dro_builder *out, const uint8_t *fields, size_t length)
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
 {
     dro_field room;
     for (size_t i = 0; i < nidd_member_count; i++) {
         const dro_field *field = nidd_field(fields, length, nidd_members[i].field, &room);
-        if (field == NULL || nidd_members[i].field == API_FIELD_TEST)
+        if (field == NULL || nidd_members[i].field == API_FIELD_TEST || nidd_members[i].field == API_FIELD_WEBSOCKET)
             continue;
         json_put(out, ",\"%s\":", nidd_members[i].name);
         member_put(out, &nidd_members[i], field);
@@ -82,11 +85,12 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, delivery->number, out);
     json_put(out, "\",\"deliveryStatus\":\"%s\"", nidd_delivery_status_text(nidd_delivery_now(twin, delivery)));
-    if (delivery->retry_ms != 0) {
+    bool is_held = rate_resume_ms(twin) != 0 && !nidd_delivery_has_ended((nidd_delivery_status)delivery->status);
+    if (delivery->retry_ms != 0 || is_held) {
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
-        json_time(out, delivery->retry_ms);
+        json_time(out, is_held ? rate_resume_ms(twin) : delivery->retry_ms);
     }
-    members_put(out, delivery->fields, delivery->length);
+    nidd_members_put(out, delivery->fields, delivery->length);
     dro_builder_text(out, "}");
 }
 
@@ -110,12 +114,32 @@ static bool has_waiting(const twin *twin, const nidd_configuration *configuratio
     return false;
 }
 
+static bool wants_websocket(const nidd_configuration *configuration)
+{
+    dro_field room;
+    const dro_field *wanted = nidd_field(configuration->fields, configuration->length, API_FIELD_WEBSOCKET, &room);
+    return wanted != NULL && wanted->length == 1 && wanted->bytes[0] != 0;
+}
+
+/* The URI is that of the configuration, with ws for http and wss for https. */
+static void websocket_put(core *core, const nidd_configuration *configuration, dro_builder *out)
+{
+    const char *root = core->options.t8_root != NULL ? core->options.t8_root : "";
+    if (!wants_websocket(configuration))
+        return;
+    dro_builder_text(out, ",\"websockNotifConfig\":{\"requestWebsocketUri\":true,\"websocketUri\":\"ws");
+    dro_builder_text(out, strncmp(root, "http", 4) == 0 ? root + 4 : root);
+    nidd_path_write(application_at(core, configuration->application), configuration->number, 0, out);
+    dro_builder_text(out, "/websocket\"}");
+}
+
 static void configuration_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_transfers, dro_builder *out)
 {
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
-    members_put(out, configuration->fields, configuration->length);
+    nidd_members_put(out, configuration->fields, configuration->length);
+    websocket_put(core, configuration, out);
     if (with_transfers && has_waiting(twin, configuration)) {
         dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
         deliveries_put(core, twin, configuration, false, out);
@@ -127,7 +151,7 @@ static void configuration_put(core *core, const twin *twin, const nidd_configura
 /* ---- whose ---- */
 
 /* The application of the path, if the caller is it; else NULL after a problem. */
-static const application *owner_find(core *core, const call *call)
+const application *nidd_owner_find(core *core, const call *call)
 {
     const application *owner = call->scs_as.at == NULL ? NULL : application_find(core, call->scs_as.at, call->scs_as.length);
     bool is_caller = owner != NULL && (call->application == owner->number || call->scopes & SCOPE_ADMIN);
@@ -142,7 +166,7 @@ static const application *owner_find(core *core, const call *call)
 
 static nidd_configuration *configuration_find(core *core, const call *call, uint32_t *index)
 {
-    const application *owner = owner_find(core, call);
+    const application *owner = nidd_owner_find(core, call);
     nidd_configuration *found = owner == NULL ? NULL : nidd_configuration_find(core, call->configuration, index);
     if (owner != NULL && (found == NULL || found->application != owner->number)) {
         tell_problem(core, call->caller, 404, "about:blank", "no configuration %016llx is here", (unsigned long long)call->configuration);
@@ -210,7 +234,7 @@ static bool is_nidd_field(uint32_t tag)
 }
 
 /* The members of a configuration among the call's fields. */
-static void members_of(const call *call, dro_builder *out, bool with_data)
+void nidd_members_of(const call *call, dro_builder *out, bool with_data)
 {
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
@@ -253,7 +277,7 @@ void api_nidd_configuration_get(core *core, const call *call)
 
 void api_nidd_configuration_list(core *core, const call *call)
 {
-    const application *owner = owner_find(core, call);
+    const application *owner = nidd_owner_find(core, call);
     if (owner == NULL)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
@@ -270,12 +294,14 @@ void api_nidd_configuration_list(core *core, const call *call)
             is_first = false;
         }
     }
+    if (core->index == 0)
+        group_configurations_put(core, owner, &is_first, &out);
     dro_builder_text(&out, "]");
     call_reply(core, call, 200, UINT64_MAX, NULL, &out);
 }
 
 /* Old members, with those of the patch in their place and without those it sets to null. */
-static void patched(const uint8_t *old, size_t length, const call *call, dro_builder *out)
+void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out)
 {
     dro_cursor in = dro_cursor_over(old, length);
     dro_field field, room;
@@ -289,7 +315,7 @@ static void patched(const uint8_t *old, size_t length, const call *call, dro_bui
         if (!is_new)
             dro_field_put(out, (uint8_t)field.tag, field.bytes, field.length);
     }
-    members_of(call, out, true);
+    nidd_members_of(call, out, true);
 }
 
 void api_nidd_configuration_patch(core *core, const call *call)
@@ -300,7 +326,7 @@ void api_nidd_configuration_patch(core *core, const call *call)
     if (old == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
-    patched(old->fields, old->length, call, &members);
+    nidd_patched(old->fields, old->length, call, &members);
     if (members.err != DRO_OK || dro_builder_length(&members) > NIDD_FIELDS_MAX) {
         tell_problem(core, call->caller, 413, "about:blank", "the configuration is too large");
         return;
@@ -320,6 +346,21 @@ void api_nidd_configuration_patch(core *core, const call *call)
     configuration_reply(core, call->caller, 200, index, now);
     if (timers_update(core, index) != DRO_OK)
         core->counters.refused++;
+}
+
+/* The caller is a websocket from now on: what is told of the configuration goes there. */
+void api_nidd_websocket(core *core, const call *call)
+{
+    uint32_t index;
+    const nidd_configuration *configuration = configuration_find(core, call, &index);
+    if (configuration == NULL)
+        return;
+    if (!wants_websocket(configuration)) {
+        tell_problem(core, call->caller, 404, "about:blank", "the configuration was made without requestWebsocketUri");
+        return;
+    }
+    call_reply(core, call, 200, UINT64_MAX, NULL, NULL); /* before the first notice */
+    destination_connect(core, configuration->destination, call->gate, call->caller.id);
 }
 
 /* All that waits for it goes too. */
@@ -517,13 +558,13 @@ void api_nidd_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     dro_field room;
-    const application *owner = owner_find(core, call);
+    const application *owner = nidd_owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, owner);
     if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index) ||
         authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
-    members_of(call, &members, false);
+    nidd_members_of(call, &members, false);
     authorization_put(core, owner, index, &members);
     if (members.err != DRO_OK) {
         tell_problem(core, call->caller, 413, "about:blank", "the configuration is too large");
@@ -599,7 +640,7 @@ void api_nidd_delivery_make(core *core, const call *call)
     if (configuration == NULL || call_deferred(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
-    members_of(call, &members, true);
+    nidd_members_of(call, &members, true);
     if (is_crowded(core, twin_at(core, index), dro_builder_length(&members)) && call_queued(core, call, index))
         return; /* ended ones may have to go */
     if (members.err != DRO_OK) {
@@ -658,9 +699,9 @@ void api_nidd_delivery_change(core *core, const call *call)
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     if (call->operation == API_NIDD_DELIVERY_PATCH)
-        patched(old->fields, old->length, call, &members);
+        nidd_patched(old->fields, old->length, call, &members);
     else
-        members_of(call, &members, true);
+        nidd_members_of(call, &members, true);
     if (members.err != DRO_OK || dro_builder_length(&members) > NIDD_FIELDS_MAX)
         tell_problem(core, call->caller, 413, "about:blank", "the delivery is too large");
     else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))

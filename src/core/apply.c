@@ -11,6 +11,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -353,6 +354,7 @@ static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
     if (field->length == 0) {
         twin->flags &= (uint8_t)~TWIN_CONNECTED;
         twin->connection.host = twin->connection.realm = NONE16;
+        rates_free(twin);
         return DRO_OK;
     }
     uint16_t host = (uint16_t)dro_cursor_le(&in, 2);
@@ -405,6 +407,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
+    case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
@@ -413,7 +416,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
-    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP:
+    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;
@@ -433,6 +436,7 @@ void apply_reset(core *core, uint32_t index)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);
     queue_free(core, index);
+    rates_free(twin);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

@@ -234,12 +234,12 @@ void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t memb
         atomic_store_explicit(&board->shared->cores[board->index].groups[slot], (uint64_t)number << 32 | members, memory_order_relaxed);
 }
 
-uint64_t board_group_members(const board *board, uint32_t slot, uint32_t number)
+uint64_t board_group_members(const board *board, uint32_t cores, uint32_t slot, uint32_t number)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < board->count; i++) {
         uint64_t word = atomic_load_explicit(&board->shared->cores[i].groups[slot], memory_order_relaxed);
-        if (i != board->index && word >> 32 == number)
+        if (i != board->index && cores >> i & 1 && word >> 32 == number)
             sum += (uint32_t)word;
     }
     return sum;
@@ -256,13 +256,19 @@ void board_operation_put(board *board, uint32_t slot, uint32_t number, const uin
     atomic_store_explicit(&mine->operations[slot].number, number, memory_order_release);
 }
 
-void board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count)
+uint32_t board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count)
 {
+    uint32_t missing = 0;
     for (uint32_t i = 0; i < board->count; i++) {
         const board_core *theirs = &board->shared->cores[i];
-        if (i == board->index || atomic_load_explicit(&theirs->operations[slot].number, memory_order_acquire) != number)
+        if (i == board->index)
             continue;
+        if (atomic_load_explicit(&theirs->operations[slot].number, memory_order_acquire) != number) {
+            missing |= 1u << i;
+            continue;
+        }
         for (uint32_t state = 0; state < count; state++)
             counts[state] += atomic_load_explicit(&theirs->operations[slot].counts[state], memory_order_relaxed);
     }
+    return missing;
 }

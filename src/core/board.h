@@ -70,8 +70,10 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
 enum { BOARD_GROUPS = 4096, BOARD_GROUP_OPERATIONS = 256, BOARD_GROUP_STATES = 24 };
 void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members);
 void board_operation_put(board *board, uint32_t slot, uint32_t number, const uint32_t *counts, uint32_t count);
-uint64_t board_group_members(const board *board, uint32_t slot, uint32_t number); /* of the other cores */
-void board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count);
+/* Of the other cores; `cores`: bits of those that count. */
+uint64_t board_group_members(const board *board, uint32_t cores, uint32_t slot, uint32_t number);
+/* Bits of the other cores that did not show this operation yet. */
+uint32_t board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count);
 /* What a core measures lies here, where all may read it; only its own core writes. */
 enum board_latency { BOARD_ROUND, BOARD_TURN_CPU, BOARD_LATENCIES };
 dro_latency *board_latencies(const board *board, uint32_t core); /* [BOARD_LATENCIES] */

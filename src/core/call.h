@@ -13,11 +13,12 @@ typedef struct call {
     text id, name, model, application_id, cursor, tag, token, scs_as, group, peer;
     const uint8_t *image, *idempotency;
     value value;
-    bool has_value, if_none_match, is_last, has_limit, with_network;
+    bool has_value, if_none_match, is_last, has_limit, with_network, has_shown;
     uint64_t if_match[IF_MATCH_MAX]; /* one of them */
     uint32_t if_match_count;
     uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery, trace, after, seconds;
     ticket_state wait;
+    uint32_t shown;                /* enum group_shown: filter of a list */
     const uint8_t *body;
     uint32_t body_length;
     const uint8_t *fields;         /* all of them, for those that repeat */
@@ -28,6 +29,9 @@ typedef struct call {
 } call;
 
 DRO_CHECKED dro_err call_read(call *call, uint32_t gate, const ring_header *header, const uint8_t *body);
+
+/* Of fields that were kept: nobody waits for what it is answered. */
+DRO_CHECKED dro_err call_of_fields(call *call, const uint8_t *fields, size_t length);
 
 /* The twin of the call if the caller may see it; else NONE after a 404. */
 uint32_t call_twin(core *core, const call *call);
@@ -60,11 +64,29 @@ void api_nidd_configuration_make(core *core, const call *call);
 void api_nidd_configuration_get(core *core, const call *call);
 void api_nidd_configuration_patch(core *core, const call *call);
 void api_nidd_configuration_delete(core *core, const call *call);
+void api_nidd_websocket(core *core, const call *call);
 void api_nidd_delivery_list(core *core, const call *call);
 void api_nidd_delivery_make(core *core, const call *call);
 void api_nidd_delivery_get(core *core, const call *call);
 void api_nidd_delivery_change(core *core, const call *call);
 void api_nidd_delivery_delete(core *core, const call *call);
+/* The application of the path, if the caller is it; else NULL after a problem. */
+const application *nidd_owner_find(core *core, const call *call);
+/* The members of a configuration, or of a delivery, among the call's fields. */
+void nidd_members_of(const call *call, dro_builder *out, bool with_data);
+/* Old members, with those of the patch in their place and without those it sets to null. */
+void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out);
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length); /* as JSON, each with a comma in front */
+/* api_group_nidd.c: the same for configurations of groups */
+void api_group_configuration_make(core *core, const call *call);
+void api_group_configuration_get(core *core, const call *call);
+void api_group_configuration_patch(core *core, const call *call);
+void api_group_configuration_delete(core *core, const call *call);
+void api_group_delivery_list(core *core, const call *call);
+void api_group_delivery_make(core *core, const call *call);
+void api_group_delivery_get(core *core, const call *call);
+void api_group_delivery_change(core *core, const call *call);
+void api_group_delivery_delete(core *core, const call *call);
 /* api_group.c */
 struct group *call_group(core *core, const call *call);  /* if the caller may see it; else NULL after a 404 */
 bool group_cursor_read(core *core, const call *call, uint32_t *place);
@@ -80,6 +102,13 @@ void api_group_delete(core *core, const call *call);
 void api_group_member_put(core *core, const call *call);
 void api_group_member_delete(core *core, const call *call);
 void api_group_member_list(core *core, const call *call);
+/* api_group_operation.c */
+void api_group_property_put(core *core, const call *call);
+void api_group_action(core *core, const call *call);
+void api_group_ticket_list(core *core, const call *call);
+void api_group_ticket_get(core *core, const call *call);
+void api_group_ticket_delete(core *core, const call *call);
+void api_group_ticket_members(core *core, const call *call);
 /* api_image.c */
 void api_image_put(core *core, const call *call);
 void api_image_list(core *core, const call *call);

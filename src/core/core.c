@@ -418,7 +418,15 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_WEBSOCKET_GONE:
+        if (length >= sizeof(websocket_gone)) {
+            websocket_gone gone;
+            memcpy(&gone, body, sizeof gone);
+            destination_on_gone(core, gate, &gone);
+        }
+        break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
+    case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -582,6 +590,11 @@ int64_t core_next_due(const core *core)
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
+    if (groups_ms != INT64_MAX) {
+        int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     if (notices_due_ns(core) != INT64_MAX) {

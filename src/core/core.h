@@ -73,6 +73,7 @@ typedef struct core_options {
     bool has_hss;                /* an HSS is among the configured peers */
     apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
+    uint32_t group_guard_s;      /* between notifications of a group operation's results; 0: GROUP_GUARD_S */
     const char *issuer, *audience; /* of access tokens; NULL: "" */
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool no_log;                 /* bench: turns are not kept */

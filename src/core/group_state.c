@@ -104,7 +104,7 @@ static void parts_wait(core *core, group_operation *operation, const group *grou
         else if (number != 0 && operation->parts[place].state == GROUP_STATE_SENT)
             group_part_set(core, operation, place, GROUP_STATE_PENDING);
     }
-    operation->is_walking = true;
+    operation->is_walking = operation->is_changed = core->groups->is_changed = true;
     operation->cursor = 0;
 }
 
@@ -114,6 +114,7 @@ dro_err group_operation_begin(core *core, group_operation *begun)
     if (group == NULL)
         return DRO_OK; /* it goes in the same version of the tables */
     dro_err err = parts_room(begun, group);
+    begun->tell_ms = group_tell_first(core, begun);
     if (err == DRO_OK && core->is_started)
         parts_wait(core, begun, group);
     return err;
@@ -124,8 +125,10 @@ void groups_recovered(core *core)
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = core->groups->operations[i];
         const group *group = operation == NULL ? NULL : group_at(core, operation->group);
-        if (group != NULL)
-            parts_wait(core, operation, group);
+        if (group == NULL)
+            continue;
+        parts_wait(core, operation, group);
+        operation->is_resumed = true;
     }
 }
 
@@ -152,10 +155,9 @@ void group_state_put(core *core, uint32_t index, uint64_t number, group_state st
 {
     group_operation *operation = group_operation_at(core, number);
     const membership *of = part_of(core, index, operation);
-    if (of == NULL || (operation->parts[of->place].state == state && operation->parts[of->place].version == operation->version))
+    if (of == NULL || operation->parts[of->place].state == state)
         return;
-    bool is_begun = operation->parts[of->place].state == GROUP_STATE_RUNNING;
-    put(core, operation, (uint8_t)state, is_begun ? operation->version : operation->parts[of->place].version);
+    put(core, operation, (uint8_t)state, operation->parts[of->place].version);
 }
 
 dro_err group_state_apply(core *core, uint32_t index, dro_cursor *in)
@@ -170,6 +172,8 @@ dro_err group_state_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_OK;
     group_part_set(core, operation, of->place, state);
     operation->parts[of->place].version = version;
+    if (version != operation->version && !group_state_of(state)->is_final)
+        operation->is_walking = true; /* it was replaced meanwhile */
     return DRO_OK;
 }
 
@@ -179,6 +183,16 @@ void group_state_sent(core *core, uint32_t index, uint64_t number)
     const membership *of = part_of(core, index, operation);
     if (of != NULL)
         group_part_set(core, operation, of->place, GROUP_STATE_SENT);
+}
+
+void group_state_again(core *core, uint32_t index, uint64_t number)
+{
+    group_operation *operation = group_operation_at(core, number);
+    const membership *of = part_of(core, index, operation);
+    if (of == NULL || operation->parts[of->place].state != GROUP_STATE_RUNNING)
+        return;
+    group_part_set(core, operation, of->place, GROUP_STATE_WAITING);
+    operation->is_walking = true;
 }
 
 /* As recovery shall find them: what only was in memory is left out. */
@@ -203,6 +217,7 @@ void group_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delive
     switch (status) {
     case DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED: group_state_put(core, index, number, GROUP_STATE_ACKNOWLEDGED); break;
     case DELIVERY_FAILURE_NEXT_HOP: group_state_put(core, index, number, GROUP_STATE_NETWORK); break;
+    case DELIVERY_FAILURE_TEMPORARILY_NOT_REACHABLE: group_state_put(core, index, number, GROUP_STATE_NOT_REACHABLE); break;
     case DELIVERY_FAILURE_TIMEOUT: group_state_put(core, index, number, GROUP_STATE_EXPIRED); break;
     default:
         group_state_put(core, index, number, status < DELIVERY_FAILURE ? GROUP_STATE_DELIVERED : GROUP_STATE_FULL);

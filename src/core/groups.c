@@ -18,7 +18,6 @@ dro_err groups_init(core *core)
     if (core->groups == NULL)
         return DRO_NOMEM;
     core->groups->next = 1;
-    core->groups->due_ms = INT64_MAX;
     core->groups->list = calloc(GROUPS_MAX, sizeof *core->groups->list);
     return core->groups->list == NULL ? DRO_NOMEM : DRO_OK;
 }
@@ -56,7 +55,7 @@ group *group_at(const core *core, uint32_t number)
 
 group_configuration *group_configuration_at(const core *core, uint64_t number)
 {
-    for (uint32_t i = 0; group_number_is(number) && i < GROUP_CONFIGURATIONS_MAX; i++) {
+    for (uint32_t i = 0; group_number_is(number) && i < core->groups->configuration_high; i++) {
         group_configuration *found = core->groups->configurations[i];
         if (found != NULL && group_number(found->number) == number)
             return found;
@@ -146,14 +145,14 @@ static const dro_field *destination_of(const uint8_t *fields, size_t length, dro
     return nidd_field(fields, length, API_FIELD_DESTINATION, room);
 }
 
-static int64_t until_of(const uint8_t *fields, size_t length)
+static int64_t time_of(const uint8_t *fields, size_t length, uint32_t tag, int64_t absent)
 {
     dro_field room;
-    int64_t until_ms = INT64_MAX;
-    const dro_field *duration = nidd_field(fields, length, API_FIELD_DURATION, &room);
-    if (duration != NULL && duration->length == sizeof until_ms)
-        memcpy(&until_ms, duration->bytes, sizeof until_ms);
-    return until_ms;
+    int64_t time_ms = absent;
+    const dro_field *time = nidd_field(fields, length, tag, &room);
+    if (time != NULL && time->length == sizeof time_ms)
+        memcpy(&time_ms, time->bytes, sizeof time_ms);
+    return time_ms;
 }
 
 /* Its destination and fields in place of those it had. */
@@ -177,7 +176,10 @@ static dro_err configuration_set(core *core, group_configuration *changed, const
     changed->fields = copy;
     changed->length = length;
     changed->destination = destination;
-    changed->until_ms = until_of(fields, length);
+    changed->until_ms = time_of(fields, length, API_FIELD_DURATION, INT64_MAX);
+    changed->granted_ms = time_of(fields, length, API_FIELD_GRANTED, INT64_MAX);
+    changed->renew_ms = nidd_renewal_ms(changed->granted_ms, time_of(fields, length, API_FIELD_AUTHORIZED, 0));
+    changed->renewals = 0;
     return DRO_OK;
 }
 
@@ -201,6 +203,8 @@ dro_err group_configuration_add(core *core, const group_configuration *head, con
         return err;
     }
     core->groups->configurations[slot] = made;
+    if (slot >= core->groups->configuration_high)
+        core->groups->configuration_high = slot + 1;
     core->groups->configuration_count++;
     *out = made;
     return DRO_OK;
@@ -220,6 +224,8 @@ void group_configuration_remove(core *core, group_configuration *gone)
         if (core->groups->configurations[i] == gone)
             core->groups->configurations[i] = NULL;
     core->groups->configuration_count--;
+    if (gone->notice != NULL)
+        notice_group_free(core, gone->notice);
     destination_release(core, gone->destination);
     free(gone->fields);
     free(gone);
@@ -288,6 +294,7 @@ dro_err group_operation_replace(core *core, group_operation *changed, const uint
     changed->length = length;
     changed->version++;
     changed->is_walking = true;
+    changed->is_all_told = false;
     changed->cursor = 0;
     return DRO_OK;
 }
@@ -295,7 +302,10 @@ dro_err group_operation_replace(core *core, group_operation *changed, const uint
 /* Out of sight at once; what of it waits in mailboxes goes a number a round, then the slot is free. */
 void group_operation_remove(core *core, group_operation *gone)
 {
-    gone->is_gone = gone->is_walking = core->groups->has_gone = true;
+    if (gone->notice != NULL)
+        notice_group_free(core, gone->notice);
+    gone->notice = NULL;
+    gone->is_gone = core->groups->has_gone = true;
     gone->cursor = 0;
 }
 
@@ -507,10 +517,13 @@ void groups_fini(core *core)
     if (groups == NULL)
         return;
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
-        if (groups->operations[i] != NULL)
+        if (groups->operations[i] != NULL) {
+            free(groups->operations[i]->notice);
             operation_free(groups->operations[i]);
+        }
     for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
         if (groups->configurations[i] != NULL) {
+            free(groups->configurations[i]->notice);
             free(groups->configurations[i]->fields);
             free(groups->configurations[i]);
         }
@@ -531,7 +544,7 @@ void groups_fini(core *core)
 uint64_t group_members_all(const core *core, const group *group)
 {
     uint32_t slot = (uint32_t)(group - core->groups->list);
-    return group->member_count + (core->count > 1 ? board_group_members(&core->board, slot, group->number) : 0);
+    return group->member_count + (core->count > 1 ? board_group_members(&core->board, UINT32_MAX, slot, group->number) : 0);
 }
 
 void groups_show(core *core)
@@ -552,7 +565,9 @@ void groups_show(core *core)
 /* Sums over all cores. */
 void group_operation_counts(const core *core, const group_operation *operation, uint32_t counts[GROUP_STATES])
 {
+    const group *group = group_at(core, operation->group);
     memcpy(counts, operation->counts, sizeof operation->counts);
-    if (core->count > 1)
-        board_operation_add(&core->board, operation->slot, operation->number, counts, GROUP_STATES);
+    uint32_t missing = core->count > 1 ? board_operation_add(&core->board, operation->slot, operation->number, counts, GROUP_STATES) : 0;
+    if (missing != 0 && group != NULL) /* cores that did not take it up yet: all their members wait */
+        counts[GROUP_STATE_WAITING] += (uint32_t)board_group_members(&core->board, missing, (uint32_t)(group - core->groups->list), group->number);
 }

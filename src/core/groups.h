@@ -92,6 +92,9 @@ typedef struct group_operation {
     uint32_t part_capacity, cursor;
     uint32_t counts[GROUP_STATES];
     bool is_walking, has_skipped, is_changed;
+    bool is_resumed;             /* this pass sends again what waits in mailboxes of connected devices: after a restart */
+    bool has_bounced;            /* so does the next one: a serving node had too much unsent */
+    int64_t again_ms;            /* nothing is begun until then */
     int64_t tell_ms;             /* when results are told next; 0: all are */
     uint32_t tell_cursor;
     bool is_telling, is_all_told;
@@ -101,7 +104,8 @@ typedef struct group_operation {
 typedef struct group_configuration { /* NIDD, of a whole group; numbers with GROUP_NUMBER in paths */
     uint32_t number, group, application;
     uint8_t status;              /* nidd_status */
-    int64_t made_ms, until_ms;
+    uint8_t renewals;            /* as in nidd_configuration; core 0's */
+    int64_t made_ms, until_ms, granted_ms, renew_ms;
     uint32_t destination;        /* of this core */
     bool is_listed;
     uint16_t length;
@@ -119,12 +123,11 @@ typedef struct groups {
     group_operation *operations[GROUP_OPERATIONS_MAX];
     uint32_t operation_count, walk_next;
     group_configuration *configurations[GROUP_CONFIGURATIONS_MAX];
-    uint32_t configuration_count;
+    uint32_t configuration_count, configuration_high;
     uint32_t next;               /* number of the next group, configuration or operation; never used again */
     uint32_t turns, sent;        /* of operations: in cells; with a request out */
     bool is_changed;             /* counts to show on the board */
     bool has_gone;               /* groups or operations to clear away */
-    int64_t due_ms;              /* when something is to be told or ends */
 } groups;
 
 /* ---- numbers ---- */
@@ -201,8 +204,47 @@ void group_state_sent(core *core, uint32_t twin, uint64_t operation);     /* not
 void group_delivery_end(core *core, uint32_t twin, uint64_t operation, nidd_delivery_status status);
 void group_delivery_wait(core *core, uint32_t twin, uint64_t operation);
 void group_ticket_moved(core *core, uint32_t twin, const ticket *moved);
+void group_state_again(core *core, uint32_t twin, uint64_t operation);    /* its turn came to nothing at all */
 void groups_recovered(core *core);                        /* all records are read */
 
 /* ---- group_walk.c ---- */
 
 int groups_step(core *core);                              /* a bounded part of what is to be done */
+void group_turn_mark(core *core, turn *turn, group_operation *operation, uint32_t place);
+/* A member's downlink's part in the record of its turn. */
+void group_turn_begin(core *core, turn *turn);
+void group_turn_end(core *core, turn *turn, uint32_t outcome);
+void group_turn_failed(core *core, turn *turn);
+void group_turn_done(core *core, turn *turn);
+void group_turn_freed(core *core, const turn *turn);
+const uint8_t *group_mail_bytes(const core *core, const mail *mail, uint32_t *length); /* NULL: the operation is gone */
+
+/* It did not leave though its serving node is there: not the device's fault, so it is sent again soon. False: not one of a group. */
+bool group_mail_bounced(core *core, uint32_t twin, mail *sent);
+void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, first in its mailbox */
+
+/* ---- api_group_nidd.c, api_group_operation.c ---- */
+
+/* Those of an application, into a list. */
+void group_configurations_put(core *core, const application *owner, bool *is_first, dro_builder *out);
+/* Room for an operation: the oldest that has ended goes where there is none. DRO_LIMIT: none has. */
+DRO_CHECKED dro_err group_operation_make(core *core, const group_operation *head, const uint8_t *fields, group_operation **out);
+/* Members in it, of all cores; those not final yet. */
+uint32_t group_operation_members(const core *core, const group_operation *operation, uint32_t shown[GROUP_SHOWN_STATES], uint32_t *open);
+
+/* ---- api_command.c ---- */
+
+/* Begins a command of an operation for a member. NONE: it is under way or done; WAITING: too much is; else why not. */
+group_state api_group_command(core *core, group_operation *operation, uint32_t twin, uint32_t place);
+
+/* ---- group_tell.c ---- */
+
+int groups_tell(core *core);                              /* results, uplinks' configurations that end */
+int64_t group_tell_first(const core *core, const group_operation *operation);
+int64_t groups_due_ms(const core *core);                  /* when there is something to tell; INT64_MAX: nothing */
+void group_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length); /* inside a record */
+void group_configuration_end(core *core, group_configuration *ended, nidd_status status); /* core 0: kept, and its application told */
+void group_notice_gone(core *core, const struct notice *gone); /* taken, or given up */
+bool group_has_news(const group_operation *operation, const group *group);
+void group_told_replay(core *core, const dro_field *field);
+void groups_told_write(core *core);                       /* with the host's tables of this core */

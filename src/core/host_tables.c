@@ -3,6 +3,7 @@
  *
  * Such a dump is many records, and the power may go between two of them. So recovery
  * gathers it beside the table and takes it only when its end mark has come. */
+#include "core/groups.h"
 #include "core/host_tables.h"
 
 #include <stdlib.h>
@@ -308,6 +309,13 @@ static dro_err duplicate_replay(core *core, const dro_field *field)
 /* Of a dump whose begin was not seen nothing is taken: replay began in the middle of it. */
 dro_err host_table_replay(core *core, int kind, const dro_field *field)
 {
+    if (kind == RECORD_GROUPS) { /* no dump of a table */
+        if (field->tag == FIELD_GROUP_TOLD)
+            group_told_replay(core, field);
+        else if (field->tag == FIELD_IDEMPOTENT)
+            idempotent_replay(core, field);
+        return DRO_OK;
+    }
     if (field->tag == FIELD_EVENT)
         return mark_replay(core, kind, field);
     if (field->tag == FIELD_DUPLICATE)
@@ -413,5 +421,6 @@ void host_tables_write(core *core)
         if (core->hosts[i].seen != NULL)
             write_duplicates(core, (uint16_t)i);
     write_idempotents(core);
+    groups_told_write(core);
     write_dead_letters(core);
 }

@@ -13,6 +13,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -242,7 +243,7 @@ static bool has_room_for_command(const twin *twin)
 }
 
 /* False: too much waits, and whoever asked was told. */
-static bool has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t length)
+bool mailbox_has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t length)
 {
     const twin *twin = twin_at(core, index);
     const downlink_limits *limits = &core->options.downlink;
@@ -265,7 +266,7 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
             mail_drop(core, index, m, TICKET_SUPERSEDED, "a newer command took its place");
         m = next;
     }
-    if (!has_room(core, index, of_ticket, length))
+    if (!mailbox_has_room(core, index, of_ticket, length))
         return;
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
@@ -278,7 +279,7 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
 
 void mailbox_put_raw(core *core, uint32_t index, uint64_t delivery, int64_t expires_ms)
 {
-    if (!has_room(core, index, delivery, 0))
+    if (!mailbox_has_room(core, index, delivery, 0))
         return;
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
@@ -321,6 +322,8 @@ int64_t mailbox_due(const twin *twin)
             due = mail_due(m);
     if (twin->retry_ms != 0 && twin->retry_ms < due)
         due = twin->retry_ms;
+    if (rate_resume_ms(twin) != 0 && rate_resume_ms(twin) < due)
+        due = rate_resume_ms(twin);
     return due;
 }
 
@@ -362,6 +365,8 @@ void mailbox_expire(core *core, uint32_t index)
         twin->retry_ms = 0;
         twin->flags &= (uint8_t)~TWIN_BLOCKED;
     }
+    if (rate_resume_ms(twin) != 0 && rate_resume_ms(twin) <= core->now_ms)
+        twin->extra->rates->resume_ms = 0;
     bool is_begun = false;
     if (queue_is_away(twin) && twin->extra->queue.due_ms <= core->now_ms)
         queue_load(core, index); /* it comes back here once it is read */
@@ -410,7 +415,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
                                  .host_length = (uint16_t)strlen(host),
                                  .realm_length = (uint16_t)strlen(realm) };
     uint32_t length;
-    const uint8_t *bytes = mail_bytes(twin, mail, &length);
+    const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
     request.data_length = (uint16_t)length;
     if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) != DRO_OK)
         return;
@@ -436,6 +441,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
 void mailbox_flush(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
+    group_mail_trim(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (queue_mail_count(twin) == 0 || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
         twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core))
@@ -447,7 +453,11 @@ void mailbox_flush(core *core, uint32_t index)
         queue_load(core, index);
         return;
     }
+    if (rate_downlink(core, index) != 0)
+        return; /* the timers come back to it */
     mail_send(core, index, first, gate);
+    if (first->is_sent)
+        group_state_sent(core, index, first->ticket);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
     if (ticket == NULL || ticket->state != TICKET_PENDING)
         return;
@@ -466,6 +476,8 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
     while (sent != NULL && !(sent->is_sent && sent->number << TWIN_BITS == id - index))
         sent = sent->next;
     if (sent == NULL)
+        return;
+    if (answer->outcome == DOWNLINK_NO_PEER && group_mail_bounced(core, index, sent))
         return;
     bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
     if (is_answered && answer->result >= 2000 && answer->result < 3000) {

@@ -59,6 +59,8 @@ mail *mail_find(const twin *twin, uint64_t number);
 mail *mail_of_ticket(const twin *twin, uint64_t number);
 
 /* mailbox.c */
+/* Inside a record. False: too much waits, and who asked was told. */
+bool mailbox_has_room(core *core, uint32_t twin, uint64_t ticket, uint32_t length);
 const uint8_t *mail_bytes(const twin *twin, const mail *mail, uint32_t *length); /* for the device */
 /* The same for a delivery that passes as its application gave it. */
 void mailbox_put_raw(core *core, uint32_t twin, uint64_t delivery, int64_t expires_ms);

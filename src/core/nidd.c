@@ -1,6 +1,8 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
 #include "core/nidd.h"
 
+#include "core/groups.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +44,7 @@ static int64_t field_i64(const dro_field *field, int64_t absent)
     return value;
 }
 
-static nidd *nidd_get(twin *twin)
+nidd *nidd_get(twin *twin)
 {
     twin_extra *extra = twin_extra_get(twin);
     if (extra != NULL && extra->nidd == NULL)
@@ -116,8 +118,7 @@ static void configuration_remove(core *core, uint32_t index, uint64_t number)
     }
 }
 
-/* When a grant is asked for again. */
-static int64_t renewal_ms(int64_t granted_ms, int64_t authorized_ms)
+int64_t nidd_renewal_ms(int64_t granted_ms, int64_t authorized_ms)
 {
     int64_t lead_ms = (granted_ms - authorized_ms) / 4;
     if (granted_ms == INT64_MAX)
@@ -125,14 +126,29 @@ static int64_t renewal_ms(int64_t granted_ms, int64_t authorized_ms)
     return granted_ms - (lead_ms < RENEWAL_LEAD_MS ? lead_ms : RENEWAL_LEAD_MS);
 }
 
+int64_t nidd_renewal_pause_ms(uint8_t *renewals)
+{
+    int64_t pause_ms = (int64_t)RENEWAL_PAUSE_MS << *renewals;
+    if (pause_ms >= RENEWAL_PAUSE_MAX_MS)
+        return RENEWAL_PAUSE_MAX_MS;
+    (*renewals)++;
+    return pause_ms;
+}
+
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration)
 {
-    int64_t pause_ms = (int64_t)RENEWAL_PAUSE_MS << configuration->renewals;
-    if (pause_ms < RENEWAL_PAUSE_MAX_MS)
-        configuration->renewals++;
-    else
-        pause_ms = RENEWAL_PAUSE_MAX_MS;
-    configuration->renew_ms = core->now_ms + pause_ms;
+    configuration->renew_ms = core->now_ms + nidd_renewal_pause_ms(&configuration->renewals);
+}
+
+/* The websocket where the application asked for one, else its link. */
+static dro_err destination_of(core *core, uint64_t number, const uint8_t *fields, size_t length, const dro_field *link, uint32_t *out)
+{
+    char name[NIDD_WEBSOCKET_TEXT + 1];
+    dro_field room;
+    const dro_field *wanted = nidd_field(fields, length, API_FIELD_WEBSOCKET, &room);
+    if (wanted == NULL || wanted->length != 1 || wanted->bytes[0] == 0)
+        return destination_get(core, (const char *)link->bytes, link->length, out);
+    return destination_get(core, name, destination_websocket(number, name), out);
 }
 
 static nidd_configuration *configuration_new(core *core, dro_cursor *in)
@@ -145,11 +161,11 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
     head.length = (uint16_t)dro_cursor_left(in);
     const uint8_t *fields = dro_cursor_bytes(in, head.length);
     const dro_field *link = in->err == DRO_OK ? nidd_field(fields, head.length, API_FIELD_DESTINATION, &room) : NULL;
-    if (link == NULL || destination_get(core, (const char *)link->bytes, link->length, &head.destination) != DRO_OK)
+    if (link == NULL || destination_of(core, head.number, fields, head.length, link, &head.destination) != DRO_OK)
         return NULL;
     head.until_ms = field_i64(nidd_field(fields, head.length, API_FIELD_DURATION, &room), INT64_MAX);
     head.granted_ms = field_i64(nidd_field(fields, head.length, API_FIELD_GRANTED, &room), INT64_MAX);
-    head.renew_ms = renewal_ms(head.granted_ms, field_i64(nidd_field(fields, head.length, API_FIELD_AUTHORIZED, &room), 0));
+    head.renew_ms = nidd_renewal_ms(head.granted_ms, field_i64(nidd_field(fields, head.length, API_FIELD_AUTHORIZED, &room), 0));
     const dro_field *option = nidd_field(fields, head.length, API_FIELD_PDN_OPTION, &room);
     head.pdn_establishment_option = option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
     head.is_by_msisdn = nidd_field(fields, head.length, API_FIELD_MSISDN, &room) != NULL;
@@ -354,6 +370,8 @@ static void delivery_close(core *core, uint32_t index, const nidd_delivery *deli
 static void delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status, int64_t retry_ms)
 {
     twin *twin = twin_at(core, index);
+    if (group_number_is(number) && (status >= DELIVERY_FAILURE || nidd_mail(twin, number, NULL) == NULL))
+        group_delivery_end(core, index, number, status);
     const nidd_delivery *delivery = nidd_delivery_find(twin, number);
     if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
         return;
@@ -438,6 +456,8 @@ bool nidd_may_wait(const core *core, const nidd_delivery *delivery)
 
 void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t retry_ms)
 {
+    if (group_number_is(number))
+        group_delivery_wait(core, index, number);
     const nidd_delivery *delivery = nidd_delivery_find(twin_at(core, index), number);
     if (delivery == NULL || nidd_delivery_has_ended((nidd_delivery_status)delivery->status))
         return;
@@ -472,6 +492,8 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
         dro_field_put(&out, API_FIELD_DATA, data, length);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
     }
+    if (twin_at(core, index)->memberships != 0)
+        group_uplink(core, index, data, length);
 }
 
 /* ---- time ---- */

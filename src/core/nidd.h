@@ -71,7 +71,9 @@ typedef struct destination {     /* where notices go */
     int64_t retry_ns;            /* a pause until then; 0: none */
     uint32_t next_free, next_ready;
     uint8_t failures;            /* in a row */
-    bool is_ready;
+    bool is_ready, is_websocket;
+    uint32_t gate;               /* of a websocket: where it is; NONE: the application is not connected */
+    uint64_t socket;             /* what that gate calls it */
 } destination;
 
 typedef struct nidd_table {      /* of all twins */
@@ -87,6 +89,7 @@ typedef struct nidd_table {      /* of all twins */
 } nidd_table;
 
 /* ---- nidd.c ---- */
+nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */
 nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);                     /* or NULL */
 /* What the device's bytes of a delivery are doing now. */
@@ -98,6 +101,9 @@ void nidd_configuration_put(core *core, uint64_t number, uint32_t application, i
                             const uint8_t *fields, size_t length);
 /* Inside a record: it has ended, its application is told. What waits for it ends too where the device is not its any more. */
 void nidd_configuration_end(core *core, uint32_t twin, nidd_configuration *configuration, nidd_status status);
+/* When a grant of that time is asked for again; INT64_MAX: it has no end. */
+int64_t nidd_renewal_ms(int64_t granted_ms, int64_t authorized_ms);
+int64_t nidd_renewal_pause_ms(uint8_t *renewals);  /* after one more that came to nothing */
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration); /* the HSS is asked again later */
 void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
 void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);
@@ -131,11 +137,21 @@ DRO_CHECKED dro_err destination_get(core *core, const char *link, size_t length,
 void destination_release(core *core, uint32_t number);
 /* Inside a record: to who made the configuration. Dropped and counted where too many wait. */
 void notice_put(core *core, uint32_t twin, const nidd_configuration *configuration, uint8_t kind, const uint8_t *fields, size_t length);
+/* The same by the number of a configuration, which may be a group's. */
+void notice_put_of(core *core, uint32_t twin, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length);
+/* Of a group: not durable, the caller keeps it until group_notice_gone. NULL: no memory. */
+notice *notice_of_group(core *core, uint32_t destination, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length);
+void notice_group_free(core *core, notice *gone);
 DRO_CHECKED dro_err notice_apply(core *core, uint32_t twin, dro_cursor *in);
 void notice_apply_gone(core *core, uint32_t twin, uint64_t number);
 void notice_full(core *core, const notice *notice);
 int notices_send(core *core);
 void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
+/* The application is connected: what waits goes there. Another websocket that was there before is told so. */
+void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket);
+void destination_on_gone(core *core, uint32_t gate, const struct websocket_gone *gone);
+/* "websocket:" and the configuration's number: one for each configuration. */
+size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1]);
 void notices_gate_lost(core *core, uint32_t gate);
 int64_t notices_due_ns(const core *core);     /* when a destination is tried again, INT64_MAX: never */
 DRO_CHECKED dro_err notices_init(core *core);

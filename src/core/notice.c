@@ -1,11 +1,13 @@
 /* Notices: notifications of applications, on their way. Durable with what they tell,
  * sent in order for a destination with a window, tried again with a growing pause. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fields.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/nidd.h"
 #include "core/number.h"
@@ -61,6 +63,16 @@ static uint32_t destination_slot(core *core)
     return core->nidd.destination_count++;
 }
 
+static bool is_websocket(const char *link, size_t length)
+{
+    return length == NIDD_WEBSOCKET_TEXT && memcmp(link, NIDD_WEBSOCKET, sizeof NIDD_WEBSOCKET - 1) == 0;
+}
+
+size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1])
+{
+    return (size_t)snprintf(out, NIDD_WEBSOCKET_TEXT + 1, NIDD_WEBSOCKET "%016llx", (unsigned long long)configuration);
+}
+
 dro_err destination_get(core *core, const char *link, size_t length, uint32_t *number)
 {
     *number = destination_find(core, link, length);
@@ -69,7 +81,8 @@ dro_err destination_get(core *core, const char *link, size_t length, uint32_t *n
         char *text = *number == NONE ? NULL : strndup(link, length);
         dro_err err = text == NULL ? DRO_NOMEM : index_add(&core->nidd.links, link_hash(core, link, length), *number);
         if (*number != NONE)
-            *destination_at(core, *number) = (destination){ .link = text, .next_free = NONE, .next_ready = NONE };
+            *destination_at(core, *number) = (destination){ .link = text, .next_free = NONE, .next_ready = NONE, .gate = NONE,
+                                                            .is_websocket = is_websocket(link, length) };
         if (err != DRO_OK) {
             free(text);
             if (*number != NONE) {
@@ -131,8 +144,17 @@ static uint32_t destination_take_ready(core *core)
 
 void notice_put(core *core, uint32_t index, const nidd_configuration *configuration, uint8_t kind, const uint8_t *fields, size_t length)
 {
+    notice_put_of(core, index, configuration->number, kind, fields, length);
+}
+
+void notice_put_of(core *core, uint32_t index, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length)
+{
     const twin *twin = twin_at(core, index);
-    const nidd *nidd = twin->extra->nidd;
+    const nidd *nidd = nidd_get(twin_at(core, index));
+    if (nidd == NULL) {
+        core->counters.notices_dropped++;
+        return;
+    }
     if (nidd->notice_count >= TWIN_NOTICES_MAX || core->nidd.notice_bytes >= CORE_NOTICE_BYTES_MAX) {
         core->counters.notices_dropped++;
         if (nidd->notice_count == 0)
@@ -143,7 +165,7 @@ void notice_put(core *core, uint32_t index, const nidd_configuration *configurat
     }
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->nidd.next++, 8);
-    dro_builder_le(part, configuration->number, 8);
+    dro_builder_le(part, configuration, 8);
     dro_builder_le(part, (uint64_t)core->now_ms, 8);
     dro_builder_le(part, kind, 1);
     dro_builder_bytes(part, fields, length);
@@ -210,10 +232,19 @@ static void notice_unlink(core *core, notice *gone)
     destination_release(core, gone->destination);
 }
 
+/* Of one of the device's configurations, or of a group's; NONE: it is gone. */
+static uint32_t destination_of(const core *core, const nidd *nidd, uint64_t number)
+{
+    const nidd_configuration *own = nidd->configurations;
+    while (own != NULL && own->number != number)
+        own = own->next;
+    const group_configuration *of_group = own == NULL ? group_configuration_at(core, number) : NULL;
+    return own != NULL ? own->destination : of_group != NULL ? of_group->destination : NONE;
+}
+
 dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
 {
-    const twin *twin = twin_at(core, index);
-    nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    nidd *nidd = nidd_get(twin_at(core, index));
     uint64_t number = dro_cursor_le(in, 8);
     uint64_t of_configuration = dro_cursor_le(in, 8);
     int64_t made_ms = (int64_t)dro_cursor_le(in, 8);
@@ -221,16 +252,16 @@ dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
     size_t length = dro_cursor_left(in);
     if (in->err != DRO_OK || length > UINT16_MAX)
         return DRO_MALFORMED;
-    const nidd_configuration *configuration = nidd == NULL ? NULL : nidd->configurations;
-    while (configuration != NULL && configuration->number != of_configuration)
-        configuration = configuration->next;
-    if (configuration == NULL) /* who wanted to know does not any more */
+    uint32_t destination = nidd == NULL ? NONE : destination_of(core, nidd, of_configuration);
+    if (nidd == NULL)
+        return DRO_NOMEM;
+    if (destination == NONE) /* who wanted to know does not any more */
         return DRO_OK;
     notice *made = malloc(sizeof *made + length);
     if (made == NULL)
         return DRO_NOMEM;
     *made = (struct notice){ .number = number, .configuration = of_configuration, .made_ms = made_ms, .twin = index,
-                             .destination = configuration->destination, .slot = NONE, .kind = kind, .length = (uint16_t)length };
+                             .destination = destination, .slot = NONE, .kind = kind, .length = (uint16_t)length };
     memcpy(made->bytes, in->at, length);
     if (nidd->notices_last != NULL)
         nidd->notices_last->next = made;
@@ -263,6 +294,27 @@ void notice_apply_gone(core *core, uint32_t index, uint64_t number)
     }
 }
 
+/* ---- of groups: not of a twin, and made anew after a restart ---- */
+
+notice *notice_of_group(core *core, uint32_t destination, uint64_t configuration, uint8_t kind, const uint8_t *fields, size_t length)
+{
+    notice *made = malloc(sizeof *made + length);
+    if (made == NULL)
+        return NULL;
+    *made = (struct notice){ .configuration = configuration, .made_ms = core->now_ms, .twin = NONE, .destination = destination,
+                             .slot = NONE, .kind = kind, .length = (uint16_t)length };
+    if (length > 0)
+        memcpy(made->bytes, fields, length);
+    notice_link(core, made);
+    return made;
+}
+
+void notice_group_free(core *core, notice *gone)
+{
+    notice_unlink(core, gone);
+    free(gone);
+}
+
 /* ---- sending ---- */
 
 /* What the notice is about: its configuration, or a delivery. False: the application is gone. */
@@ -272,7 +324,9 @@ static bool put_path(core *core, const notice *sent, dro_builder *out)
     char path[2 * NIDD_PATH_MAX];
     uint32_t index;
     const nidd_configuration *configuration = nidd_configuration_find(core, sent->configuration, &index);
-    const application *owner = configuration == NULL ? NULL : application_at(core, configuration->application);
+    const group_configuration *of_group = configuration == NULL ? group_configuration_at(core, sent->configuration) : NULL;
+    const application *owner = configuration != NULL ? application_at(core, configuration->application)
+                             : of_group != NULL      ? application_at(core, of_group->application) : NULL;
     if (owner == NULL)
         return false;
     dro_builder text = dro_builder_over(path, sizeof path);
@@ -286,6 +340,9 @@ static bool put_path(core *core, const notice *sent, dro_builder *out)
 /* A gate that may do it: destinations stay with one, whose connections to them are open. */
 static uint32_t gate_for(const core *core, uint32_t destination)
 {
+    const struct destination *to = &core->nidd.destinations[destination];
+    if (to->is_websocket)
+        return to->gate != NONE && core->gates[to->gate].is_open && !core->gates[to->gate].is_stopped ? to->gate : NONE;
     for (uint32_t i = 0; i < core->options.gate_count; i++) {
         uint32_t gate = (destination + i) % core->options.gate_count;
         if (core->gates[gate].is_open && !core->gates[gate].is_stopped)
@@ -296,6 +353,11 @@ static uint32_t gate_for(const core *core, uint32_t destination)
 
 static void notice_drop(core *core, notice *gone)
 {
+    if (gone->twin == NONE) {
+        group_notice_gone(core, gone);
+        notice_group_free(core, gone);
+        return;
+    }
     uint64_t number = gone->number;
     uint32_t index = gone->twin;
     record_begin(core, index, RECORD_DELTA);
@@ -307,7 +369,8 @@ static void notice_drop(core *core, notice *gone)
 /* False: it cannot go now. */
 static bool notice_send(core *core, notice *sent)
 {
-    static _Thread_local uint8_t message[sizeof(notice_request) + 16 + NIDD_LINK_MAX + 2 * NIDD_PATH_MAX + NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
+    static _Thread_local uint8_t message[sizeof(notice_request) + 16 + NIDD_LINK_MAX + 2 * NIDD_PATH_MAX + NIDD_FIELDS_MAX + GROUP_NOTICE_BYTES];
+    _Static_assert((int)EVENT_BYTES_MAX <= (int)GROUP_NOTICE_BYTES && (int)GROUP_NOTICE_BYTES + 64 <= UINT16_MAX, "room for any notice");
     const destination *to = destination_at(core, sent->destination);
     uint32_t slot = core->nidd.sent_free, gate = gate_for(core, sent->destination);
     if (slot == NONE || gate == NONE)
@@ -315,7 +378,9 @@ static bool notice_send(core *core, notice *sent)
     notice_request request = { .kind = sent->kind };
     dro_builder out = dro_builder_over(message, sizeof message);
     dro_builder_bytes(&out, &request, sizeof request);
-    dro_field_put_text(&out, API_FIELD_DESTINATION, to->link);
+    char socket[NIDD_WEBSOCKET_TEXT + 1];
+    destination_websocket(to->socket, socket);
+    dro_field_put_text(&out, API_FIELD_DESTINATION, to->is_websocket ? socket : to->link);
     if (!put_path(core, sent, &out)) { /* its application is gone */
         notice_drop(core, sent);
         return true;
@@ -346,6 +411,8 @@ static uint32_t window_of(const destination *to)
 /* One of a device to a destination at a time: they arrive in the order they were made. */
 static bool is_its_turn(const core *core, const notice *wanted)
 {
+    if (wanted->twin == NONE)
+        return true;
     const notice *first = twin_at(core, wanted->twin)->extra->nidd->notices;
     while (first->destination != wanted->destination)
         first = first->next;
@@ -363,7 +430,7 @@ static bool destination_work(core *core, uint32_t number)
         if (to->link == NULL)
             return false;
     }
-    if (to->retry_ns > core->now_ns)
+    if (to->retry_ns > core->now_ns || (to->is_websocket && to->gate == NONE)) /* it gets in line when they connect */
         return false;
     while (to->next != NULL && to->sent < window_of(to)) {
         notice *next = to->next;
@@ -449,6 +516,8 @@ static void notice_back(core *core, notice *failed)
 /* Was passed over because of one that is told now? */
 static bool twin_has_more(const core *core, uint32_t index, uint32_t number)
 {
+    if (index == NONE)
+        return false;
     const twin *twin = twin_at(core, index);
     const notice *more = twin->extra == NULL || twin->extra->nidd == NULL ? NULL : twin->extra->nidd->notices;
     while (more != NULL && more->destination != number)
@@ -489,8 +558,49 @@ void notices_on_answer(core *core, uint64_t id, const notice_answer *answer)
     destination_ready(core, number);
 }
 
+/* Nothing is known against it any more: what waits goes at once. */
+static void destination_begin_anew(core *core, uint32_t number)
+{
+    destination *to = destination_at(core, number);
+    to->failures = 0;
+    to->retry_ns = 0;
+    to->next = to->first;
+    destination_ready(core, number);
+}
+
+void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket)
+{
+    destination *to = destination_at(core, number);
+    if (to->gate != NONE && core->gates[to->gate].is_open)
+        tell(core, to->gate, MESSAGE_WEBSOCKET_REPLACED, 0, to->socket, NULL, 0, 0);
+    to->gate = gate;
+    to->socket = socket;
+    destination_begin_anew(core, number);
+}
+
+void destination_on_gone(core *core, uint32_t gate, const websocket_gone *gone)
+{
+    char name[NIDD_WEBSOCKET_TEXT + 1];
+    uint32_t number = destination_find(core, name, destination_websocket(gone->configuration, name));
+    destination *to = number == NONE ? NULL : destination_at(core, number);
+    if (to == NULL || to->gate != gate)
+        return;
+    if (to->socket == gone->socket)
+        to->gate = NONE;
+    else
+        destination_begin_anew(core, number); /* what the one before did not deliver goes to the one that is there */
+}
+
+static void websockets_gate_lost(core *core, uint32_t gate)
+{
+    for (uint32_t i = 0; i < core->nidd.destination_count; i++)
+        if (core->nidd.destinations[i].is_websocket && core->nidd.destinations[i].gate == gate)
+            core->nidd.destinations[i].gate = NONE;
+}
+
 void notices_gate_lost(core *core, uint32_t gate)
 {
+    websockets_gate_lost(core, gate);
     for (uint32_t i = 0; core->nidd.sent_count > 0 && i < NOTICES_SENT_MAX; i++) {
         notice *sent = core->nidd.sent[i].notice;
         if (sent == NULL || core->nidd.sent[i].gate != gate)

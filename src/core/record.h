@@ -13,7 +13,7 @@
 
 typedef struct twin twin;
 
-enum record_kind { RECORD_DELTA = 1, RECORD_FULL = 2, RECORD_GONE = 3, RECORD_DUPLICATES = 4, RECORD_DEAD_LETTERS = 5, RECORD_IDEMPOTENCY = 6 };
+enum record_kind { RECORD_DELTA = 1, RECORD_FULL = 2, RECORD_GONE = 3, RECORD_DUPLICATES = 4, RECORD_DEAD_LETTERS = 5, RECORD_IDEMPOTENCY = 6, RECORD_GROUPS = 7 };
 enum record_field {
     FIELD_EVENT = 1,       /* kind u8, id u32, outcome u8, cpu u32, frame */
     FIELD_PROPERTY = 2,    /* property u16, quality u8, source u8, time i64, value */
@@ -43,10 +43,12 @@ enum record_field {
     FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
     FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
     FIELD_NOTICE_GONE = 28,/* number u64 */
+    FIELD_RATES = 30,      /* uplink u32, downlink u32, apn text; empty: none */
     FIELD_MAIL_RAW = 29,   /* number u64, delivery u64, expires i64: its bytes are the delivery's */
     FIELD_GROUP = 40,      /* group u32, newest operation when it joined u32 */
     FIELD_GROUP_GONE = 41, /* group u32 */
     FIELD_GROUP_STATE = 42,/* operation u32, group_state u8, version u8 */
+    FIELD_GROUP_TOLD = 44, /* operation u32: all results of it on this core; of no twin */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 

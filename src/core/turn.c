@@ -1,4 +1,5 @@
 /* Turns: sent to a cell, taken back, kept. */
+#include "core/groups.h"
 #include "core/turn.h"
 
 #include <assert.h>
@@ -78,6 +79,8 @@ void turn_free(core *core, turn *turn)
         if (turn->event != turn->small)
             free(turn->event);
     }
+    if (turn->operation_of != 0)
+        group_turn_freed(core, turn);
     api_put_end(core, turn->put);
     free(turn->nidd);
     free(turn->idempotency);
@@ -660,7 +663,8 @@ void turn_unreadable(core *core, turn *turn, const char *where)
     if (behind == NONE)
         twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
     behind_are_stale(core, turn);
-    if (turn->operation == TURN_WRITE || turn->operation == TURN_ACTION || turn->operation == TURN_CONFIGURE)
+    bool is_asked = turn->operation == TURN_WRITE || turn->operation == TURN_ACTION || turn->operation == TURN_CONFIGURE;
+    if (is_asked && turn->operation_of == 0)
         tell_problem(core, turn->caller, 503, "context_unreadable", "%s; the host's log says more", reason);
     else
         turn_bury(core, turn, TURN_UNREADABLE, reason, 0);

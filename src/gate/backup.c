@@ -13,6 +13,7 @@
 #include "gate/answer.h"
 #include "gate/parts.h"
 #include "store/archive.h"
+#include "store/data_layout.h"
 
 enum { NS_PER_MS = 1000000, SUM_BYTES = 32, SUM_LINE_MAX = 2 * SUM_BYTES + 2 + ARCHIVE_NAME_MAX + 2 };
 
@@ -130,8 +131,8 @@ static bool manifest_write(http *http, backup *to)
 {
     char text[ARCHIVE_MANIFEST_MAX], taken[DRO_TIME_TEXT];
     dro_time_text(to->time_s * 1000, taken);
-    int length = snprintf(text, sizeof text, "{\"format\":%d,\"version\":\"%s\",\"identity\":\"%s\",\"taken\":\"%s\",\"cores\":%u}\n",
-                          ARCHIVE_FORMAT, http->config->version != NULL ? http->config->version : "",
+    int length = snprintf(text, sizeof text, "{\"format\":%d,\"layout\":%d,\"version\":\"%s\",\"identity\":\"%s\",\"taken\":\"%s\",\"cores\":%u}\n",
+                          ARCHIVE_FORMAT, DATA_LAYOUT, http->config->version != NULL ? http->config->version : "",
                           http->config->identity != NULL ? http->config->identity : "", taken, http->config->core_count);
     return file_begin(to, ARCHIVE_MANIFEST, (uint64_t)length) && file_bytes(to, text, (size_t)length) && file_end(to);
 }

@@ -17,7 +17,7 @@
 #include "twin/nidd.h"
 #include "twin/value.h"
 
-enum { BODY_MAX = 8 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
+enum { BODY_MAX = 8 * 1024, RESULTS_BODY_MAX = 256 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
 
 typedef struct range { uint8_t address[16]; uint8_t bits; bool is_ipv6; } range;
 
@@ -31,6 +31,7 @@ typedef struct errand { /* one notice under way */
     bool is_address_refused;
     size_t length;
     char link[LINK_TEXT];
+    char *results;             /* a body that needs more room; NULL: `body` */
     char body[BODY_MAX];
 } errand;
 
@@ -52,6 +53,8 @@ struct courier {
     range ranges[COURIER_RANGES_MAX];
     uint32_t range_count;
     uint64_t taken, refused, failed;
+    courier_socket socket_send;  /* NULL: none */
+    void *socket_context;
 };
 
 /* ---- addresses ---- */
@@ -178,7 +181,7 @@ static void link_member(const courier *courier, dro_builder *out, const char *na
     member(out, name, link, length > 0 && (size_t)length < sizeof link ? (size_t)length : 0);
 }
 
-typedef struct parts { dro_field link, path, id, msisdn, data, status, time; } parts;
+typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results; } parts;
 
 static dro_err parts_read(dro_cursor *in, parts *out)
 {
@@ -192,6 +195,7 @@ static dro_err parts_read(dro_cursor *in, parts *out)
         case API_FIELD_DATA: out->data = field; break;
         case API_FIELD_STATUS: out->status = field; break;
         case API_FIELD_TIME: out->time = field; break;
+        case API_FIELD_RESULTS: out->results = field; break;
         default: break;
         }
     return in->err != DRO_OK ? in->err : out->link.bytes == NULL || out->path.bytes == NULL ? DRO_MALFORMED : DRO_OK;
@@ -200,6 +204,8 @@ static dro_err parts_read(dro_cursor *in, parts *out)
 static void identity_member(dro_builder *out, const parts *parts)
 {
     const dro_field *name = parts->id.bytes != NULL ? &parts->id : &parts->msisdn;
+    if (name->bytes == NULL)
+        return;
     dro_builder_text(out, ",");
     member(out, name == &parts->id ? "externalId" : "msisdn", (const char *)name->bytes, name->length);
 }
@@ -207,6 +213,40 @@ static void identity_member(dro_builder *out, const parts *parts)
 static uint8_t status_of(const parts *parts)
 {
     return parts->status.length == 1 ? parts->status.bytes[0] : 0;
+}
+
+static void time_member(dro_builder *out, const dro_field *time)
+{
+    char when[DRO_TIME_TEXT];
+    int64_t ms;
+    if (time->length != sizeof ms)
+        return;
+    memcpy(&ms, time->bytes, sizeof ms);
+    dro_time_text(ms, when);
+    dro_builder_text(out, ",");
+    member(out, "requestedRetransmissionTime", when, strlen(when));
+}
+
+/* GmdResult (TS 29.122, 5.6.2.1.11) one after the other: each begins with its ID. */
+static void results_write(const dro_field *results, dro_builder *out)
+{
+    dro_cursor in = dro_cursor_over(results->bytes, results->length);
+    dro_field field;
+    bool is_first = true;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag == API_FIELD_ID) {
+            dro_builder_text(out, is_first ? "{" : "},{");
+            member(out, "externalId", (const char *)field.bytes, field.length);
+            is_first = false;
+        } else if (field.tag == API_FIELD_STATUS && field.length == 1) {
+            const char *text = nidd_delivery_status_text((nidd_delivery_status)field.bytes[0]);
+            dro_builder_text(out, ",");
+            member(out, "deliveryStatus", text, strlen(text));
+        } else if (field.tag == API_FIELD_TIME) {
+            time_member(out, &field);
+        }
+    }
+    dro_builder_text(out, is_first ? "" : "}");
 }
 
 static void body_write(const courier *courier, uint8_t kind, const parts *parts, dro_builder *out)
@@ -233,14 +273,13 @@ static void body_write(const courier *courier, uint8_t kind, const parts *parts,
         text = nidd_delivery_status_text((nidd_delivery_status)status_of(parts));
         dro_builder_text(out, ",");
         member(out, "deliveryStatus", text, strlen(text));
-        if (parts->time.length == sizeof(int64_t)) {
-            char when[DRO_TIME_TEXT];
-            int64_t ms;
-            memcpy(&ms, parts->time.bytes, sizeof ms);
-            dro_time_text(ms, when);
-            dro_builder_text(out, ",");
-            member(out, "requestedRetransmissionTime", when, strlen(when));
-        }
+        time_member(out, &parts->time);
+        break;
+    case NOTICE_GROUP:
+        link_member(courier, out, "niddDownlinkDataTransfer", &parts->path);
+        dro_builder_text(out, ",\"gmdResults\":[");
+        results_write(&parts->results, out);
+        dro_builder_text(out, "]");
         break;
     default: link_member(courier, out, "subscription", &parts->path); break; /* TestNotification */
     }
@@ -288,6 +327,7 @@ static errand *errand_take(courier *courier)
     if (taken == NULL)
         return NULL;
     taken->courier = courier;
+    taken->results = NULL;
     if (!curl_prepare(courier, taken)) {
         curl_easy_cleanup(taken->curl);
         free(taken);
@@ -304,7 +344,9 @@ static bool answer_send(courier *courier, uint32_t core, uint64_t id, const noti
 
 static void errand_end(courier *courier, errand *ended)
 {
-    dro_wipe(ended->body, ended->length);
+    dro_wipe(ended->results != NULL ? ended->results : ended->body, ended->length);
+    free(ended->results);
+    ended->results = NULL;
     courier->under_way--;
     errand **list = answer_send(courier, ended->core, ended->id, &ended->answer) ? &courier->free : &courier->late;
     ended->next = *list;
@@ -361,6 +403,36 @@ static void refuse(courier *courier, uint32_t core, uint64_t id, uint32_t outcom
         dro_warn("notice_answer_lost"); /* the core hears of it when this gate is gone, at the latest */
 }
 
+void courier_sockets(courier *courier, courier_socket send, void *context)
+{
+    courier->socket_send = send;
+    courier->socket_context = context;
+}
+
+/* "websocket:" and 16 hexadecimal digits, as the core writes it. */
+static bool is_socket(const dro_field *link, uint64_t *socket)
+{
+    char text[NIDD_WEBSOCKET_TEXT + 1];
+    if (link->length != NIDD_WEBSOCKET_TEXT || memcmp(link->bytes, NIDD_WEBSOCKET, sizeof NIDD_WEBSOCKET - 1) != 0)
+        return false;
+    memcpy(text, link->bytes, link->length);
+    text[link->length] = '\0';
+    *socket = strtoull(text + sizeof NIDD_WEBSOCKET - 1, NULL, 16);
+    return true;
+}
+
+static void notice_to_socket(courier *courier, uint64_t socket, uint32_t core, uint64_t id, uint8_t kind, const parts *parts)
+{
+    char body[BODY_MAX];
+    dro_builder out = dro_builder_over(body, sizeof body);
+    body_write(courier, kind, parts, &out);
+    bool is_sent = out.err == DRO_OK && courier->socket_send != NULL &&
+                   courier->socket_send(courier->socket_context, socket, core, id, body, dro_builder_length(&out));
+    if (!is_sent)
+        refuse(courier, core, id, out.err == DRO_OK ? NOTICE_FAILED : NOTICE_REFUSED);
+    dro_wipe(body, dro_builder_length(&out));
+}
+
 void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void *body, uint32_t length)
 {
     dro_cursor in = dro_cursor_over(body, length);
@@ -369,12 +441,20 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
     const uint8_t *head = dro_cursor_bytes(&in, sizeof request);
     if (head != NULL)
         memcpy(&request, head, sizeof request);
-    errand *sent = head == NULL || parts_read(&in, &parts) != DRO_OK || parts.link.length >= LINK_TEXT ? NULL : errand_take(courier);
+    bool is_good = head != NULL && parts_read(&in, &parts) == DRO_OK && parts.link.length < LINK_TEXT;
+    uint64_t socket;
+    if (is_good && is_socket(&parts.link, &socket)) {
+        notice_to_socket(courier, socket, core, id, request.kind, &parts);
+        return;
+    }
+    errand *sent = is_good ? errand_take(courier) : NULL;
     if (sent == NULL) {
         refuse(courier, core, id, parts.link.bytes != NULL ? NOTICE_FAILED : NOTICE_REFUSED);
         return;
     }
-    dro_builder out = dro_builder_over(sent->body, sizeof sent->body);
+    sent->results = request.kind == NOTICE_GROUP ? malloc(RESULTS_BODY_MAX) : NULL;
+    char *text = sent->results != NULL ? sent->results : sent->body;
+    dro_builder out = dro_builder_over(text, sent->results != NULL ? RESULTS_BODY_MAX : sizeof sent->body);
     body_write(courier, request.kind, &parts, &out);
     sent->id = id;
     sent->core = core;
@@ -385,7 +465,7 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
     sent->link[parts.link.length] = '\0';
     courier->under_way++;
     if (out.err == DRO_OK && curl_easy_setopt(sent->curl, CURLOPT_URL, sent->link) == CURLE_OK &&
-        curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDS, sent->body) == CURLE_OK &&
+        curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDS, text) == CURLE_OK &&
         curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDSIZE, (long)sent->length) == CURLE_OK &&
         curl_multi_add_handle(courier->multi, sent->curl) == CURLM_OK)
         return;
@@ -487,6 +567,7 @@ void courier_free(courier *courier)
         curl_multi_remove_handle(courier->multi, courier->all[i]->curl);
         curl_easy_cleanup(courier->all[i]->curl);
         dro_wipe(courier->all[i]->body, sizeof courier->all[i]->body);
+        free(courier->all[i]->results);
         free(courier->all[i]);
     }
     curl_multi_cleanup(courier->multi);

@@ -25,6 +25,9 @@ enum { DIAMETER_COMMANDS_MAX = 64, DIAMETER_CAUSES_MAX = 64 };
     row(MALFORMED_ANSWER, "malformed_answer")                                       \
     row(UNKNOWN_ANSWER, "unknown_answer")         /* nobody asked */                \
     row(UNKNOWN_COMMAND, "unknown_command")                                         \
+    row(ORIGIN, "origin")                         /* not the peer's own: 5004 */    \
+    row(NOT_ALLOWED, "not_allowed")               /* IMSI or APN of others: 5101 */ \
+    row(RATE, "rate")                             /* the peer's limit: 3004 */      \
     row(WATCHDOG, "watchdog")                     /* closed: silent */              \
     row(SLOW, "slow")                             /* closed: does not read */       \
     row(BUSY, "busy")                             /* ring or table full: 3004 */    \

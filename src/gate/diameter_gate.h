@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "base/rate.h"
 #include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
@@ -38,6 +39,7 @@ enum {
     BACKOFF_FIRST_MS = 1000,
     BACKOFF_MAX_MS = 30000,              /* Tc, RFC 6733 12 */
     UNWANTED_MS = 300000,                /* after DO_NOT_WANT_TO_TALK_TO_YOU */
+    MEMBERS_BYTES = 2 * DIAMETER_MESSAGE_MAX, /* a list of a group's members is shorter here than in its message */
     PEER_STATE_MS = 5000,                /* counts go to the core this often */
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
@@ -84,6 +86,7 @@ struct diameter_peer {
     int disconnect_cause;          /* from their DPR; -1: none */
     uint32_t watchdog_hop_by_hop, watchdog_end_to_end; /* of our DWR, DPR or CER */
     uint32_t cer_hop_by_hop, cer_end_to_end;           /* while in PEER_ELECTION */
+    dro_rate rate;                 /* of its requests */
     int64_t deadline_ns;           /* of what the state waits for */
     int64_t watchdog_ns;           /* next expiry of Tw */
     int64_t asked_ns;              /* when our last DWR left */
@@ -129,6 +132,7 @@ struct diameter_gate {
     diameter_message message;      /* the one being handled */
     diameter_fault fault;
     uint8_t scratch[READ_BYTES + DIAMETER_MESSAGE_MAX];
+    uint8_t members[MEMBERS_BYTES]; /* a list on its way to the cores */
 };
 
 /* ---- diameter.c ---- */

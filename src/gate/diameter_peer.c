@@ -342,7 +342,7 @@ void peer_answer_error(diameter_peer *peer, const diameter_command *command, con
     const diameter_avp *session = session_of(request);
     if (session != NULL)
         diameter_put_copy(&out, session);
-    diameter_put_result(&out, fault->result, 0);
+    diameter_put_result(&out, fault->result, fault->experimental);
     if (header.application != DIAMETER_APPLICATION_BASE)
         diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, 1);
     peer_put_origin(peer->gate, &out);
@@ -355,7 +355,7 @@ void peer_answer_error(diameter_peer *peer, const diameter_command *command, con
     peer->answers++;
     peer->errors++;
     const diameter_command *answer = command == NULL ? NULL : diameter_command_find(command->code, command->application, false);
-    gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, fault->result, 0);
+    gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, fault->result, fault->experimental);
 }
 
 static bool is_known_application(uint32_t application)

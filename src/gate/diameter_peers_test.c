@@ -87,6 +87,124 @@ static void a_stranger_is_3010_and_the_known_peer_is_served(void **state)
     close(testbed_open(&bed));
 }
 
+/* ---- what a listed peer may say ---- */
+
+static void start_listed(gate_peer_config row)
+{
+    bed.config.accept_any_peer = false;
+    bed.config.peer_count = 1;
+    bed.peers[0] = row;
+    testbed_start(&bed);
+}
+
+static gate_peer_config mme1(uint32_t applications)
+{
+    return (gate_peer_config){ .identity = "mme1.example.org", .realm = "example.org", .applications = applications };
+}
+
+/* An ODR with another text of the same length in some place. */
+static void send_changed(int peer, const char *from, const char *to)
+{
+    memcpy(buffer, vector_odr, sizeof vector_odr);
+    for (uint8_t *at = buffer; (at = memmem(at, (size_t)(buffer + sizeof vector_odr - at), from, strlen(from))) != NULL; at += strlen(from))
+        memcpy(at, to, strlen(to));
+    testbed_send(&bed, peer, buffer, sizeof vector_odr);
+}
+
+static void a_listed_peer_speaks_for_itself(void **state)
+{
+    (void)state;
+    start_listed(mme1(PEER_T6A));
+    int peer = testbed_open(&bed);
+    send_changed(peer, "mme1.example.org", "mme2.example.org");
+    expect_result(peer, DIAMETER_INVALID_AVP_VALUE);
+    const diameter_avp *failed = diameter_find(&bed.message, AVP_FAILED_AVP);
+    assert_non_null(failed);
+    assert_memory_equal(failed->data, "\0\0\1\10", 4); /* Origin-Host */
+    send_changed(peer, "mme1.example.org", "MME1.example.org"); /* a name has no case */
+    assert_true(testbed_core_has(&bed, MESSAGE_UPLINK));
+    assert_int_equal(drops("origin"), 1);
+    close(peer);
+}
+
+static void an_agent_speaks_for_nodes_of_its_realms(void **state)
+{
+    (void)state;
+    gate_peer_config row = mme1(PEER_T6A | PEER_RELAY);
+    assert_true(peer_policy_add_realm(&row.policy, "Exemplar.co"));
+    start_listed(row);
+    memcpy(buffer, vector_cer, sizeof vector_cer);
+    memset(buffer + sizeof vector_cer - 4, 0xff, 4);
+    int relay = testbed_connect(&bed);
+    testbed_send(&bed, relay, buffer, sizeof vector_cer);
+    expect_result(relay, DIAMETER_SUCCESS);
+    send_changed(relay, "mme1.example.org", "far1.example.org");
+    assert_true(testbed_core_has(&bed, MESSAGE_UPLINK));
+    send_changed(relay, "example.org", "exemplar.co");
+    assert_true(testbed_core_has(&bed, MESSAGE_UPLINK));
+    send_changed(relay, "example.org", "exampleXorg");
+    expect_result(relay, DIAMETER_INVALID_AVP_VALUE);
+    close(relay);
+}
+
+static void who_is_not_listed_as_an_agent_is_none(void **state)
+{
+    (void)state;
+    start_listed(mme1(PEER_T6A));
+    memcpy(buffer, vector_cer, sizeof vector_cer);
+    memset(buffer + sizeof vector_cer - 4, 0xff, 4);
+    int relay = testbed_connect(&bed);
+    testbed_send(&bed, relay, buffer, sizeof vector_cer);
+    expect_result(relay, DIAMETER_NO_COMMON_APPLICATION);
+    close(relay);
+}
+
+static void a_peer_asks_about_its_own_devices_only(void **state)
+{
+    (void)state;
+    gate_peer_config row = mme1(PEER_T6A);
+    assert_true(peer_policy_add_imsis(&row.policy, "001010000000000-001010000000001"));
+    start_listed(row);
+    int peer = testbed_open(&bed);
+    testbed_send(&bed, peer, vector_odr, sizeof vector_odr);
+    assert_true(testbed_core_has(&bed, MESSAGE_UPLINK));
+    send_changed(peer, "001010000000001", "001010000000002");
+    expect_result(peer, DIAMETER_ERROR_OPERATION_NOT_ALLOWED);
+    assert_non_null(diameter_find(&bed.message, AVP_EXPERIMENTAL_RESULT));
+    assert_null(diameter_find(&bed.message, AVP_RESULT_CODE));
+    assert_int_equal(drops("not_allowed"), 1);
+    close(peer);
+}
+
+static void a_peer_connects_over_its_own_apns_only(void **state)
+{
+    (void)state;
+    gate_peer_config row = mme1(PEER_T6A);
+    assert_true(peer_policy_add_apn(&row.policy, "meters"));
+    start_listed(row);
+    int peer = testbed_open(&bed);
+    testbed_send(&bed, peer, vector_cmr, sizeof vector_cmr);
+    expect_result(peer, DIAMETER_ERROR_OPERATION_NOT_ALLOWED);
+    close(peer);
+}
+
+static void a_peer_has_a_rate(void **state)
+{
+    (void)state;
+    gate_peer_config row = mme1(PEER_T6A);
+    row.policy.requests_per_second = 2;
+    start_listed(row);
+    int peer = testbed_open(&bed);
+    for (int i = 0; i < 3; i++)
+        testbed_send(&bed, peer, vector_odr, sizeof vector_odr);
+    expect_result(peer, DIAMETER_TOO_BUSY);
+    assert_int_equal(drops("rate"), 1);
+    testbed_pass(&bed, 1);
+    testbed_send(&bed, peer, vector_odr, sizeof vector_odr);
+    assert_int_equal(drops("rate"), 1);
+    close(peer);
+}
+
 static void our_own_name_is_refused(void **state)
 {
     (void)state;
@@ -569,6 +687,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_stranger_is_3010_and_the_known_peer_is_served),
+        TEST(a_listed_peer_speaks_for_itself),
+        TEST(an_agent_speaks_for_nodes_of_its_realms),
+        TEST(who_is_not_listed_as_an_agent_is_none),
+        TEST(a_peer_asks_about_its_own_devices_only),
+        TEST(a_peer_connects_over_its_own_apns_only),
+        TEST(a_peer_has_a_rate),
         TEST(our_own_name_is_refused),
         TEST(a_second_connection_of_one_identity_is_refused_and_the_first_asked),
         TEST(a_dead_connection_gives_way_to_a_new_one),

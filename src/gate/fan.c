@@ -29,7 +29,7 @@ struct fan {
 static uint8_t kind_of(const api_request *request)
 {
     switch (request->operation) {
-    case API_TWIN_LIST: case API_GROUP_MEMBER_LIST: return EXCHANGE_PAGE;
+    case API_TWIN_LIST: case API_GROUP_MEMBER_LIST: case API_GROUP_TICKET_MEMBERS: return EXCHANGE_PAGE;
     case API_DEAD_LETTERS: return EXCHANGE_LETTERS;
     case API_NIDD_CONFIGURATION_LIST: return EXCHANGE_LISTS;
     case API_STATUS: return request->scopes & SCOPE_ADMIN ? EXCHANGE_FREE : EXCHANGE_STATUS;

@@ -122,6 +122,7 @@ static const struct {
 } query_names[] = {
     { "model", QUERY_MODEL }, { "tag", QUERY_TAG },         { "limit", QUERY_LIMIT },       { "cursor", QUERY_CURSOR },
     { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
+    { "state", QUERY_STATE },
     { "after", QUERY_AFTER }, { "network", QUERY_NETWORK },
 };
 
@@ -193,6 +194,15 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
         dro_field_put(out, route->handler == HANDLER_STREAM ? API_FIELD_PROPERTY : API_FIELD_NAME, text.at,
                       text.length);
         return true;
+    case QUERY_STATE: {
+        static const char *const states[] = { "waiting", "pending", "sent", "delivered", "reported", "failed" };
+        for (uint8_t i = 0; i < sizeof states / sizeof *states; i++)
+            if (slice_is(text, states[i])) {
+                dro_field_put(out, API_FIELD_STATUS, &i, 1);
+                return true;
+            }
+        return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");
+    }
     case QUERY_TWIN:
         if (!identifier_read(text, identifier))
             return fail(fault, 400, "twin must be an External Identifier, local@domain");

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "gate/peer_policy.h"
 #include "gate/tls.h"
 #include "ring/ring.h"
 #include "ring/usage.h"
@@ -20,7 +21,8 @@ enum { GATE_PEERS_MAX = 256, GATE_CORES_MAX = 16 };
 
 typedef struct gate_peer_config { /* a row of diameter.peers */
     char identity[256], realm[256], address[128]; /* address "": only waits for it */
-    uint32_t applications;                        /* enum peer_application */
+    uint32_t applications;                        /* enum peer_application; 0: whatever it offers */
+    peer_policy policy;
 } gate_peer_config;
 
 typedef struct gate_config {

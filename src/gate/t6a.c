@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
 #include "gate/home.h"
@@ -85,6 +86,51 @@ static uint32_t judge_destination(const diameter_gate *gate, const diameter_mess
     return is_ours ? 0 : DIAMETER_REALM_NOT_SERVED;
 }
 
+static const peer_policy *policy_of(const diameter_peer *peer)
+{
+    return peer->row == NO_ROW ? NULL : &peer->gate->config->peers[peer->row].policy;
+}
+
+/* A listed peer speaks for itself; an agent for nodes of its own realm and of those listed with it. */
+static bool judge_origin(diameter_peer *peer, const diameter_message *request)
+{
+    const diameter_avp *host = diameter_find(request, AVP_ORIGIN_HOST), *realm = diameter_find(request, AVP_ORIGIN_REALM);
+    const peer_policy *policy = policy_of(peer);
+    bool is_agent = (peer->applications & PEER_RELAY) != 0;
+    if (policy == NULL || (diameter_is_identity(host, peer->identity) && diameter_is_identity(realm, peer->realm)))
+        return true;
+    bool is_host_good = is_agent || diameter_is_identity(host, peer->identity);
+    if (is_host_good && is_agent && (diameter_is_identity(realm, peer->realm) || peer_policy_has_realm(policy, realm->data, realm->length)))
+        return true;
+    diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_ORIGIN);
+    if (gate_may_log(peer->gate))
+        dro_warn("peer_origin peer=%s \"a request of it bears another node's name or realm\"", peer->identity);
+    return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, is_host_good ? realm : host);
+}
+
+/* Per connection, which is one of one gate. */
+static bool judge_rate(diameter_peer *peer)
+{
+    const peer_policy *policy = policy_of(peer);
+    int64_t wait_ns;
+    uint32_t per_second = policy != NULL ? policy->requests_per_second : 0;
+    if (dro_rate_take(&peer->rate, loop_now_ns(peer->gate->home), per_second, per_second, &wait_ns))
+        return true;
+    diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_RATE);
+    return t6a_refuse(peer, DIAMETER_TOO_BUSY);
+}
+
+/* TS 29.128 6.5: a node that may not do this for that user, or over that APN. */
+static bool judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
+{
+    const peer_policy *policy = policy_of(peer);
+    if (policy == NULL || (peer_policy_has_imsi(policy, imsi) && (apn == NULL || peer_policy_has_apn(policy, apn->data, apn->length))))
+        return true;
+    diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_NOT_ALLOWED);
+    peer->gate->fault = (diameter_fault){ .experimental = DIAMETER_ERROR_OPERATION_NOT_ALLOWED };
+    return false;
+}
+
 void t6a_on_request(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
 {
     diameter_gate *gate = peer->gate;
@@ -103,7 +149,7 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
     else if (peer->state != PEER_OPEN)
         is_good = t6a_refuse(peer, DIAMETER_TOO_BUSY); /* we are leaving */
     else
-        is_good = row->handler(peer, request, command);
+        is_good = judge_origin(peer, request) && judge_rate(peer) && row->handler(peer, request, command);
     if (!is_good)
         peer_answer_error(peer, command, &gate->fault);
 }
@@ -186,7 +232,7 @@ static bool on_mo_data(diameter_peer *peer, const diameter_message *request, con
         .is_exception = diameter_find(request, AVP_RRC_CAUSE_COUNTER) != NULL,
         .host_length = length_of(host), .realm_length = length_of(realm), .data_length = length_of(data),
     };
-    if (!read_user(peer, request, &uplink.user))
+    if (!read_user(peer, request, &uplink.user) || !judge_user(peer, uplink.user.imsi, NULL))
         return false;
     size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &uplink.user)];
@@ -228,7 +274,7 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
     if (apn != NULL && apn->length > APN_BYTES_MAX)
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
-    if (!read_user(peer, request, &connection.user))
+    if (!read_user(peer, request, &connection.user) || !judge_user(peer, connection.user.imsi, apn))
         return false;
     size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];

@@ -68,6 +68,7 @@ static const key keys[] = {
     { "t8.apn", TEXT(t8_apn), "", "APN of NIDD configurations that no row of t8.apns is for; empty: any" },
     { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
+    { "t8.group_guard", COUNT(t8_group_guard, 1, 86400), "30", "seconds after which results of a group's downlink are told, and so often from then on; earlier when all are there" },
     { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
     { "auth.audience", TEXT(auth_audience), "", "aud of them, and what tokens of other issuers must be for; default: auth.issuer" },
     { "auth.token_life", COUNT(auth_token_life, 60, 86400), "3600", "seconds an access token is good" },
@@ -127,30 +128,54 @@ static const char *key_put(config *config, const key *key, const toml_value *val
     return "is unknown";
 }
 
+static const char *peer_application_put(gate_peer_config *peer, const char *text)
+{
+    uint32_t bit = strcmp(text, "t6a") == 0 ? PEER_T6A : strcmp(text, "s6t") == 0 ? PEER_S6T : strcmp(text, "relay") == 0 ? PEER_RELAY : 0;
+    peer->applications |= bit;
+    return bit != 0 ? NULL : "is a list of \"t6a\", \"s6t\", \"relay\"";
+}
+
+/* An item of a list. */
+static const char *peer_list_put(gate_peer_config *peer, const char *member, const char *text)
+{
+    if (strcmp(member, "applications") == 0)
+        return peer_application_put(peer, text);
+    if (strcmp(member, "imsis") == 0)
+        return peer_policy_add_imsis(&peer->policy, text) ? NULL : "is a list of at most 16 prefixes \"00101\" or ranges \"001010000000000-001010000009999\"";
+    if (strcmp(member, "apns") == 0)
+        return peer_policy_add_apn(&peer->policy, text) ? NULL : "is a list of at most 8 APNs";
+    if (strcmp(member, "realms") == 0)
+        return peer_policy_add_realm(&peer->policy, text) ? NULL : "is a list of at most 8 realms";
+    return "is not a list of a peer (applications, imsis, apns, realms)";
+}
+
+static const char peer_members[] = "is not a key of a peer (identity, realm, address, applications, imsis, apns, realms, requests_per_second)";
+
 static const char *peer_put(config *config, const toml_value *value)
 {
     char member[64];
     unsigned index;
     int end = 0;
-    if (sscanf(value->path, "diameter.peers[%u].%63[a-z]%n", &index, member, &end) != 2)
-        return "is not a key of a peer (identity, realm, address, applications)";
+    if (sscanf(value->path, "diameter.peers[%u].%63[a-z_]%n", &index, member, &end) != 2)
+        return peer_members;
     if (index >= GATE_PEERS_MAX)
         return "names too many peers";
     gate_peer_config *peer = &config->peers[index];
     if (index >= config->peer_count)
         config->peer_count = index + 1;
-    if (strcmp(member, "applications") == 0) {
-        if (value->kind != TOML_STRING)
-            return "is a list of \"t6a\", \"s6t\", \"relay\"";
-        uint32_t bit = strcmp(value->text, "t6a") == 0 ? 1 : strcmp(value->text, "s6t") == 0 ? 2 : strcmp(value->text, "relay") == 0 ? 4 : 0;
-        peer->applications |= bit;
-        return bit != 0 ? NULL : "is a list of \"t6a\", \"s6t\", \"relay\"";
+    if (value->path[end] == '[')
+        return value->kind == TOML_STRING ? peer_list_put(peer, member, value->text) : "is a list of strings";
+    if (strcmp(member, "requests_per_second") == 0) {
+        if (value->kind != TOML_INTEGER || value->integer < 1 || value->integer > 1000000)
+            return "is a number from 1 to 1000000";
+        peer->policy.requests_per_second = (uint32_t)value->integer;
+        return NULL;
     }
     char *field = strcmp(member, "identity") == 0 ? peer->identity : strcmp(member, "realm") == 0 ? peer->realm
                 : strcmp(member, "address") == 0 ? peer->address : NULL;
     size_t size = field == peer->address ? sizeof peer->address : sizeof peer->identity;
     if (field == NULL || value->path[end] != '\0')
-        return "is not a key of a peer (identity, realm, address, applications)";
+        return peer_members;
     if (value->kind != TOML_STRING || strlen(value->text) >= size)
         return "is a string";
     memcpy(field, value->text, strlen(value->text) + 1);
@@ -164,7 +189,7 @@ static const char *apn_put(config *config, const toml_value *value)
     unsigned index;
     int end = 0;
     if (sscanf(value->path, "t8.apns[%u].%63[a-z_]%n", &index, member, &end) != 2 || value->path[end] != '\0')
-        return "is not a key of an APN (domain, application, apn, without_configuration)";
+        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over)";
     if (index >= APN_RULES_MAX)
         return "names too many APNs";
     apn_rule *rule = &config->apns[index];
@@ -176,11 +201,18 @@ static const char *apn_put(config *config, const toml_value *value)
         rule->accepts = strcmp(value->text, "accept") == 0;
         return rule->accepts || strcmp(value->text, "refuse") == 0 ? NULL : "is \"accept\" or \"refuse\"";
     }
+    if (strcmp(member, "uplink") == 0 || strcmp(member, "downlink") == 0)
+        return apn_rate_read(value->text, member[0] == 'u' ? &rule->uplink : &rule->downlink)
+                   ? NULL : "is a number of packets in a minute, hour, day or week, such as \"100/hour\"";
+    if (strcmp(member, "over") == 0) {
+        rule->drops = strcmp(value->text, "drop") == 0;
+        return rule->drops || strcmp(value->text, "accept") == 0 ? NULL : "is \"accept\" or \"drop\"";
+    }
     char *field = strcmp(member, "domain") == 0 ? rule->domain : strcmp(member, "application") == 0 ? rule->application
                 : strcmp(member, "apn") == 0 ? rule->apn : NULL;
     size_t size = field == rule->domain ? sizeof rule->domain : field == rule->apn ? sizeof rule->apn : sizeof rule->application;
     if (field == NULL)
-        return "is not a key of an APN (domain, application, apn, without_configuration)";
+        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over)";
     if (strlen(value->text) >= size || (field == rule->apn && !apn_is_valid(value->text, strlen(value->text))))
         return field == rule->apn ? "is an APN: letters, digits, '-' and '.', at most 100" : "is too long";
     memcpy(field, value->text, strlen(value->text) + 1);
@@ -431,7 +463,7 @@ bool config_check(config *config)
     return true;
 }
 
-static const char peers_text[] = "list of {identity, realm, address, applications}";
+static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
 static const char apns_text[] = "list of {domain, application, apn, without_configuration}: the first that fits a configuration gives its APN";
 
 void config_help(FILE *out)

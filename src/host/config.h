@@ -29,6 +29,7 @@ typedef struct config {
     apn_rule apns[APN_RULES_MAX];
     uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
+    int64_t t8_group_guard;
     char auth_issuer[256], auth_audience[256];
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
     char log_level[16];

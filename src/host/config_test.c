@@ -1,4 +1,5 @@
 #include "host/config.h"
+#include "ring/message.h"
 
 #include "gate/sctp.h"
 
@@ -157,6 +158,30 @@ static void a_peer_we_connect_to_needs_an_authority(void **state)
     assert_true(config_set(&here, "diameter.tls.ca=a") && config_check(&here));
 }
 
+static void a_peer_is_bound_to_devices_apns_and_a_rate(void **state)
+{
+    (void)state;
+    assert_true(config_set(&here, "diameter.peers=[{identity=\"a\",realm=\"r\",applications=[\"t6a\",\"relay\"],realms=[\"s\"],"
+                                  "imsis=[\"00101\",\"001020000000000-001020000000009\"],apns=[\"iot\"],requests_per_second=50}]"));
+    const gate_peer_config *peer = &here.peers[0];
+    assert_int_equal(peer->applications, PEER_T6A | PEER_RELAY);
+    assert_true(peer_policy_has_imsi(&peer->policy, "001011234567890") && peer_policy_has_imsi(&peer->policy, "001020000000009"));
+    assert_false(peer_policy_has_imsi(&peer->policy, "001020000000010") || peer_policy_has_imsi(&peer->policy, "00102000000000"));
+    assert_true(peer_policy_has_apn(&peer->policy, "IOT.mnc001.mcc001.gprs", 22) && !peer_policy_has_apn(&peer->policy, "io", 2));
+    assert_true(peer_policy_has_realm(&peer->policy, "S", 1) && !peer_policy_has_realm(&peer->policy, "r", 1));
+    assert_int_equal(peer->policy.requests_per_second, 50);
+    static const char *const wrong[] = {
+        "imsis=[\"0010x\"]", "imsis=[\"\"]", "imsis=[\"2-1\"]", "imsis=[\"1-22\"]", "imsis=[\"1234567890123456\"]", "imsis=[1]", "imsis=\"1\"",
+        "apns=[\"a b\"]", "realms=[\"\"]", "requests_per_second=0", "requests_per_second=\"1\"", "more=1", "more=[\"a\"]",
+        "apns=[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "diameter.peers=[{identity=\"a\",%s}]", wrong[i]);
+        assert_false(config_set(&here, text));
+    }
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup(name, begin)
@@ -164,6 +189,7 @@ int main(void)
         CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(set_overrides_any_key),
         CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
         CLAIM(with_tls_any_address_is_taken), CLAIM(sctp_takes_several_addresses), CLAIM(a_peer_we_connect_to_needs_an_authority),
+        CLAIM(a_peer_is_bound_to_devices_apns_and_a_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

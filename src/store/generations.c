@@ -9,6 +9,7 @@
 #include "base/cursor.h"
 #include "base/log.h"
 #include "store/crc32c.h"
+#include "store/log_files.h"
 
 #define GENERATIONS_MAGIC 0x31475244u /* "DRG1" */
 enum { FORMAT = 1, CORES_MAX = 16 };
@@ -130,6 +131,12 @@ static dro_err remove_gone(generations *list, disk *host, log_store *store)
     return err;
 }
 
+/* Nothing is left of generation 0. */
+static dro_err fence(const generations *list, disk *host)
+{
+    return list->list[0].number > 0 ? log_replay_fence(host) : DRO_OK;
+}
+
 dro_err generations_finish(generations *list, disk *host, log_store *store)
 {
     if (list->count == 1)
@@ -141,7 +148,8 @@ dro_err generations_finish(generations *list, disk *host, log_store *store)
     if (err != DRO_OK)
         return err;
     *list = marked;
-    return remove_gone(list, host, store);
+    err = remove_gone(list, host, store);
+    return err == DRO_OK ? fence(list, host) : err;
 }
 
 /* ---- coming ---- */
@@ -207,7 +215,7 @@ dro_err generations_open(generations *list, disk *host, log_store *store, uint32
     err = remove_gone(list, host, store);
     if (err == DRO_OK && generation_newest(list)->cores != cores)
         err = begin(list, host, store, cores);
-    return err;
+    return err == DRO_OK ? fence(list, host) : err;
 }
 
 /* ---- reading ---- */

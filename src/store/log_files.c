@@ -11,6 +11,8 @@
 #define EPOCH_MAGIC 0x31455244u  /* "DRE1" */
 #define REPLAY_MAGIC 0x31505244u /* "DRP1" */
 
+enum { FORMAT_NEVER = 0x7fffffff };
+
 static const char epoch_name[] = "epoch";
 static const char replay_name[] = "replay";
 
@@ -148,6 +150,20 @@ dro_err log_replay_store(disk *files, const log_replay_point *point)
     uint8_t bytes[LOG_REPLAY_BYTES];
     log_replay_encode(point, bytes);
     return store(files, replay_name, bytes, sizeof bytes);
+}
+
+dro_err log_replay_fence(disk *files)
+{
+    uint8_t bytes[16];
+    dro_builder builder = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_le(&builder, REPLAY_MAGIC, 4);
+    dro_builder_le(&builder, FORMAT_NEVER, 4);
+    end(&builder);
+    int file = files->open(files, replay_name, 0);
+    if (file < 0)
+        return store(files, replay_name, bytes, sizeof bytes);
+    files->close(files, file);
+    return DRO_OK;
 }
 
 dro_err commit_log_epoch_next(disk *files, uint64_t random, log_epoch *out)

@@ -28,3 +28,6 @@ DRO_CHECKED dro_err log_replay_decode(log_replay_point *point, const void *bytes
 /* DRO_NOT_FOUND: there is none. DRO_CORRUPT and DRO_IO are told through dro_log. */
 DRO_CHECKED dro_err log_replay_load(disk *disk, log_replay_point *point);
 DRO_CHECKED dro_err log_replay_store(disk *disk, const log_replay_point *point);
+/* Where generation 0 was: a replay point of a format that never comes. A dromiod from before there were
+ * generations looks there for its log, and would find none and begin an empty host. */
+DRO_CHECKED dro_err log_replay_fence(disk *disk);

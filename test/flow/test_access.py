@@ -9,6 +9,7 @@ import urllib.parse
 
 import pytest
 from host import Host, until
+from mme import CER, Mme, T6A, V3GPP, avp, result_of
 from issuer import claims_of, decode, encode, verify
 
 FORM = "application/x-www-form-urlencoded"
@@ -261,3 +262,36 @@ def test_a_token_ends_at_its_time():
         assert given["expires_in"] == 60
         claims = claims_of(given["access_token"])
         assert claims["exp"] == claims["iat"] + 60 and abs(claims["iat"] - time.time()) < 3600
+
+
+# ---- Diameter peers ----
+
+def test_a_listed_peer_serves_its_own_devices():
+    peers = ('diameter.peers=[{identity="mme1.epc.test",realm="epc.test",applications=["t6a"],imsis=["00101"],apns=["nidd.test"]}]')
+    with Host(peers) as host:
+        for imsi, name in (("001010000000001", "in@acme.example"), ("001020000000001", "out@acme.example")):
+            host.admin.put_twin(name, imsi=imsi)
+        with Mme(host) as mme:
+            mme.attach("001010000000001")
+            assert result_of(mme.cmr("001010000000001", apn="other.test")) == 5101
+            assert result_of(mme.cmr("001020000000001")) == 5101
+            assert result_of(mme.odr("001020000000001", b"x")) == 5101
+            mme.uplink("001010000000001", b"x")
+            mme.identity = "mme2.epc.test"  # another's name on this connection
+            assert result_of(mme.odr("001010000000001", b"x")) == 5004
+            mme.identity, mme.realm = "mme1.epc.test", "other.test"
+            assert result_of(mme.odr("001010000000001", b"x")) == 5004
+        assert host.metric('dromio_diameter_drops_total{reason="not_allowed"}') == 3
+        assert host.metric('dromio_diameter_drops_total{reason="origin"}') == 2
+        assert "00102" not in host.log()
+        with pytest.raises(AssertionError):  # its name from another realm
+            Mme(host, realm="other.test")
+
+
+def test_a_listed_peer_has_a_rate():
+    peers = 'diameter.peers=[{identity="mme1.epc.test",realm="epc.test",applications=["t6a"],requests_per_second=1}]'
+    with Host(peers) as host, Mme(host) as mme:
+        host.admin.put_twin("fast@acme.example", imsi="001010000000001")
+        answers = [mme.begin_odr("001010000000001", b"x") for _ in range(20)]
+        results = [result_of(box.get(timeout=30)) for box in answers]
+        assert 3004 in results and results[0] != 3004

@@ -14,7 +14,7 @@ def with_cores(host, number):
 
 def logs(host):
     """Generations that have logs."""
-    return {path.name.split("-")[1] for path in host.data.glob("log-*")} | ({"0"} if (host.data / "log" / "replay").exists() else set())
+    return {path.name.split("-")[1] for path in host.data.glob("log-*")} | ({"0"} if any((host.data / "log").glob("segment-*")) else set())
 
 
 def everything_is_there(host, oracle):

@@ -1,10 +1,25 @@
 """Groups of devices: members, what is done to all of them, and T8's group delivery."""
+import base64
+import collections
+import datetime
+import itertools
 import json
+import threading
+import zlib
 
 import pytest
-from host import Host, until
+from host import LIMIT_S, Host, thermo_period, thermo_reading, until
+from mme import V3GPP, Mme, avp, is_asleep
+from sink import Sink
 
 MEMBERS = 40
+paths = itertools.count(1)
+
+
+def forget(mme):
+    """Downlinks that came before."""
+    while not mme.downlinks.empty():
+        mme.downlinks.get()
 
 
 def twin_of(name, number):
@@ -13,7 +28,7 @@ def twin_of(name, number):
 
 @pytest.fixture(scope="module")
 def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1") as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
 
@@ -172,3 +187,354 @@ def test_groups_and_members_survive_a_crash_and_another_number_of_cores(cores):
         host.start()
         until(lambda: host.admin.get(f"/v1/groups/{kept}").json()["members"] == 29, "all members of all cores")
         assert members(host.admin, kept) == sorted(fleet[1:])
+
+
+# ---- what is done to all members ----
+
+def ticket_of(client, group, number):
+    answer = client.get(f"/v1/groups/{group}/tickets/{number}")
+    assert answer.status == 200, answer
+    return answer.json()
+
+
+def counts_are(client, group, number, **wanted):
+    """Waits until the members of an operation are in these states, and in no other."""
+    every = dict.fromkeys(("waiting", "pending", "sent", "delivered", "reported", "failed"), 0) | wanted
+    return until(lambda: (found := ticket_of(client, group, number))["counts"] == every and found, f"{wanted} of {group}")
+
+
+class Fleet:
+    """Twins with connected devices, all in one group."""
+
+    def __init__(self, host, mme, group, count, **members):
+        self.host, self.client, self.group, self.mme = host, host.admin, group, mme
+        self.imsis = {twin_of(group.split("@")[0], n): f"00101{zlib.crc32(group.encode()) % 10000:04d}{n:06d}" for n in range(count)}
+        self.twins = sorted(self.imsis)
+        lines = self.client.bulk([{"id": twin, "model": "acme/thermo", "imsi": imsi, **members} for twin, imsi in self.imsis.items()])
+        assert {line["status"] for line in lines} == {201}
+        make(self.client, group)
+        assert {line["status"] for line in bulk(self.client, group, [{"id": twin} for twin in self.twins])} == {201}
+
+    def attach(self, twins=None):
+        for twin in self.twins if twins is None else twins:
+            self.mme.attach(self.imsis[twin])
+        return self
+
+
+@pytest.fixture(scope="module")
+def mme(real):
+    with Mme(real) as mme:
+        yield mme
+
+
+def test_a_property_is_written_on_all_members(real, mme):
+    fleet = Fleet(real, mme, "write@acme.example", 12).attach()
+    asked = real.admin.put(f"/v1/groups/{fleet.group}/properties/period", {"value": 300})
+    assert asked.status == 202 and asked.json()["members"] == 12, asked
+    assert asked.headers["Location"] == f"/v1/groups/{fleet.group}/tickets/{asked.json()['ticket']}"
+    sent = [mme.downlinks.get(timeout=LIMIT_S) for _ in fleet.twins]
+    assert {each.data for each in sent} == {b"\x81\x01\x2c"} and len({each.imsi for each in sent}) == 12
+    done = counts_are(real.admin, fleet.group, asked.json()["ticket"], delivered=12)
+    assert (done["property"], done["value"]) == ("period", 300)
+    for twin in fleet.twins[:2]:
+        mme.uplink(fleet.imsis[twin], thermo_period(300))
+    counts_are(real.admin, fleet.group, asked.json()["ticket"], delivered=10, reported=2)
+    assert real.admin.property(fleet.twins[0], "period")["value"] == 300
+    assert asked.json()["ticket"] in [each["ticket"] for each in real.admin.get(f"/v1/groups/{fleet.group}/tickets").json()["tickets"]]
+
+
+def test_exceptions_of_an_operation_say_why(real, fleet):
+    group = make(real.admin, "exceptions@acme.example")
+    bulk(real.admin, group, [{"id": twin} for twin in fleet[:6]])
+    for path, body, reason in (("properties/nothing", {"value": 1}, "does not know"), ("properties/period", {"value": 5}, "out of range"),
+                               ("properties/temperature", {"value": 5}, "read-only"), ("actions/blink", {"seconds": 0}, "out of range")):
+        method = real.admin.post if path.startswith("actions") else real.admin.put
+        asked = method(f"/v1/groups/{group}/{path}", body)
+        assert asked.status == 202, asked
+        number = asked.json()["ticket"]
+        assert counts_are(real.admin, group, number, failed=6)["state"] == "ended"
+        failed = pages(real.admin, f"/v1/groups/{group}/tickets/{number}/members", limit=4)
+        assert sorted(each["id"] for each in failed) == sorted(fleet[:6])
+        assert all(reason in each["reason"] for each in failed), failed
+        assert pages(real.admin, f"/v1/groups/{group}/tickets/{number}/members?state=pending") == []
+    assert real.admin.get(f"/v1/groups/{group}/tickets/{number}/members?state=odd").status == 400
+    assert real.admin.get(f"/v1/groups/{group}/tickets/4000000000").status == 404
+
+
+def test_sleepers_get_an_action_when_they_come(real, mme):
+    fleet = Fleet(real, mme, "sleepers@acme.example", 4)
+    fleet.attach(fleet.twins[:1])
+    asked = real.admin.post(f"/v1/groups/{fleet.group}/actions/blink", {"seconds": 9})
+    number = asked.json()["ticket"]
+    assert (asked.json()["action"], asked.json()["value"]) == ("blink", {"seconds": 9})
+    assert mme.downlinks.get(timeout=LIMIT_S).data == b"\x82\x09"
+    counts_are(real.admin, fleet.group, number, delivered=1, pending=3)
+    fleet.attach(fleet.twins[1:2])
+    assert mme.downlinks.get(timeout=LIMIT_S).imsi == fleet.imsis[fleet.twins[1]]
+    counts_are(real.admin, fleet.group, number, delivered=2, pending=2)
+    joined = twin_of("late", 1)
+    real.admin.put_twin(joined, model="acme/thermo")
+    bulk(real.admin, fleet.group, [{"id": joined}])
+    assert ticket_of(real.admin, fleet.group, number)["members"] == 4, "who joins later takes no part"
+    assert real.admin.delete(f"/v1/groups/{fleet.group}/tickets/{number}").status == 204
+    assert real.admin.get(f"/v1/groups/{fleet.group}/tickets/{number}").status == 404
+
+
+def test_the_same_key_begins_an_operation_once(real, fleet):
+    group = make(real.admin, "key@acme.example")
+    bulk(real.admin, group, [{"id": twin} for twin in fleet[:3]])
+    first, again = (real.admin.put(f"/v1/groups/{group}/properties/period", {"value": 77}, Idempotency_Key="k1") for _ in range(2))
+    assert (first.status, again.status) == (202, 202)
+    assert first.json()["ticket"] == again.json()["ticket"]
+    assert len(real.admin.get(f"/v1/groups/{group}/tickets").json()["tickets"]) == 1
+
+
+# ---- T8 (TS 29.122, 4.4.5.3) ----
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+@pytest.fixture(scope="module")
+def sink():
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def as1(real):
+    return real.application("as1", ["acme.example"], ["nidd"])
+
+
+class GroupNidd:
+    """A configuration of an application for a group."""
+
+    base = "/3gpp-nidd/v1/as1/configurations"
+
+    def __init__(self, client, sink, group, **members):
+        self.client, self.group, self.sink, self.path = client, group, sink, f"/g{next(paths)}"
+        answer = client.post(self.base, {"externalGroupId": group, "notificationDestination": sink.link(self.path), **members})
+        assert answer.status == 201, answer
+        self.json, self.location = answer.json(), answer.headers["Location"]
+        self.at = self.location[self.location.index("/3gpp-nidd"):]
+
+    def told(self):
+        return self.sink.taken(self.path)
+
+    def send(self, data, **members):
+        return self.client.post(self.at + "/downlink-data-deliveries", {"externalGroupId": self.group, "data": b64(data), **members})
+
+    def results(self, location):
+        """What was told last of each member of a delivery, and how many times something was told of it."""
+        found = {}
+        for each in self.told():
+            if each.get("niddDownlinkDataTransfer") == location:
+                for result in each["gmdResults"]:
+                    found.setdefault(result["externalId"], []).append(result["deliveryStatus"])
+        return found
+
+
+def at_of(location):
+    return location[location.index("/3gpp-nidd"):]
+
+
+def test_a_configuration_of_a_group_is_made_shown_and_removed(real, as1, sink):
+    group = make(real.admin, "t8@acme.example")
+    made = GroupNidd(as1, sink, group, mtcProviderId="meters", requestTestNotification=True)
+    assert made.json["self"] == made.location and made.json["externalGroupId"] == group
+    assert made.json["status"] == "ACTIVE" and "niddDownlinkDataTransfers" not in made.json
+    assert as1.get(made.at).json() == made.json
+    assert made.json in as1.get(GroupNidd.base).json()
+    until(made.told, "a test notification")
+    assert made.told() == [{"subscription": made.location}]
+    changed = as1.request("PATCH", made.at, {"pdnEstablishmentOption": "INDICATE_ERROR"}, Content_Type="application/merge-patch+json")
+    assert (changed.status, changed.json()["pdnEstablishmentOption"]) == (200, "INDICATE_ERROR")
+    assert as1.delete(made.at).status == 204
+    assert as1.get(made.at).status == 404 and as1.delete(made.at).status == 404
+
+
+def test_an_unknown_or_foreign_group_is_refused(real, as1, sink):
+    make(real.admin, "foreign@other.example")
+    for group in ("nobody@acme.example", "foreign@other.example"):
+        refused = as1.post(GroupNidd.base, {"externalGroupId": group, "notificationDestination": sink.link()})
+        assert (refused.status, refused.json()["cause"]) == (404, "USER_UNKNOWN")
+    made = GroupNidd(as1, sink, make(real.admin, "refuse@acme.example"))
+    assert made.send(bytes(1359)).json()["cause"] == "DATA_TOO_LARGE"
+    assert made.send(b"x", externalGroupId="nobody@acme.example").json()["cause"] == "USER_UNKNOWN"
+    assert made.send(b"x", externalGroupId="t8@acme.example").status in (400, 404)
+    assert as1.get(made.at + "/downlink-data-deliveries/0008000000ffffff").status == 404
+
+
+def test_uplinks_of_members_are_told_to_the_groups_configuration(real, mme, as1, sink):
+    fleet = Fleet(real, mme, "up@acme.example", 3).attach()
+    made = GroupNidd(as1, sink, fleet.group)
+    frames = {twin: thermo_reading(1, 10.0 + n) for n, twin in enumerate(fleet.twins)}
+    for twin, frame in frames.items():
+        mme.uplink(fleet.imsis[twin], frame)
+    until(lambda: len(made.told()) == 3, "all notifications")
+    assert {(told["niddConfiguration"], told["externalId"], told["data"]) for told in made.told()} == \
+        {(made.location, twin, b64(frame)) for twin, frame in frames.items()}
+
+
+def test_one_downlink_reaches_all_members_and_results_come_together(real, mme, as1, sink):
+    fleet = Fleet(real, mme, "down@acme.example", 30).attach()
+    made = GroupNidd(as1, sink, fleet.group)
+    mme.on_downlink = lambda downlink: [avp(268, 2001), avp(4321, 1, V3GPP, m=False)]
+    sent = made.send(b"hello all")
+    assert sent.status == 201 and sent.json()["self"] == sent.headers["Location"], sent
+    came = [mme.downlinks.get(timeout=LIMIT_S) for _ in fleet.twins]
+    assert {each.data for each in came} == {b"hello all"} and {each.imsi for each in came} == set(fleet.imsis.values())
+    results = until(lambda: len(found := made.results(sent.json()["self"])) == 30 and found, "all results")
+    assert results == {twin: ["SUCCESS_NEXT_HOP_ACKNOWLEDGED"] for twin in fleet.twins}
+    assert len(made.told()) <= 3, "together: one notification of each core"
+    shown = as1.get(at_of(sent.headers["Location"]))
+    assert (shown.json()["deliveryStatus"], shown.json()["data"]) == ("SUCCESS", b64(b"hello all"))
+    assert as1.delete(at_of(sent.headers["Location"])).status == 404, "it has ended for all"
+    assert mme.downlinks.empty()
+    mme.on_downlink = lambda downlink: 2001
+
+
+def test_sleepers_are_buffered_and_told_of_at_the_guard_time(real, mme, as1, sink):
+    fleet = Fleet(real, mme, "guard@acme.example", 4)
+    fleet.attach(fleet.twins[:3])
+    made = GroupNidd(as1, sink, fleet.group)
+    asleep = fleet.imsis[fleet.twins[1]]
+    mme.on_downlink = lambda downlink: is_asleep() if downlink.imsi == asleep else 2001
+    sent = made.send(b"later")
+    link = sent.json()["self"]
+    first = until(lambda: len(found := made.results(link)) == 4 and found, "results at the guard time")
+    assert first == {fleet.twins[0]: ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"], fleet.twins[1]: ["BUFFERING_TEMPORARILY_NOT_REACHABLE"],
+                     fleet.twins[2]: ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"], fleet.twins[3]: ["BUFFERING"]}
+    assert as1.get(at_of(link)).json()["deliveryStatus"] == "BUFFERING"
+    assert [each["self"] for each in as1.get(made.at).json()["niddDownlinkDataTransfers"]] == [link]
+    mme.on_downlink = lambda downlink: 2001
+    fleet.attach(fleet.twins[3:])
+    mme.uplink(asleep, thermo_reading(1))
+    until(lambda: [v[-1] for v in made.results(link).values()] == ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"] * 4, "the late results")
+    assert as1.get(at_of(link)).json()["deliveryStatus"] == "SUCCESS"
+
+
+def test_a_twin_shapes_and_refuses_a_groups_downlink(real, mme, as1, sink):
+    """thermo leaves raw downlinks alone; a member without a device's subscription, or too late, fails."""
+    fleet = Fleet(real, mme, "fails@acme.example", 3)
+    fleet.attach(fleet.twins[:1])
+    real.admin.put_twin(twin_of("nosub", 1), model="acme/thermo")
+    bulk(real.admin, fleet.group, [{"id": twin_of("nosub", 1)}])
+    made = GroupNidd(as1, sink, fleet.group)
+    sent = made.send(b"quick", maximumLatency=1)
+    results = until(lambda: len(found := made.results(sent.json()["self"])) == 4 and
+                    all(not each[-1].startswith("BUFFERING") for each in found.values()) and found, "all results")
+    assert {twin: each[-1] for twin, each in results.items()} == {
+        fleet.twins[0]: "SUCCESS_NEXT_HOP_UNACKNOWLEDGED", fleet.twins[1]: "FAILURE_TIMEOUT", fleet.twins[2]: "FAILURE_TIMEOUT",
+        twin_of("nosub", 1): "FAILURE"}
+    sent = made.send(b"now", maximumLatency=0)
+    results = until(lambda: len(found := made.results(sent.json()["self"])) == 4 and found, "all results")
+    assert results[fleet.twins[1]] == ["FAILURE_TEMPORARILY_NOT_REACHABLE"]
+
+
+def test_what_has_not_left_is_replaced_and_cancelled(real, mme, as1, sink):
+    fleet = Fleet(real, mme, "change@acme.example", 4)
+    fleet.attach(fleet.twins[:1])
+    made = GroupNidd(as1, sink, fleet.group)
+    forget(mme)
+    sent = made.send(b"first")
+    at = at_of(sent.headers["Location"])
+    assert mme.downlinks.get(timeout=LIMIT_S).data == b"first"
+    until(lambda: as1.get(at).json()["deliveryStatus"] == "BUFFERING", "all but one waiting")
+    changed = as1.put(at, {"externalGroupId": fleet.group, "data": b64(b"second")})
+    assert (changed.status, changed.json()["data"]) == (200, b64(b"second"))
+    fleet.attach(fleet.twins[1:2])
+    assert mme.downlinks.get(timeout=LIMIT_S).data == b"second"
+    changed = as1.request("PATCH", at, {"priority": 3}, Content_Type="application/json")
+    assert (changed.status, changed.json()["priority"], changed.json()["data"]) == (200, 3, b64(b"second"))
+    fleet.attach(fleet.twins[2:3])
+    assert mme.downlinks.get(timeout=LIMIT_S).data == b"second"
+    assert as1.delete(at).status == 204 and as1.get(at).status == 404
+    until(lambda: real.admin.twin(fleet.twins[3])["mailbox"] == 0, "an empty mailbox")
+    fleet.attach(fleet.twins[3:])
+    made.send(b"third")
+    came = [mme.downlinks.get(timeout=LIMIT_S) for _ in fleet.twins]
+    assert {each.data for each in came} == {b"third"} and len({each.imsi for each in came}) == 4
+
+
+def test_a_downlink_with_its_configuration_is_sent(real, mme, as1, sink):
+    fleet = Fleet(real, mme, "first@acme.example", 2).attach()
+    made = GroupNidd(as1, sink, fleet.group, niddDownlinkDataTransfers=[{"externalGroupId": fleet.group, "data": b64(b"with it")}])
+    assert {mme.downlinks.get(timeout=LIMIT_S).data for _ in fleet.twins} == {b"with it"}
+    assert len(as1.get(made.at + "/downlink-data-deliveries").json()) == 1
+
+
+def test_the_end_of_a_groups_configuration_is_told_once(real, as1, sink):
+    soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)).isoformat()
+    made = GroupNidd(as1, sink, make(real.admin, "ends@acme.example"), duration=soon)
+    until(made.told, "its end")
+    assert made.told() == [{"niddConfiguration": made.location, "status": "TERMINATED"}]
+    assert as1.get(made.at).json()["status"] == "TERMINATED"
+    assert made.send(b"x").status == 403
+
+
+# ---- it goes on ----
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_groups_downlink_goes_on_after_a_crash_in_its_middle(sink, cores):
+    count, before, seen = 600, 120, collections.Counter()
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", f"host.cores={cores}") as host:
+        with Mme(host) as mme:
+            fleet = Fleet(host, mme, "crash@acme.example", count).attach()
+            made = GroupNidd(host.application("as1", ["acme.example"], ["nidd"]), sink, fleet.group)
+            enough = threading.Event()
+
+            def half(downlink):
+                seen[downlink.imsi] += 1
+                if len(seen) >= before:
+                    enough.set()
+                return None if len(seen) > before else 2001
+
+            mme.on_downlink = half
+            link = made.send(b"once").json()["self"]
+            assert enough.wait(LIMIT_S)
+            host.kill()
+        answered = set(list(seen)[:before])
+        host.start()
+        with Mme(host, on_downlink=lambda downlink: seen.update([downlink.imsi]) or 2001):
+            results = until(lambda: len(found := made.results(link)) == count and
+                            all(each[-1].startswith("SUCCESS") for each in found.values()) and found, "all results")
+            assert set(results) == set(fleet.twins)
+            assert set(seen) == set(fleet.imsis.values())
+            assert max(seen.values()) <= 2, "twice is only who was being sent to when it crashed"
+            assert sum(times == 2 for times in seen.values()) < count, "those that were done before stay done"
+            until(lambda: made.client.get(at_of(link)).json()["deliveryStatus"] == "SUCCESS", "success for all")
+        assert answered
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_members_never_stop_the_host(sink):
+    """Bulk, one downlink to all while they sleep, a kill in its middle, and all of it taken back."""
+    count = 100_000
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", "host.cores=2") as host:
+        twins = [twin_of("m", n) for n in range(count)]
+        lines = [{"id": twin, "model": "acme/thermo", "imsi": f"00101{n:010d}"} for n, twin in enumerate(twins)]
+        assert {line["status"] for line in host.admin.bulk(lines)} == {201}
+        group = make(host.admin, "all@acme.example")
+        assert {line["status"] for line in bulk(host.admin, group, [{"id": twin} for twin in twins])} == {201}
+        until(lambda: host.admin.get(f"/v1/groups/{group}").json()["members"] == count, "all members")
+        made = GroupNidd(host.application("as1", ["acme.example"], ["nidd"]), sink, group)
+        link = made.send(b"to all").json()["self"]
+        host.kill()
+        host.start()
+        asked = 0
+        while made.client.get(at_of(link)).json()["deliveryStatus"] == "SENDING":
+            assert host.admin.get(f"/v1/twins/{twins[asked % count]}").status == 200
+            asked += 1
+        assert made.client.get(at_of(link)).json()["deliveryStatus"] == "BUFFERING"
+        until(lambda: host.metric("dromio_mailbox_downlinks") == count, "a downlink for each")
+        results = until(lambda: len(found := made.results(link)) == count and found, "all results at the guard time")
+        assert {status for each in results.values() for status in each} == {"BUFFERING"}
+        assert made.client.delete(at_of(link)).status == 204
+        until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
+        ticket = host.admin.put(f"/v1/groups/{group}/properties/period", {"value": 900}).json()["ticket"]
+        counts_are(host.admin, group, ticket, pending=count)
+        host.kill()
+        host.start()
+        counts_are(host.admin, group, ticket, pending=count)
+        assert len(members(host.admin, group)) == count

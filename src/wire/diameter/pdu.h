@@ -59,7 +59,8 @@ typedef struct diameter_message {
 /* What is wrong, as the answer says it. data == NULL with length > 0: an example
  * of zeros. result == 0: nothing is wrong. */
 typedef struct diameter_fault {
-    uint32_t result;      /* Result-Code */
+    uint32_t result;      /* Result-Code, or */
+    uint32_t experimental;/* Experimental-Result-Code of 3GPP; one of both is 0 */
     bool has_avp;         /* the rest describes a Failed-AVP */
     uint8_t flags;
     uint8_t around_count; /* of grouped AVPs around it, outermost first */
