@@ -137,6 +137,7 @@ struct load {
     enum load_phase phase;
     uint32_t each;         /* readings a twin still to send with load_drive_each; 0: no limit */
     bool is_paused;        /* sends nothing new */
+    bool takes_downlinks;
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
     uint16_t *is_out;      /* [twins] requests without an answer */
@@ -183,10 +184,16 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     histogram_add(&l->latency, (uint64_t)micros);
 }
 
-/* Downlinks are not expected; a host that sends one gets "asleep". */
+/* Where downlinks are not expected a host that sends one gets "asleep". */
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
-    (void)owner;
+    load *l = ((lane *)owner)->load;
+    l->answered_ns = l->now_ns;
+    if (l->takes_downlinks) {
+        l->counts.downlinks++;
+        peer_answer_delivery(from, request, &(t6a_delivery){ .result = DIAMETER_SUCCESS });
+        return;
+    }
     peer_answer_delivery(from, request, &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_TEMPORARILY_UNREACHABLE });
 }
 
@@ -377,6 +384,21 @@ bool load_drive(load *l, double seconds)
     while (bench_now_ns() < end)
         if (!turn(l))
             return false;
+    return true;
+}
+
+void load_take_downlinks(load *l)
+{
+    l->takes_downlinks = true;
+}
+
+bool load_wait_downlinks(load *l, uint64_t count)
+{
+    l->is_paused = true;
+    while (l->counts.downlinks < count)
+        if (!turn(l))
+            return false;
+    l->is_paused = false;
     return true;
 }
 
