@@ -13,4 +13,5 @@ bool bench_compute(const bench_options *options, bench_result *result);
 bool bench_hot(const bench_options *options, bench_result *result);
 bool bench_nidd(const bench_options *options, bench_result *result);
 bool bench_overload(const bench_options *options, bench_result *result);
+bool bench_group(const bench_options *options, bench_result *result);
 bool bench_curve(const bench_options *options, bench_result *result);

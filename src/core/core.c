@@ -408,6 +408,13 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_WEBSOCKET_GONE:
+        if (length >= sizeof(websocket_gone)) {
+            websocket_gone gone;
+            memcpy(&gone, body, sizeof gone);
+            destination_on_gone(core, gate, &gone);
+        }
+        break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:

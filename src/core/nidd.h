@@ -71,7 +71,9 @@ typedef struct destination {     /* where notices go */
     int64_t retry_ns;            /* a pause until then; 0: none */
     uint32_t next_free, next_ready;
     uint8_t failures;            /* in a row */
-    bool is_ready;
+    bool is_ready, is_websocket;
+    uint32_t gate;               /* of a websocket: where it is; NONE: the application is not connected */
+    uint64_t socket;             /* what that gate calls it */
 } destination;
 
 typedef struct nidd_table {      /* of all twins */
@@ -142,6 +144,11 @@ void notice_apply_gone(core *core, uint32_t twin, uint64_t number);
 void notice_full(core *core, const notice *notice);
 int notices_send(core *core);
 void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
+/* The application is connected: what waits goes there. Another websocket that was there before is told so. */
+void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket);
+void destination_on_gone(core *core, uint32_t gate, const struct websocket_gone *gone);
+/* "websocket:" and the configuration's number: one for each configuration. */
+size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1]);
 void notices_gate_lost(core *core, uint32_t gate);
 int64_t notices_due_ns(const core *core);     /* when a destination is tried again, INT64_MAX: never */
 DRO_CHECKED dro_err notices_init(core *core);

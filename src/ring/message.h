@@ -33,6 +33,7 @@ enum message_type {
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
+    MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
@@ -45,6 +46,7 @@ enum message_type {
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
     MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
+    MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -127,6 +129,7 @@ enum api_operation {
     API_GROUP_TICKET_GET,   /* TICKET, as all below */
     API_GROUP_TICKET_DELETE,
     API_GROUP_TICKET_MEMBERS, /* STATUS(?): which ones, else those that failed; LIMIT(?), CURSOR(?) */
+    API_NIDD_WEBSOCKET = 190,       /* CONFIGURATION: this websocket takes its notifications */
     /* Traces of messages. */
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
@@ -194,6 +197,7 @@ enum api_field { /* width or form */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
+    API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */
     API_FIELD_SECONDS = 241,    /* u64 */
@@ -376,6 +380,10 @@ enum notice_kind {
 typedef struct notice_request {
     uint8_t kind, reserved[7];
 } notice_request;           /* then fields: DESTINATION, NAME (path of the resource it is about), those of its kind */
+
+typedef struct websocket_gone {
+    uint64_t configuration, socket;
+} websocket_gone;
 
 enum notice_outcome {
     NOTICE_TAKEN,           /* 2xx */

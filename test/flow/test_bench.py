@@ -127,6 +127,12 @@ def test_overload_refuses_and_says_what_is_left(tmp_path):
         assert settings[f"{step}_answered_per_second"] + settings[f"{step}_refused_per_second"] <= 1.01 * settings[f"{step}_sent_per_second"] + 2000
 
 
+def test_a_groups_downlink_reaches_all_members(tmp_path):
+    result = run("group", tmp_path, "--twins", "2000")
+    assert set(result) == {"bench", "per_second", "cpu_micros", "settings"}
+    assert result["per_second"] > 0 and result["settings"]["members"] == 2000 and result["settings"]["rounds"] == 2
+
+
 def test_curve_follows_the_offered_load(tmp_path):
     settings = run("curve", tmp_path, "--seconds", "0.3", "--twins", "2000")["settings"]
     for percent in (10, 25, 50, 75, 90, 100, 125, 150, 200):
@@ -209,7 +215,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "overload", "curve", "compute"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "overload", "group", "curve", "compute"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):
