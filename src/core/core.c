@@ -416,6 +416,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         }
         break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
+    case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {

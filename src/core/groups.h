@@ -104,7 +104,8 @@ typedef struct group_operation {
 typedef struct group_configuration { /* NIDD, of a whole group; numbers with GROUP_NUMBER in paths */
     uint32_t number, group, application;
     uint8_t status;              /* nidd_status */
-    int64_t made_ms, until_ms;
+    uint8_t renewals;            /* as in nidd_configuration; core 0's */
+    int64_t made_ms, until_ms, granted_ms, renew_ms;
     uint32_t destination;        /* of this core */
     bool is_listed;
     uint16_t length;
@@ -242,6 +243,7 @@ int groups_tell(core *core);                              /* results, uplinks' c
 int64_t group_tell_first(const core *core, const group_operation *operation);
 int64_t groups_due_ms(const core *core);                  /* when there is something to tell; INT64_MAX: nothing */
 void group_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length); /* inside a record */
+void group_configuration_end(core *core, group_configuration *ended, nidd_status status); /* core 0: kept, and its application told */
 void group_notice_gone(core *core, const struct notice *gone); /* taken, or given up */
 bool group_has_news(const group_operation *operation, const group *group);
 void group_told_replay(core *core, const dro_field *field);
