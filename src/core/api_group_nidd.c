@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fields.h"
+#include "core/authorization.h"
 #include "core/call.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -333,11 +334,14 @@ void api_group_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     const application *owner = nidd_owner_find(core, call);
-    const group *named = owner == NULL ? NULL : group_named(core, call, owner);
-    if (named == NULL || !first_is_good(core, call))
+    if (owner == NULL || !first_is_good(core, call) || authorization_asks_group(core, call, owner))
+        return;
+    const group *named = group_named(core, call, owner);
+    if (named == NULL || !authorization_is_good_group(core, call))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);
+    authorization_put_group(core, owner, named, &members);
     if (members.err != DRO_OK) {
         tell_problem(core, call->caller, 413, "about:blank", "the configuration is too large");
         return;

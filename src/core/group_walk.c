@@ -215,6 +215,28 @@ void group_mail_trim(core *core, uint32_t index)
     }
 }
 
+bool group_mail_bounced(core *core, uint32_t index, mail *sent)
+{
+    twin *twin = twin_at(core, index);
+    const ticket *ticket = sent->ticket == 0 ? NULL : ticket_find(twin, sent->ticket);
+    uint64_t number = ticket != NULL ? ticket->operation : sent->ticket;
+    group_operation *operation = group_operation_at(core, number);
+    if (operation == NULL || sent->sent_host != twin->connection.host || !peers_reach(core, core->hosts[sent->sent_host].name))
+        return false;
+    sent->is_sent = false;
+    twin->flags &= (uint8_t)~TWIN_SENDING;
+    record_begin(core, index, RECORD_DELTA);
+    if (ticket != NULL)
+        ticket_move(core, index, ticket->number, TICKET_PENDING, "");
+    group_state_put(core, index, number, GROUP_STATE_PENDING);
+    record_end(core);
+    if (!operation->is_walking)
+        operation->cursor = 0;
+    operation->has_bounced = operation->is_walking = true;
+    operation->again_ms = core->now_ms + GROUP_AGAIN_MS;
+    return true;
+}
+
 /* ---- the walk ---- */
 
 static bool wants(const group_operation *operation, const group_part *part)
@@ -259,13 +281,17 @@ static bool walk(core *core, group_operation *operation, uint32_t *batch)
         operation->is_walking = false;
         return false;
     }
+    if (operation->cursor == 0 && operation->has_bounced) {
+        operation->is_resumed = true;
+        operation->has_bounced = false;
+    }
     if (!walk_some(core, operation, group, batch))
         return false;
     if (operation->cursor < group->place_count)
         return true;
     operation->cursor = 0;
-    operation->is_walking = operation->has_skipped;
-    operation->again_ms = operation->has_skipped ? core->now_ms + GROUP_AGAIN_MS : 0;
+    operation->is_walking = operation->has_skipped || operation->has_bounced;
+    operation->again_ms = operation->is_walking ? core->now_ms + GROUP_AGAIN_MS : 0;
     operation->is_resumed &= operation->has_skipped;
     operation->has_skipped = false;
     return false;

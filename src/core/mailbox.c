@@ -477,6 +477,8 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         sent = sent->next;
     if (sent == NULL)
         return;
+    if (answer->outcome == DOWNLINK_NO_PEER && group_mail_bounced(core, index, sent))
+        return;
     bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
     if (is_answered && answer->result >= 2000 && answer->result < 3000) {
         uint64_t number = sent->ticket;

@@ -106,6 +106,9 @@ void nidd_configuration_put(core *core, uint64_t number, uint32_t application, i
                             const uint8_t *fields, size_t length);
 /* Inside a record: it has ended, its application is told. What waits for it ends too where the device is not its any more. */
 void nidd_configuration_end(core *core, uint32_t twin, nidd_configuration *configuration, nidd_status status);
+/* When a grant of that time is asked for again; INT64_MAX: it has no end. */
+int64_t nidd_renewal_ms(int64_t granted_ms, int64_t authorized_ms);
+int64_t nidd_renewal_pause_ms(uint8_t *renewals);  /* after one more that came to nothing */
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration); /* the HSS is asked again later */
 void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
 void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);

@@ -505,3 +505,36 @@ def test_a_groups_downlink_goes_on_after_a_crash_in_its_middle(sink, cores):
             assert sum(times == 2 for times in seen.values()) < count, "those that were done before stay done"
             until(lambda: made.client.get(at_of(link)).json()["deliveryStatus"] == "SUCCESS", "success for all")
         assert answered
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_members_never_stop_the_host(sink):
+    """Bulk, one downlink to all while they sleep, a kill in its middle, and all of it taken back."""
+    count = 100_000
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", "host.cores=2") as host:
+        twins = [twin_of("m", n) for n in range(count)]
+        lines = [{"id": twin, "model": "acme/thermo", "imsi": f"00101{n:010d}"} for n, twin in enumerate(twins)]
+        assert {line["status"] for line in host.admin.bulk(lines)} == {201}
+        group = make(host.admin, "all@acme.example")
+        assert {line["status"] for line in bulk(host.admin, group, [{"id": twin} for twin in twins])} == {201}
+        until(lambda: host.admin.get(f"/v1/groups/{group}").json()["members"] == count, "all members")
+        made = GroupNidd(host.application("as1", ["acme.example"], ["nidd"]), sink, group)
+        link = made.send(b"to all").json()["self"]
+        host.kill()
+        host.start()
+        asked = 0
+        while made.client.get(at_of(link)).json()["deliveryStatus"] == "SENDING":
+            assert host.admin.get(f"/v1/twins/{twins[asked % count]}").status == 200
+            asked += 1
+        assert made.client.get(at_of(link)).json()["deliveryStatus"] == "BUFFERING"
+        until(lambda: host.metric("dromio_mailbox_downlinks") == count, "a downlink for each")
+        results = until(lambda: len(found := made.results(link)) == count and found, "all results at the guard time")
+        assert {status for each in results.values() for status in each} == {"BUFFERING"}
+        assert made.client.delete(at_of(link)).status == 204
+        until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
+        ticket = host.admin.put(f"/v1/groups/{group}/properties/period", {"value": 900}).json()["ticket"]
+        counts_are(host.admin, group, ticket, pending=count)
+        host.kill()
+        host.start()
+        counts_are(host.admin, group, ticket, pending=count)
+        assert len(members(host.admin, group)) == count
