@@ -45,7 +45,7 @@ class Device:
 
 @contextlib.contextmanager
 def running(*settings):
-    with Host(CALLBACKS, *settings) as host, Sink() as sink:
+    with Host(CALLBACKS, *settings, thermo=False) as host, Sink() as sink:
         client = host.application("as1", ["acme.example"], ["nidd"])
         yield host, sink, client
         client.close()
