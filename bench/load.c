@@ -121,7 +121,7 @@ bool load_provision_in(const host *h, uint32_t count, uint32_t domains, double *
 
 /* ---- connections ---- */
 
-enum load_phase { PHASE_NONE, PHASE_ATTACH, PHASE_DRIVE };
+enum load_phase { PHASE_NONE, PHASE_ATTACH, PHASE_DRIVE, PHASE_TAKE };
 
 typedef struct lane { /* a connection and its share of the twins: every connection_count-th */
     load *load;
@@ -137,6 +137,7 @@ struct load {
     enum load_phase phase;
     uint32_t each;         /* readings a twin still to send with load_drive_each; 0: no limit */
     bool is_paused;        /* sends nothing new */
+    bool takes_always;     /* downlinks are taken in any phase */
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
     uint16_t *is_out;      /* [twins] requests without an answer */
@@ -183,11 +184,15 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     histogram_add(&l->latency, (uint64_t)micros);
 }
 
-/* Downlinks are not expected; a host that sends one gets "asleep". */
+/* Where downlinks are not expected, a host that sends one gets "asleep". */
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
-    (void)owner;
-    peer_answer_delivery(from, request, &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_TEMPORARILY_UNREACHABLE });
+    load *l = ((lane *)owner)->load;
+    bool takes = l->phase == PHASE_TAKE || l->takes_always;
+    l->counts.downlinks += takes;
+    l->answered_ns = l->now_ns;
+    peer_answer_delivery(from, request, takes ? &(t6a_delivery){ .result = DIAMETER_SUCCESS }
+                                              : &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_TEMPORARILY_UNREACHABLE });
 }
 
 load *load_new(const host *h, uint32_t twins, uint32_t connections, uint32_t window)
@@ -380,6 +385,11 @@ bool load_drive(load *l, double seconds)
     return true;
 }
 
+void load_take_always(load *l)
+{
+    l->takes_always = true;
+}
+
 void load_choose(load *l, const uint32_t *twins, uint32_t count, uint32_t depth)
 {
     assert(depth <= UINT16_MAX && (twins == NULL || count > 0));
@@ -414,6 +424,15 @@ bool load_drive_each(load *l, uint32_t count)
             return false;
     l->each = 0;
     return load_drain(l);
+}
+
+bool load_take_downlinks(load *l, uint64_t count)
+{
+    start(l, PHASE_TAKE, 0);
+    while (l->counts.downlinks < count)
+        if (!turn(l))
+            return false;
+    return true;
 }
 
 double load_once(load *l)

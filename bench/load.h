@@ -13,6 +13,7 @@ typedef struct load load;
 
 typedef struct load_counts {
     uint64_t attached, attach_refused, uplinks, answered, busy, refused, unsent;
+    uint64_t downlinks; /* taken, with load_take_downlinks */
     uint32_t last_refusal; /* Result-Code or Experimental-Result-Code of the newest one not answered 2001 */
 } load_counts;
 
@@ -37,6 +38,9 @@ void load_choose(load *load, const uint32_t *twins, uint32_t count, uint32_t dep
 bool load_offer(load *load, double per_second, double seconds);
 /* Exactly `count` readings of each twin, all answered 2001. */
 bool load_drive_each(load *load, uint32_t count);
+/* Sends nothing; answers downlinks 2001 until `count` have come. */
+bool load_take_downlinks(load *load, uint64_t count);
+void load_take_always(load *load); /* in whatever it does from now on */
 /* Waits until nothing is outstanding. */
 bool load_drain(load *load);
 /* One reading, and its answer: microseconds, or -1. */

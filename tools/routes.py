@@ -17,7 +17,7 @@ PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET"
 QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup",
-            "token", "keys", "issuer"]
+            "token", "keys", "issuer", "websocket"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
           "form", "trace"]

@@ -343,6 +343,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_GROUP_TICKET_GET] = api_group_ticket_get,
     [API_GROUP_TICKET_DELETE] = api_group_ticket_delete,
     [API_GROUP_TICKET_MEMBERS] = api_group_ticket_members,
+    [API_NIDD_WEBSOCKET] = api_nidd_websocket,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,

@@ -10,6 +10,7 @@
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -35,7 +36,7 @@ void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_bui
     dro_builder_text(out, ",\"time\":");
     json_time(out, ticket->time_ms);
     dro_builder_text(out, ",\"next\":");
-    json_time(out, ticket->state == TICKET_PENDING ? twin->next_contact_ms : COLUMNS_NEVER);
+    json_time(out, ticket->state != TICKET_PENDING ? COLUMNS_NEVER : rate_resume_ms(twin) != 0 ? rate_resume_ms(twin) : twin->next_contact_ms);
     dro_builder_text(out, ",\"reason\":");
     if (ticket->reason[0] != '\0')
         json_string(out, ticket->reason);

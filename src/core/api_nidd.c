@@ -13,6 +13,7 @@
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -57,6 +58,7 @@ static void member_put(dro_builder *out, const nidd_member *member, const dro_fi
         break;
     case NIDD_PORT: ports_put(out, field, false); break;
     case NIDD_PORTS: ports_put(out, field, true); break;
+    case NIDD_WEBSOCKET_WANTED: break; /* websocket_put */
     }
 }
 
@@ -65,7 +67,7 @@ void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
     dro_field room;
     for (size_t i = 0; i < nidd_member_count; i++) {
         const dro_field *field = nidd_field(fields, length, nidd_members[i].field, &room);
-        if (field == NULL || nidd_members[i].field == API_FIELD_TEST)
+        if (field == NULL || nidd_members[i].field == API_FIELD_TEST || nidd_members[i].field == API_FIELD_WEBSOCKET)
             continue;
         json_put(out, ",\"%s\":", nidd_members[i].name);
         member_put(out, &nidd_members[i], field);
@@ -83,9 +85,10 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, delivery->number, out);
     json_put(out, "\",\"deliveryStatus\":\"%s\"", nidd_delivery_status_text(nidd_delivery_now(twin, delivery)));
-    if (delivery->retry_ms != 0) {
+    bool is_held = rate_resume_ms(twin) != 0 && !nidd_delivery_has_ended((nidd_delivery_status)delivery->status);
+    if (delivery->retry_ms != 0 || is_held) {
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
-        json_time(out, delivery->retry_ms);
+        json_time(out, is_held ? rate_resume_ms(twin) : delivery->retry_ms);
     }
     nidd_members_put(out, delivery->fields, delivery->length);
     dro_builder_text(out, "}");
@@ -111,12 +114,32 @@ static bool has_waiting(const twin *twin, const nidd_configuration *configuratio
     return false;
 }
 
+static bool wants_websocket(const nidd_configuration *configuration)
+{
+    dro_field room;
+    const dro_field *wanted = nidd_field(configuration->fields, configuration->length, API_FIELD_WEBSOCKET, &room);
+    return wanted != NULL && wanted->length == 1 && wanted->bytes[0] != 0;
+}
+
+/* The URI is that of the configuration, with ws for http and wss for https. */
+static void websocket_put(core *core, const nidd_configuration *configuration, dro_builder *out)
+{
+    const char *root = core->options.t8_root != NULL ? core->options.t8_root : "";
+    if (!wants_websocket(configuration))
+        return;
+    dro_builder_text(out, ",\"websockNotifConfig\":{\"requestWebsocketUri\":true,\"websocketUri\":\"ws");
+    dro_builder_text(out, strncmp(root, "http", 4) == 0 ? root + 4 : root);
+    nidd_path_write(application_at(core, configuration->application), configuration->number, 0, out);
+    dro_builder_text(out, "/websocket\"}");
+}
+
 static void configuration_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_transfers, dro_builder *out)
 {
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
     nidd_members_put(out, configuration->fields, configuration->length);
+    websocket_put(core, configuration, out);
     if (with_transfers && has_waiting(twin, configuration)) {
         dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
         deliveries_put(core, twin, configuration, false, out);
@@ -252,29 +275,27 @@ void api_nidd_configuration_get(core *core, const call *call)
         configuration_reply(core, call->caller, 200, index, found);
 }
 
+/* A page of those behind call->after, in the order they were made, those of groups last; see gate/pages.c. */
 void api_nidd_configuration_list(core *core, const call *call)
 {
     const application *owner = nidd_owner_find(core, call);
     if (owner == NULL)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    bool is_first = true;
-    dro_builder_text(&out, "[");
-    for (uint32_t i = 0; i < core->twin_high && out.err == DRO_OK && core->nidd.configuration_count > 0; i++) {
-        const twin *twin = twin_at(core, i);
-        const nidd *nidd = twin->number == 0 || twin->extra == NULL ? NULL : twin->extra->nidd;
-        for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
-            if (c->application != owner->number)
-                continue;
-            dro_builder_text(&out, is_first ? "" : ",");
-            configuration_put(core, twin, c, false, &out);
-            is_first = false;
+    uint64_t next = call->after;
+    for (uint64_t number; next < NIDD_LIST_GROUPS && dro_builder_length(&out) < NIDD_LIST_PAGE; next = number & ~PARTITION_MASK) {
+        uint32_t index;
+        if ((number = owner_next(core, owner->number, next)) == 0) {
+            next = NIDD_LIST_GROUPS;
+            break;
         }
+        dro_builder_text(&out, dro_builder_length(&out) > 0 ? "," : "");
+        const nidd_configuration *shown = nidd_configuration_find(core, number, &index);
+        configuration_put(core, twin_at(core, index), shown, false, &out);
     }
-    if (core->index == 0)
-        group_configurations_put(core, owner, &is_first, &out);
-    dro_builder_text(&out, "]");
-    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+    if (next >= NIDD_LIST_GROUPS)
+        next = core->index == 0 ? group_configurations_put(core, owner, next, &out) : UINT64_MAX;
+    call_reply(core, call, 200, next, NULL, &out);
 }
 
 /* Old members, with those of the patch in their place and without those it sets to null. */
@@ -323,6 +344,21 @@ void api_nidd_configuration_patch(core *core, const call *call)
     configuration_reply(core, call->caller, 200, index, now);
     if (timers_update(core, index) != DRO_OK)
         core->counters.refused++;
+}
+
+/* The caller is a websocket from now on: what is told of the configuration goes there. */
+void api_nidd_websocket(core *core, const call *call)
+{
+    uint32_t index;
+    const nidd_configuration *configuration = configuration_find(core, call, &index);
+    if (configuration == NULL)
+        return;
+    if (!wants_websocket(configuration)) {
+        tell_problem(core, call->caller, 404, "about:blank", "the configuration was made without requestWebsocketUri");
+        return;
+    }
+    call_reply(core, call, 200, UINT64_MAX, NULL, NULL); /* before the first notice */
+    destination_connect(core, configuration->destination, call->gate, call->caller.id);
 }
 
 /* All that waits for it goes too. */

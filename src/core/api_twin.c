@@ -25,6 +25,7 @@
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
+#include "twin/identifier.h"
 
 enum { PAYLOAD_MAX = EVENT_BYTES_MAX, ALIASES_BYTES = TWIN_ALIASES_MAX * 256 };
 
@@ -275,17 +276,20 @@ static bool aliases_read(core *core, const call *call, struct put *put, uint32_t
         put->has_aliases = true;
         if (field.length == 0) /* an empty list */
             continue;
-        const char *at = memchr(field.bytes, '@', field.length);
-        const char *end = (const char *)field.bytes + field.length;
-        uint32_t domain = at == NULL ? NONE : domain_find(core, at + 1, (size_t)(end - at - 1));
+        char alias[EXTERNAL_IDENTIFIER_MAX + 1];
+        if (!external_identifier_read((const char *)field.bytes, field.length, alias)) {
+            tell_problem(core, call->caller, 422, "about:blank", "/aliases: each is an External Identifier, local@domain");
+            return false;
+        }
+        const char *name = strchr(alias, '@') + 1;
+        uint32_t domain = domain_find(core, name, strlen(name));
         if (!(call->scopes & SCOPE_ADMIN) && (domain == NONE || !application_sees(core, call->application, call->scopes, domain))) {
             tell_problem(core, call->caller, 403, "about:blank", "an alias must be in a domain of yours");
             return false;
         }
-        if (!alias_is_free(core, call->caller, (const char *)field.bytes, field.length, self))
+        if (!alias_is_free(core, call->caller, alias, strlen(alias), self))
             return false;
-        dro_builder_bytes(&out, field.bytes, field.length);
-        dro_builder_le(&out, 0, 1);
+        dro_builder_bytes(&out, alias, strlen(alias) + 1);
         count++;
     }
     put->aliases_length = (uint32_t)dro_builder_length(&out);

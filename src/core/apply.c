@@ -11,6 +11,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -95,6 +96,8 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
         return err;
     bool is_indexed = (twin->flags & TWIN_CREATING) != 0;
     if (!is_indexed) {
+        if (!core->is_started) /* each has one: its pages come while the log is read */
+            index_reserve(&core->ids, core->numbers.live);
         err = way_add(core, &core->ids, id_hash(core, id, length), index);
         if (err == DRO_OK)
             err = index_add(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
@@ -351,6 +354,7 @@ static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
     if (field->length == 0) {
         twin->flags &= (uint8_t)~TWIN_CONNECTED;
         twin->connection.host = twin->connection.realm = NONE16;
+        rates_free(twin);
         return DRO_OK;
     }
     uint16_t host = (uint16_t)dro_cursor_le(&in, 2);
@@ -403,6 +407,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
+    case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
@@ -431,6 +436,7 @@ void apply_reset(core *core, uint32_t index)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);
     queue_free(core, index);
+    rates_free(twin);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

@@ -64,6 +64,7 @@ void api_nidd_configuration_make(core *core, const call *call);
 void api_nidd_configuration_get(core *core, const call *call);
 void api_nidd_configuration_patch(core *core, const call *call);
 void api_nidd_configuration_delete(core *core, const call *call);
+void api_nidd_websocket(core *core, const call *call);
 void api_nidd_delivery_list(core *core, const call *call);
 void api_nidd_delivery_make(core *core, const call *call);
 void api_nidd_delivery_get(core *core, const call *call);

@@ -10,6 +10,7 @@ typedef struct core_counters {
     uint64_t context_hits, context_misses, contexts_unreadable;
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
     uint64_t notices, notices_failed, notices_refused, notices_dropped;
+    uint64_t exceptions, uplinks_over_rate, uplinks_dropped, downlinks_held;
     uint64_t authorizations_granted, authorizations_refused, authorizations_failed, authorizations_revoked;
 } core_counters;
 
@@ -20,6 +21,7 @@ enum core_counter {
     COUNT_AUTHORIZATIONS_GRANTED, COUNT_AUTHORIZATIONS_REFUSED, COUNT_AUTHORIZATIONS_FAILED, COUNT_AUTHORIZATIONS_REVOKED,
     COUNT_LOG_LIVE_BYTES, COUNT_CONTEXTS, COUNT_CONTEXT_BYTES, COUNT_CONTEXT_HITS, COUNT_CONTEXT_MISSES, COUNT_CONTEXT_READS, COUNT_CONTEXTS_UNREADABLE,
     COUNT_DOWNLINK_BYTES, COUNT_DOWNLINKS_AWAY, COUNT_DOWNLINK_READS,
+    COUNT_EXCEPTIONS, COUNT_UPLINKS_OVER_RATE, COUNT_UPLINKS_DROPPED, COUNT_DOWNLINKS_HELD,
     COUNT_END,
 };
 

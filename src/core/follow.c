@@ -244,6 +244,10 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_DOWNLINK_BYTES: return core->queues.bytes;
     case COUNT_DOWNLINKS_AWAY: return core->queues.away;
     case COUNT_DOWNLINK_READS: return core->queues.reads;
+    case COUNT_EXCEPTIONS: return c->exceptions;
+    case COUNT_UPLINKS_OVER_RATE: return c->uplinks_over_rate;
+    case COUNT_UPLINKS_DROPPED: return c->uplinks_dropped;
+    case COUNT_DOWNLINKS_HELD: return c->downlinks_held;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }

@@ -125,8 +125,10 @@ void groups_recovered(core *core)
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = core->groups->operations[i];
         const group *group = operation == NULL ? NULL : group_at(core, operation->group);
-        if (group != NULL)
-            parts_wait(core, operation, group);
+        if (group == NULL)
+            continue;
+        parts_wait(core, operation, group);
+        operation->is_resumed = true;
     }
 }
 

@@ -10,6 +10,7 @@
 #include "core/api.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/peers.h"
 #include "core/record.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -67,12 +68,30 @@ static group_state downlink_refusal(const core *core, const group_operation *ope
     return is_asleep && !may_wait ? GROUP_STATE_NOT_REACHABLE : GROUP_STATE_NONE;
 }
 
+/* A connected device whose serving node is away, as all are after a start, would count as asleep: it is waited for. */
+static bool is_reachable(const core *core, const twin *twin)
+{
+    bool is_connected = twin->flags & TWIN_CONNECTED && (twin->flags & TWIN_BLOCKED) == 0;
+    return !is_connected || peers_reach(core, core->hosts[twin->connection.host].name);
+}
+
+/* Nobody else sends what waited when the host ended. */
+static begun send_again(core *core, uint32_t index)
+{
+    if (!is_reachable(core, twin_at(core, index)))
+        return BEGUN_LATER;
+    mailbox_flush(core, index);
+    return BEGUN;
+}
+
 static begun begin_downlink(core *core, group_operation *operation, uint32_t index, uint32_t place)
 {
     dro_field room;
     group_state refusal = downlink_refusal(core, operation, twin_at(core, index));
     const dro_field *data = nidd_field(operation->fields, operation->length, API_FIELD_DATA, &room);
     uint64_t number = group_number(operation->number);
+    if (!is_reachable(core, twin_at(core, index)))
+        return BEGUN_LATER;
     if (nidd_mail(twin_at(core, index), number, NULL) != NULL) { /* it was replaced meanwhile */
         record_begin(core, index, RECORD_DELTA);
         mail_of_operation_gone(core, index, number);
@@ -104,13 +123,18 @@ static begun begin_member(core *core, group_operation *operation, uint32_t index
     const twin *twin = twin_at(core, index);
     if (twin->row == NONE || twin->flags & (TWIN_RUNNING | TWIN_CREATING))
         return BEGUN_LATER;
-    operation->parts[place].version = operation->version;
+    group_part *part = &operation->parts[place];
+    if (part->state == GROUP_STATE_PENDING && (part->version == operation->version || operation->kind != GROUP_DOWNLINK))
+        return send_again(core, index);
+    part->version = operation->version;
     if (twin_is_broken(core, index))
         return end_at_once(core, operation, index, GROUP_STATE_BROKEN);
     if (operation->expires_ms <= core->now_ms)
         return end_at_once(core, operation, index, GROUP_STATE_EXPIRED);
     if (operation->kind == GROUP_DOWNLINK)
         return begin_downlink(core, operation, index, place);
+    if (!is_reachable(core, twin))
+        return BEGUN_LATER;
     group_state state = api_group_command(core, operation, index, place);
     if (state == GROUP_STATE_WAITING)
         return BEGUN_FULL;
@@ -191,10 +215,34 @@ void group_mail_trim(core *core, uint32_t index)
     }
 }
 
+bool group_mail_bounced(core *core, uint32_t index, mail *sent)
+{
+    twin *twin = twin_at(core, index);
+    const ticket *ticket = sent->ticket == 0 ? NULL : ticket_find(twin, sent->ticket);
+    uint64_t number = ticket != NULL ? ticket->operation : sent->ticket;
+    group_operation *operation = group_operation_at(core, number);
+    if (operation == NULL || sent->sent_host != twin->connection.host || !peers_reach(core, core->hosts[sent->sent_host].name))
+        return false;
+    sent->is_sent = false;
+    twin->flags &= (uint8_t)~TWIN_SENDING;
+    record_begin(core, index, RECORD_DELTA);
+    if (ticket != NULL)
+        ticket_move(core, index, ticket->number, TICKET_PENDING, "");
+    group_state_put(core, index, number, GROUP_STATE_PENDING);
+    record_end(core);
+    if (!operation->is_walking)
+        operation->cursor = 0;
+    operation->has_bounced = operation->is_walking = true;
+    operation->again_ms = core->now_ms + GROUP_AGAIN_MS;
+    return true;
+}
+
 /* ---- the walk ---- */
 
 static bool wants(const group_operation *operation, const group_part *part)
 {
+    if (operation->is_resumed && part->state == GROUP_STATE_PENDING)
+        return true;
     bool waits = part->state == GROUP_STATE_PENDING || part->state == GROUP_STATE_UNREACHABLE;
     waits |= part->state == GROUP_STATE_RUNNING; /* with what it was before: met again when that turn is over */
     return part->state == GROUP_STATE_WAITING || (waits && operation->kind == GROUP_DOWNLINK && part->version != operation->version);
@@ -233,12 +281,18 @@ static bool walk(core *core, group_operation *operation, uint32_t *batch)
         operation->is_walking = false;
         return false;
     }
+    if (operation->cursor == 0 && operation->has_bounced) {
+        operation->is_resumed = true;
+        operation->has_bounced = false;
+    }
     if (!walk_some(core, operation, group, batch))
         return false;
     if (operation->cursor < group->place_count)
         return true;
     operation->cursor = 0;
-    operation->is_walking = operation->has_skipped; /* a busy twin's turn wakes the core */
+    operation->is_walking = operation->has_skipped || operation->has_bounced;
+    operation->again_ms = operation->is_walking ? core->now_ms + GROUP_AGAIN_MS : 0;
+    operation->is_resumed &= operation->has_skipped;
     operation->has_skipped = false;
     return false;
 }
@@ -312,7 +366,7 @@ int groups_step(core *core)
     int done = groups->has_gone ? clear(core) : 0;
     for (uint32_t i = 0; groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = groups->operations[(groups->walk_next + i) % GROUP_OPERATIONS_MAX];
-        if (operation != NULL && operation->is_walking && !operation->is_gone)
+        if (operation != NULL && operation->is_walking && !operation->is_gone && operation->again_ms <= core->now_ms)
             has_more |= walk(core, operation, &batch);
     }
     groups->walk_next++; /* another is the first in the next round */

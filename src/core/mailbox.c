@@ -13,6 +13,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -321,6 +322,8 @@ int64_t mailbox_due(const twin *twin)
             due = mail_due(m);
     if (twin->retry_ms != 0 && twin->retry_ms < due)
         due = twin->retry_ms;
+    if (rate_resume_ms(twin) != 0 && rate_resume_ms(twin) < due)
+        due = rate_resume_ms(twin);
     return due;
 }
 
@@ -362,6 +365,8 @@ void mailbox_expire(core *core, uint32_t index)
         twin->retry_ms = 0;
         twin->flags &= (uint8_t)~TWIN_BLOCKED;
     }
+    if (rate_resume_ms(twin) != 0 && rate_resume_ms(twin) <= core->now_ms)
+        twin->extra->rates->resume_ms = 0;
     bool is_begun = false;
     if (queue_is_away(twin) && twin->extra->queue.due_ms <= core->now_ms)
         queue_load(core, index); /* it comes back here once it is read */
@@ -448,6 +453,8 @@ void mailbox_flush(core *core, uint32_t index)
         queue_load(core, index);
         return;
     }
+    if (rate_downlink(core, index) != 0)
+        return; /* the timers come back to it */
     mail_send(core, index, first, gate);
     if (first->is_sent)
         group_state_sent(core, index, first->ticket);
@@ -469,6 +476,8 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
     while (sent != NULL && !(sent->is_sent && sent->number << TWIN_BITS == id - index))
         sent = sent->next;
     if (sent == NULL)
+        return;
+    if (answer->outcome == DOWNLINK_NO_PEER && group_mail_bounced(core, index, sent))
         return;
     bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
     if (is_answered && answer->result >= 2000 && answer->result < 3000) {

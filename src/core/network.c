@@ -13,6 +13,7 @@
 #include "core/mailbox.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -123,9 +124,13 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
         return;
     }
+    if (!rate_takes_uplink(core, index, request->is_exception)) {
+        network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0); /* not 3004: another try would not help */
+        return;
+    }
     turn *turn = turn_new(core, index, TURN_UPLINK);
     const uint8_t *data = body + sizeof *request + request->host_length + request->realm_length;
-    if (turn == NULL || turn_event(core, turn, EVENT_UPLINK, 0, data, request->data_length) != DRO_OK) {
+    if (turn == NULL || turn_event(core, turn, EVENT_UPLINK, request->is_exception, data, request->data_length) != DRO_OK) {
         if (turn != NULL)
             turn_free(core, turn);
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
@@ -225,8 +230,10 @@ static void connection_change(core *core, caller caller, const connection_reques
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE)
         record_put(core, FIELD_CONNECTION, "", 0);
-    else
+    else {
         put_connection(core, host, realm, &request->user);
+        rates_put(core, index, request, (const char *)texts + request->host_length + request->realm_length);
+    }
     twin->connection.gate = (uint8_t)caller.gate;
     if (request->is_reachable || request->action == ESTABLISH) {
         twin->retry_ms = 0;

@@ -12,6 +12,7 @@
 #include "base/fields.h"
 #include "core/host.h"
 #include "core/index.h"
+#include "core/owners.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
 #include "twin/ticket.h"
@@ -71,11 +72,14 @@ typedef struct destination {     /* where notices go */
     int64_t retry_ns;            /* a pause until then; 0: none */
     uint32_t next_free, next_ready;
     uint8_t failures;            /* in a row */
-    bool is_ready;
+    bool is_ready, is_websocket;
+    uint32_t gate;               /* of a websocket: where it is; NONE: the application is not connected */
+    uint64_t socket;             /* what that gate calls it */
 } destination;
 
 typedef struct nidd_table {      /* of all twins */
     index_table configurations, links;
+    owner_table owners;
     uint64_t next;               /* number of the next configuration, delivery or notice */
     uint64_t configuration_count, notice_count, notice_bytes;
     destination *destinations;
@@ -85,6 +89,9 @@ typedef struct nidd_table {      /* of all twins */
     struct notice_slot { struct notice *notice; uint32_t serial, gate, next_free; } *sent; /* [NOTICES_SENT_MAX] */
     uint32_t sent_free, sent_count;
 } nidd_table;
+
+enum { NIDD_LIST_PAGE = 24 * 1024 };     /* bytes from which a page of a list is full */
+#define NIDD_LIST_GROUPS (1ull << 60)     /* in a list behind all of devices: those of groups, by their place */
 
 /* ---- nidd.c ---- */
 nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */
@@ -99,6 +106,9 @@ void nidd_configuration_put(core *core, uint64_t number, uint32_t application, i
                             const uint8_t *fields, size_t length);
 /* Inside a record: it has ended, its application is told. What waits for it ends too where the device is not its any more. */
 void nidd_configuration_end(core *core, uint32_t twin, nidd_configuration *configuration, nidd_status status);
+/* When a grant of that time is asked for again; INT64_MAX: it has no end. */
+int64_t nidd_renewal_ms(int64_t granted_ms, int64_t authorized_ms);
+int64_t nidd_renewal_pause_ms(uint8_t *renewals);  /* after one more that came to nothing */
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration); /* the HSS is asked again later */
 void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
 void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);
@@ -142,6 +152,11 @@ void notice_apply_gone(core *core, uint32_t twin, uint64_t number);
 void notice_full(core *core, const notice *notice);
 int notices_send(core *core);
 void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
+/* The application is connected: what waits goes there. Another websocket that was there before is told so. */
+void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket);
+void destination_on_gone(core *core, uint32_t gate, const struct websocket_gone *gone);
+/* "websocket:" and the configuration's number: one for each configuration. */
+size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1]);
 void notices_gate_lost(core *core, uint32_t gate);
 int64_t notices_due_ns(const core *core);     /* when a destination is tried again, INT64_MAX: never */
 DRO_CHECKED dro_err notices_init(core *core);

@@ -1,5 +1,6 @@
 /* Notices: notifications of applications, on their way. Durable with what they tell,
  * sent in order for a destination with a window, tried again with a growing pause. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,16 @@ static uint32_t destination_slot(core *core)
     return core->nidd.destination_count++;
 }
 
+static bool is_websocket(const char *link, size_t length)
+{
+    return length == NIDD_WEBSOCKET_TEXT && memcmp(link, NIDD_WEBSOCKET, sizeof NIDD_WEBSOCKET - 1) == 0;
+}
+
+size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1])
+{
+    return (size_t)snprintf(out, NIDD_WEBSOCKET_TEXT + 1, NIDD_WEBSOCKET "%016llx", (unsigned long long)configuration);
+}
+
 dro_err destination_get(core *core, const char *link, size_t length, uint32_t *number)
 {
     *number = destination_find(core, link, length);
@@ -70,7 +81,8 @@ dro_err destination_get(core *core, const char *link, size_t length, uint32_t *n
         char *text = *number == NONE ? NULL : strndup(link, length);
         dro_err err = text == NULL ? DRO_NOMEM : index_add(&core->nidd.links, link_hash(core, link, length), *number);
         if (*number != NONE)
-            *destination_at(core, *number) = (destination){ .link = text, .next_free = NONE, .next_ready = NONE };
+            *destination_at(core, *number) = (destination){ .link = text, .next_free = NONE, .next_ready = NONE, .gate = NONE,
+                                                            .is_websocket = is_websocket(link, length) };
         if (err != DRO_OK) {
             free(text);
             if (*number != NONE) {
@@ -328,6 +340,9 @@ static bool put_path(core *core, const notice *sent, dro_builder *out)
 /* A gate that may do it: destinations stay with one, whose connections to them are open. */
 static uint32_t gate_for(const core *core, uint32_t destination)
 {
+    const struct destination *to = &core->nidd.destinations[destination];
+    if (to->is_websocket)
+        return to->gate != NONE && core->gates[to->gate].is_open && !core->gates[to->gate].is_stopped ? to->gate : NONE;
     for (uint32_t i = 0; i < core->options.gate_count; i++) {
         uint32_t gate = (destination + i) % core->options.gate_count;
         if (core->gates[gate].is_open && !core->gates[gate].is_stopped)
@@ -363,7 +378,9 @@ static bool notice_send(core *core, notice *sent)
     notice_request request = { .kind = sent->kind };
     dro_builder out = dro_builder_over(message, sizeof message);
     dro_builder_bytes(&out, &request, sizeof request);
-    dro_field_put_text(&out, API_FIELD_DESTINATION, to->link);
+    char socket[NIDD_WEBSOCKET_TEXT + 1];
+    destination_websocket(to->socket, socket);
+    dro_field_put_text(&out, API_FIELD_DESTINATION, to->is_websocket ? socket : to->link);
     if (!put_path(core, sent, &out)) { /* its application is gone */
         notice_drop(core, sent);
         return true;
@@ -413,7 +430,7 @@ static bool destination_work(core *core, uint32_t number)
         if (to->link == NULL)
             return false;
     }
-    if (to->retry_ns > core->now_ns)
+    if (to->retry_ns > core->now_ns || (to->is_websocket && to->gate == NONE)) /* it gets in line when they connect */
         return false;
     while (to->next != NULL && to->sent < window_of(to)) {
         notice *next = to->next;
@@ -541,8 +558,49 @@ void notices_on_answer(core *core, uint64_t id, const notice_answer *answer)
     destination_ready(core, number);
 }
 
+/* Nothing is known against it any more: what waits goes at once. */
+static void destination_begin_anew(core *core, uint32_t number)
+{
+    destination *to = destination_at(core, number);
+    to->failures = 0;
+    to->retry_ns = 0;
+    to->next = to->first;
+    destination_ready(core, number);
+}
+
+void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket)
+{
+    destination *to = destination_at(core, number);
+    if (to->gate != NONE && core->gates[to->gate].is_open)
+        tell(core, to->gate, MESSAGE_WEBSOCKET_REPLACED, 0, to->socket, NULL, 0, 0);
+    to->gate = gate;
+    to->socket = socket;
+    destination_begin_anew(core, number);
+}
+
+void destination_on_gone(core *core, uint32_t gate, const websocket_gone *gone)
+{
+    char name[NIDD_WEBSOCKET_TEXT + 1];
+    uint32_t number = destination_find(core, name, destination_websocket(gone->configuration, name));
+    destination *to = number == NONE ? NULL : destination_at(core, number);
+    if (to == NULL || to->gate != gate)
+        return;
+    if (to->socket == gone->socket)
+        to->gate = NONE;
+    else
+        destination_begin_anew(core, number); /* what the one before did not deliver goes to the one that is there */
+}
+
+static void websockets_gate_lost(core *core, uint32_t gate)
+{
+    for (uint32_t i = 0; i < core->nidd.destination_count; i++)
+        if (core->nidd.destinations[i].is_websocket && core->nidd.destinations[i].gate == gate)
+            core->nidd.destinations[i].gate = NONE;
+}
+
 void notices_gate_lost(core *core, uint32_t gate)
 {
+    websockets_gate_lost(core, gate);
     for (uint32_t i = 0; core->nidd.sent_count > 0 && i < NOTICES_SENT_MAX; i++) {
         notice *sent = core->nidd.sent[i].notice;
         if (sent == NULL || core->nidd.sent[i].gate != gate)

@@ -108,6 +108,17 @@ uint32_t peers_gate(const core *core, const char *host, uint32_t usual)
     return open == 0 || open >> usual & 1 ? usual : (uint32_t)__builtin_ctz(open);
 }
 
+bool peers_reach(const core *core, const char *host)
+{
+    uint32_t index = peer_find(core, host, strlen(host));
+    if (index != NONE && core->peers->entries[index].open != 0)
+        return true;
+    for (uint32_t i = 0; i < core->peer_count; i++)
+        if (core->peers->entries[i].open != 0 && core->peers->entries[i].state.applications & PEER_RELAY)
+            return true;
+    return false;
+}
+
 bool peers_have_hss(const core *core)
 {
     for (uint32_t i = 0; i < core->peer_count; i++)

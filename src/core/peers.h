@@ -10,6 +10,8 @@ void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t lengt
 void peers_gate_lost(core *core, uint32_t gate);
 /* The gate that has this node open; `usual` if it does, or if none is known to. */
 uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
+/* Can a request be sent to this node now: to it, or by a relay? */
+bool peers_reach(const core *core, const char *host);
 /* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
 bool peers_have_hss(const core *core);
 typedef struct hss_route { /* borrowed from the table of peers */

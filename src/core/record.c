@@ -4,6 +4,7 @@
  *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
  *
  * Bytes 8 to 48 are the associated data of the fields. */
+#include "core/rate.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -489,6 +490,7 @@ static void full_numbers(core *core, const twin *twin)
         dro_builder_le(part, twin->connection.realm, 2);
         dro_builder_bytes(part, twin->connection.bearer, twin->connection.bearer_length);
         record_part_end(core, FIELD_CONNECTION);
+        rates_full(core, twin);
     }
 }
 

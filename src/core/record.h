@@ -43,6 +43,7 @@ enum record_field {
     FIELD_NIDD_DELIVERY_GONE = 26, /* number u64 */
     FIELD_NOTICE = 27,     /* number u64, configuration u64, made i64, kind u8, fields */
     FIELD_NOTICE_GONE = 28,/* number u64 */
+    FIELD_RATES = 30,      /* uplink u32, downlink u32, apn text; empty: none */
     FIELD_MAIL_RAW = 29,   /* number u64, delivery u64, expires i64: its bytes are the delivery's */
     FIELD_GROUP = 40,      /* group u32, newest operation when it joined u32 */
     FIELD_GROUP_GONE = 41, /* group u32 */

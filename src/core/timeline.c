@@ -40,6 +40,8 @@ static void put_event(const model *model, const dro_field *field, dro_builder *o
         json_string(out, model->actions[id].name);
     else if (kind == EVENT_TIMER)
         json_put(out, "%u", id);
+    else if (kind == EVENT_UPLINK && id == 1)
+        dro_builder_text(out, "null,\"exception\":true");
     else
         dro_builder_text(out, "null");
     dro_builder_text(out, ",\"frame\":");

@@ -14,13 +14,18 @@
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/nidd.h"
+#include "core/rate.h"
 #include "core/number.h"
 #include "core/state.h"
 #include "core/timers.h"
 #include "core/turn.h"
 
 /* Chunks are made as many as lie in a batch; a host of few twins has no use for huge pages. */
-enum { BATCH_CHUNKS = 16, BATCH_BYTES = BATCH_CHUNKS * TWIN_CHUNK * sizeof(twin) };
+enum {
+    BATCH_CHUNKS = 16,
+    BATCH_BYTES = BATCH_CHUNKS * TWIN_CHUNK * sizeof(twin),
+    MANY = 4 * BATCH_CHUNKS,     /* from here on a whole batch more is little */
+};
 
 static dro_err table_grow(core *core)
 {
@@ -35,6 +40,8 @@ static dro_err table_grow(core *core)
         return DRO_NOMEM;
     if (core->chunk_count > 0)
         dro_pages_huge(batch, BATCH_BYTES);
+    if (core->chunk_count >= MANY) /* its beginning is touched at once */
+        dro_pages_soon((uint8_t *)batch + DRO_PAGES_HUGE, BATCH_BYTES - DRO_PAGES_HUGE);
     for (int i = 0; i < BATCH_CHUNKS; i++)
         chunks[core->chunk_count++] = batch + i * TWIN_CHUNK;
     return DRO_OK;
@@ -105,6 +112,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     }
     nidd_free(core, index);
     queue_free(core, index);
+    rates_free(twin);
     free(extra->creating_id);
     free(extra);
     twin->extra = NULL;
@@ -300,7 +308,7 @@ void twin_extra_trim(twin *twin)
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
         extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0 ||
-        extra->queue.is_away || extra->queue.unplaced > 0)
+        extra->queue.is_away || extra->queue.unplaced > 0 || extra->rates != NULL)
         return;
     free(twin->extra);
     twin->extra = NULL;

@@ -38,6 +38,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     uint8_t ticket_count;
     uint16_t mail_count, deferred_count; /* mail: in memory */
     twin_queue queue;            /* mail and deliveries as a whole */
+    struct twin_rates *rates;    /* core/rate.h; NULL: any number of packets */
 } twin_extra;
 
 enum twin_flag {

@@ -41,6 +41,7 @@ static const struct {
     { 415, "415 Unsupported Media Type" },
     { 417, "417 Expectation Failed" },
     { 422, "422 Unprocessable Content" },
+    { 426, "426 Upgrade Required" },
     { 428, "428 Precondition Required" },
     { 429, "429 Too Many Requests" },
     { 431, "431 Request Header Fields Too Large" },

@@ -17,6 +17,7 @@
 #include "gate/http.h"
 #include "gate/parse.h"
 #include "gate/parts.h"
+#include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000, ACCEPT_PAUSE_MS = 100, EVICT_PAUSE_MS = 1, LINGER_READS = 16 };
 
@@ -193,6 +194,8 @@ static int64_t deadline_of(const connection *connection)
         wait_ms = HTTP_WRITE_MS;
     } else if (connection->first != NULL && connection->first->kind == EXCHANGE_STREAM) {
         return stream_due_ns(connection->first);
+    } else if (connection->websocket != NULL && connection->first != NULL) {
+        return websocket_due_ns(connection->first);
     } else if (connection->is_blocked) {
         return INT64_MAX;
     } else if (connection->phase == PHASE_HANDSHAKE) {
@@ -237,6 +240,9 @@ static void on_due(loop_timer *timer)
     } else if (!late->is_lingering && late->first != NULL && late->first->kind == EXCHANGE_STREAM) {
         stream_comment(http, late->first);
         connection_schedule(late);
+    } else if (!late->is_lingering && late->websocket != NULL && late->first != NULL) {
+        websocket_ping(http, late->first);
+        connection_schedule(late);
     } else if (!late->is_lingering && late->phase == PHASE_HANDSHAKE) {
         tls_timed_out(&late->tls);
         connection_break(late);
@@ -267,7 +273,7 @@ static void read_linger(connection *connection)
 static void on_end(connection *connection)
 {
     connection->is_eof = true;
-    bool is_stream = connection->first != NULL && connection->first->kind == EXCHANGE_STREAM;
+    bool is_stream = connection->websocket != NULL || (connection->first != NULL && connection->first->kind == EXCHANGE_STREAM);
     bool is_owed = connection->first != NULL || connection->out.bytes > 0; /* an answer may be made and not written yet */
     if (!is_owed || connection->phase != PHASE_IDLE || is_stream)
         connection_break(connection); /* or the request is cut off */

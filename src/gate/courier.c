@@ -53,6 +53,8 @@ struct courier {
     range ranges[COURIER_RANGES_MAX];
     uint32_t range_count;
     uint64_t taken, refused, failed;
+    courier_socket socket_send;  /* NULL: none */
+    void *socket_context;
 };
 
 /* ---- addresses ---- */
@@ -401,6 +403,36 @@ static void refuse(courier *courier, uint32_t core, uint64_t id, uint32_t outcom
         dro_warn("notice_answer_lost"); /* the core hears of it when this gate is gone, at the latest */
 }
 
+void courier_sockets(courier *courier, courier_socket send, void *context)
+{
+    courier->socket_send = send;
+    courier->socket_context = context;
+}
+
+/* "websocket:" and 16 hexadecimal digits, as the core writes it. */
+static bool is_socket(const dro_field *link, uint64_t *socket)
+{
+    char text[NIDD_WEBSOCKET_TEXT + 1];
+    if (link->length != NIDD_WEBSOCKET_TEXT || memcmp(link->bytes, NIDD_WEBSOCKET, sizeof NIDD_WEBSOCKET - 1) != 0)
+        return false;
+    memcpy(text, link->bytes, link->length);
+    text[link->length] = '\0';
+    *socket = strtoull(text + sizeof NIDD_WEBSOCKET - 1, NULL, 16);
+    return true;
+}
+
+static void notice_to_socket(courier *courier, uint64_t socket, uint32_t core, uint64_t id, uint8_t kind, const parts *parts)
+{
+    char body[BODY_MAX];
+    dro_builder out = dro_builder_over(body, sizeof body);
+    body_write(courier, kind, parts, &out);
+    bool is_sent = out.err == DRO_OK && courier->socket_send != NULL &&
+                   courier->socket_send(courier->socket_context, socket, core, id, body, dro_builder_length(&out));
+    if (!is_sent)
+        refuse(courier, core, id, out.err == DRO_OK ? NOTICE_FAILED : NOTICE_REFUSED);
+    dro_wipe(body, dro_builder_length(&out));
+}
+
 void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void *body, uint32_t length)
 {
     dro_cursor in = dro_cursor_over(body, length);
@@ -409,7 +441,13 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
     const uint8_t *head = dro_cursor_bytes(&in, sizeof request);
     if (head != NULL)
         memcpy(&request, head, sizeof request);
-    errand *sent = head == NULL || parts_read(&in, &parts) != DRO_OK || parts.link.length >= LINK_TEXT ? NULL : errand_take(courier);
+    bool is_good = head != NULL && parts_read(&in, &parts) == DRO_OK && parts.link.length < LINK_TEXT;
+    uint64_t socket;
+    if (is_good && is_socket(&parts.link, &socket)) {
+        notice_to_socket(courier, socket, core, id, request.kind, &parts);
+        return;
+    }
+    errand *sent = is_good ? errand_take(courier) : NULL;
     if (sent == NULL) {
         refuse(courier, core, id, parts.link.bytes != NULL ? NOTICE_FAILED : NOTICE_REFUSED);
         return;

@@ -30,6 +30,9 @@ typedef struct courier_options {
 
 DRO_CHECKED dro_err courier_new(courier **out, loop *loop, const courier_options *options);
 void courier_free(courier *courier); /* NULL is fine */
+/* Where notices of websockets go: false, it is not there or takes no more. */
+typedef bool (*courier_socket)(void *context, uint64_t socket, uint32_t core, uint64_t id, const void *body, size_t length);
+void courier_sockets(courier *courier, courier_socket send, void *context);
 /* MESSAGE_NOTICE of a core; lengths are checked here. */
 void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void *body, uint32_t length);
 /* Tells answers that found no room in a ring. True: some still wait. */

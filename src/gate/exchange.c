@@ -4,6 +4,7 @@
 #include "gate/answer.h"
 #include "gate/http.h"
 #include "gate/parts.h"
+#include "gate/websocket.h"
 
 /* An id: generation 32 bits, part 16, place 16. A late answer meets another
  * generation and is dropped. */
@@ -61,6 +62,8 @@ static void free_part(http *http, exchange *exchange)
     case EXCHANGE_BULK: bulk_drop(http, exchange); break;
     case EXCHANGE_BACKUP: backup_drop(http, exchange); break;
     case EXCHANGE_STREAM: stream_drop(http, exchange); break;
+    case EXCHANGE_PAGES: pages_drop(http, exchange); break;
+    case EXCHANGE_WEBSOCKET: websocket_drop(http, exchange); break;
     case EXCHANGE_BARRIER:
     case EXCHANGE_QUERY:
         http->query_count--;
@@ -68,8 +71,7 @@ static void free_part(http *http, exchange *exchange)
         break;
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
-    case EXCHANGE_STATUS:
-    case EXCHANGE_LISTS: fan_drop(http, exchange); break;
+    case EXCHANGE_STATUS: fan_drop(http, exchange); break;
     case EXCHANGE_DESCRIPTION: gathered_clear(&exchange->gathered); break;
     default: break;
     }
@@ -105,7 +107,7 @@ void exchange_drop_all(connection *owner)
 /* How long it takes is not the host's doing: streams, uploads, a request that wants to wait. */
 static bool is_of_its_client(const exchange *exchange)
 {
-    return exchange->is_untimed || exchange->kind == EXCHANGE_STREAM || exchange->kind == EXCHANGE_BACKUP ||
+    return exchange->is_untimed || exchange->kind == EXCHANGE_STREAM || exchange->kind == EXCHANGE_BACKUP || exchange->kind == EXCHANGE_WEBSOCKET ||
            exchange->kind == EXCHANGE_BULK || exchange->kind == EXCHANGE_UPLOAD;
 }
 

@@ -14,6 +14,7 @@
 #include "gate/diameter.h"
 #include "gate/http.h"
 #include "gate/loop.h"
+#include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000, STOP_TURN_MS = 20 };
 
@@ -62,6 +63,7 @@ static void on_core_message(gate *home, uint32_t core, const ring_header *header
     case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, core, header->id, body, length); break;
     case MESSAGE_RELEASE: diameter_gate_on_release(home->diameter, body, length); break;
     case MESSAGE_AUTHORIZATION: diameter_gate_on_authorization(home->diameter, core, header->id, body, length); break;
+    case MESSAGE_WEBSOCKET_REPLACED: websocket_replaced(home->http, header->id); break;
     case MESSAGE_TRACE: diameter_gate_on_trace(home->diameter, header->id, body, length); break;
     case MESSAGE_TRACED: diameter_gate_on_traced(home->diameter, body, length); break;
     case MESSAGE_NOTICE: courier_on_notice(home->courier, core, header->id, body, length); break;
@@ -205,10 +207,12 @@ int gate_run(const gate_config *config, int stop)
         err = diameter_gate_new(&home.diameter, &with_tls, home.loop);
     if (err == DRO_OK)
         err = http_new(&home.http, &with_tls, home.loop, more_metrics, &home);
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
+        courier_sockets(home.courier, websocket_notice, home.http);
         work(&home);
-    else
+    } else {
         dro_error("gate_start reason=\"%s\"", dro_err_text(err));
+    }
     http_free(home.http);
     diameter_gate_free(home.diameter);
     courier_free(home.courier);

@@ -6,6 +6,7 @@
 
 #include "base/wipe.h"
 #include "gate/parts.h"
+#include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
 
@@ -85,6 +86,7 @@ void http_free(http *http)
     loop_timer_clear(http->loop, &http->sweep);
     loop_timer_clear(http->loop, &http->accept_again);
     stream_fini(http);
+    websocket_fini(http);
     block_pool_fini(&http->blocks);
     console_free(http->console);
     access_free(http->access);
@@ -143,6 +145,8 @@ void http_turn(http *http)
     flush_all(http);
     stream_turn(http);
     backup_turn(http);
+    websocket_turn(http);
+    pages_turn(http);
 }
 
 bool http_is_ready(const http *http)
@@ -154,7 +158,9 @@ int http_wait_ms(const http *http)
 {
     if (http->resumed != NULL)
         return 0;
-    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) ? 1 : -1;
+    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) || websocket_is_waiting(http) ||
+                   pages_are_waiting(http)
+               ? 1 : -1;
 }
 
 static void stop_first(http *http)
@@ -172,6 +178,10 @@ bool http_stop(http *http)
     for (connection *at = http->open; at != NULL; at = next) {
         next = at->next;
         bool is_stream = at->first != NULL && (at->first->kind == EXCHANGE_STREAM || at->first->kind == EXCHANGE_BACKUP);
+        if (at->websocket != NULL) {
+            websocket_leave(at);
+            continue;
+        }
         if (at->phase != PHASE_BODY)
             at->is_reading = false; /* no further request */
         if ((at->first == NULL && at->out.bytes == 0 && at->phase != PHASE_BODY) || is_stream)

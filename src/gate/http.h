@@ -35,8 +35,10 @@ typedef struct upload upload;
 typedef struct bulk bulk;
 typedef struct stream stream;
 typedef struct backup backup;
+typedef struct websocket websocket;
 typedef struct console console;
 typedef struct fan fan;
+typedef struct pages pages;
 
 /* ---- for gate.c ---- */
 
@@ -61,7 +63,8 @@ bool http_stop(http *http);
 enum exchange_kind {
     EXCHANGE_FREE, EXCHANGE_LOCAL, EXCHANGE_CORE, EXCHANGE_DESCRIPTION, EXCHANGE_METRICS,
     EXCHANGE_BARRIER, EXCHANGE_QUERY, EXCHANGE_UPLOAD, EXCHANGE_BULK, EXCHANGE_STREAM,
-    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_STATUS, EXCHANGE_LISTS, EXCHANGE_BACKUP,
+    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_STATUS, EXCHANGE_BACKUP, EXCHANGE_WEBSOCKET,
+    EXCHANGE_PAGES,
 };
 
 typedef struct gathered { /* bytes that outlive a message: SQL, a Thing Model in parts */
@@ -76,8 +79,10 @@ struct exchange {
         upload *upload;
         bulk *bulk;
         stream *stream;
+        pages *pages;
         fan *fan;              /* PAGE, LETTERS, STATUS */
         backup *backup;
+        websocket *websocket;
         gathered gathered;     /* DESCRIPTION; BARRIER: the domains and the SQL */
     };
     uint64_t if_none_match;    /* of a safe request; ~0: none */
@@ -114,7 +119,8 @@ typedef struct span { /* of the head, from its first byte */
 
 enum head_field {
     FIELD_AUTHORIZATION, FIELD_HOST, FIELD_CONTENT_TYPE, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING,
-    FIELD_EXPECT, FIELD_IF_MATCH, FIELD_IF_NONE_MATCH, FIELD_IDEMPOTENCY_KEY, FIELD_LAST_EVENT_ID, FIELDS,
+    FIELD_EXPECT, FIELD_IF_MATCH, FIELD_IF_NONE_MATCH, FIELD_IDEMPOTENCY_KEY, FIELD_LAST_EVENT_ID,
+    FIELD_UPGRADE, FIELD_WEBSOCKET_KEY, FIELD_WEBSOCKET_VERSION, FIELD_WEBSOCKET_PROTOCOL, FIELDS,
 };
 
 typedef struct head {
@@ -150,6 +156,9 @@ struct connection {
     uint16_t refusal;                  /* status, set inside a parser callback */
     bool is_reading, is_blocked, is_dirty, is_resumed, is_parser_paused, is_eof, is_closing, is_broken, is_lingering;
     bool wants_linger, is_foreign, may_write, is_waiting;
+    websocket *websocket;              /* what comes now are its frames; NULL: HTTP */
+    bool is_upgrade, has_websocket_protocol; /* of the request at hand */
+    char websocket_accept[29];         /* "": its key or version is not good */
     exchange *current;                 /* whose body comes in; NULL: nobody's */
     span body;                         /* in `in`, from its first byte: the piece at hand */
     gathered collected;                /* SINK_COLLECT: when it came in pieces */
@@ -205,7 +214,7 @@ typedef struct http_counts {
     uint64_t accepted, evicted, received_bytes, sent_bytes;
     uint64_t refused[REFUSALS];
     uint64_t late;                     /* answers that came after their time */
-    uint64_t bulk_lines, stream_events, slow_streams;
+    uint64_t bulk_lines, stream_events, slow_streams, websocket_notices;
 } http_counts;
 
 struct http {
@@ -230,6 +239,9 @@ struct http {
     upload *uploads;
     bulk *bulks;
     stream *streams;
+    pages *pages;
+    websocket *websockets;
+    uint32_t websocket_count;
     backup *backup;                    /* the one being taken, or NULL */
     uint32_t upload_count, bulk_count, stream_count, query_count, fan_count;
     int64_t date_s;

@@ -35,6 +35,8 @@ enum {
     HTTP_FANS_MAX = 16,                  /* lists being joined of several cores */
     HTTP_FAN_PART_MAX = 256 * 1024,      /* one core's part of them */
     HTTP_STREAMS_MAX = 1024,
+    HTTP_WEBSOCKETS_MAX = 1024,
+    HTTP_WEBSOCKET_NOTICES_MAX = 256,    /* of one, not taken yet; as the core's window of a destination */
     HTTP_BACKUP_WINDOW = 4,              /* pieces of a backup asked for at once */
 
     /* Answers */

@@ -106,6 +106,8 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     access_metrics(http->access, out);
     put_one(out, "dromio_http_bulk_lines_total", "counter", "Lines of bulk requests.", counts->bulk_lines);
     put_one(out, "dromio_http_event_streams", "gauge", "Open event streams.", http->stream_count);
+    put_one(out, "dromio_http_websockets", "gauge", "Open websockets of applications.", http->websocket_count);
+    put_one(out, "dromio_http_websocket_notices_total", "counter", "Notifications written to websockets.", counts->websocket_notices);
     put_one(out, "dromio_http_event_stream_events_total", "counter", "Events written to streams.",
             counts->stream_events);
     dro_latency_write(&(const dro_latency *){ &http->requests }, 1, "dromio_http_request_seconds",

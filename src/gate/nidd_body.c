@@ -146,6 +146,16 @@ static bool read_option(const reader *in, const nidd_member *member, yyjson_val 
     return refuse(in, member->name, "must be WAIT_FOR_UE, INDICATE_ERROR or SEND_TRIGGER");
 }
 
+/* WebsockNotifConfig; the URI is this host's to give. */
+static bool read_websocket(const reader *in, const nidd_member *member, yyjson_val *value)
+{
+    yyjson_val *wanted = yyjson_obj_get(value, "requestWebsocketUri");
+    uint8_t truth = yyjson_is_true(wanted);
+    if (!yyjson_is_obj(value) || (wanted != NULL && !yyjson_is_bool(wanted)))
+        return refuse(in, member->name, "must be an object, with requestWebsocketUri true or false");
+    return put(in, member, &truth, 1);
+}
+
 static bool read_scalar(const reader *in, const nidd_member *member, yyjson_val *value)
 {
     int64_t number;
@@ -181,6 +191,7 @@ static bool read_member(const reader *in, const nidd_member *member, yyjson_val 
     }
     switch ((nidd_kind)member->kind) {
     case NIDD_OPTION: return read_option(in, member, value);
+    case NIDD_WEBSOCKET_WANTED: return read_websocket(in, member, value);
     case NIDD_PORTS: return read_ports(in, member, value);
     case NIDD_PORT: {
         uint8_t ports[2];

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/wipe.h"
+#include "gate/websocket.h"
 
 static const struct {
     const char *name;
@@ -19,6 +20,10 @@ static const struct {
     [FIELD_IF_NONE_MATCH] = { "if-none-match", 13 },
     [FIELD_IDEMPOTENCY_KEY] = { "idempotency-key", 15 },
     [FIELD_LAST_EVENT_ID] = { "last-event-id", 13 },
+    [FIELD_UPGRADE] = { "upgrade", 7 },
+    [FIELD_WEBSOCKET_KEY] = { "sec-websocket-key", 17 },
+    [FIELD_WEBSOCKET_VERSION] = { "sec-websocket-version", 21 },
+    [FIELD_WEBSOCKET_PROTOCOL] = { "sec-websocket-protocol", 22 },
 };
 
 /* ---- callbacks ---- */
@@ -199,6 +204,7 @@ static bool handle_pending(connection *connection)
 {
     switch (connection->pending) {
     case PENDING_HEAD:
+        connection->is_upgrade = connection->parser.upgrade != 0;
         connection->parser.upgrade = 0; /* an Upgrade that is not followed is ignored (RFC 9110 7.8) */
         if (!request_begin(connection))
             return false;
@@ -279,14 +285,22 @@ void connection_process(connection *connection)
 {
     if (connection->is_broken || connection->in == NULL)
         return;
+    if (connection->websocket != NULL) {
+        websocket_process(connection);
+        return;
+    }
     connection->is_blocked = false;
     do {
         if (connection->pending != PENDING_NONE && !handle_pending(connection)) {
             connection->is_blocked = true;
             break;
         }
-    } while (connection->is_reading && parse_some(connection));
+    } while (connection->is_reading && connection->websocket == NULL && parse_some(connection));
     if (connection->is_broken || connection->in == NULL)
         return;
+    if (connection->websocket != NULL) { /* it has just become one */
+        websocket_process(connection);
+        return;
+    }
     tidy(connection);
 }

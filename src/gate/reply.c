@@ -6,6 +6,7 @@
 #include "gate/http.h"
 #include "gate/oauth.h"
 #include "gate/parts.h"
+#include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000, THING_MODEL_MAX = 256 * 1024 };
 
@@ -123,10 +124,23 @@ static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, 
         else
             reply_answer(asked, &reply, location);
         break;
+    case EXCHANGE_PAGES:
+        if (reply.status < 300)
+            pages_on_reply(http, asked, from, &reply, location + reply.location_length);
+        else if (asked->status == 0)
+            reply_answer(asked, &reply, location);
+        else
+            connection_break(asked->owner); /* half a list is out: only its end can tell */
+        break;
+    case EXCHANGE_WEBSOCKET:
+        if (reply.status < 300)
+            websocket_on_reply(http, asked, &reply);
+        else
+            reply_answer(asked, &reply, location);
+        break;
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
     case EXCHANGE_STATUS:
-    case EXCHANGE_LISTS:
         if (reply.status < 300)
             fan_on_reply(http, asked, from, &reply, location + reply.location_length);
         else
@@ -145,8 +159,10 @@ static void on_credential(http *http, const void *body, uint32_t length)
     }
     credential row;
     memcpy(&row, body, sizeof row);
-    if (row.is_gone)
+    if (row.is_gone) {
         stream_close_token(http, row.token);
+        websocket_close_token(http, row.token);
+    }
     if (row.number == 0) /* the admin's token comes last */
         http_ready(http);
 }

@@ -14,6 +14,7 @@
 #include "gate/nidd_body.h"
 #include "gate/oauth.h"
 #include "gate/parts.h"
+#include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
 
@@ -376,6 +377,8 @@ static void begin_checked(connection *connection, exchange *exchange, unsigned m
     }
     if (route != NULL)
         exchange->route = (uint16_t)route_index(route);
+    if (route != NULL && route->handler == HANDLER_WEBSOCKET)
+        websocket_head(connection);
     if (route != NULL && route->scopes & ROUTE_OPEN && answer_local(connection, exchange, route))
         return;
     if (route != NULL && route->handler == HANDLER_TOKEN) {
@@ -563,6 +566,14 @@ static void dispatch(connection *connection, exchange *exchange)
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!stream_begin(http, exchange, connection->request, connection->request_length))
             answer_busy(exchange, "too many streams are open");
+    } else if (route->handler == HANDLER_WEBSOCKET) {
+        dro_field_pad(&out);
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        websocket_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
+    } else if (route->operation == API_NIDD_CONFIGURATION_LIST) {
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        if (!pages_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out)))
+            answer_busy(exchange, "too many lists are being made");
     } else if (fan_is_wanted(http, out.start)) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         fan_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));

@@ -194,7 +194,7 @@ static const char *apn_put(config *config, const toml_value *value)
     unsigned index;
     int end = 0;
     if (sscanf(value->path, "t8.apns[%u].%63[a-z_]%n", &index, member, &end) != 2 || value->path[end] != '\0')
-        return "is not a key of an APN (domain, application, apn, without_configuration)";
+        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over)";
     if (index >= APN_RULES_MAX)
         return "names too many APNs";
     apn_rule *rule = &config->apns[index];
@@ -206,11 +206,18 @@ static const char *apn_put(config *config, const toml_value *value)
         rule->accepts = strcmp(value->text, "accept") == 0;
         return rule->accepts || strcmp(value->text, "refuse") == 0 ? NULL : "is \"accept\" or \"refuse\"";
     }
+    if (strcmp(member, "uplink") == 0 || strcmp(member, "downlink") == 0)
+        return apn_rate_read(value->text, member[0] == 'u' ? &rule->uplink : &rule->downlink)
+                   ? NULL : "is a number of packets in a minute, hour, day or week, such as \"100/hour\"";
+    if (strcmp(member, "over") == 0) {
+        rule->drops = strcmp(value->text, "drop") == 0;
+        return rule->drops || strcmp(value->text, "accept") == 0 ? NULL : "is \"accept\" or \"drop\"";
+    }
     char *field = strcmp(member, "domain") == 0 ? rule->domain : strcmp(member, "application") == 0 ? rule->application
                 : strcmp(member, "apn") == 0 ? rule->apn : NULL;
     size_t size = field == rule->domain ? sizeof rule->domain : field == rule->apn ? sizeof rule->apn : sizeof rule->application;
     if (field == NULL)
-        return "is not a key of an APN (domain, application, apn, without_configuration)";
+        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over)";
     if (strlen(value->text) >= size || (field == rule->apn && !apn_is_valid(value->text, strlen(value->text))))
         return field == rule->apn ? "is an APN: letters, digits, '-' and '.', at most 100" : "is too long";
     memcpy(field, value->text, strlen(value->text) + 1);

@@ -20,11 +20,10 @@
 #include "base/log.h"
 #include "cell/admit.h"
 #include "core/board.h"
-#include "gate/tls_bundle.h"
-#include "host/certificates.h"
 #include "host/control.h"
 #include "host/data.h"
 #include "host/listen.h"
+#include "host/renewal.h"
 #include "host/room.h"
 #include "host/usage.h"
 #include "twin/directory.h"
@@ -64,9 +63,7 @@ typedef struct supervisor {
     core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
     uint32_t image_count;      /* in the bundle for all cells */
-    pid_t reader;              /* of the certificates' files, after a SIGHUP */
-    int reading;               /* the bundle it fills */
-    bool wants_reader;         /* another SIGHUP came meanwhile */
+    renewal renewal;           /* of the certificates */
     uint64_t gates_ready;      /* that said so in this run */
     bool is_running, is_stopping;
     int64_t stop_by_ms, window_ms;
@@ -438,48 +435,6 @@ static bool admit_died(supervisor *here, pid_t pid, int status)
     return false;
 }
 
-/* ---- certificates ---- */
-
-static void renew_certificates(supervisor *here)
-{
-    if (here->room.certificates == 0) {
-        dro_info("SIGHUP: there are no certificates to load again");
-        return;
-    }
-    here->wants_reader = here->reader > 0;
-    if (here->reader > 0)
-        return;
-    here->reading = tls_bundle_file();
-    here->reader = here->reading < 0 ? -1 : start("certificates");
-    if (here->reader == 0)
-        room_certificates(&here->room, here->reading);
-    if (here->reader < 0) {
-        dro_error("certificates cannot be loaded again: %m; the ones in use stay");
-        if (here->reading >= 0)
-            close(here->reading);
-    }
-}
-
-/* What it has checked is for all gates, also for those that will be started. */
-static bool reader_died(supervisor *here, pid_t pid, int status)
-{
-    if (pid != here->reader)
-        return false;
-    here->reader = 0;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        close(here->reading);
-        dro_error("certificates are not loaded again: the ones in use stay");
-    } else {
-        close(here->room.certificates);
-        here->room.certificates = here->reading;
-        for (int64_t i = 0; i < here->config->host_gates; i++)
-            certificates_send(here->room.gate_renewals[i][0], here->room.certificates);
-    }
-    if (here->wants_reader && !here->is_stopping)
-        renew_certificates(here);
-    return true;
-}
-
 static bool all_cores_are_gone(const supervisor *here)
 {
     for (uint32_t i = 0; i < here->layout.core_count; i++)
@@ -544,7 +499,7 @@ static int child_died(supervisor *here, pid_t pid, int status)
 {
     char text[64];
     int code;
-    if (admit_died(here, pid, status) || reader_died(here, pid, status))
+    if (admit_died(here, pid, status) || renewal_ended(&here->renewal, &here->room, pid, status, here->is_stopping))
         return -1;
     if (pair_died(here, pid, status, &code))
         return code;
@@ -613,7 +568,7 @@ static void kill_all(supervisor *here)
     pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2];
     int n = 0;
     all[n++] = &here->desk;
-    all[n++] = &here->reader;
+    all[n++] = &here->renewal.reader;
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         all[n++] = &here->gates[i];
     for (uint32_t core = 0; core < CORES_MAX; core++) {
@@ -643,7 +598,7 @@ static void take_signals(supervisor *here)
     struct signalfd_siginfo info;
     while (read(here->signals, &info, sizeof info) == sizeof info)
         if (info.ssi_signo == SIGHUP && !here->is_stopping)
-            renew_certificates(here);
+            renewal_begin(&here->renewal, &here->room);
         else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             begin_stop(here);
 }
@@ -804,9 +759,8 @@ static int run_once(supervisor *here)
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         layout_format_gate(&here->layout, i, here->room.gate_sets[i] = 0);
     int code = start_cores(here) ? loop(here) : 1;
-    if (here->reader > 0)
-        close(here->reading);
     kill_all(here);
+    renewal_forget(&here->renewal);
     close_cores(here);
     if (here->room.images >= 0)
         close(here->room.images);

@@ -14,6 +14,7 @@
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
+ *   each core: GROUP_MEMBERS, the same to all;
  *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
@@ -33,6 +34,8 @@ enum message_type {
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
+    MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
+    MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
@@ -45,6 +48,7 @@ enum message_type {
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
     MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
+    MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -127,6 +131,7 @@ enum api_operation {
     API_GROUP_TICKET_GET,   /* TICKET, as all below */
     API_GROUP_TICKET_DELETE,
     API_GROUP_TICKET_MEMBERS, /* STATUS(?): which ones, else those that failed; LIMIT(?), CURSOR(?) */
+    API_NIDD_WEBSOCKET = 190,       /* CONFIGURATION: this websocket takes its notifications */
     /* Traces of messages. */
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
@@ -195,6 +200,7 @@ enum api_field { /* width or form */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
+    API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */
     API_FIELD_SECONDS = 241,    /* u64 */
@@ -347,7 +353,9 @@ typedef struct authorization_request {
     uint8_t is_again;             /* T flag */
     uint8_t reserved[3];
     uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
+    uint32_t group;               /* ID is that of a group: its number; 0: of a device */
     uint16_t host_length, realm_length;
+    uint32_t reserved2;
 } authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
 
 enum authorization_outcome {
@@ -361,6 +369,15 @@ typedef struct authorization_answer { /* NIDD-Information-Answer */
     uint32_t result, experimental;
     uint32_t end_to_end;          /* of the request */
 } authorization_answer;           /* then fields IMSI(?), MSISDN(?), ID*, GRANTED(?) */
+
+/* What an HSS says of a group: a segment of the list of its members (Group-User-Identifier), and validity times. */
+typedef struct group_members {
+    uint32_t group;               /* its number; 0: the field GROUP names it */
+    uint8_t is_last, is_answered; /* answered: a MESSAGE_NETWORK_ANSWER is wanted */
+    uint8_t has_list;             /* 0: nothing is said of members */
+    uint8_t reserved;
+} group_members;                  /* then fields GROUP(?), one of ID, MSISDN, IMSI for each member, APN_VALIDITY* */
+enum { GROUP_SEGMENT_MAX = 512 }; /* members in one message: it has no more AVPs */
 
 typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
     uint32_t end_to_end;
@@ -388,6 +405,10 @@ enum notice_kind {
 typedef struct notice_request {
     uint8_t kind, reserved[7];
 } notice_request;           /* then fields: DESTINATION, NAME (path of the resource it is about), those of its kind */
+
+typedef struct websocket_gone {
+    uint64_t configuration, socket;
+} websocket_gone;
 
 enum notice_outcome {
     NOTICE_TAKEN,           /* 2xx */

@@ -1,5 +1,6 @@
 #include "twin/apn.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -60,4 +61,43 @@ bool apn_accepts(const apn_policy *policy, const char *apn, size_t length, const
             return rule->accepts;
     }
     return !policy->refuses;
+}
+
+static bool has_rates(const apn_rule *rule)
+{
+    return rule->uplink.packets > 0 || rule->downlink.packets > 0;
+}
+
+bool apn_has_rates(const apn_policy *policy)
+{
+    for (uint32_t i = 0; i < policy->rule_count; i++)
+        if (has_rates(&policy->rules[i]))
+            return true;
+    return false;
+}
+
+const apn_rule *apn_rates(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length)
+{
+    for (uint32_t i = 0; i < policy->rule_count && length > 0; i++) {
+        const apn_rule *rule = &policy->rules[i];
+        if (has_rates(rule) && is_of_domain(rule, domain, domain_length) && apn_is_same(rule->apn, strlen(rule->apn), apn, length))
+            return rule;
+    }
+    return NULL;
+}
+
+bool apn_rate_read(const char *text, apn_rate *rate)
+{
+    static const struct { const char *name; uint32_t seconds; } units[] = {
+        { "/minute", 60 }, { "/hour", 3600 }, { "/day", 24 * 3600 }, { "/week", 7 * 24 * 3600 },
+    };
+    char *end;
+    unsigned long long packets = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+    for (size_t i = 0; packets > 0 && packets <= APN_RATE_MAX && i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(end, units[i].name) != 0)
+            continue;
+        *rate = (apn_rate){ (uint32_t)packets, units[i].seconds };
+        return true;
+    }
+    return false;
 }

@@ -10,13 +10,18 @@
 enum {
     APN_TEXT_MAX = 100, /* octets, TS 23.003 9.1 */
     APN_RULES_MAX = 64,
+    APN_RATE_MAX = 16777215, /* packets in a unit: three octets, TS 24.008 10.5.6.3.2 */
 };
+
+typedef struct apn_rate { uint32_t packets, seconds; } apn_rate; /* so many packets in that time; packets 0: any number */
 
 typedef struct apn_rule {
     char domain[256];          /* of the device's id; "": of any */
     char application[128];     /* id of the application; "": any */
     char apn[APN_TEXT_MAX + 1];
     bool accepts;              /* a connection without a configuration */
+    apn_rate uplink, downlink; /* APN rate control (TS 23.401, 4.7.7.3) */
+    bool drops;                /* uplinks over the rate; else they are only counted */
 } apn_rule;
 
 typedef struct apn_policy {
@@ -30,6 +35,11 @@ typedef struct apn_policy {
 const char *apn_choose(const apn_policy *policy, const char *application, const char *domain, size_t domain_length);
 /* May a device of this domain connect over the APN although nobody has configured it? */
 bool apn_accepts(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length);
+/* The first rule with rates for the APN and domain; NULL: none. */
+const apn_rule *apn_rates(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length);
+bool apn_has_rates(const apn_policy *policy); /* any rule of it */
+/* "100/hour": of minute, hour, day or week. */
+bool apn_rate_read(const char *text, apn_rate *rate);
 /* The same network? Letters without case, and without an operator identifier ("iot" is "IOT.mnc001.mcc001.gprs"). */
 bool apn_is_same(const char *a, size_t a_length, const char *b, size_t b_length);
 /* Letters, digits, hyphens and dots. */

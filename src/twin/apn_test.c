@@ -65,6 +65,36 @@ static void names_are_letters_digits_hyphens_and_dots(void **state)
     assert_false(apn_is_valid(longest, APN_TEXT_MAX + 1));
 }
 
+static void a_rate_is_packets_in_a_unit_of_time(void **state)
+{
+    (void)state;
+    apn_rate rate = { 0 };
+    assert_true(apn_rate_read("100/hour", &rate));
+    assert_int_equal(rate.packets, 100);
+    assert_int_equal(rate.seconds, 3600);
+    assert_true(apn_rate_read("16777215/week", &rate));
+    assert_int_equal(rate.seconds, 7 * 24 * 3600);
+    static const char *const bad[] = { "", "100", "/day", "0/day", "16777216/day", "-1/day", " 1/day", "1/days", "1 /day", "1/second", "99999999999999999999/day" };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(apn_rate_read(bad[i], &rate));
+}
+
+static void the_first_rule_with_rates_for_the_apn_and_domain_counts(void **state)
+{
+    (void)state;
+    static const apn_rule rules[] = { { .apn = "iot" },
+                                      { .apn = "iot", .domain = "acme.example", .uplink = { 5, 60 } },
+                                      { .apn = "iot", .downlink = { 7, 60 } } };
+    apn_policy policy = { .rules = rules, .rule_count = 3 };
+    assert_true(apn_has_rates(&policy));
+    assert_ptr_equal(apn_rates(&policy, "IOT.mnc001.mcc001.gprs", 22, "acme.example", 12), &rules[1]);
+    assert_ptr_equal(apn_rates(&policy, "iot", 3, "other.example", 13), &rules[2]);
+    assert_null(apn_rates(&policy, "other", 5, "acme.example", 12));
+    assert_null(apn_rates(&policy, "", 0, "acme.example", 12));
+    policy.rule_count = 1;
+    assert_false(apn_has_rates(&policy));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +102,8 @@ int main(void)
         cmocka_unit_test(the_first_rule_that_fits_chooses),
         cmocka_unit_test(a_connection_nobody_configured_is_judged_by_its_network),
         cmocka_unit_test(names_are_letters_digits_hyphens_and_dots),
+        cmocka_unit_test(a_rate_is_packets_in_a_unit_of_time),
+        cmocka_unit_test(the_first_rule_with_rates_for_the_apn_and_domain_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,7 @@ const nidd_member nidd_members[] = {
     { "rdsPort", API_FIELD_RDS_PORT, NIDD_PORT, DELIVERED },
     { "pdnEstablishmentOption", API_FIELD_PDN_OPTION, NIDD_OPTION, BOTH | DELIVERED | NIDD_MAY_BE_NULL },
     { "notificationDestination", API_FIELD_DESTINATION, NIDD_LINK, BOTH },
+    { "websockNotifConfig", API_FIELD_WEBSOCKET, NIDD_WEBSOCKET_WANTED, CONFIGURED },
     { "requestTestNotification", API_FIELD_TEST, NIDD_BOOLEAN, CONFIGURED },
     { "data", API_FIELD_DATA, NIDD_BYTES, DELIVERED },
     { "maximumLatency", API_FIELD_MAXIMUM_LATENCY, NIDD_SECONDS, DELIVERED },

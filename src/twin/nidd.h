@@ -41,7 +41,10 @@ typedef enum nidd_kind { /* of a member, and its field: */
     NIDD_BYTES,       /* the bytes that base64 stands for */
     NIDD_PORT,        /* u8 of the device, u8 of this side */
     NIDD_PORTS,       /* a list of those */
+    NIDD_WEBSOCKET_WANTED, /* u8: requestWebsocketUri of a WebsockNotifConfig */
 } nidd_kind;
+
+#define NIDD_WEBSOCKET "websocket:" /* in place of a destination's link */
 
 typedef struct nidd_member {
     const char *name;
@@ -63,6 +66,7 @@ enum {
     NIDD_LINK_MAX = 1024,
     NIDD_TEXT_MAX = 255,
     NIDD_FEATURES_MAX = 16,
+    NIDD_WEBSOCKET_TEXT = 26, /* NIDD_WEBSOCKET and 16 hexadecimal digits */
     NIDD_PORTS_MAX = 16,
     NIDD_PORT_MAX = 15,     /* as T8 names them: ue0..15, ef0..15 */
 };

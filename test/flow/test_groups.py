@@ -1,12 +1,15 @@
 """Groups of devices: members, what is done to all of them, and T8's group delivery."""
 import base64
+import collections
 import datetime
 import itertools
 import json
+import subprocess
+import threading
 import zlib
 
 import pytest
-from host import LIMIT_S, Host, thermo_period, thermo_reading, until
+from host import BUILD, LIMIT_S, Host, thermo_period, thermo_reading, until
 from mme import V3GPP, Mme, avp, is_asleep
 from sink import Sink
 
@@ -469,3 +472,104 @@ def test_the_end_of_a_groups_configuration_is_told_once(real, as1, sink):
     assert made.told() == [{"niddConfiguration": made.location, "status": "TERMINATED"}]
     assert as1.get(made.at).json()["status"] == "TERMINATED"
     assert made.send(b"x").status == 403
+
+
+# ---- it goes on ----
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_groups_downlink_goes_on_after_a_crash_in_its_middle(sink, cores):
+    count, before, seen = 600, 120, collections.Counter()
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", f"host.cores={cores}") as host:
+        with Mme(host) as mme:
+            fleet = Fleet(host, mme, "crash@acme.example", count).attach()
+            made = GroupNidd(host.application("as1", ["acme.example"], ["nidd"]), sink, fleet.group)
+            enough = threading.Event()
+
+            def half(downlink):
+                seen[downlink.imsi] += 1
+                if len(seen) >= before:
+                    enough.set()
+                return None if len(seen) > before else 2001
+
+            mme.on_downlink = half
+            link = made.send(b"once").json()["self"]
+            assert enough.wait(LIMIT_S)
+            host.kill()
+        answered = set(list(seen)[:before])
+        host.start()
+        with Mme(host, on_downlink=lambda downlink: seen.update([downlink.imsi]) or 2001):
+            results = until(lambda: len(found := made.results(link)) == count and
+                            all(each[-1].startswith("SUCCESS") for each in found.values()) and found, "all results")
+            assert set(results) == set(fleet.twins)
+            assert set(seen) == set(fleet.imsis.values())
+            assert max(seen.values()) <= 2, "twice is only who was being sent to when it crashed"
+            assert sum(times == 2 for times in seen.values()) < count, "those that were done before stay done"
+            until(lambda: made.client.get(at_of(link)).json()["deliveryStatus"] == "SUCCESS", "success for all")
+        assert answered
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_members_never_stop_the_host(sink):
+    """Bulk, one downlink to all while they sleep, a kill in its middle, and all of it taken back."""
+    count = 100_000
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", "host.cores=2") as host:
+        twins = [twin_of("m", n) for n in range(count)]
+        lines = [{"id": twin, "model": "acme/thermo", "imsi": f"00101{n:010d}"} for n, twin in enumerate(twins)]
+        assert {line["status"] for line in host.admin.bulk(lines)} == {201}
+        group = make(host.admin, "all@acme.example")
+        assert {line["status"] for line in bulk(host.admin, group, [{"id": twin} for twin in twins])} == {201}
+        until(lambda: host.admin.get(f"/v1/groups/{group}").json()["members"] == count, "all members")
+        made = GroupNidd(host.application("as1", ["acme.example"], ["nidd"]), sink, group)
+        link = made.send(b"to all").json()["self"]
+        host.kill()
+        host.start()
+        asked = 0
+        while made.client.get(at_of(link)).json()["deliveryStatus"] == "SENDING":
+            assert host.admin.get(f"/v1/twins/{twins[asked % count]}").status == 200
+            asked += 1
+        assert made.client.get(at_of(link)).json()["deliveryStatus"] == "BUFFERING"
+        until(lambda: host.metric("dromio_mailbox_downlinks") == count, "a downlink for each")
+        results = until(lambda: len(found := made.results(link)) == count and found, "all results at the guard time")
+        assert {status for each in results.values() for status in each} == {"BUFFERING"}
+        assert made.client.delete(at_of(link)).status == 204
+        until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
+        ticket = host.admin.put(f"/v1/groups/{group}/properties/period", {"value": 900}).json()["ticket"]
+        counts_are(host.admin, group, ticket, pending=count)
+        host.kill()
+        host.start()
+        counts_are(host.admin, group, ticket, pending=count)
+        assert len(members(host.admin, group)) == count
+
+
+# ---- dromio group ----
+
+def dromio(host, *arguments, stdin=None):
+    env = {"PATH": "/usr/bin:/bin", "DROMIO_HOST": f"http://127.0.0.1:{host.http_port}", "DROMIO_TOKEN": host.admin.token}
+    done = subprocess.run([str(BUILD / "dromio"), "group", *arguments], env=env, input=stdin, capture_output=True, timeout=LIMIT_S, encoding="utf-8")
+    return done.returncode, done.stdout
+
+
+def test_the_command_line_does_all_of_it(real, fleet):
+    group, few = "cli@acme.example", fleet[:6]
+    assert dromio(real, "put", group)[0] == 0
+    assert dromio(real, "join", group, few[0], few[1]) == (0, "")
+    code, summary = dromio(real, "join", group, "--from", "-", stdin="".join(json.dumps({"id": twin}) + "\n" for twin in few))
+    assert code == 0 and summary.split()[:3] == ["MADE", "CHANGED", "FAILED"] and summary.split()[3:] == ["4", "2", "0"]
+    assert dromio(real, "leave", group, few[5]) == (0, "")
+    assert dromio(real, "leave", group, few[5])[0] == 3
+    assert sorted(dromio(real, "members", group)[1].split()[1:]) == sorted(few[:5])
+    assert len(json.loads(dromio(real, "members", group, "-o", "json")[1])["members"]) == 5
+    assert json.loads(dromio(real, "show", group, "-o", "json")[1])["members"] == 5
+    assert group in dromio(real, "list")[1]
+    assert len(dromio(real, "get", group, "period", "--limit", "2", "-o", "ndjson")[1].splitlines()) == 2
+    code, text = dromio(real, "set", group, "period", "5", "-o", "json")
+    ticket = json.loads(text)["ticket"]
+    assert code == 0
+    counts_are(real.admin, group, ticket, failed=5)
+    assert "out of range" in dromio(real, "exceptions", group, ticket)[1]
+    assert dromio(real, "exceptions", group, ticket, "--state", "sent")[1] == ""
+    assert dromio(real, "call", group, "blink", "seconds=5", "-o", "json")[0] == 0
+    assert len(dromio(real, "tickets", group)[1].splitlines()) == 3
+    assert ticket in dromio(real, "tickets", group, ticket)[1]
+    assert dromio(real, "rm", group) == (0, "")
+    assert dromio(real, "show", group)[0] == 3

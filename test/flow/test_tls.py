@@ -17,6 +17,7 @@ from diameter_peer import IMSI, LIMIT_S, T6A, V3GPP, RawPeer, avp, capabilities,
 from diameter.message.commands import CapabilitiesExchange, ConnectionManagement
 from host import DROMIOD, Events, Host, thermo_reading, until
 from mme import Mme
+from websocket import Websocket
 
 HANDSHAKES_MAX = 256  # TLS_HANDSHAKES_MAX of src/gate/tls.h
 HOST_NAMES = ("IP:127.0.0.1", "DNS:localhost", "DNS:scef.dromio.test")
@@ -46,6 +47,17 @@ def secure(authority):
     certificate = authority.issue("host", *HOST_NAMES)
     with Host(*http_settings(certificate), context=authority.client()) as host:
         yield host
+
+
+def test_a_websocket_over_tls(secure):
+    as1 = secure.application("web", ["acme.example"], ["nidd"])
+    secure.admin.put_twin("web@acme.example", imsi="001010000000999")
+    made = as1.post("/3gpp-nidd/v1/web/configurations", {"externalId": "web@acme.example", "notificationDestination": "https://web.example/",
+                    "websockNotifConfig": {"requestWebsocketUri": True}, "requestTestNotification": True}).json()
+    uri = made["websockNotifConfig"]["websocketUri"]
+    assert uri.startswith("wss://")
+    with Websocket(secure.http_port, uri[uri.index("/3gpp"):], as1.token, context=secure.context) as web:
+        assert web.status == 101 and json.loads(web.taken()) == {"subscription": made["self"]}
 
 
 def dial(host, context=None, **more):

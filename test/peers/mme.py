@@ -212,9 +212,10 @@ class Mme:
         """CMR update: the UE is reachable until then."""
         return self.cmr(imsi, action=UPDATE, extra=[avp(4317, 1, V3GPP), avp(3329, until, V3GPP)], **more)
 
-    def begin_odr(self, imsi, data, bearer=b"\x05", end=None, is_again=False):
+    def begin_odr(self, imsi, data, bearer=b"\x05", end=None, is_again=False, is_exception=False):
         flags = PROXIABLE | (RETRANSMITTED if is_again else 0)
-        return self.begin(ODR, T6A, self._user(imsi, bearer) + [avp(4315, data, V3GPP)], end=end, flags=flags)
+        cause = [avp(4318, [avp(4319, 1, V3GPP)], V3GPP)] if is_exception else []  # RRC-Cause-Counter{Counter-Value}
+        return self.begin(ODR, T6A, self._user(imsi, bearer) + [avp(4315, data, V3GPP), *cause], end=end, flags=flags)
 
     def odr(self, *arguments, **more):
         answer = self.begin_odr(*arguments, **more).get(timeout=LIMIT_S)

@@ -78,7 +78,8 @@ static uint32_t check_twin(const core *core, uint32_t index)
     WORLD_ASSERT(id != NULL && twin_find(core, id, length) == index);
     WORLD_ASSERT(twin_find_number(core, twin->number) == index);
     WORLD_ASSERT((twin->row == NONE) == ((twin->flags & TWIN_CREATING) != 0));
-    WORLD_ASSERT(twin->image < core->image_count && twin->domain < core->domain_count);
+    WORLD_ASSERT(twin->domain < core->domain_count);
+    WORLD_ASSERT(twin->image < core->image_count || (twin->image == NONE && twin->context == NULL)); /* NONE: without code */
     WORLD_ASSERT((twin->context == NULL) == (twin->context_length == 0));
     check_context(core, index, twin);
     if (twin->timer_place != 0)

@@ -1,0 +1,201 @@
+/* Downlinks that wait for a device, tickets, and who waits for them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "core/core_testbed.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/twin_table.h"
+
+static void a_newer_write_takes_the_place_of_one_that_waits(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    assert_int_equal(status_of(write_period("a@acme.example", 600)), 202);
+    assert_int_equal(status_of(write_period("a@acme.example", 700)), 202);
+    const twin *twin = twin_at(here.world.core, index);
+    assert_int_equal(twin->extra->mail_count, 1);
+    assert_int_equal(newest(index)->state, TICKET_PENDING);
+    assert_int_equal(newest(index)->next->state, TICKET_SUPERSEDED);
+    connect_device("001010000000001");
+    assert_int_equal(newest(index)->state, TICKET_SENT);
+    answer_downlink(2001, 0);
+    assert_int_equal(newest(index)->state, TICKET_DELIVERED);
+    static const uint8_t confirm[] = { 2, 700 >> 8, 700 & 255 };
+    assert_int_equal(uplink("001010000000001", 9, confirm, 3).result, 2001);
+    assert_int_equal(newest(index)->state, TICKET_REPORTED);
+    assert_int_equal(status_of(write_period("a@acme.example", 700)), 202); /* it is so already */
+    assert_int_equal(newest(index)->state, TICKET_REPORTED);
+}
+
+static void another_value_confirmed_fails_the_ticket(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    answer_downlink(2001, 0);
+    static const uint8_t confirm[] = { 2, 0, 99 };
+    uplink("001010000000001", 9, confirm, 3);
+    assert_int_equal(newest(index)->state, TICKET_FAILED);
+    assert_string_equal(newest(index)->reason, "the device confirmed 99");
+    assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 0);
+}
+
+static void what_was_sent_waits_again_after_a_restart(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    assert_int_equal(newest(index)->state, TICKET_SENT);
+    uint64_t number = newest(index)->number;
+    world_close(&here.world);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    index = twin_find(here.world.core, "a@acme.example", 14);
+    assert_int_equal(newest(index)->number, number);
+    assert_int_equal(newest(index)->state, TICKET_PENDING);
+    asker_forget();
+    assert_int_equal(reading("001010000000001", 1, 0).result, 2001); /* a contact */
+    assert_non_null(downlink_heard());
+}
+
+static void mail_expires(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    write_period("a@acme.example", 600);
+    int64_t week_ms = DOWNLINK_EXPIRY_S * 1000ll;
+    assert_true(core_next_due(here.world.core) > 0);
+    world_advance(&here.world, week_ms - 1000);
+    world_settle(&here.world);
+    assert_int_equal(newest(index)->state, TICKET_PENDING);
+    world_advance(&here.world, 2000);
+    world_settle(&here.world);
+    assert_int_equal(newest(index)->state, TICKET_EXPIRED);
+    assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 0);
+    assert_int_equal(core_next_due(here.world.core), -1);
+}
+
+static void mail_of_a_lost_gate_expires_all_the_same(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    assert_int_equal(newest(index)->state, TICKET_SENT);
+    world_gate_lose(&here.world, 0);
+    assert_int_equal(newest(index)->state, TICKET_PENDING);
+    world_advance(&here.world, (DOWNLINK_EXPIRY_S + 1) * 1000ll);
+    world_settle(&here.world);
+    assert_int_equal(newest(index)->state, TICKET_EXPIRED);
+}
+
+static void tickets_have_a_bound(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    for (int i = 0; i < 300; i++) { /* delivered, never confirmed */
+        assert_int_equal(status_of(write_period("a@acme.example", 100 + i)), 202);
+        answer_downlink(2001, 0);
+    }
+    assert_int_equal(twin_at(here.world.core, index)->extra->ticket_count, TWIN_TICKETS_MAX);
+    reopen();
+    assert_int_equal(twin_at(here.world.core, 0)->extra->ticket_count, TWIN_TICKETS_MAX);
+}
+
+/* What the twin sent of it is gone, or it never sent anything. */
+static void a_ticket_without_mail_ends_all_the_same(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    write_period("a@acme.example", 600);
+    uint64_t mail = twin_at(here.world.core, index)->extra->mail->number;
+    record_begin(here.world.core, index, RECORD_DELTA);
+    record_put(here.world.core, FIELD_MAIL_GONE, &mail, 8);
+    record_end(here.world.core);
+    reopen();
+    index = twin_find(here.world.core, "a@acme.example", 14);
+    assert_int_equal(newest(index)->state, TICKET_PENDING);
+    assert_true(core_next_due(here.world.core) > 0);
+    world_advance(&here.world, (DOWNLINK_EXPIRY_S + 1) * 1000ll);
+    world_settle(&here.world);
+    assert_int_equal(newest(index)->state, TICKET_EXPIRED);
+    assert_int_equal(core_next_due(here.world.core), -1);
+}
+
+static void who_waits_for_a_device_is_told_when_the_host_stops(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", NULL);
+    uint64_t asked[2];
+    for (int late = 0; late < 2; late++) {
+        on_twin(API_PROPERTY_PUT, "a@acme.example");
+        request_text(&request, API_FIELD_NAME, "period");
+        request_value(&request, &(value){ .kind = VALUE_INTEGER, .integer = 600 + late });
+        request_u64(&request, API_FIELD_WAIT, TICKET_REPORTED);
+        request_u64(&request, API_FIELD_TIMEOUT, 600000);
+        const heard *answer = ask();
+        asked[late] = here.id;
+        if (late == 0)
+            assert_null(answer);
+        core_drain(here.world.core);
+        world_settle(&here.world);
+        assert_int_equal(status_of(heard_of(asked[late])), 202);
+    }
+    assert_int_equal(here.world.core->waiter_count, 0);
+}
+
+static void a_full_mailbox_fails_the_command(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    for (int i = 0; i < TWIN_MAIL_MAX + 1; i++)
+        assert_int_equal(status_of(blink("a@acme.example")), 202);
+    assert_int_equal(newest(index)->state, TICKET_FAILED);
+    assert_int_equal(newest(index)->next->state, TICKET_PENDING);
+}
+
+static void after_5653_only_a_contact_tries_again(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    answer_downlink(0, 5653);
+    blink("a@acme.example");
+    world_advance(&here.world, 3600 * 1000);
+    world_settle(&here.world);
+    assert_null(downlink_heard());
+    assert_int_equal(newest(index)->next->state, TICKET_PENDING);
+    reading("001010000000001", 1, 0);
+    assert_non_null(downlink_heard());
+    uint32_t answered = NONE, sent = NONE; /* after the answer to the uplink */
+    for (uint32_t i = 0; i < here.count; i++)
+        if (here.heard[i].header.type == MESSAGE_DOWNLINK)
+            sent = i;
+        else if (here.heard[i].header.id == here.id)
+            answered = i;
+    assert_true(answered < sent);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(a_newer_write_takes_the_place_of_one_that_waits),
+        CLAIM(another_value_confirmed_fails_the_ticket),
+        CLAIM(what_was_sent_waits_again_after_a_restart),
+        CLAIM(mail_expires),
+        CLAIM(mail_of_a_lost_gate_expires_all_the_same),
+        CLAIM(tickets_have_a_bound),
+        CLAIM(a_ticket_without_mail_ends_all_the_same),
+        CLAIM(who_waits_for_a_device_is_told_when_the_host_stops),
+        CLAIM(a_full_mailbox_fails_the_command),
+        CLAIM(after_5653_only_a_contact_tries_again),
+    };
+    return cmocka_run_group_tests_name("mailbox", tests, NULL, NULL);
+}
