@@ -124,47 +124,52 @@ static const char *apn_of(core *core, const application *owner, uint32_t index)
 }
 
 /* The fields of a configuration that a question has too. */
-static void put_question(const uint8_t *fields, size_t length, dro_builder *out)
+static void put_question(const asking *asking, dro_builder *out)
 {
     static const uint8_t tags[] = { API_FIELD_PROVIDER, API_FIELD_APN };
     dro_field room;
-    const dro_field *user = nidd_field(fields, length, API_FIELD_ID, &room);
-    if (user == NULL)
-        user = nidd_field(fields, length, API_FIELD_MSISDN, &room);
+    const dro_field *user = nidd_field(asking->fields, asking->length, asking->group != 0 ? API_FIELD_GROUP : API_FIELD_ID, &room);
+    bool is_named = user != NULL;
+    if (!is_named)
+        user = nidd_field(asking->fields, asking->length, API_FIELD_MSISDN, &room);
     if (user != NULL)
-        dro_field_put(out, (uint8_t)user->tag, user->bytes, user->length);
+        dro_field_put(out, is_named ? API_FIELD_ID : API_FIELD_MSISDN, user->bytes, user->length);
     for (size_t i = 0; i < sizeof tags; i++) {
-        const dro_field *field = nidd_field(fields, length, tags[i], &room);
+        const dro_field *field = nidd_field(asking->fields, asking->length, tags[i], &room);
         if (field != NULL && field->length > 0)
             dro_field_put(out, tags[i], field->bytes, field->length);
     }
+    if (asking->apn != NULL && asking->apn[0] != '\0')
+        dro_field_put_text(out, API_FIELD_APN, asking->apn);
 }
 
-/* Sent: NULL. Else why not. */
-static const char *authorization_begin(core *core, uint32_t index, uint64_t configuration, const uint8_t *fields, size_t length,
-                                       const char *apn, deferred *late)
+static uint32_t requested_until(const asking *asking)
 {
-    uint8_t bytes[FIELDS_MAX];
     dro_field room;
     int64_t until_ms = 0;
+    const dro_field *duration = nidd_field(asking->fields, asking->length, API_FIELD_DURATION, &room);
+    if (duration != NULL && duration->length == sizeof until_ms)
+        memcpy(&until_ms, duration->bytes, sizeof until_ms);
+    return until_ms <= 0 ? 0 : until_ms / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(until_ms / 1000);
+}
+
+const char *authorization_begin(core *core, const asking *asking)
+{
+    uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     authorization *made = authorization_new(core);
     if (made == NULL) {
-        if (late != NULL)
-            deferred_free(late);
+        if (asking->late != NULL)
+            deferred_free(asking->late);
         return "too many questions wait for the HSS";
     }
-    put_question(fields, length, &out);
-    if (apn != NULL && apn[0] != '\0')
-        dro_field_put_text(&out, API_FIELD_APN, apn);
-    const dro_field *duration = nidd_field(fields, length, API_FIELD_DURATION, &room);
-    if (duration != NULL && duration->length == sizeof until_ms)
-        memcpy(&until_ms, duration->bytes, sizeof until_ms);
-    made->twin = twin_at(core, index)->number;
-    made->configuration = configuration;
-    made->late = late;
+    put_question(asking, &out);
+    made->twin = asking->twin;
+    made->configuration = asking->configuration;
+    made->late = asking->late;
     made->until_ns = core->now_ns + AUTHORIZATION_WAIT_MS * 1000000ll;
-    made->request.valid_until = until_ms <= 0 ? 0 : until_ms / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(until_ms / 1000);
+    made->request.valid_until = requested_until(asking);
+    made->request.group = asking->group;
     made->length = (uint32_t)dro_builder_length(&out);
     made->fields = out.err == DRO_OK ? malloc(made->length + 1) : NULL;
     if (made->fields != NULL)
@@ -176,23 +181,33 @@ static const char *authorization_begin(core *core, uint32_t index, uint64_t conf
     return why;
 }
 
-bool authorization_asks(core *core, const call *call, const application *owner, uint32_t index)
+bool authorization_defer(core *core, const call *call, asking *asking)
 {
-    if (core->grant != NULL || !peers_have_hss(core))
-        return false;
-    deferred *late = core->is_draining ? NULL : deferred_new(call->gate, call->header, call->message);
-    const char *why = late == NULL ? "the host has no room for it now"
-                                   : authorization_begin(core, index, 0, call->fields, call->fields_length, apn_of(core, owner, index), late);
+    asking->fields = call->fields;
+    asking->length = call->fields_length;
+    asking->late = core->is_draining ? NULL : deferred_new(call->gate, call->header, call->message);
+    const char *why = asking->late == NULL ? "the host has no room for it now" : authorization_begin(core, asking);
     if (why == NULL)
         return true;
     core->counters.authorizations_failed++;
     tell_problem(core, call->caller, 503, "about:blank", "%s; try again", why);
+    return false;
+}
+
+bool authorization_asks(core *core, const call *call, const application *owner, uint32_t index)
+{
+    if (core->grant != NULL || !peers_have_hss(core))
+        return false;
+    asking asking = { .twin = twin_at(core, index)->number, .apn = apn_of(core, owner, index) };
+    (void)authorization_defer(core, call, &asking); /* asked, or told why not */
     return true;
 }
 
 void authorization_renew(core *core, uint32_t index, nidd_configuration *configuration)
 {
-    if (authorization_begin(core, index, configuration->number, configuration->fields, configuration->length, NULL, NULL) == NULL) {
+    asking asking = { .twin = twin_at(core, index)->number, .configuration = configuration->number,
+                      .fields = configuration->fields, .length = configuration->length };
+    if (authorization_begin(core, &asking) == NULL) {
         configuration->renew_ms = INT64_MAX; /* until the answer, or that there is none */
         return;
     }
@@ -297,7 +312,7 @@ void authorization_bind(core *core, uint32_t index, const grant *grant, network_
 
 /* ---- granted ---- */
 
-static int64_t granted_ms(const grant *grant)
+int64_t grant_until_ms(const grant *grant)
 {
     dro_field room;
     int64_t until_ms = INT64_MAX;
@@ -307,11 +322,11 @@ static int64_t granted_ms(const grant *grant)
     return until_ms;
 }
 
-static void put_grant(const core *core, const grant *grant, dro_builder *out)
+void grant_put(const core *core, const grant *grant, dro_builder *out)
 {
     dro_field_put_u64(out, API_FIELD_AUTHORIZED, (uint64_t)core->now_ms);
-    if (granted_ms(grant) != INT64_MAX)
-        dro_field_put_u64(out, API_FIELD_GRANTED, (uint64_t)granted_ms(grant));
+    if (grant_until_ms(grant) != INT64_MAX)
+        dro_field_put_u64(out, API_FIELD_GRANTED, (uint64_t)grant_until_ms(grant));
 }
 
 bool authorization_is_good(core *core, const call *call, uint32_t index)
@@ -323,7 +338,7 @@ bool authorization_is_good(core *core, const call *call, uint32_t index)
         return true;
     has_imsi |= digits_of(grant, API_FIELD_IMSI, digits);
     dro_wipe(digits, sizeof digits);
-    if (!has_imsi || granted_ms(grant) <= core->now_ms)
+    if (!has_imsi || grant_until_ms(grant) <= core->now_ms)
         tell_cause(core, call->caller, 403, "NIDD_NOT_AUTHORIZED", "the HSS does not grant it");
     else if (!grant_claim(core, index, grant))
         tell_cause(core, call->caller, 409, "NIDD_NOT_AUTHORIZED", "the HSS names a subscription that another twin of this host has");
@@ -338,18 +353,17 @@ void authorization_put(core *core, const application *owner, uint32_t index, dro
     if (apn[0] != '\0')
         dro_field_put_text(members, API_FIELD_APN, apn);
     if (core->grant != NULL)
-        put_grant(core, core->grant, members);
+        grant_put(core, core->grant, members);
 }
 
-/* The fields of a configuration with another grant in them. */
-static void regranted(const core *core, const nidd_configuration *old, const grant *grant, dro_builder *out)
+void grant_replace(const core *core, const uint8_t *fields, size_t length, const grant *grant, dro_builder *out)
 {
-    dro_cursor in = dro_cursor_over(old->fields, old->length);
+    dro_cursor in = dro_cursor_over(fields, length);
     dro_field field;
     while (dro_field_next(&in, &field))
         if (field.tag != API_FIELD_AUTHORIZED && field.tag != API_FIELD_GRANTED)
             dro_field_put(out, (uint8_t)field.tag, field.bytes, field.length);
-    put_grant(core, grant, out);
+    grant_put(core, grant, out);
 }
 
 /* Inside a record. */
@@ -357,7 +371,7 @@ static void configuration_regrant(core *core, const nidd_configuration *old, con
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     dro_builder out = dro_builder_over(fields, sizeof fields);
-    regranted(core, old, grant, &out);
+    grant_replace(core, old->fields, old->length, grant, &out);
     if (out.err == DRO_OK)
         nidd_configuration_put(core, old->number, old->application, old->made_ms, (nidd_status)old->status, fields, dro_builder_length(&out));
 }
@@ -410,12 +424,15 @@ static void tell_refused(core *core, caller caller, const authorization_answer *
 /* No word of an HSS: who waits is told, a renewal is tried again. */
 static void authorization_fail(core *core, authorization *asked, const char *why)
 {
-    uint32_t index = twin_find_number(core, asked->twin), at;
+    uint32_t index = asked->request.group != 0 ? NONE : twin_find_number(core, asked->twin), group = asked->request.group, at;
+    uint64_t of_group = asked->configuration;
     nidd_configuration *configuration = asked->configuration == 0 || index == NONE ? NULL : nidd_configuration_find(core, asked->configuration, &at);
     core->counters.authorizations_failed++;
     if (asked->late != NULL && core->gates[asked->late->gate].is_open)
         tell_problem(core, (caller){ asked->late->gate, asked->late->header.id }, 503, "about:blank", "%s; try again", why);
     authorization_free(core, asked);
+    if (group != 0)
+        authorization_group_failed(core, group, of_group);
     if (configuration == NULL)
         return;
     nidd_configuration_put_off(core, configuration);
@@ -426,14 +443,13 @@ static void authorization_fail(core *core, authorization *asked, const char *why
 static void take_up(core *core, authorization *asked, const authorization_answer *answer, const grant *grant)
 {
     deferred *late = asked->late;
+    uint32_t group = asked->request.group;
     asked->late = NULL;
     authorization_free(core, asked);
-    if (!core->gates[late->gate].is_open) {
-        deferred_free(late);
-        return;
-    }
     if (is_refused(answer)) {
         core->counters.authorizations_refused++;
+        if (group != 0)
+            authorization_group_refused(core, group);
         tell_refused(core, (caller){ late->gate, late->header.id }, answer);
     } else {
         core->counters.authorizations_granted++;
@@ -444,6 +460,16 @@ static void take_up(core *core, authorization *asked, const authorization_answer
     deferred_free(late);
 }
 
+/* A group's list came before, in messages of its own. */
+static void group_renewed(core *core, authorization *asked, const authorization_answer *answer, const grant *grant)
+{
+    bool is_granted = !is_refused(answer) && grant_until_ms(grant) > core->now_ms;
+    uint64_t configuration = asked->configuration;
+    authorization_free(core, asked);
+    *(is_granted ? &core->counters.authorizations_granted : &core->counters.authorizations_refused) += 1;
+    authorization_group_renewed(core, configuration, is_granted ? grant : NULL);
+}
+
 static void renewed(core *core, uint32_t index, authorization *asked, const authorization_answer *answer, const grant *grant)
 {
     uint32_t at;
@@ -452,7 +478,7 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
     authorization_free(core, asked);
     if (configuration == NULL || configuration->status != NIDD_ACTIVE)
         return;
-    bool is_granted = !is_refused(answer) && granted_ms(grant) > core->now_ms;
+    bool is_granted = !is_refused(answer) && grant_until_ms(grant) > core->now_ms;
     if (is_granted && !grant_claim(core, index, grant)) {
         nidd_configuration_put_off(core, configuration);
         take_care(core, index);
@@ -478,7 +504,7 @@ void authorizations_on_answer(core *core, uint32_t gate, const ring_header *head
         return;
     memcpy(&answer, body, sizeof answer);
     grant grant = { body + sizeof answer, header->length - sizeof *header - sizeof answer };
-    uint32_t index = twin_find_number(core, asked->twin);
+    uint32_t index = asked->request.group != 0 ? NONE : twin_find_number(core, asked->twin);
     if (answer.outcome == AUTHORIZATION_LOST) { /* through another one, as the same request */
         asked->request.is_again = 1;
         asked->request.end_to_end = answer.end_to_end;
@@ -498,6 +524,8 @@ void authorizations_on_answer(core *core, uint32_t gate, const ring_header *head
         authorization_fail(core, asked, "the twin is busy");
     else if (asked->late != NULL)
         take_up(core, asked, &answer, &grant);
+    else if (asked->request.group != 0)
+        group_renewed(core, asked, &answer, &grant);
     else if (index != NONE)
         renewed(core, index, asked, &answer, &grant);
     else
@@ -570,7 +598,7 @@ static void validity_change(core *core, uint32_t index, const dro_field *said, n
         nidd_configuration *next = c->next;
         if (c->status != NIDD_ACTIVE || !is_over_apn(c, (const char *)said->bytes + sizeof until_s, said->length - sizeof until_s))
             ; /* as it is */
-        else if (granted_ms(&grant) <= core->now_ms)
+        else if (grant_until_ms(&grant) <= core->now_ms)
             configuration_revoke(core, index, c, gone);
         else
             configuration_regrant(core, c, &grant);

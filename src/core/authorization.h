@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/call.h"
+#include "core/groups.h"
 #include "core/network.h"
 #include "core/nidd.h"
 
@@ -23,12 +24,41 @@ bool authorization_is_good(core *core, const call *call, uint32_t twin);
 void authorization_put(core *core, const application *owner, uint32_t twin, dro_builder *members);
 /* Inside a record: the names that a grant binds. `gone`: the connection of the IMSI before, if it ends with it. */
 void authorization_bind(core *core, uint32_t twin, const grant *grant, network_release *gone);
+/* The same for a group's configuration, in authorization_group.c: on core 0. A group that is the HSS's is made here
+ * before it is asked about, so that every core knows it when the list of its members comes. */
+bool authorization_asks_group(core *core, const call *call, const application *owner);
+bool authorization_is_good_group(core *core, const call *call);
+void authorization_put_group(core *core, const application *owner, const group *group, dro_builder *members);
+void authorization_renew_group(core *core, group_configuration *configuration);
+void authorization_group_failed(core *core, uint32_t group, uint64_t configuration); /* no word of an HSS */
+void authorization_group_refused(core *core, uint32_t group);                        /* before a configuration was made */
+void authorization_group_renewed(core *core, uint64_t configuration, const grant *grant); /* NULL: refused */
+
+/* ---- what both have in common ---- */
+
+typedef struct asking {
+    uint64_t twin, configuration; /* numbers; configuration 0: one that is being made, */
+    deferred *late;              /* by this request; owned by the question then */
+    uint32_t group;              /* number; 0: a twin is asked about */
+    const uint8_t *fields;       /* of the configuration */
+    size_t length;
+    const char *apn;             /* NULL: as the fields say */
+} asking;
+const char *authorization_begin(core *core, const asking *asking);  /* sent: NULL; else why not */
+bool authorization_defer(core *core, const call *call, asking *asking); /* false after a 503 */
+int64_t grant_until_ms(const grant *grant);                         /* INT64_MAX: without end */
+void grant_put(const core *core, const grant *grant, dro_builder *out);
+/* The fields of a configuration with another grant in them. */
+void grant_replace(const core *core, const uint8_t *fields, size_t length, const grant *grant, dro_builder *out);
+
 /* Asks again for a configuration; its next time to ask is put off meanwhile. */
 void authorization_renew(core *core, uint32_t twin, nidd_configuration *configuration);
 /* Messages of gates, and what ends by itself. */
 void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void authorizations_due(core *core);
+/* authorization_group.c: what an HSS says of a group, its members among it; each core hears it. */
+void authorizations_on_members(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void authorizations_gate_lost(core *core, uint32_t gate);
 void authorizations_free(core *core);
 bool authorization_lets_connect(core *core, uint32_t twin, const char *apn, size_t length); /* over this APN; "": none is named */

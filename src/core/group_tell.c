@@ -8,6 +8,7 @@
 
 #include "base/fields.h"
 #include "base/log.h"
+#include "core/authorization.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/nidd.h"
@@ -177,17 +178,33 @@ void groups_told_write(core *core)
 
 /* ---- time ---- */
 
-/* Core 0: a configuration's duration is over. */
-static int terminate(core *core, group_configuration *ended)
+void group_configuration_end(core *core, group_configuration *ended, nidd_status status)
 {
-    uint8_t fields[16], status = NIDD_TERMINATED;
+    uint8_t fields[16], told = (uint8_t)status;
     dro_builder out = dro_builder_over(fields, sizeof fields);
-    ended->status = NIDD_TERMINATED;
-    dro_field_put(&out, API_FIELD_STATUS, &status, 1);
+    ended->status = told;
+    dro_field_put(&out, API_FIELD_STATUS, &told, 1);
     if (ended->notice == NULL)
         ended->notice = notice_of_group(core, ended->destination, group_number(ended->number), NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
     if (groups_keep(core) != DRO_OK)
         dro_warn("groups: the end of a configuration could not be kept");
+}
+
+static int64_t configuration_due(const group_configuration *configuration)
+{
+    int64_t due = configuration->until_ms < configuration->granted_ms ? configuration->until_ms : configuration->granted_ms;
+    return configuration->renew_ms < due ? configuration->renew_ms : due;
+}
+
+/* Core 0: its duration is over, or the HSS's grant is, or ends soon. */
+static int configuration_is_due(core *core, group_configuration *configuration)
+{
+    if (configuration->status != NIDD_ACTIVE || configuration_due(configuration) > core->now_ms)
+        return 0;
+    if (configuration->until_ms <= core->now_ms || configuration->granted_ms <= core->now_ms)
+        group_configuration_end(core, configuration, NIDD_TERMINATED);
+    else
+        authorization_renew_group(core, configuration);
     return 1;
 }
 
@@ -201,8 +218,8 @@ static int host_due(core *core)
     groups *groups = core->groups;
     int done = 0;
     for (uint32_t i = 0; i < groups->configuration_high; i++)
-        if (groups->configurations[i] != NULL && groups->configurations[i]->status == NIDD_ACTIVE && groups->configurations[i]->until_ms <= core->now_ms)
-            done += terminate(core, groups->configurations[i]);
+        if (groups->configurations[i] != NULL)
+            done += configuration_is_due(core, groups->configurations[i]);
     bool is_changed = false;
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
         if (groups->operations[i] != NULL && !groups->operations[i]->is_gone && operation_kept_until(groups->operations[i]) <= core->now_ms) {
@@ -230,8 +247,8 @@ int64_t groups_due_ms(const core *core)
             due = operation_kept_until(operation);
     }
     for (uint32_t i = 0; core->index == 0 && i < groups->configuration_high; i++)
-        if (groups->configurations[i] != NULL && groups->configurations[i]->status == NIDD_ACTIVE && groups->configurations[i]->until_ms < due)
-            due = groups->configurations[i]->until_ms;
+        if (groups->configurations[i] != NULL && groups->configurations[i]->status == NIDD_ACTIVE && configuration_due(groups->configurations[i]) < due)
+            due = configuration_due(groups->configurations[i]);
     return due;
 }
 

@@ -145,14 +145,14 @@ static const dro_field *destination_of(const uint8_t *fields, size_t length, dro
     return nidd_field(fields, length, API_FIELD_DESTINATION, room);
 }
 
-static int64_t until_of(const uint8_t *fields, size_t length)
+static int64_t time_of(const uint8_t *fields, size_t length, uint32_t tag, int64_t absent)
 {
     dro_field room;
-    int64_t until_ms = INT64_MAX;
-    const dro_field *duration = nidd_field(fields, length, API_FIELD_DURATION, &room);
-    if (duration != NULL && duration->length == sizeof until_ms)
-        memcpy(&until_ms, duration->bytes, sizeof until_ms);
-    return until_ms;
+    int64_t time_ms = absent;
+    const dro_field *time = nidd_field(fields, length, tag, &room);
+    if (time != NULL && time->length == sizeof time_ms)
+        memcpy(&time_ms, time->bytes, sizeof time_ms);
+    return time_ms;
 }
 
 /* Its destination and fields in place of those it had. */
@@ -176,7 +176,10 @@ static dro_err configuration_set(core *core, group_configuration *changed, const
     changed->fields = copy;
     changed->length = length;
     changed->destination = destination;
-    changed->until_ms = until_of(fields, length);
+    changed->until_ms = time_of(fields, length, API_FIELD_DURATION, INT64_MAX);
+    changed->granted_ms = time_of(fields, length, API_FIELD_GRANTED, INT64_MAX);
+    changed->renew_ms = nidd_renewal_ms(changed->granted_ms, time_of(fields, length, API_FIELD_AUTHORIZED, 0));
+    changed->renewals = 0;
     return DRO_OK;
 }
 

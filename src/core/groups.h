@@ -104,7 +104,8 @@ typedef struct group_operation {
 typedef struct group_configuration { /* NIDD, of a whole group; numbers with GROUP_NUMBER in paths */
     uint32_t number, group, application;
     uint8_t status;              /* nidd_status */
-    int64_t made_ms, until_ms;
+    uint8_t renewals;            /* as in nidd_configuration; core 0's */
+    int64_t made_ms, until_ms, granted_ms, renew_ms;
     uint32_t destination;        /* of this core */
     bool is_listed;
     uint16_t length;
@@ -225,7 +226,7 @@ void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operat
 /* ---- api_group_nidd.c, api_group_operation.c ---- */
 
 /* Those of an application, into a list. */
-void group_configurations_put(core *core, const application *owner, bool *is_first, dro_builder *out);
+uint64_t group_configurations_put(core *core, const application *owner, uint64_t from, dro_builder *out); /* of a page; where the next begins, ~0: nowhere */
 /* Room for an operation: the oldest that has ended goes where there is none. DRO_LIMIT: none has. */
 DRO_CHECKED dro_err group_operation_make(core *core, const group_operation *head, const uint8_t *fields, group_operation **out);
 /* Members in it, of all cores; those not final yet. */
@@ -242,6 +243,7 @@ int groups_tell(core *core);                              /* results, uplinks' c
 int64_t group_tell_first(const core *core, const group_operation *operation);
 int64_t groups_due_ms(const core *core);                  /* when there is something to tell; INT64_MAX: nothing */
 void group_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length); /* inside a record */
+void group_configuration_end(core *core, group_configuration *ended, nidd_status status); /* core 0: kept, and its application told */
 void group_notice_gone(core *core, const struct notice *gone); /* taken, or given up */
 bool group_has_news(const group_operation *operation, const group *group);
 void group_told_replay(core *core, const dro_field *field);

@@ -101,6 +101,7 @@ static void configuration_free(core *core, uint32_t index, nidd_configuration *g
     index_remove(&core->nidd.configurations, number_hash(core, gone->number), index);
     destination_release(core, gone->destination);
     core->nidd.configuration_count--;
+    owner_remove(core, gone->application);
     free(gone);
 }
 
@@ -118,8 +119,7 @@ static void configuration_remove(core *core, uint32_t index, uint64_t number)
     }
 }
 
-/* When a grant is asked for again. */
-static int64_t renewal_ms(int64_t granted_ms, int64_t authorized_ms)
+int64_t nidd_renewal_ms(int64_t granted_ms, int64_t authorized_ms)
 {
     int64_t lead_ms = (granted_ms - authorized_ms) / 4;
     if (granted_ms == INT64_MAX)
@@ -127,14 +127,18 @@ static int64_t renewal_ms(int64_t granted_ms, int64_t authorized_ms)
     return granted_ms - (lead_ms < RENEWAL_LEAD_MS ? lead_ms : RENEWAL_LEAD_MS);
 }
 
+int64_t nidd_renewal_pause_ms(uint8_t *renewals)
+{
+    int64_t pause_ms = (int64_t)RENEWAL_PAUSE_MS << *renewals;
+    if (pause_ms >= RENEWAL_PAUSE_MAX_MS)
+        return RENEWAL_PAUSE_MAX_MS;
+    (*renewals)++;
+    return pause_ms;
+}
+
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration)
 {
-    int64_t pause_ms = (int64_t)RENEWAL_PAUSE_MS << configuration->renewals;
-    if (pause_ms < RENEWAL_PAUSE_MAX_MS)
-        configuration->renewals++;
-    else
-        pause_ms = RENEWAL_PAUSE_MAX_MS;
-    configuration->renew_ms = core->now_ms + pause_ms;
+    configuration->renew_ms = core->now_ms + nidd_renewal_pause_ms(&configuration->renewals);
 }
 
 /* The websocket where the application asked for one, else its link. */
@@ -162,7 +166,7 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
         return NULL;
     head.until_ms = field_i64(nidd_field(fields, head.length, API_FIELD_DURATION, &room), INT64_MAX);
     head.granted_ms = field_i64(nidd_field(fields, head.length, API_FIELD_GRANTED, &room), INT64_MAX);
-    head.renew_ms = renewal_ms(head.granted_ms, field_i64(nidd_field(fields, head.length, API_FIELD_AUTHORIZED, &room), 0));
+    head.renew_ms = nidd_renewal_ms(head.granted_ms, field_i64(nidd_field(fields, head.length, API_FIELD_AUTHORIZED, &room), 0));
     const dro_field *option = nidd_field(fields, head.length, API_FIELD_PDN_OPTION, &room);
     head.pdn_establishment_option = option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
     head.is_by_msisdn = nidd_field(fields, head.length, API_FIELD_MSISDN, &room) != NULL;
@@ -186,7 +190,9 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
         return in->err != DRO_OK ? in->err : DRO_LIMIT;
     configuration_remove(core, index, made->number); /* it was changed */
     dro_err err = nidd->configuration_count >= TWIN_CONFIGURATIONS_MAX ? DRO_LIMIT
-                : index_add(&core->nidd.configurations, number_hash(core, made->number), index);
+                : owner_add(core, made->application, made->number);
+    if (err == DRO_OK && (err = index_add(&core->nidd.configurations, number_hash(core, made->number), index)) != DRO_OK)
+        owner_remove(core, made->application);
     if (err != DRO_OK) {
         destination_release(core, made->destination);
         free(made);
@@ -684,5 +690,6 @@ void nidd_trim(twin *twin)
 void nidd_fini(core *core)
 {
     notices_fini(core);
+    owners_fini(core);
     index_fini(&core->nidd.configurations);
 }

@@ -12,6 +12,7 @@
 #include "base/fields.h"
 #include "core/host.h"
 #include "core/index.h"
+#include "core/owners.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
 #include "twin/ticket.h"
@@ -78,6 +79,7 @@ typedef struct destination {     /* where notices go */
 
 typedef struct nidd_table {      /* of all twins */
     index_table configurations, links;
+    owner_table owners;
     uint64_t next;               /* number of the next configuration, delivery or notice */
     uint64_t configuration_count, notice_count, notice_bytes;
     destination *destinations;
@@ -87,6 +89,9 @@ typedef struct nidd_table {      /* of all twins */
     struct notice_slot { struct notice *notice; uint32_t serial, gate, next_free; } *sent; /* [NOTICES_SENT_MAX] */
     uint32_t sent_free, sent_count;
 } nidd_table;
+
+enum { NIDD_LIST_PAGE = 24 * 1024 };     /* bytes from which a page of a list is full */
+#define NIDD_LIST_GROUPS (1ull << 60)     /* in a list behind all of devices: those of groups, by their place */
 
 /* ---- nidd.c ---- */
 nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */
@@ -101,6 +106,9 @@ void nidd_configuration_put(core *core, uint64_t number, uint32_t application, i
                             const uint8_t *fields, size_t length);
 /* Inside a record: it has ended, its application is told. What waits for it ends too where the device is not its any more. */
 void nidd_configuration_end(core *core, uint32_t twin, nidd_configuration *configuration, nidd_status status);
+/* When a grant of that time is asked for again; INT64_MAX: it has no end. */
+int64_t nidd_renewal_ms(int64_t granted_ms, int64_t authorized_ms);
+int64_t nidd_renewal_pause_ms(uint8_t *renewals);  /* after one more that came to nothing */
 void nidd_configuration_put_off(const core *core, nidd_configuration *configuration); /* the HSS is asked again later */
 void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t *fields, size_t length);
 void nidd_delivery_end(core *core, uint32_t twin, uint64_t number, nidd_delivery_status status);

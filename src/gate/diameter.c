@@ -516,7 +516,10 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
     }
     if (entry->command->code == COMMAND_MO_DATA && answer.result == DIAMETER_SUCCESS)
         dro_latency_add(&gate->uplinks, loop_now_ns(gate->home) - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS);
-    t6a_answer(gate, entry, answer.result, answer.experimental);
+    if (entry->said.experimental == 0 && (entry->said.result == 0 || entry->said.result == DIAMETER_SUCCESS))
+        entry->said = answer; /* of several cores the first that refuses */
+    if (--entry->cores_left == 0)
+        t6a_answer(gate, entry, entry->said.result, entry->said.experimental);
 }
 
 static bool is_whole_downlink(const downlink_request *request, uint32_t length)

@@ -39,6 +39,7 @@ enum {
     BACKOFF_FIRST_MS = 1000,
     BACKOFF_MAX_MS = 30000,              /* Tc, RFC 6733 12 */
     UNWANTED_MS = 300000,                /* after DO_NOT_WANT_TO_TALK_TO_YOU */
+    MEMBERS_BYTES = 2 * DIAMETER_MESSAGE_MAX, /* a list of a group's members is shorter here than in its message */
     PEER_STATE_MS = 5000,                /* counts go to the core this often */
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
@@ -131,6 +132,7 @@ struct diameter_gate {
     diameter_message message;      /* the one being handled */
     diameter_fault fault;
     uint8_t scratch[READ_BYTES + DIAMETER_MESSAGE_MAX];
+    uint8_t members[MEMBERS_BYTES]; /* a list on its way to the cores */
 };
 
 /* ---- diameter.c ---- */

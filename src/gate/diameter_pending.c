@@ -85,6 +85,8 @@ dro_err pending_put_incoming(pending_table *table, const diameter_message *reque
         table->incoming_most++;
     table->incoming_count++;
     entry->generation++;
+    entry->cores_left = 1;
+    entry->said = (network_answer){ 0 };
     entry->command = command;
     entry->flags = request->header.flags;
     entry->hop_by_hop = request->header.hop_by_hop;

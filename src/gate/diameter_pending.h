@@ -28,6 +28,8 @@ typedef struct pending_incoming {
     uint8_t *more;                   /* the echo, when it is longer than usual */
     uint16_t session_length, echo_length;
     uint8_t flags;
+    uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
+    network_answer said;
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 
@@ -46,6 +48,7 @@ typedef struct pending_outgoing {
     downlink_answer answer;          /* of an authorization: the outcome */
     uint32_t core;                   /* whose message it is, */
     uint64_t core_id;                /* and its id */
+    uint32_t group;                  /* of an authorization: the number of the group that was asked about; 0: a device */
     int64_t deadline_ns;
 } pending_outgoing;
 

@@ -14,6 +14,7 @@
 
 enum {
     NO_STATE_MAINTAINED = 1,
+    GROUP_OF_USERS = 1,           /* Type-Of-External-Identifier */
     REQUEST_BYTES = 2048,         /* an NIR of ours: an identity, an APN, a provider, names */
     IDENTITIES_MAX = 16,          /* External Identifiers in one answer */
     VALIDITIES_MAX = 32,          /* APN-Validity-Time in one request */
@@ -48,6 +49,70 @@ static bool put_identities(const diameter_message *message, const diameter_avp *
         dro_field_put_text(out, API_FIELD_ID, identifier);
     }
     return true;
+}
+
+/* ---- lists of members ---- */
+
+enum { INCOMPLETE_LIST = 1 /* NIA-Flags and NIR-Flags, bit 0 */ };
+
+/* One name of each member: what this host knows devices by comes first. False: one has none, or it is none. */
+static bool put_members(const diameter_message *message, dro_builder *out, const diameter_avp **wrong)
+{
+    const diameter_avp *member = diameter_find(message, AVP_GROUP_USER_IDENTIFIER);
+    for (; member != NULL; member = diameter_find_next(message, member)) {
+        char digits[DIAMETER_DIGITS_MAX + 1], identifier[EXTERNAL_IDENTIFIER_MAX + 1];
+        const diameter_avp *external = diameter_find_in(message, member, AVP_EXTERNAL_IDENTIFIER);
+        const diameter_avp *msisdn = diameter_find_in(message, member, AVP_MSISDN);
+        *wrong = member;
+        if (external != NULL && external_identifier_read((const char *)external->data, external->length, identifier))
+            dro_field_put_text(out, API_FIELD_ID, identifier);
+        else if (external == NULL && diameter_tbcd(msisdn, digits))
+            dro_field_put_text(out, API_FIELD_MSISDN, digits);
+        else if (external == NULL && msisdn == NULL && t6a_imsi(diameter_find_in(message, member, AVP_USER_NAME), digits))
+            dro_field_put_text(out, API_FIELD_IMSI, digits);
+        else
+            return false;
+        dro_wipe(digits, sizeof digits);
+    }
+    return true;
+}
+
+/* To all cores, or to none: false. */
+static bool send_members(diameter_gate *gate, const group_members *head, const dro_builder *fields, uint64_t id)
+{
+    const gate_config *config = gate->config;
+    uint32_t length = (uint32_t)(sizeof *head + dro_builder_length(fields));
+    uint8_t *bodies[GATE_CORES_MAX];
+    for (uint32_t i = 0; i < config->core_count; i++) {
+        bodies[i] = length > ring_body_max(&config->to_core[i]) ? NULL : ring_reserve(&config->to_core[i], length);
+        if (bodies[i] == NULL)
+            return false;
+    }
+    for (uint32_t i = 0; i < config->core_count; i++) {
+        memcpy(bodies[i], head, sizeof *head);
+        memcpy(bodies[i] + sizeof *head, fields->start, dro_builder_length(fields));
+        ring_commit(&config->to_core[i], MESSAGE_GROUP_MEMBERS, RING_WIPE, id, length);
+    }
+    return true;
+}
+
+static bool is_last_segment(const diameter_message *message, diameter_name flags)
+{
+    return (diameter_u32(diameter_find(message, flags)) & INCOMPLETE_LIST) == 0;
+}
+
+/* A group's list in an answer. False: it cannot be used, or the cores have no room for it. */
+static bool tell_members(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message)
+{
+    dro_builder fields = dro_builder_over(gate->members, sizeof gate->members);
+    const diameter_avp *wrong;
+    bool has_list = diameter_find(message, AVP_GROUP_USER_IDENTIFIER) != NULL || !is_last_segment(message, AVP_NIA_FLAGS);
+    group_members head = { .group = entry->group, .has_list = has_list, .is_last = is_last_segment(message, AVP_NIA_FLAGS) };
+    bool is_good = put_members(message, &fields, &wrong);
+    dro_field_pad(&fields);
+    is_good = is_good && fields.err == DRO_OK && send_members(gate, &head, &fields, 0);
+    dro_wipe(gate->members, dro_builder_length(&fields));
+    return is_good;
 }
 
 /* ---- the core asks ---- */
@@ -90,6 +155,8 @@ bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_
         dro_field_put_u64(&fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
     dro_field_pad(&fields);
     is_good &= fields.err == DRO_OK;
+    if (is_good && entry->group != 0 && answer.result == DIAMETER_SUCCESS)
+        is_good = tell_members(gate, entry, message);
     if (is_good && send_answer(gate, entry, &answer, &fields))
         pending_drop_outgoing(gate->pending, entry);
     else if (is_good) /* no room for all of it: then as if none had come */
@@ -98,7 +165,7 @@ bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_
     return is_good;
 }
 
-static void put_user(const dro_field *field, dro_builder *out)
+static void put_user(const dro_field *field, bool is_group, dro_builder *out)
 {
     char digits[DIAMETER_DIGITS_MAX + 1] = { 0 };
     size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
@@ -108,6 +175,8 @@ static void put_user(const dro_field *field, dro_builder *out)
         memcpy(digits, field->bytes, field->length < sizeof digits ? field->length : 0);
         diameter_put_tbcd(out, AVP_MSISDN, digits);
     }
+    if (is_group)
+        diameter_put_u32(out, AVP_TYPE_OF_EXTERNAL_IDENTIFIER, GROUP_OF_USERS);
     diameter_group_end(out, group);
 }
 
@@ -138,7 +207,7 @@ static asked asked_of(const uint8_t *fields, size_t length)
 
 static void put_question(const authorization_request *request, const asked *asked, dro_builder *out)
 {
-    put_user(&asked->user, out);
+    put_user(&asked->user, request->group != 0, out);
     size_t group = diameter_group_begin(out, AVP_NIDD_AUTHORIZATION_REQUEST);
     if (asked->apn.tag != 0)
         diameter_put(out, AVP_SERVICE_SELECTION, asked->apn.bytes, asked->apn.length);
@@ -180,6 +249,7 @@ void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const author
     entry->kind = OUTGOING_AUTHORIZATION;
     entry->core = core;
     entry->core_id = id;
+    entry->group = request->group;
     entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
     entry->peer_slot = entry->peer_generation = UINT32_MAX;
     entry->deadline_ns = loop_now_ns(gate->home) + AUTHORIZATION_TIMEOUT_MS * NS_PER_MS;
@@ -243,8 +313,60 @@ static bool put_update(diameter_peer *peer, const diameter_message *request, dro
     return put_validities(peer, request, out);
 }
 
+static bool put_list(diameter_peer *peer, const diameter_message *request, dro_builder *out)
+{
+    const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER), *wrong;
+    const diameter_avp *name = diameter_find_in(request, user, AVP_EXTERNAL_IDENTIFIER);
+    char identifier[EXTERNAL_IDENTIFIER_MAX + 1];
+    if (name == NULL)
+        return t6a_refuse_missing(peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);
+    if (!external_identifier_read((const char *)name->data, name->length, identifier))
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, name);
+    dro_field_put_text(out, API_FIELD_GROUP, identifier);
+    if (!put_members(request, out, &wrong))
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, wrong);
+    if (!put_validities(peer, request, out))
+        return false;
+    dro_field_pad(out);
+    return out->err == DRO_OK || t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
+}
+
+/* What an HSS says of a group: all cores hear it, each has members of it. */
+static bool on_group(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
+{
+    diameter_gate *gate = peer->gate;
+    dro_builder fields = dro_builder_over(gate->members, sizeof gate->members);
+    group_members head = { .is_last = is_last_segment(request, AVP_NIR_FLAGS), .is_answered = 1,
+                           .has_list = diameter_find(request, AVP_GROUP_USER_IDENTIFIER) != NULL };
+    uint64_t id;
+    bool is_taken = put_list(peer, request, &fields);
+    size_t length = sizeof head + dro_builder_length(&fields);
+    is_taken = is_taken && t6a_reserve(peer, request, command, &gate->config->to_core[0], length, &id) != NULL;
+    if (is_taken) {
+        pending_incoming *entry = pending_find_incoming(gate->pending, id);
+        entry->cores_left = (uint8_t)gate->config->core_count;
+        is_taken = send_members(gate, &head, &fields, id);
+        if (!is_taken) {
+            pending_drop_incoming(gate->pending, entry);
+            t6a_refuse(peer, DIAMETER_TOO_BUSY);
+        }
+    }
+    dro_wipe(gate->members, dro_builder_length(&fields));
+    return is_taken;
+}
+
+/* The identifier of a group is said to be one; an HSS may leave that out where members follow. */
+static bool is_of_group(const diameter_message *request)
+{
+    const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER);
+    return diameter_find(request, AVP_GROUP_USER_IDENTIFIER) != NULL ||
+           diameter_u32(diameter_find_in(request, user, AVP_TYPE_OF_EXTERNAL_IDENTIFIER)) == GROUP_OF_USERS;
+}
+
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
 {
+    if (is_of_group(request))
+        return on_group(peer, request, command);
     const gate_config *config = peer->gate->config;
     uint8_t bytes[FIELDS_BYTES];
     dro_builder fields = dro_builder_over(bytes, sizeof bytes);

@@ -14,6 +14,7 @@
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
+ *   each core: GROUP_MEMBERS, the same to all;
  *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
@@ -33,6 +34,7 @@ enum message_type {
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
+    MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
@@ -339,7 +341,9 @@ typedef struct authorization_request {
     uint8_t is_again;             /* T flag */
     uint8_t reserved[3];
     uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
+    uint32_t group;               /* ID is that of a group: its number; 0: of a device */
     uint16_t host_length, realm_length;
+    uint32_t reserved2;
 } authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
 
 enum authorization_outcome {
@@ -353,6 +357,15 @@ typedef struct authorization_answer { /* NIDD-Information-Answer */
     uint32_t result, experimental;
     uint32_t end_to_end;          /* of the request */
 } authorization_answer;           /* then fields IMSI(?), MSISDN(?), ID*, GRANTED(?) */
+
+/* What an HSS says of a group: a segment of the list of its members (Group-User-Identifier), and validity times. */
+typedef struct group_members {
+    uint32_t group;               /* its number; 0: the field GROUP names it */
+    uint8_t is_last, is_answered; /* answered: a MESSAGE_NETWORK_ANSWER is wanted */
+    uint8_t has_list;             /* 0: nothing is said of members */
+    uint8_t reserved;
+} group_members;                  /* then fields GROUP(?), one of ID, MSISDN, IMSI for each member, APN_VALIDITY* */
+enum { GROUP_SEGMENT_MAX = 512 }; /* members in one message: it has no more AVPs */
 
 typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
     uint32_t end_to_end;

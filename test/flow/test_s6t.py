@@ -11,7 +11,7 @@ import time
 
 import pytest
 from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_reading, until
-from hss import NO_ENTITY, NO_SERVICE, Hss, external, imsi_of, msisdn_of, refusal
+from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
 
@@ -377,3 +377,119 @@ def test_the_simulators_hss_authorises_refuses_and_revokes(tmp_path):
             told = json.loads(sim.communicate(timeout=LIMIT_S)[0])
         assert told["authorizations"] == answers.count(201) and told["authorizations_refused"] == answers.count(403)
         assert told["revocations_taken"] >= 2 and told["released"] >= 1
+
+
+# ---- groups ----
+
+class Group:
+    """A group that only the HSS knows; its members are twins here."""
+
+    def __init__(self, real, as1, sink, hss):
+        self.real, self.as1, self.sink, self.hss = real, as1, sink, hss
+        self.number = next(numbers)
+        self.id, self.path = f"g{self.number}@acme.example", f"/g{self.number}"
+        self.twins = [f"m{self.number}-{n}@acme.example" for n in range(6)]
+        self.imsis = [f"00102{self.number:05d}{n:05d}" for n in range(6)]
+        for twin, imsi in zip(self.twins, self.imsis):
+            real.admin.put_twin(twin, imsi=imsi, msisdn=imsi[5:])
+        self.at = None
+
+    def post(self, **members):
+        answer = self.as1.post(NIDD, {"externalGroupId": self.id, "notificationDestination": self.sink.link(self.path), **members})
+        if answer.status == 201:
+            self.at = answer.headers["Location"][answer.headers["Location"].index("/3gpp-nidd"):]
+        return answer
+
+    def answers(self, *more, until_ms=None):
+        granted = [avp(3151, [avp(3160, instant(until_ms), 10415, m=False)] if until_ms is not None else [], 10415)]
+        self.hss.on_question = lambda question: [avp(268, 2001), *granted, *more]
+
+    def members(self):
+        return sorted(each["id"] for each in self.real.admin.get(f"/v1/groups/{self.id}/members").json()["members"])
+
+    def told(self):
+        return [notice["status"] for notice in self.sink.taken(self.path) if "status" in notice]
+
+    def status(self):
+        return self.as1.get(self.at).json()["status"]
+
+
+@pytest.fixture
+def group(real, as1, sink, hss):
+    return lambda: Group(real, as1, sink, hss)
+
+
+def test_the_hss_says_who_is_in_a_group_in_segments(group, hss, mme):
+    made = group()
+    made.answers(member(name=made.twins[0]), member(msisdn=made.imsis[1][5:]), INCOMPLETE_ANSWER)
+    answer = made.post()
+    assert answer.status == 201, answer
+    question = hss.questions.get(timeout=LIMIT_S)
+    assert question.is_group and question.external_identifier == made.id
+    assert made.members() == made.twins[:2]
+    more = [member(imsi=made.imsis[2]), member(name=made.twins[3], imsi="999999999999999"), INCOMPLETE_REQUEST]
+    assert result_of(hss.update(group_of(made.id), extra=more)) == 2001
+    assert made.members() == made.twins[:4]
+    assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[4]), member(name="nobody@acme.example")])) == 2001
+    assert made.members() == made.twins[:5]
+    shown = made.real.admin.get(f"/v1/groups/{made.id}").json()
+    assert (shown["kind"], shown["members"]) == ("hss", 5)
+    for imsi in made.imsis[:5]:
+        mme.attach(imsi)
+    sent = made.as1.post(made.at + "/downlink-data-deliveries", {"externalGroupId": made.id, "data": b64(b"all")})
+    assert sent.status == 201, sent
+    assert sorted(mme.downlinks.get(timeout=LIMIT_S).imsi for _ in range(5)) == made.imsis[:5]
+
+
+def test_a_new_list_takes_the_place_of_the_old_one(group, hss):
+    made = group()
+    made.answers(*[member(name=twin) for twin in made.twins])
+    assert made.post().status == 201
+    assert made.members() == made.twins
+    assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[0]), INCOMPLETE_REQUEST])) == 2001
+    assert made.members() == made.twins  # the list has not ended
+    assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[5])])) == 2001
+    assert made.members() == [made.twins[0], made.twins[5]]
+    assert result_of(hss.update(group_of(made.id), [(None, now_ms() + DAY_MS)])) == 2001  # says nothing of members
+    assert made.members() == [made.twins[0], made.twins[5]]
+
+
+@pytest.mark.parametrize("said,status,cause", [(refusal(5001), 404, "USER_UNKNOWN"), (refusal(NO_SERVICE), 403, "NIDD_NOT_AUTHORIZED"),
+                                               ([avp(268, 3004)], 503, None)])
+def test_a_group_that_the_hss_refuses_is_not_left_behind(group, hss, said, status, cause):
+    made = group()
+    hss.on_question = lambda question: said
+    answer = made.post()
+    assert (answer.status, answer.json().get("cause")) == (status, cause), answer
+    assert made.real.admin.get(f"/v1/groups/{made.id}").status == 404
+    assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[0])])) == 5001
+
+
+def test_what_is_granted_for_a_group_is_revoked_once(group, hss):
+    made = group()
+    made.answers(member(name=made.twins[0]))
+    assert made.post().status == 201
+    for _ in range(2):
+        assert result_of(hss.update(group_of(made.id), [(None, LONG_AGO_MS)])) == 2001
+    until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification")
+    assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+
+
+def test_a_groups_grant_is_asked_for_again_with_its_list(group, hss):
+    made = group()
+    made.answers(member(name=made.twins[0]), until_ms=now_ms() + 4000)
+    assert made.post().status == 201
+    hss.questions.get(timeout=LIMIT_S)
+    made.answers(member(name=made.twins[1]), until_ms=now_ms() + DAY_MS)
+    assert hss.questions.get(timeout=LIMIT_S).is_group
+    until(lambda: made.members() == [made.twins[1]], "the list of the second answer")
+    assert made.status() == "ACTIVE" and made.told() == []
+
+
+def test_a_group_of_this_host_is_none_of_the_hsss(real, as1, sink, hss, group):
+    made = group()
+    assert real.admin.put(f"/v1/groups/{made.id}", {}).status == 201
+    assert made.post().status == 201
+    assert hss.questions.empty()
+    assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[0])])) == 5012
+    assert made.members() == []

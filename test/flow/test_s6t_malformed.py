@@ -78,6 +78,13 @@ BAD_REQUESTS = {
     "an APN of nothing": ([named(GOOD), validity(LAST, raw_avp(493, b""))], 5004),
     "too many times": ([named(GOOD), raw_avp(3161, raw_avp(3169, LAST, vendor=V3GPP) * 33, vendor=V3GPP)], 5012),
     "a time that ends behind its group": ([named(GOOD), validity(raw_avp(3160, PAST, vendor=V3GPP, length=200))], 5014),
+    "a group without a name": ([named(raw_avp(1, b"001010000000001"), raw_avp(3168, b"\0\0\0\1", vendor=V3GPP))], 5005),
+    "a group with a name that is none": ([named(raw_avp(3111, b"all", vendor=V3GPP), raw_avp(3168, b"\0\0\0\1", vendor=V3GPP))], 5004),
+    "a member without a name": ([named(GOOD), raw_avp(3177, b"", vendor=V3GPP)], 5004),
+    "a member with an identifier that is none": ([named(GOOD), raw_avp(3177, raw_avp(3111, b"t1", vendor=V3GPP), vendor=V3GPP)], 5004),
+    "a second member with an IMSI of letters": ([named(GOOD), raw_avp(3177, raw_avp(1, b"001010000000001"), vendor=V3GPP),
+                                                 raw_avp(3177, raw_avp(1, b"imsi"), vendor=V3GPP)], 5004),
+    "flags of three bytes": ([named(GOOD), raw_avp(3174, b"\0\0\1", vendor=V3GPP)], 5014),
     "an unknown AVP that must be understood": ([named(GOOD), raw_avp(3999, b"x", flags=0x40, vendor=V3GPP)], 5001),
 }
 

@@ -1,5 +1,5 @@
 /* What an HSS may say of NIDD authorisation: the AVPs behind good first ones of a
- * NIDD-Information-Request (first byte even) or of the answer to one of ours (odd), over a socket
+ * NIDD-Information-Request (first byte even) or of the answer to one of ours (odd; 3: about a group), over a socket
  * pair into the whole Diameter side of the gate. What reaches the core is what the core expects. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -84,8 +84,10 @@ static void serve_core(void)
             check_fields(body + sizeof(authorization_answer), length - sizeof(authorization_answer));
         else if (type == MESSAGE_AUTHORIZATION_UPDATE)
             check_fields(body + sizeof(authorization_update), length - sizeof(authorization_update));
+        else if (type == MESSAGE_GROUP_MEMBERS)
+            check_fields(body + sizeof(group_members), length - sizeof(group_members));
         ring_done(&core, &header);
-        if (type == MESSAGE_AUTHORIZATION_UPDATE)
+        if (type == MESSAGE_AUTHORIZATION_UPDATE || type == MESSAGE_GROUP_MEMBERS)
             diameter_gate_on_answer(gate, id, &answer, sizeof answer);
     }
     ring_release(&core);
@@ -156,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] % 2 == 1) {
         uint8_t body[128];
         dro_builder out = dro_builder_over(body, sizeof body);
-        authorization_request request = { .host_length = 16 };
+        authorization_request request = { .host_length = 16, .group = data[0] % 4 == 3 ? 1 : 0 };
         dro_builder_bytes(&out, &request, sizeof request);
         dro_builder_text(&out, "mme1.example.org");
         dro_field_put_text(&out, API_FIELD_ID, "t1@acme.example");

@@ -126,13 +126,13 @@ def corpus(directory):
 
 
 def s6t_corpus(directory):
-    """The AVPs that an HSS may put behind the usual ones: 0 of a request, 1 of an answer."""
+    """The AVPs that an HSS may put behind the usual ones: 0 of a request, 1 of an answer, 3 of one about a group."""
     names = [avp(1, "001010000000001"), avp(701, MSISDN, V), avp(3111, "t1@acme.example", V)]
     members = [avp(3177, names, V, m=False), avp(3177, names[:1], V, m=False)]
     inputs = {
         "answer": b"\1" + avp(3151, names + [avp(3160, LATER, V, m=False)], V).as_bytes(),
         "answer_aliases": b"\1" + avp(3151, [avp(3111, f"t{n}@acme.example", V) for n in range(4)], V).as_bytes(),
-        "answer_group": b"\1" + b"".join(item.as_bytes() for item in members) + avp(3176, 1, V, m=False).as_bytes(),
+        "answer_group": b"\3" + b"".join(item.as_bytes() for item in members) + avp(3176, 1, V, m=False).as_bytes(),
         "request": b"\0" + avp(3102, names, V).as_bytes() + UPDATE.as_bytes(),
         "request_group": b"\0" + avp(3102, [names[2], avp(3168, 1, V, m=False)], V).as_bytes() + b"".join(item.as_bytes() for item in members)
                          + avp(3174, 1, V, m=False).as_bytes(),

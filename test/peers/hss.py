@@ -29,6 +29,7 @@ class Question:
     def __init__(self, message):
         self.message = message
         self.external_identifier = find(message, 3102, 3111)
+        self.is_group = find(message, 3102, 3168) == 1
         self.msisdn = find(message, 3102, 701)
         self.user_name = find(message, 3102, 1)
         self.apn = find(message, 3150, 493)
@@ -85,6 +86,19 @@ class Hss(Mme):
         where.append(avp(283, realm.encode() if realm is not None else self.destination))
         avps = [avp(263, f"{self.identity};3;{next(ends)}"), avp(277, 1), *where, avp(3102, user, V3GPP), *more, *extra]
         return self.ask(NIR, S6T, avps, end=end, flags=PROXIABLE | (RETRANSMITTED if is_again else 0))
+
+
+def group_of(name):
+    return [external(name), avp(3168, 1, V3GPP, m=False)]
+
+
+def member(**names):
+    """Group-User-Identifier."""
+    kinds = {"imsi": imsi_of, "msisdn": msisdn_of, "name": external}
+    return avp(3177, [kinds[kind](value) for kind, value in names.items()], V3GPP, m=False)
+
+
+INCOMPLETE_ANSWER, INCOMPLETE_REQUEST = avp(3176, 1, V3GPP, m=False), avp(3174, 1, V3GPP, m=False)
 
 
 def external(name):
