@@ -275,29 +275,27 @@ void api_nidd_configuration_get(core *core, const call *call)
         configuration_reply(core, call->caller, 200, index, found);
 }
 
+/* A page of those behind call->after, in the order they were made, those of groups last; see gate/pages.c. */
 void api_nidd_configuration_list(core *core, const call *call)
 {
     const application *owner = nidd_owner_find(core, call);
     if (owner == NULL)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    bool is_first = true;
-    dro_builder_text(&out, "[");
-    for (uint32_t i = 0; i < core->twin_high && out.err == DRO_OK && core->nidd.configuration_count > 0; i++) {
-        const twin *twin = twin_at(core, i);
-        const nidd *nidd = twin->number == 0 || twin->extra == NULL ? NULL : twin->extra->nidd;
-        for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
-            if (c->application != owner->number)
-                continue;
-            dro_builder_text(&out, is_first ? "" : ",");
-            configuration_put(core, twin, c, false, &out);
-            is_first = false;
+    uint64_t next = call->after;
+    for (uint64_t number; next < NIDD_LIST_GROUPS && dro_builder_length(&out) < NIDD_LIST_PAGE; next = number & ~PARTITION_MASK) {
+        uint32_t index;
+        if ((number = owner_next(core, owner->number, next)) == 0) {
+            next = NIDD_LIST_GROUPS;
+            break;
         }
+        dro_builder_text(&out, dro_builder_length(&out) > 0 ? "," : "");
+        const nidd_configuration *shown = nidd_configuration_find(core, number, &index);
+        configuration_put(core, twin_at(core, index), shown, false, &out);
     }
-    if (core->index == 0)
-        group_configurations_put(core, owner, &is_first, &out);
-    dro_builder_text(&out, "]");
-    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+    if (next >= NIDD_LIST_GROUPS)
+        next = core->index == 0 ? group_configurations_put(core, owner, next, &out) : UINT64_MAX;
+    call_reply(core, call, 200, next, NULL, &out);
 }
 
 /* Old members, with those of the patch in their place and without those it sets to null. */

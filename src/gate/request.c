@@ -557,6 +557,10 @@ static void dispatch(connection *connection, exchange *exchange)
         dro_field_pad(&out);
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         websocket_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
+    } else if (route->operation == API_NIDD_CONFIGURATION_LIST) {
+        set_deadline(http, exchange, HTTP_ANSWER_MS);
+        if (!pages_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out)))
+            answer_busy(exchange, "too many lists are being made");
     } else if (fan_is_wanted(http, out.start)) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         fan_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
