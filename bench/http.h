@@ -65,9 +65,13 @@ typedef struct http_load {
     uint32_t connections, depth;
     void *owner;
     int (*path)(void *owner, uint64_t number, char *out, size_t room); /* of request `number`; its length */
-    uint64_t answers, errors; /* status 200, and any other */
+    int (*body)(void *owner, uint64_t number, char *out, size_t room); /* JSON of a POST; NULL: they are GETs */
+    uint64_t answers, errors; /* status 200 or 201, and any other */
+    int error;                /* the newest other status */
     histogram latency;
 } http_load;
 /* GETs for `seconds` after `warm_s`; on_measured is called with `owner` when measuring begins and
  * when it ends. False: a connection broke, or an interrupt. */
+/* Exactly `count` of them, the first is number 0. False as above. */
+bool http_load_count(http_load *load, uint64_t count);
 bool http_load_run(http_load *load, double warm_s, double seconds, void (*on_measured)(void *owner));

@@ -26,7 +26,7 @@ typedef struct drive {
     http_load *load;
     lane *lanes;
     int epoll;
-    uint64_t number;
+    uint64_t number, most; /* of the next request, and where they end */
 } drive;
 
 static void on_response(void *owner, int status)
@@ -37,10 +37,12 @@ static void on_response(void *owner, int status)
     l->outstanding--;
     if (!l->is_measuring)
         return;
-    if (status == 200)
+    if (status == 200 || status == 201)
         l->load->answers++;
     else
         l->load->errors++;
+    if (status != 200 && status != 201)
+        l->load->error = status;
     histogram_add(&l->load->latency, (uint64_t)took / 1000);
 }
 
@@ -51,11 +53,15 @@ static void fill(drive *d, lane *l)
     if (l->sent == l->length)
         l->sent = l->length = 0;
     int64_t now = bench_now_ns();
-    while (l->outstanding < load->depth && OUT_BYTES - l->length >= HTTP_REQUEST_MAX) {
+    while (d->number < d->most && l->outstanding < load->depth && OUT_BYTES - l->length >= HTTP_REQUEST_MAX) {
+        char body[512] = "", about[96] = "";
+        int length = load->body != NULL ? load->body(load->owner, d->number, body, sizeof body) : 0;
+        if (load->body != NULL)
+            snprintf(about, sizeof about, "Content-Type: application/json\r\nContent-Length: %d\r\n", length);
         load->path(load->owner, d->number++, path, sizeof path);
         int n = snprintf(l->out + l->length, HTTP_REQUEST_MAX,
-                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n\r\n", path, load->port,
-                         load->token);
+                         "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n%s\r\n%s", load->body != NULL ? "POST" : "GET",
+                         path, load->port, load->token, about, body);
         l->length += (size_t)n;
         l->sent_ns[(l->oldest + l->outstanding++) % HTTP_DEPTH_MAX] = now;
     }
@@ -131,26 +137,54 @@ static bool run_until(drive *d, int64_t end_ns)
     return !bench_is_interrupted();
 }
 
+static bool drive_begin(drive *d, http_load *load, uint64_t most)
+{
+    *d = (drive){ .load = load, .most = most, .epoll = epoll_create1(EPOLL_CLOEXEC) };
+    d->lanes = calloc(load->connections, sizeof *d->lanes);
+    for (uint32_t i = 0; d->lanes != NULL && i < load->connections; i++)
+        d->lanes[i].descriptor = -1;
+    return d->lanes != NULL && d->epoll >= 0 && open_lanes(d);
+}
+
+static void measure(drive *d)
+{
+    for (uint32_t i = 0; i < d->load->connections; i++)
+        d->lanes[i].is_measuring = true;
+}
+
+static void drive_end(drive *d)
+{
+    for (uint32_t i = 0; d->lanes != NULL && i < d->load->connections; i++)
+        if (d->lanes[i].descriptor >= 0)
+            close(d->lanes[i].descriptor);
+    if (d->epoll >= 0)
+        close(d->epoll);
+    free(d->lanes);
+}
+
 bool http_load_run(http_load *load, double warm_s, double seconds, void (*on_measured)(void *owner))
 {
-    drive d = { .load = load, .epoll = epoll_create1(EPOLL_CLOEXEC) };
-    d.lanes = calloc(load->connections, sizeof *d.lanes);
-    for (uint32_t i = 0; d.lanes != NULL && i < load->connections; i++)
-        d.lanes[i].descriptor = -1;
-    bool is_fine = d.lanes != NULL && d.epoll >= 0 && open_lanes(&d) &&
-                   run_until(&d, bench_now_ns() + (int64_t)(warm_s * 1e9));
+    drive d;
+    bool is_fine = drive_begin(&d, load, UINT64_MAX) && run_until(&d, bench_now_ns() + (int64_t)(warm_s * 1e9));
     if (is_fine) {
         on_measured(load->owner); /* begins */
-        for (uint32_t i = 0; i < load->connections; i++)
-            d.lanes[i].is_measuring = true;
+        measure(&d);
         is_fine = run_until(&d, bench_now_ns() + (int64_t)(seconds * 1e9));
         on_measured(load->owner); /* ends */
     }
-    for (uint32_t i = 0; d.lanes != NULL && i < load->connections; i++)
-        if (d.lanes[i].descriptor >= 0)
-            close(d.lanes[i].descriptor);
-    if (d.epoll >= 0)
-        close(d.epoll);
-    free(d.lanes);
+    drive_end(&d);
+    return is_fine;
+}
+
+bool http_load_count(http_load *load, uint64_t count)
+{
+    drive d;
+    load->answers = load->errors = 0;
+    bool is_fine = drive_begin(&d, load, count);
+    if (is_fine)
+        measure(&d); /* nothing was answered yet: answers are read below */
+    while (is_fine && load->answers + load->errors < count)
+        is_fine = turn(&d) && !bench_is_interrupted();
+    drive_end(&d);
     return is_fine;
 }

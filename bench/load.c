@@ -137,6 +137,7 @@ struct load {
     enum load_phase phase;
     uint32_t each;         /* readings a twin still to send with load_drive_each; 0: no limit */
     bool is_paused;        /* sends nothing new */
+    bool takes_always;     /* downlinks are taken in any phase */
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
     uint16_t *is_out;      /* [twins] requests without an answer */
@@ -187,7 +188,7 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
     load *l = ((lane *)owner)->load;
-    bool takes = l->phase == PHASE_TAKE;
+    bool takes = l->phase == PHASE_TAKE || l->takes_always;
     l->counts.downlinks += takes;
     l->answered_ns = l->now_ns;
     peer_answer_delivery(from, request, takes ? &(t6a_delivery){ .result = DIAMETER_SUCCESS }
@@ -382,6 +383,11 @@ bool load_drive(load *l, double seconds)
         if (!turn(l))
             return false;
     return true;
+}
+
+void load_take_always(load *l)
+{
+    l->takes_always = true;
 }
 
 void load_choose(load *l, const uint32_t *twins, uint32_t count, uint32_t depth)

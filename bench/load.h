@@ -40,6 +40,7 @@ bool load_offer(load *load, double per_second, double seconds);
 bool load_drive_each(load *load, uint32_t count);
 /* Sends nothing; answers downlinks 2001 until `count` have come. */
 bool load_take_downlinks(load *load, uint64_t count);
+void load_take_always(load *load); /* in whatever it does from now on */
 /* Waits until nothing is outstanding. */
 bool load_drain(load *load);
 /* One reading, and its answer: microseconds, or -1. */

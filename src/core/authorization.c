@@ -121,7 +121,18 @@ static const char *apn_of(core *core, const application *owner, uint32_t index)
 {
     size_t length;
     const char *domain = domain_of(core, index, &length);
-    return apn_choose(&core->options.apns, owner == NULL ? "" : owner->id, domain, length);
+    const char *chosen = apn_choose(&core->options.apns, owner == NULL ? "" : owner->id, domain, length);
+    bool is_bound = owner != NULL && owner->apn_count > 0;
+    return chosen[0] == '\0' && is_bound ? owner->apns[0] : chosen; /* any: then one of its own */
+}
+
+bool authorization_apn_is_open(core *core, const application *owner, uint32_t index)
+{
+    const char *apn = apn_of(core, owner, index);
+    for (uint32_t i = 0; i < owner->apn_count; i++)
+        if (apn_is_same(owner->apns[i], strlen(owner->apns[i]), apn, strlen(apn)))
+            return true;
+    return owner->apn_count == 0;
 }
 
 /* The fields of a configuration that a question has too. */

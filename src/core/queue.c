@@ -7,6 +7,7 @@
 #include "core/apply.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
@@ -26,9 +27,10 @@ static twin_queue *queue_at(const core *core, uint32_t index)
     return &twin_at(core, index)->extra->queue;
 }
 
+/* Bytes that are about to go: in a full record that is not durable yet, or on top of what is read to be put into one. */
 static uint64_t *bytes_of(core *core, uint8_t list)
 {
-    return list == QUEUE_LEAVING ? &core->queues.leaving_bytes : NULL;
+    return list >= QUEUE_LEAVING ? &core->queues.leaving_bytes : NULL;
 }
 
 static void list_remove(core *core, uint32_t index)
@@ -113,6 +115,8 @@ void queue_changed(core *core, uint32_t index, int64_t bytes)
     bool is_loading = queue_is_loading(twin_at(core, index));
     if (!is_loading)
         list_remove(core, index);
+    else
+        core->queues.leaving_bytes = (uint64_t)((int64_t)core->queues.leaving_bytes + bytes);
     queue->bytes = (uint32_t)(queue->bytes + bytes);
     core->queues.bytes = (uint64_t)((int64_t)core->queues.bytes + bytes);
     queue->is_clean = false;
@@ -143,7 +147,7 @@ static bool may_leave(const core *core, uint32_t index)
     if (twin->row == NONE || twin->base_segment == 0 || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
         return false;
     for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
-        if (m->merge_key != 0 || m->is_of_group) /* newer ones, or its operation, look for it */
+        if (m->merge_key != 0 || m->is_of_group || group_number_is(m->ticket)) /* newer ones, or its operation, look for it */
             return false;
     if (nidd_has_awaited(twin)) /* its end is told by time */
         return false;
@@ -210,7 +214,8 @@ static void write_back(core *core, uint32_t index)
     if (queue->is_clean && !queue->is_away) {
         list_put(core, index, QUEUE_LEAVING);
     } else if (queue->is_away) {
-        if (!queue_load(core, index))
+        queue->is_leaving = queue_load(core, index);
+        if (!queue->is_leaving)
             list_put(core, index, QUEUE_HERE);
     } else if (!twin->is_cold) {
         uint64_t moved = core->bytes_moved;
@@ -412,10 +417,10 @@ void queue_fetched(core *core, uint32_t index, const log_fetched *fetched)
     record_view view = { 0 };
     if (queue == NULL || queue->list != QUEUE_READING || queue->place != fetched->place)
         return; /* another twin's slot by now */
-    bool is_rewritten = queue->is_rewritten;
+    bool is_rewritten = queue->is_rewritten, is_leaving = queue->is_leaving;
     core->queues.rewrites -= is_rewritten;
     core->queues.reads++;
-    queue->is_rewritten = false;
+    queue->is_rewritten = queue->is_leaving = false;
     list_remove(core, index);
     dro_err err = fetched->err;
     if (err == DRO_OK)
@@ -431,6 +436,8 @@ void queue_fetched(core *core, uint32_t index, const log_fetched *fetched)
         nidd_loaded(core, index);
     if (is_rewritten && !queue->is_away)
         checkpoint_rewrite(core, index);
+    else if (is_leaving && queue->list == QUEUE_HERE && may_leave(core, index))
+        write_back(core, index); /* at once: all of it is in memory now */
     twin_resume(core, index);
 }
 

@@ -35,6 +35,7 @@ typedef struct twin_queue {      /* of one twin */
     bool is_away;
     bool is_clean;               /* the newest full record has it as it is */
     bool is_rewritten;           /* the checkpoint wants it: a full record once it is read */
+    bool is_leaving;             /* it is read only to leave as a whole */
     queue_gone *gone;            /* at recovery: what of an away queue went later; [gone_count] */
 } twin_queue;
 

@@ -102,6 +102,14 @@ def test_density_is_memory_and_restarts(tmp_path):
     assert all(settings[n] > 0 for n in ("restart_ms", "restart_after_kill_ms", "bulk_twins_per_second"))
 
 
+def test_nidd_queues_beyond_memory_and_flushes_all_of_it(tmp_path):
+    result = run("nidd", tmp_path, "--twins", "200", "--quick")
+    settings = result["settings"]
+    assert settings["downlinks"] == 200 * settings["downlinks_a_device"] and result["per_second"] > 0
+    assert 0 < settings["in_the_log_only"] < settings["downlinks"] and settings["downlink_bytes"] <= 1 << 20
+    assert settings["flushed_per_second"] > 0 and settings["restart_after_kill_ms"] > 0 and settings["queues_read"] > 0
+
+
 def test_hot_spreads_unevenly(tmp_path):
     result = run("hot", tmp_path, "--seconds", "1", "--twins", "2000")
     settings = result["settings"]
@@ -207,7 +215,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "overload", "group", "curve", "compute"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "overload", "group", "curve", "compute"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):
