@@ -96,6 +96,8 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
         return err;
     bool is_indexed = (twin->flags & TWIN_CREATING) != 0;
     if (!is_indexed) {
+        if (!core->is_started) /* each has one: its pages come while the log is read */
+            index_reserve(&core->ids, core->numbers.live);
         err = way_add(core, &core->ids, id_hash(core, id, length), index);
         if (err == DRO_OK)
             err = index_add(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);

@@ -17,6 +17,7 @@ enum {
     CLASS_COUNT = CLASS_FINE + 8 * 8, /* then eight to each doubling */
     SLAB_HEADER = 64,
     ARENA = 32 * CONTEXTS_SLAB,
+    ARENAS_MANY = 8,             /* from here on a whole arena more is little */
     HEADER = offsetof(context, sealed),
 };
 
@@ -119,6 +120,8 @@ static bool arena_new(contexts *here)
     munmap(at + before + ARENA, CONTEXTS_SLAB - before);
     if (here->arena_count > 0) /* of few contexts too much would lie idle */
         dro_pages_huge(at + before, ARENA);
+    if (here->arena_count >= ARENAS_MANY) /* its beginning is touched at once */
+        dro_pages_soon(at + before + DRO_PAGES_HUGE, ARENA - DRO_PAGES_HUGE);
     here->arena = arenas[here->arena_count++] = at + before;
     here->arena_at = 0;
     return true;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "core/ahead.h"
 #include "core/api.h"
 #include "core/authorization.h"
@@ -164,7 +165,7 @@ static dro_err open_log(core *core)
     return err;
 }
 
-static dro_err recover(core *core)
+static dro_err recover_all(core *core)
 {
     int64_t began = core->clock->monotonic_ns(core->clock);
     dro_err err = read_old(core);
@@ -178,6 +179,7 @@ static dro_err recover(core *core)
     if (err == DRO_OK)
         err = twins_index(core);
     dumps_forget(core);
+    owners_settle(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -190,6 +192,15 @@ static dro_err recover(core *core)
     groups_recovered(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
+    return err;
+}
+
+/* What recovery fills is most of what the core ever has: its pages come from beside. */
+static dro_err recover(core *core)
+{
+    dro_pages_helper_start(); /* without it, it only takes longer */
+    dro_err err = recover_all(core);
+    dro_pages_helper_stop();
     return err;
 }
 

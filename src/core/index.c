@@ -53,8 +53,10 @@ static dro_err grow(index_table *index, uint32_t count)
     larger.entries = dro_pages_new(table_bytes(&larger));
     if (larger.entries == NULL)
         return DRO_NOMEM;
-    if (table_bytes(&larger) >= HUGE_FROM)
+    if (table_bytes(&larger) >= HUGE_FROM) {
         dro_pages_huge(larger.entries, table_bytes(&larger));
+        dro_pages_soon(larger.entries, table_bytes(&larger));
+    }
     for (uint32_t i = 0; index->entries != NULL && i <= index->mask; i++)
         if (index->entries[i] != 0 && index->entries[i] != DEAD)
             place(&larger, index->entries[i], home(&larger, index->entries[i]));

@@ -21,7 +21,11 @@
 #include "core/turn.h"
 
 /* Chunks are made as many as lie in a batch; a host of few twins has no use for huge pages. */
-enum { BATCH_CHUNKS = 16, BATCH_BYTES = BATCH_CHUNKS * TWIN_CHUNK * sizeof(twin) };
+enum {
+    BATCH_CHUNKS = 16,
+    BATCH_BYTES = BATCH_CHUNKS * TWIN_CHUNK * sizeof(twin),
+    MANY = 4 * BATCH_CHUNKS,     /* from here on a whole batch more is little */
+};
 
 static dro_err table_grow(core *core)
 {
@@ -36,6 +40,8 @@ static dro_err table_grow(core *core)
         return DRO_NOMEM;
     if (core->chunk_count > 0)
         dro_pages_huge(batch, BATCH_BYTES);
+    if (core->chunk_count >= MANY) /* its beginning is touched at once */
+        dro_pages_soon((uint8_t *)batch + DRO_PAGES_HUGE, BATCH_BYTES - DRO_PAGES_HUGE);
     for (int i = 0; i < BATCH_CHUNKS; i++)
         chunks[core->chunk_count++] = batch + i * TWIN_CHUNK;
     return DRO_OK;

@@ -146,6 +146,7 @@ void http_turn(http *http)
     stream_turn(http);
     backup_turn(http);
     websocket_turn(http);
+    pages_turn(http);
 }
 
 bool http_is_ready(const http *http)
@@ -157,7 +158,9 @@ int http_wait_ms(const http *http)
 {
     if (http->resumed != NULL)
         return 0;
-    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) || websocket_is_waiting(http) ? 1 : -1;
+    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) || websocket_is_waiting(http) ||
+                   pages_are_waiting(http)
+               ? 1 : -1;
 }
 
 static void stop_first(http *http)

@@ -31,6 +31,7 @@ typedef struct config {
     char t8_api_root[512], t8_allow_callbacks[1024];
     int64_t t8_group_guard;
     char auth_issuer[256], auth_audience[256];
+    int64_t limits_requests, limits_burst, limits_downlinks, limits_configurations, limits_subscriptions;
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */

@@ -13,6 +13,8 @@ enum {
     CLASS_SMALL = 16,     /* classes of 16, 32, ... 256 bytes, */
     CLASS_COUNT = 24,     /* then these */
     BUCKETS_FIRST = 1024, /* of a hash table; a power of two */
+    SOON_BYTES = 8 * 1024 * 1024, /* the next of these is asked for when one is begun, */
+    SOON_FROM = 8 * SOON_BYTES,  /* once there are so many that one more is little */
     HUGE_FROM = 16 * DRO_PAGES_HUGE, /* a region's first megabytes come in small pages: many hosts need no more */
 };
 static const uint16_t class_large[CLASS_COUNT - CLASS_SMALL] = { 320, 384, 448, 512, 640, 768, 896, 1040 };
@@ -66,7 +68,10 @@ static uint64_t space_take(columns *region, uint64_t bytes, uint64_t alignment)
     uint64_t offset = (region->writer->used + alignment - 1) & ~(alignment - 1);
     if (offset > region->bytes || region->bytes - offset < bytes)
         return 0;
+    uint64_t before = region->writer->used / SOON_BYTES, now = (offset + bytes) / SOON_BYTES;
     region->writer->used = offset + bytes;
+    if (now > before && offset >= SOON_FROM && (now + 2) * SOON_BYTES <= region->bytes)
+        dro_pages_soon(region->memory + (now + 1) * SOON_BYTES, SOON_BYTES);
     return offset;
 }
 
