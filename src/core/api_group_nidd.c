@@ -81,16 +81,18 @@ static void configuration_put(core *core, const group_configuration *configurati
     dro_builder_text(out, "}");
 }
 
-void group_configurations_put(core *core, const application *owner, bool *is_first, dro_builder *out)
+uint64_t group_configurations_put(core *core, const application *owner, uint64_t from, dro_builder *out)
 {
-    for (uint32_t i = 0; i < core->groups->configuration_high; i++) {
+    for (uint64_t i = from - NIDD_LIST_GROUPS; i < core->groups->configuration_high; i++) {
         const group_configuration *configuration = core->groups->configurations[i];
         if (configuration == NULL || configuration->application != owner->number)
             continue;
-        dro_builder_text(out, *is_first ? "" : ",");
+        if (dro_builder_length(out) >= NIDD_LIST_PAGE)
+            return NIDD_LIST_GROUPS + i;
+        dro_builder_text(out, dro_builder_length(out) > 0 ? "," : "");
         configuration_put(core, configuration, out);
-        *is_first = false;
     }
+    return UINT64_MAX;
 }
 
 static void configuration_reply(core *core, const call *call, uint16_t status, const group_configuration *configuration)
@@ -169,7 +171,8 @@ static void head_fill(const core *core, group_operation *head, const uint8_t *fi
     dro_err ignored = DRO_OK;
     const dro_field *latency = nidd_field(fields, length, API_FIELD_MAXIMUM_LATENCY, &room);
     uint64_t latency_s = latency == NULL ? 0 : dro_field_u64(latency, &ignored);
-    int64_t kept_s = latency_s == 0 || latency_s > DOWNLINK_EXPIRY_S ? DOWNLINK_EXPIRY_S : (int64_t)latency_s;
+    uint64_t age_s = (uint64_t)core->options.downlink.age_s;
+    int64_t kept_s = (int64_t)(latency_s == 0 || latency_s > age_s ? age_s : latency_s);
     const dro_field *priority = nidd_field(fields, length, API_FIELD_PRIORITY, &room);
     int64_t wanted = priority == NULL ? 0 : (int64_t)dro_field_u64(priority, &ignored);
     head->expires_ms = core->now_ms + kept_s * 1000;

@@ -275,29 +275,27 @@ void api_nidd_configuration_get(core *core, const call *call)
         configuration_reply(core, call->caller, 200, index, found);
 }
 
+/* A page of those behind call->after, in the order they were made, those of groups last; see gate/pages.c. */
 void api_nidd_configuration_list(core *core, const call *call)
 {
     const application *owner = nidd_owner_find(core, call);
     if (owner == NULL)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    bool is_first = true;
-    dro_builder_text(&out, "[");
-    for (uint32_t i = 0; i < core->twin_high && out.err == DRO_OK && core->nidd.configuration_count > 0; i++) {
-        const twin *twin = twin_at(core, i);
-        const nidd *nidd = twin->number == 0 || twin->extra == NULL ? NULL : twin->extra->nidd;
-        for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
-            if (c->application != owner->number)
-                continue;
-            dro_builder_text(&out, is_first ? "" : ",");
-            configuration_put(core, twin, c, false, &out);
-            is_first = false;
+    uint64_t next = call->after;
+    for (uint64_t number; next < NIDD_LIST_GROUPS && dro_builder_length(&out) < NIDD_LIST_PAGE; next = number & ~PARTITION_MASK) {
+        uint32_t index;
+        if ((number = owner_next(core, owner->number, next)) == 0) {
+            next = NIDD_LIST_GROUPS;
+            break;
         }
+        dro_builder_text(&out, dro_builder_length(&out) > 0 ? "," : "");
+        const nidd_configuration *shown = nidd_configuration_find(core, number, &index);
+        configuration_put(core, twin_at(core, index), shown, false, &out);
     }
-    if (core->index == 0)
-        group_configurations_put(core, owner, &is_first, &out);
-    dro_builder_text(&out, "]");
-    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+    if (next >= NIDD_LIST_GROUPS)
+        next = core->index == 0 ? group_configurations_put(core, owner, next, &out) : UINT64_MAX;
+    call_reply(core, call, 200, next, NULL, &out);
 }
 
 /* Old members, with those of the patch in their place and without those it sets to null. */
@@ -554,6 +552,25 @@ static void first_delivery(core *core, const call *call, uint32_t index, const n
     delivery_turn(core, call, index, request);
 }
 
+/* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
+static bool quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit)
+{
+    if (usage_has_room(core, owner, limit))
+        return false;
+    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", limit == LIMIT_CONFIGURATIONS ? "the application has as many configurations as it may: %u"
+               : "the application has sent as many downlinks today as it may: %u", usage_limit(core, owner, limit));
+    return true;
+}
+
+/* True after a 403: the device's APN is not among the application's. */
+static bool apn_is_refused(core *core, const call *call, const application *owner, uint32_t index)
+{
+    if (authorization_apn_is_open(core, owner, index))
+        return false;
+    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device is not one of the application's");
+    return true;
+}
+
 void api_nidd_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
@@ -561,7 +578,7 @@ void api_nidd_configuration_make(core *core, const call *call)
     const application *owner = nidd_owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, owner);
     if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index) ||
-        authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
+        apn_is_refused(core, call, owner, index) || quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);
@@ -661,8 +678,11 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 503, "about:blank", "too much waits for all devices; try again");
     else if (!has_room(core, twin_at(core, index), dro_builder_length(&members)))
         tell_full(core, call, index);
-    else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))
+    else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)) &&
+             !quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
+        usage_downlink(core, owner->number);
         delivery_turn(core, call, index, request_new(core, configuration, 0, &members));
+    }
 }
 
 /* The delivery of the path while it can still be changed; NULL after a problem. */

@@ -179,6 +179,7 @@ static dro_err recover_all(core *core)
     if (err == DRO_OK)
         err = twins_index(core);
     dumps_forget(core);
+    owners_settle(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;

@@ -119,6 +119,7 @@ typedef struct groups {
     index_table ids, numbers;
     membership *memberships;     /* from 1 on */
     uint32_t membership_count, membership_capacity, membership_free;
+    uint32_t group_count;
     uint64_t member_count;       /* of all groups here */
     group_operation *operations[GROUP_OPERATIONS_MAX];
     uint32_t operation_count, walk_next;
@@ -226,7 +227,7 @@ void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operat
 /* ---- api_group_nidd.c, api_group_operation.c ---- */
 
 /* Those of an application, into a list. */
-void group_configurations_put(core *core, const application *owner, bool *is_first, dro_builder *out);
+uint64_t group_configurations_put(core *core, const application *owner, uint64_t from, dro_builder *out); /* of a page; where the next begins, ~0: nowhere */
 /* Room for an operation: the oldest that has ended goes where there is none. DRO_LIMIT: none has. */
 DRO_CHECKED dro_err group_operation_make(core *core, const group_operation *head, const uint8_t *fields, group_operation **out);
 /* Members in it, of all cores; those not final yet. */

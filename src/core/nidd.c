@@ -101,6 +101,8 @@ static void configuration_free(core *core, uint32_t index, nidd_configuration *g
     index_remove(&core->nidd.configurations, number_hash(core, gone->number), index);
     destination_release(core, gone->destination);
     core->nidd.configuration_count--;
+    usage_configuration(core, gone->application, -1);
+    owner_remove(core, gone->application);
     free(gone);
 }
 
@@ -189,7 +191,9 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
         return in->err != DRO_OK ? in->err : DRO_LIMIT;
     configuration_remove(core, index, made->number); /* it was changed */
     dro_err err = nidd->configuration_count >= TWIN_CONFIGURATIONS_MAX ? DRO_LIMIT
-                : index_add(&core->nidd.configurations, number_hash(core, made->number), index);
+                : owner_add(core, made->application, made->number);
+    if (err == DRO_OK && (err = index_add(&core->nidd.configurations, number_hash(core, made->number), index)) != DRO_OK)
+        owner_remove(core, made->application);
     if (err != DRO_OK) {
         destination_release(core, made->destination);
         free(made);
@@ -202,6 +206,7 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
     *at = made;
     nidd->configuration_count++;
     core->nidd.configuration_count++;
+    usage_configuration(core, made->application, 1);
     return DRO_OK;
 }
 
@@ -687,5 +692,6 @@ void nidd_trim(twin *twin)
 void nidd_fini(core *core)
 {
     notices_fini(core);
+    owners_fini(core);
     index_fini(&core->nidd.configurations);
 }

@@ -12,6 +12,7 @@
 #include "base/fields.h"
 #include "core/host.h"
 #include "core/index.h"
+#include "core/owners.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
 #include "twin/ticket.h"
@@ -78,6 +79,7 @@ typedef struct destination {     /* where notices go */
 
 typedef struct nidd_table {      /* of all twins */
     index_table configurations, links;
+    owner_table owners;
     uint64_t next;               /* number of the next configuration, delivery or notice */
     uint64_t configuration_count, notice_count, notice_bytes;
     destination *destinations;
@@ -87,6 +89,9 @@ typedef struct nidd_table {      /* of all twins */
     struct notice_slot { struct notice *notice; uint32_t serial, gate, next_free; } *sent; /* [NOTICES_SENT_MAX] */
     uint32_t sent_free, sent_count;
 } nidd_table;
+
+enum { NIDD_LIST_PAGE = 24 * 1024 };     /* bytes from which a page of a list is full */
+#define NIDD_LIST_GROUPS (1ull << 60)     /* in a list behind all of devices: those of groups, by their place */
 
 /* ---- nidd.c ---- */
 nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */

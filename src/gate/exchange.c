@@ -62,6 +62,7 @@ static void free_part(http *http, exchange *exchange)
     case EXCHANGE_BULK: bulk_drop(http, exchange); break;
     case EXCHANGE_BACKUP: backup_drop(http, exchange); break;
     case EXCHANGE_STREAM: stream_drop(http, exchange); break;
+    case EXCHANGE_PAGES: pages_drop(http, exchange); break;
     case EXCHANGE_WEBSOCKET: websocket_drop(http, exchange); break;
     case EXCHANGE_BARRIER:
     case EXCHANGE_QUERY:
@@ -70,8 +71,7 @@ static void free_part(http *http, exchange *exchange)
         break;
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
-    case EXCHANGE_STATUS:
-    case EXCHANGE_LISTS: fan_drop(http, exchange); break;
+    case EXCHANGE_STATUS: fan_drop(http, exchange); break;
     case EXCHANGE_DESCRIPTION: gathered_clear(&exchange->gathered); break;
     default: break;
     }

@@ -1,6 +1,6 @@
 /* Fan: requests over all twins, with several cores: each core is asked for its part.
- * Pages are asked for one core after the other until they are full, dead letters, NIDD
- * configurations and an application's status of all cores at once. (The whole host's status is core 0's.) */
+ * Pages are asked for one core after the other until they are full, dead letters
+ * and an application's status of all cores at once. (The whole host's status is core 0's.) */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +31,6 @@ static uint8_t kind_of(const api_request *request)
     switch (request->operation) {
     case API_TWIN_LIST: case API_GROUP_MEMBER_LIST: case API_GROUP_TICKET_MEMBERS: return EXCHANGE_PAGE;
     case API_DEAD_LETTERS: return EXCHANGE_LETTERS;
-    case API_NIDD_CONFIGURATION_LIST: return EXCHANGE_LISTS;
     case API_STATUS: return request->scopes & SCOPE_ADMIN ? EXCHANGE_FREE : EXCHANGE_STATUS;
     default: return EXCHANGE_FREE;
     }
@@ -215,7 +214,6 @@ static void take_all(http *http, exchange *exchange)
     dro_builder out = dro_builder_over(bytes, bytes != NULL ? PAGE_FULL_BYTES : 0);
     uint32_t count = http->config->core_count;
     bool is_good = bytes != NULL && (exchange->kind == EXCHANGE_STATUS  ? join_status(parts, count, &out)
-                                     : exchange->kind == EXCHANGE_LISTS ? join_lists(parts, count, &out)
                                                                         : join_letters(parts, count, letters_limit(list), &out));
     if (is_good)
         answer_json(exchange, bytes, dro_builder_length(&out));

@@ -27,7 +27,7 @@ static bool core_is_silent(const http *http)
         const exchange *at = &http->exchanges[i];
         bool is_plain = at->kind == EXCHANGE_CORE || at->kind == EXCHANGE_BARRIER || at->kind == EXCHANGE_PAGE ||
                         at->kind == EXCHANGE_LETTERS || at->kind == EXCHANGE_STATUS ||
-                        at->kind == EXCHANGE_LISTS;
+                        at->kind == EXCHANGE_PAGES;
         if (is_plain && at->is_safe && at->deadline_ns != 0 && (at->waiting & silent) != 0 &&
             at->deadline_ns - (int64_t)HTTP_ANSWER_MS * NS_PER_MS < asked_before)
             return true;

@@ -53,7 +53,7 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     made->tokens = token_table_new();
     made->arena = body_arena_new();
     access_options access = { .issuer = config->issuer != NULL ? config->issuer : "", .audience = config->audience != NULL ? config->audience : "",
-                              .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s };
+                              .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s, .issuers = config->trusted };
     made->access = made->tokens != NULL ? access_new(&access, made->tokens) : NULL;
     made->console = console_new(config->console_directory);
     made->exchanges = calloc(HTTP_EXCHANGES_MAX, sizeof *made->exchanges);
@@ -146,6 +146,7 @@ void http_turn(http *http)
     stream_turn(http);
     backup_turn(http);
     websocket_turn(http);
+    pages_turn(http);
 }
 
 bool http_is_ready(const http *http)
@@ -157,7 +158,9 @@ int http_wait_ms(const http *http)
 {
     if (http->resumed != NULL)
         return 0;
-    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) || websocket_is_waiting(http) ? 1 : -1;
+    return upload_is_waiting(http) || bulk_is_waiting(http) || stream_is_waiting(http) || backup_is_waiting(http) || websocket_is_waiting(http) ||
+                   pages_are_waiting(http)
+               ? 1 : -1;
 }
 
 static void stop_first(http *http)

@@ -38,6 +38,7 @@ typedef struct backup backup;
 typedef struct websocket websocket;
 typedef struct console console;
 typedef struct fan fan;
+typedef struct pages pages;
 
 /* ---- for gate.c ---- */
 
@@ -62,7 +63,8 @@ bool http_stop(http *http);
 enum exchange_kind {
     EXCHANGE_FREE, EXCHANGE_LOCAL, EXCHANGE_CORE, EXCHANGE_DESCRIPTION, EXCHANGE_METRICS,
     EXCHANGE_BARRIER, EXCHANGE_QUERY, EXCHANGE_UPLOAD, EXCHANGE_BULK, EXCHANGE_STREAM,
-    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_STATUS, EXCHANGE_LISTS, EXCHANGE_BACKUP, EXCHANGE_WEBSOCKET,
+    EXCHANGE_PAGE, EXCHANGE_LETTERS, EXCHANGE_STATUS, EXCHANGE_BACKUP, EXCHANGE_WEBSOCKET,
+    EXCHANGE_PAGES,
 };
 
 typedef struct gathered { /* bytes that outlive a message: SQL, a Thing Model in parts */
@@ -77,6 +79,7 @@ struct exchange {
         upload *upload;
         bulk *bulk;
         stream *stream;
+        pages *pages;
         fan *fan;              /* PAGE, LETTERS, STATUS */
         backup *backup;
         websocket *websocket;
@@ -202,7 +205,7 @@ bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_
 /* ---- counters ---- */
 
 enum http_refusal {
-    REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSALS,
+    REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSED_RATE, REFUSALS,
 };
 
 enum { HTTP_ROUTES_MAX = 127 /* rows of spec/routes.csv */ };
@@ -236,6 +239,7 @@ struct http {
     upload *uploads;
     bulk *bulks;
     stream *streams;
+    pages *pages;
     websocket *websockets;
     uint32_t websocket_count;
     backup *backup;                    /* the one being taken, or NULL */

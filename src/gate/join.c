@@ -226,23 +226,3 @@ bool join_positions_read(slice text, uint64_t *positions, uint32_t cores)
             return false;
     return !has_dot && text.length == 0;
 }
-
-/* ---- lists ---- */
-
-bool join_lists(const body_text *parts, uint32_t count, dro_builder *out)
-{
-    bool is_first = true;
-    dro_builder_text(out, "[");
-    for (uint32_t i = 0; i < count; i++) {
-        const char *text = parts[i].bytes;
-        if (parts[i].length < 2 || text[0] != '[' || text[parts[i].length - 1] != ']')
-            return false;
-        if (parts[i].length == 2)
-            continue;
-        dro_builder_text(out, is_first ? "" : ",");
-        dro_builder_bytes(out, text + 1, parts[i].length - 2);
-        is_first = false;
-    }
-    dro_builder_text(out, "]");
-    return out->err == DRO_OK;
-}

@@ -35,11 +35,6 @@ bool join_letters(const body_text *parts, uint32_t count, uint32_t limit, dro_bu
 /* Core 0's, with the counts of all. */
 bool join_status(const body_text *parts, uint32_t count, dro_builder *out);
 
-/* ---- lists: [...] ---- */
-
-/* One after the other. False: a part is no list, or they do not fit. */
-bool join_lists(const body_text *parts, uint32_t count, dro_builder *out);
-
 /* ---- events: how far a stream has come in each core ---- */
 
 enum { JOIN_POSITION_TEXT = 14, JOIN_POSITIONS_TEXT = GATE_CORES_MAX * JOIN_POSITION_TEXT };

@@ -157,21 +157,6 @@ static void positions_come_back_as_they_were(void **state)
     }
 }
 
-static void lists_come_one_after_the_other(void **state)
-{
-    (void)state;
-    char text[64];
-    static const body_text parts[] = { { "[1,2]", 5 }, { "[]", 2 }, { "[{\"a\":3}]", 9 } }, broken[] = { { "[]", 2 }, { "{}", 2 } };
-    dro_builder out = dro_builder_over(text, sizeof text);
-    assert_true(join_lists(parts, 3, &out));
-    assert_int_equal(dro_builder_length(&out), 13);
-    assert_memory_equal(text, "[1,2,{\"a\":3}]", 13);
-    out = dro_builder_over(text, sizeof text);
-    assert_false(join_lists(broken, 2, &out));
-    out = dro_builder_over(text, 8);
-    assert_false(join_lists(parts, 3, &out));
-}
-
 static void positions_of_others_are_refused(void **state)
 {
     (void)state;
@@ -194,7 +179,6 @@ int main(void)
         cmocka_unit_test(an_application_s_status_counts_all_cores),
         cmocka_unit_test(positions_come_back_as_they_were),
         cmocka_unit_test(positions_of_others_are_refused),
-        cmocka_unit_test(lists_come_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

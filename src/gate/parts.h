@@ -55,6 +55,13 @@ void fan_begin(http *http, exchange *exchange, const void *request, uint32_t len
 void fan_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply *reply, const uint8_t *body);
 void fan_drop(http *http, exchange *exchange);
 
+/* ---- pages.c: lists of any length ---- */
+bool pages_begin(http *http, exchange *exchange, const void *request, uint32_t length); /* false: too many lists are being made */
+void pages_on_reply(http *http, exchange *exchange, uint32_t core, const api_reply *reply, const uint8_t *body);
+void pages_drop(http *http, exchange *exchange);
+void pages_turn(http *http);
+bool pages_are_waiting(const http *http); /* for room in a ring */
+
 /* ---- description.c: Thing Model -> Thing Description ---- */
 void description_answer(http *http, exchange *exchange, const char *id, size_t id_length, const uint8_t *model, size_t length);
 

@@ -124,6 +124,14 @@ static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, 
         else
             reply_answer(asked, &reply, location);
         break;
+    case EXCHANGE_PAGES:
+        if (reply.status < 300)
+            pages_on_reply(http, asked, from, &reply, location + reply.location_length);
+        else if (asked->status == 0)
+            reply_answer(asked, &reply, location);
+        else
+            connection_break(asked->owner); /* half a list is out: only its end can tell */
+        break;
     case EXCHANGE_WEBSOCKET:
         if (reply.status < 300)
             websocket_on_reply(http, asked, &reply);
@@ -133,7 +141,6 @@ static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, 
     case EXCHANGE_PAGE:
     case EXCHANGE_LETTERS:
     case EXCHANGE_STATUS:
-    case EXCHANGE_LISTS:
         if (reply.status < 300)
             fan_on_reply(http, asked, from, &reply, location + reply.location_length);
         else

@@ -374,3 +374,38 @@ def test_a_first_downlink_comes_with_the_configuration(as1, sink, thermometer, m
                                   "niddDownlinkDataTransfers": [{"externalId": device.id, "data": b64(b"first")}]})
     assert answer.status == 201, answer
     assert mme.downlinks.get(timeout=20).data == b"first"
+
+
+def test_a_list_is_of_the_application_alone_and_as_long_as_it_is(real, names, sink):
+    """More than fits into one message or page; none twice, none missing, also when some go and one changes."""
+    many, few = real.application("many", ["acme.example"], ["nidd"]), real.application("few", ["acme.example"], ["nidd"])
+    twins = [next(names) for _ in range(60)]
+    for name, imsi in twins:
+        real.admin.put_twin(name, imsi=imsi)
+    made = []
+    for number in range(720):
+        body = {"externalId": twins[number % 60][0], "notificationDestination": sink.link(f"/many/{number}/" + "x" * 400)}
+        answer = many.post("/3gpp-nidd/v1/many/configurations", body)
+        assert answer.status == 201, answer
+        made.append(answer.json())
+    assert few.post("/3gpp-nidd/v1/few/configurations", {"externalId": twins[0][0], "notificationDestination": sink.link("/few")}).status == 201
+
+    def listed():
+        answer = many.get("/3gpp-nidd/v1/many/configurations")
+        assert answer.status == 200 and len(answer.body) > 256 * 1024, answer.status
+        found = {one["self"]: one for one in answer.json()}
+        assert len(found) == len(answer.json())
+        return found
+
+    assert listed() == {one["self"]: one for one in made}
+    for gone in made[::7]:
+        assert many.delete(gone["self"][gone["self"].index("/3gpp-nidd"):]).status == 204
+    left = [one for number, one in enumerate(made) if number % 7]
+    at = left[3]["self"][left[3]["self"].index("/3gpp-nidd"):]
+    left[3] = many.request("PATCH", at, {"notificationDestination": sink.link("/changed")}).json()
+    assert listed() == {one["self"]: one for one in left}
+    assert len(few.get("/3gpp-nidd/v1/few/configurations").json()) == 1
+    assert many.request("HEAD", "/3gpp-nidd/v1/many/configurations").status == 200
+    real.kill()
+    real.start()
+    assert listed() == {one["self"]: one for one in left}

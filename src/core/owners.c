@@ -1,0 +1,151 @@
+#include "core/owners.h"
+
+#include <stdlib.h>
+
+#include "core/nidd.h"
+#include "core/number.h"
+#include "core/state.h"
+
+enum { FIRST_ROOM = 16, SPARE = 64 };
+
+struct owner_list {
+    owner_list *next;            /* in its bucket */
+    uint32_t application;
+    bool is_sorted;
+    uint32_t live;               /* configurations; others in `numbers` are gone */
+    uint32_t count, capacity;
+    uint64_t *numbers;
+};
+
+/* Numbers count up in a core below the partition, over restarts too. */
+static uint64_t rank_of(uint64_t number)
+{
+    return number & ~PARTITION_MASK;
+}
+
+static owner_list **list_at(core *core, uint32_t application)
+{
+    owner_list **at = &core->nidd.owners.buckets[application % OWNERS_BUCKETS];
+    while (*at != NULL && (*at)->application != application)
+        at = &(*at)->next;
+    return at;
+}
+
+static int compare(const void *left, const void *right)
+{
+    uint64_t a = rank_of(*(const uint64_t *)left), b = rank_of(*(const uint64_t *)right);
+    return a < b ? -1 : a > b;
+}
+
+static bool is_there(core *core, const owner_list *list, uint64_t number)
+{
+    uint32_t ignored;
+    const nidd_configuration *found = nidd_configuration_find(core, number, &ignored);
+    return found != NULL && found->application == list->application;
+}
+
+/* Sorted, each number once, none that is gone. */
+static void list_settle(core *core, owner_list *list)
+{
+    uint32_t kept = 0;
+    if (!list->is_sorted)
+        qsort(list->numbers, list->count, sizeof list->numbers[0], compare);
+    for (uint32_t i = 0; i < list->count; i++)
+        if ((kept == 0 || list->numbers[kept - 1] != list->numbers[i]) && is_there(core, list, list->numbers[i]))
+            list->numbers[kept++] = list->numbers[i];
+    list->count = kept;
+    list->is_sorted = true;
+}
+
+/* Index of the first whose rank is higher. */
+static uint32_t find_behind(const owner_list *list, uint64_t rank)
+{
+    uint32_t low = 0, high = list->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (rank_of(list->numbers[middle]) <= rank)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static dro_err list_grow(owner_list *list)
+{
+    uint32_t capacity = list->capacity == 0 ? FIRST_ROOM : list->capacity * 2;
+    uint64_t *grown = realloc(list->numbers, capacity * sizeof *grown);
+    if (grown == NULL)
+        return DRO_NOMEM;
+    list->numbers = grown;
+    list->capacity = capacity;
+    return DRO_OK;
+}
+
+dro_err owner_add(core *core, uint32_t application, uint64_t configuration)
+{
+    owner_list **at = list_at(core, application), *list = *at;
+    if (list == NULL) {
+        list = *at = calloc(1, sizeof *list);
+        if (list == NULL)
+            return DRO_NOMEM;
+        list->application = application;
+        list->is_sorted = true;
+    }
+    bool is_last = list->count == 0 || rank_of(list->numbers[list->count - 1]) < rank_of(configuration);
+    if (!is_last && list->is_sorted) { /* one that was changed is here already */
+        uint32_t behind = find_behind(list, rank_of(configuration));
+        if (behind > 0 && list->numbers[behind - 1] == configuration) {
+            list->live++;
+            return DRO_OK;
+        }
+    }
+    if (list->count == list->capacity && list->count > 2 * list->live + SPARE)
+        list_settle(core, list);
+    if (list->count == list->capacity && list_grow(list) != DRO_OK)
+        return DRO_NOMEM;
+    list->is_sorted &= list->count == 0 || rank_of(list->numbers[list->count - 1]) < rank_of(configuration);
+    list->numbers[list->count++] = configuration;
+    list->live++;
+    return DRO_OK;
+}
+
+void owner_remove(core *core, uint32_t application)
+{
+    owner_list **at = list_at(core, application), *list = *at;
+    if (list == NULL || --list->live > 0)
+        return;
+    *at = list->next; /* the last one */
+    free(list->numbers);
+    free(list);
+}
+
+void owners_settle(core *core)
+{
+    for (uint32_t i = 0; i < OWNERS_BUCKETS; i++)
+        for (owner_list *list = core->nidd.owners.buckets[i]; list != NULL; list = list->next)
+            list_settle(core, list);
+}
+
+uint64_t owner_next(core *core, uint32_t application, uint64_t after)
+{
+    owner_list *list = *list_at(core, application);
+    if (list == NULL)
+        return 0;
+    if (!list->is_sorted)
+        list_settle(core, list);
+    for (uint32_t i = find_behind(list, rank_of(after)); i < list->count; i++)
+        if (is_there(core, list, list->numbers[i]))
+            return list->numbers[i];
+    return 0;
+}
+
+void owners_fini(core *core)
+{
+    for (uint32_t i = 0; i < OWNERS_BUCKETS; i++)
+        for (owner_list *list = core->nidd.owners.buckets[i], *next; list != NULL; list = next) {
+            next = list->next;
+            free(list->numbers);
+            free(list);
+        }
+}

@@ -1,0 +1,23 @@
+/* Owners: the NIDD configurations of each application, in the order they were made, so that a list of them
+ * looks at no others. Numbers only: 8 bytes for each, at most as many again for those that are gone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct core core;
+
+enum { OWNERS_BUCKETS = 256 };
+
+typedef struct owner_list owner_list;
+typedef struct owner_table { owner_list *buckets[OWNERS_BUCKETS]; } owner_table; /* by the application's number */
+
+DRO_CHECKED dro_err owner_add(core *core, uint32_t application, uint64_t configuration);
+void owner_remove(core *core, uint32_t application);
+/* At the end of recovery: in order, without those that are gone. */
+void owners_settle(core *core);
+/* The next one behind `after` (0: the first) that is there; 0: none is left. */
+uint64_t owner_next(core *core, uint32_t application, uint64_t after);
+void owners_fini(core *core);
