@@ -12,6 +12,7 @@
 #include "core/names.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -403,13 +404,15 @@ static bool is_over_apn(const nidd_configuration *configuration, const char *apn
     return own == NULL || length == 0 || apn_is_same((const char *)own->bytes, own->length, apn, length);
 }
 
-/* Inside a record; the connection goes with the last configuration in force. */
+/* Inside a record; the connection goes with the last configuration in force over its APN. */
 static void configuration_revoke(core *core, uint32_t index, nidd_configuration *configuration, network_release *gone)
 {
     nidd_configuration_end(core, index, configuration, NIDD_TERMINATED_UE_NOT_AUTHORIZED);
     core->counters.authorizations_revoked++;
-    for (const nidd_configuration *c = twin_at(core, index)->extra->nidd->configurations; c != NULL; c = c->next)
-        if (c->status == NIDD_ACTIVE)
+    const twin_extra *extra = twin_at(core, index)->extra;
+    const char *apn = extra->rates != NULL ? extra->rates->apn : "";
+    for (const nidd_configuration *c = extra->nidd->configurations; c != NULL; c = c->next)
+        if (c->status == NIDD_ACTIVE && is_over_apn(c, apn, strlen(apn)))
             return;
     network_release_begin(core, index, gone);
 }

@@ -332,19 +332,23 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint32_t retransmit_until;    /* Maximum-Retransmission-Time */
     uint16_t host_length, realm_length; /* of the serving node */
     uint16_t data_length, reserved;
+    uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
+    uint8_t is_again;             /* T flag */
+    uint8_t reserved2[3];
 } downlink_request;               /* then host, realm, Non-IP-Data */
 
 enum downlink_outcome {
     DOWNLINK_ANSWERED,            /* result/experimental hold the peer's words */
     DOWNLINK_NO_PEER,             /* no connection to the serving node: nothing was sent */
-    DOWNLINK_NO_ANSWER,           /* sent, connection lost or timed out */
+    DOWNLINK_NO_ANSWER,           /* sent, none in time, or one that cannot be used */
+    DOWNLINK_LOST,                /* sent, then the connection ended */
 };
 typedef struct downlink_answer {  /* MT-Data-Answer */
     uint32_t outcome;
     uint32_t result, experimental;
     uint32_t retransmission_time; /* Requested-Retransmission-Time, seconds since 1970; 0: absent */
     uint32_t flags;               /* TDA-Flags */
-    uint32_t reserved;
+    uint32_t end_to_end;          /* DOWNLINK_LOST: of the request */
 } downlink_answer;
 
 /* NIDD authorisation at an HSS (NIDD-Information-Request of TS 29.336). `host` is the peer that gets it. */
