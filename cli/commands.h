@@ -17,7 +17,21 @@ int twin_timeline(struct cli *cli);
 int twin_history(struct cli *cli);
 int twin_tickets(struct cli *cli);
 int twin_description(struct cli *cli);
-int twin_bulk(struct cli *cli, const char *path); /* twin put --from */
+/* Lines of a file up, their results down: twin put --from, group join --from. */
+int cli_bulk(struct cli *cli, const char *url, const char *path);
+
+int group_put(struct cli *cli);
+int group_list(struct cli *cli);
+int group_show(struct cli *cli);
+int group_remove(struct cli *cli);
+int group_members(struct cli *cli);
+int group_join(struct cli *cli);
+int group_leave(struct cli *cli);
+int group_get(struct cli *cli);
+int group_set(struct cli *cli);
+int group_call(struct cli *cli);
+int group_tickets(struct cli *cli);
+int group_exceptions(struct cli *cli);
 
 int tail_events(struct cli *cli);
 int query_run(struct cli *cli);

@@ -1,4 +1,4 @@
-/* dromio twin put --from: lines go up while results come down. */
+/* dromio twin put --from, group join --from: lines go up while results come down. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +118,7 @@ static int judge(struct bulk *bulk, const struct response *response)
     return printed;
 }
 
-int twin_bulk(struct cli *cli, const char *path)
+int cli_bulk(struct cli *cli, const char *url, const char *path)
 {
     bool is_input = strcmp(path, "-") == 0;
     FILE *file = is_input ? stdin : fopen(path, "re");
@@ -127,7 +127,7 @@ int twin_bulk(struct cli *cli, const char *path)
     struct bulk bulk = { .cli = cli, .is_terminal = isatty(STDERR_FILENO) == 1 };
     bulk.line.limit = RESULT_LINE_MAX;
     struct request request = { .method = "POST",
-                               .path = "/v1/twins:bulk",
+                               .path = url,
                                .accept = "application/x-ndjson, application/problem+json",
                                .content_type = "application/x-ndjson",
                                .body_file = file,

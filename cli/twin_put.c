@@ -182,5 +182,5 @@ int twin_put(struct cli *cli)
         if (invocation_has(cli->in, single[i]))
             return cli_fail(EXIT_USAGE, "%s does not go with --from: say it in the file", single[i]);
     }
-    return twin_bulk(cli, from);
+    return cli_bulk(cli, "/v1/twins:bulk", from);
 }

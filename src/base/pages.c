@@ -117,10 +117,28 @@ static void forget(uintptr_t at, uintptr_t end)
 
 /* ---- memory ---- */
 
+/* The leak sanitizer looks for pointers in what malloc gave, and would not see those kept here. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAKS_ARE_LOOKED_FOR
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define LEAKS_ARE_LOOKED_FOR
+#endif
+#ifdef LEAKS_ARE_LOOKED_FOR
+#include <sanitizer/lsan_interface.h>
+#else
+#define __lsan_register_root_region(memory, bytes) ((void)0)
+#define __lsan_unregister_root_region(memory, bytes) ((void)0)
+#endif
+
 void *dro_pages_new(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    if (memory == MAP_FAILED)
+        return NULL;
+    __lsan_register_root_region(memory, bytes);
+    return memory;
 }
 
 void dro_pages_free(void *memory, size_t bytes)
@@ -129,6 +147,7 @@ void dro_pages_free(void *memory, size_t bytes)
         return;
     if (helper.is_running)
         forget((uintptr_t)memory, (uintptr_t)memory + bytes);
+    __lsan_unregister_root_region(memory, bytes);
     munmap(memory, bytes);
 }
 

@@ -1,12 +1,12 @@
 /* API requests: taken apart, checked against the caller's domains, given to the
  * one who answers. */
-#include "core/groups.h"
 #include "core/api.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/call.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/number.h"

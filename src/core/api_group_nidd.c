@@ -171,7 +171,8 @@ static void head_fill(const core *core, group_operation *head, const uint8_t *fi
     dro_err ignored = DRO_OK;
     const dro_field *latency = nidd_field(fields, length, API_FIELD_MAXIMUM_LATENCY, &room);
     uint64_t latency_s = latency == NULL ? 0 : dro_field_u64(latency, &ignored);
-    int64_t kept_s = latency_s == 0 || latency_s > DOWNLINK_EXPIRY_S ? DOWNLINK_EXPIRY_S : (int64_t)latency_s;
+    uint64_t age_s = (uint64_t)core->options.downlink.age_s;
+    int64_t kept_s = (int64_t)(latency_s == 0 || latency_s > age_s ? age_s : latency_s);
     const dro_field *priority = nidd_field(fields, length, API_FIELD_PRIORITY, &room);
     int64_t wanted = priority == NULL ? 0 : (int64_t)dro_field_u64(priority, &ignored);
     head->expires_ms = core->now_ms + kept_s * 1000;

@@ -131,6 +131,17 @@ static dro_err domains_read(core *core, const call *call, application *applicati
     return DRO_OK;
 }
 
+/* Limits and APNs. */
+static dro_err more_read(const call *call, application *application)
+{
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &field))
+        err = application_more_read(application, &field);
+    return err;
+}
+
 void api_application_put(core *core, const call *call)
 {
     enum { DOMAINS_BYTES_MAX = 40000 }; /* all in one message to the gates */
@@ -151,6 +162,8 @@ void api_application_put(core *core, const call *call)
     token_make(core, token, made.token);
     made.id = strndup(id.at, id.length);
     dro_err err = application == NULL ? DRO_LIMIT : made.id == NULL ? DRO_NOMEM : domains_read(core, call, &made);
+    if (err == DRO_OK)
+        err = more_read(call, &made);
     size_t names = 0;
     for (uint32_t i = 0; i < made.domain_count; i++)
         names += strlen(core->domains[made.domains[i]].name) + 4;
@@ -177,6 +190,36 @@ void api_application_put(core *core, const call *call)
     dro_wipe(token, sizeof token);
 }
 
+/* Rows of texts; nothing where there are none. */
+static void texts_json(dro_builder *out, const char *name, const char *rows, size_t width, uint32_t count)
+{
+    if (count > 0)
+        json_put(out, ",\"%s\":[", name);
+    for (uint32_t i = 0; i < count; i++) {
+        dro_builder_text(out, i > 0 ? "," : "");
+        json_string(out, rows + i * width);
+    }
+    if (count > 0)
+        dro_builder_text(out, "]");
+}
+
+/* What is in force, its own or the host's, and what is used of it. */
+static void usage_json(const core *core, const application *application, dro_builder *out)
+{
+    static const char *const names[APPLICATION_LIMITS] = {
+        [LIMIT_REQUESTS] = "requests_per_second", [LIMIT_BURST] = "burst", [LIMIT_DOWNLINKS] = "downlinks_per_day",
+        [LIMIT_CONFIGURATIONS] = "configurations", [LIMIT_SUBSCRIPTIONS] = "subscriptions",
+    };
+    dro_builder_text(out, ",\"limits\":{");
+    for (int i = 0, shown = 0; i < APPLICATION_LIMITS; i++) {
+        uint32_t limit = usage_limit(core, application, i);
+        if (limit != 0)
+            json_put(out, "%s\"%s\":%u", shown++ > 0 ? "," : "", names[i], limit);
+    }
+    json_put(out, "},\"usage\":{\"configurations\":%llu,\"downlinks_today\":%llu}",
+             (unsigned long long)usage_configurations(core, application->number), (unsigned long long)usage_downlinks(core, application->number));
+}
+
 static void application_json(core *core, const application *application, dro_builder *out)
 {
     static const char *const scopes[] = { "read", "write", "images", "nidd", "monitoring", "trigger", "parameters" };
@@ -191,7 +234,10 @@ static void application_json(core *core, const application *application, dro_bui
     for (uint32_t i = 0, shown = 0; i < sizeof scopes / sizeof scopes[0]; i++)
         if (application->scopes >> i & 1)
             json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", scopes[i]);
-    dro_builder_text(out, "]}");
+    dro_builder_text(out, "]");
+    texts_json(out, "apns", application->apns[0], sizeof application->apns[0], application->apn_count);
+    usage_json(core, application, out);
+    dro_builder_text(out, "}");
 }
 
 void api_application_list(core *core, const call *call)
@@ -420,6 +466,9 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_AUTHORIZATIONS_REFUSED] = { "dromio_nidd_authorizations_refused_total", "counter", "Configurations that an HSS has refused." },
         [COUNT_AUTHORIZATIONS_FAILED] = { "dromio_nidd_authorizations_failed_total", "counter", "Questions that no HSS answered, or whose answer could not be used." },
         [COUNT_AUTHORIZATIONS_REVOKED] = { "dromio_nidd_authorizations_revoked_total", "counter", "Configurations ended because the HSS says so." },
+        [COUNT_GROUPS] = { "dromio_groups", "gauge", "Groups of devices." },
+        [COUNT_GROUP_MEMBERS] = { "dromio_group_members", "gauge", "Members of all groups." },
+        [COUNT_GROUP_OPERATIONS] = { "dromio_group_operations", "gauge", "Downlinks and commands to groups that are kept." },
         [COUNT_NIDD_CONFIGURATIONS] = { "dromio_nidd_configurations", "gauge", "NIDD configurations." },
         [COUNT_LOG_LIVE_BYTES] = { "dromio_log_live_bytes", "gauge", "Bytes of log that all twins and tables would take once, about." },
         [COUNT_DOWNLINK_BYTES] = { "dromio_downlink_bytes", "gauge", "Bytes of waiting downlinks in memory." },

@@ -552,6 +552,25 @@ static void first_delivery(core *core, const call *call, uint32_t index, const n
     delivery_turn(core, call, index, request);
 }
 
+/* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
+static bool quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit)
+{
+    if (usage_has_room(core, owner, limit))
+        return false;
+    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", limit == LIMIT_CONFIGURATIONS ? "the application has as many configurations as it may: %u"
+               : "the application has sent as many downlinks today as it may: %u", usage_limit(core, owner, limit));
+    return true;
+}
+
+/* True after a 403: the device's APN is not among the application's. */
+static bool apn_is_refused(core *core, const call *call, const application *owner, uint32_t index)
+{
+    if (authorization_apn_is_open(core, owner, index))
+        return false;
+    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device is not one of the application's");
+    return true;
+}
+
 void api_nidd_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
@@ -559,7 +578,7 @@ void api_nidd_configuration_make(core *core, const call *call)
     const application *owner = nidd_owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, owner);
     if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index) ||
-        authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
+        apn_is_refused(core, call, owner, index) || quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);
@@ -659,8 +678,11 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 503, "about:blank", "too much waits for all devices; try again");
     else if (!has_room(core, twin_at(core, index), dro_builder_length(&members)))
         tell_full(core, call, index);
-    else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))
+    else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)) &&
+             !quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
+        usage_downlink(core, owner->number);
         delivery_turn(core, call, index, request_new(core, configuration, 0, &members));
+    }
 }
 
 /* The delivery of the path while it can still be changed; NULL after a problem. */

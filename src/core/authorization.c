@@ -12,6 +12,7 @@
 #include "core/names.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rate.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -120,7 +121,18 @@ static const char *apn_of(core *core, const application *owner, uint32_t index)
 {
     size_t length;
     const char *domain = domain_of(core, index, &length);
-    return apn_choose(&core->options.apns, owner == NULL ? "" : owner->id, domain, length);
+    const char *chosen = apn_choose(&core->options.apns, owner == NULL ? "" : owner->id, domain, length);
+    bool is_bound = owner != NULL && owner->apn_count > 0;
+    return chosen[0] == '\0' && is_bound ? owner->apns[0] : chosen; /* any: then one of its own */
+}
+
+bool authorization_apn_is_open(core *core, const application *owner, uint32_t index)
+{
+    const char *apn = apn_of(core, owner, index);
+    for (uint32_t i = 0; i < owner->apn_count; i++)
+        if (apn_is_same(owner->apns[i], strlen(owner->apns[i]), apn, strlen(apn)))
+            return true;
+    return owner->apn_count == 0;
 }
 
 /* The fields of a configuration that a question has too. */
@@ -392,13 +404,15 @@ static bool is_over_apn(const nidd_configuration *configuration, const char *apn
     return own == NULL || length == 0 || apn_is_same((const char *)own->bytes, own->length, apn, length);
 }
 
-/* Inside a record; the connection goes with the last configuration in force. */
+/* Inside a record; the connection goes with the last configuration in force over its APN. */
 static void configuration_revoke(core *core, uint32_t index, nidd_configuration *configuration, network_release *gone)
 {
     nidd_configuration_end(core, index, configuration, NIDD_TERMINATED_UE_NOT_AUTHORIZED);
     core->counters.authorizations_revoked++;
-    for (const nidd_configuration *c = twin_at(core, index)->extra->nidd->configurations; c != NULL; c = c->next)
-        if (c->status == NIDD_ACTIVE)
+    const twin_extra *extra = twin_at(core, index)->extra;
+    const char *apn = extra->rates != NULL ? extra->rates->apn : "";
+    for (const nidd_configuration *c = extra->nidd->configurations; c != NULL; c = c->next)
+        if (c->status == NIDD_ACTIVE && is_over_apn(c, apn, strlen(apn)))
             return;
     network_release_begin(core, index, gone);
 }

@@ -20,6 +20,8 @@ typedef struct grant {           /* fields IMSI(?), MSISDN(?), ID*, GRANTED(?); 
 bool authorization_asks(core *core, const call *call, const application *owner, uint32_t twin);
 /* The grant at hand is good for the twin: its names are free, and claimed. False after a problem. */
 bool authorization_is_good(core *core, const call *call, uint32_t twin);
+/* May the application have a configuration over the APN that one of this device would get? */
+bool authorization_apn_is_open(core *core, const application *owner, uint32_t twin);
 /* What a configuration keeps of it, behind its members. */
 void authorization_put(core *core, const application *owner, uint32_t twin, dro_builder *members);
 /* Inside a record: the names that a grant binds. `gone`: the connection of the IMSI before, if it ends with it. */

@@ -22,6 +22,7 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     uint32_t reserved;
     _Atomic uint64_t counters[BOARD_COUNTERS];
     struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
+    struct { _Atomic uint64_t configurations, downlinks; } usage[BOARD_USAGE]; /* downlinks: day << 32 | of that day */
     _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
     struct { _Atomic uint32_t number, counts[BOARD_GROUP_STATES]; } operations[BOARD_GROUP_OPERATIONS];
     dro_latency latencies[BOARD_LATENCIES];
@@ -187,6 +188,32 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
     atomic_store_explicit(&mine->images[image].twins, twins, memory_order_relaxed);
     for (int i = 0; i < BOARD_TRAPS; i++)
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
+}
+
+void board_usage_put(board *board, uint32_t slot, uint32_t configurations, uint64_t downlinks)
+{
+    board_core *mine = &board->shared->cores[board->index];
+    atomic_store_explicit(&mine->usage[slot].configurations, configurations, memory_order_relaxed);
+    atomic_store_explicit(&mine->usage[slot].downlinks, downlinks, memory_order_relaxed);
+}
+
+uint64_t board_usage_configurations(const board *board, uint32_t slot)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].usage[slot].configurations, memory_order_relaxed);
+    return sum;
+}
+
+uint64_t board_usage_downlinks(const board *board, uint32_t slot, uint32_t day)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++) {
+        uint64_t told = i != board->index ? atomic_load_explicit(&board->shared->cores[i].usage[slot].downlinks, memory_order_relaxed) : 0;
+        sum += told >> 32 == day ? told & UINT32_MAX : 0;
+    }
+    return sum;
 }
 
 dro_latency *board_latencies(const board *board, uint32_t core)

@@ -66,6 +66,11 @@ bool board_all_moved(const board *board);
 enum { BOARD_COUNTERS = 64, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
 void board_count(board *board, uint32_t counter, uint64_t value);
 void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
+/* What applications use, by slot; of the other cores, today's downlinks only. */
+enum { BOARD_USAGE = 4096 };
+void board_usage_put(board *board, uint32_t slot, uint32_t configurations, uint64_t downlinks);
+uint64_t board_usage_configurations(const board *board, uint32_t slot);
+uint64_t board_usage_downlinks(const board *board, uint32_t slot, uint32_t day);
 /* Members of groups and counts of groups' operations, by slot; a number says whose they are. */
 enum { BOARD_GROUPS = 4096, BOARD_GROUP_OPERATIONS = 256, BOARD_GROUP_STATES = 24 };
 void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members);

@@ -12,6 +12,7 @@
 #include "base/wipe.h"
 #include "core/checkpoint.h"
 #include "core/counters.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/number.h"
@@ -229,6 +230,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_NOTICES_REFUSED: return c->notices_refused;
     case COUNT_NOTICES_DROPPED: return c->notices_dropped;
     case COUNT_NOTICES_WAITING: return core->nidd.notice_count;
+    case COUNT_GROUPS: return core->index == 0 ? core->groups->group_count : 0; /* each core has them all */
+    case COUNT_GROUP_MEMBERS: return core->groups->member_count;
+    case COUNT_GROUP_OPERATIONS: return core->index == 0 ? core->groups->operation_count : 0;
     case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
     case COUNT_AUTHORIZATIONS_GRANTED: return c->authorizations_granted;
     case COUNT_AUTHORIZATIONS_REFUSED: return c->authorizations_refused;

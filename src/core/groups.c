@@ -99,6 +99,7 @@ static dro_err group_put(core *core, uint32_t slot, const group *head, const cha
     *made = *head;
     made->id = text;
     made->is_listed = true;
+    core->groups->group_count++;
     if (slot >= core->groups->high)
         core->groups->high = slot + 1;
     return DRO_OK;
@@ -501,6 +502,7 @@ void group_clear(core *core, group *gone)
     free(gone->id);
     free(gone->places);
     *gone = (group){ 0 };
+    core->groups->group_count--;
 }
 
 void group_operation_forget(core *core, group_operation *gone)

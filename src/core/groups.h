@@ -119,6 +119,7 @@ typedef struct groups {
     index_table ids, numbers;
     membership *memberships;     /* from 1 on */
     uint32_t membership_count, membership_capacity, membership_free;
+    uint32_t group_count;
     uint64_t member_count;       /* of all groups here */
     group_operation *operations[GROUP_OPERATIONS_MAX];
     uint32_t operation_count, walk_next;

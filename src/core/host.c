@@ -30,6 +30,7 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
+    HOST_APPLICATION_MORE = 9, /* number u32; fields CEILING, APN as in ring/message.h */
     HOST_SIGNING = 8,     /* a signing key: signing_write */
     HOST_TOKEN_KEY = 7,   /* token_key_write */
     HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
@@ -217,6 +218,7 @@ void credentials_send(core *core, uint32_t gate, const application *application,
     dro_field_put_text(&out, API_FIELD_APPLICATION, application->id);
     for (uint32_t i = 0; i < application->domain_count; i++)
         dro_field_put_text(&out, API_FIELD_DOMAIN, core->domains[application->domains[i]].name);
+    application_more_write(application, &out, false);
     if (out.err == DRO_OK)
         gates_tell(core, gate, MESSAGE_CREDENTIAL, message, (uint32_t)dro_builder_length(&out));
 }
@@ -269,6 +271,41 @@ static void write_application(dro_builder *out, const application *application)
         out->err = inner.err;
 }
 
+void application_more_write(const application *application, dro_builder *out, bool is_whole)
+{
+    for (uint8_t i = 0; i < APPLICATION_LIMITS; i++)
+        if (application->limits.of[i] != 0) {
+            uint8_t field[5] = { i };
+            memcpy(field + 1, &application->limits.of[i], 4);
+            dro_field_put(out, API_FIELD_CEILING, field, sizeof field);
+        }
+    for (uint32_t i = 0; is_whole && i < application->apn_count; i++)
+        dro_field_put_text(out, API_FIELD_APN, application->apns[i]);
+}
+
+static bool put_row(char *row, size_t room, const dro_field *field)
+{
+    if (field->length >= room || (field->length > 0 && memchr(field->bytes, '\0', field->length) != NULL))
+        return false;
+    memcpy(row, field->bytes, field->length);
+    row[field->length] = '\0';
+    return true;
+}
+
+dro_err application_more_read(application *application, const dro_field *field)
+{
+    bool is_good = true;
+    if (field->tag == API_FIELD_CEILING) {
+        is_good = field->length == 5 && field->bytes[0] < APPLICATION_LIMITS;
+        if (is_good)
+            memcpy(&application->limits.of[field->bytes[0]], field->bytes + 1, 4);
+    } else if (field->tag == API_FIELD_APN) {
+        is_good = application->apn_count < APPLICATION_APNS_MAX &&
+                  put_row(application->apns[application->apn_count++], sizeof application->apns[0], field);
+    }
+    return is_good ? DRO_OK : DRO_MALFORMED;
+}
+
 static void write_all(core *core, dro_builder *out)
 {
     static uint8_t part[256 * 1024];
@@ -288,6 +325,14 @@ static void write_all(core *core, dro_builder *out)
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL && !core->applications[i].is_session)
             write_application(out, &core->applications[i]);
+    for (size_t i = 0; i < CORE_APPLICATIONS_MAX; i++)
+        if (core->applications[i].id != NULL) {
+            dro_builder inner = dro_builder_over(part, sizeof part);
+            dro_builder_le(&inner, core->applications[i].number, 4);
+            application_more_write(&core->applications[i], &inner, true);
+            if (dro_builder_length(&inner) > 4)
+                dro_field_put(out, HOST_APPLICATION_MORE, part, dro_builder_length(&inner));
+        }
     for (uint32_t i = 0; i < SIGNING_KEYS_MAX; i++)
         if (core->signing.keys[i].number != 0) {
             uint8_t record[SIGNING_RECORD];
@@ -445,6 +490,17 @@ static dro_err read_application(core *core, const dro_field *field)
     return DRO_LIMIT;
 }
 
+static dro_err read_application_more(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    application *application = application_at(core, (uint32_t)dro_cursor_le(&in, 4));
+    dro_field part;
+    dro_err err = in.err != DRO_OK || application == NULL ? DRO_CORRUPT : DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &part))
+        err = application_more_read(application, &part);
+    return err == DRO_OK ? in.err : DRO_CORRUPT;
+}
+
 static dro_err read_field(core *core, const dro_field *field)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
@@ -480,6 +536,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return read_image(core, field);
     else if (field->tag == HOST_APPLICATION)
         return read_application(core, field);
+    else if (field->tag == HOST_APPLICATION_MORE)
+        return read_application_more(core, field);
     else if (field->tag == HOST_SIGNING)
         return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)

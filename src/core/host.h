@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fields.h"
 #include "core/core.h"
 #include "core/duplicates.h"
 #include "core/number.h"
@@ -29,8 +30,16 @@ typedef struct image {
 
 typedef struct domain { char *name; uint32_t twins; bool is_kept; } domain; /* kept: name and key are on the disk */
 
+enum {
+    APPLICATION_APNS_MAX = 4,
+    APPLICATION_APN_TEXT = 100,
+};
+
 typedef struct application {
     char *id;
+    application_limits limits;   /* 0: as the host's */
+    uint32_t apn_count;
+    char apns[APPLICATION_APNS_MAX][APPLICATION_APN_TEXT + 1]; /* none: all */
     uint32_t number, scopes;
     uint8_t token[32];
     uint32_t domain_count;
@@ -62,6 +71,9 @@ application *application_find(core *core, const char *id, size_t length);
 application *application_at(core *core, uint32_t number);
 bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
+/* Its limits and (`is_whole`) APNs as fields; and one of them back. */
+void application_more_write(const application *application, dro_builder *out, bool is_whole);
+DRO_CHECKED dro_err application_more_read(application *application, const dro_field *field);
 /* A message of the host's to one gate or (NONE) all: at once, past what waits for its round. */
 void gates_tell(core *core, uint32_t gate, uint16_t type, const void *message, uint32_t length);
 void credentials_send_all(core *core, uint32_t gate);

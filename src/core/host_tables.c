@@ -3,7 +3,6 @@
  *
  * Such a dump is many records, and the power may go between two of them. So recovery
  * gathers it beside the table and takes it only when its end mark has come. */
-#include "core/groups.h"
 #include "core/host_tables.h"
 
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "base/hash.h"
 #include "core/apply.h"
+#include "core/groups.h"
 #include "core/host.h"
 #include "core/names.h"
 #include "core/network.h"

@@ -88,6 +88,7 @@ enum {
     RENEWAL_PAUSE_MAX_MS = 60 * 1000, /* at most */
     DELIVERY_WAIT_MS = 2000,       /* a connected device is waited for before the application is answered */
     DOWNLINK_EXPIRY_S = 7 * 24 * 3600,
+    DOWNLINK_AGAIN_MAX = 2,        /* other ways tried for a downlink whose connection was lost */
     DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
     DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */

@@ -404,7 +404,8 @@ static uint32_t gate_of(const core *core, const twin *twin)
     return peers_gate(core, core->hosts[twin->connection.host].name, twin->connection.gate);
 }
 
-static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
+/* `lost`: End-to-End id of the same request, whose connection was lost; NULL: a new one. */
+static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, const uint32_t *lost)
 {
     static _Thread_local uint8_t message[sizeof(downlink_request) + 2 * 256 + EVENT_BYTES_MAX];
     twin *twin = twin_at(core, index);
@@ -413,7 +414,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
     downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
                                  .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
                                  .host_length = (uint16_t)strlen(host),
-                                 .realm_length = (uint16_t)strlen(realm) };
+                                 .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .end_to_end = lost != NULL ? *lost : 0 };
     uint32_t length;
     const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
     request.data_length = (uint16_t)length;
@@ -434,8 +435,22 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate)
     mail->sent_ms = core->now_ms;
     mail->sent_gate = (uint8_t)gate;
     mail->sent_host = twin->connection.host;
+    mail->sent_again = lost != NULL ? (uint8_t)(mail->sent_again + 1) : 0;
     twin->flags |= TWIN_SENDING;
     core->counters.downlinks++;
+}
+
+/* Through another connection of the serving node, or a relay. False: there is none. */
+static bool mail_send_again(core *core, uint32_t index, mail *sent, const downlink_answer *answer)
+{
+    const twin *twin = twin_at(core, index);
+    uint32_t gate;
+    if (answer->outcome != DOWNLINK_LOST || sent->sent_again >= DOWNLINK_AGAIN_MAX || core->is_stopping || core_failed(core) ||
+        !(twin->flags & TWIN_CONNECTED) || twin->connection.host != sent->sent_host ||
+        !peers_way(core, core->hosts[twin->connection.host].name, &gate))
+        return false;
+    mail_send(core, index, sent, gate, &answer->end_to_end);
+    return true;
 }
 
 void mailbox_flush(core *core, uint32_t index)
@@ -455,7 +470,7 @@ void mailbox_flush(core *core, uint32_t index)
     }
     if (rate_downlink(core, index) != 0)
         return; /* the timers come back to it */
-    mail_send(core, index, first, gate);
+    mail_send(core, index, first, gate, NULL);
     if (first->is_sent)
         group_state_sent(core, index, first->ticket);
     ticket *ticket = first->ticket != 0 ? ticket_find(twin, first->ticket) : NULL;
@@ -477,7 +492,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         sent = sent->next;
     if (sent == NULL)
         return;
-    if (answer->outcome == DOWNLINK_NO_PEER && group_mail_bounced(core, index, sent))
+    if ((answer->outcome == DOWNLINK_NO_PEER && group_mail_bounced(core, index, sent)) || mail_send_again(core, index, sent, answer))
         return;
     bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
     if (is_answered && answer->result >= 2000 && answer->result < 3000) {
@@ -505,7 +520,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);
         }
-        mail_back(core, index, sent, retry_ms, answer->outcome == DOWNLINK_NO_ANSWER);
+        mail_back(core, index, sent, retry_ms, answer->outcome == DOWNLINK_NO_ANSWER || answer->outcome == DOWNLINK_LOST);
     }
     if (!(twin->flags & TWIN_RUNNING)) {
         mailbox_flush(core, index);

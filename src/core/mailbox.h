@@ -24,6 +24,7 @@ typedef struct mail { /* a downlink waiting for the device */
     bool is_of_group;           /* `ticket` is a group's operation, which has the bytes */
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */
     uint16_t sent_host;         /* to which serving node */
+    uint8_t sent_again;         /* times, after its connection was lost */
     int64_t sent_ms;            /* when */
     int64_t expires_ms;
     uint8_t bytes[];

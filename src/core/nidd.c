@@ -101,6 +101,7 @@ static void configuration_free(core *core, uint32_t index, nidd_configuration *g
     index_remove(&core->nidd.configurations, number_hash(core, gone->number), index);
     destination_release(core, gone->destination);
     core->nidd.configuration_count--;
+    usage_configuration(core, gone->application, -1);
     owner_remove(core, gone->application);
     free(gone);
 }
@@ -205,6 +206,7 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
     *at = made;
     nidd->configuration_count++;
     core->nidd.configuration_count++;
+    usage_configuration(core, made->application, 1);
     return DRO_OK;
 }
 

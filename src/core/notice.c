@@ -363,6 +363,7 @@ static void notice_drop(core *core, notice *gone)
     record_begin(core, index, RECORD_DELTA);
     record_put(core, FIELD_NOTICE_GONE, &number, 8);
     record_end(core);
+    nidd_trim(twin_at(core, index));
     twin_extra_trim(twin_at(core, index));
 }
 

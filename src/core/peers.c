@@ -119,6 +119,17 @@ bool peers_reach(const core *core, const char *host)
     return false;
 }
 
+bool peers_way(const core *core, const char *host, uint32_t *gate)
+{
+    uint32_t index = peer_find(core, host, strlen(host));
+    uint32_t open = index == NONE ? 0 : core->peers->entries[index].open;
+    for (uint32_t i = 0; i < core->peer_count && open == 0; i++)
+        if (core->peers->entries[i].state.applications & PEER_RELAY)
+            open = core->peers->entries[i].open;
+    *gate = open == 0 ? 0 : (uint32_t)__builtin_ctz(open);
+    return open != 0 && core->gates[*gate].is_open;
+}
+
 bool peers_have_hss(const core *core)
 {
     for (uint32_t i = 0; i < core->peer_count; i++)

@@ -12,6 +12,8 @@ void peers_gate_lost(core *core, uint32_t gate);
 uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
 /* Can a request be sent to this node now: to it, or by a relay? */
 bool peers_reach(const core *core, const char *host);
+/* A gate with a way to this node: its own connection, or a relay. False: none is known. */
+bool peers_way(const core *core, const char *host, uint32_t *gate);
 /* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
 bool peers_have_hss(const core *core);
 typedef struct hss_route { /* borrowed from the table of peers */

@@ -95,6 +95,65 @@ static void a_full_table_gives_up_who_is_gone(void **state)
     assert_int_equal(core->peer_count, 1024);
 }
 
+static void tell_of_role(core *core, uint32_t gate, const char *host, uint32_t applications, uint16_t rank, bool is_open)
+{
+    uint8_t bytes[256];
+    peer_state head = { .is_open = is_open, .applications = applications, .rank = rank, .host_length = (uint16_t)strlen(host), .realm_length = 4 };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &head, sizeof head);
+    dro_builder_text(&out, host);
+    dro_builder_text(&out, "epc.");
+    peers_update(core, gate, bytes, (uint32_t)dro_builder_length(&out));
+}
+
+static void the_first_hss_that_is_there_is_asked(void **state)
+{
+    core *core = *state;
+    hss_route route;
+    for (uint32_t i = 0; i < GATES; i++)
+        core->gates[i].is_open = true;
+    assert_false(peers_have_hss(core));
+    tell_of_role(core, 0, "mme", PEER_T6A, UINT16_MAX, true);
+    tell_of_role(core, 0, "dra", PEER_RELAY, 0, true);
+    assert_false(peers_have_hss(core)); /* a relay alone is none */
+    tell_of_role(core, 1, "stranger", PEER_S6T, UINT16_MAX, true);
+    assert_true(peers_have_hss(core));
+    assert_true(peers_hss(core, &route));
+    assert_string_equal(route.host, "stranger");
+    tell_of_role(core, 2, "second", PEER_S6T, 5, true);
+    tell_of_role(core, 0, "first", PEER_S6T | PEER_T6A, 2, true);
+    assert_true(peers_hss(core, &route));
+    assert_string_equal(route.host, "first");
+    assert_string_equal(route.realm, "epc.");
+    tell_of_role(core, 0, "first", PEER_S6T | PEER_T6A, 2, false);
+    assert_true(peers_hss(core, &route));
+    assert_string_equal(route.host, "second");
+    assert_int_equal(route.gate, 2);
+    tell_of_role(core, 2, "second", PEER_S6T, 5, false);
+    tell_of_role(core, 1, "stranger", PEER_S6T, UINT16_MAX, false);
+    assert_true(peers_hss(core, &route)); /* it knows the way to one */
+    assert_string_equal(route.host, "dra");
+    assert_string_equal(route.realm, "");
+    tell_of_role(core, 0, "dra", PEER_RELAY, 0, false);
+    assert_false(peers_hss(core, &route));
+    assert_true(peers_have_hss(core)); /* the authority, though away */
+}
+
+static void a_node_that_is_away_is_reached_through_a_relay(void **state)
+{
+    core *core = *state;
+    uint32_t gate;
+    for (uint32_t i = 0; i < GATES; i++)
+        core->gates[i].is_open = true;
+    assert_false(peers_way(core, "mme", &gate));
+    tell_of_role(core, 2, "dra", PEER_RELAY, 0, true);
+    assert_true(peers_way(core, "mme", &gate) && gate == 2);
+    tell_of_role(core, 1, "mme", PEER_T6A, 1, true);
+    assert_true(peers_way(core, "MME", &gate) && gate == 1);
+    core->gates[1].is_open = false;
+    assert_false(peers_way(core, "mme", &gate));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -103,6 +162,8 @@ int main(void)
         TEST(a_downlink_goes_where_its_node_is_open),
         TEST(the_peers_of_a_lost_gate_are_gone),
         TEST(a_full_table_gives_up_who_is_gone),
+        TEST(the_first_hss_that_is_there_is_asked),
+        TEST(a_node_that_is_away_is_reached_through_a_relay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "core/apply.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
@@ -146,7 +147,7 @@ static bool may_leave(const core *core, uint32_t index)
     if (twin->row == NONE || twin->base_segment == 0 || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
         return false;
     for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
-        if (m->merge_key != 0 || m->is_of_group) /* newer ones, or its operation, look for it */
+        if (m->merge_key != 0 || m->is_of_group || group_number_is(m->ticket)) /* newer ones, or its operation, look for it */
             return false;
     if (nidd_has_awaited(twin)) /* its end is told by time */
         return false;

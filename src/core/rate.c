@@ -27,6 +27,13 @@ static uint32_t serving_rate(uint32_t told, uint32_t before)
     return told != 0 && told < SERVING_LEAST ? SERVING_LEAST : told;
 }
 
+/* For its rates, or to know which connection ends with a configuration. */
+static bool is_apn_kept(const core *core, const twin *twin)
+{
+    bool is_configured = twin->extra != NULL && twin->extra->nidd != NULL;
+    return apn_has_rates(&core->options.apns) || (is_configured && apn_has_policy(&core->options.apns));
+}
+
 void rates_put(core *core, uint32_t index, const connection_request *request, const char *apn)
 {
     enum { ESTABLISH = 0 };
@@ -39,7 +46,7 @@ void rates_put(core *core, uint32_t index, const connection_request *request, co
         apn = old->apn;
         length = strlen(old->apn);
     }
-    if (uplink == 0 && downlink == 0 && (length == 0 || !apn_has_rates(&core->options.apns))) {
+    if (uplink == 0 && downlink == 0 && (length == 0 || !is_apn_kept(core, twin_at(core, index)))) {
         if (old != NULL)
             record_put(core, FIELD_RATES, "", 0);
         return;

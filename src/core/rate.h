@@ -23,7 +23,7 @@ typedef struct twin_rates {
     const apn_rule *rule;        /* the APN's, NULL: none */
     int64_t resume_ms;           /* a downlink waits for its turn until then; 0: none does */
     rate_window serving_up, serving_down, apn_up, apn_down;
-    char apn[APN_TEXT_MAX + 1];
+    char apn[APN_TEXT_MAX + 1];  /* of the connection; "": not known */
 } twin_rates;
 
 /* Inside a record: what the connection request says of it. */

@@ -28,6 +28,7 @@
 #include "core/signing.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
+#include "core/usage.h"
 #include "core/vault.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
@@ -89,6 +90,7 @@ struct core {
     uint32_t application_next;   /* number of the next one */
     token_keys token_keys;
     signing signing;             /* core 0's */
+    application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];

@@ -1,5 +1,4 @@
 /* Turns: sent to a cell, taken back, kept. */
-#include "core/groups.h"
 #include "core/turn.h"
 
 #include <assert.h>
@@ -12,6 +11,7 @@
 #include "core/ahead.h"
 #include "core/api.h"
 #include "core/cold.h"
+#include "core/groups.h"
 #include "core/host_tables.h"
 #include "core/links.h"
 #include "core/mailbox.h"

@@ -267,6 +267,12 @@ void answer_problem(exchange *exchange, int status, const char *format, ...)
     send_problem(exchange, &(answer){ .status = status }, detail, NULL);
 }
 
+void answer_too_many(exchange *exchange, int64_t wait_ns, const char *detail)
+{
+    exchange->owner->http->counts.refused[REFUSED_RATE]++;
+    send_problem(exchange, &(answer){ .status = 429, .retry_after_s = (uint32_t)((wait_ns + 999999999) / 1000000000) }, detail, NULL);
+}
+
 void answer_challenge(exchange *exchange, int status, const char *challenge, const char *detail)
 {
     send_problem(exchange, &(answer){ .status = status, .challenge = challenge }, detail, NULL);

@@ -32,6 +32,8 @@ void answer_end(exchange *exchange);
 
 /* {"type":"about:blank","title","status","detail"}. */
 __attribute__((format(printf, 3, 4))) void answer_problem(exchange *exchange, int status, const char *format, ...);
+/* 429 (RFC 6585 4) with Retry-After, in whole seconds. */
+void answer_too_many(exchange *exchange, int64_t wait_ns, const char *detail);
 /* A problem that says how to come in (RFC 6750 3). */
 void answer_challenge(exchange *exchange, int status, const char *challenge, const char *detail);
 void answer_fault(exchange *exchange, const body_fault *fault);

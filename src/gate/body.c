@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "ring/message.h"
+#include "twin/apn.h"
 #include "twin/value.h"
 
 enum {
@@ -353,6 +354,58 @@ static bool read_domains(reader *in, const char *pointer, yyjson_val *value)
     return true;
 }
 
+static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *value)
+{
+    static const char *const names[APPLICATION_LIMITS] = {
+        [LIMIT_REQUESTS] = "requests_per_second", [LIMIT_BURST] = "burst", [LIMIT_DOWNLINKS] = "downlinks_per_day",
+        [LIMIT_CONFIGURATIONS] = "configurations", [LIMIT_SUBSCRIPTIONS] = "subscriptions",
+    };
+    uint8_t field[5] = { 0 };
+    while (field[0] < APPLICATION_LIMITS && !slice_is(name, names[field[0]]))
+        field[0]++;
+    if (field[0] == APPLICATION_LIMITS)
+        return refuse(in, 422, pointer, "%s is not a limit: requests_per_second, burst, downlinks_per_day, configurations, subscriptions", pointer + 1);
+    if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) == 0 || unsafe_yyjson_get_uint(value) > BODY_CEILING_MAX)
+        return refuse(in, 422, pointer, "%s must be a whole number from 1 to %d", pointer + 1, BODY_CEILING_MAX);
+    uint32_t number = (uint32_t)unsafe_yyjson_get_uint(value);
+    memcpy(field + 1, &number, sizeof number);
+    dro_field_put(in->out, API_FIELD_CEILING, field, sizeof field);
+    return true;
+}
+
+static bool read_limits(reader *in, const char *pointer, yyjson_val *value)
+{
+    return read_named(in, pointer, value, APPLICATION_LIMITS, read_limit);
+}
+
+static bool is_apn(slice text)
+{
+    return apn_is_valid(text.at, text.length);
+}
+
+static bool read_texts(reader *in, const char *pointer, yyjson_val *value, uint8_t tag, bool (*is_good)(slice text), const char *what)
+{
+    size_t i, count;
+    yyjson_val *item;
+    if (!yyjson_is_arr(value) || yyjson_arr_size(value) > BODY_APPLICATION_TEXTS_MAX)
+        return refuse(in, 422, pointer, "%s must be an array of at most %d strings", pointer + 1, BODY_APPLICATION_TEXTS_MAX);
+    yyjson_arr_foreach(value, i, count, item)
+    {
+        char here[BODY_POINTER_MAX], number[8];
+        snprintf(number, sizeof number, "%zu", i);
+        point_to(here, pointer, number, strlen(number));
+        if (!yyjson_is_str(item) || !is_good(text_of(item)))
+            return refuse(in, 422, here, "%s must be %s", here + 1, what);
+        dro_field_put(in->out, tag, text_of(item).at, text_of(item).length);
+    }
+    return true;
+}
+
+static bool read_apns(reader *in, const char *pointer, yyjson_val *value)
+{
+    return read_texts(in, pointer, value, API_FIELD_APN, is_apn, "an APN");
+}
+
 static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
 {
     static const struct {
@@ -526,9 +579,11 @@ static bool read_application_root(reader *in, yyjson_val *root, void *context)
         { "id", read_application_id },
         { "domains", read_domains },
         { "scopes", read_scopes },
+        { "limits", read_limits },
+        { "apns", read_apns },
     };
     (void)context;
-    return read_members(in, root, members, 3, 7);
+    return read_members(in, root, members, sizeof members / sizeof *members, 7);
 }
 
 static bool read_trace_root(reader *in, yyjson_val *root, void *context)

@@ -289,9 +289,12 @@ static void a_lost_connection_ends_its_downlinks(void **state)
     (void)state;
     testbed_downlink(&bed, 99, "mme1.example.org", 1795348810, 0);
     assert_true(testbed_receive(&bed, mme));
+    uint32_t end_to_end = bed.message.header.end_to_end;
     close(mme);
     mme = 0;
-    assert_int_equal(told().outcome, DOWNLINK_NO_ANSWER);
+    downlink_answer answer = told();
+    assert_int_equal(answer.outcome, DOWNLINK_LOST);
+    assert_int_equal(answer.end_to_end, end_to_end);
 }
 
 static void a_downlink_without_answer_ends_after_its_wait_time(void **state)

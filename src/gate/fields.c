@@ -142,6 +142,18 @@ static bool put_tag(dro_builder *out, slice text, fields_fault *fault)
     return true;
 }
 
+/* Of members in an operation of their group; the number is the core's enum group_shown. */
+static bool put_state(dro_builder *out, slice text, fields_fault *fault)
+{
+    static const char *const states[] = { "waiting", "pending", "sent", "delivered", "reported", "failed" };
+    for (uint8_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (slice_is(text, states[i])) {
+            dro_field_put(out, API_FIELD_STATUS, &i, 1);
+            return true;
+        }
+    return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");
+}
+
 static bool put_query(connection *connection, dro_builder *out, const route *route, uint32_t bit, slice text,
                       fields_fault *fault)
 {
@@ -194,15 +206,7 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
         dro_field_put(out, route->handler == HANDLER_STREAM ? API_FIELD_PROPERTY : API_FIELD_NAME, text.at,
                       text.length);
         return true;
-    case QUERY_STATE: {
-        static const char *const states[] = { "waiting", "pending", "sent", "delivered", "reported", "failed" };
-        for (uint8_t i = 0; i < sizeof states / sizeof *states; i++)
-            if (slice_is(text, states[i])) {
-                dro_field_put(out, API_FIELD_STATUS, &i, 1);
-                return true;
-            }
-        return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");
-    }
+    case QUERY_STATE: return put_state(out, text, fault);
     case QUERY_TWIN:
         if (!identifier_read(text, identifier))
             return fail(fault, 400, "twin must be an External Identifier, local@domain");

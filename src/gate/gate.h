@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "gate/peer_policy.h"
 #include "gate/tls.h"
+#include "ring/message.h"
 #include "ring/ring.h"
 #include "ring/usage.h"
 #include "twin/directory.h"
@@ -49,6 +50,11 @@ typedef struct gate_config {
     const usage_page *usage;      /* what the rooms cost; NULL: not told */
     const char *console_directory;
     const char *issuer, *audience; /* of the host's access tokens; NULL: there are none */
+    const struct issuer_config *issuers; /* others whose tokens are taken; their keys come in the bundle */
+    uint32_t issuer_count;
+    const struct issuers *trusted; /* made by gate_run from these; NULL: none */
+    application_limits limits;    /* of applications without their own */
+    uint32_t gate_count;          /* which share them; 0: one */
     int64_t skew_s;               /* by which the clocks of issuers may differ */
     const char *version;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */

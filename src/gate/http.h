@@ -205,7 +205,7 @@ bool request_send_all(http *http, exchange *exchange, const void *bytes, uint32_
 /* ---- counters ---- */
 
 enum http_refusal {
-    REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSALS,
+    REFUSED_MALFORMED, REFUSED_TOO_LARGE, REFUSED_TIMEOUT, REFUSED_UNAUTHORIZED, REFUSED_BUSY, REFUSED_SLOW, REFUSED_RATE, REFUSALS,
 };
 
 enum { HTTP_ROUTES_MAX = 127 /* rows of spec/routes.csv */ };

@@ -43,7 +43,7 @@ static void put_refusals(const http *http, dro_builder *out)
 {
     static const char *const names[REFUSALS] = {
         [REFUSED_MALFORMED] = "malformed",       [REFUSED_TOO_LARGE] = "too_large", [REFUSED_TIMEOUT] = "timeout",
-        [REFUSED_UNAUTHORIZED] = "unauthorized", [REFUSED_BUSY] = "busy",           [REFUSED_SLOW] = "slow",
+        [REFUSED_UNAUTHORIZED] = "unauthorized", [REFUSED_BUSY] = "busy", [REFUSED_RATE] = "rate",           [REFUSED_SLOW] = "slow",
     };
     put(out, "# HELP dromio_http_refused_total Requests and connections refused, by reason.\n"
              "# TYPE dromio_http_refused_total counter\n");

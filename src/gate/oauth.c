@@ -185,6 +185,7 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
     bool is_read = body.length <= sizeof room && form_read(&form, body.bytes, body.length, room);
     slice type = is_read ? form_get(&form, "grant_type") : (slice){ NULL, 0 };
     const token *client = NULL;
+    int64_t wait_ns;
     if (!is_read)
         refuse(exchange, 400, "invalid_request", "the body is no form, or has a member twice");
     else if (type.at == NULL)
@@ -195,6 +196,9 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
         refuse(exchange, 400, "invalid_request", "the client is named or shown in two ways");
     else if ((client = find_client(http, &asking)) == NULL)
         refuse_client(http, exchange);
+    else if (!token_may(http->tokens, client, &http->config->limits, http->config->gate_count > 0 ? http->config->gate_count : 1,
+                        loop_now_ns(http->loop), &wait_ns))
+        answer_too_many(exchange, wait_ns, "the application asks more often than it may");
     else
         grant(http, exchange, client, form_get(&form, "scope"));
     dro_wipe(room, sizeof room);

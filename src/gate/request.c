@@ -192,6 +192,19 @@ static const token *check_token(connection *connection, exchange *exchange)
     return found;
 }
 
+/* False after a 429: the application asks too often. */
+static bool check_rate(connection *connection, exchange *exchange, const token *caller)
+{
+    http *http = connection->http;
+    int64_t wait_ns;
+    uint32_t share = http->config->gate_count > 0 ? http->config->gate_count : 1;
+    if (token_may(http->tokens, caller, &http->config->limits, share, loop_now_ns(http->loop), &wait_ns))
+        return true;
+    settle_body(connection, exchange);
+    answer_too_many(exchange, wait_ns, "the application asks more often than it may");
+    return false;
+}
+
 static bool check_scope(connection *connection, exchange *exchange, const route *route, const token *caller)
 {
     bool is_good = route->scopes & ROUTE_ONCE ? caller->is_one_time
@@ -373,7 +386,7 @@ static void begin_checked(connection *connection, exchange *exchange, unsigned m
         return;
     }
     const token *caller = check_token(connection, exchange);
-    if (caller == NULL)
+    if (caller == NULL || !check_rate(connection, exchange, caller))
         return;
     if (caller->is_one_time && (route == NULL || (route->scopes & ROUTE_ONCE) == 0)) {
         settle_body(connection, exchange);

@@ -123,10 +123,26 @@ static int64_t expiry_ns(const http *http, int64_t expires_ms)
     return expires_ms == 0 ? INT64_MAX : loop_now_ns(http->loop) + (expires_ms - clock->wall_ms(clock)) * NS_PER_MS;
 }
 
+static bool may_subscribe(const http *http, const exchange *exchange)
+{
+    const dro_clock *clock = http->config->clock;
+    const token *caller = token_table_find(http->tokens, exchange->owner->token, clock->wall_ms(http->config->clock));
+    uint32_t most = caller == NULL ? 0 : caller->limits.of[LIMIT_SUBSCRIPTIONS], count = 0;
+    if (most == 0)
+        most = http->config->limits.of[LIMIT_SUBSCRIPTIONS];
+    for (const stream *at = http->streams; at != NULL; at = at->next)
+        count += at->owner != NULL && memcmp(at->token, exchange->owner->token, TOKEN_HASH) == 0;
+    return most == 0 || count < most || caller == NULL || caller->number == 0;
+}
+
 bool stream_begin(http *http, exchange *exchange, const void *request, uint32_t length)
 {
     if (http->stream_count >= HTTP_STREAMS_MAX)
         return false;
+    if (!may_subscribe(http, exchange)) {
+        answer_too_many(exchange, 0, "the application has as many event streams open as it may");
+        return true;
+    }
     stream *made = calloc(1, sizeof *made + http->config->core_count * sizeof made->cores[0]);
     if (made == NULL)
         return false;

@@ -407,12 +407,13 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 
 static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason)
 {
-    uint32_t outcome = reason == DIAMETER_DROP_CONNECTION_LOST ? AUTHORIZATION_LOST : AUTHORIZATION_NO_ANSWER;
+    bool is_lost = reason == DIAMETER_DROP_CONNECTION_LOST;
+    uint32_t outcome = is_lost ? AUTHORIZATION_LOST : AUTHORIZATION_NO_ANSWER;
     diameter_count_drop(&gate->counts, reason);
     if (reason == DIAMETER_DROP_ANSWER_TIMEOUT)
         gate_count_timeout(gate, gate_peer_find(gate, entry->peer_slot, entry->peer_generation), entry);
     if (entry->kind == OUTGOING_DOWNLINK)
-        finish(gate, entry, &(downlink_answer){ .outcome = DOWNLINK_NO_ANSWER });
+        finish(gate, entry, &(downlink_answer){ .outcome = is_lost ? DOWNLINK_LOST : DOWNLINK_NO_ANSWER, .end_to_end = entry->end_to_end });
     else if (entry->kind == OUTGOING_RELEASE || s6t_tell(gate, entry, outcome))
         pending_drop_outgoing(gate->pending, entry);
     else
@@ -633,9 +634,10 @@ void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlin
         tell_no_peer(gate, core, id, entry);
         return;
     }
-    entry->end_to_end = gate->end_to_end++;
+    entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
     entry->deadline_ns = answer_deadline(gate, request->wait_until);
-    size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A, 0, &out);
+    size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A,
+                                     request->is_again ? DIAMETER_FLAG_RETRANSMITTED : 0, &out);
     put_destination(gate, request, text, &out);
     put_data(request, text, &out);
     t6a_request_end(gate, peer, entry, begin, &out);

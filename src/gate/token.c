@@ -113,13 +113,15 @@ const token *token_table_find_application(const token_table *table, const char *
     return NULL;
 }
 
-static dro_err read_texts(dro_cursor *in, char *domains, uint32_t *length, char id[TOKEN_ID_MAX + 1])
+static dro_err read_texts(dro_cursor *in, char *domains, uint32_t *length, char id[TOKEN_ID_MAX + 1], application_limits *limits)
 {
     dro_builder out = dro_builder_over(domains, TOKEN_DOMAINS_MAX);
     dro_field field;
     id[0] = '\0';
     /* The ring fills a body up to 8 bytes with zeros, and no field has tag 0. */
     while (in->at < in->end && *in->at != 0 && dro_field_next(in, &field)) {
+        if (field.tag == API_FIELD_CEILING && field.length == 5 && field.bytes[0] < APPLICATION_LIMITS)
+            memcpy(&limits->of[field.bytes[0]], field.bytes + 1, 4);
         if (field.tag != API_FIELD_DOMAIN && field.tag != API_FIELD_APPLICATION)
             continue;
         if (field.length > 0 && memchr(field.bytes, 0, field.length) != NULL)
@@ -150,8 +152,9 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
     }
     char domains[TOKEN_DOMAINS_MAX], id[TOKEN_ID_MAX + 1];
     uint32_t domains_length = 0;
+    application_limits limits = { 0 };
     dro_cursor in = dro_cursor_over((const uint8_t *)body + sizeof row, length - sizeof row);
-    dro_err err = read_texts(&in, domains, &domains_length, id);
+    dro_err err = read_texts(&in, domains, &domains_length, id, &limits);
     if (err != DRO_OK)
         return err;
     uint32_t place = place_of(table, row.token);
@@ -164,6 +167,8 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
                      .scopes = row.scopes,
                      .expires_ms = row.expires_ms,
                      .is_one_time = row.is_one_time != 0,
+                     .limits = limits,
+                     .rate = table->places[place] != NULL ? table->places[place]->rate : (dro_rate){ 0 },
                      .domains_length = domains_length };
     memcpy(made->hash, row.token, TOKEN_HASH);
     memcpy(made->domains, domains, domains_length);
@@ -174,6 +179,22 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
     free(table->places[place]);
     table->places[place] = made;
     return DRO_OK;
+}
+
+static uint32_t limit_of(const token *token, const application_limits *usual, enum application_limit limit)
+{
+    return token->limits.of[limit] != 0 ? token->limits.of[limit] : usual->of[limit];
+}
+
+bool token_may(token_table *table, const token *given, const application_limits *usual, uint32_t share, int64_t now_ns, int64_t *wait_ns)
+{
+    uint32_t per_second = limit_of(given, usual, LIMIT_REQUESTS), burst = limit_of(given, usual, LIMIT_BURST);
+    *wait_ns = 0;
+    if (per_second == 0 || given->number == 0 || given->expires_ms != 0) /* neither the admin nor a console has one */
+        return true;
+    token *own = table->places[place_of(table, given->hash)];
+    uint32_t mine = (per_second + share - 1) / share, at_once = ((burst != 0 ? burst : per_second) + share - 1) / share;
+    return own == NULL || dro_rate_take(&own->rate, now_ns, mine, at_once, wait_ns);
 }
 
 bool token_has_domain(const token *token, const char *domain, size_t length)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/rate.h"
 #include "ring/message.h"
 
 enum { TOKEN_HASH = 32 };
@@ -17,6 +18,8 @@ typedef struct token {
     uint32_t scopes;
     int64_t expires_ms;        /* 0: never */
     bool is_one_time;
+    application_limits limits; /* 0: the host's */
+    dro_rate rate;             /* of its requests here */
     uint32_t domains_length;   /* texts with a NUL each, lower case */
     const char *id;            /* of the application, behind the domains */
     char domains[];
@@ -37,6 +40,9 @@ const token *token_table_find(const token_table *table, const uint8_t hash[TOKEN
 
 /* The application of that name, or NULL: neither the admin nor a console session is one. */
 const token *token_table_find_application(const token_table *table, const char *id, size_t length);
+
+/* Counts a request against the application's rate; false: it has to wait. `share`: by how many gates it is divided. */
+bool token_may(token_table *table, const token *token, const application_limits *usual, uint32_t share, int64_t now_ns, int64_t *wait_ns);
 
 /* SHA-256 of any bytes; keeps nothing of them. */
 void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH]);

@@ -58,6 +58,22 @@ static void a_file_sets_keys_and_peers(void **state)
     assert_true(config_check(&here));
 }
 
+static void a_file_sets_apns(void **state)
+{
+    (void)state;
+    assert_true(read_file("[t8]\napn = \"iot\"\nwithout_configuration = \"refuse\"\n"
+                          "[[t8.apns]]\ndomain = \"acme.example\"\napplication = \"as1\"\napn = \"meters\"\nwithout_configuration = \"accept\"\n"
+                          "[[t8.apns]]\napn = \"rest\"\n[[diameter.peers]]\nidentity = \"hss\"\napplications = [\"s6t\"]\n"));
+    assert_true(config_check(&here));
+    assert_int_equal(here.apn_count, 2);
+    assert_string_equal(here.apns[0].application, "as1");
+    assert_true(here.apns[0].accepts && !here.apns[1].accepts);
+    assert_string_equal(here.apns[1].domain, "");
+    assert_true(config_has_hss(&here));
+    assert_true(config_set(&here, "t8.apns=[{domain=\"a.example\"}]") && here.apn_count == 1);
+    assert_false(config_check(&here)); /* no apn in it */
+}
+
 static void set_overrides_any_key(void **state)
 {
     (void)state;
@@ -75,6 +91,7 @@ static void what_is_wrong_is_refused(void **state)
     static const char *const wrong[] = {
         "host.gates", "host.gates=0", "host.gates=17", "host.gates=x", "host.unknown=1", "=1", "diameter.plain=1", "log.segment=1KiB",
         "log.segment=-1", "log.segment=99999999999999GiB", "diameter.peers[0].colour=x", "diameter.peers[9999].identity=x",
+        "t8.apns[0].apn=\"i t\"", "t8.apns[0].apn=5", "t8.apns[64].apn=x", "t8.apns[0].colour=x", "t8.apns[0].without_configuration=maybe",
         "diameter.peers[0].identity=5", "diameter.peers[0].applications=[\"none\"]", "host.identity=[1]",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -186,7 +203,7 @@ int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup(name, begin)
     const struct CMUnitTest tests[] = {
-        CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(set_overrides_any_key),
+        CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(a_file_sets_apns), CLAIM(set_overrides_any_key),
         CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
         CLAIM(with_tls_any_address_is_taken), CLAIM(sctp_takes_several_addresses), CLAIM(a_peer_we_connect_to_needs_an_authority),
         CLAIM(a_peer_is_bound_to_devices_apns_and_a_rate),

@@ -365,6 +365,14 @@ static void enter_core(room_context *room, uint32_t index)
     keep_usage(room, false);
 }
 
+static application_limits limits_of(const config *config)
+{
+    return (application_limits){ .of = { [LIMIT_REQUESTS] = (uint32_t)config->limits_requests, [LIMIT_BURST] = (uint32_t)config->limits_burst,
+                                         [LIMIT_DOWNLINKS] = (uint32_t)config->limits_downlinks,
+                                         [LIMIT_CONFIGURATIONS] = (uint32_t)config->limits_configurations,
+                                         [LIMIT_SUBSCRIPTIONS] = (uint32_t)config->limits_subscriptions } };
+}
+
 /* The host's own files are core 0's. */
 static dro_err open_disks(const config *config, core_options *options)
 {
@@ -396,7 +404,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
                              .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
-                             .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
+                             .limits = limits_of(config), .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
     options.apns = (apn_policy){ config->apns, config->apn_count, config->t8_apn, strcmp(config->t8_without_configuration, "refuse") == 0 };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)
@@ -472,6 +480,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
+                         .issuers = config->issuers, .issuer_count = config->issuer_count, .limits = limits_of(config), .gate_count = layout->gate_count,
                          .usage = room->usage, .issuer = config->auth_issuer, .audience = config->auth_audience, .skew_s = config->auth_clock_skew,
                          .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));

@@ -89,7 +89,7 @@ enum api_operation {
     API_TIMELINE,           /* ID, LIMIT(?), NETWORK(?) */
     API_HISTORY,            /* ID, NAME, LIMIT(?) */
     API_THING_DESCRIPTION,  /* ID -> CONTENT_THING_MODEL */
-    API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES */
+    API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES, CEILING*, APN* */
     API_APPLICATION_LIST,
     API_APPLICATION_GET,    /* APPLICATION */
     API_APPLICATION_DELETE, /* APPLICATION */
@@ -191,6 +191,7 @@ enum api_field { /* width or form */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
+    API_FIELD_CEILING = 123,    /* u8 enum application_limit, u32: of an application */
     API_FIELD_THUMBPRINT = 122, /* 32 bytes: SHA-256 of the client's certificate */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
 
@@ -245,6 +246,17 @@ typedef struct api_reply {
     uint32_t body_length;
 } api_reply;                  /* then location, then body */
 
+/* How much an application may do. 0 everywhere: as much as the host's own limits let it. */
+enum application_limit {
+    LIMIT_REQUESTS,          /* a second, over HTTP; each gate gives its share */
+    LIMIT_BURST,             /* of them at once */
+    LIMIT_DOWNLINKS,         /* of T8 a day (UTC) */
+    LIMIT_CONFIGURATIONS,    /* of T8 */
+    LIMIT_SUBSCRIPTIONS,     /* event streams open at a gate */
+    APPLICATION_LIMITS
+};
+typedef struct application_limits { uint32_t of[APPLICATION_LIMITS]; } application_limits;
+
 /* Tokens the gate may accept; sent at start and at each change. */
 typedef struct credential {
     uint32_t number;     /* of the application, 0: admin */
@@ -254,7 +266,7 @@ typedef struct credential {
     uint8_t is_one_time; /* 1: good for POST /v1/sessions only */
     uint8_t reserved[6];
     int64_t expires_ms;  /* wall clock; 0: never */
-} credential;            /* then fields APPLICATION, DOMAIN* */
+} credential;            /* then fields APPLICATION, DOMAIN*, CEILING* */
 
 /* A public key of the host: what it signed is an access token of ours (JWT). */
 typedef struct signing_key_news {
@@ -320,19 +332,23 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint32_t retransmit_until;    /* Maximum-Retransmission-Time */
     uint16_t host_length, realm_length; /* of the serving node */
     uint16_t data_length, reserved;
+    uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
+    uint8_t is_again;             /* T flag */
+    uint8_t reserved2[3];
 } downlink_request;               /* then host, realm, Non-IP-Data */
 
 enum downlink_outcome {
     DOWNLINK_ANSWERED,            /* result/experimental hold the peer's words */
     DOWNLINK_NO_PEER,             /* no connection to the serving node: nothing was sent */
-    DOWNLINK_NO_ANSWER,           /* sent, connection lost or timed out */
+    DOWNLINK_NO_ANSWER,           /* sent, none in time, or one that cannot be used */
+    DOWNLINK_LOST,                /* sent, then the connection ended */
 };
 typedef struct downlink_answer {  /* MT-Data-Answer */
     uint32_t outcome;
     uint32_t result, experimental;
     uint32_t retransmission_time; /* Requested-Retransmission-Time, seconds since 1970; 0: absent */
     uint32_t flags;               /* TDA-Flags */
-    uint32_t reserved;
+    uint32_t end_to_end;          /* DOWNLINK_LOST: of the request */
 } downlink_answer;
 
 /* NIDD authorisation at an HSS (NIDD-Information-Request of TS 29.336). `host` is the peer that gets it. */

@@ -53,6 +53,11 @@ const char *apn_choose(const apn_policy *policy, const char *application, const 
     return policy->usual != NULL ? policy->usual : "";
 }
 
+bool apn_has_policy(const apn_policy *policy)
+{
+    return policy->rule_count > 0 || (policy->usual != NULL && policy->usual[0] != '\0');
+}
+
 bool apn_accepts(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length)
 {
     for (uint32_t i = 0; i < policy->rule_count && length > 0; i++) {

@@ -33,6 +33,8 @@ typedef struct apn_policy {
 
 /* The APN of a new configuration; "": any. */
 const char *apn_choose(const apn_policy *policy, const char *application, const char *domain, size_t domain_length);
+/* Does it tell APNs apart at all? */
+bool apn_has_policy(const apn_policy *policy);
 /* May a device of this domain connect over the APN although nobody has configured it? */
 bool apn_accepts(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length);
 /* The first rule with rates for the APN and domain; NULL: none. */

@@ -46,6 +46,9 @@ static void a_connection_nobody_configured_is_judged_by_its_network(void **state
     assert_true(apn_accepts(&policy, "meters", 6, "other.example", 13)); /* that rule is not for it */
     assert_true(apn_accepts(&policy, "anything", 8, "acme.example", 12));
     assert_true(apn_accepts(&policy, "", 0, "acme.example", 12));
+    assert_true(apn_has_policy(&policy));
+    assert_false(apn_has_policy(&(apn_policy){ .usual = "", .refuses = true }));
+    assert_true(apn_has_policy(&(apn_policy){ .usual = "iot" }));
     policy.refuses = true;
     assert_false(apn_accepts(&policy, "anything", 8, "acme.example", 12));
     assert_false(apn_accepts(&policy, "", 0, "acme.example", 12));

@@ -4,13 +4,16 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
+import subprocess
 import time
 import urllib.parse
 
 import pytest
-from host import Host, until
+from host import DROMIOD, Host, thermo_reading, until
 from mme import CER, Mme, T6A, V3GPP, avp, result_of
-from issuer import claims_of, decode, encode, verify
+from issuer import Issuer, claims_of, decode, encode, verify
+from sink import Sink
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -35,6 +38,13 @@ class Application:
 
     def client(self, **form):
         return self.host.client(self.token(**form))
+
+
+@pytest.fixture(scope="module")
+def real():
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+        yield host
+        assert "00101" not in host.log(), "an IMSI was logged"
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +305,231 @@ def test_a_listed_peer_has_a_rate():
         answers = [mme.begin_odr("001010000000001", b"x") for _ in range(20)]
         results = [result_of(box.get(timeout=30)) for box in answers]
         assert 3004 in results and results[0] != 3004
+
+
+# ---- how much an application may do ----
+
+def test_a_rate_is_429_with_the_time_to_wait(real, app):
+    slow = Application(real, "slow", limits={"requests_per_second": 1, "burst": 3})
+    client = real.client(slow.secret)
+    statuses = [client.get("/v1/twins/door@acme.example") for _ in range(20)]
+    assert statuses[0].status == 200
+    refused = next(answer for answer in statuses if answer.status == 429)
+    assert refused.headers["Content-Type"] == "application/problem+json" and int(refused.headers["Retry-After"]) >= 1
+    assert refused.json()["status"] == 429
+    assert slow.ask().status in (200, 429)  # of the same account
+    assert real.metric('dromio_http_refused_total{reason="rate"}') >= 1
+    assert real.admin.get("/v1/applications/slow").json()["limits"] == {"requests_per_second": 1, "burst": 3}
+    for _ in range(50):
+        assert real.admin.get("/v1/status").status == 200  # the administrator is never slowed
+
+
+def test_quotas_of_t8_are_403(real):
+    few = Application(real, "few", limits={"configurations": 2, "downlinks_per_day": 1})
+    client, base = real.client(few.secret), "/3gpp-nidd/v1/few/configurations"
+    made = []
+    for n in range(3):
+        real.admin.put_twin(f"few{n}@acme.example", imsi=f"00101000077000{n}")
+        made.append(client.post(base, {"externalId": f"few{n}@acme.example", "notificationDestination": "http://192.0.2.1/x"}))
+    assert [answer.status for answer in made] == [201, 201, 403]
+    assert made[2].json()["cause"] == "QUOTA_EXCEEDED"
+    at = made[0].headers["Location"].split("/3gpp-nidd")[1]
+    data = {"externalId": "few0@acme.example", "data": "AQ=="}
+    assert client.post(f"/3gpp-nidd{at}/downlink-data-deliveries", data).status == 201
+    again = client.post(f"/3gpp-nidd{at}/downlink-data-deliveries", data)
+    assert (again.status, again.json()["cause"]) == (403, "QUOTA_EXCEEDED")
+    usage = real.admin.get("/v1/applications/few").json()["usage"]
+    assert usage == {"configurations": 2, "downlinks_today": 1}
+    assert client.delete("/3gpp-nidd" + made[1].headers["Location"].split("/3gpp-nidd")[1]).status == 204
+    assert client.post(base, {"externalId": "few2@acme.example", "notificationDestination": "http://192.0.2.1/x"}).status == 201
+
+
+def test_an_application_has_so_many_streams(real):
+    watcher = Application(real, "watchers", limits={"subscriptions": 1})
+    first = real.client(watcher.secret).connect()
+    first.request("GET", "/v1/events", headers={"Authorization": f"Bearer {watcher.secret}"})
+    response = first.getresponse()
+    assert response.status == 200
+    if "host.gates" not in " ".join(real.arguments()):
+        second = real.client(watcher.secret).connect()
+        second.request("GET", "/v1/events", headers={"Authorization": f"Bearer {watcher.secret}"})
+        assert second.getresponse().status == 429
+        second.close()
+    response.close()
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_second": 0}, {"burst": -1}, {"downlinks_per_day": 1.5}, {"configurations": "1"}, {"more": 1}, [], 1])
+def test_wrong_limits_are_422(real, limits):
+    assert real.admin.post("/v1/applications", {"id": "wrong", "domains": ["acme.example"], "scopes": [], "limits": limits}).status == 422
+
+
+def test_limits_outlive_the_host_and_have_usual_values():
+    with Host("limits.configurations=1", "limits.requests_per_second=1000000", thermo=False) as host:
+        Application(host, "own", limits={"configurations": 5})
+        Application(host, "usual")
+        host.admin.put_twin("a@acme.example", imsi="001010000000001", model=None)
+        client = host.client(Application(host, "third").secret)
+        body = {"externalId": "a@acme.example", "notificationDestination": "http://192.0.2.1/x"}
+        assert client.post("/3gpp-nidd/v1/third/configurations", body).status == 201
+        host.kill()
+        client.close()
+        host.start()
+        assert host.admin.get("/v1/applications/own").json()["limits"] == {"requests_per_second": 1000000, "configurations": 5}
+        assert host.admin.get("/v1/applications/third").json()["usage"]["configurations"] == 1
+        assert client.post("/3gpp-nidd/v1/third/configurations", body).status == 403
+
+
+# ---- one device, several applications ----
+
+def test_an_application_configures_devices_of_its_apns_only():
+    with Host("t8.apns=[{apn=\"meters.test\",domain=\"acme.example\"},{apn=\"doors.test\",domain=\"other.example\"}]", thermo=False) as host:
+        for name, imsi in (("m@acme.example", "001010000000001"), ("d@other.example", "001010000000002"), ("x@third.example", "001010000000003")):
+            host.admin.put_twin(name, imsi=imsi, model=None)
+        domains = ("acme.example", "other.example", "third.example")
+        bound = Application(host, "bound", domains, apns=["Meters.Test"])
+        client = host.client(bound.secret)
+
+        def configure(name):
+            return client.post("/3gpp-nidd/v1/bound/configurations", {"externalId": name, "notificationDestination": "http://192.0.2.1/x"})
+        assert configure("m@acme.example").status == 201
+        refused = configure("d@other.example")
+        assert (refused.status, refused.json()["cause"]) == (403, "OPERATION_NOT_ALLOWED")
+        assert configure("x@third.example").status == 201  # of no APN of its own: the application's first
+        host.kill()
+        client.close()
+        host.start()
+        assert host.admin.get("/v1/applications/bound").json()["apns"] == ["Meters.Test"]
+        assert configure("d@other.example").status == 403
+        assert host.admin.post("/v1/applications", {"id": "w", "domains": ["a.example"], "scopes": [], "apns": ["a b"]}).status == 422
+
+
+def test_of_one_device_each_application_sees_what_its_scope_allows(real):
+    real.admin.put_twin("shared@acme.example", imsi="001010000770009")
+    with Sink() as sink, Mme(real) as mme:
+        first, second = Application(real, "first", scopes=("nidd",)), Application(real, "second", scopes=("nidd",))
+        reader, writer = Application(real, "reader", scopes=("read",)), Application(real, "writer", scopes=("write",))
+        stranger = Application(real, "stranger", domains=("other.example",), scopes=("read", "write", "nidd"))
+        body = {"externalId": "shared@acme.example"}
+        made = {}
+        for app in (first, second):
+            answer = app.client().post(f"/3gpp-nidd/v1/{app.name}/configurations", {**body, "notificationDestination": sink.link("/" + app.name)})
+            assert answer.status == 201, answer
+            made[app.name] = "/3gpp-nidd" + answer.headers["Location"].split("/3gpp-nidd")[1]
+        stream = reader.client().connect()
+        stream.request("GET", "/v1/events?twin=shared@acme.example", headers={"Authorization": f"Bearer {reader.secret}"})
+        events = stream.getresponse()
+        assert events.status == 200
+        mme.attach("001010000770009")
+        mme.uplink("001010000770009", thermo_reading(1))
+        for app in (first, second):  # both are told of the uplink, in their own words
+            told = until(lambda path="/" + app.name: sink.taken(path), app.name)[0]
+            assert told["externalId"] == "shared@acme.example" and told["niddConfiguration"].endswith(made[app.name].rsplit("/", 1)[1])
+        assert b"event:" in events.fp.readline() + events.fp.readline() + events.fp.readline()  # the reader's stream shows it too
+        events.close()
+        # downlinks are the oldest configuration's alone; the other application's configuration is not even there for it
+        data = {**body, "data": "AQ=="}
+        assert first.client().post(made["first"] + "/downlink-data-deliveries", data).status in (200, 201)
+        refused = second.client().post(made["second"] + "/downlink-data-deliveries", data)
+        assert (refused.status, refused.json()["cause"]) == (403, "OPERATION_NOT_ALLOWED")
+        assert second.client().get(made["first"]).status in (403, 404)
+        assert second.client().get(made["first"].replace("/first/", "/second/")).status == 404
+        # what each may do with the twin
+        at = "/v1/twins/shared@acme.example"
+        statuses = {app.name: (app.client().get(at).status, app.client().put(at, {"tags": {"a": "b"}}).status) for app in (first, reader, writer, stranger)}
+        assert statuses == {"first": (403, 403), "reader": (200, 403), "writer": (403, 200), "stranger": (404, 404)}
+        assert reader.client().get("/3gpp-nidd/v1/first/configurations").status == 403
+        assert stranger.client().post("/3gpp-nidd/v1/stranger/configurations", {**body, "notificationDestination": sink.link("/s")}).status == 404
+        # the owner goes: the next one has the downlinks
+        assert first.client().delete(made["first"]).status == 204
+        assert second.client().post(made["second"] + "/downlink-data-deliveries", data).status in (200, 201)
+
+
+# ---- tokens of other issuers ----
+
+class Trusting:
+    """A host that takes the tokens of these."""
+
+    def __init__(self, directory, *issuers, audience="", names=None):
+        self.files, rows = [], []
+        for n, issuer in enumerate(issuers):
+            self.files.append(directory / f"keys{n}.json")
+            self.files[-1].write_text(json.dumps(issuer.key_set()))
+            rows.append(f'{{issuer="{(names or {}).get(issuer.name, issuer.name)}",audience="{audience}",keys="{self.files[-1]}"}}')
+        self.host = Host(f"auth.issuers=[{','.join(rows)}]", "auth.audience=aud.test", "auth.clock_skew=30", thermo=False)
+
+    def __enter__(self):
+        self.host.__enter__()
+        self.host.admin.put_twin("a@acme.example", imsi="001010000000001", model=None)
+        Application(self.host, "app")
+        return self
+
+    def __exit__(self, *what):
+        return self.host.__exit__(*what)
+
+    def status(self, token, at="/v1/twins/a@acme.example"):
+        return self.host.client(token).get(at).status
+
+
+def test_tokens_of_trusted_issuers_open(tmp_path):
+    issuers = [Issuer(f"https://{algorithm}.test", "aud.test", algorithm, kid) for algorithm, kid in (("ES256", "a"), ("RS256", "b"), ("EdDSA", "c"))]
+    with Trusting(tmp_path, *issuers) as here:
+        for issuer in issuers:
+            now = int(time.time())
+            assert here.status(issuer.token("app", "read")) == 200, issuer.algorithm
+            assert here.status(issuer.token("app")) == 200  # says nothing of scopes: those of the application
+            assert here.status(issuer.token("app", "read", client_id=None)) == 200  # by its subject
+            assert here.status(issuer.token("app", "read", aud=["x", "aud.test"])) == 200
+            assert here.status(issuer.token("app", "nidd")) == 403
+            assert here.status(issuer.token("app", "read write"), "/v1/applications") == 403
+            for refused in (issuer.token("nobody", "read"), issuer.token("admin", "read"), issuer.token("app", "read", aud="other"),
+                            issuer.token("app", "read", aud=None), issuer.token("app", "read", exp=now - 40),
+                            issuer.token("app", "read", exp=None), issuer.token("app", "read", nbf=now + 400),
+                            issuer.token("app", "read", iat=now + 400), issuer.token("app", "read", iss="https://else.test"),
+                            issuer.token("app", "read", headers={"kid": "other"}), issuer.token("app", "read", headers={"crit": ["exp"]}),
+                            Issuer(issuer.name, "aud.test", issuer.algorithm, issuer.kid).token("app", "read"),
+                            issuer.token("app", "read", cnf={"x5t#S256": "A" * 43})):
+                assert here.status(refused) == 401
+            assert here.status(issuer.token("app", "read", exp=now - 5)) == 200  # within the skew
+        # the issuer's name with the key of another one
+        crossed = Issuer(issuers[0].name, "aud.test", "RS256", "b")
+        crossed.key = issuers[1].key
+        assert here.status(crossed.token("app", "read")) == 401
+        token = issuers[0].token("app", "read")
+        assert here.status(token) == 200
+        assert here.host.admin.delete("/v1/applications/app").status == 204
+        assert here.status(token) == 401
+
+
+def test_capif_s_own_claims_name_the_invoker(tmp_path):
+    core = Issuer("any", None, "RS256", "k")
+    with Trusting(tmp_path, core, audience="*", names={"any": "*"}) as here:
+        scope = "3gpp#scef.dromio.test:3gpp-nidd"
+        token = core.token(None, scope, iss="app")  # TS 29.222 8.5.4.2.8: iss, scope, exp
+        assert here.status(token, "/3gpp-nidd/v1/app/configurations") == 200
+        assert here.status(token) == 403
+        assert here.status(core.token(None, "3gpp#other:3gpp-nidd", iss="app"), "/3gpp-nidd/v1/app/configurations") == 403
+
+
+def test_new_keys_come_with_sighup(tmp_path):
+    first, second = Issuer("https://i.test", "aud.test", kid="1"), Issuer("https://i.test", "aud.test", kid="2")
+    with Trusting(tmp_path, first) as here:
+        old, new = first.token("app", "read"), second.token("app", "read")
+        assert (here.status(old), here.status(new)) == (200, 401)
+        here.files[0].write_text("{}")
+        here.host.process.send_signal(signal.SIGHUP)
+        until(lambda: "are not loaded again" in here.host.log(), "the refusal")
+        assert (here.status(old), here.status(new)) == (200, 401)  # what was good stays
+        here.files[0].write_text(json.dumps(second.key_set()))
+        here.host.process.send_signal(signal.SIGHUP)
+        until(lambda: here.status(new) == 200, "the new key")
+        assert here.status(old) == 401  # remembered before, but its key has gone
+
+
+@pytest.mark.parametrize("text, why", [("", "is empty"), ("{", "no JWK set"), ('{"keys":[]}', "no key"),
+                                       ('{"keys":[{"kty":"OKP","crv":"Ed25519","d":"AAAA","x":"AAAA"}]}', "private key")])
+def test_wrong_key_files_are_refused_at_the_start(tmp_path, text, why):
+    file = tmp_path / "keys.json"
+    file.write_text(text)
+    done = subprocess.run([DROMIOD, "--data", tmp_path / "data", "--set", f'auth.issuers=[{{issuer="a",keys="{file}"}}]', "--check"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and why in done.stderr and str(file) in done.stderr

@@ -2,10 +2,12 @@
 import base64
 import contextlib
 import datetime
+import itertools
+import random
 
 import pytest
 from host import Host, until
-from mme import Mme, is_asleep
+from mme import RELEASE, Mme, is_asleep, result_of
 from sink import Sink
 
 CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
@@ -43,7 +45,7 @@ class Device:
 
 @contextlib.contextmanager
 def running(*settings):
-    with Host(CALLBACKS, *settings) as host, Sink() as sink:
+    with Host(CALLBACKS, *settings, thermo=False) as host, Sink() as sink:
         client = host.application("as1", ["acme.example"], ["nidd"])
         yield host, sink, client
         client.close()
@@ -245,6 +247,23 @@ def test_the_log_moves_on_under_what_is_away(many, names):
     assert found == {device.imsi: in_order() for device in devices}
 
 
+def test_another_number_of_cores_takes_along_what_is_away(many):
+    host, sink, client, devices = many
+    until(lambda: is_bounded(host), "little in memory")
+    for number in (2, 1, 3):
+        host.settings = (CALLBACKS, *SMALL, f"host.cores={number}")
+        host.kill()
+        host.start()
+        client.close()
+        assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS
+        until(lambda: is_bounded(host), "little in memory")
+    with Mme(host) as mme:
+        for device in devices:
+            mme.attach(device.imsi)
+        found = taken(mme, DEVICES * PACKETS)
+    assert found == {device.imsi: in_order() for device in devices}
+
+
 def test_an_expiry_finds_what_is_away(names):
     with running(*SMALL, "downlink.age=3") as (host, sink, client):
         devices = make(host, client, sink, names, DEVICES)
@@ -268,3 +287,100 @@ def test_twins_with_away_downlinks_and_configurations_can_go(many):
     client.close()
     assert host.metric("dromio_mailbox_downlinks") == 20 * PACKETS
     assert len(client.get(BASE).json()) == 20
+
+
+def test_what_cannot_be_read_is_said_and_comes_back_with_its_file(many):
+    host, sink, client, devices = many
+    until(lambda: is_bounded(host), "little in memory")
+    segments = sorted(host.data.rglob("segment-*"))
+    kept = {path: path.read_bytes() for path in segments}
+    for path, data in kept.items():
+        with open(path, "r+b") as file:
+            file.write(bytes(byte ^ 0xFF for byte in data))
+    answers = {device: client.get(device.deliveries).status for device in devices}
+    assert set(answers.values()) <= {200, 503} and 503 in answers.values()
+    hurt = next(device for device, status in answers.items() if status == 503)
+    assert "downlinks lost" in host.log()
+    with Mme(host) as mme:
+        mme.attach(hurt.imsi)  # it is served, only these do not leave
+        mme.uplink(hurt.imsi, b"still here")
+        assert host.admin.twin(hurt.name)["mailbox"] == PACKETS
+        for path, data in kept.items():
+            with open(path, "r+b") as file:
+                file.write(data)
+        until(lambda: client.get(hurt.deliveries).status == 200, "its downlinks")
+        assert taken(mme, PACKETS) == {hurt.imsi: in_order()}
+
+
+class Model:
+    """What must wait for a device: (number in order of arrival, priority, data) by link."""
+
+    def __init__(self, device):
+        self.device, self.waiting = device, {}
+
+    def in_order(self):
+        return [data for _, _, data in sorted(self.waiting.values(), key=lambda one: (-one[1], one[0]))]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_order_of_requests_wakes_and_kills_gives_what_was_asked_for(names, seed):
+    chance = random.Random(seed)
+    counter = itertools.count()
+    with running(*SMALL) as (host, sink, client):
+        models = [Model(device) for device in make(host, client, sink, names, 40)]
+
+        def send(model):
+            number, priority, data = next(counter), chance.randrange(3), bytes(chance.randrange(1, 300)) + b"%d" % chance.randrange(10**6)
+            answer = model.device.send(data, priority=priority)
+            if len(model.waiting) < 32:
+                assert (answer.status, answer.json()["deliveryStatus"]) == (201, "BUFFERING"), answer
+                model.waiting[path_of(answer)] = (number, priority, data)
+            else:
+                assert answer.status == 403, answer
+
+        def cancel(model):
+            if model.waiting:
+                at = chance.choice(sorted(model.waiting))
+                assert client.delete(at).status == 204
+                del model.waiting[at]
+
+        def change(model):
+            if model.waiting:
+                at = chance.choice(sorted(model.waiting))
+                _, priority, _ = model.waiting[at]
+                data = b"changed %d" % next(counter)
+                answer = client.request("PATCH", at, {"data": b64(data)}, Content_Type="application/json")
+                assert answer.status in (200, 201), answer
+                model.waiting[at] = (next(counter), priority, data)
+
+        def look(model):
+            shown = {one["self"][one["self"].index("/3gpp-nidd"):]: one["data"] for one in client.get(model.device.deliveries).json()
+                     if one["deliveryStatus"] == "BUFFERING"}
+            assert shown == {at: b64(data) for at, (_, _, data) in model.waiting.items()}
+            assert host.admin.twin(model.device.name)["mailbox"] == len(model.waiting)
+
+        def wake(model):
+            with Mme(host) as mme:
+                mme.attach(model.device.imsi)
+                wanted = model.in_order()
+                assert taken(mme, len(wanted)).get(model.device.imsi, []) == wanted
+                until(lambda: host.admin.twin(model.device.name)["mailbox"] == 0, "an empty mailbox")
+                assert result_of(mme.cmr(model.device.imsi, action=RELEASE)) == 2001
+            model.waiting.clear()
+
+        reads = []
+
+        def kill(_):
+            reads.append(host.metric("dromio_downlink_reads_total"))
+            host.kill()
+            host.start()
+            client.close()
+            assert host.metric("dromio_mailbox_downlinks") == sum(len(model.waiting) for model in models)
+
+        acts = [send] * 60 + [cancel] * 6 + [change] * 6 + [look] * 4 + [wake] * 2 + [kill]
+        for _ in range(900):
+            chance.choice(acts)(chance.choice(models))
+        assert sum(reads) + host.metric("dromio_downlink_reads_total") > 0
+        for model in models:
+            look(model)
+            wake(model)

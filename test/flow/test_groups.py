@@ -4,11 +4,12 @@ import collections
 import datetime
 import itertools
 import json
+import subprocess
 import threading
 import zlib
 
 import pytest
-from host import LIMIT_S, Host, thermo_period, thermo_reading, until
+from host import BUILD, LIMIT_S, Host, thermo_period, thermo_reading, until
 from mme import V3GPP, Mme, avp, is_asleep
 from sink import Sink
 
@@ -538,3 +539,37 @@ def test_a_hundred_thousand_members_never_stop_the_host(sink):
         host.start()
         counts_are(host.admin, group, ticket, pending=count)
         assert len(members(host.admin, group)) == count
+
+
+# ---- dromio group ----
+
+def dromio(host, *arguments, stdin=None):
+    env = {"PATH": "/usr/bin:/bin", "DROMIO_HOST": f"http://127.0.0.1:{host.http_port}", "DROMIO_TOKEN": host.admin.token}
+    done = subprocess.run([str(BUILD / "dromio"), "group", *arguments], env=env, input=stdin, capture_output=True, timeout=LIMIT_S, encoding="utf-8")
+    return done.returncode, done.stdout
+
+
+def test_the_command_line_does_all_of_it(real, fleet):
+    group, few = "cli@acme.example", fleet[:6]
+    assert dromio(real, "put", group)[0] == 0
+    assert dromio(real, "join", group, few[0], few[1]) == (0, "")
+    code, summary = dromio(real, "join", group, "--from", "-", stdin="".join(json.dumps({"id": twin}) + "\n" for twin in few))
+    assert code == 0 and summary.split()[:3] == ["MADE", "CHANGED", "FAILED"] and summary.split()[3:] == ["4", "2", "0"]
+    assert dromio(real, "leave", group, few[5]) == (0, "")
+    assert dromio(real, "leave", group, few[5])[0] == 3
+    assert sorted(dromio(real, "members", group)[1].split()[1:]) == sorted(few[:5])
+    assert len(json.loads(dromio(real, "members", group, "-o", "json")[1])["members"]) == 5
+    assert json.loads(dromio(real, "show", group, "-o", "json")[1])["members"] == 5
+    assert group in dromio(real, "list")[1]
+    assert len(dromio(real, "get", group, "period", "--limit", "2", "-o", "ndjson")[1].splitlines()) == 2
+    code, text = dromio(real, "set", group, "period", "5", "-o", "json")
+    ticket = json.loads(text)["ticket"]
+    assert code == 0
+    counts_are(real.admin, group, ticket, failed=5)
+    assert "out of range" in dromio(real, "exceptions", group, ticket)[1]
+    assert dromio(real, "exceptions", group, ticket, "--state", "sent")[1] == ""
+    assert dromio(real, "call", group, "blink", "seconds=5", "-o", "json")[0] == 0
+    assert len(dromio(real, "tickets", group)[1].splitlines()) == 3
+    assert ticket in dromio(real, "tickets", group, ticket)[1]
+    assert dromio(real, "rm", group) == (0, "")
+    assert dromio(real, "show", group)[0] == 3

@@ -50,7 +50,7 @@ class Device:
 
 @contextlib.contextmanager
 def running(*settings):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', *settings) as host, Sink() as sink, Mme(host) as mme:
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', *settings, thermo=False) as host, Sink() as sink, Mme(host) as mme:
         client = host.application("as1", ["acme.example"], ["nidd"])
         yield host, sink, client, mme
         client.close()

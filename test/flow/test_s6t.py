@@ -379,6 +379,23 @@ def test_the_simulators_hss_authorises_refuses_and_revokes(tmp_path):
         assert told["revocations_taken"] >= 2 and told["released"] >= 1
 
 
+def test_a_connection_ends_with_the_last_configuration_over_its_apn():
+    apns = 't8.apns=[{application="as1",apn="meters"},{application="as2",apn="iot"}]'
+    with Host(CALLBACKS, HSS_IS_KNOWN, apns) as host, Sink() as sink:
+        clients = [host.application(name, ["acme.example"], ["nidd", "read"]) for name in ("as1", "as2")]
+        with Hss(host) as hss, Mme(host) as mme:
+            made = Device(host, clients[0], sink, hss).granted()
+            body = {"externalId": made.id, "notificationDestination": sink.link()}
+            assert clients[1].post(NIDD.replace("as1", "as2"), body).status == 201
+            mme.attach(made.imsi, apn="meters")
+            assert result_of(hss.update([external(made.id)], [("iot", LONG_AGO_MS)])) == 2001
+            mme.uplink(made.imsi, b"still there")
+            assert clients[1].post(NIDD.replace("as1", "as2"), body).status == 201
+            assert result_of(hss.update([external(made.id)], [("meters", LONG_AGO_MS)])) == 2001
+            assert find(mme.releases.get(timeout=LIMIT_S), 4314) == RELEASE  # although iot is granted
+            assert result_of(mme.odr(made.imsi, b"gone")) == 5651
+
+
 # ---- groups ----
 
 class Group:

@@ -1,0 +1,27 @@
+/* Usage: what applications use of their limits, in this core and over all. Counted by the
+ * application's number modulo USAGE_SLOTS, without a lock: each core shows its own counts on the
+ * board, so that two cores at the same moment may each let the last one in. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/core.h"
+#include "core/host.h"
+
+enum { USAGE_SLOTS = 4096 };
+
+typedef struct application_usage {
+    uint32_t configurations;
+    uint32_t downlinks, day;   /* of that day since 1970; a start begins anew */
+} application_usage;
+
+/* A configuration of T8 came or (-1) went. */
+void usage_configuration(core *core, uint32_t application, int change);
+/* Of all cores. */
+uint64_t usage_configurations(const core *core, uint32_t application);
+uint64_t usage_downlinks(const core *core, uint32_t application);
+/* The application's own limit, else the host's; 0: none. */
+uint32_t usage_limit(const core *core, const application *application, enum application_limit limit);
+bool usage_has_room(const core *core, const application *application, enum application_limit limit);
+void usage_downlink(core *core, uint32_t application);
