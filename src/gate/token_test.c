@@ -197,8 +197,8 @@ static void a_rate_is_shared_by_the_gates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmockan_application_is_found_by_its_certificate(a_token_is_found_by_its_sha_256, set_up, tear_down),
-        cmocka_rate_is_shared_by_the_gates(a_token_is_found_by_its_sha_256, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_application_is_found_by_its_certificate, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rate_is_shared_by_the_gates, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_is_found_by_its_sha_256, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_ends_at_its_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_later_word_about_a_token_counts, set_up, tear_down),
