@@ -77,12 +77,21 @@ void turn_free(core *core, turn *turn);
 int turns_take(core *core);                   /* results of the cells */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
-void twin_deferred_gate_lost(core *core, uint32_t twin, uint32_t gate);
 void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */
+void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* core.c */
+
+/* ---- effects.c: what a turn asked for ---- */
+/* Reads the effects of a result. They come from a cell, which is not trusted: false when they are not whole. */
+DRO_CHECKED bool effects_take(core *core, const uint8_t *effects, uint32_t length);
+void effects_keep(core *core, turn *turn);    /* those that were taken, inside the turn's record */
+void effects_wipe(core *core);                /* private properties may be among them */
+void timer_put(core *core, uint32_t twin, uint32_t number, int64_t due_ms); /* inside a record; due_ms < 0: gone */
+
+/* ---- deferred.c ---- */
+void twin_deferred_gate_lost(core *core, uint32_t twin, uint32_t gate);
 deferred *deferred_new(uint32_t gate, const ring_header *header, const uint8_t *body); /* NULL: no memory */
 void deferred_free(deferred *late); /* wiped */
 DRO_CHECKED dro_err twin_defer(core *core, uint32_t twin, uint32_t gate, const ring_header *header, const uint8_t *body);
 void twin_defer_reachable(core *core, uint32_t twin);
 void twin_resume(core *core, uint32_t twin);  /* its turn ended: what waited goes on */
 void twin_forget(core *core, uint32_t twin);  /* the same, but the twin is gone: those who wait are told */
-void message_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* core.c */

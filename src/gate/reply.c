@@ -77,27 +77,35 @@ static void on_barrier(http *http, exchange *asked, uint32_t core)
         query_on_barrier(http, asked);
 }
 
+/* The exchange that a reply is for, and the reply; NULL: none, or it is not whole. */
+static exchange *reply_read(http *http, uint32_t from, uint64_t id, const void *bytes, uint32_t length, api_reply *reply, uint32_t *part)
+{
+    if (from != HTTP_DESK)
+        http->heard_ns[from] = loop_now_ns(http->loop);
+    if (length < sizeof *reply) {
+        dro_warn("reply_malformed length=%u", length);
+        return NULL;
+    }
+    memcpy(reply, bytes, sizeof *reply);
+    uint64_t told = (uint64_t)sizeof *reply + reply->location_length + reply->body_length;
+    if (told > length || reply->status < 200 || reply->status > 599) {
+        dro_warn("reply_malformed length=%u status=%u", length, reply->status);
+        return NULL;
+    }
+    exchange *asked = exchange_find(http, id, part);
+    if (asked != NULL && !asked->is_answered && (from != HTTP_DESK || asked->kind == EXCHANGE_QUERY))
+        return asked;
+    http->counts.late++;
+    return NULL;
+}
+
 static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, uint32_t length)
 {
     api_reply reply;
     uint32_t part = 0;
-    if (from != HTTP_DESK)
-        http->heard_ns[from] = loop_now_ns(http->loop);
-    if (length < sizeof reply) {
-        dro_warn("reply_malformed length=%u", length);
+    exchange *asked = reply_read(http, from, id, bytes, length, &reply, &part);
+    if (asked == NULL)
         return;
-    }
-    memcpy(&reply, bytes, sizeof reply);
-    uint64_t told = (uint64_t)sizeof reply + reply.location_length + reply.body_length;
-    if (told > length || reply.status < 200 || reply.status > 599) {
-        dro_warn("reply_malformed length=%u status=%u", length, reply.status);
-        return;
-    }
-    exchange *asked = exchange_find(http, id, &part);
-    if (asked == NULL || asked->is_answered || (from == HTTP_DESK && asked->kind != EXCHANGE_QUERY)) {
-        http->counts.late++;
-        return;
-    }
     const uint8_t *location = (const uint8_t *)bytes + sizeof reply;
     switch (asked->kind) {
     case EXCHANGE_CORE:
