@@ -345,7 +345,8 @@ static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, 
     if (retry_ms > core->now_ms)
         contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
     const nidd_delivery *delivery = nidd_delivery_find(twin, mail->ticket);
-    if (delivery != NULL && !nidd_may_wait(core, delivery)) {
+    bool may_wait = group_number_is(mail->ticket) ? group_may_wait(core, mail->ticket) : delivery == NULL || nidd_may_wait(core, delivery);
+    if (!may_wait) {
         uint64_t number = mail->number, of = mail->ticket;
         record_put(core, FIELD_MAIL_GONE, &number, 8);
         nidd_delivery_fail(core, index, of, retry_ms > core->now_ms ? retry_ms : 0);
