@@ -1,4 +1,5 @@
 #include "commands.h"
+#include "ticket.h"
 
 static const list_columns application_columns = {
     .member = "applications",
@@ -9,10 +10,15 @@ static const list_columns application_columns = {
 };
 
 /* The token alone in table form: ready for a file. */
-static int print_token(struct cli *cli, const struct request *request)
+static int print_token(struct cli *cli, struct request *request)
 {
-    yyjson_doc *doc;
-    int code = cli_json(cli, request, &doc);
+    yyjson_doc *doc = NULL;
+    struct buffer lines[2] = { 0 };
+    int code = write_headers(cli->in, request, lines);
+    if (code == EXIT_OK)
+        code = cli_json(cli, request, &doc);
+    for (int i = 0; i < 2; i++)
+        buffer_fini(&lines[i]);
     if (code == EXIT_OK && cli->format != OUTPUT_TABLE) {
         code = cli_print_json(cli, doc, NULL);
     } else if (code == EXIT_OK) {

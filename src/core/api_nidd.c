@@ -292,7 +292,7 @@ void api_nidd_configuration_list(core *core, const call *call)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     uint64_t next = call->after;
-    for (uint64_t number; next < NIDD_LIST_GROUPS && dro_builder_length(&out) < NIDD_LIST_PAGE; next = number & ~PARTITION_MASK) {
+    for (uint64_t number; next < NIDD_LIST_GROUPS && dro_builder_length(&out) < NIDD_LIST_PAGE; next = owner_rank(number)) {
         uint32_t index;
         if ((number = owner_next(core, owner->number, next)) == 0) {
             next = NIDD_LIST_GROUPS;

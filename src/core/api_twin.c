@@ -263,6 +263,13 @@ static bool alias_is_free(core *core, caller caller, const char *alias, size_t l
     return false;
 }
 
+static bool is_own_id(const core *core, const call *call, uint32_t self, const char *name)
+{
+    size_t length = call->id.length;
+    const char *id = self == NONE ? call->id.at : twin_id(core, twin_at(core, self), &length);
+    return id != NULL && strlen(name) == length && memcmp(name, id, length) == 0;
+}
+
 static bool aliases_read(core *core, const call *call, struct put *put, uint32_t self)
 {
     dro_builder out = dro_builder_over(put->aliases, sizeof put->aliases);
@@ -287,6 +294,8 @@ static bool aliases_read(core *core, const call *call, struct put *put, uint32_t
             tell_problem(core, call->caller, 403, "about:blank", "an alias must be in a domain of yours");
             return false;
         }
+        if (is_own_id(core, call, self, alias) || names_have(&out, alias))
+            continue;
         if (!alias_is_free(core, call->caller, alias, strlen(alias), self))
             return false;
         dro_builder_bytes(&out, alias, strlen(alias) + 1);

@@ -298,17 +298,17 @@ static void bind_aliases(core *core, uint32_t index, const grant *grant)
     dro_cursor in = dro_cursor_over(grant->fields, grant->length);
     dro_field field;
     while (dro_field_next(&in, &field)) {
-        const char *name = (const char *)field.bytes;
-        if (field.tag != API_FIELD_ID || twin_find(core, name, field.length) == index)
+        char name[EXTERNAL_IDENTIFIER_MAX + 1];
+        if (field.tag != API_FIELD_ID || !external_identifier_read((const char *)field.bytes, field.length, name) ||
+            twin_find(core, name, strlen(name)) == index || names_have(&out, name))
             continue;
-        bool is_free = count < TWIN_ALIASES_MAX && twin_find(core, name, field.length) == NONE &&
-                       name_claim(core, DIRECTORY_ID, name, field.length, twin_partition(twin)) == DRO_OK;
+        bool is_free = count < TWIN_ALIASES_MAX && twin_find(core, name, strlen(name)) == NONE &&
+                       name_claim(core, DIRECTORY_ID, name, strlen(name), twin_partition(twin)) == DRO_OK;
         if (!is_free) {
             dro_warn("authorization: the HSS names an External Identifier of another twin, or more than %d", TWIN_ALIASES_MAX);
             continue;
         }
-        dro_builder_bytes(&out, name, field.length);
-        dro_builder_le(&out, 0, 1);
+        dro_builder_bytes(&out, name, strlen(name) + 1);
         count++;
     }
     if (count > had && out.err == DRO_OK)

@@ -106,8 +106,10 @@ static sizes sizes_now(const core *core)
     sizes now = { .tables = tables_bytes(core) };
     now.live = (uint64_t)core->twin_count * full + now.tables;
     now.log = (uint64_t)(commit_log_segment_last(core->log) - commit_log_replay_segment(core->log)) * segment_size(core);
-    uint64_t beyond = now.live / 2 > core->options.replay_bytes ? now.live / 2 : core->options.replay_bytes;
-    now.most = now.live + beyond;
+    /* Beside `log` there are the segment being written and those that go with the next replay point. */
+    uint64_t half = now.live / 2, slack = segment_size(core) + now.live / 16;
+    uint64_t beyond = half > 2 * slack ? half - slack : half / 2;
+    now.most = now.live + (beyond > core->options.replay_bytes ? beyond : core->options.replay_bytes);
     return now;
 }
 
@@ -122,7 +124,7 @@ uint64_t checkpoint_live_bytes(const core *core)
 static void owe(core *core, const sizes *now, uint64_t written)
 {
     uint64_t room = now->log - now->live; /* it is past `most` */
-    uint64_t owed = core->bytes_owed + written / 4 + (room > 0 ? written * now->live / room : 4 * written);
+    uint64_t owed = core->bytes_owed + written / 2 + (room > 0 ? written * now->live / room : 4 * written);
     uint64_t most = core->bytes_owed + 4 * written;
     owed = owed < most ? owed : most;
     core->bytes_owed = owed < BYTES_OWED_MAX ? (uint32_t)owed : BYTES_OWED_MAX;

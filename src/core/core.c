@@ -658,7 +658,9 @@ bool core_stop(core *core)
 {
     core->is_stopping = true;
     core_round(core);
-    bool is_told = core->turn_count == 0 && core->question_count == 0 && queues_are_read(core) && (core->options.no_log || core->round_last <= core->round_told || commit_log_failed(core->log));
+    bool has_failed = commit_log_failed(core->log);
+    bool is_told = core->turn_count == 0 && core->question_count == 0 && (queues_are_read(core) || has_failed) &&
+                   (core->options.no_log || core->round_last <= core->round_told || has_failed);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         is_told &= !core->gates[i].is_open || core->gates[i].outbox.start == core->gates[i].outbox.end;
     return is_told;

@@ -8,6 +8,7 @@
 
 #include "core/core_testbed.h"
 #include "core/groups.h"
+#include "core/limits.h"
 #include "core/number.h"
 #include "core/twin_table.h"
 
@@ -240,6 +241,150 @@ static void an_hss_says_who_is_a_member_in_segments(void **state)
     assert_int_equal(group_members_told(core, "no@acme.example", 15, second, 1, true, &unknown), DRO_NOT_FOUND);
 }
 
+/* ---- T8 ---- */
+
+/* As a gate tells of an open connection to the node that the devices are on. */
+static void node_is_there(bool is_open)
+{
+    uint8_t bytes[sizeof(peer_state) + 64];
+    const twin *twin = twin_at(here.world.core, twin_find(here.world.core, "first@acme.example", 18));
+    const char *host = here.world.core->hosts[twin->connection.host].name;
+    peer_state told = { .is_open = is_open, .applications = PEER_T6A, .host_length = (uint16_t)strlen(host) };
+    memcpy(bytes, &told, sizeof told);
+    memcpy(bytes + sizeof told, host, strlen(host));
+    assert_true(world_send(&here.world, 0, MESSAGE_PEER, 0, bytes, sizeof told + strlen(host)));
+    world_settle(&here.world);
+}
+
+/* An application, the group with one connected member, and its configuration: the number of that. */
+static uint64_t configure(void)
+{
+    request_begin(&request, API_APPLICATION_PUT);
+    request_text(&request, API_FIELD_APPLICATION, "as1");
+    request_text(&request, API_FIELD_DOMAIN, "acme.example");
+    request_u64(&request, API_FIELD_SCOPES, SCOPE_NIDD);
+    assert_int_equal(status_of(ask()), 201);
+    make_twin("first@acme.example", "001010000000001");
+    assert_int_equal(status_of(on_group(API_GROUP_PUT, NULL)), 201);
+    join("first@acme.example");
+    connect_device("001010000000001");
+    request_begin(&request, API_NIDD_CONFIGURATION_MAKE);
+    request_text(&request, API_FIELD_SCS_AS, "as1");
+    request_text(&request, API_FIELD_GROUP, GROUP);
+    request_text(&request, API_FIELD_DESTINATION, "http://as.example/notify");
+    assert_int_equal(status_of(ask()), 201);
+    return group_number(here.world.core->groups->next - 1);
+}
+
+static const heard *on_delivery(uint16_t operation, uint64_t configuration, uint64_t delivery, const char *data)
+{
+    request_begin(&request, operation);
+    request_text(&request, API_FIELD_SCS_AS, "as1");
+    request_u64(&request, API_FIELD_CONFIGURATION, configuration);
+    if (delivery != 0)
+        request_u64(&request, API_FIELD_DELIVERY, delivery);
+    if (data != NULL) {
+        request_text(&request, API_FIELD_GROUP, GROUP);
+        request_bytes(&request, API_FIELD_DATA, data, strlen(data));
+    }
+    return ask();
+}
+
+/* The newest message of the type, or NULL. */
+static const heard *newest_of(uint16_t type)
+{
+    for (uint32_t i = here.count; i-- > 0;)
+        if (here.heard[i].header.type == type)
+            return &here.heard[i];
+    return NULL;
+}
+
+static bool says(const heard *heard, const char *text)
+{
+    size_t length = heard->header.length - sizeof heard->header, wanted = strlen(text);
+    for (size_t at = 0; at + wanted <= length; at++)
+        if (memcmp(heard->body + at, text, wanted) == 0)
+            return true;
+    return false;
+}
+
+static void notice_is_taken(const heard *notice)
+{
+    notice_answer taken = { .outcome = NOTICE_TAKEN, .status = 204 };
+    assert_true(world_send(&here.world, 0, MESSAGE_NOTICE_ANSWER, notice->header.id, &taken, sizeof taken));
+    world_settle(&here.world);
+}
+
+static void a_downlink_waits_for_its_node_and_its_result_is_told_once(void **state)
+{
+    (void)state;
+    uint64_t configuration = configure();
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_MAKE, configuration, 0, "to all")), 201);
+    uint32_t number = here.world.core->groups->next - 1;
+    assert_null(newest_of(MESSAGE_DOWNLINK)); /* nobody has the node: that is not sleep */
+    assert_int_equal(count_of(number, GROUP_STATE_WAITING), 1);
+    node_is_there(true);
+    world_advance(&here.world, GROUP_AGAIN_MS);
+    world_settle(&here.world);
+    assert_true(says(newest_of(MESSAGE_DOWNLINK), "to all"));
+    assert_int_equal(count_of(number, GROUP_STATE_SENT), 1);
+    answer_downlink(2001, 0);
+    assert_int_equal(count_of(number, GROUP_STATE_DELIVERED), 1);
+    assert_int_equal(here.world.core->groups->sent, 0);
+    const heard *told = newest_of(MESSAGE_NOTICE);
+    assert_true(says(told, "first@acme.example") && says(told, "/3gpp-nidd/v1/as1/configurations/0008"));
+    notice_is_taken(told);
+    assert_true(operation_of(number)->is_all_told);
+    reopen();
+    asker_forget();
+    world_settle(&here.world);
+    assert_true(operation_of(number)->is_all_told);
+    assert_null(newest_of(MESSAGE_NOTICE));
+    assert_null(newest_of(MESSAGE_DOWNLINK));
+}
+
+static void what_bounces_off_a_busy_node_is_sent_again(void **state)
+{
+    (void)state;
+    uint64_t configuration = configure();
+    node_is_there(true);
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_MAKE, configuration, 0, "to all")), 201);
+    uint32_t number = here.world.core->groups->next - 1;
+    const heard *sent = newest_of(MESSAGE_DOWNLINK);
+    downlink_answer bounced = { .outcome = DOWNLINK_NO_PEER };
+    assert_true(world_downlink_answer(&here.world, 0, sent->header.id, &bounced));
+    asker_forget();
+    world_settle(&here.world);
+    assert_int_equal(count_of(number, GROUP_STATE_PENDING), 1);
+    world_advance(&here.world, GROUP_AGAIN_MS);
+    world_settle(&here.world);
+    assert_non_null(newest_of(MESSAGE_DOWNLINK));
+    assert_int_equal(count_of(number, GROUP_STATE_SENT), 1);
+}
+
+static void a_downlink_that_waits_is_replaced_and_taken_back(void **state)
+{
+    (void)state;
+    uint64_t configuration = configure();
+    node_is_there(true);
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_MAKE, configuration, 0, "one")), 201);
+    uint32_t number = here.world.core->groups->next - 1, index = twin_find(here.world.core, "first@acme.example", 18);
+    answer_downlink(0, 5653); /* asleep */
+    assert_int_equal(count_of(number, GROUP_STATE_UNREACHABLE), 1);
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_PUT, configuration, group_number(number), "another")), 200);
+    assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 1);
+    asker_forget();
+    assert_int_equal(reading("001010000000001", 1, 0).result, 2001); /* a contact */
+    assert_true(says(newest_of(MESSAGE_DOWNLINK), "another"));
+    assert_true(says(newest_of(MESSAGE_NOTICE), "first@acme.example")); /* its uplink */
+    answer_downlink(0, 5653);
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_DELETE, configuration, group_number(number), NULL)), 204);
+    world_settle(&here.world);
+    assert_true(twin_at(here.world.core, index)->extra == NULL || twin_at(here.world.core, index)->extra->mail_count == 0);
+    assert_int_equal(here.world.core->groups->operation_count, 0);
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_GET, configuration, group_number(number), NULL)), 404);
+}
+
 static void each_state_has_a_row_and_only_those_that_end_are_final(void **state)
 {
     (void)state;
@@ -263,6 +408,9 @@ int main(void)
         CLAIM(who_leaves_is_not_counted_any_more),
         CLAIM(a_group_that_goes_lets_its_members_go_and_its_slot_is_taken_again),
         CLAIM(an_hss_says_who_is_a_member_in_segments),
+        CLAIM(a_downlink_waits_for_its_node_and_its_result_is_told_once),
+        CLAIM(what_bounces_off_a_busy_node_is_sent_again),
+        CLAIM(a_downlink_that_waits_is_replaced_and_taken_back),
         CLAIM(each_state_has_a_row_and_only_those_that_end_are_final),
     };
     return cmocka_run_group_tests_name("groups", tests, NULL, NULL);

@@ -154,3 +154,11 @@ void names_free(core *core)
         core->releases = next;
     }
 }
+
+bool names_have(const dro_builder *names, const char *name)
+{
+    for (const char *at = (const char *)names->start; at < (const char *)names->at; at += strlen(at) + 1)
+        if (strcmp(at, name) == 0)
+            return true;
+    return false;
+}

@@ -9,6 +9,7 @@
 
 #include "core/state.h"
 #include "core/twin_table.h"
+#include "base/builder.h"
 #include "twin/directory.h"
 
 typedef struct release {         /* a name to give up once `round` is durable, unless a twin here has it then */
@@ -33,3 +34,5 @@ void names_flush(core *core);
 void names_recorded(core *core, uint64_t round); /* what a record gave up is given up with its round */
 void names_enter(core *core);                                             /* after recovery: of all twins here */
 void names_free(core *core);
+/* Among texts with a NUL behind each. */
+bool names_have(const dro_builder *names, const char *name);

@@ -93,7 +93,7 @@ typedef struct nidd_table {      /* of all twins */
 } nidd_table;
 
 enum { NIDD_LIST_PAGE = 24 * 1024 };     /* bytes from which a page of a list is full */
-#define NIDD_LIST_GROUPS (1ull << 60)     /* in a list behind all of devices: those of groups, by their place */
+#define NIDD_LIST_GROUPS (1ull << 62)     /* in a list behind all of devices: those of groups, by their place */
 
 /* ---- nidd.c ---- */
 nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */

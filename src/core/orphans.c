@@ -55,7 +55,7 @@ int orphans_step(core *core)
         orphans->owner = owner_lost(core, 0);
     while (orphans->owner != 0 && looked < ORPHANS_BATCH) {
         uint64_t number = owner_next(core, orphans->owner, orphans->after);
-        orphans->after = number;
+        orphans->after = owner_rank(number);
         if (number == 0)
             orphans->owner = owner_lost(core, orphans->owner);
         else if (!drop(core, number))

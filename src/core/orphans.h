@@ -10,7 +10,7 @@ typedef struct core core;
 typedef struct orphans {
     bool is_looking, has_skipped;
     uint32_t owner;       /* of those looked at */
-    uint64_t after;       /* the configuration of it that was looked at last */
+    uint64_t after;       /* rank of the configuration of it that was looked at last */
     int64_t again_ms;     /* not before */
 } orphans;
 

@@ -18,10 +18,11 @@ struct owner_list {
     uint64_t *numbers;
 };
 
-/* Numbers count up in a core below the partition, over restarts too. */
-static uint64_t rank_of(uint64_t number)
+/* Numbers count up in a core below the partition, over restarts too; two cores give the same ones, in
+ * different partitions, and may once be one. */
+uint64_t owner_rank(uint64_t number)
 {
-    return number & ~PARTITION_MASK;
+    return number << 12 | number >> 52;
 }
 
 static owner_list **list_at(core *core, uint32_t application)
@@ -34,7 +35,7 @@ static owner_list **list_at(core *core, uint32_t application)
 
 static int compare(const void *left, const void *right)
 {
-    uint64_t a = rank_of(*(const uint64_t *)left), b = rank_of(*(const uint64_t *)right);
+    uint64_t a = owner_rank(*(const uint64_t *)left), b = owner_rank(*(const uint64_t *)right);
     return a < b ? -1 : a > b;
 }
 
@@ -64,7 +65,7 @@ static uint32_t find_behind(const owner_list *list, uint64_t rank)
     uint32_t low = 0, high = list->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (rank_of(list->numbers[middle]) <= rank)
+        if (owner_rank(list->numbers[middle]) <= rank)
             low = middle + 1;
         else
             high = middle;
@@ -93,9 +94,9 @@ dro_err owner_add(core *core, uint32_t application, uint64_t configuration)
         list->application = application;
         list->is_sorted = true;
     }
-    bool is_last = list->count == 0 || rank_of(list->numbers[list->count - 1]) < rank_of(configuration);
+    bool is_last = list->count == 0 || owner_rank(list->numbers[list->count - 1]) < owner_rank(configuration);
     if (!is_last && list->is_sorted) { /* one that was changed is here already */
-        uint32_t behind = find_behind(list, rank_of(configuration));
+        uint32_t behind = find_behind(list, owner_rank(configuration));
         if (behind > 0 && list->numbers[behind - 1] == configuration) {
             list->live++;
             return DRO_OK;
@@ -105,7 +106,7 @@ dro_err owner_add(core *core, uint32_t application, uint64_t configuration)
         list_settle(core, list);
     if (list->count == list->capacity && list_grow(list) != DRO_OK)
         return DRO_NOMEM;
-    list->is_sorted &= list->count == 0 || rank_of(list->numbers[list->count - 1]) < rank_of(configuration);
+    list->is_sorted &= list->count == 0 || owner_rank(list->numbers[list->count - 1]) < owner_rank(configuration);
     list->numbers[list->count++] = configuration;
     list->live++;
     return DRO_OK;
@@ -135,7 +136,7 @@ uint64_t owner_next(core *core, uint32_t application, uint64_t after)
         return 0;
     if (!list->is_sorted)
         list_settle(core, list);
-    for (uint32_t i = find_behind(list, rank_of(after)); i < list->count; i++)
+    for (uint32_t i = find_behind(list, after); i < list->count; i++)
         if (is_there(core, list, list->numbers[i]))
             return list->numbers[i];
     return 0;

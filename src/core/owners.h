@@ -20,6 +20,7 @@ void owner_remove(core *core, uint32_t application);
 void owners_settle(core *core);
 /* The lowest number above `after` of one that has configurations here and is no application any more; 0: none is left. */
 uint32_t owner_lost(core *core, uint32_t after);
-/* The next one behind `after` (0: the first) that is there; 0: none is left. */
+uint64_t owner_rank(uint64_t configuration);  /* its place in the order; no two have the same */
+/* The next one behind the rank `after` (0: the first) that is there; 0: none is left. */
 uint64_t owner_next(core *core, uint32_t application, uint64_t after);
 void owners_fini(core *core);

@@ -107,6 +107,30 @@ static void what_no_gate_lets_through_is_refused(void **state)
     assert_int_equal(here.world.core->twin_count, 0);
 }
 
+/* An alias is one name, however often it is said, and none if it is the id. */
+static void aliases_are_a_set(void **state)
+{
+    (void)state;
+    on_twin(API_TWIN_PUT, "a@acme.example");
+    request_text(&request, API_FIELD_MODEL, "acme/thermo");
+    request_text(&request, API_FIELD_ALIAS, "b@acme.example");
+    request_text(&request, API_FIELD_ALIAS, "a@acme.example");
+    request_text(&request, API_FIELD_ALIAS, "b@acme.example");
+    assert_int_equal(status_of(ask()), 201);
+    uint32_t index = twin_find(here.world.core, "b@acme.example", 14);
+    assert_true(index != NONE);
+    assert_int_equal(twin_at(here.world.core, index)->extra->alias_count, 1);
+    on_twin(API_TWIN_PUT, "b@acme.example"); /* by its alias */
+    request_text(&request, API_FIELD_ALIAS, "b@acme.example");
+    assert_int_equal(status_of(ask()), 200);
+    assert_int_equal(twin_find(here.world.core, "b@acme.example", 14), index);
+    on_twin(API_TWIN_PUT, "a@acme.example");
+    request_text(&request, API_FIELD_ALIAS, "");
+    assert_int_equal(status_of(ask()), 200);
+    assert_int_equal(twin_find(here.world.core, "b@acme.example", 14), NONE);
+    assert_int_equal(twin_find(here.world.core, "a@acme.example", 14), index);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +139,7 @@ int main(void)
         CLAIM(a_lost_cell_costs_its_turns_a_retry),
         CLAIM(two_twins_in_the_making_cannot_share_a_name),
         CLAIM(what_no_gate_lets_through_is_refused),
+        CLAIM(aliases_are_a_set),
     };
     return cmocka_run_group_tests_name("tell", tests, NULL, NULL);
 }

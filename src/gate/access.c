@@ -234,17 +234,61 @@ static access_result judge_own(const access_table *access, judgement *made, int6
     return ACCESS_VERIFIED;
 }
 
+/* Who is meant: by name (RFC 9068), else by subject; of CAPIF's claims (TS 29.222 8.5.4.2.8) `iss` is all there is. */
+static slice client_of(const issuer *issuer, const jwt *jwt)
+{
+    if (jwt->client_id.at != NULL)
+        return jwt->client_id;
+    bool is_any = strcmp(issuer->config->issuer, "*") == 0;
+    return jwt->subject.at != NULL || !is_any ? jwt->subject : jwt->issuer;
+}
+
+static bool is_for_us(const access_table *access, const issuer *issuer, const jwt *jwt)
+{
+    const char *audience = issuer->config->audience;
+    return strcmp(audience, "*") == 0 || jwt_is_for(jwt, audience[0] != '\0' ? audience : access->options.audience);
+}
+
+/* One of another issuer. It ends with its application; a new secret of ours is nothing to it. */
+static access_result judge_other(const access_table *access, const issuer *issuer, judgement *made, int64_t wall_ms)
+{
+    const jwt *jwt = &made->jwt;
+    if (!issuer_has_key(issuer, jwt))
+        return ACCESS_UNKNOWN_KEY;
+    if (!issuer_signed(issuer, jwt))
+        return ACCESS_FORGED;
+    access_result times = judge_times(access, jwt, wall_ms);
+    if (times != ACCESS_VERIFIED)
+        return times;
+    if (!is_for_us(access, issuer, jwt))
+        return ACCESS_NOT_FOR_US;
+    slice client = client_of(issuer, jwt);
+    made->token = client.at == NULL ? NULL : token_table_find_application(access->tokens, client.at, client.length);
+    if (made->token == NULL)
+        return ACCESS_NO_CLIENT;
+    made->scopes = jwt->scope.at == NULL ? UINT32_MAX : scope_of(jwt->scope, access->options.aef).bits;
+    return ACCESS_VERIFIED;
+}
+
 static access_result judge(access_table *access, judgement *made, slice text, int64_t wall_ms)
 {
     if (jwt_read(&made->jwt, access->memory, text.at, text.length) != DRO_OK)
         return ACCESS_MALFORMED;
-    return is_own_issuer(access, &made->jwt) ? judge_own(access, made, wall_ms) : ACCESS_UNKNOWN_KEY;
+    if (is_own_issuer(access, &made->jwt))
+        return judge_own(access, made, wall_ms);
+    const issuer *other = access->options.issuers == NULL ? NULL : issuers_of(access->options.issuers, &made->jwt);
+    return other == NULL ? ACCESS_UNKNOWN_KEY : judge_other(access, other, made, wall_ms);
+}
+
+static uint32_t serial_of(const access_table *access)
+{
+    return access->serial + (access->options.issuers == NULL ? 0 : access->options.issuers->serial);
 }
 
 static void remember(access_table *access, const uint8_t hash[TOKEN_HASH], const judgement *good)
 {
     cached *place = cache_place(access, hash);
-    *place = (cached){ .used = ++access->clock, .scopes = good->scopes, .serial = access->serial, .is_bound = good->jwt.is_bound,
+    *place = (cached){ .used = ++access->clock, .scopes = good->scopes, .serial = serial_of(access), .is_bound = good->jwt.is_bound,
                        .expires_ms = (good->jwt.expires_s + access->options.skew_s) * 1000 };
     memcpy(place->hash, hash, TOKEN_HASH);
     memcpy(place->credential, good->token->hash, TOKEN_HASH);
@@ -293,7 +337,7 @@ static access_verdict anew(access_table *access, const uint8_t hash[TOKEN_HASH],
 access_verdict access_check(access_table *access, const uint8_t hash[TOKEN_HASH], slice text, const uint8_t *thumbprint, int64_t wall_ms)
 {
     cached *found = cache_find(access, hash);
-    if (found != NULL && found->serial != access->serial) {
+    if (found != NULL && found->serial != serial_of(access)) {
         *found = (cached){ 0 };
         found = NULL;
     }

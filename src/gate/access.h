@@ -5,6 +5,7 @@
  * secret, its JWTs are no longer good. */
 #pragma once
 
+#include "gate/issuers.h"
 #include "gate/jwt.h"
 #include "gate/scope.h"
 #include "gate/token.h"
@@ -12,6 +13,7 @@
 typedef struct access_options {
     const char *issuer, *audience; /* of the host's own tokens */
     const char *aef;               /* our name in CAPIF's scopes */
+    const issuers *issuers;        /* NULL: none but the host */
     int64_t skew_s;                /* by which clocks may differ */
 } access_options;
 

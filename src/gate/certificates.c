@@ -64,6 +64,18 @@ static dro_err load_listener(certificates *all, tls_listener listener, const tls
     return DRO_OK;
 }
 
+static dro_err load_keys(certificates *all, uint32_t index, const tls_pem *set)
+{
+    char why[JWK_WHY_MAX];
+    const issuer *issuer = &all->issuers.list[index];
+    dro_err err = issuers_take(&all->issuers, index, set->bytes, set->length, why);
+    if (err != DRO_OK)
+        dro_error("issuer_refused issuer=%s reason=\"%s\"", issuer->config->issuer, why);
+    else if (all->is_speaking)
+        dro_info("issuer_loaded issuer=%s keys=%u", issuer->config->issuer, issuer->key_count);
+    return err;
+}
+
 static dro_err load(certificates *all, int file)
 {
     tls_bundle bundle;
@@ -74,6 +86,10 @@ static dro_err load(certificates *all, int file)
     }
     for (int i = 0; i < TLS_LISTENERS; i++) {
         dro_err one = load_listener(all, i, &bundle.listeners[i]);
+        err = err == DRO_OK ? one : err;
+    }
+    for (uint32_t i = 0; i < all->issuers.count; i++) {
+        dro_err one = load_keys(all, i, &bundle.key_sets[i]);
         err = err == DRO_OK ? one : err;
     }
     tls_bundle_close(&bundle);
@@ -127,6 +143,7 @@ dro_err certificates_init(certificates *all, const gate_config *config, loop *ho
 {
     *all = (certificates){ .home = home, .clock = config->clock, .is_speaking = config->index == 0,
                            .renewals = { on_renewal, config->certificate_renewals }, .daily.on_due = on_daily };
+    issuers_init(&all->issuers, config->issuers, config->issuer_count);
     if (config->certificates <= 0)
         return DRO_OK;
     dro_err err = load(all, config->certificates);
@@ -151,4 +168,5 @@ void certificates_fini(certificates *all)
     loop_timer_clear(all->home, &all->daily);
     for (int i = 0; i < TLS_LISTENERS; i++)
         tls_context_free(all->contexts[i]);
+    issuers_fini(&all->issuers);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gate/gate.h"
+#include "gate/issuers.h"
 #include "gate/loop.h"
 #include "gate/tls.h"
 
@@ -12,6 +13,7 @@ typedef struct certificates {
     loop_watch renewals;
     loop_timer daily;
     tls_context *contexts[TLS_LISTENERS]; /* NULL: that listener is plain */
+    issuers issuers;
     bool is_speaking;                     /* one gate is enough for the log */
     bool is_watching;
 } certificates;

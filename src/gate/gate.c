@@ -199,6 +199,7 @@ int gate_run(const gate_config *config, int stop)
         err = loop_add(home.loop, &home.stop, EPOLLIN);
     if (err == DRO_OK)
         err = certificates_init(&home.certificates, config, home.loop);
+    with_tls.trusted = &home.certificates.issuers;
     memcpy(with_tls.tls, home.certificates.contexts, sizeof with_tls.tls);
     courier_options courier = { .root = config->t8_root, .allow = config->t8_allow_callbacks, .to_core = config->to_core };
     if (err == DRO_OK)

@@ -50,6 +50,9 @@ typedef struct gate_config {
     const usage_page *usage;      /* what the rooms cost; NULL: not told */
     const char *console_directory;
     const char *issuer, *audience; /* of the host's access tokens; NULL: there are none */
+    const struct issuer_config *issuers; /* others whose tokens are taken; their keys come in the bundle */
+    uint32_t issuer_count;
+    const struct issuers *trusted; /* made by gate_run from these; NULL: none */
     application_limits limits;    /* of applications without their own */
     uint32_t gate_count;          /* which share them; 0: one */
     int64_t skew_s;               /* by which the clocks of issuers may differ */

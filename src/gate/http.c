@@ -53,7 +53,7 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     made->tokens = token_table_new();
     made->arena = body_arena_new();
     access_options access = { .issuer = config->issuer != NULL ? config->issuer : "", .audience = config->audience != NULL ? config->audience : "",
-                              .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s };
+                              .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s, .issuers = config->trusted };
     made->access = made->tokens != NULL ? access_new(&access, made->tokens) : NULL;
     made->console = console_new(config->console_directory);
     made->exchanges = calloc(HTTP_EXCHANGES_MAX, sizeof *made->exchanges);

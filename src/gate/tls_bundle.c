@@ -10,8 +10,8 @@
 #include "base/wipe.h"
 
 enum {
-    HEAD_BYTES = TLS_LISTENERS * (TLS_PARTS * 4 + TLS_TICKET_KEY_BYTES),
-    BUNDLE_MAX = HEAD_BYTES + TLS_LISTENERS * TLS_PARTS * TLS_FILE_MAX,
+    HEAD_BYTES = TLS_LISTENERS * (TLS_PARTS * 4 + TLS_TICKET_KEY_BYTES) + TLS_KEY_SETS_MAX * 4,
+    BUNDLE_MAX = HEAD_BYTES + (TLS_LISTENERS * TLS_PARTS + TLS_KEY_SETS_MAX) * TLS_FILE_MAX,
 };
 
 int tls_bundle_file(void)
@@ -30,7 +30,7 @@ static bool write_all(int file, const void *bytes, size_t length)
     return true;
 }
 
-dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS])
+dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS], const tls_pem key_sets[TLS_KEY_SETS_MAX])
 {
     uint8_t head[HEAD_BYTES];
     dro_builder out = dro_builder_over(head, sizeof head);
@@ -39,13 +39,27 @@ dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS])
             dro_builder_le(&out, listeners[i].parts[part].length, 4);
         dro_builder_bytes(&out, listeners[i].ticket_key, TLS_TICKET_KEY_BYTES);
     }
+    for (int i = 0; i < TLS_KEY_SETS_MAX; i++)
+        dro_builder_le(&out, key_sets[i].length, 4);
     bool is_whole = out.err == DRO_OK && write_all(file, head, sizeof head);
     dro_wipe(head, sizeof head);
     for (int i = 0; i < TLS_LISTENERS; i++)
         for (int part = 0; part < TLS_PARTS && is_whole; part++)
             is_whole = write_all(file, listeners[i].parts[part].bytes, listeners[i].parts[part].length);
+    for (int i = 0; i < TLS_KEY_SETS_MAX && is_whole; i++)
+        is_whole = write_all(file, key_sets[i].bytes, key_sets[i].length);
     int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
     return is_whole && fcntl(file, F_ADD_SEALS, seals) == 0 ? DRO_OK : DRO_IO;
+}
+
+/* Its bytes lie at *at. */
+static bool place(const tls_bundle *bundle, tls_pem *pem, size_t *at)
+{
+    if (pem->length > bundle->length - *at)
+        return false;
+    pem->bytes = (const char *)bundle->memory + *at;
+    *at += pem->length;
+    return true;
 }
 
 static dro_err read_head(tls_bundle *bundle)
@@ -59,14 +73,15 @@ static dro_err read_head(tls_bundle *bundle)
         if (key != NULL)
             memcpy(bundle->listeners[i].ticket_key, key, TLS_TICKET_KEY_BYTES);
     }
+    for (int i = 0; i < TLS_KEY_SETS_MAX; i++)
+        bundle->key_sets[i].length = (uint32_t)dro_cursor_le(&in, 4);
     for (int i = 0; i < TLS_LISTENERS && in.err == DRO_OK; i++)
-        for (int part = 0; part < TLS_PARTS; part++) {
-            tls_pem *pem = &bundle->listeners[i].parts[part];
-            if (pem->length > bundle->length - at)
+        for (int part = 0; part < TLS_PARTS; part++)
+            if (!place(bundle, &bundle->listeners[i].parts[part], &at))
                 return DRO_TRUNCATED;
-            pem->bytes = (const char *)bundle->memory + at;
-            at += pem->length;
-        }
+    for (int i = 0; i < TLS_KEY_SETS_MAX && in.err == DRO_OK; i++)
+        if (!place(bundle, &bundle->key_sets[i], &at))
+            return DRO_TRUNCATED;
     return in.err;
 }
 

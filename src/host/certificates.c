@@ -18,7 +18,9 @@ typedef struct reading {
     const config *config;
     bool is_logging;
     tls_pems pems[TLS_LISTENERS];
+    tls_pem key_sets[TLS_KEY_SETS_MAX];
 } reading;
+_Static_assert((int)TLS_KEY_SETS_MAX == (int)ISSUERS_MAX, "one for each");
 
 static const char *path_of(const config *config, tls_listener listener, tls_part part)
 {
@@ -40,26 +42,52 @@ static _Noreturn void refuse(const reading *here, tls_listener listener, tls_par
     _exit(1);
 }
 
-/* A pipe in its place must not hold us: it is opened without waiting. */
-static void read_file(reading *here, tls_listener listener, tls_part part)
+/* A pipe in its place must not hold us: it is opened without waiting. NULL, or what is wrong. */
+static const char *read_bytes(const char *path, tls_pem *out)
 {
-    const char *path = path_of(here->config, listener, part);
     struct stat about;
-    if (path[0] == '\0')
-        return;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 || fstat(file, &about) != 0)
-        refuse(here, listener, part, strerror(errno));
+        return strerror(errno);
     if (!S_ISREG(about.st_mode))
-        refuse(here, listener, part, "is not a file");
+        return "is not a file";
     if (about.st_size == 0 || about.st_size > TLS_FILE_MAX)
-        refuse(here, listener, part, about.st_size == 0 ? "is empty" : "is too large");
+        return about.st_size == 0 ? "is empty" : "is too large";
     char *bytes = malloc((size_t)about.st_size);
     ssize_t got = bytes == NULL ? -1 : read(file, bytes, (size_t)about.st_size);
     if (got <= 0)
-        refuse(here, listener, part, bytes == NULL ? "no memory" : strerror(errno));
+        return bytes == NULL ? "no memory" : strerror(errno);
     close(file);
-    here->pems[listener].parts[part] = (tls_pem){ bytes, (uint32_t)got };
+    *out = (tls_pem){ bytes, (uint32_t)got };
+    return NULL;
+}
+
+static void read_file(reading *here, tls_listener listener, tls_part part)
+{
+    const char *path = path_of(here->config, listener, part);
+    const char *why = path[0] == '\0' ? NULL : read_bytes(path, &here->pems[listener].parts[part]);
+    if (why != NULL)
+        refuse(here, listener, part, why);
+}
+
+/* The public keys of an issuer, looked at just as each gate will. */
+static void read_keys(reading *here, uint32_t index)
+{
+    const issuer_config *row = &here->config->issuers[index];
+    static issuers checked;
+    char reason[JWK_WHY_MAX];
+    const char *why = read_bytes(row->keys, &here->key_sets[index]);
+    issuers_init(&checked, row, 1);
+    if (why == NULL && issuers_take(&checked, 0, here->key_sets[index].bytes, here->key_sets[index].length, reason) != DRO_OK)
+        why = reason;
+    issuers_fini(&checked);
+    if (why == NULL)
+        return;
+    if (here->is_logging)
+        dro_error("auth.issuers[%u].keys: %s: %s", index, row->keys, why);
+    else
+        fprintf(stderr, "dromiod: auth.issuers[%u].keys: %s: %s\n", index, row->keys, why);
+    _exit(1);
 }
 
 /* Just as each gate will. */
@@ -86,7 +114,9 @@ _Noreturn void certificates_read(const config *config, int bundle, bool is_loggi
         dro_random_system()->fill(dro_random_system(), here.pems[i].ticket_key, TLS_TICKET_KEY_BYTES);
         check(&here, i);
     }
-    if (tls_bundle_write(bundle, here.pems) != DRO_OK)
+    for (uint32_t i = 0; i < config->issuer_count; i++)
+        read_keys(&here, i);
+    if (tls_bundle_write(bundle, here.pems, here.key_sets) != DRO_OK)
         refuse(&here, TLS_HTTP, TLS_CERTIFICATE, "no memory to hand it to a gate");
     _exit(0);
 }
@@ -94,7 +124,7 @@ _Noreturn void certificates_read(const config *config, int bundle, bool is_loggi
 int certificates_load(const config *config)
 {
     int status = 0;
-    if (config->http_tls_certificate[0] == '\0' && config->diameter_tls_certificate[0] == '\0')
+    if (config->http_tls_certificate[0] == '\0' && config->diameter_tls_certificate[0] == '\0' && config->issuer_count == 0)
         return 0;
     int bundle = tls_bundle_file();
     pid_t child = bundle < 0 ? -1 : fork();

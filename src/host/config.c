@@ -187,6 +187,30 @@ static const char *peer_put(config *config, const toml_value *value)
     return NULL;
 }
 
+/* A row of auth.issuers. */
+static const char *issuer_put(config *config, const toml_value *value)
+{
+    char member[64];
+    unsigned index;
+    int end = 0;
+    if (sscanf(value->path, "auth.issuers[%u].%63[a-z]%n", &index, member, &end) != 2 || value->path[end] != '\0')
+        return "is not a key of an issuer (issuer, audience, keys)";
+    if (index >= ISSUERS_MAX)
+        return "names too many issuers";
+    issuer_config *row = &config->issuers[index];
+    if (index >= config->issuer_count)
+        config->issuer_count = index + 1;
+    char *field = strcmp(member, "issuer") == 0 ? row->issuer : strcmp(member, "audience") == 0 ? row->audience
+                : strcmp(member, "keys") == 0 ? row->keys : NULL;
+    size_t size = field == row->keys ? sizeof row->keys : sizeof row->issuer;
+    if (field == NULL)
+        return "is not a key of an issuer (issuer, audience, keys)";
+    if (value->kind != TOML_STRING || strlen(value->text) >= size)
+        return "is a string";
+    memcpy(field, value->text, strlen(value->text) + 1);
+    return NULL;
+}
+
 /* A row of t8.apns. */
 static const char *apn_put(config *config, const toml_value *value)
 {
@@ -242,6 +266,8 @@ static const char *put(void *context, const toml_value *value)
     snprintf(setting->path, sizeof setting->path, "%s", value->path);
     if (strncmp(value->path, "diameter.peers[", 15) == 0)
         return peer_put(setting->config, value);
+    if (strncmp(value->path, "auth.issuers[", 13) == 0)
+        return issuer_put(setting->config, value);
     if (strncmp(value->path, "t8.apns[", 8) == 0)
         return apn_put(setting->config, value);
     if (strncmp(value->path, "t8.allow_callbacks[", 19) == 0)
@@ -310,6 +336,10 @@ bool config_set(config *config, const char *assignment)
     if (strcmp(path, "t8.apns") == 0) { /* the list anew */
         config->apn_count = 0;
         memset(config->apns, 0, sizeof config->apns);
+    }
+    if (strcmp(path, "auth.issuers") == 0) {
+        config->issuer_count = 0;
+        memset(config->issuers, 0, sizeof config->issuers);
     }
     if (strcmp(path, "diameter.peers") == 0) { /* the list anew */
         config->peer_count = 0;
@@ -409,6 +439,9 @@ static bool check_auth(config *config)
         return wrong("auth.issuer: t8.api_root is too long for it");
     if (!is_set(config->auth_audience))
         memcpy(config->auth_audience, config->auth_issuer, sizeof config->auth_audience);
+    for (uint32_t i = 0; i < config->issuer_count; i++)
+        if (!is_set(config->issuers[i].issuer) || !is_set(config->issuers[i].keys))
+            return wrong("auth.issuers: each row needs an issuer and a file of keys");
     if (config->auth_key_life < config->auth_token_life)
         return wrong("auth.key_life: is at least auth.token_life");
     return true;
@@ -468,6 +501,7 @@ bool config_check(config *config)
     return true;
 }
 
+static const char issuers_text[] = "list of {issuer, audience, keys}: others whose access tokens are taken";
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
 static const char apns_text[] = "list of {domain, application, apn, without_configuration}: the first that fits a configuration gives its APN";
 
@@ -476,6 +510,7 @@ void config_help(FILE *out)
     for (int i = 0; i < KEY_TOTAL; i++)
         fprintf(out, "  %-26s %-18s %s\n", keys[i].path, keys[i].usual, keys[i].text);
     fprintf(out, "  %-26s %-18s %s\n", "diameter.peers", "[]", peers_text);
+    fprintf(out, "  %-26s %-18s %s\n", "auth.issuers", "[]", issuers_text);
     fprintf(out, "  %-26s %-18s %s\n", "t8.apns", "[]", apns_text);
 }
 
@@ -488,5 +523,6 @@ void config_keys(FILE *out)
         fprintf(out, "%s\t%s\t%s\t%lld\t%lld\t%s\n", keys[i].path, kinds[keys[i].kind], keys[i].usual,
                 (long long)keys[i].minimum, (long long)keys[i].maximum, keys[i].text);
     fprintf(out, "diameter.peers\ttables\t[]\t0\t%d\t%s\n", GATE_PEERS_MAX, peers_text);
+    fprintf(out, "auth.issuers\ttables\t[]\t0\t%d\t%s\n", ISSUERS_MAX, issuers_text);
     fprintf(out, "t8.apns\ttables\t[]\t0\t%d\t%s\n", APN_RULES_MAX, apns_text);
 }

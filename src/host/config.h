@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "gate/gate.h"
+#include "gate/issuers.h"
 #include "twin/apn.h"
 
 typedef struct config {
@@ -30,6 +31,8 @@ typedef struct config {
     uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
     int64_t t8_group_guard;
+    issuer_config issuers[ISSUERS_MAX];
+    uint32_t issuer_count;
     char auth_issuer[256], auth_audience[256];
     int64_t limits_requests, limits_burst, limits_downlinks, limits_configurations, limits_subscriptions;
     int64_t auth_token_life, auth_key_life, auth_clock_skew;

@@ -215,7 +215,6 @@ static void column_place(columns_column_layout *column, const model_property *pr
     if (column->width == 0 || column->width > VALUE_STRING_MAX)
         column->width = VALUE_STRING_MAX;
     column->values = array_place(end, column->width);
-    column->times = array_place(end, sizeof(uint32_t));
     column->states = array_place(end, sizeof(uint16_t));
     column->lengths = column->kind == VALUE_STRING ? array_place(end, sizeof(uint16_t)) : 0;
 }
@@ -239,6 +238,7 @@ dro_err columns_table_add(columns *region, const model *shown, uint32_t *table)
         made->column_of[i] = (uint8_t)made->column_count;
         column_place(&made->columns[made->column_count++], &shown->properties[i], &end);
     }
+    made->times = array_place(&end, made->column_count * (uint32_t)sizeof(uint32_t));
     made->chunk_bytes = end;
     atomic_store_explicit(&region->header->tables[number], offset, memory_order_release);
     atomic_store_explicit(&region->header->table_count, number + 1, memory_order_release);
@@ -631,6 +631,12 @@ static const columns_column_layout *column_of(const columns_table_layout *table,
     return column == COLUMNS_NO_COLUMN ? NULL : &table->columns[column];
 }
 
+/* Of the value's time: the low bits. */
+static uint32_t *time_at(const columns_table_layout *table, const columns_column_layout *column, uint8_t *chunk, uint32_t at)
+{
+    return (uint32_t *)(void *)(chunk + table->times) + (size_t)at * table->column_count + (column - table->columns);
+}
+
 void columns_value_set(columns *region, uint32_t table, uint32_t row, uint32_t property, const cell_value *cell)
 {
     columns_table_layout *layout = table_at(region, table);
@@ -644,7 +650,7 @@ void columns_value_set(columns *region, uint32_t table, uint32_t row, uint32_t p
     uint64_t time = cell->time_ms < 0 ? 0 : (uint64_t)cell->time_ms > most ? most : (uint64_t)cell->time_ms;
     uint16_t *state = (uint16_t *)((uint8_t *)chunk + column->states) + at;
     if (value_put((uint8_t *)chunk, column, at, &cell->value)) {
-        ((uint32_t *)((uint8_t *)chunk + column->times))[at] = (uint32_t)time;
+        *time_at(layout, column, (uint8_t *)chunk, at) = (uint32_t)time;
         *state = (uint16_t)(time >> 32 << 4 | ((unsigned)cell->quality & 3) << 2 | ((unsigned)cell->source % 3 + 1));
     } else {
         *state = 0;
@@ -660,10 +666,10 @@ void columns_value_prefetch(const columns *region, uint32_t table, uint32_t row,
     const columns_column_layout *column = column_of(layout, property);
     if (column == NULL)
         return;
-    const uint8_t *chunk = (const uint8_t *)chunk_at(region, layout, row);
+    uint8_t *chunk = (uint8_t *)chunk_at(region, layout, row);
     uint32_t at = row % COLUMNS_CHUNK_ROWS;
     __builtin_prefetch(chunk + column->values + (size_t)at * column->width, TO_WRITE);
-    __builtin_prefetch(chunk + column->times + at * sizeof(uint32_t), TO_WRITE);
+    __builtin_prefetch(time_at(layout, column, chunk, at), TO_WRITE);
     __builtin_prefetch(chunk + column->states + at * sizeof(uint16_t), TO_WRITE);
 }
 
@@ -683,7 +689,7 @@ cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row
     cell_value out = { .time_ms = COLUMNS_NEVER };
     const columns_table_layout *layout = table_at(region, table);
     const columns_column_layout *column = column_of(layout, property);
-    const uint8_t *chunk = (const uint8_t *)chunk_at(region, layout, row);
+    uint8_t *chunk = (uint8_t *)chunk_at(region, layout, row);
     uint32_t at = row % COLUMNS_CHUNK_ROWS;
     uint16_t state = column == NULL ? 0 : ((const uint16_t *)(chunk + column->states))[at];
     if (state == 0)
@@ -700,7 +706,7 @@ cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row
         break;
     case VALUE_NONE: break;
     }
-    out.time_ms = (int64_t)((uint64_t)(state >> 4) << 32 | ((const uint32_t *)(chunk + column->times))[at]);
+    out.time_ms = (int64_t)((uint64_t)(state >> 4) << 32 | *time_at(layout, column, chunk, at));
     out.quality = (quality)(state >> 2 & 3);
     out.source = (source)((state & 3) - 1);
     return out;

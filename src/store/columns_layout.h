@@ -57,9 +57,8 @@ typedef struct columns_mark_layout {
     char name[COLUMNS_MARK_MAX];
 } columns_mark_layout;
 
-/* One property: three arrays in each chunk, a fourth for strings.
+/* One property: two arrays in each chunk, a third for strings.
  *   values   1024 x width: f64, i64, u8 or bytes
- *   times    1024 x u32: the low bits of the time
  *   states   1024 x u16: high bits of the time << 4 | quality << 2 | source + 1; 0: never set
  *   lengths  1024 x u16: strings only */
 typedef struct columns_column_layout {
@@ -67,12 +66,14 @@ typedef struct columns_column_layout {
     uint16_t width;
     uint8_t kind; /* value_kind */
     uint8_t reserved;
-    uint32_t values, times, states, lengths; /* offsets in the chunk */
+    uint32_t values, states, lengths; /* offsets in the chunk */
 } columns_column_layout;
 
 typedef struct columns_table_layout {
     char name[MODEL_NAME_MAX + 1];
     uint32_t chunk_bytes;
+    uint32_t times;         /* offset in the chunk: 1024 x column_count x u32, the low bits of the values' times. Those
+                             * of a row lie together: it is rows that change, and queries want the newest of a row */
     uint16_t column_count;
     uint16_t property_count;
     _Atomic uint32_t row_count; /* rows ever used */

@@ -101,7 +101,7 @@ static bool column_check(const columns_column *column, uint32_t chunk_bytes)
     default: return false;
     }
     return column->name[0] != '\0' && array_fits(column->values, column->width, alignment, chunk_bytes) &&
-           array_fits(column->times, 4, 4, chunk_bytes) && array_fits(column->states, 2, 2, chunk_bytes);
+           array_fits(column->states, 2, 2, chunk_bytes);
 }
 
 dro_err columns_table_read(const columns *region, uint32_t number, columns_table *out)
@@ -115,12 +115,14 @@ dro_err columns_table_read(const columns *region, uint32_t number, columns_table
     *out = (columns_table){ .number = number,
                             .offset = offset,
                             .column_count = layout->column_count,
-                            .chunk_bytes = layout->chunk_bytes };
+                            .chunk_bytes = layout->chunk_bytes,
+                            .times = layout->times };
     memcpy(out->name, layout->name, sizeof out->name);
     out->name[MODEL_NAME_MAX] = '\0';
     copied_once();
     if (out->column_count > MODEL_PROPERTIES_MAX || out->name[0] == '\0' ||
-        out->chunk_bytes < sizeof(columns_chunk_layout))
+        out->chunk_bytes < sizeof(columns_chunk_layout) ||
+        !array_fits(out->times, out->column_count * (uint32_t)sizeof(uint32_t), sizeof(uint32_t), out->chunk_bytes))
         return DRO_CORRUPT;
     for (uint16_t i = 0; i < out->column_count; i++) {
         columns_column_layout from = layout->columns[i];
@@ -130,7 +132,6 @@ dro_err columns_table_read(const columns *region, uint32_t number, columns_table
         column->kind = (value_kind)from.kind;
         column->width = from.width;
         column->values = from.values;
-        column->times = from.times;
         column->states = from.states;
         column->lengths = from.lengths;
         copied_once();
@@ -303,12 +304,13 @@ static void newest_find(scan *look, uint32_t from, uint32_t count)
 {
     uint64_t *newest = look->batch->newest + from;
     const uint8_t *chunk = (const uint8_t *)look->chunk;
+    uint16_t columns = look->table->column_count;
     memset(newest, 0, count * sizeof *newest);
-    for (uint16_t i = 0; i < look->table->column_count; i++) {
+    for (uint16_t i = 0; i < columns; i++) {
         const uint16_t *states = (const uint16_t *)(chunk + look->table->columns[i].states) + from;
-        const uint32_t *times = (const uint32_t *)(chunk + look->table->columns[i].times) + from;
+        const uint32_t *times = (const uint32_t *)(chunk + look->table->times) + (size_t)from * columns + i;
         for (uint32_t at = 0; at < count; at++) {
-            uint64_t time = ((uint64_t)(states[at] >> 4) << 32 | times[at]) + 1;
+            uint64_t time = ((uint64_t)(states[at] >> 4) << 32 | times[(size_t)at * columns]) + 1;
             time = states[at] == 0 ? 0 : time;
             newest[at] = time > newest[at] ? time : newest[at];
         }

@@ -13,7 +13,7 @@ typedef struct columns_column {
     char name[MODEL_NAME_MAX + 1];
     value_kind kind;
     uint16_t width;                          /* bytes of a value, or the most of a string */
-    uint32_t values, times, states, lengths; /* the reader's own */
+    uint32_t values, states, lengths;        /* the reader's own */
 } columns_column;
 
 typedef struct columns_table {
@@ -21,6 +21,7 @@ typedef struct columns_table {
     char name[MODEL_NAME_MAX + 1]; /* of the model */
     uint16_t column_count;
     uint32_t chunk_bytes;
+    uint32_t times;                /* the reader's own */
     uint64_t offset;
     columns_column columns[MODEL_PROPERTIES_MAX];
 } columns_table;

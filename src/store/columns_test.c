@@ -464,7 +464,12 @@ static void a_foreign_region_is_refused(void **state)
     assert_int_equal(columns_table_read(f->reader, 1, &table), DRO_NOT_FOUND);
     columns_header *header = f->memory;
     columns_table_layout *layout = (void *)((uint8_t *)f->memory + header->tables[0]);
+    uint32_t values = layout->columns[0].values;
     layout->columns[0].values = layout->chunk_bytes - 8;
+    assert_int_equal(columns_table_read(f->reader, 0, &table), DRO_CORRUPT);
+    layout->columns[0].values = values;
+    assert_int_equal(columns_table_read(f->reader, 0, &table), DRO_OK);
+    layout->times = layout->chunk_bytes - 8;
     assert_int_equal(columns_table_read(f->reader, 0, &table), DRO_CORRUPT);
     header->tables[0] = REGION - 8;
     assert_int_equal(columns_table_read(f->reader, 0, &table), DRO_CORRUPT);

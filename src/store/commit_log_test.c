@@ -283,7 +283,7 @@ static void dropped_segments_are_used_again(void **state)
     assert_int_equal(commit_log_segment_first(model.log), last);
     assert_non_null(disk_memory_bytes(disk, "spare-00000001", &size));
     uint64_t bytes = commit_log_bytes(model.log);
-    assert_int_equal(bytes, (uint64_t)MODEL_SEGMENT_BYTES * last);
+    assert_int_equal(bytes, (uint64_t)MODEL_SEGMENT_BYTES * 2); /* of few segments one is kept to be used again */
     for (uint32_t i = ROUNDS + 1; commit_log_segment_last(model.log) == last; i++)
         append_round(&model, i, 2500);
     assert_int_equal(commit_log_bytes(model.log), bytes); /* no new file */

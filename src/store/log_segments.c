@@ -275,6 +275,14 @@ dro_err log_segments_add(log_segments *segments, uint32_t number, uint64_t bytes
     return DRO_OK;
 }
 
+/* Spares are space that holds nothing: few beside the log they serve. */
+static bool has_room_for_spare(const log_segments *segments)
+{
+    enum { SEGMENTS_EACH = 8 };
+    uint32_t most = segments->count / SEGMENTS_EACH < LOG_SPARES_MAX ? segments->count / SEGMENTS_EACH : LOG_SPARES_MAX;
+    return segments->spare_count == 0 || segments->spare_count < most;
+}
+
 dro_err log_segments_drop_first(log_segments *segments, uint64_t spare_bytes)
 {
     assert(segments->count > 0 && !segments->list[0].is_pinned && segments->list[0].fetches == 0);
@@ -286,7 +294,7 @@ dro_err log_segments_drop_first(log_segments *segments, uint64_t spare_bytes)
     segment_close(segments, segment);
     if (segments->spare_count == 0)
         segments->spare_bytes = spare_bytes;
-    bool is_kept = segment->bytes == segments->spare_bytes && segments->spare_count < LOG_SPARES_MAX;
+    bool is_kept = segment->bytes == segments->spare_bytes && has_room_for_spare(segments);
     int error = is_kept ? files->rename(files, name, spare) : files->remove(files, name);
     if (error < 0)
         return told("drop", name, error);

@@ -4,13 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
+import subprocess
 import time
 import urllib.parse
 
 import pytest
-from host import Host, thermo_reading, until
+from host import DROMIOD, Host, thermo_reading, until
 from mme import CER, Mme, T6A, V3GPP, avp, result_of
-from issuer import claims_of, decode, encode, verify
+from issuer import Issuer, claims_of, decode, encode, verify
 from sink import Sink
 
 FORM = "application/x-www-form-urlencoded"
@@ -440,3 +442,94 @@ def test_of_one_device_each_application_sees_what_its_scope_allows(real):
         # the owner goes: the next one has the downlinks
         assert first.client().delete(made["first"]).status == 204
         assert second.client().post(made["second"] + "/downlink-data-deliveries", data).status in (200, 201)
+
+
+# ---- tokens of other issuers ----
+
+class Trusting:
+    """A host that takes the tokens of these."""
+
+    def __init__(self, directory, *issuers, audience="", names=None):
+        self.files, rows = [], []
+        for n, issuer in enumerate(issuers):
+            self.files.append(directory / f"keys{n}.json")
+            self.files[-1].write_text(json.dumps(issuer.key_set()))
+            rows.append(f'{{issuer="{(names or {}).get(issuer.name, issuer.name)}",audience="{audience}",keys="{self.files[-1]}"}}')
+        self.host = Host(f"auth.issuers=[{','.join(rows)}]", "auth.audience=aud.test", "auth.clock_skew=30", thermo=False)
+
+    def __enter__(self):
+        self.host.__enter__()
+        self.host.admin.put_twin("a@acme.example", imsi="001010000000001", model=None)
+        Application(self.host, "app")
+        return self
+
+    def __exit__(self, *what):
+        return self.host.__exit__(*what)
+
+    def status(self, token, at="/v1/twins/a@acme.example"):
+        return self.host.client(token).get(at).status
+
+
+def test_tokens_of_trusted_issuers_open(tmp_path):
+    issuers = [Issuer(f"https://{algorithm}.test", "aud.test", algorithm, kid) for algorithm, kid in (("ES256", "a"), ("RS256", "b"), ("EdDSA", "c"))]
+    with Trusting(tmp_path, *issuers) as here:
+        for issuer in issuers:
+            now = int(time.time())
+            assert here.status(issuer.token("app", "read")) == 200, issuer.algorithm
+            assert here.status(issuer.token("app")) == 200  # says nothing of scopes: those of the application
+            assert here.status(issuer.token("app", "read", client_id=None)) == 200  # by its subject
+            assert here.status(issuer.token("app", "read", aud=["x", "aud.test"])) == 200
+            assert here.status(issuer.token("app", "nidd")) == 403
+            assert here.status(issuer.token("app", "read write"), "/v1/applications") == 403
+            for refused in (issuer.token("nobody", "read"), issuer.token("admin", "read"), issuer.token("app", "read", aud="other"),
+                            issuer.token("app", "read", aud=None), issuer.token("app", "read", exp=now - 40),
+                            issuer.token("app", "read", exp=None), issuer.token("app", "read", nbf=now + 400),
+                            issuer.token("app", "read", iat=now + 400), issuer.token("app", "read", iss="https://else.test"),
+                            issuer.token("app", "read", headers={"kid": "other"}), issuer.token("app", "read", headers={"crit": ["exp"]}),
+                            Issuer(issuer.name, "aud.test", issuer.algorithm, issuer.kid).token("app", "read"),
+                            issuer.token("app", "read", cnf={"x5t#S256": "A" * 43})):
+                assert here.status(refused) == 401
+            assert here.status(issuer.token("app", "read", exp=now - 5)) == 200  # within the skew
+        # the issuer's name with the key of another one
+        crossed = Issuer(issuers[0].name, "aud.test", "RS256", "b")
+        crossed.key = issuers[1].key
+        assert here.status(crossed.token("app", "read")) == 401
+        token = issuers[0].token("app", "read")
+        assert here.status(token) == 200
+        assert here.host.admin.delete("/v1/applications/app").status == 204
+        assert here.status(token) == 401
+
+
+def test_capif_s_own_claims_name_the_invoker(tmp_path):
+    core = Issuer("any", None, "RS256", "k")
+    with Trusting(tmp_path, core, audience="*", names={"any": "*"}) as here:
+        scope = "3gpp#scef.dromio.test:3gpp-nidd"
+        token = core.token(None, scope, iss="app")  # TS 29.222 8.5.4.2.8: iss, scope, exp
+        assert here.status(token, "/3gpp-nidd/v1/app/configurations") == 200
+        assert here.status(token) == 403
+        assert here.status(core.token(None, "3gpp#other:3gpp-nidd", iss="app"), "/3gpp-nidd/v1/app/configurations") == 403
+
+
+def test_new_keys_come_with_sighup(tmp_path):
+    first, second = Issuer("https://i.test", "aud.test", kid="1"), Issuer("https://i.test", "aud.test", kid="2")
+    with Trusting(tmp_path, first) as here:
+        old, new = first.token("app", "read"), second.token("app", "read")
+        assert (here.status(old), here.status(new)) == (200, 401)
+        here.files[0].write_text("{}")
+        here.host.process.send_signal(signal.SIGHUP)
+        until(lambda: "are not loaded again" in here.host.log(), "the refusal")
+        assert (here.status(old), here.status(new)) == (200, 401)  # what was good stays
+        here.files[0].write_text(json.dumps(second.key_set()))
+        here.host.process.send_signal(signal.SIGHUP)
+        until(lambda: here.status(new) == 200, "the new key")
+        assert here.status(old) == 401  # remembered before, but its key has gone
+
+
+@pytest.mark.parametrize("text, why", [("", "is empty"), ("{", "no JWK set"), ('{"keys":[]}', "no key"),
+                                       ('{"keys":[{"kty":"OKP","crv":"Ed25519","d":"AAAA","x":"AAAA"}]}', "private key")])
+def test_wrong_key_files_are_refused_at_the_start(tmp_path, text, why):
+    file = tmp_path / "keys.json"
+    file.write_text(text)
+    done = subprocess.run([DROMIOD, "--data", tmp_path / "data", "--set", f'auth.issuers=[{{issuer="a",keys="{file}"}}]', "--check"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and why in done.stderr and str(file) in done.stderr

@@ -63,3 +63,19 @@ def test_kills_during_a_move_lose_nothing():
             listed += [twin["id"] for twin in answer["twins"]]
             page = f"/v1/twins?limit=500&cursor={answer['cursor']}" if "cursor" in answer else None
         assert sorted(listed) == sorted(device.name for device in oracle.devices)
+
+
+def test_configurations_are_listed_whatever_core_made_them():
+    with Host("host.cores=2") as host:
+        as1 = host.application("as1", ["acme.example"], ["nidd"])
+        at, wanted = "/3gpp-nidd/v1/as1/configurations", sorted(f"t{n}@acme.example" for n in range(30))
+        for n, twin in enumerate(wanted):
+            host.admin.put_twin(twin, imsi=f"00101{n:010d}")
+            answer = as1.post(at, {"externalId": twin, "notificationDestination": "http://127.0.0.1:9/none"})
+            assert answer.status == 201, answer
+        for number in (1, 3, 2):
+            host.kill()
+            host.settings = (f"host.cores={number}",)
+            host.start()
+            as1.close()
+            assert sorted(each["externalId"] for each in as1.get(at).json()) == wanted, number

@@ -247,6 +247,23 @@ def test_the_log_moves_on_under_what_is_away(many, names):
     assert found == {device.imsi: in_order() for device in devices}
 
 
+def test_another_number_of_cores_takes_along_what_is_away(many):
+    host, sink, client, devices = many
+    until(lambda: is_bounded(host), "little in memory")
+    for number in (2, 1, 3):
+        host.settings = (CALLBACKS, *SMALL, f"host.cores={number}")
+        host.kill()
+        host.start()
+        client.close()
+        assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS
+        until(lambda: is_bounded(host), "little in memory")
+    with Mme(host) as mme:
+        for device in devices:
+            mme.attach(device.imsi)
+        found = taken(mme, DEVICES * PACKETS)
+    assert found == {device.imsi: in_order() for device in devices}
+
+
 def test_an_expiry_finds_what_is_away(names):
     with running(*SMALL, "downlink.age=3") as (host, sink, client):
         devices = make(host, client, sink, names, DEVICES)

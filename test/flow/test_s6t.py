@@ -450,7 +450,7 @@ def test_the_hss_says_who_is_in_a_group_in_segments(group, hss, mme):
     assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[4]), member(name="nobody@acme.example")])) == 2001
     assert made.members() == made.twins[:5]
     shown = made.real.admin.get(f"/v1/groups/{made.id}").json()
-    assert (shown["kind"], shown["members"]) == ("hss", 5)
+    assert (shown["kind"], shown["members"], shown["unknown"]) == ("hss", 5, 1)
     for imsi in made.imsis[:5]:
         mme.attach(imsi)
     sent = made.as1.post(made.at + "/downlink-data-deliveries", {"externalGroupId": made.id, "data": b64(b"all")})

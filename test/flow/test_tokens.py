@@ -1,6 +1,7 @@
 """Tokens of applications under an Idempotency-Key: made once, told again, on no disk in clear."""
 import pytest
 from host import Host
+from test_backup import dromio
 
 BODY = {"id": "as1", "domains": ["acme.example"], "scopes": ["read"]}
 
@@ -41,6 +42,16 @@ def test_it_is_the_same_after_a_kill_and_lies_nowhere_in_clear(host):
     assert again.status == 201 and again.json()["token"] == token and is_good(host, token)
     assert files_hold(host, token) == []
     assert host.admin.post("/v1/applications", body | {"domains": []}, Idempotency_Key="as2").status == 422
+
+
+def test_the_command_line_asks_again_with_a_key(host):
+    def run(*words):
+        return dromio(*words, "--idempotency-key", "cli", host=host)
+    first, again = (run("app", "add", "as4", "--domain", "acme.example") for _ in range(2))
+    assert first.returncode == again.returncode == 0 and first.stdout == again.stdout and is_good(host, first.stdout.strip())
+    newer, same = (run("app", "token", "as4") for _ in range(2))
+    assert newer.stdout == same.stdout != first.stdout and is_good(host, newer.stdout.strip())
+    assert run("app", "add", "as4", "--domain", "acme.example").returncode == 4
 
 
 def test_a_token_that_has_ended_is_not_told_again_and_nothing_comes_back(host):

@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+import t8_record
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("DROMIO_BUILD", ROOT / "build"))
 DROMIOD = BUILD / "dromiod"
@@ -96,6 +98,7 @@ class Client:
                 continue
             if answer.headers.get("Connection", "").lower() == "close":
                 self.close()
+            t8_record.exchange(method, path, body, answer)
             return answer
 
     def connect(self):

@@ -4,6 +4,8 @@ import json
 import socket
 import threading
 
+import t8_record
+
 
 class Sink:
     def __init__(self, port=0):
@@ -16,6 +18,7 @@ class Sink:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                t8_record.notification(body)
                 with sink.lock:
                     status = sink.status(self.path) if callable(sink.status) else sink.status
                     sink.notices.append((self.path, self.headers["Content-Type"], json.loads(body), status))
