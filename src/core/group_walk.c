@@ -346,9 +346,18 @@ static void take_back(core *core, group_operation *gone, uint32_t index, uint32_
     group_part_set(core, gone, place, GROUP_STATE_NONE);
 }
 
+/* Also one that was removed: its members are there until its operations are cleared. */
+static const group *group_of_gone(const core *core, uint32_t number)
+{
+    for (uint32_t i = 0; i < core->groups->high; i++)
+        if (core->groups->list[i].id != NULL && core->groups->list[i].number == number)
+            return &core->groups->list[i];
+    return NULL;
+}
+
 static int operation_clear(core *core, group_operation *gone)
 {
-    const group *group = group_at(core, gone->group);
+    const group *group = group_of_gone(core, gone->group);
     uint32_t most = GROUP_BATCH;
     for (uint32_t looked = 0; group != NULL && looked < GROUP_SCAN && most > 0 && gone->cursor < group->place_count; looked++, gone->cursor++) {
         uint32_t number = group_place(group, gone->cursor);

@@ -454,6 +454,19 @@ def test_downlinks_of_a_group_are_for_it_and_have_bytes(real, as1, sink):
     assert as1.post(GroupNidd.base, {**body, "niddDownlinkDataTransfers": [{"externalGroupId": group, "data": ""}]}).status == 400
 
 
+def test_what_waits_of_a_group_that_is_removed_is_taken_back(real, as1, sink):
+    twins = [twin_of("taken", n) for n in range(20)]
+    group = make(real.admin, "taken@acme.example")
+    for n, twin in enumerate(twins):
+        real.admin.put_twin(twin, imsi=f"0010100007775{n:02d}")
+    bulk(real.admin, group, [{"id": twin} for twin in twins])
+    made = GroupNidd(as1, sink, group)
+    assert [made.send(data).status for data in (b"one", b"two")] == [201, 201]
+    until(lambda: all(real.admin.twin(twin)["mailbox"] == 2 for twin in twins), "downlinks that wait")
+    assert real.admin.delete(f"/v1/groups/{group}").status == 204
+    until(lambda: all(real.admin.twin(twin)["mailbox"] == 0 for twin in twins), "empty mailboxes")
+
+
 def test_what_an_application_configured_of_groups_goes_with_it(real, sink):
     group = make(real.admin, "orphan@acme.example")
     real.admin.put_twin(twin_of("orphan", 1), imsi="001010000777002")
