@@ -67,7 +67,10 @@ def test_every_reason_of_a_refusal_is_in_the_manual(host):
 def test_the_sample_configuration_says_the_defaults(tmp_path):
     sample = (BUILD / "docs" / "dromiod.toml").read_text()
     keys = subprocess.run([str(BUILD / "dromiod"), "--keys"], check=True, capture_output=True, text=True).stdout
-    for text in (sample, re.sub(r"^#([a-z_]+ = |\[)", r"\1", sample, flags=re.M)):
+    keys_of_issuer = tmp_path / "issuer.jwks"  # RFC 8037 A.2
+    keys_of_issuer.write_text('{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}')
+    all_of_it = re.sub(r"^#([a-z_]+ = |\[)", r"\1", sample, flags=re.M)
+    for text in (sample, all_of_it.replace("/etc/dromio/login.example.net.jwks", str(keys_of_issuer))):
         file = tmp_path / "dromiod.toml"
         file.write_text(text)
         checked = subprocess.run([str(BUILD / "dromiod"), "--config", str(file), "--check"], capture_output=True, text=True)
