@@ -269,9 +269,18 @@ static bool walk_some(core *core, group_operation *operation, const group *group
         if (how == BEGUN_FULL)
             return false;
         operation->has_skipped |= how == BEGUN_LATER;
+        operation->has_begun |= how != BEGUN_LATER;
         *batch -= how != BEGUN_LATER;
     }
     return true;
+}
+
+/* A serving node may be away for days. */
+static uint32_t pause_of(group_operation *operation)
+{
+    uint32_t longer = operation->pause_ms * 2 < GROUP_AGAIN_MAX_MS ? operation->pause_ms * 2 : GROUP_AGAIN_MAX_MS;
+    operation->pause_ms = operation->has_begun || operation->pause_ms == 0 ? GROUP_AGAIN_MS : longer;
+    return operation->pause_ms;
 }
 
 static bool walk(core *core, group_operation *operation, uint32_t *batch)
@@ -291,7 +300,8 @@ static bool walk(core *core, group_operation *operation, uint32_t *batch)
         return true;
     operation->cursor = 0;
     operation->is_walking = operation->has_skipped || operation->has_bounced;
-    operation->again_ms = operation->is_walking ? core->now_ms + GROUP_AGAIN_MS : 0;
+    operation->again_ms = operation->is_walking ? core->now_ms + pause_of(operation) : 0;
+    operation->has_begun = false;
     operation->is_resumed &= operation->has_skipped;
     operation->has_skipped = false;
     return false;

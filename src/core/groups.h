@@ -94,6 +94,8 @@ typedef struct group_operation {
     bool is_walking, has_skipped, is_changed;
     bool is_resumed;             /* this pass sends again what waits in mailboxes of connected devices: after a restart */
     bool has_bounced;            /* so does the next one: a serving node had too much unsent */
+    bool has_begun;              /* a member, in this pass */
+    uint32_t pause_ms;           /* after the last pass: longer where it began nobody */
     int64_t again_ms;            /* nothing is begun until then */
     int64_t tell_ms;             /* when results are told next; 0: all are */
     uint32_t tell_cursor;

@@ -47,6 +47,7 @@ enum {
     GROUP_BATCH = 256,             /* members begun in a round of a core */
     GROUP_SCAN = 8192,             /* places of lists looked at in a round */
     GROUP_AGAIN_MS = 50,           /* before members whose twin is busy or whose serving node is away are looked at again */
+    GROUP_AGAIN_MAX_MS = 1000,     /* twice as long after each time that none of them could be begun, at most */
     GROUP_TURNS_MAX = 512,         /* members in cells at once, of a core */
     GROUP_SENT_MAX = 4096,         /* members with a request out at once, of all cores */
     GROUP_RESULTS_MAX = 500,       /* results in one notification, */
