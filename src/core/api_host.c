@@ -132,7 +132,7 @@ static dro_err domains_read(core *core, const call *call, application *applicati
     return DRO_OK;
 }
 
-/* Limits and APNs. */
+/* Limits, certificates, APNs. */
 static dro_err more_read(const call *call, application *application)
 {
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
@@ -236,6 +236,7 @@ static void application_json(core *core, const application *application, dro_bui
         if (application->scopes >> i & 1)
             json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", scopes[i]);
     dro_builder_text(out, "]");
+    texts_json(out, "certificates", application->certificates[0], sizeof application->certificates[0], application->certificate_count);
     texts_json(out, "apns", application->apns[0], sizeof application->apns[0], application->apn_count);
     usage_json(core, application, out);
     dro_builder_text(out, "}");

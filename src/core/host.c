@@ -30,7 +30,7 @@ enum {
     HOST_APPLICATION = 3, /* number u32, scopes u32, token 32, id length u8, id, domains u32* */
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
-    HOST_APPLICATION_MORE = 9, /* number u32; fields CEILING, APN as in ring/message.h */
+    HOST_APPLICATION_MORE = 9, /* number u32; fields CEILING, CERTIFICATE, APN as in ring/message.h */
     HOST_SIGNING = 8,     /* a signing key: signing_write */
     HOST_TOKEN_KEY = 7,   /* token_key_write */
     HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
@@ -279,6 +279,8 @@ void application_more_write(const application *application, dro_builder *out, bo
             memcpy(field + 1, &application->limits.of[i], 4);
             dro_field_put(out, API_FIELD_CEILING, field, sizeof field);
         }
+    for (uint32_t i = 0; i < application->certificate_count; i++)
+        dro_field_put_text(out, API_FIELD_CERTIFICATE, application->certificates[i]);
     for (uint32_t i = 0; is_whole && i < application->apn_count; i++)
         dro_field_put_text(out, API_FIELD_APN, application->apns[i]);
 }
@@ -299,6 +301,9 @@ dro_err application_more_read(application *application, const dro_field *field)
         is_good = field->length == 5 && field->bytes[0] < APPLICATION_LIMITS;
         if (is_good)
             memcpy(&application->limits.of[field->bytes[0]], field->bytes + 1, 4);
+    } else if (field->tag == API_FIELD_CERTIFICATE) {
+        is_good = application->certificate_count < APPLICATION_CERTIFICATES_MAX &&
+                  put_row(application->certificates[application->certificate_count++], sizeof application->certificates[0], field);
     } else if (field->tag == API_FIELD_APN) {
         is_good = application->apn_count < APPLICATION_APNS_MAX &&
                   put_row(application->apns[application->apn_count++], sizeof application->apns[0], field);

@@ -32,13 +32,16 @@ typedef struct domain { char *name; uint32_t twins; bool is_kept; } domain; /* k
 
 enum {
     APPLICATION_APNS_MAX = 4,
+    APPLICATION_CERTIFICATES_MAX = 4,
+    APPLICATION_CERTIFICATE_TEXT = 260, /* "dns:" and a name */
     APPLICATION_APN_TEXT = 100,
 };
 
 typedef struct application {
     char *id;
     application_limits limits;   /* 0: as the host's */
-    uint32_t apn_count;
+    uint32_t certificate_count, apn_count;
+    char certificates[APPLICATION_CERTIFICATES_MAX][APPLICATION_CERTIFICATE_TEXT + 1];
     char apns[APPLICATION_APNS_MAX][APPLICATION_APN_TEXT + 1]; /* none: all */
     uint32_t number, scopes;
     uint8_t token[32];
@@ -71,7 +74,7 @@ application *application_find(core *core, const char *id, size_t length);
 application *application_at(core *core, uint32_t number);
 bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
-/* Its limits and (`is_whole`) APNs as fields; and one of them back. */
+/* Its limits, certificates and (`is_whole`) APNs as fields; and one of them back. */
 void application_more_write(const application *application, dro_builder *out, bool is_whole);
 DRO_CHECKED dro_err application_more_read(application *application, const dro_field *field);
 /* A message of the host's to one gate or (NONE) all: at once, past what waits for its round. */

@@ -378,6 +378,16 @@ static bool read_limits(reader *in, const char *pointer, yyjson_val *value)
     return read_named(in, pointer, value, APPLICATION_LIMITS, read_limit);
 }
 
+/* "sha256:" and the fingerprint, or "dns:" and a name among the certificate's. */
+static bool is_certificate(slice text)
+{
+    uint8_t digest[32];
+    char name[IDENTIFIER_MAX + 1];
+    if (text.length > 4 && memcmp(text.at, "dns:", 4) == 0)
+        return domain_read((slice){ text.at + 4, text.length - 4 }, name);
+    return digest_read(text, digest);
+}
+
 static bool is_apn(slice text)
 {
     return apn_is_valid(text.at, text.length);
@@ -399,6 +409,11 @@ static bool read_texts(reader *in, const char *pointer, yyjson_val *value, uint8
         dro_field_put(in->out, tag, text_of(item).at, text_of(item).length);
     }
     return true;
+}
+
+static bool read_certificates(reader *in, const char *pointer, yyjson_val *value)
+{
+    return read_texts(in, pointer, value, API_FIELD_CERTIFICATE, is_certificate, "\"sha256:\" and 64 hexadecimal digits, or \"dns:\" and a name");
 }
 
 static bool read_apns(reader *in, const char *pointer, yyjson_val *value)
@@ -580,6 +595,7 @@ static bool read_application_root(reader *in, yyjson_val *root, void *context)
         { "domains", read_domains },
         { "scopes", read_scopes },
         { "limits", read_limits },
+        { "certificates", read_certificates },
         { "apns", read_apns },
     };
     (void)context;

@@ -22,7 +22,7 @@ enum {
     BODY_INPUTS_MAX = 8,
     BODY_DOMAINS_MAX = 64,
     BODY_CEILING_MAX = 1000000000, /* of an application */
-    BODY_APPLICATION_TEXTS_MAX = 4, /* APNs */
+    BODY_APPLICATION_TEXTS_MAX = 4, /* certificates, APNs */
     BODY_NAME_MAX = 63,          /* bytes of a tag's, secret's or input's name */
     BODY_TAG_TEXT_MAX = 255,
     BODY_FIELDS_MAX = 64 * 1024 + 64, /* all fields of the largest body */

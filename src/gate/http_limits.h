@@ -82,6 +82,7 @@ enum {
     TOKENS_MAX = 16384,
     TOKEN_DOMAINS_MAX = 16 * 1024,       /* bytes of one token's domains */
     TOKEN_ID_MAX = 255,                  /* bytes of an application's name */
+    TOKEN_CERTIFICATES_MAX = 2 * 1024,   /* bytes of one application's certificates, as texts */
     ACCESS_KEYS_MAX = 8,                 /* of the host, with those that ended */
     ACCESS_CACHED_MAX = 4096,            /* JWTs a gate remembers as good */
     FORM_MAX = 8 * 1024,                 /* bytes of a form: a request for a token */

@@ -96,6 +96,8 @@ typedef struct asking {
     slice id, security;        /* `at` NULL: absent */
     uint8_t hash[TOKEN_HASH];  /* of the secret */
     bool has_secret;
+    bool is_shown;             /* by a certificate, which the token will be bound to (RFC 8705) */
+    shown_certificate shown;
 } asking;
 
 static void read_head(asking *out, const uint8_t *request, uint32_t length)
@@ -133,18 +135,25 @@ static bool read_client(http *http, asking *asking, const form *form)
     return true;
 }
 
-/* The client's entry, or NULL. */
-static const token *find_client(http *http, const asking *asking)
+/* The client's entry, or NULL: by its secret, else by a certificate of its own (RFC 8705 2). */
+static const token *find_client(http *http, asking *asking)
 {
     dro_clock *clock = http->config->clock;
-    const token *found = asking->has_secret ? token_table_find(http->tokens, asking->hash, clock->wall_ms(clock)) : NULL;
+    const token *found = NULL;
+    if (asking->has_secret)
+        found = token_table_find(http->tokens, asking->hash, clock->wall_ms(clock));
+    else if (asking->is_shown && asking->id.at != NULL)
+        found = token_table_find_application(http->tokens, asking->id.at, asking->id.length);
+    asking->is_shown = asking->is_shown && found != NULL && token_has_certificate(found, &asking->shown);
+    if (!asking->has_secret && !asking->is_shown)
+        return NULL;
     bool is_it = found != NULL && asking->id.at != NULL && found->number != 0 && found->expires_ms == 0 && slice_is(asking->id, found->id);
     bool is_here = asking->security.at == NULL || (is_it && slice_is(asking->security, found->id));
     return is_it && is_here ? found : NULL;
 }
 
 /* To the core: the names are what it looks for again. */
-static void ask_core(http *http, exchange *exchange, const token *client, slice scope)
+static void ask_core(http *http, exchange *exchange, const asking *asking, const token *client, slice scope)
 {
     uint8_t bytes[sizeof(api_request) + TOKEN_ID_MAX + SCOPE_TEXT_MAX + 128];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
@@ -153,6 +162,8 @@ static void ask_core(http *http, exchange *exchange, const token *client, slice 
     dro_field_put_text(&out, API_FIELD_APPLICATION, client->id);
     dro_field_put(&out, API_FIELD_TOKEN, client->hash, TOKEN_HASH);
     dro_field_put(&out, API_FIELD_SCOPE_TEXT, scope.at, scope.length);
+    if (asking->is_shown)
+        dro_field_put(&out, API_FIELD_THUMBPRINT, asking->shown.thumbprint, TOKEN_HASH);
     dro_field_pad(&out);
     exchange->kind = EXCHANGE_CORE;
     exchange->waiting = 1;
@@ -162,17 +173,17 @@ static void ask_core(http *http, exchange *exchange, const token *client, slice 
 }
 
 /* Nothing asked for is all; what is asked for is granted whole or not at all (RFC 6749 3.3). */
-static void grant(http *http, exchange *exchange, const token *client, slice scope)
+static void grant(http *http, exchange *exchange, const asking *asking, const token *client, slice scope)
 {
     char room[SCOPE_NAMES_MAX];
     scope_read wanted = scope_of(scope, http->config->identity);
     if (scope.at == NULL) {
-        ask_core(http, exchange, client, scope_names(client->scopes, room));
+        ask_core(http, exchange, asking, client, scope_names(client->scopes, room));
     } else if (scope.length > SCOPE_TEXT_MAX || wanted.is_malformed || wanted.has_unknown || wanted.bits == 0 ||
                (wanted.bits & ~client->scopes) != 0) {
         refuse(exchange, 400, "invalid_scope", "a scope is malformed, not known here, or not the client's");
     } else {
-        ask_core(http, exchange, client, scope);
+        ask_core(http, exchange, asking, client, scope);
     }
 }
 
@@ -182,6 +193,7 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
     asking asking;
     form form;
     read_head(&asking, request, length);
+    asking.is_shown = request_certificate(exchange->owner, &asking.shown);
     bool is_read = body.length <= sizeof room && form_read(&form, body.bytes, body.length, room);
     slice type = is_read ? form_get(&form, "grant_type") : (slice){ NULL, 0 };
     const token *client = NULL;
@@ -200,7 +212,7 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
                         loop_now_ns(http->loop), &wait_ns))
         answer_too_many(exchange, wait_ns, "the application asks more often than it may");
     else
-        grant(http, exchange, client, form_get(&form, "scope"));
+        grant(http, exchange, &asking, client, form_get(&form, "scope"));
     dro_wipe(room, sizeof room);
 }
 
@@ -237,7 +249,8 @@ void oauth_metadata(http *http, exchange *exchange)
     dro_builder_text(&out, ",\"jwks_uri\":");
     put_text(&out, root, "/oauth2/jwks");
     dro_builder_text(&out, ",\"response_types_supported\":[],\"grant_types_supported\":[\"client_credentials\"],"
-                           "\"token_endpoint_auth_methods_supported\":[\"client_secret_basic\",\"client_secret_post\"],"
+                           "\"token_endpoint_auth_methods_supported\":[\"client_secret_basic\",\"client_secret_post\",\"tls_client_auth\"],"
+                           "\"tls_client_certificate_bound_access_tokens\":true,"
                            "\"scopes_supported\":[\"read\",\"write\",\"images\",\"nidd\",\"monitoring\",\"trigger\",\"parameters\"]}");
     answer_whole(exchange, &made, bytes, dro_builder_length(&out));
 }

@@ -101,6 +101,8 @@ static int on_value_complete(llhttp_t *parser)
     for (unsigned i = 0; i < FIELDS; i++) {
         if (name.length != field_names[i].length || strncasecmp(name.at, field_names[i].name, name.length) != 0)
             continue;
+        if (head->present & 1u << i && (i == FIELD_UPGRADE || i == FIELD_WEBSOCKET_PROTOCOL))
+            return 0; /* lists may come in several lines (RFC 6455 11.3.4); the first is looked at */
         if (head->present & 1u << i)
             return fail(home, 400);
         head->present |= 1u << i;

@@ -129,10 +129,36 @@ static slice bearer_of(const connection *connection)
     return (slice){ field.at + skip, field.length - skip };
 }
 
+static bool has_name(const void *context, const char *name)
+{
+    return tls_has_name(context, name);
+}
+
+bool request_certificate(const connection *connection, shown_certificate *out)
+{
+    *out = (shown_certificate){ .has_name = has_name, .context = &connection->tls };
+    return tls_thumbprint(&connection->tls, out->thumbprint);
+}
+
+/* Whose certificate it is who came without a token. */
+static const token *find_by_certificate(connection *connection)
+{
+    shown_certificate shown;
+    const token *found = request_certificate(connection, &shown) ? token_table_find_certificate(connection->http->tokens, &shown) : NULL;
+    if (found == NULL)
+        return NULL;
+    memcpy(connection->token, found->hash, TOKEN_HASH);
+    connection->scopes = found->scopes;
+    connection->token_expires_ms = 0;
+    return found;
+}
+
 /* Of a JWT, the application's own; what is wrong with one is said (RFC 6750 3.1). */
 static const token *find_by_jwt(connection *connection, slice bearer, int64_t wall_ms, access_result *result)
 {
-    access_verdict verdict = access_check(connection->http->access, connection->token, bearer, NULL, wall_ms);
+    shown_certificate shown;
+    const uint8_t *thumbprint = request_certificate(connection, &shown) ? shown.thumbprint : NULL;
+    access_verdict verdict = access_check(connection->http->access, connection->token, bearer, thumbprint, wall_ms);
     *result = verdict.result;
     if (verdict.token == NULL)
         return NULL;
@@ -149,7 +175,7 @@ static const token *find_token(connection *connection, access_result *result)
     int64_t wall_ms = http->config->clock->wall_ms(http->config->clock);
     *result = ACCESS_HIT;
     if (bearer.length == 0)
-        return NULL;
+        return has_field(connection, FIELD_AUTHORIZATION) ? NULL : find_by_certificate(connection);
     bool is_jwt = jwt_is_likely(bearer.at, bearer.length);
     if (!is_jwt && bearer.length > HTTP_TOKEN_MAX)
         return NULL;

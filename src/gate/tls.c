@@ -284,6 +284,26 @@ void tls_fini(tls_session *session)
     *session = (tls_session){ 0 };
 }
 
+static X509 *shown_certificate(const tls_session *session)
+{
+    bool is_verified = session->context != NULL && session->context->verifies && session->ssl != NULL &&
+                       SSL_get_verify_result(session->ssl) == X509_V_OK;
+    return is_verified ? SSL_get0_peer_certificate(session->ssl) : NULL;
+}
+
+bool tls_thumbprint(const tls_session *session, uint8_t out[32])
+{
+    unsigned length = 0;
+    X509 *shown = shown_certificate(session);
+    return shown != NULL && X509_digest(shown, EVP_sha256(), out, &length) == 1 && length == 32;
+}
+
+bool tls_has_name(const tls_session *session, const char *name)
+{
+    X509 *shown = shown_certificate(session);
+    return shown != NULL && X509_check_host(shown, name, strlen(name), TLS_NAME_FLAGS, NULL) == 1;
+}
+
 bool tls_may_be(const tls_session *session, const char *name)
 {
     if (session->context == NULL || !session->context->verifies)

@@ -36,6 +36,7 @@ typedef struct tls_pem { /* borrowed; length 0: there is none */
 typedef struct tls_pems { /* of one listener */
     tls_pem parts[TLS_PARTS];
     uint8_t ticket_key[TLS_TICKET_KEY_BYTES];
+    bool is_optional; /* who shows no certificate of `ca` may come in all the same */
 } tls_pems;
 
 typedef struct tls_fault { /* what is wrong, in words for whoever made the files */
@@ -101,5 +102,9 @@ bool tls_has_more(const tls_session *session);
 /* Says that no more comes; once. */
 void tls_end(tls_session *session);
 void tls_fini(tls_session *session); /* not the descriptor */
+/* The SHA-256 of the certificate that the other side showed, and that was found good; false: it showed none. */
+bool tls_thumbprint(const tls_session *session, uint8_t out[32]);
+/* Is that one of its DNS names? */
+bool tls_has_name(const tls_session *session, const char *name);
 /* May the other side call itself so? Where certificates are asked for, one of its DNS names must say it. */
 bool tls_may_be(const tls_session *session, const char *name);

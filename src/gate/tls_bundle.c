@@ -10,7 +10,7 @@
 #include "base/wipe.h"
 
 enum {
-    HEAD_BYTES = TLS_LISTENERS * (TLS_PARTS * 4 + TLS_TICKET_KEY_BYTES) + TLS_KEY_SETS_MAX * 4,
+    HEAD_BYTES = TLS_LISTENERS * (TLS_PARTS * 4 + TLS_TICKET_KEY_BYTES + 1) + TLS_KEY_SETS_MAX * 4,
     BUNDLE_MAX = HEAD_BYTES + (TLS_LISTENERS * TLS_PARTS + TLS_KEY_SETS_MAX) * TLS_FILE_MAX,
 };
 
@@ -38,6 +38,7 @@ dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS], cons
         for (int part = 0; part < TLS_PARTS; part++)
             dro_builder_le(&out, listeners[i].parts[part].length, 4);
         dro_builder_bytes(&out, listeners[i].ticket_key, TLS_TICKET_KEY_BYTES);
+        dro_builder_le(&out, listeners[i].is_optional, 1);
     }
     for (int i = 0; i < TLS_KEY_SETS_MAX; i++)
         dro_builder_le(&out, key_sets[i].length, 4);
@@ -72,6 +73,7 @@ static dro_err read_head(tls_bundle *bundle)
         const uint8_t *key = dro_cursor_bytes(&in, TLS_TICKET_KEY_BYTES);
         if (key != NULL)
             memcpy(bundle->listeners[i].ticket_key, key, TLS_TICKET_KEY_BYTES);
+        bundle->listeners[i].is_optional = dro_cursor_le(&in, 1) != 0;
     }
     for (int i = 0; i < TLS_KEY_SETS_MAX; i++)
         bundle->key_sets[i].length = (uint32_t)dro_cursor_le(&in, 4);

@@ -191,7 +191,7 @@ static dro_err load(SSL_CTX *ssl, tls_listener listener, const tls_pems *pems, i
     }
     if (err == DRO_OK && ca->length > 0) {
         err = take_authorities(ssl, ca, fault);
-        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | (pems->is_optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT), NULL);
     }
     return err;
 }

@@ -8,6 +8,7 @@
 
 #include "base/fields.h"
 #include "gate/http_limits.h"
+#include "gate/target.h"
 
 enum { PLACES = 2 * TOKENS_MAX }; /* a power of two, at most half full */
 
@@ -113,31 +114,72 @@ const token *token_table_find_application(const token_table *table, const char *
     return NULL;
 }
 
-static dro_err read_texts(dro_cursor *in, char *domains, uint32_t *length, char id[TOKEN_ID_MAX + 1], application_limits *limits)
+static bool is_shown(const char *text, const shown_certificate *shown)
 {
-    dro_builder out = dro_builder_over(domains, TOKEN_DOMAINS_MAX);
+    uint8_t digest[TOKEN_HASH];
+    if (strncmp(text, "dns:", 4) == 0)
+        return shown->has_name(shown->context, text + 4);
+    return digest_read((slice){ text, (uint32_t)strlen(text) }, digest) && memcmp(digest, shown->thumbprint, TOKEN_HASH) == 0;
+}
+
+bool token_has_certificate(const token *token, const shown_certificate *shown)
+{
+    for (const char *at = token->certificates; *at != '\0'; at += strlen(at) + 1)
+        if (is_shown(at, shown))
+            return true;
+    return false;
+}
+
+const token *token_table_find_certificate(const token_table *table, const shown_certificate *shown)
+{
+    for (uint32_t i = 0; i < PLACES; i++) {
+        const token *at = table->places[i];
+        if (at != NULL && at->number != 0 && at->expires_ms == 0 && token_has_certificate(at, shown))
+            return at;
+    }
+    return NULL;
+}
+
+typedef struct texts {     /* of a credential */
+    char domains[TOKEN_DOMAINS_MAX], id[TOKEN_ID_MAX + 1], certificates[TOKEN_CERTIFICATES_MAX];
+    uint32_t domains_length, certificates_length;
+    application_limits limits;
+} texts;
+
+static dro_err read_texts(dro_cursor *in, texts *texts)
+{
+    dro_builder out = dro_builder_over(texts->domains, sizeof texts->domains);
+    dro_builder certificates = dro_builder_over(texts->certificates, sizeof texts->certificates - 1);
     dro_field field;
-    id[0] = '\0';
+    *texts->id = '\0';
+    texts->limits = (application_limits){ 0 };
     /* The ring fills a body up to 8 bytes with zeros, and no field has tag 0. */
     while (in->at < in->end && *in->at != 0 && dro_field_next(in, &field)) {
         if (field.tag == API_FIELD_CEILING && field.length == 5 && field.bytes[0] < APPLICATION_LIMITS)
-            memcpy(&limits->of[field.bytes[0]], field.bytes + 1, 4);
-        if (field.tag != API_FIELD_DOMAIN && field.tag != API_FIELD_APPLICATION)
+            memcpy(&texts->limits.of[field.bytes[0]], field.bytes + 1, 4);
+        if (field.tag != API_FIELD_DOMAIN && field.tag != API_FIELD_APPLICATION && field.tag != API_FIELD_CERTIFICATE)
             continue;
         if (field.length > 0 && memchr(field.bytes, 0, field.length) != NULL)
             return DRO_MALFORMED;
         if (field.tag == API_FIELD_APPLICATION) {
             if (field.length > TOKEN_ID_MAX)
                 return DRO_LIMIT;
-            memcpy(id, field.bytes, field.length);
-            id[field.length] = '\0';
+            memcpy(texts->id, field.bytes, field.length);
+            texts->id[field.length] = '\0';
+            continue;
+        }
+        if (field.tag == API_FIELD_CERTIFICATE) {
+            dro_builder_bytes(&certificates, field.bytes, field.length);
+            dro_builder_le(&certificates, 0, 1);
             continue;
         }
         dro_builder_bytes(&out, field.bytes, field.length);
         dro_builder_le(&out, 0, 1);
     }
-    *length = (uint32_t)dro_builder_length(&out);
-    return in->err != DRO_OK ? DRO_MALFORMED : out.err;
+    texts->domains_length = (uint32_t)dro_builder_length(&out);
+    texts->certificates_length = (uint32_t)dro_builder_length(&certificates) + 1;
+    texts->certificates[texts->certificates_length - 1] = '\0';
+    return in->err != DRO_OK ? DRO_MALFORMED : out.err != DRO_OK ? out.err : certificates.err;
 }
 
 dro_err token_table_take(token_table *table, const void *body, uint32_t length)
@@ -150,30 +192,29 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
         token_remove(table, row.token);
         return DRO_OK;
     }
-    char domains[TOKEN_DOMAINS_MAX], id[TOKEN_ID_MAX + 1];
-    uint32_t domains_length = 0;
-    application_limits limits = { 0 };
+    static texts texts;
     dro_cursor in = dro_cursor_over((const uint8_t *)body + sizeof row, length - sizeof row);
-    dro_err err = read_texts(&in, domains, &domains_length, id, &limits);
+    dro_err err = read_texts(&in, &texts);
     if (err != DRO_OK)
         return err;
     uint32_t place = place_of(table, row.token);
     if (table->places[place] == NULL && table->count >= TOKENS_MAX)
         return DRO_LIMIT;
-    token *made = malloc(sizeof *made + domains_length + strlen(id) + 1);
+    token *made = malloc(sizeof *made + texts.domains_length + strlen(texts.id) + 1 + texts.certificates_length);
     if (made == NULL)
         return DRO_NOMEM;
     *made = (token){ .number = row.number,
                      .scopes = row.scopes,
                      .expires_ms = row.expires_ms,
                      .is_one_time = row.is_one_time != 0,
-                     .limits = limits,
+                     .limits = texts.limits,
                      .rate = table->places[place] != NULL ? table->places[place]->rate : (dro_rate){ 0 },
-                     .domains_length = domains_length };
+                     .domains_length = texts.domains_length };
     memcpy(made->hash, row.token, TOKEN_HASH);
-    memcpy(made->domains, domains, domains_length);
-    strcpy(made->domains + domains_length, id);
-    made->id = made->domains + domains_length;
+    char *at = made->domains + texts.domains_length;
+    memcpy(made->domains, texts.domains, texts.domains_length);
+    made->id = strcpy(at, texts.id);
+    made->certificates = memcpy(at + strlen(texts.id) + 1, texts.certificates, texts.certificates_length);
     if (table->places[place] == NULL)
         table->count++;
     free(table->places[place]);

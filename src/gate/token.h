@@ -22,6 +22,7 @@ typedef struct token {
     dro_rate rate;             /* of its requests here */
     uint32_t domains_length;   /* texts with a NUL each, lower case */
     const char *id;            /* of the application, behind the domains */
+    const char *certificates;  /* behind it: texts with a NUL each, as in API_FIELD_CERTIFICATE, then another NUL */
     char domains[];
 } token;
 
@@ -40,6 +41,16 @@ const token *token_table_find(const token_table *table, const uint8_t hash[TOKEN
 
 /* The application of that name, or NULL: neither the admin nor a console session is one. */
 const token *token_table_find_application(const token_table *table, const char *id, size_t length);
+
+typedef struct shown_certificate { /* a client's, over TLS */
+    uint8_t thumbprint[TOKEN_HASH]; /* SHA-256 */
+    bool (*has_name)(const void *context, const char *name); /* is that one of its DNS names? */
+    const void *context;
+} shown_certificate;
+/* Is it one of the application's? */
+bool token_has_certificate(const token *token, const shown_certificate *shown);
+/* The application that it is of, or NULL. */
+const token *token_table_find_certificate(const token_table *table, const shown_certificate *shown);
 
 /* Counts a request against the application's rate; false: it has to wait. `share`: by how many gates it is divided. */
 bool token_may(token_table *table, const token *token, const application_limits *usual, uint32_t share, int64_t now_ns, int64_t *wait_ns);

@@ -152,9 +152,53 @@ static void a_broken_message_changes_nothing(void **state)
     assert_int_equal(token_table_count(*state), 0);
 }
 
+static bool is_named(const void *context, const char *name)
+{
+    return strcmp(context, name) == 0;
+}
+
+static void an_application_is_found_by_its_certificate(void **state)
+{
+    uint8_t bytes[1024] = { 0 };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    credential row = row_of(7, 7);
+    shown_certificate shown = { .has_name = is_named, .context = "as.example" };
+    dro_builder_bytes(&out, &row, sizeof row);
+    dro_field_put_text(&out, API_FIELD_APPLICATION, "as1");
+    dro_field_put_text(&out, API_FIELD_CERTIFICATE, "sha256:0101010101010101010101010101010101010101010101010101010101010101");
+    dro_field_put_text(&out, API_FIELD_CERTIFICATE, "dns:as.example");
+    assert_int_equal(token_table_take(*state, bytes, ((uint32_t)dro_builder_length(&out) + 7) & ~7u), DRO_OK);
+    const token *found = token_table_find_certificate(*state, &shown);
+    assert_non_null(found);
+    assert_string_equal(found->id, "as1");
+    shown.context = "other.example";
+    assert_null(token_table_find_certificate(*state, &shown));
+    memset(shown.thumbprint, 1, sizeof shown.thumbprint);
+    assert_ptr_equal(token_table_find_certificate(*state, &shown), found);
+    assert_ptr_equal(token_table_find_application(*state, "as1", 3), found);
+    assert_null(token_table_find_application(*state, "as", 2));
+}
+
+static void a_rate_is_shared_by_the_gates(void **state)
+{
+    static const application_limits usual = { .of = { [LIMIT_REQUESTS] = 4 } };
+    credential row = row_of(7, 7);
+    int64_t wait_ns;
+    assert_int_equal(take(*state, row, "a.example", NULL), DRO_OK);
+    const token *found = token_table_find(*state, row.token, 1);
+    assert_true(token_may(*state, found, &usual, 2, 0, &wait_ns) && token_may(*state, found, &usual, 2, 0, &wait_ns));
+    assert_false(token_may(*state, found, &usual, 2, 0, &wait_ns));
+    assert_int_equal(wait_ns, 500000000);
+    row.scopes = SCOPE_WRITE; /* told again: what was used stays used */
+    assert_int_equal(take(*state, row, "a.example", NULL), DRO_OK);
+    assert_false(token_may(*state, token_table_find(*state, row.token, 1), &usual, 2, 0, &wait_ns));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_application_is_found_by_its_certificate, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rate_is_shared_by_the_gates, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_is_found_by_its_sha_256, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_ends_at_its_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_later_word_about_a_token_counts, set_up, tear_down),

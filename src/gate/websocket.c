@@ -35,6 +35,7 @@ struct websocket {
     uint32_t untold;                 /* notices that have ended */
     sent_notice sent[HTTP_WEBSOCKET_NOTICES_MAX]; /* number % HTTP_WEBSOCKET_NOTICES_MAX */
     int64_t heard_ns, asked_ns;
+    int64_t expires_ns;              /* of its token */
     uint8_t token[TOKEN_HASH];
 };
 
@@ -114,6 +115,12 @@ static bool refuse(exchange *exchange, int status, const char *lines, const char
     return false;
 }
 
+static int64_t expiry_ns(const http *http, int64_t expires_ms)
+{
+    dro_clock *clock = http->config->clock;
+    return expires_ms == 0 ? INT64_MAX : loop_now_ns(http->loop) + (expires_ms - clock->wall_ms(clock)) * NS_PER_MS;
+}
+
 bool websocket_begin(http *http, exchange *exchange, const void *request, uint32_t length)
 {
     connection *owner = exchange->owner;
@@ -135,6 +142,7 @@ bool websocket_begin(http *http, exchange *exchange, const void *request, uint32
     made->is_told = true; /* no core knows of it yet */
     memcpy(made->accept, owner->websocket_accept, sizeof made->accept);
     memcpy(made->token, owner->token, TOKEN_HASH);
+    made->expires_ns = expiry_ns(http, owner->token_expires_ms);
     made->owner = exchange;
     made->next = http->websockets;
     http->websockets = made;
@@ -349,7 +357,10 @@ void websocket_process(connection *connection)
 int64_t websocket_due_ns(const exchange *exchange)
 {
     const websocket *of = exchange->websocket;
-    return of->is_open ? of->asked_ns + (int64_t)HTTP_COMMENT_MS * NS_PER_MS : INT64_MAX;
+    int64_t ping_ns = of->asked_ns + (int64_t)HTTP_COMMENT_MS * NS_PER_MS;
+    if (!of->is_open)
+        return INT64_MAX;
+    return of->expires_ns < ping_ns ? of->expires_ns : ping_ns;
 }
 
 void websocket_ping(http *http, exchange *exchange)
@@ -357,7 +368,9 @@ void websocket_ping(http *http, exchange *exchange)
     static const uint8_t ping[] = { 0x89, 0 };
     websocket *of = exchange->websocket;
     of->asked_ns = loop_now_ns(http->loop);
-    if (of->asked_ns - of->heard_ns > (int64_t)SILENCE_MS * NS_PER_MS)
+    if (of->asked_ns >= of->expires_ns)
+        send_close(of, WEBSOCKET_POLICY);
+    else if (of->asked_ns - of->heard_ns > (int64_t)SILENCE_MS * NS_PER_MS)
         connection_break(exchange->owner);
     else
         put(exchange, ping, sizeof ping);

@@ -25,7 +25,8 @@ _Static_assert((int)TLS_KEY_SETS_MAX == (int)ISSUERS_MAX, "one for each");
 static const char *path_of(const config *config, tls_listener listener, tls_part part)
 {
     const char *const paths[TLS_LISTENERS][TLS_PARTS] = {
-        [TLS_HTTP] = { config->http_tls_certificate, config->http_tls_key, config->http_tls_ca },
+        [TLS_HTTP] = { config->http_tls_certificate, config->http_tls_key,
+                       config->http_tls_client_ca[0] != '\0' ? config->http_tls_client_ca : config->http_tls_ca },
         [TLS_DIAMETER] = { config->diameter_tls_certificate, config->diameter_tls_key, config->diameter_tls_ca },
     };
     return paths[listener][part];
@@ -110,6 +111,7 @@ _Noreturn void certificates_read(const config *config, int bundle, bool is_loggi
     for (int i = 0; i < TLS_LISTENERS; i++) {
         for (int part = 0; part < TLS_PARTS; part++)
             read_file(&here, i, part);
+        here.pems[i].is_optional = i == TLS_HTTP && config->http_tls_client_ca[0] != '\0';
         /* The same for all gates, so that a client may come back to any; with each load another. */
         dro_random_system()->fill(dro_random_system(), here.pems[i].ticket_key, TLS_TICKET_KEY_BYTES);
         check(&here, i);

@@ -45,6 +45,7 @@ static const key keys[] = {
     { "http.tls.certificate", TEXT(http_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it HTTPS is spoken" },
     { "http.tls.key", TEXT(http_tls_key), "", "file of its private key (PEM, without passphrase)" },
     { "http.tls.ca", TEXT(http_tls_ca), "", "file of authorities (PEM): clients must show a certificate of one, beside their token" },
+    { "http.tls.client_ca", TEXT(http_tls_client_ca), "", "file of authorities (PEM): clients may show a certificate of one, and be known by it; instead of http.tls.ca" },
     { "diameter.listen", TEXT(diameter_listen), "127.0.0.1:3868", "address:port; port 5658 where TLS is on and nothing is said; without TLS only loopback unless diameter.plain" },
     { "diameter.transport", TEXT(diameter_transport), "tcp", "\"tcp\", \"sctp\" or \"both\"; for SCTP diameter.listen may name several addresses before its port, with commas" },
     { "diameter.plain", BOOLEAN(diameter_plain), "false", "accept plain TCP beyond loopback" },
@@ -379,6 +380,8 @@ static bool check_tls(config *config)
 {
     if (is_set(config->http_tls_certificate) != is_set(config->http_tls_key))
         return wrong("http.tls: certificate and key are set together");
+    if (is_set(config->http_tls_client_ca) && (is_set(config->http_tls_ca) || !is_set(config->http_tls_certificate)))
+        return wrong("http.tls.client_ca: needs http.tls.certificate and key, and stands in place of http.tls.ca");
     if (is_set(config->http_tls_ca) && !is_set(config->http_tls_certificate))
         return wrong("http.tls.ca: needs http.tls.certificate and key");
     if (is_set(config->diameter_tls_certificate) != is_set(config->diameter_tls_key))

@@ -89,7 +89,7 @@ enum api_operation {
     API_TIMELINE,           /* ID, LIMIT(?), NETWORK(?) */
     API_HISTORY,            /* ID, NAME, LIMIT(?) */
     API_THING_DESCRIPTION,  /* ID -> CONTENT_THING_MODEL */
-    API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES, CEILING*, APN* */
+    API_APPLICATION_PUT,    /* APPLICATION, DOMAIN*, SCOPES, CEILING*, CERTIFICATE*, APN* */
     API_APPLICATION_LIST,
     API_APPLICATION_GET,    /* APPLICATION */
     API_APPLICATION_DELETE, /* APPLICATION */
@@ -192,6 +192,7 @@ enum api_field { /* width or form */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
     API_FIELD_CEILING = 123,    /* u8 enum application_limit, u32: of an application */
+    API_FIELD_CERTIFICATE = 124,/* text: "sha256:HEX" or "dns:NAME" (lower case), by which an application is known */
     API_FIELD_THUMBPRINT = 122, /* 32 bytes: SHA-256 of the client's certificate */
     API_FIELD_FIRST_DELIVERY = 82, /* fields of a delivery, in the body of a configuration */
 
@@ -266,7 +267,7 @@ typedef struct credential {
     uint8_t is_one_time; /* 1: good for POST /v1/sessions only */
     uint8_t reserved[6];
     int64_t expires_ms;  /* wall clock; 0: never */
-} credential;            /* then fields APPLICATION, DOMAIN*, CEILING* */
+} credential;            /* then fields APPLICATION, DOMAIN*, CEILING*, CERTIFICATE* */
 
 /* A public key of the host: what it signed is an access token of ours (JWT). */
 typedef struct signing_key_news {

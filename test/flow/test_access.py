@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import signal
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -12,6 +13,7 @@ import urllib.parse
 import pytest
 from host import DROMIOD, Host, thermo_reading, until
 from mme import CER, Mme, T6A, V3GPP, avp, result_of
+from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
 from sink import Sink
 
@@ -533,3 +535,58 @@ def test_wrong_key_files_are_refused_at_the_start(tmp_path, text, why):
     done = subprocess.run([DROMIOD, "--data", tmp_path / "data", "--set", f'auth.issuers=[{{issuer="a",keys="{file}"}}]', "--check"],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and why in done.stderr and str(file) in done.stderr
+
+
+# ---- certificates of applications ----
+
+def fingerprint(certificate):
+    der = openssl("x509", "-in", certificate.pem, "-outform", "DER").stdout
+    return hashlib.sha256(der).hexdigest()
+
+
+def test_an_application_is_known_by_its_certificate(tmp_path):
+    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "other", "Other authority")
+    server = authority.issue("host", "DNS:localhost", "IP:127.0.0.1")
+    by_print, by_name = authority.issue("print", "DNS:print.test"), authority.issue("name", "DNS:as.example.net")
+    forged = stranger.issue("forged", "DNS:as.example.net")
+    settings = [f"http.tls.certificate={server.pem}", f"http.tls.key={server.key}", f"http.tls.client_ca={authority.pem}"]
+    with Host(*settings, thermo=False, context=authority.client()) as host:
+        host.admin.put_twin("a@acme.example", imsi="001010000000001", model=None)
+        Application(host, "print", certificates=["sha256:" + fingerprint(by_print)])
+        named = Application(host, "name", certificates=["dns:as.example.net"])
+
+        def client(certificate, token=None):
+            host.context = authority.client(certificate)
+            return host.client(token)
+        at = "/v1/twins/a@acme.example"
+        assert client(by_print).get(at).status == 200
+        assert client(by_name).get(at).status == 200
+        assert client(by_name).get("/v1/applications").status == 403
+        assert client(authority.issue("nobody", "DNS:nobody.test")).get(at).status == 401
+        assert client(None).get(at).status == 401
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            client(forged).get(at)
+        # a token asked for with the certificate is bound to it (RFC 8705)
+        host.context = authority.client(by_name)
+        answer = named.ask(client_secret=None)
+        assert answer.status == 200, answer
+        bound = answer.json()["access_token"]
+        assert claims_of(bound)["cnf"] == {"x5t#S256": encode(bytes.fromhex(fingerprint(by_name)))}
+        assert client(by_name, bound).get(at).status == 200
+        refused = client(by_print, bound).get(at)
+        assert refused.status == 401 and "bound" in refused.json()["detail"]
+        assert client(None, bound).get(at).status == 401
+        host.context = authority.client(by_print)
+        assert named.ask(client_secret=None).json()["error"] == "invalid_client"  # another's certificate
+        free = named.token()  # by its secret: bound to nothing
+        assert "cnf" not in claims_of(free) and client(None, free).get(at).status == 200
+        host.context = authority.client()
+        assert host.admin.delete("/v1/applications/name").status == 204
+        assert client(by_name).get(at).status == 401
+        host.context = authority.client()
+
+
+@pytest.mark.parametrize("certificates", [["sha256:00"], ["x"], ["dns:"], ["dns:a b"], [1], "dns:a", ["dns:a.example"] * 5])
+def test_wrong_certificates_are_422(real, certificates):
+    body = {"id": "wrong", "domains": ["acme.example"], "scopes": [], "certificates": certificates}
+    assert real.admin.post("/v1/applications", body).status == 422

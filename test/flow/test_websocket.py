@@ -236,3 +236,11 @@ def test_it_is_counted_and_stops_with_the_host(real, configuration):
         assert real.stop() == 0
         assert web.closed() == 1001
     real.start()
+
+
+def test_lists_of_the_handshake_may_come_in_lines(configuration):
+    made = configuration()
+    with made.connect(protocol=f"chat\r\nSec-WebSocket-Protocol: {PROTOCOL}") as web:
+        assert web.status == 101 and "Sec-WebSocket-Protocol" not in web.head  # the first line is looked at
+    with made.connect(Sec_WebSocket_Version="13\r\nSec-WebSocket-Version: 13") as web:
+        assert web.status == 400
