@@ -151,7 +151,7 @@ static bool delivery_is_good(core *core, const call *call, const uint8_t *fields
     const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
     uint32_t data_length = data == NULL ? 0 : data->length;
     const dro_field *reliable = nidd_field(fields, length, API_FIELD_RELIABLE, &room);
-    if (data == NULL)
+    if (data == NULL || data_length == 0)
         tell_problem(core, call->caller, 400, "about:blank", "data is missing");
     else if (length > GROUP_FIELDS_MAX)
         tell_problem(core, call->caller, 413, "about:blank", "the delivery is too large");
@@ -266,6 +266,14 @@ void api_group_delivery_change(core *core, const call *call)
     group_operation *changed = configuration == NULL ? NULL : delivery_find(core, call, configuration);
     if (changed == NULL || !delivery_is_waiting(core, call, changed))
         return;
+    const application *owner = application_at(core, configuration->application);
+    const group *named = call->operation == API_NIDD_DELIVERY_PUT && owner != NULL ? group_named(core, call, owner) : NULL;
+    if (call->operation == API_NIDD_DELIVERY_PUT && named == NULL)
+        return;
+    if (named != NULL && named->number != configuration->group) {
+        tell_problem(core, call->caller, 400, "about:blank", "the identifier is not the configuration's");
+        return;
+    }
     dro_builder members = dro_builder_over(fields, sizeof fields);
     if (call->operation == API_NIDD_DELIVERY_PATCH)
         nidd_patched(changed->fields, changed->length, call, &members);
@@ -328,7 +336,16 @@ static bool first_is_good(core *core, const call *call)
 {
     dro_field room;
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
-    return first == NULL || delivery_is_good(core, call, first->bytes, first->length);
+    if (first == NULL)
+        return true;
+    dro_field of, inner;
+    const dro_field *group = nidd_field(call->fields, call->fields_length, API_FIELD_GROUP, &of);
+    const dro_field *named = nidd_field(first->bytes, first->length, API_FIELD_GROUP, &inner);
+    if (group == NULL || named == NULL || named->length != group->length || memcmp(named->bytes, group->bytes, group->length) != 0) {
+        tell_problem(core, call->caller, 400, "about:blank", "the downlink's identifier is not the configuration's");
+        return false;
+    }
+    return delivery_is_good(core, call, first->bytes, first->length);
 }
 
 void api_group_configuration_make(core *core, const call *call)

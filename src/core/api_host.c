@@ -7,6 +7,7 @@
 #include "base/wipe.h"
 #include "core/call.h"
 #include "core/counters.h"
+#include "core/follow.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/number.h"
@@ -290,6 +291,8 @@ void api_application_delete(core *core, const call *call)
     }
     credentials_send(core, NONE, &gone, true);
     application_clear(&gone);
+    orphans_look(core);
+    follow_wake(core);
     call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
 }
 

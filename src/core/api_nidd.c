@@ -188,14 +188,14 @@ static bool call_queued(core *core, const call *call, uint32_t index)
 }
 
 /* The twin that a body names, seen by the application; NONE after a problem. */
-static uint32_t twin_named(core *core, const call *call, const application *owner)
+static uint32_t twin_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner)
 {
     dro_field room;
-    const dro_field *id = nidd_field(call->fields, call->fields_length, API_FIELD_ID, &room);
+    const dro_field *id = nidd_field(fields, length, API_FIELD_ID, &room);
     uint32_t index = NONE;
     if (id != NULL) {
         index = twin_find(core, (const char *)id->bytes, id->length);
-    } else if ((id = nidd_field(call->fields, call->fields_length, API_FIELD_MSISDN, &room)) != NULL) {
+    } else if ((id = nidd_field(fields, length, API_FIELD_MSISDN, &room)) != NULL) {
         char digits[16] = { 0 };
         memcpy(digits, id->bytes, id->length < sizeof digits ? id->length : 0);
         index = twin_find_msisdn(core, digits);
@@ -205,6 +205,15 @@ static uint32_t twin_named(core *core, const call *call, const application *owne
         return index;
     tell_cause(core, call->caller, 404, "USER_UNKNOWN", "no device is known by this identifier");
     return NONE;
+}
+
+/* Does the body of a downlink name the configuration's device? False after a problem. */
+static bool twin_is_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner, uint32_t index)
+{
+    uint32_t named = owner == NULL ? NONE : twin_named(core, call, fields, length, owner);
+    if (named != NONE && named != index)
+        tell_problem(core, call->caller, 400, "about:blank", "the identifier is not the configuration's");
+    return named == index;
 }
 
 /* ---- configurations ---- */
@@ -361,30 +370,6 @@ void api_nidd_websocket(core *core, const call *call)
     destination_connect(core, configuration->destination, call->gate, call->caller.id);
 }
 
-/* All that waits for it goes too. */
-static void configuration_gone(core *core, uint32_t index, uint64_t number)
-{
-    const twin *twin = twin_at(core, index);
-    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL;) {
-        const nidd_delivery *next = d->next;
-        uint64_t gone = d->number;
-        bool is_of_it = d->configuration == number;
-        if (is_of_it) {
-            nidd_mail_gone(core, twin, gone);
-            record_put(core, FIELD_NIDD_DELIVERY_GONE, &gone, 8);
-        }
-        d = next;
-    }
-    for (const notice *n = twin->extra->nidd->notices; n != NULL;) {
-        const notice *next = n->next;
-        uint64_t gone = n->number;
-        if (n->configuration == number)
-            record_put(core, FIELD_NOTICE_GONE, &gone, 8);
-        n = next;
-    }
-    record_put(core, FIELD_NIDD_CONFIGURATION_GONE, &number, 8);
-}
-
 void api_nidd_configuration_delete(core *core, const call *call)
 {
     uint32_t index;
@@ -392,7 +377,7 @@ void api_nidd_configuration_delete(core *core, const call *call)
     if (gone == NULL || call_deferred(core, call, index) || call_queued(core, call, index))
         return;
     record_begin(core, index, RECORD_DELTA);
-    configuration_gone(core, index, gone->number);
+    nidd_configuration_gone(core, index, gone->number);
     record_end(core);
     nidd_trim(twin_at(core, index));
     twin_extra_trim(twin_at(core, index));
@@ -448,11 +433,9 @@ void nidd_delivery_answer(core *core, caller caller, uint32_t index, uint64_t nu
     tell_reply(core, caller, &reply, out.start, dro_builder_length(&out));
 }
 
-/* False after a problem. */
-static bool delivery_is_good(core *core, const call *call, uint32_t index, const nidd_configuration *configuration,
-                             const uint8_t *fields, size_t length)
+/* What can be said without its device. False after a problem. */
+static bool data_is_good(core *core, const call *call, const uint8_t *fields, size_t length)
 {
-    const twin *twin = twin_at(core, index);
     dro_field room;
     const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
     if (data == NULL || data->length == 0) {
@@ -468,6 +451,17 @@ static bool delivery_is_good(core *core, const call *call, uint32_t index, const
         failure_reply(core, call->caller, "FAILURE_RDS_DISABLED", "the reliable data service is not enabled", 0);
         return false;
     }
+    return true;
+}
+
+/* False after a problem. */
+static bool delivery_is_good(core *core, const call *call, uint32_t index, const nidd_configuration *configuration,
+                             const uint8_t *fields, size_t length)
+{
+    const twin *twin = twin_at(core, index);
+    dro_field room;
+    if (!data_is_good(core, call, fields, length))
+        return false;
     const dro_field *option = nidd_field(fields, length, API_FIELD_PDN_OPTION, &room);
     uint8_t how = option != NULL && option->length == 1 ? option->bytes[0] : configuration->pdn_establishment_option;
     if (!(twin->flags & TWIN_CONNECTED) && how == PDN_INDICATE_ERROR) {
@@ -481,7 +475,7 @@ static bool delivery_is_good(core *core, const call *call, uint32_t index, const
         failure_reply(core, call->caller, "FAILURE_TEMPORARILY_NOT_REACHABLE", "the device cannot be reached now", twin->retry_ms);
         return false;
     }
-    data = nidd_field(fields, length, API_FIELD_DATA, &room);
+    const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
     if (is_asleep && data->length > core->options.downlink.size) {
         failure_reply(core, call->caller, "FAILURE_TEMPORARILY_NOT_REACHABLE",
                       "the device cannot be reached now, and a downlink as large as this does not wait", twin->retry_ms);
@@ -571,13 +565,22 @@ static bool apn_is_refused(core *core, const call *call, const application *owne
     return true;
 }
 
+static bool first_is_good(core *core, const call *call, const application *owner, uint32_t index)
+{
+    dro_field room;
+    const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
+    return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
+                             twin_is_named(core, call, first->bytes, first->length, owner, index));
+}
+
 void api_nidd_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     dro_field room;
     const application *owner = nidd_owner_find(core, call);
-    uint32_t index = owner == NULL ? NONE : twin_named(core, call, owner);
-    if (index == NONE || call_deferred(core, call, index) || configuration_is_refused(core, call, index) ||
+    uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
+    if (index == NONE || call_deferred(core, call, index) || !first_is_good(core, call, owner, index) ||
+        configuration_is_refused(core, call, index) ||
         apn_is_refused(core, call, owner, index) || quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
@@ -665,12 +668,9 @@ void api_nidd_delivery_make(core *core, const call *call)
         return;
     }
     const application *owner = application_at(core, configuration->application);
-    uint32_t named = owner == NULL ? NONE : twin_named(core, call, owner);
-    if (named == NONE)
+    if (!twin_is_named(core, call, call->fields, call->fields_length, owner, index))
         return;
-    if (named != index)
-        tell_problem(core, call->caller, 400, "about:blank", "the identifier is not the configuration's");
-    else if (configuration->status != NIDD_ACTIVE)
+    if (configuration->status != NIDD_ACTIVE)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
     else if (!is_downlink_owner(twin_at(core, index), configuration))
         tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "another application owns this device's downlinks");
@@ -716,6 +716,9 @@ void api_nidd_delivery_change(core *core, const call *call)
         return;
     const nidd_delivery *old = delivery_find(core, call, index, configuration);
     if (old == NULL || !delivery_is_waiting(core, call, index, old))
+        return;
+    const application *owner = application_at(core, configuration->application);
+    if (call->operation == API_NIDD_DELIVERY_PUT && !twin_is_named(core, call, call->fields, call->fields_length, owner, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     if (call->operation == API_NIDD_DELIVERY_PATCH)

@@ -190,6 +190,7 @@ static dro_err recover_all(core *core)
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);
     groups_recovered(core);
+    orphans_look(core);
     dro_info("recovered twins=%u log_bytes=%llu ms=%lld", core->twin_count, (unsigned long long)commit_log_bytes(core->log),
              (long long)took / 1000000);
     return err;
@@ -540,6 +541,7 @@ int core_round(core *core)
         work += turns_send_waiting(core);
     if (core->count > 1)
         work += questions_step(core);
+    work += orphans_step(core); /* before a request that knows of it */
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             work += gate_take(core, i);
@@ -596,6 +598,11 @@ int64_t core_next_due(const core *core)
     int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
     if (groups_ms != INT64_MAX) {
         int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    int64_t orphans_ms = core_refusal(core) == NULL ? orphans_due_ms(core) : INT64_MAX;
+    if (orphans_ms != INT64_MAX) {
+        int64_t left = orphans_ms > core->now_ms ? (orphans_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     if (notices_due_ns(core) != INT64_MAX) {

@@ -39,12 +39,14 @@ dro_err follow_tables(core *core)
     dro_err err = board_tables_get(&core->board, &bytes, &length, &version);
     if (err != DRO_OK)
         return err;
+    core->nidd.orphans.is_looking = false; /* it may end with some applications missing */
     err = host_apply(core, bytes, length);
     dro_wipe(bytes, length);
     free(bytes);
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
         core->tables_version = version;
-    else
+        orphans_look(core);
+    } else
         dro_error("the host's tables of core 0 cannot be taken: \"%s\"", dro_err_text(err));
     return err;
 }

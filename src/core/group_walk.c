@@ -50,22 +50,33 @@ static uint8_t pdn_option_of(const core *core, const group_operation *operation)
     return option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
 }
 
-/* What speaks against a downlink to the member, as it would to the device alone; NONE: nothing. */
-static group_state downlink_refusal(const core *core, const group_operation *operation, const twin *twin)
+static bool may_wait(const core *core, const group_operation *operation)
 {
     dro_field room;
     dro_err ignored = DRO_OK;
+    const dro_field *latency = nidd_field(operation->fields, operation->length, API_FIELD_MAXIMUM_LATENCY, &room);
+    if (latency != NULL && dro_field_u64(latency, &ignored) == 0)
+        return false;
+    const dro_field *data = nidd_field(operation->fields, operation->length, API_FIELD_DATA, &room);
+    return data == NULL || data->length <= core->options.downlink.size;
+}
+
+bool group_may_wait(const core *core, uint64_t number)
+{
+    const group_operation *operation = group_operation_at(core, number);
+    return operation == NULL || operation->kind != GROUP_DOWNLINK || may_wait(core, operation);
+}
+
+/* What speaks against a downlink to the member, as it would to the device alone; NONE: nothing. */
+static group_state downlink_refusal(const core *core, const group_operation *operation, const twin *twin)
+{
     bool is_connected = (twin->flags & TWIN_CONNECTED) != 0;
     if ((twin->flags & TWIN_HAS_IMSI) == 0)
         return GROUP_STATE_NO_SUBSCRIPTION;
     if (!is_connected && pdn_option_of(core, operation) == PDN_INDICATE_ERROR)
         return GROUP_STATE_NO_CONNECTION;
-    const dro_field *latency = nidd_field(operation->fields, operation->length, API_FIELD_MAXIMUM_LATENCY, &room);
-    bool may_wait = latency == NULL || dro_field_u64(latency, &ignored) != 0;
-    const dro_field *data = nidd_field(operation->fields, operation->length, API_FIELD_DATA, &room);
-    may_wait &= data == NULL || data->length <= core->options.downlink.size;
     bool is_asleep = !is_connected || twin->flags & TWIN_BLOCKED;
-    return is_asleep && !may_wait ? GROUP_STATE_NOT_REACHABLE : GROUP_STATE_NONE;
+    return is_asleep && !may_wait(core, operation) ? GROUP_STATE_NOT_REACHABLE : GROUP_STATE_NONE;
 }
 
 /* A connected device whose serving node is away, as all are after a start, would count as asleep: it is waited for. */
@@ -335,9 +346,18 @@ static void take_back(core *core, group_operation *gone, uint32_t index, uint32_
     group_part_set(core, gone, place, GROUP_STATE_NONE);
 }
 
+/* Also one that was removed: its members are there until its operations are cleared. */
+static const group *group_of_gone(const core *core, uint32_t number)
+{
+    for (uint32_t i = 0; i < core->groups->high; i++)
+        if (core->groups->list[i].id != NULL && core->groups->list[i].number == number)
+            return &core->groups->list[i];
+    return NULL;
+}
+
 static int operation_clear(core *core, group_operation *gone)
 {
-    const group *group = group_at(core, gone->group);
+    const group *group = group_of_gone(core, gone->group);
     uint32_t most = GROUP_BATCH;
     for (uint32_t looked = 0; group != NULL && looked < GROUP_SCAN && most > 0 && gone->cursor < group->place_count; looked++, gone->cursor++) {
         uint32_t number = group_place(group, gone->cursor);

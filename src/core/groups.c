@@ -7,6 +7,7 @@
 
 #include "base/fields.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/nidd.h"
@@ -230,6 +231,20 @@ void group_configuration_remove(core *core, group_configuration *gone)
     destination_release(core, gone->destination);
     free(gone->fields);
     free(gone);
+}
+
+void group_configurations_orphaned(core *core)
+{
+    bool has_changed = false;
+    for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++) {
+        group_configuration *configuration = core->groups->configurations[i];
+        if (configuration == NULL || application_at(core, configuration->application) != NULL)
+            continue;
+        group_configuration_remove(core, configuration);
+        has_changed = true;
+    }
+    if (has_changed && groups_keep(core) != DRO_OK)
+        dro_warn("groups' configurations of an application that is gone: they could not be taken away; the next start does");
 }
 
 /* ---- operations ---- */

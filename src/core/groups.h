@@ -152,6 +152,7 @@ DRO_CHECKED dro_err group_add(core *core, const char *id, size_t length, uint32_
 void group_remove(core *core, group *gone);               /* with its configurations and operations */
 DRO_CHECKED dro_err group_configuration_add(core *core, const group_configuration *head, const uint8_t *fields, group_configuration **out);
 DRO_CHECKED dro_err group_configuration_change(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length);
+void group_configurations_orphaned(core *core);                         /* those whose application is gone go too */
 void group_configuration_remove(core *core, group_configuration *gone); /* and its operations */
 DRO_CHECKED dro_err group_operation_add(core *core, const group_operation *head, const uint8_t *fields, group_operation **out);
 DRO_CHECKED dro_err group_operation_replace(core *core, group_operation *changed, const uint8_t *fields, uint16_t length);
@@ -212,6 +213,7 @@ void groups_recovered(core *core);                        /* all records are rea
 
 /* ---- group_walk.c ---- */
 
+bool group_may_wait(const core *core, uint64_t number);    /* a downlink of a group, when the device sleeps */
 int groups_step(core *core);                              /* a bounded part of what is to be done */
 void group_turn_mark(core *core, turn *turn, group_operation *operation, uint32_t place);
 /* A member's downlink's part in the record of its turn. */

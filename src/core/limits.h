@@ -91,6 +91,7 @@ enum {
     DOWNLINK_EXPIRY_S = 7 * 24 * 3600,
     DOWNLINK_AGAIN_MAX = 2,        /* other ways tried for a downlink whose connection was lost */
     DOWNLINK_WAIT_S = 10,          /* SCEF-Wait-Time from now */
+    DOWNLINK_CROWDED_RETRY_MS = 200, /* after a serving node that is connected took no more */
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
     DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */
     TOKEN_LIFE_S = 3600,           /* of an access token, unless auth.token_life says otherwise */

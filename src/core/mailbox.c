@@ -345,7 +345,8 @@ static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, 
     if (retry_ms > core->now_ms)
         contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
     const nidd_delivery *delivery = nidd_delivery_find(twin, mail->ticket);
-    if (delivery != NULL && !nidd_may_wait(core, delivery)) {
+    bool may_wait = group_number_is(mail->ticket) ? group_may_wait(core, mail->ticket) : delivery == NULL || nidd_may_wait(core, delivery);
+    if (!may_wait) {
         uint64_t number = mail->number, of = mail->ticket;
         record_put(core, FIELD_MAIL_GONE, &number, 8);
         nidd_delivery_fail(core, index, of, retry_ms > core->now_ms ? retry_ms : 0);
@@ -481,6 +482,18 @@ void mailbox_flush(core *core, uint32_t index)
     record_end(core);
 }
 
+/* Its node is there, but takes no more just now: many devices woke at once. Nobody needs to know. */
+static void mail_soon(core *core, uint32_t index, mail *mail)
+{
+    twin *twin = twin_at(core, index);
+    ticket *ticket = mail->ticket != 0 ? ticket_find(twin, mail->ticket) : NULL;
+    if (ticket != NULL && ticket->state == TICKET_SENT)
+        ticket->state = TICKET_PENDING;
+    mail->is_sent = false;
+    twin->flags = (uint8_t)((twin->flags & ~TWIN_SENDING) | TWIN_BLOCKED);
+    twin->retry_ms = core->now_ms + DOWNLINK_CROWDED_RETRY_MS;
+}
+
 void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
 {
     uint32_t index = (uint32_t)(id & ((1u << TWIN_BITS) - 1));
@@ -510,6 +523,8 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         record_begin(core, index, RECORD_DELTA);
         mail_drop(core, index, sent, TICKET_FAILED, reason);
         record_end(core);
+    } else if (answer->outcome == DOWNLINK_NO_PEER && peers_reach(core, core->hosts[sent->sent_host].name)) {
+        mail_soon(core, index, sent);
     } else {
         int64_t retry_ms = (int64_t)answer->retransmission_time * 1000;
         if (is_answered && answer->result == 3004)

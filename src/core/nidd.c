@@ -542,6 +542,29 @@ void nidd_mail_gone(core *core, const twin *twin, uint64_t number)
     }
 }
 
+void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
+{
+    const twin *twin = twin_at(core, index);
+    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL;) {
+        const nidd_delivery *next = d->next;
+        uint64_t gone = d->number;
+        bool is_of_it = d->configuration == number;
+        if (is_of_it) {
+            nidd_mail_gone(core, twin, gone);
+            record_put(core, FIELD_NIDD_DELIVERY_GONE, &gone, 8);
+        }
+        d = next;
+    }
+    for (const notice *n = twin->extra->nidd->notices; n != NULL;) {
+        const notice *next = n->next;
+        uint64_t gone = n->number;
+        if (n->configuration == number)
+            record_put(core, FIELD_NOTICE_GONE, &gone, 8);
+        n = next;
+    }
+    record_put(core, FIELD_NIDD_CONFIGURATION_GONE, &number, 8);
+}
+
 static void deliveries_fail(core *core, uint32_t index, uint64_t configuration)
 {
     const twin *twin = twin_at(core, index);

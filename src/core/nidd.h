@@ -12,6 +12,7 @@
 #include "base/fields.h"
 #include "core/host.h"
 #include "core/index.h"
+#include "core/orphans.h"
 #include "core/owners.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
@@ -80,6 +81,7 @@ typedef struct destination {     /* where notices go */
 typedef struct nidd_table {      /* of all twins */
     index_table configurations, links;
     owner_table owners;
+    orphans orphans;
     uint64_t next;               /* number of the next configuration, delivery or notice */
     uint64_t configuration_count, notice_count, notice_bytes;
     destination *destinations;
@@ -130,6 +132,8 @@ void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a 
 int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
 void nidd_expire(core *core, uint32_t twin);
 void nidd_deliveries_leave(twin *twin);       /* out of memory: core/queue.h */
+/* In a record: the configuration goes, and all that waits for it. */
+void nidd_configuration_gone(core *core, uint32_t index, uint64_t number);
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */
 void nidd_fini(core *core);
 /* "/3gpp-nidd/v1/as1/configurations/6250000040000000", and a delivery's behind it (0: none). `owner` NULL: it is gone. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "core/host.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/state.h"
@@ -139,6 +140,16 @@ uint64_t owner_next(core *core, uint32_t application, uint64_t after)
         if (is_there(core, list, list->numbers[i]))
             return list->numbers[i];
     return 0;
+}
+
+uint32_t owner_lost(core *core, uint32_t after)
+{
+    uint32_t lowest = 0;
+    for (uint32_t i = 0; i < OWNERS_BUCKETS; i++)
+        for (const owner_list *list = core->nidd.owners.buckets[i]; list != NULL; list = list->next)
+            if (list->application > after && (lowest == 0 || list->application < lowest) && application_at(core, list->application) == NULL)
+                lowest = list->application;
+    return lowest;
 }
 
 void owners_fini(core *core)

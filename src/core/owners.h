@@ -18,6 +18,8 @@ DRO_CHECKED dro_err owner_add(core *core, uint32_t application, uint64_t configu
 void owner_remove(core *core, uint32_t application);
 /* At the end of recovery: in order, without those that are gone. */
 void owners_settle(core *core);
+/* The lowest number above `after` of one that has configurations here and is no application any more; 0: none is left. */
+uint32_t owner_lost(core *core, uint32_t after);
 uint64_t owner_rank(uint64_t configuration);  /* its place in the order; no two have the same */
 /* The next one behind the rank `after` (0: the first) that is there; 0: none is left. */
 uint64_t owner_next(core *core, uint32_t application, uint64_t after);

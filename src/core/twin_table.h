@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/contexts.h"
@@ -54,7 +55,6 @@ enum twin_flag {
 
 typedef struct twin {
     uint64_t number;             /* partition in the top 12 bits; 0: free slot */
-    uint64_t revision;           /* application writes */
     uint64_t context_revision;   /* turns kept: the sealed context is bound to it */
     log_place last;              /* newest record */
     union {
@@ -64,20 +64,24 @@ typedef struct twin {
     twin_extra *extra;           /* NULL: nothing of it */
     int64_t last_contact_ms, next_contact_ms;
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
-    uint64_t imsi_hash, msisdn_hash;
-    uint32_t base_segment;       /* holds the newest full record */
+    uint64_t imsi_hash;
     uint32_t table, row, image, domain;
     uint32_t context_length;
+    uint32_t base_segment;       /* holds the newest full record */
     uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
     uint32_t timer_place;        /* in the timer heap, 0: none */
-    uint32_t memberships;        /* of groups, the newest; 0: none */
-    twin_connection connection;
-    uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
     uint8_t flags, why, contact_count;
     bool is_cold;                /* its context is in the log only */
+    twin_connection connection;
+    /* A turn needs nothing from here on: TWIN_TURN_BYTES. */
+    uint32_t memberships;        /* of groups, the newest; 0: none */
+    uint64_t revision;           /* application writes */
+    uint64_t msisdn_hash;
+    uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
 } twin;
 
-enum { TWIN_CHUNK = 4096 }; /* rows made at a time; they never move */
+enum { TWIN_CHUNK = 4096 }; /* twins of a chunk; they never move */
+enum { TWIN_TURN_BYTES = offsetof(twin, memberships) };
 
 static inline twin *twin_at(const core *core, uint32_t index)
 {

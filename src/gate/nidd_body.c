@@ -44,7 +44,7 @@ static bool put(const reader *in, const nidd_member *member, const void *bytes, 
 static bool is_visible(slice text)
 {
     for (uint32_t i = 0; i < text.length; i++)
-        if ((unsigned char)text.at[i] <= 0x20 || text.at[i] == 0x7f)
+        if ((unsigned char)text.at[i] <= 0x20 || (unsigned char)text.at[i] >= 0x7f)
             return false;
     return true;
 }
@@ -57,6 +57,19 @@ static bool is_of(slice text, const char *characters)
     return true;
 }
 
+/* Of the authority that ends at `end`: none, or one that a connection can be made to. */
+static bool is_port(slice text, uint32_t begin, uint32_t end)
+{
+    uint32_t at = end, port = 0;
+    while (at > begin && text.at[at - 1] >= '0' && text.at[at - 1] <= '9')
+        at--;
+    if (at == begin || text.at[at - 1] != ':')
+        return true;
+    for (; at < end && port <= UINT16_MAX; at++)
+        port = port * 10 + (uint32_t)(text.at[at] - '0');
+    return port > 0 && port <= UINT16_MAX;
+}
+
 /* An absolute URI of http or https with a host and no user. */
 static bool is_link(slice text)
 {
@@ -64,10 +77,11 @@ static bool is_link(slice text)
                     : text.length > 7 && memcmp(text.at, "http://", 7) == 0  ? 7 : 0;
     if (scheme == 0 || text.length > NIDD_LINK_MAX || !is_visible(text))
         return false;
-    for (uint32_t i = scheme; i < text.length && text.at[i] != '/' && text.at[i] != '?'; i++)
-        if (text.at[i] == '@')
+    uint32_t end = scheme;
+    for (; end < text.length && text.at[end] != '/' && text.at[end] != '?' && text.at[end] != '#'; end++)
+        if (text.at[end] == '@')
             return false;
-    return text.at[scheme] != '/' && text.at[scheme] != '?' && text.at[scheme] != ':';
+    return is_port(text, scheme, end) && text.at[scheme] != '/' && text.at[scheme] != '?' && text.at[scheme] != ':';
 }
 
 static bool read_text(const reader *in, const nidd_member *member, yyjson_val *value)

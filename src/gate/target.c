@@ -245,6 +245,8 @@ static int64_t days_to(int year, int month, int day)
     return y * 365 + y / 4 - y / 100 + y / 400 + of_year - 719468;
 }
 
+static const int64_t TIME_LAST_MS = 253402300799999; /* 9999-12-31T23:59:59.999Z: an hour, or a leap second, more cannot be written */
+
 bool time_read(slice text, int64_t *ms)
 {
     static const int lengths[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
@@ -268,5 +270,5 @@ bool time_read(slice text, int64_t *ms)
     if (at >= text.length || !offset_read(text, at, &offset))
         return false;
     *ms = ((days_to(year, month, day) * 24 + hour) * 60 + minute - offset) * 60000 + second * 1000 + milliseconds;
-    return *ms >= 0;
+    return *ms >= 0 && *ms <= TIME_LAST_MS;
 }

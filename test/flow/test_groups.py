@@ -431,6 +431,54 @@ def test_a_twin_shapes_and_refuses_a_groups_downlink(real, mme, as1, sink):
     sent = made.send(b"now", maximumLatency=0)
     results = until(lambda: len(found := made.results(sent.json()["self"])) == 4 and found, "all results")
     assert results[fleet.twins[1]] == ["FAILURE_TEMPORARILY_NOT_REACHABLE"]
+    mme.on_downlink = lambda downlink: is_asleep()
+    sent = made.send(b"now", maximumLatency=0)
+    results = until(lambda: len(found := made.results(sent.json()["self"])) == 4 and found, "all results")
+    mme.on_downlink = lambda downlink: 2001
+    assert results[fleet.twins[0]][-1] == "FAILURE_TEMPORARILY_NOT_REACHABLE", "it turned out to sleep"
+    assert real.admin.twin(fleet.twins[0])["mailbox"] == 0
+
+
+def test_downlinks_of_a_group_are_for_it_and_have_bytes(real, as1, sink):
+    group, other = make(real.admin, "named@acme.example"), make(real.admin, "named2@acme.example")
+    real.admin.put_twin(twin_of("named", 1), imsi="001010000777001")
+    bulk(real.admin, group, [{"id": twin_of("named", 1)}])
+    made = GroupNidd(as1, sink, group)
+    assert made.send(b"").status == 400
+    at = at_of(made.send(b"waits").headers["Location"])
+    assert as1.put(at, {"externalGroupId": other, "data": b64(b"x")}).status == 400
+    assert as1.put(at, {"externalId": twin_of("named", 1), "data": b64(b"x")}).status == 404
+    assert as1.get(at).json()["data"] == b64(b"waits")
+    body = {"externalGroupId": group, "notificationDestination": sink.link()}
+    assert as1.post(GroupNidd.base, {**body, "niddDownlinkDataTransfers": [{"externalGroupId": other, "data": b64(b"x")}]}).status == 400
+    assert as1.post(GroupNidd.base, {**body, "niddDownlinkDataTransfers": [{"externalGroupId": group, "data": ""}]}).status == 400
+
+
+def test_what_waits_of_a_group_that_is_removed_is_taken_back(real, as1, sink):
+    twins = [twin_of("taken", n) for n in range(20)]
+    group = make(real.admin, "taken@acme.example")
+    for n, twin in enumerate(twins):
+        real.admin.put_twin(twin, imsi=f"0010100007775{n:02d}")
+    bulk(real.admin, group, [{"id": twin} for twin in twins])
+    made = GroupNidd(as1, sink, group)
+    assert [made.send(data).status for data in (b"one", b"two")] == [201, 201]
+    until(lambda: all(real.admin.twin(twin)["mailbox"] == 2 for twin in twins), "downlinks that wait")
+    assert real.admin.delete(f"/v1/groups/{group}").status == 204
+    until(lambda: all(real.admin.twin(twin)["mailbox"] == 0 for twin in twins), "empty mailboxes")
+
+
+def test_what_an_application_configured_of_groups_goes_with_it(real, sink):
+    group = make(real.admin, "orphan@acme.example")
+    real.admin.put_twin(twin_of("orphan", 1), imsi="001010000777002")
+    bulk(real.admin, group, [{"id": twin_of("orphan", 1)}])
+    leaves = real.application("leaves", ["acme.example"], ["nidd"])
+    body = {"externalGroupId": group, "notificationDestination": sink.link("/leaves")}
+    made = leaves.post("/3gpp-nidd/v1/leaves/configurations", body)
+    at = at_of(made.headers["Location"]) + "/downlink-data-deliveries"
+    assert leaves.post(at, {"externalGroupId": group, "data": b64(b"x")}).status == 201
+    until(lambda: real.admin.twin(twin_of("orphan", 1))["mailbox"] == 1, "a downlink that waits")
+    assert real.admin.delete("/v1/applications/leaves").status == 204
+    until(lambda: real.admin.twin(twin_of("orphan", 1))["mailbox"] == 0, "an empty mailbox")
 
 
 def test_what_has_not_left_is_replaced_and_cancelled(real, mme, as1, sink):

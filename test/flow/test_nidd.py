@@ -210,6 +210,8 @@ def test_a_body_that_breaks_the_schema_is_400_and_names_the_member(nidd, as1, si
     made = nidd()
     good = {"externalId": made.device.id, "notificationDestination": sink.link()}
     for change, member in (({"externalId": "nobody"}, "/externalId"), ({"notificationDestination": "ftp://x/"}, "/notificationDestination"),
+                           ({"notificationDestination": "http://as.example:65536/"}, "/notificationDestination"),
+                           ({"notificationDestination": "http://as.example/\u00fc"}, "/notificationDestination"),
                            ({"duration": "tomorrow"}, "/duration"), ({"msisdn": "491234567"}, ""),
                            ({"pdnEstablishmentOption": "MAYBE"}, "/pdnEstablishmentOption"), ({"rdsPorts": []}, "/rdsPorts"),
                            ({"reliableDataService": 1}, "/reliableDataService"), ({"supportedFeatures": "xyz"}, "/supportedFeatures")):
@@ -374,6 +376,54 @@ def test_a_first_downlink_comes_with_the_configuration(as1, sink, thermometer, m
                                   "niddDownlinkDataTransfers": [{"externalId": device.id, "data": b64(b"first")}]})
     assert answer.status == 201, answer
     assert mme.downlinks.get(timeout=20).data == b"first"
+
+
+def test_a_first_downlink_is_as_good_as_any_other_or_there_is_no_configuration(real, as1, sink, thermometer):
+    device, other = thermometer(), thermometer()
+    for change, status in (({"externalId": other.id}, 0), ({"externalId": "nobody@acme.example"}, 404), ({"data": ""}, 400),
+                           ({"data": b64(bytes(1359))}, 403)):
+        first = {"externalId": device.id, "data": b64(b"first"), **change}
+        answer = as1.post(Nidd.base, {"externalId": device.id, "notificationDestination": sink.link(), "niddDownlinkDataTransfers": [first]})
+        assert answer.status == status or (status == 0 and answer.status in (400, 404)), (change, answer)  # 404: of another core
+    assert device.id not in [each.get("externalId") for each in as1.get(Nidd.base).json()]
+
+
+def test_what_replaces_a_downlink_is_for_the_same_device(real, as1, sink, names, thermometer):
+    from conftest import Thermometer
+    name, imsi = next(names)
+    made, other = Nidd(as1, sink, Thermometer(real, None, name, imsi)), thermometer()
+    at = (sent := made.send(b"waits")).headers["Location"]
+    at = at[at.index("/3gpp-nidd"):]
+    for body in ({"externalId": other.id}, {"externalId": "nobody@acme.example"}, {"externalGroupId": name}):
+        assert as1.put(at, {**body, "data": b64(b"x")}).status in (400, 404), body
+    assert as1.get(at).json() == sent.json()
+
+
+def test_what_an_application_configured_goes_with_it(real, mme, names, sink, thermometer):
+    """Else nobody could delete it, and it would own its devices' downlinks for ever. Over a crash too."""
+    first, other = (real.application(name, ["acme.example"], ["nidd"]) for name in ("goes", "stays"))
+    devices = [thermometer() for _ in range(100)]
+    mme.on_downlink = lambda downlink: is_asleep()
+
+    def make(client, name, device):
+        answer = client.post(f"/3gpp-nidd/v1/{name}/configurations", {"externalId": device.id, "notificationDestination": sink.link(f"/{name}")})
+        assert answer.status == 201, answer
+        return answer.json()["self"][answer.json()["self"].index("/3gpp-nidd"):] + "/downlink-data-deliveries"
+
+    for device in devices:
+        assert first.post(make(first, "goes", device), {"externalId": device.id, "data": b64(b"gone")}).status == 201
+    stays = [make(other, "stays", device) for device in devices]
+    assert other.post(stays[0], {"externalId": devices[0].id, "data": b64(b"x")}).status == 403
+    assert real.admin.delete("/v1/applications/goes").status == 204
+    until(lambda: all(real.admin.twin(device.id)["mailbox"] == 0 for device in devices), "empty mailboxes")
+    real.kill()
+    real.start()
+    other.close()
+    again = real.application("goes", ["acme.example"], ["nidd"])
+    assert again.get("/3gpp-nidd/v1/goes/configurations").json() == []
+    for at, device in zip(stays, devices):
+        answer = other.post(at, {"externalId": device.id, "data": b64(b"x")})
+        assert answer.status in (200, 201), answer
 
 
 def test_a_list_is_of_the_application_alone_and_as_long_as_it_is(real, names, sink):
