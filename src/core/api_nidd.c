@@ -676,10 +676,11 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "another application owns this device's downlinks");
     else if (queues_are_full(core))
         tell_problem(core, call->caller, 503, "about:blank", "too much waits for all devices; try again");
+    else if (!delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))
+        return; /* it was told why */
     else if (!has_room(core, twin_at(core, index), dro_builder_length(&members)))
         tell_full(core, call, index);
-    else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)) &&
-             !quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
+    else if (!quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
         usage_downlink(core, owner->number);
         delivery_turn(core, call, index, request_new(core, configuration, 0, &members));
     }

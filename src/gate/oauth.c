@@ -135,6 +135,12 @@ static bool read_client(http *http, asking *asking, const form *form)
     return true;
 }
 
+/* Who does not even say who it is learns nothing else. */
+static bool is_nobody(const asking *asking, const form *form)
+{
+    return asking->id.at == NULL && !asking->has_secret && !asking->is_shown && form_get(form, "client_id").at == NULL;
+}
+
 /* The client's entry, or NULL: by its secret, else by a certificate of its own (RFC 8705 2). */
 static const token *find_client(http *http, asking *asking)
 {
@@ -200,6 +206,8 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
     int64_t wait_ns;
     if (!is_read)
         refuse(exchange, 400, "invalid_request", "the body is no form, or has a member twice");
+    else if (is_nobody(&asking, &form))
+        refuse_client(http, exchange);
     else if (type.at == NULL)
         refuse(exchange, 400, "invalid_request", "grant_type is missing");
     else if (!slice_is(type, "client_credentials"))

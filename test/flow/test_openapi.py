@@ -15,7 +15,7 @@ def rows():
 
 
 def operations():
-    for path, item in DOCUMENT["paths"].items():
+    for path, item in (DOCUMENT["paths"] | DOCUMENT["x-dromio-public"]).items():
         for method in METHODS:
             if method in item:
                 yield method.upper(), path, item[method], item.get("parameters", []) + item[method].get("parameters", [])
@@ -27,6 +27,10 @@ def resolved(parameter):
 
 def test_both_name_the_same_operations():
     assert {(row["method"], row["path"]) for row in rows()} == {(method, path) for method, path, _, _ in operations()}
+
+
+def test_public_is_what_needs_no_token():
+    assert {row["path"] for row in rows() if row["scope"] == "open" and row["handler"] in ("keys", "issuer")} == set(DOCUMENT["x-dromio-public"])
 
 
 def test_both_name_the_same_query_and_path_parameters():
