@@ -51,7 +51,7 @@ void ahead_record(void *context, int step, const uint8_t *bytes, size_t length)
     if (!index_next(&core->numbers, &probe, &index))
         return;
     if (step == 1) {
-        fetch(twin_at(core, index), TWIN_TURN_BYTES);
+        fetch(twin_at(core, index), sizeof(twin));
         return;
     }
     const twin *twin = twin_at(core, index);
@@ -70,7 +70,7 @@ static void guess_twin(core *core, ahead_uplink *guess)
     index_probe probe = index_begin(guess->imsi_hash);
     guess->twin = NONE;
     if (index_next(&core->imsis, &probe, &guess->twin))
-        fetch(twin_at(core, guess->twin), TWIN_TURN_BYTES);
+        fetch(twin_at(core, guess->twin), sizeof(twin));
 }
 
 void ahead_uplinks(core *core, gate_link *gate)
@@ -155,7 +155,7 @@ int ahead_results(core *core, cell_link *cell)
     }
     for (int i = 0; i < count; i++)
         if (results[i].turn->state == TURN_SENT)
-            fetch(twin_at(core, results[i].turn->twin), TWIN_TURN_BYTES);
+            fetch(twin_at(core, results[i].turn->twin), sizeof(twin));
     for (int i = 0; i < count; i++) {
         const twin *twin = results[i].turn->state == TURN_SENT ? twin_at(core, results[i].turn->twin) : NULL;
         if (twin == NULL || twin->row == NONE)

@@ -73,7 +73,6 @@ typedef struct twin {
     uint8_t flags, why, contact_count;
     bool is_cold;                /* its context is in the log only */
     twin_connection connection;
-    /* A turn needs nothing from here on: TWIN_TURN_BYTES. */
     uint32_t memberships;        /* of groups, the newest; 0: none */
     uint64_t revision;           /* application writes */
     uint64_t msisdn_hash;
@@ -81,7 +80,6 @@ typedef struct twin {
 } twin;
 
 enum { TWIN_CHUNK = 4096 }; /* twins of a chunk; they never move */
-enum { TWIN_TURN_BYTES = offsetof(twin, memberships) };
 
 static inline twin *twin_at(const core *core, uint32_t index)
 {
