@@ -124,7 +124,7 @@ uint64_t checkpoint_live_bytes(const core *core)
 static void owe(core *core, const sizes *now, uint64_t written)
 {
     uint64_t room = now->log - now->live; /* it is past `most` */
-    uint64_t owed = core->bytes_owed + written / 2 + (room > 0 ? written * now->live / room : 4 * written);
+    uint64_t owed = core->bytes_owed + written / 4 + (room > 0 ? written * now->live / room : 4 * written);
     uint64_t most = core->bytes_owed + 4 * written;
     owed = owed < most ? owed : most;
     core->bytes_owed = owed < BYTES_OWED_MAX ? (uint32_t)owed : BYTES_OWED_MAX;
