@@ -105,6 +105,23 @@ bool split_pair(const char *pair, struct buffer *name, const char **value)
     return !name->is_full;
 }
 
+int action_input(struct cli *cli, yyjson_mut_doc *doc)
+{
+    struct buffer name = { 0 };
+    const char *pair, *value;
+    int code = EXIT_OK;
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    for (int i = 2; code == EXIT_OK && (pair = invocation_argument(cli->in, i)) != NULL; i++) {
+        if (split_pair(pair, &name, &value))
+            yyjson_mut_obj_add(root, yyjson_mut_strncpy(doc, name.bytes, name.length), json_typed(doc, value));
+        else
+            code = cli_fail(EXIT_USAGE, "an action's input is NAME=VALUE, not %s", pair);
+    }
+    buffer_fini(&name);
+    return code;
+}
+
 int json_print(struct cli *cli, const yyjson_val *value, bool is_indented)
 {
     size_t length;

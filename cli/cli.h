@@ -37,6 +37,8 @@ yyjson_mut_val *json_typed(yyjson_mut_doc *doc, const char *text);
 bool json_write(struct buffer *out, yyjson_mut_doc *doc);
 /* Name and value of NAME=VALUE; false: no '='. */
 bool split_pair(const char *pair, struct buffer *name, const char **value);
+/* Makes `doc` the object of an action's input: the arguments NAME=VALUE from the third on. An exit code. */
+int action_input(struct cli *cli, yyjson_mut_doc *doc);
 
 /* Prints JSON (one line, or indented) safe for a terminal. */
 int json_print(struct cli *cli, const yyjson_val *value, bool is_indented);

@@ -305,21 +305,10 @@ int group_set(struct cli *cli)
 
 int group_call(struct cli *cli)
 {
-    struct buffer name = { 0 };
-    const char *pair, *value;
-    int code = EXIT_OK;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    for (int i = 2; code == EXIT_OK && (pair = invocation_argument(cli->in, i)) != NULL; i++) {
-        if (split_pair(pair, &name, &value))
-            yyjson_mut_obj_add(root, yyjson_mut_strncpy(doc, name.bytes, name.length), json_typed(doc, value));
-        else
-            code = cli_fail(EXIT_USAGE, "an action's input is NAME=VALUE, not %s", pair);
-    }
+    int code = action_input(cli, doc);
     if (code == EXIT_OK)
         code = send_operation(cli, "POST", "/actions", doc);
     yyjson_mut_doc_free(doc);
-    buffer_fini(&name);
     return code;
 }

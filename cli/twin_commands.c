@@ -245,25 +245,15 @@ int twin_set(struct cli *cli)
 
 int twin_call(struct cli *cli)
 {
-    struct buffer path = { 0 }, name = { 0 };
-    const char *pair, *value;
-    int code = EXIT_OK;
+    struct buffer path = { 0 };
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    for (int i = 2; code == EXIT_OK && (pair = invocation_argument(cli->in, i)) != NULL; i++) {
-        if (split_pair(pair, &name, &value))
-            yyjson_mut_obj_add(root, yyjson_mut_strncpy(doc, name.bytes, name.length), json_typed(doc, value));
-        else
-            code = cli_fail(EXIT_USAGE, "an action's input is NAME=VALUE, not %s", pair);
-    }
+    int code = action_input(cli, doc);
     twin_path(&path, cli, "/actions");
     url_add(&path, "/", invocation_argument(cli->in, 1));
     if (code == EXIT_OK)
         code = send_write(cli, "POST", &path, doc);
     yyjson_mut_doc_free(doc);
     buffer_fini(&path);
-    buffer_fini(&name);
     return code;
 }
 

@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
 from host import Host  # noqa: E402
 from mme import Mme  # noqa: E402
+from sink import Sink  # noqa: E402
 
 numbers = itertools.count(1001)
 
@@ -75,3 +76,9 @@ def thermometer(real, mme, names):
         name, imsi = next(names)
         return Thermometer(real, members.pop("at", mme), name, imsi, **members)
     return make
+
+
+@pytest.fixture(scope="module")
+def sink():
+    with Sink() as sink:
+        yield sink

@@ -11,7 +11,6 @@ import zlib
 import pytest
 from host import BUILD, LIMIT_S, Host, thermo_period, thermo_reading, until
 from mme import V3GPP, Mme, avp, is_asleep
-from sink import Sink
 
 MEMBERS = 40
 paths = itertools.count(1)
@@ -294,12 +293,6 @@ def test_the_same_key_begins_an_operation_once(real, fleet):
 
 def b64(data):
     return base64.b64encode(data).decode()
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with Sink() as sink:
-        yield sink
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,6 @@ def real():
 
 
 @pytest.fixture(scope="module")
-def sink():
-    with Sink() as sink:
-        yield sink
-
-
-@pytest.fixture(scope="module")
 def as1(real):
     return real.application("as1", ["acme.example"], ["nidd"])
 

@@ -10,7 +10,6 @@ import pytest
 import t8_record
 from host import LIMIT_S, ROOT, Host, thermo_reading, until
 from mme import is_asleep
-from sink import Sink
 
 TOOLS = pathlib.Path(os.environ.get("DROMIO_DEPS", pathlib.Path.home() / ".cache/dromio/deps")) / "venv-t8" / "bin"
 PYTHON, SCHEMATHESIS = TOOLS / "python", TOOLS / "st"
@@ -25,12 +24,6 @@ pytestmark = [
 def real():
     with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
         yield host
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with Sink() as sink:
-        yield sink
 
 
 def test_requests_answers_and_notifications_are_as_3gpp_says(real, sink, mme, names):

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
 from mme import RELEASE, Mme, result_of
-from sink import Sink
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +15,6 @@ def real():
     with Host('t8.allow_callbacks=["127.0.0.0/8"]', "host.gates=2") as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with Sink() as sink:
-        yield sink
 
 
 class Trace:

@@ -8,7 +8,6 @@ import struct
 
 import pytest
 from host import Host, thermo_reading, until
-from sink import Sink
 from websocket import CLOSE, PING, PONG, TEXT, Websocket, frame
 
 PROTOCOL = "dromio.notifications.v1"
@@ -20,12 +19,6 @@ def real():
     with Host('t8.allow_callbacks=["127.0.0.0/8"]', "host.gates=2") as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with Sink() as sink:
-        yield sink
 
 
 class Configuration:
