@@ -546,8 +546,7 @@ static void first_delivery(core *core, const call *call, uint32_t index, const n
     delivery_turn(core, call, index, request);
 }
 
-/* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
-static bool quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit)
+bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit)
 {
     if (usage_has_room(core, owner, limit))
         return false;
@@ -556,13 +555,16 @@ static bool quota_is_reached(core *core, const call *call, const application *ow
     return true;
 }
 
+bool nidd_tell_apn(core *core, const call *call)
+{
+    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device or group is not one of the application's");
+    return true;
+}
+
 /* True after a 403: the device's APN is not among the application's. */
 static bool apn_is_refused(core *core, const call *call, const application *owner, uint32_t index)
 {
-    if (authorization_apn_is_open(core, owner, index))
-        return false;
-    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device is not one of the application's");
-    return true;
+    return !authorization_apn_is_open(core, owner, index) && nidd_tell_apn(core, call);
 }
 
 static bool first_is_good(core *core, const call *call, const application *owner, uint32_t index)
@@ -581,7 +583,7 @@ void api_nidd_configuration_make(core *core, const call *call)
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
     if (index == NONE || call_deferred(core, call, index) || !first_is_good(core, call, owner, index) ||
         configuration_is_refused(core, call, index) ||
-        apn_is_refused(core, call, owner, index) || quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
+        apn_is_refused(core, call, owner, index) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);
@@ -680,7 +682,7 @@ void api_nidd_delivery_make(core *core, const call *call)
         return; /* it was told why */
     else if (!has_room(core, twin_at(core, index), dro_builder_length(&members)))
         tell_full(core, call, index);
-    else if (!quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
+    else if (!nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
         usage_downlink(core, owner->number);
         delivery_turn(core, call, index, request_new(core, configuration, 0, &members));
     }
