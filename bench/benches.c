@@ -35,8 +35,10 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
         return false;
     load_reset(l);
     snapshot_take(h, &before);
+    double load_s = bench_cpu_s();
     if (!load_drive(l, seconds))
         return false;
+    load_s = bench_cpu_s() - load_s;
     snapshot_take(h, &after);
     const load_counts *c = load_count(l);
     double took = (double)(after.at_ns - before.at_ns) / 1e9, turns = after.turns - before.turns;
@@ -54,6 +56,7 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     bench_set_number(r, "answered_otherwise", (double)c->refused);
     bench_set_number(r, "last_refusal", c->last_refusal);
     trial_set_room_cpu(r, NULL, &before, &after, turns);
+    bench_set_number(r, "cpu_micros_load", load_s * 1e6 / turns); /* of this program, which is not the host's */
     return true;
 }
 

@@ -20,6 +20,7 @@ enum {
     IMAGE_MAX = 4 * 1024 * 1024,
     LINE_BYTES = 96,
     WARM_VALUES = 64,
+    IMSI_DIGITS = 15,
 };
 static const uint64_t imsi_first = 1010000000001; /* 001010000000001 */
 
@@ -243,8 +244,9 @@ void load_free(load *l)
 
 static void send_one(load *l, lane *at, uint32_t twin)
 {
-    char imsi[24];
-    snprintf(imsi, sizeof imsi, "%015llu", (unsigned long long)(imsi_first + twin));
+    char imsi[IMSI_DIGITS + 1];
+    t6a_write_digits(imsi, imsi_first + twin, IMSI_DIGITS);
+    imsi[IMSI_DIGITS] = '\0';
     t6a_request request = { .command = COMMAND_CONNECTION_MANAGEMENT, .imsi = imsi, .bearer = EPS_BEARER, .apn = "iot" };
     frame reads;
     if (l->phase == PHASE_DRIVE) {
