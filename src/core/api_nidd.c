@@ -371,8 +371,9 @@ void api_nidd_configuration_make(core *core, const call *call)
     const application *owner = nidd_owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
     if (index == NONE || call_deferred(core, call, index) || !nidd_first_is_good(core, call, owner, index) ||
-        configuration_is_refused(core, call, index) ||
-        apn_is_refused(core, call, owner, index) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
+        configuration_is_refused(core, call, index) || apn_is_refused(core, call, owner, index) ||
+        nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || !nidd_first_is_allowed(core, call, owner, index) ||
+        authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);

@@ -24,7 +24,9 @@ uint64_t nidd_number_next(core *core, const twin *twin);
 /* A configuration's deliveries as JSON, a comma between two. */
 void nidd_deliveries_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_ended, dro_builder *out);
 bool nidd_has_waiting(const twin *twin, const nidd_configuration *configuration);
-/* What can be said of the downlink inside a new configuration before that is made. False after a problem. */
+/* Of the downlink inside a new configuration, before that is made: are its members good; then, may it be sent or wait?
+ * As for a downlink of its own. False after a problem: there is no configuration either. */
 bool nidd_first_is_good(core *core, const call *call, const application *owner, uint32_t twin);
+bool nidd_first_is_allowed(core *core, const call *call, const application *owner, uint32_t twin);
 /* Answers the call with the configuration, after the turn of the downlink that came inside, if one did. */
 void nidd_first_delivery(core *core, const call *call, uint32_t twin, const nidd_configuration *configuration);
