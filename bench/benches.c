@@ -296,6 +296,7 @@ const bench_row bench_rows[] = {
     { "restart", "time to the first answer after a stop and after kill -9, by the number of twins", bench_restart },
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
+    { "notify", "uplinks (ODR) of 16 MMEs until the application has answered each one's notification (T8)", bench_notify },
     { "nidd", "downlinks of applications queued for sleeping devices, their bytes of memory, and how fast they leave", bench_nidd },
     { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
     { "group", "one downlink to all members of a group (T8), until the last MT-Data-Request was answered", bench_group },
