@@ -4,6 +4,7 @@
 
 #include "base/fields.h"
 #include "core/authorization.h"
+#include "core/api_nidd.h"
 #include "core/call.h"
 #include "core/groups.h"
 #include "core/host.h"

@@ -77,9 +77,6 @@ void nidd_members_of(const call *call, dro_builder *out, bool with_data);
 /* Old members, with those of the patch in their place and without those it sets to null. */
 void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out);
 void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length); /* as JSON, each with a comma in front */
-/* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
-bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit);
-bool nidd_tell_apn(core *core, const call *call); /* the 403 for an APN of others; true */
 /* api_group_nidd.c: the same for configurations of groups */
 void api_group_configuration_make(core *core, const call *call);
 void api_group_configuration_get(core *core, const call *call);
