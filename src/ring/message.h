@@ -362,7 +362,7 @@ typedef struct authorization_request {
     uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
     uint32_t group;               /* ID is that of a group: its number; 0: of a device */
     uint16_t host_length, realm_length;
-    uint32_t reserved2;
+    uint32_t timeout_ms;          /* without an answer by then: AUTHORIZATION_NO_ANSWER; 0: as the gate sees fit */
 } authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
 
 enum authorization_outcome {
