@@ -58,7 +58,7 @@ void api_property_put(core *core, const call *call);
 void api_action(core *core, const call *call);
 void api_ticket_list(core *core, const call *call);
 void api_ticket_get(core *core, const call *call);
-/* api_nidd.c */
+/* api_nidd.c, api_nidd_delivery.c */
 void api_nidd_configuration_list(core *core, const call *call);
 void api_nidd_configuration_make(core *core, const call *call);
 void api_nidd_configuration_get(core *core, const call *call);
