@@ -64,7 +64,7 @@ static bool may_wait(const core *core, const group_operation *operation)
 bool group_may_wait(const core *core, uint64_t number)
 {
     const group_operation *operation = group_operation_at(core, number);
-    return operation == NULL || operation->kind != GROUP_DOWNLINK || may_wait(core, operation);
+    return operation != NULL && (operation->kind != GROUP_DOWNLINK || may_wait(core, operation)); /* none: it was taken back */
 }
 
 /* What speaks against a downlink to the member, as it would to the device alone; NONE: nothing. */
@@ -211,19 +211,55 @@ const uint8_t *group_mail_bytes(const core *core, const mail *mail, uint32_t *le
     return data == NULL ? NULL : data->bytes;
 }
 
+bool group_mail_is_orphan(const core *core, const mail *mail)
+{
+    return group_number_is(mail->ticket) && group_operation_at(core, mail->ticket) == NULL;
+}
+
+static void orphans_drop(core *core, uint32_t index)
+{
+    bool has_begun = false;
+    for (const mail *m = twin_at(core, index)->extra->mail; m != NULL;) {
+        const mail *next = m->next;
+        uint64_t gone = m->number;
+        if (!m->is_sent && group_mail_is_orphan(core, m)) {
+            if (!has_begun)
+                record_begin(core, index, RECORD_DELTA);
+            has_begun = true;
+            record_put(core, FIELD_MAIL_GONE, &gone, 8);
+        }
+        m = next;
+    }
+    if (has_begun)
+        record_end(core);
+}
+
 void group_mail_trim(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    uint32_t length;
-    for (;;) {
-        const mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
-        if (first == NULL || !first->is_of_group || first->is_sent || group_mail_bytes(core, first, &length) != NULL)
-            return;
-        uint64_t gone = first->number;
-        record_begin(core, index, RECORD_DELTA);
-        record_put(core, FIELD_MAIL_GONE, &gone, 8);
-        record_end(core);
+    const mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
+    if (first != NULL && !first->is_sent && group_mail_is_orphan(core, first))
+        orphans_drop(core, index);
+}
+
+void group_mail_recovered(core *core, uint32_t index)
+{
+    for (const mail *m = twin_at(core, index)->extra->mail; m != NULL && !core->groups->has_orphans; m = m->next)
+        core->groups->has_orphans = group_mail_is_orphan(core, m);
+}
+
+/* A crash came between the tables without an operation and the records of its members: the rest is done after it. */
+static int orphans_clear(core *core)
+{
+    groups *groups = core->groups;
+    uint32_t end = core->twin_high - groups->orphan_cursor < GROUP_SCAN ? core->twin_high : groups->orphan_cursor + GROUP_SCAN;
+    for (; groups->orphan_cursor < end; groups->orphan_cursor++) {
+        const twin *twin = twin_at(core, groups->orphan_cursor);
+        if (twin->number != 0 && twin->row != NONE && twin->extra != NULL)
+            orphans_drop(core, groups->orphan_cursor);
     }
+    groups->has_orphans = end < core->twin_high;
+    return 1;
 }
 
 bool group_mail_bounced(core *core, uint32_t index, mail *sent)
@@ -394,6 +430,8 @@ int groups_step(core *core)
     if (core_refusal(core) != NULL)
         return 0;
     int done = groups->has_gone ? clear(core) : 0;
+    if (groups->has_orphans)
+        done += orphans_clear(core);
     for (uint32_t i = 0; groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = groups->operations[(groups->walk_next + i) % GROUP_OPERATIONS_MAX];
         if (operation != NULL && operation->is_walking && !operation->is_gone && operation->again_ms <= core->now_ms)

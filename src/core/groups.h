@@ -131,6 +131,8 @@ typedef struct groups {
     uint32_t turns, sent;        /* of operations: in cells; with a request out */
     bool is_changed;             /* counts to show on the board */
     bool has_gone;               /* groups or operations to clear away */
+    bool has_orphans;            /* mail of operations that were gone at the start, from this twin on: */
+    uint32_t orphan_cursor;
 } groups;
 
 /* ---- numbers ---- */
@@ -226,7 +228,9 @@ const uint8_t *group_mail_bytes(const core *core, const mail *mail, uint32_t *le
 
 /* It did not leave though its serving node is there: not the device's fault, so it is sent again soon. False: not one of a group. */
 bool group_mail_bounced(core *core, uint32_t twin, mail *sent);
-void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, first in its mailbox */
+void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, where the first in its mailbox is one */
+bool group_mail_is_orphan(const core *core, const mail *mail); /* of an operation that is gone */
+void group_mail_recovered(core *core, uint32_t twin);     /* looks for such; the twin has an extra */
 
 /* ---- api_group_nidd.c, api_group_operation.c ---- */
 
