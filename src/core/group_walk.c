@@ -8,6 +8,7 @@
 
 #include "base/fields.h"
 #include "core/api.h"
+#include "core/authorization.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/peers.h"
@@ -40,6 +41,27 @@ static void mail_of_operation_gone(core *core, uint32_t index, uint64_t number)
     }
 }
 
+bool group_downlinks_revoke(core *core, uint32_t index, uint32_t place, const group_configuration *revoked)
+{
+    bool has_begun = false;
+    for (uint32_t i = 0; core->groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
+        const group_operation *of = core->groups->operations[i];
+        if (of == NULL || of->is_gone || of->configuration != revoked->number || place >= of->part_capacity)
+            continue;
+        uint8_t state = of->parts[place].state;
+        if (state != GROUP_STATE_WAITING && state != GROUP_STATE_PENDING && state != GROUP_STATE_UNREACHABLE)
+            continue; /* of what is out the answer decides */
+        if (!has_begun)
+            record_begin(core, index, RECORD_DELTA);
+        has_begun = true;
+        mail_of_operation_gone(core, index, group_number(of->number));
+        group_state_put(core, index, group_number(of->number), GROUP_STATE_NO_SUBSCRIPTION);
+    }
+    if (has_begun)
+        record_end(core);
+    return has_begun;
+}
+
 static uint8_t pdn_option_of(const core *core, const group_operation *operation)
 {
     dro_field room;
@@ -50,10 +72,18 @@ static uint8_t pdn_option_of(const core *core, const group_operation *operation)
     return option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
 }
 
+static bool is_revoked(const core *core, const group_operation *operation)
+{
+    const group_configuration *of = group_configuration_at(core, group_number(operation->configuration));
+    return of != NULL && of->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
+}
+
 static bool may_wait(const core *core, const group_operation *operation)
 {
     dro_field room;
     dro_err ignored = DRO_OK;
+    if (is_revoked(core, operation))
+        return false;
     const dro_field *latency = nidd_field(operation->fields, operation->length, API_FIELD_MAXIMUM_LATENCY, &room);
     if (latency != NULL && dro_field_u64(latency, &ignored) == 0)
         return false;
@@ -71,7 +101,7 @@ bool group_may_wait(const core *core, uint64_t number)
 static group_state downlink_refusal(const core *core, const group_operation *operation, const twin *twin)
 {
     bool is_connected = (twin->flags & TWIN_CONNECTED) != 0;
-    if ((twin->flags & TWIN_HAS_IMSI) == 0)
+    if ((twin->flags & TWIN_HAS_IMSI) == 0 || is_revoked(core, operation))
         return GROUP_STATE_NO_SUBSCRIPTION;
     if (!is_connected && pdn_option_of(core, operation) == PDN_INDICATE_ERROR)
         return GROUP_STATE_NO_CONNECTION;
@@ -432,6 +462,7 @@ int groups_step(core *core)
     int done = groups->has_gone ? clear(core) : 0;
     if (groups->has_orphans)
         done += orphans_clear(core);
+    done += authorization_groups_step(core);
     for (uint32_t i = 0; groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = groups->operations[(groups->walk_next + i) % GROUP_OPERATIONS_MAX];
         if (operation != NULL && operation->is_walking && !operation->is_gone && operation->again_ms <= core->now_ms)
