@@ -140,7 +140,11 @@ static const char *apn_of(core *core, const application *owner, uint32_t index)
 
 bool authorization_apn_is_open(core *core, const application *owner, uint32_t index)
 {
-    const char *apn = apn_of(core, owner, index);
+    return authorization_apn_is_own(owner, apn_of(core, owner, index));
+}
+
+bool authorization_apn_is_own(const application *owner, const char *apn)
+{
     for (uint32_t i = 0; i < owner->apn_count; i++)
         if (apn_is_same(owner->apns[i], strlen(owner->apns[i]), apn, strlen(apn)))
             return true;

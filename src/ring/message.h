@@ -68,6 +68,8 @@ enum scope {
     SCOPE_READ = 1, SCOPE_WRITE = 2, SCOPE_IMAGES = 4, SCOPE_NIDD = 8,
     SCOPE_MONITORING = 16, SCOPE_TRIGGER = 32, SCOPE_PARAMETERS = 64,
     SCOPE_ADMIN = 128, /* everything, all domains: the holder of admin.token */
+    SCOPE_PROVISION = 256, /* which device a twin is of: its IMSI and MSISDN */
+    SCOPE_ALL = 0x17f, /* that an application may have */
 };
 
 /* One operation of /v1. The gate has checked the token and its scope for the
