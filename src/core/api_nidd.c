@@ -355,13 +355,16 @@ bool nidd_quota_is_reached(core *core, const call *call, const application *owne
     return true;
 }
 
+bool nidd_tell_apn(core *core, const call *call)
+{
+    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device or group is not one of the application's");
+    return true;
+}
+
 /* True after a 403: the device's APN is not among the application's. */
 static bool apn_is_refused(core *core, const call *call, const application *owner, uint32_t index)
 {
-    if (authorization_apn_is_open(core, owner, index))
-        return false;
-    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device is not one of the application's");
-    return true;
+    return !authorization_apn_is_open(core, owner, index) && nidd_tell_apn(core, call);
 }
 
 void api_nidd_configuration_make(core *core, const call *call)
