@@ -58,7 +58,7 @@ void api_property_put(core *core, const call *call);
 void api_action(core *core, const call *call);
 void api_ticket_list(core *core, const call *call);
 void api_ticket_get(core *core, const call *call);
-/* api_nidd.c */
+/* api_nidd.c, api_nidd_delivery.c */
 void api_nidd_configuration_list(core *core, const call *call);
 void api_nidd_configuration_make(core *core, const call *call);
 void api_nidd_configuration_get(core *core, const call *call);
@@ -117,6 +117,7 @@ void api_image_get(core *core, const call *call);
 void api_application_put(core *core, const call *call);
 void api_application_list(core *core, const call *call);
 void api_application_get(core *core, const call *call);
+void api_application_patch(core *core, const call *call);
 void api_application_delete(core *core, const call *call);
 void api_application_token(core *core, const call *call);
 void api_login(core *core, const call *call);

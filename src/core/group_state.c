@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fields.h"
+#include "core/authorization.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
@@ -31,7 +32,8 @@ static const group_state_row rows[GROUP_STATES] = {
     [GROUP_STATE_NETWORK] = { FAILS(FAILURE_NEXT_HOP), "the network refused it" },
     [GROUP_STATE_EXPIRED] = { FAILS(FAILURE_TIMEOUT), "the device was not reached in time" },
     [GROUP_STATE_NO_SUBSCRIPTION] = { FAILS(FAILURE), "the device has no subscription here" },
-    [GROUP_STATE_NO_CONNECTION] = { FAILS(FAILURE_TEMPORARILY_NOT_REACHABLE), "the device has no connection" },
+    /* INDICATE_ERROR: no status of its own in T8; FAILURE_TEMPORARILY_NOT_REACHABLE is of a device that sleeps. */
+    [GROUP_STATE_NO_CONNECTION] = { FAILS(FAILURE), "the device has no connection" },
     [GROUP_STATE_NOT_REACHABLE] = { FAILS(FAILURE_TEMPORARILY_NOT_REACHABLE), "the device cannot be reached now" },
     [GROUP_STATE_FULL] = { FAILS(FAILURE), "too much waits for the device" },
     [GROUP_STATE_NOT_KNOWN] = { FAILS(FAILURE), "the twin's model does not know this" },
@@ -129,6 +131,11 @@ void groups_recovered(core *core)
             continue;
         parts_wait(core, operation, group);
         operation->is_resumed = true;
+    }
+    for (uint32_t i = 0; i < core->groups->configuration_high; i++) { /* a crash may have come between the tables and the members */
+        group_configuration *configuration = core->groups->configurations[i];
+        if (configuration != NULL && configuration->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED)
+            authorization_group_revoked(core, configuration);
     }
 }
 

@@ -168,7 +168,7 @@ int64_t notices_due_ns(const core *core);     /* when a destination is tried aga
 DRO_CHECKED dro_err notices_init(core *core);
 void notices_fini(core *core);
 
-/* ---- api_nidd.c: a delivery's part in the record of its turn ---- */
+/* ---- api_nidd_delivery.c: a delivery's part in the record of its turn ---- */
 typedef struct nidd_request {    /* what a turn carries: a delivery being made or changed */
     uint64_t configuration, number;
     bool is_new, is_first;       /* first: it came with its configuration, which is the answer */
