@@ -143,11 +143,6 @@ void group_remove(core *core, group *gone)
 
 /* ---- configurations ---- */
 
-static const dro_field *destination_of(const uint8_t *fields, size_t length, dro_field *room)
-{
-    return nidd_field(fields, length, API_FIELD_DESTINATION, room);
-}
-
 static int64_t time_of(const uint8_t *fields, size_t length, uint32_t tag, int64_t absent)
 {
     dro_field room;
@@ -161,13 +156,9 @@ static int64_t time_of(const uint8_t *fields, size_t length, uint32_t tag, int64
 /* Its destination and fields in place of those it had. */
 static dro_err configuration_set(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length)
 {
-    dro_field room;
     uint32_t destination;
-    const dro_field *link = destination_of(fields, length, &room);
-    uint8_t *copy = link == NULL ? NULL : malloc(length);
-    if (link == NULL)
-        return DRO_MALFORMED;
-    dro_err err = copy == NULL ? DRO_NOMEM : destination_get(core, (const char *)link->bytes, link->length, &destination);
+    uint8_t *copy = malloc(length + 1u);
+    dro_err err = copy == NULL ? DRO_NOMEM : destination_of_fields(core, group_number(changed->number), fields, length, &destination);
     if (err != DRO_OK) {
         free(copy);
         return err;
