@@ -17,7 +17,7 @@
 #include "core/twin_table.h"
 
 enum {
-    STEPS_MAX = 512,             /* queues looked at in a round */
+    STEPS_MAX = 2048,            /* queues looked at in a round */
     FULL_SLACK = 16 << 20,       /* bytes over twice the budget that are still taken */
     MOVES_MAX = 64,              /* queues read at a time to be written anew */
 };
