@@ -8,6 +8,7 @@
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -28,7 +29,7 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
         json_time(out, is_held ? rate_resume_ms(twin) : delivery->retry_ms);
     }
-    nidd_members_put(out, delivery->fields, delivery->length);
+    nidd_members_put(out, delivery->fields, delivery->length, 0);
     dro_builder_text(out, "}");
 }
 
@@ -114,12 +115,30 @@ static bool data_is_good(core *core, const call *call, const uint8_t *fields, si
         tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once", NIDD_DATA_MAX);
         return false;
     }
-    const dro_field *reliable = nidd_field(fields, length, API_FIELD_RELIABLE, &room);
-    if (reliable != NULL && reliable->length == 1 && reliable->bytes[0] != 0) {
-        failure_reply(core, call->caller, "FAILURE_RDS_DISABLED", "the reliable data service is not enabled", 0);
+    if (rds_is_wanted(fields, length, false) && !core->options.reliable_data) {
+        failure_reply(core, call->caller, "FAILURE_RDS_DISABLED", "the reliable data service is not enabled: t8.reliable_data_service is false", 0);
         return false;
     }
     return true;
+}
+
+/* What it asks of the reliable data service, against its configuration's members. False after a problem. */
+static bool reliable_is_good(core *core, const call *call, const uint8_t *fields, size_t length, const uint8_t *of, size_t of_length)
+{
+    dro_field room;
+    bool is_reliable = core->options.reliable_data && rds_is_wanted(of, of_length, false);
+    bool has_port = nidd_field(fields, length, API_FIELD_RDS_PORT, &room) != NULL;
+    const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
+    rds_pair pair = rds_pair_of(fields, length, of, of_length);
+    if (rds_is_wanted(fields, length, false) && !is_reliable)
+        failure_reply(core, call->caller, "FAILURE_RDS_DISABLED", "the configuration was made without reliableDataService", 0);
+    else if (is_reliable && data->length > RDS_N201)
+        tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once in a frame", RDS_N201);
+    else if (is_reliable && has_port && !rds_has_pair(of, of_length, &pair))
+        tell_cause(core, call->caller, 403, "RDS_PORT_UNKNOWN", "the configuration has no ports ue%u-ef%u", pair.device, pair.own);
+    else
+        return true;
+    return false;
 }
 
 /* False after a problem. */
@@ -128,7 +147,8 @@ static bool delivery_is_good(core *core, const call *call, uint32_t index, const
 {
     const twin *twin = twin_at(core, index);
     dro_field room;
-    if (!data_is_good(core, call, fields, length))
+    if (!data_is_good(core, call, fields, length) ||
+        !reliable_is_good(core, call, fields, length, configuration->fields, configuration->length))
         return false;
     const dro_field *option = nidd_field(fields, length, API_FIELD_PDN_OPTION, &room);
     uint8_t how = option != NULL && option->length == 1 ? option->bytes[0] : configuration->pdn_establishment_option;
@@ -219,6 +239,7 @@ bool nidd_first_is_good(core *core, const call *call, const application *owner, 
     dro_field room;
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
     return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
+                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length) &&
                              nidd_twin_is_named(core, call, first->bytes, first->length, owner, index));
 }
 

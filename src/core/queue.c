@@ -11,6 +11,7 @@
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rds.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -147,9 +148,9 @@ static bool may_leave(const core *core, uint32_t index)
     if (twin->row == NONE || twin->base_segment == 0 || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
         return false;
     for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
-        if (m->merge_key != 0 || m->is_of_group || group_number_is(m->ticket)) /* newer ones, or its operation, look for it */
+        if (m->merge_key != 0 || m->is_control || m->is_of_group || group_number_is(m->ticket)) /* newer ones, or its operation, look for it */
             return false;
-    if (nidd_has_awaited(twin)) /* its end is told by time */
+    if (nidd_has_awaited(twin) || (twin->extra->rds != NULL && twin->extra->rds->state.pending != 0)) /* its end is told by time */
         return false;
     for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next)
         if (t->state < TICKET_DELIVERED) /* it looks for its mail */

@@ -5,6 +5,7 @@
  *
  * Bytes 8 to 48 are the associated data of the fields. */
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -463,8 +464,9 @@ static void full_lists(core *core, const twin *twin)
             dro_builder_le(part, m->merge_key, 4);
         dro_builder_le(part, (uint64_t)m->expires_ms, 8);
         dro_builder_bytes(part, m->bytes, m->length);
-        record_part_end(core, m->is_raw ? FIELD_MAIL_RAW : FIELD_MAIL);
+        record_part_end(core, m->is_raw ? FIELD_MAIL_RAW : m->is_control ? FIELD_RDS_MAIL : FIELD_MAIL);
     }
+    rds_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
     for (int i = 0; i < extra->timer_count; i++) {
