@@ -35,6 +35,8 @@ void bench_set_result(bench_result *result, const char *name, const bench_result
 void bench_result_print(const bench_options *options, const bench_result *result);
 
 int64_t bench_now_ns(void);
+/* CPU of this program so far, seconds: what the load costs. */
+double bench_cpu_s(void);
 /* The first `most` bytes of a file, the caller's to free; NULL: said why. */
 void *bench_read_file(const char *path, size_t most, size_t *length);
 /* A file of the build, from the folder this program is in. */

@@ -35,8 +35,10 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
         return false;
     load_reset(l);
     snapshot_take(h, &before);
+    double load_s = bench_cpu_s();
     if (!load_drive(l, seconds))
         return false;
+    load_s = bench_cpu_s() - load_s;
     snapshot_take(h, &after);
     const load_counts *c = load_count(l);
     double took = (double)(after.at_ns - before.at_ns) / 1e9, turns = after.turns - before.turns;
@@ -54,6 +56,7 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     bench_set_number(r, "answered_otherwise", (double)c->refused);
     bench_set_number(r, "last_refusal", c->last_refusal);
     trial_set_room_cpu(r, NULL, &before, &after, turns);
+    bench_set_number(r, "cpu_micros_load", load_s * 1e6 / turns); /* of this program, which is not the host's */
     return true;
 }
 
@@ -293,6 +296,7 @@ const bench_row bench_rows[] = {
     { "restart", "time to the first answer after a stop and after kill -9, by the number of twins", bench_restart },
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
+    { "notify", "uplinks (ODR) of 16 MMEs until the application has answered each one's notification (T8)", bench_notify },
     { "nidd", "downlinks of applications queued for sleeping devices, their bytes of memory, and how fast they leave", bench_nidd },
     { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
     { "group", "one downlink to all members of a group (T8), until the last MT-Data-Request was answered", bench_group },

@@ -354,7 +354,7 @@ const struct command commands[] = {
       .summary = "add an application and print its token, this once",
       .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL },
                    { "--scope", 0, "SCOPE", "what it may do; may come again (default read)",
-                     "read write images nidd monitoring trigger parameters" },
+                     "read write provision images nidd monitoring trigger parameters" },
                    OPTION_KEY },
       .examples = { "dromio app add as1 --domain acme.example --scope read --scope write" },
       .run = application_add },

@@ -4,6 +4,7 @@
 
 #include "base/fields.h"
 #include "core/authorization.h"
+#include "core/api_nidd.h"
 #include "core/call.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -352,10 +353,12 @@ void api_group_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     const application *owner = nidd_owner_find(core, call);
-    if (owner == NULL || !first_is_good(core, call) || authorization_asks_group(core, call, owner))
+    if (owner == NULL || !first_is_good(core, call) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) ||
+        authorization_asks_group(core, call, owner))
         return;
     const group *named = group_named(core, call, owner);
-    if (named == NULL || !authorization_is_good_group(core, call))
+    if (named == NULL || (!authorization_apn_is_open_group(core, owner, named) && nidd_tell_apn(core, call)) ||
+        !authorization_is_good_group(core, call))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);

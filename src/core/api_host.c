@@ -15,6 +15,7 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/turn.h"
+#include "twin/access.h"
 
 enum { TOKEN_BYTES = 32 };
 
@@ -207,15 +208,11 @@ static void texts_json(dro_builder *out, const char *name, const char *rows, siz
 /* What is in force, its own or the host's, and what is used of it. */
 static void usage_json(const core *core, const application *application, dro_builder *out)
 {
-    static const char *const names[APPLICATION_LIMITS] = {
-        [LIMIT_REQUESTS] = "requests_per_second", [LIMIT_BURST] = "burst", [LIMIT_DOWNLINKS] = "downlinks_per_day",
-        [LIMIT_CONFIGURATIONS] = "configurations", [LIMIT_SUBSCRIPTIONS] = "subscriptions",
-    };
     dro_builder_text(out, ",\"limits\":{");
     for (int i = 0, shown = 0; i < APPLICATION_LIMITS; i++) {
         uint32_t limit = usage_limit(core, application, i);
         if (limit != 0)
-            json_put(out, "%s\"%s\":%u", shown++ > 0 ? "," : "", names[i], limit);
+            json_put(out, "%s\"%s\":%u", shown++ > 0 ? "," : "", limit_words[i], limit);
     }
     json_put(out, "},\"usage\":{\"configurations\":%llu,\"downlinks_today\":%llu}",
              (unsigned long long)usage_configurations(core, application->number), (unsigned long long)usage_downlinks(core, application->number));
@@ -223,7 +220,6 @@ static void usage_json(const core *core, const application *application, dro_bui
 
 static void application_json(core *core, const application *application, dro_builder *out)
 {
-    static const char *const scopes[] = { "read", "write", "images", "nidd", "monitoring", "trigger", "parameters" };
     dro_builder_text(out, "{\"id\":");
     json_string(out, application->id);
     dro_builder_text(out, ",\"domains\":[");
@@ -232,9 +228,9 @@ static void application_json(core *core, const application *application, dro_bui
         json_string(out, core->domains[application->domains[i]].name);
     }
     dro_builder_text(out, "],\"scopes\":[");
-    for (uint32_t i = 0, shown = 0; i < sizeof scopes / sizeof scopes[0]; i++)
-        if (application->scopes >> i & 1)
-            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", scopes[i]);
+    for (uint32_t i = 0, shown = 0; i < SCOPES_MAX; i++)
+        if (application->scopes & scope_words[i].bit)
+            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", scope_words[i].word);
     dro_builder_text(out, "]");
     texts_json(out, "certificates", application->certificates[0], sizeof application->certificates[0], application->certificate_count);
     texts_json(out, "apns", application->apns[0], sizeof application->apns[0], application->apn_count);
@@ -330,7 +326,7 @@ static application *session_new(core *core, bool is_one_time, int64_t seconds, c
     char *id = session == NULL ? NULL : strdup(is_one_time ? "login" : "console");
     if (id == NULL)
         return NULL;
-    *session = (application){ .id = id, .number = core->application_next++, .scopes = SCOPE_ADMIN | 0x7f, .is_session = true,
+    *session = (application){ .id = id, .number = core->application_next++, .scopes = SCOPE_ADMIN | SCOPE_ALL, .is_session = true,
                               .is_one_time = is_one_time, .expires_ms = core->now_ms + seconds * 1000 };
     token_make(core, token, session->token);
     credentials_send(core, NONE, session, false);

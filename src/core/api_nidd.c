@@ -373,13 +373,16 @@ bool nidd_quota_is_reached(core *core, const call *call, const application *owne
     return true;
 }
 
+bool nidd_tell_apn(core *core, const call *call)
+{
+    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device or group is not one of the application's");
+    return true;
+}
+
 /* True after a 403: the device's APN is not among the application's. */
 static bool apn_is_refused(core *core, const call *call, const application *owner, uint32_t index)
 {
-    if (authorization_apn_is_open(core, owner, index))
-        return false;
-    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device is not one of the application's");
-    return true;
+    return !authorization_apn_is_open(core, owner, index) && nidd_tell_apn(core, call);
 }
 
 void api_nidd_configuration_make(core *core, const call *call)
@@ -389,8 +392,9 @@ void api_nidd_configuration_make(core *core, const call *call)
     const application *owner = nidd_owner_find(core, call);
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
     if (index == NONE || call_deferred(core, call, index) || !nidd_first_is_good(core, call, owner, index) ||
-        configuration_is_refused(core, call, index) ||
-        apn_is_refused(core, call, owner, index) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
+        configuration_is_refused(core, call, index) || apn_is_refused(core, call, owner, index) ||
+        nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || !nidd_first_is_allowed(core, call, owner, index) ||
+        authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);

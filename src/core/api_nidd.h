@@ -15,6 +15,7 @@ bool nidd_call_queued(core *core, const call *call, uint32_t twin);
 bool nidd_twin_is_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner, uint32_t twin);
 /* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
 bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit);
+bool nidd_tell_apn(core *core, const call *call); /* the 403 for an APN of others; true */
 void nidd_configuration_reply(core *core, caller caller, uint16_t status, uint32_t twin, const nidd_configuration *configuration);
 void nidd_self_write(core *core, const nidd_configuration *configuration, uint64_t delivery, dro_builder *out); /* delivery 0: none */
 uint64_t nidd_number_next(core *core, const twin *twin);
@@ -26,7 +27,9 @@ uint32_t nidd_packet_max(const core *core, const nidd_configuration *configurati
 /* A configuration's deliveries as JSON, a comma between two. */
 void nidd_deliveries_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_ended, dro_builder *out);
 bool nidd_has_waiting(const twin *twin, const nidd_configuration *configuration);
-/* What can be said of the downlink inside a new configuration before that is made. False after a problem. */
+/* Of the downlink inside a new configuration, before that is made: are its members good; then, may it be sent or wait?
+ * As for a downlink of its own. False after a problem: there is no configuration either. */
 bool nidd_first_is_good(core *core, const call *call, const application *owner, uint32_t twin);
+bool nidd_first_is_allowed(core *core, const call *call, const application *owner, uint32_t twin);
 /* Answers the call with the configuration, after the turn of the downlink that came inside, if one did. */
 void nidd_first_delivery(core *core, const call *call, uint32_t twin, const nidd_configuration *configuration);

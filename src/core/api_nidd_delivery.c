@@ -76,6 +76,15 @@ static void failure_reply(core *core, caller caller, const char *cause, const ch
     tell_reply(core, caller, &reply, out.start, dro_builder_length(&out));
 }
 
+/* Of a request: a configuration that is not made for its downlink's sake has a plain problem as its answer. */
+static void failure_tell(core *core, const call *call, const char *cause, const char *detail, int64_t retry_ms)
+{
+    if (call->operation == API_NIDD_CONFIGURATION_MAKE)
+        tell_cause(core, call->caller, 500, cause, "%s", detail);
+    else
+        failure_reply(core, call->caller, cause, detail, retry_ms);
+}
+
 void nidd_delivery_answer(core *core, caller caller, uint32_t index, uint64_t number)
 {
     const twin *twin = twin_at(core, index);
@@ -115,8 +124,31 @@ static bool data_is_good(core *core, const call *call, const uint8_t *fields, si
         tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once", NIDD_DATA_MAX);
         return false;
     }
-    if (rds_is_wanted(fields, length, false) && !core->options.reliable_data) {
-        failure_reply(core, call->caller, "FAILURE_RDS_DISABLED", "the reliable data service is not enabled: t8.reliable_data_service is false", 0);
+    return true;
+}
+
+/* Can it go to the device now, or wait for it? `option`: of its configuration. False after a problem. */
+static bool delivery_is_possible(core *core, const call *call, uint32_t index, uint8_t option, const uint8_t *fields, size_t length)
+{
+    const twin *twin = twin_at(core, index);
+    dro_field room;
+    const dro_field *own = nidd_field(fields, length, API_FIELD_PDN_OPTION, &room);
+    uint8_t how = own != NULL && own->length == 1 ? own->bytes[0] : option;
+    if (!(twin->flags & TWIN_CONNECTED) && how == PDN_INDICATE_ERROR) {
+        failure_tell(core, call, "PDN_CONNECTION_NOT_ESTABLISHED", "the device has no connection", 0);
+        return false;
+    }
+    const dro_field *latency = nidd_field(fields, length, API_FIELD_MAXIMUM_LATENCY, &room);
+    dro_err ignored = DRO_OK;
+    bool is_asleep = !(twin->flags & TWIN_CONNECTED) || twin->flags & TWIN_BLOCKED;
+    if (is_asleep && latency != NULL && dro_field_u64(latency, &ignored) == 0) {
+        failure_tell(core, call, "FAILURE_TEMPORARILY_NOT_REACHABLE", "the device cannot be reached now", twin->retry_ms);
+        return false;
+    }
+    const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
+    if (is_asleep && data->length > core->options.downlink.size) {
+        failure_tell(core, call, "FAILURE_TEMPORARILY_NOT_REACHABLE",
+                     "the device cannot be reached now, and a downlink as large as this does not wait", twin->retry_ms);
         return false;
     }
     return true;
@@ -131,8 +163,9 @@ static bool reliable_is_good(core *core, const call *call, const uint8_t *fields
     const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
     rds_pair pair = rds_pair_of(fields, length, of, of_length);
     if (rds_is_wanted(fields, length, false) && !is_reliable)
-        failure_reply(core, call->caller, "FAILURE_RDS_DISABLED", "the configuration was made without reliableDataService", 0);
-    else if (is_reliable && data->length > RDS_N201)
+        failure_tell(core, call, "FAILURE_RDS_DISABLED", core->options.reliable_data ? "the configuration was made without reliableDataService"
+                     : "the reliable data service is not enabled (t8.reliable_data_service)", 0);
+    else if (is_reliable && data != NULL && data->length > RDS_N201)
         tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once in a frame", RDS_N201);
     else if (is_reliable && has_port && !rds_has_pair(of, of_length, &pair))
         tell_cause(core, call->caller, 403, "RDS_PORT_UNKNOWN", "the configuration has no ports ue%u-ef%u", pair.device, pair.own);
@@ -145,31 +178,9 @@ static bool reliable_is_good(core *core, const call *call, const uint8_t *fields
 static bool delivery_is_good(core *core, const call *call, uint32_t index, const nidd_configuration *configuration,
                              const uint8_t *fields, size_t length)
 {
-    const twin *twin = twin_at(core, index);
-    dro_field room;
-    if (!data_is_good(core, call, fields, length) ||
-        !reliable_is_good(core, call, fields, length, configuration->fields, configuration->length))
-        return false;
-    const dro_field *option = nidd_field(fields, length, API_FIELD_PDN_OPTION, &room);
-    uint8_t how = option != NULL && option->length == 1 ? option->bytes[0] : configuration->pdn_establishment_option;
-    if (!(twin->flags & TWIN_CONNECTED) && how == PDN_INDICATE_ERROR) {
-        failure_reply(core, call->caller, "PDN_CONNECTION_NOT_ESTABLISHED", "the device has no connection", 0);
-        return false;
-    }
-    const dro_field *latency = nidd_field(fields, length, API_FIELD_MAXIMUM_LATENCY, &room);
-    dro_err ignored = DRO_OK;
-    bool is_asleep = !(twin->flags & TWIN_CONNECTED) || twin->flags & TWIN_BLOCKED;
-    if (is_asleep && latency != NULL && dro_field_u64(latency, &ignored) == 0) {
-        failure_reply(core, call->caller, "FAILURE_TEMPORARILY_NOT_REACHABLE", "the device cannot be reached now", twin->retry_ms);
-        return false;
-    }
-    const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
-    if (is_asleep && data->length > core->options.downlink.size) {
-        failure_reply(core, call->caller, "FAILURE_TEMPORARILY_NOT_REACHABLE",
-                      "the device cannot be reached now, and a downlink as large as this does not wait", twin->retry_ms);
-        return false;
-    }
-    return true;
+    return data_is_good(core, call, fields, length) &&
+           reliable_is_good(core, call, fields, length, configuration->fields, configuration->length) &&
+           delivery_is_possible(core, call, index, configuration->pdn_establishment_option, fields, length);
 }
 
 static nidd_request *request_new(core *core, const nidd_configuration *configuration, uint64_t number, const dro_builder *members)
@@ -193,8 +204,8 @@ static nidd_request *request_new(core *core, const nidd_configuration *configura
     return made;
 }
 
-/* The twin sees the downlink first: it may shape or refuse it. */
-static void delivery_turn(core *core, const call *call, uint32_t index, nidd_request *request)
+/* The twin sees the downlink first: it may shape or refuse it. False after a problem. */
+static bool delivery_turn(core *core, const call *call, uint32_t index, nidd_request *request)
 {
     dro_field room;
     if (request != NULL && request->is_new)
@@ -209,47 +220,22 @@ static void delivery_turn(core *core, const call *call, uint32_t index, nidd_req
             turn_free(core, turn);
         free(request);
         tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
-        return;
+        return false;
     }
     turn->nidd = request;
     turn->caller = call->caller;
     turn_send(core, turn);
-}
-
-/* A downlink that came with its configuration: the configuration is the answer, whatever becomes of it. */
-void nidd_first_delivery(core *core, const call *call, uint32_t index, const nidd_configuration *configuration)
-{
-    uint8_t fields[NIDD_FIELDS_MAX];
-    dro_field room;
-    const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
-    dro_builder members = dro_builder_over(fields, sizeof fields);
-    if (first != NULL)
-        dro_builder_bytes(&members, first->bytes, first->length);
-    nidd_request *request = first == NULL ? NULL : request_new(core, configuration, 0, &members);
-    if (request == NULL) {
-        nidd_configuration_reply(core, call->caller, 201, index, configuration);
-        return;
-    }
-    request->is_first = true;
-    delivery_turn(core, call, index, request);
-}
-
-bool nidd_first_is_good(core *core, const call *call, const application *owner, uint32_t index)
-{
-    dro_field room;
-    const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
-    return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
-                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length) &&
-                             nidd_twin_is_named(core, call, first->bytes, first->length, owner, index));
+    return true;
 }
 
 /* Whose downlinks a device takes: the oldest configuration's that is in force. */
-static bool is_downlink_owner(const twin *twin, const nidd_configuration *configuration)
+static bool is_downlink_owner(const twin *twin, uint32_t application)
 {
-    const nidd_configuration *oldest = twin->extra->nidd->configurations;
+    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    const nidd_configuration *oldest = nidd == NULL ? NULL : nidd->configurations;
     while (oldest != NULL && oldest->status != NIDD_ACTIVE)
         oldest = oldest->next;
-    return oldest != NULL && oldest->application == configuration->application;
+    return oldest == NULL || oldest->application == application;
 }
 
 /* The oldest that has ended, in memory; NULL: none. */
@@ -284,6 +270,24 @@ static void tell_full(core *core, const call *call, uint32_t index)
                queue_mail_count(twin_at(core, index)), queue_bytes(twin_at(core, index)), limits->packets, limits->bytes);
 }
 
+/* May the application give this device one more now? False after a problem. */
+static bool delivery_is_allowed(core *core, const call *call, const application *owner, uint32_t index, uint8_t option,
+                                const uint8_t *fields, size_t length)
+{
+    const twin *twin = twin_at(core, index);
+    if (!is_downlink_owner(twin, owner->number))
+        tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "another application owns this device's downlinks");
+    else if (queues_are_full(core))
+        tell_problem(core, call->caller, 503, "about:blank", "too much waits for all devices; try again");
+    else if (!data_is_good(core, call, fields, length) || !delivery_is_possible(core, call, index, option, fields, length))
+        return false;
+    else if (!has_room(core, twin, length))
+        tell_full(core, call, index);
+    else
+        return !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS);
+    return false;
+}
+
 void api_nidd_delivery_make(core *core, const call *call)
 {
     uint32_t index;
@@ -302,20 +306,71 @@ void api_nidd_delivery_make(core *core, const call *call)
     const application *owner = application_at(core, configuration->application);
     if (!nidd_twin_is_named(core, call, call->fields, call->fields_length, owner, index))
         return;
-    if (configuration->status != NIDD_ACTIVE)
+    if (configuration->status != NIDD_ACTIVE) {
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
-    else if (!is_downlink_owner(twin_at(core, index), configuration))
-        tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "another application owns this device's downlinks");
-    else if (queues_are_full(core))
-        tell_problem(core, call->caller, 503, "about:blank", "too much waits for all devices; try again");
-    else if (!delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))
-        return; /* it was told why */
-    else if (!has_room(core, twin_at(core, index), dro_builder_length(&members)))
-        tell_full(core, call, index);
-    else if (!nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS)) {
-        usage_downlink(core, owner->number);
-        delivery_turn(core, call, index, request_new(core, configuration, 0, &members));
+        return;
     }
+    if (!reliable_is_good(core, call, fields, dro_builder_length(&members), configuration->fields, configuration->length) ||
+        !delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
+        return;
+    usage_downlink(core, owner->number);
+    (void)delivery_turn(core, call, index, request_new(core, configuration, 0, &members)); /* it says so if it cannot */
+}
+
+/* ---- the one inside a new configuration ---- */
+
+bool nidd_first_is_good(core *core, const call *call, const application *owner, uint32_t index)
+{
+    dro_field room;
+    const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
+    return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
+                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length) &&
+                             nidd_twin_is_named(core, call, first->bytes, first->length, owner, index));
+}
+
+bool nidd_first_is_allowed(core *core, const call *call, const application *owner, uint32_t index)
+{
+    dro_field room, of;
+    const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
+    const dro_field *option = nidd_field(call->fields, call->fields_length, API_FIELD_PDN_OPTION, &of);
+    if (first == NULL)
+        return true;
+    if (is_crowded(core, twin_at(core, index), first->length) && nidd_call_queued(core, call, index))
+        return false; /* ended ones may have to go */
+    return delivery_is_allowed(core, call, owner, index, option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE,
+                               first->bytes, first->length);
+}
+
+/* Neither is made without the other: whoever asked tries again, and shall not have two configurations then. */
+static void configuration_undo(core *core, uint32_t index, uint64_t number)
+{
+    record_begin(core, index, RECORD_DELTA);
+    nidd_configuration_gone(core, index, number);
+    record_end(core);
+    nidd_trim(twin_at(core, index));
+    twin_extra_trim(twin_at(core, index));
+}
+
+void nidd_first_delivery(core *core, const call *call, uint32_t index, const nidd_configuration *configuration)
+{
+    uint8_t fields[NIDD_FIELDS_MAX];
+    dro_field room;
+    const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
+    dro_builder members = dro_builder_over(fields, sizeof fields);
+    uint64_t number = configuration->number;
+    uint32_t application = configuration->application;
+    if (first == NULL) {
+        nidd_configuration_reply(core, call->caller, 201, index, configuration);
+        return;
+    }
+    dro_builder_bytes(&members, first->bytes, first->length);
+    nidd_request *request = request_new(core, configuration, 0, &members);
+    if (request != NULL)
+        request->is_first = true;
+    if (delivery_turn(core, call, index, request))
+        usage_downlink(core, application);
+    else
+        configuration_undo(core, index, number);
 }
 
 /* The delivery of the path while it can still be changed; NULL after a problem. */
@@ -361,7 +416,7 @@ void api_nidd_delivery_change(core *core, const call *call)
     if (members.err != DRO_OK || dro_builder_length(&members) > NIDD_FIELDS_MAX)
         tell_problem(core, call->caller, 413, "about:blank", "the delivery is too large");
     else if (delivery_is_good(core, call, index, configuration, fields, dro_builder_length(&members)))
-        delivery_turn(core, call, index, request_new(core, configuration, old->number, &members));
+        (void)delivery_turn(core, call, index, request_new(core, configuration, old->number, &members));
 }
 
 void api_nidd_delivery_get(core *core, const call *call)

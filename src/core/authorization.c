@@ -33,6 +33,8 @@ typedef struct authorization {   /* one question without an answer */
     deferred *late;              /* by this request */
     int64_t until_ns;
     uint32_t tries, next_free;
+    uint32_t asked;              /* hash of the HSS that has the question, */
+    uint32_t silent[AUTHORIZATION_TRIES_MAX], silent_count; /* of those that had it and did not answer */
     authorization_request request;
     uint32_t length;
     uint8_t *fields;             /* owned, wiped */
@@ -90,13 +92,23 @@ static void authorization_free(core *core, authorization *gone)
 
 /* ---- asking ---- */
 
-/* False: no HSS can be reached. */
+/* Who can be followed by another is not given all of the time. */
+static uint32_t timeout_of(const core *core, const authorization *asked, bool is_last)
+{
+    int64_t left_ms = (asked->until_ns - core->now_ns) / 1000000;
+    int64_t wanted = is_last || left_ms < AUTHORIZATION_OTHER_MS ? left_ms : AUTHORIZATION_OTHER_MS;
+    return wanted > 0 ? (uint32_t)wanted : 1;
+}
+
+/* False: no HSS can be reached that was not asked yet. */
 static bool authorization_send(core *core, authorization *asked)
 {
     uint8_t message[sizeof(authorization_request) + 2 * DIAMETER_IDENTITY_MAX + FIELDS_MAX + 8];
     hss_route route;
-    if (asked->tries++ >= AUTHORIZATION_TRIES_MAX || !peers_hss(core, &route))
+    if (asked->tries++ >= AUTHORIZATION_TRIES_MAX || !peers_hss(core, asked->silent, asked->silent_count, &route))
         return false;
+    asked->asked = route.hash;
+    asked->request.timeout_ms = timeout_of(core, asked, route.is_last);
     dro_builder out = dro_builder_over(message, sizeof message);
     asked->request.host_length = (uint16_t)strlen(route.host);
     asked->request.realm_length = (uint16_t)strlen(route.realm);
@@ -128,7 +140,11 @@ static const char *apn_of(core *core, const application *owner, uint32_t index)
 
 bool authorization_apn_is_open(core *core, const application *owner, uint32_t index)
 {
-    const char *apn = apn_of(core, owner, index);
+    return authorization_apn_is_own(owner, apn_of(core, owner, index));
+}
+
+bool authorization_apn_is_own(const application *owner, const char *apn)
+{
     for (uint32_t i = 0; i < owner->apn_count; i++)
         if (apn_is_same(owner->apns[i], strlen(owner->apns[i]), apn, strlen(apn)))
             return true;
@@ -510,6 +526,22 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
     take_care(core, index);
 }
 
+/* One that was lost on its way, or left without an answer, goes through another HSS as the same request. */
+static void ask_another(core *core, authorization *asked, const authorization_answer *answer)
+{
+    bool is_silent = answer->outcome == AUTHORIZATION_NO_ANSWER;
+    if (answer->outcome != AUTHORIZATION_NO_PEER) {
+        asked->request.is_again = 1;
+        asked->request.end_to_end = answer->end_to_end;
+    }
+    if (is_silent && asked->silent_count < AUTHORIZATION_TRIES_MAX) {
+        asked->silent[asked->silent_count++] = asked->asked;
+        peers_hss_silent(core, asked->asked);
+    }
+    if (!authorization_send(core, asked))
+        authorization_fail(core, asked, is_silent ? "the HSS does not answer" : "no HSS can be reached");
+}
+
 void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     authorization_answer answer;
@@ -519,19 +551,14 @@ void authorizations_on_answer(core *core, uint32_t gate, const ring_header *head
     memcpy(&answer, body, sizeof answer);
     grant grant = { body + sizeof answer, header->length - sizeof *header - sizeof answer };
     uint32_t index = asked->request.group != 0 ? NONE : twin_find_number(core, asked->twin);
-    if (answer.outcome == AUTHORIZATION_LOST) { /* through another one, as the same request */
-        asked->request.is_again = 1;
-        asked->request.end_to_end = answer.end_to_end;
-    }
-    if (answer.outcome == AUTHORIZATION_LOST || answer.outcome == AUTHORIZATION_NO_PEER) {
-        if (!authorization_send(core, asked))
-            authorization_fail(core, asked, "no HSS can be reached");
+    if (answer.outcome != AUTHORIZATION_ANSWERED) {
+        ask_another(core, asked, &answer);
         return;
     }
-    bool is_answered = answer.outcome == AUTHORIZATION_ANSWERED && (is_refused(&answer) || (answer.result >= 2000 && answer.result < 3000));
+    bool is_answered = is_refused(&answer) || (answer.result >= 2000 && answer.result < 3000);
     bool is_running = index != NONE && twin_at(core, index)->flags & TWIN_RUNNING;
     if (!is_answered)
-        authorization_fail(core, asked, answer.outcome == AUTHORIZATION_ANSWERED ? "the HSS is busy" : "the HSS does not answer");
+        authorization_fail(core, asked, "the HSS is busy");
     else if (is_running && twin_defer(core, index, gate, header, body) == DRO_OK)
         return;
     else if (is_running || core_refusal(core) != NULL)

@@ -22,6 +22,7 @@ bool authorization_asks(core *core, const call *call, const application *owner, 
 bool authorization_is_good(core *core, const call *call, uint32_t twin);
 /* May the application have a configuration over the APN that one of this device would get? */
 bool authorization_apn_is_open(core *core, const application *owner, uint32_t twin);
+bool authorization_apn_is_own(const application *owner, const char *apn); /* one of those it is bound to, if it is */
 /* What a configuration keeps of it, behind its members. */
 void authorization_put(core *core, const application *owner, uint32_t twin, dro_builder *members);
 /* Inside a record: the names that a grant binds. `gone`: the connection of the IMSI before, if it ends with it. */
@@ -30,6 +31,7 @@ void authorization_bind(core *core, uint32_t twin, const grant *grant, network_r
  * before it is asked about, so that every core knows it when the list of its members comes. */
 bool authorization_asks_group(core *core, const call *call, const application *owner);
 bool authorization_is_good_group(core *core, const call *call);
+bool authorization_apn_is_open_group(const core *core, const application *owner, const group *group);
 void authorization_put_group(core *core, const application *owner, const group *group, dro_builder *members);
 void authorization_renew_group(core *core, group_configuration *configuration);
 void authorization_group_failed(core *core, uint32_t group, uint64_t configuration); /* no word of an HSS */

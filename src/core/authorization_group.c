@@ -17,7 +17,13 @@ enum { RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 
 static const char *apn_of(const core *core, const application *owner, const group *group)
 {
     const char *domain = core->domains[group->domain].name;
-    return apn_choose(&core->options.apns, owner->id, domain, strlen(domain));
+    const char *chosen = apn_choose(&core->options.apns, owner->id, domain, strlen(domain));
+    return chosen[0] == '\0' && owner->apn_count > 0 ? owner->apns[0] : chosen; /* any: then one of its own */
+}
+
+bool authorization_apn_is_open_group(const core *core, const application *owner, const group *group)
+{
+    return authorization_apn_is_own(owner, apn_of(core, owner, group));
 }
 
 /* The group of the request, made if it is new; NULL: it is not the caller's to ask about, or *err. */

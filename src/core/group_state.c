@@ -31,7 +31,8 @@ static const group_state_row rows[GROUP_STATES] = {
     [GROUP_STATE_NETWORK] = { FAILS(FAILURE_NEXT_HOP), "the network refused it" },
     [GROUP_STATE_EXPIRED] = { FAILS(FAILURE_TIMEOUT), "the device was not reached in time" },
     [GROUP_STATE_NO_SUBSCRIPTION] = { FAILS(FAILURE), "the device has no subscription here" },
-    [GROUP_STATE_NO_CONNECTION] = { FAILS(FAILURE_TEMPORARILY_NOT_REACHABLE), "the device has no connection" },
+    /* INDICATE_ERROR: no status of its own in T8; FAILURE_TEMPORARILY_NOT_REACHABLE is of a device that sleeps. */
+    [GROUP_STATE_NO_CONNECTION] = { FAILS(FAILURE), "the device has no connection" },
     [GROUP_STATE_NOT_REACHABLE] = { FAILS(FAILURE_TEMPORARILY_NOT_REACHABLE), "the device cannot be reached now" },
     [GROUP_STATE_FULL] = { FAILS(FAILURE), "too much waits for the device" },
     [GROUP_STATE_NOT_KNOWN] = { FAILS(FAILURE), "the twin's model does not know this" },

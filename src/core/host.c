@@ -225,7 +225,7 @@ void credentials_send(core *core, uint32_t gate, const application *application,
 
 void credentials_send_all(core *core, uint32_t gate)
 {
-    application admin = { .id = "admin", .number = 0, .scopes = SCOPE_ADMIN | 0x7f };
+    application admin = { .id = "admin", .number = 0, .scopes = SCOPE_ADMIN | SCOPE_ALL };
     memcpy(admin.token, core->options.admin_token, 32);
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
         if (core->applications[i].id != NULL)

@@ -60,7 +60,7 @@ enum {
     NIDD_PATH_MAX = 256,
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */
     AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
-    AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away */
+    AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away, or do not answer */
 
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
@@ -84,7 +84,9 @@ enum {
     NOTICE_KEPT_S = 24 * 3600,     /* a destination that does not take it */
     NOTICE_PAUSE_MS = 500,         /* after a failure; twice as long after each further one, */
     NOTICE_PAUSE_MAX_MS = 60 * 1000, /* at most */
-    AUTHORIZATION_WAIT_MS = 15000, /* for the HSS, all tries together; the gate gives each 10 s */
+    AUTHORIZATION_WAIT_MS = 15000, /* for the HSS, all tries together */
+    AUTHORIZATION_OTHER_MS = 4000, /* for one HSS, where another can be asked; the last one has what is left */
+    HSS_SILENT_MS = 30 * 1000,     /* one that did not answer comes after the others so long */
     RENEWAL_LEAD_MS = 60 * 1000,   /* a grant is asked for again so long before its end, at most a quarter of it, */
     RENEWAL_PAUSE_MS = 1000,       /* and then after this; twice as long each further time, */
     RENEWAL_PAUSE_MAX_MS = 60 * 1000, /* at most */

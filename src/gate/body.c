@@ -8,7 +8,9 @@
 
 #include "base/fields.h"
 #include "base/wipe.h"
+#include "gate/scope.h"
 #include "ring/message.h"
+#include "twin/access.h"
 #include "twin/apn.h"
 #include "twin/value.h"
 
@@ -330,6 +332,8 @@ static bool read_application_id(reader *in, const char *pointer, yyjson_val *val
         if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~", c) != NULL))
             return refuse(in, 422, pointer, "id must hold letters, digits and -._~ only"); /* unreserved, RFC 3986 */
     }
+    if (subject_is_reserved(text.at, text.length))
+        return refuse(in, 422, pointer, "this id is kept for the host itself; take another one");
     dro_field_put(in->out, API_FIELD_APPLICATION, text.at, text.length);
     return true;
 }
@@ -356,12 +360,8 @@ static bool read_domains(reader *in, const char *pointer, yyjson_val *value)
 
 static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *value)
 {
-    static const char *const names[APPLICATION_LIMITS] = {
-        [LIMIT_REQUESTS] = "requests_per_second", [LIMIT_BURST] = "burst", [LIMIT_DOWNLINKS] = "downlinks_per_day",
-        [LIMIT_CONFIGURATIONS] = "configurations", [LIMIT_SUBSCRIPTIONS] = "subscriptions",
-    };
     uint8_t field[5] = { 0 };
-    while (field[0] < APPLICATION_LIMITS && !slice_is(name, names[field[0]]))
+    while (field[0] < APPLICATION_LIMITS && !slice_is(name, limit_words[field[0]]))
         field[0]++;
     if (field[0] == APPLICATION_LIMITS)
         return refuse(in, 422, pointer, "%s is not a limit: requests_per_second, burst, downlinks_per_day, configurations, subscriptions", pointer + 1);
@@ -423,37 +423,22 @@ static bool read_apns(reader *in, const char *pointer, yyjson_val *value)
 
 static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
 {
-    static const struct {
-        const char *name;
-        uint64_t bit;
-    } scopes[] = {
-        { "read", SCOPE_READ },
-        { "write", SCOPE_WRITE },
-        { "images", SCOPE_IMAGES },
-        { "nidd", SCOPE_NIDD },
-        { "trigger", SCOPE_TRIGGER },
-        { "monitoring", SCOPE_MONITORING },
-        { "parameters", SCOPE_PARAMETERS },
-    };
-    enum { SCOPES = sizeof scopes / sizeof *scopes };
-    if (!yyjson_is_arr(value) || yyjson_arr_size(value) > SCOPES)
-        return refuse(in, 422, pointer, "scopes must be an array of at most %d strings", SCOPES);
+    if (!yyjson_is_arr(value) || yyjson_arr_size(value) > SCOPES_MAX)
+        return refuse(in, 422, pointer, "scopes must be an array of at most %d strings", SCOPES_MAX);
     uint64_t bits = 0;
     size_t i, count;
     yyjson_val *item;
     yyjson_arr_foreach(value, i, count, item)
     {
-        size_t at = 0;
-        while (at < SCOPES && !(yyjson_is_str(item) && slice_is(text_of(item), scopes[at].name)))
-            at++;
-        if (at == SCOPES) {
-            char here[BODY_POINTER_MAX], number[8];
+        uint32_t bit = yyjson_is_str(item) ? scope_bit(text_of(item).at, text_of(item).length) : 0;
+        if (bit == 0) {
+            char here[BODY_POINTER_MAX], number[8], names[SCOPE_NAMES_MAX];
+            slice all = scope_names(SCOPE_ALL, names);
             snprintf(number, sizeof number, "%zu", i);
             point_to(here, pointer, number, strlen(number));
-            return refuse(in, 422, here, "%s must be one of read, write, images, nidd, monitoring, trigger, parameters",
-                          here + 1);
+            return refuse(in, 422, here, "%s must be one of: %.*s", here + 1, (int)all.length, all.at);
         }
-        bits |= scopes[at].bit;
+        bits |= bit;
     }
     dro_field_put_u64(in->out, API_FIELD_SCOPES, bits);
     return true;

@@ -68,6 +68,8 @@ enum scope {
     SCOPE_READ = 1, SCOPE_WRITE = 2, SCOPE_IMAGES = 4, SCOPE_NIDD = 8,
     SCOPE_MONITORING = 16, SCOPE_TRIGGER = 32, SCOPE_PARAMETERS = 64,
     SCOPE_ADMIN = 128, /* everything, all domains: the holder of admin.token */
+    SCOPE_PROVISION = 256, /* which device a twin is of: its IMSI and MSISDN */
+    SCOPE_ALL = 0x17f, /* that an application may have */
 };
 
 /* One operation of /v1. The gate has checked the token and its scope for the
@@ -360,7 +362,7 @@ typedef struct authorization_request {
     uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
     uint32_t group;               /* ID is that of a group: its number; 0: of a device */
     uint16_t host_length, realm_length;
-    uint32_t reserved2;
+    uint32_t timeout_ms;          /* without an answer by then: AUTHORIZATION_NO_ANSWER; 0: as the gate sees fit */
 } authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
 
 enum authorization_outcome {

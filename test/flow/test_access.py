@@ -112,6 +112,7 @@ def test_basic_and_the_body_name_a_client(real, app):
     ({"scope": "read fly"}, 400, "invalid_scope"),
     ({"scope": "admin"}, 400, "invalid_scope"),
     ({"scope": "x" * 600}, 400, "invalid_scope"),
+    ({"scope": " "}, 400, "invalid_scope"),
     ({"scope": "3gpp#other:3gpp-nidd"}, 400, "invalid_scope"),
     ({"scope": "3gpp#scef.dromio.test:3gpp-fly"}, 400, "invalid_scope"),
     ({"scope": "3gpp#:3gpp-nidd"}, 400, "invalid_scope"),
@@ -120,6 +121,12 @@ def test_a_wrong_request_for_a_token_says_why(app, form, status, error):
     answer = app.ask(**form)
     assert (answer.status, answer.json()["error"]) == (status, error)
     assert answer.headers["Cache-Control"] == "no-store" and answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_scope_without_a_value_is_as_if_it_was_left_out(app):
+    for form in ({}, {"scope": ""}):  # RFC 6749 3.2: "MUST be treated as if they were omitted"
+        answer = app.ask(**form)
+        assert answer.status == 200 and answer.json()["scope"] == "read nidd", answer
 
 
 @pytest.mark.parametrize("body, kind", [
@@ -309,6 +316,36 @@ def test_a_listed_peer_has_a_rate():
         assert 3004 in results and results[0] != 3004
 
 
+# ---- what an application may do ----
+
+@pytest.mark.parametrize("name", ["admin", "Admin", "console", "login", "dromio", ".", ".."])
+def test_the_host_s_own_names_are_no_applications(real, name):
+    answer = real.admin.post("/v1/applications", {"id": name, "domains": ["acme.example"], "scopes": ["read"]})
+    assert answer.status == 422 and "kept for the host" in answer.json()["detail"], answer
+
+
+def test_which_device_a_twin_is_of_takes_a_scope_of_its_own(real):
+    writer, provider = (Application(real, name, scopes=scopes) for name, scopes in (("binder", ("read", "write")), ("provider", ("read", "write", "provision"))))
+    at, imsi = "/v1/twins/bound@acme.example", "001010000880001"
+    made = writer.client().put("/v1/twins/free@acme.example", {"model": "acme/thermo", "imsi": imsi})
+    assert made.status == 403 and made.json()["type"].endswith("provision_needed"), made
+    assert writer.client().put("/v1/twins/free@acme.example", {"model": "acme/thermo", "msisdn": "491700880001"}).status == 403
+    assert writer.client().get("/v1/twins/free@acme.example").status == 404  # nothing of it was done
+    assert provider.client().put(at, {"model": "acme/thermo", "imsi": imsi, "msisdn": "491700880001"}).status == 201
+    # who may not gets the same answer for a number that is taken; what changes nothing needs no scope
+    assert writer.client().put("/v1/twins/free@acme.example", {"model": "acme/thermo", "imsi": imsi}).status == 403
+    assert writer.client().put(at, {"imsi": imsi, "msisdn": "491700880001", "tags": {"a": "b"}}).status == 200
+    for taken in ({"imsi": None}, {"msisdn": None}, {"imsi": "001010000880002"}):
+        assert writer.client().put(at, taken).status == 403, taken
+    line = {"id": "free@acme.example", "model": "acme/thermo", "imsi": "001010000880003"}
+    for client, status in ((writer.client(), 403), (provider.client(), 201)):
+        assert client.post("/v1/twins:bulk", (json.dumps(line) + "\n").encode()).json()["status"] == status
+    assert provider.client().put("/v1/twins/free@acme.example", {"imsi": imsi}).status == 409
+    assert provider.client().put(at, {"imsi": None}).status == 200
+    assert provider.client().put("/v1/twins/x@other.example", {"imsi": "001010000880004"}).status == 404  # of its domains only
+    assert provider.client(scope="write").put(at, {"imsi": imsi}).status == 403  # a token asked for without it
+
+
 # ---- how much an application may do ----
 
 def test_a_rate_is_429_with_the_time_to_wait(real, app):
@@ -344,6 +381,24 @@ def test_quotas_of_t8_are_403(real):
     assert usage == {"configurations": 2, "downlinks_today": 1}
     assert client.delete("/3gpp-nidd" + made[1].headers["Location"].split("/3gpp-nidd")[1]).status == 204
     assert client.post(base, {"externalId": "few2@acme.example", "notificationDestination": "http://192.0.2.1/x"}).status == 201
+
+
+def test_a_configuration_of_a_group_counts_as_one(real):
+    crowd = Application(real, "crowd", scopes=("nidd",), limits={"configurations": 2})
+    client, base = real.client(crowd.secret), "/3gpp-nidd/v1/crowd/configurations"
+    real.admin.put_twin("crowd@acme.example", imsi="001010000771000")
+    for group in ("one@acme.example", "two@acme.example"):
+        assert real.admin.put(f"/v1/groups/{group}", {}).status == 201
+
+    def configure(**user):
+        return client.post(base, {**user, "notificationDestination": "http://192.0.2.1/x"})
+    first, second = configure(externalGroupId="one@acme.example"), configure(externalId="crowd@acme.example")
+    assert (first.status, second.status) == (201, 201)
+    assert real.admin.get("/v1/applications/crowd").json()["usage"]["configurations"] == 2
+    for refused in (configure(externalGroupId="two@acme.example"), configure(externalId="crowd@acme.example")):
+        assert (refused.status, refused.json()["cause"]) == (403, "QUOTA_EXCEEDED")
+    assert client.delete("/3gpp-nidd" + first.headers["Location"].split("/3gpp-nidd")[1]).status == 204
+    assert configure(externalGroupId="two@acme.example").status == 201
 
 
 def test_an_application_has_so_many_streams(real):

@@ -432,6 +432,18 @@ def test_a_twin_shapes_and_refuses_a_groups_downlink(real, mme, as1, sink):
     assert real.admin.twin(fleet.twins[0])["mailbox"] == 0
 
 
+@pytest.mark.parametrize("option, status", [("WAIT_FOR_UE", "BUFFERING"), ("SEND_TRIGGER", "BUFFERING"), ("INDICATE_ERROR", "FAILURE")])
+def test_what_becomes_of_members_without_a_connection(real, mme, as1, sink, option, status):
+    """TS 29.122, 5.6.2.3.6: BUFFERING is for want of a connection, no failure is; ..._TEMPORARILY_NOT_REACHABLE is of a device that sleeps."""
+    fleet = Fleet(real, mme, f"{option.lower().replace('_', '')}@acme.example", 2)
+    fleet.attach(fleet.twins[:1])
+    made = GroupNidd(as1, sink, fleet.group, pdnEstablishmentOption=option)
+    sent = made.send(b"to all")
+    results = until(lambda: len(found := made.results(sent.json()["self"])) == 2 and found, "all results")
+    assert results == {fleet.twins[0]: ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"], fleet.twins[1]: [status]}
+    assert real.admin.twin(fleet.twins[1])["mailbox"] == (0 if status == "FAILURE" else 1)
+
+
 def test_downlinks_of_a_group_are_for_it_and_have_bytes(real, as1, sink):
     group, other = make(real.admin, "named@acme.example"), make(real.admin, "named2@acme.example")
     real.admin.put_twin(twin_of("named", 1), imsi="001010000777001")

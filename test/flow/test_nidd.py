@@ -382,6 +382,36 @@ def test_a_first_downlink_is_as_good_as_any_other_or_there_is_no_configuration(r
     assert device.id not in [each.get("externalId") for each in as1.get(Nidd.base).json()]
 
 
+@pytest.mark.parametrize("outer, inner, cause", [
+    ({}, {"pdnEstablishmentOption": "INDICATE_ERROR"}, "PDN_CONNECTION_NOT_ESTABLISHED"),
+    ({"pdnEstablishmentOption": "INDICATE_ERROR"}, {}, "PDN_CONNECTION_NOT_ESTABLISHED"),
+    ({"pdnEstablishmentOption": "INDICATE_ERROR"}, {"pdnEstablishmentOption": "WAIT_FOR_UE"}, None),
+    ({}, {"maximumLatency": 0}, "FAILURE_TEMPORARILY_NOT_REACHABLE"), ({}, {"maximumLatency": 60}, None)])
+def test_a_first_downlink_fails_as_one_of_its_own_would(real, as1, sink, names, outer, inner, cause):
+    from conftest import Thermometer
+    name, imsi = next(names)
+    device = Thermometer(real, None, name, imsi)  # it never connected
+    answer = as1.post(Nidd.base, {"externalId": device.id, "notificationDestination": sink.link(), **outer,
+                                  "niddDownlinkDataTransfers": [{"externalId": device.id, "data": b64(b"first"), **inner}]})
+    if cause is None:
+        assert answer.status == 201, answer
+        assert answer.json()["niddDownlinkDataTransfers"][0]["deliveryStatus"] == "BUFFERING"
+    else:
+        assert (answer.status, answer.json()["cause"]) == (500, cause)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert device.id not in [each.get("externalId") for each in as1.get(Nidd.base).json()]
+
+
+def test_a_first_downlink_does_not_pass_the_one_who_owns_them(real, nidd, sink):
+    made = nidd()
+    other = real.application("as6", ["acme.example"], ["nidd"])
+    body = {"externalId": made.device.id, "notificationDestination": sink.link("/as6"),
+            "niddDownlinkDataTransfers": [{"externalId": made.device.id, "data": b64(b"mine")}]}
+    answer = other.post("/3gpp-nidd/v1/as6/configurations", body)
+    assert (answer.status, answer.json()["cause"]) == (403, "OPERATION_NOT_ALLOWED")
+    assert other.get("/3gpp-nidd/v1/as6/configurations").json() == []
+
+
 def test_what_replaces_a_downlink_is_for_the_same_device(real, as1, sink, names, thermometer):
     from conftest import Thermometer
     name, imsi = next(names)

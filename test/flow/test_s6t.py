@@ -11,7 +11,7 @@ import time
 
 import pytest
 from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_reading, until
-from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
+from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, UNKNOWN, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
 
@@ -147,14 +147,6 @@ def test_without_an_hss_to_reach_the_application_is_asked_to_try_again(device, h
     assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
 
 
-def test_an_hss_that_does_not_answer_is_not_waited_for_without_end(device, hss):
-    made = device()
-    hss.on_question = lambda question: None
-    answer = made.post()
-    assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
-    assert made.real.metric("dromio_diameter_pending{direction=\"out\"}") == 0
-
-
 def test_peers_have_roles(real, hss, mme):
     peers = until(lambda: (found := {peer["identity"]: peer for peer in real.admin.get("/v1/peers").json()["peers"]}) and
                   mme.identity in found and found[hss.identity]["state"] == "open" and found, "both peers")
@@ -200,6 +192,39 @@ def test_a_request_lost_with_its_connection_goes_through_the_other_hss(device, r
         assert again.is_again and not first.is_again
         assert (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
         assert second.questions.empty()
+
+
+def both_are_open(real):
+    return [peer["state"] for peer in real.admin.get("/v1/peers").json()["peers"] if "hss" in peer["roles"]] == ["open", "open"]
+
+
+def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, real, hss):
+    made, next_one = device(), device()
+    with Hss(real, "hss2.epc.test") as second:
+        until(lambda: both_are_open(real), "both HSSs")
+        for each in (made, next_one):
+            second.add(each.id, imsi=each.imsi)
+        hss.on_question = lambda question: None  # it is connected, and answers watchdogs
+        before = real.metric('dromio_diameter_drops_total{reason="unknown_answer"}')
+        assert made.post().status == 201
+        first, again = hss.questions.get(timeout=LIMIT_S), second.questions.get(timeout=LIMIT_S)
+        assert again.is_again and (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
+        hss.answer(first, refusal(UNKNOWN))  # too late
+        until(lambda: real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
+        assert made.status() == "ACTIVE"
+        assert next_one.post().status == 201  # who was silent is not asked first again
+        assert not second.questions.get(timeout=LIMIT_S).is_again and hss.questions.empty()
+
+
+def test_no_hss_that_answers_is_said_in_time(device, real, hss):
+    made = device()
+    with Hss(real, "hss2.epc.test", on_question=lambda question: None) as second:
+        until(lambda: both_are_open(real), "both HSSs")
+        hss.on_question = lambda question: None
+        answer = made.post()
+        assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
+        assert (hss.questions.qsize(), second.questions.qsize()) == (1, 1), "each was asked, once"
+        assert made.real.metric("dromio_diameter_pending{direction=\"out\"}") == 0
 
 
 def test_an_hss_that_leaves_in_peace_is_not_asked_again(device, real, hss):
