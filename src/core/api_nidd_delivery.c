@@ -526,7 +526,9 @@ void nidd_turn_done(core *core, turn *turn)
         nidd_configuration_reply(core, turn->caller, 201, index, made);
         return;
     }
-    bool is_out = delivery != NULL && nidd_delivery_now(twin_at(core, turn->twin), delivery) == DELIVERY_SENDING;
+    const twin *twin = twin_at(core, turn->twin);
+    nidd_delivery_status now = delivery == NULL ? DELIVERY_FAILURE : nidd_delivery_now(twin, delivery);
+    bool is_out = now == DELIVERY_SENDING || (!nidd_delivery_has_ended(now) && rds_holds(twin));
     if (is_out && turn->caller.gate != NONE && core->waiter_count + core->met_count < WAITERS_MAX)
         waiter_add_delivery(core, turn->twin, turn->ticket, core->now_ns + DELIVERY_WAIT_MS * 1000000ll, turn->caller);
     else

@@ -316,7 +316,7 @@ static void hear_numbered(core *core, uint32_t index, rds_heard *heard)
 
 void rds_hear(core *core, uint32_t index, const uint8_t *bytes, size_t length, rds_heard *out)
 {
-    *out = (rds_heard){ .sign.is_on = true };
+    *out = (rds_heard){ .bytes = bytes, .length = length, .sign.is_on = true };
     rds_fault fault = rds_read(bytes, length, &out->frame);
     if (fault != RDS_GOOD) {
         out->why = ignored(core, rds_fault_text(fault));
@@ -455,12 +455,20 @@ static void keep_set_unack_mode(core *core, uint32_t index, const rds_pair *pair
     state_put(core, &state);
 }
 
-static void log_put(core *core, const char *why)
+/* In the twin's timeline: the frame as it came, and why nothing was done with it. */
+static void ignored_put(core *core, const rds_heard *heard)
 {
     enum { LOG_WARN = 2 };
     char text[96];
-    int length = snprintf(text, sizeof text, "reliable data: a frame was ignored: %s", why);
+    int length = snprintf(text, sizeof text, "reliable data: a frame was ignored: %s", heard->why);
     dro_builder *part = record_part(core);
+    dro_builder_le(part, EVENT_UPLINK, 1);
+    dro_builder_le(part, 0, 4);
+    dro_builder_le(part, EVENT_NOT_HANDLED, 1);
+    dro_builder_le(part, 0, 4);
+    dro_builder_bytes(part, heard->bytes, heard->length);
+    record_part_end(core, FIELD_EVENT);
+    part = record_part(core);
     dro_builder_le(part, LOG_WARN, 1);
     dro_builder_bytes(part, text, length < (int)sizeof text ? (size_t)length : sizeof text - 1);
     record_part_end(core, FIELD_LOG);
@@ -471,7 +479,7 @@ void rds_keep_control(core *core, uint32_t index, const rds_heard *heard)
     const uint8_t *fields = heard->frame.fields;
     bool is_response = fields[RDS_FIELD_C_R] == RDS_RESPONSE;
     if (heard->why != NULL)
-        log_put(core, heard->why);
+        ignored_put(core, heard);
     else if (heard->frame.type != RDS_U) /* S, or an I frame whose information was there before */
         keep_acknowledgement(core, index, heard);
     else if (fields[RDS_FIELD_M] == RDS_SET_ACK_MODE)
@@ -610,6 +618,14 @@ bool rds_is_busy_with(const twin *twin, const mail *mail)
         if (m->is_sent && rds_is_setup(m))
             return true;
     return of->due_ms != 0;
+}
+
+bool rds_holds(const twin *twin)
+{
+    const mail *m = rds_of(twin) == NULL ? NULL : twin->extra->mail;
+    while (m != NULL && !(m->is_control && m->is_sent))
+        m = m->next;
+    return m != NULL;
 }
 
 int64_t rds_due(const twin *twin)

@@ -44,7 +44,9 @@ bool rds_is_on(const core *core, const twin *twin);
 /* ---- uplinks ---- */
 
 typedef struct rds_heard {       /* what the bytes of an uplink are */
-    rds_frame frame;             /* borrows them */
+    const uint8_t *bytes;        /* borrowed, as by the frame */
+    size_t length;
+    rds_frame frame;
     rds_sign sign;
     bool is_data;                /* new information for the twin: a turn of it follows, then rds_keep_sign */
     const char *why;             /* nothing is to be done with it; NULL: something is */
@@ -68,6 +70,7 @@ void rds_mail_back(core *core, uint32_t twin, const mail *mail, int64_t retry_ms
 void rds_mail_refused(core *core, uint32_t twin, bool is_setup);
 bool rds_is_setup(const mail *mail);             /* of a link that a downlink waits for */
 bool rds_is_busy_with(const twin *twin, const mail *mail); /* the device's answer to it is awaited */
+bool rds_holds(const twin *twin);                /* a control frame is out, downlinks follow it at once */
 int64_t rds_due(const twin *twin);
 void rds_expire(core *core, uint32_t twin);
 
