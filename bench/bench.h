@@ -21,7 +21,7 @@ typedef struct bench_options {
 
 /* One result. Numbers below 0 are left out. */
 typedef struct bench_result {
-    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin, peer_per_second, ratio;
+    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin, peer_per_second, peer_cpu_micros, ratio;
     char peer[64]; /* what it was set beside in the same run; empty: nothing */
     size_t settings_length;
     char settings[BENCH_SETTINGS_BYTES]; /* members of a JSON object */

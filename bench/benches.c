@@ -94,6 +94,7 @@ static bool bench_durable(const bench_options *o, bench_result *r)
         return false;
     memcpy(r->peer, sockets.peer, sizeof r->peer);
     r->peer_per_second = sockets.peer_per_second;
+    r->peer_cpu_micros = sockets.peer_cpu_micros;
     r->ratio = sockets.ratio;
     if (r->ratio >= 0)
         bench_set_text(r, "ratio_is", "sockets.per_second / peer_per_second");

@@ -86,11 +86,12 @@ const char *trial_name(char out[64], const char *prefix, const char *name)
     return out;
 }
 
-void trial_set_peer(bench_result *r, const char *peer, double per_second)
+void trial_set_peer(bench_result *r, const char *peer, double per_second, double cpu_micros)
 {
     snprintf(r->peer, sizeof r->peer, "%s", peer);
     r->peer_per_second = per_second;
     r->ratio = r->per_second / per_second;
+    r->peer_cpu_micros = cpu_micros;
 }
 
 /* ---- restarts ---- */

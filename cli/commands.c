@@ -328,7 +328,8 @@ const struct command commands[] = {
           "The host goes on meanwhile. Every answer it gave before is in the backup. FILE appears once it is whole and "
           "checked: the SHA-256 of each part, and the checksums of the log in it. - writes to standard output, where the "
           "log is not checked. The file is a tar; everything in it is sealed but the images. The MASTER KEY is NOT in it: keep a copy "
-          "of the host's master.key, apart from the backups; without it a backup cannot be read by anybody.",
+          "of the host's master.key, apart from the backups; without it a backup cannot be read by anybody. Ctrl-C ends it, and "
+          "nothing of FILE is left.",
       .options = { { "--verify", 0, NULL, "check FILE as it lies there, take none; needs no host", NULL },
                    { "--master-key", 0, "FILE", "with --verify: does this key open what is sealed in it?", NULL } },
       .examples = { "dromio backup /backup/dromio-$(date +%F).tar", "dromio backup - | ssh store 'cat >dromio.tar'",
@@ -340,7 +341,7 @@ const struct command commands[] = {
       .summary = "make a data directory of a backup; needs no host",
       .text = "All of FILE is checked first; what is wrong is told with its place. A directory that is not empty is refused. "
               "The new host starts under a later epoch and with keys of its own for what it seals, so that it and its "
-              "original may both run. Put the master key to it, then start dromiod.",
+              "original may both run. Put the master key to it, then start dromiod. Ctrl-C ends it, and nothing of DIR is left.",
       .options = { { "--data", 0, "DIR", "the new data directory", NULL },
                    { "--dry-run", 0, NULL, "check FILE only, as dromio backup --verify", NULL },
                    { "--master-key", 0, "FILE", "check too that this key opens what is sealed in it", NULL } },

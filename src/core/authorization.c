@@ -404,7 +404,7 @@ static void configuration_regrant(core *core, const nidd_configuration *old, con
         nidd_configuration_put(core, old->number, old->application, old->made_ms, (nidd_status)old->status, fields, dro_builder_length(&out));
 }
 
-static void take_care(core *core, uint32_t index)
+void authorization_take_care(core *core, uint32_t index)
 {
     mailbox_flush(core, index);
     if (timers_update(core, index) != DRO_OK)
@@ -420,17 +420,37 @@ static bool is_over_apn(const nidd_configuration *configuration, const char *apn
     return own == NULL || length == 0 || apn_is_same((const char *)own->bytes, own->length, apn, length);
 }
 
+/* Is a configuration in force for the device over the APN, its own or of a group that it is in? */
+static bool is_configured(const core *core, uint32_t index, const char *apn, size_t length, bool *was_revoked)
+{
+    const twin *twin = twin_at(core, index);
+    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    *was_revoked = false;
+    for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
+        if (!is_over_apn(c, apn, length))
+            continue;
+        if (c->status == NIDD_ACTIVE)
+            return true;
+        *was_revoked |= c->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
+    }
+    return authorization_of_groups(core, index, apn, length, was_revoked);
+}
+
+bool authorization_keeps(const core *core, uint32_t index)
+{
+    const twin_extra *extra = twin_at(core, index)->extra;
+    const char *apn = extra != NULL && extra->rates != NULL ? extra->rates->apn : "";
+    bool ignored;
+    return is_configured(core, index, apn, strlen(apn), &ignored);
+}
+
 /* Inside a record; the connection goes with the last configuration in force over its APN. */
 static void configuration_revoke(core *core, uint32_t index, nidd_configuration *configuration, network_release *gone)
 {
     nidd_configuration_end(core, index, configuration, NIDD_TERMINATED_UE_NOT_AUTHORIZED);
     core->counters.authorizations_revoked++;
-    const twin_extra *extra = twin_at(core, index)->extra;
-    const char *apn = extra->rates != NULL ? extra->rates->apn : "";
-    for (const nidd_configuration *c = extra->nidd->configurations; c != NULL; c = c->next)
-        if (c->status == NIDD_ACTIVE && is_over_apn(c, apn, strlen(apn)))
-            return;
-    network_release_begin(core, index, gone);
+    if (!authorization_keeps(core, index))
+        network_release_begin(core, index, gone);
 }
 
 /* ---- answers ---- */
@@ -466,7 +486,7 @@ static void authorization_fail(core *core, authorization *asked, const char *why
     if (configuration == NULL)
         return;
     nidd_configuration_put_off(core, configuration);
-    take_care(core, index);
+    authorization_take_care(core, index);
 }
 
 /* The request goes on with the grant, or finds that it was refused. */
@@ -511,7 +531,7 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
     bool is_granted = !is_refused(answer) && grant_until_ms(grant) > core->now_ms;
     if (is_granted && !grant_claim(core, index, grant)) {
         nidd_configuration_put_off(core, configuration);
-        take_care(core, index);
+        authorization_take_care(core, index);
         return;
     }
     *(is_granted ? &core->counters.authorizations_granted : &core->counters.authorizations_refused) += 1;
@@ -523,7 +543,7 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
         configuration_revoke(core, index, configuration, &gone);
     }
     network_release_send(core, &gone, record_end(core));
-    take_care(core, index);
+    authorization_take_care(core, index);
 }
 
 /* One that was lost on its way, or left without an answer, goes through another HSS as the same request. */
@@ -660,7 +680,7 @@ static void update(core *core, caller caller, uint32_t index, const grant *said)
     uint64_t round = record_end(core);
     network_answer_send(core, caller, RESULT_SUCCESS, 0, round);
     network_release_send(core, &gone, round);
-    take_care(core, index);
+    authorization_take_care(core, index);
 }
 
 void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -690,17 +710,10 @@ void authorizations_on_update(core *core, uint32_t gate, const ring_header *head
 
 bool authorization_lets_connect(core *core, uint32_t index, const char *apn, size_t length)
 {
-    const twin *twin = twin_at(core, index);
-    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
-    bool was_revoked = false;
-    for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
-        if (!is_over_apn(c, apn, length))
-            continue;
-        if (c->status == NIDD_ACTIVE)
-            return true;
-        was_revoked |= c->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
-    }
     size_t domain_length;
+    bool was_revoked;
+    if (is_configured(core, index, apn, length, &was_revoked))
+        return true;
     const char *domain = domain_of(core, index, &domain_length);
     return !was_revoked && apn_accepts(&core->options.apns, apn, length, domain, domain_length);
 }

@@ -37,6 +37,11 @@ void authorization_renew_group(core *core, group_configuration *configuration);
 void authorization_group_failed(core *core, uint32_t group, uint64_t configuration); /* no word of an HSS */
 void authorization_group_refused(core *core, uint32_t group);                        /* before a configuration was made */
 void authorization_group_renewed(core *core, uint64_t configuration, const grant *grant); /* NULL: refused */
+/* Of the groups that the device is in: is a configuration in force over the APN, was one revoked? */
+bool authorization_of_groups(const core *core, uint32_t twin, const char *apn, size_t length, bool *was_revoked);
+/* On each core, some members a round: connections and waiting downlinks of configurations that were revoked. */
+void authorization_group_revoked(core *core, group_configuration *revoked);
+int authorization_groups_step(core *core);
 
 /* ---- what both have in common ---- */
 
@@ -52,6 +57,8 @@ const char *authorization_begin(core *core, const asking *asking);  /* sent: NUL
 bool authorization_defer(core *core, const call *call, asking *asking); /* false after a 503 */
 int64_t grant_until_ms(const grant *grant);                         /* INT64_MAX: without end */
 void grant_put(const core *core, const grant *grant, dro_builder *out);
+bool authorization_keeps(const core *core, uint32_t twin);          /* a configuration is in force over the APN of its connection */
+void authorization_take_care(core *core, uint32_t twin);            /* after a record: what waits, and its timers */
 /* The fields of a configuration with another grant in them. */
 void grant_replace(const core *core, const uint8_t *fields, size_t length, const grant *grant, dro_builder *out);
 

@@ -186,6 +186,8 @@ static dro_err recover_all(core *core)
         for (ticket *t = extra != NULL ? extra->tickets : NULL; t != NULL; t = t->next)
             if (t->state == TICKET_SENT)
                 t->state = TICKET_PENDING;
+        if (extra != NULL)
+            group_mail_recovered(core, i);
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);

@@ -8,6 +8,7 @@
 #include "base/fields.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/authorization.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/nidd.h"
@@ -430,10 +431,17 @@ static dro_err read_configuration(core *core, dro_cursor *in)
         return DRO_CORRUPT;
     head.length = (uint16_t)dro_cursor_left(in);
     group_configuration *known = group_configuration_at(core, group_number(head.number));
-    if (known == NULL)
-        return group_configuration_add(core, &head, in->at, &known);
+    if (known == NULL) {
+        dro_err err = group_configuration_add(core, &head, in->at, &known);
+        if (err == DRO_OK && head.status == NIDD_TERMINATED_UE_NOT_AUTHORIZED)
+            authorization_group_revoked(core, known);
+        return err;
+    }
+    bool is_revoked = head.status == NIDD_TERMINATED_UE_NOT_AUTHORIZED && known->status != head.status;
     known->is_listed = true;
     known->status = head.status;
+    if (is_revoked)
+        authorization_group_revoked(core, known);
     bool is_same = known->length == head.length && memcmp(known->fields, in->at, head.length) == 0;
     return is_same ? DRO_OK : configuration_set(core, known, in->at, head.length);
 }

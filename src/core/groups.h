@@ -110,6 +110,8 @@ typedef struct group_configuration { /* NIDD, of a whole group; numbers with GRO
     int64_t made_ms, until_ms, granted_ms, renew_ms;
     uint32_t destination;        /* of this core */
     bool is_listed;
+    bool is_releasing;           /* it was revoked: connections of its members here go, from this place on: */
+    uint32_t release_cursor;
     uint16_t length;
     uint8_t *fields;
     struct notice *notice;       /* a test, or that it has ended; core 0's */
@@ -131,6 +133,10 @@ typedef struct groups {
     uint32_t turns, sent;        /* of operations: in cells; with a request out */
     bool is_changed;             /* counts to show on the board */
     bool has_gone;               /* groups or operations to clear away */
+    bool is_releasing;           /* members of a configuration that was revoked */
+    int64_t release_ms;          /* the next of them then */
+    bool has_orphans;            /* mail of operations that were gone at the start, from this twin on: */
+    uint32_t orphan_cursor;
 } groups;
 
 /* ---- numbers ---- */
@@ -224,9 +230,13 @@ void group_turn_done(core *core, turn *turn);
 void group_turn_freed(core *core, const turn *turn);
 const uint8_t *group_mail_bytes(const core *core, const mail *mail, uint32_t *length); /* NULL: the operation is gone */
 
+/* An HSS has revoked the configuration: what waits of its downlinks for the member at that place fails. False: nothing did. */
+bool group_downlinks_revoke(core *core, uint32_t twin, uint32_t place, const group_configuration *revoked);
 /* It did not leave though its serving node is there: not the device's fault, so it is sent again soon. False: not one of a group. */
 bool group_mail_bounced(core *core, uint32_t twin, mail *sent);
-void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, first in its mailbox */
+void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, where the first in its mailbox is one */
+bool group_mail_is_orphan(const core *core, const mail *mail); /* of an operation that is gone */
+void group_mail_recovered(core *core, uint32_t twin);     /* looks for such; the twin has an extra */
 
 /* ---- api_group_nidd.c, api_group_operation.c ---- */
 

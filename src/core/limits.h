@@ -45,6 +45,8 @@ enum {
     GROUP_OPERATIONS_MAX = 256,    /* kept; the oldest that has ended goes first */
     GROUP_FIELDS_MAX = 8192,       /* bytes of what an application gave for one */
     GROUP_BATCH = 256,             /* members begun in a round of a core */
+    GROUP_RELEASES = 64,           /* members in a round whose connections end with a configuration that was revoked, */
+    GROUP_RELEASE_MS = 50,         /* and the next ones after this: a gate holds each till its MME has answered */
     GROUP_SCAN = 8192,             /* places of lists looked at in a round */
     GROUP_AGAIN_MS = 50,           /* before members whose twin is busy or whose serving node is away are looked at again */
     GROUP_AGAIN_MAX_MS = 1000,     /* twice as long after each time that none of them could be begun, at most */

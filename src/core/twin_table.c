@@ -269,6 +269,14 @@ uint64_t imsi_hash(core *core, const char *imsi)
     return hash[0];
 }
 
+void imsi_hashes(core *core, const char *const imsis[], uint32_t count, uint64_t hashes[])
+{
+    uint64_t whole[VAULT_IDENTITIES_MAX][2];
+    vault_identity_hashes(core->vault, "imsi", imsis, count, whole);
+    for (uint32_t i = 0; i < count; i++)
+        hashes[i] = whole[i][0];
+}
+
 uint32_t twin_find_imsi_hash(const core *core, uint64_t hash)
 {
     index_probe probe = index_begin(hash);

@@ -95,6 +95,7 @@ uint32_t twin_find_imsi(core *core, const char *imsi);                    /* dig
 uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
 uint64_t imsi_hash(core *core, const char *imsi);
+void imsi_hashes(core *core, const char *const imsis[], uint32_t count, uint64_t hashes[]); /* VAULT_IDENTITIES_MAX at most */
 uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);

@@ -511,6 +511,68 @@ def test_what_is_granted_for_a_group_is_revoked_once(group, hss):
     assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
 
 
+def test_connections_of_a_groups_members_end_with_its_last_configuration(device, group, hss, mme):
+    """As with a device: what else is granted over the APN keeps the connection."""
+    made, also, alone = group(), group(), device()
+    made.answers(*[member(name=twin) for twin in [*made.twins[:4], alone.id]])
+    assert made.post().status == 201
+    also.answers(member(name=made.twins[0]))
+    assert also.post().status == 201  # another group that the first member is in
+    hss.on_question = hss.grant
+    alone.granted()                   # and a member with a configuration of its own
+    for imsi in [*made.imsis[:3], alone.imsi]:
+        mme.attach(imsi)
+    mme.on_downlink = lambda downlink: is_asleep()
+    sent = made.as1.post(made.at + "/downlink-data-deliveries", {"externalGroupId": made.id, "data": b64(b"all")})
+    assert sent.status == 201, sent
+    until(lambda: all(made.real.admin.twin(twin)["mailbox"] == 1 for twin in [*made.twins[:4], alone.id]), "downlinks that wait")
+    assert result_of(hss.update(group_of(made.id), [(None, LONG_AGO_MS)])) == 2001
+    released = [mme.releases.get(timeout=LIMIT_S) for _ in range(2)]
+    assert sorted(find(each, 3102, 1) for each in released) == made.imsis[1:3]
+    assert {find(each, 4314) for each in released} == {RELEASE}
+    until(lambda: all(made.real.admin.twin(twin)["mailbox"] == 0 for twin in [*made.twins[:4], alone.id]), "empty mailboxes")
+    results = lambda: {r["externalId"]: r["deliveryStatus"] for n in made.sink.taken(made.path) for r in n.get("gmdResults", [])}
+    until(lambda: set(results().values()) == {"FAILURE"} and len(results()) == 5, "failures")
+    mme.uplink(made.imsis[0], b"still there")
+    mme.uplink(alone.imsi, b"still there")
+    assert [result_of(mme.odr(imsi, b"gone")) for imsi in made.imsis[1:3]] == [5651, 5651]
+    assert {result_of(mme.cmr(imsi, 0)) for imsi in made.imsis[1:4]} == {5652}
+    assert mme.releases.empty()
+    made.answers(*[member(name=twin) for twin in made.twins[:4]])
+    assert made.post().status == 201  # granted anew
+    assert result_of(mme.cmr(made.imsis[1], 0)) == 2001
+
+
+def test_a_groups_revocation_is_finished_after_a_crash():
+    """However far it came: at the start the members of what was revoked are looked at again."""
+    with Host(CALLBACKS, HSS_IS_KNOWN) as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        with Hss(host) as hss, Mme(host) as mme:
+            made = Group(host, as1, sink, hss)
+            made.answers(*[member(name=twin) for twin in made.twins])
+            assert made.post().status == 201
+            for imsi in made.imsis:
+                mme.attach(imsi)
+            hss.update(group_of(made.id), [(None, LONG_AGO_MS)])
+            host.kill()
+        host.start()
+        with Hss(host), Mme(host) as mme:
+            assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+            until(lambda: {result_of(mme.odr(imsi, b"gone")) for imsi in made.imsis} == {5651}, "the end of all connections")
+
+
+def test_a_group_lets_its_members_connect():
+    with Host(CALLBACKS, 't8.without_configuration="refuse"') as host, Sink() as sink, Mme(host) as mme:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        made = Group(host, as1, sink, None)
+        assert host.admin.put(f"/v1/groups/{made.id}", {}).status == 201
+        assert host.admin.put(f"/v1/groups/{made.id}/members/{made.twins[0]}", {}).status in (200, 201)
+        assert result_of(mme.cmr(made.imsis[0], 0)) == 5652
+        assert made.post().status == 201
+        until(lambda: result_of(mme.cmr(made.imsis[0], 0)) == 2001, "the configuration in its core")
+        assert result_of(mme.cmr(made.imsis[1], 0)) == 5652
+
+
 def test_a_groups_grant_is_asked_for_again_with_its_list(group, hss):
     made = group()
     made.answers(member(name=made.twins[0]), until_ms=now_ms() + 4000)
