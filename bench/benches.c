@@ -232,7 +232,7 @@ static bool bench_density(const bench_options *o, bench_result *r)
 {
     static host h;
     uint32_t twins = trial_twins(o, 200000, 20000);
-    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && trial_restarts(&h, twins, FRAMES_EACH, r) > 0;
+    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && trial_restarts(&h, twins, false, r) > 0;
     host_fini(&h);
     return is_fine;
 }
@@ -278,7 +278,7 @@ static bool bench_latency(const bench_options *o, bench_result *r)
     load *l = NULL;
     bool is_fine = trial_begin(o, &h, twins, NULL, r);
     if (is_fine) {
-        l = load_new(&h, twins, 1, 1);
+        l = load_new(&h, twins, 1, TRIAL_WINDOW); /* to attach; then one is outstanding */
         is_fine = l != NULL && latency_measured(o, &h, l, r);
     }
     load_free(l);

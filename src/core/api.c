@@ -308,6 +308,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_APPLICATION_PUT] = api_application_put,
     [API_APPLICATION_LIST] = api_application_list,
     [API_APPLICATION_GET] = api_application_get,
+    [API_APPLICATION_PATCH] = api_application_patch,
     [API_APPLICATION_DELETE] = api_application_delete,
     [API_APPLICATION_TOKEN] = api_application_token,
     [API_LOGIN] = api_login,
@@ -374,7 +375,7 @@ static bool changes_something(uint32_t operation)
 {
     return operation == API_IMAGE_PUT || operation == API_TWIN_PUT || operation == API_TWIN_DELETE ||
            operation == API_PROPERTY_PUT || operation == API_ACTION || operation == API_APPLICATION_PUT ||
-           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN ||
+           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN || operation == API_APPLICATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||

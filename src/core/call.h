@@ -118,6 +118,7 @@ void api_image_get(core *core, const call *call);
 void api_application_put(core *core, const call *call);
 void api_application_list(core *core, const call *call);
 void api_application_get(core *core, const call *call);
+void api_application_patch(core *core, const call *call);
 void api_application_delete(core *core, const call *call);
 void api_application_token(core *core, const call *call);
 void api_login(core *core, const call *call);

@@ -267,6 +267,8 @@ dro_err core_open(core **out, const core_options *options)
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     dro_err err = open_all(core);
+    if (err == DRO_OK)
+        err = host_tables_settle(core);
     if (err != DRO_OK) {
         core_close(core);
         return err;
@@ -288,8 +290,8 @@ void core_close(core *core)
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
         if (core->turns[i].state != TURN_FREE)
             turn_free(core, &core->turns[i]);
-    for (uint32_t i = 0; i < core->twin_high; i++)
-        if (twin_at(core, i)->number != 0)
+    for (uint32_t i = 0; i < core->twin_high; i++) /* what others have goes as a whole */
+        if (twin_at(core, i)->extra != NULL)
             twin_free(core, i);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);

@@ -503,7 +503,8 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length,
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
-        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(c, sign))
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(c, sign) ||
+            !application_may(core, c->application, SCOPE_NIDD, twin_at(core, index)->domain))
             continue;
         put_identity(&out, c);
         dro_field_put(&out, API_FIELD_DATA, data, length);

@@ -138,6 +138,8 @@ enum api_operation {
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
     API_TRACE_DELETE,              /* TRACE */
+    API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
+                                    * them; "apns", "certificates": those that follow replace what is there */
 };
 
 enum api_field { /* width or form */
