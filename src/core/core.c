@@ -424,6 +424,13 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_WEBSOCKET_HERE:
+        if (length >= sizeof(websocket_here)) {
+            websocket_here here;
+            memcpy(&here, body, sizeof here);
+            destination_on_here(core, gate, &here);
+        }
+        break;
     case MESSAGE_WEBSOCKET_GONE:
         if (length >= sizeof(websocket_gone)) {
             websocket_gone gone;

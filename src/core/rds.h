@@ -17,7 +17,7 @@
 #include "core/nidd.h"
 #include "wire/rds/frame.h"
 
-enum { RDS_FEATURES = RDS_FEATURE_PORT_VERIFICATION | RDS_FEATURE_DYNAMIC_PORT }; /* of T8's supportedFeatures */
+enum { RDS_FEATURES = RDS_FEATURE_PORT_VERIFICATION }; /* of T8's supportedFeatures */
 
 typedef struct rds_link {        /* durable */
     rds_pair pair;
