@@ -259,13 +259,7 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
-static int64_t delivery_memory(const nidd_delivery *delivery)
-{
-    return (int64_t)sizeof *delivery + delivery->length;
-}
-
-/* False: it is not in memory. */
-static bool delivery_remove(core *core, uint32_t index, uint64_t number)
+bool nidd_delivery_take(core *core, uint32_t index, uint64_t number)
 {
     nidd *nidd = nidd_of(twin_at(core, index));
     for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
@@ -274,23 +268,13 @@ static bool delivery_remove(core *core, uint32_t index, uint64_t number)
         nidd_delivery *gone = *at;
         *at = gone->next;
         nidd->delivery_count--;
-        queue_changed(core, index, -delivery_memory(gone));
+        if (gone->is_in_chunk)
+            queue_outdated(core, index);
+        queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
         free(gone);
         return true;
     }
     return false;
-}
-
-void nidd_deliveries_leave(twin *twin)
-{
-    nidd *nidd = nidd_of(twin);
-    while (nidd != NULL && nidd->deliveries != NULL) {
-        nidd_delivery *next = nidd->deliveries->next;
-        free(nidd->deliveries);
-        nidd->deliveries = next;
-    }
-    if (nidd != NULL)
-        nidd->delivery_count = 0;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -316,14 +300,14 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    delivery_remove(core, index, head.number);
+    nidd_delivery_take(core, index, head.number);
     nidd_delivery **at = &nidd->deliveries;
     while (*at != NULL && (*at)->number < head.number)
         at = &(*at)->next;
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
-    queue_changed(core, index, delivery_memory(made));
+    queue_changed(core, index, (int64_t)nidd_delivery_memory(made));
     return DRO_OK;
 }
 
@@ -661,15 +645,16 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
     for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
         nidd_configuration_put(core, c->number, c->application, c->made_ms, (nidd_status)c->status, c->fields, c->length);
     for (const nidd_delivery *d = nidd->deliveries; is_before_mail && d != NULL; d = d->next)
-        nidd_delivery_put(core, d, d->fields, d->length);
+        if (!d->is_in_chunk)
+            nidd_delivery_put(core, d, d->fields, d->length);
     for (const notice *n = nidd->notices; !is_before_mail && n != NULL; n = n->next)
         notice_full(core, n);
 }
 
 static void delivery_gone(core *core, uint32_t index, uint64_t number)
 {
-    if (!delivery_remove(core, index, number))
-        queue_forget(core, index, number, true);
+    nidd_delivery_take(core, index, number);
+    queue_forget(core, index, number, true); /* an older state of it may be away too */
 }
 
 dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
@@ -695,7 +680,7 @@ void nidd_free(core *core, uint32_t index)
     while (nidd->notices != NULL)
         notice_apply_gone(core, index, nidd->notices->number);
     while (nidd->deliveries != NULL)
-        delivery_remove(core, index, nidd->deliveries->number);
+        nidd_delivery_take(core, index, nidd->deliveries->number);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);

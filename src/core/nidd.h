@@ -44,6 +44,7 @@ typedef struct nidd_delivery {
     int32_t priority;
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
     bool is_awaited;             /* the twin will say whether the device has it */
+    bool is_in_chunk;            /* a chunk of the log has it too, as it is */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -135,7 +136,8 @@ DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field
 void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a full record says it anew */
 int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
 void nidd_expire(core *core, uint32_t twin);
-void nidd_deliveries_leave(twin *twin);       /* out of memory: core/queue.h */
+bool nidd_delivery_take(core *core, uint32_t twin, uint64_t number); /* out of memory. False: it is not there */
+static inline size_t nidd_delivery_memory(const nidd_delivery *delivery) { return sizeof *delivery + delivery->length; }
 /* In a record: the configuration goes, and all that waits for it. */
 void nidd_configuration_gone(core *core, uint32_t index, uint64_t number);
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */

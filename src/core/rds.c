@@ -344,6 +344,8 @@ static void acknowledged(core *core, uint32_t index, rds_state *state, int at, u
     if (state->pending == 0 || state->pending_link != at || n_r != (link->v_s + 1) % RDS_MODULUS)
         return;
     const mail *sent = mail_find(twin, state->pending);
+    if (sent == NULL && queue_is_away(twin))
+        return; /* it is read at this contact, and goes again */
     uint64_t number = state->pending, of = sent == NULL ? 0 : sent->ticket;
     link->v_s = n_r;
     state->pending = 0;
