@@ -356,6 +356,7 @@ static void (*const of_groups[])(core *core, const call *call) = {
     [API_NIDD_CONFIGURATION_GET] = api_group_configuration_get,
     [API_NIDD_CONFIGURATION_PATCH] = api_group_configuration_patch,
     [API_NIDD_CONFIGURATION_DELETE] = api_group_configuration_delete,
+    [API_NIDD_WEBSOCKET] = api_group_websocket,
     [API_NIDD_DELIVERY_LIST] = api_group_delivery_list,
     [API_NIDD_DELIVERY_MAKE] = api_group_delivery_make,
     [API_NIDD_DELIVERY_GET] = api_group_delivery_get,

@@ -73,6 +73,8 @@ static void configuration_put(core *core, const group_configuration *configurati
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
     nidd_members_put(out, configuration->fields, configuration->length);
+    if (nidd_wants_websocket(configuration->fields, configuration->length))
+        nidd_websocket_put(core, configuration->application, group_number(configuration->number), out);
     uint8_t *before = out->at;
     dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
     if (deliveries_put(core, configuration, false, out) > 0)
@@ -420,6 +422,13 @@ void api_group_configuration_patch(core *core, const call *call)
         not_kept(core, call, err);
     else
         configuration_reply(core, call, 200, changed);
+}
+
+void api_group_websocket(core *core, const call *call)
+{
+    const group_configuration *found = configuration_find(core, call);
+    if (found != NULL)
+        nidd_websocket_begin(core, call, found->fields, found->length, found->destination);
 }
 
 /* All that waits for it goes too. */

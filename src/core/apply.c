@@ -187,11 +187,6 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
-static size_t mail_memory(const mail *mail)
-{
-    return sizeof *mail + mail->length;
-}
-
 static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 {
     const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
@@ -242,7 +237,7 @@ static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, uint32_t t
     return DRO_OK;
 }
 
-static void apply_mail_gone(core *core, uint32_t index, uint64_t number)
+bool mail_take(core *core, uint32_t index, uint64_t number)
 {
     twin *twin = twin_at(core, index);
     twin_extra *extra = twin->extra;
@@ -255,11 +250,19 @@ static void apply_mail_gone(core *core, uint32_t index, uint64_t number)
         *at = gone->next;
         extra->mail_count--;
         core->mail_count--;
+        if (gone->is_in_chunk)
+            queue_outdated(core, index);
         queue_changed(core, index, -(int64_t)mail_memory(gone));
         free(gone);
-        return;
+        return true;
     }
-    queue_forget(core, index, number, false);
+    return false;
+}
+
+static void apply_mail_gone(core *core, uint32_t index, uint64_t number)
+{
+    if (!mail_take(core, index, number))
+        queue_forget(core, index, number, false);
 }
 
 static bool is_of_model(const core *core, const twin *twin, const ticket *ticket)
@@ -424,9 +427,12 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return in.err;
     case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: return nidd_apply(core, index, field);
+    case FIELD_CHUNKS: return queue_apply_chunks(core, index, &in);
+    case FIELD_CHUNKS_SPENT: queue_apply_spent(core, index); return DRO_OK;
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
-    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD: case FIELD_USAGE:
+    case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
+    case FIELD_CHUNK: case FIELD_USAGE:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;
@@ -441,7 +447,7 @@ void apply_reset(core *core, uint32_t index)
     if (extra == NULL)
         return;
     while (extra->mail != NULL)
-        apply_mail_gone(core, index, extra->mail->number);
+        mail_take(core, index, extra->mail->number);
     while (extra->tickets != NULL)
         apply_ticket_gone(twin, extra->tickets->number);
     nidd_free(core, index);

@@ -288,6 +288,18 @@ void mailbox_put_raw(core *core, uint32_t index, uint64_t delivery, int64_t expi
     record_part_end(core, FIELD_MAIL_RAW);
 }
 
+void mail_put(core *core, const mail *mail)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, mail->number, 8);
+    dro_builder_le(part, mail->ticket, 8);
+    if (!mail->is_raw && !mail->is_of_group)
+        dro_builder_le(part, mail->merge_key, 4);
+    dro_builder_le(part, (uint64_t)mail->expires_ms, 8);
+    dro_builder_bytes(part, mail->bytes, mail->is_of_group ? 0 : mail->length);
+    record_part_end(core, mail->is_of_group ? FIELD_GROUP_MAIL : mail->is_raw ? FIELD_MAIL_RAW : FIELD_MAIL);
+}
+
 static int64_t mail_due(const mail *mail)
 {
     return mail->is_sent ? mail->sent_ms + DOWNLINK_LOST_S * 1000 : mail->expires_ms;

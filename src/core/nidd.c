@@ -142,17 +142,6 @@ void nidd_configuration_put_off(const core *core, nidd_configuration *configurat
     configuration->renew_ms = core->now_ms + nidd_renewal_pause_ms(&configuration->renewals);
 }
 
-/* The websocket where the application asked for one, else its link. */
-static dro_err destination_of(core *core, uint64_t number, const uint8_t *fields, size_t length, const dro_field *link, uint32_t *out)
-{
-    char name[NIDD_WEBSOCKET_TEXT + 1];
-    dro_field room;
-    const dro_field *wanted = nidd_field(fields, length, API_FIELD_WEBSOCKET, &room);
-    if (wanted == NULL || wanted->length != 1 || wanted->bytes[0] == 0)
-        return destination_get(core, (const char *)link->bytes, link->length, out);
-    return destination_get(core, name, destination_websocket(number, name), out);
-}
-
 static nidd_configuration *configuration_new(core *core, dro_cursor *in)
 {
     dro_field room;
@@ -162,8 +151,7 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
     head.status = (uint8_t)dro_cursor_le(in, 1);
     head.length = (uint16_t)dro_cursor_left(in);
     const uint8_t *fields = dro_cursor_bytes(in, head.length);
-    const dro_field *link = in->err == DRO_OK ? nidd_field(fields, head.length, API_FIELD_DESTINATION, &room) : NULL;
-    if (link == NULL || destination_of(core, head.number, fields, head.length, link, &head.destination) != DRO_OK)
+    if (in->err != DRO_OK || destination_of_fields(core, head.number, fields, head.length, &head.destination) != DRO_OK)
         return NULL;
     head.until_ms = field_i64(nidd_field(fields, head.length, API_FIELD_DURATION, &room), INT64_MAX);
     head.granted_ms = field_i64(nidd_field(fields, head.length, API_FIELD_GRANTED, &room), INT64_MAX);
@@ -269,13 +257,7 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
-static int64_t delivery_memory(const nidd_delivery *delivery)
-{
-    return (int64_t)sizeof *delivery + delivery->length;
-}
-
-/* False: it is not in memory. */
-static bool delivery_remove(core *core, uint32_t index, uint64_t number)
+bool nidd_delivery_take(core *core, uint32_t index, uint64_t number)
 {
     nidd *nidd = nidd_of(twin_at(core, index));
     for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
@@ -284,23 +266,13 @@ static bool delivery_remove(core *core, uint32_t index, uint64_t number)
         nidd_delivery *gone = *at;
         *at = gone->next;
         nidd->delivery_count--;
-        queue_changed(core, index, -delivery_memory(gone));
+        if (gone->is_in_chunk)
+            queue_outdated(core, index);
+        queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
         free(gone);
         return true;
     }
     return false;
-}
-
-void nidd_deliveries_leave(twin *twin)
-{
-    nidd *nidd = nidd_of(twin);
-    while (nidd != NULL && nidd->deliveries != NULL) {
-        nidd_delivery *next = nidd->deliveries->next;
-        free(nidd->deliveries);
-        nidd->deliveries = next;
-    }
-    if (nidd != NULL)
-        nidd->delivery_count = 0;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -326,14 +298,14 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    delivery_remove(core, index, head.number);
+    nidd_delivery_take(core, index, head.number);
     nidd_delivery **at = &nidd->deliveries;
     while (*at != NULL && (*at)->number < head.number)
         at = &(*at)->next;
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
-    queue_changed(core, index, delivery_memory(made));
+    queue_changed(core, index, (int64_t)nidd_delivery_memory(made));
     return DRO_OK;
 }
 
@@ -660,15 +632,16 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
     for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
         nidd_configuration_put(core, c->number, c->application, c->made_ms, (nidd_status)c->status, c->fields, c->length);
     for (const nidd_delivery *d = nidd->deliveries; is_before_mail && d != NULL; d = d->next)
-        nidd_delivery_put(core, d, d->fields, d->length);
+        if (!d->is_in_chunk)
+            nidd_delivery_put(core, d, d->fields, d->length);
     for (const notice *n = nidd->notices; !is_before_mail && n != NULL; n = n->next)
         notice_full(core, n);
 }
 
 static void delivery_gone(core *core, uint32_t index, uint64_t number)
 {
-    if (!delivery_remove(core, index, number))
-        queue_forget(core, index, number, true);
+    nidd_delivery_take(core, index, number);
+    queue_forget(core, index, number, true); /* an older state of it may be away too */
 }
 
 dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
@@ -694,7 +667,7 @@ void nidd_free(core *core, uint32_t index)
     while (nidd->notices != NULL)
         notice_apply_gone(core, index, nidd->notices->number);
     while (nidd->deliveries != NULL)
-        delivery_remove(core, index, nidd->deliveries->number);
+        nidd_delivery_take(core, index, nidd->deliveries->number);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);

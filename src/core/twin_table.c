@@ -324,7 +324,7 @@ void twin_extra_trim(twin *twin)
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
         extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0 ||
-        extra->queue.is_away || extra->queue.unplaced > 0 || extra->rates != NULL)
+        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL)
         return;
     extra_release(twin);
 }

@@ -14,7 +14,7 @@
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
- *   each core: GROUP_MEMBERS, the same to all;
+ *   each core: GROUP_MEMBERS, the same to all; each but core 0: WEBSOCKET_HERE;
  *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
@@ -35,6 +35,7 @@ enum message_type {
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
+    MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
@@ -418,6 +419,10 @@ typedef struct notice_request {
 typedef struct websocket_gone {
     uint64_t configuration, socket;
 } websocket_gone;
+typedef struct websocket_here {
+    uint64_t configuration, socket;
+    int64_t since_ns;       /* monotonic: the newest of a configuration has its notices, whichever is told of first */
+} websocket_here;
 
 enum notice_outcome {
     NOTICE_TAKEN,           /* 2xx */

@@ -45,7 +45,7 @@ class Application:
 
 @pytest.fixture(scope="module")
 def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "auth.provision_scope=true") as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
 
@@ -345,6 +345,13 @@ def test_which_device_a_twin_is_of_takes_a_scope_of_its_own(real):
     assert provider.client().put(at, {"imsi": None}).status == 200
     assert provider.client().put("/v1/twins/x@other.example", {"imsi": "001010000880004"}).status == 404  # of its domains only
     assert provider.client(scope="write").put(at, {"imsi": imsi}).status == 403  # a token asked for without it
+
+
+def test_where_one_owner_writes_all_twins_the_scope_is_not_needed():
+    with Host() as host:
+        host.admin.put_twin("any@acme.example")
+        client = Application(host, "binder", scopes=("read", "write")).client()
+        assert client.put("/v1/twins/bound@acme.example", {"model": "acme/thermo", "imsi": "001010000880001"}).status == 201
 
 
 # ---- an application changed ----
