@@ -21,7 +21,7 @@ typedef struct bench_options {
 
 /* One result. Numbers below 0 are left out. */
 typedef struct bench_result {
-    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin, peer_per_second, ratio;
+    double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin, peer_per_second, peer_cpu_micros, ratio;
     char peer[64]; /* what it was set beside in the same run; empty: nothing */
     size_t settings_length;
     char settings[BENCH_SETTINGS_BYTES]; /* members of a JSON object */
@@ -35,6 +35,8 @@ void bench_set_result(bench_result *result, const char *name, const bench_result
 void bench_result_print(const bench_options *options, const bench_result *result);
 
 int64_t bench_now_ns(void);
+/* CPU of this program so far, seconds: what the load costs. */
+double bench_cpu_s(void);
 /* The first `most` bytes of a file, the caller's to free; NULL: said why. */
 void *bench_read_file(const char *path, size_t most, size_t *length);
 /* A file of the build, from the folder this program is in. */

@@ -35,8 +35,10 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
         return false;
     load_reset(l);
     snapshot_take(h, &before);
+    double load_s = bench_cpu_s();
     if (!load_drive(l, seconds))
         return false;
+    load_s = bench_cpu_s() - load_s;
     snapshot_take(h, &after);
     const load_counts *c = load_count(l);
     double took = (double)(after.at_ns - before.at_ns) / 1e9, turns = after.turns - before.turns;
@@ -54,6 +56,7 @@ static bool drive_measured(const bench_options *o, host *h, load *l, bench_resul
     bench_set_number(r, "answered_otherwise", (double)c->refused);
     bench_set_number(r, "last_refusal", c->last_refusal);
     trial_set_room_cpu(r, NULL, &before, &after, turns);
+    bench_set_number(r, "cpu_micros_load", load_s * 1e6 / turns); /* of this program, which is not the host's */
     return true;
 }
 
@@ -91,6 +94,7 @@ static bool bench_durable(const bench_options *o, bench_result *r)
         return false;
     memcpy(r->peer, sockets.peer, sizeof r->peer);
     r->peer_per_second = sockets.peer_per_second;
+    r->peer_cpu_micros = sockets.peer_cpu_micros;
     r->ratio = sockets.ratio;
     if (r->ratio >= 0)
         bench_set_text(r, "ratio_is", "sockets.per_second / peer_per_second");
@@ -228,7 +232,7 @@ static bool bench_density(const bench_options *o, bench_result *r)
 {
     static host h;
     uint32_t twins = trial_twins(o, 200000, 20000);
-    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && trial_restarts(&h, twins, FRAMES_EACH, r) > 0;
+    bool is_fine = trial_begin(o, &h, 0, NULL, r) && density_measured(&h, twins, r) && trial_restarts(&h, twins, false, r) > 0;
     host_fini(&h);
     return is_fine;
 }
@@ -274,7 +278,7 @@ static bool bench_latency(const bench_options *o, bench_result *r)
     load *l = NULL;
     bool is_fine = trial_begin(o, &h, twins, NULL, r);
     if (is_fine) {
-        l = load_new(&h, twins, 1, 1);
+        l = load_new(&h, twins, 1, TRIAL_WINDOW); /* to attach; then one is outstanding */
         is_fine = l != NULL && latency_measured(o, &h, l, r);
     }
     load_free(l);
@@ -293,6 +297,7 @@ const bench_row bench_rows[] = {
     { "restart", "time to the first answer after a stop and after kill -9, by the number of twins", bench_restart },
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
+    { "notify", "uplinks (ODR) of 16 MMEs until the application has answered each one's notification (T8)", bench_notify },
     { "nidd", "downlinks of applications queued for sleeping devices, their bytes of memory, and how fast they leave", bench_nidd },
     { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
     { "group", "one downlink to all members of a group (T8), until the last MT-Data-Request was answered", bench_group },

@@ -11,6 +11,7 @@ bool bench_restart(const bench_options *options, bench_result *result);
 bool bench_compaction(const bench_options *options, bench_result *result);
 bool bench_compute(const bench_options *options, bench_result *result);
 bool bench_hot(const bench_options *options, bench_result *result);
+bool bench_notify(const bench_options *options, bench_result *result);
 bool bench_nidd(const bench_options *options, bench_result *result);
 bool bench_overload(const bench_options *options, bench_result *result);
 bool bench_group(const bench_options *options, bench_result *result);

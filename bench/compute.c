@@ -150,7 +150,7 @@ static bool measure_all(const bench_options *o, engine_room rooms[2], bench_resu
         }
     }
     r->per_second = 1e9 / worst.of[MARKED];
-    trial_set_peer(r, "the same source compiled natively", 1e9 / worst.of[NATIVE]);
+    trial_set_peer(r, "the same source compiled natively", 1e9 / worst.of[NATIVE], -1);
     bench_set_text(r, "kernel", kernels[worst_kernel].name);
     bench_set_text(r, "kernels", "FIR of 64 taps over 1,024 samples, FFT of 1,024 points, Keccak-f[1600]; the figures are of the slowest beside native");
     bench_set_text(r, "unmarked", "the same twin in an image without dromio_compute");

@@ -92,8 +92,7 @@ static bool measure(server *s, uint32_t twins, double seconds, bench_result *r)
             best_connections = connections_tried[i];
         }
     }
-    trial_set_peer(r, s->version, best);
-    bench_set_number(r, "peer_cpu_micros", best_cpu);
+    trial_set_peer(r, s->version, best, best_cpu);
     bench_set_number(r, "peer_connections", best_connections);
     bench_set_text(r, "peer_settings", "answers 2001 and does nothing, in memory; same requests and window");
     return true;

@@ -20,6 +20,7 @@ enum {
     IMAGE_MAX = 4 * 1024 * 1024,
     LINE_BYTES = 96,
     WARM_VALUES = 64,
+    IMSI_DIGITS = 15,
 };
 static const uint64_t imsi_first = 1010000000001; /* 001010000000001 */
 
@@ -141,6 +142,7 @@ struct load {
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
     uint16_t *is_out;      /* [twins] requests without an answer */
+    _Atomic int64_t *sent_ns; /* [twins] for load_stamp; NULL: nobody asks */
     const uint32_t *chosen; /* twins to send of, in this order; NULL: all in turn */
     uint32_t chosen_count, chosen_next, depth;
     double offer;          /* requests a second, answered or not; 0: as fast as they are answered */
@@ -243,8 +245,9 @@ void load_free(load *l)
 
 static void send_one(load *l, lane *at, uint32_t twin)
 {
-    char imsi[24];
-    snprintf(imsi, sizeof imsi, "%015llu", (unsigned long long)(imsi_first + twin));
+    char imsi[IMSI_DIGITS + 1];
+    t6a_write_digits(imsi, imsi_first + twin, IMSI_DIGITS);
+    imsi[IMSI_DIGITS] = '\0';
     t6a_request request = { .command = COMMAND_CONNECTION_MANAGEMENT, .imsi = imsi, .bearer = EPS_BEARER, .apn = "iot" };
     frame reads;
     if (l->phase == PHASE_DRIVE) {
@@ -254,6 +257,8 @@ static void send_one(load *l, lane *at, uint32_t twin)
         request.data = reads.bytes;
         request.data_length = reads.length;
         l->counts.uplinks++;
+        if (l->sent_ns != NULL)
+            l->sent_ns[twin] = l->now_ns;
     }
     l->is_out[twin]++;
     peer_send(at->peer, &request, twin | (uint64_t)l->phase << 32, l->now_ns);
@@ -432,6 +437,25 @@ bool load_take_downlinks(load *l, uint64_t count)
     while (l->counts.downlinks < count)
         if (!turn(l))
             return false;
+    return true;
+}
+
+void load_stamp(load *l, _Atomic int64_t *sent_ns)
+{
+    l->sent_ns = sent_ns;
+}
+
+bool load_send(load *l, uint32_t count)
+{
+    start(l, PHASE_DRIVE, count);
+    uint64_t wanted = l->counts.answered + count, refused = l->counts.busy + l->counts.refused;
+    push(l);
+    while (l->counts.answered < wanted) {
+        if (!turn(l))
+            return false;
+        if (l->counts.busy + l->counts.refused != refused)
+            return bench_fail("an uplink was answered %u", l->counts.last_refusal);
+    }
     return true;
 }
 

@@ -43,6 +43,10 @@ bool load_take_downlinks(load *load, uint64_t count);
 void load_take_always(load *load); /* in whatever it does from now on */
 /* Waits until nothing is outstanding. */
 bool load_drain(load *load);
+/* So many readings of all twins in turn, each answered 2001. */
+bool load_send(load *load, uint32_t count);
+/* When the newest uplink of each twin left, into `sent_ns`[twins], borrowed; NULL: nowhere. */
+void load_stamp(load *load, _Atomic int64_t *sent_ns);
 /* One reading, and its answer: microseconds, or -1. */
 double load_once(load *load);
 const load_counts *load_count(const load *load);

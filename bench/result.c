@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,13 @@ int64_t bench_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+double bench_cpu_s(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 void *bench_read_file(const char *path, size_t most, size_t *length)
@@ -76,7 +84,7 @@ bool bench_fail(const char *format, ...)
 void bench_result_init(bench_result *r)
 {
     r->per_second = r->cpu_micros = r->p50_micros = r->p99_micros = r->bytes_per_twin = -1;
-    r->peer_per_second = r->ratio = -1;
+    r->peer_per_second = r->peer_cpu_micros = r->ratio = -1;
     r->peer[0] = '\0';
     r->settings_length = 0;
     r->settings[0] = '\0';
@@ -131,6 +139,7 @@ void bench_set_result(bench_result *r, const char *name, const bench_result *inn
     const struct { const char *name; double value; } numbers[] = {
         { "per_second", inner->per_second }, { "cpu_micros", inner->cpu_micros },
         { "p50_micros", inner->p50_micros }, { "p99_micros", inner->p99_micros },
+        { "peer_cpu_micros", inner->peer_cpu_micros },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (numbers[i].value >= 0)
@@ -169,6 +178,7 @@ void bench_result_print(const bench_options *o, const bench_result *r)
         { "p99_micros", "us, 99th percentile", r->p99_micros },
         { "bytes_per_twin", "bytes a twin, all rooms", r->bytes_per_twin },
         { "peer_per_second", "per second, what it is compared with", r->peer_per_second },
+        { "peer_cpu_micros", "us of CPU each, of what it is compared with", r->peer_cpu_micros },
         { "ratio", "times as many", r->ratio },
     };
     int count = (int)(sizeof rows / sizeof rows[0]);

@@ -112,7 +112,7 @@ bool bench_restart(const bench_options *o, bench_result *r)
     load_free(l);
     bench_set_number(r, "readings_each", READINGS);
     bench_set_number(r, "log_bytes", is_fine ? host_counter(&h, "dromio_log_bytes") : -1);
-    double after_kill = is_fine ? trial_restarts(&h, twins, READINGS, r) : -1;
+    double after_kill = is_fine ? trial_restarts(&h, twins, true, r) : -1;
     is_fine = after_kill > 0;
     if (is_fine)
         r->per_second = twins / (after_kill / 1e3);

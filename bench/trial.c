@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/disk.h"
 #include "bench/http.h"
 #include "bench/load.h"
 
@@ -86,44 +87,56 @@ const char *trial_name(char out[64], const char *prefix, const char *name)
     return out;
 }
 
-void trial_set_peer(bench_result *r, const char *peer, double per_second)
+void trial_set_peer(bench_result *r, const char *peer, double per_second, double cpu_micros)
 {
     snprintf(r->peer, sizeof r->peer, "%s", peer);
     r->peer_per_second = per_second;
     r->ratio = r->per_second / per_second;
+    r->peer_cpu_micros = cpu_micros;
 }
 
 /* ---- restarts ---- */
 
-/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
-static double first_answer_ms(host *h, uint32_t twin, int readings)
+static bool ask(const host *h, uint32_t twin, http_text *text)
 {
-    static http_text text;
-    char path[128], wanted[32];
-    int64_t begin_ns = bench_now_ns();
-    if (!host_start(h))
-        return -1;
+    char path[128];
     snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
-    snprintf(wanted, sizeof wanted, "\"value\":%d", readings);
-    int status = http_get(h->http_port, path, h->token, &text);
+    int status = http_get(h->http_port, path, h->token, text);
+    return status == 200 || bench_fail("twin %u answers %d %s", twin, status, text->bytes);
+}
+
+/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
+static double first_answer_ms(host *h, uint32_t twin, bool is_kill, bool is_cached, bench_result *r, const char *prefix)
+{
+    static http_text before, after;
+    char name[64];
+    if (!ask(h, twin, &before))
+        return -1;
+    int64_t begin_ns = bench_now_ns();
+    host_stop(h, is_kill);
+    if (!is_kill)
+        bench_set_number(r, trial_name(name, prefix, "stop_ms"), (double)(bench_now_ns() - begin_ns) / 1e6);
+    disk_forget(h->directory);
+    if (is_cached)
+        disk_load(h->directory);
+    bench_set_number(r, trial_name(name, prefix, "in_page_cache"), disk_cached(h->directory));
+    begin_ns = bench_now_ns();
+    if (!host_start(h) || !ask(h, twin, &after))
+        return -1;
     double took = (double)(bench_now_ns() - begin_ns) / 1e6;
-    if (status == 200 && strstr(text.bytes, wanted) != NULL)
+    bench_set_number(r, trial_name(name, prefix, "ms"), took);
+    if (strcmp(before.bytes, after.bytes) == 0)
         return took;
-    bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
+    bench_fail("twin %u said %s, and after a restart %s", twin, before.bytes, after.bytes);
     return -1;
 }
 
-double trial_restarts(host *h, uint32_t twins, int readings, bench_result *r)
+double trial_restarts(host *h, uint32_t twins, bool also_cached, bench_result *r)
 {
-    int64_t begin_ns = bench_now_ns();
-    host_stop(h, false);
-    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
-    double after_stop = first_answer_ms(h, twins / 2, readings);
-    if (after_stop < 0)
+    if (first_answer_ms(h, twins / 2, false, false, r, "restart") < 0)
         return -1;
-    bench_set_number(r, "restart_ms", after_stop);
-    host_stop(h, true);
-    double after_kill = first_answer_ms(h, twins - 1, readings);
-    bench_set_number(r, "restart_after_kill_ms", after_kill);
-    return after_kill;
+    double after_kill = first_answer_ms(h, twins - 1, true, false, r, "restart_after_kill");
+    bool is_fine = after_kill >= 0 && (!also_cached || (first_answer_ms(h, twins / 3, false, true, r, "restart_cached") >= 0 &&
+                                                        first_answer_ms(h, 0, true, true, r, "restart_cached_after_kill") >= 0));
+    return is_fine ? after_kill : -1;
 }

@@ -25,8 +25,10 @@ void trial_set_room_cpu(bench_result *result, const char *prefix, const snapshot
 const char *trial_name(char out[64], const char *prefix, const char *name);
 
 /* What the result is set beside: peer, peer_per_second, ratio. */
-void trial_set_peer(bench_result *result, const char *peer, double per_second);
+/* `cpu_micros`: its CPU for one, -1 where that says nothing. */
+void trial_set_peer(bench_result *result, const char *peer, double per_second, double cpu_micros);
 
-/* Stops the host and starts it, kills it and starts it; a twin must then say that it had `readings`. Milliseconds
- * to the first answer after the kill, -1: said why. */
-double trial_restarts(host *host, uint32_t twins, int readings, bench_result *result);
+/* Stops the host and starts it, kills it and starts it, with nothing of its data in the page cache; `also_cached`: each once more with
+ * all of it there, as far as it fits. A twin must then say what it said before. Milliseconds to the first answer after
+ * the kill, -1: said why. */
+double trial_restarts(host *host, uint32_t twins, bool also_cached, bench_result *result);

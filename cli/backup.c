@@ -11,6 +11,7 @@
 
 #include "backup.h"
 #include "commands.h"
+#include "moment.h"
 #include "progress.h"
 #include "store/data_layout.h"
 #include "stored.h"
@@ -37,7 +38,7 @@ bool backup_read(int fd, const char *name, archive_check *check)
     progress_begin(&progress, "checking", (uint64_t)stat.st_size);
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     bool is_fine = true;
-    while (is_fine && (got = pread(fd, buffer, READ_BYTES, (off_t)check->bytes)) > 0) {
+    while (is_fine && !moment_is_interrupted() && (got = pread(fd, buffer, READ_BYTES, (off_t)check->bytes)) > 0) {
         is_fine = archive_check_feed(check, buffer, (size_t)got);
         progress_at(&progress, check->bytes);
     }
@@ -233,7 +234,7 @@ static int keep(struct cli *cli, struct taking *to, const char *fresh, const cha
     stored_logs found;
     if (fsync(to->fd) != 0)
         return cli_fail(EXIT_FAILED, "%s cannot be written: %s", name, strerror(errno));
-    bool is_fine = backup_read(to->fd, fresh, &again) && backup_check(to->fd, fresh, NULL, &again, &files, &found);
+    bool is_fine = backup_read(to->fd, fresh, &again) && backup_check(to->fd, fresh, NULL, &again, &files, &found) && !moment_is_interrupted();
     int code = is_fine ? EXIT_OK : EXIT_FAILED;
     if (is_fine && (rename(fresh, name) != 0 || !sync_directory_of(name)))
         code = cli_fail(EXIT_FAILED, "%s cannot be given its name: %s", name, strerror(errno));
@@ -254,6 +255,7 @@ static int take_to_file(struct cli *cli, struct taking *to, const char *name)
     to->fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (to->fd < 0)
         return cli_fail(EXIT_FAILED, "%s cannot be made: %s", fresh, strerror(errno));
+    moment_catch_interrupts(); /* nothing of a half one is left */
     int code = fetch(cli, to, name);
     if (code == EXIT_OK)
         code = keep(cli, to, fresh, name);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "moment.h"
 #include "text.h"
 
 static void tell(const char *before, const char *format, va_list list)
@@ -20,6 +21,8 @@ static void tell(const char *before, const char *format, va_list list)
 int cli_fail(int code, const char *format, ...)
 {
     va_list list;
+    if (moment_is_interrupted())
+        return EXIT_INTERRUPTED;
     va_start(list, format);
     tell("dromio: ", format, list);
     va_end(list);

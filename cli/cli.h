@@ -16,7 +16,7 @@ struct cli {
     FILE *out;
 };
 
-/* "dromio: ..." on standard error, one line; gives `code` back. */
+/* "dromio: ..." on standard error, one line; gives `code` back. Once interrupted nothing is said (moment.h). */
 int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* One line on standard error that is no failure. */

@@ -8,6 +8,7 @@
 #include <yyjson.h>
 
 #include "cli.h"
+#include "moment.h"
 #include "text.h"
 
 struct client {
@@ -155,11 +156,18 @@ static size_t on_upload(char *bytes, size_t size, size_t count, void *context)
     return length == 0 && ferror(file) ? CURL_READFUNC_ABORT : length;
 }
 
+static bool is_interrupted(const struct request *request)
+{
+    return moment_is_interrupted() && !request->is_farewell;
+}
+
 static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     struct exchange *exchange = context;
     (void)a, (void)b, (void)c, (void)d;
-    if (exchange->request->on_idle(exchange->request->context))
+    if (is_interrupted(exchange->request))
+        return 1;
+    if (exchange->request->on_idle == NULL || exchange->request->on_idle(exchange->request->context))
         return 0;
     exchange->response->is_ended = true;
     return 1;
@@ -241,11 +249,9 @@ static void set_all(struct client *client, struct exchange *exchange, struct cur
         long most = request->timeout_ms > 0 ? request->timeout_ms : CLIENT_REQUEST_SECONDS * 1000L;
         curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, most);
     }
-    if (request->on_idle != NULL) {
-        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
-    }
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
     set_body(curl, exchange);
 }
 
@@ -254,6 +260,8 @@ static int judge_transport(const struct request *request, struct response *out, 
 {
     const char *text = error[0] != '\0' ? error : curl_easy_strerror(code);
     snprintf(out->reason, sizeof out->reason, "%s", text);
+    if (code != CURLE_OK && is_interrupted(request))
+        return EXIT_INTERRUPTED;
     switch (code) {
     case CURLE_OK: return EXIT_OK;
     case CURLE_OPERATION_TIMEDOUT: {
@@ -391,6 +399,8 @@ static void tell_problem(const struct response *response)
 
 int client_judge(const struct client *client, const struct response *response)
 {
+    if (response->transport == EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED;
     if (response->transport == EXIT_UNREACHABLE) {
         cli_fail(EXIT_UNREACHABLE, "cannot reach %s: %s", client->host, response->reason);
         fprintf(stderr, "  does dromiod run there? --host URL or $DROMIO_HOST names another\n");

@@ -36,6 +36,7 @@ struct request {
     bool (*on_bytes)(void *context, const char *bytes, size_t length); /* of a 2xx answer, as it comes; false ends it */
     bool (*on_idle)(void *context);                                    /* now and then; false ends it */
     void *context;
+    bool is_farewell; /* sent although the user has interrupted (moment.h); any other request ends then */
 };
 
 struct response {
@@ -45,7 +46,7 @@ struct response {
     bool is_ended;      /* a callback ended it */
     char etag[64];
     char reason[256]; /* why there is no whole answer */
-    int transport;    /* EXIT_OK, EXIT_UNREACHABLE, EXIT_TIMED_OUT or EXIT_FAILED */
+    int transport;    /* EXIT_OK, EXIT_UNREACHABLE, EXIT_TIMED_OUT, EXIT_INTERRUPTED or EXIT_FAILED */
 };
 
 /* NULL after saying why. */

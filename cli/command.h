@@ -19,6 +19,7 @@ enum exit_code {
     EXIT_PARTLY = 7,    /* some of it is done */
     EXIT_REJECTED = 8,  /* the image is not acceptable */
     EXIT_UNREACHABLE = 9,
+    EXIT_INTERRUPTED = 130, /* as shells say of SIGINT */
 };
 
 enum { COMMAND_OPTIONS_MAX = 12, COMMAND_EXAMPLES_MAX = 4, ARGUMENTS_MAX = 256, OPTIONS_GIVEN_MAX = 256 };

@@ -15,6 +15,25 @@
     {                                                                                                                  \
         "--idempotency-key", 0, "KEY", "the same key with the same content is done once within 24 h", NULL             \
     }
+#define OPTION_SCOPE(what, more)                                                                                       \
+    {                                                                                                                  \
+        "--scope", 0, "SCOPE", "what it may do; may come again" what,                                                  \
+            "read write provision images nidd monitoring trigger parameters" more                                      \
+    }
+#define OPTION_CEILING                                                                                                 \
+    {                                                                                                                  \
+        "--limit", 0, "NAME=N",                                                                                        \
+            "requests_per_second, burst, downlinks_per_day, configurations or subscriptions; none: as the host has it", \
+            NULL                                                                                                       \
+    }
+#define OPTION_APN                                                                                                     \
+    {                                                                                                                  \
+        "--apn", 0, "APN", "only devices of this APN, over T8; may come again; not with read or write", NULL           \
+    }
+#define OPTION_CERTIFICATE                                                                                             \
+    {                                                                                                                  \
+        "--certificate", 0, "CERTIFICATE", "sha256:FINGERPRINT or dns:NAME by which it is known; may come again", NULL \
+    }
 #define OPTION_LIMIT                                                                                                   \
     {                                                                                                                  \
         "--limit", 0, "N", "at most so many", NULL                                                                     \
@@ -328,7 +347,8 @@ const struct command commands[] = {
           "The host goes on meanwhile. Every answer it gave before is in the backup. FILE appears once it is whole and "
           "checked: the SHA-256 of each part, and the checksums of the log in it. - writes to standard output, where the "
           "log is not checked. The file is a tar; everything in it is sealed but the images. The MASTER KEY is NOT in it: keep a copy "
-          "of the host's master.key, apart from the backups; without it a backup cannot be read by anybody.",
+          "of the host's master.key, apart from the backups; without it a backup cannot be read by anybody. Ctrl-C ends it, and "
+          "nothing of FILE is left.",
       .options = { { "--verify", 0, NULL, "check FILE as it lies there, take none; needs no host", NULL },
                    { "--master-key", 0, "FILE", "with --verify: does this key open what is sealed in it?", NULL } },
       .examples = { "dromio backup /backup/dromio-$(date +%F).tar", "dromio backup - | ssh store 'cat >dromio.tar'",
@@ -340,7 +360,7 @@ const struct command commands[] = {
       .summary = "make a data directory of a backup; needs no host",
       .text = "All of FILE is checked first; what is wrong is told with its place. A directory that is not empty is refused. "
               "The new host starts under a later epoch and with keys of its own for what it seals, so that it and its "
-              "original may both run. Put the master key to it, then start dromiod.",
+              "original may both run. Put the master key to it, then start dromiod. Ctrl-C ends it, and nothing of DIR is left.",
       .options = { { "--data", 0, "DIR", "the new data directory", NULL },
                    { "--dry-run", 0, NULL, "check FILE only, as dromio backup --verify", NULL },
                    { "--master-key", 0, "FILE", "check too that this key opens what is sealed in it", NULL } },
@@ -352,12 +372,20 @@ const struct command commands[] = {
     { .name = "app add",
       .arguments = "ID",
       .summary = "add an application and print its token, this once",
-      .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL },
-                   { "--scope", 0, "SCOPE", "what it may do; may come again (default read)",
-                     "read write images nidd monitoring trigger parameters" },
-                   OPTION_KEY },
-      .examples = { "dromio app add as1 --domain acme.example --scope read --scope write" },
+      .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL }, OPTION_SCOPE(" (default read)", ""),
+                   OPTION_CEILING, OPTION_APN, OPTION_CERTIFICATE, OPTION_KEY },
+      .examples = { "dromio app add as1 --domain acme.example --scope read --scope write",
+                    "dromio app add as2 --domain acme.example --scope nidd --apn meters --limit downlinks_per_day=10000" },
       .run = application_add },
+    { .name = "app set",
+      .arguments = "ID",
+      .summary = "change what an application may do, at once; its token stays",
+      .text = "What is not named stays. Domains, scopes, APNs and certificates that are named replace those of before, all of them; "
+              "none alone leaves it without any. Event streams and websockets that it may not keep end.",
+      .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL }, OPTION_SCOPE("", " none"),
+                   OPTION_CEILING, OPTION_APN, OPTION_CERTIFICATE },
+      .examples = { "dromio app set as1 --scope read", "dromio app set as1 --limit requests_per_second=50 --limit burst=none" },
+      .run = application_set },
     { .name = "app list",
       .arguments = "",
       .summary = "list applications",

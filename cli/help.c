@@ -5,7 +5,7 @@
 static const char *const exit_texts[][2] = {
     { "0", "done" },           { "1", "failed, or differs" }, { "2", "wrong usage" },       { "3", "not found" },
     { "4", "conflict" },       { "5", "not allowed" },        { "6", "timed out waiting" }, { "7", "partly done" },
-    { "8", "image rejected" }, { "9", "host unreachable" },
+    { "8", "image rejected" }, { "9", "host unreachable" },   { "130", "interrupted" },
 };
 
 enum { HELP_COLUMNS = 80, HELP_INDENT = 30 };

@@ -4,9 +4,9 @@
 
 static const list_columns image_columns = {
     .member = "images",
-    .count = 5,
-    .names = { "model", "version", "twins", "memory", "image" },
-    .heads = { "MODEL", "VERSION", "TWINS", "MEMORY", "IMAGE" },
+    .count = 6,
+    .names = { "model", "version", "twins", "memory", "computes", "image" },
+    .heads = { "MODEL", "VERSION", "TWINS", "MEMORY", "COMPUTES", "IMAGE" },
     .empty = "no images yet; dromio image push FILE uploads one",
 };
 

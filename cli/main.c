@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "moment.h"
 
 enum { TOKEN_FILE_MAX = CLIENT_TOKEN_MAX + 16 };
 
@@ -87,6 +88,8 @@ static int run(const invocation *in)
     if (code == EXIT_OK)
         code = in->command->run(&cli);
     client_free(cli.client);
+    if (moment_is_interrupted()) /* what was being written may have been cut: that is what the user asked for */
+        return code == EXIT_OK ? EXIT_OK : EXIT_INTERRUPTED;
     if (fflush(stdout) != 0 || ferror(stdout))
         return cli_fail(EXIT_FAILED, "standard output cannot be written");
     return code;

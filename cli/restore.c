@@ -16,6 +16,7 @@
 #include "backup.h"
 #include "commands.h"
 #include "host/data.h"
+#include "moment.h"
 #include "progress.h"
 #include "store/data_layout.h"
 #include "store/log_files.h"
@@ -148,6 +149,8 @@ static int copy_bytes(struct restoring *to, const archive_part *part, int fd, ui
         ssize_t got = pread(to->archive, buffer, left < COPY_BYTES ? (size_t)left : COPY_BYTES, (off_t)(part->offset + done));
         if (got <= 0)
             return cli_fail(EXIT_FAILED, "the backup cannot be read any more at byte %" PRIu64, part->offset + done);
+        if (moment_is_interrupted())
+            return EXIT_INTERRUPTED;
         is_fine = EVP_DigestUpdate(sum, buffer, (size_t)got) == 1;
         if (is_epoch(part->head.name) && !fence(buffer, (size_t)got))
             return cli_fail(EXIT_FAILED, "%s is damaged", part->head.name);
@@ -294,7 +297,8 @@ int restore_run(struct cli *cli)
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return cli_fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, "%s cannot be read: %s", name, strerror(errno));
-    bool is_fine = backup_read(fd, name, &check) && backup_check(fd, name, key, &check, &files, &found);
+    moment_catch_interrupts(); /* nothing of a half one is left */
+    bool is_fine = backup_read(fd, name, &check) && backup_check(fd, name, key, &check, &files, &found) && !moment_is_interrupted();
     int code = is_fine ? restore_into(cli, path, fd, &check) : EXIT_FAILED;
     stored_fini(&files);
     archive_check_fini(&check);

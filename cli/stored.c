@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/vault.h"
+#include "moment.h"
 #include "store/generations.h"
 #include "store/log_check.h"
 
@@ -145,6 +146,8 @@ static int64_t read_at(int fd, uint64_t offset, void *buffer, size_t length)
 {
     size_t done = 0;
     while (done < length) {
+        if (moment_is_interrupted())
+            return -EINTR;
         ssize_t got = pread(fd, (uint8_t *)buffer + done, length - done, (off_t)(offset + done));
         if (got < 0 && errno != EINTR)
             return -errno;

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "moment.h"
 #include "sse.h"
@@ -159,8 +158,7 @@ static void back_off(struct tail *tail)
         wait = BACKOFF_MS_MAX;
     if (wait > left)
         wait = left > 0 ? left : 0;
-    struct timespec pause = { wait / 1000, wait % 1000 * 1000000 };
-    nanosleep(&pause, NULL);
+    moment_wait(wait);
     tail->backoff_ms = tail->backoff_ms * 2 < BACKOFF_MS_MAX ? tail->backoff_ms * 2 : BACKOFF_MS_MAX;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -365,10 +366,18 @@ static void print_line(struct cli *cli, const look *before, const look *now, boo
 
 /* ---- the loop ---- */
 
-static void wait_ms(int64_t ms)
+static void begin_screen(struct cli *cli)
 {
-    struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
-    nanosleep(&pause, NULL); /* Ctrl-C ends it */
+    fputs("\033[?1049h\033[?25l", cli->out); /* a screen of its own, no cursor */
+}
+
+/* Also after Ctrl-C while the terminal took no more: what it has not shown yet would keep this from it. */
+static void end_screen(struct cli *cli)
+{
+    if (moment_is_interrupted())
+        tcflush(STDOUT_FILENO, TCOFLUSH);
+    fputs("\033[?25h\033[?1049l", cli->out);
+    fflush(cli->out);
 }
 
 static int follow(struct cli *cli, int64_t interval_ms, bool is_once, bool is_screen)
@@ -376,10 +385,12 @@ static int follow(struct cli *cli, int64_t interval_ms, bool is_once, bool is_sc
     look before, now;
     int code = look_at(cli, &before);
     for (bool is_first = true; code == EXIT_OK && !moment_is_interrupted(); is_first = false) {
-        wait_ms(interval_ms);
+        moment_wait(interval_ms);
         if (moment_is_interrupted())
             break;
         code = look_at(cli, &now);
+        if (moment_is_interrupted())
+            code = EXIT_INTERRUPTED; /* perhaps without the peers: not shown */
         if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
             code = print_json(cli, &before, &now);
         else if (code == EXIT_OK && (is_once || is_screen))
@@ -392,7 +403,7 @@ static int follow(struct cli *cli, int64_t interval_ms, bool is_once, bool is_sc
             break;
     }
     look_fini(&before);
-    return code;
+    return moment_is_interrupted() && !is_once ? EXIT_OK : code;
 }
 
 int host_top(struct cli *cli)
@@ -405,11 +416,9 @@ int host_top(struct cli *cli)
         return cli_fail(EXIT_USAGE, "--interval takes a time from 100ms on, not %s", interval);
     moment_catch_interrupts();
     if (is_screen)
-        fputs("\033[?1049h\033[?25l", cli->out); /* a screen of its own, no cursor */
+        begin_screen(cli);
     int code = follow(cli, interval_ms, is_once, is_screen);
-    if (is_screen) {
-        fputs("\033[?25h\033[?1049l", cli->out);
-        fflush(cli->out);
-    }
+    if (is_screen)
+        end_screen(cli);
     return code;
 }

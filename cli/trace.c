@@ -1,7 +1,6 @@
 /* dromio peer trace: the messages of a device or peer, drawn as a ladder. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "commands.h"
 #include "moment.h"
@@ -11,6 +10,7 @@ enum {
     PEER_LANE = 18,           /* columns between the bars */
     APPLICATION_LANE = 32,
     POLL_MS = 300,
+    FAREWELL_MS = 5000,
     PAST_SHOWN = 40,          /* of the log, where the trace has nothing yet */
 };
 
@@ -164,7 +164,7 @@ static int show_page(struct tracing *trace, bool *has_more)
         cli_note("%llu messages are missing: there were more than are kept", (unsigned long long)lost);
     yyjson_arr_foreach(yyjson_obj_get(root, "messages"), index, max, message)
     {
-        if (trace->left == 0)
+        if (trace->left == 0 || moment_is_interrupted())
             break;
         show_message(trace, message);
         if (trace->left > 0)
@@ -269,11 +269,9 @@ static int follow(struct tracing *trace)
 {
     int code = EXIT_OK;
     bool has_more = true;
-    moment_catch_interrupts();
     while (code == EXIT_OK && !is_over(trace)) {
-        struct timespec pause = { 0, POLL_MS * 1000000l };
         if (!has_more)
-            nanosleep(&pause, NULL);
+            moment_wait(POLL_MS);
         code = show_page(trace, &has_more);
     }
     return code;
@@ -298,7 +296,7 @@ static int show(struct tracing *trace)
 
 static int end(struct tracing *trace)
 {
-    struct request request = { .method = "DELETE", .path = buffer_string(&trace->path) };
+    struct request request = { .method = "DELETE", .path = buffer_string(&trace->path), .is_farewell = true, .timeout_ms = FAREWELL_MS };
     struct response response;
     int code = client_call(trace->cli->client, &request, &response);
     response_fini(&response);
@@ -324,21 +322,24 @@ static int check(struct tracing *trace)
 int peer_trace(struct cli *cli)
 {
     struct tracing trace = { .cli = cli, .id = invocation_argument(cli->in, 0), .left = -1, .deadline_ms = -1 };
+    bool is_followed = invocation_has(cli->in, "--follow");
     trace.is_twin = trace.id != NULL && strchr(trace.id, '@') != NULL;
     int code = check(&trace);
+    if (is_followed)
+        moment_catch_interrupts();
     if (code == EXIT_OK)
         code = begin(&trace);
     if (code == EXIT_OK && invocation_has(cli->in, "--stop"))
         code = end(&trace);
-    else if (code == EXIT_OK && invocation_has(cli->in, "--follow"))
+    else if (code == EXIT_OK && is_followed)
         code = follow(&trace);
     else if (code == EXIT_OK)
         code = show(&trace);
-    if (code == EXIT_OK && invocation_has(cli->in, "--follow") && invocation_option(cli->in, "--count") != NULL && trace.left > 0 &&
-        !moment_is_interrupted())
+    if (code == EXIT_OK && is_followed && invocation_option(cli->in, "--count") != NULL && trace.left > 0 && !moment_is_interrupted())
         code = cli_fail(EXIT_TIMED_OUT, "%ld messages came in time", trace.shown);
-    if (code == EXIT_OK && trace.is_new && invocation_has(cli->in, "--follow"))
-        code = end(&trace); /* nobody looks any more */
+    bool is_left = code == EXIT_OK || moment_is_interrupted();
+    if (is_left && trace.is_new && is_followed)
+        code = end(&trace); /* nobody looks any more; where that fails it ends by itself */
     buffer_fini(&trace.path);
-    return code;
+    return moment_is_interrupted() ? EXIT_OK : code;
 }

@@ -32,8 +32,8 @@ typedef struct slot { /* a request without an answer */
     int64_t sent_ns;
     uint32_t hop_by_hop, end_to_end;
     uint16_t length;  /* 0: free */
-    uint8_t bytes[T6A_REQUEST_MAX];
 } slot;
+typedef uint8_t slot_bytes[T6A_REQUEST_MAX]; /* the request itself; apart, so that slots lie close together */
 
 struct peer {
     peer_config config;
@@ -49,6 +49,7 @@ struct peer {
     t6a_names names;
     peer_counts counts;
     slot *slots;           /* [window] */
+    slot_bytes *requests;  /* [window] */
     uint32_t *free_slots;  /* [window], a stack */
     uint32_t free_count;
     uint8_t *in, *out;
@@ -76,10 +77,11 @@ peer *peer_new(const peer_config *config)
     snprintf(made->names.host, sizeof made->names.host, "%s", config->identity);
     snprintf(made->names.realm, sizeof made->names.realm, "%s", config->realm);
     made->slots = calloc(config->window, sizeof *made->slots);
+    made->requests = calloc(config->window, sizeof *made->requests);
     made->free_slots = calloc(config->window, sizeof *made->free_slots);
     made->in = malloc(PEER_IN_BYTES);
     made->out = malloc(PEER_OUT_BYTES);
-    if (made->slots == NULL || made->free_slots == NULL || made->in == NULL || made->out == NULL) {
+    if (made->slots == NULL || made->requests == NULL || made->free_slots == NULL || made->in == NULL || made->out == NULL) {
         peer_free(made);
         return NULL;
     }
@@ -98,6 +100,7 @@ void peer_free(peer *p)
     if (p->descriptor >= 0)
         close(p->descriptor);
     free(p->slots);
+    free(p->requests);
     free(p->free_slots);
     free(p->in);
     free(p->out);
@@ -255,6 +258,18 @@ static uint32_t new_hop_by_hop(peer *p, uint32_t place)
     return ++p->uses << SLOT_BITS | place;
 }
 
+static uint8_t *request_of(const peer *p, const slot *s)
+{
+    return p->requests[s - p->slots];
+}
+
+static void send_again(peer *p, slot *s)
+{
+    t6a_mark_retransmission(request_of(p, s), s->hop_by_hop);
+    out_put(p, request_of(p, s), s->length);
+    p->counts.resent++;
+}
+
 /* Everything without an answer once more, oldest ids kept (RFC 6733 5.5.4). */
 static void resend_all(peer *p, int64_t now_ns)
 {
@@ -264,9 +279,7 @@ static void resend_all(peer *p, int64_t now_ns)
             continue;
         s->hop_by_hop = new_hop_by_hop(p, i);
         s->sent_ns = now_ns;
-        t6a_mark_retransmission(s->bytes, s->hop_by_hop);
-        out_put(p, s->bytes, s->length);
-        p->counts.resent++;
+        send_again(p, s);
     }
 }
 
@@ -277,9 +290,7 @@ static void resend_overdue(peer *p, int64_t now_ns)
         if (s->length == 0 || now_ns - s->sent_ns < (int64_t)PEER_RESEND_MS * MS)
             continue;
         s->sent_ns = now_ns;
-        t6a_mark_retransmission(s->bytes, s->hop_by_hop);
-        out_put(p, s->bytes, s->length);
-        p->counts.resent++;
+        send_again(p, s);
     }
 }
 
@@ -296,7 +307,7 @@ static uint32_t slot_send(peer *p, slot *s, const dro_builder *out)
 {
     assert(out->err == DRO_OK); /* names are checked when the options are read */
     s->length = (uint16_t)dro_builder_length(out);
-    out_put(p, s->bytes, s->length);
+    out_put(p, request_of(p, s), s->length);
     p->counts.sent++;
     return (uint32_t)(s - p->slots);
 }
@@ -304,7 +315,7 @@ static uint32_t slot_send(peer *p, slot *s, const dro_builder *out)
 uint32_t peer_send(peer *p, const t6a_request *request, uint64_t tag, int64_t now_ns)
 {
     slot *s = slot_take(p, tag, now_ns);
-    dro_builder out = dro_builder_over(s->bytes, sizeof s->bytes);
+    dro_builder out = dro_builder_over(request_of(p, s), T6A_REQUEST_MAX);
     t6a_write_request(&out, &p->names, request, s->hop_by_hop, s->end_to_end);
     return slot_send(p, s, &out);
 }
@@ -312,7 +323,7 @@ uint32_t peer_send(peer *p, const t6a_request *request, uint64_t tag, int64_t no
 uint32_t peer_send_nidd(peer *p, const s6t_request *request, uint64_t tag, int64_t now_ns)
 {
     slot *s = slot_take(p, tag, now_ns);
-    dro_builder out = dro_builder_over(s->bytes, sizeof s->bytes);
+    dro_builder out = dro_builder_over(request_of(p, s), T6A_REQUEST_MAX);
     s6t_write_request(&out, &p->names, request, s->hop_by_hop, s->end_to_end);
     return slot_send(p, s, &out);
 }
@@ -325,12 +336,11 @@ bool peer_send_again(peer *p, uint32_t place, uint64_t tag, int64_t now_ns)
     uint32_t second = p->free_slots[--p->free_count];
     p->slots[second] = p->slots[place];
     slot *s = &p->slots[second];
+    memcpy(request_of(p, s), request_of(p, &p->slots[place]), s->length);
     s->tag = tag;
     s->sent_ns = now_ns;
     s->hop_by_hop = new_hop_by_hop(p, second);
-    t6a_mark_retransmission(s->bytes, s->hop_by_hop);
-    out_put(p, s->bytes, s->length);
-    p->counts.resent++;
+    send_again(p, s);
     return true;
 }
 
@@ -372,6 +382,7 @@ static bool on_capabilities(peer *p, const t6a_message *answer, int64_t now_ns)
     }
     keep_text(p->names.destination_host, answer->origin_host);
     keep_text(p->names.destination_realm, answer->origin_realm);
+    p->names.uplink.length = 0;
     p->state = PEER_OPEN;
     p->generation++;
     p->counts.connects++;

@@ -16,6 +16,9 @@ enum {
     INCOMPLETE_LIST = 1,         /* NIA-Flags and NIR-Flags */
     GROUP_IDENTIFIER = 1,        /* Type-Of-External-Identifier */
     LONG_AGO = 946684800,        /* the year 2000 */
+    HOP_BY_HOP_OFFSET = 12,
+    END_TO_END_OFFSET = 16,
+    SESSION_DIGITS = 10,         /* of the low half of a Session-Id */
 };
 
 static size_t begin(dro_builder *out, uint32_t command, uint32_t application, uint8_t flags, uint32_t hop_by_hop,
@@ -62,10 +65,16 @@ void t6a_write_disconnect_request(dro_builder *out, const t6a_names *names, uint
     diameter_end(out, message);
 }
 
+void t6a_write_digits(char *out, uint64_t number, uint32_t count)
+{
+    for (; count > 0; number /= 10)
+        out[--count] = (char)('0' + number % 10);
+}
+
 static void put_session(dro_builder *out, t6a_names *names)
 {
     char session[T6A_SESSION_MAX];
-    snprintf(session, sizeof session, "%s;%u;%u", names->host, names->session_high, names->session_low++);
+    snprintf(session, sizeof session, "%s;%u;%0*u", names->host, names->session_high, SESSION_DIGITS, names->session_low++);
     diameter_put_text(out, AVP_SESSION_ID, session);
 }
 
@@ -102,9 +111,60 @@ static void put_connection(dro_builder *out, const t6a_request *request)
     put_visited_plmn(out, request->imsi);
 }
 
+/* ---- an uplink like the one before ---- */
+
+/* `bytes` are a whole MO-Data-Request. */
+static void uplink_remember(t6a_uplink *last, const t6a_request *request, const uint8_t *bytes, size_t length)
+{
+    static diameter_message message; /* 20 KB; this program has one thread */
+    diameter_fault fault;
+    if (length > sizeof last->bytes || !diameter_read(&message, bytes, length, &fault))
+        return;
+    const diameter_avp *session = diameter_find(&message, AVP_SESSION_ID), *data = diameter_find(&message, AVP_NON_IP_DATA);
+    const diameter_avp *imsi = diameter_find_in(&message, diameter_find(&message, AVP_USER_IDENTIFIER), AVP_USER_NAME);
+    const diameter_avp *bearer = diameter_find(&message, AVP_BEARER_IDENTIFIER);
+    last->session_at = (uint16_t)(session->data + session->length - SESSION_DIGITS - bytes);
+    last->imsi_at = (uint16_t)(imsi->data - bytes);
+    last->bearer_at = (uint16_t)(bearer->data - bytes);
+    last->data_at = (uint16_t)(data->data - bytes);
+    last->imsi_length = (uint16_t)imsi->length;
+    last->data_length = (uint16_t)request->data_length;
+    last->length = (uint16_t)length;
+    memcpy(last->bytes, bytes, length);
+}
+
+static void put_u32_at(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+/* False: it is not like the last one. */
+static bool uplink_write_like_last(dro_builder *out, t6a_names *names, const t6a_request *request, uint32_t hop_by_hop,
+                                   uint32_t end_to_end)
+{
+    const t6a_uplink *last = &names->uplink;
+    if (last->length == 0 || request->data_length != last->data_length || strlen(request->imsi) != last->imsi_length)
+        return false;
+    uint8_t *at = dro_builder_room(out, last->length);
+    if (at == NULL)
+        return false;
+    memcpy(at, last->bytes, last->length);
+    put_u32_at(at + HOP_BY_HOP_OFFSET, hop_by_hop);
+    put_u32_at(at + END_TO_END_OFFSET, end_to_end);
+    t6a_write_digits((char *)at + last->session_at, names->session_low++, SESSION_DIGITS);
+    memcpy(at + last->imsi_at, request->imsi, last->imsi_length);
+    at[last->bearer_at] = request->bearer;
+    memcpy(at + last->data_at, request->data, last->data_length);
+    return true;
+}
+
 void t6a_write_request(dro_builder *out, t6a_names *names, const t6a_request *request, uint32_t hop_by_hop,
                        uint32_t end_to_end)
 {
+    bool is_uplink = request->command == COMMAND_MO_DATA;
+    if (is_uplink && uplink_write_like_last(out, names, request, hop_by_hop, end_to_end))
+        return;
     size_t message = begin(out, request->command, DIAMETER_APPLICATION_T6A, DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE,
                            hop_by_hop, end_to_end);
     put_session(out, names);
@@ -118,6 +178,8 @@ void t6a_write_request(dro_builder *out, t6a_names *names, const t6a_request *re
     else
         diameter_put(out, AVP_NON_IP_DATA, request->data, request->data_length);
     diameter_end(out, message);
+    if (is_uplink && out->err == DRO_OK)
+        uplink_remember(&names->uplink, request, out->start + message, dro_builder_length(out) - message);
 }
 
 static size_t begin_answer(dro_builder *out, const t6a_message *to, uint32_t result)
@@ -217,6 +279,34 @@ static t6a_text text_of(const diameter_avp *avp)
     return avp != NULL ? (t6a_text){ avp->data, avp->length } : (t6a_text){ NULL, 0 };
 }
 
+static void take_user(t6a_message *out, const diameter_message *message, const diameter_avp *user)
+{
+    out->user_name = text_of(diameter_find_in(message, user, AVP_USER_NAME));
+    out->external_identifier = text_of(diameter_find_in(message, user, AVP_EXTERNAL_IDENTIFIER));
+    out->identifier_type = diameter_u32(diameter_find_in(message, user, AVP_TYPE_OF_EXTERNAL_IDENTIFIER));
+}
+
+static void take_avp(t6a_message *out, const diameter_message *message, const diameter_avp *avp)
+{
+    switch (avp->name) {
+    case AVP_RESULT_CODE: out->result = diameter_u32(avp); break;
+    case AVP_EXPERIMENTAL_RESULT:
+        out->experimental = diameter_u32(diameter_find_in(message, avp, AVP_EXPERIMENTAL_RESULT_CODE));
+        break;
+    case AVP_SESSION_ID: out->session = text_of(avp); break;
+    case AVP_ORIGIN_HOST: out->origin_host = text_of(avp); break;
+    case AVP_ORIGIN_REALM: out->origin_realm = text_of(avp); break;
+    case AVP_USER_IDENTIFIER: take_user(out, message, avp); break;
+    case AVP_NIDD_AUTHORIZATION_REQUEST: out->apn = text_of(diameter_find_in(message, avp, AVP_SERVICE_SELECTION)); break;
+    case AVP_CONNECTION_ACTION: out->action = diameter_u32(avp); break;
+    case AVP_BEARER_IDENTIFIER: out->bearer = text_of(avp); break;
+    case AVP_NON_IP_DATA: out->data = text_of(avp); break;
+    case AVP_SCEF_WAIT_TIME: out->wait_until = diameter_time(avp); break;
+    case AVP_MAXIMUM_RETRANSMISSION_TIME: out->retransmit_until = diameter_time(avp); break;
+    default: break;
+    }
+}
+
 dro_err t6a_read(t6a_message *out, const uint8_t *bytes, size_t length)
 {
     static diameter_message message; /* 20 KB; this program has one thread */
@@ -229,24 +319,10 @@ dro_err t6a_read(t6a_message *out, const uint8_t *bytes, size_t length)
                           .end_to_end = header->end_to_end, .is_request = (header->flags & DIAMETER_FLAG_REQUEST) != 0,
                           .is_error = (header->flags & DIAMETER_FLAG_ERROR) != 0,
                           .is_retransmission = (header->flags & DIAMETER_FLAG_RETRANSMITTED) != 0 };
-    const diameter_avp *experimental = diameter_find(&message, AVP_EXPERIMENTAL_RESULT);
-    out->result = diameter_u32(diameter_find(&message, AVP_RESULT_CODE));
-    if (experimental != NULL)
-        out->experimental = diameter_u32(diameter_find_in(&message, experimental, AVP_EXPERIMENTAL_RESULT_CODE));
-    out->session = text_of(diameter_find(&message, AVP_SESSION_ID));
-    out->origin_host = text_of(diameter_find(&message, AVP_ORIGIN_HOST));
-    out->origin_realm = text_of(diameter_find(&message, AVP_ORIGIN_REALM));
-    const diameter_avp *user = diameter_find(&message, AVP_USER_IDENTIFIER);
-    if (user != NULL)
-        out->user_name = text_of(diameter_find_in(&message, user, AVP_USER_NAME));
-    out->external_identifier = text_of(diameter_find_in(&message, user, AVP_EXTERNAL_IDENTIFIER));
-    out->identifier_type = diameter_u32(diameter_find_in(&message, user, AVP_TYPE_OF_EXTERNAL_IDENTIFIER));
-    out->apn = text_of(diameter_find_in(&message, diameter_find(&message, AVP_NIDD_AUTHORIZATION_REQUEST), AVP_SERVICE_SELECTION));
-    out->action = diameter_u32(diameter_find(&message, AVP_CONNECTION_ACTION));
-    out->bearer = text_of(diameter_find(&message, AVP_BEARER_IDENTIFIER));
-    out->data = text_of(diameter_find(&message, AVP_NON_IP_DATA));
-    out->wait_until = diameter_time(diameter_find(&message, AVP_SCEF_WAIT_TIME));
-    out->retransmit_until = diameter_time(diameter_find(&message, AVP_MAXIMUM_RETRANSMISSION_TIME));
+    /* Backwards, so that the first of a name is what stays. */
+    for (const diameter_avp *avp = message.avps + message.count; avp-- != message.avps;)
+        if (avp->parent == DIAMETER_TOP)
+            take_avp(out, &message, avp);
     return DRO_OK;
 }
 
@@ -258,8 +334,7 @@ uint32_t t6a_length(const uint8_t first[4])
 
 void t6a_mark_retransmission(uint8_t *request, uint32_t hop_by_hop)
 {
-    enum { FLAGS_OFFSET = 4, HOP_BY_HOP_OFFSET = 12 };
+    enum { FLAGS_OFFSET = 4 };
     request[FLAGS_OFFSET] |= DIAMETER_FLAG_RETRANSMITTED;
-    for (int i = 0; i < 4; i++)
-        request[HOP_BY_HOP_OFFSET + i] = (uint8_t)(hop_by_hop >> (24 - 8 * i));
+    put_u32_at(request + HOP_BY_HOP_OFFSET, hop_by_hop);
 }

@@ -23,6 +23,14 @@ typedef struct t6a_text { /* borrowed bytes, no NUL */
     uint32_t length;
 } t6a_text;
 
+/* An MO-Data-Request as the last one was written. The next differs in a few places, if its lengths are the same. */
+typedef struct t6a_uplink {
+    uint16_t length; /* 0: none was written */
+    uint16_t imsi_length, data_length;
+    uint16_t session_at, imsi_at, bearer_at, data_at; /* session_at: the low half of the Session-Id */
+    uint8_t bytes[T6A_REQUEST_MAX];
+} t6a_uplink;
+
 /* What this side puts into each message. */
 typedef struct t6a_names {
     char host[T6A_NAME_MAX + 1], realm[T6A_NAME_MAX + 1];                         /* own */
@@ -30,6 +38,7 @@ typedef struct t6a_names {
     uint32_t application;               /* what this side offers; 0: T6a */
     uint32_t session_high, session_low; /* of the next Session-Id */
     uint32_t origin_state;              /* Origin-State-Id */
+    t6a_uplink uplink;                  /* its length is set to 0 when a name changes */
 } t6a_names;
 
 typedef struct t6a_request {
@@ -58,6 +67,8 @@ typedef struct t6a_message {
 void t6a_write_capabilities_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
 void t6a_write_watchdog_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
 void t6a_write_disconnect_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
+/* Decimal digits with leading zeros. */
+void t6a_write_digits(char *out, uint64_t number, uint32_t count);
 /* Takes the next Session-Id. */
 void t6a_write_request(dro_builder *out, t6a_names *names, const t6a_request *request, uint32_t hop_by_hop,
                        uint32_t end_to_end);

@@ -3,6 +3,7 @@
  * nothing, so a writer writes straight on and asks once. */
 #pragma once
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -54,7 +55,14 @@ static inline void dro_builder_text(dro_builder *out, const char *text)
 static inline void dro_builder_be(dro_builder *out, uint64_t value, size_t width)
 {
     uint8_t *room = dro_builder_room(out, width);
-    for (size_t i = 0; room != NULL && i < width; i++)
+    uint32_t four = htobe32((uint32_t)value);
+    if (room == NULL)
+        return;
+    if (width == sizeof four) { /* the usual one, at once; compilers do not see it in the loop */
+        memcpy(room, &four, sizeof four);
+        return;
+    }
+    for (size_t i = 0; i < width; i++)
         room[i] = (uint8_t)(value >> (8 * (width - 1 - i)));
 }
 

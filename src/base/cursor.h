@@ -3,6 +3,7 @@
  * Borrows the bytes. */
 #pragma once
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -45,7 +46,14 @@ static inline uint64_t dro_cursor_be(dro_cursor *in, size_t width)
 {
     const uint8_t *bytes = dro_cursor_bytes(in, width);
     uint64_t value = 0;
-    for (size_t i = 0; bytes != NULL && i < width; i++)
+    uint32_t four;
+    if (bytes == NULL)
+        return 0;
+    if (width == sizeof four) { /* the usual one, at once; compilers do not see it in the loop */
+        memcpy(&four, bytes, sizeof four);
+        return be32toh(four);
+    }
+    for (size_t i = 0; i < width; i++)
         value = value << 8 | bytes[i];
     return value;
 }

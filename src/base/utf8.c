@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 
 #include <stdint.h>
+#include <string.h>
 
 static bool follows(uint8_t byte)
 {
@@ -36,10 +37,30 @@ size_t dro_utf8_step(const void *bytes, size_t left)
     return width;
 }
 
+/* Bytes below 0x80 from here on; eight at a time, as most text is nothing else. */
+static size_t ascii_length(const uint8_t *at, size_t length)
+{
+    size_t count = 0;
+    uint64_t eight;
+    for (; length - count >= sizeof eight; count += sizeof eight) {
+        memcpy(&eight, at + count, sizeof eight);
+        if ((eight & 0x8080808080808080u) != 0)
+            break;
+    }
+    while (count < length && at[count] < 0x80)
+        count++;
+    return count;
+}
+
 bool dro_utf8_is_valid(const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
     while (length > 0) {
+        size_t plain = ascii_length(at, length);
+        at += plain;
+        length -= plain;
+        if (length == 0)
+            break;
         size_t width = dro_utf8_step(at, length);
         if (width == 0)
             return false;

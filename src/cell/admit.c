@@ -315,7 +315,7 @@ static void artifact_make(admission *admission, const uint8_t *baseline, const u
     result->info.baseline_bytes = artifact.baseline_length;
     result->info.is_exact = artifact.info.is_exact;
     result->info.is_fresh = artifact.info.is_fresh;
-    result->info.exports_state = artifact.info.exports_state;
+    result->info.exports = (uint8_t)((artifact.info.exports_state ? ADMIT_EXPORTS_STATE : 0) | (artifact.info.computes ? ADMIT_EXPORTS_COMPUTE : 0));
 }
 
 static dro_err compile(admission *admission, engine *engine, probe *probe)

@@ -39,7 +39,7 @@ static void write_info(dro_builder *out, const admit_info *info)
     dro_builder_le(out, info->baseline_bytes, 4);
     dro_builder_le(out, info->is_exact, 1);
     dro_builder_le(out, info->is_fresh, 1);
-    dro_builder_le(out, info->exports_state, 1);
+    dro_builder_le(out, info->exports, 1);
     dro_builder_le(out, info->import_count, 1);
     for (uint32_t i = 0; i < info->import_count; i++)
         write_text(out, info->imports[i]);
@@ -105,7 +105,7 @@ static void read_info(dro_cursor *in, admit_info *info)
     info->baseline_bytes = (uint32_t)dro_cursor_le(in, 4);
     info->is_exact = read_upto(in, 1);
     info->is_fresh = read_upto(in, 1);
-    info->exports_state = read_upto(in, 1);
+    info->exports = read_upto(in, ADMIT_EXPORTS_STATE | ADMIT_EXPORTS_COMPUTE);
     info->import_count = read_upto(in, ADMIT_IMPORTS_MAX);
     for (uint32_t i = 0; i < info->import_count; i++)
         read_text(in, info->imports[i], sizeof info->imports[i]);

@@ -296,6 +296,7 @@ static void an_image_that_computes_has_whole_pages(void **state)
     assert_int_equal(result->info.memory_bytes, 65536);
     assert_int_equal(artifact_read(&artifact, result->artifact, result->artifact_length), DRO_OK);
     assert_true(artifact.info.computes && !artifact.info.is_fresh);
+    assert_int_equal(result->info.exports, ADMIT_EXPORTS_COMPUTE);
     look(from_text(F("(table.set 0 (i32.const 0) (ref.null func))) (table 1 funcref)" COMPUTE "(func")), &first_only);
     assert_int_equal(result->reason_count, 0); /* a fresh instance each turn is fine */
     assert_true(result->info.is_fresh);
@@ -389,7 +390,7 @@ static void a_result_crosses_to_another_process_whole(void **state)
     assert_string_equal(other->model_json, result->model_json);
     assert_int_equal(other->info.import_count, result->info.import_count);
     assert_string_equal(other->info.imports[0], result->info.imports[0]);
-    assert_int_equal(other->info.exports_state, 1);
+    assert_int_equal(other->info.exports, ADMIT_EXPORTS_STATE);
     admit_result_free(other);
     for (size_t shorter = 0; shorter < length; shorter += shorter < 5000 ? 1 : 499)
         assert_int_equal(admit_result_unflatten(other, flat, shorter), DRO_CORRUPT);

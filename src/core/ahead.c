@@ -17,6 +17,7 @@
 #include "twin/effect.h"
 
 enum { TO_WRITE = 1, CACHE_LINE = 64 };
+_Static_assert((int)AHEAD <= (int)VAULT_IDENTITIES_MAX, "all are hashed at once");
 
 static void fetch(const void *at, size_t length)
 {
@@ -65,6 +66,22 @@ void ahead_record(void *context, int step, const uint8_t *bytes, size_t length)
 
 /* ---- uplinks of a gate ---- */
 
+/* All at once, and then the index of each. */
+static void hash_imsis(core *core)
+{
+    ahead *ahead = &core->ahead;
+    const char *imsis[AHEAD];
+    uint64_t hashes[AHEAD];
+    for (uint32_t i = 0; i < ahead->count; i++)
+        imsis[i] = ahead->uplinks[i].imsi;
+    imsi_hashes(core, imsis, ahead->count, hashes);
+    for (uint32_t i = 0; i < ahead->count; i++) {
+        ahead->uplinks[i].imsi_hash = hashes[i];
+        if (ahead->uplinks[i].imsi[0] != '\0')
+            index_prefetch(&core->imsis, hashes[i]);
+    }
+}
+
 static void guess_twin(core *core, ahead_uplink *guess)
 {
     index_probe probe = index_begin(guess->imsi_hash);
@@ -89,9 +106,8 @@ void ahead_uplinks(core *core, gate_link *gate)
         memcpy(guess->imsi, body + offsetof(uplink_request, user.imsi), sizeof guess->imsi);
         memcpy(&guess->end_to_end, body + offsetof(uplink_request, end_to_end), sizeof guess->end_to_end);
         guess->imsi[sizeof guess->imsi - 1] = '\0';
-        guess->imsi_hash = imsi_hash(core, guess->imsi);
-        index_prefetch(&core->imsis, guess->imsi_hash);
     }
+    hash_imsis(core);
     for (uint32_t i = 0; i < ahead->count; i++)
         if (ahead->uplinks[i].imsi[0] != '\0')
             guess_twin(core, &ahead->uplinks[i]);
@@ -160,6 +176,8 @@ int ahead_results(core *core, cell_link *cell)
         const twin *twin = results[i].turn->state == TURN_SENT ? twin_at(core, results[i].turn->twin) : NULL;
         if (twin == NULL || twin->row == NONE)
             continue;
+        if (results[i].turn->operation == TURN_UPLINK && results[i].turn->host < core->host_count)
+            duplicates_prefetch(core->hosts[results[i].turn->host].seen, results[i].turn->end_to_end);
         fetch_context(twin);
         fetch_row(core, twin, results[i].effects, results[i].length);
     }

@@ -4,6 +4,7 @@
 
 #include "base/fields.h"
 #include "core/authorization.h"
+#include "core/api_nidd.h"
 #include "core/call.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -72,6 +73,8 @@ static void configuration_put(core *core, const group_configuration *configurati
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
     nidd_members_put(out, configuration->fields, configuration->length);
+    if (nidd_wants_websocket(configuration->fields, configuration->length))
+        nidd_websocket_put(core, configuration->application, group_number(configuration->number), out);
     uint8_t *before = out->at;
     dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
     if (deliveries_put(core, configuration, false, out) > 0)
@@ -352,10 +355,12 @@ void api_group_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
     const application *owner = nidd_owner_find(core, call);
-    if (owner == NULL || !first_is_good(core, call) || authorization_asks_group(core, call, owner))
+    if (owner == NULL || !first_is_good(core, call) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) ||
+        authorization_asks_group(core, call, owner))
         return;
     const group *named = group_named(core, call, owner);
-    if (named == NULL || !authorization_is_good_group(core, call))
+    if (named == NULL || (!authorization_apn_is_open_group(core, owner, named) && nidd_tell_apn(core, call)) ||
+        !authorization_is_good_group(core, call))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);
     nidd_members_of(call, &members, false);
@@ -408,6 +413,13 @@ void api_group_configuration_patch(core *core, const call *call)
         not_kept(core, call, err);
     else
         configuration_reply(core, call, 200, changed);
+}
+
+void api_group_websocket(core *core, const call *call)
+{
+    const group_configuration *found = configuration_find(core, call);
+    if (found != NULL)
+        nidd_websocket_begin(core, call, found->fields, found->length, found->destination);
 }
 
 /* All that waits for it goes too. */

@@ -72,8 +72,9 @@ static void image_json(const core *core, const image *image, dro_builder *out)
     json_string(out, image->info.model.name);
     dro_builder_text(out, ",\"version\":");
     json_string(out, image->info.model.version);
-    json_put(out, ",\"twins\":%llu,\"memory\":%u,\"exact_memory\":%s,\"fresh_instances\":%s,\"imports\":[", (unsigned long long)twins,
-             image->info.memory_bytes, image->info.is_exact ? "true" : "false", image->info.is_fresh ? "true" : "false");
+    json_put(out, ",\"twins\":%llu,\"memory\":%u,\"exact_memory\":%s,\"fresh_instances\":%s,\"computes\":%s,\"imports\":[",
+             (unsigned long long)twins, image->info.memory_bytes, image->info.is_exact ? "true" : "false",
+             image->info.is_fresh ? "true" : "false", image->info.exports & ADMIT_EXPORTS_COMPUTE ? "true" : "false");
     for (int i = 0; i < image->info.import_count; i++) {
         dro_builder_text(out, i > 0 ? "," : "");
         json_string(out, image->info.imports[i]);

@@ -75,22 +75,13 @@ void nidd_self_write(core *core, const nidd_configuration *configuration, uint64
     nidd_path_write(application_at(core, configuration->application), configuration->number, delivery, out);
 }
 
-static bool wants_websocket(const nidd_configuration *configuration)
-{
-    dro_field room;
-    const dro_field *wanted = nidd_field(configuration->fields, configuration->length, API_FIELD_WEBSOCKET, &room);
-    return wanted != NULL && wanted->length == 1 && wanted->bytes[0] != 0;
-}
-
 /* The URI is that of the configuration, with ws for http and wss for https. */
-static void websocket_put(core *core, const nidd_configuration *configuration, dro_builder *out)
+void nidd_websocket_put(core *core, uint32_t owner, uint64_t configuration, dro_builder *out)
 {
     const char *root = core->options.t8_root != NULL ? core->options.t8_root : "";
-    if (!wants_websocket(configuration))
-        return;
     dro_builder_text(out, ",\"websockNotifConfig\":{\"requestWebsocketUri\":true,\"websocketUri\":\"ws");
     dro_builder_text(out, strncmp(root, "http", 4) == 0 ? root + 4 : root);
-    nidd_path_write(application_at(core, configuration->application), configuration->number, 0, out);
+    nidd_path_write(application_at(core, owner), configuration, 0, out);
     dro_builder_text(out, "/websocket\"}");
 }
 
@@ -100,7 +91,8 @@ static void configuration_put(core *core, const twin *twin, const nidd_configura
     nidd_self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
     nidd_members_put(out, configuration->fields, configuration->length);
-    websocket_put(core, configuration, out);
+    if (nidd_wants_websocket(configuration->fields, configuration->length))
+        nidd_websocket_put(core, configuration->application, configuration->number, out);
     if (with_transfers && nidd_has_waiting(twin, configuration)) {
         dro_builder_text(out, ",\"niddDownlinkDataTransfers\":[");
         nidd_deliveries_put(core, twin, configuration, false, out);
@@ -316,19 +308,22 @@ void api_nidd_configuration_patch(core *core, const call *call)
         core->counters.refused++;
 }
 
-/* The caller is a websocket from now on: what is told of the configuration goes there. */
-void api_nidd_websocket(core *core, const call *call)
+void nidd_websocket_begin(core *core, const call *call, const uint8_t *fields, size_t length, uint32_t destination)
 {
-    uint32_t index;
-    const nidd_configuration *configuration = nidd_configuration_called(core, call, &index);
-    if (configuration == NULL)
-        return;
-    if (!wants_websocket(configuration)) {
+    if (!nidd_wants_websocket(fields, length)) {
         tell_problem(core, call->caller, 404, "about:blank", "the configuration was made without requestWebsocketUri");
         return;
     }
     call_reply(core, call, 200, UINT64_MAX, NULL, NULL); /* before the first notice */
-    destination_connect(core, configuration->destination, call->gate, call->caller.id);
+    destination_connect(core, destination, call->gate, call->caller.id);
+}
+
+void api_nidd_websocket(core *core, const call *call)
+{
+    uint32_t index;
+    const nidd_configuration *found = nidd_configuration_called(core, call, &index);
+    if (found != NULL)
+        nidd_websocket_begin(core, call, found->fields, found->length, found->destination);
 }
 
 void api_nidd_configuration_delete(core *core, const call *call)
@@ -355,13 +350,16 @@ bool nidd_quota_is_reached(core *core, const call *call, const application *owne
     return true;
 }
 
+bool nidd_tell_apn(core *core, const call *call)
+{
+    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device or group is not one of the application's");
+    return true;
+}
+
 /* True after a 403: the device's APN is not among the application's. */
 static bool apn_is_refused(core *core, const call *call, const application *owner, uint32_t index)
 {
-    if (authorization_apn_is_open(core, owner, index))
-        return false;
-    tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the APN of this device is not one of the application's");
-    return true;
+    return !authorization_apn_is_open(core, owner, index) && nidd_tell_apn(core, call);
 }
 
 void api_nidd_configuration_make(core *core, const call *call)

@@ -214,10 +214,13 @@ static bool is_nulled(const call *call, const char *member)
     return false;
 }
 
+/* `digits` "": none is asked for. False after a 409. */
 static bool number_is_free(core *core, caller caller, const char *kind, const char *digits, uint32_t self)
 {
     uint64_t hash[2];
     bool is_imsi = strcmp(kind, "imsi") == 0;
+    if (digits[0] == '\0')
+        return true;
     vault_identity_hash(core->vault, kind, digits, strlen(digits), hash);
     index_probe probe = index_begin(hash[0]);
     uint32_t index;
@@ -228,6 +231,36 @@ static bool number_is_free(core *core, caller caller, const char *kind, const ch
         return false;
     }
     return true;
+}
+
+/* Does the twin have this number (NULL: any)? */
+static bool has_number(core *core, uint32_t self, bool is_imsi, const char *digits)
+{
+    uint64_t hash[2];
+    if (self == NONE || (twin_at(core, self)->flags & (is_imsi ? TWIN_HAS_IMSI : TWIN_HAS_MSISDN)) == 0)
+        return false;
+    if (digits == NULL)
+        return true;
+    vault_identity_hash(core->vault, is_imsi ? "imsi" : "msisdn", digits, strlen(digits), hash);
+    return (is_imsi ? twin_at(core, self)->imsi_hash : twin_at(core, self)->msisdn_hash) == hash[0];
+}
+
+/* With auth.provision_scope, which device a twin stands for is not its domain's to say: who may can take any device
+ * that has no twin yet. What changes nothing is nobody's business. False after a 403, which tells nothing of whether the number is bound. */
+static bool numbers_are_allowed(core *core, const call *call, const struct put *put, uint32_t self)
+{
+    bool has_change = false;
+    for (int is_imsi = 0; is_imsi <= 1; is_imsi++) {
+        const char *digits = is_imsi ? put->imsi : put->msisdn;
+        if (digits[0] != '\0')
+            has_change |= !has_number(core, self, is_imsi, digits);
+        else if (is_imsi ? put->has_imsi : put->has_msisdn)
+            has_change |= has_number(core, self, is_imsi, NULL);
+    }
+    if (!has_change || !core->options.has_provision_scope || (call->scopes & (SCOPE_ADMIN | SCOPE_PROVISION)) != 0)
+        return true;
+    tell_problem(core, call->caller, 403, "provision_needed", "imsi and msisdn are set with the scope provision, or by the administrator");
+    return false;
 }
 
 static bool numbers_read(core *core, const call *call, struct put *put, uint32_t self)
@@ -248,10 +281,9 @@ static bool numbers_read(core *core, const call *call, struct put *put, uint32_t
         memcpy(digits, field.bytes, field.length);
         digits[field.length] = '\0';
         *(is_imsi ? &put->has_imsi : &put->has_msisdn) = true;
-        if (!number_is_free(core, call->caller, is_imsi ? "imsi" : "msisdn", digits, self))
-            return false;
     }
-    return true;
+    return numbers_are_allowed(core, call, put, self) && number_is_free(core, call->caller, "imsi", put->imsi, self) &&
+           number_is_free(core, call->caller, "msisdn", put->msisdn, self);
 }
 
 static bool alias_is_free(core *core, caller caller, const char *alias, size_t length, uint32_t self)

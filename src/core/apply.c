@@ -165,6 +165,10 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
         free(extra->aliases[i]);
     }
     extra->alias_count = 0;
+    free(extra->aliases);
+    extra->aliases = field->length > 0 ? calloc(TWIN_ALIASES_MAX, sizeof *extra->aliases) : NULL; /* rare, so whole */
+    if (field->length > 0 && extra->aliases == NULL)
+        return DRO_NOMEM;
     const char *at = (const char *)field->bytes;
     const char *end = field->length > 0 ? at + field->length : at; /* nothing has no address */
     while (at < end && extra->alias_count < TWIN_ALIASES_MAX) {
@@ -342,6 +346,12 @@ static dro_err apply_timer(twin *twin, dro_cursor *in)
     }
     if (at == TWIN_TIMERS_MAX)
         return DRO_LIMIT;
+    if (at == extra->timer_count && (at & (at - 1)) == 0) { /* full: none, 1, 2, 4 */
+        twin_timer *larger = realloc(extra->timers, (size_t)(at == 0 ? 1 : at * 2) * sizeof *larger);
+        if (larger == NULL)
+            return DRO_NOMEM;
+        extra->timers = larger;
+    }
     extra->timers[at] = (twin_timer){ number, due_ms };
     if (at == extra->timer_count)
         extra->timer_count++;

@@ -33,6 +33,8 @@ typedef struct authorization {   /* one question without an answer */
     deferred *late;              /* by this request */
     int64_t until_ns;
     uint32_t tries, next_free;
+    uint32_t asked;              /* hash of the HSS that has the question, */
+    uint32_t silent[AUTHORIZATION_TRIES_MAX], silent_count; /* of those that had it and did not answer */
     authorization_request request;
     uint32_t length;
     uint8_t *fields;             /* owned, wiped */
@@ -90,13 +92,23 @@ static void authorization_free(core *core, authorization *gone)
 
 /* ---- asking ---- */
 
-/* False: no HSS can be reached. */
+/* Who can be followed by another is not given all of the time. */
+static uint32_t timeout_of(const core *core, const authorization *asked, bool is_last)
+{
+    int64_t left_ms = (asked->until_ns - core->now_ns) / 1000000;
+    int64_t wanted = is_last || left_ms < AUTHORIZATION_OTHER_MS ? left_ms : AUTHORIZATION_OTHER_MS;
+    return wanted > 0 ? (uint32_t)wanted : 1;
+}
+
+/* False: no HSS can be reached that was not asked yet. */
 static bool authorization_send(core *core, authorization *asked)
 {
     uint8_t message[sizeof(authorization_request) + 2 * DIAMETER_IDENTITY_MAX + FIELDS_MAX + 8];
     hss_route route;
-    if (asked->tries++ >= AUTHORIZATION_TRIES_MAX || !peers_hss(core, &route))
+    if (asked->tries++ >= AUTHORIZATION_TRIES_MAX || !peers_hss(core, asked->silent, asked->silent_count, &route))
         return false;
+    asked->asked = route.hash;
+    asked->request.timeout_ms = timeout_of(core, asked, route.is_last);
     dro_builder out = dro_builder_over(message, sizeof message);
     asked->request.host_length = (uint16_t)strlen(route.host);
     asked->request.realm_length = (uint16_t)strlen(route.realm);
@@ -128,7 +140,11 @@ static const char *apn_of(core *core, const application *owner, uint32_t index)
 
 bool authorization_apn_is_open(core *core, const application *owner, uint32_t index)
 {
-    const char *apn = apn_of(core, owner, index);
+    return authorization_apn_is_own(owner, apn_of(core, owner, index));
+}
+
+bool authorization_apn_is_own(const application *owner, const char *apn)
+{
     for (uint32_t i = 0; i < owner->apn_count; i++)
         if (apn_is_same(owner->apns[i], strlen(owner->apns[i]), apn, strlen(apn)))
             return true;
@@ -388,7 +404,7 @@ static void configuration_regrant(core *core, const nidd_configuration *old, con
         nidd_configuration_put(core, old->number, old->application, old->made_ms, (nidd_status)old->status, fields, dro_builder_length(&out));
 }
 
-static void take_care(core *core, uint32_t index)
+void authorization_take_care(core *core, uint32_t index)
 {
     mailbox_flush(core, index);
     if (timers_update(core, index) != DRO_OK)
@@ -404,17 +420,37 @@ static bool is_over_apn(const nidd_configuration *configuration, const char *apn
     return own == NULL || length == 0 || apn_is_same((const char *)own->bytes, own->length, apn, length);
 }
 
+/* Is a configuration in force for the device over the APN, its own or of a group that it is in? */
+static bool is_configured(const core *core, uint32_t index, const char *apn, size_t length, bool *was_revoked)
+{
+    const twin *twin = twin_at(core, index);
+    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    *was_revoked = false;
+    for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
+        if (!is_over_apn(c, apn, length))
+            continue;
+        if (c->status == NIDD_ACTIVE)
+            return true;
+        *was_revoked |= c->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
+    }
+    return authorization_of_groups(core, index, apn, length, was_revoked);
+}
+
+bool authorization_keeps(const core *core, uint32_t index)
+{
+    const twin_extra *extra = twin_at(core, index)->extra;
+    const char *apn = extra != NULL && extra->rates != NULL ? extra->rates->apn : "";
+    bool ignored;
+    return is_configured(core, index, apn, strlen(apn), &ignored);
+}
+
 /* Inside a record; the connection goes with the last configuration in force over its APN. */
 static void configuration_revoke(core *core, uint32_t index, nidd_configuration *configuration, network_release *gone)
 {
     nidd_configuration_end(core, index, configuration, NIDD_TERMINATED_UE_NOT_AUTHORIZED);
     core->counters.authorizations_revoked++;
-    const twin_extra *extra = twin_at(core, index)->extra;
-    const char *apn = extra->rates != NULL ? extra->rates->apn : "";
-    for (const nidd_configuration *c = extra->nidd->configurations; c != NULL; c = c->next)
-        if (c->status == NIDD_ACTIVE && is_over_apn(c, apn, strlen(apn)))
-            return;
-    network_release_begin(core, index, gone);
+    if (!authorization_keeps(core, index))
+        network_release_begin(core, index, gone);
 }
 
 /* ---- answers ---- */
@@ -450,7 +486,7 @@ static void authorization_fail(core *core, authorization *asked, const char *why
     if (configuration == NULL)
         return;
     nidd_configuration_put_off(core, configuration);
-    take_care(core, index);
+    authorization_take_care(core, index);
 }
 
 /* The request goes on with the grant, or finds that it was refused. */
@@ -495,7 +531,7 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
     bool is_granted = !is_refused(answer) && grant_until_ms(grant) > core->now_ms;
     if (is_granted && !grant_claim(core, index, grant)) {
         nidd_configuration_put_off(core, configuration);
-        take_care(core, index);
+        authorization_take_care(core, index);
         return;
     }
     *(is_granted ? &core->counters.authorizations_granted : &core->counters.authorizations_refused) += 1;
@@ -507,7 +543,23 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
         configuration_revoke(core, index, configuration, &gone);
     }
     network_release_send(core, &gone, record_end(core));
-    take_care(core, index);
+    authorization_take_care(core, index);
+}
+
+/* One that was lost on its way, or left without an answer, goes through another HSS as the same request. */
+static void ask_another(core *core, authorization *asked, const authorization_answer *answer)
+{
+    bool is_silent = answer->outcome == AUTHORIZATION_NO_ANSWER;
+    if (answer->outcome != AUTHORIZATION_NO_PEER) {
+        asked->request.is_again = 1;
+        asked->request.end_to_end = answer->end_to_end;
+    }
+    if (is_silent && asked->silent_count < AUTHORIZATION_TRIES_MAX) {
+        asked->silent[asked->silent_count++] = asked->asked;
+        peers_hss_silent(core, asked->asked);
+    }
+    if (!authorization_send(core, asked))
+        authorization_fail(core, asked, is_silent ? "the HSS does not answer" : "no HSS can be reached");
 }
 
 void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -519,19 +571,14 @@ void authorizations_on_answer(core *core, uint32_t gate, const ring_header *head
     memcpy(&answer, body, sizeof answer);
     grant grant = { body + sizeof answer, header->length - sizeof *header - sizeof answer };
     uint32_t index = asked->request.group != 0 ? NONE : twin_find_number(core, asked->twin);
-    if (answer.outcome == AUTHORIZATION_LOST) { /* through another one, as the same request */
-        asked->request.is_again = 1;
-        asked->request.end_to_end = answer.end_to_end;
-    }
-    if (answer.outcome == AUTHORIZATION_LOST || answer.outcome == AUTHORIZATION_NO_PEER) {
-        if (!authorization_send(core, asked))
-            authorization_fail(core, asked, "no HSS can be reached");
+    if (answer.outcome != AUTHORIZATION_ANSWERED) {
+        ask_another(core, asked, &answer);
         return;
     }
-    bool is_answered = answer.outcome == AUTHORIZATION_ANSWERED && (is_refused(&answer) || (answer.result >= 2000 && answer.result < 3000));
+    bool is_answered = is_refused(&answer) || (answer.result >= 2000 && answer.result < 3000);
     bool is_running = index != NONE && twin_at(core, index)->flags & TWIN_RUNNING;
     if (!is_answered)
-        authorization_fail(core, asked, answer.outcome == AUTHORIZATION_ANSWERED ? "the HSS is busy" : "the HSS does not answer");
+        authorization_fail(core, asked, "the HSS is busy");
     else if (is_running && twin_defer(core, index, gate, header, body) == DRO_OK)
         return;
     else if (is_running || core_refusal(core) != NULL)
@@ -633,7 +680,7 @@ static void update(core *core, caller caller, uint32_t index, const grant *said)
     uint64_t round = record_end(core);
     network_answer_send(core, caller, RESULT_SUCCESS, 0, round);
     network_release_send(core, &gone, round);
-    take_care(core, index);
+    authorization_take_care(core, index);
 }
 
 void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -663,17 +710,10 @@ void authorizations_on_update(core *core, uint32_t gate, const ring_header *head
 
 bool authorization_lets_connect(core *core, uint32_t index, const char *apn, size_t length)
 {
-    const twin *twin = twin_at(core, index);
-    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
-    bool was_revoked = false;
-    for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
-        if (!is_over_apn(c, apn, length))
-            continue;
-        if (c->status == NIDD_ACTIVE)
-            return true;
-        was_revoked |= c->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
-    }
     size_t domain_length;
+    bool was_revoked;
+    if (is_configured(core, index, apn, length, &was_revoked))
+        return true;
     const char *domain = domain_of(core, index, &domain_length);
     return !was_revoked && apn_accepts(&core->options.apns, apn, length, domain, domain_length);
 }

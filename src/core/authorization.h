@@ -22,6 +22,7 @@ bool authorization_asks(core *core, const call *call, const application *owner, 
 bool authorization_is_good(core *core, const call *call, uint32_t twin);
 /* May the application have a configuration over the APN that one of this device would get? */
 bool authorization_apn_is_open(core *core, const application *owner, uint32_t twin);
+bool authorization_apn_is_own(const application *owner, const char *apn); /* one of those it is bound to, if it is */
 /* What a configuration keeps of it, behind its members. */
 void authorization_put(core *core, const application *owner, uint32_t twin, dro_builder *members);
 /* Inside a record: the names that a grant binds. `gone`: the connection of the IMSI before, if it ends with it. */
@@ -30,11 +31,17 @@ void authorization_bind(core *core, uint32_t twin, const grant *grant, network_r
  * before it is asked about, so that every core knows it when the list of its members comes. */
 bool authorization_asks_group(core *core, const call *call, const application *owner);
 bool authorization_is_good_group(core *core, const call *call);
+bool authorization_apn_is_open_group(const core *core, const application *owner, const group *group);
 void authorization_put_group(core *core, const application *owner, const group *group, dro_builder *members);
 void authorization_renew_group(core *core, group_configuration *configuration);
 void authorization_group_failed(core *core, uint32_t group, uint64_t configuration); /* no word of an HSS */
 void authorization_group_refused(core *core, uint32_t group);                        /* before a configuration was made */
 void authorization_group_renewed(core *core, uint64_t configuration, const grant *grant); /* NULL: refused */
+/* Of the groups that the device is in: is a configuration in force over the APN, was one revoked? */
+bool authorization_of_groups(const core *core, uint32_t twin, const char *apn, size_t length, bool *was_revoked);
+/* On each core, some members a round: connections and waiting downlinks of configurations that were revoked. */
+void authorization_group_revoked(core *core, group_configuration *revoked);
+int authorization_groups_step(core *core);
 
 /* ---- what both have in common ---- */
 
@@ -50,6 +57,8 @@ const char *authorization_begin(core *core, const asking *asking);  /* sent: NUL
 bool authorization_defer(core *core, const call *call, asking *asking); /* false after a 503 */
 int64_t grant_until_ms(const grant *grant);                         /* INT64_MAX: without end */
 void grant_put(const core *core, const grant *grant, dro_builder *out);
+bool authorization_keeps(const core *core, uint32_t twin);          /* a configuration is in force over the APN of its connection */
+void authorization_take_care(core *core, uint32_t twin);            /* after a record: what waits, and its timers */
 /* The fields of a configuration with another grant in them. */
 void grant_replace(const core *core, const uint8_t *fields, size_t length, const grant *grant, dro_builder *out);
 

@@ -7,8 +7,10 @@
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/peers.h"
+#include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
+#include "core/twin_table.h"
 
 enum { RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012, EXPERIMENTAL_USER_UNKNOWN = 5001 };
 
@@ -17,7 +19,13 @@ enum { RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 
 static const char *apn_of(const core *core, const application *owner, const group *group)
 {
     const char *domain = core->domains[group->domain].name;
-    return apn_choose(&core->options.apns, owner->id, domain, strlen(domain));
+    const char *chosen = apn_choose(&core->options.apns, owner->id, domain, strlen(domain));
+    return chosen[0] == '\0' && owner->apn_count > 0 ? owner->apns[0] : chosen; /* any: then one of its own */
+}
+
+bool authorization_apn_is_open_group(const core *core, const application *owner, const group *group)
+{
+    return authorization_apn_is_own(owner, apn_of(core, owner, group));
 }
 
 /* The group of the request, made if it is new; NULL: it is not the caller's to ask about, or *err. */
@@ -141,6 +149,94 @@ void authorization_group_renewed(core *core, uint64_t number, const grant *grant
         group_configuration_end(core, configuration, NIDD_TERMINATED_UE_NOT_AUTHORIZED);
 }
 
+/* ---- revoked ---- */
+
+static bool is_over_apn(const group_configuration *configuration, const char *apn, size_t length)
+{
+    dro_field room;
+    const dro_field *own = nidd_field(configuration->fields, configuration->length, API_FIELD_APN, &room);
+    return own == NULL || length == 0 || apn_is_same((const char *)own->bytes, own->length, apn, length);
+}
+
+bool authorization_of_groups(const core *core, uint32_t index, const char *apn, size_t length, bool *was_revoked)
+{
+    bool has_hss = peers_have_hss(core);
+    for (uint32_t number = twin_at(core, index)->memberships; number != 0; number = membership_at(core, number)->next) {
+        const group *group = &core->groups->list[membership_at(core, number)->group];
+        if (group->is_gone || (has_hss && group->kind != GROUP_HSS)) /* of a group of this host's own an HSS said nothing */
+            continue;
+        for (uint32_t i = 0; i < core->groups->configuration_high; i++) {
+            const group_configuration *c = core->groups->configurations[i];
+            if (c == NULL || c->group != group->number || !is_over_apn(c, apn, length))
+                continue;
+            if (c->status == NIDD_ACTIVE)
+                return true;
+            *was_revoked |= c->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
+        }
+    }
+    return false;
+}
+
+void authorization_group_revoked(core *core, group_configuration *revoked)
+{
+    revoked->is_releasing = core->groups->is_releasing = true;
+    revoked->release_cursor = 0;
+}
+
+/* True: there was something to do. */
+static bool member_release(core *core, uint32_t index, uint32_t place, const group_configuration *revoked)
+{
+    network_release gone = { .length = 0 };
+    bool has_failed = group_downlinks_revoke(core, index, place, revoked);
+    bool is_released = twin_at(core, index)->flags & TWIN_CONNECTED && !authorization_keeps(core, index);
+    if (is_released) {
+        record_begin(core, index, RECORD_DELTA);
+        network_release_begin(core, index, &gone);
+        network_release_send(core, &gone, record_end(core));
+    }
+    if (is_released || has_failed)
+        authorization_take_care(core, index);
+    return is_released || has_failed;
+}
+
+/* A member whose twin is in a turn is waited for: its end wakes the core. */
+static int members_release(core *core, group_configuration *revoked, uint32_t *batch)
+{
+    const group *group = group_at(core, revoked->group);
+    int done = 0;
+    for (uint32_t looked = 0; group != NULL && looked < GROUP_SCAN && *batch > 0 && revoked->release_cursor < group->place_count;
+         looked++, revoked->release_cursor++) {
+        uint32_t number = group_place(group, revoked->release_cursor);
+        uint32_t index = number == 0 ? NONE : membership_at(core, number)->twin;
+        done = 1;
+        if (index == NONE || twin_at(core, index)->row == NONE)
+            continue;
+        if (twin_at(core, index)->flags & (TWIN_RUNNING | TWIN_CREATING))
+            return 0;
+        *batch -= member_release(core, index, revoked->release_cursor, revoked);
+    }
+    revoked->is_releasing = group != NULL && revoked->release_cursor < group->place_count;
+    return done;
+}
+
+int authorization_groups_step(core *core)
+{
+    groups *groups = core->groups;
+    uint32_t batch = GROUP_RELEASES;
+    int done = 0;
+    if (!groups->is_releasing || groups->release_ms > core->now_ms)
+        return 0;
+    groups->is_releasing = false;
+    for (uint32_t i = 0; i < groups->configuration_high; i++) {
+        if (groups->configurations[i] == NULL || !groups->configurations[i]->is_releasing)
+            continue;
+        done += batch > 0 ? members_release(core, groups->configurations[i], &batch) : 0;
+        groups->is_releasing |= groups->configurations[i]->is_releasing;
+    }
+    groups->release_ms = batch > 0 ? 0 : core->now_ms + GROUP_RELEASE_MS;
+    return done;
+}
+
 /* ---- an HSS says something on its own ---- */
 
 /* The members named in the fields; false: more than a message can have. */
@@ -164,17 +260,10 @@ static bool members_of(const uint8_t *fields, size_t length, group_identity list
 static dro_err list_take(core *core, const group *group, const group_members *head, const uint8_t *fields, size_t length)
 {
     group_identity list[GROUP_SEGMENT_MAX];
-    uint32_t count, unknown;
+    uint32_t count;
     if (!members_of(fields, length, list, &count))
         return DRO_LIMIT;
-    return group_members_told(core, group->id, strlen(group->id), list, count, head->is_last != 0, &unknown);
-}
-
-static bool is_over_apn(const group_configuration *configuration, const char *apn, size_t length)
-{
-    dro_field room;
-    const dro_field *own = nidd_field(configuration->fields, configuration->length, API_FIELD_APN, &room);
-    return own == NULL || length == 0 || apn_is_same((const char *)own->bytes, own->length, apn, length);
+    return group_members_told(core, group->id, strlen(group->id), list, count, head->is_last != 0);
 }
 
 /* Core 0: each configuration of the group over the APN lasts until then, or has ended. */

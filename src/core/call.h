@@ -77,11 +77,15 @@ void nidd_members_of(const call *call, dro_builder *out, bool with_data);
 /* Old members, with those of the patch in their place and without those it sets to null. */
 void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out);
 void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length); /* as JSON, each with a comma in front */
+void nidd_websocket_put(core *core, uint32_t owner, uint64_t configuration, dro_builder *out); /* websockNotifConfig, the same way */
+/* The caller is a websocket from now on: what is told of the configuration with these fields goes there. */
+void nidd_websocket_begin(core *core, const call *call, const uint8_t *fields, size_t length, uint32_t destination);
 /* api_group_nidd.c: the same for configurations of groups */
 void api_group_configuration_make(core *core, const call *call);
 void api_group_configuration_get(core *core, const call *call);
 void api_group_configuration_patch(core *core, const call *call);
 void api_group_configuration_delete(core *core, const call *call);
+void api_group_websocket(core *core, const call *call);
 void api_group_delivery_list(core *core, const call *call);
 void api_group_delivery_make(core *core, const call *call);
 void api_group_delivery_get(core *core, const call *call);
@@ -117,6 +121,7 @@ void api_image_get(core *core, const call *call);
 void api_application_put(core *core, const call *call);
 void api_application_list(core *core, const call *call);
 void api_application_get(core *core, const call *call);
+void api_application_patch(core *core, const call *call);
 void api_application_delete(core *core, const call *call);
 void api_application_token(core *core, const call *call);
 void api_login(core *core, const call *call);

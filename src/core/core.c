@@ -186,6 +186,8 @@ static dro_err recover_all(core *core)
         for (ticket *t = extra != NULL ? extra->tickets : NULL; t != NULL; t = t->next)
             if (t->state == TICKET_SENT)
                 t->state = TICKET_PENDING;
+        if (extra != NULL)
+            group_mail_recovered(core, i);
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
     names_enter(core);
@@ -265,6 +267,8 @@ dro_err core_open(core **out, const core_options *options)
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     dro_err err = open_all(core);
+    if (err == DRO_OK)
+        err = host_tables_settle(core);
     if (err != DRO_OK) {
         core_close(core);
         return err;
@@ -286,8 +290,8 @@ void core_close(core *core)
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
         if (core->turns[i].state != TURN_FREE)
             turn_free(core, &core->turns[i]);
-    for (uint32_t i = 0; i < core->twin_high; i++)
-        if (twin_at(core, i)->number != 0)
+    for (uint32_t i = 0; i < core->twin_high; i++) /* what others have goes as a whole */
+        if (twin_at(core, i)->extra != NULL)
             twin_free(core, i);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);
@@ -420,6 +424,13 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_WEBSOCKET_HERE:
+        if (length >= sizeof(websocket_here)) {
+            websocket_here here;
+            memcpy(&here, body, sizeof here);
+            destination_on_here(core, gate, &here);
+        }
+        break;
     case MESSAGE_WEBSOCKET_GONE:
         if (length >= sizeof(websocket_gone)) {
             websocket_gone gone;

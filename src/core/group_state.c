@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fields.h"
+#include "core/authorization.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
@@ -130,6 +131,11 @@ void groups_recovered(core *core)
             continue;
         parts_wait(core, operation, group);
         operation->is_resumed = true;
+    }
+    for (uint32_t i = 0; i < core->groups->configuration_high; i++) { /* a crash may have come between the tables and the members */
+        group_configuration *configuration = core->groups->configurations[i];
+        if (configuration != NULL && configuration->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED)
+            authorization_group_revoked(core, configuration);
     }
 }
 

@@ -18,9 +18,10 @@
 
 /* ---- uplinks ---- */
 
-static bool is_in_force(const core *core, const group_configuration *configuration)
+static bool is_in_force(core *core, const group *group, const group_configuration *configuration)
 {
-    return configuration->status == NIDD_ACTIVE && configuration->until_ms > core->now_ms;
+    return configuration->status == NIDD_ACTIVE && configuration->until_ms > core->now_ms &&
+           application_may(core, configuration->application, SCOPE_NIDD, group->domain);
 }
 
 void group_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
@@ -29,7 +30,7 @@ void group_uplink(core *core, uint32_t index, const uint8_t *data, size_t length
         const group *group = &core->groups->list[membership_at(core, number)->group];
         for (uint32_t i = 0; !group->is_gone && i < core->groups->configuration_high; i++) {
             const group_configuration *configuration = core->groups->configurations[i];
-            if (configuration == NULL || configuration->group != group->number || !is_in_force(core, configuration))
+            if (configuration == NULL || configuration->group != group->number || !is_in_force(core, group, configuration))
                 continue;
             uint8_t fields[512 + EVENT_BYTES_MAX];
             size_t id_length;
@@ -183,6 +184,8 @@ void group_configuration_end(core *core, group_configuration *ended, nidd_status
     uint8_t fields[16], told = (uint8_t)status;
     dro_builder out = dro_builder_over(fields, sizeof fields);
     ended->status = told;
+    if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED)
+        authorization_group_revoked(core, ended);
     dro_field_put(&out, API_FIELD_STATUS, &told, 1);
     if (ended->notice == NULL)
         ended->notice = notice_of_group(core, ended->destination, group_number(ended->number), NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
@@ -246,6 +249,8 @@ int64_t groups_due_ms(const core *core)
         if (core->index == 0 && operation_kept_until(operation) < due)
             due = operation_kept_until(operation);
     }
+    if (groups->is_releasing && groups->release_ms != 0 && groups->release_ms < due)
+        due = groups->release_ms;
     for (uint32_t i = 0; core->index == 0 && i < groups->configuration_high; i++)
         if (groups->configurations[i] != NULL && groups->configurations[i]->status == NIDD_ACTIVE && configuration_due(groups->configurations[i]) < due)
             due = configuration_due(groups->configurations[i]);

@@ -8,6 +8,7 @@
 
 #include "base/fields.h"
 #include "core/api.h"
+#include "core/authorization.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/peers.h"
@@ -40,6 +41,27 @@ static void mail_of_operation_gone(core *core, uint32_t index, uint64_t number)
     }
 }
 
+bool group_downlinks_revoke(core *core, uint32_t index, uint32_t place, const group_configuration *revoked)
+{
+    bool has_begun = false;
+    for (uint32_t i = 0; core->groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
+        const group_operation *of = core->groups->operations[i];
+        if (of == NULL || of->is_gone || of->configuration != revoked->number || place >= of->part_capacity)
+            continue;
+        uint8_t state = of->parts[place].state;
+        if (state != GROUP_STATE_WAITING && state != GROUP_STATE_PENDING && state != GROUP_STATE_UNREACHABLE)
+            continue; /* of what is out the answer decides */
+        if (!has_begun)
+            record_begin(core, index, RECORD_DELTA);
+        has_begun = true;
+        mail_of_operation_gone(core, index, group_number(of->number));
+        group_state_put(core, index, group_number(of->number), GROUP_STATE_NO_SUBSCRIPTION);
+    }
+    if (has_begun)
+        record_end(core);
+    return has_begun;
+}
+
 static uint8_t pdn_option_of(const core *core, const group_operation *operation)
 {
     dro_field room;
@@ -50,10 +72,18 @@ static uint8_t pdn_option_of(const core *core, const group_operation *operation)
     return option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
 }
 
+static bool is_revoked(const core *core, const group_operation *operation)
+{
+    const group_configuration *of = group_configuration_at(core, group_number(operation->configuration));
+    return of != NULL && of->status == NIDD_TERMINATED_UE_NOT_AUTHORIZED;
+}
+
 static bool may_wait(const core *core, const group_operation *operation)
 {
     dro_field room;
     dro_err ignored = DRO_OK;
+    if (is_revoked(core, operation))
+        return false;
     const dro_field *latency = nidd_field(operation->fields, operation->length, API_FIELD_MAXIMUM_LATENCY, &room);
     if (latency != NULL && dro_field_u64(latency, &ignored) == 0)
         return false;
@@ -64,14 +94,14 @@ static bool may_wait(const core *core, const group_operation *operation)
 bool group_may_wait(const core *core, uint64_t number)
 {
     const group_operation *operation = group_operation_at(core, number);
-    return operation == NULL || operation->kind != GROUP_DOWNLINK || may_wait(core, operation);
+    return operation != NULL && (operation->kind != GROUP_DOWNLINK || may_wait(core, operation)); /* none: it was taken back */
 }
 
 /* What speaks against a downlink to the member, as it would to the device alone; NONE: nothing. */
 static group_state downlink_refusal(const core *core, const group_operation *operation, const twin *twin)
 {
     bool is_connected = (twin->flags & TWIN_CONNECTED) != 0;
-    if ((twin->flags & TWIN_HAS_IMSI) == 0)
+    if ((twin->flags & TWIN_HAS_IMSI) == 0 || is_revoked(core, operation))
         return GROUP_STATE_NO_SUBSCRIPTION;
     if (!is_connected && pdn_option_of(core, operation) == PDN_INDICATE_ERROR)
         return GROUP_STATE_NO_CONNECTION;
@@ -211,19 +241,55 @@ const uint8_t *group_mail_bytes(const core *core, const mail *mail, uint32_t *le
     return data == NULL ? NULL : data->bytes;
 }
 
+bool group_mail_is_orphan(const core *core, const mail *mail)
+{
+    return group_number_is(mail->ticket) && group_operation_at(core, mail->ticket) == NULL;
+}
+
+static void orphans_drop(core *core, uint32_t index)
+{
+    bool has_begun = false;
+    for (const mail *m = twin_at(core, index)->extra->mail; m != NULL;) {
+        const mail *next = m->next;
+        uint64_t gone = m->number;
+        if (!m->is_sent && group_mail_is_orphan(core, m)) {
+            if (!has_begun)
+                record_begin(core, index, RECORD_DELTA);
+            has_begun = true;
+            record_put(core, FIELD_MAIL_GONE, &gone, 8);
+        }
+        m = next;
+    }
+    if (has_begun)
+        record_end(core);
+}
+
 void group_mail_trim(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    uint32_t length;
-    for (;;) {
-        const mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
-        if (first == NULL || !first->is_of_group || first->is_sent || group_mail_bytes(core, first, &length) != NULL)
-            return;
-        uint64_t gone = first->number;
-        record_begin(core, index, RECORD_DELTA);
-        record_put(core, FIELD_MAIL_GONE, &gone, 8);
-        record_end(core);
+    const mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
+    if (first != NULL && !first->is_sent && group_mail_is_orphan(core, first))
+        orphans_drop(core, index);
+}
+
+void group_mail_recovered(core *core, uint32_t index)
+{
+    for (const mail *m = twin_at(core, index)->extra->mail; m != NULL && !core->groups->has_orphans; m = m->next)
+        core->groups->has_orphans = group_mail_is_orphan(core, m);
+}
+
+/* A crash came between the tables without an operation and the records of its members: the rest is done after it. */
+static int orphans_clear(core *core)
+{
+    groups *groups = core->groups;
+    uint32_t end = core->twin_high - groups->orphan_cursor < GROUP_SCAN ? core->twin_high : groups->orphan_cursor + GROUP_SCAN;
+    for (; groups->orphan_cursor < end; groups->orphan_cursor++) {
+        const twin *twin = twin_at(core, groups->orphan_cursor);
+        if (twin->number != 0 && twin->row != NONE && twin->extra != NULL)
+            orphans_drop(core, groups->orphan_cursor);
     }
+    groups->has_orphans = end < core->twin_high;
+    return 1;
 }
 
 bool group_mail_bounced(core *core, uint32_t index, mail *sent)
@@ -394,6 +460,9 @@ int groups_step(core *core)
     if (core_refusal(core) != NULL)
         return 0;
     int done = groups->has_gone ? clear(core) : 0;
+    if (groups->has_orphans)
+        done += orphans_clear(core);
+    done += authorization_groups_step(core);
     for (uint32_t i = 0; groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = groups->operations[(groups->walk_next + i) % GROUP_OPERATIONS_MAX];
         if (operation != NULL && operation->is_walking && !operation->is_gone && operation->again_ms <= core->now_ms)

@@ -31,13 +31,14 @@ typedef struct membership {
 
 typedef struct group {
     char *id;                    /* NULL: free slot */
-    uint32_t number, domain;
+    uint32_t slot, number, domain;
     uint8_t kind;                /* enum group_kind */
     bool is_gone, is_listed;     /* gone: its members here are being let go; listed: while tables are taken */
     int64_t made_ms;
     uint32_t *places;            /* memberships; a hole is the next one + 1 with HOLE; members keep their places */
     uint32_t place_count, capacity, hole, member_count;
-    uint32_t unknown;            /* HSS: identities of the list that no twin here has */
+    uint32_t listed, repeated;   /* HSS: names in its last whole list; of them members of this core that it named before */
+    uint32_t listing, repeating; /* the same of a list that is coming */
     bool is_list_begun;
 } group;
 
@@ -110,6 +111,8 @@ typedef struct group_configuration { /* NIDD, of a whole group; numbers with GRO
     int64_t made_ms, until_ms, granted_ms, renew_ms;
     uint32_t destination;        /* of this core */
     bool is_listed;
+    bool is_releasing;           /* it was revoked: connections of its members here go, from this place on: */
+    uint32_t release_cursor;
     uint16_t length;
     uint8_t *fields;
     struct notice *notice;       /* a test, or that it has ended; core 0's */
@@ -131,6 +134,10 @@ typedef struct groups {
     uint32_t turns, sent;        /* of operations: in cells; with a request out */
     bool is_changed;             /* counts to show on the board */
     bool has_gone;               /* groups or operations to clear away */
+    bool is_releasing;           /* members of a configuration that was revoked */
+    int64_t release_ms;          /* the next of them then */
+    bool has_orphans;            /* mail of operations that were gone at the start, from this twin on: */
+    uint32_t orphan_cursor;
 } groups;
 
 /* ---- numbers ---- */
@@ -159,12 +166,13 @@ DRO_CHECKED dro_err group_operation_replace(core *core, group_operation *changed
 void group_operation_remove(core *core, group_operation *gone);
 DRO_CHECKED dro_err groups_keep(core *core);              /* host_keep, and the other cores are woken */
 /* Fields of the host's tables. */
-enum { HOST_GROUP_NUMBERS = 32, HOST_GROUP, HOST_GROUP_CONFIGURATION, HOST_GROUP_OPERATION };
+enum { HOST_GROUP_NUMBERS = 32, HOST_GROUP, HOST_GROUP_CONFIGURATION, HOST_GROUP_OPERATION, HOST_GROUP_LISTED };
 void groups_write(const core *core, dro_builder *out);
 DRO_CHECKED dro_err groups_read(core *core, const dro_field *field);
 void groups_follow_begin(core *core);                     /* tables are taken anew: what is not among them goes */
 void groups_follow_end(core *core);
 uint64_t group_members_all(const core *core, const group *group); /* of all cores */
+uint64_t group_unknown(const core *core, const group *group); /* core 0, of an HSS's last list: names that no member has */
 void groups_show(core *core);                             /* on the board */
 void group_operation_counts(const core *core, const group_operation *operation, uint32_t counts[GROUP_STATES]); /* of all cores */
 void group_clear(core *core, group *gone);                /* at once */
@@ -189,10 +197,10 @@ void groups_render(const core *core, const twin *twin, dro_builder *out);
 bool group_has_room(const core *core, const twin *twin);  /* the twin for one group more */
 bool group_clear_some(core *core, group *gone, uint32_t most); /* lets members of a group that is gone go; true: all are */
 /* What an HSS says of a group: these are members, in segments; the first of a list begins it anew, the last ends it,
- * and who was not named leaves. On each core with the same list. How many of them no twin here has: *unknown. */
+ * and who was not named leaves. On each core with the same list. */
 typedef struct group_identity { directory_kind kind; const char *text; size_t length; } group_identity;
 DRO_CHECKED dro_err group_members_told(core *core, const char *id, size_t length, const group_identity *list, uint32_t count,
-                                       bool is_last, uint32_t *unknown);
+                                       bool is_last);
 
 /* ---- group_state.c ---- */
 
@@ -224,9 +232,13 @@ void group_turn_done(core *core, turn *turn);
 void group_turn_freed(core *core, const turn *turn);
 const uint8_t *group_mail_bytes(const core *core, const mail *mail, uint32_t *length); /* NULL: the operation is gone */
 
+/* An HSS has revoked the configuration: what waits of its downlinks for the member at that place fails. False: nothing did. */
+bool group_downlinks_revoke(core *core, uint32_t twin, uint32_t place, const group_configuration *revoked);
 /* It did not leave though its serving node is there: not the device's fault, so it is sent again soon. False: not one of a group. */
 bool group_mail_bounced(core *core, uint32_t twin, mail *sent);
-void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, first in its mailbox */
+void group_mail_trim(core *core, uint32_t twin);          /* downlinks of operations that are gone, where the first in its mailbox is one */
+bool group_mail_is_orphan(const core *core, const mail *mail); /* of an operation that is gone */
+void group_mail_recovered(core *core, uint32_t twin);     /* looks for such; the twin has an extra */
 
 /* ---- api_group_nidd.c, api_group_operation.c ---- */
 

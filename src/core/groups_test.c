@@ -223,22 +223,32 @@ static void an_hss_says_who_is_a_member_in_segments(void **state)
 {
     (void)state;
     group *made;
-    uint32_t unknown;
     make_twin("a@acme.example", "001010000000001");
     make_twin("b@acme.example", "001010000000002");
     core *core = here.world.core;
     assert_int_equal(group_add(core, GROUP, strlen(GROUP), domain_find(core, "acme.example", 12), GROUP_HSS, &made), DRO_OK);
     const group_identity first[] = { { DIRECTORY_IMSI, "001010000000001", 15 }, { DIRECTORY_IMSI, "001010000000009", 15 } };
-    const group_identity second[] = { { DIRECTORY_ID, "b@acme.example", 14 } };
-    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), first, 2, false, &unknown), DRO_OK);
+    const group_identity second[] = { { DIRECTORY_ID, "b@acme.example", 14 }, { DIRECTORY_ID, "a@acme.example", 14 } };
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), first, 2, false), DRO_OK);
     assert_int_equal(made->member_count, 1);
-    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 1, true, &unknown), DRO_OK);
-    assert_int_equal(unknown, 1);
+    assert_int_equal(group_unknown(core, made), 0); /* the list has not ended */
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 2, true), DRO_OK);
+    assert_int_equal(group_unknown(core, made), 1); /* the first was named twice */
     assert_int_equal(made->member_count, 2);
-    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 1, true, &unknown), DRO_OK);
-    assert_int_equal(unknown, 0);
+    reopen();
+    made = group_find(here.world.core, GROUP, strlen(GROUP));
+    core = here.world.core;
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 1, false), DRO_OK);
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), NULL, 0, true), DRO_OK);
+    assert_int_equal(group_unknown(core, made), 0);
     assert_int_equal(made->member_count, 1); /* the other one was not named again */
-    assert_int_equal(group_members_told(core, "no@acme.example", 15, second, 1, true, &unknown), DRO_NOT_FOUND);
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), first, 2, true), DRO_OK);
+    assert_int_equal(group_unknown(core, made), 1);
+    assert_int_equal(status_of(on_group(API_GROUP_GET, NULL)), 200);
+    reopen();
+    core = here.world.core;
+    assert_int_equal(group_unknown(core, group_find(core, GROUP, strlen(GROUP))), 1); /* as before the restart */
+    assert_int_equal(group_members_told(core, "no@acme.example", 15, second, 1, true), DRO_NOT_FOUND);
 }
 
 /* ---- T8 ---- */
@@ -385,6 +395,50 @@ static void a_downlink_that_waits_is_replaced_and_taken_back(void **state)
     assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_GET, configuration, group_number(number), NULL)), 404);
 }
 
+static void what_waits_of_a_group_that_went_before_a_crash_is_not_counted_after_it(void **state)
+{
+    (void)state;
+    uint64_t configuration = configure();
+    node_is_there(true);
+    assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_MAKE, configuration, 0, "one")), 201);
+    answer_downlink(0, 5653); /* asleep */
+    assert_int_equal(here.world.core->mail_count, 1);
+    core *core = here.world.core;
+    group_remove(core, group_find(core, GROUP, strlen(GROUP)));
+    assert_int_equal(groups_keep(core), DRO_OK); /* the tables are on the disk, no member's record is yet */
+    reopen();
+    uint32_t index = twin_find(here.world.core, "first@acme.example", 18);
+    assert_int_equal(here.world.core->mail_count, 0);
+    assert_int_equal(queue_mail_count(twin_at(here.world.core, index)), 0);
+    asker_forget();
+    assert_int_equal(reading("001010000000001", 1, 0).result, 2001); /* a contact */
+    assert_null(newest_of(MESSAGE_DOWNLINK));
+    reopen();
+    assert_int_equal(here.world.core->mail_count, 0);
+}
+
+static void what_is_out_of_a_group_that_goes_does_not_come_back(void **state)
+{
+    static const downlink_answer answers[] = { { .outcome = DOWNLINK_LOST, .end_to_end = 7 },
+                                               { .outcome = DOWNLINK_ANSWERED, .experimental = 5653 } };
+    uint64_t configuration = configure();
+    (void)state;
+    node_is_there(true);
+    for (uint32_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        asker_forget();
+        assert_int_equal(reading("001010000000001", i + 1, (uint8_t)i).result, 2001); /* a contact */
+        assert_int_equal(status_of(on_delivery(API_NIDD_DELIVERY_MAKE, configuration, 0, "one")), 201);
+        uint64_t id = downlink_heard()->header.id;
+        group_operation_remove(here.world.core, group_operation_at(here.world.core, group_number(here.world.core->groups->next - 1)));
+        world_settle(&here.world);
+        asker_forget();
+        assert_true(world_downlink_answer(&here.world, 0, id, &answers[i]));
+        world_settle(&here.world);
+        assert_null(downlink_heard());
+        assert_int_equal(here.world.core->mail_count, 0);
+    }
+}
+
 static void each_state_has_a_row_and_only_those_that_end_are_final(void **state)
 {
     (void)state;
@@ -411,6 +465,8 @@ int main(void)
         CLAIM(a_downlink_waits_for_its_node_and_its_result_is_told_once),
         CLAIM(what_bounces_off_a_busy_node_is_sent_again),
         CLAIM(a_downlink_that_waits_is_replaced_and_taken_back),
+        CLAIM(what_waits_of_a_group_that_went_before_a_crash_is_not_counted_after_it),
+        CLAIM(what_is_out_of_a_group_that_goes_does_not_come_back),
         CLAIM(each_state_has_a_row_and_only_those_that_end_are_final),
     };
     return cmocka_run_group_tests_name("groups", tests, NULL, NULL);

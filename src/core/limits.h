@@ -45,6 +45,8 @@ enum {
     GROUP_OPERATIONS_MAX = 256,    /* kept; the oldest that has ended goes first */
     GROUP_FIELDS_MAX = 8192,       /* bytes of what an application gave for one */
     GROUP_BATCH = 256,             /* members begun in a round of a core */
+    GROUP_RELEASES = 64,           /* members in a round whose connections end with a configuration that was revoked, */
+    GROUP_RELEASE_MS = 50,         /* and the next ones after this: a gate holds each till its MME has answered */
     GROUP_SCAN = 8192,             /* places of lists looked at in a round */
     GROUP_AGAIN_MS = 50,           /* before members whose twin is busy or whose serving node is away are looked at again */
     GROUP_AGAIN_MAX_MS = 1000,     /* twice as long after each time that none of them could be begun, at most */
@@ -59,7 +61,7 @@ enum {
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
     AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
-    AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away */
+    AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away, or do not answer */
 
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
@@ -83,7 +85,9 @@ enum {
     NOTICE_KEPT_S = 24 * 3600,     /* a destination that does not take it */
     NOTICE_PAUSE_MS = 500,         /* after a failure; twice as long after each further one, */
     NOTICE_PAUSE_MAX_MS = 60 * 1000, /* at most */
-    AUTHORIZATION_WAIT_MS = 15000, /* for the HSS, all tries together; the gate gives each 10 s */
+    AUTHORIZATION_WAIT_MS = 15000, /* for the HSS, all tries together */
+    AUTHORIZATION_OTHER_MS = 4000, /* for one HSS, where another can be asked; the last one has what is left */
+    HSS_SILENT_MS = 30 * 1000,     /* one that did not answer comes after the others so long */
     RENEWAL_LEAD_MS = 60 * 1000,   /* a grant is asked for again so long before its end, at most a quarter of it, */
     RENEWAL_PAUSE_MS = 1000,       /* and then after this; twice as long each further time, */
     RENEWAL_PAUSE_MAX_MS = 60 * 1000, /* at most */

@@ -446,7 +446,7 @@ static bool mail_send_again(core *core, uint32_t index, mail *sent, const downli
 {
     const twin *twin = twin_at(core, index);
     uint32_t gate;
-    if (answer->outcome != DOWNLINK_LOST || sent->sent_again >= DOWNLINK_AGAIN_MAX || core->is_stopping || core_failed(core) ||
+    if (answer->outcome != DOWNLINK_LOST || sent->sent_again >= DOWNLINK_AGAIN_MAX || group_mail_is_orphan(core, sent) || core->is_stopping || core_failed(core) ||
         !(twin->flags & TWIN_CONNECTED) || twin->connection.host != sent->sent_host ||
         !peers_way(core, core->hosts[twin->connection.host].name, &gate))
         return false;

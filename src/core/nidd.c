@@ -142,17 +142,6 @@ void nidd_configuration_put_off(const core *core, nidd_configuration *configurat
     configuration->renew_ms = core->now_ms + nidd_renewal_pause_ms(&configuration->renewals);
 }
 
-/* The websocket where the application asked for one, else its link. */
-static dro_err destination_of(core *core, uint64_t number, const uint8_t *fields, size_t length, const dro_field *link, uint32_t *out)
-{
-    char name[NIDD_WEBSOCKET_TEXT + 1];
-    dro_field room;
-    const dro_field *wanted = nidd_field(fields, length, API_FIELD_WEBSOCKET, &room);
-    if (wanted == NULL || wanted->length != 1 || wanted->bytes[0] == 0)
-        return destination_get(core, (const char *)link->bytes, link->length, out);
-    return destination_get(core, name, destination_websocket(number, name), out);
-}
-
 static nidd_configuration *configuration_new(core *core, dro_cursor *in)
 {
     dro_field room;
@@ -162,8 +151,7 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
     head.status = (uint8_t)dro_cursor_le(in, 1);
     head.length = (uint16_t)dro_cursor_left(in);
     const uint8_t *fields = dro_cursor_bytes(in, head.length);
-    const dro_field *link = in->err == DRO_OK ? nidd_field(fields, head.length, API_FIELD_DESTINATION, &room) : NULL;
-    if (link == NULL || destination_of(core, head.number, fields, head.length, link, &head.destination) != DRO_OK)
+    if (in->err != DRO_OK || destination_of_fields(core, head.number, fields, head.length, &head.destination) != DRO_OK)
         return NULL;
     head.until_ms = field_i64(nidd_field(fields, head.length, API_FIELD_DURATION, &room), INT64_MAX);
     head.granted_ms = field_i64(nidd_field(fields, head.length, API_FIELD_GRANTED, &room), INT64_MAX);
@@ -491,7 +479,8 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
-        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms)
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms ||
+            !application_may(core, c->application, SCOPE_NIDD, twin_at(core, index)->domain))
             continue;
         put_identity(&out, c);
         dro_field_put(&out, API_FIELD_DATA, data, length);

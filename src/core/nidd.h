@@ -74,8 +74,10 @@ typedef struct destination {     /* where notices go */
     uint32_t next_free, next_ready;
     uint8_t failures;            /* in a row */
     bool is_ready, is_websocket;
+    bool is_held;                /* by the websocket: this core may hear of it before it hears of its configuration */
     uint32_t gate;               /* of a websocket: where it is; NONE: the application is not connected */
     uint64_t socket;             /* what that gate calls it */
+    int64_t since_ns;            /* of one that was told of */
 } destination;
 
 typedef struct nidd_table {      /* of all twins */
@@ -158,7 +160,12 @@ int notices_send(core *core);
 void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
 /* The application is connected: what waits goes there. Another websocket that was there before is told so. */
 void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket);
+/* The same of a group's configuration, whose websocket asked core 0. */
+void destination_on_here(core *core, uint32_t gate, const struct websocket_here *here);
 void destination_on_gone(core *core, uint32_t gate, const struct websocket_gone *gone);
+/* Where a configuration's notices go by its fields: the websocket where the application asked for one, else its link. */
+DRO_CHECKED dro_err destination_of_fields(core *core, uint64_t configuration, const uint8_t *fields, size_t length, uint32_t *number);
+bool nidd_wants_websocket(const uint8_t *fields, size_t length);
 /* "websocket:" and the configuration's number: one for each configuration. */
 size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1]);
 void notices_gate_lost(core *core, uint32_t gate);

@@ -17,6 +17,7 @@ typedef struct peer_entry {
     char host[PEER_HOST_MAX + 1], realm[PEER_HOST_MAX + 1], address[PEER_ADDRESS_MAX + 1];
     uint32_t told, open;          /* bits of gates: that spoke of it, that have it open */
     peer_state state;             /* as last told of an open connection, or of none */
+    int64_t silent_until_ns;      /* an HSS that left a question without an answer: others are asked first until then */
 } peer_entry;
 
 typedef struct peer_table {
@@ -77,7 +78,9 @@ void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t lengt
         entry->open = open;
         return;
     }
-    *entry = (peer_entry){ .state = state, .told = told, .open = open | (state.is_open ? bit : 0) };
+    bool was_open = !is_new && entry->open != 0; /* a new connection is a new chance */
+    int64_t silent_until_ns = was_open && state.is_open ? entry->silent_until_ns : 0;
+    *entry = (peer_entry){ .state = state, .told = told, .open = open | (state.is_open ? bit : 0), .silent_until_ns = silent_until_ns };
     memcpy(entry->host, host, state.host_length);
     memcpy(entry->realm, host + state.host_length, state.realm_length);
     memcpy(entry->address, host + state.host_length + state.realm_length, state.address_length);
@@ -138,20 +141,31 @@ bool peers_have_hss(const core *core)
     return core->options.has_hss;
 }
 
-/* An HSS before a relay, then by their order in the configuration. */
-static uint32_t hss_preference(const peer_entry *entry)
+/* Who answered of late before who did not, an HSS before a relay, then by their order in the configuration. */
+static uint32_t hss_preference(const core *core, const peer_entry *entry)
 {
     bool is_hss = (entry->state.applications & PEER_S6T) != 0;
     if (entry->open == 0 || (!is_hss && !(entry->state.applications & PEER_RELAY)))
         return UINT32_MAX;
-    return (uint32_t)!is_hss << 16 | entry->state.rank;
+    return (uint32_t)(entry->silent_until_ns > core->now_ns) << 17 | (uint32_t)!is_hss << 16 | entry->state.rank;
 }
 
-bool peers_hss(const core *core, hss_route *route)
+static bool is_among(uint32_t hash, const uint32_t *list, uint32_t count)
 {
-    uint32_t best = NONE, least = UINT32_MAX;
+    uint32_t i = 0;
+    while (i < count && list[i] != hash)
+        i++;
+    return i < count;
+}
+
+bool peers_hss(const core *core, const uint32_t *silent, uint32_t silent_count, hss_route *route)
+{
+    uint32_t best = NONE, least = UINT32_MAX, count = 0;
     for (uint32_t i = 0; i < core->peer_count; i++) {
-        uint32_t preference = hss_preference(&core->peers->entries[i]);
+        uint32_t preference = hss_preference(core, &core->peers->entries[i]);
+        if (preference == UINT32_MAX || is_among(core->peers->hashes[i], silent, silent_count))
+            continue;
+        count++;
         if (preference < least) {
             least = preference;
             best = i;
@@ -159,11 +173,20 @@ bool peers_hss(const core *core, hss_route *route)
     }
     if (best == NONE)
         return false;
+    route->hash = core->peers->hashes[best];
+    route->is_last = count == 1;
     const peer_entry *entry = &core->peers->entries[best];
     route->host = entry->host;
     route->realm = entry->state.applications & PEER_S6T ? entry->realm : "";
     route->gate = (uint32_t)__builtin_ctz(entry->open);
     return core->gates[route->gate].is_open;
+}
+
+void peers_hss_silent(core *core, uint32_t hash)
+{
+    for (uint32_t i = 0; i < core->peer_count; i++)
+        if (core->peers->hashes[i] == hash)
+            core->peers->entries[i].silent_until_ns = core->now_ns + HSS_SILENT_MS * 1000000ll;
 }
 
 /* ---- GET /v1/peers ---- */

@@ -19,5 +19,9 @@ bool peers_have_hss(const core *core);
 typedef struct hss_route { /* borrowed from the table of peers */
     const char *host, *realm;    /* of the peer that gets the request; realm "": this host's own, a relay knows the way */
     uint32_t gate;
+    uint32_t hash;               /* of the host */
+    bool is_last;                /* there is no other */
 } hss_route;
-bool peers_hss(const core *core, hss_route *route); /* false: none can be reached */
+/* One that is not among those that did not answer the same question (hashes). False: none can be reached. */
+bool peers_hss(const core *core, const uint32_t *silent, uint32_t silent_count, hss_route *route);
+void peers_hss_silent(core *core, uint32_t hash); /* it did not answer: others come first for a while */

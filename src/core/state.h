@@ -85,6 +85,7 @@ struct core {
     uint32_t domain_count, keys_kept; /* kept: those whose keys are on the disk */
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count, duplicates_held;
+    uint16_t application_hints[CORE_APPLICATIONS_MAX]; /* by number: where it was last */
     uint16_t host_hints[CORE_HOSTS_MAX]; /* by the hash of a name: who had it last */
     application applications[CORE_APPLICATIONS_MAX + CORE_SESSIONS_MAX];
     uint32_t application_next;   /* number of the next one */

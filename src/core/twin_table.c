@@ -81,6 +81,17 @@ void ticket_free(ticket *ticket)
     free(ticket);
 }
 
+/* What else is in it is gone already. */
+static void extra_release(twin *twin)
+{
+    for (int i = 0; i < twin->extra->alias_count; i++)
+        free(twin->extra->aliases[i]);
+    free(twin->extra->aliases);
+    free(twin->extra->timers);
+    free(twin->extra);
+    twin->extra = NULL;
+}
+
 static void extra_free(core *core, uint32_t index, twin *twin)
 {
     twin_extra *extra = twin->extra;
@@ -106,16 +117,13 @@ static void extra_free(core *core, uint32_t index, twin *twin)
         free(extra->deferred);
         extra->deferred = next;
     }
-    for (int i = 0; i < extra->alias_count; i++) {
+    for (int i = 0; i < extra->alias_count; i++)
         index_remove(&core->ids, id_hash(core, extra->aliases[i], strlen(extra->aliases[i])), index);
-        free(extra->aliases[i]);
-    }
     nidd_free(core, index);
     queue_free(core, index);
     rates_free(twin);
     free(extra->creating_id);
-    free(extra);
-    twin->extra = NULL;
+    extra_release(twin);
 }
 
 void twin_free(core *core, uint32_t index)
@@ -259,6 +267,14 @@ uint64_t imsi_hash(core *core, const char *imsi)
     return hash[0];
 }
 
+void imsi_hashes(core *core, const char *const imsis[], uint32_t count, uint64_t hashes[])
+{
+    uint64_t whole[VAULT_IDENTITIES_MAX][2];
+    vault_identity_hashes(core->vault, "imsi", imsis, count, whole);
+    for (uint32_t i = 0; i < count; i++)
+        hashes[i] = whole[i][0];
+}
+
 uint32_t twin_find_imsi_hash(const core *core, uint64_t hash)
 {
     index_probe probe = index_begin(hash);
@@ -310,8 +326,7 @@ void twin_extra_trim(twin *twin)
         extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0 ||
         extra->queue.is_away || extra->queue.unplaced > 0 || extra->rates != NULL)
         return;
-    free(twin->extra);
-    twin->extra = NULL;
+    extra_release(twin);
 }
 
 /* What a twin without code shows: nothing of its own. */

@@ -31,10 +31,10 @@ typedef struct twin_extra {      /* what only a busy twin has */
     struct mail *mail;           /* oldest first */
     struct ticket *tickets;      /* newest first */
     deferred *deferred, *deferred_last;
-    char *aliases[TWIN_ALIASES_MAX];
+    char **aliases;              /* [TWIN_ALIASES_MAX]; NULL: none */
     char *creating_id;           /* of a twin that has no row yet */
     struct nidd *nidd;           /* what applications keep here: core/nidd.h */
-    twin_timer timers[TWIN_TIMERS_MAX];
+    twin_timer *timers;          /* [timer_count], room for the next power of two */
     uint8_t timer_count, alias_count;
     uint8_t ticket_count;
     uint16_t mail_count, deferred_count; /* mail: in memory */
@@ -94,6 +94,7 @@ uint32_t twin_find_imsi(core *core, const char *imsi);                    /* dig
 uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_imsi_hash(const core *core, uint64_t hash);
 uint64_t imsi_hash(core *core, const char *imsi);
+void imsi_hashes(core *core, const char *const imsis[], uint32_t count, uint64_t hashes[]); /* VAULT_IDENTITIES_MAX at most */
 uint32_t twin_find_msisdn(core *core, const char *msisdn);
 uint32_t twin_find_number(const core *core, uint64_t number);
 uint64_t id_hash(const core *core, const char *id, size_t length);

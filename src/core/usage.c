@@ -1,5 +1,6 @@
 #include "core/usage.h"
 
+#include "core/groups.h"
 #include "core/state.h"
 
 _Static_assert((int)USAGE_SLOTS == (int)BOARD_USAGE, "room on the board");
@@ -37,7 +38,10 @@ void usage_downlink(core *core, uint32_t application)
 uint64_t usage_configurations(const core *core, uint32_t application)
 {
     uint32_t slot = application % USAGE_SLOTS;
-    return core->usage[slot].configurations + (core->count > 1 ? board_usage_configurations(&core->board, slot) : 0);
+    uint64_t of_groups = 0; /* the host's: every core has them all */
+    for (uint32_t i = 0; i < core->groups->configuration_high; i++)
+        of_groups += core->groups->configurations[i] != NULL && core->groups->configurations[i]->application == application;
+    return of_groups + core->usage[slot].configurations + (core->count > 1 ? board_usage_configurations(&core->board, slot) : 0);
 }
 
 uint64_t usage_downlinks(const core *core, uint32_t application)

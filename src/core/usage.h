@@ -18,7 +18,7 @@ typedef struct application_usage {
 
 /* A configuration of T8 came or (-1) went. */
 void usage_configuration(core *core, uint32_t application, int change);
-/* Of all cores. */
+/* Of all cores; configurations of groups count as one each. */
 uint64_t usage_configurations(const core *core, uint32_t application);
 uint64_t usage_downlinks(const core *core, uint32_t application);
 /* The application's own limit, else the host's; 0: none. */

@@ -78,6 +78,9 @@ DRO_CHECKED dro_err vault_sign(vault *vault, uint32_t number, const void *bytes,
 /* Keyed hash (PRF under the host's identity key) of an identity such as an IMSI:
  * equal texts give equal hashes, nothing else is learned. */
 void vault_identity_hash(vault *vault, const char *kind, const void *text, size_t length, uint64_t hash[2]);
+/* The same of several texts, in much less time than one after the other. */
+enum { VAULT_IDENTITIES_MAX = 16 };
+void vault_identity_hashes(vault *vault, const char *kind, const char *const texts[], uint32_t count, uint64_t hashes[][2]);
 /* An identity of up to 15 digits, kept unreadable in 16 bytes bound to its twin. */
 void vault_identity_seal(vault *vault, uint64_t twin, const char *digits, uint8_t sealed[16]);
 /* Gives the digits back with NUL (at most 15 + 1). DRO_CORRUPT: not this twin's. */

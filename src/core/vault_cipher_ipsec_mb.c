@@ -10,7 +10,7 @@
 
 #include "base/wipe.h"
 
-enum { ROUNDS = 14 };
+enum { ROUNDS = 14, BESIDE = 4 };
 
 typedef struct ipsec_mb_cipher {
     vault_cipher cipher;
@@ -52,24 +52,38 @@ static void ipsec_mb_schedule(vault_cipher *cipher, const uint8_t key[VAULT_KEY]
     dro_wipe(work->backward, VAULT_SCHEDULE);
 }
 
-/* Two blocks a step: a key takes two, and their rounds overlap. */
+__attribute__((target("aes"), always_inline)) static inline __m128i load(const uint8_t *in, __m128i key)
+{
+    return _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)in), key);
+}
+
+__attribute__((target("aes"), always_inline)) static inline void store(uint8_t *out, __m128i state, __m128i key)
+{
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_aesenclast_si128(state, key));
+}
+
+/* Four blocks a step, whose rounds overlap; the last ones more than once where there are fewer. */
 __attribute__((target("aes"))) static void ipsec_mb_blocks(vault_cipher *cipher, const uint8_t schedule[VAULT_SCHEDULE],
                                                             const uint8_t *in, uint8_t *out, size_t count)
 {
     const __m128i *keys = (const __m128i *)(const void *)schedule;
     (void)cipher;
-    for (; count > 0; count -= count > 1 ? 2 : 1, in += 2 * VAULT_BLOCK, out += 2 * VAULT_BLOCK) {
-        size_t second = count > 1 ? VAULT_BLOCK : 0;
-        __m128i a = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)in), keys[0]);
-        __m128i b = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)(in + second)), keys[0]);
+    for (size_t done = 0; done < count; done += BESIDE) {
+        size_t at[BESIDE];
+        for (size_t i = 0; i < BESIDE; i++)
+            at[i] = (done + i < count ? done + i : count - 1) * VAULT_BLOCK;
+        __m128i a = load(in + at[0], keys[0]), b = load(in + at[1], keys[0]);
+        __m128i c = load(in + at[2], keys[0]), d = load(in + at[3], keys[0]);
         for (int round = 1; round < ROUNDS; round++) {
             a = _mm_aesenc_si128(a, keys[round]);
             b = _mm_aesenc_si128(b, keys[round]);
+            c = _mm_aesenc_si128(c, keys[round]);
+            d = _mm_aesenc_si128(d, keys[round]);
         }
-        a = _mm_aesenclast_si128(a, keys[ROUNDS]);
-        b = _mm_aesenclast_si128(b, keys[ROUNDS]);
-        _mm_storeu_si128((__m128i *)(void *)out, a);
-        _mm_storeu_si128((__m128i *)(void *)(out + second), b);
+        store(out + at[0], a, keys[ROUNDS]);
+        store(out + at[1], b, keys[ROUNDS]);
+        store(out + at[2], c, keys[ROUNDS]);
+        store(out + at[3], d, keys[ROUNDS]);
     }
 }
 

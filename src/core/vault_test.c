@@ -105,18 +105,19 @@ static void blocks_match_fips_197(void **state)
 {
     (void)state;
     static const uint8_t expected[16] = { 0x8e, 0xa2, 0xb7, 0xca, 0x51, 0x67, 0x45, 0xbf, 0xea, 0xfc, 0x49, 0x90, 0x4b, 0x49, 0x60, 0x89 };
-    uint8_t key[32], in[48], out[48], back[16];
+    enum { BLOCKS = 9 };
+    uint8_t key[32], in[16 * BLOCKS], out[16 * BLOCKS], back[16];
     static uint8_t schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));
     for (int i = 0; i < 32; i++)
         key[i] = (uint8_t)i;
-    for (int i = 0; i < 48; i++)
+    for (int i = 0; i < 16 * BLOCKS; i++)
         in[i] = (uint8_t)(i % 16 * 0x11);
     vault_cipher *ciphers[] = { vault_cipher_ipsec_mb(work[0]), vault_cipher_openssl(work[1]) };
     for (int c = 0; c < 2; c++) {
         if (ciphers[c] == NULL)
             continue;
         ciphers[c]->schedule(ciphers[c], key, schedule);
-        for (size_t count = 1; count <= 3; count++) {
+        for (size_t count = 1; count <= BLOCKS; count++) {
             memset(out, 0, sizeof out);
             ciphers[c]->blocks(ciphers[c], schedule, in, out, count);
             for (size_t i = 0; i < count; i++)
@@ -398,6 +399,28 @@ static void an_identity_hash_is_the_cmac_of_kind_and_text(void **state)
         assert_memory_equal(hash, expected, 16);
     }
     EVP_MAC_free(mac);
+    vault_close(vault);
+}
+
+static void identities_hashed_at_once_are_as_one_by_one(void **state)
+{
+    (void)state;
+    static const char digits[] = "012345678901234567890123456789012345678901234567890123456789";
+    uint8_t wrapped[VAULT_WRAPPED];
+    uint64_t hashes[VAULT_IDENTITIES_MAX][2], one[2];
+    const char *texts[VAULT_IDENTITIES_MAX];
+    vault *vault = vault_at(5);
+    assert_int_equal(vault_domain_new(vault, 0, wrapped), DRO_OK);
+    for (uint32_t length = 0; length < 40; length++) /* with longer and shorter ones beside, also such as are no two blocks */
+        for (uint32_t count = 0; count <= VAULT_IDENTITIES_MAX; count++) {
+            for (uint32_t i = 0; i < count; i++)
+                texts[i] = digits + sizeof digits - 1 - (length + i * 5) % 40;
+            vault_identity_hashes(vault, "imsi", texts, count, hashes);
+            for (uint32_t i = 0; i < count; i++) {
+                vault_identity_hash(vault, "imsi", texts[i], strlen(texts[i]), one);
+                assert_memory_equal(hashes[i], one, sizeof one);
+            }
+        }
     vault_close(vault);
 }
 
@@ -705,6 +728,7 @@ int main(void)
         cmocka_unit_test_setup(dropping_a_domain_shreds_what_was_sealed_under_it, seed),
         cmocka_unit_test_setup(what_a_signing_key_signs_its_public_key_verifies, seed),
         cmocka_unit_test_setup(an_identity_hash_is_the_cmac_of_kind_and_text, seed),
+        cmocka_unit_test_setup(identities_hashed_at_once_are_as_one_by_one, seed),
         cmocka_unit_test_setup(kinds_of_identity_do_not_mix, seed),
         cmocka_unit_test_setup(an_identity_opens_on_its_twin_only, seed),
         cmocka_unit_test_setup_teardown(a_master_key_is_made_once_and_for_its_owner_alone, make_directory, drop_directory),

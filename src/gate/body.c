@@ -8,7 +8,9 @@
 
 #include "base/fields.h"
 #include "base/wipe.h"
+#include "gate/scope.h"
 #include "ring/message.h"
+#include "twin/access.h"
 #include "twin/apn.h"
 #include "twin/value.h"
 
@@ -24,6 +26,7 @@ struct body_arena {
 typedef struct reader {
     dro_builder *out;
     body_fault *fault;
+    bool is_patch;     /* null takes a member away, a list replaces what was there (RFC 7396) */
 } reader;
 
 typedef struct member {
@@ -330,6 +333,8 @@ static bool read_application_id(reader *in, const char *pointer, yyjson_val *val
         if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~", c) != NULL))
             return refuse(in, 422, pointer, "id must hold letters, digits and -._~ only"); /* unreserved, RFC 3986 */
     }
+    if (subject_is_reserved(text.at, text.length))
+        return refuse(in, 422, pointer, "this id is kept for the host itself; take another one");
     dro_field_put(in->out, API_FIELD_APPLICATION, text.at, text.length);
     return true;
 }
@@ -356,15 +361,15 @@ static bool read_domains(reader *in, const char *pointer, yyjson_val *value)
 
 static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *value)
 {
-    static const char *const names[APPLICATION_LIMITS] = {
-        [LIMIT_REQUESTS] = "requests_per_second", [LIMIT_BURST] = "burst", [LIMIT_DOWNLINKS] = "downlinks_per_day",
-        [LIMIT_CONFIGURATIONS] = "configurations", [LIMIT_SUBSCRIPTIONS] = "subscriptions",
-    };
     uint8_t field[5] = { 0 };
-    while (field[0] < APPLICATION_LIMITS && !slice_is(name, names[field[0]]))
+    while (field[0] < APPLICATION_LIMITS && !slice_is(name, limit_words[field[0]]))
         field[0]++;
     if (field[0] == APPLICATION_LIMITS)
         return refuse(in, 422, pointer, "%s is not a limit: requests_per_second, burst, downlinks_per_day, configurations, subscriptions", pointer + 1);
+    if (in->is_patch && yyjson_is_null(value)) {
+        dro_field_put(in->out, API_FIELD_CEILING, field, sizeof field);
+        return true;
+    }
     if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) == 0 || unsafe_yyjson_get_uint(value) > BODY_CEILING_MAX)
         return refuse(in, 422, pointer, "%s must be a whole number from 1 to %d", pointer + 1, BODY_CEILING_MAX);
     uint32_t number = (uint32_t)unsafe_yyjson_get_uint(value);
@@ -375,6 +380,8 @@ static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *
 
 static bool read_limits(reader *in, const char *pointer, yyjson_val *value)
 {
+    if (in->is_patch && yyjson_is_null(value))
+        return put_null(in, pointer + 1);
     return read_named(in, pointer, value, APPLICATION_LIMITS, read_limit);
 }
 
@@ -397,6 +404,10 @@ static bool read_texts(reader *in, const char *pointer, yyjson_val *value, uint8
 {
     size_t i, count;
     yyjson_val *item;
+    if (in->is_patch)
+        put_null(in, pointer + 1);
+    if (in->is_patch && yyjson_is_null(value))
+        return true;
     if (!yyjson_is_arr(value) || yyjson_arr_size(value) > BODY_APPLICATION_TEXTS_MAX)
         return refuse(in, 422, pointer, "%s must be an array of at most %d strings", pointer + 1, BODY_APPLICATION_TEXTS_MAX);
     yyjson_arr_foreach(value, i, count, item)
@@ -423,37 +434,22 @@ static bool read_apns(reader *in, const char *pointer, yyjson_val *value)
 
 static bool read_scopes(reader *in, const char *pointer, yyjson_val *value)
 {
-    static const struct {
-        const char *name;
-        uint64_t bit;
-    } scopes[] = {
-        { "read", SCOPE_READ },
-        { "write", SCOPE_WRITE },
-        { "images", SCOPE_IMAGES },
-        { "nidd", SCOPE_NIDD },
-        { "trigger", SCOPE_TRIGGER },
-        { "monitoring", SCOPE_MONITORING },
-        { "parameters", SCOPE_PARAMETERS },
-    };
-    enum { SCOPES = sizeof scopes / sizeof *scopes };
-    if (!yyjson_is_arr(value) || yyjson_arr_size(value) > SCOPES)
-        return refuse(in, 422, pointer, "scopes must be an array of at most %d strings", SCOPES);
+    if (!yyjson_is_arr(value) || yyjson_arr_size(value) > SCOPES_MAX)
+        return refuse(in, 422, pointer, "scopes must be an array of at most %d strings", SCOPES_MAX);
     uint64_t bits = 0;
     size_t i, count;
     yyjson_val *item;
     yyjson_arr_foreach(value, i, count, item)
     {
-        size_t at = 0;
-        while (at < SCOPES && !(yyjson_is_str(item) && slice_is(text_of(item), scopes[at].name)))
-            at++;
-        if (at == SCOPES) {
-            char here[BODY_POINTER_MAX], number[8];
+        uint32_t bit = yyjson_is_str(item) ? scope_bit(text_of(item).at, text_of(item).length) : 0;
+        if (bit == 0) {
+            char here[BODY_POINTER_MAX], number[8], names[SCOPE_NAMES_MAX];
+            slice all = scope_names(SCOPE_ALL, names);
             snprintf(number, sizeof number, "%zu", i);
             point_to(here, pointer, number, strlen(number));
-            return refuse(in, 422, here, "%s must be one of read, write, images, nidd, monitoring, trigger, parameters",
-                          here + 1);
+            return refuse(in, 422, here, "%s must be one of: %.*s", here + 1, (int)all.length, all.at);
         }
-        bits |= scopes[at].bit;
+        bits |= bit;
     }
     dro_field_put_u64(in->out, API_FIELD_SCOPES, bits);
     return true;
@@ -588,18 +584,23 @@ static bool read_action_root(reader *in, yyjson_val *root, void *context)
     return read_named(in, "", root, BODY_INPUTS_MAX, read_input);
 }
 
+static const member application_members[] = {
+    { "id", read_application_id }, { "domains", read_domains }, { "scopes", read_scopes },
+    { "limits", read_limits }, { "certificates", read_certificates }, { "apns", read_apns },
+};
+enum { APPLICATION_MEMBERS = sizeof application_members / sizeof *application_members };
+
 static bool read_application_root(reader *in, yyjson_val *root, void *context)
 {
-    static const member members[] = {
-        { "id", read_application_id },
-        { "domains", read_domains },
-        { "scopes", read_scopes },
-        { "limits", read_limits },
-        { "certificates", read_certificates },
-        { "apns", read_apns },
-    };
     (void)context;
-    return read_members(in, root, members, sizeof members / sizeof *members, 7);
+    return read_members(in, root, application_members, APPLICATION_MEMBERS, 7);
+}
+
+/* All but the id, which the path has. */
+static bool read_application_patch_root(reader *in, yyjson_val *root, void *context)
+{
+    (void)context;
+    return read_members(in, root, application_members + 1, APPLICATION_MEMBERS - 1, 0);
 }
 
 static bool read_trace_root(reader *in, yyjson_val *root, void *context)
@@ -624,29 +625,34 @@ static bool read_query_root(reader *in, yyjson_val *root, void *context)
 
 bool body_read_twin(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_twin_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_twin_root, NULL);
 }
 
 bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1],
                          body_fault *fault)
 {
     id[0] = '\0';
-    return with_document(arena, json, &(reader){ out, fault }, read_line_root, id);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_line_root, id);
 }
 
 bool body_read_property(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_property_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_property_root, NULL);
 }
 
 bool body_read_action(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return json.length == 0 || with_document(arena, json, &(reader){ out, fault }, read_action_root, NULL);
+    return json.length == 0 || with_document(arena, json, &(reader){ out, fault, false }, read_action_root, NULL);
 }
 
 bool body_read_application(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_application_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_application_root, NULL);
+}
+
+bool body_read_application_patch(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return with_document(arena, json, &(reader){ out, fault, true }, read_application_patch_root, NULL);
 }
 
 static bool read_group_root(reader *in, yyjson_val *root, void *context)
@@ -657,7 +663,7 @@ static bool read_group_root(reader *in, yyjson_val *root, void *context)
 
 bool body_read_group(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return json.length == 0 || with_document(arena, json, &(reader){ out, fault }, read_group_root, NULL);
+    return json.length == 0 || with_document(arena, json, &(reader){ out, fault, false }, read_group_root, NULL);
 }
 
 static bool read_is_member(reader *in, const char *pointer, yyjson_val *value)
@@ -685,15 +691,15 @@ bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, 
 {
     member_line line = { id, is_member };
     id[0] = '\0';
-    return with_document(arena, json, &(reader){ out, fault }, read_member_line_root, &line);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_member_line_root, &line);
 }
 
 bool body_read_trace(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_trace_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_trace_root, NULL);
 }
 
 bool body_read_query(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_query_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_query_root, NULL);
 }

@@ -58,7 +58,7 @@ enum {
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
     ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
-    AUTHORIZATION_TIMEOUT_MS = 10000,    /* for an NIR */
+    AUTHORIZATION_TIMEOUT_MS = 10000,    /* for an NIR, at most; the core asks for less where another HSS can be asked */
     RELEASE_TIMEOUT_MS = 10000,          /* for a CMR of ours */
 };
 #define NS_PER_MS ((int64_t)1000000)

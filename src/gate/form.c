@@ -42,6 +42,7 @@ bool form_read(form *out, const char *text, size_t length, char *room)
     return true;
 }
 
+/* "Parameters sent without a value MUST be treated as if they were omitted" (RFC 6749 3.2): scope= is no scope. */
 slice form_get(const form *form, const char *name)
 {
     for (uint32_t i = 0; i < form->count; i++)

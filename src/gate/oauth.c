@@ -11,6 +11,7 @@
 #include "gate/answer.h"
 #include "gate/form.h"
 #include "gate/scope.h"
+#include "twin/access.h"
 #include "twin/value.h"
 
 enum { NS_PER_MS = 1000000, BASIC_MAX = 1024, ERROR_BYTES = 512, KEYS_BYTES = 4096, METADATA_BYTES = 4096 };
@@ -259,6 +260,11 @@ void oauth_metadata(http *http, exchange *exchange)
     dro_builder_text(&out, ",\"response_types_supported\":[],\"grant_types_supported\":[\"client_credentials\"],"
                            "\"token_endpoint_auth_methods_supported\":[\"client_secret_basic\",\"client_secret_post\",\"tls_client_auth\"],"
                            "\"tls_client_certificate_bound_access_tokens\":true,"
-                           "\"scopes_supported\":[\"read\",\"write\",\"images\",\"nidd\",\"monitoring\",\"trigger\",\"parameters\"]}");
+                           "\"scopes_supported\":[");
+    for (size_t i = 0; i < SCOPES_MAX; i++) {
+        dro_builder_text(&out, i > 0 ? "," : "");
+        put_text(&out, scope_words[i].word, "");
+    }
+    dro_builder_text(&out, "]}");
     answer_whole(exchange, &made, bytes, dro_builder_length(&out));
 }

@@ -235,6 +235,12 @@ static void send_question(diameter_gate *gate, diameter_peer *peer, pending_outg
     t6a_request_end(gate, peer, entry, begin, out);
 }
 
+static int64_t timeout_of(const authorization_request *request)
+{
+    bool is_wanted = request->timeout_ms > 0 && request->timeout_ms < AUTHORIZATION_TIMEOUT_MS;
+    return is_wanted ? request->timeout_ms : AUTHORIZATION_TIMEOUT_MS;
+}
+
 void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length)
 {
     uint32_t names = (uint32_t)request->host_length + request->realm_length;
@@ -252,7 +258,7 @@ void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const author
     entry->group = request->group;
     entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
     entry->peer_slot = entry->peer_generation = UINT32_MAX;
-    entry->deadline_ns = loop_now_ns(gate->home) + AUTHORIZATION_TIMEOUT_MS * NS_PER_MS;
+    entry->deadline_ns = loop_now_ns(gate->home) + timeout_of(request) * NS_PER_MS;
     if (peer != NULL && peer_room(peer, REQUEST_BYTES, &out)) {
         send_question(gate, peer, entry, request, text, &asked, &out);
         return;

@@ -3,15 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ring/message.h"
-
-static const struct {
-    const char *name;
-    uint32_t bit;
-} names[] = {
-    { "read", SCOPE_READ }, { "write", SCOPE_WRITE }, { "images", SCOPE_IMAGES }, { "nidd", SCOPE_NIDD },
-    { "monitoring", SCOPE_MONITORING }, { "trigger", SCOPE_TRIGGER }, { "parameters", SCOPE_PARAMETERS },
-};
+#include "twin/access.h"
 
 /* Names of the APIs as TS 29.122 and TS 29.522 put them into their paths. */
 static const struct {
@@ -26,20 +18,12 @@ static const struct {
     { "3gpp-network-parameter-configuration", SCOPE_PARAMETERS },
 };
 
-uint32_t scope_named(slice name)
-{
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (slice_is(name, names[i].name))
-            return names[i].bit;
-    return 0;
-}
-
 slice scope_names(uint32_t bits, char room[SCOPE_NAMES_MAX])
 {
     uint32_t length = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (bits & names[i].bit)
-            length += (uint32_t)snprintf(room + length, SCOPE_NAMES_MAX - length, "%s%s", length > 0 ? " " : "", names[i].name);
+    for (size_t i = 0; i < SCOPES_MAX; i++)
+        if (bits & scope_words[i].bit)
+            length += (uint32_t)snprintf(room + length, SCOPE_NAMES_MAX - length, "%s%s", length > 0 ? " " : "", scope_words[i].word);
     return (slice){ room, length };
 }
 
@@ -91,7 +75,7 @@ scope_read scope_of(slice text, const char *aef)
             read_capif(&out, word, aef);
             continue;
         }
-        uint32_t bit = scope_named(word);
+        uint32_t bit = scope_bit(word.at, word.length);
         out.has_unknown |= bit == 0;
         out.bits |= bit;
     }

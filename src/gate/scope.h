@@ -17,5 +17,3 @@ scope_read scope_of(slice text, const char *aef);
 /* "read write"; the text is `room`'s. */
 enum { SCOPE_NAMES_MAX = 80 };
 slice scope_names(uint32_t bits, char room[SCOPE_NAMES_MAX]);
-/* One of our names, or 0. */
-uint32_t scope_named(slice name);

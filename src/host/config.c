@@ -74,6 +74,7 @@ static const key keys[] = {
     { "auth.audience", TEXT(auth_audience), "", "aud of them, and what tokens of other issuers must be for; default: auth.issuer" },
     { "auth.token_life", COUNT(auth_token_life, 60, 86400), "3600", "seconds an access token is good" },
     { "auth.key_life", COUNT(auth_key_life, 60, 366 * 86400), "2592000", "seconds until another key signs; at least auth.token_life" },
+    { "auth.provision_scope", BOOLEAN(auth_provision_scope), "false", "imsi and msisdn of a twin take the scope provision; false: write is enough" },
     { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
     { "limits.requests_per_second", COUNT(limits_requests, 0, 1000000000), "0", "of an application without limits of its own, over HTTP; 0: none" },
     { "limits.burst", COUNT(limits_burst, 0, 1000000000), "0", "of those at once; 0: as many as a second has" },

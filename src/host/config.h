@@ -36,6 +36,7 @@ typedef struct config {
     char auth_issuer[256], auth_audience[256];
     int64_t limits_requests, limits_burst, limits_downlinks, limits_configurations, limits_subscriptions;
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
+    bool auth_provision_scope;
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;

@@ -14,7 +14,7 @@
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
- *   each core: GROUP_MEMBERS, the same to all;
+ *   each core: GROUP_MEMBERS, the same to all; each but core 0: WEBSOCKET_HERE;
  *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
@@ -35,6 +35,7 @@ enum message_type {
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
+    MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
@@ -68,6 +69,8 @@ enum scope {
     SCOPE_READ = 1, SCOPE_WRITE = 2, SCOPE_IMAGES = 4, SCOPE_NIDD = 8,
     SCOPE_MONITORING = 16, SCOPE_TRIGGER = 32, SCOPE_PARAMETERS = 64,
     SCOPE_ADMIN = 128, /* everything, all domains: the holder of admin.token */
+    SCOPE_PROVISION = 256, /* which device a twin is of: its IMSI and MSISDN */
+    SCOPE_ALL = 0x17f, /* that an application may have */
 };
 
 /* One operation of /v1. The gate has checked the token and its scope for the
@@ -136,6 +139,8 @@ enum api_operation {
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
     API_TRACE_DELETE,              /* TRACE */
+    API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
+                                    * them; "apns", "certificates": those that follow replace what is there */
 };
 
 enum api_field { /* width or form */
@@ -360,7 +365,7 @@ typedef struct authorization_request {
     uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
     uint32_t group;               /* ID is that of a group: its number; 0: of a device */
     uint16_t host_length, realm_length;
-    uint32_t reserved2;
+    uint32_t timeout_ms;          /* without an answer by then: AUTHORIZATION_NO_ANSWER; 0: as the gate sees fit */
 } authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
 
 enum authorization_outcome {
@@ -414,6 +419,10 @@ typedef struct notice_request {
 typedef struct websocket_gone {
     uint64_t configuration, socket;
 } websocket_gone;
+typedef struct websocket_here {
+    uint64_t configuration, socket;
+    int64_t since_ns;       /* monotonic: the newest of a configuration has its notices, whichever is told of first */
+} websocket_here;
 
 enum notice_outcome {
     NOTICE_TAKEN,           /* 2xx */

@@ -10,7 +10,6 @@
 enum {
     LOG_BUFFERS = LOG_ROUNDS_IN_FLIGHT + 1,       /* those being written and the one being gathered */
     LOG_ROUND_RECORDS_MAX = 65536,
-    LOG_READ_STEP = 1024 * 1024,                  /* recovery reads this much at a time */
     LOG_WALK_BYTES = LOG_RECORD_MAX + LOG_BLOCK,  /* a walk's window: any record fits */
     LOG_WALK_STEP = 64 * 1024,                    /* what it reads at a time where records are small */
 };
@@ -73,21 +72,6 @@ struct commit_log {
     uint32_t fetch_shown;   /* the one that was given out; LOG_FETCHES_MAX: none */
     bool may_signal;        /* somebody slept on the disk's descriptor: it is to be cleared */
 };
-
-/* Reads rounds of one segment one after the other, in big steps. */
-typedef struct log_reader {
-    commit_log *log;
-    const log_segment *segment;
-    uint8_t *bytes;     /* room for the largest segment */
-    size_t capacity;
-    size_t length;      /* read so far */
-    dro_err err;        /* of the disk, told */
-} log_reader;
-DRO_CHECKED dro_err log_reader_init(log_reader *reader, commit_log *log);
-void log_reader_fini(log_reader *reader);
-DRO_CHECKED dro_err log_reader_enter(log_reader *reader, log_segment *segment);
-/* As log_round_check; DRO_IO when the disk refuses. */
-DRO_CHECKED dro_err log_reader_round(log_reader *reader, uint64_t offset, log_round_view *view, const char **why);
 
 DRO_CHECKED dro_err log_fetches_init(commit_log *log);
 void log_fetches_fini(commit_log *log); /* waits for those under way */

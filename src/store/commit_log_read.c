@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "store/commit_log_internal.h"
+#include "store/log_reader.h"
 
 /* Reads up to `length` bytes of the segment; *got is less at the file's end. */
 static dro_err read_bytes(commit_log *log, log_segment *segment, uint64_t offset, void *bytes, size_t length, size_t *got)
@@ -77,7 +78,7 @@ static dro_err find_end(commit_log *log, log_segment *segment)
     if (segment->end != LOG_END_UNKNOWN)
         return DRO_OK;
     log_reader reader;
-    dro_err err = log_reader_init(&reader, log);
+    dro_err err = log_reader_init(&reader, &log->segments);
     if (err == DRO_OK)
         err = log_reader_enter(&reader, segment);
     uint64_t offset = 0, newest = 0;

@@ -13,80 +13,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/pages.h"
 #include "store/commit_log_internal.h"
+#include "store/log_reader.h"
 #include "store/log_replay.h"
-
-/* ---- reading rounds ---- */
-
-static size_t capacity_of(const commit_log *log)
-{
-    uint64_t capacity = LOG_BLOCK;
-    for (uint32_t i = 0; i < log->segments.count; i++)
-        if (log->segments.list[i].bytes > capacity)
-            capacity = log->segments.list[i].bytes;
-    return (size_t)capacity;
-}
-
-dro_err log_reader_init(log_reader *reader, commit_log *log)
-{
-    *reader = (log_reader){ .log = log, .capacity = capacity_of(log) };
-    reader->bytes = dro_pages_new(reader->capacity);
-    return reader->bytes != NULL ? DRO_OK : DRO_NOMEM;
-}
-
-void log_reader_fini(log_reader *reader)
-{
-    dro_pages_free(reader->bytes, reader->capacity);
-    reader->bytes = NULL;
-}
-
-dro_err log_reader_enter(log_reader *reader, log_segment *segment)
-{
-    reader->segment = segment;
-    reader->length = 0;
-    return log_segments_open(&reader->log->segments, segment);
-}
-
-/* Bytes up to `upto`, as far as the file has them. */
-static dro_err reader_fill(log_reader *reader, uint64_t upto)
-{
-    if (upto > reader->segment->bytes)
-        upto = reader->segment->bytes;
-    while (reader->length < upto) {
-        size_t step = (size_t)reader->segment->bytes - reader->length;
-        if (step > LOG_READ_STEP)
-            step = LOG_READ_STEP;
-        disk *files = reader->log->disk;
-        int64_t got = files->read(files, reader->segment->file, reader->length, reader->bytes + reader->length, step);
-        if (got < 0) {
-            dro_error("log cannot-read file=segment-%08" PRIx32 " offset=%zu error=\"%s\"", reader->segment->number,
-                      reader->length, strerror((int)-got));
-            return DRO_IO;
-        }
-        if (got == 0)
-            break; /* shorter than it was a moment ago */
-        reader->length += (size_t)got;
-    }
-    return DRO_OK;
-}
-
-dro_err log_reader_round(log_reader *reader, uint64_t offset, log_round_view *view, const char **why)
-{
-    uint32_t number = reader->segment->number;
-    dro_err err = reader_fill(reader, offset + LOG_ROUND_HEADER);
-    if (err != DRO_OK)
-        return err;
-    *why = "the segment is full";
-    if (offset + LOG_ROUND_HEADER > reader->length)
-        return DRO_TRUNCATED;
-    err = log_round_peek(view, reader->bytes + offset, number, offset, why);
-    if (err == DRO_OK)
-        err = reader_fill(reader, offset + view->length);
-    if (err != DRO_OK)
-        return err;
-    return log_round_check(view, reader->bytes + offset, reader->length - offset, number, offset, why);
-}
 
 /* ---- the end of the log ---- */
 
@@ -166,6 +95,7 @@ static dro_err read_segment(struct recovery *this, log_replay *replay, log_segme
         if (!log_replay_ready(replay, this->offset))
             err = DRO_AGAIN; /* a record was the end of it, which is told by whoever found it */
     }
+    log_reader_leave(&this->reader);
     segment->end = this->offset;
     return err;
 }
@@ -195,13 +125,12 @@ static dro_err read_all(void *reader, log_replay *replay)
 static dro_err replay_all(struct recovery *this, bool is_old, commit_log_replay_fn replay, void *context)
 {
     commit_log *log = this->log;
-    const log_replay_options options = { .capacity = capacity_of(log), .is_old = is_old, .replay = replay,
+    const log_replay_options options = { .capacity = log_reader_capacity(&log->segments), .is_old = is_old, .replay = replay,
                                          .on_ahead = replay != NULL ? log->on_ahead : NULL, .context = context,
                                          .read = read_all, .reader = this };
-    this->reader = (log_reader){ .log = log, .capacity = options.capacity }; /* its bytes are replay's */
-    dro_err err = log_replay_run(&options);
-    this->reader.bytes = NULL;
-    return err;
+    /* Its bytes are replay's. */
+    this->reader = (log_reader){ .segments = &log->segments, .capacity = options.capacity, .is_ahead = true };
+    return log_replay_run(&options);
 }
 
 /* Looks behind the broken place for a round that could only be begun after the
@@ -233,7 +162,7 @@ static dro_err look_behind_from(struct recovery *this)
 
 static dro_err look_behind(struct recovery *this)
 {
-    dro_err err = log_reader_init(&this->reader, this->log);
+    dro_err err = log_reader_init(&this->reader, &this->log->segments);
     if (err == DRO_OK)
         err = look_behind_from(this);
     log_reader_fini(&this->reader);

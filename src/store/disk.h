@@ -36,7 +36,8 @@ struct disk {
      * under way. Number filled in, or -errno. */
     int (*reap)(disk *disk, disk_completion *done, int max, bool wait);
     /* A read that blocks nobody: it begins with the next fetch_start. `buffer` is the disk's until its
-     * result was reaped, and the file stays open so long. -EAGAIN: too many are under way. */
+     * result was reaped, and the file stays open so long. -EAGAIN: too many are under way. A big one of whole,
+     * aligned blocks goes past the page cache where it can; a result of -EINVAL says that it cannot. */
     int (*fetch)(disk *disk, int file, uint64_t offset, void *buffer, size_t length, uint64_t token);
     int (*fetch_start)(disk *disk); /* 0 or -errno */
     /* Results that are there, in any order; `wait`: blocks for at least one if a fetch is under way. The

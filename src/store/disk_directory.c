@@ -19,14 +19,19 @@ enum {
     NAME_BYTES_MAX = 255,
     FILE_MODE = 0600,
     DIRECTORY_MODE = 0700,
-    READ_AHEAD_FROM = 256 * 1024,
+    BLOCK = 4096,
+    BIG = 256 * 1024,      /* a read from here on is one of a whole file */
     READ_AHEAD = 16 * 1024 * 1024,
 };
 
 struct file {
     int reader; /* through the page cache; -1: the slot is free */
     int writer; /* as the writer wants it; -1: opened for reading only */
+    int direct; /* past the page cache, to read; NOT_YET, or -1: that cannot be */
+    char *name; /* owned */
 };
+enum { NOT_YET = -2 };
+static const struct file no_file = { .reader = -1, .writer = -1, .direct = -1 };
 
 typedef struct disk_directory {
     disk disk;
@@ -56,7 +61,7 @@ static int slot_find(disk_directory *here)
     if (files == NULL)
         return -ENOMEM;
     for (int i = here->file_count; i < more; i++)
-        files[i] = (struct file){ -1, -1 };
+        files[i] = no_file;
     int slot = here->file_count;
     here->files = files;
     here->file_count = more;
@@ -99,11 +104,14 @@ static int directory_open(disk *self, const char *name, uint64_t bytes)
         file->reader = openat(here->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         error = file->reader < 0 ? -errno : 0;
     }
-    if (error == 0)
+    if (error == 0) {
+        file->direct = NOT_YET;
+        file->name = strdup(name); /* without it no big read is direct */
         return slot;
+    }
     if (file->writer >= 0)
         close(file->writer);
-    *file = (struct file){ -1, -1 };
+    *file = no_file;
     return error;
 }
 
@@ -119,7 +127,10 @@ static void directory_close(disk *self, int file)
     close(at->reader);
     if (at->writer >= 0)
         close(at->writer);
-    *at = (struct file){ -1, -1 };
+    if (at->direct >= 0)
+        close(at->direct);
+    free(at->name);
+    *at = no_file;
 }
 
 static int64_t directory_size(disk *self, int file)
@@ -128,16 +139,44 @@ static int64_t directory_size(disk *self, int file)
     return fstat(file_at(of(self), file)->reader, &stat) == 0 ? (int64_t)stat.st_size : -errno;
 }
 
-/* Recovery reads whole files in big pieces: the next ones are asked for while it
- * works on this one. */
+/* ---- reading ---- */
+
+/* Whole files are read in big pieces: the next ones are asked for while somebody works on this one. */
 static void read_ahead(int fd, uint64_t offset, size_t length)
 {
-    if (length < READ_AHEAD_FROM)
+    if (length < BIG)
         return;
     if (offset == 0)
         posix_fadvise(fd, 0, READ_AHEAD, POSIX_FADV_WILLNEED);
     else
         posix_fadvise(fd, (off_t)(offset + READ_AHEAD - length), (off_t)length, POSIX_FADV_WILLNEED);
+}
+
+static bool is_same_file(int a, int b)
+{
+    struct stat of_a, of_b;
+    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+/* The file past the page cache, opened when it is first wanted. */
+static int direct_of(const disk_directory *here, struct file *file)
+{
+    if (file->direct != NOT_YET)
+        return file->direct;
+    file->direct = -1;
+    if (file->name == NULL || !disk_reader_blocks_nobody(here->reader))
+        return -1;
+    int fd = openat(here->directory, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECT);
+    if (fd >= 0 && is_same_file(fd, file->reader))
+        file->direct = fd;
+    else if (fd >= 0) /* renamed meanwhile */
+        close(fd);
+    return file->direct;
+}
+
+static bool is_whole_blocks(uint64_t offset, const void *buffer, size_t length)
+{
+    return offset % BLOCK == 0 && length % BLOCK == 0 && (uintptr_t)buffer % BLOCK == 0;
 }
 
 static int64_t directory_read(disk *self, int file, uint64_t offset, void *buffer, size_t length)
@@ -161,7 +200,7 @@ static int64_t directory_read(disk *self, int file, uint64_t offset, void *buffe
 static int directory_write_durable(disk *self, int file, uint64_t offset, const void *buffer, size_t length, uint64_t token)
 {
     struct file *at = file_at(of(self), file);
-    assert(at->writer >= 0 && offset % 4096 == 0 && length % 4096 == 0 && (uintptr_t)buffer % 4096 == 0);
+    assert(at->writer >= 0 && is_whole_blocks(offset, buffer, length));
     return disk_writer_put(of(self)->writer, at->writer, offset, buffer, length, token);
 }
 
@@ -172,9 +211,16 @@ static int directory_reap(disk *self, disk_completion *done, int max, bool wait)
 
 static int directory_fetch(disk *self, int file, uint64_t offset, void *buffer, size_t length, uint64_t token)
 {
-    if (of(self)->reader == NULL)
+    disk_directory *here = of(self);
+    struct file *at = file_at(here, file);
+    if (here->reader == NULL)
         return -EROFS;
-    return disk_reader_put(of(self)->reader, file_at(of(self), file)->reader, offset, buffer, length, token);
+    int fd = length >= BIG && is_whole_blocks(offset, buffer, length) ? direct_of(here, at) : -1;
+    if (fd < 0) {
+        fd = at->reader;
+        read_ahead(fd, offset, length);
+    }
+    return disk_reader_put(here->reader, fd, offset, buffer, length, token);
 }
 
 static int directory_fetch_start(disk *self)

@@ -153,6 +153,11 @@ void disk_reader_free(disk_reader *reader)
     free(reader);
 }
 
+bool disk_reader_blocks_nobody(const disk_reader *reader)
+{
+    return reader->has_ring;
+}
+
 int disk_reader_put(disk_reader *reader, int fd, uint64_t offset, void *buffer, size_t length, uint64_t token)
 {
     if (reader->under_way == DISK_READS_MAX)

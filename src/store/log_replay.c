@@ -254,6 +254,7 @@ static dro_err init(log_replay *this, const log_replay_options *options)
         this->buffers[i] = dro_pages_new(options->capacity);
         if (this->buffers[i] == NULL)
             return DRO_NOMEM;
+        dro_pages_huge(this->buffers[i], options->capacity);
     }
     return DRO_OK;
 }

@@ -13,12 +13,14 @@ enum {
     ADMIT_IMPORTS_MAX = 32,
 };
 
+enum admit_exports { ADMIT_EXPORTS_STATE = 1, ADMIT_EXPORTS_COMPUTE = 2 }; /* dromio_export_state and dromio_import_state; dromio_compute */
+
 typedef struct admit_info {
     uint32_t memory_bytes;       /* as instantiated: exact, or whole pages */
     uint32_t baseline_bytes;     /* part of memory that differs from zero at the start */
     uint8_t is_exact;            /* exact memory; else a fresh instance per turn or plain pages */
     uint8_t is_fresh;            /* needs a fresh instance each turn */
-    uint8_t exports_state;       /* has dromio_export_state and dromio_import_state */
+    uint8_t exports;             /* enum admit_exports */
     uint8_t import_count;
     char imports[ADMIT_IMPORTS_MAX][32];
     model model;

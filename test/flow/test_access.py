@@ -11,11 +11,12 @@ import time
 import urllib.parse
 
 import pytest
-from host import DROMIOD, Host, thermo_reading, until
+from host import BUILD, DROMIOD, Host, thermo_reading, until
 from mme import CER, Mme, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
 from sink import Sink
+from websocket import Websocket
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -44,7 +45,7 @@ class Application:
 
 @pytest.fixture(scope="module")
 def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "auth.provision_scope=true") as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
 
@@ -112,6 +113,7 @@ def test_basic_and_the_body_name_a_client(real, app):
     ({"scope": "read fly"}, 400, "invalid_scope"),
     ({"scope": "admin"}, 400, "invalid_scope"),
     ({"scope": "x" * 600}, 400, "invalid_scope"),
+    ({"scope": " "}, 400, "invalid_scope"),
     ({"scope": "3gpp#other:3gpp-nidd"}, 400, "invalid_scope"),
     ({"scope": "3gpp#scef.dromio.test:3gpp-fly"}, 400, "invalid_scope"),
     ({"scope": "3gpp#:3gpp-nidd"}, 400, "invalid_scope"),
@@ -120,6 +122,12 @@ def test_a_wrong_request_for_a_token_says_why(app, form, status, error):
     answer = app.ask(**form)
     assert (answer.status, answer.json()["error"]) == (status, error)
     assert answer.headers["Cache-Control"] == "no-store" and answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_scope_without_a_value_is_as_if_it_was_left_out(app):
+    for form in ({}, {"scope": ""}):  # RFC 6749 3.2: "MUST be treated as if they were omitted"
+        answer = app.ask(**form)
+        assert answer.status == 200 and answer.json()["scope"] == "read nidd", answer
 
 
 @pytest.mark.parametrize("body, kind", [
@@ -309,6 +317,241 @@ def test_a_listed_peer_has_a_rate():
         assert 3004 in results and results[0] != 3004
 
 
+# ---- what an application may do ----
+
+@pytest.mark.parametrize("name", ["admin", "Admin", "console", "login", "dromio", ".", ".."])
+def test_the_host_s_own_names_are_no_applications(real, name):
+    answer = real.admin.post("/v1/applications", {"id": name, "domains": ["acme.example"], "scopes": ["read"]})
+    assert answer.status == 422 and "kept for the host" in answer.json()["detail"], answer
+
+
+def test_which_device_a_twin_is_of_takes_a_scope_of_its_own(real):
+    writer, provider = (Application(real, name, scopes=scopes) for name, scopes in (("binder", ("read", "write")), ("provider", ("read", "write", "provision"))))
+    at, imsi = "/v1/twins/bound@acme.example", "001010000880001"
+    made = writer.client().put("/v1/twins/free@acme.example", {"model": "acme/thermo", "imsi": imsi})
+    assert made.status == 403 and made.json()["type"].endswith("provision_needed"), made
+    assert writer.client().put("/v1/twins/free@acme.example", {"model": "acme/thermo", "msisdn": "491700880001"}).status == 403
+    assert writer.client().get("/v1/twins/free@acme.example").status == 404  # nothing of it was done
+    assert provider.client().put(at, {"model": "acme/thermo", "imsi": imsi, "msisdn": "491700880001"}).status == 201
+    # who may not gets the same answer for a number that is taken; what changes nothing needs no scope
+    assert writer.client().put("/v1/twins/free@acme.example", {"model": "acme/thermo", "imsi": imsi}).status == 403
+    assert writer.client().put(at, {"imsi": imsi, "msisdn": "491700880001", "tags": {"a": "b"}}).status == 200
+    for taken in ({"imsi": None}, {"msisdn": None}, {"imsi": "001010000880002"}):
+        assert writer.client().put(at, taken).status == 403, taken
+    line = {"id": "free@acme.example", "model": "acme/thermo", "imsi": "001010000880003"}
+    for client, status in ((writer.client(), 403), (provider.client(), 201)):
+        assert client.post("/v1/twins:bulk", (json.dumps(line) + "\n").encode()).json()["status"] == status
+    assert provider.client().put("/v1/twins/free@acme.example", {"imsi": imsi}).status == 409
+    assert provider.client().put(at, {"imsi": None}).status == 200
+    assert provider.client().put("/v1/twins/x@other.example", {"imsi": "001010000880004"}).status == 404  # of its domains only
+    assert provider.client(scope="write").put(at, {"imsi": imsi}).status == 403  # a token asked for without it
+
+
+def test_where_one_owner_writes_all_twins_the_scope_is_not_needed():
+    with Host() as host:
+        host.admin.put_twin("any@acme.example")
+        client = Application(host, "binder", scopes=("read", "write")).client()
+        assert client.put("/v1/twins/bound@acme.example", {"model": "acme/thermo", "imsi": "001010000880001"}).status == 201
+
+
+# ---- an application changed ----
+
+def change(real, name, **members):
+    answer = real.admin.request("PATCH", f"/v1/applications/{name}", members, Content_Type="application/merge-patch+json")
+    assert answer.status == 200, answer
+    assert real.admin.get(f"/v1/applications/{name}").json() == answer.json()
+    return answer.json()
+
+
+def test_a_patch_changes_what_it_names(real):
+    made = Application(real, "patched", scopes=("nidd",), limits={"burst": 5, "configurations": 3}, certificates=["dns:a.example"], apns=["a.test", "b.test"])
+    before = real.admin.get("/v1/applications/patched").json()
+    assert change(real, "patched") == before
+    now = change(real, "patched", limits={"burst": None, "subscriptions": 2}, apns=["c.test"])
+    assert now["limits"] == {"configurations": 3, "subscriptions": 2} and now["apns"] == ["c.test"]
+    assert (now["certificates"], now["scopes"], now["domains"]) == (["dns:a.example"], ["nidd"], ["acme.example"])
+    now = change(real, "patched", limits=None, certificates=None, apns=[], scopes=["read", "write"], domains=["other.example", "new.example"])
+    assert now == {"id": "patched", "domains": ["other.example", "new.example"], "scopes": ["read", "write"], "limits": {}, "usage": before["usage"]}
+    assert real.client(made.secret).get("/v1/twins/door@other.example").status == 200  # its token is the same
+    assert real.client(made.secret).get("/v1/twins/door@acme.example").status == 404
+    real.kill()
+    real.start()
+    assert real.admin.get("/v1/applications/patched").json() == now
+    assert real.admin.delete("/v1/applications/patched").status == 204
+
+
+@pytest.mark.parametrize("body, at", [
+    ({"id": "else"}, "/id"), ({"domains": None}, "/domains"), ({"domains": []}, "/domains"), ({"scopes": None}, "/scopes"), ({"scopes": ["admin"]}, "/scopes/0"),
+    ({"limits": {"burst": 0}}, "/limits/burst"), ({"limits": {"more": None}}, "/limits/more"), ({"apns": ["a b"]}, "/apns/0"),
+    ({"certificates": ["x"]}, "/certificates/0"), ({"token": "x"}, "/token"), ([], ""), ({"scopes": ["read"], "apns": ["a.test"]}, "/apns"),
+    ({"apns": ["a.test"]}, "/apns"),
+])
+def test_a_wrong_patch_changes_nothing(real, app, body, at):
+    before = real.admin.get("/v1/applications/app").json()
+    answer = real.admin.request("PATCH", "/v1/applications/app", body)
+    assert answer.status == 422, answer
+    assert answer.json().get("pointer", answer.json()["detail"].split(":")[0]) == at or at == "", answer
+    assert real.admin.get("/v1/applications/app").json() == before
+
+
+def test_a_patch_needs_the_administrator_and_an_application(real, app):
+    assert real.admin.request("PATCH", "/v1/applications/nobody", {}).status == 404
+    assert app.client().request("PATCH", "/v1/applications/app", {"scopes": ["read", "write"]}).status == 403
+    assert real.admin.request("PATCH", "/v1/applications/app", "{").status == 400
+    assert real.admin.request("PATCH", "/v1/applications/app", "{}", Content_Type="text/plain").status == 415
+
+
+def test_what_is_taken_away_is_taken_from_live_tokens(real):
+    lessened = Application(real, "lessened", domains=("acme.example", "other.example"), scopes=("read", "write"))
+    client, opaque = lessened.client(), real.client(lessened.secret)
+    for caller in (client, opaque):
+        assert caller.put("/v1/twins/door@acme.example", {"tags": {"x": "y"}}).status == 200
+    change(real, "lessened", scopes=["read"], domains=["acme.example"])
+    for caller in (client, opaque):
+        assert caller.put("/v1/twins/door@acme.example", {"tags": {"x": "y"}}).status == 403
+        assert caller.get("/v1/twins/door@other.example").status == 404
+        assert caller.get("/v1/twins/door@acme.example").status == 200
+    assert lessened.ask(scope="write").json()["error"] == "invalid_scope"
+    change(real, "lessened", scopes=["read", "write"])
+    assert client.put("/v1/twins/door@acme.example", {"tags": {"x": "y"}}).status == 200  # its token was asked for with both
+    change(real, "lessened", limits={"requests_per_second": 1, "burst": 2})
+    assert 429 in [client.get("/v1/twins/door@acme.example").status for _ in range(10)]
+    change(real, "lessened", limits={"requests_per_second": None, "burst": None})
+    assert [client.get("/v1/twins/door@acme.example").status for _ in range(10)] == [200] * 10
+
+
+def open_stream(real, application):
+    connection = real.client(None).connect()
+    connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {application.secret}"})
+    response = connection.getresponse()
+    assert response.status == 200
+    return connection, response
+
+
+@pytest.mark.parametrize("less", [{"scopes": ["write"]}, {"domains": ["other.example"]}, {"limits": {"subscriptions": 1}}])
+def test_a_stream_ends_with_what_it_was_opened_by(real, less):
+    viewer = Application(real, "viewer", domains=("acme.example", "other.example"), scopes=("read", "write"))
+    connection, response = open_stream(real, viewer)
+    change(real, "viewer", limits={"requests_per_second": 1000000}, scopes=["read", "write", "images"])  # more, or another thing: it stays
+    change(real, "viewer", **less)
+    assert b"event" not in response.read()  # its end
+    connection.close()
+    assert real.admin.delete("/v1/applications/viewer").status == 204
+
+
+def test_a_stream_stays_where_nothing_is_taken_away(real):
+    viewer = Application(real, "stayer", scopes=("read",))
+    connection, response = open_stream(real, viewer)
+    change(real, "stayer", scopes=["read", "write"], domains=["acme.example", "other.example"], limits={"burst": 1000})
+    real.admin.put_twin("stays@acme.example", imsi="001010000660001")
+    with Mme(real) as mme:
+        mme.attach("001010000660001")
+        mme.uplink("001010000660001", thermo_reading(1))
+    assert b"id: " in response.fp.readline() + response.fp.readline() + response.fp.readline()
+    response.close()
+    connection.close()
+
+
+def closed(socket):
+    """Reads all that comes, to the end of the connection."""
+    try:
+        while True:
+            socket.frame()
+    except (EOFError, ConnectionError):
+        return True
+
+
+def test_a_websocket_and_notifications_end_with_the_scope(real):
+    hearer = Application(real, "hearer", scopes=("nidd",))
+    base, imsi = "/3gpp-nidd/v1/hearer/configurations", "001010000660002"
+    real.admin.put_twin("heard@acme.example", imsi=imsi, model=None)
+    with Sink() as sink, Mme(real) as mme:
+        client = real.client(hearer.secret)
+        over_http = client.post(base, {"externalId": "heard@acme.example", "notificationDestination": sink.link("/heard")})
+        body = {"externalId": "heard@acme.example", "notificationDestination": sink.link("/unused"), "websockNotifConfig": {"requestWebsocketUri": True},
+                "supportedFeatures": "2"}
+        over_websocket = client.post(base, body)
+        assert (over_http.status, over_websocket.status) == (201, 201), over_websocket
+        uri = over_websocket.json()["websockNotifConfig"]["websocketUri"]
+        socket = Websocket(real.http_port, uri[uri.index("/3gpp"):], hearer.secret)
+        assert socket.status == 101
+        mme.attach(imsi)
+        mme.uplink(imsi, b"one")
+        until(lambda: len(sink.taken("/heard")) == 1, "the first notification")
+        change(real, "hearer", scopes=["read"])
+        assert closed(socket)
+        assert real.client(hearer.secret).get(base).status == 403
+        mme.uplink(imsi, b"two")
+        change(real, "hearer", scopes=["nidd"], domains=["other.example"])
+        mme.uplink(imsi, b"three")
+        data = {"externalId": "heard@acme.example", "data": "AQ=="}
+        at = "/3gpp-nidd" + over_http.headers["Location"].split("/3gpp-nidd")[1]
+        assert client.post(at + "/downlink-data-deliveries", data).status == 404
+        change(real, "hearer", domains=["acme.example"])
+        mme.uplink(imsi, b"four")
+        until(lambda: len(sink.taken("/heard")) >= 2, "the notification after all is given back")
+        assert [base64.b64decode(told["data"]) for told in sink.taken("/heard")] == [b"one", b"four"]
+        assert client.post(at + "/downlink-data-deliveries", data).status in (200, 201)
+
+
+def test_a_bulk_request_goes_on_as_far_as_it_may(real):
+    loader = Application(real, "loader", scopes=("write", "provision"))
+    connection = real.client(None).connect()
+    connection.putrequest("POST", "/v1/twins:bulk")
+    connection.putheader("Authorization", f"Bearer {loader.secret}")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+
+    def send(**line):
+        text = json.dumps(line) + "\n"
+        connection.send(f"{len(text):x}\r\n{text}\r\n".encode())
+    send(id="bulk0@acme.example", model="acme/thermo", imsi="001010000660010")
+    until(lambda: real.admin.get("/v1/twins/bulk0@acme.example").status == 200, "the first line")
+    change(real, "loader", scopes=["write"])
+    send(id="bulk1@acme.example", model="acme/thermo", imsi="001010000660011")
+    send(id="bulk1@acme.example", model="acme/thermo")
+    until(lambda: real.admin.get("/v1/twins/bulk1@acme.example").status == 200, "the third line")
+    change(real, "loader", scopes=["read"])
+    send(id="bulk2@acme.example", model="acme/thermo")
+    connection.send(b"0\r\n\r\n")
+    answer = connection.getresponse()
+    assert [json.loads(line)["status"] for line in answer.read().splitlines()] == [201, 403, 201, 403]
+    connection.close()
+
+
+def dromio(host, *words):
+    words = [str(BUILD / "dromio"), *words, "--host", f"http://127.0.0.1:{host.http_port}", "--token-file", str(host.data / "admin.token")]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+
+def test_an_application_is_changed_by_what_is_named(real):
+    def app(*arguments):
+        run = dromio(real, "app", *arguments, "-o", "json")
+        assert run.returncode == 0, run
+        return json.loads(run.stdout)
+    app("add", "changed", "--domain", "acme.example", "--scope", "nidd", "--apn", "a.test", "--certificate", "dns:as.example", "--limit", "burst=7",
+        "--limit", "configurations=9")
+    shown = app("show", "changed")
+    assert (shown["apns"], shown["certificates"], shown["limits"]) == (["a.test"], ["dns:as.example"], {"burst": 7, "configurations": 9})
+    assert app("set", "changed", "--limit", "burst=none", "--certificate", "none")["limits"] == {"configurations": 9}
+    shown = app("set", "changed", "--apn", "none", "--scope", "read", "--scope", "provision", "--domain", "a.example", "--domain", "b.example")
+    assert (shown["domains"], shown["scopes"]) == (["a.example", "b.example"], ["read", "provision"])
+    assert "apns" not in shown and "certificates" not in shown and shown == app("show", "changed")
+    assert app("set", "changed", "--scope", "none")["scopes"] == []
+    assert dromio(real, "app", "set", "changed").returncode == 2
+    for wrong in ("burst", "burst=0", "burst=x", "=1"):
+        assert dromio(real, "app", "set", "changed", "--limit", wrong).returncode == 2
+    assert dromio(real, "app", "set", "changed", "--limit", "more=1").returncode == 1
+    assert dromio(real, "app", "set", "nobody", "--scope", "read").returncode == 3
+    assert "subscriptions" in dromio(real, "app", "set", "changed", "--limit", "subscriptions=3").stdout
+
+
+def test_apns_bind_t8_alone(real):
+    for scope in ("read", "write", "provision"):
+        answer = real.admin.post("/v1/applications", {"id": "apns", "domains": ["acme.example"], "scopes": ["nidd", scope], "apns": ["a.test"]})
+        assert answer.status == 422 and "/apns" in answer.json()["detail"], answer
+
+
 # ---- how much an application may do ----
 
 def test_a_rate_is_429_with_the_time_to_wait(real, app):
@@ -344,6 +587,24 @@ def test_quotas_of_t8_are_403(real):
     assert usage == {"configurations": 2, "downlinks_today": 1}
     assert client.delete("/3gpp-nidd" + made[1].headers["Location"].split("/3gpp-nidd")[1]).status == 204
     assert client.post(base, {"externalId": "few2@acme.example", "notificationDestination": "http://192.0.2.1/x"}).status == 201
+
+
+def test_a_configuration_of_a_group_counts_as_one(real):
+    crowd = Application(real, "crowd", scopes=("nidd",), limits={"configurations": 2})
+    client, base = real.client(crowd.secret), "/3gpp-nidd/v1/crowd/configurations"
+    real.admin.put_twin("crowd@acme.example", imsi="001010000771000")
+    for group in ("one@acme.example", "two@acme.example"):
+        assert real.admin.put(f"/v1/groups/{group}", {}).status == 201
+
+    def configure(**user):
+        return client.post(base, {**user, "notificationDestination": "http://192.0.2.1/x"})
+    first, second = configure(externalGroupId="one@acme.example"), configure(externalId="crowd@acme.example")
+    assert (first.status, second.status) == (201, 201)
+    assert real.admin.get("/v1/applications/crowd").json()["usage"]["configurations"] == 2
+    for refused in (configure(externalGroupId="two@acme.example"), configure(externalId="crowd@acme.example")):
+        assert (refused.status, refused.json()["cause"]) == (403, "QUOTA_EXCEEDED")
+    assert client.delete("/3gpp-nidd" + first.headers["Location"].split("/3gpp-nidd")[1]).status == 204
+    assert configure(externalGroupId="two@acme.example").status == 201
 
 
 def test_an_application_has_so_many_streams(real):
@@ -388,7 +649,7 @@ def test_an_application_configures_devices_of_its_apns_only():
         for name, imsi in (("m@acme.example", "001010000000001"), ("d@other.example", "001010000000002"), ("x@third.example", "001010000000003")):
             host.admin.put_twin(name, imsi=imsi, model=None)
         domains = ("acme.example", "other.example", "third.example")
-        bound = Application(host, "bound", domains, apns=["Meters.Test"])
+        bound = Application(host, "bound", domains, ("nidd",), apns=["Meters.Test"])
         client = host.client(bound.secret)
 
         def configure(name):

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "test" / "peers"))
 from whole_host import BUILD  # noqa: E402
 
 BENCH = str(BUILD / "dromio-bench")
-PEER = {"peer", "peer_per_second", "ratio"}
+PEER = {"peer", "peer_per_second", "peer_cpu_micros", "ratio"}
 KEYS = PEER | {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "bytes_per_twin", "settings"}
 LOADED = {"bench", "per_second", "cpu_micros", "p50_micros", "p99_micros", "settings"}
 OWN_LOAD = {"bench", "per_second", "cpu_micros", "settings"}  # a room of the host makes it: no request, no latency
@@ -61,7 +61,7 @@ def test_durable_is_compared_with_redis(tmp_path):
     sockets = result["settings"]["sockets"]
     assert set(result) == OWN_LOAD | PEER and result["peer"].startswith("redis ")
     assert result["ratio"] == pytest.approx(sockets["per_second"] / result["peer_per_second"], rel=0.01)
-    assert sockets["peer_cpu_micros"] > 0
+    assert result["peer_cpu_micros"] == sockets["peer_cpu_micros"] > 0 and sockets["peer_cpu_micros_load"] > 0
 
 
 @pytest.mark.skipif(shutil.which("freeDiameterd") is None or not (BUILD / "bench" / "freediameter_t6a.fdx").exists(),
@@ -100,6 +100,13 @@ def test_density_is_memory_and_restarts(tmp_path):
     assert set(result) == {"bench", "bytes_per_twin", "settings"} and set(result) <= KEYS
     assert result["bytes_per_twin"] == pytest.approx((settings["pss_after"] - settings["pss_before"]) / 2000, rel=0.01)
     assert all(settings[n] > 0 for n in ("restart_ms", "restart_after_kill_ms", "bulk_twins_per_second"))
+
+
+def test_every_uplink_is_told_to_the_application_once(tmp_path):
+    result = run("notify", tmp_path, "--twins", "500", "--seconds", "1")
+    settings = result["settings"]
+    assert result["per_second"] > 0 and settings["notifications"] > 0  # it fails itself when one is missing, strange or there twice
+    assert settings["configurations"] == settings["connected"] == 500 and settings["alone_p50_micros"] > 0
 
 
 def test_nidd_queues_beyond_memory_and_flushes_all_of_it(tmp_path):
@@ -215,7 +222,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "overload", "group", "curve", "compute"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "notify", "nidd", "overload", "group", "curve", "compute"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):
@@ -234,7 +241,11 @@ def test_turns_of_twins_whose_contexts_are_in_the_log(tmp_path):
 
 def test_restarts_are_timed(tmp_path):
     result = run("restart", tmp_path, "--twins", "2000")
-    assert 0 < result["settings"]["restart_ms"] and 0 < result["settings"]["restart_after_kill_ms"]
+    settings = result["settings"]
+    in_memory = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True).stdout.strip() == "tmpfs"
+    for row in ("restart", "restart_after_kill", "restart_cached", "restart_cached_after_kill"):
+        assert settings[f"{row}_ms"] > 0
+        assert (settings[f"{row}_in_page_cache"] > 0.5) == ("cached" in row or in_memory)
 
 
 def test_a_log_kept_small_is_smaller(tmp_path):

@@ -19,7 +19,7 @@ def logs(host):
 
 def everything_is_there(host, oracle):
     oracle.check()
-    assert {name.split()[0] for name in host.rooms()} >= {"core", "cell", "gate", "desk"}
+    until(lambda: {name.split()[0] for name in host.rooms()} >= {"core", "cell", "gate", "desk"}, "all kinds of rooms")
     assert host.admin.query("select count(*) from \"acme/thermo\"") == [[len(oracle.devices)]]
     assert host.metric("dromio_twins") == len(oracle.devices)
 

@@ -227,6 +227,15 @@ def stillborn(real, tmp_path_factory):
     return real.push(with_model(from_c(tmp_path_factory.mktemp("stillborn"), source), {**MODEL, "dromio:model": "acme/stillborn"})).json()["image"]
 
 
+def test_an_image_that_computes_is_shown_as_such(real, rogue, computing):
+    shown = {image["image"]: image["computes"] for image in real.admin.get("/v1/images").json()["images"]}
+    assert shown[computing] is True and shown[rogue] is False
+    assert real.admin.get(f"/v1/images/{computing}").json()["computes"] is True
+    real.kill()
+    real.start()
+    assert real.admin.get(f"/v1/images/{computing}").json()["computes"] is True
+
+
 def test_an_image_that_fails_at_once_is_not_given_to_a_twin_without_one(real, mme, stillborn, names):
     name, imsi = next(names)
     assert real.admin.put(f"/v1/twins/{name}", {"imsi": imsi}).status == 201

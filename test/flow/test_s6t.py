@@ -11,7 +11,7 @@ import time
 
 import pytest
 from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_reading, until
-from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
+from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, UNKNOWN, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
 
@@ -147,14 +147,6 @@ def test_without_an_hss_to_reach_the_application_is_asked_to_try_again(device, h
     assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
 
 
-def test_an_hss_that_does_not_answer_is_not_waited_for_without_end(device, hss):
-    made = device()
-    hss.on_question = lambda question: None
-    answer = made.post()
-    assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
-    assert made.real.metric("dromio_diameter_pending{direction=\"out\"}") == 0
-
-
 def test_peers_have_roles(real, hss, mme):
     peers = until(lambda: (found := {peer["identity"]: peer for peer in real.admin.get("/v1/peers").json()["peers"]}) and
                   mme.identity in found and found[hss.identity]["state"] == "open" and found, "both peers")
@@ -200,6 +192,39 @@ def test_a_request_lost_with_its_connection_goes_through_the_other_hss(device, r
         assert again.is_again and not first.is_again
         assert (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
         assert second.questions.empty()
+
+
+def both_are_open(real):
+    return [peer["state"] for peer in real.admin.get("/v1/peers").json()["peers"] if "hss" in peer["roles"]] == ["open", "open"]
+
+
+def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, real, hss):
+    made, next_one = device(), device()
+    with Hss(real, "hss2.epc.test") as second:
+        until(lambda: both_are_open(real), "both HSSs")
+        for each in (made, next_one):
+            second.add(each.id, imsi=each.imsi)
+        hss.on_question = lambda question: None  # it is connected, and answers watchdogs
+        before = real.metric('dromio_diameter_drops_total{reason="unknown_answer"}')
+        assert made.post().status == 201
+        first, again = hss.questions.get(timeout=LIMIT_S), second.questions.get(timeout=LIMIT_S)
+        assert again.is_again and (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
+        hss.answer(first, refusal(UNKNOWN))  # too late
+        until(lambda: real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
+        assert made.status() == "ACTIVE"
+        assert next_one.post().status == 201  # who was silent is not asked first again
+        assert not second.questions.get(timeout=LIMIT_S).is_again and hss.questions.empty()
+
+
+def test_no_hss_that_answers_is_said_in_time(device, real, hss):
+    made = device()
+    with Hss(real, "hss2.epc.test", on_question=lambda question: None) as second:
+        until(lambda: both_are_open(real), "both HSSs")
+        hss.on_question = lambda question: None
+        answer = made.post()
+        assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0, answer
+        assert (hss.questions.qsize(), second.questions.qsize()) == (1, 1), "each was asked, once"
+        assert made.real.metric("dromio_diameter_pending{direction=\"out\"}") == 0
 
 
 def test_an_hss_that_leaves_in_peace_is_not_asked_again(device, real, hss):
@@ -465,6 +490,27 @@ def test_a_new_list_takes_the_place_of_the_old_one(group, hss):
     assert made.members() == [made.twins[0], made.twins[5]]
 
 
+def test_names_that_no_twin_has_are_counted_over_segments_and_a_restart():
+    """However the members are spread over cores, and whoever is named twice."""
+    with Host(CALLBACKS, HSS_IS_KNOWN) as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        shown = lambda: (lambda found: (found["members"], found["unknown"]))(host.admin.get(f"/v1/groups/{made.id}").json())
+        with Hss(host) as hss:
+            made = Group(host, as1, sink, hss)
+            made.answers(*[member(name=twin) for twin in made.twins], member(name="no1@acme.example"), INCOMPLETE_ANSWER)
+            assert made.post().status == 201
+            more = [member(imsi=made.imsis[0]), member(name=made.twins[1]), member(name="no2@acme.example"), member(msisdn="990000000001")]
+            assert result_of(hss.update(group_of(made.id), extra=more)) == 2001
+            until(lambda: shown() == (6, 3), "members and unknown names")
+            assert result_of(hss.update(group_of(made.id), extra=[member(name=twin) for twin in made.twins[:3]])) == 2001
+            until(lambda: shown() == (3, 0), "the list after it")
+            assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[0]), member(name="no3@acme.example")])) == 2001
+            until(lambda: shown() == (1, 1), "the last list")
+            host.kill()
+        host.start()
+        until(lambda: shown() == (1, 1), "the same after a crash")
+
+
 @pytest.mark.parametrize("said,status,cause", [(refusal(5001), 404, "USER_UNKNOWN"), (refusal(NO_SERVICE), 403, "NIDD_NOT_AUTHORIZED"),
                                                ([avp(268, 3004)], 503, None)])
 def test_a_group_that_the_hss_refuses_is_not_left_behind(group, hss, said, status, cause):
@@ -484,6 +530,68 @@ def test_what_is_granted_for_a_group_is_revoked_once(group, hss):
         assert result_of(hss.update(group_of(made.id), [(None, LONG_AGO_MS)])) == 2001
     until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification")
     assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+
+
+def test_connections_of_a_groups_members_end_with_its_last_configuration(device, group, hss, mme):
+    """As with a device: what else is granted over the APN keeps the connection."""
+    made, also, alone = group(), group(), device()
+    made.answers(*[member(name=twin) for twin in [*made.twins[:4], alone.id]])
+    assert made.post().status == 201
+    also.answers(member(name=made.twins[0]))
+    assert also.post().status == 201  # another group that the first member is in
+    hss.on_question = hss.grant
+    alone.granted()                   # and a member with a configuration of its own
+    for imsi in [*made.imsis[:3], alone.imsi]:
+        mme.attach(imsi)
+    mme.on_downlink = lambda downlink: is_asleep()
+    sent = made.as1.post(made.at + "/downlink-data-deliveries", {"externalGroupId": made.id, "data": b64(b"all")})
+    assert sent.status == 201, sent
+    until(lambda: all(made.real.admin.twin(twin)["mailbox"] == 1 for twin in [*made.twins[:4], alone.id]), "downlinks that wait")
+    assert result_of(hss.update(group_of(made.id), [(None, LONG_AGO_MS)])) == 2001
+    released = [mme.releases.get(timeout=LIMIT_S) for _ in range(2)]
+    assert sorted(find(each, 3102, 1) for each in released) == made.imsis[1:3]
+    assert {find(each, 4314) for each in released} == {RELEASE}
+    until(lambda: all(made.real.admin.twin(twin)["mailbox"] == 0 for twin in [*made.twins[:4], alone.id]), "empty mailboxes")
+    results = lambda: {r["externalId"]: r["deliveryStatus"] for n in made.sink.taken(made.path) for r in n.get("gmdResults", [])}
+    until(lambda: set(results().values()) == {"FAILURE"} and len(results()) == 5, "failures")
+    mme.uplink(made.imsis[0], b"still there")
+    mme.uplink(alone.imsi, b"still there")
+    assert [result_of(mme.odr(imsi, b"gone")) for imsi in made.imsis[1:3]] == [5651, 5651]
+    assert {result_of(mme.cmr(imsi, 0)) for imsi in made.imsis[1:4]} == {5652}
+    assert mme.releases.empty()
+    made.answers(*[member(name=twin) for twin in made.twins[:4]])
+    assert made.post().status == 201  # granted anew
+    assert result_of(mme.cmr(made.imsis[1], 0)) == 2001
+
+
+def test_a_groups_revocation_is_finished_after_a_crash():
+    """However far it came: at the start the members of what was revoked are looked at again."""
+    with Host(CALLBACKS, HSS_IS_KNOWN) as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        with Hss(host) as hss, Mme(host) as mme:
+            made = Group(host, as1, sink, hss)
+            made.answers(*[member(name=twin) for twin in made.twins])
+            assert made.post().status == 201
+            for imsi in made.imsis:
+                mme.attach(imsi)
+            hss.update(group_of(made.id), [(None, LONG_AGO_MS)])
+            host.kill()
+        host.start()
+        with Hss(host), Mme(host) as mme:
+            assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
+            until(lambda: {result_of(mme.odr(imsi, b"gone")) for imsi in made.imsis} == {5651}, "the end of all connections")
+
+
+def test_a_group_lets_its_members_connect():
+    with Host(CALLBACKS, 't8.without_configuration="refuse"') as host, Sink() as sink, Mme(host) as mme:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        made = Group(host, as1, sink, None)
+        assert host.admin.put(f"/v1/groups/{made.id}", {}).status == 201
+        assert host.admin.put(f"/v1/groups/{made.id}/members/{made.twins[0]}", {}).status in (200, 201)
+        assert result_of(mme.cmr(made.imsis[0], 0)) == 5652
+        assert made.post().status == 201
+        until(lambda: result_of(mme.cmr(made.imsis[0], 0)) == 2001, "the configuration in its core")
+        assert result_of(mme.cmr(made.imsis[1], 0)) == 5652
 
 
 def test_a_groups_grant_is_asked_for_again_with_its_list(group, hss):

@@ -73,9 +73,11 @@ class Hss(Mme):
         said = self.on_question(question)
         self.questions.put(question)
         if said is not None:
-            session = next(item for item in message.avps if item.code == 263)
-            result, rest = said[0], said[1:]
-            self._answer(message, [session, result, avp(277, 1), *self.origin(), *rest])
+            self.answer(question, said)
+
+    def answer(self, question, said):
+        session = next(item for item in question.message.avps if item.code == 263)
+        self._answer(question.message, [session, said[0], avp(277, 1), *self.origin(), *said[1:]])
 
     def update(self, user, validities=(), to=None, realm=None, end=None, is_again=False, extra=()):
         """A NIDD-Information-Request of the HSS: (APN or None, milliseconds) each."""

@@ -53,6 +53,7 @@ typedef struct diameter_message {
     diameter_header header;
     const uint8_t *bytes;
     uint32_t count;
+    uint64_t top;                 /* a bit for each name at the top level, modulo 64: what is surely not there */
     diameter_avp avps[DIAMETER_AVPS_MAX];
 } diameter_message;
 

@@ -50,26 +50,34 @@ static bool fail_stub(const diameter_message *message, diameter_fault *fault, co
     return fail_length(message, fault, avp);
 }
 
+static uint32_t be32_at(const uint8_t *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return be32toh(value);
+}
+
 /* Header and data of one AVP; the padding behind the last one may be missing. */
 static bool read_avp(diameter_message *message, dro_cursor *in, diameter_avp *avp, diameter_fault *fault)
 {
     size_t left = dro_cursor_left(in);
+    const uint8_t *at = in->at;
     if (left < AVP_HEADER)
         return fail_stub(message, fault, in, avp);
-    avp->code = (uint32_t)dro_cursor_be(in, 4);
-    avp->flags = (uint8_t)dro_cursor_be(in, 1);
-    uint32_t length = (uint32_t)dro_cursor_be(in, 3);
+    uint32_t second = be32_at(at + 4), length = second & 0xffffffu;
+    avp->code = be32_at(at);
+    avp->flags = (uint8_t)(second >> 24);
     bool has_vendor = (avp->flags & DIAMETER_AVP_VENDOR) != 0;
     uint32_t header = has_vendor ? AVP_HEADER_VENDOR : AVP_HEADER;
     if (has_vendor && left >= AVP_HEADER_VENDOR)
-        avp->vendor = (uint32_t)dro_cursor_be(in, 4);
+        avp->vendor = be32_at(at + AVP_HEADER);
     if (length < header || length > left)
         return fail_length(message, fault, avp);
     avp->name = (uint16_t)diameter_name_of(avp->code, avp->vendor);
     avp->length = length - header;
-    avp->data = dro_cursor_bytes(in, avp->length);
-    size_t padding = (size_t)(-length & 3u);
-    in->at += padding < dro_cursor_left(in) ? padding : dro_cursor_left(in);
+    avp->data = at + header;
+    size_t padded = (length + 3u) & ~3u;
+    in->at = at + (padded < left ? padded : left);
     /* RFC 6733 7.1.3: flags "set to an unrecognized value", or V without a vendor. */
     if ((avp->flags & DIAMETER_AVP_RESERVED) != 0 || (has_vendor && avp->vendor == 0))
         return fail(message, fault, DIAMETER_INVALID_AVP_BITS, avp);
@@ -80,6 +88,11 @@ static bool read_avp(diameter_message *message, dro_cursor *in, diameter_avp *av
 static bool is_opened(const diameter_avp *avp)
 {
     return diameter_dictionary[avp->name].type == DIAMETER_GROUPED && avp->name != AVP_FAILED_AVP;
+}
+
+static uint64_t top_bit(uint16_t name)
+{
+    return (uint64_t)1 << (name & 63);
 }
 
 static bool read_list(diameter_message *message, dro_cursor in, uint16_t parent, uint8_t depth, diameter_fault *fault)
@@ -96,6 +109,8 @@ static bool read_list(diameter_message *message, dro_cursor in, uint16_t parent,
             return false;
         message->count++;
         avp->next = (uint16_t)message->count;
+        if (depth == 0)
+            message->top |= top_bit(avp->name);
         if (!is_opened(avp))
             continue;
         if (depth + 1 == DIAMETER_DEPTH_MAX)
@@ -111,6 +126,7 @@ static bool read_list(diameter_message *message, dro_cursor in, uint16_t parent,
 static bool read_head(diameter_message *message, dro_cursor *in, size_t length, diameter_fault *fault)
 {
     message->count = 0;
+    message->top = 0;
     message->bytes = in->at;
     *fault = (diameter_fault){ .result = 0 };
     dro_err err = diameter_header_read(in, &message->header);
@@ -139,6 +155,7 @@ bool diameter_skim(diameter_message *message, const void *bytes, size_t length)
         is_good = read_avp(message, &in, avp, &fault);
         if (!is_good || (avp->name != AVP_SESSION_ID && avp->name != AVP_PROXY_INFO))
             continue;
+        message->top |= top_bit(avp->name);
         avp->next = (uint16_t)++message->count;
         is_good = message->count < DIAMETER_AVPS_MAX;
     }
@@ -156,6 +173,8 @@ static const diameter_avp *find_between(const diameter_message *message, uint32_
 
 const diameter_avp *diameter_find(const diameter_message *message, diameter_name name)
 {
+    if ((message->top & top_bit((uint16_t)name)) == 0) /* most of what is looked for in vain */
+        return NULL;
     return find_between(message, 0, message->count, (uint16_t)name);
 }
 
@@ -230,15 +249,16 @@ bool diameter_is_identity(const diameter_avp *avp, const char *text)
     return avp != NULL && avp->length == strlen(text) && strncasecmp((const char *)avp->data, text, avp->length) == 0;
 }
 
+static const bool is_of_identity[256] = {
+    ['-'] = true, ['.'] = true, ['_'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+};
+
 bool diameter_identity_valid(const uint8_t *bytes, size_t length)
 {
     if (length == 0 || length > IDENTITY_MAX)
         return false;
-    for (size_t i = 0; i < length; i++) {
-        uint8_t c = bytes[i];
-        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_')
+    for (size_t i = 0; i < length; i++)
+        if (!is_of_identity[bytes[i]])
             return false;
-    }
     return true;
 }
