@@ -45,7 +45,7 @@ static void delivery_put(core *core, const group_configuration *configuration, c
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, operation->number, out);
     json_put(out, "\",\"deliveryStatus\":\"%s\"", nidd_delivery_status_text(status_of(core, operation)));
-    nidd_members_put(out, operation->fields, operation->length);
+    nidd_members_put(out, operation->fields, operation->length, 0);
     dro_builder_text(out, "}");
 }
 
@@ -72,7 +72,7 @@ static void configuration_put(core *core, const group_configuration *configurati
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
-    nidd_members_put(out, configuration->fields, configuration->length);
+    nidd_members_put(out, configuration->fields, configuration->length, 0);
     if (nidd_wants_websocket(configuration->fields, configuration->length))
         nidd_websocket_put(core, configuration->application, group_number(configuration->number), out);
     uint8_t *before = out->at;

@@ -10,6 +10,7 @@
 #include "core/host.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -28,12 +29,21 @@ static void ports_put(dro_builder *out, const dro_field *field, bool is_list)
     dro_builder_text(out, is_list ? "]" : "");
 }
 
+/* SupportedFeatures (TS 29.571): those that the application has and this host, in hexadecimal. */
+static void features_put(dro_builder *out, const dro_field *field, uint64_t features)
+{
+    uint64_t theirs = 0;
+    for (uint32_t i = 0; i < field->length; i++)
+        theirs = theirs << 4 | (uint64_t)(field->bytes[i] <= '9' ? field->bytes[i] - '0' : (field->bytes[i] | 0x20) - 'a' + 10);
+    json_put(out, "\"%llX\"", (unsigned long long)(theirs & features));
+}
+
 static void member_put(dro_builder *out, const nidd_member *member, const dro_field *field)
 {
     dro_err ignored = DRO_OK;
     int64_t time_ms = 0;
     switch ((nidd_kind)member->kind) {
-    case NIDD_TEXT: case NIDD_IDENTIFIER: case NIDD_DIGITS: case NIDD_LINK: case NIDD_HEX:
+    case NIDD_TEXT: case NIDD_IDENTIFIER: case NIDD_DIGITS: case NIDD_LINK:
         json_text(out, (const char *)field->bytes, field->length);
         break;
     case NIDD_TIME:
@@ -53,11 +63,11 @@ static void member_put(dro_builder *out, const nidd_member *member, const dro_fi
         break;
     case NIDD_PORT: ports_put(out, field, false); break;
     case NIDD_PORTS: ports_put(out, field, true); break;
-    case NIDD_WEBSOCKET_WANTED: break; /* websocket_put */
+    case NIDD_WEBSOCKET_WANTED: case NIDD_HEX: break; /* websocket_put, features_put */
     }
 }
 
-void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length, uint64_t features)
 {
     dro_field room;
     for (size_t i = 0; i < nidd_member_count; i++) {
@@ -65,7 +75,10 @@ void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
         if (field == NULL || nidd_members[i].field == API_FIELD_TEST || nidd_members[i].field == API_FIELD_WEBSOCKET)
             continue;
         json_put(out, ",\"%s\":", nidd_members[i].name);
-        member_put(out, &nidd_members[i], field);
+        if (nidd_members[i].kind == NIDD_HEX)
+            features_put(out, field, features);
+        else
+            member_put(out, &nidd_members[i], field);
     }
 }
 
@@ -85,12 +98,17 @@ void nidd_websocket_put(core *core, uint32_t owner, uint64_t configuration, dro_
     dro_builder_text(out, "/websocket\"}");
 }
 
+uint32_t nidd_packet_max(const core *core, const nidd_configuration *configuration)
+{
+    return core->options.reliable_data && configuration->is_reliable ? RDS_N201 : NIDD_DATA_MAX;
+}
+
 static void configuration_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_transfers, dro_builder *out)
 {
     dro_builder_text(out, "{\"self\":\"");
     nidd_self_write(core, configuration, 0, out);
-    json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
-    nidd_members_put(out, configuration->fields, configuration->length);
+    json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%u", nidd_status_text((nidd_status)configuration->status), nidd_packet_max(core, configuration));
+    nidd_members_put(out, configuration->fields, configuration->length, core->options.reliable_data ? RDS_FEATURES : 0);
     if (nidd_wants_websocket(configuration->fields, configuration->length))
         nidd_websocket_put(core, configuration->application, configuration->number, out);
     if (with_transfers && nidd_has_waiting(twin, configuration)) {

@@ -20,6 +20,8 @@ void nidd_configuration_reply(core *core, caller caller, uint16_t status, uint32
 void nidd_self_write(core *core, const nidd_configuration *configuration, uint64_t delivery, dro_builder *out); /* delivery 0: none */
 uint64_t nidd_number_next(core *core, const twin *twin);
 
+uint32_t nidd_packet_max(const core *core, const nidd_configuration *configuration); /* bytes of a downlink */
+
 /* ---- api_nidd_delivery.c ---- */
 
 /* A configuration's deliveries as JSON, a comma between two. */

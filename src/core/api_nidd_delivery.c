@@ -8,6 +8,7 @@
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -28,7 +29,7 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
         json_time(out, is_held ? rate_resume_ms(twin) : delivery->retry_ms);
     }
-    nidd_members_put(out, delivery->fields, delivery->length);
+    nidd_members_put(out, delivery->fields, delivery->length, 0);
     dro_builder_text(out, "}");
 }
 
@@ -123,11 +124,6 @@ static bool data_is_good(core *core, const call *call, const uint8_t *fields, si
         tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once", NIDD_DATA_MAX);
         return false;
     }
-    const dro_field *reliable = nidd_field(fields, length, API_FIELD_RELIABLE, &room);
-    if (reliable != NULL && reliable->length == 1 && reliable->bytes[0] != 0) {
-        failure_tell(core, call, "FAILURE_RDS_DISABLED", "the reliable data service is not enabled", 0);
-        return false;
-    }
     return true;
 }
 
@@ -158,11 +154,32 @@ static bool delivery_is_possible(core *core, const call *call, uint32_t index, u
     return true;
 }
 
+/* What it asks of the reliable data service, against its configuration's members. False after a problem. */
+static bool reliable_is_good(core *core, const call *call, const uint8_t *fields, size_t length, const uint8_t *of, size_t of_length)
+{
+    dro_field room;
+    bool is_reliable = core->options.reliable_data && rds_is_wanted(of, of_length, false);
+    bool has_port = nidd_field(fields, length, API_FIELD_RDS_PORT, &room) != NULL;
+    const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
+    rds_pair pair = rds_pair_of(fields, length, of, of_length);
+    if (rds_is_wanted(fields, length, false) && !is_reliable)
+        failure_tell(core, call, "FAILURE_RDS_DISABLED", core->options.reliable_data ? "the configuration was made without reliableDataService"
+                     : "the reliable data service is not enabled (t8.reliable_data_service)", 0);
+    else if (is_reliable && data != NULL && data->length > RDS_N201)
+        tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once in a frame", RDS_N201);
+    else if (is_reliable && has_port && !rds_has_pair(of, of_length, &pair))
+        tell_cause(core, call->caller, 403, "RDS_PORT_UNKNOWN", "the configuration has no ports ue%u-ef%u", pair.device, pair.own);
+    else
+        return true;
+    return false;
+}
+
 /* False after a problem. */
 static bool delivery_is_good(core *core, const call *call, uint32_t index, const nidd_configuration *configuration,
                              const uint8_t *fields, size_t length)
 {
     return data_is_good(core, call, fields, length) &&
+           reliable_is_good(core, call, fields, length, configuration->fields, configuration->length) &&
            delivery_is_possible(core, call, index, configuration->pdn_establishment_option, fields, length);
 }
 
@@ -293,7 +310,8 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
         return;
     }
-    if (!delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
+    if (!reliable_is_good(core, call, fields, dro_builder_length(&members), configuration->fields, configuration->length) ||
+        !delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
         return;
     usage_downlink(core, owner->number);
     (void)delivery_turn(core, call, index, request_new(core, configuration, 0, &members)); /* it says so if it cannot */
@@ -306,6 +324,7 @@ bool nidd_first_is_good(core *core, const call *call, const application *owner, 
     dro_field room;
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
     return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
+                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length) &&
                              nidd_twin_is_named(core, call, first->bytes, first->length, owner, index));
 }
 
@@ -507,7 +526,9 @@ void nidd_turn_done(core *core, turn *turn)
         nidd_configuration_reply(core, turn->caller, 201, index, made);
         return;
     }
-    bool is_out = delivery != NULL && nidd_delivery_now(twin_at(core, turn->twin), delivery) == DELIVERY_SENDING;
+    const twin *twin = twin_at(core, turn->twin);
+    nidd_delivery_status now = delivery == NULL ? DELIVERY_FAILURE : nidd_delivery_now(twin, delivery);
+    bool is_out = now == DELIVERY_SENDING || (!nidd_delivery_has_ended(now) && rds_holds(twin));
     if (is_out && turn->caller.gate != NONE && core->waiter_count + core->met_count < WAITERS_MAX)
         waiter_add_delivery(core, turn->twin, turn->ticket, core->now_ns + DELIVERY_WAIT_MS * 1000000ll, turn->caller);
     else

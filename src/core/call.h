@@ -76,7 +76,8 @@ const application *nidd_owner_find(core *core, const call *call);
 void nidd_members_of(const call *call, dro_builder *out, bool with_data);
 /* Old members, with those of the patch in their place and without those it sets to null. */
 void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out);
-void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length); /* as JSON, each with a comma in front */
+/* As JSON, each with a comma in front. `features`: bits of supportedFeatures that both may have. */
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length, uint64_t features);
 void nidd_websocket_put(core *core, uint32_t owner, uint64_t configuration, dro_builder *out); /* websockNotifConfig, the same way */
 /* The caller is a websocket from now on: what is told of the configuration with these fields goes there. */
 void nidd_websocket_begin(core *core, const call *call, const uint8_t *fields, size_t length, uint32_t destination);

@@ -25,6 +25,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/old_logs.h"
 #include "core/peers.h"
 #include "core/record.h"
 #include "core/state.h"
@@ -124,6 +125,11 @@ static dro_err open_board(core *core)
     return err;
 }
 
+static void on_old_log(void *context, uint32_t number)
+{
+    ((core *)context)->old_log = number;
+}
+
 /* The logs of other numbers of cores, before the own one. */
 static dro_err read_old(core *core)
 {
@@ -131,8 +137,9 @@ static dro_err read_old(core *core)
         return DRO_OK;
     enum { EVENTS_UNKNOWN = 1 << 20 }; /* in the last records of other cores' twins */
     core->is_reading_old = true;
-    dro_err err = generations_replay(&core->generations, core->options.logs, record_replay_any, core);
+    dro_err err = generations_replay(&core->generations, core->options.logs, on_old_log, record_replay_any, core);
     core->is_reading_old = false;
+    core->old_log = 0;
     core->is_moving = true;
     core->event_next += EVENTS_UNKNOWN;
     return err;
@@ -274,6 +281,8 @@ dro_err core_open(core **out, const core_options *options)
         return err;
     }
     core->is_started = true;
+    if (core->count > 1)
+        core_show_counters(core);
     *out = core;
     return DRO_OK;
 }
@@ -285,6 +294,7 @@ void core_close(core *core)
     core->is_started = false;
     backup_end(core, NULL);
     commit_log_close(core->log);
+    old_logs_close(core);
     if (core->own_disk != NULL)
         core->own_disk->free(core->own_disk);
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
@@ -320,6 +330,7 @@ void core_close(core *core)
     free(core->turns);
     free(core->timers);
     free(core->bases.counts);
+    free(core->chunk_bases.counts);
     free(core->streams);
     free(core->marks);
     free(core->waiters);

@@ -70,6 +70,8 @@ static const key keys[] = {
     { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
     { "t8.group_guard", COUNT(t8_group_guard, 1, 86400), "30", "seconds after which results of a group's downlink are told, and so often from then on; earlier when all are there" },
+    { "t8.reliable_data_service", BOOLEAN(t8_reliable_data_service), "false", "configurations may ask for the reliable data service (TS 24.250), whose bits are unverified: docs/scef.md" },
+    { "t8.reliable_data_timer", COUNT(t8_reliable_data_timer, 1, 3600), "5", "its T200: seconds a device has for an acknowledgement once the network has taken the downlink" },
     { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
     { "auth.audience", TEXT(auth_audience), "", "aud of them, and what tokens of other issuers must be for; default: auth.issuer" },
     { "auth.token_life", COUNT(auth_token_life, 60, 86400), "3600", "seconds an access token is good" },
