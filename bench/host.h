@@ -7,9 +7,9 @@
 #include <sys/types.h>
 
 enum {
-    HOST_READY_MS = 120000, /* until GET /healthz says 200; long, for a big data directory */
+    HOST_READY_MS = 300000, /* until GET /healthz says 200; long, for a big data directory */
     HOST_ASK_MS = 5000,      /* one question whether it is */
-    HOST_STOP_MS = 10000,   /* after SIGTERM; then SIGKILL */
+    HOST_STOP_MS = 60000,   /* after SIGTERM; then SIGKILL */
     HOST_SETS_MAX = 16,
     HOST_PROCESSES_MAX = 256,
     HOST_KINDS_MAX = 16,

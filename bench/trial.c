@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/disk.h"
 #include "bench/http.h"
 #include "bench/load.h"
 
@@ -12,12 +13,13 @@ enum { SET_BYTES = 1024 };
 
 static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
 
-/* The settings of a text; they point into `words`. */
-static int settings_of(const char *set, char words[SET_BYTES], const char *sets[HOST_SETS_MAX])
+/* The settings of a text, good until the next ones. */
+static int settings_of(const char *set, const char *sets[HOST_SETS_MAX])
 {
+    static char words[SET_BYTES];
     int count = 0;
     char *rest;
-    snprintf(words, SET_BYTES, "%s", set != NULL ? set : "");
+    snprintf(words, sizeof words, "%s", set != NULL ? set : "");
     for (char *word = strtok_r(words, " ", &rest); word != NULL && count < HOST_SETS_MAX; word = strtok_r(NULL, " ", &rest))
         sets[count++] = word;
     return count;
@@ -25,7 +27,6 @@ static int settings_of(const char *set, char words[SET_BYTES], const char *sets[
 
 bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
 {
-    static char words[SET_BYTES];
     const char *sets[HOST_SETS_MAX];
     double per_second = 0;
     const char *needed[] = { o->dromiod, o->image };
@@ -33,7 +34,7 @@ bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *se
     for (int i = 0; i < 2; i++)
         if (access(needed[i], R_OK) != 0)
             return bench_fail("%s: %s", needed[i], strerror(errno));
-    if (!host_init(h, o->dromiod, o->directory, sets, settings_of(set, words, sets)) || !host_start(h) || !load_image(h, o->image))
+    if (!host_init(h, o->dromiod, o->directory, sets, settings_of(set, sets)) || !host_start(h) || !load_image(h, o->image))
         return false;
     if (twins > 0 && !load_provision(h, twins, &per_second))
         return false;
@@ -47,6 +48,13 @@ bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *se
         bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
     }
     return true;
+}
+
+bool trial_start_with(host *h, const char *set)
+{
+    host_stop(h, false);
+    h->set_count = settings_of(set, h->sets);
+    return host_start(h);
 }
 
 uint32_t trial_twins(const bench_options *o, uint32_t usual, uint32_t quick)
@@ -96,35 +104,46 @@ void trial_set_peer(bench_result *r, const char *peer, double per_second, double
 
 /* ---- restarts ---- */
 
-/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
-static double first_answer_ms(host *h, uint32_t twin, int readings)
+static bool ask(const host *h, uint32_t twin, http_text *text)
 {
-    static http_text text;
-    char path[128], wanted[32];
-    int64_t begin_ns = bench_now_ns();
-    if (!host_start(h))
-        return -1;
+    char path[128];
     snprintf(path, sizeof path, "/v1/twins/t%07u@bench.example/properties/readings", twin);
-    snprintf(wanted, sizeof wanted, "\"value\":%d", readings);
-    int status = http_get(h->http_port, path, h->token, &text);
+    int status = http_get(h->http_port, path, h->token, text);
+    return status == 200 || bench_fail("twin %u answers %d %s", twin, status, text->bytes);
+}
+
+/* Milliseconds from the start of the program to the first property of a twin over HTTP. */
+static double first_answer_ms(host *h, uint32_t twin, bool is_kill, bool is_cached, bench_result *r, const char *prefix)
+{
+    static http_text before, after;
+    char name[64];
+    if (!ask(h, twin, &before))
+        return -1;
+    int64_t begin_ns = bench_now_ns();
+    host_stop(h, is_kill);
+    if (!is_kill)
+        bench_set_number(r, trial_name(name, prefix, "stop_ms"), (double)(bench_now_ns() - begin_ns) / 1e6);
+    disk_forget(h->directory);
+    if (is_cached)
+        disk_load(h->directory);
+    bench_set_number(r, trial_name(name, prefix, "in_page_cache"), disk_cached(h->directory));
+    begin_ns = bench_now_ns();
+    if (!host_start(h) || !ask(h, twin, &after))
+        return -1;
     double took = (double)(bench_now_ns() - begin_ns) / 1e6;
-    if (status == 200 && strstr(text.bytes, wanted) != NULL)
+    bench_set_number(r, trial_name(name, prefix, "ms"), took);
+    if (strcmp(before.bytes, after.bytes) == 0)
         return took;
-    bench_fail("after a restart twin %u answers %d %s", twin, status, text.bytes);
+    bench_fail("twin %u said %s, and after a restart %s", twin, before.bytes, after.bytes);
     return -1;
 }
 
-double trial_restarts(host *h, uint32_t twins, int readings, bench_result *r)
+double trial_restarts(host *h, uint32_t twins, bool also_cached, bench_result *r)
 {
-    int64_t begin_ns = bench_now_ns();
-    host_stop(h, false);
-    bench_set_number(r, "stop_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
-    double after_stop = first_answer_ms(h, twins / 2, readings);
-    if (after_stop < 0)
+    if (first_answer_ms(h, twins / 2, false, false, r, "restart") < 0)
         return -1;
-    bench_set_number(r, "restart_ms", after_stop);
-    host_stop(h, true);
-    double after_kill = first_answer_ms(h, twins - 1, readings);
-    bench_set_number(r, "restart_after_kill_ms", after_kill);
-    return after_kill;
+    double after_kill = first_answer_ms(h, twins - 1, true, false, r, "restart_after_kill");
+    bool is_fine = after_kill >= 0 && (!also_cached || (first_answer_ms(h, twins / 3, false, true, r, "restart_cached") >= 0 &&
+                                                        first_answer_ms(h, 0, true, true, r, "restart_cached_after_kill") >= 0));
+    return is_fine ? after_kill : -1;
 }

@@ -8,6 +8,8 @@ enum { TRIAL_WINDOW = 1024 /* requests without an answer on one connection */ };
 
 /* A host that runs, with the image and its twins. `set`: settings with blanks between, or NULL. False: said why; host_fini is due all the same. */
 bool trial_begin(const bench_options *options, host *host, uint32_t twins, const char *set, bench_result *result);
+/* Stops it and starts it with these settings instead (NULL: none). */
+bool trial_start_with(host *host, const char *set);
 uint32_t trial_twins(const bench_options *options, uint32_t usual, uint32_t quick);
 double trial_seconds(const bench_options *options, double usual, double quick);
 
@@ -28,6 +30,7 @@ const char *trial_name(char out[64], const char *prefix, const char *name);
 /* `cpu_micros`: its CPU for one, -1 where that says nothing. */
 void trial_set_peer(bench_result *result, const char *peer, double per_second, double cpu_micros);
 
-/* Stops the host and starts it, kills it and starts it; a twin must then say that it had `readings`. Milliseconds
- * to the first answer after the kill, -1: said why. */
-double trial_restarts(host *host, uint32_t twins, int readings, bench_result *result);
+/* Stops the host and starts it, kills it and starts it, with nothing of its data in the page cache; `also_cached`: each once more with
+ * all of it there, as far as it fits. A twin must then say what it said before. Milliseconds to the first answer after
+ * the kill, -1: said why. */
+double trial_restarts(host *host, uint32_t twins, bool also_cached, bench_result *result);

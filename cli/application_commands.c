@@ -1,6 +1,9 @@
 #include "commands.h"
 #include "ticket.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static const list_columns application_columns = {
     .member = "applications",
     .count = 3,
@@ -32,40 +35,100 @@ static int print_token(struct cli *cli, struct request *request)
     return code;
 }
 
-static void add_all(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in, const char *option,
-                    const char *member, const char *otherwise)
+/* The option's values as an array; "none" alone: an empty one. Nothing where the option was not given and `otherwise` is NULL. */
+static void add_all(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in, const char *option, const char *member,
+                    const char *otherwise)
 {
     yyjson_mut_val *array = yyjson_mut_arr(doc);
-    const char *value;
-    for (int i = 0; (value = invocation_option_at(in, option, i)) != NULL; i++)
-        yyjson_mut_arr_add_str(doc, array, value);
-    if (otherwise != NULL && yyjson_mut_arr_size(array) == 0)
+    const char *value = invocation_option_at(in, option, 0);
+    if (value == NULL && otherwise == NULL)
+        return;
+    if (value == NULL)
         yyjson_mut_arr_add_str(doc, array, otherwise);
+    bool is_none = value != NULL && strcmp(value, "none") == 0 && invocation_option_at(in, option, 1) == NULL;
+    for (int i = 0; !is_none && (value = invocation_option_at(in, option, i)) != NULL; i++)
+        yyjson_mut_arr_add_str(doc, array, value);
     yyjson_mut_obj_add_val(doc, root, member, array);
+}
+
+/* NAME=N, or NAME=none, which gives it back to the host's own. False after telling what is wrong. */
+static bool add_limits(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in)
+{
+    yyjson_mut_val *limits = yyjson_mut_obj(doc);
+    const char *text;
+    for (int i = 0; (text = invocation_option_at(in, "--limit", i)) != NULL; i++) {
+        const char *mark = strchr(text, '=');
+        char *end = NULL;
+        long long number = mark == NULL ? 0 : strtoll(mark + 1, &end, 10);
+        bool is_none = mark != NULL && strcmp(mark + 1, "none") == 0;
+        if (mark == NULL || mark == text || (!is_none && (end == mark + 1 || *end != '\0' || number <= 0))) {
+            cli_fail(EXIT_USAGE, "--limit takes NAME=NUMBER or NAME=none, not %s", text);
+            return false;
+        }
+        yyjson_mut_val *name = yyjson_mut_strncpy(doc, text, (size_t)(mark - text));
+        yyjson_mut_obj_put(limits, name, is_none ? yyjson_mut_null(doc) : yyjson_mut_sint(doc, number));
+    }
+    if (yyjson_mut_obj_size(limits) > 0)
+        yyjson_mut_obj_add_val(doc, root, "limits", limits);
+    return true;
+}
+
+typedef int send_function(struct cli *cli, struct request *request);
+
+/* What the options say of an application, sent. */
+static int application_send(struct cli *cli, const char *method, const char *path, bool is_new, send_function *send)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    struct buffer body = { 0 };
+    int code = EXIT_FAILED;
+    yyjson_mut_doc_set_root(doc, root);
+    if (is_new)
+        yyjson_mut_obj_add_str(doc, root, "id", invocation_argument(cli->in, 0));
+    add_all(doc, root, cli->in, "--domain", "domains", NULL);
+    add_all(doc, root, cli->in, "--scope", "scopes", is_new ? "read" : NULL);
+    add_all(doc, root, cli->in, "--apn", "apns", NULL);
+    add_all(doc, root, cli->in, "--certificate", "certificates", NULL);
+    if (!add_limits(doc, root, cli->in)) {
+        code = EXIT_USAGE;
+    } else if (!is_new && yyjson_mut_obj_size(root) == 0) {
+        code = cli_fail(EXIT_USAGE, "what shall change? --domain, --scope, --limit, --apn or --certificate");
+    } else if (json_write(&body, doc)) {
+        struct request request = { .method = method, .path = path, .body = body.bytes, .body_length = body.length };
+        code = send(cli, &request);
+    } else {
+        cli_fail(EXIT_FAILED, "an argument is not UTF-8");
+    }
+    buffer_fini(&body);
+    yyjson_mut_doc_free(doc);
+    return code;
 }
 
 int application_add(struct cli *cli)
 {
     if (!invocation_has(cli->in, "--domain"))
         return cli_fail(EXIT_USAGE, "whose twins may it use? --domain DOMAIN");
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    struct buffer body = { 0 };
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "id", invocation_argument(cli->in, 0));
-    add_all(doc, root, cli->in, "--domain", "domains", NULL);
-    add_all(doc, root, cli->in, "--scope", "scopes", "read");
-    int code = EXIT_FAILED;
-    if (json_write(&body, doc)) {
-        struct request request = {
-            .method = "POST", .path = "/v1/applications", .body = body.bytes, .body_length = body.length
-        };
-        code = print_token(cli, &request);
-    } else {
-        cli_fail(EXIT_FAILED, "an argument is not UTF-8");
-    }
-    buffer_fini(&body);
-    yyjson_mut_doc_free(doc);
+    return application_send(cli, "POST", "/v1/applications", true, print_token);
+}
+
+static int print_changed(struct cli *cli, struct request *request)
+{
+    yyjson_doc *doc = NULL;
+    int code = cli_json(cli, request, &doc);
+    if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
+        code = cli_print_json(cli, doc, NULL);
+    else if (code == EXIT_OK)
+        code = cli_print_members(cli, yyjson_doc_get_root(doc));
+    yyjson_doc_free(doc);
+    return code;
+}
+
+int application_set(struct cli *cli)
+{
+    struct buffer path = { 0 };
+    url_add(&path, "/v1/applications/", invocation_argument(cli->in, 0));
+    int code = application_send(cli, "PATCH", buffer_string(&path), false, print_changed);
+    buffer_fini(&path);
     return code;
 }
 

@@ -15,6 +15,25 @@
     {                                                                                                                  \
         "--idempotency-key", 0, "KEY", "the same key with the same content is done once within 24 h", NULL             \
     }
+#define OPTION_SCOPE(what, more)                                                                                       \
+    {                                                                                                                  \
+        "--scope", 0, "SCOPE", "what it may do; may come again" what,                                                  \
+            "read write provision images nidd monitoring trigger parameters" more                                      \
+    }
+#define OPTION_CEILING                                                                                                 \
+    {                                                                                                                  \
+        "--limit", 0, "NAME=N",                                                                                        \
+            "requests_per_second, burst, downlinks_per_day, configurations or subscriptions; none: as the host has it", \
+            NULL                                                                                                       \
+    }
+#define OPTION_APN                                                                                                     \
+    {                                                                                                                  \
+        "--apn", 0, "APN", "only devices of this APN, over T8; may come again; not with read or write", NULL           \
+    }
+#define OPTION_CERTIFICATE                                                                                             \
+    {                                                                                                                  \
+        "--certificate", 0, "CERTIFICATE", "sha256:FINGERPRINT or dns:NAME by which it is known; may come again", NULL \
+    }
 #define OPTION_LIMIT                                                                                                   \
     {                                                                                                                  \
         "--limit", 0, "N", "at most so many", NULL                                                                     \
@@ -353,12 +372,20 @@ const struct command commands[] = {
     { .name = "app add",
       .arguments = "ID",
       .summary = "add an application and print its token, this once",
-      .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL },
-                   { "--scope", 0, "SCOPE", "what it may do; may come again (default read)",
-                     "read write provision images nidd monitoring trigger parameters" },
-                   OPTION_KEY },
-      .examples = { "dromio app add as1 --domain acme.example --scope read --scope write" },
+      .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL }, OPTION_SCOPE(" (default read)", ""),
+                   OPTION_CEILING, OPTION_APN, OPTION_CERTIFICATE, OPTION_KEY },
+      .examples = { "dromio app add as1 --domain acme.example --scope read --scope write",
+                    "dromio app add as2 --domain acme.example --scope nidd --apn meters --limit downlinks_per_day=10000" },
       .run = application_add },
+    { .name = "app set",
+      .arguments = "ID",
+      .summary = "change what an application may do, at once; its token stays",
+      .text = "What is not named stays. Domains, scopes, APNs and certificates that are named replace those of before, all of them; "
+              "none alone leaves it without any. Event streams and websockets that it may not keep end.",
+      .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL }, OPTION_SCOPE("", " none"),
+                   OPTION_CEILING, OPTION_APN, OPTION_CERTIFICATE },
+      .examples = { "dromio app set as1 --scope read", "dromio app set as1 --limit requests_per_second=50 --limit burst=none" },
+      .run = application_set },
     { .name = "app list",
       .arguments = "",
       .summary = "list applications",

@@ -48,6 +48,7 @@ int host_dead_letters(struct cli *cli);
 int host_login(struct cli *cli);
 
 int application_add(struct cli *cli);
+int application_set(struct cli *cli);
 int application_list(struct cli *cli);
 int application_show(struct cli *cli);
 int application_remove(struct cli *cli);

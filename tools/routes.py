@@ -20,7 +20,7 @@ HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "descripti
             "token", "keys", "issuer", "websocket"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
-          "form", "trace"]
+          "form", "trace", "application_patch"]
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 

@@ -308,6 +308,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_APPLICATION_PUT] = api_application_put,
     [API_APPLICATION_LIST] = api_application_list,
     [API_APPLICATION_GET] = api_application_get,
+    [API_APPLICATION_PATCH] = api_application_patch,
     [API_APPLICATION_DELETE] = api_application_delete,
     [API_APPLICATION_TOKEN] = api_application_token,
     [API_LOGIN] = api_login,
@@ -355,6 +356,7 @@ static void (*const of_groups[])(core *core, const call *call) = {
     [API_NIDD_CONFIGURATION_GET] = api_group_configuration_get,
     [API_NIDD_CONFIGURATION_PATCH] = api_group_configuration_patch,
     [API_NIDD_CONFIGURATION_DELETE] = api_group_configuration_delete,
+    [API_NIDD_WEBSOCKET] = api_group_websocket,
     [API_NIDD_DELIVERY_LIST] = api_group_delivery_list,
     [API_NIDD_DELIVERY_MAKE] = api_group_delivery_make,
     [API_NIDD_DELIVERY_GET] = api_group_delivery_get,
@@ -374,7 +376,7 @@ static bool changes_something(uint32_t operation)
 {
     return operation == API_IMAGE_PUT || operation == API_TWIN_PUT || operation == API_TWIN_DELETE ||
            operation == API_PROPERTY_PUT || operation == API_ACTION || operation == API_APPLICATION_PUT ||
-           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN ||
+           operation == API_APPLICATION_DELETE || operation == API_APPLICATION_TOKEN || operation == API_APPLICATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||

@@ -33,13 +33,6 @@ group *call_group(core *core, const call *call)
 
 /* ---- as JSON ---- */
 
-/* Of an HSS's list: what this core does not know another one may. */
-static uint64_t unknown_of(const core *core, const group *group)
-{
-    uint64_t listed = (uint64_t)group->unknown + group->member_count, known = group_members_all(core, group);
-    return listed > known ? listed - known : 0;
-}
-
 static void group_put(core *core, const group *group, dro_builder *out)
 {
     dro_builder_text(out, "{\"id\":");
@@ -48,7 +41,7 @@ static void group_put(core *core, const group *group, dro_builder *out)
              (unsigned long long)group_members_all(core, group));
     json_time(out, group->made_ms);
     if (group->kind == GROUP_HSS)
-        json_put(out, ",\"unknown\":%llu", (unsigned long long)unknown_of(core, group));
+        json_put(out, ",\"unknown\":%llu", (unsigned long long)group_unknown(core, group));
     dro_builder_text(out, "}");
 }
 

@@ -245,8 +245,8 @@ static bool has_number(core *core, uint32_t self, bool is_imsi, const char *digi
     return (is_imsi ? twin_at(core, self)->imsi_hash : twin_at(core, self)->msisdn_hash) == hash[0];
 }
 
-/* Which device a twin stands for is not its domain's to say: who may would take any device that has no twin yet.
- * What changes nothing is nobody's business. False after a 403, which tells nothing of whether the number is bound. */
+/* With auth.provision_scope, which device a twin stands for is not its domain's to say: who may can take any device
+ * that has no twin yet. What changes nothing is nobody's business. False after a 403, which tells nothing of whether the number is bound. */
 static bool numbers_are_allowed(core *core, const call *call, const struct put *put, uint32_t self)
 {
     bool has_change = false;
@@ -257,7 +257,7 @@ static bool numbers_are_allowed(core *core, const call *call, const struct put *
         else if (is_imsi ? put->has_imsi : put->has_msisdn)
             has_change |= has_number(core, self, is_imsi, NULL);
     }
-    if (!has_change || (call->scopes & (SCOPE_ADMIN | SCOPE_PROVISION)) != 0)
+    if (!has_change || !core->options.has_provision_scope || (call->scopes & (SCOPE_ADMIN | SCOPE_PROVISION)) != 0)
         return true;
     tell_problem(core, call->caller, 403, "provision_needed", "imsi and msisdn are set with the scope provision, or by the administrator");
     return false;

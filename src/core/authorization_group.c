@@ -260,10 +260,10 @@ static bool members_of(const uint8_t *fields, size_t length, group_identity list
 static dro_err list_take(core *core, const group *group, const group_members *head, const uint8_t *fields, size_t length)
 {
     group_identity list[GROUP_SEGMENT_MAX];
-    uint32_t count, unknown;
+    uint32_t count;
     if (!members_of(fields, length, list, &count))
         return DRO_LIMIT;
-    return group_members_told(core, group->id, strlen(group->id), list, count, head->is_last != 0, &unknown);
+    return group_members_told(core, group->id, strlen(group->id), list, count, head->is_last != 0);
 }
 
 /* Core 0: each configuration of the group over the APN lasts until then, or has ended. */

@@ -24,6 +24,7 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
     struct { _Atomic uint64_t configurations, downlinks; } usage[BOARD_USAGE]; /* downlinks: day << 32 | of that day */
     _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
+    _Atomic uint64_t repeated[BOARD_GROUPS]; /* the same of names that an HSS repeated */
     struct { _Atomic uint32_t number, counts[BOARD_GROUP_STATES]; } operations[BOARD_GROUP_OPERATIONS];
     dro_latency latencies[BOARD_LATENCIES];
 } board_core;
@@ -255,10 +256,23 @@ uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap)
 
 /* ---- groups ---- */
 
-void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members)
+void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members, uint32_t repeated)
 {
-    if (board->shared != NULL)
-        atomic_store_explicit(&board->shared->cores[board->index].groups[slot], (uint64_t)number << 32 | members, memory_order_relaxed);
+    if (board->shared == NULL)
+        return;
+    atomic_store_explicit(&board->shared->cores[board->index].groups[slot], (uint64_t)number << 32 | members, memory_order_relaxed);
+    atomic_store_explicit(&board->shared->cores[board->index].repeated[slot], (uint64_t)number << 32 | repeated, memory_order_relaxed);
+}
+
+uint64_t board_group_repeated(const board *board, uint32_t slot, uint32_t number)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++) {
+        uint64_t word = atomic_load_explicit(&board->shared->cores[i].repeated[slot], memory_order_relaxed);
+        if (i != board->index && word >> 32 == number)
+            sum += (uint32_t)word;
+    }
+    return sum;
 }
 
 uint64_t board_group_members(const board *board, uint32_t cores, uint32_t slot, uint32_t number)

@@ -73,7 +73,8 @@ uint64_t board_usage_configurations(const board *board, uint32_t slot);
 uint64_t board_usage_downlinks(const board *board, uint32_t slot, uint32_t day);
 /* Members of groups and counts of groups' operations, by slot; a number says whose they are. */
 enum { BOARD_GROUPS = 4096, BOARD_GROUP_OPERATIONS = 256, BOARD_GROUP_STATES = 24 };
-void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members);
+void board_group_put(board *board, uint32_t slot, uint32_t number, uint32_t members, uint32_t repeated);
+uint64_t board_group_repeated(const board *board, uint32_t slot, uint32_t number); /* of the other cores */
 void board_operation_put(board *board, uint32_t slot, uint32_t number, const uint32_t *counts, uint32_t count);
 /* Of the other cores; `cores`: bits of those that count. */
 uint64_t board_group_members(const board *board, uint32_t cores, uint32_t slot, uint32_t number);

@@ -25,6 +25,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/old_logs.h"
 #include "core/peers.h"
 #include "core/record.h"
 #include "core/state.h"
@@ -124,6 +125,11 @@ static dro_err open_board(core *core)
     return err;
 }
 
+static void on_old_log(void *context, uint32_t number)
+{
+    ((core *)context)->old_log = number;
+}
+
 /* The logs of other numbers of cores, before the own one. */
 static dro_err read_old(core *core)
 {
@@ -131,8 +137,9 @@ static dro_err read_old(core *core)
         return DRO_OK;
     enum { EVENTS_UNKNOWN = 1 << 20 }; /* in the last records of other cores' twins */
     core->is_reading_old = true;
-    dro_err err = generations_replay(&core->generations, core->options.logs, record_replay_any, core);
+    dro_err err = generations_replay(&core->generations, core->options.logs, on_old_log, record_replay_any, core);
     core->is_reading_old = false;
+    core->old_log = 0;
     core->is_moving = true;
     core->event_next += EVENTS_UNKNOWN;
     return err;
@@ -267,11 +274,15 @@ dro_err core_open(core **out, const core_options *options)
     core->now_ms = core->started_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     dro_err err = open_all(core);
+    if (err == DRO_OK)
+        err = host_tables_settle(core);
     if (err != DRO_OK) {
         core_close(core);
         return err;
     }
     core->is_started = true;
+    if (core->count > 1)
+        core_show_counters(core);
     *out = core;
     return DRO_OK;
 }
@@ -283,13 +294,14 @@ void core_close(core *core)
     core->is_started = false;
     backup_end(core, NULL);
     commit_log_close(core->log);
+    old_logs_close(core);
     if (core->own_disk != NULL)
         core->own_disk->free(core->own_disk);
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
         if (core->turns[i].state != TURN_FREE)
             turn_free(core, &core->turns[i]);
-    for (uint32_t i = 0; i < core->twin_high; i++)
-        if (twin_at(core, i)->number != 0)
+    for (uint32_t i = 0; i < core->twin_high; i++) /* what others have goes as a whole */
+        if (twin_at(core, i)->extra != NULL)
             twin_free(core, i);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);
@@ -318,6 +330,7 @@ void core_close(core *core)
     free(core->turns);
     free(core->timers);
     free(core->bases.counts);
+    free(core->chunk_bases.counts);
     free(core->streams);
     free(core->marks);
     free(core->waiters);
@@ -422,6 +435,13 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
         break;
     case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
+    case MESSAGE_WEBSOCKET_HERE:
+        if (length >= sizeof(websocket_here)) {
+            websocket_here here;
+            memcpy(&here, body, sizeof here);
+            destination_on_here(core, gate, &here);
+        }
+        break;
     case MESSAGE_WEBSOCKET_GONE:
         if (length >= sizeof(websocket_gone)) {
             websocket_gone gone;

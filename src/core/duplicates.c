@@ -121,7 +121,11 @@ static bool grow(duplicates *seen)
     *seen->held += capacity - seen->capacity;
     free(seen->ring);
     free(seen->table);
-    *seen = larger;
+    seen->ring = larger.ring;
+    seen->table = larger.table;
+    seen->capacity = larger.capacity;
+    seen->count = larger.count;
+    seen->next = larger.next;
     return true;
 }
 
@@ -134,4 +138,26 @@ dro_err duplicates_put(duplicates *seen, uint32_t end_to_end, uint32_t result)
         return DRO_NOMEM;
     add(seen, end_to_end, result);
     return DRO_OK;
+}
+
+static dro_err put_oldest(duplicates *seen)
+{
+    duplicate oldest = seen->waiting[seen->settled_count++ % DUPLICATES_WAITING];
+    return duplicates_put(seen, oldest.end_to_end, oldest.result);
+}
+
+dro_err duplicates_put_later(duplicates *seen, uint32_t end_to_end, uint32_t result)
+{
+    dro_err err = seen->waiting_count - seen->settled_count == DUPLICATES_WAITING ? put_oldest(seen) : DRO_OK;
+    duplicates_prefetch(seen, end_to_end);
+    seen->waiting[seen->waiting_count++ % DUPLICATES_WAITING] = (duplicate){ end_to_end, result };
+    return err;
+}
+
+dro_err duplicates_settle(duplicates *seen)
+{
+    dro_err err = DRO_OK;
+    while (seen != NULL && err == DRO_OK && seen->settled_count != seen->waiting_count)
+        err = put_oldest(seen);
+    return err;
 }

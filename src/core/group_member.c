@@ -242,7 +242,7 @@ static void list_begin(core *core, group *group)
     for (uint32_t i = 0; i < group->place_count; i++)
         if (group_place(group, i) != 0)
             membership_at(core, group_place(group, i))->is_kept = false;
-    group->unknown = 0;
+    group->listing = group->repeating = 0;
     group->is_list_begun = true;
 }
 
@@ -257,24 +257,35 @@ static void list_end(core *core, group *group)
         record_end(core);
     }
     group->is_list_begun = false;
+    group->listed = group->listing;
+    group->repeated = group->repeating;
+    core->groups->is_changed = true;
 }
 
-dro_err group_members_told(core *core, const char *id, size_t length, const group_identity *list, uint32_t count, bool is_last,
-                           uint32_t *unknown)
+/* One that is a member already; named twice it is counted once. */
+static void member_named(group *group, membership *known)
+{
+    group->repeating += known->is_kept;
+    known->is_kept = true;
+}
+
+dro_err group_members_told(core *core, const char *id, size_t length, const group_identity *list, uint32_t count, bool is_last)
 {
     group *group = group_find(core, id, length);
     if (group == NULL)
         return DRO_NOT_FOUND;
     if (group->kind != GROUP_HSS)
         return DRO_EXISTS;
+    uint32_t before = group->listed;
     if (!group->is_list_begun)
         list_begin(core, group);
+    group->listing += count;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = twin_named(core, &list[i]);
-        if (index == NONE || !may_join(core, index, group)) {
-            group->unknown++;
-        } else if (membership_find(core, twin_at(core, index), group) != NULL) {
-            membership_find(core, twin_at(core, index), group)->is_kept = true;
+        if (index == NONE || !may_join(core, index, group)) /* of another core, or of none */
+            continue;
+        if (membership_find(core, twin_at(core, index), group) != NULL) {
+            member_named(group, membership_find(core, twin_at(core, index), group));
         } else {
             record_begin(core, index, RECORD_DELTA);
             group_join(core, group);
@@ -283,6 +294,5 @@ dro_err group_members_told(core *core, const char *id, size_t length, const grou
     }
     if (is_last)
         list_end(core, group);
-    *unknown = group->unknown;
-    return DRO_OK;
+    return is_last && core->index == 0 && group->listed != before ? groups_keep(core) : DRO_OK;
 }

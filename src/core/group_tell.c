@@ -18,9 +18,10 @@
 
 /* ---- uplinks ---- */
 
-static bool is_in_force(const core *core, const group_configuration *configuration)
+static bool is_in_force(core *core, const group *group, const group_configuration *configuration)
 {
-    return configuration->status == NIDD_ACTIVE && configuration->until_ms > core->now_ms;
+    return configuration->status == NIDD_ACTIVE && configuration->until_ms > core->now_ms &&
+           application_may(core, configuration->application, SCOPE_NIDD, group->domain);
 }
 
 void group_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
@@ -29,7 +30,7 @@ void group_uplink(core *core, uint32_t index, const uint8_t *data, size_t length
         const group *group = &core->groups->list[membership_at(core, number)->group];
         for (uint32_t i = 0; !group->is_gone && i < core->groups->configuration_high; i++) {
             const group_configuration *configuration = core->groups->configurations[i];
-            if (configuration == NULL || configuration->group != group->number || !is_in_force(core, configuration))
+            if (configuration == NULL || configuration->group != group->number || !is_in_force(core, group, configuration))
                 continue;
             uint8_t fields[512 + EVENT_BYTES_MAX];
             size_t id_length;

@@ -13,6 +13,7 @@
 #include "core/host.h"
 #include "core/nidd.h"
 #include "core/twin_table.h"
+#include "twin/identifier.h"
 
 dro_err groups_init(core *core)
 {
@@ -85,8 +86,9 @@ static uint32_t slot_free(const core *core)
     return core->groups->high < GROUPS_MAX ? core->groups->high : NONE;
 }
 
-static dro_err group_put(core *core, uint32_t slot, const group *head, const char *id, size_t length)
+static dro_err group_put(core *core, const group *head, const char *id, size_t length)
 {
+    uint32_t slot = head->slot;
     group *made = &core->groups->list[slot];
     char *text = strndup(id, length);
     if (text == NULL)
@@ -112,8 +114,8 @@ dro_err group_add(core *core, const char *id, size_t length, uint32_t domain, gr
     uint32_t slot = slot_free(core);
     if (slot == NONE)
         return DRO_LIMIT;
-    group head = { .number = core->groups->next, .domain = domain, .kind = (uint8_t)kind, .made_ms = core->now_ms };
-    dro_err err = group_put(core, slot, &head, id, length);
+    group head = { .slot = slot, .number = core->groups->next, .domain = domain, .kind = (uint8_t)kind, .made_ms = core->now_ms };
+    dro_err err = group_put(core, &head, id, length);
     if (err != DRO_OK)
         return err;
     core->groups->next++;
@@ -124,9 +126,8 @@ dro_err group_add(core *core, const char *id, size_t length, uint32_t domain, gr
 /* Out of sight at once; its members here go a number a round, then the slot is free. */
 static void group_hide(core *core, group *gone)
 {
-    uint32_t slot = (uint32_t)(gone - core->groups->list);
-    index_remove(&core->groups->ids, id_hash(core, gone->id, strlen(gone->id)), slot);
-    index_remove(&core->groups->numbers, number_hash(core, gone->number), slot);
+    index_remove(&core->groups->ids, id_hash(core, gone->id, strlen(gone->id)), gone->slot);
+    index_remove(&core->groups->numbers, number_hash(core, gone->number), gone->slot);
     gone->is_gone = core->groups->has_gone = true;
 }
 
@@ -143,11 +144,6 @@ void group_remove(core *core, group *gone)
 
 /* ---- configurations ---- */
 
-static const dro_field *destination_of(const uint8_t *fields, size_t length, dro_field *room)
-{
-    return nidd_field(fields, length, API_FIELD_DESTINATION, room);
-}
-
 static int64_t time_of(const uint8_t *fields, size_t length, uint32_t tag, int64_t absent)
 {
     dro_field room;
@@ -161,13 +157,9 @@ static int64_t time_of(const uint8_t *fields, size_t length, uint32_t tag, int64
 /* Its destination and fields in place of those it had. */
 static dro_err configuration_set(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length)
 {
-    dro_field room;
     uint32_t destination;
-    const dro_field *link = destination_of(fields, length, &room);
-    uint8_t *copy = link == NULL ? NULL : malloc(length);
-    if (link == NULL)
-        return DRO_MALFORMED;
-    dro_err err = copy == NULL ? DRO_NOMEM : destination_get(core, (const char *)link->bytes, link->length, &destination);
+    uint8_t *copy = malloc(length + 1u);
+    dro_err err = copy == NULL ? DRO_NOMEM : destination_of_fields(core, group_number(changed->number), fields, length, &destination);
     if (err != DRO_OK) {
         free(copy);
         return err;
@@ -336,49 +328,50 @@ dro_err groups_keep(core *core)
     return err;
 }
 
-static void write_group(dro_builder *out, const group *group, uint32_t slot)
+/* A row of the tables: its numbers, then the rest of it as it is. */
+typedef struct column { size_t offset, bytes; } column;
+#define COLUMN(type, member) { offsetof(type, member), sizeof ((type *)0)->member }
+
+static const column group_columns[] = {
+    COLUMN(group, slot), COLUMN(group, number), COLUMN(group, domain), COLUMN(group, kind), COLUMN(group, made_ms),
+};
+static const column listed_columns[] = { COLUMN(group, number), COLUMN(group, listed) };
+static const column configuration_columns[] = {
+    COLUMN(group_configuration, number), COLUMN(group_configuration, group), COLUMN(group_configuration, application),
+    COLUMN(group_configuration, status), COLUMN(group_configuration, made_ms),
+};
+static const column operation_columns[] = {
+    COLUMN(group_operation, slot), COLUMN(group_operation, number), COLUMN(group_operation, group), COLUMN(group_operation, configuration),
+    COLUMN(group_operation, application), COLUMN(group_operation, scopes), COLUMN(group_operation, kind), COLUMN(group_operation, version),
+    COLUMN(group_operation, priority), COLUMN(group_operation, made_ms), COLUMN(group_operation, expires_ms),
+};
+#define COLUMNS(columns) columns, sizeof columns / sizeof columns[0]
+
+static void row_write(dro_builder *out, uint8_t tag, const column *columns, size_t count, const void *row, const void *rest, size_t length)
 {
-    uint8_t part[512];
+    uint8_t part[128 + GROUP_FIELDS_MAX];
+    _Static_assert((int)GROUP_FIELDS_MAX >= (int)NIDD_FIELDS_MAX && (int)GROUP_FIELDS_MAX >= (int)EXTERNAL_IDENTIFIER_MAX, "room for any rest");
     dro_builder inner = dro_builder_over(part, sizeof part);
-    dro_builder_le(&inner, slot, 4);
-    dro_builder_le(&inner, group->number, 4);
-    dro_builder_le(&inner, group->domain, 4);
-    dro_builder_le(&inner, group->kind, 1);
-    dro_builder_le(&inner, (uint64_t)group->made_ms, 8);
-    dro_builder_text(&inner, group->id);
-    dro_field_put(out, HOST_GROUP, part, dro_builder_length(&inner));
+    for (size_t i = 0; i < count; i++)
+        dro_builder_bytes(&inner, (const uint8_t *)row + columns[i].offset, columns[i].bytes); /* little-endian, as all is */
+    dro_builder_bytes(&inner, rest, length);
+    dro_field_put(out, tag, part, dro_builder_length(&inner));
 }
 
-static void write_configuration(dro_builder *out, const group_configuration *configuration)
+static void row_read(dro_cursor *in, const column *columns, size_t count, void *row)
 {
-    uint8_t part[64 + NIDD_FIELDS_MAX];
-    dro_builder inner = dro_builder_over(part, sizeof part);
-    dro_builder_le(&inner, configuration->number, 4);
-    dro_builder_le(&inner, configuration->group, 4);
-    dro_builder_le(&inner, configuration->application, 4);
-    dro_builder_le(&inner, configuration->status, 1);
-    dro_builder_le(&inner, (uint64_t)configuration->made_ms, 8);
-    dro_builder_bytes(&inner, configuration->fields, configuration->length);
-    dro_field_put(out, HOST_GROUP_CONFIGURATION, part, dro_builder_length(&inner));
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *bytes = dro_cursor_bytes(in, columns[i].bytes);
+        if (in->err == DRO_OK)
+            memcpy((uint8_t *)row + columns[i].offset, bytes, columns[i].bytes);
+    }
 }
 
-static void write_operation(dro_builder *out, const group_operation *operation)
+static void group_write(dro_builder *out, const group *group)
 {
-    uint8_t part[64 + GROUP_FIELDS_MAX];
-    dro_builder inner = dro_builder_over(part, sizeof part);
-    dro_builder_le(&inner, operation->slot, 4);
-    dro_builder_le(&inner, operation->number, 4);
-    dro_builder_le(&inner, operation->group, 4);
-    dro_builder_le(&inner, operation->configuration, 4);
-    dro_builder_le(&inner, operation->application, 4);
-    dro_builder_le(&inner, operation->scopes, 4);
-    dro_builder_le(&inner, operation->kind, 1);
-    dro_builder_le(&inner, operation->version, 1);
-    dro_builder_le(&inner, (uint32_t)operation->priority, 4);
-    dro_builder_le(&inner, (uint64_t)operation->made_ms, 8);
-    dro_builder_le(&inner, (uint64_t)operation->expires_ms, 8);
-    dro_builder_bytes(&inner, operation->fields, operation->length);
-    dro_field_put(out, HOST_GROUP_OPERATION, part, dro_builder_length(&inner));
+    row_write(out, HOST_GROUP, COLUMNS(group_columns), group, group->id, strlen(group->id));
+    if (group->listed > 0)
+        row_write(out, HOST_GROUP_LISTED, COLUMNS(listed_columns), group, NULL, 0);
 }
 
 void groups_write(const core *core, dro_builder *out)
@@ -387,28 +380,28 @@ void groups_write(const core *core, dro_builder *out)
     dro_field_put(out, HOST_GROUP_NUMBERS, &groups->next, 4);
     for (uint32_t i = 0; i < groups->high; i++)
         if (groups->list[i].id != NULL && !groups->list[i].is_gone)
-            write_group(out, &groups->list[i], i);
+            group_write(out, &groups->list[i]);
     for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
         if (groups->configurations[i] != NULL)
-            write_configuration(out, groups->configurations[i]);
+            row_write(out, HOST_GROUP_CONFIGURATION, COLUMNS(configuration_columns), groups->configurations[i],
+                      groups->configurations[i]->fields, groups->configurations[i]->length);
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
         if (groups->operations[i] != NULL && !groups->operations[i]->is_gone)
-            write_operation(out, groups->operations[i]);
+            row_write(out, HOST_GROUP_OPERATION, COLUMNS(operation_columns), groups->operations[i], groups->operations[i]->fields,
+                      groups->operations[i]->length);
 }
 
 /* ---- read ---- */
 
 static dro_err read_group(core *core, dro_cursor *in)
 {
-    uint32_t slot = (uint32_t)dro_cursor_le(in, 4);
-    group head = { .number = (uint32_t)dro_cursor_le(in, 4), .domain = (uint32_t)dro_cursor_le(in, 4) };
-    head.kind = (uint8_t)dro_cursor_le(in, 1);
-    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    group head = { .number = 0 };
+    row_read(in, COLUMNS(group_columns), &head);
     size_t length = dro_cursor_left(in);
     const char *id = (const char *)dro_cursor_bytes(in, length);
-    if (in->err != DRO_OK || slot >= GROUPS_MAX || head.kind > GROUP_HSS || length == 0 || head.domain >= core->domain_count)
+    if (in->err != DRO_OK || head.slot >= GROUPS_MAX || head.kind > GROUP_HSS || length == 0 || head.domain >= core->domain_count)
         return DRO_CORRUPT;
-    group *known = &core->groups->list[slot];
+    group *known = &core->groups->list[head.slot];
     if (known->id != NULL && known->number == head.number) {
         known->is_listed = true;
         return DRO_OK;
@@ -418,15 +411,23 @@ static dro_err read_group(core *core, dro_cursor *in)
             group_hide(core, known);
         group_clear(core, known);
     }
-    return group_put(core, slot, &head, id, length);
+    return group_put(core, &head, id, length);
+}
+
+static dro_err read_listed(core *core, dro_cursor *in)
+{
+    group head = { .number = 0 };
+    row_read(in, COLUMNS(listed_columns), &head);
+    group *known = in->err == DRO_OK ? group_at(core, head.number) : NULL;
+    if (known != NULL)
+        known->listed = head.listed;
+    return in->err;
 }
 
 static dro_err read_configuration(core *core, dro_cursor *in)
 {
-    group_configuration head = { .number = (uint32_t)dro_cursor_le(in, 4), .group = (uint32_t)dro_cursor_le(in, 4) };
-    head.application = (uint32_t)dro_cursor_le(in, 4);
-    head.status = (uint8_t)dro_cursor_le(in, 1);
-    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    group_configuration head = { .number = 0 };
+    row_read(in, COLUMNS(configuration_columns), &head);
     if (in->err != DRO_OK || dro_cursor_left(in) > NIDD_FIELDS_MAX)
         return DRO_CORRUPT;
     head.length = (uint16_t)dro_cursor_left(in);
@@ -448,20 +449,12 @@ static dro_err read_configuration(core *core, dro_cursor *in)
 
 static dro_err read_operation(core *core, dro_cursor *in)
 {
-    uint32_t slot = (uint32_t)dro_cursor_le(in, 4);
-    group_operation head = { .number = (uint32_t)dro_cursor_le(in, 4), .group = (uint32_t)dro_cursor_le(in, 4) };
-    head.configuration = (uint32_t)dro_cursor_le(in, 4);
-    head.application = (uint32_t)dro_cursor_le(in, 4);
-    head.scopes = (uint32_t)dro_cursor_le(in, 4);
-    head.kind = (uint8_t)dro_cursor_le(in, 1);
-    head.version = (uint8_t)dro_cursor_le(in, 1);
-    head.priority = (int32_t)dro_cursor_le(in, 4);
-    head.made_ms = (int64_t)dro_cursor_le(in, 8);
-    head.expires_ms = (int64_t)dro_cursor_le(in, 8);
-    if (in->err != DRO_OK || slot >= GROUP_OPERATIONS_MAX || head.kind >= GROUP_OPERATION_KINDS || dro_cursor_left(in) > GROUP_FIELDS_MAX)
+    group_operation head = { .number = 0 };
+    row_read(in, COLUMNS(operation_columns), &head);
+    if (in->err != DRO_OK || head.slot >= GROUP_OPERATIONS_MAX || head.kind >= GROUP_OPERATION_KINDS || dro_cursor_left(in) > GROUP_FIELDS_MAX)
         return DRO_CORRUPT;
     head.length = (uint16_t)dro_cursor_left(in);
-    group_operation *known = core->groups->operations[slot];
+    group_operation *known = core->groups->operations[head.slot];
     if (known != NULL && known->number == head.number) {
         known->is_listed = true;
         if (known->version == head.version)
@@ -474,7 +467,7 @@ static dro_err read_operation(core *core, dro_cursor *in)
     }
     if (known != NULL) /* its slot is another's since */
         group_operation_forget(core, known);
-    return operation_put(core, slot, &head, in->at, &known);
+    return operation_put(core, head.slot, &head, in->at, &known);
 }
 
 dro_err groups_read(core *core, const dro_field *field)
@@ -483,6 +476,7 @@ dro_err groups_read(core *core, const dro_field *field)
     switch (field->tag) {
     case HOST_GROUP_NUMBERS: core->groups->next = (uint32_t)dro_cursor_le(&in, 4); return in.err;
     case HOST_GROUP: return read_group(core, &in);
+    case HOST_GROUP_LISTED: return read_listed(core, &in);
     case HOST_GROUP_CONFIGURATION: return read_configuration(core, &in);
     case HOST_GROUP_OPERATION: return read_operation(core, &in);
     default: return DRO_OK;
@@ -568,8 +562,14 @@ void groups_fini(core *core)
 
 uint64_t group_members_all(const core *core, const group *group)
 {
-    uint32_t slot = (uint32_t)(group - core->groups->list);
-    return group->member_count + (core->count > 1 ? board_group_members(&core->board, UINT32_MAX, slot, group->number) : 0);
+    return group->member_count + (core->count > 1 ? board_group_members(&core->board, UINT32_MAX, group->slot, group->number) : 0);
+}
+
+uint64_t group_unknown(const core *core, const group *group)
+{
+    uint64_t repeated = group->repeated + (core->count > 1 ? board_group_repeated(&core->board, group->slot, group->number) : 0);
+    uint64_t found = repeated + group_members_all(core, group);
+    return group->listed > found ? group->listed - found : 0;
 }
 
 void groups_show(core *core)
@@ -579,7 +579,7 @@ void groups_show(core *core)
         return;
     groups->is_changed = false;
     for (uint32_t i = 0; i < groups->high; i++)
-        board_group_put(&core->board, i, groups->list[i].id == NULL ? 0 : groups->list[i].number, groups->list[i].member_count);
+        board_group_put(&core->board, i, groups->list[i].id == NULL ? 0 : groups->list[i].number, groups->list[i].member_count, groups->list[i].repeated);
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
         if (groups->operations[i] != NULL && groups->operations[i]->is_changed) {
             groups->operations[i]->is_changed = false;
@@ -594,5 +594,5 @@ void group_operation_counts(const core *core, const group_operation *operation, 
     memcpy(counts, operation->counts, sizeof operation->counts);
     uint32_t missing = core->count > 1 ? board_operation_add(&core->board, operation->slot, operation->number, counts, GROUP_STATES) : 0;
     if (missing != 0 && group != NULL) /* cores that did not take it up yet: all their members wait */
-        counts[GROUP_STATE_WAITING] += (uint32_t)board_group_members(&core->board, missing, (uint32_t)(group - core->groups->list), group->number);
+        counts[GROUP_STATE_WAITING] += (uint32_t)board_group_members(&core->board, missing, group->slot, group->number);
 }

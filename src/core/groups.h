@@ -31,13 +31,14 @@ typedef struct membership {
 
 typedef struct group {
     char *id;                    /* NULL: free slot */
-    uint32_t number, domain;
+    uint32_t slot, number, domain;
     uint8_t kind;                /* enum group_kind */
     bool is_gone, is_listed;     /* gone: its members here are being let go; listed: while tables are taken */
     int64_t made_ms;
     uint32_t *places;            /* memberships; a hole is the next one + 1 with HOLE; members keep their places */
     uint32_t place_count, capacity, hole, member_count;
-    uint32_t unknown;            /* HSS: identities of the list that no twin here has */
+    uint32_t listed, repeated;   /* HSS: names in its last whole list; of them members of this core that it named before */
+    uint32_t listing, repeating; /* the same of a list that is coming */
     bool is_list_begun;
 } group;
 
@@ -158,6 +159,8 @@ DRO_CHECKED dro_err group_add(core *core, const char *id, size_t length, uint32_
 void group_remove(core *core, group *gone);               /* with its configurations and operations */
 DRO_CHECKED dro_err group_configuration_add(core *core, const group_configuration *head, const uint8_t *fields, group_configuration **out);
 DRO_CHECKED dro_err group_configuration_change(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length);
+/* An operation counts as a downlink to each member, when it is taken. */
+void group_usage(core *core, uint32_t application, const group *group);
 void group_configurations_orphaned(core *core);                         /* those whose application is gone go too */
 void group_configuration_remove(core *core, group_configuration *gone); /* and its operations */
 DRO_CHECKED dro_err group_operation_add(core *core, const group_operation *head, const uint8_t *fields, group_operation **out);
@@ -165,12 +168,13 @@ DRO_CHECKED dro_err group_operation_replace(core *core, group_operation *changed
 void group_operation_remove(core *core, group_operation *gone);
 DRO_CHECKED dro_err groups_keep(core *core);              /* host_keep, and the other cores are woken */
 /* Fields of the host's tables. */
-enum { HOST_GROUP_NUMBERS = 32, HOST_GROUP, HOST_GROUP_CONFIGURATION, HOST_GROUP_OPERATION };
+enum { HOST_GROUP_NUMBERS = 32, HOST_GROUP, HOST_GROUP_CONFIGURATION, HOST_GROUP_OPERATION, HOST_GROUP_LISTED };
 void groups_write(const core *core, dro_builder *out);
 DRO_CHECKED dro_err groups_read(core *core, const dro_field *field);
 void groups_follow_begin(core *core);                     /* tables are taken anew: what is not among them goes */
 void groups_follow_end(core *core);
 uint64_t group_members_all(const core *core, const group *group); /* of all cores */
+uint64_t group_unknown(const core *core, const group *group); /* core 0, of an HSS's last list: names that no member has */
 void groups_show(core *core);                             /* on the board */
 void group_operation_counts(const core *core, const group_operation *operation, uint32_t counts[GROUP_STATES]); /* of all cores */
 void group_clear(core *core, group *gone);                /* at once */
@@ -195,10 +199,10 @@ void groups_render(const core *core, const twin *twin, dro_builder *out);
 bool group_has_room(const core *core, const twin *twin);  /* the twin for one group more */
 bool group_clear_some(core *core, group *gone, uint32_t most); /* lets members of a group that is gone go; true: all are */
 /* What an HSS says of a group: these are members, in segments; the first of a list begins it anew, the last ends it,
- * and who was not named leaves. On each core with the same list. How many of them no twin here has: *unknown. */
+ * and who was not named leaves. On each core with the same list. */
 typedef struct group_identity { directory_kind kind; const char *text; size_t length; } group_identity;
 DRO_CHECKED dro_err group_members_told(core *core, const char *id, size_t length, const group_identity *list, uint32_t count,
-                                       bool is_last, uint32_t *unknown);
+                                       bool is_last);
 
 /* ---- group_state.c ---- */
 

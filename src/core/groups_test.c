@@ -223,22 +223,32 @@ static void an_hss_says_who_is_a_member_in_segments(void **state)
 {
     (void)state;
     group *made;
-    uint32_t unknown;
     make_twin("a@acme.example", "001010000000001");
     make_twin("b@acme.example", "001010000000002");
     core *core = here.world.core;
     assert_int_equal(group_add(core, GROUP, strlen(GROUP), domain_find(core, "acme.example", 12), GROUP_HSS, &made), DRO_OK);
     const group_identity first[] = { { DIRECTORY_IMSI, "001010000000001", 15 }, { DIRECTORY_IMSI, "001010000000009", 15 } };
-    const group_identity second[] = { { DIRECTORY_ID, "b@acme.example", 14 } };
-    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), first, 2, false, &unknown), DRO_OK);
+    const group_identity second[] = { { DIRECTORY_ID, "b@acme.example", 14 }, { DIRECTORY_ID, "a@acme.example", 14 } };
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), first, 2, false), DRO_OK);
     assert_int_equal(made->member_count, 1);
-    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 1, true, &unknown), DRO_OK);
-    assert_int_equal(unknown, 1);
+    assert_int_equal(group_unknown(core, made), 0); /* the list has not ended */
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 2, true), DRO_OK);
+    assert_int_equal(group_unknown(core, made), 1); /* the first was named twice */
     assert_int_equal(made->member_count, 2);
-    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 1, true, &unknown), DRO_OK);
-    assert_int_equal(unknown, 0);
+    reopen();
+    made = group_find(here.world.core, GROUP, strlen(GROUP));
+    core = here.world.core;
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), second, 1, false), DRO_OK);
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), NULL, 0, true), DRO_OK);
+    assert_int_equal(group_unknown(core, made), 0);
     assert_int_equal(made->member_count, 1); /* the other one was not named again */
-    assert_int_equal(group_members_told(core, "no@acme.example", 15, second, 1, true, &unknown), DRO_NOT_FOUND);
+    assert_int_equal(group_members_told(core, GROUP, strlen(GROUP), first, 2, true), DRO_OK);
+    assert_int_equal(group_unknown(core, made), 1);
+    assert_int_equal(status_of(on_group(API_GROUP_GET, NULL)), 200);
+    reopen();
+    core = here.world.core;
+    assert_int_equal(group_unknown(core, group_find(core, GROUP, strlen(GROUP))), 1); /* as before the restart */
+    assert_int_equal(group_members_told(core, "no@acme.example", 15, second, 1, true), DRO_NOT_FOUND);
 }
 
 /* ---- T8 ---- */

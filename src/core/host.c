@@ -170,9 +170,14 @@ application *application_find(core *core, const char *id, size_t length)
 
 application *application_at(core *core, uint32_t number)
 {
+    uint16_t *hint = &core->application_hints[number % CORE_APPLICATIONS_MAX];
+    if (core->applications[*hint].id != NULL && core->applications[*hint].number == number)
+        return &core->applications[*hint];
     for (size_t i = 0; i < sizeof core->applications / sizeof core->applications[0]; i++)
-        if (core->applications[i].id != NULL && core->applications[i].number == number)
+        if (core->applications[i].id != NULL && core->applications[i].number == number) {
+            *hint = (uint16_t)i;
             return &core->applications[i];
+        }
     return NULL;
 }
 
@@ -185,6 +190,12 @@ bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t dom
         if (application->domains[i] == domain)
             return true;
     return false;
+}
+
+bool application_may(core *core, uint32_t number, uint32_t scope, uint32_t domain)
+{
+    const application *application = application_at(core, number);
+    return application != NULL && (application->scopes & scope) != 0 && application_sees(core, number, 0, domain);
 }
 
 /* The gate knows it before another gate tells anybody. */

@@ -73,6 +73,8 @@ void host_free(core *core);
 application *application_find(core *core, const char *id, size_t length);
 application *application_at(core *core, uint32_t number);
 bool application_sees(core *core, uint32_t number, uint32_t scopes, uint32_t domain);
+/* Has the application itself that scope, and the domain? Whatever its tokens say. */
+bool application_may(core *core, uint32_t number, uint32_t scope, uint32_t domain);
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone);
 /* Its limits, certificates and (`is_whole`) APNs as fields; and one of them back. */
 void application_more_write(const application *application, dro_builder *out, bool is_whole);

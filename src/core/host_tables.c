@@ -210,7 +210,7 @@ dro_err duplicate_add(core *core, uint16_t host, uint32_t end_to_end, uint32_t w
     duplicates **seen = &core->hosts[host].seen;
     if (*seen == NULL && (*seen = duplicates_new(&core->duplicates_held)) == NULL)
         return DRO_NOMEM;
-    return duplicates_put(*seen, end_to_end, word);
+    return core->is_started ? duplicates_put(*seen, end_to_end, word) : duplicates_put_later(*seen, end_to_end, word);
 }
 
 /* ---- dumps: all of a table ---- */
@@ -303,7 +303,7 @@ static dro_err duplicate_replay(core *core, const dro_field *field)
         return DRO_OK;
     if (core->is_reading_old)
         return duplicate_add(core, number, words[0], words[1]);
-    return core->hosts[number].dump != NULL ? duplicates_put(core->hosts[number].dump, words[0], words[1]) : DRO_OK;
+    return core->hosts[number].dump != NULL ? duplicates_put_later(core->hosts[number].dump, words[0], words[1]) : DRO_OK;
 }
 
 /* Of a dump whose begin was not seen nothing is taken: replay began in the middle of it. */
@@ -314,6 +314,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             group_told_replay(core, field);
         else if (field->tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, field);
+        else if (field->tag == FIELD_USAGE)
+            usage_replay(core, field);
         return DRO_OK;
     }
     if (field->tag == FIELD_EVENT)
@@ -329,6 +331,14 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
     else if (field->tag == FIELD_DEAD && core->dead_letters_dump != NULL)
         letter_replay(core, core->dead_letters_dump, field);
     return DRO_OK;
+}
+
+dro_err host_tables_settle(core *core)
+{
+    dro_err err = DRO_OK;
+    for (uint32_t i = 0; i < core->host_count && err == DRO_OK; i++)
+        err = duplicates_settle(core->hosts[i].seen);
+    return err;
 }
 
 void dumps_forget(core *core)
@@ -422,5 +432,6 @@ void host_tables_write(core *core)
             write_duplicates(core, (uint16_t)i);
     write_idempotents(core);
     groups_told_write(core);
+    usage_write(core);
     write_dead_letters(core);
 }

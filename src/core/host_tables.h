@@ -35,6 +35,7 @@ void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], u
 void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t length);
 /* A field of a record of the host's own tables: of a dump, or the marks of its begin and end. */
 dro_err host_table_replay(core *core, int kind, const dro_field *field);
+DRO_CHECKED dro_err host_tables_settle(core *core); /* after recovery, before anybody looks */
 void host_tables_free(core *core);
 void dumps_forget(core *core); /* those that a crash left unfinished */
 void host_tables_write(core *core);

@@ -14,6 +14,7 @@
 #include "core/index.h"
 #include "core/orphans.h"
 #include "core/owners.h"
+#include "core/rds_sign.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
 #include "twin/ticket.h"
@@ -30,6 +31,7 @@ typedef struct nidd_configuration {
     uint32_t application, destination;
     uint8_t status, pdn_establishment_option;
     bool is_by_msisdn;
+    bool is_reliable;            /* reliableDataService: core/rds.h */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them; APN and grant */
 } nidd_configuration;
@@ -42,6 +44,7 @@ typedef struct nidd_delivery {
     int32_t priority;
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
     bool is_awaited;             /* the twin will say whether the device has it */
+    bool is_in_chunk;            /* a chunk of the log has it too, as it is */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -74,8 +77,10 @@ typedef struct destination {     /* where notices go */
     uint32_t next_free, next_ready;
     uint8_t failures;            /* in a row */
     bool is_ready, is_websocket;
+    bool is_held;                /* by the websocket: this core may hear of it before it hears of its configuration */
     uint32_t gate;               /* of a websocket: where it is; NONE: the application is not connected */
     uint64_t socket;             /* what that gate calls it */
+    int64_t since_ns;            /* of one that was told of */
 } destination;
 
 typedef struct nidd_table {      /* of all twins */
@@ -124,14 +129,15 @@ bool nidd_has_awaited(const twin *twin);
 void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_state state);
 static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
-void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
+void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length, const rds_sign *sign); /* tells who wants to know */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
 /* Fields of records. */
 DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field);
 void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a full record says it anew */
 int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
 void nidd_expire(core *core, uint32_t twin);
-void nidd_deliveries_leave(twin *twin);       /* out of memory: core/queue.h */
+bool nidd_delivery_take(core *core, uint32_t twin, uint64_t number); /* out of memory. False: it is not there */
+static inline size_t nidd_delivery_memory(const nidd_delivery *delivery) { return sizeof *delivery + delivery->length; }
 /* In a record: the configuration goes, and all that waits for it. */
 void nidd_configuration_gone(core *core, uint32_t index, uint64_t number);
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */
@@ -158,7 +164,12 @@ int notices_send(core *core);
 void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
 /* The application is connected: what waits goes there. Another websocket that was there before is told so. */
 void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket);
+/* The same of a group's configuration, whose websocket asked core 0. */
+void destination_on_here(core *core, uint32_t gate, const struct websocket_here *here);
 void destination_on_gone(core *core, uint32_t gate, const struct websocket_gone *gone);
+/* Where a configuration's notices go by its fields: the websocket where the application asked for one, else its link. */
+DRO_CHECKED dro_err destination_of_fields(core *core, uint64_t configuration, const uint8_t *fields, size_t length, uint32_t *number);
+bool nidd_wants_websocket(const uint8_t *fields, size_t length);
 /* "websocket:" and the configuration's number: one for each configuration. */
 size_t destination_websocket(uint64_t configuration, char out[NIDD_WEBSOCKET_TEXT + 1]);
 void notices_gate_lost(core *core, uint32_t gate);
@@ -169,6 +180,7 @@ void notices_fini(core *core);
 /* ---- api_nidd_delivery.c: a delivery's part in the record of its turn ---- */
 typedef struct nidd_request {    /* what a turn carries: a delivery being made or changed */
     uint64_t configuration, number;
+    uint32_t application;
     bool is_new, is_first;       /* first: it came with its configuration, which is the answer */
     int64_t expires_ms;
     int32_t priority;

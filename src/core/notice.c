@@ -96,6 +96,25 @@ dro_err destination_get(core *core, const char *link, size_t length, uint32_t *n
     return DRO_OK;
 }
 
+bool nidd_wants_websocket(const uint8_t *fields, size_t length)
+{
+    dro_field room;
+    const dro_field *wanted = nidd_field(fields, length, API_FIELD_WEBSOCKET, &room);
+    return wanted != NULL && wanted->length == 1 && wanted->bytes[0] != 0;
+}
+
+dro_err destination_of_fields(core *core, uint64_t configuration, const uint8_t *fields, size_t length, uint32_t *number)
+{
+    char name[NIDD_WEBSOCKET_TEXT + 1];
+    dro_field room;
+    const dro_field *link = nidd_field(fields, length, API_FIELD_DESTINATION, &room);
+    if (link == NULL)
+        return DRO_MALFORMED;
+    if (nidd_wants_websocket(fields, length))
+        return destination_get(core, name, destination_websocket(configuration, name), number);
+    return destination_get(core, (const char *)link->bytes, link->length, number);
+}
+
 void destination_release(core *core, uint32_t number)
 {
     destination *released = destination_at(core, number);
@@ -579,6 +598,39 @@ void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t so
     destination_begin_anew(core, number);
 }
 
+/* It is not there any more; what only it held may go. */
+static void destination_disconnect(core *core, uint32_t number)
+{
+    destination *left = destination_at(core, number);
+    bool was_held = left->is_held;
+    left->gate = NONE;
+    left->is_held = false;
+    if (was_held)
+        destination_release(core, number);
+}
+
+void destination_on_here(core *core, uint32_t gate, const websocket_here *here)
+{
+    char name[NIDD_WEBSOCKET_TEXT + 1];
+    uint32_t number;
+    if (destination_get(core, name, destination_websocket(here->configuration, name), &number) != DRO_OK) {
+        dro_warn("no room for the websocket of configuration %016llx: it gets no notifications of core %u", (unsigned long long)here->configuration, core->index);
+        return;
+    }
+    destination *to = destination_at(core, number);
+    bool is_older = to->gate != NONE && to->since_ns > here->since_ns;
+    bool is_further = to->is_held;
+    if (!is_older) { /* core 0 sends the one before away */
+        to->is_held = true;
+        to->gate = gate;
+        to->socket = here->socket;
+        to->since_ns = here->since_ns;
+        destination_begin_anew(core, number);
+    }
+    if (is_older || is_further)
+        destination_release(core, number);
+}
+
 void destination_on_gone(core *core, uint32_t gate, const websocket_gone *gone)
 {
     char name[NIDD_WEBSOCKET_TEXT + 1];
@@ -587,7 +639,7 @@ void destination_on_gone(core *core, uint32_t gate, const websocket_gone *gone)
     if (to == NULL || to->gate != gate)
         return;
     if (to->socket == gone->socket)
-        to->gate = NONE;
+        destination_disconnect(core, number);
     else
         destination_begin_anew(core, number); /* what the one before did not deliver goes to the one that is there */
 }
@@ -595,8 +647,8 @@ void destination_on_gone(core *core, uint32_t gate, const websocket_gone *gone)
 static void websockets_gate_lost(core *core, uint32_t gate)
 {
     for (uint32_t i = 0; i < core->nidd.destination_count; i++)
-        if (core->nidd.destinations[i].is_websocket && core->nidd.destinations[i].gate == gate)
-            core->nidd.destinations[i].gate = NONE;
+        if (core->nidd.destinations[i].link != NULL && core->nidd.destinations[i].is_websocket && core->nidd.destinations[i].gate == gate)
+            destination_disconnect(core, i);
 }
 
 void notices_gate_lost(core *core, uint32_t gate)

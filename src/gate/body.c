@@ -26,6 +26,7 @@ struct body_arena {
 typedef struct reader {
     dro_builder *out;
     body_fault *fault;
+    bool is_patch;     /* null takes a member away, a list replaces what was there (RFC 7396) */
 } reader;
 
 typedef struct member {
@@ -365,6 +366,10 @@ static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *
         field[0]++;
     if (field[0] == APPLICATION_LIMITS)
         return refuse(in, 422, pointer, "%s is not a limit: requests_per_second, burst, downlinks_per_day, configurations, subscriptions", pointer + 1);
+    if (in->is_patch && yyjson_is_null(value)) {
+        dro_field_put(in->out, API_FIELD_CEILING, field, sizeof field);
+        return true;
+    }
     if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) == 0 || unsafe_yyjson_get_uint(value) > BODY_CEILING_MAX)
         return refuse(in, 422, pointer, "%s must be a whole number from 1 to %d", pointer + 1, BODY_CEILING_MAX);
     uint32_t number = (uint32_t)unsafe_yyjson_get_uint(value);
@@ -375,6 +380,8 @@ static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *
 
 static bool read_limits(reader *in, const char *pointer, yyjson_val *value)
 {
+    if (in->is_patch && yyjson_is_null(value))
+        return put_null(in, pointer + 1);
     return read_named(in, pointer, value, APPLICATION_LIMITS, read_limit);
 }
 
@@ -397,6 +404,10 @@ static bool read_texts(reader *in, const char *pointer, yyjson_val *value, uint8
 {
     size_t i, count;
     yyjson_val *item;
+    if (in->is_patch)
+        put_null(in, pointer + 1);
+    if (in->is_patch && yyjson_is_null(value))
+        return true;
     if (!yyjson_is_arr(value) || yyjson_arr_size(value) > BODY_APPLICATION_TEXTS_MAX)
         return refuse(in, 422, pointer, "%s must be an array of at most %d strings", pointer + 1, BODY_APPLICATION_TEXTS_MAX);
     yyjson_arr_foreach(value, i, count, item)
@@ -573,18 +584,23 @@ static bool read_action_root(reader *in, yyjson_val *root, void *context)
     return read_named(in, "", root, BODY_INPUTS_MAX, read_input);
 }
 
+static const member application_members[] = {
+    { "id", read_application_id }, { "domains", read_domains }, { "scopes", read_scopes },
+    { "limits", read_limits }, { "certificates", read_certificates }, { "apns", read_apns },
+};
+enum { APPLICATION_MEMBERS = sizeof application_members / sizeof *application_members };
+
 static bool read_application_root(reader *in, yyjson_val *root, void *context)
 {
-    static const member members[] = {
-        { "id", read_application_id },
-        { "domains", read_domains },
-        { "scopes", read_scopes },
-        { "limits", read_limits },
-        { "certificates", read_certificates },
-        { "apns", read_apns },
-    };
     (void)context;
-    return read_members(in, root, members, sizeof members / sizeof *members, 7);
+    return read_members(in, root, application_members, APPLICATION_MEMBERS, 7);
+}
+
+/* All but the id, which the path has. */
+static bool read_application_patch_root(reader *in, yyjson_val *root, void *context)
+{
+    (void)context;
+    return read_members(in, root, application_members + 1, APPLICATION_MEMBERS - 1, 0);
 }
 
 static bool read_trace_root(reader *in, yyjson_val *root, void *context)
@@ -609,29 +625,34 @@ static bool read_query_root(reader *in, yyjson_val *root, void *context)
 
 bool body_read_twin(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_twin_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_twin_root, NULL);
 }
 
 bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1],
                          body_fault *fault)
 {
     id[0] = '\0';
-    return with_document(arena, json, &(reader){ out, fault }, read_line_root, id);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_line_root, id);
 }
 
 bool body_read_property(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_property_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_property_root, NULL);
 }
 
 bool body_read_action(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return json.length == 0 || with_document(arena, json, &(reader){ out, fault }, read_action_root, NULL);
+    return json.length == 0 || with_document(arena, json, &(reader){ out, fault, false }, read_action_root, NULL);
 }
 
 bool body_read_application(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_application_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_application_root, NULL);
+}
+
+bool body_read_application_patch(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return with_document(arena, json, &(reader){ out, fault, true }, read_application_patch_root, NULL);
 }
 
 static bool read_group_root(reader *in, yyjson_val *root, void *context)
@@ -642,7 +663,7 @@ static bool read_group_root(reader *in, yyjson_val *root, void *context)
 
 bool body_read_group(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return json.length == 0 || with_document(arena, json, &(reader){ out, fault }, read_group_root, NULL);
+    return json.length == 0 || with_document(arena, json, &(reader){ out, fault, false }, read_group_root, NULL);
 }
 
 static bool read_is_member(reader *in, const char *pointer, yyjson_val *value)
@@ -670,15 +691,15 @@ bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, 
 {
     member_line line = { id, is_member };
     id[0] = '\0';
-    return with_document(arena, json, &(reader){ out, fault }, read_member_line_root, &line);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_member_line_root, &line);
 }
 
 bool body_read_trace(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_trace_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_trace_root, NULL);
 }
 
 bool body_read_query(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return with_document(arena, json, &(reader){ out, fault }, read_query_root, NULL);
+    return with_document(arena, json, &(reader){ out, fault, false }, read_query_root, NULL);
 }

@@ -54,6 +54,7 @@ bool body_read_twin_line(body_arena *arena, body_text json, dro_builder *out, ch
 bool body_read_property(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_action(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_application(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
+bool body_read_application_patch(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 /* Of a group: an object without members, or nothing. */
 bool body_read_group(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 /* A line of members:bulk: {"id", "member"(?): false takes it out}; `id` as above. */

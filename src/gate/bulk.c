@@ -171,6 +171,17 @@ static bool is_foreign(const http *http, const exchange *exchange, const bulk_en
     return caller == NULL || !token_has_domain(caller, domain.at, domain.length);
 }
 
+/* A bulk may last for hours: each line is judged by what its application may now. */
+static bool is_allowed(const http *http, const exchange *exchange)
+{
+    const token *caller = token_table_find(http->tokens, exchange->owner->token, http->config->clock->wall_ms(http->config->clock));
+    api_request head;
+    memcpy(&head, exchange->bulk->request, sizeof head);
+    head.scopes &= caller == NULL ? 0 : caller->scopes;
+    memcpy(exchange->bulk->request, &head, sizeof head);
+    return (head.scopes & (SCOPE_WRITE | SCOPE_ADMIN)) != 0;
+}
+
 /* The line's fields behind those of the request. */
 static bool read_line(http *http, const bulk *from, dro_builder *out, bulk_entry *entry, body_fault *fault)
 {
@@ -193,9 +204,11 @@ static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
     bulk *from = exchange->bulk;
     dro_builder out = dro_builder_over(http->scratch, sizeof http->scratch);
     body_fault fault;
-    bool is_sent = true;
+    bool is_sent = true, may = is_allowed(http, exchange);
     dro_builder_bytes(&out, from->request, from->request_length);
-    if (!read_line(http, from, &out, entry, &fault)) {
+    if (!may) {
+        refuse_line(entry, 403, "the application may do this no longer", NULL);
+    } else if (!read_line(http, from, &out, entry, &fault)) {
         if (entry->id[0] != '\0' && is_foreign(http, exchange, entry))
             refuse_line(entry, 404, "no twin is called that", NULL);
         else

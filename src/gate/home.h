@@ -19,6 +19,12 @@ static inline uint32_t home_of_imsi(const gate_config *config, const network_use
     return config->core_count == 1 ? 0 : home_of(config, DIRECTORY_IMSI, user->imsi, strnlen(user->imsi, IMSI_DIGITS_MAX));
 }
 
+/* Of a configuration: a group's, which every core has. */
+static inline bool number_is_of_group(uint64_t configuration)
+{
+    return configuration >> 51 == 1;
+}
+
 /* An api_request with its fields, which the gate itself wrote: by the first that names a twin. */
 static inline uint32_t home_of_request(const gate_config *config, const void *request, size_t length)
 {
@@ -34,7 +40,7 @@ static inline uint32_t home_of_request(const gate_config *config, const void *re
         case API_FIELD_MSISDN: return home_of(config, DIRECTORY_MSISDN, (const char *)field.bytes, field.length);
         case API_FIELD_CONFIGURATION: /* its twin's partition is in the upper 12 bits */
             memcpy(&number, field.bytes, sizeof number);
-            if (number >> 51 == 1) /* a group's */
+            if (number_is_of_group(number))
                 return 0;
             return directory_core(config->directory, (uint32_t)(number >> 52));
         case API_FIELD_TRACE: /* in the lowest 4 bits; a number that no core gave out is core 0's to refuse */

@@ -160,14 +160,15 @@ static void on_reply(http *http, uint32_t from, uint64_t id, const void *bytes, 
 
 static void on_credential(http *http, const void *body, uint32_t length)
 {
-    dro_err err = token_table_take(http->tokens, body, length);
+    bool is_narrowed;
+    dro_err err = token_table_take(http->tokens, body, length, &is_narrowed);
     if (err != DRO_OK) {
         dro_error("credential_refused reason=\"%s\"", dro_err_text(err));
         return;
     }
     credential row;
     memcpy(&row, body, sizeof row);
-    if (row.is_gone) {
+    if (is_narrowed) { /* who may still, comes again and is judged anew */
         stream_close_token(http, row.token);
         websocket_close_token(http, row.token);
     }

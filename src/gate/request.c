@@ -256,6 +256,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_FORM] = FORM_MAX,
         [BODY_GROUP] = HTTP_BODY_SMALL_MAX,
         [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
+        [BODY_APPLICATION_PATCH] = HTTP_BODY_TWIN_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -541,6 +542,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_PROPERTY: return body_read_property(arena, json, out, fault);
     case BODY_ACTION: return body_read_action(arena, json, out, fault);
     case BODY_APPLICATION: return body_read_application(arena, json, out, fault);
+    case BODY_APPLICATION_PATCH: return body_read_application_patch(arena, json, out, fault);
     case BODY_GROUP: return body_read_group(arena, json, out, fault);
     case BODY_QUERY: return body_read_query(arena, json, out, fault);
     case BODY_NIDD_CONFIGURATION: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, out, fault);

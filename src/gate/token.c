@@ -182,13 +182,44 @@ static dro_err read_texts(dro_cursor *in, texts *texts)
     return in->err != DRO_OK ? DRO_MALFORMED : out.err != DRO_OK ? out.err : certificates.err;
 }
 
-dro_err token_table_take(token_table *table, const void *body, uint32_t length)
+/* Are all of these texts (a NUL behind each) among those? */
+static bool are_among(const char *texts, size_t length, const char *of, size_t of_length)
+{
+    for (size_t at = 0; at < length && texts[at] != '\0'; at += strlen(texts + at) + 1) {
+        size_t other = 0;
+        while (other < of_length && of[other] != '\0' && strcmp(of + other, texts + at) != 0)
+            other += strlen(of + other) + 1;
+        if (other >= of_length || of[other] == '\0')
+            return false;
+    }
+    return true;
+}
+
+static size_t certificates_length(const token *token)
+{
+    size_t length = 0;
+    while (token->certificates[length] != '\0')
+        length += strlen(token->certificates + length) + 1;
+    return length;
+}
+
+static bool is_narrower(const token *now, const token *before)
+{
+    uint32_t most = now->limits.of[LIMIT_SUBSCRIPTIONS], most_before = before->limits.of[LIMIT_SUBSCRIPTIONS];
+    return (before->scopes & ~now->scopes) != 0 || (most != 0 && (most_before == 0 || most < most_before)) ||
+           !are_among(before->domains, before->domains_length, now->domains, now->domains_length) ||
+           !are_among(before->certificates, certificates_length(before), now->certificates, certificates_length(now));
+}
+
+dro_err token_table_take(token_table *table, const void *body, uint32_t length, bool *is_narrowed)
 {
     credential row;
+    *is_narrowed = false;
     if (length < sizeof row)
         return DRO_MALFORMED;
     memcpy(&row, body, sizeof row);
     if (row.is_gone != 0) {
+        *is_narrowed = true;
         token_remove(table, row.token);
         return DRO_OK;
     }
@@ -217,6 +248,8 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length)
     made->certificates = memcpy(at + strlen(texts.id) + 1, texts.certificates, texts.certificates_length);
     if (table->places[place] == NULL)
         table->count++;
+    else
+        *is_narrowed = is_narrower(made, table->places[place]);
     free(table->places[place]);
     table->places[place] = made;
     return DRO_OK;

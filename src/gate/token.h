@@ -33,8 +33,9 @@ void token_table_free(token_table *table);
 uint32_t token_table_count(const token_table *table);
 
 /* A MESSAGE_CREDENTIAL's body: adds, replaces or forgets. DRO_MALFORMED: nothing
- * was changed. DRO_LIMIT: the table is full. */
-DRO_CHECKED dro_err token_table_take(token_table *table, const void *body, uint32_t length);
+ * was changed. DRO_LIMIT: the table is full. *is_narrowed: it was good for more before, so
+ * what was begun with it and lasts has to be judged again. */
+DRO_CHECKED dro_err token_table_take(token_table *table, const void *body, uint32_t length, bool *is_narrowed);
 
 /* Borrowed until the next take; NULL: not one of ours, or expired. */
 const token *token_table_find(const token_table *table, const uint8_t hash[TOKEN_HASH], int64_t wall_ms);

@@ -11,6 +11,8 @@
 #include "gate/http_limits.h"
 #include "gate/token.h"
 
+static bool is_narrowed; /* what the last take said */
+
 static int set_up(void **state)
 {
     *state = token_table_new();
@@ -32,7 +34,7 @@ static dro_err take(token_table *table, credential row, const char *first, const
         dro_field_put_text(&out, API_FIELD_DOMAIN, first);
     if (second != NULL)
         dro_field_put_text(&out, API_FIELD_DOMAIN, second);
-    return token_table_take(table, bytes, ((uint32_t)dro_builder_length(&out) + 7) & ~7u); /* as the ring pads it */
+    return token_table_take(table, bytes, ((uint32_t)dro_builder_length(&out) + 7) & ~7u, &is_narrowed); /* as the ring pads it */
 }
 
 static credential row_of(uint32_t number, uint8_t seed)
@@ -145,10 +147,10 @@ static void a_broken_message_changes_nothing(void **state)
     memcpy(bytes, &row, sizeof row);
     memcpy(bytes + sizeof row, "\x15\x7f\x61\x62", 4); /* a domain longer than the message */
     for (uint32_t length = 0; length < sizeof row; length++)
-        assert_int_equal(token_table_take(*state, bytes, length), DRO_MALFORMED);
-    assert_int_equal(token_table_take(*state, bytes, sizeof bytes), DRO_MALFORMED);
+        assert_int_equal(token_table_take(*state, bytes, length, &is_narrowed), DRO_MALFORMED);
+    assert_int_equal(token_table_take(*state, bytes, sizeof bytes, &is_narrowed), DRO_MALFORMED);
     memcpy(bytes + sizeof row, "\x15\x02\x61\x00", 4); /* a NUL inside */
-    assert_int_equal(token_table_take(*state, bytes, sizeof bytes), DRO_MALFORMED);
+    assert_int_equal(token_table_take(*state, bytes, sizeof bytes, &is_narrowed), DRO_MALFORMED);
     assert_int_equal(token_table_count(*state), 0);
 }
 
@@ -167,7 +169,7 @@ static void an_application_is_found_by_its_certificate(void **state)
     dro_field_put_text(&out, API_FIELD_APPLICATION, "as1");
     dro_field_put_text(&out, API_FIELD_CERTIFICATE, "sha256:0101010101010101010101010101010101010101010101010101010101010101");
     dro_field_put_text(&out, API_FIELD_CERTIFICATE, "dns:as.example");
-    assert_int_equal(token_table_take(*state, bytes, ((uint32_t)dro_builder_length(&out) + 7) & ~7u), DRO_OK);
+    assert_int_equal(token_table_take(*state, bytes, ((uint32_t)dro_builder_length(&out) + 7) & ~7u, &is_narrowed), DRO_OK);
     const token *found = token_table_find_certificate(*state, &shown);
     assert_non_null(found);
     assert_string_equal(found->id, "as1");
@@ -177,6 +179,30 @@ static void an_application_is_found_by_its_certificate(void **state)
     assert_ptr_equal(token_table_find_certificate(*state, &shown), found);
     assert_ptr_equal(token_table_find_application(*state, "as1", 3), found);
     assert_null(token_table_find_application(*state, "as", 2));
+}
+
+/* What lasts has to be judged again where less is allowed, and only there. */
+static void a_token_that_is_good_for_less_is_told(void **state)
+{
+    credential row = row_of(7, 7);
+    row.scopes = SCOPE_READ | SCOPE_NIDD;
+    assert_int_equal(take(*state, row, "a.example", "b.example"), DRO_OK);
+    assert_false(is_narrowed);
+    assert_int_equal(take(*state, row, "b.example", "a.example"), DRO_OK);
+    assert_false(is_narrowed);
+    row.scopes |= SCOPE_WRITE;
+    assert_int_equal(take(*state, row, "a.example", "b.example"), DRO_OK);
+    assert_false(is_narrowed);
+    row.scopes &= ~(uint32_t)SCOPE_READ;
+    assert_int_equal(take(*state, row, "a.example", "b.example"), DRO_OK);
+    assert_true(is_narrowed);
+    assert_int_equal(take(*state, row, "a.example", NULL), DRO_OK);
+    assert_true(is_narrowed);
+    assert_int_equal(take(*state, row, "a.example", "b.example"), DRO_OK);
+    assert_false(is_narrowed);
+    row.is_gone = 1;
+    assert_int_equal(take(*state, row, NULL, NULL), DRO_OK);
+    assert_true(is_narrowed);
 }
 
 static void a_rate_is_shared_by_the_gates(void **state)
@@ -198,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_application_is_found_by_its_certificate, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_token_that_is_good_for_less_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rate_is_shared_by_the_gates, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_is_found_by_its_sha_256, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_ends_at_its_time, set_up, tear_down),

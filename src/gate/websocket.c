@@ -28,13 +28,14 @@ struct websocket {
     exchange *owner;                 /* NULL: gone, but cores are still to be told */
     uint64_t id, configuration;      /* id: what its core calls it */
     uint32_t core;
-    bool is_open, is_closing, has_protocol, is_told;
+    uint32_t untold_cores, told_cores; /* bits: to be told that it is here; that know of it */
+    bool is_open, is_closing, has_protocol;
     char accept[ACCEPT_TEXT + 1];
     websocket_reader reader;
     uint64_t number, first;          /* of the newest notice, of the oldest that is not told; 0: none yet */
     uint32_t untold;                 /* notices that have ended */
     sent_notice sent[HTTP_WEBSOCKET_NOTICES_MAX]; /* number % HTTP_WEBSOCKET_NOTICES_MAX */
-    int64_t heard_ns, asked_ns;
+    int64_t heard_ns, asked_ns, since_ns;
     int64_t expires_ns;              /* of its token */
     uint8_t token[TOKEN_HASH];
 };
@@ -139,7 +140,6 @@ bool websocket_begin(http *http, exchange *exchange, const void *request, uint32
     made->configuration = configuration_of(request, length);
     made->core = home_of_request(http->config, request, length);
     made->has_protocol = owner->has_websocket_protocol;
-    made->is_told = true; /* no core knows of it yet */
     memcpy(made->accept, owner->websocket_accept, sizeof made->accept);
     memcpy(made->token, owner->token, TOKEN_HASH);
     made->expires_ns = expiry_ns(http, owner->token_expires_ms);
@@ -177,8 +177,10 @@ void websocket_on_reply(http *http, exchange *exchange, const api_reply *reply)
                           opened->accept, opened->has_protocol ? "\r\nSec-WebSocket-Protocol: " : "", opened->has_protocol ? protocol : "");
     put(exchange, head, (size_t)length);
     opened->is_open = true;
-    opened->is_told = false;
-    opened->heard_ns = opened->asked_ns = loop_now_ns(http->loop);
+    opened->heard_ns = opened->asked_ns = opened->since_ns = loop_now_ns(http->loop);
+    opened->told_cores = 1u << opened->core;
+    if (number_is_of_group(opened->configuration))
+        opened->untold_cores = ((1u << http->config->core_count) - 1) & ~opened->told_cores;
     exchange->status = 101;
     exchange->deadline_ns = 0;
     http->counts.answers[exchange->route][1]++;
@@ -427,13 +429,27 @@ static bool tell_ended(http *http, websocket *of)
     return true;
 }
 
-/* Its core is told that it is gone, last: what it had goes elsewhere then. */
+/* The other cores have members of the group, whose notices go this way too. What finds no room goes later. */
+static void tell_here(http *http, websocket *of)
+{
+    websocket_here here = { .configuration = of->configuration, .socket = of->id, .since_ns = of->since_ns };
+    for (uint32_t core = 0; core < http->config->core_count; core++) {
+        if ((of->untold_cores & 1u << core) == 0 ||
+            !ring_send(&http->config->to_core[core], MESSAGE_WEBSOCKET_HERE, 0, of->id, &here, sizeof here))
+            continue;
+        of->untold_cores &= ~(1u << core);
+        of->told_cores |= 1u << core;
+    }
+}
+
+/* Its cores are told that it is gone, last: what it had goes elsewhere then. */
 static bool tell_gone(http *http, websocket *of)
 {
     websocket_gone gone = { .configuration = of->configuration, .socket = of->id };
-    if (!of->is_told && ring_send(&http->config->to_core[of->core], MESSAGE_WEBSOCKET_GONE, 0, of->id, &gone, sizeof gone))
-        of->is_told = true;
-    return of->is_told;
+    for (uint32_t core = 0; core < http->config->core_count; core++)
+        if (of->told_cores & 1u << core && ring_send(&http->config->to_core[core], MESSAGE_WEBSOCKET_GONE, 0, of->id, &gone, sizeof gone))
+            of->told_cores &= ~(1u << core);
+    return of->told_cores == 0;
 }
 
 void websocket_turn(http *http)
@@ -442,6 +458,8 @@ void websocket_turn(http *http)
     while (*at != NULL) {
         websocket *of = *at;
         bool is_all_told = of->untold == 0 || tell_ended(http, of);
+        if (of->owner != NULL && of->untold_cores != 0)
+            tell_here(http, of);
         if (of->owner != NULL || !is_all_told || !tell_gone(http, of)) {
             at = &of->next;
             continue;
@@ -455,7 +473,7 @@ void websocket_turn(http *http)
 bool websocket_is_waiting(const http *http)
 {
     for (const websocket *at = http->websockets; at != NULL; at = at->next)
-        if (at->untold > 0 || at->owner == NULL)
+        if (at->untold > 0 || at->owner == NULL || at->untold_cores != 0)
             return true;
     return false;
 }

@@ -30,12 +30,14 @@ typedef struct config {
     apn_rule apns[APN_RULES_MAX];
     uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
-    int64_t t8_group_guard;
+    int64_t t8_group_guard, t8_reliable_data_timer;
+    bool t8_reliable_data_service;
     issuer_config issuers[ISSUERS_MAX];
     uint32_t issuer_count;
     char auth_issuer[256], auth_audience[256];
     int64_t limits_requests, limits_burst, limits_downlinks, limits_configurations, limits_subscriptions;
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
+    bool auth_provision_scope;
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;

@@ -11,10 +11,10 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
+ *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
- *   each core: GROUP_MEMBERS, the same to all;
+ *   each core: GROUP_MEMBERS, the same to all; each but core 0: WEBSOCKET_HERE;
  *   each core, for the gate to join: TWIN_LIST, GROUP_MEMBER_LIST, GROUP_TICKET_MEMBERS (a cursor is its core's), DEAD_LETTERS, BARRIER,
  *     SUBSCRIBE without an ID (event ids are a core's own sequence, resumed with that core). */
 #pragma once
@@ -35,6 +35,7 @@ enum message_type {
     MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
+    MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
@@ -138,6 +139,8 @@ enum api_operation {
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
     API_TRACE_DELETE,              /* TRACE */
+    API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
+                                    * them; "apns", "certificates": those that follow replace what is there */
 };
 
 enum api_field { /* width or form */
@@ -253,7 +256,7 @@ typedef struct api_reply {
 enum application_limit {
     LIMIT_REQUESTS,          /* a second, over HTTP; each gate gives its share */
     LIMIT_BURST,             /* of them at once */
-    LIMIT_DOWNLINKS,         /* of T8 a day (UTC) */
+    LIMIT_DOWNLINKS,         /* a day (UTC), commands over /v1 too */
     LIMIT_CONFIGURATIONS,    /* of T8 */
     LIMIT_SUBSCRIPTIONS,     /* event streams open at a gate */
     APPLICATION_LIMITS
@@ -416,6 +419,10 @@ typedef struct notice_request {
 typedef struct websocket_gone {
     uint64_t configuration, socket;
 } websocket_gone;
+typedef struct websocket_here {
+    uint64_t configuration, socket;
+    int64_t since_ns;       /* monotonic: the newest of a configuration has its notices, whichever is told of first */
+} websocket_here;
 
 enum notice_outcome {
     NOTICE_TAKEN,           /* 2xx */
@@ -433,7 +440,7 @@ typedef struct trace_request {
     uint8_t is_on, is_peer; /* off: nothing more of it; peer: all of a peer's messages, else of a device's */
     uint16_t text_length;
     uint32_t core;          /* whose trace it is */
-    char imsi[16];          /* digits, NUL-padded; "": the device has none */
+    char imsi[16], msisdn[16]; /* digits, NUL-padded; "": the device has none */
 } trace_request;            /* then the peer's identity, "*": any; of a device its External Identifier */
 
 enum { TRACED_COMMAND_TEXT = 12 };
@@ -447,7 +454,7 @@ typedef struct traced {
     uint8_t is_out, is_request;
     uint16_t peer_length, device_length;
     char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
-    char imsi[16];          /* "": none, or the device's name stands for it */
+    char imsi[16], msisdn[16]; /* "": none, or the device's name stands for it */
     uint8_t reserved[2];
 } traced;                   /* then the peer's identity, the device's External Identifier */
 

@@ -57,8 +57,10 @@ DRO_CHECKED dro_err commit_log_open(commit_log **out, const commit_log_options *
                                     commit_log_replay_fn replay, void *context);
 void commit_log_close(commit_log *log); /* NULL is fine. Waits for rounds in flight */
 
-/* Replays a log that nobody writes any more, as open does, and changes nothing. Places are 0. */
+/* Replays a log that nobody writes any more, as open does, and changes nothing. */
 DRO_CHECKED dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context);
+/* The same log for commit_log_read, and nothing else but commit_log_close. */
+DRO_CHECKED dro_err commit_log_open_old(commit_log **out, disk *disk);
 /* Makes an empty log to be replayed, where there is none: it is there once this returns. */
 DRO_CHECKED dro_err commit_log_make(disk *disk);
 

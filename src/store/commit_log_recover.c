@@ -122,10 +122,10 @@ static dro_err read_all(void *reader, log_replay *replay)
     return DRO_OK;
 }
 
-static dro_err replay_all(struct recovery *this, bool is_old, commit_log_replay_fn replay, void *context)
+static dro_err replay_all(struct recovery *this, commit_log_replay_fn replay, void *context)
 {
     commit_log *log = this->log;
-    const log_replay_options options = { .capacity = log_reader_capacity(&log->segments), .is_old = is_old, .replay = replay,
+    const log_replay_options options = { .capacity = log_reader_capacity(&log->segments), .replay = replay,
                                          .on_ahead = replay != NULL ? log->on_ahead : NULL, .context = context,
                                          .read = read_all, .reader = this };
     /* Its bytes are replay's. */
@@ -230,7 +230,7 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
     if (err != DRO_OK)
         return err;
     struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
-    err = replay_all(&this, false, replay, context);
+    err = replay_all(&this, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
     if (err == DRO_OK)
@@ -240,7 +240,7 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
     return err;
 }
 
-dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context)
+dro_err commit_log_open_old(commit_log **out, disk *disk)
 {
     commit_log *log = calloc(1, sizeof *log);
     if (log == NULL)
@@ -255,13 +255,24 @@ dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context
     }
     if (err == DRO_OK)
         err = log_segments_scan(&log->segments, log->replay.segment);
-    struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
     if (err == DRO_OK)
-        err = replay_all(&this, true, replay, context);
+        *out = log;
+    else
+        commit_log_close(log);
+    return err;
+}
+
+dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context)
+{
+    commit_log *log;
+    dro_err err = commit_log_open_old(&log, disk);
+    if (err != DRO_OK)
+        return err;
+    struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
+    err = replay_all(&this, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
-    log_segments_fini(&log->segments);
-    free(log);
+    commit_log_close(log);
     return err;
 }
 

@@ -12,7 +12,6 @@ typedef struct log_replay log_replay;
 
 typedef struct log_replay_options {
     size_t capacity;    /* bytes of the largest segment */
-    bool is_old;        /* a log that is only read: its places lead nowhere */
     commit_log_replay_fn replay; /* NULL: records are of no interest */
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length); /* as in commit_log_options */
     void *context;

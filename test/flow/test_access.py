@@ -11,11 +11,12 @@ import time
 import urllib.parse
 
 import pytest
-from host import DROMIOD, Host, thermo_reading, until
+from host import BUILD, DROMIOD, Host, thermo_reading, until
 from mme import CER, Mme, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
 from sink import Sink
+from websocket import Websocket
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -44,7 +45,7 @@ class Application:
 
 @pytest.fixture(scope="module")
 def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "auth.provision_scope=true") as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
 
@@ -346,6 +347,211 @@ def test_which_device_a_twin_is_of_takes_a_scope_of_its_own(real):
     assert provider.client(scope="write").put(at, {"imsi": imsi}).status == 403  # a token asked for without it
 
 
+def test_where_one_owner_writes_all_twins_the_scope_is_not_needed():
+    with Host() as host:
+        host.admin.put_twin("any@acme.example")
+        client = Application(host, "binder", scopes=("read", "write")).client()
+        assert client.put("/v1/twins/bound@acme.example", {"model": "acme/thermo", "imsi": "001010000880001"}).status == 201
+
+
+# ---- an application changed ----
+
+def change(real, name, **members):
+    answer = real.admin.request("PATCH", f"/v1/applications/{name}", members, Content_Type="application/merge-patch+json")
+    assert answer.status == 200, answer
+    assert real.admin.get(f"/v1/applications/{name}").json() == answer.json()
+    return answer.json()
+
+
+def test_a_patch_changes_what_it_names(real):
+    made = Application(real, "patched", scopes=("nidd",), limits={"burst": 5, "configurations": 3}, certificates=["dns:a.example"], apns=["a.test", "b.test"])
+    before = real.admin.get("/v1/applications/patched").json()
+    assert change(real, "patched") == before
+    now = change(real, "patched", limits={"burst": None, "subscriptions": 2}, apns=["c.test"])
+    assert now["limits"] == {"configurations": 3, "subscriptions": 2} and now["apns"] == ["c.test"]
+    assert (now["certificates"], now["scopes"], now["domains"]) == (["dns:a.example"], ["nidd"], ["acme.example"])
+    now = change(real, "patched", limits=None, certificates=None, apns=[], scopes=["read", "write"], domains=["other.example", "new.example"])
+    assert now == {"id": "patched", "domains": ["other.example", "new.example"], "scopes": ["read", "write"], "limits": {}, "usage": before["usage"]}
+    assert real.client(made.secret).get("/v1/twins/door@other.example").status == 200  # its token is the same
+    assert real.client(made.secret).get("/v1/twins/door@acme.example").status == 404
+    real.kill()
+    real.start()
+    assert real.admin.get("/v1/applications/patched").json() == now
+    assert real.admin.delete("/v1/applications/patched").status == 204
+
+
+@pytest.mark.parametrize("body, at", [
+    ({"id": "else"}, "/id"), ({"domains": None}, "/domains"), ({"domains": []}, "/domains"), ({"scopes": None}, "/scopes"), ({"scopes": ["admin"]}, "/scopes/0"),
+    ({"limits": {"burst": 0}}, "/limits/burst"), ({"limits": {"more": None}}, "/limits/more"), ({"apns": ["a b"]}, "/apns/0"),
+    ({"certificates": ["x"]}, "/certificates/0"), ({"token": "x"}, "/token"), ([], ""), ({"scopes": ["read"], "apns": ["a.test"]}, "/apns"),
+    ({"apns": ["a.test"]}, "/apns"),
+])
+def test_a_wrong_patch_changes_nothing(real, app, body, at):
+    before = real.admin.get("/v1/applications/app").json()
+    answer = real.admin.request("PATCH", "/v1/applications/app", body)
+    assert answer.status == 422, answer
+    assert answer.json().get("pointer", answer.json()["detail"].split(":")[0]) == at or at == "", answer
+    assert real.admin.get("/v1/applications/app").json() == before
+
+
+def test_a_patch_needs_the_administrator_and_an_application(real, app):
+    assert real.admin.request("PATCH", "/v1/applications/nobody", {}).status == 404
+    assert app.client().request("PATCH", "/v1/applications/app", {"scopes": ["read", "write"]}).status == 403
+    assert real.admin.request("PATCH", "/v1/applications/app", "{").status == 400
+    assert real.admin.request("PATCH", "/v1/applications/app", "{}", Content_Type="text/plain").status == 415
+
+
+def test_what_is_taken_away_is_taken_from_live_tokens(real):
+    lessened = Application(real, "lessened", domains=("acme.example", "other.example"), scopes=("read", "write"))
+    client, opaque = lessened.client(), real.client(lessened.secret)
+    for caller in (client, opaque):
+        assert caller.put("/v1/twins/door@acme.example", {"tags": {"x": "y"}}).status == 200
+    change(real, "lessened", scopes=["read"], domains=["acme.example"])
+    for caller in (client, opaque):
+        assert caller.put("/v1/twins/door@acme.example", {"tags": {"x": "y"}}).status == 403
+        assert caller.get("/v1/twins/door@other.example").status == 404
+        assert caller.get("/v1/twins/door@acme.example").status == 200
+    assert lessened.ask(scope="write").json()["error"] == "invalid_scope"
+    change(real, "lessened", scopes=["read", "write"])
+    assert client.put("/v1/twins/door@acme.example", {"tags": {"x": "y"}}).status == 200  # its token was asked for with both
+    change(real, "lessened", limits={"requests_per_second": 1, "burst": 2})
+    assert 429 in [client.get("/v1/twins/door@acme.example").status for _ in range(10)]
+    change(real, "lessened", limits={"requests_per_second": None, "burst": None})
+    assert [client.get("/v1/twins/door@acme.example").status for _ in range(10)] == [200] * 10
+
+
+def open_stream(real, application):
+    connection = real.client(None).connect()
+    connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {application.secret}"})
+    response = connection.getresponse()
+    assert response.status == 200
+    return connection, response
+
+
+@pytest.mark.parametrize("less", [{"scopes": ["write"]}, {"domains": ["other.example"]}, {"limits": {"subscriptions": 1}}])
+def test_a_stream_ends_with_what_it_was_opened_by(real, less):
+    viewer = Application(real, "viewer", domains=("acme.example", "other.example"), scopes=("read", "write"))
+    connection, response = open_stream(real, viewer)
+    change(real, "viewer", limits={"requests_per_second": 1000000}, scopes=["read", "write", "images"])  # more, or another thing: it stays
+    change(real, "viewer", **less)
+    assert b"event" not in response.read()  # its end
+    connection.close()
+    assert real.admin.delete("/v1/applications/viewer").status == 204
+
+
+def test_a_stream_stays_where_nothing_is_taken_away(real):
+    viewer = Application(real, "stayer", scopes=("read",))
+    connection, response = open_stream(real, viewer)
+    change(real, "stayer", scopes=["read", "write"], domains=["acme.example", "other.example"], limits={"burst": 1000})
+    real.admin.put_twin("stays@acme.example", imsi="001010000660001")
+    with Mme(real) as mme:
+        mme.attach("001010000660001")
+        mme.uplink("001010000660001", thermo_reading(1))
+    assert b"id: " in response.fp.readline() + response.fp.readline() + response.fp.readline()
+    response.close()
+    connection.close()
+
+
+def closed(socket):
+    """Reads all that comes, to the end of the connection."""
+    try:
+        while True:
+            socket.frame()
+    except (EOFError, ConnectionError):
+        return True
+
+
+def test_a_websocket_and_notifications_end_with_the_scope(real):
+    hearer = Application(real, "hearer", scopes=("nidd",))
+    base, imsi = "/3gpp-nidd/v1/hearer/configurations", "001010000660002"
+    real.admin.put_twin("heard@acme.example", imsi=imsi, model=None)
+    with Sink() as sink, Mme(real) as mme:
+        client = real.client(hearer.secret)
+        over_http = client.post(base, {"externalId": "heard@acme.example", "notificationDestination": sink.link("/heard")})
+        body = {"externalId": "heard@acme.example", "notificationDestination": sink.link("/unused"), "websockNotifConfig": {"requestWebsocketUri": True},
+                "supportedFeatures": "2"}
+        over_websocket = client.post(base, body)
+        assert (over_http.status, over_websocket.status) == (201, 201), over_websocket
+        uri = over_websocket.json()["websockNotifConfig"]["websocketUri"]
+        socket = Websocket(real.http_port, uri[uri.index("/3gpp"):], hearer.secret)
+        assert socket.status == 101
+        mme.attach(imsi)
+        mme.uplink(imsi, b"one")
+        until(lambda: len(sink.taken("/heard")) == 1, "the first notification")
+        change(real, "hearer", scopes=["read"])
+        assert closed(socket)
+        assert real.client(hearer.secret).get(base).status == 403
+        mme.uplink(imsi, b"two")
+        change(real, "hearer", scopes=["nidd"], domains=["other.example"])
+        mme.uplink(imsi, b"three")
+        data = {"externalId": "heard@acme.example", "data": "AQ=="}
+        at = "/3gpp-nidd" + over_http.headers["Location"].split("/3gpp-nidd")[1]
+        assert client.post(at + "/downlink-data-deliveries", data).status == 404
+        change(real, "hearer", domains=["acme.example"])
+        mme.uplink(imsi, b"four")
+        until(lambda: len(sink.taken("/heard")) >= 2, "the notification after all is given back")
+        assert [base64.b64decode(told["data"]) for told in sink.taken("/heard")] == [b"one", b"four"]
+        assert client.post(at + "/downlink-data-deliveries", data).status in (200, 201)
+
+
+def test_a_bulk_request_goes_on_as_far_as_it_may(real):
+    loader = Application(real, "loader", scopes=("write", "provision"))
+    connection = real.client(None).connect()
+    connection.putrequest("POST", "/v1/twins:bulk")
+    connection.putheader("Authorization", f"Bearer {loader.secret}")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+
+    def send(**line):
+        text = json.dumps(line) + "\n"
+        connection.send(f"{len(text):x}\r\n{text}\r\n".encode())
+    send(id="bulk0@acme.example", model="acme/thermo", imsi="001010000660010")
+    until(lambda: real.admin.get("/v1/twins/bulk0@acme.example").status == 200, "the first line")
+    change(real, "loader", scopes=["write"])
+    send(id="bulk1@acme.example", model="acme/thermo", imsi="001010000660011")
+    send(id="bulk1@acme.example", model="acme/thermo")
+    until(lambda: real.admin.get("/v1/twins/bulk1@acme.example").status == 200, "the third line")
+    change(real, "loader", scopes=["read"])
+    send(id="bulk2@acme.example", model="acme/thermo")
+    connection.send(b"0\r\n\r\n")
+    answer = connection.getresponse()
+    assert [json.loads(line)["status"] for line in answer.read().splitlines()] == [201, 403, 201, 403]
+    connection.close()
+
+
+def dromio(host, *words):
+    words = [str(BUILD / "dromio"), *words, "--host", f"http://127.0.0.1:{host.http_port}", "--token-file", str(host.data / "admin.token")]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+
+def test_an_application_is_changed_by_what_is_named(real):
+    def app(*arguments):
+        run = dromio(real, "app", *arguments, "-o", "json")
+        assert run.returncode == 0, run
+        return json.loads(run.stdout)
+    app("add", "changed", "--domain", "acme.example", "--scope", "nidd", "--apn", "a.test", "--certificate", "dns:as.example", "--limit", "burst=7",
+        "--limit", "configurations=9")
+    shown = app("show", "changed")
+    assert (shown["apns"], shown["certificates"], shown["limits"]) == (["a.test"], ["dns:as.example"], {"burst": 7, "configurations": 9})
+    assert app("set", "changed", "--limit", "burst=none", "--certificate", "none")["limits"] == {"configurations": 9}
+    shown = app("set", "changed", "--apn", "none", "--scope", "read", "--scope", "provision", "--domain", "a.example", "--domain", "b.example")
+    assert (shown["domains"], shown["scopes"]) == (["a.example", "b.example"], ["read", "provision"])
+    assert "apns" not in shown and "certificates" not in shown and shown == app("show", "changed")
+    assert app("set", "changed", "--scope", "none")["scopes"] == []
+    assert dromio(real, "app", "set", "changed").returncode == 2
+    for wrong in ("burst", "burst=0", "burst=x", "=1"):
+        assert dromio(real, "app", "set", "changed", "--limit", wrong).returncode == 2
+    assert dromio(real, "app", "set", "changed", "--limit", "more=1").returncode == 1
+    assert dromio(real, "app", "set", "nobody", "--scope", "read").returncode == 3
+    assert "subscriptions" in dromio(real, "app", "set", "changed", "--limit", "subscriptions=3").stdout
+
+
+def test_apns_bind_t8_alone(real):
+    for scope in ("read", "write", "provision"):
+        answer = real.admin.post("/v1/applications", {"id": "apns", "domains": ["acme.example"], "scopes": ["nidd", scope], "apns": ["a.test"]})
+        assert answer.status == 422 and "/apns" in answer.json()["detail"], answer
+
+
 # ---- how much an application may do ----
 
 def test_a_rate_is_429_with_the_time_to_wait(real, app):
@@ -381,6 +587,59 @@ def test_quotas_of_t8_are_403(real):
     assert usage == {"configurations": 2, "downlinks_today": 1}
     assert client.delete("/3gpp-nidd" + made[1].headers["Location"].split("/3gpp-nidd")[1]).status == 204
     assert client.post(base, {"externalId": "few2@acme.example", "notificationDestination": "http://192.0.2.1/x"}).status == 201
+
+
+def test_commands_are_downlinks_and_the_day_s_count_outlives_a_kill():
+    with Host("log.segment=\"1MiB\"", "log.replay=\"1MiB\"", "log.timeline=\"0\"") as host:
+        host.admin.put_twin("c@acme.example", imsi="001010000000001")
+        caller = Application(host, "caller", scopes=("read", "write", "nidd"), limits={"downlinks_per_day": 6})
+        other = Application(host, "other", scopes=("write",))
+        client, at = host.client(caller.secret), "/v1/twins/c@acme.example"
+
+        def used(name="caller"):
+            return host.admin.get(f"/v1/applications/{name}").json()["usage"]["downlinks_today"]
+        assert client.put(at + "/properties/period", {"value": 60}, Idempotency_Key="k").status == 202
+        assert client.put(at + "/properties/period", {"value": 60}, Idempotency_Key="k").status == 202  # the same one
+        assert client.post(at + "/actions/blink", {"seconds": 1}).status == 202
+        assert client.put(at + "/properties/period", {"value": 1}).status == 422
+        made = client.post("/3gpp-nidd/v1/caller/configurations", {"externalId": "c@acme.example", "notificationDestination": "http://192.0.2.1/x"})
+        delivery = "/3gpp-nidd" + made.headers["Location"].split("/3gpp-nidd")[1] + "/downlink-data-deliveries"
+        assert client.post(delivery, {"externalId": "c@acme.example", "data": "AQ=="}).status == 201
+        assert host.admin.post(at + "/actions/blink", {"seconds": 1}).status == 202  # counts for nobody
+        assert host.client(other.secret).post(at + "/actions/blink", {"seconds": 1}).status == 202
+        assert (used(), used("other")) == (3, 1)
+        host.kill()
+        client.close()
+        host.start()
+        assert (used(), used("other")) == (3, 1)
+        # two members at once: both or none
+        assert host.admin.put("/v1/groups/g@acme.example", {}).status == 201
+        host.admin.put_twin("d@acme.example", imsi="001010000000002")
+        for member in ("c", "d"):
+            assert host.admin.put(f"/v1/groups/g@acme.example/members/{member}@acme.example", None).status in (200, 201, 204)
+        until(lambda: host.admin.get("/v1/groups/g@acme.example").json()["members"] == 2, "the members")
+        assert client.post("/v1/groups/g@acme.example/actions/blink", {"seconds": 1}).status == 202
+        assert used() == 5
+        refused = client.post("/v1/groups/g@acme.example/actions/blink", {"seconds": 1})
+        assert refused.status == 429 and refused.json()["type"].endswith("quota_exceeded") and int(refused.headers["Retry-After"]) <= 86400
+        assert client.post(at + "/actions/blink", {"seconds": 1}).status == 202
+        for again in (client.post(at + "/actions/blink", {"seconds": 1}), client.put(at + "/properties/limit", {"value": 3})):
+            assert again.status == 429, again
+        refused = client.post(delivery, {"externalId": "c@acme.example", "data": "AQ=="})
+        assert (refused.status, refused.json()["cause"]) == (403, "QUOTA_EXCEEDED")
+        # what was written first is written again when its segment goes
+        first = list(host.data.rglob("segment-*"))
+        tables = [{"id": f"t{n}@acme.example", "model": "acme/thermo", "tags": {"t": "x" * 200}} for n in range(400)]
+        def written():
+            host.admin.post("/v1/twins:bulk", "\n".join(map(json.dumps, tables)).encode())
+            return not any(path.exists() for path in first)
+        until(written, "the end of the first segments")
+        host.kill()
+        client.close()
+        host.start()
+        assert (used(), used("other")) == (6, 1)
+        change(host, "caller", limits={"downlinks_per_day": 7})
+        assert client.post(at + "/actions/blink", {"seconds": 1}).status == 202
 
 
 def test_a_configuration_of_a_group_counts_as_one(real):
@@ -443,7 +702,7 @@ def test_an_application_configures_devices_of_its_apns_only():
         for name, imsi in (("m@acme.example", "001010000000001"), ("d@other.example", "001010000000002"), ("x@third.example", "001010000000003")):
             host.admin.put_twin(name, imsi=imsi, model=None)
         domains = ("acme.example", "other.example", "third.example")
-        bound = Application(host, "bound", domains, apns=["Meters.Test"])
+        bound = Application(host, "bound", domains, ("nidd",), apns=["Meters.Test"])
         client = host.client(bound.secret)
 
         def configure(name):

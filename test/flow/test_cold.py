@@ -5,6 +5,7 @@ import itertools
 import pytest
 from host import Host, thermo_reading, until
 from mme import Load, Mme
+from segments import Damage, logs, sealed
 
 TWINS, DEVICES = 5000, 100
 BUDGET = 64 * 1024
@@ -128,12 +129,16 @@ def test_commands_and_deletes_of_cold_twins(fleet):
 def test_what_cannot_be_read_ends_its_own_event_only(fleet):
     """A segment is overwritten under the running host, then put back."""
     host = fleet.host
-    fleet.configure(4)
+
+    def newest_filled():
+        """The end of a segment came during a turn of every twin: contexts of some lie in it."""
+        before = [log[-1] for log in logs(host)]
+        fleet.configure(4)
+        return next((path for path in before if path in sealed(host)), None)
+
+    damaged = until(newest_filled, "the end of a segment")
     letters = len(host.admin.get("/v1/dead-letters").json()["dead_letters"])
-    damaged = segments(host)[-2]
-    whole = damaged.read_bytes()
-    with damaged.open("r+b") as file:
-        file.write(bytes(len(whole)))
+    damage = Damage([damaged])
     refused = fleet.configure(6)
     assert 0 < len(refused) < TWINS
     assert {(line["status"], line["problem"]["type"]) for line in refused} == {(503, "context_unreadable")}
@@ -147,8 +152,7 @@ def test_what_cannot_be_read_ends_its_own_event_only(fleet):
     newest = host.admin.get("/v1/dead-letters").json()["dead_letters"]
     assert len(newest) == letters + 1 and newest[0]["id"] == name(victim) and damaged.name in newest[0]["reason"]
     assert host.metric("dromio_contexts_unreadable_total") >= len(refused) + 1
-    with damaged.open("r+b") as file:
-        file.write(whole)
+    damage.put_back()
     assert fleet.configure(8) == []
     fleet.host.restart()
     fleet.report()

@@ -490,6 +490,27 @@ def test_a_new_list_takes_the_place_of_the_old_one(group, hss):
     assert made.members() == [made.twins[0], made.twins[5]]
 
 
+def test_names_that_no_twin_has_are_counted_over_segments_and_a_restart():
+    """However the members are spread over cores, and whoever is named twice."""
+    with Host(CALLBACKS, HSS_IS_KNOWN) as host, Sink() as sink:
+        as1 = host.application("as1", ["acme.example"], ["nidd", "read"])
+        shown = lambda: (lambda found: (found["members"], found["unknown"]))(host.admin.get(f"/v1/groups/{made.id}").json())
+        with Hss(host) as hss:
+            made = Group(host, as1, sink, hss)
+            made.answers(*[member(name=twin) for twin in made.twins], member(name="no1@acme.example"), INCOMPLETE_ANSWER)
+            assert made.post().status == 201
+            more = [member(imsi=made.imsis[0]), member(name=made.twins[1]), member(name="no2@acme.example"), member(msisdn="990000000001")]
+            assert result_of(hss.update(group_of(made.id), extra=more)) == 2001
+            until(lambda: shown() == (6, 3), "members and unknown names")
+            assert result_of(hss.update(group_of(made.id), extra=[member(name=twin) for twin in made.twins[:3]])) == 2001
+            until(lambda: shown() == (3, 0), "the list after it")
+            assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[0]), member(name="no3@acme.example")])) == 2001
+            until(lambda: shown() == (1, 1), "the last list")
+            host.kill()
+        host.start()
+        until(lambda: shown() == (1, 1), "the same after a crash")
+
+
 @pytest.mark.parametrize("said,status,cause", [(refusal(5001), 404, "USER_UNKNOWN"), (refusal(NO_SERVICE), 403, "NIDD_NOT_AUTHORIZED"),
                                                ([avp(268, 3004)], 503, None)])
 def test_a_group_that_the_hss_refuses_is_not_left_behind(group, hss, said, status, cause):

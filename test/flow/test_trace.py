@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
+from hss import Hss, external, imsi_of, msisdn_of
 from mme import RELEASE, Mme, result_of
 
 
@@ -116,6 +117,21 @@ def test_t8_requests_and_notifications(real, mme, thermometer, sink):
         assert any(one[:3] == ("out", "answer", "POST deliveries") and one[3] in (200, 201) for one in told)
         assert all(message["hop_by_hop"] is None and message["device"] == device.id for message in t8)
         assert {message["peer"] for message in t8 if message["kind"] == "request"} == {"traced"}
+
+
+def test_what_an_hss_says_by_any_of_the_devices_names(real, thermometer, mme):
+    """S6t names a device by External Identifier, MSISDN or IMSI; whichever it is, its messages are the device's."""
+    device, other = thermometer(msisdn="491700009901"), thermometer(msisdn="491700009902")
+    with Hss(real, "hss-traced.dromio.test") as hss, Trace(real, twin=device.id) as trace, Trace(real, peer=hss.identity) as of_peer:
+        for user in ([external(other.id)], [msisdn_of("491700009902")], [imsi_of(other.imsi)]):
+            assert result_of(hss.update(user, [("nowhere", 946684800000)])) == 2001
+        for user in ([external(device.id)], [msisdn_of("491700009901")], [imsi_of(device.imsi)]):
+            assert result_of(hss.update(user, [("nowhere", 946684800000)])) == 2001
+        until(lambda: trace.commands() == [("in", "NIR", None), ("out", "NIA", 2001)] * 3, "all of the device's, and no other's")
+        assert {message["device"] for message in trace.messages()} == {device.id}
+        until(lambda: len(of_peer.messages()) >= 12, "all of the HSS's")
+        assert [message["device"] for message in of_peer.messages() if message["command"] == "NIR"] == [other.id] * 3 + [device.id] * 3
+        assert b"4917" not in real.admin.get(of_peer.at).body + real.admin.get(trace.at).body
 
 
 def test_a_peer_with_all_its_devices(real, thermometer, mme):

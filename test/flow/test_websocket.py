@@ -7,7 +7,9 @@ import signal
 import struct
 
 import pytest
+from conftest import Thermometer
 from host import Host, thermo_reading, until
+from mme import Mme
 from websocket import CLOSE, PING, PONG, TEXT, Websocket, frame
 
 PROTOCOL = "dromio.notifications.v1"
@@ -237,3 +239,54 @@ def test_lists_of_the_handshake_may_come_in_lines(configuration):
         assert web.status == 101 and "Sec-WebSocket-Protocol" not in web.head  # the first line is looked at
     with made.connect(Sec_WebSocket_Version="13\r\nSec-WebSocket-Version: 13") as web:
         assert web.status == 400
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_groups_configuration_has_one_too(sink, names, cores):
+    """What members in all cores say, and what becomes of a downlink to them, in one socket."""
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", "host.gates=2", f"host.cores={cores}") as host, Mme(host) as mme:
+        group = "socket@acme.example"
+        devices = {device.id: device for device in (Thermometer(host, mme, *next(names)) for _ in range(12))}
+        assert host.admin.put(f"/v1/groups/{group}", {}).status == 201
+        for name in devices:
+            assert host.admin.put(f"/v1/groups/{group}/members/{name}", {}).status == 201
+        as1 = host.application("as1", ["acme.example"], ["nidd"])
+        answer = as1.post("/3gpp-nidd/v1/as1/configurations", {"externalGroupId": group, "notificationDestination": sink.link("/groups"),
+                                                               "websockNotifConfig": {"requestWebsocketUri": True}})
+        assert answer.status == 201, answer
+        made = answer.json()
+        at = made["self"][made["self"].index("/3gpp-nidd"):]
+        assert made["websockNotifConfig"]["websocketUri"] == made["self"].replace("http://", "ws://") + "/websocket"
+        assert as1.get(at).json() == made
+
+        def uplinks(number):
+            for device in devices.values():
+                device.uplink(thermo_reading(number))
+
+        def all_are_told(web, number):
+            """At least once: what the socket before took last may come again."""
+            found, data = set(), base64.b64encode(thermo_reading(number)).decode()
+            while found != set(devices):
+                told = json.loads(web.taken())
+                found |= {told["externalId"]} if told.get("data") == data else set()
+
+        uplinks(1)  # nobody is connected: they wait
+        with Websocket(host.http_port, at + "/websocket", as1.token) as first:
+            all_are_told(first, 1)
+            with Websocket(host.http_port, at + "/websocket", as1.token) as second:
+                assert first.closed() == 1008
+                uplinks(2)
+                all_are_told(second, 2)
+                sent = as1.post(at + "/downlink-data-deliveries", {"externalGroupId": group, "data": base64.b64encode(b"all").decode()})
+                assert sent.status == 201, sent
+                results = []
+                while len(results) < len(devices):
+                    results += json.loads(second.taken()).get("gmdResults", [])
+                assert {each["externalId"]: each["deliveryStatus"] for each in results} == dict.fromkeys(devices, "SUCCESS_NEXT_HOP_UNACKNOWLEDGED")
+        uplinks(3)
+        with Websocket(host.http_port, at + "/websocket", as1.token) as third:
+            all_are_told(third, 3)
+        assert sink.taken("/groups") == [], "nothing goes to the link"
+        other = as1.post("/3gpp-nidd/v1/as1/configurations", {"externalGroupId": group, "notificationDestination": sink.link("/groups")})
+        path = other.json()["self"]
+        assert Websocket(host.http_port, path[path.index("/3gpp-nidd"):] + "/websocket", as1.token).status == 404
