@@ -431,6 +431,8 @@ static dro_err replay(core *core, log_place place, const record_view *view)
             dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, &field);
+        else if (err == DRO_OK && field.tag == FIELD_USAGE)
+            usage_replay(core, &field);
     }
     if (twin->row == NONE) { /* a full record that does not say who it is */
         twin_free(core, index);
