@@ -476,6 +476,16 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
     }
 }
 
+/* Gates' messages wait then: only results of cells, reads of the log or a new cell bring the core
+ * further, and those wake it. */
+static bool cells_are_busy(const core *core)
+{
+    uint32_t in_flight = 0;
+    for (uint32_t i = 0; i < core->options.cell_count; i++)
+        in_flight += core->cells[i].in_flight;
+    return in_flight >= CORE_CELL_AHEAD * core->options.cell_count || turns_are_full(core);
+}
+
 static int gate_take(core *core, uint32_t index)
 {
     gate_link *gate = &core->gates[index];
@@ -483,7 +493,7 @@ static int gate_take(core *core, uint32_t index)
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
-    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core)) {
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !cells_are_busy(core)) {
         if (core->ahead.next == core->ahead.count)
             ahead_uplinks(core, gate);
         if ((body = ring_next(&gate->in, &header, &err)) == NULL)
@@ -651,7 +661,7 @@ bool core_prepare_sleep(core *core)
 {
     bool is_awake = commit_log_fetch_waits(core->log);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
-        if (core->gates[i].is_open && !core->gates[i].is_stopped)
+        if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
     for (uint32_t i = 0; i < core->options.cell_count; i++) {
         if (core->cells[i].is_open)

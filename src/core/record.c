@@ -5,6 +5,7 @@
  *
  * Bytes 8 to 48 are the associated data of the fields. */
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -466,6 +467,8 @@ static dro_err replay(core *core, log_place place, const record_view *view)
             dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, &field);
+        else if (err == DRO_OK && field.tag == FIELD_USAGE)
+            usage_replay(core, &field);
     }
     if (twin->row == NONE) { /* a full record that does not say who it is */
         twin_free(core, index);
@@ -529,6 +532,7 @@ static void full_lists(core *core, const twin *twin)
     for (const mail *m = extra->mail; m != NULL; m = m->next)
         if (!m->is_in_chunk)
             mail_put(core, m);
+    rds_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
     for (int i = 0; i < extra->timer_count; i++) {
