@@ -131,7 +131,7 @@ def test_7_wrong_ids_in_the_answer_to_a_downlink(real, device):
         real.admin.ticket_is(device, ticket, "delivered")
 
 
-@pytest.mark.parametrize("data", [odr(), dwr(), answer_bytes(257, 0, 1, 1), answer_bytes(280, 0, 1, 1)])
+@pytest.mark.parametrize("data", [odr(), dwr(), answer_bytes(257, 0, 1, 1), answer_bytes(280, 0, 1, 1)], ids=["ODR", "DWR", "CEA", "DWA"])
 def test_8_right_message_wrong_state(real, counted, data):
     with RawPeer(real.diameter_port) as peer:
         peer.send(data)
