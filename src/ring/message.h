@@ -256,7 +256,7 @@ typedef struct api_reply {
 enum application_limit {
     LIMIT_REQUESTS,          /* a second, over HTTP; each gate gives its share */
     LIMIT_BURST,             /* of them at once */
-    LIMIT_DOWNLINKS,         /* of T8 a day (UTC) */
+    LIMIT_DOWNLINKS,         /* a day (UTC), commands over /v1 too */
     LIMIT_CONFIGURATIONS,    /* of T8 */
     LIMIT_SUBSCRIPTIONS,     /* event streams open at a gate */
     APPLICATION_LIMITS
