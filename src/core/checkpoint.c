@@ -5,9 +5,14 @@
  * tables; for each segment the twins that live in it so are counted. A hand goes round the
  * table of twins and gives those of the older half of the log a new full record at its end,
  * a few a round and in step with what is written, so that the log stays below twice of what
- * lives and no round is much longer than the others. What lies before the first segment that
- * is needed is dropped once all that was moved is durable; it stays only as long as
- * timelines may read back. */
+ * lives and no round is much longer than the others.
+ *
+ * The chunks of queues (core/queue.h) need not be replayed, as full records name them: they only
+ * keep their segments. Another hand has those moved that lie in the older half of all that is kept,
+ * once that is more than about twice of what lives.
+ *
+ * What lies before the first segment that is needed is dropped once all that was moved is durable;
+ * it stays only as long as timelines may read back. */
 #include "core/checkpoint.h"
 
 #include <stdlib.h>
@@ -17,6 +22,8 @@
 #include "core/cold.h"
 #include "core/host_tables.h"
 #include "core/number.h"
+#include "core/old_logs.h"
+#include "core/queue.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -29,15 +36,15 @@ enum {
     FULL_BYTES = 700,            /* of a full record, before one was seen */
 };
 
-/* ---- how many twins have their newest full record in a segment ---- */
+/* ---- how much lives in a segment ---- */
 
-static uint32_t *count_at(core *core, uint32_t segment)
+static uint32_t *count_at(base_counts *bases, uint32_t segment)
 {
-    base_counts *bases = &core->bases;
-    if (bases->capacity == 0 || segment - bases->first >= bases->capacity) {
+    if (bases->capacity == 0 || segment < bases->first || segment - bases->first >= bases->capacity) {
         uint32_t capacity = bases->capacity == 0 ? 64 : bases->capacity;
-        uint32_t first = bases->capacity == 0 ? segment : bases->first;
-        while (segment - first >= capacity)
+        uint32_t first = bases->capacity == 0 || segment < bases->first ? segment : bases->first;
+        uint32_t last = bases->capacity == 0 || segment >= bases->first + bases->capacity ? segment : bases->first + bases->capacity - 1;
+        while (last - first >= capacity)
             capacity *= 2;
         uint32_t *counts = calloc(capacity, sizeof *counts);
         if (counts == NULL)
@@ -53,32 +60,42 @@ static uint32_t *count_at(core *core, uint32_t segment)
 void base_move(core *core, twin *twin, uint32_t segment)
 {
     if (twin->base_segment != 0)
-        --*count_at(core, twin->base_segment);
+        --*count_at(&core->bases, twin->base_segment);
     if (segment != 0)
-        ++*count_at(core, segment);
+        ++*count_at(&core->bases, segment);
     twin->base_segment = segment;
 }
 
-static void bases_forget_before(core *core, uint32_t segment)
+void base_chunk(core *core, uint32_t segment, int by)
 {
-    base_counts *bases = &core->bases;
+    uint32_t *count = count_at(&core->chunk_bases, segment);
+    *count = (uint32_t)((int)*count + by);
+}
+
+static void bases_forget_before(base_counts *bases, uint32_t segment)
+{
     if (bases->capacity > 0 && segment > bases->first)
         bases->first = segment;
 }
 
-uint32_t base_count(const core *core, uint32_t segment)
+uint32_t base_count(const base_counts *bases, uint32_t segment)
 {
-    const base_counts *bases = &core->bases;
     bool is_there = bases->capacity > 0 && segment >= bases->first && segment - bases->first < bases->capacity;
     return is_there ? bases->counts[segment % bases->capacity] : 0;
 }
 
-/* The first segment from `segment` on that a twin lives in; `last` if there is none. */
-static uint32_t first_lived_in(const core *core, uint32_t segment, uint32_t last)
+/* The first segment from `segment` on that something lives in; `last` if there is none. */
+static uint32_t first_lived_in(const base_counts *bases, uint32_t segment, uint32_t last)
 {
-    while (segment < last && base_count(core, segment) == 0)
+    while (segment < last && base_count(bases, segment) == 0)
         segment++;
     return segment;
+}
+
+/* Of all that is kept. */
+static uint32_t first_chunk(const core *core)
+{
+    return first_lived_in(&core->chunk_bases, commit_log_segment_first(core->log), commit_log_segment_last(core->log));
 }
 
 /* ---- how much there is ---- */
@@ -97,8 +114,12 @@ static uint64_t segment_size(const core *core)
     return core->options.segment_bytes != 0 ? core->options.segment_bytes : LOG_SEGMENT_BYTES;
 }
 
-/* Sizes in bytes: of what lives, of the log from the replay point on, and where the hand begins to move. */
-typedef struct sizes { uint64_t live, log, most, tables; } sizes;
+/* Sizes in bytes: of what lives, of the log and where a hand begins to move. That of full records sees to the log from
+ * the replay point on, in which chunks need not be; that of chunks to all that is kept. */
+typedef struct sizes {
+    uint64_t live, log, most, tables;
+    uint64_t all, kept, kept_most;
+} sizes;
 
 static sizes sizes_now(const core *core)
 {
@@ -106,28 +127,32 @@ static sizes sizes_now(const core *core)
     sizes now = { .tables = tables_bytes(core) };
     now.live = (uint64_t)core->twin_count * full + now.tables;
     now.log = (uint64_t)(commit_log_segment_last(core->log) - commit_log_replay_segment(core->log)) * segment_size(core);
+    now.all = now.live + core->queues.chunk_bytes;
     /* Beside `log` there are the segment being written and those that go with the next replay point. */
-    uint64_t half = now.live / 2, slack = segment_size(core) + now.live / 16;
+    uint64_t half = now.all / 2, slack = segment_size(core) + now.all / 16;
     uint64_t beyond = half > 2 * slack ? half - slack : half / 2;
     now.most = now.live + (beyond > core->options.replay_bytes ? beyond : core->options.replay_bytes);
+    uint32_t from = first_chunk(core), replay = commit_log_replay_segment(core->log);
+    now.kept = (uint64_t)(commit_log_segment_last(core->log) - (from < replay ? from : replay)) * segment_size(core);
+    now.kept_most = now.most + (now.all > 2 * slack ? now.all - slack : now.all / 2);
     return now;
 }
 
 uint64_t checkpoint_live_bytes(const core *core)
 {
-    return core->log == NULL ? 0 : sizes_now(core).live;
+    return core->log == NULL ? 0 : sizes_now(core).all;
 }
 
 /* ---- writing what lives anew ---- */
 
 /* What a lap writes is what lives; in its course as much else comes as there is room for. */
-static void owe(core *core, const sizes *now, uint64_t written)
+static uint32_t owe(uint32_t before, uint64_t live, uint64_t log, uint64_t written)
 {
-    uint64_t room = now->log - now->live; /* it is past `most` */
-    uint64_t owed = core->bytes_owed + written / 4 + (room > 0 ? written * now->live / room : 4 * written);
-    uint64_t most = core->bytes_owed + 4 * written;
+    uint64_t room = log - live; /* it is past what makes a hand begin */
+    uint64_t owed = before + written / 4 + (room > 0 ? written * live / room : 4 * written);
+    uint64_t most = before + 4 * written;
     owed = owed < most ? owed : most;
-    core->bytes_owed = owed < BYTES_OWED_MAX ? (uint32_t)owed : BYTES_OWED_MAX;
+    return owed < BYTES_OWED_MAX ? (uint32_t)owed : BYTES_OWED_MAX;
 }
 
 static void pay(core *core)
@@ -140,8 +165,8 @@ static void pay(core *core)
 static dro_err rewrite(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    if (queue_is_away(twin))
-        return queue_load_to_rewrite(core, index) ? DRO_OK : DRO_AGAIN;
+    if (!queue_is_placed(twin))
+        return DRO_AGAIN;
     if (!twin->is_cold) {
         record_full(core, index);
         return DRO_OK;
@@ -149,17 +174,9 @@ static dro_err rewrite(core *core, uint32_t index)
     return core->rewrites_in_flight < REWRITES_MAX ? cold_rewrite(core, index) : DRO_AGAIN;
 }
 
-void checkpoint_rewrite(core *core, uint32_t index)
-{
-    dro_err ignored = rewrite(core, index); /* not now: with the next lap */
-    (void)ignored;
-}
-
 /* In a segment of which something could not be read a moment ago? */
 static bool is_paused(const core *core, const twin *twin)
 {
-    if (queue_is_paused(core, twin))
-        return true;
     return twin->is_cold && core->now_ms < core->unreadable_until_ms && log_place_segment(twin->context_place) == core->unreadable_segment;
 }
 
@@ -169,7 +186,7 @@ static int rewrite_some(core *core)
     uint32_t replay = commit_log_replay_segment(core->log), last = commit_log_segment_last(core->log);
     uint32_t young = replay + (last - replay + 1) / 2;
     int looked = 0, written = 0;
-    if (first_lived_in(core, replay, young) >= young)
+    if (first_lived_in(&core->bases, replay, young) >= young)
         return 0;
     for (; looked < TWINS_LOOKED_AT && written < TWINS_WRITTEN && core->bytes_owed > 0; looked++) {
         if (core->checkpoint_twin >= core->twin_high)
@@ -186,6 +203,27 @@ static int rewrite_some(core *core)
         core->checkpoint_twin++;
     }
     return written;
+}
+
+/* Has chunks of the older half of all that is kept moved, as far as is owed. */
+static int move_some(core *core)
+{
+    uint32_t first = first_chunk(core), last = commit_log_segment_last(core->log);
+    uint32_t young = first + (last - first + 1) / 2;
+    int looked = 0, begun = 0;
+    for (; looked < TWINS_LOOKED_AT && core->chunks_owed > 0 && core->twin_high > 0; looked++) {
+        if (core->chunk_twin >= core->twin_high)
+            core->chunk_twin = 0;
+        const twin *twin = twin_at(core, core->chunk_twin);
+        if (twin->number != 0 && twin->row != NONE && !queue_is_paused(core, twin)) {
+            dro_err err = queue_move(core, core->chunk_twin, young);
+            if (err == DRO_AGAIN)
+                break;
+            begun += err == DRO_OK;
+        }
+        core->chunk_twin++;
+    }
+    return begun;
 }
 
 /* The tables are dumped when they are what keeps the log long. */
@@ -231,8 +269,24 @@ static void finish(core *core)
         dro_error("checkpoint: \"%s\"", dro_err_text(err));
         return;
     }
-    bases_forget_before(core, segment);
-    drop(core, segment);
+    bases_forget_before(&core->bases, segment);
+}
+
+/* What nothing lives in goes, once that is durable. */
+static void drop_some(core *core)
+{
+    uint32_t chunk = first_chunk(core), replay = commit_log_replay_segment(core->log);
+    if (core->lived_in == 0) {
+        core->lived_in = chunk < replay ? chunk : replay;
+        core->lived_in_round = core->round_last;
+    }
+    if (core->round_told < core->lived_in_round)
+        return;
+    if (core->lived_in > commit_log_segment_first(core->log)) {
+        bases_forget_before(&core->chunk_bases, core->lived_in);
+        drop(core, core->lived_in);
+    }
+    core->lived_in = 0;
 }
 
 /* A new replay point, once all that moved out of what is before it is durable. Each costs
@@ -251,7 +305,8 @@ static void move_on(core *core, uint32_t lived_in)
 static uint64_t written_by_others(const core *core)
 {
     uint64_t written = commit_log_written(core->log) - core->bytes_seen;
-    return written > core->bytes_moved ? written - core->bytes_moved : 0;
+    uint64_t moved = core->bytes_moved + core->queues.moved - core->chunks_seen;
+    return written > moved ? written - moved : 0;
 }
 
 /* ---- away from the logs of another number of cores ---- */
@@ -283,7 +338,8 @@ static int move_pass(core *core)
     int looked = 0, written = 0;
     for (; looked < TWINS_LOOKED_AT && written < TWINS_WRITTEN && core->checkpoint_twin < core->twin_high; looked++) {
         if (is_to_move(core, twin_at(core, core->checkpoint_twin))) {
-            if (rewrite(core, core->checkpoint_twin) == DRO_AGAIN)
+            dro_err err = queue_move(core, core->checkpoint_twin, 0); /* what lies in old logs; the next pass writes the twin */
+            if ((err == DRO_NOT_FOUND ? rewrite(core, core->checkpoint_twin) : err) == DRO_AGAIN)
                 return written;
             core->move_left++;
             written++;
@@ -307,6 +363,7 @@ static int move_step(core *core)
         return 0;
     if (core->move_has_tables) {
         core->is_moving = false;
+        old_logs_close(core);
         if (core->count > 1)
             board_moved(&core->board);
         dro_info("moved: this core needs the logs of another number of cores no more");
@@ -324,6 +381,31 @@ static int move_step(core *core)
     return 1;
 }
 
+static int full_step(core *core, const sizes *now, uint64_t written)
+{
+    if (now->log <= now->most) {
+        core->bytes_owed = 0;
+        return 0;
+    }
+    core->bytes_owed = owe(core->bytes_owed, now->live, now->log, written);
+    int moved = rewrite_some(core);
+    uint32_t lived_in = first_lived_in(&core->bases, commit_log_replay_segment(core->log), commit_log_segment_last(core->log));
+    dump_tables(core, now, lived_in);
+    if (core->checkpoint_segment == 0)
+        move_on(core, lived_in);
+    return moved;
+}
+
+static int chunk_step(core *core, const sizes *now, uint64_t written)
+{
+    if (now->kept <= now->kept_most || core->queues.chunks == 0) {
+        core->chunks_owed = 0;
+        return 0;
+    }
+    core->chunks_owed = owe(core->chunks_owed, now->all, now->kept, written);
+    return move_some(core);
+}
+
 int checkpoint_step(core *core)
 {
     if (core->options.no_log || commit_log_failed(core->log))
@@ -338,20 +420,14 @@ int checkpoint_step(core *core)
     if (core->checkpoint_segment != 0 && core->round_told >= core->checkpoint_round)
         finish(core);
     uint64_t written = written_by_others(core);
-    if (written < BYTES_WORTH && core->bytes_owed == 0)
+    if (written < BYTES_WORTH && core->bytes_owed == 0 && core->chunks_owed == 0)
         return 0;
     core->bytes_seen = commit_log_written(core->log);
     core->bytes_moved = 0;
+    uint64_t paid = core->queues.moved - core->chunks_seen;
+    core->chunks_owed = paid < core->chunks_owed ? core->chunks_owed - (uint32_t)paid : 0;
+    core->chunks_seen = core->queues.moved;
+    drop_some(core);
     sizes now = sizes_now(core);
-    if (now.log <= now.most) {
-        core->bytes_owed = 0;
-        return 0;
-    }
-    owe(core, &now, written);
-    int moved = rewrite_some(core);
-    uint32_t lived_in = first_lived_in(core, commit_log_replay_segment(core->log), commit_log_segment_last(core->log));
-    dump_tables(core, &now, lived_in);
-    if (core->checkpoint_segment == 0)
-        move_on(core, lived_in);
-    return moved;
+    return full_step(core, &now, written) + chunk_step(core, &now, written);
 }

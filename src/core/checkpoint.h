@@ -7,13 +7,13 @@
 
 typedef struct twin twin;
 
-typedef struct base_counts {     /* twins whose newest full record lies in a segment, by its number */
+typedef struct base_counts {     /* what lives in a segment, by its number */
     uint32_t *counts;            /* a ring of `capacity` from `first` on */
     uint32_t first, capacity;
 } base_counts;
 
 int checkpoint_step(core *core);
-void checkpoint_rewrite(core *core, uint32_t twin); /* a full record of it, its queue was read for that */
 uint64_t checkpoint_live_bytes(const core *core); /* what a log of nothing but what lives would take, about */
 void base_move(core *core, twin *twin, uint32_t segment); /* its newest full record lies there now; 0: nowhere */
-uint32_t base_count(const core *core, uint32_t segment);
+uint32_t base_count(const base_counts *bases, uint32_t segment);
+void base_chunk(core *core, uint32_t segment, int by); /* so many more chunks live there */

@@ -157,7 +157,7 @@ static void rewrite_fetched(core *core, const log_fetched *fetched)
     core->rewrites_in_flight--;
     if (twin->number == 0 || (uint32_t)twin->number != fetched->tag >> 32)
         return; /* gone meanwhile */
-    if (!twin->is_cold || twin->context_place != fetched->place || queue_is_away(twin))
+    if (!twin->is_cold || twin->context_place != fetched->place || !queue_is_placed(twin))
         return; /* it had a turn, or another copy was written: the next lap sees to it if need be */
     const uint8_t *sealed = fetched->err == DRO_OK ? record_sealed_context(fetched->record, fetched->length, twin) : NULL;
     if (sealed == NULL) {
@@ -209,7 +209,6 @@ dro_err cold_fetch_queue(core *core, uint32_t index, log_place place)
     dro_err err = commit_log_fetch(core->log, place, tag);
     if (err != DRO_OK && err != DRO_AGAIN) {
         log_fetched failed = { .tag = tag, .place = place, .err = err };
-        queue_reading(core, index);
         queue_fetched(core, index, &failed);
     }
     return err;

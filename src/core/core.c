@@ -25,6 +25,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/old_logs.h"
 #include "core/peers.h"
 #include "core/record.h"
 #include "core/state.h"
@@ -124,6 +125,11 @@ static dro_err open_board(core *core)
     return err;
 }
 
+static void on_old_log(void *context, uint32_t number)
+{
+    ((core *)context)->old_log = number;
+}
+
 /* The logs of other numbers of cores, before the own one. */
 static dro_err read_old(core *core)
 {
@@ -131,8 +137,9 @@ static dro_err read_old(core *core)
         return DRO_OK;
     enum { EVENTS_UNKNOWN = 1 << 20 }; /* in the last records of other cores' twins */
     core->is_reading_old = true;
-    dro_err err = generations_replay(&core->generations, core->options.logs, record_replay_any, core);
+    dro_err err = generations_replay(&core->generations, core->options.logs, on_old_log, record_replay_any, core);
     core->is_reading_old = false;
+    core->old_log = 0;
     core->is_moving = true;
     core->event_next += EVENTS_UNKNOWN;
     return err;
@@ -158,8 +165,12 @@ static dro_err open_log(core *core)
                                .on_soon = record_soon, .on_ahead = ahead_record };
     dro_err err = open_log_disk(core, &log.disk);
     uint64_t first = core->event_next;
+    if (err == DRO_OK && vault_open_beside(&core->reading_vault, core->vault) == DRO_OK) /* without it the core opens them itself */
+        log.on_read = record_read;
     if (err == DRO_OK)
         err = commit_log_open(&core->log, &log, record_replay_any, core);
+    vault_close(core->reading_vault);
+    core->reading_vault = NULL;
     if (err == DRO_OK && core->is_moving && core->event_next == first) /* events before this one are on no log */
         streams_mark(core, first, commit_log_end(core->log));
     return err;
@@ -288,6 +299,7 @@ void core_close(core *core)
     core->is_started = false;
     backup_end(core, NULL);
     commit_log_close(core->log);
+    old_logs_close(core);
     if (core->own_disk != NULL)
         core->own_disk->free(core->own_disk);
     for (uint32_t i = 0; i < CORE_TURNS_MAX && core->turns != NULL; i++)
@@ -323,6 +335,7 @@ void core_close(core *core)
     free(core->turns);
     free(core->timers);
     free(core->bases.counts);
+    free(core->chunk_bases.counts);
     free(core->streams);
     free(core->marks);
     free(core->waiters);
@@ -464,6 +477,16 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
     }
 }
 
+/* Gates' messages wait then: only results of cells, reads of the log or a new cell bring the core
+ * further, and those wake it. */
+static bool cells_are_busy(const core *core)
+{
+    uint32_t in_flight = 0;
+    for (uint32_t i = 0; i < core->options.cell_count; i++)
+        in_flight += core->cells[i].in_flight;
+    return in_flight >= CORE_CELL_AHEAD * core->options.cell_count || turns_are_full(core);
+}
+
 static int gate_take(core *core, uint32_t index)
 {
     gate_link *gate = &core->gates[index];
@@ -471,7 +494,7 @@ static int gate_take(core *core, uint32_t index)
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
-    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core)) {
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !cells_are_busy(core)) {
         if (core->ahead.next == core->ahead.count)
             ahead_uplinks(core, gate);
         if ((body = ring_next(&gate->in, &header, &err)) == NULL)
@@ -639,7 +662,7 @@ bool core_prepare_sleep(core *core)
 {
     bool is_awake = commit_log_fetch_waits(core->log);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
-        if (core->gates[i].is_open && !core->gates[i].is_stopped)
+        if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
     for (uint32_t i = 0; i < core->options.cell_count; i++) {
         if (core->cells[i].is_open)

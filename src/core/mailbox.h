@@ -21,7 +21,9 @@ typedef struct mail { /* a downlink waiting for the device */
     uint16_t length;
     bool is_sent;
     bool is_raw;                /* its bytes are those of its delivery (`ticket`), kept there */
+    bool is_control;            /* a frame of the reliable data service, as it goes: core/rds.c */
     bool is_of_group;           /* `ticket` is a group's operation, which has the bytes */
+    bool is_in_chunk;           /* a chunk of the log has it too */
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */
     uint16_t sent_host;         /* to which serving node */
     uint8_t sent_again;         /* times, after its connection was lost */
@@ -59,7 +61,12 @@ ticket *ticket_find(const twin *twin, uint64_t number);
 mail *mail_find(const twin *twin, uint64_t number);
 mail *mail_of_ticket(const twin *twin, uint64_t number);
 
+/* apply.c */
+bool mail_take(core *core, uint32_t twin, uint64_t number); /* out of memory. False: it is not there */
+
 /* mailbox.c */
+static inline size_t mail_memory(const mail *mail) { return sizeof *mail + mail->length; }
+void mail_put(core *core, const mail *mail); /* inside a record: as it is */
 /* Inside a record. False: too much waits, and who asked was told. */
 bool mailbox_has_room(core *core, uint32_t twin, uint64_t ticket, uint32_t length);
 const uint8_t *mail_bytes(const twin *twin, const mail *mail, uint32_t *length); /* for the device */

@@ -11,6 +11,7 @@
 #include "core/authorization.h"
 #include "core/host.h"
 #include "core/mailbox.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -159,6 +160,7 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
     const dro_field *option = nidd_field(fields, head.length, API_FIELD_PDN_OPTION, &room);
     head.pdn_establishment_option = option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
     head.is_by_msisdn = nidd_field(fields, head.length, API_FIELD_MSISDN, &room) != NULL;
+    head.is_reliable = rds_is_wanted(fields, head.length, false);
     nidd_configuration *made = malloc(sizeof *made + head.length);
     if (made == NULL) {
         destination_release(core, head.destination);
@@ -236,7 +238,7 @@ static bool delivery_is_open(const twin *twin, const nidd_delivery *delivery)
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery)
 {
     for (mail *m = nidd_mail(twin, delivery->number, NULL); m != NULL; m = nidd_mail(twin, delivery->number, m))
-        if (m->is_sent)
+        if (m->is_sent || rds_is_busy_with(twin, m))
             return DELIVERY_SENDING;
     if (delivery_is_open(twin, delivery))
         return DELIVERY_SENDING;
@@ -257,13 +259,7 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
-static int64_t delivery_memory(const nidd_delivery *delivery)
-{
-    return (int64_t)sizeof *delivery + delivery->length;
-}
-
-/* False: it is not in memory. */
-static bool delivery_remove(core *core, uint32_t index, uint64_t number)
+bool nidd_delivery_take(core *core, uint32_t index, uint64_t number)
 {
     nidd *nidd = nidd_of(twin_at(core, index));
     for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
@@ -272,23 +268,13 @@ static bool delivery_remove(core *core, uint32_t index, uint64_t number)
         nidd_delivery *gone = *at;
         *at = gone->next;
         nidd->delivery_count--;
-        queue_changed(core, index, -delivery_memory(gone));
+        if (gone->is_in_chunk)
+            queue_outdated(core, index);
+        queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
         free(gone);
         return true;
     }
     return false;
-}
-
-void nidd_deliveries_leave(twin *twin)
-{
-    nidd *nidd = nidd_of(twin);
-    while (nidd != NULL && nidd->deliveries != NULL) {
-        nidd_delivery *next = nidd->deliveries->next;
-        free(nidd->deliveries);
-        nidd->deliveries = next;
-    }
-    if (nidd != NULL)
-        nidd->delivery_count = 0;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -314,14 +300,14 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    delivery_remove(core, index, head.number);
+    nidd_delivery_take(core, index, head.number);
     nidd_delivery **at = &nidd->deliveries;
     while (*at != NULL && (*at)->number < head.number)
         at = &(*at)->next;
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
-    queue_changed(core, index, delivery_memory(made));
+    queue_changed(core, index, (int64_t)nidd_delivery_memory(made));
     return DRO_OK;
 }
 
@@ -473,17 +459,28 @@ static void put_identity(dro_builder *out, const nidd_configuration *configurati
         dro_field_put(out, (uint8_t)tag, name->bytes, name->length);
 }
 
-void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
+/* What an RDS frame says beside its information. */
+static void put_sign(dro_builder *out, const rds_sign *sign)
+{
+    uint8_t wants_ack = sign->wants_ack, ports[2] = { sign->pair.device, sign->pair.own };
+    if (sign->is_on)
+        dro_field_put(out, API_FIELD_RELIABLE, &wants_ack, 1);
+    if (sign->is_on && sign->pair.has_ports)
+        dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
+}
+
+void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length, const rds_sign *sign)
 {
     const nidd *nidd = nidd_of(twin_at(core, index));
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
-        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms ||
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(c, sign) ||
             !application_may(core, c->application, SCOPE_NIDD, twin_at(core, index)->domain))
             continue;
         put_identity(&out, c);
         dro_field_put(&out, API_FIELD_DATA, data, length);
+        put_sign(&out, sign);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
     }
     if (twin_at(core, index)->memberships != 0)
@@ -648,15 +645,16 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
     for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
         nidd_configuration_put(core, c->number, c->application, c->made_ms, (nidd_status)c->status, c->fields, c->length);
     for (const nidd_delivery *d = nidd->deliveries; is_before_mail && d != NULL; d = d->next)
-        nidd_delivery_put(core, d, d->fields, d->length);
+        if (!d->is_in_chunk)
+            nidd_delivery_put(core, d, d->fields, d->length);
     for (const notice *n = nidd->notices; !is_before_mail && n != NULL; n = n->next)
         notice_full(core, n);
 }
 
 static void delivery_gone(core *core, uint32_t index, uint64_t number)
 {
-    if (!delivery_remove(core, index, number))
-        queue_forget(core, index, number, true);
+    nidd_delivery_take(core, index, number);
+    queue_forget(core, index, number, true); /* an older state of it may be away too */
 }
 
 dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
@@ -682,7 +680,7 @@ void nidd_free(core *core, uint32_t index)
     while (nidd->notices != NULL)
         notice_apply_gone(core, index, nidd->notices->number);
     while (nidd->deliveries != NULL)
-        delivery_remove(core, index, nidd->deliveries->number);
+        nidd_delivery_take(core, index, nidd->deliveries->number);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);

@@ -14,6 +14,7 @@
 #include "core/index.h"
 #include "core/orphans.h"
 #include "core/owners.h"
+#include "core/rds_sign.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
 #include "twin/ticket.h"
@@ -30,6 +31,7 @@ typedef struct nidd_configuration {
     uint32_t application, destination;
     uint8_t status, pdn_establishment_option;
     bool is_by_msisdn;
+    bool is_reliable;            /* reliableDataService: core/rds.h */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them; APN and grant */
 } nidd_configuration;
@@ -42,6 +44,7 @@ typedef struct nidd_delivery {
     int32_t priority;
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
     bool is_awaited;             /* the twin will say whether the device has it */
+    bool is_in_chunk;            /* a chunk of the log has it too, as it is */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -126,14 +129,15 @@ bool nidd_has_awaited(const twin *twin);
 void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_state state);
 static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
-void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
+void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length, const rds_sign *sign); /* tells who wants to know */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
 /* Fields of records. */
 DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field);
 void nidd_free(core *core, uint32_t twin);    /* all of it: the twin goes, or a full record says it anew */
 int64_t nidd_due(const twin *twin);           /* when something ends; INT64_MAX: nothing */
 void nidd_expire(core *core, uint32_t twin);
-void nidd_deliveries_leave(twin *twin);       /* out of memory: core/queue.h */
+bool nidd_delivery_take(core *core, uint32_t twin, uint64_t number); /* out of memory. False: it is not there */
+static inline size_t nidd_delivery_memory(const nidd_delivery *delivery) { return sizeof *delivery + delivery->length; }
 /* In a record: the configuration goes, and all that waits for it. */
 void nidd_configuration_gone(core *core, uint32_t index, uint64_t number);
 void nidd_trim(twin *twin);                   /* given back when nothing is in it */
@@ -176,6 +180,7 @@ void notices_fini(core *core);
 /* ---- api_nidd_delivery.c: a delivery's part in the record of its turn ---- */
 typedef struct nidd_request {    /* what a turn carries: a delivery being made or changed */
     uint64_t configuration, number;
+    uint32_t application;
     bool is_new, is_first;       /* first: it came with its configuration, which is the answer */
     int64_t expires_ms;
     int32_t priority;

@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/wipe.h"
 #include "core/apply.h"
-#include "core/checkpoint.h"
+#include "core/chunks.h"
 #include "core/cold.h"
-#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/old_logs.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -18,6 +19,7 @@
 enum {
     STEPS_MAX = 512,             /* queues looked at in a round */
     FULL_SLACK = 16 << 20,       /* bytes over twice the budget that are still taken */
+    MOVES_MAX = 64,              /* queues read at a time to be written anew */
 };
 
 /* ---- lists ---- */
@@ -27,20 +29,12 @@ static twin_queue *queue_at(const core *core, uint32_t index)
     return &twin_at(core, index)->extra->queue;
 }
 
-/* Bytes that are about to go: in a full record that is not durable yet, or on top of what is read to be put into one. */
-static uint64_t *bytes_of(core *core, uint8_t list)
-{
-    return list >= QUEUE_LEAVING ? &core->queues.leaving_bytes : NULL;
-}
-
 static void list_remove(core *core, uint32_t index)
 {
     twin_queue *queue = queue_at(core, index);
     struct queue_ends *ends = &core->queues.lists[queue->list];
     if (queue->list == QUEUE_NOWHERE)
         return;
-    if (bytes_of(core, queue->list) != NULL)
-        *bytes_of(core, queue->list) -= queue->bytes;
     if (queue->before != NONE)
         queue_at(core, queue->before)->after = queue->after;
     else
@@ -65,8 +59,11 @@ static void list_put(core *core, uint32_t index, uint8_t list)
     else
         ends->first = index;
     ends->last = index;
-    if (bytes_of(core, list) != NULL)
-        *bytes_of(core, list) += queue->bytes;
+}
+
+static bool is_read(const twin_queue *queue)
+{
+    return queue->list == QUEUE_WAITING || queue->list == QUEUE_READING;
 }
 
 void queues_init(core *core)
@@ -85,7 +82,7 @@ bool queue_is_away(const twin *twin)
 
 bool queue_is_loading(const twin *twin)
 {
-    return twin->extra != NULL && (twin->extra->queue.list == QUEUE_WAITING || twin->extra->queue.list == QUEUE_READING);
+    return twin->extra != NULL && twin->extra->queue.is_wanted;
 }
 
 uint32_t queue_mail_count(const twin *twin)
@@ -112,203 +109,112 @@ bool queues_are_full(const core *core)
 void queue_changed(core *core, uint32_t index, int64_t bytes)
 {
     twin_queue *queue = queue_at(core, index);
-    bool is_loading = queue_is_loading(twin_at(core, index));
-    if (!is_loading)
-        list_remove(core, index);
-    else
-        core->queues.leaving_bytes = (uint64_t)((int64_t)core->queues.leaving_bytes + bytes);
     queue->bytes = (uint32_t)(queue->bytes + bytes);
     core->queues.bytes = (uint64_t)((int64_t)core->queues.bytes + bytes);
-    queue->is_clean = false;
-    if (!is_loading && queue->bytes > 0)
+    if (is_read(queue))
+        return;
+    list_remove(core, index);
+    if (queue->bytes > 0)
         list_put(core, index, QUEUE_HERE);
+}
+
+void queue_outdated(core *core, uint32_t index)
+{
+    queue_at(core, index)->kept--;
+    queue_at(core, index)->is_stale = true;
+}
+
+/* ---- reading ---- */
+
+/* Nothing is read any more. */
+static void read_end(core *core, uint32_t index)
+{
+    twin_queue *queue = queue_at(core, index);
+    core->queues.moves -= queue->is_moving;
+    queue->is_moving = false;
+    if (queue->read != NULL)
+        dro_wipe(queue->read, queue->read_bytes);
+    free(queue->read);
+    queue->read = NULL;
+    queue->read_bytes = 0;
+    list_remove(core, index);
+    if (queue->bytes > 0)
+        list_put(core, index, QUEUE_HERE);
+}
+
+static void read_begin(core *core, uint32_t index, uint32_t first, uint32_t end, bool is_moving)
+{
+    twin_queue *queue = queue_at(core, index);
+    queue->read_first = (uint8_t)first;
+    queue->read_end = queue->read_last = (uint8_t)end;
+    queue->is_moving = is_moving;
+    core->queues.moves += is_moving;
+    list_put(core, index, QUEUE_WAITING);
+}
+
+void queue_drop(core *core, uint32_t index)
+{
+    if (is_read(queue_at(core, index)))
+        read_end(core, index);
+    queue_at(core, index)->is_wanted = false;
+    chunks_forget(core, index);
 }
 
 void queue_free(core *core, uint32_t index)
 {
     twin_queue *queue = queue_at(core, index);
+    queue_drop(core, index);
     list_remove(core, index);
-    core->queues.rewrites -= queue->is_rewritten;
-    core->queues.away -= queue->away_mail;
-    core->mail_count -= queue->away_mail;
-    free(queue->gone);
-    uint32_t bytes = queue->bytes;
-    *queue = (twin_queue){ .bytes = bytes, .due_ms = INT64_MAX, .unplaced = queue->unplaced };
-    if (bytes > 0)
+    *queue = (twin_queue){ .bytes = queue->bytes, .due_ms = INT64_MAX, .unplaced = queue->unplaced, .chunk_next = queue->chunk_next };
+    if (queue->bytes > 0)
         list_put(core, index, QUEUE_HERE);
 }
 
-/* ---- leaving ---- */
-
-/* What the newest full record has is enough to have it all back, and nobody needs it soon. */
-static bool may_leave(const core *core, uint32_t index)
+bool queue_is_paused(const core *core, const twin *twin)
 {
-    const twin *twin = twin_at(core, index);
-    if (twin->row == NONE || twin->base_segment == 0 || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
+    const twin_queue *queue = twin->extra == NULL ? NULL : &twin->extra->queue;
+    if (queue == NULL || core->now_ms >= core->unreadable_until_ms)
         return false;
-    for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
-        if (m->merge_key != 0 || m->is_of_group || group_number_is(m->ticket)) /* newer ones, or its operation, look for it */
-            return false;
-    if (nidd_has_awaited(twin)) /* its end is told by time */
+    for (uint32_t i = 0; i < queue->chunk_count; i++)
+        if (log_place_segment(queue->chunks[i].place) == core->unreadable_segment)
+            return true;
+    return false;
+}
+
+bool queue_load(core *core, uint32_t index)
+{
+    twin_queue *queue = queue_at(core, index);
+    if (queue_is_paused(core, twin_at(core, index)))
         return false;
-    for (const ticket *t = twin->extra->tickets; t != NULL; t = t->next)
-        if (t->state < TICKET_DELIVERED) /* it looks for its mail */
-            return false;
+    queue->is_wanted = true;
+    if (!is_read(queue))
+        read_begin(core, index, 0, queue->chunk_count, false);
     return true;
 }
 
-static void leave(core *core, uint32_t index)
+dro_err queue_move(core *core, uint32_t index, uint32_t segment)
 {
-    twin *twin = twin_at(core, index);
-    twin_extra *extra = twin->extra;
-    twin_queue *queue = &extra->queue;
-    list_remove(core, index);
-    queue->is_away = true;
-    queue->due_ms = INT64_MAX;
-    queue->away_mail = extra->mail_count;
-    queue->away_deliveries = extra->nidd != NULL ? extra->nidd->delivery_count : 0;
-    queue->away_bytes = queue->bytes;
-    core->queues.bytes -= queue->bytes;
-    core->queues.away += queue->away_mail;
-    queue->bytes = 0;
-    while (extra->mail != NULL) {
-        mail *next = extra->mail->next;
-        if (extra->mail->expires_ms < queue->due_ms)
-            queue->due_ms = extra->mail->expires_ms;
-        free(extra->mail);
-        extra->mail = next;
-    }
-    extra->mail_count = 0;
-    nidd_deliveries_leave(twin);
+    uint32_t first, end;
+    const twin_queue *queue = twin_at(core, index)->extra == NULL ? NULL : queue_at(core, index);
+    if (queue == NULL || !chunks_before(queue, segment, &first, &end) || is_read(queue) || queue->unplaced > 0)
+        return DRO_NOT_FOUND;
+    if (core->queues.moves >= MOVES_MAX)
+        return DRO_AGAIN;
+    read_begin(core, index, first, end, true);
+    return DRO_OK;
 }
 
-static bool is_durable(const core *core, log_place place)
-{
-    return place < commit_log_end(core->log);
-}
+/* ---- what was read ---- */
 
-/* Those whose full record is durable by now go; one that was touched since is not in this list any more. */
-static int leave_some(core *core)
-{
-    int done = 0;
-    for (; done < STEPS_MAX; done++) {
-        uint32_t index = core->queues.lists[QUEUE_LEAVING].first;
-        if (index == NONE)
-            break;
-        const twin_queue *queue = queue_at(core, index);
-        if (!queue->is_clean || !may_leave(core, index))
-            list_put(core, index, QUEUE_HERE);
-        else if (queue->unplaced > 0 || queue->place == 0 || !is_durable(core, queue->place))
-            break;
-        else
-            leave(core, index);
-    }
-    return done;
-}
-
-/* Gives one a full record, or has its older part read first: both come back as changed or clean. */
-static void write_back(core *core, uint32_t index)
-{
-    twin *twin = twin_at(core, index);
-    twin_queue *queue = &twin->extra->queue;
-    if (queue->is_clean && !queue->is_away) {
-        list_put(core, index, QUEUE_LEAVING);
-    } else if (queue->is_away) {
-        queue->is_leaving = queue_load(core, index);
-        if (!queue->is_leaving)
-            list_put(core, index, QUEUE_HERE);
-    } else if (!twin->is_cold) {
-        uint64_t moved = core->bytes_moved;
-        record_full(core, index);
-        core->bytes_moved = moved; /* the checkpoint did not ask for it: it adds to the log */
-        list_put(core, index, QUEUE_LEAVING);
-    } else {
-        list_put(core, index, QUEUE_HERE); /* a later lap finds it clean */
-        dro_err ignored = core->rewrites_in_flight < REWRITES_MAX ? cold_rewrite(core, index) : DRO_AGAIN;
-        (void)ignored; /* told */
-    }
-}
-
-bool queues_are_read(const core *core)
-{
-    return core->queues.lists[QUEUE_WAITING].first == NONE && core->queues.lists[QUEUE_READING].first == NONE;
-}
-
-int queues_step(core *core)
-{
-    queue_table *queues = &core->queues;
-    int done = 0;
-    for (; queues->lists[QUEUE_WAITING].first != NONE && done < STEPS_MAX; done++) {
-        uint32_t index = queues->lists[QUEUE_WAITING].first;
-        log_place place = queue_at(core, index)->place;
-        dro_err err = is_durable(core, place) ? cold_fetch_queue(core, index, place) : DRO_AGAIN;
-        if (err == DRO_AGAIN)
-            break;
-        if (err == DRO_OK)
-            queue_reading(core, index);
-    }
-    if (queues->budget == 0 || core_refusal(core) != NULL)
-        return done;
-    done += leave_some(core);
-    uint32_t last = queues->lists[QUEUE_HERE].last;
-    for (int i = 0; i < STEPS_MAX && queues->bytes - queues->leaving_bytes > queues->budget; i++) {
-        uint32_t index = queues->lists[QUEUE_HERE].first;
-        if (index == NONE)
-            break;
-        bool may = may_leave(core, index);
-        done += may;
-        if (may)
-            write_back(core, index);
-        else
-            list_put(core, index, QUEUE_HERE);
-        if (index == last) /* once round */
-            break;
-    }
-    return done;
-}
-
-/* ---- the full record ---- */
-
-void queue_written(core *core, uint32_t index)
-{
-    twin_queue *queue = twin_at(core, index)->extra == NULL ? NULL : queue_at(core, index);
-    if (queue == NULL || queue->bytes == 0)
-        return;
-    queue->is_clean = true;
-    queue->place = 0;
-    queue->unplaced++;
-}
-
-void queue_placed(twin *twin, log_place place)
-{
-    twin_queue *queue = twin->extra == NULL ? NULL : &twin->extra->queue;
-    if (queue == NULL || queue->unplaced == 0)
-        return;
-    queue->unplaced--;
-    if (queue->is_clean && queue->unplaced == 0)
-        queue->place = place;
-}
-
-void queue_replayed(core *core, uint32_t index, log_place place)
-{
-    twin_queue *queue = twin_at(core, index)->extra == NULL ? NULL : queue_at(core, index);
-    if (queue == NULL || queue->bytes == 0)
-        return;
-    queue->is_clean = place != 0; /* not of the logs of another number of cores */
-    queue->place = place;
-    if (queue->is_clean && core->queues.budget > 0 && core->queues.bytes > core->queues.budget && may_leave(core, index))
-        leave(core, index);
-}
-
-bool queue_forget(core *core, uint32_t index, uint64_t number, bool is_delivery)
+void queue_forget(core *core, uint32_t index, uint64_t number, bool is_delivery)
 {
     const twin *twin = twin_at(core, index);
-    if (!queue_is_away(twin) || core->is_started)
-        return false;
-    twin_queue *queue = queue_at(core, index);
+    twin_queue *queue = queue_is_away(twin) ? queue_at(core, index) : NULL;
+    if (queue == NULL || core->is_started || number > (is_delivery ? queue->delivery_last : queue->mail_last))
+        return;
     queue_gone *gone = realloc(queue->gone, (queue->gone_count + 1u) * sizeof *gone);
     if (gone == NULL)
-        return false;
+        abort(); /* a few words: begin anew from the log */
     queue->gone = gone;
     gone[queue->gone_count++] = (queue_gone){ number, is_delivery };
     uint16_t *left = is_delivery ? &queue->away_deliveries : &queue->away_mail;
@@ -317,39 +223,6 @@ bool queue_forget(core *core, uint32_t index, uint64_t number, bool is_delivery)
         core->queues.away -= !is_delivery;
         core->mail_count -= !is_delivery;
     }
-    return true;
-}
-
-/* ---- and back ---- */
-
-bool queue_is_paused(const core *core, const twin *twin)
-{
-    return queue_is_away(twin) && core->now_ms < core->unreadable_until_ms &&
-           log_place_segment(twin->extra->queue.place) == core->unreadable_segment;
-}
-
-void queue_reading(core *core, uint32_t index)
-{
-    list_put(core, index, QUEUE_READING);
-}
-
-bool queue_load(core *core, uint32_t index)
-{
-    if (queue_is_paused(core, twin_at(core, index)))
-        return false;
-    if (!queue_is_loading(twin_at(core, index)))
-        list_put(core, index, QUEUE_WAITING);
-    return true;
-}
-
-bool queue_load_to_rewrite(core *core, uint32_t index)
-{
-    twin_queue *queue = queue_at(core, index);
-    if (core->queues.rewrites >= REWRITES_MAX || !queue_load(core, index))
-        return false;
-    core->queues.rewrites += !queue->is_rewritten;
-    queue->is_rewritten = true;
-    return true;
 }
 
 static bool is_gone(const twin_queue *queue, uint64_t number, bool is_delivery)
@@ -360,7 +233,7 @@ static bool is_gone(const twin_queue *queue, uint64_t number, bool is_delivery)
     return false;
 }
 
-/* A downlink or delivery of the record, unless something newer is known of it. */
+/* A downlink or delivery of a chunk, unless something newer is known of it. */
 static void take_field(core *core, uint32_t index, const dro_field *field)
 {
     const twin *twin = twin_at(core, index);
@@ -370,33 +243,45 @@ static void take_field(core *core, uint32_t index, const dro_field *field)
         return;
     memcpy(&number, field->bytes, sizeof number);
     bool is_known = is_delivery ? nidd_delivery_find(twin, number) != NULL : mail_find(twin, number) != NULL;
-    if (is_known || is_gone(queue_at(core, index), number, is_delivery))
+    if (is_known || is_gone(queue_at(core, index), number, is_delivery)) {
+        queue_at(core, index)->is_stale = true;
         return;
+    }
     dro_err err = apply_field(core, index, field);
+    nidd_delivery *delivery = is_delivery ? nidd_delivery_find(twin, number) : NULL;
+    mail *mail = is_delivery ? NULL : mail_find(twin, number);
+    if (delivery != NULL)
+        delivery->is_in_chunk = true;
+    if (mail != NULL)
+        mail->is_in_chunk = true;
+    queue_at(core, index)->kept++;
     if (err != DRO_OK)
         dro_error("queue field=%u \"%s\"", field->tag, dro_err_text(err));
 }
 
-static void take(core *core, uint32_t index, const record_view *view)
+/* All of it is there: into memory, the deliveries first, by which mail is ordered. */
+static void take(core *core, uint32_t index)
 {
     twin_queue *queue = queue_at(core, index);
-    bool is_same = queue->bytes == 0 && queue->gone_count == 0;
-    log_place place = queue->place;
     core->mail_count -= queue->away_mail; /* counted anew below */
     core->queues.away -= queue->away_mail;
     queue->away_mail = queue->away_deliveries = 0;
     queue->away_bytes = 0;
+    queue->due_ms = INT64_MAX;
     queue->is_away = false;
-    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
-    dro_field field;
-    while (dro_field_next(&in, &field))
-        take_field(core, index, &field);
-    queue = queue_at(core, index);
+    queue->is_stale = queue->gone_count > 0;
+    for (uint32_t i = 0; i < queue->chunk_count; i++)
+        queue->is_stale |= queue->chunks[i].old_log != 0;
+    for (int pass = 0; pass < 2; pass++) {
+        dro_cursor in = dro_cursor_over(queue->read, queue->read_bytes);
+        dro_field field;
+        while (dro_field_next(&in, &field))
+            if ((field.tag == FIELD_NIDD_DELIVERY) == (pass == 0))
+                take_field(core, index, &field);
+    }
     free(queue->gone);
     queue->gone = NULL;
     queue->gone_count = 0;
-    queue->is_clean = is_same;
-    queue->place = is_same ? place : 0;
 }
 
 static void unread(core *core, uint32_t index, log_place place)
@@ -410,35 +295,178 @@ static void unread(core *core, uint32_t index, log_place place)
     queue_at(core, index)->due_ms = core->unreadable_until_ms;
 }
 
+static dro_err fields_add(core *core, uint32_t index, const queue_chunk *chunk, const record_view *view)
+{
+    twin_queue *queue = queue_at(core, index);
+    dro_cursor in;
+    dro_err err = chunk_open(twin_at(core, index), chunk, view, &in);
+    uint8_t *read = err == DRO_OK ? realloc(queue->read, queue->read_bytes + dro_cursor_left(&in) + 1) : NULL;
+    if (read == NULL)
+        return err == DRO_OK ? DRO_NOMEM : err;
+    queue->read = read;
+    memcpy(read + queue->read_bytes, in.at, dro_cursor_left(&in));
+    queue->read_bytes += (uint32_t)dro_cursor_left(&in);
+    return DRO_OK;
+}
+
+static dro_err record_add(core *core, uint32_t index, const queue_chunk *chunk, const uint8_t *record, size_t length)
+{
+    record_view view = { 0 };
+    dro_err err = record_open(core, record, length, core->log_scratch + LOG_RECORD_MAX, &view);
+    if (err == DRO_OK)
+        err = fields_add(core, index, chunk, &view);
+    record_close(&view);
+    return err;
+}
+
+/* All that was wanted was read. */
+static void read_done(core *core, uint32_t index)
+{
+    twin_queue *queue = queue_at(core, index);
+    bool is_all = queue->read_first == 0 && queue->read_last == queue->chunk_count;
+    if (!queue->is_wanted) {
+        chunks_join(core, index, queue->read_last);
+        read_end(core, index);
+        return;
+    }
+    if (!is_all) { /* it was to be moved when somebody came for it */
+        read_end(core, index);
+        read_begin(core, index, 0, queue->chunk_count, false);
+        return;
+    }
+    core->queues.reads++;
+    queue->is_wanted = false;
+    if (queue->is_away)
+        take(core, index);
+    read_end(core, index);
+    nidd_loaded(core, index);
+    twin_resume(core, index);
+}
+
+static void read_failed(core *core, uint32_t index, log_place place)
+{
+    unread(core, index, place);
+    queue_at(core, index)->is_wanted = false;
+    read_end(core, index);
+    twin_resume(core, index);
+}
+
+static const queue_chunk *chunk_next(const twin_queue *queue)
+{
+    return &queue->chunks[queue->read_end - 1];
+}
+
+/* One more of it was read. True: that was all. */
+static bool read_on(twin_queue *queue)
+{
+    queue->read_end--;
+    if (queue->is_moving && !queue->is_wanted && queue->read_bytes > CHUNKS_JOINED_BYTES)
+        queue->read_first = queue->read_end; /* enough for one chunk */
+    return queue->read_end == queue->read_first;
+}
+
+/* Of another number of cores: these are read where they are, one after the other. True: that was all, or the end of it. */
+static bool read_old(core *core, uint32_t index)
+{
+    twin_queue *queue = queue_at(core, index);
+    while (chunk_next(queue)->old_log != 0) {
+        const queue_chunk *chunk = chunk_next(queue);
+        size_t length;
+        dro_err err = old_logs_read(core, chunk->old_log, chunk->place, core->log_scratch, &length);
+        if (err == DRO_OK)
+            err = record_add(core, index, chunk, core->log_scratch, length);
+        if (err != DRO_OK) {
+            read_failed(core, index, chunk->place);
+            return true;
+        }
+        if (read_on(queue)) {
+            read_done(core, index);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_durable(const core *core, log_place place)
+{
+    return place != 0 && place < commit_log_end(core->log);
+}
+
+/* DRO_AGAIN: not now. */
+static dro_err read_next(core *core, uint32_t index)
+{
+    if (read_old(core, index))
+        return DRO_OK;
+    log_place place = chunk_next(queue_at(core, index))->place;
+    dro_err err = is_durable(core, place) ? cold_fetch_queue(core, index, place) : DRO_AGAIN;
+    if (err == DRO_OK)
+        list_put(core, index, QUEUE_READING);
+    return err == DRO_AGAIN ? DRO_AGAIN : DRO_OK;
+}
+
 void queue_fetched(core *core, uint32_t index, const log_fetched *fetched)
 {
     const twin *twin = twin_at(core, index);
     twin_queue *queue = twin->extra == NULL ? NULL : &twin->extra->queue;
-    record_view view = { 0 };
-    if (queue == NULL || queue->list != QUEUE_READING || queue->place != fetched->place)
-        return; /* another twin's slot by now */
-    bool is_rewritten = queue->is_rewritten, is_leaving = queue->is_leaving;
-    core->queues.rewrites -= is_rewritten;
-    core->queues.reads++;
-    queue->is_rewritten = queue->is_leaving = false;
-    list_remove(core, index);
+    if (queue == NULL || !is_read(queue) || chunk_next(queue)->old_log != 0 || chunk_next(queue)->place != fetched->place)
+        return; /* it was dropped meanwhile */
     dro_err err = fetched->err;
     if (err == DRO_OK)
-        err = record_open(core, fetched->record, fetched->length, core->log_scratch + LOG_RECORD_MAX, &view);
-    if (err == DRO_OK && view.twin == twin->number && view.kind == RECORD_FULL)
-        take(core, index, &view);
-    else
-        unread(core, index, fetched->place);
-    record_close(&view);
-    if (queue->bytes > 0)
-        list_put(core, index, QUEUE_HERE);
-    if (!queue->is_away)
-        nidd_loaded(core, index);
-    if (is_rewritten && !queue->is_away)
-        checkpoint_rewrite(core, index);
-    else if (is_leaving && queue->list == QUEUE_HERE && may_leave(core, index))
-        write_back(core, index); /* at once: all of it is in memory now */
-    twin_resume(core, index);
+        err = record_add(core, index, chunk_next(queue), fetched->record, fetched->length);
+    if (err != DRO_OK) {
+        read_failed(core, index, fetched->place);
+    } else if (read_on(queue)) {
+        read_done(core, index);
+    } else if (read_next(core, index) == DRO_AGAIN) {
+        list_put(core, index, QUEUE_WAITING);
+    }
+}
+
+bool queues_are_read(const core *core)
+{
+    return core->queues.lists[QUEUE_WAITING].first == NONE && core->queues.lists[QUEUE_READING].first == NONE;
+}
+
+/* ---- leaving ---- */
+
+/* What is in memory leaves; before there are too many chunks, some are joined. */
+static void leave(core *core, uint32_t index)
+{
+    const twin_queue *queue = queue_at(core, index);
+    bool is_whole = !queue->is_away && queue->is_stale; /* one takes the place of all */
+    if (queue->chunk_count < CHUNKS_MAX || is_whole) {
+        chunks_write(core, index);
+        return;
+    }
+    bool may_read = core->queues.moves < MOVES_MAX && queue->unplaced == 0 && !queue_is_paused(core, twin_at(core, index));
+    if (may_read)
+        read_begin(core, index, chunks_small(queue), queue->chunk_count, true);
+}
+
+int queues_step(core *core)
+{
+    queue_table *queues = &core->queues;
+    int done = 0;
+    for (; queues->lists[QUEUE_WAITING].first != NONE && done < STEPS_MAX; done++)
+        if (read_next(core, queues->lists[QUEUE_WAITING].first) == DRO_AGAIN)
+            break;
+    if (queues->budget == 0 || core_refusal(core) != NULL)
+        return done;
+    uint32_t last = queues->lists[QUEUE_HERE].last;
+    for (int i = 0; i < STEPS_MAX && queues->bytes > queues->budget; i++) {
+        uint32_t index = queues->lists[QUEUE_HERE].first;
+        if (index == NONE)
+            break;
+        bool may = chunks_may_take(core, index);
+        done += may;
+        if (may)
+            leave(core, index);
+        if (queue_at(core, index)->list == QUEUE_HERE) /* what may not leave now */
+            list_put(core, index, QUEUE_HERE);
+        if (index == last) /* once round */
+            break;
+    }
+    return done;
 }
 
 void queues_gate_lost(core *core, uint32_t gate)

@@ -5,6 +5,7 @@
  *
  * Bytes 8 to 48 are the associated data of the fields. */
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -58,7 +59,8 @@ void record_begin(core *core, uint32_t index, int kind)
     assert(record->kind == 0);
     record->twin = index;
     record->kind = kind;
-    record->is_silent = record->has_context = false;
+    record->is_silent = kind == RECORD_CHUNK;
+    record->has_context = false;
     record->cold_context = NULL;
     record->event_first = core->event_next;
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
@@ -97,6 +99,23 @@ void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
     dro_err err = apply_field(core, record->twin, &field);
     if (err != DRO_OK)
         dro_error("record field=%u \"%s\"", tag, dro_err_text(err));
+}
+
+const uint8_t *record_fields(const core *core, size_t *length)
+{
+    *length = dro_builder_length(&core->record->fields);
+    return core->record->field_bytes;
+}
+
+size_t record_size(const core *core)
+{
+    return HEADER + dro_builder_length(&core->record->fields) + VAULT_OVERHEAD;
+}
+
+void record_put_fields(core *core, const uint8_t *fields, size_t length)
+{
+    assert(core->record->kind == RECORD_CHUNK);
+    dro_builder_bytes(&core->record->fields, fields, length);
 }
 
 void record_abandon(core *core)
@@ -168,9 +187,14 @@ static size_t record_build(core *core)
 /* What record_placed is told: whose record found its place. The slot may be another twin's by then. */
 enum { TAG_FULL = 26, TAG_CONTEXT = 27, TAG_REVISION = 28, TAG_NUMBER = 44 };
 _Static_assert(CORE_TWINS_MAX <= 1 << TAG_FULL, "a tag holds any index");
+static const uint64_t tag_chunk = 3ull << TAG_FULL; /* a full record is told from one with a context, which it has too; both: a chunk,
+                                                      with its id instead of the revision */
+
 static uint64_t tag_of(uint32_t index, const twin *twin, const record *record)
 {
-    bool is_full = record->kind == RECORD_FULL, has_context = (is_full || record->has_context) && twin->context_length > 0;
+    bool is_full = record->kind == RECORD_FULL, has_context = !is_full && record->has_context && twin->context_length > 0;
+    if (record->kind == RECORD_CHUNK)
+        return index | tag_chunk | (uint64_t)queue_chunk_newest(twin) << TAG_REVISION | twin->number << TAG_NUMBER;
     return index | (uint64_t)is_full << TAG_FULL | (uint64_t)has_context << TAG_CONTEXT |
            (twin->context_revision & 0xffff) << TAG_REVISION | twin->number << TAG_NUMBER;
 }
@@ -182,6 +206,8 @@ uint64_t record_end(core *core)
     assert(record->kind != 0 && record->fields.err == DRO_OK);
     if (core->now_ms < 0)
         core->now_ms = 0;
+    if (record->kind == RECORD_DELTA && index != NONE && queue_is_spent(twin_at(core, index)))
+        record_put(core, FIELD_CHUNKS_SPENT, "", 0);
     if (index != NONE && (record->has_context || record->kind == RECORD_FULL)) {
         uint8_t state[9] = { twin_at(core, index)->flags & TWIN_BLOCKED };
         put_le(state + 1, twin_at(core, index)->context_revision, 8);
@@ -191,7 +217,7 @@ uint64_t record_end(core *core)
     uint64_t round = 0;
     if (!core->options.no_log) {
         size_t length = record_build(core);
-        if (record->is_silent) {
+        if (record->kind == RECORD_FULL && record->is_silent) {
             core->full_bytes = core->full_bytes == 0 ? (uint32_t)length : (uint32_t)((core->full_bytes * 15ull + length) / 16);
             core->bytes_moved += length;
         }
@@ -236,14 +262,16 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
     twin *twin = twin_of_tag(core, tag);
     if (twin->number == 0 || twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
         return 0;
+    if ((tag & tag_chunk) == tag_chunk) { /* no part of the timeline */
+        queue_placed(core, tag & ((1u << TAG_FULL) - 1), (uint16_t)(tag >> TAG_REVISION), place);
+        return 0;
+    }
     log_place previous = twin->last;
     twin->last = place;
-    if (tag >> TAG_FULL & 1) {
+    if (tag >> TAG_FULL & 1)
         base_move(core, twin, log_place_segment(place));
-        queue_placed(twin, place);
-    }
     /* A context that had another turn since is in a record that comes later. */
-    if (tag >> TAG_CONTEXT & 1 && (tag >> TAG_REVISION & 0xffff) == (twin->context_revision & 0xffff))
+    if (tag & tag_chunk && (tag >> TAG_REVISION & 0xffff) == (twin->context_revision & 0xffff))
         context_placed(twin, place);
     return previous;
 }
@@ -261,7 +289,8 @@ void record_soon(void *context, uint64_t tag)
     __builtin_prefetch(&twin->context);
 }
 
-dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)
+/* What is not sealed; the fields as they are. */
+static dro_err record_look(const uint8_t *bytes, size_t length, record_view *view)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
     *view = (record_view){ .previous = dro_cursor_le(&in, 8) };
@@ -273,14 +302,49 @@ dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *pl
     view->event_first = dro_cursor_le(&in, 8);
     size_t sealed_length = dro_cursor_le(&in, 4);
     view->context_length = dro_cursor_le(&in, 4);
-    const uint8_t *sealed = dro_cursor_bytes(&in, sealed_length);
+    view->fields = dro_cursor_bytes(&in, sealed_length);
+    view->fields_length = sealed_length;
     view->context = dro_cursor_bytes(&in, view->context_length);
     if (in.err != DRO_OK || sealed_length < VAULT_OVERHEAD || sealed_length > FIELDS_MAX + VAULT_OVERHEAD ||
         view->context_length > CONTEXT_MAX || (view->context_length > 0 && view->context_length <= VAULT_OVERHEAD))
         return DRO_CORRUPT;
+    return DRO_OK;
+}
+
+dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)
+{
+    dro_err err = record_look(bytes, length, view);
+    const uint8_t *sealed = view->fields;
+    view->fields = NULL;
+    if (err != DRO_OK)
+        return err;
     view->fields = plain;
-    view->fields_length = sealed_length - VAULT_OVERHEAD;
-    return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
+    view->fields_length -= VAULT_OVERHEAD;
+    return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, view->fields_length + VAULT_OVERHEAD, plain);
+}
+
+enum { OPENED = 10 }; /* of a record that was opened where it lies: the dro_err of that, where a zero was */
+
+void record_read(void *context, uint8_t *bytes, size_t length)
+{
+    core *core = context;
+    record_view view;
+    if (record_look(bytes, length, &view) != DRO_OK)
+        return; /* which replay finds, too */
+    uint8_t *sealed = bytes + HEADER;
+    bytes[OPENED] = (uint8_t)vault_open_log(core->reading_vault, view.domain, bytes + 8, HEADER - 8, sealed, view.fields_length,
+                                            vault_in_place(sealed));
+}
+
+static dro_err record_opened(uint8_t *bytes, size_t length, record_view *view)
+{
+    dro_err err = record_look(bytes, length, view);
+    view->fields = NULL;
+    if (err != DRO_OK)
+        return err;
+    view->fields = vault_in_place(bytes + HEADER);
+    view->fields_length -= VAULT_OVERHEAD;
+    return (dro_err)bytes[OPENED];
 }
 
 uint64_t record_twin(const uint8_t *bytes, size_t length)
@@ -357,6 +421,13 @@ static dro_err replay_host(core *core, const record_view *view)
     return err == DRO_OK ? in.err : err;
 }
 
+/* A chunk, which is no part of the timeline. */
+static dro_err replay_chunk(core *core, uint32_t index, log_place place, const record_view *view)
+{
+    size_t length = HEADER + view->fields_length + VAULT_OVERHEAD;
+    return queue_replay_chunk(core, index, place != 0 ? place : core->old_place, view, length);
+}
+
 static dro_err replay(core *core, log_place place, const record_view *view)
 {
     dro_err err = DRO_OK;
@@ -371,6 +442,8 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     uint32_t index = twin_find_number(core, view->twin);
     if (index == NONE && view->kind != RECORD_FULL)
         return DRO_OK; /* its full record comes later, or it is gone */
+    if (view->kind == RECORD_CHUNK)
+        return replay_chunk(core, index, place, view);
     if (view->kind == RECORD_GONE) {
         twin_free(core, index);
         return DRO_OK;
@@ -394,16 +467,16 @@ static dro_err replay(core *core, log_place place, const record_view *view)
             dead_letter_replay(core, &field);
         else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, &field);
+        else if (err == DRO_OK && field.tag == FIELD_USAGE)
+            usage_replay(core, &field);
     }
     if (twin->row == NONE) { /* a full record that does not say who it is */
         twin_free(core, index);
         return DRO_CORRUPT;
     }
     twin->last = place;
-    if (view->kind == RECORD_FULL) {
+    if (view->kind == RECORD_FULL)
         base_move(core, twin, log_place_segment(place));
-        queue_replayed(core, index, place);
-    }
     return err == DRO_OK ? in.err : err;
 }
 
@@ -427,9 +500,14 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
     core *core = context;
     (void)group;
     record_view view;
+    core->old_place = core->is_reading_old ? place : 0;
+    if (core->is_reading_old)
+        place = 0; /* nothing but its chunks is read from there later */
     if (is_foreign(core, bytes, length))
         return DRO_OK;
-    dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
+    bool is_opened = core->reading_vault != NULL && !core->is_reading_old;
+    dro_err err = is_opened ? record_opened((uint8_t *)(uintptr_t)bytes, length, &view)
+                            : record_open(core, bytes, length, core->record->field_bytes, &view);
     if (err == DRO_OK)
         err = replay(core, place, &view);
     else if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
@@ -449,22 +527,12 @@ static void full_lists(core *core, const twin *twin)
             dro_builder_bytes(part, extra->aliases[i], strlen(extra->aliases[i]) + 1);
         record_part_end(core, FIELD_ALIASES);
     }
+    queue_full(core, core->record->twin);
     nidd_full(core, twin, true);
-    for (const mail *m = extra->mail; m != NULL; m = m->next) {
-        dro_builder *part = record_part(core);
-        dro_builder_le(part, m->number, 8);
-        dro_builder_le(part, m->ticket, 8);
-        if (m->is_of_group) {
-            dro_builder_le(part, (uint64_t)m->expires_ms, 8);
-            record_part_end(core, FIELD_GROUP_MAIL);
-            continue;
-        }
-        if (!m->is_raw)
-            dro_builder_le(part, m->merge_key, 4);
-        dro_builder_le(part, (uint64_t)m->expires_ms, 8);
-        dro_builder_bytes(part, m->bytes, m->length);
-        record_part_end(core, m->is_raw ? FIELD_MAIL_RAW : FIELD_MAIL);
-    }
+    for (const mail *m = extra->mail; m != NULL; m = m->next)
+        if (!m->is_in_chunk)
+            mail_put(core, m);
+    rds_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
     for (int i = 0; i < extra->timer_count; i++) {
@@ -528,7 +596,7 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     const twin *twin = twin_at(core, index);
     size_t length;
     const char *id = twin_id(core, twin, &length);
-    assert(!queue_is_away(twin));
+    assert(queue_is_placed(twin));
     record_begin(core, index, RECORD_FULL);
     core->record->is_silent = true;
     core->record->cold_context = sealed;
@@ -551,5 +619,4 @@ void record_full_cold(core *core, uint32_t index, const uint8_t *sealed)
     groups_full(core, twin);
     full_lists(core, twin);
     record_end(core);
-    queue_written(core, index);
 }

@@ -13,7 +13,7 @@
 
 typedef struct twin twin;
 
-enum record_kind { RECORD_DELTA = 1, RECORD_FULL = 2, RECORD_GONE = 3, RECORD_DUPLICATES = 4, RECORD_DEAD_LETTERS = 5, RECORD_IDEMPOTENCY = 6, RECORD_GROUPS = 7 };
+enum record_kind { RECORD_DELTA = 1, RECORD_FULL = 2, RECORD_GONE = 3, RECORD_DUPLICATES = 4, RECORD_DEAD_LETTERS = 5, RECORD_IDEMPOTENCY = 6, RECORD_GROUPS = 7, RECORD_CHUNK = 8 };
 enum record_field {
     FIELD_EVENT = 1,       /* kind u8, id u32, outcome u8, cpu u32, frame */
     FIELD_PROPERTY = 2,    /* property u16, quality u8, source u8, time i64, value */
@@ -45,15 +45,22 @@ enum record_field {
     FIELD_NOTICE_GONE = 28,/* number u64 */
     FIELD_RATES = 30,      /* uplink u32, downlink u32, apn text; empty: none */
     FIELD_MAIL_RAW = 29,   /* number u64, delivery u64, expires i64: its bytes are the delivery's */
+    FIELD_CHUNK = 31,      /* the first field of a chunk: core/chunks.c */
+    FIELD_CHUNKS = 32,     /* of a full record: mail u16, deliveries u16, bytes u32, due i64, newest mail u64, newest delivery u64,
+                              next id u32, of each chunk: place u64, id u32, bytes u32 */
+    FIELD_CHUNKS_SPENT = 33, /* nothing of its chunks is valid any more */
     FIELD_GROUP = 40,      /* group u32, newest operation when it joined u32 */
     FIELD_GROUP_GONE = 41, /* group u32 */
     FIELD_GROUP_STATE = 42,/* operation u32, group_state u8, version u8 */
     FIELD_GROUP_TOLD = 44, /* operation u32: all results of it on this core; of no twin */
+    FIELD_USAGE = 60,      /* slot u32, day u32, downlinks u32: of an application that day so far, on this core; of no twin */
+    FIELD_RDS = 45,        /* core/rds.c: pending u64, its link u8, links; empty: none */
+    FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 
 typedef struct record record;
-/* One record at a time. Changes are applied as they are put. */
+/* One record at a time. Changes are applied as they are put; not those of a chunk. */
 void record_begin(core *core, uint32_t twin, int kind);
 void record_put(core *core, uint8_t field, const void *bytes, size_t length);
 void record_abandon(core *core); /* nothing is written; what was applied is the caller's to undo */
@@ -66,6 +73,9 @@ uint64_t record_end(core *core);
 bool record_is_open(const core *core);
 uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
+
+/* In the thread that reads the log: opens a record where it lies, for record_replay_any. By core->reading_vault. */
+void record_read(void *context, uint8_t *bytes, size_t length); /* commit_log_options.on_read */
 
 /* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
 typedef struct record_view {
@@ -84,6 +94,10 @@ DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length,
 void record_close(record_view *view); /* wipes the fields: identities are among them */
 void record_full(core *core, uint32_t twin); /* a full record of the twin as it is; its context is in memory */
 void record_full_cold(core *core, uint32_t twin, const uint8_t *sealed); /* the same with the context as it was read */
+/* Of the record being written: its fields so far, how long it would be; many fields at once, of a chunk. */
+const uint8_t *record_fields(const core *core, size_t *length);
+size_t record_size(const core *core);
+void record_put_fields(core *core, const uint8_t *fields, size_t length);
 uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
 /* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */
 const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin);

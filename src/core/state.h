@@ -52,7 +52,10 @@ struct core {
     bool is_asking;              /* the first question is on the board */
     const question *answered;    /* while the requests that waited for it are taken up again */
     release *releases, *release_last;
-    bool is_reading_old;         /* at recovery: logs of old generations */
+    bool is_reading_old;         /* at recovery: logs of old generations; */
+    uint32_t old_log;            /* the one being read, by its number; 0: the own one */
+    log_place old_place;         /* of the record being read, there */
+    struct old_logs *old_logs;   /* that are open; NULL: none */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
     bool is_moving;              /* what they held is not all in the own log yet */
     bool move_is_over, move_has_tables; /* the pass over the twins; the tables are written too */
@@ -62,6 +65,7 @@ struct core {
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
     vault *vault;
+    vault *reading_vault;        /* of the thread that reads the log at recovery; NULL: records come sealed */
     commit_log *log;
     columns *columns;
     log_epoch epoch;
@@ -146,6 +150,12 @@ struct core {
 
     struct backup *backup;       /* the one that runs; NULL: none */
     base_counts bases;
+    base_counts chunk_bases;     /* the same of chunks of queues */
+    uint32_t chunk_twin;         /* the hand that moves those */
+    uint32_t chunks_owed;        /* bytes to be moved by it */
+    uint64_t chunks_seen;        /* of those moved so far, when the log was looked at */
+    uint32_t lived_in;           /* before this segment nothing lives once lived_in_round is durable; 0: nothing is awaited */
+    uint64_t lived_in_round;
     uint32_t checkpoint_twin;    /* the hand: next twin to look at */
     uint32_t checkpoint_segment; /* becomes the replay point when checkpoint_round is durable; 0: none does */
     uint64_t checkpoint_round;

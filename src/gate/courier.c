@@ -181,7 +181,7 @@ static void link_member(const courier *courier, dro_builder *out, const char *na
     member(out, name, link, length > 0 && (size_t)length < sizeof link ? (size_t)length : 0);
 }
 
-typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results; } parts;
+typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results, reliable, port; } parts;
 
 static dro_err parts_read(dro_cursor *in, parts *out)
 {
@@ -196,6 +196,8 @@ static dro_err parts_read(dro_cursor *in, parts *out)
         case API_FIELD_STATUS: out->status = field; break;
         case API_FIELD_TIME: out->time = field; break;
         case API_FIELD_RESULTS: out->results = field; break;
+        case API_FIELD_RELIABLE: out->reliable = field; break;
+        case API_FIELD_RDS_PORT: out->port = field; break;
         default: break;
         }
     return in->err != DRO_OK ? in->err : out->link.bytes == NULL || out->path.bytes == NULL ? DRO_MALFORMED : DRO_OK;
@@ -249,6 +251,18 @@ static void results_write(const dro_field *results, dro_builder *out)
     dro_builder_text(out, is_first ? "" : "}");
 }
 
+/* What came of the reliable data service with an uplink. */
+static void reliable_members(dro_builder *out, const parts *parts)
+{
+    char port[64];
+    if (parts->reliable.length == 1)
+        dro_builder_text(out, parts->reliable.bytes[0] != 0 ? ",\"reliableDataService\":true" : ",\"reliableDataService\":false");
+    if (parts->port.length != 2)
+        return;
+    snprintf(port, sizeof port, ",\"rdsPort\":{\"portUE\":%u,\"portSCEF\":%u}", parts->port.bytes[0], parts->port.bytes[1]);
+    dro_builder_text(out, port);
+}
+
 static void body_write(const courier *courier, uint8_t kind, const parts *parts, dro_builder *out)
 {
     const char *text;
@@ -260,6 +274,7 @@ static void body_write(const courier *courier, uint8_t kind, const parts *parts,
         dro_builder_text(out, ",\"data\":\"");
         dro_base64_put(out, parts->data.bytes, parts->data.length);
         dro_builder_text(out, "\"");
+        reliable_members(out, parts);
         break;
     case NOTICE_CONFIGURATION:
         link_member(courier, out, "niddConfiguration", &parts->path);

@@ -104,7 +104,7 @@ static bool read_text(const reader *in, const nidd_member *member, yyjson_val *v
     case NIDD_HEX:
         if (text.length > NIDD_FEATURES_MAX || !is_of(text, "0123456789abcdefABCDEF"))
             return refuse(in, member->name, "must be at most %d hexadecimal digits", NIDD_FEATURES_MAX);
-        return put(in, member, "0", 1); /* none of what could be negotiated is here */
+        break; /* which of them are here too, the core says */
     default:
         if (text.length == 0 || text.length > NIDD_TEXT_MAX)
             return refuse(in, member->name, "must have 1 to %d bytes", NIDD_TEXT_MAX);

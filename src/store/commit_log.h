@@ -44,6 +44,9 @@ typedef struct commit_log_options {
     /* A record that replay gives soon, LOG_AHEAD records before it, LOG_AHEAD / 2 and LOG_AHEAD / 8 (`step` 0
      * to 2): a hint for the owner's caches, of bytes that are checked. May be NULL. */
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length);
+    /* A record that was read and checked, long before replay gives it, in the thread that reads: the owner may change its bytes
+     * but for their number, as long as that needs nothing that replay touches. In order. May be NULL. */
+    void (*on_read)(void *context, uint8_t *record, size_t length);
 } commit_log_options;
 
 /* Called for each record from the replay point on, in order. The bytes are
@@ -57,8 +60,10 @@ DRO_CHECKED dro_err commit_log_open(commit_log **out, const commit_log_options *
                                     commit_log_replay_fn replay, void *context);
 void commit_log_close(commit_log *log); /* NULL is fine. Waits for rounds in flight */
 
-/* Replays a log that nobody writes any more, as open does, and changes nothing. Places are 0. */
+/* Replays a log that nobody writes any more, as open does, and changes nothing. */
 DRO_CHECKED dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context);
+/* The same log for commit_log_read, and nothing else but commit_log_close. */
+DRO_CHECKED dro_err commit_log_open_old(commit_log **out, disk *disk);
 /* Makes an empty log to be replayed, where there is none: it is there once this returns. */
 DRO_CHECKED dro_err commit_log_make(disk *disk);
 

@@ -72,6 +72,18 @@ static dro_err next_round(struct recovery *this, log_round_view *view, bool *is_
     return DRO_OK;
 }
 
+/* Of a round that is good, and is looked at no more by whoever reads. */
+static void tell_read(const commit_log *log, const log_round_view *view, uint8_t *bytes)
+{
+    uint8_t *at = bytes + LOG_ROUND_HEADER;
+    for (uint32_t i = 0; i < view->records; i++) {
+        log_record_view record;
+        log_record_peek(&record, at);
+        log->on_read(log->context, at + LOG_RECORD_HEADER, record.length);
+        at += log_record_size(record.length);
+    }
+}
+
 static dro_err read_segment(struct recovery *this, log_replay *replay, log_segment *segment)
 {
     segment->start = malloc(sizeof *segment->start);
@@ -88,6 +100,8 @@ static dro_err read_segment(struct recovery *this, log_replay *replay, log_segme
         err = next_round(this, &view, &is_next);
         if (err != DRO_OK || !is_next)
             break;
+        if (this->log->on_read != NULL)
+            tell_read(this->log, &view, this->reader.bytes + this->offset);
         this->offset += view.length;
         this->replayed_records += view.records;
         this->replayed_bytes += view.length;
@@ -122,10 +136,10 @@ static dro_err read_all(void *reader, log_replay *replay)
     return DRO_OK;
 }
 
-static dro_err replay_all(struct recovery *this, bool is_old, commit_log_replay_fn replay, void *context)
+static dro_err replay_all(struct recovery *this, commit_log_replay_fn replay, void *context)
 {
     commit_log *log = this->log;
-    const log_replay_options options = { .capacity = log_reader_capacity(&log->segments), .is_old = is_old, .replay = replay,
+    const log_replay_options options = { .capacity = log_reader_capacity(&log->segments), .replay = replay,
                                          .on_ahead = replay != NULL ? log->on_ahead : NULL, .context = context,
                                          .read = read_all, .reader = this };
     /* Its bytes are replay's. */
@@ -230,7 +244,7 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
     if (err != DRO_OK)
         return err;
     struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
-    err = replay_all(&this, false, replay, context);
+    err = replay_all(&this, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
     if (err == DRO_OK)
@@ -240,7 +254,7 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
     return err;
 }
 
-dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context)
+dro_err commit_log_open_old(commit_log **out, disk *disk)
 {
     commit_log *log = calloc(1, sizeof *log);
     if (log == NULL)
@@ -255,13 +269,24 @@ dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context
     }
     if (err == DRO_OK)
         err = log_segments_scan(&log->segments, log->replay.segment);
-    struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
     if (err == DRO_OK)
-        err = replay_all(&this, true, replay, context);
+        *out = log;
+    else
+        commit_log_close(log);
+    return err;
+}
+
+dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context)
+{
+    commit_log *log;
+    dro_err err = commit_log_open_old(&log, disk);
+    if (err != DRO_OK)
+        return err;
+    struct recovery this = { .log = log, .state = log->replay.state, .why = "" };
+    err = replay_all(&this, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
-    log_segments_fini(&log->segments);
-    free(log);
+    commit_log_close(log);
     return err;
 }
 

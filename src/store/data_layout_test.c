@@ -21,19 +21,19 @@ static void what_is_written_is_read(void **state)
     }
     char text[DATA_LAYOUT_TEXT];
     data_layout_write(DATA_LAYOUT, text);
-    assert_string_equal(text, "dromio layout 2\n");
+    assert_string_equal(text, "dromio layout 3\n");
 }
 
 static void anything_else_is_none(void **state)
 {
     (void)state;
     static const char *const odd[] = { "", "\n", "2\n", "dromio layout \n", "dromio layout 0\n", "dromio layout 02\n", "dromio layout -1\n",
-                                       "dromio layout 4294967298\n", "dromio layout 2\n\n", "dromio layout 2 \n", "dromio  layout 2\n",
-                                       "dromio layout 22222222222222222222222222222222\n" };
+                                       "dromio layout 4294967298\n", "dromio layout 3\n\n", "dromio layout 3 \n", "dromio  layout 2\n",
+                                       "dromio layout 32222222222222222222222222222222\n" };
     uint32_t layout;
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
         assert_false(data_layout_read(odd[i], strlen(odd[i]), &layout));
-    assert_false(data_layout_read("dromio layout 2\n\0", 17, &layout));
+    assert_false(data_layout_read("dromio layout 3\n\0", 17, &layout));
 }
 
 int main(void)

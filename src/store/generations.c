@@ -220,25 +220,37 @@ dro_err generations_open(generations *list, disk *host, log_store *store, uint32
 
 /* ---- reading ---- */
 
-dro_err generations_replay(const generations *list, log_store *store, commit_log_replay_fn replay, void *context)
+dro_err generations_old_log(const generations *list, log_store *store, uint32_t number, disk **out)
 {
+    uint32_t count = 0;
     for (uint32_t i = 0; i + 1 < list->count; i++) {
         const generation *old = &list->list[i];
         for (uint32_t core = 0; core < old->cores && !old->is_gone; core++) {
-            disk *log;
-            dro_err err = store->open(store, old->number, core, false, &log);
-            if (err == DRO_NOT_FOUND) {
-                dro_error("log damaged \"the log of core %" PRIu32 " of generation %" PRIu32 " is missing: put it back from a backup\"",
-                          core, old->number);
-                return DRO_CORRUPT;
-            }
-            if (err != DRO_OK)
+            if (++count != number)
+                continue;
+            dro_err err = store->open(store, old->number, core, false, out);
+            if (err != DRO_NOT_FOUND)
                 return err;
-            err = commit_log_replay(log, replay, context);
-            log->free(log);
-            if (err != DRO_OK)
-                return err;
+            dro_error("log damaged \"the log of core %" PRIu32 " of generation %" PRIu32 " is missing: put it back from a backup\"",
+                      core, old->number);
+            return DRO_CORRUPT;
         }
     }
-    return DRO_OK;
+    return DRO_AGAIN;
+}
+
+dro_err generations_replay(const generations *list, log_store *store, void (*on_log)(void *context, uint32_t number),
+                           commit_log_replay_fn replay, void *context)
+{
+    disk *log;
+    dro_err err = generations_old_log(list, store, 1, &log);
+    for (uint32_t number = 1; err == DRO_OK;) {
+        if (on_log != NULL)
+            on_log(context, number);
+        err = commit_log_replay(log, replay, context);
+        log->free(log);
+        if (err == DRO_OK)
+            err = generations_old_log(list, store, ++number, &log);
+    }
+    return err == DRO_AGAIN ? DRO_OK : err;
 }

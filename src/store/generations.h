@@ -35,8 +35,12 @@ DRO_CHECKED dro_err generations_open(generations *list, disk *host, log_store *s
 DRO_CHECKED dro_err generations_finish(generations *list, disk *host, log_store *store);
 
 /* Calls `replay` for each record of the old logs that their replay points lead to: generation by
- * generation, in each log in order. The place is always 0: nothing leads there. Changes nothing. */
-DRO_CHECKED dro_err generations_replay(const generations *list, log_store *store, commit_log_replay_fn replay, void *context);
+ * generation, in each log in order. `on_log` (NULL is fine) is told of each before: they are numbered
+ * from 1. Changes nothing. */
+DRO_CHECKED dro_err generations_replay(const generations *list, log_store *store, void (*on_log)(void *context, uint32_t number),
+                                       commit_log_replay_fn replay, void *context);
+/* The disk of the old log of that number. DRO_AGAIN: there are fewer. */
+DRO_CHECKED dro_err generations_old_log(const generations *list, log_store *store, uint32_t number, disk **out);
 
 enum { GENERATIONS_BYTES_MAX = 20 + GENERATIONS_MAX * 12 };
 size_t generations_encode(const generations *list, uint8_t out[GENERATIONS_BYTES_MAX]);

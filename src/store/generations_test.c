@@ -90,10 +90,10 @@ static void a_missing_log_is_damage(void **state)
     assert_int_equal(generations_open(&list, host, &store.store, 2), DRO_OK);
     assert_int_equal(generations_open(&list, host, &store.store, 3), DRO_OK);
     assert_int_equal(list.count, 3);
-    assert_int_equal(generations_replay(&list, &store.store, NULL, NULL), DRO_OK);
+    assert_int_equal(generations_replay(&list, &store.store, NULL, NULL, NULL), DRO_OK);
     assert_int_equal(host->remove(host, "log-1-1/replay"), 0);
     dro_log_setup("test", quiet);
-    assert_int_equal(generations_replay(&list, &store.store, NULL, NULL), DRO_CORRUPT);
+    assert_int_equal(generations_replay(&list, &store.store, NULL, NULL, NULL), DRO_CORRUPT);
     host->free(host);
 }
 
@@ -165,7 +165,7 @@ static dro_err machine_open(machine *machine, uint32_t cores)
     if (err == DRO_OK)
         err = generations_open(&machine->list, machine->disk, &machine->store.store, cores);
     if (err == DRO_OK)
-        err = generations_replay(&machine->list, &machine->store.store, take, machine);
+        err = generations_replay(&machine->list, &machine->store.store, NULL, take, machine);
     for (uint32_t i = 0; i < cores && err == DRO_OK; i++) {
         err = machine->store.store.open(&machine->store.store, generation_newest(&machine->list)->number, i, true, &machine->disks[i]);
         commit_log_options options = { .disk = machine->disks[i], .epoch = epoch.counter, .segment_bytes = SEGMENT };
@@ -298,7 +298,7 @@ static void logs_lie_in_directories_of_their_own(void **state)
     assert_int_equal(generations_open(&list, host, &store.store, 2), DRO_OK);
     snprintf(path, sizeof path, "%s/log-1-1/replay", data);
     assert_int_equal(stat(path, &stat_of), 0);
-    assert_int_equal(generations_replay(&list, &store.store, NULL, NULL), DRO_OK);
+    assert_int_equal(generations_replay(&list, &store.store, NULL, NULL, NULL), DRO_OK);
     assert_int_equal(generations_finish(&list, host, &store.store), DRO_OK);
     log_replay_point point;
     assert_int_equal(log_replay_load(host, &point), DRO_UNSUPPORTED); /* all that a program without generations looks at */

@@ -210,7 +210,7 @@ static dro_err work(log_replay *this)
             look_ahead(this, &seen, &at, ahead);
         log_record_view record;
         const uint8_t *bytes = spot_record(this, &at, &record);
-        log_place place = options->is_old ? 0 : log_place_at(seen.stretches[at.serial % BUFFERS].segment, at.at);
+        log_place place = log_place_at(seen.stretches[at.serial % BUFFERS].segment, at.at);
         err = options->replay == NULL ? DRO_OK : options->replay(options->context, record.group, place, bytes, record.length);
         spot_pass(&at, &record);
     }

@@ -2,7 +2,8 @@
  * those before. The thread goes at most one segment ahead, and is gone when replay is. Order is the
  * log's: the owner sees no record before all before it.
  *
- * Only the thread touches the disk meanwhile. It sees bytes as they lie on the disk: sealed ones, no keys. */
+ * Only the thread touches the disk meanwhile. What its owner has it do with records that are checked (commit_log_options.on_read)
+ * it does before they are given. */
 #pragma once
 
 #include "store/commit_log.h"
@@ -12,7 +13,6 @@ typedef struct log_replay log_replay;
 
 typedef struct log_replay_options {
     size_t capacity;    /* bytes of the largest segment */
-    bool is_old;        /* a log that is only read: its places lead nowhere */
     commit_log_replay_fn replay; /* NULL: records are of no interest */
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length); /* as in commit_log_options */
     void *context;

@@ -1,5 +1,7 @@
 """dromio-bench: one JSON object each, with the contract's keys, and nothing left behind."""
 import functools
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -231,7 +233,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "notify", "nidd", "overload", "group", "curve", "compute"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "notify", "nidd", "overload", "group", "curve", "compute", "growth"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):
@@ -255,6 +257,31 @@ def test_restarts_are_timed(tmp_path):
     for row in ("restart", "restart_after_kill", "restart_cached", "restart_cached_after_kill"):
         assert settings[f"{row}_ms"] > 0
         assert (settings[f"{row}_in_page_cache"] > 0.5) == ("cached" in row or in_memory)
+
+
+def test_growth_measures_the_same_twins_for_each_benchmark(tmp_path):
+    settings = run("growth", tmp_path, "--seconds", "1", "--twins", "3000")["settings"]
+    assert settings["twins"] == 3000
+    for name in ("durable", "diameter", "http", "cold"):
+        assert settings[name]["per_second"] > 0 and settings[name]["cpu_micros"] > 0, name
+    assert settings["diameter"]["answered_otherwise"] == settings["http"]["answers_otherwise"] == settings["cold"]["unreadable"] == 0
+    assert settings["density"]["bytes_per_twin"] > 0 and settings["density"]["frames_each"] == 20
+    assert settings["latency"]["p50_micros"] > 0 and settings["latency"]["outstanding"] == 1
+    assert settings["restart"]["restart_ms"] > 0 and settings["restart"]["restart_after_kill_ms"] > 0
+
+
+def test_plot_takes_growth_as_a_run_of_each_benchmark():
+    loader = importlib.machinery.SourceFileLoader("plot", str(ROOT / "tools" / "plot"))
+    plot = importlib.util.module_from_spec(importlib.util.spec_from_loader("plot", loader))
+    loader.exec_module(plot)
+    growth = [{"run": f"growth --twins {twins}", "result": {"bench": "growth", "settings": {
+        "twins": twins, "durable": {"per_second": 1000 + twins}, "density": {"bytes_per_twin": 500.5}, "restart": {"restart_ms": twins / 10}}}}
+        for twins in (2000, 1000)]
+    record = {"runs": [{"run": "durable --quick", "result": {"bench": "durable", "per_second": 7, "settings": {}}}, *growth]}
+    assert plot.growth(record, "durable", "per_second") == [(1000, 2000), (2000, 3000)]
+    assert plot.growth(record, "density", "settings.restart_ms") == [(1000, 100), (2000, 200)]
+    assert plot.latest(record, "durable")["result"]["per_second"] == 7
+    assert plot.growth_table(record).splitlines()[2] == "| 1,000 | 2,000 | 500 | 100 |"
 
 
 def test_a_log_kept_small_is_smaller(tmp_path):

@@ -48,7 +48,7 @@ static void check_extra(const core *core, uint32_t index, const twin *twin)
 static void check_context(const core *core, uint32_t index, const twin *twin)
 {
     if (twin->base_segment != 0)
-        WORLD_ASSERT(twin->base_segment >= commit_log_replay_segment(core->log) && base_count(core, twin->base_segment) > 0);
+        WORLD_ASSERT(twin->base_segment >= commit_log_replay_segment(core->log) && base_count(&core->bases, twin->base_segment) > 0);
     if (twin->is_cold) {
         WORLD_ASSERT(twin->context_length > 0);
         WORLD_ASSERT((twin->base_segment != 0 || core->is_moving) && log_place_segment(twin->context_place) >= twin->base_segment);
@@ -60,12 +60,18 @@ static void check_context(const core *core, uint32_t index, const twin *twin)
 
 static void check_bases(const core *core)
 {
-    uint32_t sum = 0, placed = 0;
-    for (uint32_t i = 0; i < core->twin_high; i++)
-        placed += twin_at(core, i)->number != 0 && twin_at(core, i)->base_segment != 0;
-    for (uint32_t segment = commit_log_segment_first(core->log); segment <= commit_log_segment_last(core->log); segment++)
-        sum += base_count(core, segment);
-    WORLD_ASSERT(sum == placed);
+    uint32_t sum = 0, placed = 0, chunk_sum = 0, chunks = 0;
+    for (uint32_t i = 0; i < core->twin_high; i++) {
+        const twin *twin = twin_at(core, i);
+        placed += twin->number != 0 && twin->base_segment != 0;
+        for (uint32_t k = 0; twin->number != 0 && twin->extra != NULL && k < twin->extra->queue.chunk_count; k++)
+            chunks += twin->extra->queue.chunks[k].place != 0 && twin->extra->queue.chunks[k].old_log == 0;
+    }
+    for (uint32_t segment = commit_log_segment_first(core->log); segment <= commit_log_segment_last(core->log); segment++) {
+        sum += base_count(&core->bases, segment);
+        chunk_sum += base_count(&core->chunk_bases, segment);
+    }
+    WORLD_ASSERT(sum == placed && chunk_sum == chunks);
 }
 
 static uint32_t check_twin(const core *core, uint32_t index)
