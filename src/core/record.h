@@ -54,6 +54,8 @@ enum record_field {
     FIELD_GROUP_STATE = 42,/* operation u32, group_state u8, version u8 */
     FIELD_GROUP_TOLD = 44, /* operation u32: all results of it on this core; of no twin */
     FIELD_RDS = 45,        /* core/rds.c: pending u64, its link u8, links; empty: none */
+    FIELD_RDS_PORT = 47,   /* configuration u64, port of the device u8, own u8, flags u8, formats u8, configured u8, application text */
+    FIELD_RDS_PORT_GONE = 48, /* port of the device u8, own u8 */
     FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
