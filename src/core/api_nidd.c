@@ -359,12 +359,12 @@ void api_nidd_configuration_delete(core *core, const call *call)
 }
 
 /* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
-bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit)
+bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit, uint64_t more)
 {
-    if (usage_has_room(core, owner, limit))
+    if (usage_has_room(core, owner, limit, more))
         return false;
     tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", limit == LIMIT_CONFIGURATIONS ? "the application has as many configurations as it may: %u"
-               : "the application has sent as many downlinks today as it may: %u", usage_limit(core, owner, limit));
+               : "this would be more downlinks today than the application may send: %u", usage_limit(core, owner, limit));
     return true;
 }
 
@@ -388,7 +388,7 @@ void api_nidd_configuration_make(core *core, const call *call)
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
     if (index == NONE || call_deferred(core, call, index) || !nidd_first_is_good(core, call, owner, index) ||
         configuration_is_refused(core, call, index) || apn_is_refused(core, call, owner, index) ||
-        nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || !nidd_first_is_allowed(core, call, owner, index) ||
+        nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS, 1) || !nidd_first_is_allowed(core, call, owner, index) ||
         authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);

@@ -197,7 +197,7 @@ static nidd_request *request_new(core *core, const nidd_configuration *configura
     int64_t kept_s = (int64_t)(latency_s == 0 || latency_s > age_s ? age_s : latency_s);
     const dro_field *priority = nidd_field(members->start, length, API_FIELD_PRIORITY, &room);
     int64_t wanted = priority == NULL ? 0 : (int64_t)dro_field_u64(priority, &ignored);
-    *made = (nidd_request){ .configuration = configuration->number, .number = number, .is_new = number == 0,
+    *made = (nidd_request){ .configuration = configuration->number, .application = configuration->application, .number = number, .is_new = number == 0,
                             .expires_ms = core->now_ms + kept_s * 1000, .length = (uint16_t)length };
     made->priority = wanted > INT32_MAX ? INT32_MAX : wanted < INT32_MIN ? INT32_MIN : (int32_t)wanted;
     memcpy(made->fields, members->start, length);
@@ -224,6 +224,10 @@ static bool delivery_turn(core *core, const call *call, uint32_t index, nidd_req
     }
     turn->nidd = request;
     turn->caller = call->caller;
+    if (request->is_new) {
+        turn->application = request->application;
+        usage_downlinks(core, turn->application, 1);
+    }
     turn_send(core, turn);
     return true;
 }
@@ -284,7 +288,7 @@ static bool delivery_is_allowed(core *core, const call *call, const application 
     else if (!has_room(core, twin, length))
         tell_full(core, call, index);
     else
-        return !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS);
+        return !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS, 1);
     return false;
 }
 
@@ -313,7 +317,6 @@ void api_nidd_delivery_make(core *core, const call *call)
     if (!reliable_is_good(core, call, fields, dro_builder_length(&members), configuration->fields, configuration->length, index) ||
         !delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
         return;
-    usage_downlink(core, owner->number);
     (void)delivery_turn(core, call, index, request_new(core, configuration, 0, &members)); /* it says so if it cannot */
 }
 
@@ -358,7 +361,6 @@ void nidd_first_delivery(core *core, const call *call, uint32_t index, const nid
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
     dro_builder members = dro_builder_over(fields, sizeof fields);
     uint64_t number = configuration->number;
-    uint32_t application = configuration->application;
     if (first == NULL) {
         nidd_configuration_reply(core, call->caller, 201, index, configuration);
         return;
@@ -367,9 +369,7 @@ void nidd_first_delivery(core *core, const call *call, uint32_t index, const nid
     nidd_request *request = request_new(core, configuration, 0, &members);
     if (request != NULL)
         request->is_first = true;
-    if (delivery_turn(core, call, index, request))
-        usage_downlink(core, application);
-    else
+    if (!delivery_turn(core, call, index, request))
         configuration_undo(core, index, number);
 }
 

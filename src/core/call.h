@@ -46,6 +46,10 @@ bool call_deferred_new(core *core, const call *call, uint32_t twin);
 /* Index of the shown property the call names, or -1 after a 404. */
 int call_property(core *core, const call *call, uint32_t twin);
 bool call_idempotent(core *core, const call *call);
+/* The application whose downlinks the call counts among; NULL: the administrator's count for nobody. */
+const application *call_counted(core *core, const call *call);
+/* May it not send so many more today? Then a 429 is on its way. */
+bool call_quota_is_reached(core *core, const call *call, uint64_t more);
 void call_key_reused(core *core, const call *call); /* 422: it came with another body before */
 
 /* api_twin.c */

@@ -181,6 +181,7 @@ void notices_fini(core *core);
 /* ---- api_nidd_delivery.c: a delivery's part in the record of its turn ---- */
 typedef struct nidd_request {    /* what a turn carries: a delivery being made or changed */
     uint64_t configuration, number;
+    uint32_t application;
     bool is_new, is_first;       /* first: it came with its configuration, which is the answer */
     int64_t expires_ms;
     int32_t priority;

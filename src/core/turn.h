@@ -56,6 +56,7 @@ typedef struct turn {            /* a turn in flight */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
+    uint32_t application;        /* whose downlinks it counts among; 0: nobody's */
     uint64_t operation_of;       /* a group's operation that it is a part of; 0: of none */
 } turn;
 

@@ -80,7 +80,7 @@ static const key keys[] = {
     { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
     { "limits.requests_per_second", COUNT(limits_requests, 0, 1000000000), "0", "of an application without limits of its own, over HTTP; 0: none" },
     { "limits.burst", COUNT(limits_burst, 0, 1000000000), "0", "of those at once; 0: as many as a second has" },
-    { "limits.downlinks_per_day", COUNT(limits_downlinks, 0, 1000000000), "0", "of T8, of such an application; 0: no limit" },
+    { "limits.downlinks_per_day", COUNT(limits_downlinks, 0, 1000000000), "0", "of such an application, commands over /v1 too; 0: no limit" },
     { "limits.configurations", COUNT(limits_configurations, 0, 1000000000), "0", "of T8, of such an application; 0: no limit" },
     { "limits.subscriptions", COUNT(limits_subscriptions, 0, 1000000000), "0", "event streams of such an application, open at a gate; 0: no limit" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },

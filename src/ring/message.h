@@ -11,7 +11,7 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
+ *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
  *   each core: GROUP_MEMBERS, the same to all; each but core 0: WEBSOCKET_HERE;
@@ -262,7 +262,7 @@ typedef struct api_reply {
 enum application_limit {
     LIMIT_REQUESTS,          /* a second, over HTTP; each gate gives its share */
     LIMIT_BURST,             /* of them at once */
-    LIMIT_DOWNLINKS,         /* of T8 a day (UTC) */
+    LIMIT_DOWNLINKS,         /* a day (UTC), commands over /v1 too */
     LIMIT_CONFIGURATIONS,    /* of T8 */
     LIMIT_SUBSCRIPTIONS,     /* event streams open at a gate */
     APPLICATION_LIMITS
@@ -447,7 +447,7 @@ typedef struct trace_request {
     uint8_t is_on, is_peer; /* off: nothing more of it; peer: all of a peer's messages, else of a device's */
     uint16_t text_length;
     uint32_t core;          /* whose trace it is */
-    char imsi[16];          /* digits, NUL-padded; "": the device has none */
+    char imsi[16], msisdn[16]; /* digits, NUL-padded; "": the device has none */
 } trace_request;            /* then the peer's identity, "*": any; of a device its External Identifier */
 
 enum { TRACED_COMMAND_TEXT = 12 };
@@ -461,7 +461,7 @@ typedef struct traced {
     uint8_t is_out, is_request;
     uint16_t peer_length, device_length;
     char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
-    char imsi[16];          /* "": none, or the device's name stands for it */
+    char imsi[16], msisdn[16]; /* "": none, or the device's name stands for it */
     uint8_t reserved[2];
 } traced;                   /* then the peer's identity, the device's External Identifier */
 

@@ -1,5 +1,4 @@
 """NIDD authorisation over S6t (TS 29.336, 8.2): an HSS of python-diameter, T8 on one side, T6a on the other."""
-import base64
 import itertools
 import json
 import pathlib
@@ -14,20 +13,16 @@ from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_readi
 from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, UNKNOWN, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
 
 NIDD = "/3gpp-nidd/v1/as1/configurations"
 HSS_IS_KNOWN = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]},{identity="hss2.epc.test",applications=["s6t"]}]'
-CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
 LONG_AGO_MS, DAY_MS = 946684800000, 86400000
 numbers = itertools.count(1)
 
 
 def now_ms():
     return int(time.time() * 1000)
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +62,7 @@ class Device:
         answer = (client or self.as1).post(NIDD, body)
         if answer.status == 201:
             location = answer.headers["Location"]
-            self.at = location[location.index("/3gpp-nidd"):]
+            self.at = path_of(location)
             self.link = location
         return answer
 
@@ -433,7 +428,7 @@ class Group:
     def post(self, **members):
         answer = self.as1.post(NIDD, {"externalGroupId": self.id, "notificationDestination": self.sink.link(self.path), **members})
         if answer.status == 201:
-            self.at = answer.headers["Location"][answer.headers["Location"].index("/3gpp-nidd"):]
+            self.at = path_of(answer)
         return answer
 
     def answers(self, *more, until_ms=None):
