@@ -74,6 +74,9 @@ bool record_is_open(const core *core);
 uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
 
+/* In the thread that reads the log: opens a record where it lies, for record_replay_any. By core->reading_vault. */
+void record_read(void *context, uint8_t *bytes, size_t length); /* commit_log_options.on_read */
+
 /* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
 typedef struct record_view {
     int kind;
