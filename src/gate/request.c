@@ -88,7 +88,7 @@ void request_refuse(connection *connection, int status, const char *detail)
         return;
     }
     if (refused == NULL)
-        refused = exchange_take(http, connection);
+        refused = exchange_take(http, connection, HTTP_EXCHANGES_ALL);
     if (refused == NULL) {
         connection_break(connection);
         return;
@@ -437,10 +437,11 @@ bool request_begin(connection *connection)
     unsigned method = method_of(connection);
     if (must_wait(connection, method == METHOD_GET))
         return false;
-    exchange *begun = exchange_take(http, connection);
-    if (begun == NULL) {
-        if (connection->first != NULL)
-            return false;
+    exchange *begun = exchange_take(http, connection, HTTP_EXCHANGES_MAX);
+    bool is_busy = begun == NULL;
+    if (is_busy && connection->first != NULL)
+        return false; /* it waits behind its own */
+    if (is_busy && (begun = exchange_take(http, connection, HTTP_EXCHANGES_ALL)) == NULL) {
         http->counts.refused[REFUSED_BUSY]++;
         connection_break(connection);
         return true;
@@ -459,7 +460,12 @@ bool request_begin(connection *connection)
     connection->body_expected = parser->flags & F_CHUNKED          ? UINT64_MAX
                                 : parser->flags & F_CONTENT_LENGTH ? parser->content_length
                                                                    : 0;
-    begin_checked(connection, begun, method);
+    if (is_busy) {
+        settle_body(connection, begun);
+        answer_busy(begun, "the host has too much to do");
+    } else {
+        begin_checked(connection, begun, method);
+    }
     return true;
 }
 
