@@ -27,11 +27,11 @@ enum {
 
 /* ---- uplinks over Diameter ---- */
 
-static bool drive_measured(const bench_options *o, host *h, load *l, bench_result *r)
+bool uplinks_measured(const bench_options *o, const host *h, load *l, bench_result *r)
 {
     static snapshot before, after;
     double seconds = trial_seconds(o, 15, 6);
-    if (!load_attach(l) || !load_drive(l, 1)) /* a second to get warm */
+    if (!load_drive(l, 1)) /* a second to get warm */
         return false;
     load_reset(l);
     snapshot_take(h, &before);
@@ -72,7 +72,7 @@ static bool uplinks(const bench_options *o, bench_result *r, uint32_t connection
     }
     bench_set_number(r, "connections", connections);
     bench_set_number(r, "window", TRIAL_WINDOW);
-    is_fine = is_fine && drive_measured(o, &h, l, r);
+    is_fine = is_fine && load_attach(l) && uplinks_measured(o, &h, l, r);
     load_free(l);
     host_fini(&h);
     return is_fine;
@@ -105,7 +105,7 @@ static bool bench_durable(const bench_options *o, bench_result *r)
 /* ---- reading properties over HTTP ---- */
 
 typedef struct reader {
-    host *host;
+    const host *host;
     uint32_t twins;
     int marks;
     snapshot before, after;
@@ -124,7 +124,7 @@ static void on_mark(void *owner)
     snapshot_take(read->host, read->marks++ == 0 ? &read->before : &read->after);
 }
 
-static bool read_measured(const bench_options *o, host *h, uint32_t twins, bench_result *r)
+bool gets_measured(const bench_options *o, const host *h, uint32_t twins, bench_result *r)
 {
     static http_load gets;
     static reader read;
@@ -180,7 +180,7 @@ static bool bench_http(const bench_options *o, bench_result *r)
         is_fine = l != NULL && load_attach(l) && load_drive_each(l, 1);
     }
     load_free(l); /* the connection goes, the readings stay */
-    is_fine = is_fine && read_measured(o, &h, twins, r) &&
+    is_fine = is_fine && gets_measured(o, &h, twins, r) &&
               (o->is_alone || (wrk_measure(o, &h, "http", "wrk", twins, trial_seconds(o, 8, 3), r) && read_over_tls(o, &h, twins, r)));
     host_fini(&h);
     return is_fine;
@@ -197,35 +197,41 @@ static void set_room_memory(bench_result *r, const host_usage *rooms, int count)
     }
 }
 
-static bool density_measured(host *h, uint32_t twins, bench_result *r)
+bool memory_measured(const host *h, load *l, uint32_t twins, uint32_t frames_each, uint64_t empty_bytes, bench_result *r)
 {
     static host_usage rooms[HOST_KINDS_MAX];
     int room_count;
-    double per_second;
-    uint64_t before = host_use(h, true, NULL, NULL).pss_bytes;
-    if (!load_provision(h, twins, &per_second))
-        return false;
-    load *l = load_new(h, twins, 1, TRIAL_WINDOW);
     int64_t begin_ns = bench_now_ns();
-    bool is_fine = l != NULL && load_attach(l);
+    if (!load_attach(l))
+        return false;
     double attach_s = (double)(bench_now_ns() - begin_ns) / 1e9;
     begin_ns = bench_now_ns();
-    is_fine = is_fine && load_drive_each(l, FRAMES_EACH);
-    double drive_s = (double)(bench_now_ns() - begin_ns) / 1e9;
-    load_free(l);
-    if (!is_fine)
+    if (!load_drive_each(l, frames_each))
         return false;
+    double drive_s = (double)(bench_now_ns() - begin_ns) / 1e9;
     host_usage after = host_use(h, true, rooms, &room_count);
-    r->bytes_per_twin = ((double)after.pss_bytes - (double)before) / twins;
-    bench_set_number(r, "twins", twins);
-    bench_set_number(r, "frames_each", FRAMES_EACH);
-    bench_set_number(r, "pss_before", (double)before);
+    r->bytes_per_twin = ((double)after.pss_bytes - (double)empty_bytes) / twins;
+    bench_set_number(r, "frames_each", frames_each);
+    bench_set_number(r, "pss_before", (double)empty_bytes);
     bench_set_number(r, "pss_after", (double)after.pss_bytes);
     set_room_memory(r, rooms, room_count);
-    bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
     bench_set_number(r, "attaches_per_second", (double)(uint64_t)(twins / attach_s));
-    bench_set_number(r, "uplinks_per_second", (double)(uint64_t)(twins * FRAMES_EACH / drive_s));
+    bench_set_number(r, "uplinks_per_second", (double)(uint64_t)((double)twins * frames_each / drive_s));
     return true;
+}
+
+static bool density_measured(host *h, uint32_t twins, bench_result *r)
+{
+    double per_second;
+    uint64_t empty_bytes = host_use(h, true, NULL, NULL).pss_bytes;
+    if (!load_provision(h, twins, &per_second))
+        return false;
+    bench_set_number(r, "twins", twins);
+    bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
+    load *l = load_new(h, twins, 1, TRIAL_WINDOW);
+    bool is_fine = l != NULL && memory_measured(h, l, twins, FRAMES_EACH, empty_bytes, r);
+    load_free(l);
+    return is_fine;
 }
 
 static bool bench_density(const bench_options *o, bench_result *r)
@@ -239,13 +245,13 @@ static bool bench_density(const bench_options *o, bench_result *r)
 
 /* ---- one event at a time ---- */
 
-static bool latency_measured(const bench_options *o, host *h, load *l, bench_result *r)
+bool latency_measured(const bench_options *o, const host *h, load *l, bench_result *r)
 {
     static histogram once;
     static snapshot before, after;
     uint32_t count = 0;
     once = (histogram){ 0 };
-    if (!load_attach(l) || load_once(l) < 0)
+    if (load_once(l) < 0)
         return false;
     if (!disk_measure(h->directory, r, "fsync_before"))
         return false;
@@ -279,7 +285,7 @@ static bool bench_latency(const bench_options *o, bench_result *r)
     bool is_fine = trial_begin(o, &h, twins, NULL, r);
     if (is_fine) {
         l = load_new(&h, twins, 1, TRIAL_WINDOW); /* to attach; then one is outstanding */
-        is_fine = l != NULL && latency_measured(o, &h, l, r);
+        is_fine = l != NULL && load_attach(l) && latency_measured(o, &h, l, r);
     }
     load_free(l);
     host_fini(&h);
@@ -295,6 +301,7 @@ const bench_row bench_rows[] = {
     { "latency", "one uplink at a time on an idle host, beside the disk's own fsync", bench_latency },
     { "cold", "readings of random twins while most contexts are in the log only (16 bytes of contexts.memory a twin)", bench_cold },
     { "restart", "time to the first answer after a stop and after kill -9, by the number of twins", bench_restart },
+    { "growth", "the same twins for most of the above, one after the other: what should not depend on how many there are", bench_growth },
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
     { "notify", "uplinks (ODR) of 16 MMEs until the application has answered each one's notification (T8)", bench_notify },

@@ -152,7 +152,7 @@ struct load {
     uint32_t first_lane;   /* begins next time, so that no lane is always last */
     uint32_t *done;        /* [twins] readings answered 2001 of this phase; 1 when attaching was answered */
     load_counts counts;
-    histogram latency;
+    histogram latency, busy_latency; /* of what was answered 2001, of what was refused 3xxx */
     int64_t answered_ns, now_ns;
     lane lanes[LOAD_CONNECTIONS_MAX];
 };
@@ -184,7 +184,7 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     l->counts.busy += is_busy;
     l->counts.refused += !is_ok && !is_busy;
     l->done[twin] += is_ok;
-    histogram_add(&l->latency, (uint64_t)micros);
+    histogram_add(is_busy ? &l->busy_latency : &l->latency, (uint64_t)micros);
 }
 
 static void check_downlink(load *l, const t6a_message *request)
@@ -502,9 +502,14 @@ histogram *load_latency(load *l)
     return &l->latency;
 }
 
+histogram *load_busy_latency(load *l)
+{
+    return &l->busy_latency;
+}
+
 void load_reset(load *l)
 {
     uint64_t attached = l->counts.attached;
     l->counts = (load_counts){ .attached = attached };
-    l->latency = (histogram){ 0 };
+    l->latency = l->busy_latency = (histogram){ 0 };
 }

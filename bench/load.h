@@ -55,5 +55,6 @@ void load_stamp(load *load, _Atomic int64_t *sent_ns);
 /* One reading, and its answer: microseconds, or -1. */
 double load_once(load *load);
 const load_counts *load_count(const load *load);
-histogram *load_latency(load *load);
+histogram *load_latency(load *load);      /* without those refused 3xxx, */
+histogram *load_busy_latency(load *load); /* which are here */
 void load_reset(load *load); /* counts and times from 0 */

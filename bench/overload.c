@@ -11,7 +11,7 @@
 enum {
     CONNECTIONS = 8,
     PEAK_WINDOW = 512,   /* of each connection while the peak is looked for: 4096 in all */
-    WINDOW = PEER_WINDOW_MAX - 1, /* of each connection under overload: twice what a gate keeps (PENDING_REQUESTS_MAX) */
+    WINDOW = PEER_WINDOW_MAX - 1, /* of each connection under overload: five times what a gate keeps in all */
     STEPS = 3,
     SLICE_MS = 250,      /* of the way back */
     RECOVERY_MS = 15000, /* longer is not looked at */
@@ -21,7 +21,7 @@ static const double recovered_share = 0.9;
 static const int curve_percents[] = { 10, 25, 50, 75, 90, 100, 125, 150, 200 }; /* of the peak */
 
 typedef struct flood { /* what one step gave */
-    double goodput, refused, offered, unsent, cpu_micros, p50_micros, p99_micros;
+    double goodput, refused, offered, unsent, cpu_micros, p50_micros, p99_micros, refused_p99_micros;
     uint64_t pss_bytes;
 } flood;
 
@@ -67,7 +67,8 @@ static bool offer(const host *h, load *l, const char *step, double rate, double 
     *out = (flood){ .goodput = (double)c->answered / took, .refused = (double)c->busy / took, .offered = (double)c->uplinks / took,
                     .unsent = (double)c->unsent / took, .cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / (double)(c->answered + 1),
                     .p50_micros = (double)histogram_at(load_latency(l), 0.5),
-                    .p99_micros = (double)histogram_at(load_latency(l), 0.99), .pss_bytes = host_use(h, true, NULL, NULL).pss_bytes };
+                    .p99_micros = (double)histogram_at(load_latency(l), 0.99),
+                    .refused_p99_micros = (double)histogram_at(load_busy_latency(l), 0.99), .pss_bytes = host_use(h, true, NULL, NULL).pss_bytes };
     return true;
 }
 
@@ -80,6 +81,7 @@ static void set_flood(bench_result *r, const char *step, const flood *f)
     bench_set_number(r, trial_name(name, step, "unsent_per_second"), (double)(uint64_t)f->unsent);
     bench_set_number(r, trial_name(name, step, "cpu_micros"), f->cpu_micros);
     bench_set_number(r, trial_name(name, step, "p99_micros"), f->p99_micros);
+    bench_set_number(r, trial_name(name, step, "refused_p99_micros"), f->refused_p99_micros);
     bench_set_number(r, trial_name(name, step, "pss_bytes"), (double)f->pss_bytes);
 }
 

@@ -140,6 +140,7 @@ void bench_set_result(bench_result *r, const char *name, const bench_result *inn
         { "per_second", inner->per_second }, { "cpu_micros", inner->cpu_micros },
         { "p50_micros", inner->p50_micros }, { "p99_micros", inner->p99_micros },
         { "peer_cpu_micros", inner->peer_cpu_micros },
+        { "bytes_per_twin", inner->bytes_per_twin },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (numbers[i].value >= 0)

@@ -20,13 +20,13 @@ enum {
 /* ---- cold ---- */
 
 /* Until every twin is attached and had about one reading. */
-static bool wait_warm(const host *h, uint32_t twins)
+static bool wait_warm(const host *h, double wanted)
 {
     double newest = -1;
     int64_t moved_ns = bench_now_ns();
     while (!bench_is_interrupted()) {
         double turns = host_counter(h, "dromio_turns_total");
-        if (turns >= 2.0 * twins) /* each was made by a turn, too */
+        if (turns >= wanted)
             return true;
         if (turns != newest)
             moved_ns = bench_now_ns();
@@ -53,12 +53,12 @@ static void probe(const host *h, uint32_t twins, double seconds, histogram *out)
     }
 }
 
-static bool cold_measured(const bench_options *o, const host *h, uint32_t twins, bench_result *r)
+bool cold_measured(const bench_options *o, const host *h, uint32_t twins, double turns_before, bench_result *r)
 {
     static snapshot before, after;
     static histogram probes;
     probes = (histogram){ 0 };
-    if (!wait_warm(h, twins))
+    if (!wait_warm(h, turns_before))
         return false;
     double hits = host_counter(h, "dromio_context_hits_total"), misses = host_counter(h, "dromio_context_misses_total");
     snapshot_take(h, &before);
@@ -83,15 +83,20 @@ static bool cold_measured(const bench_options *o, const host *h, uint32_t twins,
     return true;
 }
 
+/* About a quarter of them: those of young twins have some 60 bytes. */
+uint64_t cold_contexts_bytes(uint32_t twins)
+{
+    enum { LEAST = 65536, EACH = 16 };
+    return (uint64_t)twins * EACH > LEAST ? (uint64_t)twins * EACH : LEAST;
+}
+
 bool bench_cold(const bench_options *o, bench_result *r)
 {
     static host h;
     uint32_t twins = trial_twins(o, 1000000, 20000);
     char set[128];
-    /* About a quarter of them: those of young twins have some 60 bytes. */
-    uint64_t bytes = (uint64_t)twins * 16;
-    snprintf(set, sizeof set, "bench.load=%u contexts.memory=%llu", twins, (unsigned long long)(bytes > 65536 ? bytes : 65536));
-    bool is_fine = trial_begin(o, &h, twins, set, r) && cold_measured(o, &h, twins, r);
+    snprintf(set, sizeof set, "bench.load=%u contexts.memory=%llu", twins, (unsigned long long)cold_contexts_bytes(twins));
+    bool is_fine = trial_begin(o, &h, twins, set, r) && cold_measured(o, &h, twins, 2.0 * twins, r); /* each was made by a turn, too */
     host_fini(&h);
     return is_fine;
 }

@@ -13,12 +13,13 @@ enum { SET_BYTES = 1024 };
 
 static const char image_hint[] = "acme/thermo, 8-byte frames, column updates on";
 
-/* The settings of a text; they point into `words`. */
-static int settings_of(const char *set, char words[SET_BYTES], const char *sets[HOST_SETS_MAX])
+/* The settings of a text, good until the next ones. */
+static int settings_of(const char *set, const char *sets[HOST_SETS_MAX])
 {
+    static char words[SET_BYTES];
     int count = 0;
     char *rest;
-    snprintf(words, SET_BYTES, "%s", set != NULL ? set : "");
+    snprintf(words, sizeof words, "%s", set != NULL ? set : "");
     for (char *word = strtok_r(words, " ", &rest); word != NULL && count < HOST_SETS_MAX; word = strtok_r(NULL, " ", &rest))
         sets[count++] = word;
     return count;
@@ -26,7 +27,6 @@ static int settings_of(const char *set, char words[SET_BYTES], const char *sets[
 
 bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *set, bench_result *r)
 {
-    static char words[SET_BYTES];
     const char *sets[HOST_SETS_MAX];
     double per_second = 0;
     const char *needed[] = { o->dromiod, o->image };
@@ -34,7 +34,7 @@ bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *se
     for (int i = 0; i < 2; i++)
         if (access(needed[i], R_OK) != 0)
             return bench_fail("%s: %s", needed[i], strerror(errno));
-    if (!host_init(h, o->dromiod, o->directory, sets, settings_of(set, words, sets)) || !host_start(h) || !load_image(h, o->image))
+    if (!host_init(h, o->dromiod, o->directory, sets, settings_of(set, sets)) || !host_start(h) || !load_image(h, o->image))
         return false;
     if (twins > 0 && !load_provision(h, twins, &per_second))
         return false;
@@ -48,6 +48,13 @@ bool trial_begin(const bench_options *o, host *h, uint32_t twins, const char *se
         bench_set_number(r, "bulk_twins_per_second", (double)(uint64_t)per_second);
     }
     return true;
+}
+
+bool trial_start_with(host *h, const char *set)
+{
+    host_stop(h, false);
+    h->set_count = settings_of(set, h->sets);
+    return host_start(h);
 }
 
 uint32_t trial_twins(const bench_options *o, uint32_t usual, uint32_t quick)

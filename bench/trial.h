@@ -8,6 +8,8 @@ enum { TRIAL_WINDOW = 1024 /* requests without an answer on one connection */ };
 
 /* A host that runs, with the image and its twins. `set`: settings with blanks between, or NULL. False: said why; host_fini is due all the same. */
 bool trial_begin(const bench_options *options, host *host, uint32_t twins, const char *set, bench_result *result);
+/* Stops it and starts it with these settings instead (NULL: none). */
+bool trial_start_with(host *host, const char *set);
 uint32_t trial_twins(const bench_options *options, uint32_t usual, uint32_t quick);
 double trial_seconds(const bench_options *options, double usual, double quick);
 

@@ -11,7 +11,7 @@ enum {
     TWINS = 1000000,
     TWINS_QUICK = 100000,
     POLL_MS = 50,
-    ATTACH_MS = 120000, /* until all twins are attached and readings flow */
+    ATTACH_MS = 300000, /* until all twins are attached and readings flow */
     TWINS_ASKED = 8,    /* whether they took what was sent */
 };
 
@@ -55,7 +55,7 @@ static double cpu_of(const snapshot *s, const char *kind)
     return 0;
 }
 
-static bool measured(const bench_options *o, const host *h, uint32_t twins, uint32_t window, bench_result *r)
+bool turns_measured(const bench_options *o, const host *h, uint32_t twins, uint32_t window, bench_result *r)
 {
     static snapshot before, after;
     double seconds = trial_seconds(o, 15, 6);
@@ -88,7 +88,7 @@ bool turns_without_sockets(const bench_options *o, const char *set, uint32_t win
     char all[256];
     uint32_t twins = trial_twins(o, TWINS, TWINS_QUICK);
     snprintf(all, sizeof all, "%sbench.load=%u bench.window=%u", set, twins, window);
-    bool is_fine = trial_begin(o, &h, twins, all, r) && measured(o, &h, twins, window, r);
+    bool is_fine = trial_begin(o, &h, twins, all, r) && turns_measured(o, &h, twins, window, r);
     bench_set_text(r, "load", "a room of the host that writes into the core's ring; random twins");
     host_fini(&h);
     return is_fine;

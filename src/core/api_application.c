@@ -227,7 +227,7 @@ static void usage_json(const core *core, const application *application, dro_bui
             json_put(out, "%s\"%s\":%u", shown++ > 0 ? "," : "", limit_words[i], limit);
     }
     json_put(out, "},\"usage\":{\"configurations\":%llu,\"downlinks_today\":%llu}",
-             (unsigned long long)usage_configurations(core, application->number), (unsigned long long)usage_downlinks(core, application->number));
+             (unsigned long long)usage_configurations(core, application->number), (unsigned long long)usage_downlinks_today(core, application->number));
 }
 
 static void application_json(core *core, const application *application, dro_builder *out)

@@ -143,6 +143,8 @@ static void supersede(core *core, uint32_t index, uint8_t property)
 
 void api_turn_begin(core *core, turn *turn)
 {
+    if (turn->application != 0)
+        usage_put(core, turn->application);
     if (turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE) {
         api_put_write(core, turn);
         return;
@@ -176,6 +178,8 @@ void api_turn_end(core *core, turn *turn, uint32_t outcome)
 
 void api_turn_failed(core *core, turn *turn, const char *reason)
 {
+    if (turn->application != 0)
+        usage_put(core, turn->application);
     if (turn->operation == TURN_DOWNLINK)
         (turn->operation_of != 0 ? group_turn_failed : nidd_turn_failed)(core, turn);
     if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
@@ -201,6 +205,21 @@ void api_turn_done(core *core, turn *turn)
 }
 
 /* ---- requests ---- */
+
+const application *call_counted(core *core, const call *call)
+{
+    return call->scopes & SCOPE_ADMIN ? NULL : application_at(core, call->application);
+}
+
+bool call_quota_is_reached(core *core, const call *call, uint64_t more)
+{
+    const application *caller = call_counted(core, call);
+    if (caller == NULL || usage_has_room(core, caller, LIMIT_DOWNLINKS, more))
+        return false;
+    tell_problem(core, call->caller, 429, "quota_exceeded", "the application may send %u downlinks a day; it has sent %llu, and this would be %llu more",
+                 usage_limit(core, caller, LIMIT_DOWNLINKS), (unsigned long long)usage_downlinks_today(core, caller->number), (unsigned long long)more);
+    return true;
+}
 
 /* The turn of a command; NULL: too much is under way. */
 static turn *command_turn_new(core *core, uint32_t index, uint8_t operation, uint8_t kind, uint32_t id, const value *value,
@@ -238,10 +257,17 @@ static void command_turn(core *core, const call *call, uint32_t index, uint8_t o
         tell_broken(core, call->caller, twin_at(core, index)->image);
         return;
     }
+    if (call_quota_is_reached(core, call, 1))
+        return;
     turn *turn = command_turn_new(core, index, operation, kind, id, value, payload, call->idempotency);
     if (turn == NULL) {
         tell_problem(core, call->caller, 503, "about:blank", "too much is under way; try again");
         return;
+    }
+    const application *caller = call_counted(core, call);
+    if (caller != NULL) {
+        turn->application = caller->number;
+        usage_downlinks(core, caller->number, 1);
     }
     turn->caller = call->caller;
     turn->wait = call->wait;

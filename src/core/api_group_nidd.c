@@ -45,7 +45,7 @@ static void delivery_put(core *core, const group_configuration *configuration, c
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, operation->number, out);
     json_put(out, "\",\"deliveryStatus\":\"%s\"", nidd_delivery_status_text(status_of(core, operation)));
-    nidd_members_put(out, operation->fields, operation->length);
+    nidd_members_put(out, operation->fields, operation->length, 0);
     dro_builder_text(out, "}");
 }
 
@@ -72,7 +72,7 @@ static void configuration_put(core *core, const group_configuration *configurati
     dro_builder_text(out, "{\"self\":\"");
     self_write(core, configuration, 0, out);
     json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
-    nidd_members_put(out, configuration->fields, configuration->length);
+    nidd_members_put(out, configuration->fields, configuration->length, 0);
     if (nidd_wants_websocket(configuration->fields, configuration->length))
         nidd_websocket_put(core, configuration->application, group_number(configuration->number), out);
     uint8_t *before = out->at;
@@ -188,7 +188,11 @@ static dro_err delivery_begin(core *core, const group_configuration *configurati
     group_operation head = { .group = configuration->group, .configuration = configuration->number,
                              .application = configuration->application, .kind = GROUP_DOWNLINK, .made_ms = core->now_ms };
     head_fill(core, &head, fields, length);
-    return group_operation_make(core, &head, fields, out);
+    dro_err err = group_operation_make(core, &head, fields, out);
+    const group *group = err == DRO_OK ? group_at(core, configuration->group) : NULL;
+    if (group != NULL)
+        group_usage(core, configuration->application, group);
+    return err;
 }
 
 /* Mail of groups stays in memory until it has left: that of all open downlinks and of one more has room in downlink.memory. */
@@ -225,7 +229,8 @@ void api_group_delivery_make(core *core, const call *call)
     else if (memory_is_full(core, named)) {
         core->counters.refused++;
         tell_problem(core, call->caller, 503, "about:blank", "too much waits for members of groups (downlink.memory); try again");
-    } else if (delivery_is_good(core, call, fields, dro_builder_length(&members))) {
+    } else if (delivery_is_good(core, call, fields, dro_builder_length(&members)) &&
+             !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS, group_members_all(core, named))) {
         dro_err err = delivery_begin(core, configuration, fields, dro_builder_length(&members), &made);
         if (err != DRO_OK)
             not_kept(core, call, err);
@@ -371,11 +376,15 @@ static bool first_is_good(core *core, const call *call)
 void api_group_configuration_make(core *core, const call *call)
 {
     uint8_t fields[NIDD_FIELDS_MAX];
+    dro_field room;
     const application *owner = nidd_owner_find(core, call);
-    if (owner == NULL || !first_is_good(core, call) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) ||
+    if (owner == NULL || !first_is_good(core, call) || nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS, 1) ||
         authorization_asks_group(core, call, owner))
         return;
     const group *named = group_named(core, call, owner);
+    if (named != NULL && nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room) != NULL &&
+        nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS, group_members_all(core, named)))
+        return;
     if (named == NULL || (!authorization_apn_is_open_group(core, owner, named) && nidd_tell_apn(core, call)) ||
         !authorization_is_good_group(core, call))
         return;

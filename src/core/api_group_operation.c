@@ -227,13 +227,19 @@ static void keep_idempotency(core *core, const call *call, const dro_builder *an
     record_end(core);
 }
 
+void group_usage(core *core, uint32_t application, const group *group)
+{
+    usage_downlinks(core, application, (uint32_t)group_members_all(core, group));
+    usage_keep(core, application);
+}
+
 static void operation_make(core *core, const call *call, group_operation_kind kind)
 {
     uint8_t fields[GROUP_FIELDS_MAX];
     char location[360];
     group_operation *made;
     const group *group = call_group(core, call);
-    if (group == NULL || !call_idempotent(core, call))
+    if (group == NULL || !call_idempotent(core, call) || call_quota_is_reached(core, call, group_members_all(core, group)))
         return;
     dro_builder given = dro_builder_over(fields, sizeof fields);
     operation_fields(call, &given);
@@ -249,6 +255,8 @@ static void operation_make(core *core, const call *call, group_operation_kind ki
         tell_problem(core, call->caller, 503, "about:blank", "the operation could not be kept: %s", dro_err_text(err));
     if (err != DRO_OK)
         return;
+    if (call_counted(core, call) != NULL)
+        group_usage(core, call->application, group);
     snprintf(location, sizeof location, "/v1/groups/%s/tickets/%u", group->id, made->number);
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     ticket_put_json(core, group, made, &out);

@@ -10,6 +10,7 @@
 #include "core/host.h"
 #include "core/number.h"
 #include "core/peers.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -28,12 +29,21 @@ static void ports_put(dro_builder *out, const dro_field *field, bool is_list)
     dro_builder_text(out, is_list ? "]" : "");
 }
 
+/* SupportedFeatures (TS 29.571): those that the application has and this host, in hexadecimal. */
+static void features_put(dro_builder *out, const dro_field *field, uint64_t features)
+{
+    uint64_t theirs = 0;
+    for (uint32_t i = 0; i < field->length; i++)
+        theirs = theirs << 4 | (uint64_t)(field->bytes[i] <= '9' ? field->bytes[i] - '0' : (field->bytes[i] | 0x20) - 'a' + 10);
+    json_put(out, "\"%llX\"", (unsigned long long)(theirs & features));
+}
+
 static void member_put(dro_builder *out, const nidd_member *member, const dro_field *field)
 {
     dro_err ignored = DRO_OK;
     int64_t time_ms = 0;
     switch ((nidd_kind)member->kind) {
-    case NIDD_TEXT: case NIDD_IDENTIFIER: case NIDD_DIGITS: case NIDD_LINK: case NIDD_HEX:
+    case NIDD_TEXT: case NIDD_IDENTIFIER: case NIDD_DIGITS: case NIDD_LINK:
         json_text(out, (const char *)field->bytes, field->length);
         break;
     case NIDD_TIME:
@@ -53,11 +63,11 @@ static void member_put(dro_builder *out, const nidd_member *member, const dro_fi
         break;
     case NIDD_PORT: ports_put(out, field, false); break;
     case NIDD_PORTS: ports_put(out, field, true); break;
-    case NIDD_WEBSOCKET_WANTED: break; /* websocket_put */
+    case NIDD_WEBSOCKET_WANTED: case NIDD_HEX: break; /* websocket_put, features_put */
     }
 }
 
-void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length, uint64_t features)
 {
     dro_field room;
     for (size_t i = 0; i < nidd_member_count; i++) {
@@ -65,7 +75,10 @@ void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length)
         if (field == NULL || nidd_members[i].field == API_FIELD_TEST || nidd_members[i].field == API_FIELD_WEBSOCKET)
             continue;
         json_put(out, ",\"%s\":", nidd_members[i].name);
-        member_put(out, &nidd_members[i], field);
+        if (nidd_members[i].kind == NIDD_HEX)
+            features_put(out, field, features);
+        else
+            member_put(out, &nidd_members[i], field);
     }
 }
 
@@ -85,12 +98,17 @@ void nidd_websocket_put(core *core, uint32_t owner, uint64_t configuration, dro_
     dro_builder_text(out, "/websocket\"}");
 }
 
+uint32_t nidd_packet_max(const core *core, const nidd_configuration *configuration)
+{
+    return core->options.reliable_data && configuration->is_reliable ? RDS_N201 : NIDD_DATA_MAX;
+}
+
 static void configuration_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_transfers, dro_builder *out)
 {
     dro_builder_text(out, "{\"self\":\"");
     nidd_self_write(core, configuration, 0, out);
-    json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%d", nidd_status_text((nidd_status)configuration->status), NIDD_DATA_MAX);
-    nidd_members_put(out, configuration->fields, configuration->length);
+    json_put(out, "\",\"status\":\"%s\",\"maximumPacketSize\":%u", nidd_status_text((nidd_status)configuration->status), nidd_packet_max(core, configuration));
+    nidd_members_put(out, configuration->fields, configuration->length, core->options.reliable_data ? RDS_FEATURES : 0);
     if (nidd_wants_websocket(configuration->fields, configuration->length))
         nidd_websocket_put(core, configuration->application, configuration->number, out);
     if (with_transfers && nidd_has_waiting(twin, configuration)) {
@@ -341,12 +359,12 @@ void api_nidd_configuration_delete(core *core, const call *call)
 }
 
 /* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
-bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit)
+bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit, uint64_t more)
 {
-    if (usage_has_room(core, owner, limit))
+    if (usage_has_room(core, owner, limit, more))
         return false;
     tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", limit == LIMIT_CONFIGURATIONS ? "the application has as many configurations as it may: %u"
-               : "the application has sent as many downlinks today as it may: %u", usage_limit(core, owner, limit));
+               : "this would be more downlinks today than the application may send: %u", usage_limit(core, owner, limit));
     return true;
 }
 
@@ -370,7 +388,7 @@ void api_nidd_configuration_make(core *core, const call *call)
     uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
     if (index == NONE || call_deferred(core, call, index) || !nidd_first_is_good(core, call, owner, index) ||
         configuration_is_refused(core, call, index) || apn_is_refused(core, call, owner, index) ||
-        nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS) || !nidd_first_is_allowed(core, call, owner, index) ||
+        nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS, 1) || !nidd_first_is_allowed(core, call, owner, index) ||
         authorization_asks(core, call, owner, index) || !authorization_is_good(core, call, index))
         return;
     dro_builder members = dro_builder_over(fields, sizeof fields);

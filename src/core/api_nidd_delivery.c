@@ -8,6 +8,7 @@
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/rate.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -28,7 +29,7 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
         dro_builder_text(out, ",\"requestedRetransmissionTime\":");
         json_time(out, is_held ? rate_resume_ms(twin) : delivery->retry_ms);
     }
-    nidd_members_put(out, delivery->fields, delivery->length);
+    nidd_members_put(out, delivery->fields, delivery->length, 0);
     dro_builder_text(out, "}");
 }
 
@@ -123,11 +124,6 @@ static bool data_is_good(core *core, const call *call, const uint8_t *fields, si
         tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once", NIDD_DATA_MAX);
         return false;
     }
-    const dro_field *reliable = nidd_field(fields, length, API_FIELD_RELIABLE, &room);
-    if (reliable != NULL && reliable->length == 1 && reliable->bytes[0] != 0) {
-        failure_tell(core, call, "FAILURE_RDS_DISABLED", "the reliable data service is not enabled", 0);
-        return false;
-    }
     return true;
 }
 
@@ -158,11 +154,32 @@ static bool delivery_is_possible(core *core, const call *call, uint32_t index, u
     return true;
 }
 
+/* What it asks of the reliable data service, against its configuration's members. False after a problem. */
+static bool reliable_is_good(core *core, const call *call, const uint8_t *fields, size_t length, const uint8_t *of, size_t of_length, uint32_t index)
+{
+    dro_field room;
+    bool is_reliable = core->options.reliable_data && rds_is_wanted(of, of_length, false);
+    bool has_port = nidd_field(fields, length, API_FIELD_RDS_PORT, &room) != NULL;
+    const dro_field *data = nidd_field(fields, length, API_FIELD_DATA, &room);
+    rds_pair pair = rds_pair_of(fields, length, of, of_length);
+    if (rds_is_wanted(fields, length, false) && !is_reliable)
+        failure_tell(core, call, "FAILURE_RDS_DISABLED", core->options.reliable_data ? "the configuration was made without reliableDataService"
+                     : "the reliable data service is not enabled (t8.reliable_data_service)", 0);
+    else if (is_reliable && data != NULL && data->length > RDS_N201)
+        tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once in a frame", RDS_N201);
+    else if (is_reliable && has_port && !rds_has_pair(of, of_length, &pair) && !rds_manages(twin_at(core, index), call->configuration, &pair))
+        tell_cause(core, call->caller, 403, "RDS_PORT_UNKNOWN", "the configuration has no ports ue%u-ef%u", pair.device, pair.own);
+    else
+        return true;
+    return false;
+}
+
 /* False after a problem. */
 static bool delivery_is_good(core *core, const call *call, uint32_t index, const nidd_configuration *configuration,
                              const uint8_t *fields, size_t length)
 {
     return data_is_good(core, call, fields, length) &&
+           reliable_is_good(core, call, fields, length, configuration->fields, configuration->length, index) &&
            delivery_is_possible(core, call, index, configuration->pdn_establishment_option, fields, length);
 }
 
@@ -180,7 +197,7 @@ static nidd_request *request_new(core *core, const nidd_configuration *configura
     int64_t kept_s = (int64_t)(latency_s == 0 || latency_s > age_s ? age_s : latency_s);
     const dro_field *priority = nidd_field(members->start, length, API_FIELD_PRIORITY, &room);
     int64_t wanted = priority == NULL ? 0 : (int64_t)dro_field_u64(priority, &ignored);
-    *made = (nidd_request){ .configuration = configuration->number, .number = number, .is_new = number == 0,
+    *made = (nidd_request){ .configuration = configuration->number, .application = configuration->application, .number = number, .is_new = number == 0,
                             .expires_ms = core->now_ms + kept_s * 1000, .length = (uint16_t)length };
     made->priority = wanted > INT32_MAX ? INT32_MAX : wanted < INT32_MIN ? INT32_MIN : (int32_t)wanted;
     memcpy(made->fields, members->start, length);
@@ -207,6 +224,10 @@ static bool delivery_turn(core *core, const call *call, uint32_t index, nidd_req
     }
     turn->nidd = request;
     turn->caller = call->caller;
+    if (request->is_new) {
+        turn->application = request->application;
+        usage_downlinks(core, turn->application, 1);
+    }
     turn_send(core, turn);
     return true;
 }
@@ -267,7 +288,7 @@ static bool delivery_is_allowed(core *core, const call *call, const application 
     else if (!has_room(core, twin, length))
         tell_full(core, call, index);
     else
-        return !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS);
+        return !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS, 1);
     return false;
 }
 
@@ -293,9 +314,9 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
         return;
     }
-    if (!delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
+    if (!reliable_is_good(core, call, fields, dro_builder_length(&members), configuration->fields, configuration->length, index) ||
+        !delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
         return;
-    usage_downlink(core, owner->number);
     (void)delivery_turn(core, call, index, request_new(core, configuration, 0, &members)); /* it says so if it cannot */
 }
 
@@ -306,6 +327,7 @@ bool nidd_first_is_good(core *core, const call *call, const application *owner, 
     dro_field room;
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
     return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
+                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length, index) &&
                              nidd_twin_is_named(core, call, first->bytes, first->length, owner, index));
 }
 
@@ -339,7 +361,6 @@ void nidd_first_delivery(core *core, const call *call, uint32_t index, const nid
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
     dro_builder members = dro_builder_over(fields, sizeof fields);
     uint64_t number = configuration->number;
-    uint32_t application = configuration->application;
     if (first == NULL) {
         nidd_configuration_reply(core, call->caller, 201, index, configuration);
         return;
@@ -348,9 +369,7 @@ void nidd_first_delivery(core *core, const call *call, uint32_t index, const nid
     nidd_request *request = request_new(core, configuration, 0, &members);
     if (request != NULL)
         request->is_first = true;
-    if (delivery_turn(core, call, index, request))
-        usage_downlink(core, application);
-    else
+    if (!delivery_turn(core, call, index, request))
         configuration_undo(core, index, number);
 }
 
@@ -507,7 +526,9 @@ void nidd_turn_done(core *core, turn *turn)
         nidd_configuration_reply(core, turn->caller, 201, index, made);
         return;
     }
-    bool is_out = delivery != NULL && nidd_delivery_now(twin_at(core, turn->twin), delivery) == DELIVERY_SENDING;
+    const twin *twin = twin_at(core, turn->twin);
+    nidd_delivery_status now = delivery == NULL ? DELIVERY_FAILURE : nidd_delivery_now(twin, delivery);
+    bool is_out = now == DELIVERY_SENDING || (!nidd_delivery_has_ended(now) && rds_holds(twin));
     if (is_out && turn->caller.gate != NONE && core->waiter_count + core->met_count < WAITERS_MAX)
         waiter_add_delivery(core, turn->twin, turn->ticket, core->now_ns + DELIVERY_WAIT_MS * 1000000ll, turn->caller);
     else

@@ -12,6 +12,7 @@
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/rate.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -201,7 +202,7 @@ static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 static void mail_link(core *core, uint32_t index, mail *mail)
 {
     twin *twin = twin_at(core, index);
-    mail->priority = priority_of(core, twin, mail->ticket);
+    mail->priority = mail->is_control ? INT32_MAX : priority_of(core, twin, mail->ticket);
     struct mail **at = &twin->extra->mail;
     while (*at != NULL && ((*at)->is_sent || (*at)->priority > mail->priority ||
                            ((*at)->priority == mail->priority && (*at)->number < mail->number)))
@@ -223,7 +224,8 @@ static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, uint32_t t
     struct mail head = { .number = dro_cursor_le(in, 8), .ticket = dro_cursor_le(in, 8) };
     head.is_raw = tag == FIELD_MAIL_RAW;
     head.is_of_group = tag == FIELD_GROUP_MAIL;
-    head.merge_key = tag == FIELD_MAIL ? (uint32_t)dro_cursor_le(in, 4) : 0;
+    head.is_control = tag == FIELD_RDS_MAIL;
+    head.merge_key = tag == FIELD_MAIL || tag == FIELD_RDS_MAIL ? (uint32_t)dro_cursor_le(in, 4) : 0;
     head.expires_ms = (int64_t)dro_cursor_le(in, 8);
     size_t length = dro_cursor_left(in);
     const uint8_t *bytes = dro_cursor_bytes(in, length);
@@ -420,13 +422,16 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TAGS:
         return twin->row == NONE ? DRO_MALFORMED
                                  : columns_tags_set(core->columns, twin->table, twin->row, field->bytes, field->length);
-    case FIELD_MAIL: case FIELD_MAIL_RAW: case FIELD_GROUP_MAIL: return apply_mail(core, index, &in, field->tag);
+    case FIELD_MAIL: case FIELD_MAIL_RAW: case FIELD_GROUP_MAIL: case FIELD_RDS_MAIL: return apply_mail(core, index, &in, field->tag);
     case FIELD_MAIL_GONE: apply_mail_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TICKET: return apply_ticket(core, twin, &in);
     case FIELD_TICKET_GONE: apply_ticket_gone(twin, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_TIMER: return apply_timer(twin, &in);
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
     case FIELD_RATES: return rates_apply(core, index, field);
+    case FIELD_RDS: return rds_apply(core, index, field);
+    case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
+    case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
     case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
@@ -438,7 +443,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
-    case FIELD_CHUNK:
+    case FIELD_CHUNK: case FIELD_USAGE:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;
@@ -459,6 +464,8 @@ void apply_reset(core *core, uint32_t index)
     nidd_free(core, index);
     queue_free(core, index);
     rates_free(twin);
+    rds_free(twin);
+    rds_ports_free(twin);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

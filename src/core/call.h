@@ -46,6 +46,10 @@ bool call_deferred_new(core *core, const call *call, uint32_t twin);
 /* Index of the shown property the call names, or -1 after a 404. */
 int call_property(core *core, const call *call, uint32_t twin);
 bool call_idempotent(core *core, const call *call);
+/* The application whose downlinks the call counts among; NULL: the administrator's count for nobody. */
+const application *call_counted(core *core, const call *call);
+/* May it not send so many more today? Then a 429 is on its way. */
+bool call_quota_is_reached(core *core, const call *call, uint64_t more);
 void call_key_reused(core *core, const call *call); /* 422: it came with another body before */
 
 /* api_twin.c */
@@ -70,13 +74,19 @@ void api_nidd_delivery_make(core *core, const call *call);
 void api_nidd_delivery_get(core *core, const call *call);
 void api_nidd_delivery_change(core *core, const call *call);
 void api_nidd_delivery_delete(core *core, const call *call);
+/* api_rds.c */
+void api_nidd_port_list(core *core, const call *call);
+void api_nidd_port_get(core *core, const call *call);
+void api_nidd_port_put(core *core, const call *call);
+void api_nidd_port_delete(core *core, const call *call);
 /* The application of the path, if the caller is it; else NULL after a problem. */
 const application *nidd_owner_find(core *core, const call *call);
 /* The members of a configuration, or of a delivery, among the call's fields. */
 void nidd_members_of(const call *call, dro_builder *out, bool with_data);
 /* Old members, with those of the patch in their place and without those it sets to null. */
 void nidd_patched(const uint8_t *old, size_t length, const call *call, dro_builder *out);
-void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length); /* as JSON, each with a comma in front */
+/* As JSON, each with a comma in front. `features`: bits of supportedFeatures that both may have. */
+void nidd_members_put(dro_builder *out, const uint8_t *fields, size_t length, uint64_t features);
 void nidd_websocket_put(core *core, uint32_t owner, uint64_t configuration, dro_builder *out); /* websockNotifConfig, the same way */
 /* The caller is a websocket from now on: what is told of the configuration with these fields goes there. */
 void nidd_websocket_begin(core *core, const call *call, const uint8_t *fields, size_t length, uint32_t destination);

@@ -10,6 +10,7 @@
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rds.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 
@@ -286,7 +287,7 @@ bool chunks_may_take(const core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
     bool is_some = false, is_stuck = false;
-    if (twin->row == NONE || twin->base_segment == 0 || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
+    if (twin->row == NONE || twin->base_segment == 0 || rds_due(twin) != INT64_MAX || twin->flags & (TWIN_RUNNING | TWIN_SENDING | TWIN_CREATING | TWIN_GONE))
         return false;
     for (const mail *m = twin->extra->mail; m != NULL; m = m->next) {
         is_some |= !is_needed(twin, m);

@@ -9,6 +9,7 @@
 #include "core/links.h"
 #include "core/mailbox.h"
 #include "core/network.h"
+#include "core/rds.h"
 #include "core/state.h"
 #include "core/timers.h"
 #include "core/twin_table.h"
@@ -134,8 +135,8 @@ static bool may_go_along(const core *core, const deferred *late, const turn *fir
 static void chain_uplinks(core *core, uint32_t index)
 {
     const turn *first = core->turn_last == NONE ? NULL : &core->turns[core->turn_last];
-    if (first == NULL || first->twin != index || first->operation != TURN_UPLINK)
-        return;
+    if (first == NULL || first->twin != index || first->operation != TURN_UPLINK || rds_is_on(core, twin_at(core, index)))
+        return; /* which RDS frame is new is known once the one before is kept */
     core->chain = index;
     for (int i = 1; i < TURN_CHAIN_MAX && core->turn_last != NONE && !turns_are_full(core); i++) {
         if (!may_go_along(core, twin_at(core, index)->extra->deferred, first))

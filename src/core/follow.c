@@ -258,6 +258,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_UPLINKS_OVER_RATE: return c->uplinks_over_rate;
     case COUNT_UPLINKS_DROPPED: return c->uplinks_dropped;
     case COUNT_DOWNLINKS_HELD: return c->downlinks_held;
+    case COUNT_RDS_REFUSED: return c->rds_refused;
+    case COUNT_RDS_REPEATED: return c->rds_repeated;
+    case COUNT_RDS_RETRANSMISSIONS: return c->rds_retransmissions;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }

@@ -159,6 +159,8 @@ DRO_CHECKED dro_err group_add(core *core, const char *id, size_t length, uint32_
 void group_remove(core *core, group *gone);               /* with its configurations and operations */
 DRO_CHECKED dro_err group_configuration_add(core *core, const group_configuration *head, const uint8_t *fields, group_configuration **out);
 DRO_CHECKED dro_err group_configuration_change(core *core, group_configuration *changed, const uint8_t *fields, uint16_t length);
+/* An operation counts as a downlink to each member, when it is taken. */
+void group_usage(core *core, uint32_t application, const group *group);
 void group_configurations_orphaned(core *core);                         /* those whose application is gone go too */
 void group_configuration_remove(core *core, group_configuration *gone); /* and its operations */
 DRO_CHECKED dro_err group_operation_add(core *core, const group_operation *head, const uint8_t *fields, group_operation **out);

@@ -314,6 +314,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             group_told_replay(core, field);
         else if (field->tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, field);
+        else if (field->tag == FIELD_USAGE)
+            usage_replay(core, field);
         return DRO_OK;
     }
     if (field->tag == FIELD_EVENT)
@@ -430,5 +432,6 @@ void host_tables_write(core *core)
             write_duplicates(core, (uint16_t)i);
     write_idempotents(core);
     groups_told_write(core);
+    usage_write(core);
     write_dead_letters(core);
 }

@@ -14,6 +14,7 @@ enum {
     CORE_TURNS_MAX = 4096,         /* in flight, all cells */
     CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
     CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
+    CORE_CELL_AHEAD = 512,         /* turns in cells, for each cell, from which gates wait: what turns need stays in the cache */
     CORE_CELL_BATCH = 1024,        /* results taken of a cell in a round */
     REWRITE_PAUSE_S = 10,          /* after one could not be read, of others in its segment */
     REWRITES_MAX = 32,             /* contexts read at a time to be written anew */
@@ -60,6 +61,7 @@ enum {
 
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
+    RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */
     AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
     AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away, or do not answer */
 
@@ -98,6 +100,8 @@ enum {
     DOWNLINK_CROWDED_RETRY_MS = 200, /* after a serving node that is connected took no more */
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
     DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */
+    RDS_CONTROL_EXPIRY_S = 60,     /* a frame of the reliable data service itself that did not leave */
+    RDS_PORT_ASK_S = 600,          /* for a device to agree to a pair of ports */
     TOKEN_LIFE_S = 3600,           /* of an access token, unless auth.token_life says otherwise */
     SIGNING_KEY_LIFE_S = 30 * 24 * 3600, /* until the next one signs */
     SESSION_S = 12 * 3600,

@@ -14,6 +14,7 @@
 #include "core/nidd.h"
 #include "core/peers.h"
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -262,7 +263,7 @@ void mailbox_put(core *core, uint32_t index, uint64_t of_ticket, uint32_t merge_
     twin *twin = twin_at(core, index);
     for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL && merge_key != 0;) {
         const mail *next = m->next;
-        if (m->merge_key == merge_key && !m->is_sent)
+        if (m->merge_key == merge_key && !m->is_control && !m->is_sent)
             mail_drop(core, index, m, TICKET_SUPERSEDED, "a newer command took its place");
         m = next;
     }
@@ -297,7 +298,7 @@ void mail_put(core *core, const mail *mail)
         dro_builder_le(part, mail->merge_key, 4);
     dro_builder_le(part, (uint64_t)mail->expires_ms, 8);
     dro_builder_bytes(part, mail->bytes, mail->is_of_group ? 0 : mail->length);
-    record_part_end(core, mail->is_of_group ? FIELD_GROUP_MAIL : mail->is_raw ? FIELD_MAIL_RAW : FIELD_MAIL);
+    record_part_end(core, mail->is_of_group ? FIELD_GROUP_MAIL : mail->is_raw ? FIELD_MAIL_RAW : mail->is_control ? FIELD_RDS_MAIL : FIELD_MAIL);
 }
 
 static int64_t mail_due(const mail *mail)
@@ -352,10 +353,11 @@ static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, 
     twin->flags &= (uint8_t)~TWIN_SENDING;
     bool is_superseded = false;
     for (const struct mail *m = mail->next; m != NULL; m = m->next)
-        is_superseded |= m->merge_key != 0 && m->merge_key == mail->merge_key;
+        is_superseded |= m->merge_key != 0 && m->merge_key == mail->merge_key && m->is_control == mail->is_control;
     record_begin(core, index, RECORD_DELTA);
     if (retry_ms > core->now_ms)
         contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
+    rds_mail_back(core, index, mail, retry_ms > core->now_ms ? retry_ms : 0);
     const nidd_delivery *delivery = nidd_delivery_find(twin, mail->ticket);
     bool may_wait = group_number_is(mail->ticket) ? group_may_wait(core, mail->ticket) : delivery == NULL || nidd_may_wait(core, delivery);
     if (!may_wait) {
@@ -420,7 +422,7 @@ static uint32_t gate_of(const core *core, const twin *twin)
 /* `lost`: End-to-End id of the same request, whose connection was lost; NULL: a new one. */
 static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, const uint32_t *lost)
 {
-    static _Thread_local uint8_t message[sizeof(downlink_request) + 2 * 256 + EVENT_BYTES_MAX];
+    static _Thread_local uint8_t message[sizeof(downlink_request) + 2 * 256 + RDS_HEADER_MAX + EVENT_BYTES_MAX], wrapped[RDS_HEADER_MAX + EVENT_BYTES_MAX];
     twin *twin = twin_at(core, index);
     const char *host = core->hosts[twin->connection.host].name;
     const char *realm = core->hosts[twin->connection.realm].name;
@@ -430,6 +432,8 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, con
                                  .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .end_to_end = lost != NULL ? *lost : 0 };
     uint32_t length;
     const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
+    if (rds_is_on(core, twin) && !mail->is_control)
+        bytes = rds_wrap(twin, mail, bytes, &length, wrapped);
     request.data_length = (uint16_t)length;
     if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) != DRO_OK)
         return;
@@ -481,6 +485,8 @@ void mailbox_flush(core *core, uint32_t index)
         queue_load(core, index);
         return;
     }
+    if (rds_is_on(core, twin) && (first = rds_mail_next(core, index)) == NULL)
+        return; /* the device's answer is awaited */
     if (rate_downlink(core, index) != 0)
         return; /* the timers come back to it */
     mail_send(core, index, first, gate, NULL);
@@ -520,7 +526,8 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
     if ((answer->outcome == DOWNLINK_NO_PEER && group_mail_bounced(core, index, sent)) || mail_send_again(core, index, sent, answer))
         return;
     bool is_answered = answer->outcome == DOWNLINK_ANSWERED;
-    if (is_answered && answer->result >= 2000 && answer->result < 3000) {
+    bool is_taken = is_answered && answer->result >= 2000 && answer->result < 3000;
+    if (is_taken && !rds_mail_taken(core, index, sent)) {
         uint64_t number = sent->ticket;
         bool is_acknowledged = (answer->flags & TDA_ACKNOWLEDGED) != 0;
         record_begin(core, index, RECORD_DELTA);
@@ -532,12 +539,14 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
     } else if (is_answered && answer->result >= 5000 && answer->result != 5012) {
         char reason[64];
         snprintf(reason, sizeof reason, "the network refused it with %u", answer->result);
+        bool is_setup = rds_is_setup(sent);
         record_begin(core, index, RECORD_DELTA);
         mail_drop(core, index, sent, TICKET_FAILED, reason);
+        rds_mail_refused(core, index, is_setup);
         record_end(core);
     } else if (answer->outcome == DOWNLINK_NO_PEER && peers_reach(core, core->hosts[sent->sent_host].name)) {
         mail_soon(core, index, sent);
-    } else {
+    } else if (!is_taken) {
         int64_t retry_ms = (int64_t)answer->retransmission_time * 1000;
         if (is_answered && answer->result == 3004)
             retry_ms = core->now_ms + DOWNLINK_BUSY_RETRY_S * 1000;

@@ -21,6 +21,7 @@ typedef struct mail { /* a downlink waiting for the device */
     uint16_t length;
     bool is_sent;
     bool is_raw;                /* its bytes are those of its delivery (`ticket`), kept there */
+    bool is_control;            /* a frame of the reliable data service, as it goes: core/rds.c */
     bool is_of_group;           /* `ticket` is a group's operation, which has the bytes */
     bool is_in_chunk;           /* a chunk of the log has it too */
     uint8_t sent_gate;          /* of the one that is sent: by which gate, */

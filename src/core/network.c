@@ -14,6 +14,7 @@
 #include "core/number.h"
 #include "core/peers.h"
 #include "core/rate.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -100,6 +101,18 @@ static bool bearer_matches(const twin *twin, const network_user *user)
            memcmp(twin->connection.bearer, user->bearer, user->bearer_length) == 0;
 }
 
+/* A frame of the reliable data service that is nothing for the twin. */
+static void uplink_control(core *core, caller caller, const uplink_request *request, uint32_t index, uint16_t host, const rds_heard *heard)
+{
+    record_begin(core, index, RECORD_DELTA);
+    put_uplink(core, index, host, request->end_to_end);
+    rds_keep_control(core, index, heard);
+    network_answer_send(core, caller, RESULT_SUCCESS, 0, record_end(core));
+    mailbox_flush(core, index);
+    if (timers_update(core, index) != DRO_OK)
+        core->counters.refused++;
+}
+
 static void uplink_turn(core *core, uint32_t gate, const ring_header *header, const uint8_t *body,
                         const uplink_request *request, uint32_t index, uint16_t host)
 {
@@ -128,9 +141,21 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0); /* not 3004: another try would not help */
         return;
     }
-    turn *turn = turn_new(core, index, TURN_UPLINK);
     const uint8_t *data = body + sizeof *request + request->host_length + request->realm_length;
-    if (turn == NULL || turn_event(core, turn, EVENT_UPLINK, request->is_exception, data, request->data_length) != DRO_OK) {
+    size_t length = request->data_length;
+    rds_heard heard = { 0 };
+    if (rds_is_on(core, twin)) {
+        rds_hear(core, index, data, length, &heard);
+        if (!heard.is_data) {
+            twin->connection.gate = (uint8_t)gate;
+            uplink_control(core, caller, request, index, host, &heard);
+            return;
+        }
+        data = heard.frame.information;
+        length = heard.frame.length;
+    }
+    turn *turn = turn_new(core, index, TURN_UPLINK);
+    if (turn == NULL || turn_event(core, turn, EVENT_UPLINK, request->is_exception, data, length) != DRO_OK) {
         if (turn != NULL)
             turn_free(core, turn);
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
@@ -139,6 +164,7 @@ static void uplink_turn(core *core, uint32_t gate, const ring_header *header, co
     turn->caller = caller;
     turn->host = host;
     turn->end_to_end = request->end_to_end;
+    turn->sign = heard.sign;
     twin->connection.gate = (uint8_t)gate;
     if (goes_along)
         turn_send_behind(core, turn);
@@ -234,6 +260,8 @@ static void connection_change(core *core, caller caller, const connection_reques
         put_connection(core, host, realm, &request->user);
         rates_put(core, index, request, (const char *)texts + request->host_length + request->realm_length);
     }
+    if (request->action == ESTABLISH)
+        rds_reset(core, index);
     twin->connection.gate = (uint8_t)caller.gate;
     if (request->is_reachable || request->action == ESTABLISH) {
         twin->retry_ms = 0;

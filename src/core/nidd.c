@@ -11,6 +11,7 @@
 #include "core/authorization.h"
 #include "core/host.h"
 #include "core/mailbox.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -159,6 +160,7 @@ static nidd_configuration *configuration_new(core *core, dro_cursor *in)
     const dro_field *option = nidd_field(fields, head.length, API_FIELD_PDN_OPTION, &room);
     head.pdn_establishment_option = option != NULL && option->length == 1 ? option->bytes[0] : PDN_WAIT_FOR_UE;
     head.is_by_msisdn = nidd_field(fields, head.length, API_FIELD_MSISDN, &room) != NULL;
+    head.is_reliable = rds_is_wanted(fields, head.length, false);
     nidd_configuration *made = malloc(sizeof *made + head.length);
     if (made == NULL) {
         destination_release(core, head.destination);
@@ -245,7 +247,7 @@ static bool delivery_is_open(const twin *twin, const nidd_delivery *delivery)
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery)
 {
     for (mail *m = nidd_mail(twin, delivery->number, NULL); m != NULL; m = nidd_mail(twin, delivery->number, m))
-        if (m->is_sent)
+        if (m->is_sent || rds_is_busy_with(twin, m))
             return DELIVERY_SENDING;
     if (delivery_is_open(twin, delivery))
         return DELIVERY_SENDING;
@@ -484,7 +486,7 @@ void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t ret
 
 /* ---- uplinks ---- */
 
-static void put_identity(dro_builder *out, const nidd_configuration *configuration)
+void nidd_identity_put(dro_builder *out, const nidd_configuration *configuration)
 {
     dro_field room;
     uint32_t tag = configuration->is_by_msisdn ? API_FIELD_MSISDN : API_FIELD_ID;
@@ -493,17 +495,28 @@ static void put_identity(dro_builder *out, const nidd_configuration *configurati
         dro_field_put(out, (uint8_t)tag, name->bytes, name->length);
 }
 
-void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length)
+/* What an RDS frame says beside its information. */
+static void put_sign(dro_builder *out, const rds_sign *sign)
+{
+    uint8_t wants_ack = sign->wants_ack, ports[2] = { sign->pair.device, sign->pair.own };
+    if (sign->is_on)
+        dro_field_put(out, API_FIELD_RELIABLE, &wants_ack, 1);
+    if (sign->is_on && sign->pair.has_ports)
+        dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
+}
+
+void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length, const rds_sign *sign)
 {
     const nidd *nidd = nidd_of(twin_at(core, index));
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
-        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms ||
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(twin_at(core, index), c, sign) ||
             !application_may(core, c->application, SCOPE_NIDD, twin_at(core, index)->domain))
             continue;
-        put_identity(&out, c);
+        nidd_identity_put(&out, c);
         dro_field_put(&out, API_FIELD_DATA, data, length);
+        put_sign(&out, sign);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
     }
     if (twin_at(core, index)->memberships != 0)
@@ -571,6 +584,7 @@ void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
             record_put(core, FIELD_NOTICE_GONE, &gone, 8);
         n = next;
     }
+    rds_ports_gone(core, index, number);
     record_put(core, FIELD_NIDD_CONFIGURATION_GONE, &number, 8);
 }
 
@@ -616,7 +630,7 @@ void nidd_configuration_end(core *core, uint32_t index, nidd_configuration *c, n
         deliveries_fail(core, index, c->number);
     if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED && queue_is_away(twin_at(core, index)) && core->is_started)
         queue_load(core, index); /* nidd_loaded ends the others */
-    put_identity(&out, c);
+    nidd_identity_put(&out, c);
     dro_field_put(&out, API_FIELD_STATUS, &told, 1);
     notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
     memcpy(copy, c->fields, c->length);

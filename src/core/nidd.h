@@ -14,6 +14,7 @@
 #include "core/index.h"
 #include "core/orphans.h"
 #include "core/owners.h"
+#include "core/rds_sign.h"
 #include "core/turn.h"
 #include "twin/nidd.h"
 #include "twin/ticket.h"
@@ -30,6 +31,7 @@ typedef struct nidd_configuration {
     uint32_t application, destination;
     uint8_t status, pdn_establishment_option;
     bool is_by_msisdn;
+    bool is_reliable;            /* reliableDataService: core/rds.h */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them; APN and grant */
 } nidd_configuration;
@@ -131,7 +133,8 @@ bool nidd_has_awaited(const twin *twin);
 void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_state state);
 static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
-void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length);       /* tells who wants to know */
+void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length, const rds_sign *sign); /* tells who wants to know */
+void nidd_identity_put(dro_builder *out, const nidd_configuration *configuration); /* as its application named the device */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
 /* Fields of records. */
 DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field);
@@ -182,6 +185,7 @@ void notices_fini(core *core);
 /* ---- api_nidd_delivery.c: a delivery's part in the record of its turn ---- */
 typedef struct nidd_request {    /* what a turn carries: a delivery being made or changed */
     uint64_t configuration, number;
+    uint32_t application;
     bool is_new, is_first;       /* first: it came with its configuration, which is the answer */
     int64_t expires_ms;
     int32_t priority;

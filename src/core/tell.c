@@ -205,7 +205,7 @@ static void problem_send(core *core, caller caller, uint16_t status, const char 
     static const struct { uint16_t status; const char *title; } titles[] = {
         { 400, "Bad request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not found" },
         { 405, "Method not allowed" }, { 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition failed" },
-        { 413, "Content too large" }, { 422, "Unprocessable content" }, { 500, "Internal error" },
+        { 413, "Content too large" }, { 422, "Unprocessable content" }, { 429, "Too many requests" }, { 500, "Internal error" },
         { 503, "Service unavailable" }, { 507, "Insufficient storage" },
     };
     const char *title = "Error";
@@ -220,7 +220,7 @@ static void problem_send(core *core, caller caller, uint16_t status, const char 
         json_put(&out, ",\"cause\":\"%s\"", cause);
     dro_builder_text(&out, "}");
     reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX,
-                    .retry_after_s = status == 503 ? 1 : 0 };
+                    .retry_after_s = status == 503 ? 1 : status == 429 ? (uint32_t)usage_next_day_s(core) : 0 };
     bool is_reply_free = core->is_reply_free;
     core->is_reply_free |= status == 503; /* promises nothing */
     tell_reply(core, caller, &reply, text, dro_builder_length(&out));

@@ -6,6 +6,7 @@
 
 #include "core/mailbox.h"
 #include "core/nidd.h"
+#include "core/rds_ports.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -14,9 +15,13 @@
 static int64_t due_of(const core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    int64_t due = mailbox_due(twin), nidd = nidd_due(twin);
+    int64_t due = mailbox_due(twin), nidd = nidd_due(twin), rds = rds_due(twin);
     if (nidd < due)
         due = nidd;
+    if (rds < due)
+        due = rds;
+    if (rds_ports_due(twin) < due)
+        due = rds_ports_due(twin);
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
         if (twin->extra->timers[i].due_ms < due)
             due = twin->extra->timers[i].due_ms;
@@ -126,6 +131,8 @@ int timers_due(core *core)
         if (slot < 0) {
             mailbox_expire(core, index);
             nidd_expire(core, index);
+            rds_expire(core, index);
+            rds_ports_expire(core, index);
             mailbox_flush(core, index);
         } else {
             uint32_t number = twin->extra->timers[slot].number;

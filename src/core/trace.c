@@ -123,7 +123,10 @@ static void gate_tell(core *core, uint32_t gate, const trace *told)
         const twin *twin = index == NONE ? NULL : twin_at(core, index);
         if (twin == NULL || !(twin->flags & TWIN_HAS_IMSI) ||
             vault_identity_open(core->vault, twin->number, twin->imsi, message.head.imsi) != DRO_OK)
-            message.head.imsi[0] = '\0'; /* only by its External Identifier */
+            message.head.imsi[0] = '\0'; /* only by its other names */
+        if (twin == NULL || !(twin->flags & TWIN_HAS_MSISDN) ||
+            vault_identity_open(core->vault, twin->number, twin->msisdn, message.head.msisdn) != DRO_OK)
+            message.head.msisdn[0] = '\0';
         message.head.text_length = (uint16_t)strlen(told->device);
         memcpy(message.text, told->device, message.head.text_length);
     }
@@ -192,15 +195,16 @@ void trace_on_message(core *core, uint32_t gate, const uint8_t *body, uint32_t l
         return;
     memcpy(&told, body, sizeof told);
     if ((size_t)told.peer_length + told.device_length > length - sizeof told || told.peer_length >= PEER_TEXT ||
-        told.device_length >= DEVICE_TEXT || told.imsi[sizeof told.imsi - 1] != '\0')
+        told.device_length >= DEVICE_TEXT || told.imsi[sizeof told.imsi - 1] != '\0' || told.msisdn[sizeof told.msisdn - 1] != '\0')
         return;
     const char *peer = (const char *)body + sizeof told;
     text_put(device, sizeof device, peer + told.peer_length, told.device_length);
     bool is_ours = told.core == core->index;
-    if (told.imsi[0] != '\0') {
-        device_put(core, twin_find_imsi(core, told.imsi), device);
-        dro_wipe(told.imsi, sizeof told.imsi);
-    }
+    uint32_t index = told.imsi[0] != '\0' ? twin_find_imsi(core, told.imsi) : told.msisdn[0] != '\0' ? twin_find_msisdn(core, told.msisdn) : NONE;
+    if (index != NONE)
+        device_put(core, index, device);
+    dro_wipe(told.imsi, sizeof told.imsi);
+    dro_wipe(told.msisdn, sizeof told.msisdn);
     told.device_length = (uint16_t)strlen(device);
     if (is_ours)
         take(core, &told, peer, device);
@@ -216,6 +220,8 @@ static const struct { uint16_t operation; const char *text; } t8_requests[] = {
     { API_NIDD_DELIVERY_LIST, "GET deliveries" },             { API_NIDD_DELIVERY_MAKE, "POST deliveries" },
     { API_NIDD_DELIVERY_GET, "GET delivery" },                { API_NIDD_DELIVERY_PUT, "PUT delivery" },
     { API_NIDD_DELIVERY_PATCH, "PATCH delivery" },            { API_NIDD_DELIVERY_DELETE, "DELETE delivery" },
+    { API_NIDD_PORT_LIST, "GET ports" },                      { API_NIDD_PORT_GET, "GET port" },
+    { API_NIDD_PORT_PUT, "PUT port" },                        { API_NIDD_PORT_DELETE, "DELETE port" },
 };
 
 static const char *request_text(uint32_t operation)
@@ -325,6 +331,7 @@ static const char *notice_text(uint8_t kind)
         [NOTICE_TEST] = "TestNotification", [NOTICE_UPLINK] = "NiddUplinkDataNotification",
         [NOTICE_CONFIGURATION] = "NiddConfigurationStatusNotification",
         [NOTICE_DELIVERY] = "NiddDownlinkDataDeliveryStatusNotification",
+        [NOTICE_PORTS] = "ManagePortNotification",
     };
     return kind < sizeof texts / sizeof texts[0] && texts[kind] != NULL ? texts[kind] : "notification";
 }

@@ -18,6 +18,7 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -339,19 +340,20 @@ static void put_event(core *core, const turn *turn, uint8_t outcome, uint32_t cp
     record_part_end(core, FIELD_EVENT);
 }
 
-static void put_duplicate(core *core, const turn *turn, uint32_t result)
+void put_uplink(core *core, uint32_t index, uint16_t host, uint32_t end_to_end)
 {
+    contact_heard(core, index);
     dro_builder *part = record_part(core);
-    dro_builder_le(part, turn->host, 2);
-    dro_builder_le(part, turn->end_to_end, 4);
-    dro_builder_le(part, result, 4);
+    dro_builder_le(part, host, 2);
+    dro_builder_le(part, end_to_end, 4);
+    dro_builder_le(part, 2001, 4);
     record_part_end(core, FIELD_DUPLICATE);
 }
 
-static void put_uplink(core *core, turn *turn)
+static void keep_uplink(core *core, const turn *turn)
 {
-    contact_heard(core, turn->twin);
-    put_duplicate(core, turn, 2001);
+    put_uplink(core, turn->twin, turn->host, turn->end_to_end);
+    rds_keep_sign(core, turn->twin, &turn->sign);
 }
 
 static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context)
@@ -371,12 +373,12 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     }
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
     if (turn->operation == TURN_UPLINK)
-        put_uplink(core, turn);
+        keep_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         timer_put(core, index, turn->event_id, -1);
     effects_keep(core, turn);
     if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
-        nidd_uplink(core, index, turn->event, turn->length);
+        nidd_uplink(core, index, turn->event, turn->length, &turn->sign);
     api_turn_end(core, turn, result->outcome);
     record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
@@ -436,11 +438,11 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
     record_begin(core, turn->twin, RECORD_DELTA);
     put_event(core, turn, (uint8_t)(16 + status), cpu_nanos);
     if (turn->operation == TURN_UPLINK)
-        put_uplink(core, turn);
+        keep_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         timer_put(core, turn->twin, turn->event_id, -1);
     if (turn->operation == TURN_UPLINK)
-        nidd_uplink(core, turn->twin, turn->event, turn->length);
+        nidd_uplink(core, turn->twin, turn->event, turn->length, &turn->sign);
     record_put(core, FIELD_TRAP, reason, strlen(reason));
     put_dead_letter(core, turn, reason);
     api_turn_failed(core, turn, reason);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/number.h"
+#include "core/rds_sign.h"
 #include "core/tell.h"
 #include "ring/message.h"
 #include "twin/model.h"
@@ -47,6 +48,7 @@ typedef struct turn {            /* a turn in flight */
     uint64_t ticket;             /* of a property write or action */
     uint32_t end_to_end;
     uint16_t host;
+    rds_sign sign;               /* of an uplink that came in an RDS frame */
     value value;                 /* what a command asks for; strings in text */
     char *text;                  /* owned */
     struct put *put;             /* a twin being made or configured; owned */
@@ -54,11 +56,13 @@ typedef struct turn {            /* a turn in flight */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;
     int64_t wait_until_ns;
+    uint32_t application;        /* whose downlinks it counts among; 0: nobody's */
     uint64_t operation_of;       /* a group's operation that it is a part of; 0: of none */
 } turn;
 
 typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */
 
+void put_uplink(core *core, uint32_t twin, uint16_t host, uint32_t end_to_end); /* in a record: the contact, and not twice */
 bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
 turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
 dro_err turns_init(core *core);

@@ -434,6 +434,7 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->again.on_due = on_again;
     gate->pending = pending_new();
     gate->tracer = tracer_new(config);
+    busy_init(gate);
     gate->procedures = calloc(GATE_PEERS_MAX + 1, sizeof *gate->procedures);
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
@@ -472,6 +473,7 @@ void diameter_gate_free(diameter_gate *gate)
         if (gate->peers[i] != NULL)
             peer_close(gate->peers[i]);
     free_gone(gate);
+    busy_fini(gate);
     loop_timer_clear(gate->home, &gate->tick);
     loop_timer_clear(gate->home, &gate->again);
     stop_listening(gate);

@@ -466,6 +466,7 @@ void base_on_dpr(diameter_peer *peer, const diameter_message *request)
 {
     peer->disconnect_cause = (int)diameter_u32(diameter_find(request, AVP_DISCONNECT_CAUSE));
     dro_info("peer_disconnects peer=%s cause=%d", peer->identity, peer->disconnect_cause);
+    busy_tell_peer(peer); /* before the DPA, behind which nothing is read */
     send_success(peer, &request->header, false);
     peer_drain(peer);
 }

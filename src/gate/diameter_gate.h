@@ -6,6 +6,7 @@
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
  *   s6t.c                NIDD authorisation at an HSS
  *   diameter_pending.c   requests that wait for an answer
+ *   diameter_busy.c      what is too much: refused from little more than its header, told later
  *   diameter_count.c     counters
  *   tracer.c             messages that somebody traces
  */
@@ -36,6 +37,19 @@ enum {
     WATCHDOG_JITTER_MS = 2000,
     PROBE_MS = 3000,                     /* a silent peer has this long when it seems to be back elsewhere */
     STALL_MS = 30000,                    /* unsent bytes and no progress: closed */
+
+    BUSY_KEEP_A_CORE = 6144,             /* requests that wait for each core: it is busy with them for some 10 ms... */
+    BUSY_KEEP_LEAST = 1024,              /* ...shared by all gates; never fewer of one, nor more than PENDING_REQUESTS_MAX */
+    BUSY_SHARE = 8,                      /* so many times what is free of that a peer may have: one alone 8 of 9 parts */
+    BUSY_FEW = 64,                       /* a peer with fewer than this may fill the ring to a core, */
+    BUSY_RING_SHARE = 8,                 /* others leave one of so many parts free */
+    BUSY_TELL_MS = 250,                  /* a refusal is told by then, */
+    BUSY_LOOK_MS = 10,                   /* or when in */
+    BUSY_CALM_LOOKS = 3,                 /* such looks running there was less to do than */
+    BUSY_CALM_SHARE = 8,                 /* one of so many parts of what is kept */
+    BUSY_PARCEL_BYTES = 16 * 1024,       /* refusals that are told together */
+    BUSY_PARCELS_MAX = 1024,             /* of all peers; the next is told at once */
+
     BACKOFF_FIRST_MS = 1000,
     BACKOFF_MAX_MS = 30000,              /* Tc, RFC 6733 12 */
     UNWANTED_MS = 300000,                /* after DO_NOT_WANT_TO_TALK_TO_YOU */
@@ -65,6 +79,7 @@ typedef enum peer_state_name {
 enum { PEER_ADDRESS_TEXT = 64, NO_ROW = -1 };
 enum disconnect_cause { REBOOTING, BUSY, DO_NOT_WANT_TO_TALK_TO_YOU }; /* RFC 6733 5.4.3 */
 
+typedef struct busy_parcel busy_parcel;
 typedef struct diameter_peer diameter_peer;
 struct diameter_peer {
     loop_watch watch;
@@ -98,6 +113,8 @@ struct diameter_peer {
     char *identity, *realm;        /* NUL-terminated; NULL before they are known */
     char address[PEER_ADDRESS_TEXT];
     uint64_t requests, answers, errors;
+    uint32_t waiting;              /* requests of it that wait for the core */
+    busy_parcel *refusals;         /* the parcel that its next refusal goes into; NULL: a new one */
     diameter_peer *next_dirty, *next_gone;
 };
 
@@ -122,6 +139,11 @@ struct diameter_gate {
     diameter_peer *dirty, *gone;
     diameter_row rows[GATE_PEERS_MAX];
     pending_table *pending;
+    busy_parcel *first_parcel, *last_parcel; /* refusals that wait, in the order they are due */
+    uint32_t parcel_count;
+    loop_timer busy_look;
+    uint32_t keep_most;            /* requests that wait for the cores */
+    uint32_t calm_looks;
     tracer *tracer;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
@@ -186,6 +208,11 @@ void peer_close(diameter_peer *peer);
 void peer_drain(diameter_peer *peer);
 /* Answer to the request being handled: result and, if any, the fault's Failed-AVP. */
 void peer_answer_error(diameter_peer *peer, const diameter_command *command, const diameter_fault *fault);
+/* The same, counted and traced but only written into `out`, which has room for peer_error_bytes. */
+void peer_put_error(diameter_peer *peer, const diameter_command *command, const diameter_fault *fault, dro_builder *out);
+size_t peer_error_bytes(const diameter_message *request, const diameter_fault *fault);
+/* Messages that were traced when they were made. */
+void peer_send_untraced(diameter_peer *peer, const dro_builder *out);
 /* Origin-Host and Origin-Realm. */
 void peer_put_origin(const diameter_gate *gate, dro_builder *out);
 
@@ -216,6 +243,8 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
 void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const diameter_command *command, bool is_good);
 /* Answers a request that waited for the core. */
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental);
+/* A request that waited for the core waits no longer. */
+void t6a_drop(diameter_gate *gate, pending_incoming *entry);
 /* Requests that wait for this peer will not be answered. */
 void t6a_peer_lost(diameter_peer *peer);
 /* Once a second: requests whose time is over. */
@@ -244,6 +273,21 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text);
 /* Tells the MME that the core has ended a connection. */
 void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text);
+
+/* ---- diameter_busy.c ---- */
+
+void busy_init(diameter_gate *gate);
+void busy_fini(diameter_gate *gate);
+/* Does the gate keep as many requests as it may, of this peer or of all? */
+bool busy_is(const diameter_peer *peer);
+/* May this peer have so much of a core's ring? Part of it is for peers with few requests, and for HTTP. */
+bool busy_has_space(const diameter_peer *peer, ring_writer *ring, uint32_t length);
+/* Refuses a request of an application; false: it is none, or something is wrong with it. */
+bool busy_refuse(diameter_peer *peer, const uint8_t *bytes, uint32_t length);
+/* 3004 to gate->message, which may be skimmed; the peer is told later. */
+void busy_answer(diameter_peer *peer, const diameter_command *command);
+/* What this peer has not been told yet goes out now. */
+void busy_tell_peer(diameter_peer *peer);
 
 /* ---- s6t.c ---- */
 

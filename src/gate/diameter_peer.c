@@ -151,11 +151,21 @@ static uint64_t connection_number(const diameter_peer *peer)
     return (uint64_t)peer->slot << 32 | peer->generation;
 }
 
+static void trace(const diameter_peer *peer, bool is_out, const uint8_t *bytes, size_t length)
+{
+    if (tracer_is_on(peer->gate->tracer))
+        tracer_message(peer->gate->tracer, peer->identity, connection_number(peer), is_out, bytes, length);
+}
+
 void peer_send(diameter_peer *peer, const dro_builder *out)
 {
+    trace(peer, true, out->start, dro_builder_length(out));
+    peer_send_untraced(peer, out);
+}
+
+void peer_send_untraced(diameter_peer *peer, const dro_builder *out)
+{
     assert(out->err == DRO_OK); /* whoever asked for room knew how much */
-    if (tracer_is_on(peer->gate->tracer))
-        tracer_message(peer->gate->tracer, peer->identity, connection_number(peer), true, out->start, dro_builder_length(out));
     if (peer_unsent(peer) == 0)
         peer->progress_ns = loop_now_ns(peer->gate->home);
     peer->out_end += (uint32_t)dro_builder_length(out);
@@ -320,42 +330,47 @@ static const diameter_avp *session_of(const diameter_message *message)
     return diameter_find(message, AVP_SESSION_ID);
 }
 
-/* Bytes that the parts of an answer need which repeat the request. */
-static size_t repeated_bytes(const diameter_message *request, const diameter_fault *fault)
+size_t peer_error_bytes(const diameter_message *request, const diameter_fault *fault)
 {
     const diameter_avp *session = session_of(request);
     const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO);
-    size_t bytes = session == NULL ? 0 : session->length + 16;
+    size_t bytes = ERROR_ANSWER_BYTES + (session == NULL ? 0 : session->length + 16); /* these repeat the request */
     for (; proxy != NULL; proxy = diameter_find_next(request, proxy))
         bytes += proxy->length + 16;
     return bytes + (fault->has_avp ? fault->length + 16 * (DIAMETER_DEPTH_MAX + 2) : 0);
 }
 
-void peer_answer_error(diameter_peer *peer, const diameter_command *command, const diameter_fault *fault)
+void peer_put_error(diameter_peer *peer, const diameter_command *command, const diameter_fault *fault, dro_builder *out)
 {
     const diameter_message *request = &peer->gate->message;
-    dro_builder out;
-    if (!peer_room(peer, ERROR_ANSWER_BYTES + repeated_bytes(request, fault), &out))
-        return;
     diameter_header header = diameter_answer_header(&request->header, fault->result);
-    size_t begin = diameter_begin(&out, &header);
+    size_t begin = diameter_begin(out, &header);
     const diameter_avp *session = session_of(request);
     if (session != NULL)
-        diameter_put_copy(&out, session);
-    diameter_put_result(&out, fault->result, fault->experimental);
+        diameter_put_copy(out, session);
+    diameter_put_result(out, fault->result, fault->experimental);
     if (header.application != DIAMETER_APPLICATION_BASE)
-        diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, 1);
-    peer_put_origin(peer->gate, &out);
-    diameter_put_failed(&out, fault);
+        diameter_put_u32(out, AVP_AUTH_SESSION_STATE, 1);
+    peer_put_origin(peer->gate, out);
+    diameter_put_failed(out, fault);
     for (const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO); proxy != NULL;
          proxy = diameter_find_next(request, proxy))
-        diameter_put_copy(&out, proxy);
-    diameter_end(&out, begin);
-    peer_send(peer, &out);
+        diameter_put_copy(out, proxy);
+    diameter_end(out, begin);
+    trace(peer, true, out->start + begin, dro_builder_length(out) - begin);
     peer->answers++;
     peer->errors++;
     const diameter_command *answer = command == NULL ? NULL : diameter_command_find(command->code, command->application, false);
     gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, fault->result, fault->experimental);
+}
+
+void peer_answer_error(diameter_peer *peer, const diameter_command *command, const diameter_fault *fault)
+{
+    dro_builder out;
+    if (!peer_room(peer, peer_error_bytes(&peer->gate->message, fault), &out))
+        return;
+    peer_put_error(peer, command, fault, &out);
+    peer_send_untraced(peer, &out);
 }
 
 static bool is_known_application(uint32_t application)
@@ -442,13 +457,14 @@ static void on_answer(diameter_peer *peer, bool is_read)
 static void on_message(diameter_peer *peer, const uint8_t *bytes, uint32_t length)
 {
     diameter_gate *gate = peer->gate;
-    bool is_read = diameter_read(&gate->message, bytes, length, &gate->fault);
-    if (tracer_is_on(gate->tracer))
-        tracer_message(gate->tracer, peer->identity, connection_number(peer), false, bytes, length);
+    trace(peer, false, bytes, length);
     if (is_serving(peer)) {
         base_watchdog_reset(peer);
         peer->is_heard = true;
     }
+    if (peer->state == PEER_OPEN && busy_is(peer) && busy_refuse(peer, bytes, length))
+        return;
+    bool is_read = diameter_read(&gate->message, bytes, length, &gate->fault);
     if ((gate->message.header.flags & DIAMETER_FLAG_REQUEST) != 0)
         on_request(peer, is_read);
     else

@@ -353,7 +353,7 @@ static bool on_group(diameter_peer *peer, const diameter_message *request, const
         entry->cores_left = (uint8_t)gate->config->core_count;
         is_taken = send_members(gate, &head, &fields, id);
         if (!is_taken) {
-            pending_drop_incoming(gate->pending, entry);
+            t6a_drop(gate, entry);
             t6a_refuse(peer, DIAMETER_TOO_BUSY);
         }
     }

@@ -150,7 +150,9 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
         is_good = t6a_refuse(peer, DIAMETER_TOO_BUSY); /* we are leaving */
     else
         is_good = judge_origin(peer, request) && judge_rate(peer) && row->handler(peer, request, command);
-    if (!is_good)
+    if (!is_good && gate->fault.result == DIAMETER_TOO_BUSY && peer->state == PEER_OPEN)
+        busy_answer(peer, command);
+    else if (!is_good)
         peer_answer_error(peer, command, &gate->fault);
 }
 
@@ -194,13 +196,14 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
         t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
         return NULL;
     }
-    uint8_t *body = ring_reserve(ring, (uint32_t)length);
+    uint8_t *body = busy_has_space(peer, ring, (uint32_t)length) ? ring_reserve(ring, (uint32_t)length) : NULL;
     dro_err err = body == NULL ? DRO_LIMIT : pending_put_incoming(gate->pending, request, command, id, &entry);
     if (err != DRO_OK) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
         t6a_refuse(peer, DIAMETER_TOO_BUSY);
         return NULL;
     }
+    peer->waiting++;
     entry->peer_slot = peer->slot;
     entry->peer_generation = peer->generation;
     entry->deadline_ns = loop_now_ns(gate->home) + CORE_TIMEOUT_MS * NS_PER_MS;
@@ -354,6 +357,14 @@ static bool on_reporting_information(diameter_peer *peer, const diameter_message
     return true;
 }
 
+void t6a_drop(diameter_gate *gate, pending_incoming *entry)
+{
+    diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
+    if (peer != NULL)
+        peer->waiting--;
+    pending_drop_incoming(gate->pending, entry);
+}
+
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
 {
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
@@ -376,7 +387,7 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
         peer_send(peer, &out);
         count_answer(peer, entry->command, result, experimental);
     }
-    pending_drop_incoming(gate->pending, entry);
+    t6a_drop(gate, entry);
 }
 
 /* ---- requests of ours ---- */

@@ -20,7 +20,7 @@ typedef struct row {
     uint64_t trace;
     uint32_t core, lost, next_open;
     bool is_peer;
-    char imsi[16], text[DIAMETER_IDENTITY_MAX + 1]; /* text: the peer, or the device's External Identifier */
+    char imsi[16], msisdn[16], text[DIAMETER_IDENTITY_MAX + 1]; /* text: the peer, or the device's External Identifier */
     open_request open[TRACER_OPEN_MAX]; /* of a device's trace; the oldest makes room */
 } row;
 
@@ -80,6 +80,7 @@ void tracer_on_trace(tracer *tracer, uint64_t id, const void *body, uint32_t len
             made->core = request.core;
             made->is_peer = request.is_peer;
             memcpy(made->imsi, request.imsi, sizeof made->imsi - 1);
+            memcpy(made->msisdn, request.msisdn, sizeof made->msisdn - 1);
             memcpy(made->text, (const char *)body + sizeof request, request.text_length);
             made->text[request.text_length] = '\0';
         }
@@ -117,6 +118,17 @@ static void imsi_of(const diameter_message *message, char out[16])
     }
 }
 
+/* MSISDN in User-Identifier, as S6t may name devices; "": none. */
+static void msisdn_of(const diameter_message *message, char out[16])
+{
+    const diameter_avp *group = diameter_find(message, AVP_USER_IDENTIFIER);
+    const diameter_avp *number = group != NULL ? diameter_find_in(message, group, AVP_MSISDN) : NULL;
+    _Static_assert((int)DIAMETER_DIGITS_MAX < 16, "room for the digits");
+    memset(out, 0, 16);
+    if (number != NULL && !diameter_tbcd(number, out))
+        memset(out, 0, 16);
+}
+
 /* External-Identifier in User-Identifier, as S6t names devices; "": none. */
 static void external_of(const diameter_message *message, char out[DIAMETER_IDENTITY_MAX + 1])
 {
@@ -142,14 +154,16 @@ static bool is_open_request(row *by, uint64_t connection, const diameter_header 
 }
 
 /* Does the row want this message? */
-static bool is_wanted(row *by, const diameter_header *header, const char *peer, const char *imsi, const char *external,
-                      uint64_t connection, bool is_out)
+static bool is_wanted(row *by, const diameter_header *header, const char *peer, const traced *seen, const char *external,
+                      uint64_t connection)
 {
+    bool is_out = seen->is_out;
     if (by->is_peer)
         return strcmp(by->text, "*") == 0 || strcasecmp(by->text, peer) == 0;
     if ((header->flags & DIAMETER_FLAG_REQUEST) == 0)
         return is_open_request(by, connection, header, !is_out);
-    bool is_it = (imsi[0] != '\0' && strcmp(imsi, by->imsi) == 0) || (external[0] != '\0' && strcasecmp(external, by->text) == 0);
+    bool is_it = (seen->imsi[0] != '\0' && strcmp(seen->imsi, by->imsi) == 0) || (seen->msisdn[0] != '\0' && strcmp(seen->msisdn, by->msisdn) == 0) ||
+                 (external[0] != '\0' && strcasecmp(external, by->text) == 0);
     if (!is_it)
         return false;
     by->open[by->next_open++ % TRACER_OPEN_MAX] = (open_request){ connection, header->hop_by_hop, header->end_to_end, true, is_out };
@@ -176,8 +190,10 @@ static void tell(const tracer *tracer, row *by, const traced *seen, const char *
     told.core = by->core;
     told.lost = by->lost;
     uint32_t core = by->core;
-    if (told.imsi[0] != '\0' && tracer->config->core_count > 1)
+    if (told.imsi[0] != '\0')
         core = home_of(tracer->config, DIRECTORY_IMSI, told.imsi, strlen(told.imsi));
+    else if (told.msisdn[0] != '\0')
+        core = home_of(tracer->config, DIRECTORY_MSISDN, told.msisdn, strlen(told.msisdn));
     memcpy(message, &told, sizeof told);
     memcpy(message + sizeof told, peer, told.peer_length);
     memcpy(message + sizeof told + told.peer_length, device, told.device_length);
@@ -210,10 +226,11 @@ void tracer_message(tracer *tracer, const char *peer, uint64_t connection, bool 
     seen.result = result != 0 ? result : experimental;
     command_text(header, seen.command);
     imsi_of(&tracer->message, seen.imsi);
+    msisdn_of(&tracer->message, seen.msisdn);
     external_of(&tracer->message, external);
     seen.device_length = (uint16_t)strlen(external);
     for (uint32_t i = 0; i < tracer->count; i++)
-        if (is_wanted(tracer->rows[i], header, peer, seen.imsi, external, connection, is_out))
+        if (is_wanted(tracer->rows[i], header, peer, &seen, external, connection))
             tell(tracer, tracer->rows[i], &seen, peer, external);
     dro_wipe(&seen, sizeof seen);
 }

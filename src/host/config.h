@@ -30,7 +30,8 @@ typedef struct config {
     apn_rule apns[APN_RULES_MAX];
     uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
-    int64_t t8_group_guard;
+    int64_t t8_group_guard, t8_reliable_data_timer;
+    bool t8_reliable_data_service;
     issuer_config issuers[ISSUERS_MAX];
     uint32_t issuer_count;
     char auth_issuer[256], auth_audience[256];

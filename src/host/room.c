@@ -402,7 +402,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
                                            .size = (uint32_t)config->downlink_size, .age_s = config->downlink_age,
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
-                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .has_hss = config_has_hss(config),
+                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard,
+                             .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
                              .limits = limits_of(config), .has_provision_scope = config->auth_provision_scope, .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
     options.apns = (apn_policy){ config->apns, config->apn_count, config->t8_apn, strcmp(config->t8_without_configuration, "refuse") == 0 };

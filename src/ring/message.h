@@ -11,7 +11,7 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
- *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI, through the core of that,
+ *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
  *   each core: GROUP_MEMBERS, the same to all; each but core 0: WEBSOCKET_HERE;
@@ -135,6 +135,10 @@ enum api_operation {
     API_GROUP_TICKET_DELETE,
     API_GROUP_TICKET_MEMBERS, /* STATUS(?): which ones, else those that failed; LIMIT(?), CURSOR(?) */
     API_NIDD_WEBSOCKET = 190,       /* CONFIGURATION: this websocket takes its notifications */
+    API_NIDD_PORT_LIST,             /* CONFIGURATION, as all below: ports of the reliable data service */
+    API_NIDD_PORT_GET,              /* RDS_PORT, as all below */
+    API_NIDD_PORT_PUT,              /* RDS_MANAGED */
+    API_NIDD_PORT_DELETE,
     /* Traces of messages. */
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
@@ -193,6 +197,8 @@ enum api_field { /* width or form */
     API_FIELD_PRIORITY = 79,
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
+    API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
+                                 * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
@@ -256,7 +262,7 @@ typedef struct api_reply {
 enum application_limit {
     LIMIT_REQUESTS,          /* a second, over HTTP; each gate gives its share */
     LIMIT_BURST,             /* of them at once */
-    LIMIT_DOWNLINKS,         /* of T8 a day (UTC) */
+    LIMIT_DOWNLINKS,         /* a day (UTC), commands over /v1 too */
     LIMIT_CONFIGURATIONS,    /* of T8 */
     LIMIT_SUBSCRIPTIONS,     /* event streams open at a gate */
     APPLICATION_LIMITS
@@ -411,6 +417,7 @@ enum notice_kind {
     NOTICE_CONFIGURATION,   /* ID or MSISDN (a group's: neither), STATUS: NiddConfigurationStatusNotification */
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
+    NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];
@@ -440,7 +447,7 @@ typedef struct trace_request {
     uint8_t is_on, is_peer; /* off: nothing more of it; peer: all of a peer's messages, else of a device's */
     uint16_t text_length;
     uint32_t core;          /* whose trace it is */
-    char imsi[16];          /* digits, NUL-padded; "": the device has none */
+    char imsi[16], msisdn[16]; /* digits, NUL-padded; "": the device has none */
 } trace_request;            /* then the peer's identity, "*": any; of a device its External Identifier */
 
 enum { TRACED_COMMAND_TEXT = 12 };
@@ -454,7 +461,7 @@ typedef struct traced {
     uint8_t is_out, is_request;
     uint16_t peer_length, device_length;
     char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
-    char imsi[16];          /* "": none, or the device's name stands for it */
+    char imsi[16], msisdn[16]; /* "": none, or the device's name stands for it */
     uint8_t reserved[2];
 } traced;                   /* then the peer's identity, the device's External Identifier */
 

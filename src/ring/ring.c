@@ -69,7 +69,7 @@ static uint32_t padded(uint32_t body)
 
 /* Is there room for `length` bytes behind the tail? Looks at the reader's index
  * only when the last look was not enough. */
-static bool has_room(ring_writer *writer, uint32_t length)
+bool ring_has_room(ring_writer *writer, uint32_t length)
 {
     if (writer->capacity - (writer->tail - writer->head_seen) >= length)
         return true;
@@ -85,7 +85,7 @@ void *ring_reserve(ring_writer *writer, uint32_t length)
     uint32_t need = padded(length);
     uint32_t offset = writer->tail & (writer->capacity - 1);
     uint32_t lap = writer->capacity - offset;
-    if (!has_room(writer, lap < need ? lap + need : need))
+    if (!ring_has_room(writer, lap < need ? lap + need : need))
         return NULL;
     if (lap < need) {
         ring_header pad = { .length = lap, .type = TYPE_PAD };

@@ -57,6 +57,8 @@ void ring_reader_open(ring_reader *reader, void *memory, uint32_t capacity);
 /* The largest body (without header) a message in this ring may have. */
 uint32_t ring_body_max(const ring_writer *writer);
 
+/* Is there room now for messages of so many bytes? */
+bool ring_has_room(ring_writer *writer, uint32_t length);
 /* Space for a body of at most `length` bytes, or NULL when the ring is full now.
  * Then exactly one ring_commit with the length really used. */
 void *ring_reserve(ring_writer *writer, uint32_t length);

@@ -16,7 +16,10 @@ from mme import CER, Mme, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
 from sink import Sink
+from t8 import CALLBACKS
 from websocket import Websocket
+
+SETTINGS = (CALLBACKS, "auth.provision_scope=true")
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -41,13 +44,6 @@ class Application:
 
     def client(self, **form):
         return self.host.client(self.token(**form))
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "auth.provision_scope=true") as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
 
 
 @pytest.fixture(scope="module")
@@ -587,6 +583,59 @@ def test_quotas_of_t8_are_403(real):
     assert usage == {"configurations": 2, "downlinks_today": 1}
     assert client.delete("/3gpp-nidd" + made[1].headers["Location"].split("/3gpp-nidd")[1]).status == 204
     assert client.post(base, {"externalId": "few2@acme.example", "notificationDestination": "http://192.0.2.1/x"}).status == 201
+
+
+def test_commands_are_downlinks_and_the_day_s_count_outlives_a_kill():
+    with Host("log.segment=\"1MiB\"", "log.replay=\"1MiB\"", "log.timeline=\"0\"") as host:
+        host.admin.put_twin("c@acme.example", imsi="001010000000001")
+        caller = Application(host, "caller", scopes=("read", "write", "nidd"), limits={"downlinks_per_day": 6})
+        other = Application(host, "other", scopes=("write",))
+        client, at = host.client(caller.secret), "/v1/twins/c@acme.example"
+
+        def used(name="caller"):
+            return host.admin.get(f"/v1/applications/{name}").json()["usage"]["downlinks_today"]
+        assert client.put(at + "/properties/period", {"value": 60}, Idempotency_Key="k").status == 202
+        assert client.put(at + "/properties/period", {"value": 60}, Idempotency_Key="k").status == 202  # the same one
+        assert client.post(at + "/actions/blink", {"seconds": 1}).status == 202
+        assert client.put(at + "/properties/period", {"value": 1}).status == 422
+        made = client.post("/3gpp-nidd/v1/caller/configurations", {"externalId": "c@acme.example", "notificationDestination": "http://192.0.2.1/x"})
+        delivery = "/3gpp-nidd" + made.headers["Location"].split("/3gpp-nidd")[1] + "/downlink-data-deliveries"
+        assert client.post(delivery, {"externalId": "c@acme.example", "data": "AQ=="}).status == 201
+        assert host.admin.post(at + "/actions/blink", {"seconds": 1}).status == 202  # counts for nobody
+        assert host.client(other.secret).post(at + "/actions/blink", {"seconds": 1}).status == 202
+        assert (used(), used("other")) == (3, 1)
+        host.kill()
+        client.close()
+        host.start()
+        assert (used(), used("other")) == (3, 1)
+        # two members at once: both or none
+        assert host.admin.put("/v1/groups/g@acme.example", {}).status == 201
+        host.admin.put_twin("d@acme.example", imsi="001010000000002")
+        for member in ("c", "d"):
+            assert host.admin.put(f"/v1/groups/g@acme.example/members/{member}@acme.example", None).status in (200, 201, 204)
+        until(lambda: host.admin.get("/v1/groups/g@acme.example").json()["members"] == 2, "the members")
+        assert client.post("/v1/groups/g@acme.example/actions/blink", {"seconds": 1}).status == 202
+        assert used() == 5
+        refused = client.post("/v1/groups/g@acme.example/actions/blink", {"seconds": 1})
+        assert refused.status == 429 and refused.json()["type"].endswith("quota_exceeded") and int(refused.headers["Retry-After"]) <= 86400
+        assert client.post(at + "/actions/blink", {"seconds": 1}).status == 202
+        for again in (client.post(at + "/actions/blink", {"seconds": 1}), client.put(at + "/properties/limit", {"value": 3})):
+            assert again.status == 429, again
+        refused = client.post(delivery, {"externalId": "c@acme.example", "data": "AQ=="})
+        assert (refused.status, refused.json()["cause"]) == (403, "QUOTA_EXCEEDED")
+        # what was written first is written again when its segment goes
+        first = list(host.data.rglob("segment-*"))
+        tables = [{"id": f"t{n}@acme.example", "model": "acme/thermo", "tags": {"t": "x" * 200}} for n in range(400)]
+        def written():
+            host.admin.post("/v1/twins:bulk", "\n".join(map(json.dumps, tables)).encode())
+            return not any(path.exists() for path in first)
+        until(written, "the end of the first segments")
+        host.kill()
+        client.close()
+        host.start()
+        assert (used(), used("other")) == (6, 1)
+        change(host, "caller", limits={"downlinks_per_day": 7})
+        assert client.post(at + "/actions/blink", {"seconds": 1}).status == 202
 
 
 def test_a_configuration_of_a_group_counts_as_one(real):

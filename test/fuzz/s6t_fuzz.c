@@ -4,43 +4,17 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/fields.h"
-#include "base/log.h"
-#include "gate/diameter_gate.h"
+#include "fuzz_gate.h"
 #include "twin/identifier.h"
 #include "wire/diameter/vectors.h"
 #include "wire/diameter/write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { RING_BYTES = 256 * 1024, INPUT_MAX = 16 * 1024, SOCKET_BYTES = 1 << 20, MESSAGE_BYTES = 20 * 1024 };
-
-static dro_clock_fake clock_now;
-static loop *home;
-static diameter_gate *gate;
-static ring_writer to_core;
-static ring_reader core;
-static gate_config config = { .core_count = 1, .to_core = &to_core, .diameter_listener = -1, .identity = "scef.dromio.test",
-                              .realm = "dromio.test", .accept_any_peer = true, .clock = &clock_now.clock };
-
-static void start(void)
-{
-    void *memory = aligned_alloc(64, (ring_bytes(RING_BYTES) + 63) & ~(size_t)63);
-    dro_log_setup("fuzz", DRO_LOG_ERROR);
-    dro_clock_fake_init(&clock_now, 1795348800000);
-    if (memory == NULL)
-        abort();
-    ring_format(memory, RING_BYTES);
-    ring_writer_open(&to_core, memory, RING_BYTES, -1);
-    ring_reader_open(&core, memory, RING_BYTES);
-    home = loop_new(&clock_now.clock);
-    if (home == NULL || diameter_gate_new(&gate, &config, home) != DRO_OK)
-        abort();
-}
+enum { INPUT_MAX = 16 * 1024, MESSAGE_BYTES = 20 * 1024 };
 
 static void check_digits(const dro_field *field)
 {
@@ -70,13 +44,13 @@ static void check_fields(const uint8_t *fields, size_t length)
         abort();
 }
 
-static void serve_core(void)
+static void serve(fuzz_gate *bed)
 {
     ring_header header;
     dro_err err;
     const uint8_t *body;
     network_answer answer = { .result = DIAMETER_SUCCESS };
-    while ((body = ring_next(&core, &header, &err)) != NULL) {
+    while ((body = ring_next(&bed->core, &header, &err)) != NULL) {
         uint64_t id = header.id;
         uint32_t type = header.type;
         size_t length = header.length - sizeof header;
@@ -86,33 +60,28 @@ static void serve_core(void)
             check_fields(body + sizeof(authorization_update), length - sizeof(authorization_update));
         else if (type == MESSAGE_GROUP_MEMBERS)
             check_fields(body + sizeof(group_members), length - sizeof(group_members));
-        ring_done(&core, &header);
+        ring_done(&bed->core, &header);
         if (type == MESSAGE_AUTHORIZATION_UPDATE || type == MESSAGE_GROUP_MEMBERS)
-            diameter_gate_on_answer(gate, id, &answer, sizeof answer);
+            diameter_gate_on_answer(bed->gate, id, &answer, sizeof answer);
     }
-    ring_release(&core);
 }
 
-/* What the gate wrote last; its length. */
-static size_t turn(int peer, uint8_t *said, size_t room)
+/* What the gate wrote; its length. */
+static size_t turn(fuzz_gate *bed, uint8_t *said, size_t room)
 {
-    loop_turn(home, 0);
-    diameter_gate_flush(gate);
-    serve_core();
-    diameter_gate_flush(gate);
-    ssize_t got = peer < 0 ? 0 : recv(peer, said, room, MSG_DONTWAIT);
-    return got > 0 ? (size_t)got : 0;
+    fuzz_gate_turn(bed);
+    return fuzz_gate_said(bed, said, room);
 }
 
 /* The CER of an MME, as that of an HSS. */
-static void open_as_hss(int peer, uint8_t *said, size_t room)
+static void open_as_hss(fuzz_gate *bed, uint8_t *said, size_t room)
 {
     uint8_t cer[sizeof vector_cer];
     memcpy(cer, vector_cer, sizeof cer);
     cer[sizeof cer - 1] = DIAMETER_APPLICATION_S6T & 0xff; /* its last AVP is Auth-Application-Id */
-    if (send(peer, cer, sizeof cer, MSG_NOSIGNAL) < 0)
+    if (send(bed->peer, cer, sizeof cer, MSG_NOSIGNAL) < 0)
         abort();
-    turn(peer, said, room);
+    turn(bed, said, room);
 }
 
 static uint32_t number_at(const uint8_t *bytes)
@@ -143,16 +112,10 @@ static void send_with(int peer, const diameter_header *header, const uint8_t *da
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t said[64 * 1024];
-    int ends[2], bytes = SOCKET_BYTES;
-    if (gate == NULL)
-        start();
-    if (size < 2 || size > INPUT_MAX || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
+    static fuzz_gate bed;
+    if (size < 2 || size > INPUT_MAX || !fuzz_gate_begin(&bed, serve))
         return 0;
-    setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-    diameter_peer *peer = gate_peer_new(gate, ends[0], PEER_WAIT_CER);
-    if (peer == NULL || !peer_watch(peer, EPOLLIN))
-        abort();
-    open_as_hss(ends[1], said, sizeof said);
+    open_as_hss(&bed, said, sizeof said);
     diameter_header header = { .code = COMMAND_NIDD_INFORMATION, .application = DIAMETER_APPLICATION_S6T, .hop_by_hop = 1, .end_to_end = 1,
                                .flags = DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE };
     if (data[0] % 2 == 1) {
@@ -162,20 +125,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dro_builder_bytes(&out, &request, sizeof request);
         dro_builder_text(&out, "mme1.example.org");
         dro_field_put_text(&out, API_FIELD_ID, "t1@acme.example");
-        diameter_gate_on_authorization(gate, 0, 1, body, (uint32_t)dro_builder_length(&out));
-        if (turn(ends[1], said, sizeof said) < 20)
+        diameter_gate_on_authorization(bed.gate, 0, 1, body, (uint32_t)dro_builder_length(&out));
+        if (turn(&bed, said, sizeof said) < 20)
             abort(); /* no question was asked */
         header.flags = DIAMETER_FLAG_PROXIABLE;
         header.hop_by_hop = number_at(said + 12);
         header.end_to_end = number_at(said + 16);
     }
-    send_with(ends[1], &header, data + 1, size - 1);
-    turn(ends[1], said, sizeof said);
-    close(ends[1]);
-    dro_clock_fake_advance(&clock_now, 700ll * 1000 * 1000 * 1000); /* whatever waits is over */
-    turn(-1, said, sizeof said);
-    turn(-1, said, sizeof said);
-    if (gate->slots_used > 0 && gate->peers[0] != NULL)
-        abort(); /* a peer survived its socket */
+    send_with(bed.peer, &header, data + 1, size - 1);
+    turn(&bed, said, sizeof said);
+    fuzz_gate_end(&bed);
     return 0;
 }

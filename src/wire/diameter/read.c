@@ -123,20 +123,43 @@ static bool read_list(diameter_message *message, dro_cursor in, uint16_t parent,
     return true;
 }
 
-bool diameter_read(diameter_message *message, const void *bytes, size_t length, diameter_fault *fault)
+static bool read_head(diameter_message *message, dro_cursor *in, size_t length, diameter_fault *fault)
 {
-    dro_cursor in = dro_cursor_over(bytes, length);
     message->count = 0;
     message->top = 0;
-    message->bytes = bytes;
+    message->bytes = in->at;
     *fault = (diameter_fault){ .result = 0 };
-    dro_err err = diameter_header_read(&in, &message->header);
+    dro_err err = diameter_header_read(in, &message->header);
     uint32_t said = message->header.length;
     if (err == DRO_OK && message->header.version != DIAMETER_VERSION)
         fault->result = DIAMETER_UNSUPPORTED_VERSION;
     else if (err != DRO_OK || said != length || said % 4 != 0 || length > DIAMETER_MESSAGE_MAX)
         fault->result = DIAMETER_INVALID_MESSAGE_LENGTH;
-    return fault->result == 0 && read_list(message, in, DIAMETER_TOP, 0, fault);
+    return fault->result == 0;
+}
+
+bool diameter_read(diameter_message *message, const void *bytes, size_t length, diameter_fault *fault)
+{
+    dro_cursor in = dro_cursor_over(bytes, length);
+    return read_head(message, &in, length, fault) && read_list(message, in, DIAMETER_TOP, 0, fault);
+}
+
+bool diameter_skim(diameter_message *message, const void *bytes, size_t length)
+{
+    diameter_fault fault;
+    dro_cursor in = dro_cursor_over(bytes, length);
+    bool is_good = read_head(message, &in, length, &fault);
+    while (is_good && in.at != in.end) {
+        diameter_avp *avp = &message->avps[message->count];
+        *avp = (diameter_avp){ .parent = DIAMETER_TOP };
+        is_good = read_avp(message, &in, avp, &fault);
+        if (!is_good || (avp->name != AVP_SESSION_ID && avp->name != AVP_PROXY_INFO))
+            continue;
+        message->top |= top_bit(avp->name);
+        avp->next = (uint16_t)++message->count;
+        is_good = message->count < DIAMETER_AVPS_MAX;
+    }
+    return is_good;
 }
 
 /* From index `at` to `end`, stepping over what is inside other groups. */

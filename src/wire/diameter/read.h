@@ -18,6 +18,11 @@ static inline uint32_t diameter_length(const uint8_t *bytes)
  * header and the AVPs before the fault are there, so that an answer can be made. */
 bool diameter_read(diameter_message *message, const void *bytes, size_t length, diameter_fault *fault);
 
+/* Of one whole message only what its answer repeats: the header, Session-Id and Proxy-Info. Groups
+ * stay closed and no value is judged: for who answers without looking further. False: something is
+ * wrong all the same, and diameter_read says what. */
+bool diameter_skim(diameter_message *message, const void *bytes, size_t length);
+
 /* First AVP of that name, at the top level; or NULL. */
 const diameter_avp *diameter_find(const diameter_message *message, diameter_name name);
 /* First of that name directly inside the grouped AVP `group` (NULL: none). */

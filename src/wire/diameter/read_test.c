@@ -124,6 +124,42 @@ static void what_an_independent_peer_writes_passes_the_grammar(void **state)
     assert_int_equal(judge(vector_ria, sizeof vector_ria), 0);
 }
 
+/* RFC 6733 6.2: an answer repeats the ids, Session-Id and each Proxy-Info. */
+static void skimming_finds_what_an_answer_repeats(void **state)
+{
+    static const uint8_t proxies[] = { 0, 0, 1, 28, 0x40, 0, 0, 12, 1, 2, 3, 4, 0, 0, 1, 28, 0x40, 0, 0, 9, 7, 0, 0, 0 };
+    uint8_t bytes[sizeof vector_odr + sizeof proxies];
+    (void)state;
+    memcpy(bytes, vector_odr, sizeof vector_odr);
+    memcpy(bytes + sizeof vector_odr, proxies, sizeof proxies);
+    bytes[2] = (uint8_t)(sizeof bytes >> 8);
+    bytes[3] = (uint8_t)sizeof bytes;
+    assert_true(diameter_skim(&message, bytes, sizeof bytes));
+    assert_int_equal(message.count, 3);
+    assert_int_equal(message.header.code, COMMAND_MO_DATA);
+    assert_ptr_equal(diameter_find(&message, AVP_SESSION_ID)->data, bytes + 28);
+    const diameter_avp *proxy = diameter_find(&message, AVP_PROXY_INFO);
+    assert_int_equal(proxy->length, 4);
+    assert_int_equal(diameter_find_next(&message, proxy)->length, 1);
+    assert_null(diameter_find_next(&message, diameter_find_next(&message, proxy)));
+    bytes[sizeof vector_odr + 7] = 255; /* the first of them ends behind the message */
+    assert_false(diameter_skim(&message, bytes, sizeof bytes));
+    for (size_t length = 0; length < sizeof bytes; length++)
+        assert_false(diameter_skim(&message, bytes, length));
+}
+
+static void more_than_the_bound_of_what_is_repeated_is_not_skimmed(void **state)
+{
+    static uint8_t bytes[DIAMETER_HEADER_BYTES + 8 * (DIAMETER_AVPS_MAX + 1)];
+    (void)state;
+    memcpy(bytes, vector_odr, DIAMETER_HEADER_BYTES);
+    for (size_t at = DIAMETER_HEADER_BYTES; at < sizeof bytes; at += 8)
+        memcpy(bytes + at, (const uint8_t[]){ 0, 0, 1, 28, 0x40, 0, 0, 8 }, 8);
+    bytes[2] = (uint8_t)(sizeof bytes >> 8);
+    bytes[3] = (uint8_t)sizeof bytes;
+    assert_false(diameter_skim(&message, bytes, sizeof bytes));
+}
+
 static void every_shorter_message_has_a_wrong_length(void **state)
 {
     (void)state;
@@ -157,6 +193,8 @@ int main(void)
         cmocka_unit_test(equal_avps_are_walked_in_order),
         cmocka_unit_test(results_of_answers_are_found),
         cmocka_unit_test(what_an_independent_peer_writes_passes_the_grammar),
+        cmocka_unit_test(skimming_finds_what_an_answer_repeats),
+        cmocka_unit_test(more_than_the_bound_of_what_is_repeated_is_not_skimmed),
         cmocka_unit_test(every_shorter_message_has_a_wrong_length),
         cmocka_unit_test(every_message_cut_inside_is_refused),
     };
