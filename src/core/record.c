@@ -5,7 +5,7 @@
  *
  * Bytes 8 to 48 are the associated data of the fields. */
 #include "core/rate.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -533,6 +533,7 @@ static void full_lists(core *core, const twin *twin)
         if (!m->is_in_chunk)
             mail_put(core, m);
     rds_full(core, twin);
+    rds_ports_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
     for (int i = 0; i < extra->timer_count; i++) {
