@@ -165,8 +165,12 @@ static dro_err open_log(core *core)
                                .on_soon = record_soon, .on_ahead = ahead_record };
     dro_err err = open_log_disk(core, &log.disk);
     uint64_t first = core->event_next;
+    if (err == DRO_OK && vault_open_beside(&core->reading_vault, core->vault) == DRO_OK) /* without it the core opens them itself */
+        log.on_read = record_read;
     if (err == DRO_OK)
         err = commit_log_open(&core->log, &log, record_replay_any, core);
+    vault_close(core->reading_vault);
+    core->reading_vault = NULL;
     if (err == DRO_OK && core->is_moving && core->event_next == first) /* events before this one are on no log */
         streams_mark(core, first, commit_log_end(core->log));
     return err;
@@ -281,8 +285,9 @@ dro_err core_open(core **out, const core_options *options)
         return err;
     }
     core->is_started = true;
-    if (core->count > 1)
+    if (core->count > 1) /* the host is healthy before there is a round */
         core_show_counters(core);
+    groups_show(core);
     *out = core;
     return DRO_OK;
 }
@@ -472,6 +477,16 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
     }
 }
 
+/* Gates' messages wait then: only results of cells, reads of the log or a new cell bring the core
+ * further, and those wake it. */
+static bool cells_are_busy(const core *core)
+{
+    uint32_t in_flight = 0;
+    for (uint32_t i = 0; i < core->options.cell_count; i++)
+        in_flight += core->cells[i].in_flight;
+    return in_flight >= CORE_CELL_AHEAD * core->options.cell_count || turns_are_full(core);
+}
+
 static int gate_take(core *core, uint32_t index)
 {
     gate_link *gate = &core->gates[index];
@@ -479,7 +494,7 @@ static int gate_take(core *core, uint32_t index)
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
-    while (count < CORE_GATE_BATCH && !gate->is_stopped && !turns_are_full(core)) {
+    while (count < CORE_GATE_BATCH && !gate->is_stopped && !cells_are_busy(core)) {
         if (core->ahead.next == core->ahead.count)
             ahead_uplinks(core, gate);
         if ((body = ring_next(&gate->in, &header, &err)) == NULL)
@@ -647,7 +662,7 @@ bool core_prepare_sleep(core *core)
 {
     bool is_awake = commit_log_fetch_waits(core->log);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
-        if (core->gates[i].is_open && !core->gates[i].is_stopped)
+        if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
     for (uint32_t i = 0; i < core->options.cell_count; i++) {
         if (core->cells[i].is_open)

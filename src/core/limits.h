@@ -14,6 +14,7 @@ enum {
     CORE_TURNS_MAX = 4096,         /* in flight, all cells */
     CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
     CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
+    CORE_CELL_AHEAD = 512,         /* turns in cells, for each cell, from which gates wait: what turns need stays in the cache */
     CORE_CELL_BATCH = 1024,        /* results taken of a cell in a round */
     REWRITE_PAUSE_S = 10,          /* after one could not be read, of others in its segment */
     REWRITES_MAX = 32,             /* contexts read at a time to be written anew */
@@ -100,6 +101,7 @@ enum {
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
     DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */
     RDS_CONTROL_EXPIRY_S = 60,     /* a frame of the reliable data service itself that did not leave */
+    RDS_PORT_ASK_S = 600,          /* for a device to agree to a pair of ports */
     TOKEN_LIFE_S = 3600,           /* of an access token, unless auth.token_life says otherwise */
     SIGNING_KEY_LIFE_S = 30 * 24 * 3600, /* until the next one signs */
     SESSION_S = 12 * 3600,

@@ -1,5 +1,4 @@
 """Non-IP data delivery: T8 (TS 29.122, 4.4.5 and 5.6) on one side, T6a on the other."""
-import base64
 import datetime
 import itertools
 
@@ -7,21 +6,13 @@ import pytest
 from host import Client, Host, thermo_reading, until
 from mme import Mme, avp, is_asleep, V3GPP
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
+
+SETTINGS = (CALLBACKS,)
 
 ASLEEP = is_asleep()
 paths = itertools.count(1)
 TWIN_NOTICES_MAX = 32  # src/core/limits.h
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +33,7 @@ class Nidd:
         assert answer.status == 201, answer
         self.json = answer.json()
         self.location = answer.headers["Location"]
-        self.at = self.location[self.location.index("/3gpp-nidd"):]
+        self.at = path_of(self.location)
 
     def told(self):
         return self.sink.taken(self.path)
@@ -120,7 +111,7 @@ def test_a_sleeping_device_gets_it_when_it_is_reachable(nidd, mme):
     assert answer.status == 201, answer
     assert answer.json()["deliveryStatus"] == "BUFFERING_TEMPORARILY_NOT_REACHABLE"
     at = answer.headers["Location"]
-    at = at[at.index("/3gpp-nidd"):]
+    at = path_of(at)
     assert made.client.get(at).json()["data"] == b64(b"later")
     assert made.client.get(made.at).json()["niddDownlinkDataTransfers"][0]["self"] == answer.headers["Location"]
     mme.on_downlink = lambda downlink: 2001
@@ -156,10 +147,7 @@ def test_what_waits_can_be_replaced_and_cancelled(real, as1, sink, names):
     from conftest import Thermometer
     name, imsi = next(names)
     made = Nidd(as1, sink, Thermometer(real, None, name, imsi))
-    def at_of(answer):
-        location = answer.headers["Location"]
-        return location[location.index("/3gpp-nidd"):]
-    first, second, third = (at_of(made.send(data)) for data in (b"one", b"two", b"three"))
+    first, second, third = (path_of(made.send(data)) for data in (b"one", b"two", b"three"))
     assert as1.put(first, {"externalId": name, "data": b64(b"uno")}).status in (200, 201)
     assert as1.request("PATCH", third, {"data": b64(b"tres"), "priority": 7}, Content_Type="application/json").status in (200, 201)
     assert as1.delete(second).status == 204
@@ -177,7 +165,7 @@ def test_what_is_being_sent_cannot_be_changed(nidd, mme):
     mme.on_downlink = lambda downlink: None  # no answer
     answer = made.send(b"slow")
     assert (answer.status, answer.json()["deliveryStatus"]) == (201, "SENDING")
-    at = answer.headers["Location"][answer.headers["Location"].index("/3gpp-nidd"):]
+    at = path_of(answer)
     assert made.client.delete(at).status == 409
     assert made.client.put(at, {"externalId": made.device.id, "data": b64(b"x")}).status == 409
 
@@ -249,7 +237,7 @@ def test_several_applications_hear_one_device_and_one_owns_its_downlinks(real, n
     made.device.uplink(frame)
     until(lambda: made.told() and sink.taken("/as5"), "both notifications")
     assert sink.taken("/as5") == [{"niddConfiguration": at, "externalId": made.device.id, "data": b64(frame)}]
-    answer = other.post(at[at.index("/3gpp-nidd"):] + "/downlink-data-deliveries", {"externalId": made.device.id, "data": b64(b"mine")})
+    answer = other.post(path_of(at) + "/downlink-data-deliveries", {"externalId": made.device.id, "data": b64(b"mine")})
     assert answer.status == 403
 
 
@@ -387,7 +375,7 @@ def test_a_dead_destination_costs_a_bounded_place(names):
 
 
 def test_a_dead_destination_gets_all_of_it_later_and_over_a_restart(names):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+    with Host(CALLBACKS) as host:
         from conftest import Thermometer
         first = Sink()
         port, path = first.port, "/n1"
@@ -415,7 +403,7 @@ def test_a_dead_destination_gets_all_of_it_later_and_over_a_restart(names):
 
 
 def test_a_buffered_downlink_survives_a_kill(names):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Sink() as sink:
+    with Host(CALLBACKS) as host, Sink() as sink:
         from conftest import Thermometer
         client = host.application("as1", ["acme.example"], ["nidd"])
         name, imsi = next(names)
@@ -485,7 +473,7 @@ def test_what_replaces_a_downlink_is_for_the_same_device(real, as1, sink, names,
     name, imsi = next(names)
     made, other = Nidd(as1, sink, Thermometer(real, None, name, imsi)), thermometer()
     at = (sent := made.send(b"waits")).headers["Location"]
-    at = at[at.index("/3gpp-nidd"):]
+    at = path_of(at)
     for body in ({"externalId": other.id}, {"externalId": "nobody@acme.example"}, {"externalGroupId": name}):
         assert as1.put(at, {**body, "data": b64(b"x")}).status in (400, 404), body
     assert as1.get(at).json() == sent.json()
@@ -500,7 +488,7 @@ def test_what_an_application_configured_goes_with_it(real, mme, names, sink, the
     def make(client, name, device):
         answer = client.post(f"/3gpp-nidd/v1/{name}/configurations", {"externalId": device.id, "notificationDestination": sink.link(f"/{name}")})
         assert answer.status == 201, answer
-        return answer.json()["self"][answer.json()["self"].index("/3gpp-nidd"):] + "/downlink-data-deliveries"
+        return path_of(answer.json()["self"]) + "/downlink-data-deliveries"
 
     for device in devices:
         assert first.post(make(first, "goes", device), {"externalId": device.id, "data": b64(b"gone")}).status == 201
@@ -541,9 +529,9 @@ def test_a_list_is_of_the_application_alone_and_as_long_as_it_is(real, names, si
 
     assert listed() == {one["self"]: one for one in made}
     for gone in made[::7]:
-        assert many.delete(gone["self"][gone["self"].index("/3gpp-nidd"):]).status == 204
+        assert many.delete(path_of(gone["self"])).status == 204
     left = [one for number, one in enumerate(made) if number % 7]
-    at = left[3]["self"][left[3]["self"].index("/3gpp-nidd"):]
+    at = path_of(left[3]["self"])
     left[3] = many.request("PATCH", at, {"notificationDestination": sink.link("/changed")}).json()
     assert listed() == {one["self"]: one for one in left}
     assert len(few.get("/3gpp-nidd/v1/few/configurations").json()) == 1

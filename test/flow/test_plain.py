@@ -1,24 +1,15 @@
 """Twins without an image: their device's bytes pass as they are, and all else of a twin is there."""
-import base64
 import itertools
 
 import pytest
 from host import Events, Host, thermo_reading, until
 from mme import Mme, is_asleep
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
+
+SETTINGS = (CALLBACKS,)
 
 paths = itertools.count(1)
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +32,7 @@ def configure(client, sink, name):
     answer = client.post("/3gpp-nidd/v1/as1/configurations", {"externalId": name, "notificationDestination": sink.link(path)})
     assert answer.status == 201, answer
     at = answer.headers["Location"]
-    return at[at.index("/3gpp-nidd"):], path
+    return path_of(at), path
 
 
 def send(client, at, name, data, **members):
@@ -165,7 +156,7 @@ def test_an_unknown_image_is_not_given(real, plain):
 
 
 def test_all_of_it_survives_a_kill(names):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Sink() as sink:
+    with Host(CALLBACKS) as host, Sink() as sink:
         client = host.application("as1", ["acme.example"], ["nidd"])
         (stays, imsi), (grows, other) = next(names), next(names)
         with Mme(host) as mme:
