@@ -165,8 +165,12 @@ static dro_err open_log(core *core)
                                .on_soon = record_soon, .on_ahead = ahead_record };
     dro_err err = open_log_disk(core, &log.disk);
     uint64_t first = core->event_next;
+    if (err == DRO_OK && vault_open_beside(&core->reading_vault, core->vault) == DRO_OK) /* without it the core opens them itself */
+        log.on_read = record_read;
     if (err == DRO_OK)
         err = commit_log_open(&core->log, &log, record_replay_any, core);
+    vault_close(core->reading_vault);
+    core->reading_vault = NULL;
     if (err == DRO_OK && core->is_moving && core->event_next == first) /* events before this one are on no log */
         streams_mark(core, first, commit_log_end(core->log));
     return err;
@@ -281,8 +285,9 @@ dro_err core_open(core **out, const core_options *options)
         return err;
     }
     core->is_started = true;
-    if (core->count > 1)
+    if (core->count > 1) /* the host is healthy before there is a round */
         core_show_counters(core);
+    groups_show(core);
     *out = core;
     return DRO_OK;
 }

@@ -11,7 +11,7 @@
 #include "core/authorization.h"
 #include "core/host.h"
 #include "core/mailbox.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -450,7 +450,7 @@ void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t ret
 
 /* ---- uplinks ---- */
 
-static void put_identity(dro_builder *out, const nidd_configuration *configuration)
+void nidd_identity_put(dro_builder *out, const nidd_configuration *configuration)
 {
     dro_field room;
     uint32_t tag = configuration->is_by_msisdn ? API_FIELD_MSISDN : API_FIELD_ID;
@@ -475,10 +475,10 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length,
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
-        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(c, sign) ||
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(twin_at(core, index), c, sign) ||
             !application_may(core, c->application, SCOPE_NIDD, twin_at(core, index)->domain))
             continue;
-        put_identity(&out, c);
+        nidd_identity_put(&out, c);
         dro_field_put(&out, API_FIELD_DATA, data, length);
         put_sign(&out, sign);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
@@ -548,6 +548,7 @@ void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
             record_put(core, FIELD_NOTICE_GONE, &gone, 8);
         n = next;
     }
+    rds_ports_gone(core, index, number);
     record_put(core, FIELD_NIDD_CONFIGURATION_GONE, &number, 8);
 }
 
@@ -593,7 +594,7 @@ void nidd_configuration_end(core *core, uint32_t index, nidd_configuration *c, n
         deliveries_fail(core, index, c->number);
     if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED && queue_is_away(twin_at(core, index)) && core->is_started)
         queue_load(core, index); /* nidd_loaded ends the others */
-    put_identity(&out, c);
+    nidd_identity_put(&out, c);
     dro_field_put(&out, API_FIELD_STATUS, &told, 1);
     notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
     memcpy(copy, c->fields, c->length);

@@ -130,6 +130,7 @@ void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_sta
 static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
 void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length, const rds_sign *sign); /* tells who wants to know */
+void nidd_identity_put(dro_builder *out, const nidd_configuration *configuration); /* as its application named the device */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
 /* Fields of records. */
 DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field);

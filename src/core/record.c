@@ -5,7 +5,7 @@
  *
  * Bytes 8 to 48 are the associated data of the fields. */
 #include "core/rate.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -81,7 +81,7 @@ bool record_is_event(const dro_field *field)
     switch (field->tag) {
     case FIELD_PROPERTY: return field->length > 2 && (field->bytes[2] & 0x80) == 0;
     case FIELD_TICKET: return field->length > 9;
-    case FIELD_NOTIFY: case FIELD_TRAP: return true;
+    case FIELD_NOTIFY: case FIELD_TRAP: case FIELD_PASSED: return true;
     default: return false;
     }
 }
@@ -289,7 +289,8 @@ void record_soon(void *context, uint64_t tag)
     __builtin_prefetch(&twin->context);
 }
 
-dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)
+/* What is not sealed; the fields as they are. */
+static dro_err record_look(const uint8_t *bytes, size_t length, record_view *view)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
     *view = (record_view){ .previous = dro_cursor_le(&in, 8) };
@@ -301,14 +302,49 @@ dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *pl
     view->event_first = dro_cursor_le(&in, 8);
     size_t sealed_length = dro_cursor_le(&in, 4);
     view->context_length = dro_cursor_le(&in, 4);
-    const uint8_t *sealed = dro_cursor_bytes(&in, sealed_length);
+    view->fields = dro_cursor_bytes(&in, sealed_length);
+    view->fields_length = sealed_length;
     view->context = dro_cursor_bytes(&in, view->context_length);
     if (in.err != DRO_OK || sealed_length < VAULT_OVERHEAD || sealed_length > FIELDS_MAX + VAULT_OVERHEAD ||
         view->context_length > CONTEXT_MAX || (view->context_length > 0 && view->context_length <= VAULT_OVERHEAD))
         return DRO_CORRUPT;
+    return DRO_OK;
+}
+
+dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view)
+{
+    dro_err err = record_look(bytes, length, view);
+    const uint8_t *sealed = view->fields;
+    view->fields = NULL;
+    if (err != DRO_OK)
+        return err;
     view->fields = plain;
-    view->fields_length = sealed_length - VAULT_OVERHEAD;
-    return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, sealed_length, plain);
+    view->fields_length -= VAULT_OVERHEAD;
+    return vault_open_log(core->vault, view->domain, bytes + 8, HEADER - 8, sealed, view->fields_length + VAULT_OVERHEAD, plain);
+}
+
+enum { OPENED = 10 }; /* of a record that was opened where it lies: the dro_err of that, where a zero was */
+
+void record_read(void *context, uint8_t *bytes, size_t length)
+{
+    core *core = context;
+    record_view view;
+    if (record_look(bytes, length, &view) != DRO_OK)
+        return; /* which replay finds, too */
+    uint8_t *sealed = bytes + HEADER;
+    bytes[OPENED] = (uint8_t)vault_open_log(core->reading_vault, view.domain, bytes + 8, HEADER - 8, sealed, view.fields_length,
+                                            vault_in_place(sealed));
+}
+
+static dro_err record_opened(uint8_t *bytes, size_t length, record_view *view)
+{
+    dro_err err = record_look(bytes, length, view);
+    view->fields = NULL;
+    if (err != DRO_OK)
+        return err;
+    view->fields = vault_in_place(bytes + HEADER);
+    view->fields_length -= VAULT_OVERHEAD;
+    return (dro_err)bytes[OPENED];
 }
 
 uint64_t record_twin(const uint8_t *bytes, size_t length)
@@ -469,7 +505,9 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
         place = 0; /* nothing but its chunks is read from there later */
     if (is_foreign(core, bytes, length))
         return DRO_OK;
-    dro_err err = record_open(core, bytes, length, core->record->field_bytes, &view);
+    bool is_opened = core->reading_vault != NULL && !core->is_reading_old;
+    dro_err err = is_opened ? record_opened((uint8_t *)(uintptr_t)bytes, length, &view)
+                            : record_open(core, bytes, length, core->record->field_bytes, &view);
     if (err == DRO_OK)
         err = replay(core, place, &view);
     else if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
@@ -495,6 +533,7 @@ static void full_lists(core *core, const twin *twin)
         if (!m->is_in_chunk)
             mail_put(core, m);
     rds_full(core, twin);
+    rds_ports_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
     for (int i = 0; i < extra->timer_count; i++) {

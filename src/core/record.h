@@ -53,8 +53,11 @@ enum record_field {
     FIELD_GROUP_GONE = 41, /* group u32 */
     FIELD_GROUP_STATE = 42,/* operation u32, group_state u8, version u8 */
     FIELD_GROUP_TOLD = 44, /* operation u32: all results of it on this core; of no twin */
+    FIELD_PASSED = 61,     /* empty: the frame of its event passed as it came, no code saw it. An event of the stream */
     FIELD_USAGE = 60,      /* slot u32, day u32, downlinks u32: of an application that day so far, on this core; of no twin */
     FIELD_RDS = 45,        /* core/rds.c: pending u64, its link u8, links; empty: none */
+    FIELD_RDS_PORT = 47,   /* configuration u64, port of the device u8, own u8, flags u8, formats u8, configured u8, application text */
+    FIELD_RDS_PORT_GONE = 48, /* port of the device u8, own u8 */
     FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
@@ -73,6 +76,9 @@ uint64_t record_end(core *core);
 bool record_is_open(const core *core);
 uint32_t record_owner(const core *core); /* of the record being written: partition of its twin + 1, or 0 */
 dro_err record_replay_any(void *context, uint32_t group, log_place place, const uint8_t *bytes, size_t length); /* commit_log_replay_fn */
+
+/* In the thread that reads the log: opens a record where it lies, for record_replay_any. By core->reading_vault. */
+void record_read(void *context, uint8_t *bytes, size_t length); /* commit_log_options.on_read */
 
 /* Opens a record's fields into `plain` (LOG_RECORD_MAX); for timelines and streams. */
 typedef struct record_view {

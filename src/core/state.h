@@ -65,6 +65,7 @@ struct core {
     dro_clock *clock;
     dro_random_seeded random;    /* seeds of turns */
     vault *vault;
+    vault *reading_vault;        /* of the thread that reads the log at recovery; NULL: records come sealed */
     commit_log *log;
     columns *columns;
     log_epoch epoch;

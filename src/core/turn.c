@@ -377,6 +377,8 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         return;
     }
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
+    if (turn->operation == TURN_UPLINK && turn->image == NONE)
+        record_put(core, FIELD_PASSED, NULL, 0);
     if (turn->operation == TURN_UPLINK)
         keep_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)

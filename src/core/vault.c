@@ -72,6 +72,7 @@ struct vault {
     struct cache_sizes sizes;
     struct cache_entry *cache;
     bool is_secret;
+    bool is_beside;   /* its chunks are another's */
     uint64_t epoch;
     uint64_t counter; /* of the nonce: the next one to use */
     dro_random *random;
@@ -173,11 +174,32 @@ void vault_close(vault *self)
         return;
     if (self->cipher != NULL)
         self->cipher->free(self->cipher);
-    for (int i = 0; i < CHUNKS; i++)
+    for (int i = 0; i < CHUNKS && !self->is_beside; i++)
         vault_secret_free(self->chunks[i], sizeof *self->chunks[i]);
     vault_secret_free(self->secrets, self->secrets_bytes);
     free(self->cache);
     free(self);
+}
+
+dro_err vault_open_beside(vault **out, const vault *first)
+{
+    vault *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return DRO_NOMEM;
+    self->is_beside = true;
+    memcpy(self->chunks, first->chunks, sizeof self->chunks);
+    dro_err err = make_secrets(self, (struct cache_sizes){ .logs = large.logs });
+    if (err == DRO_OK) {
+        self->cache = calloc(self->sizes.logs, sizeof *self->cache);
+        self->cipher = vault_cipher_best(self->secrets->work);
+        err = self->cache == NULL || self->cipher == NULL ? DRO_NOMEM : first->is_secret && !self->is_secret ? DRO_UNSUPPORTED : DRO_OK;
+    }
+    if (err != DRO_OK) {
+        vault_close(self);
+        return err;
+    }
+    *out = self;
+    return DRO_OK;
 }
 
 bool vault_is_secret(const vault *self)
@@ -438,6 +460,11 @@ dro_err vault_open_log(vault *self, uint32_t number, const void *associated, siz
         return DRO_CORRUPT;
     const uint8_t *key = log_key(self, domain, number, load64(sealed));
     return open_sealed(self, key, associated, associated_length, sealed, length, plain);
+}
+
+uint8_t *vault_in_place(uint8_t *sealed)
+{
+    return sealed + HEADER;
 }
 
 /* ---- signatures ---- */

@@ -41,6 +41,9 @@ typedef struct vault_options {
 
 DRO_CHECKED dro_err vault_open(vault **out, const vault_options *options);
 void vault_close(vault *vault); /* wipes */
+/* Another with the same domains, for a thread that opens parts of the log and does nothing else with it, while the first goes
+ * on with all but domains. It is closed before that. DRO_UNSUPPORTED: there is no secret memory for its keys. */
+DRO_CHECKED dro_err vault_open_beside(vault **out, const vault *first);
 bool vault_is_secret(const vault *vault); /* keys sit in memfd_secret */
 
 /* Makes a key for a new domain `number` (0 .. VAULT_DOMAINS_MAX - 1; 0 is the
@@ -68,6 +71,8 @@ void vault_seal_log(vault *vault, uint32_t domain, const void *associated, size_
                     const void *plain, size_t length, uint8_t *sealed);
 DRO_CHECKED dro_err vault_open_log(vault *vault, uint32_t domain, const void *associated, size_t associated_length,
                                    const uint8_t *sealed, size_t length, void *plain);
+/* Where a part's plain bytes are when it is opened in place. */
+uint8_t *vault_in_place(uint8_t *sealed);
 
 /* Ed25519 (RFC 8032) with the host's signing key of that number: a key for each number comes from
  * the host's own key, and is in clear only while it signs. */

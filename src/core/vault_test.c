@@ -263,6 +263,45 @@ static void what_one_start_sealed_the_next_opens(void **state)
     }
 }
 
+/* As recovery does: parts of several domains and starts, opened where they lie by another with keys of its own. */
+static void one_beside_opens_parts_of_the_log_in_place(void **state)
+{
+    (void)state;
+    enum { STARTS = 5, DOMAINS = 3, GONE = 2 };
+    uint8_t wrapped[DOMAINS][VAULT_WRAPPED], sealed[STARTS][DOMAINS][PLAIN + VAULT_OVERHEAD], plain[PLAIN] = "what the log has";
+    vault *first = NULL, *beside = NULL;
+    for (uint64_t start = 0; start < STARTS; start++) {
+        vault_close(first);
+        first = vault_at(100 * (start + 1));
+        for (uint32_t domain = 0; domain < DOMAINS; domain++) {
+            dro_err made = start == 0 ? vault_domain_new(first, domain, wrapped[domain]) : vault_domain_load(first, domain, wrapped[domain]);
+            assert_int_equal(made, DRO_OK);
+            vault_seal_log(first, domain, "said", 4, plain, PLAIN, sealed[start][domain]);
+        }
+    }
+    vault_domain_drop(first, GONE);
+    dro_err err = vault_open_beside(&beside, first);
+    if (err == DRO_UNSUPPORTED) {
+        vault_close(first);
+        skip(); /* too little secret memory is granted */
+    }
+    assert_int_equal(err, DRO_OK);
+    for (int start = 0; start < STARTS; start++) {
+        for (uint32_t domain = 0; domain < DOMAINS; domain++) {
+            uint8_t *at = sealed[start][domain], whole[PLAIN + VAULT_OVERHEAD];
+            memcpy(whole, at, sizeof whole);
+            err = vault_open_log(beside, domain, "said", 4, at, sizeof whole, vault_in_place(at));
+            assert_int_equal(err, domain == GONE ? DRO_CORRUPT : DRO_OK);
+            if (domain != GONE)
+                assert_memory_equal(vault_in_place(at), plain, PLAIN);
+            assert_int_equal(vault_open_log(beside, domain, "else", 4, whole, sizeof whole, vault_in_place(whole)), DRO_CORRUPT);
+        }
+    }
+    vault_close(beside);
+    vault_seal_log(first, 1, "said", 4, plain, PLAIN, sealed[0][1]); /* the first has its domains still */
+    vault_close(first);
+}
+
 static void many_twins_share_the_cache_and_keep_their_own_keys(void **state)
 {
     (void)state;
@@ -722,6 +761,7 @@ int main(void)
         cmocka_unit_test_setup(a_sealed_log_part_is_what_the_header_says, seed),
         cmocka_unit_test_setup(a_context_opens_only_for_what_it_is_bound_to, seed),
         cmocka_unit_test_setup(what_one_start_sealed_the_next_opens, seed),
+        cmocka_unit_test_setup(one_beside_opens_parts_of_the_log_in_place, seed),
         cmocka_unit_test_setup(many_twins_share_the_cache_and_keep_their_own_keys, seed),
         cmocka_unit_test_setup(no_nonce_comes_twice_over_many_lives, seed),
         cmocka_unit_test_setup(a_wrapped_key_opens_only_whole_under_its_master_and_number, seed),

@@ -9,18 +9,18 @@
 /* An id: generation 32 bits, part 16, place 16. A late answer meets another
  * generation and is dropped. */
 enum { PLACE_BITS = 16, PART_BITS = 16 };
-_Static_assert(HTTP_EXCHANGES_MAX <= 1 << PLACE_BITS, "a place fits an id");
+_Static_assert(HTTP_EXCHANGES_ALL <= 1 << PLACE_BITS, "a place fits an id");
 _Static_assert(BULK_WINDOW <= 1 << PART_BITS, "a line's place fits an id");
 
-exchange *exchange_take(http *http, connection *owner)
+exchange *exchange_take(http *http, connection *owner, uint32_t most)
 {
     exchange *taken = http->free_exchange;
+    if (http->under_way >= most)
+        return NULL;
     if (taken != NULL)
         http->free_exchange = taken->next;
-    else if (http->exchanges_touched < HTTP_EXCHANGES_MAX)
-        taken = &http->exchanges[http->exchanges_touched++];
     else
-        return NULL;
+        taken = &http->exchanges[http->exchanges_touched++];
     *taken = (exchange){ .owner = owner,
                          .kind = EXCHANGE_LOCAL,
                          .route = HTTP_NO_ROUTE,

@@ -56,7 +56,7 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
                               .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s, .issuers = config->trusted };
     made->access = made->tokens != NULL ? access_new(&access, made->tokens) : NULL;
     made->console = console_new(config->console_directory);
-    made->exchanges = calloc(HTTP_EXCHANGES_MAX, sizeof *made->exchanges);
+    made->exchanges = calloc(HTTP_EXCHANGES_ALL, sizeof *made->exchanges);
     made->listener = (loop_watch){ connection_on_listener, config->http_listener };
     made->sweep.on_due = on_sweep;
     made->accept_again.on_due = on_accept_again;

@@ -99,8 +99,8 @@ struct exchange {
 };
 enum { HTTP_NO_ROUTE = 0xffff };
 
-/* NULL: HTTP_EXCHANGES_MAX are under way. Becomes the last on `owner`. */
-exchange *exchange_take(http *http, connection *owner);
+/* NULL: so many are under way. Becomes the last on `owner`. What is refused at once may have one of HTTP_EXCHANGES_ALL. */
+exchange *exchange_take(http *http, connection *owner, uint32_t most);
 /* By an id that came back; NULL: gone. `part` gets what exchange_id was given. */
 exchange *exchange_find(http *http, uint64_t id, uint32_t *part);
 uint64_t exchange_id(const http *http, const exchange *exchange, uint32_t part);

@@ -5,6 +5,7 @@ enum {
     /* Connections and what waits on them */
     HTTP_CONNECTIONS_MAX = 8192,
     HTTP_EXCHANGES_MAX = 16384,          /* requests under way, all connections */
+    HTTP_EXCHANGES_ALL = 16384 + 64,     /* with those that only hear that they are too many */
     HTTP_PIPELINE_MAX = 64,              /* requests under way, one connection */
     HTTP_ACCEPT_MAX = 64,                /* connections taken per turn of the loop */
     HTTP_EVICT_AFTER_MS = 1000,          /* half a header or idle for that long: goes when there is no place left */

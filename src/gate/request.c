@@ -88,7 +88,7 @@ void request_refuse(connection *connection, int status, const char *detail)
         return;
     }
     if (refused == NULL)
-        refused = exchange_take(http, connection);
+        refused = exchange_take(http, connection, HTTP_EXCHANGES_ALL);
     if (refused == NULL) {
         connection_break(connection);
         return;
@@ -257,6 +257,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_GROUP] = HTTP_BODY_SMALL_MAX,
         [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
         [BODY_APPLICATION_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_RDS_PORT] = HTTP_BODY_SMALL_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -436,10 +437,11 @@ bool request_begin(connection *connection)
     unsigned method = method_of(connection);
     if (must_wait(connection, method == METHOD_GET))
         return false;
-    exchange *begun = exchange_take(http, connection);
-    if (begun == NULL) {
-        if (connection->first != NULL)
-            return false;
+    exchange *begun = exchange_take(http, connection, HTTP_EXCHANGES_MAX);
+    bool is_busy = begun == NULL;
+    if (is_busy && connection->first != NULL)
+        return false; /* it waits behind its own */
+    if (is_busy && (begun = exchange_take(http, connection, HTTP_EXCHANGES_ALL)) == NULL) {
         http->counts.refused[REFUSED_BUSY]++;
         connection_break(connection);
         return true;
@@ -458,7 +460,12 @@ bool request_begin(connection *connection)
     connection->body_expected = parser->flags & F_CHUNKED          ? UINT64_MAX
                                 : parser->flags & F_CONTENT_LENGTH ? parser->content_length
                                                                    : 0;
-    begin_checked(connection, begun, method);
+    if (is_busy) {
+        settle_body(connection, begun);
+        answer_busy(begun, "the host has too much to do");
+    } else {
+        begin_checked(connection, begun, method);
+    }
     return true;
 }
 
@@ -550,6 +557,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
+    case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);
     default: return true;
     }
 }

@@ -682,6 +682,25 @@ void columns_contact_prefetch(const columns *region, uint32_t table, uint32_t ro
     __builtin_prefetch(&chunk->contact_high[at], TO_WRITE);
 }
 
+void columns_row_prefetch(const columns *region, uint32_t table, uint32_t row)
+{
+    const columns_table_layout *layout = table_at(region, table);
+    const columns_chunk_layout *chunk = chunk_at(region, layout, row);
+    const uint8_t *arrays = (const uint8_t *)chunk;
+    uint32_t at = row % COLUMNS_CHUNK_ROWS, count = layout->column_count;
+    __builtin_prefetch(&chunk->version, TO_WRITE);
+    __builtin_prefetch(&chunk->contact_low[at], TO_WRITE);
+    __builtin_prefetch(&chunk->contact_high[at], TO_WRITE);
+    __builtin_prefetch(&chunk->revision_low[at], TO_WRITE);
+    __builtin_prefetch(&chunk->revision_high[at], TO_WRITE);
+    __builtin_prefetch(arrays + layout->times + (size_t)at * count * sizeof(uint32_t), TO_WRITE);
+    for (uint32_t i = 0; i < count && i < COLUMNS_PREFETCH_MAX; i++) {
+        const columns_column_layout *column = &layout->columns[i];
+        __builtin_prefetch(arrays + column->values + (size_t)at * column->width, TO_WRITE);
+        __builtin_prefetch(arrays + column->states + at * sizeof(uint16_t), TO_WRITE);
+    }
+}
+
 /* ---- the writer's own reading ---- */
 
 void columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property, cell_value *out)

@@ -65,6 +65,7 @@ dro_err commit_log_open(commit_log **out, const commit_log_options *options, com
     log->on_placed = options->on_placed;
     log->on_soon = options->on_soon;
     log->on_ahead = options->on_ahead;
+    log->on_read = options->on_read;
     log_segments_init(&log->segments, log->disk);
     dro_err err = make_buffers(log);
     if (err == DRO_OK)

@@ -44,6 +44,9 @@ typedef struct commit_log_options {
     /* A record that replay gives soon, LOG_AHEAD records before it, LOG_AHEAD / 2 and LOG_AHEAD / 8 (`step` 0
      * to 2): a hint for the owner's caches, of bytes that are checked. May be NULL. */
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length);
+    /* A record that was read and checked, long before replay gives it, in the thread that reads: the owner may change its bytes
+     * but for their number, as long as that needs nothing that replay touches. In order. May be NULL. */
+    void (*on_read)(void *context, uint8_t *record, size_t length);
 } commit_log_options;
 
 /* Called for each record from the replay point on, in order. The bytes are

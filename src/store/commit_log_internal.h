@@ -43,6 +43,7 @@ struct commit_log {
     log_place (*on_placed)(void *context, uint64_t tag, log_place place);
     void (*on_soon)(void *context, uint64_t tag);
     void (*on_ahead)(void *context, int step, const uint8_t *record, size_t length);
+    void (*on_read)(void *context, uint8_t *record, size_t length);
     log_segments segments;
     log_replay_point replay;
     log_state state;        /* after the newest round submitted */

@@ -72,6 +72,18 @@ static dro_err next_round(struct recovery *this, log_round_view *view, bool *is_
     return DRO_OK;
 }
 
+/* Of a round that is good, and is looked at no more by whoever reads. */
+static void tell_read(const commit_log *log, const log_round_view *view, uint8_t *bytes)
+{
+    uint8_t *at = bytes + LOG_ROUND_HEADER;
+    for (uint32_t i = 0; i < view->records; i++) {
+        log_record_view record;
+        log_record_peek(&record, at);
+        log->on_read(log->context, at + LOG_RECORD_HEADER, record.length);
+        at += log_record_size(record.length);
+    }
+}
+
 static dro_err read_segment(struct recovery *this, log_replay *replay, log_segment *segment)
 {
     segment->start = malloc(sizeof *segment->start);
@@ -88,6 +100,8 @@ static dro_err read_segment(struct recovery *this, log_replay *replay, log_segme
         err = next_round(this, &view, &is_next);
         if (err != DRO_OK || !is_next)
             break;
+        if (this->log->on_read != NULL)
+            tell_read(this->log, &view, this->reader.bytes + this->offset);
         this->offset += view.length;
         this->replayed_records += view.records;
         this->replayed_bytes += view.length;

@@ -654,13 +654,26 @@ static void replay_passes_the_owners_refusal_on(void **state)
     disk->free(disk);
 }
 
-struct announced { uint64_t announced[3], replayed; };
+enum { TOUCHED = 0x5a };
+struct announced {
+    uint64_t announced[3], replayed;
+    uint64_t read, read_wrong; /* the reading thread's */
+};
+
+static void on_read(void *context, uint8_t *record, size_t length)
+{
+    struct announced *seen = context;
+    uint64_t number;
+    memcpy(&number, record + 8, sizeof number);
+    seen->read_wrong += number != seen->read++ || length != 16 + 1 + number % 300 || record[length - 1] != 0;
+    record[length - 1] = TOUCHED;
+}
 
 static void on_ahead(void *context, int step, const uint8_t *record, size_t length)
 {
     struct announced *seen = context;
     uint64_t number;
-    assert_in_range(length, 16, 16 + 300);
+    assert_in_range(length, 17, 16 + 300);
     memcpy(&number, record + 8, sizeof number);
     assert_int_equal(number, seen->announced[step]++); /* each once, in order */
     assert_true(step == 0 || number < seen->announced[step - 1]);
@@ -671,9 +684,10 @@ static dro_err on_announced(void *context, uint32_t group, log_place place, cons
 {
     struct announced *seen = context;
     uint64_t number;
-    (void)group, (void)place, (void)length;
+    (void)group, (void)place;
     memcpy(&number, record + 8, sizeof number);
     assert_int_equal(number, seen->replayed++);
+    assert_int_equal(record[length - 1], TOUCHED); /* it was read before */
     for (int step = 0; step < 3; step++)
         assert_true(seen->announced[step] > number);
     return DRO_OK;
@@ -691,7 +705,7 @@ static void replay_tells_what_comes(void **state)
     assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
     for (uint64_t i = 0; i < RECORDS; i++) {
         memcpy(record + 8, &i, sizeof i);
-        assert_int_equal(commit_log_append(log, i % LOG_GROUPS, i, record, 16 + i % 300), DRO_OK);
+        assert_int_equal(commit_log_append(log, i % LOG_GROUPS, i, record, 16 + 1 + i % 300), DRO_OK);
         if (i % IN_A_ROUND == 0 || i == RECORDS - 1)
             assert_int_equal(commit_log_submit(log), DRO_OK);
         while (commit_log_durable(log, false) + 2 < commit_log_round(log))
@@ -703,8 +717,11 @@ static void replay_tells_what_comes(void **state)
     options.epoch = 2;
     options.context = &seen;
     options.on_ahead = on_ahead;
+    options.on_read = on_read;
     assert_int_equal(commit_log_open(&log, &options, on_announced, &seen), DRO_OK);
     assert_int_equal(seen.replayed, RECORDS);
+    assert_int_equal(seen.read, RECORDS);
+    assert_int_equal(seen.read_wrong, 0);
     for (int step = 0; step < 3; step++)
         assert_int_equal(seen.announced[step], RECORDS);
     commit_log_close(log);

@@ -2,7 +2,8 @@
  * those before. The thread goes at most one segment ahead, and is gone when replay is. Order is the
  * log's: the owner sees no record before all before it.
  *
- * Only the thread touches the disk meanwhile. It sees bytes as they lie on the disk: sealed ones, no keys. */
+ * Only the thread touches the disk meanwhile. What its owner has it do with records that are checked (commit_log_options.on_read)
+ * it does before they are given. */
 #pragma once
 
 #include "store/commit_log.h"

@@ -23,9 +23,9 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="module")
-def real():
-    """A host for the tests of one file; at its end no IMSI is in its log and no process is left."""
-    with Host() as host:
+def real(request):
+    """A host for the tests of one file, with the SETTINGS of that; at its end no IMSI is in its log and no process is left."""
+    with Host(*getattr(request.module, "SETTINGS", ())) as host:
         yield host
         assert "00101" not in host.log(), "an IMSI was logged"
 

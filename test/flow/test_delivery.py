@@ -1,5 +1,4 @@
 """Downlinks that wait: their bounds, those that wait in the log only, and what is told of them."""
-import base64
 import contextlib
 import datetime
 import itertools
@@ -10,18 +9,9 @@ from host import Host, until
 from mme import RELEASE, Mme, is_asleep, result_of
 from segments import Damage, logs, sealed
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
 
-CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
 BASE = "/3gpp-nidd/v1/as1/configurations"
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-def path_of(answer):
-    location = answer.headers["Location"]
-    return location[location.index("/3gpp-nidd"):]
 
 
 class Device:
@@ -186,7 +176,7 @@ def test_what_is_away_can_be_read_changed_and_cancelled(many):
     assert len(client.get(first.at).json()["niddDownlinkDataTransfers"]) == PACKETS
     for n, device in enumerate(devices):
         links = [one["self"] for one in client.get(device.deliveries).json()]
-        paths = [link[link.index("/3gpp-nidd"):] for link in links]
+        paths = [path_of(link) for link in links]
         assert client.delete(paths[1]).status == 204
         changed = client.request("PATCH", paths[0], {"data": b64(b"new"), "priority": 9}, Content_Type="application/json")
         assert changed.status in (200, 201), changed
@@ -369,7 +359,7 @@ def test_any_order_of_requests_wakes_and_kills_gives_what_was_asked_for(names, s
                 model.waiting[at] = (next(counter), priority, data)
 
         def look(model):
-            shown = {one["self"][one["self"].index("/3gpp-nidd"):]: one["data"] for one in client.get(model.device.deliveries).json()
+            shown = {path_of(one["self"]): one["data"] for one in client.get(model.device.deliveries).json()
                      if one["deliveryStatus"] == "BUFFERING"}
             assert shown == {at: b64(data) for at, (_, _, data) in model.waiting.items()}
             assert host.admin.twin(model.device.name)["mailbox"] == len(model.waiting)

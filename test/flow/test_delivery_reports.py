@@ -1,11 +1,11 @@
 """End-to-end acknowledgement: what a twin says of an application's downlink (TS 29.122, deliveryStatus SUCCESS_ACKNOWLEDGED)."""
-import base64
 import datetime
 
 import pytest
 from host import Host, until
 from mme import Mme, avp, is_asleep, V3GPP
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
 from test_images import from_c, with_model
 
 # A downlink goes out as it came behind 0xA0 and its number's last byte. What the twin does with it is its first byte:
@@ -43,11 +43,6 @@ EXPORT(dromio_event) i32 dromio_event(u32 kind, u32 id, u32 length)
 """
 MODEL = {"@context": "https://www.w3.org/2022/wot/td/v1.1", "@type": "tm:ThingModel", "title": "Messenger", "version": {"model": "1.0.0"},
          "dromio:model": "acme/messenger", "properties": {"unused": {"type": "integer", "readOnly": True}}}
-CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
 
 
 class Messenger:
@@ -61,7 +56,7 @@ class Messenger:
 
     @staticmethod
     def path(link):
-        return link[link.index("/3gpp-nidd"):]
+        return path_of(link)
 
     def send(self, data, **members):
         return self.client.post(self.at + "/downlink-data-deliveries", {"externalId": self.name, "data": b64(data), **members})

@@ -1,5 +1,4 @@
 """Groups of devices: members, what is done to all of them, and T8's group delivery."""
-import base64
 import collections
 import datetime
 import itertools
@@ -11,6 +10,9 @@ import zlib
 import pytest
 from host import BUILD, LIMIT_S, Host, thermo_period, thermo_reading, until
 from mme import V3GPP, Mme, avp, is_asleep
+from t8 import CALLBACKS, b64, path_of
+
+SETTINGS = (CALLBACKS, "t8.group_guard=1")
 
 MEMBERS = 40
 paths = itertools.count(1)
@@ -24,13 +26,6 @@ def forget(mme):
 
 def twin_of(name, number):
     return f"{name}{number}@acme.example"
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1") as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
 
 
 @pytest.fixture(scope="module")
@@ -291,10 +286,6 @@ def test_the_same_key_begins_an_operation_once(real, fleet):
 
 # ---- T8 (TS 29.122, 4.4.5.3) ----
 
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
 @pytest.fixture(scope="module")
 def as1(real):
     return real.application("as1", ["acme.example"], ["nidd"])
@@ -310,7 +301,7 @@ class GroupNidd:
         answer = client.post(self.base, {"externalGroupId": group, "notificationDestination": sink.link(self.path), **members})
         assert answer.status == 201, answer
         self.json, self.location = answer.json(), answer.headers["Location"]
-        self.at = self.location[self.location.index("/3gpp-nidd"):]
+        self.at = path_of(self.location)
 
     def told(self):
         return self.sink.taken(self.path)
@@ -326,10 +317,6 @@ class GroupNidd:
                 for result in each["gmdResults"]:
                     found.setdefault(result["externalId"], []).append(result["deliveryStatus"])
         return found
-
-
-def at_of(location):
-    return location[location.index("/3gpp-nidd"):]
 
 
 def test_a_configuration_of_a_group_is_made_shown_and_removed(real, as1, sink):
@@ -381,9 +368,9 @@ def test_one_downlink_reaches_all_members_and_results_come_together(real, mme, a
     results = until(lambda: len(found := made.results(sent.json()["self"])) == 30 and found, "all results")
     assert results == {twin: ["SUCCESS_NEXT_HOP_ACKNOWLEDGED"] for twin in fleet.twins}
     assert len(made.told()) <= 3, "together: one notification of each core"
-    shown = as1.get(at_of(sent.headers["Location"]))
+    shown = as1.get(path_of(sent))
     assert (shown.json()["deliveryStatus"], shown.json()["data"]) == ("SUCCESS", b64(b"hello all"))
-    assert as1.delete(at_of(sent.headers["Location"])).status == 404, "it has ended for all"
+    assert as1.delete(path_of(sent)).status == 404, "it has ended for all"
     assert mme.downlinks.empty()
     mme.on_downlink = lambda downlink: 2001
 
@@ -399,13 +386,13 @@ def test_sleepers_are_buffered_and_told_of_at_the_guard_time(real, mme, as1, sin
     first = until(lambda: len(found := made.results(link)) == 4 and found, "results at the guard time")
     assert first == {fleet.twins[0]: ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"], fleet.twins[1]: ["BUFFERING_TEMPORARILY_NOT_REACHABLE"],
                      fleet.twins[2]: ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"], fleet.twins[3]: ["BUFFERING"]}
-    assert as1.get(at_of(link)).json()["deliveryStatus"] == "BUFFERING"
+    assert as1.get(path_of(link)).json()["deliveryStatus"] == "BUFFERING"
     assert [each["self"] for each in as1.get(made.at).json()["niddDownlinkDataTransfers"]] == [link]
     mme.on_downlink = lambda downlink: 2001
     fleet.attach(fleet.twins[3:])
     mme.uplink(asleep, thermo_reading(1))
     until(lambda: [v[-1] for v in made.results(link).values()] == ["SUCCESS_NEXT_HOP_UNACKNOWLEDGED"] * 4, "the late results")
-    assert as1.get(at_of(link)).json()["deliveryStatus"] == "SUCCESS"
+    assert as1.get(path_of(link)).json()["deliveryStatus"] == "SUCCESS"
 
 
 def test_a_twin_shapes_and_refuses_a_groups_downlink(real, mme, as1, sink):
@@ -450,7 +437,7 @@ def test_downlinks_of_a_group_are_for_it_and_have_bytes(real, as1, sink):
     bulk(real.admin, group, [{"id": twin_of("named", 1)}])
     made = GroupNidd(as1, sink, group)
     assert made.send(b"").status == 400
-    at = at_of(made.send(b"waits").headers["Location"])
+    at = path_of(made.send(b"waits"))
     assert as1.put(at, {"externalGroupId": other, "data": b64(b"x")}).status == 400
     assert as1.put(at, {"externalId": twin_of("named", 1), "data": b64(b"x")}).status == 404
     assert as1.get(at).json()["data"] == b64(b"waits")
@@ -479,7 +466,7 @@ def test_what_an_application_configured_of_groups_goes_with_it(real, sink):
     leaves = real.application("leaves", ["acme.example"], ["nidd"])
     body = {"externalGroupId": group, "notificationDestination": sink.link("/leaves")}
     made = leaves.post("/3gpp-nidd/v1/leaves/configurations", body)
-    at = at_of(made.headers["Location"]) + "/downlink-data-deliveries"
+    at = path_of(made) + "/downlink-data-deliveries"
     assert leaves.post(at, {"externalGroupId": group, "data": b64(b"x")}).status == 201
     until(lambda: real.admin.twin(twin_of("orphan", 1))["mailbox"] == 1, "a downlink that waits")
     assert real.admin.delete("/v1/applications/leaves").status == 204
@@ -492,7 +479,7 @@ def test_what_has_not_left_is_replaced_and_cancelled(real, mme, as1, sink):
     made = GroupNidd(as1, sink, fleet.group)
     forget(mme)
     sent = made.send(b"first")
-    at = at_of(sent.headers["Location"])
+    at = path_of(sent)
     assert mme.downlinks.get(timeout=LIMIT_S).data == b"first"
     until(lambda: as1.get(at).json()["deliveryStatus"] == "BUFFERING", "all but one waiting")
     changed = as1.put(at, {"externalGroupId": fleet.group, "data": b64(b"second")})
@@ -532,7 +519,7 @@ def test_the_end_of_a_groups_configuration_is_told_once(real, as1, sink):
 @pytest.mark.parametrize("cores", [1, 3])
 def test_a_groups_downlink_goes_on_after_a_crash_in_its_middle(sink, cores):
     count, before, seen = 600, 120, collections.Counter()
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", f"host.cores={cores}") as host:
+    with Host(CALLBACKS, "t8.group_guard=1", f"host.cores={cores}") as host:
         with Mme(host) as mme:
             fleet = Fleet(host, mme, "crash@acme.example", count).attach()
             made = GroupNidd(host.application("as1", ["acme.example"], ["nidd"]), sink, fleet.group)
@@ -557,7 +544,7 @@ def test_a_groups_downlink_goes_on_after_a_crash_in_its_middle(sink, cores):
             assert set(seen) == set(fleet.imsis.values())
             assert max(seen.values()) <= 2, "twice is only who was being sent to when it crashed"
             assert sum(times == 2 for times in seen.values()) < count, "those that were done before stay done"
-            until(lambda: made.client.get(at_of(link)).json()["deliveryStatus"] == "SUCCESS", "success for all")
+            until(lambda: made.client.get(path_of(link)).json()["deliveryStatus"] == "SUCCESS", "success for all")
         assert answered
 
 
@@ -565,7 +552,7 @@ def test_a_groups_downlink_goes_on_after_a_crash_in_its_middle(sink, cores):
 def test_a_hundred_thousand_members_never_stop_the_host(sink):
     """Bulk, one downlink to all while they sleep, a kill in its middle, and all of it taken back."""
     count = 100_000
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", "host.cores=2") as host:
+    with Host(CALLBACKS, "t8.group_guard=1", "host.cores=2") as host:
         twins = [twin_of("m", n) for n in range(count)]
         lines = [{"id": twin, "model": "acme/thermo", "imsi": f"00101{n:010d}"} for n, twin in enumerate(twins)]
         assert {line["status"] for line in host.admin.bulk(lines)} == {201}
@@ -577,14 +564,14 @@ def test_a_hundred_thousand_members_never_stop_the_host(sink):
         host.kill()
         host.start()
         asked = 0
-        while made.client.get(at_of(link)).json()["deliveryStatus"] == "SENDING":
+        while made.client.get(path_of(link)).json()["deliveryStatus"] == "SENDING":
             assert host.admin.get(f"/v1/twins/{twins[asked % count]}").status == 200
             asked += 1
-        assert made.client.get(at_of(link)).json()["deliveryStatus"] == "BUFFERING"
+        assert made.client.get(path_of(link)).json()["deliveryStatus"] == "BUFFERING"
         until(lambda: host.metric("dromio_mailbox_downlinks") == count, "a downlink for each")
         results = until(lambda: len(found := made.results(link)) == count and found, "all results at the guard time")
         assert {status for each in results.values() for status in each} == {"BUFFERING"}
-        assert made.client.delete(at_of(link)).status == 204
+        assert made.client.delete(path_of(link)).status == 204
         until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
         ticket = host.admin.put(f"/v1/groups/{group}/properties/period", {"value": 900}).json()["ticket"]
         counts_are(host.admin, group, ticket, pending=count)

@@ -1,5 +1,4 @@
 """Non-IP data delivery: T8 (TS 29.122, 4.4.5 and 5.6) on one side, T6a on the other."""
-import base64
 import datetime
 import itertools
 
@@ -7,20 +6,13 @@ import pytest
 from host import Client, Host, thermo_reading, until
 from mme import Mme, avp, is_asleep, V3GPP
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
+
+SETTINGS = (CALLBACKS,)
 
 ASLEEP = is_asleep()
 paths = itertools.count(1)
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
+TWIN_NOTICES_MAX = 32  # src/core/limits.h
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +33,7 @@ class Nidd:
         assert answer.status == 201, answer
         self.json = answer.json()
         self.location = answer.headers["Location"]
-        self.at = self.location[self.location.index("/3gpp-nidd"):]
+        self.at = path_of(self.location)
 
     def told(self):
         return self.sink.taken(self.path)
@@ -119,7 +111,7 @@ def test_a_sleeping_device_gets_it_when_it_is_reachable(nidd, mme):
     assert answer.status == 201, answer
     assert answer.json()["deliveryStatus"] == "BUFFERING_TEMPORARILY_NOT_REACHABLE"
     at = answer.headers["Location"]
-    at = at[at.index("/3gpp-nidd"):]
+    at = path_of(at)
     assert made.client.get(at).json()["data"] == b64(b"later")
     assert made.client.get(made.at).json()["niddDownlinkDataTransfers"][0]["self"] == answer.headers["Location"]
     mme.on_downlink = lambda downlink: 2001
@@ -155,10 +147,7 @@ def test_what_waits_can_be_replaced_and_cancelled(real, as1, sink, names):
     from conftest import Thermometer
     name, imsi = next(names)
     made = Nidd(as1, sink, Thermometer(real, None, name, imsi))
-    def at_of(answer):
-        location = answer.headers["Location"]
-        return location[location.index("/3gpp-nidd"):]
-    first, second, third = (at_of(made.send(data)) for data in (b"one", b"two", b"three"))
+    first, second, third = (path_of(made.send(data)) for data in (b"one", b"two", b"three"))
     assert as1.put(first, {"externalId": name, "data": b64(b"uno")}).status in (200, 201)
     assert as1.request("PATCH", third, {"data": b64(b"tres"), "priority": 7}, Content_Type="application/json").status in (200, 201)
     assert as1.delete(second).status == 204
@@ -176,7 +165,7 @@ def test_what_is_being_sent_cannot_be_changed(nidd, mme):
     mme.on_downlink = lambda downlink: None  # no answer
     answer = made.send(b"slow")
     assert (answer.status, answer.json()["deliveryStatus"]) == (201, "SENDING")
-    at = answer.headers["Location"][answer.headers["Location"].index("/3gpp-nidd"):]
+    at = path_of(answer)
     assert made.client.delete(at).status == 409
     assert made.client.put(at, {"externalId": made.device.id, "data": b64(b"x")}).status == 409
 
@@ -248,7 +237,7 @@ def test_several_applications_hear_one_device_and_one_owns_its_downlinks(real, n
     made.device.uplink(frame)
     until(lambda: made.told() and sink.taken("/as5"), "both notifications")
     assert sink.taken("/as5") == [{"niddConfiguration": at, "externalId": made.device.id, "data": b64(frame)}]
-    answer = other.post(at[at.index("/3gpp-nidd"):] + "/downlink-data-deliveries", {"externalId": made.device.id, "data": b64(b"mine")})
+    answer = other.post(path_of(at) + "/downlink-data-deliveries", {"externalId": made.device.id, "data": b64(b"mine")})
     assert answer.status == 403
 
 
@@ -318,8 +307,75 @@ def test_private_addresses_are_not_reached_unless_allowed(tmp_path, names):
         assert sink.notices == []
 
 
+HIDDEN = ("127.0.0.1", "localhost", "2130706433", "0x7f000001", "017700000001", "0177.0.0.1", "127.1", "0", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]",
+          "[::ffff:7f00:1]", "[::127.0.0.1]", "[0:0:0:0:0:0:0:1]", "[64:ff9b::7f00:1]", "x@127.0.0.1", "1%327.0.0.1", "\u2460\u2461\u2466.0.0.1")
+NEVER = ("169.254.169.254", "[fd00::1]", "[fd00:ec2::254]", "[fe80::1]", "[fe80::1%25lo]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "[::ffff:169.254.169.254]",
+         "2852039166", "0xa9fea9fe", "[ff02::1]", "224.0.0.1", "255.255.255.255")
+
+
+def test_no_way_of_writing_it_leads_to_an_address_inside(names):
+    """Judged is the address that is connected to, after names and numbers were read: so a name that changes its mind is judged too."""
+    with Sink() as sink, Host() as host, Mme(host) as mme:
+        from conftest import Thermometer
+        client = host.application("as1", ["acme.example"], ["nidd"])
+        made = 0
+        device = Thermometer(host, mme, *next(names))
+
+        def refused():  # or no address at all
+            return host.metric("dromio_notices_refused_total") + host.metric("dromio_notices_failed_total")
+        for n, place in enumerate(HIDDEN + NEVER):
+            link = f"http://{place}:{sink.port}/n{n}"
+            answer = client.post(Nidd.base, {"externalId": device.id, "notificationDestination": link})
+            if answer.status == 201:
+                made, before = made + 1, refused()
+                device.uplink(thermo_reading(n + 1))
+                until(lambda: refused() > before, f"the refusal of {link}")
+                assert client.delete("/3gpp-nidd" + answer.headers["Location"].split("/3gpp-nidd")[1]).status == 204
+            else:
+                assert answer.status == 400, (link, answer)  # no link at all
+        assert made > 20 and sink.notices == [] and host.metric("dromio_notices_refused_total") > 20
+
+
+@pytest.mark.parametrize("link", ["file:///etc/passwd", "gopher://127.0.0.1/x", "unix:///run/x", "ftp://127.0.0.1/", "http:/x", "//127.0.0.1/", "javascript:1", "http://"])
+def test_only_http_is_a_destination(nidd, as1, thermometer, link):
+    answer = as1.post(Nidd.base, {"externalId": thermometer().id, "notificationDestination": link})
+    assert answer.status == 400, answer
+
+
+def test_a_proxy_of_the_environment_is_not_asked(names, monkeypatch):
+    with Sink() as proxy, Sink() as sink:
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Mme(host) as mme:
+            from conftest import Thermometer
+            made = Nidd(host.application("as1", ["acme.example"], ["nidd"]), sink, Thermometer(host, mme, *next(names)))
+            made.device.uplink(thermo_reading(1))
+            until(made.told, "the notification")
+            assert proxy.notices == []
+
+
+def test_a_dead_destination_costs_a_bounded_place(names):
+    """TWIN_NOTICES_MAX for a device: the oldest goes, the newest arrive once it is back."""
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Sink() as sink, Mme(host) as mme:
+        from conftest import Thermometer
+        sink.status = 503
+        client = host.application("as1", ["acme.example"], ["nidd"])
+        over_http = Nidd(client, sink, Thermometer(host, mme, *next(names)))
+        over_websocket = Nidd(client, sink, Thermometer(host, mme, *next(names)), websockNotifConfig={"requestWebsocketUri": True}, supportedFeatures="2")
+        for n in range(100):
+            over_http.device.uplink(thermo_reading(n + 1))
+            over_websocket.device.uplink(thermo_reading(n + 1))  # nobody is connected
+        until(lambda: host.metric("dromio_notices_failed_total") >= 2, "a second try")
+        assert host.metric("dromio_notices_waiting") == 2 * TWIN_NOTICES_MAX
+        assert host.metric("dromio_notices_dropped_total") == 2 * (100 - TWIN_NOTICES_MAX)
+        sink.status = 204
+        until(lambda: host.metric("dromio_notices_waiting") == TWIN_NOTICES_MAX, "that all of it is taken")
+        frames = list(dict.fromkeys(told["data"] for told in over_http.told()))
+        assert frames == [b64(thermo_reading(n + 1)) for n in range(100 - TWIN_NOTICES_MAX, 100)]
+
+
 def test_a_dead_destination_gets_all_of_it_later_and_over_a_restart(names):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host:
+    with Host(CALLBACKS) as host:
         from conftest import Thermometer
         first = Sink()
         port, path = first.port, "/n1"
@@ -347,7 +403,7 @@ def test_a_dead_destination_gets_all_of_it_later_and_over_a_restart(names):
 
 
 def test_a_buffered_downlink_survives_a_kill(names):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Sink() as sink:
+    with Host(CALLBACKS) as host, Sink() as sink:
         from conftest import Thermometer
         client = host.application("as1", ["acme.example"], ["nidd"])
         name, imsi = next(names)
@@ -417,7 +473,7 @@ def test_what_replaces_a_downlink_is_for_the_same_device(real, as1, sink, names,
     name, imsi = next(names)
     made, other = Nidd(as1, sink, Thermometer(real, None, name, imsi)), thermometer()
     at = (sent := made.send(b"waits")).headers["Location"]
-    at = at[at.index("/3gpp-nidd"):]
+    at = path_of(at)
     for body in ({"externalId": other.id}, {"externalId": "nobody@acme.example"}, {"externalGroupId": name}):
         assert as1.put(at, {**body, "data": b64(b"x")}).status in (400, 404), body
     assert as1.get(at).json() == sent.json()
@@ -432,7 +488,7 @@ def test_what_an_application_configured_goes_with_it(real, mme, names, sink, the
     def make(client, name, device):
         answer = client.post(f"/3gpp-nidd/v1/{name}/configurations", {"externalId": device.id, "notificationDestination": sink.link(f"/{name}")})
         assert answer.status == 201, answer
-        return answer.json()["self"][answer.json()["self"].index("/3gpp-nidd"):] + "/downlink-data-deliveries"
+        return path_of(answer.json()["self"]) + "/downlink-data-deliveries"
 
     for device in devices:
         assert first.post(make(first, "goes", device), {"externalId": device.id, "data": b64(b"gone")}).status == 201
@@ -473,9 +529,9 @@ def test_a_list_is_of_the_application_alone_and_as_long_as_it_is(real, names, si
 
     assert listed() == {one["self"]: one for one in made}
     for gone in made[::7]:
-        assert many.delete(gone["self"][gone["self"].index("/3gpp-nidd"):]).status == 204
+        assert many.delete(path_of(gone["self"])).status == 204
     left = [one for number, one in enumerate(made) if number % 7]
-    at = left[3]["self"][left[3]["self"].index("/3gpp-nidd"):]
+    at = path_of(left[3]["self"])
     left[3] = many.request("PATCH", at, {"notificationDestination": sink.link("/changed")}).json()
     assert listed() == {one["self"]: one for one in left}
     assert len(few.get("/3gpp-nidd/v1/few/configurations").json()) == 1

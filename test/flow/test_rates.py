@@ -1,19 +1,15 @@
 """Rate control: Serving-PLMN-Rate-Control of the serving node (TS 29.128), APN rate control of ours, exception reports."""
-import base64
 import contextlib
 import datetime
 
 from host import Host, until
 from mme import UPDATE, V3GPP, Mme, avp, result_of
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
 
 UNABLE_TO_COMPLY = 5012
 SIX_MINUTES = datetime.timedelta(minutes=6)
 BASE = "/3gpp-nidd/v1/as1/configurations"
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
 
 
 def rates(uplink, downlink):
@@ -33,7 +29,7 @@ class Device:
         answer = client.post(BASE, {"externalId": name, "notificationDestination": sink.link("/" + imsi)})
         assert answer.status == 201, answer
         location = answer.headers["Location"]
-        self.deliveries = location[location.index("/3gpp-nidd"):] + "/downlink-data-deliveries"
+        self.deliveries = path_of(location) + "/downlink-data-deliveries"
 
     def send(self, data, **members):
         return self.client.post(self.deliveries, {"externalId": self.name, "data": b64(data), **members})
@@ -50,7 +46,7 @@ class Device:
 
 @contextlib.contextmanager
 def running(*settings):
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', *settings, thermo=False) as host, Sink() as sink, Mme(host) as mme:
+    with Host(CALLBACKS, *settings, thermo=False) as host, Sink() as sink, Mme(host) as mme:
         client = host.application("as1", ["acme.example"], ["nidd"])
         yield host, sink, client, mme
         client.close()

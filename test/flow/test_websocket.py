@@ -10,17 +10,13 @@ import pytest
 from conftest import Thermometer
 from host import Host, thermo_reading, until
 from mme import Mme
+from t8 import CALLBACKS, path_of
 from websocket import CLOSE, PING, PONG, TEXT, Websocket, frame
+
+SETTINGS = (CALLBACKS, "host.gates=2")
 
 PROTOCOL = "dromio.notifications.v1"
 names_of_applications = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "host.gates=2") as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
 
 
 class Configuration:
@@ -33,7 +29,7 @@ class Configuration:
                                   {"externalId": device.id, "notificationDestination": sink.link(f"/{self.id}"), **members})
         assert answer.status == 201, answer
         self.json = answer.json()
-        self.at = self.json["self"][self.json["self"].index("/3gpp-nidd"):]
+        self.at = path_of(self.json["self"])
 
     def connect(self, **more):
         return Websocket(self.host.http_port, self.at + "/websocket", more.pop("token", self.client.token), **more)
@@ -244,7 +240,7 @@ def test_lists_of_the_handshake_may_come_in_lines(configuration):
 @pytest.mark.parametrize("cores", [1, 3])
 def test_a_groups_configuration_has_one_too(sink, names, cores):
     """What members in all cores say, and what becomes of a downlink to them, in one socket."""
-    with Host('t8.allow_callbacks=["127.0.0.0/8"]', "t8.group_guard=1", "host.gates=2", f"host.cores={cores}") as host, Mme(host) as mme:
+    with Host(CALLBACKS, "t8.group_guard=1", "host.gates=2", f"host.cores={cores}") as host, Mme(host) as mme:
         group = "socket@acme.example"
         devices = {device.id: device for device in (Thermometer(host, mme, *next(names)) for _ in range(12))}
         assert host.admin.put(f"/v1/groups/{group}", {}).status == 201
@@ -255,7 +251,7 @@ def test_a_groups_configuration_has_one_too(sink, names, cores):
                                                                "websockNotifConfig": {"requestWebsocketUri": True}})
         assert answer.status == 201, answer
         made = answer.json()
-        at = made["self"][made["self"].index("/3gpp-nidd"):]
+        at = path_of(made["self"])
         assert made["websockNotifConfig"]["websocketUri"] == made["self"].replace("http://", "ws://") + "/websocket"
         assert as1.get(at).json() == made
 
@@ -289,4 +285,4 @@ def test_a_groups_configuration_has_one_too(sink, names, cores):
         assert sink.taken("/groups") == [], "nothing goes to the link"
         other = as1.post("/3gpp-nidd/v1/as1/configurations", {"externalGroupId": group, "notificationDestination": sink.link("/groups")})
         path = other.json()["self"]
-        assert Websocket(host.http_port, path[path.index("/3gpp-nidd"):] + "/websocket", as1.token).status == 404
+        assert Websocket(host.http_port, path_of(path) + "/websocket", as1.token).status == 404
