@@ -25,6 +25,7 @@ enum {
     MANY = 31250,        /* devices from which on memory is the usual 256 MiB: a million downlinks */
     IN_HOST = 150000,    /* devices from which on a room of the host asks for them: HTTP takes half an hour for ten million */
     LOAD_SETTINGS = 3,
+    ATTACH_WINDOW = 64,  /* requests of an MME without an answer: a host that is busy with what leaves refuses more */
 };
 static const char base[] = "/3gpp-nidd/v1/bench/configurations";
 
@@ -190,7 +191,7 @@ static bool flush_all(const host *h, const queueing *q, bench_result *r)
 {
     static snapshot before, after;
     uint64_t count = (uint64_t)q->twins * PACKETS;
-    load *l = load_new(h, q->twins, MMES, TRIAL_WINDOW);
+    load *l = load_new(h, q->twins, MMES, ATTACH_WINDOW);
     if (l == NULL)
         return bench_fail("no memory");
     load_take_always(l);
