@@ -194,10 +194,10 @@ def both_are_open(real):
 
 
 def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, real, hss):
-    made, next_one = device(), device()
+    made, *others = [device() for _ in range(1 + sum(name.startswith("core") for name in real.rooms()))]
     with Hss(real, "hss2.epc.test") as second:
         until(lambda: both_are_open(real), "both HSSs")
-        for each in (made, next_one):
+        for each in (made, *others):
             second.add(each.id, imsi=each.imsi)
         hss.on_question = lambda question: None  # it is connected, and answers watchdogs
         before = real.metric('dromio_diameter_drops_total{reason="unknown_answer"}')
@@ -207,8 +207,12 @@ def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, 
         hss.answer(first, refusal(UNKNOWN))  # too late
         until(lambda: real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
         assert made.status() == "ACTIVE"
-        assert next_one.post().status == 201  # who was silent is not asked first again
-        assert not second.questions.get(timeout=LIMIT_S).is_again and hss.questions.empty()
+        again = []  # who was silent is not asked first again by the same core
+        for each in others:
+            assert each.post().status == 201
+            again.append(second.questions.get(timeout=LIMIT_S).is_again)
+            assert hss.questions.qsize() == sum(again)
+        assert not all(again)
 
 
 def test_no_hss_that_answers_is_said_in_time(device, real, hss):
@@ -329,7 +333,8 @@ def test_a_grant_and_what_it_bound_survive_a_crash(tmp_path):
             assert result_of(hss.update([msisdn_of(made.msisdn)], [(None, LONG_AGO_MS)])) == 2001
             host.kill()
             host.start()
-            until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification, once")
+            until(lambda: set(made.told()) == {"TERMINATED_UE_NOT_AUTHORIZED"}, "the notification")
+            assert len(made.told()) <= 2  # the kill may have come between its way out and the word that it was taken
             assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
 
 
