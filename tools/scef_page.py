@@ -6,6 +6,7 @@ usage: scef_page.py [--check FILE]
 Prints the page's tables; with --check fails when FILE does not hold them as they would be printed."""
 import csv
 import pathlib
+import re
 import sys
 
 SPEC = pathlib.Path(__file__).resolve().parents[1] / "spec"
@@ -13,11 +14,12 @@ T6A, S6T = "16777346", "16777345"
 
 COMMANDS = [  # abbreviation, application, how far, what
     ("CMR", T6A, "done", "both ways. Establish, update, release; UE reachable. Service-Selection is compared, see APNs"),
-    ("CMA", T6A, "done", "2001, 3004, 5001, 5651, 5652"),
+    ("CMA", T6A, "done", "2001, 3004, 5001, 5012, 5651, 5652"),
     ("ODR", T6A, "done", "one event; answered when durable; repetitions get the first answer"),
-    ("ODA", T6A, "done", "2001, also when the twin refuses the frame; 3004, 5001, 5651"),
+    ("ODA", T6A, "done", "2001, also when the twin refuses the frame; 3004, 5001, 5012, 5651"),
     ("TDR", T6A, "done", "with SCEF-Wait-Time (10 s) and Maximum-Retransmission-Time (the downlink's expiry)"),
-    ("TDA", T6A, "done", "2001 delivered; 5653 and Requested-Retransmission-Time: again at that time or the next contact"),
+    ("TDA", T6A, "done", "2001 delivered; 5653 and Requested-Retransmission-Time: again at that time or the next contact; 3004: again after 5 s; "
+     "5651, 5001: the connection is over on this side too; 5xxx of the base protocol but 5012: failed; all others: at the next contact"),
     ("RIR", T6A, "partly", "each report is answered 5515: this host has asked for none"),
     ("RIA", T6A, "partly", "as above"),
     ("CIR", T6A, "no", "3001"),
@@ -34,11 +36,11 @@ AVPS = [  # name, how far, what
     ("User-Identifier", "done", "T6a: User-Name (the IMSI) is needed. S6t: External-Identifier, MSISDN or User-Name"),
     ("Bearer-Identifier", "done", "part of the connection's key"),
     ("Connection-Action", "done", "0 establish, 1 release, 2 update"),
-    ("CMR-Flags", "partly", "bit 0, UE reachable"),
+    ("CMR-Flags", "done", "bit 0, UE reachable; it has no other"),
     ("Maximum-UE-Availability-Time", "done", "end of the contact"),
     ("Service-Selection", "done", "compared with the APN of the device's configurations"),
     ("Serving-PLMN-Rate-Control", "done", "downlinks wait for it, uplinks beyond it are counted"),
-    ("RAT-Type", "partly", "read, not shown"),
+    ("RAT-Type", "partly", "its width is checked, nothing comes of it"),
     ("Non-IP-Data", "done", "the frame"),
     ("External-Identifier", "done", "several of one device are aliases of its twin"),
     ("MSISDN", "done", "TBCD"),
@@ -59,6 +61,16 @@ AVPS = [  # name, how far, what
     ("Requested-Retransmission-Time", "done", "the next contact"),
     ("TDA-Flags", "done", "bit 0: SUCCESS_NEXT_HOP_ACKNOWLEDGED"),
     ("Monitoring-Event-Report", "partly", "its SCEF-Reference-ID is repeated in Monitoring-Event-Report-Status"),
+    ("Monitoring-Event-Report-Status", "partly", "5515, with the reference that was told"),
+    ("Session-Id", "done", "repeated; no state is kept for it"),
+    ("Auth-Session-State", "done", "NO_STATE_MAINTAINED is sent; what comes is not compared"),
+    ("Origin-Host", "done", "of a T6a request: the serving node, also behind a relay; with the End-to-End id it tells a repetition. A listed peer bears its own, else 5004"),
+    ("Origin-Realm", "done", "of a T6a request: the realm of the serving node"),
+    ("Destination-Host", "done", "another one: 3002. Sent in requests to an MME, not to an HSS"),
+    ("Destination-Realm", "done", "another one: 3003"),
+    ("Route-Record", "done", "our name in it: 3005"),
+    ("Result-Code", "done", "see below"),
+    ("Experimental-Result", "done", "see below; of an answer, whatever its Vendor-Id"),
     ("Proxy-Info", "done", "repeated in the answer"),
     ("Failed-AVP", "done", "with the groups the AVP came in"),
     ("Extended-PCO", "no", ""),
@@ -69,6 +81,13 @@ AVPS = [  # name, how far, what
     ("OC-OLR", "no", "overload is told by 3004 only"),
     ("Load", "no", ""),
     ("DRMP", "no", ""),
+    ("OC-Supported-Features", "no", "none is told"),
+    ("Terminal-Information", "no", ""),
+    ("Visited-PLMN-Id", "no", ""),
+    ("Group-Report", "no", ""),
+    ("RIR-Flags", "no", ""),
+    ("Supported-Services", "no", ""),
+    ("Updated-Network-Configuration", "no", ""),
 ]
 
 CAUSES = [  # code, vendor, when
@@ -82,6 +101,7 @@ CAUSES = [  # code, vendor, when
     ("3008", "0", "E bit in a request"),
     ("3009", "0", "reserved AVP bits"),
     ("3010", "0", "CER: not a peer of ours"),
+    ("4003", "0", "CER: both connected, the other connection stays"),
     ("5001", "0", "unknown AVP with M bit"),
     ("5004", "0", "a value; groups nested too deep"),
     ("5005", "0", "an AVP is missing"),
@@ -93,10 +113,11 @@ CAUSES = [  # code, vendor, when
     ("5015", "0", "the message's length; then closed"),
     ("5017", "0", "CER: wants TLS inside"),
     ("5001", "10415", "no twin has this IMSI, or this identity"),
+    ("5101", "10415", "a listed peer, for a device or over an APN that is not its own"),
     ("5515", "10415", "a report nobody asked for"),
     ("5651", "10415", "no such connection"),
     ("5652", "10415", "CMR: no twin has this IMSI, or nobody configured it for this APN"),
-    ("5653", "10415", "taken: the device sleeps"),
+    ("5653", "10415", "taken in a TDA: the device sleeps"),
 ]
 
 
@@ -105,9 +126,33 @@ def rows(name):
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
+def used_in_gate():
+    """Names of the AVPs that the gate's sources have, as they write them."""
+    found = set()
+    for path in [*(SPEC.parent / "src" / "gate").glob("*.c"), SPEC.parent / "src" / "wire" / "diameter" / "write.c"]:
+        if not path.name.endswith(("_test.c", "_testbed.c")):
+            found |= set(re.findall(r"\bAVP_[A-Z0-9_]+", path.read_text(encoding="utf-8")))
+    return found
+
+
+def compare(commands):
+    """What the tables say against the grammars and the sources."""
+    states = {row[:2]: row[2] for row in COMMANDS}
+    shown = {name: state for name, state, _ in AVPS}
+    wanted = {avp.rstrip("=!?*+") for fact in commands.values() if states.get((fact["abbreviation"], fact["application"])) in ("done", "partly")
+              for avp in fact["grammar"].split()}
+    if wanted - shown.keys():
+        sys.exit(f"AVPs of commands that are done without a row: {sorted(wanted - shown.keys())}")
+    used = used_in_gate()
+    wrong = [name for name, state in shown.items() if (f"AVP_{name.upper().replace('-', '_')}" in used) == (state == "no")]
+    if wrong:
+        sys.exit(f"AVPs that the sources do not treat as the table says: {wrong}")
+
+
 def main():
     out = ["| command | application | state | what | clause | certainty |", "| --- | --- | --- | --- | --- | --- |"]
     facts = {(r["abbreviation"], r["application"]): r for r in rows("diameter_command.csv")}
+    compare(facts)
     missing = {k for k in facts if k[1] != "0"} - {c[:2] for c in COMMANDS}
     if missing:
         sys.exit(f"commands of spec/diameter_command.csv without a row here: {missing}")

@@ -271,7 +271,8 @@ static void thing_description(core *core, const call *call)
     if (index == NONE || call_deferred_new(core, call, index))
         return;
     static const char plain[] = "{\"@context\":\"https://www.w3.org/2022/wot/td/v1.1\",\"@type\":\"tm:ThingModel\","
-                                "\"title\":\"A device as it is\",\"dromio:model\":\"" PLAIN_MODEL "\",\"version\":{\"model\":\"1.0.0\"}}";
+                                "\"title\":\"A device as it is\",\"dromio:model\":\"" PLAIN_MODEL "\",\"version\":{\"model\":\"1.0.0\"},"
+                                "\"events\":{\"data\":{\"title\":\"What the device sent\",\"data\":{\"type\":\"string\",\"contentEncoding\":\"base64\"}}}}";
     const twin *twin = twin_at(core, index);
     const image *image = twin->image == NONE ? NULL : &core->images[twin->image];
     size_t length;
@@ -345,6 +346,10 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_GROUP_TICKET_DELETE] = api_group_ticket_delete,
     [API_GROUP_TICKET_MEMBERS] = api_group_ticket_members,
     [API_NIDD_WEBSOCKET] = api_nidd_websocket,
+    [API_NIDD_PORT_LIST] = api_nidd_port_list,
+    [API_NIDD_PORT_GET] = api_nidd_port_get,
+    [API_NIDD_PORT_PUT] = api_nidd_port_put,
+    [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
@@ -380,6 +385,7 @@ static bool changes_something(uint32_t operation)
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
+           operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE;
 }

@@ -8,7 +8,7 @@
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/rate.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -155,7 +155,7 @@ static bool delivery_is_possible(core *core, const call *call, uint32_t index, u
 }
 
 /* What it asks of the reliable data service, against its configuration's members. False after a problem. */
-static bool reliable_is_good(core *core, const call *call, const uint8_t *fields, size_t length, const uint8_t *of, size_t of_length)
+static bool reliable_is_good(core *core, const call *call, const uint8_t *fields, size_t length, const uint8_t *of, size_t of_length, uint32_t index)
 {
     dro_field room;
     bool is_reliable = core->options.reliable_data && rds_is_wanted(of, of_length, false);
@@ -167,7 +167,7 @@ static bool reliable_is_good(core *core, const call *call, const uint8_t *fields
                      : "the reliable data service is not enabled (t8.reliable_data_service)", 0);
     else if (is_reliable && data != NULL && data->length > RDS_N201)
         tell_cause(core, call->caller, 403, "DATA_TOO_LARGE", "at most %d bytes go to a device at once in a frame", RDS_N201);
-    else if (is_reliable && has_port && !rds_has_pair(of, of_length, &pair))
+    else if (is_reliable && has_port && !rds_has_pair(of, of_length, &pair) && !rds_manages(twin_at(core, index), call->configuration, &pair))
         tell_cause(core, call->caller, 403, "RDS_PORT_UNKNOWN", "the configuration has no ports ue%u-ef%u", pair.device, pair.own);
     else
         return true;
@@ -179,7 +179,7 @@ static bool delivery_is_good(core *core, const call *call, uint32_t index, const
                              const uint8_t *fields, size_t length)
 {
     return data_is_good(core, call, fields, length) &&
-           reliable_is_good(core, call, fields, length, configuration->fields, configuration->length) &&
+           reliable_is_good(core, call, fields, length, configuration->fields, configuration->length, index) &&
            delivery_is_possible(core, call, index, configuration->pdn_establishment_option, fields, length);
 }
 
@@ -314,7 +314,7 @@ void api_nidd_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
         return;
     }
-    if (!reliable_is_good(core, call, fields, dro_builder_length(&members), configuration->fields, configuration->length) ||
+    if (!reliable_is_good(core, call, fields, dro_builder_length(&members), configuration->fields, configuration->length, index) ||
         !delivery_is_allowed(core, call, owner, index, configuration->pdn_establishment_option, fields, dro_builder_length(&members)))
         return;
     (void)delivery_turn(core, call, index, request_new(core, configuration, 0, &members)); /* it says so if it cannot */
@@ -327,7 +327,7 @@ bool nidd_first_is_good(core *core, const call *call, const application *owner, 
     dro_field room;
     const dro_field *first = nidd_field(call->fields, call->fields_length, API_FIELD_FIRST_DELIVERY, &room);
     return first == NULL || (data_is_good(core, call, first->bytes, first->length) &&
-                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length) &&
+                             reliable_is_good(core, call, first->bytes, first->length, call->fields, call->fields_length, index) &&
                              nidd_twin_is_named(core, call, first->bytes, first->length, owner, index));
 }
 

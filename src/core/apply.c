@@ -12,7 +12,7 @@
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/rate.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -188,9 +188,12 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
+/* Of a mail that is linked. */
 static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 {
-    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    if (delivery != NULL)
+        delivery->mail_count++;
     const group_operation *operation = delivery == NULL ? group_operation_at(core, of_ticket) : NULL;
     return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
 }
@@ -252,6 +255,9 @@ bool mail_take(core *core, uint32_t index, uint64_t number)
         *at = gone->next;
         extra->mail_count--;
         core->mail_count--;
+        nidd_delivery *delivery = nidd_delivery_find(twin, gone->ticket);
+        if (delivery != NULL)
+            delivery->mail_count--;
         if (gone->is_in_chunk)
             queue_outdated(core, index);
         queue_changed(core, index, -(int64_t)mail_memory(gone));
@@ -424,6 +430,8 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
     case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_RDS: return rds_apply(core, index, field);
+    case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
+    case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
     case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
@@ -435,7 +443,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
-    case FIELD_CHUNK: case FIELD_USAGE:
+    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;
@@ -457,6 +465,7 @@ void apply_reset(core *core, uint32_t index)
     queue_free(core, index);
     rates_free(twin);
     rds_free(twin);
+    rds_ports_free(twin);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

@@ -74,6 +74,11 @@ void api_nidd_delivery_make(core *core, const call *call);
 void api_nidd_delivery_get(core *core, const call *call);
 void api_nidd_delivery_change(core *core, const call *call);
 void api_nidd_delivery_delete(core *core, const call *call);
+/* api_rds.c */
+void api_nidd_port_list(core *core, const call *call);
+void api_nidd_port_get(core *core, const call *call);
+void api_nidd_port_put(core *core, const call *call);
+void api_nidd_port_delete(core *core, const call *call);
 /* The application of the path, if the caller is it; else NULL after a problem. */
 const application *nidd_owner_find(core *core, const call *call);
 /* The members of a configuration, or of a delivery, among the call's fields. */

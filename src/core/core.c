@@ -285,8 +285,9 @@ dro_err core_open(core **out, const core_options *options)
         return err;
     }
     core->is_started = true;
-    if (core->count > 1)
+    if (core->count > 1) /* the host is healthy before there is a round */
         core_show_counters(core);
+    groups_show(core);
     *out = core;
     return DRO_OK;
 }

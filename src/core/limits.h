@@ -101,6 +101,7 @@ enum {
     DOWNLINK_BUSY_RETRY_S = 5,     /* after 3004 */
     DOWNLINK_LOST_S = 120,         /* without even a word of the gate: taken back */
     RDS_CONTROL_EXPIRY_S = 60,     /* a frame of the reliable data service itself that did not leave */
+    RDS_PORT_ASK_S = 600,          /* for a device to agree to a pair of ports */
     TOKEN_LIFE_S = 3600,           /* of an access token, unless auth.token_life says otherwise */
     SIGNING_KEY_LIFE_S = 30 * 24 * 3600, /* until the next one signs */
     SESSION_S = 12 * 3600,

@@ -11,7 +11,7 @@
 #include "core/authorization.h"
 #include "core/host.h"
 #include "core/mailbox.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -204,15 +204,23 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
 
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number)
 {
-    const nidd *nidd = nidd_of(twin);
-    nidd_delivery *found = nidd == NULL ? NULL : nidd->deliveries;
+    nidd *nidd = nidd_of(twin);
+    nidd_delivery *found = nidd == NULL ? NULL : nidd->found;
+    if (found != NULL && found->number == number)
+        return found;
+    found = found != NULL && found->number < number ? found->next : nidd == NULL ? NULL : nidd->deliveries;
     while (found != NULL && found->number != number)
         found = found->next;
+    if (found != NULL)
+        nidd->found = found;
     return found;
 }
 
 mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
 {
+    const nidd_delivery *delivery = after == NULL ? nidd_delivery_find(twin, number) : NULL;
+    if (delivery != NULL && delivery->mail_count == 0)
+        return NULL;
     mail *at = after != NULL ? after->next : twin->extra != NULL ? twin->extra->mail : NULL;
     while (at != NULL && at->ticket != number)
         at = at->next;
@@ -221,11 +229,12 @@ mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
 
 uint32_t nidd_ended_bytes(const twin *twin)
 {
-    uint32_t bytes = 0;
-    for (const nidd_delivery *d = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->deliveries; d != NULL; d = d->next)
-        if (nidd_delivery_has_ended((nidd_delivery_status)d->status))
-            bytes += (uint32_t)sizeof *d + d->length;
-    return bytes;
+    return nidd_of(twin) != NULL ? nidd_of(twin)->ended_bytes : 0;
+}
+
+static uint32_t ended_bytes(const nidd_delivery *delivery)
+{
+    return nidd_delivery_has_ended((nidd_delivery_status)delivery->status) ? (uint32_t)nidd_delivery_memory(delivery) : 0;
 }
 
 /* All of it has left, and the device's word is awaited. */
@@ -259,22 +268,45 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
+/* Where a delivery of that number is linked, or would be. */
+static nidd_delivery **delivery_link(nidd *nidd, uint64_t number)
+{
+    nidd_delivery **at = nidd->found != NULL && nidd->found->number < number ? &nidd->found->next : &nidd->deliveries;
+    while (*at != NULL && (*at)->number < number)
+        at = &(*at)->next;
+    return at;
+}
+
+static void delivery_unlink(core *core, uint32_t index, nidd *nidd, nidd_delivery **at)
+{
+    nidd_delivery *gone = *at;
+    *at = gone->next;
+    nidd->delivery_count--;
+    nidd->ended_bytes -= ended_bytes(gone);
+    nidd->awaited_count = (uint16_t)(nidd->awaited_count - gone->is_awaited);
+    nidd->found = nidd->found == gone ? NULL : nidd->found;
+    if (gone->is_in_chunk)
+        queue_outdated(core, index);
+    queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
+    free(gone);
+}
+
 bool nidd_delivery_take(core *core, uint32_t index, uint64_t number)
 {
     nidd *nidd = nidd_of(twin_at(core, index));
-    for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
-        if ((*at)->number != number)
-            continue;
-        nidd_delivery *gone = *at;
-        *at = gone->next;
-        nidd->delivery_count--;
-        if (gone->is_in_chunk)
-            queue_outdated(core, index);
-        queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
-        free(gone);
-        return true;
-    }
-    return false;
+    nidd_delivery **at = nidd == NULL ? NULL : delivery_link(nidd, number);
+    if (at == NULL || *at == NULL || (*at)->number != number)
+        return false;
+    delivery_unlink(core, index, nidd, at);
+    return true;
+}
+
+static uint16_t mail_count_of(const twin *twin, uint64_t number)
+{
+    uint16_t count = 0;
+    for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
+        count = (uint16_t)(count + (m->ticket == number));
+    return count;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -300,13 +332,17 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    nidd_delivery_take(core, index, head.number);
-    nidd_delivery **at = &nidd->deliveries;
-    while (*at != NULL && (*at)->number < head.number)
-        at = &(*at)->next;
+    nidd_delivery **at = delivery_link(nidd, head.number);
+    bool is_known = *at != NULL && (*at)->number == head.number;
+    made->mail_count = is_known ? (*at)->mail_count : mail_count_of(twin_at(core, index), head.number);
+    if (is_known)
+        delivery_unlink(core, index, nidd, at);
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
+    nidd->ended_bytes += ended_bytes(made);
+    nidd->awaited_count = (uint16_t)(nidd->awaited_count + made->is_awaited);
+    nidd->found = made;
     queue_changed(core, index, (int64_t)nidd_delivery_memory(made));
     return DRO_OK;
 }
@@ -450,7 +486,7 @@ void nidd_delivery_wait(core *core, uint32_t index, uint64_t number, int64_t ret
 
 /* ---- uplinks ---- */
 
-static void put_identity(dro_builder *out, const nidd_configuration *configuration)
+void nidd_identity_put(dro_builder *out, const nidd_configuration *configuration)
 {
     dro_field room;
     uint32_t tag = configuration->is_by_msisdn ? API_FIELD_MSISDN : API_FIELD_ID;
@@ -475,10 +511,10 @@ void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length,
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
-        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(c, sign) ||
+        if (c->status != NIDD_ACTIVE || c->until_ms <= core->now_ms || !rds_is_for(twin_at(core, index), c, sign) ||
             !application_may(core, c->application, SCOPE_NIDD, twin_at(core, index)->domain))
             continue;
-        put_identity(&out, c);
+        nidd_identity_put(&out, c);
         dro_field_put(&out, API_FIELD_DATA, data, length);
         put_sign(&out, sign);
         notice_put(core, index, c, NOTICE_UPLINK, fields, dro_builder_length(&out));
@@ -513,7 +549,7 @@ int64_t nidd_due(const twin *twin)
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next)
         if (c->status == NIDD_ACTIVE && configuration_due(c) < due)
             due = configuration_due(c);
-    for (const nidd_delivery *d = nidd == NULL ? NULL : nidd->deliveries; d != NULL; d = d->next)
+    for (const nidd_delivery *d = nidd == NULL || nidd->awaited_count == 0 ? NULL : nidd->deliveries; d != NULL; d = d->next)
         if (d->expires_ms < due && delivery_is_open(twin, d))
             due = d->expires_ms;
     return due;
@@ -548,6 +584,7 @@ void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
             record_put(core, FIELD_NOTICE_GONE, &gone, 8);
         n = next;
     }
+    rds_ports_gone(core, index, number);
     record_put(core, FIELD_NIDD_CONFIGURATION_GONE, &number, 8);
 }
 
@@ -593,7 +630,7 @@ void nidd_configuration_end(core *core, uint32_t index, nidd_configuration *c, n
         deliveries_fail(core, index, c->number);
     if (status == NIDD_TERMINATED_UE_NOT_AUTHORIZED && queue_is_away(twin_at(core, index)) && core->is_started)
         queue_load(core, index); /* nidd_loaded ends the others */
-    put_identity(&out, c);
+    nidd_identity_put(&out, c);
     dro_field_put(&out, API_FIELD_STATUS, &told, 1);
     notice_put(core, index, c, NOTICE_CONFIGURATION, fields, dro_builder_length(&out));
     memcpy(copy, c->fields, c->length);

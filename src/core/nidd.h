@@ -45,6 +45,7 @@ typedef struct nidd_delivery {
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
     bool is_awaited;             /* the twin will say whether the device has it */
     bool is_in_chunk;            /* a chunk of the log has it too, as it is */
+    uint16_t mail_count;         /* in memory, that is for it */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -66,6 +67,9 @@ typedef struct nidd {            /* of one twin */
     nidd_delivery *deliveries;
     notice *notices, *notices_last;
     uint16_t configuration_count, delivery_count, notice_count;
+    uint32_t ended_bytes;        /* of deliveries that have ended */
+    uint16_t awaited_count;      /* of deliveries for which the twin's word is awaited */
+    nidd_delivery *found;        /* the last one that was looked for: the next one is it again, or behind it */
 } nidd;
 
 typedef struct destination {     /* where notices go */
@@ -130,6 +134,7 @@ void nidd_delivery_report(core *core, uint32_t twin, uint64_t number, ticket_sta
 static inline uint32_t nidd_event_id(uint64_t number) { return (uint32_t)number; }
 void nidd_delivery_wait(core *core, uint32_t twin, uint64_t number, int64_t retry_ms); /* the device sleeps */
 void nidd_uplink(core *core, uint32_t twin, const uint8_t *data, size_t length, const rds_sign *sign); /* tells who wants to know */
+void nidd_identity_put(dro_builder *out, const nidd_configuration *configuration); /* as its application named the device */
 void nidd_full(core *core, const twin *twin, bool is_before_mail);
 /* Fields of records. */
 DRO_CHECKED dro_err nidd_apply(core *core, uint32_t twin, const dro_field *field);

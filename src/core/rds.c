@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "core/mailbox.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
 
-enum { /* kinds of control mail, the upper half of its merge key: a newer one takes the place of an older */
-    CONTROL_ACK = 1, CONTROL_SETUP, CONTROL_ANSWER,
+enum {
     LINK_HAS_PORTS = 1, LINK_IS_UP = 2, /* flags of a link in a record */
     STATE_HEAD = 8 + 1, LINK_BYTES = 5,
 };
@@ -78,17 +78,17 @@ rds_pair rds_pair_of(const uint8_t *fields, size_t length, const uint8_t *config
     return port == NULL || port->length != 2 ? (rds_pair){ 0 } : (rds_pair){ true, port->bytes[0], port->bytes[1] };
 }
 
-bool rds_is_for(const nidd_configuration *configuration, const rds_sign *sign)
+bool rds_is_for(const twin *twin, const nidd_configuration *configuration, const rds_sign *sign)
 {
-    return !sign->is_on || !rds_has_ports(configuration->fields, configuration->length) ||
-           rds_has_pair(configuration->fields, configuration->length, &sign->pair);
+    return !sign->is_on || !rds_has_ports(configuration->fields, configuration->length) || rds_has_pair(configuration->fields, configuration->length, &sign->pair) ||
+           rds_manages(twin, configuration->number, &sign->pair);
 }
 
 /* Does somebody here know this pair? One application on each side needs no ports (TS 24.250 4.3.1). */
 static bool pair_is_known(const twin *twin, const rds_pair *pair)
 {
     const nidd_configuration *c = twin->extra->nidd->configurations;
-    while (pair->has_ports && c != NULL && !(c->status == NIDD_ACTIVE && rds_has_pair(c->fields, c->length, pair)))
+    while (pair->has_ports && c != NULL && !(c->status == NIDD_ACTIVE && (rds_has_pair(c->fields, c->length, pair) || rds_manages(twin, c->number, pair))))
         c = c->next;
     return c != NULL || !pair->has_ports;
 }
@@ -226,7 +226,7 @@ static void answer_came(rds *of)
 
 /* ---- control mail ---- */
 
-static uint32_t control_key(uint32_t kind, const rds_pair *pair)
+uint32_t rds_control_key(uint32_t kind, const rds_pair *pair)
 {
     return kind << 16 | (uint32_t)pair->has_ports << 8 | (uint32_t)pair->device << 4 | pair->own;
 }
@@ -239,7 +239,7 @@ static const mail *control_find(const twin *twin, uint32_t key)
     return m;
 }
 
-static void control_gone(core *core, uint32_t index, uint32_t key)
+void rds_control_gone(core *core, uint32_t index, uint32_t key)
 {
     for (const mail *m; (m = control_find(twin_at(core, index), key)) != NULL;) {
         uint64_t number = m->number;
@@ -254,18 +254,17 @@ static void ports_put(rds_frame *frame, const rds_pair *pair)
     frame->fields[RDS_FIELD_DESTINATION_PORT] = pair->device;
 }
 
-static void control_put(core *core, uint32_t index, uint32_t kind, const rds_pair *pair, rds_frame *frame)
+void rds_control_put(core *core, uint32_t index, uint32_t key, int64_t expiry_s, const rds_pair *pair, rds_frame *frame)
 {
-    uint32_t key = control_key(kind, pair);
     const mail *old = control_find(twin_at(core, index), key);
     if (old != NULL && !old->is_sent)
-        control_gone(core, index, key);
+        rds_control_gone(core, index, key);
     ports_put(frame, pair);
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
     dro_builder_le(part, 0, 8);
     dro_builder_le(part, key, 4);
-    dro_builder_le(part, (uint64_t)core->now_ms + RDS_CONTROL_EXPIRY_S * 1000u, 8);
+    dro_builder_le(part, (uint64_t)(core->now_ms + expiry_s * 1000), 8);
     rds_put(part, frame);
     record_part_end(core, FIELD_RDS_MAIL);
 }
@@ -275,7 +274,7 @@ static void function_put(core *core, uint32_t index, uint32_t kind, const rds_pa
     rds_frame frame = { .type = RDS_U };
     frame.fields[RDS_FIELD_C_R] = is_response ? RDS_RESPONSE : RDS_COMMAND;
     frame.fields[RDS_FIELD_M] = (uint8_t)function;
-    control_put(core, index, kind, pair, &frame);
+    rds_control_put(core, index, rds_control_key(kind, pair), RDS_CONTROL_EXPIRY_S, pair, &frame);
 }
 
 static void ack_put(core *core, uint32_t index, const rds_link *link)
@@ -285,12 +284,12 @@ static void ack_put(core *core, uint32_t index, const rds_link *link)
     frame.fields[RDS_FIELD_C_R] = RDS_RESPONSE;
     frame.fields[RDS_FIELD_N_R] = link->v_r;
     frame.fields[RDS_FIELD_S] = RDS_ACK;
-    control_put(core, index, CONTROL_ACK, &pair, &frame);
+    rds_control_put(core, index, rds_control_key(RDS_CONTROL_ACK, &pair), RDS_CONTROL_EXPIRY_S, &pair, &frame);
 }
 
 bool rds_is_setup(const mail *mail)
 {
-    return mail->is_control && mail->merge_key >> 16 == CONTROL_SETUP;
+    return mail->is_control && mail->merge_key >> 16 == RDS_CONTROL_SETUP;
 }
 
 /* ---- uplinks ---- */
@@ -326,6 +325,8 @@ void rds_hear(core *core, uint32_t index, const uint8_t *bytes, size_t length, r
     out->sign.pair = (rds_pair){ frame->fields[RDS_FIELD_ADS] != 0, frame->fields[RDS_FIELD_SOURCE_PORT], frame->fields[RDS_FIELD_DESTINATION_PORT] };
     out->sign.wants_ack = frame->fields[RDS_FIELD_A] != 0;
     out->sign.n_r = frame->fields[RDS_FIELD_N_R];
+    if (frame->type == RDS_U && frame->fields[RDS_FIELD_M] == RDS_MANAGE_PORT && (fault = rds_manage_read(frame->information, frame->length, &out->manage)) != RDS_GOOD)
+        out->why = ignored(core, rds_fault_text(fault));
     if (frame->type == RDS_U)
         return;
     if (!pair_is_known(twin_at(core, index), &out->sign.pair))
@@ -413,7 +414,7 @@ static bool is_setting_up(const twin *twin, const rds_pair *pair)
 {
     const rds *of = rds_of(twin);
     bool is_asked = of != NULL && of->due_ms != 0 && of->state.pending == 0 && pair_is(&of->setup, pair);
-    return is_asked || control_find(twin, control_key(CONTROL_SETUP, pair)) != NULL; /* its answer may be before that of the network */
+    return is_asked || control_find(twin, rds_control_key(RDS_CONTROL_SETUP, pair)) != NULL; /* its answer may be before that of the network */
 }
 
 static void keep_set_ack_mode(core *core, uint32_t index, const rds_pair *pair, bool is_response)
@@ -421,7 +422,7 @@ static void keep_set_ack_mode(core *core, uint32_t index, const rds_pair *pair, 
     twin *twin = twin_at(core, index);
     bool is_wanted = is_response ? is_setting_up(twin, pair) : pair_is_known(twin, pair);
     if (!is_wanted && !is_response)
-        function_put(core, index, CONTROL_ANSWER, pair, RDS_SET_UNACK_MODE, true);
+        function_put(core, index, RDS_CONTROL_ANSWER, pair, RDS_SET_UNACK_MODE, true);
     if (!is_wanted || rds_get(twin) == NULL)
         return;
     rds_state state = rds_of(twin)->state;
@@ -430,9 +431,9 @@ static void keep_set_ack_mode(core *core, uint32_t index, const rds_pair *pair, 
     if (was_awaited)
         answer_came(rds_of(twin));
     state_put(core, &state);
-    control_gone(core, index, control_key(CONTROL_SETUP, pair));
+    rds_control_gone(core, index, rds_control_key(RDS_CONTROL_SETUP, pair));
     if (!is_response)
-        function_put(core, index, CONTROL_ANSWER, pair, RDS_SET_ACK_MODE, true);
+        function_put(core, index, RDS_CONTROL_ANSWER, pair, RDS_SET_ACK_MODE, true);
 }
 
 static void keep_set_unack_mode(core *core, uint32_t index, const rds_pair *pair, bool is_response)
@@ -441,13 +442,13 @@ static void keep_set_unack_mode(core *core, uint32_t index, const rds_pair *pair
     const rds *of = rds_of(twin);
     if (is_response && is_setting_up(twin, pair)) {
         answer_came(rds_of(twin));
-        control_gone(core, index, control_key(CONTROL_SETUP, pair));
+        rds_control_gone(core, index, rds_control_key(RDS_CONTROL_SETUP, pair));
         head_end(core, index, DELIVERY_FAILURE_RDS_DISABLED);
         return;
     }
     int at = of == NULL ? -1 : link_find(&of->state, pair);
     if (!is_response)
-        function_put(core, index, CONTROL_ANSWER, pair, RDS_SET_UNACK_MODE, true);
+        function_put(core, index, RDS_CONTROL_ANSWER, pair, RDS_SET_UNACK_MODE, true);
     if (is_response || at < 0)
         return;
     rds_state state = of->state;
@@ -488,6 +489,8 @@ void rds_keep_control(core *core, uint32_t index, const rds_heard *heard)
         keep_set_ack_mode(core, index, &heard->sign.pair, is_response);
     else if (fields[RDS_FIELD_M] == RDS_SET_UNACK_MODE)
         keep_set_unack_mode(core, index, &heard->sign.pair, is_response);
+    else
+        rds_ports_heard(core, index, &heard->manage, is_response);
 }
 
 /* ---- downlinks ---- */
@@ -509,7 +512,7 @@ static void setup_put(core *core, uint32_t index, const rds_pair *pair)
 {
     rds_of(twin_at(core, index))->setup = *pair;
     record_begin(core, index, RECORD_DELTA);
-    function_put(core, index, CONTROL_SETUP, pair, RDS_SET_ACK_MODE, false);
+    function_put(core, index, RDS_CONTROL_SETUP, pair, RDS_SET_ACK_MODE, false);
     record_end(core);
 }
 
@@ -575,7 +578,9 @@ bool rds_mail_taken(core *core, uint32_t index, mail *mail)
     twin *twin = twin_at(core, index);
     rds *of = rds_of(twin);
     bool is_pending = of != NULL && of->state.pending == mail->number;
-    if (of == NULL || (!is_pending && !rds_is_setup(mail)))
+    if (mail->is_control)
+        rds_ports_taken(core, index, mail);
+    if (of == NULL || !rds_is_on(core, twin) || (!is_pending && !rds_is_setup(mail)))
         return false;
     of->due_ms = core->now_ms + core->options.reliable_data_timer_s * 1000;
     of->tries++;

@@ -17,7 +17,7 @@
 #include "core/nidd.h"
 #include "wire/rds/frame.h"
 
-enum { RDS_FEATURES = RDS_FEATURE_PORT_VERIFICATION }; /* of T8's supportedFeatures */
+enum { RDS_FEATURES = RDS_FEATURE_PORT_VERIFICATION | RDS_FEATURE_DYNAMIC_PORT }; /* of T8's supportedFeatures */
 
 typedef struct rds_link {        /* durable */
     rds_pair pair;
@@ -47,6 +47,7 @@ typedef struct rds_heard {       /* what the bytes of an uplink are */
     const uint8_t *bytes;        /* borrowed, as by the frame */
     size_t length;
     rds_frame frame;
+    rds_manage manage;           /* of MANAGE_PORT */
     rds_sign sign;
     bool is_data;                /* new information for the twin: a turn of it follows, then rds_keep_sign */
     const char *why;             /* nothing is to be done with it; NULL: something is */
@@ -74,6 +75,14 @@ bool rds_holds(const twin *twin);                /* a control frame is out, down
 int64_t rds_due(const twin *twin);
 void rds_expire(core *core, uint32_t twin);
 
+/* ---- control mail, also of core/rds_ports.c ---- */
+
+enum rds_control { RDS_CONTROL_ACK = 1, RDS_CONTROL_SETUP, RDS_CONTROL_ANSWER, RDS_CONTROL_MANAGE, RDS_CONTROL_MANAGED };
+uint32_t rds_control_key(uint32_t kind, const rds_pair *pair); /* its merge key: a newer one takes the place of an older */
+/* Inside a record. `pair`: the ports in its header. */
+void rds_control_put(core *core, uint32_t twin, uint32_t key, int64_t expiry_s, const rds_pair *pair, rds_frame *frame);
+void rds_control_gone(core *core, uint32_t twin, uint32_t key);
+
 /* ---- the state ---- */
 
 void rds_reset(core *core, uint32_t twin);       /* inside a record: a new connection, all links are down */
@@ -90,4 +99,4 @@ rds_pair rds_pair_of(const uint8_t *fields, size_t length, const uint8_t *config
 bool rds_has_pair(const uint8_t *fields, size_t length, const rds_pair *pair);  /* among rdsPorts */
 bool rds_has_ports(const uint8_t *fields, size_t length);
 /* Is the uplink for who made this configuration? */
-bool rds_is_for(const nidd_configuration *configuration, const rds_sign *sign);
+bool rds_is_for(const twin *twin, const nidd_configuration *configuration, const rds_sign *sign);

@@ -5,7 +5,7 @@
  *
  * Bytes 8 to 48 are the associated data of the fields. */
 #include "core/rate.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/record.h"
 
 #include <assert.h>
@@ -81,7 +81,7 @@ bool record_is_event(const dro_field *field)
     switch (field->tag) {
     case FIELD_PROPERTY: return field->length > 2 && (field->bytes[2] & 0x80) == 0;
     case FIELD_TICKET: return field->length > 9;
-    case FIELD_NOTIFY: case FIELD_TRAP: return true;
+    case FIELD_NOTIFY: case FIELD_TRAP: case FIELD_PASSED: return true;
     default: return false;
     }
 }
@@ -533,6 +533,7 @@ static void full_lists(core *core, const twin *twin)
         if (!m->is_in_chunk)
             mail_put(core, m);
     rds_full(core, twin);
+    rds_ports_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);
     for (int i = 0; i < extra->timer_count; i++) {
@@ -572,7 +573,8 @@ static void full_row(core *core, const twin *twin)
     for (uint32_t i = 0; i < model->property_count; i++) {
         if (model->properties[i].is_private)
             continue;
-        cell_value cell = columns_value_get(core->columns, twin->table, twin->row, i);
+        cell_value cell;
+        columns_value_get(core->columns, twin->table, twin->row, i, &cell);
         if (cell.value.kind == VALUE_NONE)
             continue;
         dro_builder *part = record_part(core);

@@ -6,7 +6,7 @@
 
 #include "core/mailbox.h"
 #include "core/nidd.h"
-#include "core/rds.h"
+#include "core/rds_ports.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -20,6 +20,8 @@ static int64_t due_of(const core *core, uint32_t index)
         due = nidd;
     if (rds < due)
         due = rds;
+    if (rds_ports_due(twin) < due)
+        due = rds_ports_due(twin);
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
         if (twin->extra->timers[i].due_ms < due)
             due = twin->extra->timers[i].due_ms;
@@ -130,6 +132,7 @@ int timers_due(core *core)
             mailbox_expire(core, index);
             nidd_expire(core, index);
             rds_expire(core, index);
+            rds_ports_expire(core, index);
             mailbox_flush(core, index);
         } else {
             uint32_t number = twin->extra->timers[slot].number;

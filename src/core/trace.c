@@ -220,6 +220,8 @@ static const struct { uint16_t operation; const char *text; } t8_requests[] = {
     { API_NIDD_DELIVERY_LIST, "GET deliveries" },             { API_NIDD_DELIVERY_MAKE, "POST deliveries" },
     { API_NIDD_DELIVERY_GET, "GET delivery" },                { API_NIDD_DELIVERY_PUT, "PUT delivery" },
     { API_NIDD_DELIVERY_PATCH, "PATCH delivery" },            { API_NIDD_DELIVERY_DELETE, "DELETE delivery" },
+    { API_NIDD_PORT_LIST, "GET ports" },                      { API_NIDD_PORT_GET, "GET port" },
+    { API_NIDD_PORT_PUT, "PUT port" },                        { API_NIDD_PORT_DELETE, "DELETE port" },
 };
 
 static const char *request_text(uint32_t operation)
@@ -329,6 +331,7 @@ static const char *notice_text(uint8_t kind)
         [NOTICE_TEST] = "TestNotification", [NOTICE_UPLINK] = "NiddUplinkDataNotification",
         [NOTICE_CONFIGURATION] = "NiddConfigurationStatusNotification",
         [NOTICE_DELIVERY] = "NiddDownlinkDataDeliveryStatusNotification",
+        [NOTICE_PORTS] = "ManagePortNotification",
     };
     return kind < sizeof texts / sizeof texts[0] && texts[kind] != NULL ? texts[kind] : "notification";
 }

@@ -40,6 +40,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     uint16_t mail_count, deferred_count; /* mail: in memory */
     twin_queue queue;            /* mail and deliveries as a whole */
     struct twin_rates *rates;    /* core/rate.h; NULL: any number of packets */
+    struct rds_managed *rds_ports; /* core/rds_ports.h */
     struct rds *rds;             /* core/rds.h; NULL: nothing was exchanged */
 } twin_extra;
 

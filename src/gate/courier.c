@@ -63,8 +63,8 @@ struct courier {
 static const struct { const char *text; } special[] = {
     { "0.0.0.0/8" }, { "10.0.0.0/8" }, { "100.64.0.0/10" }, { "127.0.0.0/8" }, { "169.254.0.0/16" }, { "172.16.0.0/12" },
     { "192.0.0.0/24" }, { "192.0.2.0/24" }, { "192.168.0.0/16" }, { "198.18.0.0/15" }, { "198.51.100.0/24" },
-    { "203.0.113.0/24" }, { "224.0.0.0/3" }, { "::/127" }, { "::ffff:0:0/96" }, { "64:ff9b::/96" }, { "64:ff9b:1::/48" },
-    { "100::/64" }, { "2001::/23" }, { "2001:db8::/32" }, { "2002::/16" }, { "fc00::/7" }, { "fe80::/10" }, { "ff00::/8" },
+    { "203.0.113.0/24" }, { "224.0.0.0/3" }, { "::/96" }, { "::ffff:0:0/96" }, { "64:ff9b::/96" }, { "64:ff9b:1::/48" },
+    { "100::/64" }, { "2001::/23" }, { "2001:db8::/32" }, { "2002::/16" }, { "fc00::/7" }, { "fe80::/10" }, { "fec0::/10" }, { "ff00::/8" },
 };
 
 static bool range_read(const char *text, size_t length, range *out)
@@ -263,6 +263,54 @@ static void reliable_members(dro_builder *out, const parts *parts)
     dro_builder_text(out, port);
 }
 
+static void formats_write(dro_builder *out, const char *name, uint8_t formats, bool is_list)
+{
+    static const char *const texts[] = { "CBOR", "JSON", "XML" };
+    const char *comma = "";
+    if (formats == 0)
+        return;
+    dro_builder_text(out, ",\"");
+    dro_builder_text(out, name);
+    dro_builder_text(out, is_list ? "\":[" : "\":");
+    for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if ((formats & 1u << i) == 0)
+            continue;
+        dro_builder_text(out, comma);
+        dro_builder_text(out, "\"");
+        dro_builder_text(out, texts[i]);
+        dro_builder_text(out, "\"");
+        comma = ",";
+    }
+    dro_builder_text(out, is_list ? "]" : "");
+}
+
+/* ManagePort (TS 29.122, 5.6.2.1.13) one after the other. */
+static void ports_write(const courier *courier, const parts *parts, dro_builder *out)
+{
+    enum { HEAD = 5, OF_DEVICE = 2 /* RDS_PORT_OF_DEVICE */ };
+    dro_cursor in = dro_cursor_over(parts->results.bytes, parts->results.length);
+    dro_field field;
+    const char *before = ",\"managedPorts\":[";
+    while (dro_field_next(&in, &field)) {
+        char path[48];
+        if (field.tag != API_FIELD_RDS_MANAGED || field.length < HEAD)
+            continue;
+        dro_builder_text(out, before);
+        dro_builder_text(out, "{\"self\":\"");
+        dro_builder_text(out, courier->options.root != NULL ? courier->options.root : "");
+        dro_builder_bytes(out, parts->path.bytes, parts->path.length);
+        snprintf(path, sizeof path, "/rds-ports/ue%u-ef%u\",", field.bytes[0], field.bytes[1]);
+        dro_builder_text(out, path);
+        member(out, "appId", (const char *)field.bytes + HEAD, field.length - HEAD);
+        dro_builder_text(out, field.bytes[2] & OF_DEVICE ? ",\"manageEntity\":\"UE\"" : ",\"manageEntity\":\"AS\"");
+        formats_write(out, "supportedFormats", field.bytes[3], true);
+        formats_write(out, "configuredFormat", field.bytes[4], false);
+        dro_builder_text(out, "}");
+        before = ",";
+    }
+    dro_builder_text(out, before[1] == '\0' ? "]" : "");
+}
+
 static void body_write(const courier *courier, uint8_t kind, const parts *parts, dro_builder *out)
 {
     const char *text;
@@ -295,6 +343,11 @@ static void body_write(const courier *courier, uint8_t kind, const parts *parts,
         dro_builder_text(out, ",\"gmdResults\":[");
         results_write(&parts->results, out);
         dro_builder_text(out, "]");
+        break;
+    case NOTICE_PORTS:
+        link_member(courier, out, "niddConfiguration", &parts->path);
+        identity_member(out, parts);
+        ports_write(courier, parts, out);
         break;
     default: link_member(courier, out, "subscription", &parts->path); break; /* TestNotification */
     }

@@ -6,6 +6,7 @@
 #include "base/fields.h"
 #include "twin/model.h"
 #include "twin/ticket.h"
+#include "twin/nidd.h"
 
 static bool fail(fields_fault *fault, int status, const char *detail)
 {
@@ -28,8 +29,32 @@ static bool resource_read(slice text, uint64_t *out)
     return text.length == 16;
 }
 
+/* A number of 0 to 15 without a sign or a leading zero; false: there is none. */
+static bool port_number_read(slice text, uint32_t *at, uint8_t *out)
+{
+    uint32_t first = *at;
+    unsigned number = 0;
+    while (*at < text.length && text.at[*at] >= '0' && text.at[*at] <= '9' && *at - first < 2)
+        number = number * 10 + (unsigned)(text.at[(*at)++] - '0');
+    *out = (uint8_t)number;
+    return *at > first && number <= NIDD_PORT_MAX && (*at - first == 1 || text.at[first] != '0');
+}
+
+/* "ue3-ef15": ports of the device and of this side. */
+static bool rds_port_read(slice text, uint8_t out[2])
+{
+    uint32_t at = 2;
+    if (text.length < 7 || memcmp(text.at, "ue", 2) != 0 || !port_number_read(text, &at, &out[0]))
+        return false;
+    if (text.length < at + 4 || memcmp(text.at + at, "-ef", 3) != 0)
+        return false;
+    at += 3;
+    return port_number_read(text, &at, &out[1]) && at == text.length;
+}
+
 static bool put_parameter(dro_builder *out, const route *route, unsigned parameter, slice text, fields_fault *fault)
 {
+    uint8_t ports[2];
     char identifier[IDENTIFIER_MAX + 1];
     uint8_t digest[32];
     uint64_t number;
@@ -79,6 +104,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
         if (!resource_read(text, &number))
             return fail(fault, 404, "no such trace");
         dro_field_put_u64(out, API_FIELD_TRACE, number);
+        return true;
+    case PARAMETER_RDS_PORT:
+        if (!rds_port_read(text, ports))
+            return fail(fault, 404, "no such ports: ue0-ef0 to ue15-ef15");
+        dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
         return true;
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:

@@ -262,7 +262,60 @@ static bool read_first_delivery(const reader *in, yyjson_val *object)
     return true;
 }
 
-bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault)
+/* ---- ManagePort ---- */
+
+static uint8_t format_bit(yyjson_val *value)
+{
+    static const char *const names[] = { "CBOR", "JSON", "XML" };
+    for (uint8_t i = 0; yyjson_is_str(value) && i < sizeof names / sizeof names[0]; i++)
+        if (slice_is(text_of(value), names[i]))
+            return (uint8_t)(1u << i);
+    return 0;
+}
+
+static bool read_formats(const reader *in, yyjson_val *object, uint8_t formats[2])
+{
+    yyjson_val *list = yyjson_obj_get(object, "supportedFormats"), *one = yyjson_obj_get(object, "configuredFormat"), *item;
+    size_t i, count;
+    if (list != NULL && (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0))
+        return refuse(in, "supportedFormats", "must be an array of CBOR, JSON or XML");
+    yyjson_arr_foreach(list, i, count, item) {
+        if (format_bit(item) == 0)
+            return refuse(in, "supportedFormats", "must be an array of CBOR, JSON or XML");
+        formats[0] |= format_bit(item);
+    }
+    formats[1] = format_bit(one);
+    return one == NULL || formats[1] != 0 || refuse(in, "configuredFormat", "must be CBOR, JSON or XML");
+}
+
+static bool read_manage_port(const reader *in, yyjson_val *object)
+{
+    enum { HEAD = 3, APPLICATION_MAX = 64 /* RDS_APPLICATION_MAX */ };
+    uint8_t bytes[HEAD + APPLICATION_MAX] = { 0 };
+    yyjson_val *name = yyjson_obj_get(object, "appId"), *skips = yyjson_obj_get(object, "skipUeInquiry");
+    if (!yyjson_is_obj(object))
+        return refuse(in, "", "must be an object");
+    if (!yyjson_is_str(name) || yyjson_get_len(name) == 0 || yyjson_get_len(name) > APPLICATION_MAX)
+        return refuse(in, "appId", "must be a string of 1 to %d bytes", APPLICATION_MAX);
+    if (skips != NULL && !yyjson_is_bool(skips))
+        return refuse(in, "skipUeInquiry", "must be true or false");
+    bytes[0] = yyjson_is_true(skips);
+    if (!read_formats(in, object, bytes + 1))
+        return false;
+    memcpy(bytes + HEAD, yyjson_get_str(name), yyjson_get_len(name));
+    dro_field_put(in->out, API_FIELD_RDS_MANAGED, bytes, HEAD + yyjson_get_len(name));
+    return true;
+}
+
+/* ---- a body ---- */
+
+static bool read_configuration(const reader *in, yyjson_val *object)
+{
+    return read_object(in, object) && read_first_delivery(in, object);
+}
+
+static bool read_all(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault,
+                     bool (*read_value)(const reader *in, yyjson_val *value))
 {
     size_t room;
     void *memory = body_arena_bytes(arena, &room);
@@ -278,10 +331,8 @@ bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_b
     }
     yyjson_alc_pool_init(&pool, memory, need);
     yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, &err);
-    bool is_good = document != NULL ? read_object(&in, yyjson_doc_get_root(document))
+    bool is_good = document != NULL ? read_value(&in, yyjson_doc_get_root(document))
                                     : refuse(&in, "", "not JSON at byte %zu: %s", err.pos, err.msg);
-    if (is_good && uses == NIDD_IN_CONFIGURATION)
-        is_good = read_first_delivery(&in, yyjson_doc_get_root(document));
     dro_wipe(memory, need);
     if (is_good && out->err != DRO_OK) {
         refuse(&in, "", "the body is too large");
@@ -289,4 +340,14 @@ bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_b
         return false;
     }
     return is_good;
+}
+
+bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault)
+{
+    return read_all(arena, json, uses, out, fault, uses == NIDD_IN_CONFIGURATION ? read_configuration : read_object);
+}
+
+bool nidd_body_read_port(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return read_all(arena, json, 0, out, fault, read_manage_port);
 }

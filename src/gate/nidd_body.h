@@ -6,4 +6,6 @@
 #include "twin/nidd.h"
 
 /* `uses`: one of enum nidd_use. False: `fault` says why, with status 400. */
+/* ManagePort -> RDS_MANAGED. */
+bool nidd_body_read_port(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault);

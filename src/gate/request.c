@@ -257,6 +257,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_GROUP] = HTTP_BODY_SMALL_MAX,
         [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
         [BODY_APPLICATION_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_RDS_PORT] = HTTP_BODY_SMALL_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -556,6 +557,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
+    case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);
     default: return true;
     }
 }

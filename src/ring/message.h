@@ -135,6 +135,10 @@ enum api_operation {
     API_GROUP_TICKET_DELETE,
     API_GROUP_TICKET_MEMBERS, /* STATUS(?): which ones, else those that failed; LIMIT(?), CURSOR(?) */
     API_NIDD_WEBSOCKET = 190,       /* CONFIGURATION: this websocket takes its notifications */
+    API_NIDD_PORT_LIST,             /* CONFIGURATION, as all below: ports of the reliable data service */
+    API_NIDD_PORT_GET,              /* RDS_PORT, as all below */
+    API_NIDD_PORT_PUT,              /* RDS_MANAGED */
+    API_NIDD_PORT_DELETE,
     /* Traces of messages. */
     API_TRACE_MAKE = 200,           /* ID or PEER, SECONDS(?) */
     API_TRACE_GET,                 /* TRACE, AFTER(?), LIMIT(?) */
@@ -193,6 +197,8 @@ enum api_field { /* width or form */
     API_FIELD_PRIORITY = 79,
     API_FIELD_STATUS = 80,      /* u8: nidd_status or nidd_delivery_status */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
+    API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
+                                 * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
@@ -411,6 +417,7 @@ enum notice_kind {
     NOTICE_CONFIGURATION,   /* ID or MSISDN (a group's: neither), STATUS: NiddConfigurationStatusNotification */
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
+    NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];

@@ -198,6 +198,7 @@ class Mme:
         uri = f"aaa://scef.dromio.test:{port or 3868};transport=tcp"
         self.peer = self.node.add_peer(uri, "dromio.test", ip_addresses=["127.0.0.1"], is_persistent=listen_port is None)
         self.node.add_application(self.application, [self.peer], ["dromio.test", realm])
+        self.node.wakeup_interval = 0.2  # it looks so often whether it may end
         self.node.start()
 
     def wait(self):

@@ -1,23 +1,16 @@
 """freeDiameter as the peer: capabilities, watchdog and goodbye, whoever connects."""
 import re
 import shutil
-import socket
 import subprocess
 import time
 
 import pytest
 from certificates import Authority
 from diameter_host import GateHarness
-from host import Host, until
+from host import Host, free_port, until
 
 pytestmark = pytest.mark.skipif(shutil.which("freeDiameterd") is None or shutil.which("openssl") is None, reason="freeDiameter is not installed")
 LIMIT_S = 60
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class FreeDiameter:

@@ -148,7 +148,7 @@ def test_text_that_is_no_utf8_is_5004(host):
 
 
 # 8
-@pytest.mark.parametrize("data", [odr(), dwr(), dpr(), answer_bytes(257, 0, 1, 1), answer_bytes(280, 0, 1, 1)])
+@pytest.mark.parametrize("data", [odr(), dwr(), dpr(), answer_bytes(257, 0, 1, 1), answer_bytes(280, 0, 1, 1)], ids=["ODR", "DWR", "DPR", "CEA", "DWA"])
 def test_before_capabilities_anything_else_ends_the_connection(host, data):
     before = host.drops("state")
     with RawPeer(host.port) as peer:

@@ -1,10 +1,10 @@
 """T6a with an MME that is not ours (python-diameter): TS 29.128 5.4 to 5.8 as RFC 6733 peers."""
-import socket
 import time
 
 import pytest
 from diameter_host import GateHarness
 from diameter_peer import IMSI, Mme, RawPeer, dpa, find, result_of, utc
+from host import free_port
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,7 @@ def test_a_goodbye_of_the_host_is_clean():
 
 
 def test_the_host_connects_to_a_configured_mme():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     mme = Mme(listen_port=port)
     host = GateHarness("--peer", f"mme1.example.org,127.0.0.1:{port},1")
     try:

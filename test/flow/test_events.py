@@ -158,6 +158,7 @@ def test_a_comment_comes_while_nothing_happens(real):
         assert events.rest.startswith(b":")
 
 
+@pytest.mark.long  # test_http_streams.py says the same of the gate alone
 def test_a_slow_client_is_disconnected_and_counted(real, mme, names):
     import socket
     from mme import Load

@@ -6,22 +6,13 @@ import itertools
 import pytest
 from host import Host, until
 from mme import Mme, is_asleep
-from rds import ACK, SET_ACK_MODE, SET_UNACK_MODE, Device, Frame
+from rds import (ACCEPTED, ACK, IN_USE, MANAGE_PORT, NOTIFY, QUERY, RELEASE, RESERVE, SET_ACK_MODE, SET_UNACK_MODE, UNKNOWN,
+                 Device, Frame, Ports)
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
 
 paths = itertools.count(1)
-SETTINGS = ('t8.allow_callbacks=["127.0.0.0/8"]', "t8.reliable_data_service=true", "t8.reliable_data_timer=1")
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host(*SETTINGS) as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
+SETTINGS = (CALLBACKS, "t8.reliable_data_service=true", "t8.reliable_data_timer=1")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +29,7 @@ class Nidd:
             "externalId": name, "notificationDestination": sink.link(self.path), "reliableDataService": True, **members})
         assert answer.status == 201, answer
         self.json, self.location = answer.json(), answer.headers["Location"]
-        self.at = self.location[self.location.index("/3gpp-nidd"):]
+        self.at = path_of(self.location)
 
     def send(self, data, **members):
         return self.client.post(self.at + "/downlink-data-deliveries", {"externalId": self.name, "data": b64(data), **members})
@@ -47,8 +38,13 @@ class Nidd:
         return [notice for notice in self.sink.taken(self.path) if member in notice]
 
     def status(self, answer):
-        at = answer.headers["Location"]
-        return self.client.get(at[at.index("/3gpp-nidd"):]).json()["deliveryStatus"]
+        return self.client.get(path_of(answer)).json()["deliveryStatus"]
+
+    def port(self, device, own):
+        return f"{self.at}/rds-ports/ue{device}-ef{own}"
+
+    def reserve(self, device, own, **members):
+        return self.client.put(self.port(device, own), {"appId": "meter", **members})
 
     def data(self):
         return [base64.b64decode(notice["data"]) for notice in self.told("data")]
@@ -193,9 +189,7 @@ def test_what_is_being_acknowledged_cannot_be_changed(both):
     device, nidd = both()
     device.loses_down = lambda frame: frame.kind == "I"
     answer = nidd.send(b"out")
-    at = answer.headers["Location"]
-    at = at[at.index("/3gpp-nidd"):]
-    assert nidd.client.delete(at).status == 409
+    assert nidd.client.delete(path_of(answer)).status == 409
     until(lambda: nidd.status(answer) == "SUCCESS_UNACKNOWLEDGED", "the end")
 
 
@@ -324,6 +318,109 @@ def test_a_frame_has_less_room(both):
     assert nidd.send(b"x" * 1355).json()["deliveryStatus"] == "SUCCESS_ACKNOWLEDGED"
 
 
+# ---- ports while a configuration is in force ----
+
+def test_ports_are_reserved_once_the_device_agrees(both):
+    device, nidd = both()
+    answer = nidd.reserve(3, 7, supportedFormats=["CBOR", "JSON"], configuredFormat="JSON")
+    assert answer.status == 202, answer
+    until(lambda: nidd.told("managedPorts"), "the notification")
+    port = {"self": nidd.location + "/rds-ports/ue3-ef7", "appId": "meter", "manageEntity": "AS", "supportedFormats": ["CBOR", "JSON"], "configuredFormat": "JSON"}
+    assert nidd.told("managedPorts") == [{"niddConfiguration": nidd.location, "externalId": device.name, "managedPorts": [port]}]
+    assert device.managed == [(False, Ports(RESERVE, 0, ((7, 3, 3, "meter"),)))]
+    assert nidd.client.get(nidd.port(3, 7)).json() == port and nidd.client.get(nidd.at + "/rds-ports").json() == [port]
+    assert nidd.send(b"hello", rdsPort={"portUE": 3, "portSCEF": 7}).json()["deliveryStatus"] == "SUCCESS_ACKNOWLEDGED"
+    assert device.taken == [(b"hello", 3, 7)]
+    device.put(Frame("UI", b"up"), (3, 7))
+    until(nidd.data, "the uplink")
+    assert nidd.reserve(3, 7).status == 409
+    assert nidd.client.delete(nidd.port(3, 7)).status == 204
+    until(lambda: device.managed[-1][1].action == RELEASE, "the release")
+    assert nidd.client.get(nidd.port(3, 7)).status == 404 and nidd.client.delete(nidd.port(3, 7)).status == 404
+    assert nidd.client.get(nidd.at + "/rds-ports").json() == []
+    assert nidd.send(b"x", rdsPort={"portUE": 3, "portSCEF": 7}).json()["cause"] == "RDS_PORT_UNKNOWN"
+
+
+def test_a_device_may_refuse_ports(both):
+    device, nidd = both()
+    device.manages = lambda ports: IN_USE
+    assert nidd.reserve(1, 1).status == 202
+    told = lambda: [notice for notice in nidd.sink.taken(nidd.path)]  # noqa: E731
+    until(told, "the notification")
+    assert told() == [{"niddConfiguration": nidd.location, "externalId": device.name}]  # none is reserved
+    assert nidd.client.get(nidd.port(1, 1)).status == 404
+    device.manages = lambda ports: ACCEPTED
+    assert nidd.reserve(1, 1).status == 202
+    until(lambda: nidd.client.get(nidd.port(1, 1)).status == 200, "the reservation")
+
+
+def test_a_question_that_was_lost_is_asked_again_and_given_up(both):
+    device, nidd = both()
+    lost = []
+    device.loses_down = lambda frame: frame.function == MANAGE_PORT and len(lost) < 2 and not lost.append(frame)
+    assert nidd.reserve(1, 2).status == 202
+    until(lambda: nidd.client.get(nidd.port(1, 2)).status == 200, "the reservation")
+    device.loses_down = lambda frame: frame.function == MANAGE_PORT
+    device.frames.clear()
+    assert nidd.reserve(2, 2).status == 202
+    until(lambda: len(nidd.told("managedPorts")) == 2, "the notification")
+    assert [port["self"] for port in nidd.told("managedPorts")[-1]["managedPorts"]] == [nidd.location + "/rds-ports/ue1-ef2"]
+    assert len(device.came("U", function=MANAGE_PORT)) == 4
+
+
+def test_the_device_need_not_be_asked(both):
+    device, nidd = both()
+    answer = nidd.reserve(15, 0, skipUeInquiry=True)
+    assert answer.status == 201 and answer.headers["Location"] == nidd.location + "/rds-ports/ue15-ef0" == answer.json()["self"]
+    assert answer.json()["skipUeInquiry"] is True
+    until(lambda: device.managed, "the notice")
+    assert device.managed == [(False, Ports(NOTIFY, 0, ((0, 15, 0, "meter"),)))]
+    assert nidd.send(b"x", rdsPort={"portUE": 15, "portSCEF": 0}).json()["deliveryStatus"] == "SUCCESS_ACKNOWLEDGED"
+
+
+def test_a_device_reserves_asks_and_releases(both):
+    device, nidd = both(rdsPorts=[{"portUE": 9, "portSCEF": 9}])
+
+    def ask(action, *pairs):
+        device.managed.clear()
+        device.put(Frame("U", Ports(action, 0, pairs).encode(), function=MANAGE_PORT))
+        until(lambda: device.managed, "the answer")
+        assert device.managed[0][0], "a response"
+        return device.managed[0][1]
+
+    assert ask(RESERVE, (4, 5, 1, "pump")) == Ports(RESERVE, ACCEPTED, ((5, 4, 1, "pump"),))
+    until(lambda: nidd.told("managedPorts"), "the notification")
+    assert nidd.told("managedPorts")[0]["managedPorts"] == [
+        {"self": nidd.location + "/rds-ports/ue4-ef5", "appId": "pump", "manageEntity": "UE", "supportedFormats": ["CBOR"]}]
+    assert ask(RESERVE, (4, 5, 1, "pump")).status == ACCEPTED  # it had not heard the first answer
+    assert ask(RESERVE, (8, 8, 0, "x"), (9, 9, 0, "y")).status == IN_USE  # all or none
+    assert ask(QUERY).pairs == ((5, 4, 1, "pump"),)
+    assert nidd.reserve(4, 5).status == 409
+    device.put(Frame("UI", b"from the pump"), (4, 5))
+    until(lambda: nidd.data() == [b"from the pump"], "the uplink")
+    assert ask(RELEASE, (4, 5, 0, "")).status == ACCEPTED and ask(RELEASE, (4, 5, 0, "")).status == UNKNOWN
+    assert ask(QUERY).pairs == ()
+    assert nidd.client.get(nidd.at + "/rds-ports").json() == []
+
+
+def test_bad_ports_are_refused(both, real):
+    device, nidd = both()
+    for name in ("ue16-ef0", "ue0-ef16", "ue1", "ue01-ef1", "ue1-ef1x", "ef1-ue1", "ue-ef", "ue1-ef"):
+        assert nidd.client.put(f"{nidd.at}/rds-ports/{name}", {"appId": "x"}).status == 404, name
+    for body in ({}, {"appId": 5}, {"appId": ""}, {"appId": "x" * 65}, {"appId": "x", "skipUeInquiry": 1}, {"appId": "x", "supportedFormats": []},
+                 {"appId": "x", "supportedFormats": ["YAML"]}, {"appId": "x", "configuredFormat": "yes"}, []):
+        assert nidd.client.put(nidd.port(1, 1), body).status == 400, body
+    for number in range(16):
+        assert nidd.reserve(number, 1, skipUeInquiry=True).status == 201
+    assert nidd.reserve(0, 2).json()["cause"] == "QUOTA_EXCEEDED"
+    before = real.metric("dromio_rds_refused_total")
+    device.put(Frame("U", b"\x10\x11\x00\x09short", function=MANAGE_PORT))
+    assert real.metric("dromio_rds_refused_total") == before + 1
+    other = Nidd(real.application("as3", ["acme.example"], ["nidd"]), nidd.sink, device.name, owner="as3", reliableDataService=False)
+    assert other.reserve(1, 9).json()["cause"] == "OPERATION_NOT_ALLOWED"
+    assert other.client.get(nidd.port(1, 1)).status == 403
+
+
 # ---- what survives ----
 
 def test_numbers_survive_a_kill(names):
@@ -339,6 +436,8 @@ def test_numbers_survive_a_kill(names):
                 assert nidd.send(data).json()["deliveryStatus"] == "SUCCESS_ACKNOWLEDGED"
             device.send(b"up")
             until(lambda: nidd.data() == [b"up"], "the uplink")
+            assert nidd.reserve(0, 0, skipUeInquiry=True).status == 201 and nidd.reserve(1, 2).status == 202
+            until(lambda: len(nidd.client.get(nidd.at + "/rds-ports").json()) == 2, "the ports")
             device.loses_up = lambda frame: frame.kind == "S"
             answer = nidd.send(b"three")  # the device has it, the host does not know
             until(lambda: len(device.taken) == 3, "the downlink")
@@ -357,6 +456,8 @@ def test_numbers_survive_a_kill(names):
             until(lambda: list(dict.fromkeys(nidd.data())) == [b"up", b"a contact", b"up two"], "the other uplinks")  # told at least once
             assert [data for data, *_ in device.taken] == [b"one", b"two", b"three"] and not device.came("U")
             assert nidd.send(b"four").json()["deliveryStatus"] == "SUCCESS_ACKNOWLEDGED"
+            assert nidd.client.get(nidd.port(1, 2)).json()["appId"] == "meter"
+            assert nidd.client.delete(nidd.at).status == 204
 
 
 def test_a_new_connection_begins_anew(both):
@@ -378,6 +479,9 @@ def test_it_is_off_unless_it_is_switched_on(names):
         came = []
         mme.on_downlink = lambda downlink: came.append(downlink.data) or 2001
         nidd = Nidd(client, sink, name, supportedFeatures="ffff")
+        answer = nidd.reserve(1, 1)
+        assert answer.status == 403 and answer.json()["cause"] == "OPERATION_NOT_ALLOWED", answer
+        assert "t8.reliable_data_service" in answer.json()["detail"] and nidd.client.get(nidd.at + "/rds-ports").status == 403
         assert nidd.json["supportedFeatures"] == "0" and nidd.json["maximumPacketSize"] == 1358
         answer = nidd.send(b"x", reliableDataService=True)
         assert answer.status == 500 and answer.json()["problemDetail"]["cause"] == "FAILURE_RDS_DISABLED", answer
@@ -399,6 +503,6 @@ def test_without_it_a_configuration_sends_bytes_as_they_are(both):
 
 def test_features_are_offered_when_it_is_on(both):
     _, nidd = both(supportedFeatures="ffff")
-    assert int(nidd.json["supportedFeatures"], 16) & 8
+    assert int(nidd.json["supportedFeatures"], 16) & 0x28 == 0x28
     _, other = both(supportedFeatures="8")
     assert other.json["supportedFeatures"] == "8"

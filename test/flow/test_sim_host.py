@@ -14,7 +14,7 @@ from whole_host import BUILD, WholeHost  # noqa: E402
 
 COUNTED = ("readings", "lost", "duplicates", "late")
 FAULTS = ["--loss", "0.05", "--late", "0.05", "--duplicate", "0.1", "--restart", "0.02", "--move", "0.05", "--mmes", "2"]
-AWAKE = ["--period", "60", "--active", "3600", "--speed", "300", "--edrx", "0"]
+AWAKE = ["--period", "60", "--active", "3600", "--speed", "600", "--edrx", "0"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from host import LIMIT_S, ROOT, thermo_reading, until
 from mme import is_asleep
 from t8 import CALLBACKS, path_of
 
-SETTINGS = (CALLBACKS,)
+SETTINGS = (CALLBACKS, "t8.reliable_data_service=true")
 
 TOOLS = pathlib.Path(os.environ.get("DROMIO_DEPS", pathlib.Path.home() / ".cache/dromio/deps")) / "venv-t8" / "bin"
 PYTHON, SCHEMATHESIS = TOOLS / "python", TOOLS / "st"
@@ -53,13 +53,13 @@ def test_requests_answers_and_notifications_are_as_3gpp_says(real, sink, mme, na
     assert "NiddUplinkDataNotification" in done.stdout and "POST /{scsAsId}/configurations 201" in done.stdout
 
 
-# What the file allows and this host refuses: an empty string is no URI and no identifier. The reliable data service is not here.
+# What the file allows and this host refuses: an empty string is no URI and no identifier.
 SLEEPER = """
 [[operations]] # 500 is what TS 29.122 says of a downlink for now only to a device that sleeps
 include-path-regex = "downlinkDataDeliveryId"
 checks.not_a_server_error.enabled = false
 """
-LEFT_OUT = ["--exclude-checks", "positive_data_acceptance", "--exclude-path-regex", "rds-ports"]
+LEFT_OUT = ["--exclude-checks", "positive_data_acceptance"]
 
 
 @pytest.mark.parametrize("which", [["--exclude-method", "DELETE"], ["--include-method", "DELETE"]], ids=["others", "delete"])
@@ -69,7 +69,7 @@ def test_schemathesis_finds_nothing(real, sink, names, tmp_path, which):
     name, imsi = next(names)
     real.admin.put_twin(name, imsi=imsi)
     base = f"/3gpp-nidd/v1/{scs_as}/configurations"
-    configuration = as1.post(base, {"externalId": name, "notificationDestination": sink.link("/st")}).json()["self"].rsplit("/", 1)[1]
+    configuration = as1.post(base, {"externalId": name, "notificationDestination": sink.link("/st"), "reliableDataService": True}).json()["self"].rsplit("/", 1)[1]
     delivery = as1.post(f"{base}/{configuration}/downlink-data-deliveries", {"externalId": name, "data": "AAAA"}).json()["self"].rsplit("/", 1)[1]
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(f'[parameters]\n"path.scsAsId" = "{scs_as}"\n"path.configurationId" = "{configuration}"\n'

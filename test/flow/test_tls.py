@@ -1,5 +1,6 @@
 """TLS: HTTPS and Diameter from the first byte, strangers at the door, new certificates while it runs."""
 import concurrent.futures
+import contextlib
 import datetime
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from certificates import Authority, openssl
 from diameter_peer import IMSI, LIMIT_S, T6A, V3GPP, RawPeer, avp, capabilities, cer, dpr, find, odr, request, result_of, t6a_avps
 from diameter.message.commands import CapabilitiesExchange, ConnectionManagement
-from host import DROMIOD, Events, Host, thermo_reading, until
+from host import DROMIOD, Events, Host, end_with_parent, thermo_reading, until
 from mme import Mme
 from websocket import Websocket
 
@@ -659,10 +660,27 @@ def test_the_command_line_speaks_https(secure, authority, stranger):
     assert refused.returncode == 9 and "certificate" in refused.stderr
 
 
-def simulate(host, authority, *words):
-    return subprocess.run([DROMIOD.parent / "dromio-sim", "--connect", f"127.0.0.1:{host.diameter_port}", "--tls-ca", authority.pem, "--mmes", "2",
-                           "--devices", "20", "--period", "60", "--speed", "60", "--edrx", "0", "--for", "4", *map(str, words)], capture_output=True, text=True,
-                          timeout=LIMIT_S)
+@contextlib.contextmanager
+def simulated(host, authority, *words):
+    """A dromio-sim at work, then ended: gives the process, whose errors are known in the end."""
+    with subprocess.Popen([DROMIOD.parent / "dromio-sim", "--connect", f"127.0.0.1:{host.diameter_port}", "--tls-ca", authority.pem, "--mmes", "2",
+                           "--devices", "20", "--period", "60", "--speed", "60", "--edrx", "0", *map(str, words)], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.errors = process.communicate(timeout=LIMIT_S)[1]
+
+
+def is_refused(host, authority, *words):
+    """No handshake comes to its end, however often it tries."""
+    def broken():
+        return handshakes(host, "failed", "diameter") + handshakes(host, "certificate", "diameter")
+    done, before = handshakes(host, "done", "diameter"), broken()
+    with simulated(host, authority, *words) as process:
+        until(lambda: broken() >= before + 2, "handshakes of both MMEs")
+    return process.returncode == 9 and handshakes(host, "done", "diameter") == done
 
 
 def test_the_simulated_network_speaks_tls(authority, stranger):
@@ -672,12 +690,13 @@ def test_the_simulated_network_speaks_tls(authority, stranger):
     with Host(*settings) as host:
         for number in range(20):
             host.admin.put_twin(f"sim{number}@acme.example", imsi=f"{1010000000001 + number:015d}")
-        told = simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key)
-        assert told.returncode == 0, told.stderr
-        assert host.metric("dromio_uplinks_total") > 0 and handshakes(host, "done", "diameter") == 2
-        assert simulate(host, authority).returncode == 9  # no certificate
-        assert simulate(host, authority, "--tls-certificate", bad.pem, "--tls-key", bad.key).returncode == 9
-        assert simulate(host, stranger, "--tls-certificate", good.pem, "--tls-key", good.key).returncode == 9
-        assert simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key, "--tls-name", "other.test").returncode == 9
-    wrong = simulate(host, authority, "--tls-certificate", good.pem, "--tls-key", bad.key)
-    assert wrong.returncode == 2 and str(bad.key) in wrong.stderr
+        with simulated(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key) as told:
+            until(lambda: host.metric("dromio_uplinks_total") > 0, "an uplink")
+        assert told.returncode == 0 and handshakes(host, "done", "diameter") == 2, told.errors
+        assert is_refused(host, authority)  # no certificate
+        assert is_refused(host, authority, "--tls-certificate", bad.pem, "--tls-key", bad.key)
+        assert is_refused(host, stranger, "--tls-certificate", good.pem, "--tls-key", good.key)
+        assert is_refused(host, authority, "--tls-certificate", good.pem, "--tls-key", good.key, "--tls-name", "other.test")
+    with simulated(host, authority, "--tls-certificate", good.pem, "--tls-key", bad.key) as wrong:
+        wrong.wait(LIMIT_S)
+    assert wrong.returncode == 2 and str(bad.key) in wrong.errors

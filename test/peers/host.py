@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -44,10 +45,27 @@ def until(condition, what="the state"):
         time.sleep(POLL_S)
 
 
+def ports():
+    """Ports to listen on, none twice: below those the kernel gives to connections, and in an order of this process alone,
+    so that nobody takes one while its host starts, or is away for a restart."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    numbers = list(range(10240, first)) if first > 12288 else list(range(10240, 65536))
+    while True:
+        random.SystemRandom().shuffle(numbers)
+        yield from numbers
+
+
+PORTS = ports()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Answer:

@@ -1,5 +1,6 @@
 """Segments of the log of a running host, and damage to them that can be undone: of files that the host reads only, so
 that putting the old bytes back takes nothing of what it wrote meanwhile."""
+import contextlib
 
 
 def logs(host):
@@ -16,8 +17,7 @@ def sealed(host):
 
 
 class Damage:
-    """The bytes of segments turned over, until they are put back. Each must still be there by then: something that
-    cannot be read lives in it, or no checkpoint has come by."""
+    """The bytes of segments turned over, until they are put back. One that has gone meanwhile had nothing in it any more."""
 
     def __init__(self, paths):
         self.whole = {path: path.read_bytes() for path in paths}
@@ -31,4 +31,5 @@ class Damage:
 
     def put_back(self):
         for path, data in self.whole.items():
-            self.overwrite(path, data)
+            with contextlib.suppress(FileNotFoundError):
+                self.overwrite(path, data)

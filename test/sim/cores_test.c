@@ -523,6 +523,24 @@ static void the_old_logs_go_once_every_core_has_moved(void **state)
     check_all(1);
 }
 
+static void counts_of_all_cores_are_there_before_a_round(void **state)
+{
+    (void)state;
+    make_all();
+    uint64_t twins = core_count_all(here.world.core, COUNT_TWINS);
+    assert_true(twins > 0);
+    for (uint32_t cores = 2; cores <= CORES; cores++) {
+        for (uint32_t i = 0; i < here.world.core_count; i++)
+            core_settle(here.world.seats[i].core);
+        world_close(&here.world);
+        world_cores(&here.world, cores);
+        assert_int_equal(world_open(&here.world), DRO_OK);
+        for (uint32_t i = 0; i < cores; i++)
+            assert_int_equal(core_count_all(here.world.seats[i].core, COUNT_TWINS), twins);
+        world_settle(&here.world);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
 
 int main(void)
@@ -545,6 +563,7 @@ int main(void)
         CASE(an_event_id_of_another_number_of_cores_is_a_gap),
         CASE(the_timeline_begins_anew_and_is_never_wrong),
         CASE(the_old_logs_go_once_every_core_has_moved),
+        CASE(counts_of_all_cores_are_there_before_a_round),
     };
     return cmocka_run_group_tests_name("cores", tests, NULL, NULL);
 }
