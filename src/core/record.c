@@ -573,7 +573,8 @@ static void full_row(core *core, const twin *twin)
     for (uint32_t i = 0; i < model->property_count; i++) {
         if (model->properties[i].is_private)
             continue;
-        cell_value cell = columns_value_get(core->columns, twin->table, twin->row, i);
+        cell_value cell;
+        columns_value_get(core->columns, twin->table, twin->row, i, &cell);
         if (cell.value.kind == VALUE_NONE)
             continue;
         dro_builder *part = record_part(core);

@@ -73,8 +73,9 @@ void columns_contact_prefetch(const columns *region, uint32_t table, uint32_t ro
 enum { COLUMNS_PREFETCH_MAX = 16 };
 void columns_row_prefetch(const columns *region, uint32_t table, uint32_t row);
 
-/* The writer's own reading (no retry needed in its own thread). */
-cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property);
+/* The writer's own reading (no retry needed in its own thread). Into a place of the caller's: a copy right
+ * behind the writing would wait for the store buffer. */
+void columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property, cell_value *out);
 const char *columns_id_get(const columns *region, uint32_t table, uint32_t row, size_t *length);
 const uint8_t *columns_tags_get(const columns *region, uint32_t table, uint32_t row, size_t *length);
 uint32_t columns_row_count(const columns *region, uint32_t table); /* rows ever used: 0 .. count - 1 */
