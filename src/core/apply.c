@@ -188,9 +188,12 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
+/* Of a mail that is linked. */
 static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 {
-    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    if (delivery != NULL)
+        delivery->mail_count++;
     const group_operation *operation = delivery == NULL ? group_operation_at(core, of_ticket) : NULL;
     return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
 }
@@ -252,6 +255,9 @@ bool mail_take(core *core, uint32_t index, uint64_t number)
         *at = gone->next;
         extra->mail_count--;
         core->mail_count--;
+        nidd_delivery *delivery = nidd_delivery_find(twin, gone->ticket);
+        if (delivery != NULL)
+            delivery->mail_count--;
         if (gone->is_in_chunk)
             queue_outdated(core, index);
         queue_changed(core, index, -(int64_t)mail_memory(gone));
