@@ -66,6 +66,7 @@ typedef struct http_load {
     void *owner;
     int (*path)(void *owner, uint64_t number, char *out, size_t room); /* of request `number`; its length */
     int (*body)(void *owner, uint64_t number, char *out, size_t room); /* JSON of a POST; NULL: they are GETs */
+    void (*on_answer)(void *owner, uint64_t number, int status, const char *body); /* NULL: nobody wants to know; a long body is cut */
     uint64_t answers, errors; /* status 200 or 201, and any other */
     int error;                /* the newest other status */
     histogram latency;

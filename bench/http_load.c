@@ -9,7 +9,7 @@
 #include "bench/bench.h"
 #include "bench/http.h"
 
-enum { OUT_BYTES = HTTP_DEPTH_MAX * HTTP_REQUEST_MAX, IN_BYTES = 256 * 1024, EVENTS = 64, WAIT_MS = 50 };
+enum { OUT_BYTES = HTTP_DEPTH_MAX * HTTP_REQUEST_MAX, IN_BYTES = 256 * 1024, ANSWER_BYTES = 2048, EVENTS = 64, WAIT_MS = 50 };
 
 typedef struct lane { /* a connection */
     http_load *load;
@@ -18,6 +18,9 @@ typedef struct lane { /* a connection */
     bool is_measuring, is_watching_out;
     uint32_t outstanding, oldest;        /* ring of send times */
     int64_t sent_ns[HTTP_DEPTH_MAX];
+    uint64_t numbers[HTTP_DEPTH_MAX];    /* of the requests */
+    size_t answer_length;
+    char answer[ANSWER_BYTES];           /* with NUL */
     size_t length, sent;
     char out[OUT_BYTES];
 } lane;
@@ -29,9 +32,21 @@ typedef struct drive {
     uint64_t number, most; /* of the next request, and where they end */
 } drive;
 
+static void on_body(void *owner, const char *bytes, size_t length)
+{
+    lane *l = owner;
+    size_t room = ANSWER_BYTES - 1 - l->answer_length;
+    memcpy(l->answer + l->answer_length, bytes, length < room ? length : room);
+    l->answer_length += length < room ? length : room;
+}
+
 static void on_response(void *owner, int status)
 {
     lane *l = owner;
+    l->answer[l->answer_length] = '\0';
+    l->answer_length = 0;
+    if (l->load->on_answer != NULL)
+        l->load->on_answer(l->load->owner, l->numbers[l->oldest], status, l->answer);
     int64_t took = bench_now_ns() - l->sent_ns[l->oldest];
     l->oldest = (l->oldest + 1) % HTTP_DEPTH_MAX;
     l->outstanding--;
@@ -58,6 +73,7 @@ static void fill(drive *d, lane *l)
         int length = load->body != NULL ? load->body(load->owner, d->number, body, sizeof body) : 0;
         if (load->body != NULL)
             snprintf(about, sizeof about, "Content-Type: application/json\r\nContent-Length: %d\r\n", length);
+        l->numbers[(l->oldest + l->outstanding) % HTTP_DEPTH_MAX] = d->number;
         load->path(load->owner, d->number++, path, sizeof path);
         int n = snprintf(l->out + l->length, HTTP_REQUEST_MAX,
                          "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n%s\r\n%s", load->body != NULL ? "POST" : "GET",
@@ -106,7 +122,7 @@ static bool open_lanes(drive *d)
     for (uint32_t i = 0; i < d->load->connections; i++) {
         lane *l = &d->lanes[i];
         l->load = d->load;
-        l->reader = (http_reader){ .owner = l, .on_response = on_response };
+        l->reader = (http_reader){ .owner = l, .on_response = on_response, .on_body = d->load->on_answer != NULL ? on_body : NULL };
         http_reader_init(&l->reader);
         l->descriptor = http_connect(d->load->port);
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };

@@ -139,6 +139,7 @@ struct load {
     uint32_t each;         /* readings a twin still to send with load_drive_each; 0: no limit */
     bool is_paused;        /* sends nothing new */
     bool takes_always;     /* downlinks are taken in any phase */
+    uint16_t *taken;       /* [twins] downlinks so far, with load_expect; NULL: nobody asks */
     uint64_t budget;       /* requests still to be sent, ~0: no limit */
     uint8_t *sequence;     /* [twins] of the next reading */
     uint16_t *is_out;      /* [twins] requests without an answer */
@@ -186,12 +187,25 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     histogram_add(is_busy ? &l->busy_latency : &l->latency, (uint64_t)micros);
 }
 
+static void check_downlink(load *l, const t6a_message *request)
+{
+    uint32_t label[LOAD_LABEL_BYTES / 4] = { UINT32_MAX };
+    if (request->data.length >= LOAD_LABEL_BYTES)
+        memcpy(label, request->data.bytes, LOAD_LABEL_BYTES);
+    bool is_next = label[0] < l->twins && label[1] == l->taken[label[0]];
+    l->counts.wrong += !is_next;
+    if (label[0] < l->twins)
+        l->taken[label[0]]++;
+}
+
 /* Where downlinks are not expected, a host that sends one gets "asleep". */
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
     load *l = ((lane *)owner)->load;
     bool takes = l->phase == PHASE_TAKE || l->takes_always;
     l->counts.downlinks += takes;
+    if (takes && l->taken != NULL)
+        check_downlink(l, request);
     l->answered_ns = l->now_ns;
     peer_answer_delivery(from, request, takes ? &(t6a_delivery){ .result = DIAMETER_SUCCESS }
                                               : &(t6a_delivery){ .experimental = DIAMETER_ERROR_USER_TEMPORARILY_UNREACHABLE });
@@ -388,6 +402,11 @@ bool load_drive(load *l, double seconds)
         if (!turn(l))
             return false;
     return true;
+}
+
+void load_expect(load *l, uint16_t *taken)
+{
+    l->taken = taken;
 }
 
 void load_take_always(load *l)

@@ -14,6 +14,7 @@ typedef struct load load;
 typedef struct load_counts {
     uint64_t attached, attach_refused, uplinks, answered, busy, refused, unsent;
     uint64_t downlinks; /* taken, with load_take_downlinks */
+    uint64_t wrong;     /* of those: with load_expect, one more of its twin than was sent, or not the next one */
     uint32_t last_refusal; /* Result-Code or Experimental-Result-Code of the newest one not answered 2001 */
 } load_counts;
 
@@ -41,6 +42,10 @@ bool load_drive_each(load *load, uint32_t count);
 /* Sends nothing; answers downlinks 2001 until `count` have come. */
 bool load_take_downlinks(load *load, uint64_t count);
 void load_take_always(load *load); /* in whatever it does from now on */
+enum { LOAD_LABEL_BYTES = 8 };
+/* From now on each downlink is looked at: it begins with its twin's number and how many went to it before (32 bits
+ * each, little-endian). `taken`[twins] counts them; borrowed. */
+void load_expect(load *load, uint16_t *taken);
 /* Waits until nothing is outstanding. */
 bool load_drain(load *load);
 /* So many readings of all twins in turn, each answered 2001. */

@@ -58,13 +58,26 @@ static inline uint64_t dro_cursor_be(dro_cursor *in, size_t width)
     return value;
 }
 
-/* Little-endian, as our own records and WebAssembly have it. */
+/* Little-endian, as our own records and WebAssembly have it. Widths not of a power of two, or known
+ * only at run time, go through shifts: memcpy would store bytes one at a time, and reading all eight
+ * right behind waits for the store buffer. */
 static inline uint64_t dro_cursor_le(dro_cursor *in, size_t width)
 {
     const uint8_t *bytes = dro_cursor_bytes(in, width);
     uint64_t value = 0;
-    if (bytes != NULL)
-        memcpy(&value, bytes, width);
+    uint32_t four;
+    uint16_t two;
+    if (bytes == NULL)
+        return 0;
+    switch (width) {
+    case 1: return *bytes;
+    case sizeof two: memcpy(&two, bytes, sizeof two); return two;
+    case sizeof four: memcpy(&four, bytes, sizeof four); return four;
+    case sizeof value: memcpy(&value, bytes, sizeof value); return value;
+    default: break;
+    }
+    for (size_t i = 0; i < width; i++)
+        value |= (uint64_t)bytes[i] << 8 * i;
     return value;
 }
 

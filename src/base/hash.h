@@ -25,7 +25,7 @@ static inline uint64_t dro_hash(uint64_t key, const void *bytes, size_t length)
         length -= 8;
     }
     uint64_t last = 0;
-    if (length > 0)
-        memcpy(&last, at, length);
+    for (size_t i = 0; i < length; i++) /* as the word above reads them; without a store to wait for */
+        last |= (uint64_t)at[i] << 8 * i;
     return dro_hash_mix(hash ^ last, key + 1);
 }

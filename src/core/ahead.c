@@ -57,11 +57,8 @@ void ahead_record(void *context, int step, const uint8_t *bytes, size_t length)
     }
     const twin *twin = twin_at(core, index);
     fetch_context(twin);
-    if (twin->row == NONE)
-        return;
-    columns_contact_prefetch(core->columns, twin->table, twin->row);
-    for (uint32_t i = 0; i < twin_model(core, twin)->property_count && i < AHEAD; i++)
-        columns_value_prefetch(core->columns, twin->table, twin->row, i);
+    if (twin->row != NONE)
+        columns_row_prefetch(core->columns, twin->table, twin->row);
 }
 
 /* ---- uplinks of a gate ---- */

@@ -271,7 +271,8 @@ static void thing_description(core *core, const call *call)
     if (index == NONE || call_deferred_new(core, call, index))
         return;
     static const char plain[] = "{\"@context\":\"https://www.w3.org/2022/wot/td/v1.1\",\"@type\":\"tm:ThingModel\","
-                                "\"title\":\"A device as it is\",\"dromio:model\":\"" PLAIN_MODEL "\",\"version\":{\"model\":\"1.0.0\"}}";
+                                "\"title\":\"A device as it is\",\"dromio:model\":\"" PLAIN_MODEL "\",\"version\":{\"model\":\"1.0.0\"},"
+                                "\"events\":{\"data\":{\"title\":\"What the device sent\",\"data\":{\"type\":\"string\",\"contentEncoding\":\"base64\"}}}}";
     const twin *twin = twin_at(core, index);
     const image *image = twin->image == NONE ? NULL : &core->images[twin->image];
     size_t length;

@@ -281,7 +281,8 @@ static bool is_reported(core *core, const twin *twin, uint32_t property, const v
     for (const ticket *t = twin->extra != NULL ? twin->extra->tickets : NULL; t != NULL; t = t->next)
         if (!t->is_action && t->index == property && t->state < TICKET_REPORTED)
             return false;
-    cell_value now = columns_value_get(core->columns, twin->table, twin->row, property);
+    cell_value now;
+    columns_value_get(core->columns, twin->table, twin->row, property, &now);
     return now.value.kind != VALUE_NONE && value_equal(&now.value, wanted);
 }
 

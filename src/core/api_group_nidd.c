@@ -195,6 +195,20 @@ static dro_err delivery_begin(core *core, const group_configuration *configurati
     return err;
 }
 
+/* Mail of groups stays in memory until it has left: that of all open downlinks and of one more has room in downlink.memory. */
+static bool memory_is_full(const core *core, const group *group)
+{
+    uint64_t waiting = group_members_all(core, group);
+    for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++) {
+        const group_operation *operation = core->groups->operations[i];
+        uint32_t shown[GROUP_SHOWN_STATES], open = 0;
+        if (operation != NULL && !operation->is_gone && operation->kind == GROUP_DOWNLINK)
+            group_operation_members(core, operation, shown, &open);
+        waiting += open;
+    }
+    return core->queues.budget > 0 && waiting * sizeof(mail) > core->queues.budget * core->count;
+}
+
 void api_group_delivery_make(core *core, const call *call)
 {
     uint8_t fields[GROUP_FIELDS_MAX];
@@ -212,7 +226,10 @@ void api_group_delivery_make(core *core, const call *call)
         tell_problem(core, call->caller, 400, "about:blank", "the identifier is not the configuration's");
     else if (configuration->status != NIDD_ACTIVE)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));
-    else if (delivery_is_good(core, call, fields, dro_builder_length(&members)) &&
+    else if (memory_is_full(core, named)) {
+        core->counters.refused++;
+        tell_problem(core, call->caller, 503, "about:blank", "too much waits for members of groups (downlink.memory); try again");
+    } else if (delivery_is_good(core, call, fields, dro_builder_length(&members)) &&
              !nidd_quota_is_reached(core, call, owner, LIMIT_DOWNLINKS, group_members_all(core, named))) {
         dro_err err = delivery_begin(core, configuration, fields, dro_builder_length(&members), &made);
         if (err != DRO_OK)

@@ -188,9 +188,12 @@ static dro_err apply_aliases(core *core, uint32_t index, const dro_field *field)
     return DRO_OK;
 }
 
+/* Of a mail that is linked. */
 static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
 {
-    const nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    nidd_delivery *delivery = nidd_delivery_find(twin, of_ticket);
+    if (delivery != NULL)
+        delivery->mail_count++;
     const group_operation *operation = delivery == NULL ? group_operation_at(core, of_ticket) : NULL;
     return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
 }
@@ -252,6 +255,9 @@ bool mail_take(core *core, uint32_t index, uint64_t number)
         *at = gone->next;
         extra->mail_count--;
         core->mail_count--;
+        nidd_delivery *delivery = nidd_delivery_find(twin, gone->ticket);
+        if (delivery != NULL)
+            delivery->mail_count--;
         if (gone->is_in_chunk)
             queue_outdated(core, index);
         queue_changed(core, index, -(int64_t)mail_memory(gone));
@@ -437,7 +443,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
-    case FIELD_CHUNK: case FIELD_USAGE:
+    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;

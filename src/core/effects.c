@@ -17,7 +17,8 @@
 
 static bool differs(core *core, const twin *twin, uint32_t property, const cell_value *now)
 {
-    cell_value before = columns_value_get(core->columns, twin->table, twin->row, property);
+    cell_value before;
+    columns_value_get(core->columns, twin->table, twin->row, property, &before);
     return !value_equal(&before.value, &now->value) || before.quality != now->quality;
 }
 

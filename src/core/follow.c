@@ -250,6 +250,10 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_DOWNLINK_BYTES: return core->queues.bytes;
     case COUNT_DOWNLINKS_AWAY: return core->queues.away;
     case COUNT_DOWNLINK_READS: return core->queues.reads;
+    case COUNT_DOWNLINK_CHUNKS: return core->queues.chunks;
+    case COUNT_DOWNLINK_CHUNK_BYTES: return core->queues.chunk_bytes;
+    case COUNT_DOWNLINK_MOVED_BYTES: return core->queues.moved;
+    case COUNT_LOG_WRITTEN: return commit_log_written(core->log);
     case COUNT_EXCEPTIONS: return c->exceptions;
     case COUNT_UPLINKS_OVER_RATE: return c->uplinks_over_rate;
     case COUNT_UPLINKS_DROPPED: return c->uplinks_dropped;

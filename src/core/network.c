@@ -32,7 +32,12 @@ enum { /* result codes the core answers with */
 
 void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round)
 {
-    network_answer answer = { result, experimental };
+    /* Stored at once, as it is copied: of two halves the copy would wait for the store buffer, in which the
+     * record for the log still is. */
+    uint64_t halves = (uint64_t)experimental << 32 | result;
+    network_answer answer;
+    _Static_assert(sizeof answer == sizeof halves && offsetof(network_answer, experimental) == 4, "result, then experimental");
+    memcpy(&answer, &halves, sizeof answer);
     if (caller.gate != NONE)
         tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);
 }

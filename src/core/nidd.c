@@ -204,15 +204,23 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
 
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number)
 {
-    const nidd *nidd = nidd_of(twin);
-    nidd_delivery *found = nidd == NULL ? NULL : nidd->deliveries;
+    nidd *nidd = nidd_of(twin);
+    nidd_delivery *found = nidd == NULL ? NULL : nidd->found;
+    if (found != NULL && found->number == number)
+        return found;
+    found = found != NULL && found->number < number ? found->next : nidd == NULL ? NULL : nidd->deliveries;
     while (found != NULL && found->number != number)
         found = found->next;
+    if (found != NULL)
+        nidd->found = found;
     return found;
 }
 
 mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
 {
+    const nidd_delivery *delivery = after == NULL ? nidd_delivery_find(twin, number) : NULL;
+    if (delivery != NULL && delivery->mail_count == 0)
+        return NULL;
     mail *at = after != NULL ? after->next : twin->extra != NULL ? twin->extra->mail : NULL;
     while (at != NULL && at->ticket != number)
         at = at->next;
@@ -221,11 +229,12 @@ mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
 
 uint32_t nidd_ended_bytes(const twin *twin)
 {
-    uint32_t bytes = 0;
-    for (const nidd_delivery *d = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->deliveries; d != NULL; d = d->next)
-        if (nidd_delivery_has_ended((nidd_delivery_status)d->status))
-            bytes += (uint32_t)sizeof *d + d->length;
-    return bytes;
+    return nidd_of(twin) != NULL ? nidd_of(twin)->ended_bytes : 0;
+}
+
+static uint32_t ended_bytes(const nidd_delivery *delivery)
+{
+    return nidd_delivery_has_ended((nidd_delivery_status)delivery->status) ? (uint32_t)nidd_delivery_memory(delivery) : 0;
 }
 
 /* All of it has left, and the device's word is awaited. */
@@ -259,22 +268,45 @@ void nidd_delivery_put(core *core, const nidd_delivery *delivery, const uint8_t 
     record_part_end(core, FIELD_NIDD_DELIVERY);
 }
 
+/* Where a delivery of that number is linked, or would be. */
+static nidd_delivery **delivery_link(nidd *nidd, uint64_t number)
+{
+    nidd_delivery **at = nidd->found != NULL && nidd->found->number < number ? &nidd->found->next : &nidd->deliveries;
+    while (*at != NULL && (*at)->number < number)
+        at = &(*at)->next;
+    return at;
+}
+
+static void delivery_unlink(core *core, uint32_t index, nidd *nidd, nidd_delivery **at)
+{
+    nidd_delivery *gone = *at;
+    *at = gone->next;
+    nidd->delivery_count--;
+    nidd->ended_bytes -= ended_bytes(gone);
+    nidd->awaited_count = (uint16_t)(nidd->awaited_count - gone->is_awaited);
+    nidd->found = nidd->found == gone ? NULL : nidd->found;
+    if (gone->is_in_chunk)
+        queue_outdated(core, index);
+    queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
+    free(gone);
+}
+
 bool nidd_delivery_take(core *core, uint32_t index, uint64_t number)
 {
     nidd *nidd = nidd_of(twin_at(core, index));
-    for (nidd_delivery **at = nidd == NULL ? NULL : &nidd->deliveries; at != NULL && *at != NULL; at = &(*at)->next) {
-        if ((*at)->number != number)
-            continue;
-        nidd_delivery *gone = *at;
-        *at = gone->next;
-        nidd->delivery_count--;
-        if (gone->is_in_chunk)
-            queue_outdated(core, index);
-        queue_changed(core, index, -(int64_t)nidd_delivery_memory(gone));
-        free(gone);
-        return true;
-    }
-    return false;
+    nidd_delivery **at = nidd == NULL ? NULL : delivery_link(nidd, number);
+    if (at == NULL || *at == NULL || (*at)->number != number)
+        return false;
+    delivery_unlink(core, index, nidd, at);
+    return true;
+}
+
+static uint16_t mail_count_of(const twin *twin, uint64_t number)
+{
+    uint16_t count = 0;
+    for (const mail *m = twin->extra->mail; m != NULL; m = m->next)
+        count = (uint16_t)(count + (m->ticket == number));
+    return count;
 }
 
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
@@ -300,13 +332,17 @@ static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
         return DRO_NOMEM;
     *made = head;
     memcpy(made->fields, in->at, head.length);
-    nidd_delivery_take(core, index, head.number);
-    nidd_delivery **at = &nidd->deliveries;
-    while (*at != NULL && (*at)->number < head.number)
-        at = &(*at)->next;
+    nidd_delivery **at = delivery_link(nidd, head.number);
+    bool is_known = *at != NULL && (*at)->number == head.number;
+    made->mail_count = is_known ? (*at)->mail_count : mail_count_of(twin_at(core, index), head.number);
+    if (is_known)
+        delivery_unlink(core, index, nidd, at);
     made->next = *at;
     *at = made;
     nidd->delivery_count++;
+    nidd->ended_bytes += ended_bytes(made);
+    nidd->awaited_count = (uint16_t)(nidd->awaited_count + made->is_awaited);
+    nidd->found = made;
     queue_changed(core, index, (int64_t)nidd_delivery_memory(made));
     return DRO_OK;
 }
@@ -513,7 +549,7 @@ int64_t nidd_due(const twin *twin)
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next)
         if (c->status == NIDD_ACTIVE && configuration_due(c) < due)
             due = configuration_due(c);
-    for (const nidd_delivery *d = nidd == NULL ? NULL : nidd->deliveries; d != NULL; d = d->next)
+    for (const nidd_delivery *d = nidd == NULL || nidd->awaited_count == 0 ? NULL : nidd->deliveries; d != NULL; d = d->next)
         if (d->expires_ms < due && delivery_is_open(twin, d))
             due = d->expires_ms;
     return due;

@@ -45,6 +45,7 @@ typedef struct nidd_delivery {
     uint8_t status;              /* nidd_delivery_status; while its bytes are out: what it was before */
     bool is_awaited;             /* the twin will say whether the device has it */
     bool is_in_chunk;            /* a chunk of the log has it too, as it is */
+    uint16_t mail_count;         /* in memory, that is for it */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them */
 } nidd_delivery;
@@ -66,6 +67,9 @@ typedef struct nidd {            /* of one twin */
     nidd_delivery *deliveries;
     notice *notices, *notices_last;
     uint16_t configuration_count, delivery_count, notice_count;
+    uint32_t ended_bytes;        /* of deliveries that have ended */
+    uint16_t awaited_count;      /* of deliveries for which the twin's word is awaited */
+    nidd_delivery *found;        /* the last one that was looked for: the next one is it again, or behind it */
 } nidd;
 
 typedef struct destination {     /* where notices go */

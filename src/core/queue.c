@@ -17,7 +17,7 @@
 #include "core/twin_table.h"
 
 enum {
-    STEPS_MAX = 512,             /* queues looked at in a round */
+    STEPS_MAX = 4096,            /* queues looked at in a round */
     FULL_SLACK = 16 << 20,       /* bytes over twice the budget that are still taken */
     MOVES_MAX = 64,              /* queues read at a time to be written anew */
 };
@@ -43,6 +43,7 @@ static void list_remove(core *core, uint32_t index)
         queue_at(core, queue->after)->before = queue->before;
     else
         ends->last = queue->before;
+    ends->count--;
     queue->list = QUEUE_NOWHERE;
 }
 
@@ -59,6 +60,7 @@ static void list_put(core *core, uint32_t index, uint8_t list)
     else
         ends->first = index;
     ends->last = index;
+    ends->count++;
 }
 
 static bool is_read(const twin_queue *queue)
@@ -69,7 +71,7 @@ static bool is_read(const twin_queue *queue)
 void queues_init(core *core)
 {
     for (int i = 0; i < QUEUE_LISTS; i++)
-        core->queues.lists[i] = (struct queue_ends){ NONE, NONE };
+        core->queues.lists[i] = (struct queue_ends){ NONE, NONE, 0 };
     core->queues.budget = core->options.no_log ? 0 : core->options.downlink.memory;
 }
 
@@ -443,6 +445,12 @@ static void leave(core *core, uint32_t index)
         read_begin(core, index, chunks_small(queue), queue->chunk_count, true);
 }
 
+/* Less than others have: it stays a while, as one large chunk is better than many small ones. */
+static bool is_small(const core *core, uint32_t index)
+{
+    return !core->queues.is_pressed && (uint64_t)queue_at(core, index)->bytes * core->queues.lists[QUEUE_HERE].count < core->queues.bytes;
+}
+
 int queues_step(core *core)
 {
     queue_table *queues = &core->queues;
@@ -453,12 +461,13 @@ int queues_step(core *core)
     if (queues->budget == 0 || core_refusal(core) != NULL)
         return done;
     uint32_t last = queues->lists[QUEUE_HERE].last;
+    int left = 0;
     for (int i = 0; i < STEPS_MAX && queues->bytes > queues->budget; i++) {
         uint32_t index = queues->lists[QUEUE_HERE].first;
         if (index == NONE)
             break;
-        bool may = chunks_may_take(core, index);
-        done += may;
+        bool may = !is_small(core, index) && chunks_may_take(core, index);
+        left += may;
         if (may)
             leave(core, index);
         if (queue_at(core, index)->list == QUEUE_HERE) /* what may not leave now */
@@ -466,7 +475,8 @@ int queues_step(core *core)
         if (index == last) /* once round */
             break;
     }
-    return done;
+    queues->is_pressed = left == 0 && queues->bytes > queues->budget;
+    return done + left;
 }
 
 void queues_gate_lost(core *core, uint32_t gate)

@@ -58,12 +58,13 @@ typedef struct twin_queue {      /* of one twin */
 } twin_queue;
 
 typedef struct queue_table {     /* of all twins */
-    struct queue_ends { uint32_t first, last; } lists[QUEUE_LISTS]; /* by lists: the longest untouched first */
+    struct queue_ends { uint32_t first, last, count; } lists[QUEUE_LISTS]; /* by lists: the longest untouched first */
     uint64_t budget;             /* bytes in memory; 0: no bound */
     uint64_t bytes, away, reads; /* away: downlinks in the log only; reads: queues */
     uint64_t chunks, chunk_bytes;/* that live, in the log */
     uint64_t written, moved;     /* bytes of chunks so far: new, and moved or joined */
     uint32_t moves;              /* queues being moved */
+    bool is_pressed;             /* none left though memory is used up: small ones go too */
 } queue_table;
 
 void queues_init(core *core);

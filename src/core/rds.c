@@ -580,7 +580,7 @@ bool rds_mail_taken(core *core, uint32_t index, mail *mail)
     bool is_pending = of != NULL && of->state.pending == mail->number;
     if (mail->is_control)
         rds_ports_taken(core, index, mail);
-    if (of == NULL || (!is_pending && !rds_is_setup(mail)))
+    if (of == NULL || !rds_is_on(core, twin) || (!is_pending && !rds_is_setup(mail)))
         return false;
     of->due_ms = core->now_ms + core->options.reliable_data_timer_s * 1000;
     of->tries++;

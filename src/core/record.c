@@ -81,7 +81,7 @@ bool record_is_event(const dro_field *field)
     switch (field->tag) {
     case FIELD_PROPERTY: return field->length > 2 && (field->bytes[2] & 0x80) == 0;
     case FIELD_TICKET: return field->length > 9;
-    case FIELD_NOTIFY: case FIELD_TRAP: return true;
+    case FIELD_NOTIFY: case FIELD_TRAP: case FIELD_PASSED: return true;
     default: return false;
     }
 }
@@ -573,7 +573,8 @@ static void full_row(core *core, const twin *twin)
     for (uint32_t i = 0; i < model->property_count; i++) {
         if (model->properties[i].is_private)
             continue;
-        cell_value cell = columns_value_get(core->columns, twin->table, twin->row, i);
+        cell_value cell;
+        columns_value_get(core->columns, twin->table, twin->row, i, &cell);
         if (cell.value.kind == VALUE_NONE)
             continue;
         dro_builder *part = record_part(core);

@@ -45,7 +45,8 @@ static bool is_stale(core *core, const twin *twin, const model_property *propert
 {
     if (property->stale_property < 0 || value->value.kind == VALUE_NONE)
         return false;
-    cell_value period = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property->stale_property);
+    cell_value period;
+    columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property->stale_property, &period);
     double seconds;
     if (period.value.kind == VALUE_INTEGER)
         seconds = (double)period.value.integer;
@@ -74,7 +75,8 @@ static void render_desired(const twin *twin, uint32_t property, dro_builder *out
 void render_property(core *core, const twin *twin, uint32_t index, dro_builder *out)
 {
     const model_property *property = &twin_model(core, twin)->properties[index];
-    cell_value value = columns_value_get(core->columns, twin->table, twin->row, index);
+    cell_value value;
+    columns_value_get(core->columns, twin->table, twin->row, index, &value);
     dro_builder_text(out, "{\"value\":");
     if (value.value.kind == VALUE_NONE)
         dro_builder_text(out, "null");

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "core/api.h"
 #include "core/call.h"
@@ -25,7 +26,7 @@ enum {
     MARK_STEP = 16,         /* events between two marks */
     MARK_MARGIN = 32768,    /* a round's records are ordered by group, not by event: start earlier */
     CATCH_UP_RECORDS = 512, /* of a stream in a round */
-    EVENT_JSON_MAX = 4096,
+    EVENT_JSON_MAX = 8192,    /* a frame of EVENT_BYTES_MAX as base64 is the longest */
 };
 
 void streams_mark(core *core, uint64_t sequence, log_place place)
@@ -90,6 +91,23 @@ static bool stream_wants(core *core, const stream *stream, const stream_item *it
     return false;
 }
 
+/* The frame that its record's event was of. */
+static void passed_data(const stream_item *item, dro_builder *out)
+{
+    enum { BEFORE = 10 }; /* of FIELD_EVENT */
+    dro_cursor in = dro_cursor_over(item->view->fields, item->view->fields_length);
+    dro_field field = { 0 };
+    while (dro_field_next(&in, &field) && field.tag != FIELD_EVENT)
+        ;
+    bool is_there = field.tag == FIELD_EVENT && field.length >= BEFORE;
+    dro_builder_text(out, "{\"event\":\"data\",\"value\":\"");
+    if (is_there)
+        dro_base64_put(out, field.bytes + BEFORE, field.length - BEFORE);
+    dro_builder_text(out, "\",\"contentEncoding\":\"base64\",\"time\":");
+    json_time(out, item->view->time_ms);
+    dro_builder_text(out, "}");
+}
+
 static const char *event_data(core *core, const stream_item *item, dro_builder *out)
 {
     const model *model = twin_model(core, item->twin);
@@ -127,6 +145,10 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
         dro_builder_text(out, ",\"time\":");
         json_time(out, item->view->time_ms);
         dro_builder_text(out, "}");
+        return "dromio.event.v1";
+    }
+    if (item->field->tag == FIELD_PASSED) {
+        passed_data(item, out);
         return "dromio.event.v1";
     }
     if (item->field->tag == FIELD_TRAP) {

@@ -61,17 +61,25 @@ static uint8_t *outbox_room(outbox *box, size_t need)
     return bytes + used;
 }
 
-static void outbox_put(gate_link *gate, const outbox_entry *entry, const void *body)
+/* The entry is written field by field where it lies: a copy of one just made would wait until all
+ * that was stored before, the record for the log too, has left the store buffer. */
+static void outbox_put(gate_link *gate, uint64_t round, uint64_t id, uint32_t length, uint16_t type, uint16_t flags, const void *body)
 {
-    size_t need = sizeof *entry + padded(entry->length);
+    outbox_entry *entry;
+    size_t need = sizeof *entry + padded(length);
     uint8_t *room = outbox_room(&gate->outbox, need);
     if (room == NULL) { /* the gate times the request out */
         dro_error("outbox full bytes=%zu", gate->outbox.end - gate->outbox.start);
         return;
     }
-    memcpy(room, entry, sizeof *entry);
-    if (entry->length > 0)
-        memcpy(room + sizeof *entry, body, entry->length);
+    entry = (outbox_entry *)(void *)room; /* of malloc, and all lengths are padded to 8 */
+    entry->round = round;
+    entry->id = id;
+    entry->length = length;
+    entry->type = type;
+    entry->flags = flags;
+    if (length > 0)
+        memcpy(room + sizeof *entry, body, length);
     gate->outbox.end += need;
 }
 
@@ -95,8 +103,7 @@ void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id
     bool is_first = gate->outbox.start == gate->outbox.end;
     if ((may_pass || (is_first && round <= round_tellable(core))) && ring_send(&gate->out, type, flags, id, body, length))
         return;
-    outbox_entry entry = { round, id, length, type, flags };
-    outbox_put(gate, &entry, body);
+    outbox_put(gate, round, id, length, type, flags, body);
 }
 
 /* The log broke before this answer's round was durable: it says so instead. True: off the outbox. */

@@ -143,11 +143,16 @@ static bool cell_takes(const cell_link *cell, const core *core, uint32_t image)
 static void request_write(const core *core, const turn *turn, uint32_t context, uint8_t *room)
 {
     const twin *twin = twin_at(core, turn->twin);
-    turn_request request = { .twin = twin->number, .wall_ms = core->now_ms, .seed = turn->seed, .image = turn->image,
-                             .event_kind = turn->kind, .event_id = turn->event_id,
-                             .deadline_micros = TURN_DEADLINE_MICROS, .context_length = context,
-                             .event_length = turn->length };
-    memcpy(room, &request, sizeof request);
+    turn_request *request = (turn_request *)(void *)room; /* bodies in rings are aligned to 8; all of it is set */
+    request->twin = twin->number;
+    request->wall_ms = core->now_ms;
+    request->seed = turn->seed;
+    request->image = turn->image;
+    request->event_kind = turn->kind;
+    request->event_id = turn->event_id;
+    request->deadline_micros = TURN_DEADLINE_MICROS;
+    request->context_length = context;
+    request->event_length = turn->length;
 }
 
 static void turn_commit(core *core, turn *turn, uint16_t type, uint32_t length)
@@ -372,6 +377,8 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         return;
     }
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
+    if (turn->operation == TURN_UPLINK && turn->image == NONE)
+        record_put(core, FIELD_PASSED, NULL, 0);
     if (turn->operation == TURN_UPLINK)
         keep_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)

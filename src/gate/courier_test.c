@@ -23,7 +23,7 @@ static void only_public_addresses_are_reached_unless_allowed(void **state)
 {
     static const char *const special[] = { "127.0.0.1", "10.1.2.3", "172.31.255.255", "192.168.0.1", "169.254.169.254", "100.64.0.1",
                                            "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fd12::1", "ff02::1",
-                                           "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::a00:1", "2002:a00:1::1" };
+                                           "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::a00:1", "2002:a00:1::1", "::127.0.0.1", "fec0::1", "fd00:ec2::254" };
     static const char *const open[] = { "8.8.8.8", "172.32.0.1", "100.128.0.1", "11.0.0.1", "2606:4700:4700::1111" };
     (void)state;
     for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {

@@ -86,6 +86,7 @@ static const key keys[] = {
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
+    { "bench.downlinks", COUNT(bench_downlinks, 0, DOWNLINK_PACKETS_MAX), "0", "downlinks that it queues for each of those twins instead; 0: none" },
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };

@@ -41,7 +41,7 @@ typedef struct config {
     char log_level[16];
     uint64_t given; /* a bit for each key that was set */
     bool bench_no_log;
-    int64_t bench_load, bench_window;
+    int64_t bench_load, bench_window, bench_downlinks;
 } config;
 
 void config_defaults(config *config);

@@ -501,6 +501,7 @@ _Noreturn void room_load(room_context *room, uint32_t index)
     load_config load = { .core_count = room->layout->core_count, .to_core = rings.to_core, .from_core = rings.from_core,
                          .directory = &rings.directory, .doorbell = room->gate_bells[index],
                          .ready = room->gates_ready, .twins = (uint32_t)room->config->bench_load,
+                         .packets = (uint32_t)room->config->bench_downlinks,
                          .window = (uint32_t)room->config->bench_window, .seed = seed, .clock = dro_clock_system() };
     _exit(load_run(&load, room->gate_stops[index]));
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "load/queueing.h"
 #include "ring/message.h"
 
 enum {
@@ -28,6 +29,7 @@ struct load {
     uint32_t attached, cursor, outstanding, end_to_end;
     int64_t paused_until_ns, warned_ns;
     bool is_attaching;
+    queueing *queueing;      /* NULL: it sends readings */
 };
 
 dro_err load_new(load **out, const load_config *config)
@@ -44,6 +46,11 @@ dro_err load_new(load **out, const load_config *config)
         load_free(self);
         return DRO_NOMEM;
     }
+    dro_err err = config->packets > 0 ? queueing_new(&self->queueing, config) : DRO_OK;
+    if (err != DRO_OK) {
+        load_free(self);
+        return err;
+    }
     dro_random_seeded_init(&self->random, config->seed);
     self->end_to_end = (uint32_t)dro_random_next(&self->random);
     *out = self;
@@ -54,6 +61,7 @@ void load_free(load *self)
 {
     if (self == NULL)
         return;
+    queueing_free(self->queueing);
     free(self->sequence);
     free(self->is_asked);
     free(self);
@@ -202,6 +210,8 @@ static bool is_paused(const load *self)
 int load_round(load *self)
 {
     int taken = 0;
+    if (self->queueing != NULL)
+        return queueing_round(self->queueing);
     for (uint32_t i = 0; i < self->config.core_count; i++) {
         int of_core = take_answers(self, &self->config.from_core[i]);
         if (of_core < 0)

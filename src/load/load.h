@@ -30,6 +30,7 @@ typedef struct load_config {
     int doorbell;             /* own eventfd */
     int ready;                /* eventfd: rung once it runs; 0: nobody asks */
     uint32_t twins, window;
+    uint32_t packets;         /* downlinks queued for each twin instead of readings; 0: none */
     uint64_t seed;
     dro_clock *clock;
 } load_config;

@@ -682,34 +682,56 @@ void columns_contact_prefetch(const columns *region, uint32_t table, uint32_t ro
     __builtin_prefetch(&chunk->contact_high[at], TO_WRITE);
 }
 
+void columns_row_prefetch(const columns *region, uint32_t table, uint32_t row)
+{
+    const columns_table_layout *layout = table_at(region, table);
+    const columns_chunk_layout *chunk = chunk_at(region, layout, row);
+    const uint8_t *arrays = (const uint8_t *)chunk;
+    uint32_t at = row % COLUMNS_CHUNK_ROWS, count = layout->column_count;
+    __builtin_prefetch(&chunk->version, TO_WRITE);
+    __builtin_prefetch(&chunk->contact_low[at], TO_WRITE);
+    __builtin_prefetch(&chunk->contact_high[at], TO_WRITE);
+    __builtin_prefetch(&chunk->revision_low[at], TO_WRITE);
+    __builtin_prefetch(&chunk->revision_high[at], TO_WRITE);
+    __builtin_prefetch(arrays + layout->times + (size_t)at * count * sizeof(uint32_t), TO_WRITE);
+    for (uint32_t i = 0; i < count && i < COLUMNS_PREFETCH_MAX; i++) {
+        const columns_column_layout *column = &layout->columns[i];
+        __builtin_prefetch(arrays + column->values + (size_t)at * column->width, TO_WRITE);
+        __builtin_prefetch(arrays + column->states + at * sizeof(uint16_t), TO_WRITE);
+    }
+}
+
 /* ---- the writer's own reading ---- */
 
-cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property)
+void columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property, cell_value *out)
 {
-    cell_value out = { .time_ms = COLUMNS_NEVER };
     const columns_table_layout *layout = table_at(region, table);
     const columns_column_layout *column = column_of(layout, property);
     uint8_t *chunk = (uint8_t *)chunk_at(region, layout, row);
     uint32_t at = row % COLUMNS_CHUNK_ROWS;
     uint16_t state = column == NULL ? 0 : ((const uint16_t *)(chunk + column->states))[at];
+    *out = (cell_value){ .time_ms = COLUMNS_NEVER };
     if (state == 0)
-        return out;
+        return;
     const uint8_t *place = chunk + column->values + (size_t)at * column->width;
-    out.value.kind = (value_kind)column->kind;
-    switch (out.value.kind) {
-    case VALUE_NUMBER: memcpy(&out.value.number, place, sizeof out.value.number); break;
-    case VALUE_INTEGER: memcpy(&out.value.integer, place, sizeof out.value.integer); break;
-    case VALUE_BOOLEAN: out.value.boolean = *place != 0; break;
+    out->value.kind = (value_kind)column->kind;
+    int64_t eight; /* of a number the bits too */
+    switch (out->value.kind) {
+    case VALUE_NUMBER:
+    case VALUE_INTEGER:
+        memcpy(&eight, place, sizeof eight);
+        out->value.integer = eight;
+        break;
+    case VALUE_BOOLEAN: out->value.boolean = *place != 0; break;
     case VALUE_STRING:
-        out.value.string = (const char *)place;
-        out.value.length = ((const uint16_t *)(chunk + column->lengths))[at];
+        out->value.string = (const char *)place;
+        out->value.length = ((const uint16_t *)(chunk + column->lengths))[at];
         break;
     case VALUE_NONE: break;
     }
-    out.time_ms = (int64_t)((uint64_t)(state >> 4) << 32 | *time_at(layout, column, chunk, at));
-    out.quality = (quality)(state >> 2 & 3);
-    out.source = (source)((state & 3) - 1);
-    return out;
+    out->time_ms = (int64_t)((uint64_t)(state >> 4) << 32 | *time_at(layout, column, chunk, at));
+    out->quality = (quality)(state >> 2 & 3);
+    out->source = (source)((state & 3) - 1);
 }
 
 const char *columns_id_get(const columns *region, uint32_t table, uint32_t row, size_t *length)

@@ -69,9 +69,13 @@ void columns_row_end(columns *region, uint32_t table, uint32_t row);
 /* Has what columns_value_set and columns_contact_set will touch fetched into the cache. */
 void columns_value_prefetch(const columns *region, uint32_t table, uint32_t row, uint32_t property);
 void columns_contact_prefetch(const columns *region, uint32_t table, uint32_t row);
+/* Both, of all properties (of the first COLUMNS_PREFETCH_MAX): what a record of the log may touch. */
+enum { COLUMNS_PREFETCH_MAX = 16 };
+void columns_row_prefetch(const columns *region, uint32_t table, uint32_t row);
 
-/* The writer's own reading (no retry needed in its own thread). */
-cell_value columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property);
+/* The writer's own reading (no retry needed in its own thread). Into a place of the caller's: a copy right
+ * behind the writing would wait for the store buffer. */
+void columns_value_get(const columns *region, uint32_t table, uint32_t row, uint32_t property, cell_value *out);
 const char *columns_id_get(const columns *region, uint32_t table, uint32_t row, size_t *length);
 const uint8_t *columns_tags_get(const columns *region, uint32_t table, uint32_t row, size_t *length);
 uint32_t columns_row_count(const columns *region, uint32_t table); /* rows ever used: 0 .. count - 1 */

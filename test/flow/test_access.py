@@ -1,9 +1,11 @@
 """Who may come in: access tokens (RFC 6749, 7519, 9068; TS 29.222), certificates of applications,
 what an application may do and how much of it."""
 import base64
+import csv
 import hashlib
 import hmac
 import json
+import re
 import signal
 import ssl
 import subprocess
@@ -11,7 +13,7 @@ import time
 import urllib.parse
 
 import pytest
-from host import BUILD, DROMIOD, Host, thermo_reading, until
+from host import BUILD, DROMIOD, ROOT, Host, thermo_reading, until
 from mme import CER, Mme, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
@@ -311,6 +313,120 @@ def test_a_listed_peer_has_a_rate():
         answers = [mme.begin_odr("001010000000001", b"x") for _ in range(20)]
         results = [result_of(box.get(timeout=30)) for box in answers]
         assert 3004 in results and results[0] != 3004
+
+
+# ---- every route, every credential ----
+
+ALL_SCOPES = ("read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "provision")
+
+
+def routes():
+    """The table that the router is made of: a new route is in here by itself."""
+    lines = [line for line in (ROOT / "spec" / "routes.csv").read_text().splitlines() if line and not line.startswith("#")]
+    return [row for row in csv.DictReader(lines) if row["scope"] != "open"]
+
+
+class Guarded:
+    """A host with one thing of each kind that a path can name, all of the application `owner`."""
+
+    def __init__(self, host, issuer):
+        self.host, self.issuer = host, issuer
+        host.admin.put_twin("door@acme.example", imsi="001010000000001")
+        assert host.admin.put("/v1/groups/doors@acme.example", {}).status == 201
+        self.owner = Application(host, "owner", scopes=ALL_SCOPES)
+        self.stranger = Application(host, "stranger", domains=("other.example",), scopes=ALL_SCOPES)
+        client, base = self.owner.client(), "/3gpp-nidd/v1/owner/configurations"
+        self.configurations = []
+        for user in ({"externalId": "door@acme.example"}, {"externalGroupId": "doors@acme.example"}):
+            made = client.post(base, {**user, "notificationDestination": "http://192.0.2.1/x"})
+            assert made.status == 201, made
+            self.configurations.append(made.headers["Location"].rsplit("/", 1)[1])
+        ticket = client.put("/v1/twins/door@acme.example/properties/period", {"value": 60}).json()["ticket"]
+        trace = host.admin.post("/v1/traces", {"twin": "door@acme.example"}).json()["trace"]
+        self.names = {"id": "door@acme.example", "group": "doors@acme.example", "name": "period", "ticket": ticket, "trace": trace, "application": "owner",
+                      "scsAsId": "owner", "downlinkDataDeliveryId": "0" * 16, "portId": "ue3-ef7", "securityId": "owner",
+                      "digest": host.admin.get("/v1/images").json()["images"][0]["image"]}
+
+    def paths(self, row, **other):
+        """The row's path with names in it: of a device's configuration, and of a group's."""
+        for configuration in self.configurations if "{configurationId}" in row["path"] else self.configurations[:1]:
+            yield re.sub(r"\{(\w+)\}", lambda found: {**self.names, "configurationId": configuration, **other}[found[1]], row["path"])
+
+    def ask(self, row, path, token):
+        fields = {}
+        if row["handler"] == "websocket":
+            fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+        device = {"externalId": "door@acme.example"}
+        bodies = {"nidd_configuration": {**device, "notificationDestination": "http://192.0.2.1/x"}, "nidd_delivery": {**device, "data": "AQ=="},
+                  "bulk": {"id": "door@acme.example"}, "rds_port": {"appId": "meter"}}
+        body = None if row["method"] in ("GET", "DELETE") else json.dumps(bodies.get(row["body"], {}))
+        kind = {"Content_Type": "application/json"} if body is not None else {}
+        client = self.host.client(token)
+        try:
+            return client.request(row["method"], path, body, **kind, **fields)
+        finally:
+            client.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    issuer = Issuer("https://issuer.test", "aud.test", "EdDSA", "k")
+    keys = tmp_path_factory.mktemp("keys") / "keys.json"
+    keys.write_text(json.dumps(issuer.key_set()))
+    with Host(f'auth.issuers=[{{issuer="https://issuer.test",audience="aud.test",keys="{keys}"}}]', "auth.clock_skew=0") as host:
+        yield Guarded(host, issuer)
+
+
+def test_the_table_has_every_kind_of_route(guarded):
+    rows = routes()
+    assert len(rows) > 60 and {row["handler"] for row in rows} >= {"core", "stream", "websocket", "bulk", "upload", "query", "backup", "description", "metrics"}
+    assert {"PATCH"} <= {row["method"] for row in rows}
+
+
+@pytest.mark.parametrize("row", routes(), ids=lambda row: f"{row['method']} {row['path']}")
+def test_a_route_refuses_each_credential_that_is_not_enough(guarded, row):
+    now, good = int(time.time()), guarded.owner.token()
+    gone = Application(guarded.host, "gone", scopes=ALL_SCOPES)
+    ended = (gone.secret, gone.token())
+    assert guarded.host.admin.delete("/v1/applications/gone").status == 204
+    header, claims, signature = good.split(".")
+    credentials = {
+        "none": None, "empty": "", "wrong": "x" * 43, "the secret in another case": guarded.owner.secret.swapcase(), "ended": ended[0], "ended, a JWT": ended[1],
+        "forged": f"{header}.{claims}.{signature[:-4]}AAAA", "of no algorithm": encode({"alg": "none"}) + f".{claims}.",
+        "expired": guarded.issuer.token("owner", " ".join(ALL_SCOPES), exp=now - 10), "not yet": guarded.issuer.token("owner", exp=now + 900, nbf=now + 600),
+        "for another": guarded.issuer.token("owner", aud="other"), "of nobody": guarded.issuer.token("nobody"),
+    }
+    assert guarded.host.client(guarded.issuer.token("owner")).get("/v1/twins/door@acme.example").status == 200
+    for path in guarded.paths(row):
+        for name, token in credentials.items():
+            answer = guarded.ask(row, path, token)
+            assert answer.status == 401 and answer.headers["WWW-Authenticate"].startswith("Bearer"), (name, path, answer)
+        if row["scope"] == "any":
+            continue
+        less = [scope for scope in ALL_SCOPES if scope not in row["scope"].split()]
+        for token in (guarded.owner.token(scope=" ".join(less)), guarded.issuer.token("owner", " ".join(less))):
+            answer = guarded.ask(row, path, token)
+            assert answer.status == 403 and 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"], (path, answer)
+    assert guarded.host.admin.get("/v1/twins/door@acme.example").status == 200  # it is all there still
+
+
+@pytest.mark.parametrize("row", [row for row in routes() if row["scope"] not in ("any", "once", "admin")], ids=lambda row: f"{row['method']} {row['path']}")
+def test_a_route_shows_nothing_of_others(guarded, row):
+    """With all scopes, but in another domain, or as another application."""
+    token = guarded.stranger.token()
+    for path in guarded.paths(row):
+        if "{scsAsId}" in row["path"]:
+            assert guarded.ask(row, path, token).status == 403, path
+            mine = path.replace("/owner/", "/stranger/")
+            assert "{configurationId}" not in row["path"] or guarded.ask(row, mine, token).status == 404, mine
+        elif row["handler"] == "bulk":
+            assert [line["status"] for line in guarded.ask(row, path, token).lines()] == [404], path
+        elif "{id}" in row["path"] or "{group}" in row["path"]:
+            assert guarded.ask(row, path, token).status == 404, path
+        elif row["handler"] not in ("stream", "upload", "query", "bulk") and row["method"] == "GET":
+            assert b"acme.example" not in guarded.ask(row, path, token).body, path
+    assert guarded.host.admin.get("/v1/twins/door@acme.example").status == 200
+    assert guarded.host.admin.get("/v1/groups/doors@acme.example").status == 200
 
 
 # ---- what an application may do ----

@@ -124,7 +124,8 @@ def test_nidd_queues_beyond_memory_and_flushes_all_of_it(tmp_path):
     result = run("nidd", tmp_path, "--twins", "200", "--quick")
     settings = result["settings"]
     assert settings["downlinks"] == 200 * settings["downlinks_a_device"] and result["per_second"] > 0
-    assert 0 < settings["in_the_log_only"] < settings["downlinks"] and settings["downlink_bytes"] <= 1 << 20
+    assert 0 < settings["in_the_log_only"] < settings["downlinks"] and settings["queued_downlink_memory_bytes"] <= 1 << 20
+    assert settings["chunks"] > 0 and settings["log_bytes_a_downlink"] > settings["chunk_bytes_a_downlink"] > 0
     assert settings["flushed_per_second"] > 0 and settings["restart_after_kill_ms"] > 0 and settings["queues_read"] > 0
 
 

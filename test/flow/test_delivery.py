@@ -262,6 +262,60 @@ def test_another_number_of_cores_takes_along_what_is_away(many):
     assert found == {device.imsi: in_order() for device in devices}
 
 
+def chunks_are_few(host, devices):
+    return host.metric("dromio_downlink_chunks") <= 16 * devices
+
+
+def test_many_small_chunks_of_a_device_are_joined(names):
+    with running(*SMALL, "downlink.packets=64") as (host, sink, client):
+        devices = make(host, client, sink, names, 100)
+        often = devices[:4]
+        for n in range(48):
+            for device in often:
+                assert device.send(b"%02d" % n).status == 201
+            for device in devices[4 + n * 2:6 + n * 2]:  # fill the memory, so that the others leave
+                for _ in range(24):
+                    assert device.send(bytes(1300)).status == 201
+        until(lambda: host.metric("dromio_downlink_moved_bytes_total") > 0 and chunks_are_few(host, len(devices)), "joined chunks")
+        host.kill()
+        host.start()
+        client.close()
+        assert host.metric("dromio_mailbox_downlinks") == 4 * 48 + 96 * 24
+        with Mme(host) as mme:
+            for device in often:
+                mme.attach(device.imsi)
+            found = taken(mme, 4 * 48)
+        assert found == {device.imsi: [b"%02d" % n for n in range(48)] for device in often}
+
+
+def test_chunks_are_moved_out_of_old_segments_and_the_log_stays_small(many, names):
+    """Downlinks come and go above what waits: the log is written over many times."""
+    host, sink, client, devices = many
+    others = make(host, client, sink, names, 24)
+    before = host.metric("dromio_downlink_moved_bytes_total")
+    with Mme(host) as mme:
+        for other in others:
+            mme.attach(other.imsi)
+        until(lambda: is_bounded(host), "little in memory")
+
+        def have_moved():
+            boxes = [mme.begin_odr(other.imsi, bytes(1300)) for other in others for _ in range(20)]
+            assert all(box.get(timeout=30) for box in boxes)
+            return host.metric("dromio_downlink_moved_bytes_total") > before
+
+        until(have_moved, "chunks in new segments")
+    host.kill()
+    host.start()
+    client.close()
+    assert host.metric("dromio_mailbox_downlinks") == DEVICES * PACKETS
+    with Mme(host) as mme:
+        for device in devices:
+            mme.attach(device.imsi)
+        found = taken(mme, DEVICES * PACKETS)
+    assert found == {device.imsi: in_order() for device in devices}
+    until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
+
+
 def test_an_expiry_finds_what_is_away(names):
     with running(*SMALL, "downlink.age=3") as (host, sink, client):
         devices = make(host, client, sink, names, DEVICES)
@@ -327,12 +381,22 @@ class Model:
         return [data for _, _, data in sorted(self.waiting.values(), key=lambda one: (-one[1], one[0]))]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_any_order_of_requests_wakes_and_kills_gives_what_was_asked_for(names, seed):
+@pytest.mark.parametrize("seed, count", [(1, 40), (2, 40), (3, 400)])
+def test_any_order_of_requests_wakes_and_kills_gives_what_was_asked_for(names, seed, count):
+    """With 400 devices memory has a packet or none of each: a chunk has one downlink or two, and some are joined."""
     chance = random.Random(seed)
     counter = itertools.count()
     with running(*SMALL) as (host, sink, client):
-        models = [Model(device) for device in make(host, client, sink, names, 40)]
+        models = [Model(device) for device in make(host, client, sink, names, count)]
+        often = models[:20]  # the others take the memory
+        for _ in range(20 if count > 40 else 0):
+            for model in often:
+                number, data = next(counter), bytes(chance.randrange(1, 100))
+                answer = model.device.send(data, priority=number % 3)
+                model.waiting[path_of(answer)] = (number, number % 3, data)
+            for model in chance.sample(models[20:], 60):
+                number, data = next(counter), bytes(600)
+                model.waiting[path_of(model.device.send(data))] = (number, 0, data)
 
         def send(model):
             number, priority, data = next(counter), chance.randrange(3), bytes(chance.randrange(1, 300)) + b"%d" % chance.randrange(10**6)
@@ -384,7 +448,7 @@ def test_any_order_of_requests_wakes_and_kills_gives_what_was_asked_for(names, s
 
         acts = [send] * 60 + [cancel] * 6 + [change] * 6 + [look] * 4 + [wake] * 2 + [kill]
         for _ in range(900):
-            chance.choice(acts)(chance.choice(models))
+            chance.choice(acts)(chance.choice(models if chance.randrange(2) else often))
         assert sum(reads) + host.metric("dromio_downlink_reads_total") > 0
         for model in models:
             look(model)

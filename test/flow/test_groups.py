@@ -459,6 +459,33 @@ def test_what_waits_of_a_group_that_is_removed_is_taken_back(real, as1, sink):
     until(lambda: all(real.admin.twin(twin)["mailbox"] == 0 for twin in twins), "empty mailboxes")
 
 
+def test_what_waits_of_groups_is_bounded_by_memory(sink):
+    """64 bytes for each member of each downlink that has not left: 64 KiB are 25 downlinks to 40 members."""
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]', 'downlink.memory="64KiB"', thermo=False) as host:
+        as1 = host.application("as1", ["acme.example"], ["nidd"])
+        group, twins = make(host.admin, "many@acme.example"), [twin_of("many", n) for n in range(40)]
+        imsis = [f"0010100008880{n:02d}" for n in range(40)]
+        for twin, imsi in zip(twins, imsis):
+            assert host.admin.put(f"/v1/twins/{twin}", {"imsi": imsi}).status == 201
+        bulk(host.admin, group, [{"id": twin} for twin in twins])
+        made = GroupNidd(as1, sink, group)
+        answers = [made.send(b"%02d" % n) for n in range(26)]
+        assert [answer.status for answer in answers] == [201] * 25 + [503], answers[-1]
+        assert "downlink.memory" in answers[-1].json()["detail"]
+        assert as1.delete(at_of(answers[0].headers["Location"])).status == 204
+        until(lambda: all(host.admin.twin(twin)["mailbox"] == 24 for twin in twins), "room")
+        assert made.send(b"25").status == 201 and made.send(b"26").status == 503
+        host.kill()
+        host.start()
+        as1.close()
+        with Mme(host) as mme:
+            mme.attach(imsis[0])
+            assert [mme.downlinks.get(timeout=LIMIT_S).data for _ in range(25)] == [b"%02d" % n for n in range(1, 26)]
+        until(lambda: made.send(b"26").status == 201, "room")  # 25 * 39 wait, and 40 more come
+        assert made.send(b"27").status == 503
+        as1.close()
+
+
 def test_what_an_application_configured_of_groups_goes_with_it(real, sink):
     group = make(real.admin, "orphan@acme.example")
     real.admin.put_twin(twin_of("orphan", 1), imsi="001010000777002")

@@ -12,6 +12,7 @@ SETTINGS = (CALLBACKS,)
 
 ASLEEP = is_asleep()
 paths = itertools.count(1)
+TWIN_NOTICES_MAX = 32  # src/core/limits.h
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +305,73 @@ def test_private_addresses_are_not_reached_unless_allowed(tmp_path, names):
         made.device.uplink(thermo_reading(1))
         until(lambda: host.metric("dromio_notices_refused_total") == 1, "its refusal")
         assert sink.notices == []
+
+
+HIDDEN = ("127.0.0.1", "localhost", "2130706433", "0x7f000001", "017700000001", "0177.0.0.1", "127.1", "0", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]",
+          "[::ffff:7f00:1]", "[::127.0.0.1]", "[0:0:0:0:0:0:0:1]", "[64:ff9b::7f00:1]", "x@127.0.0.1", "1%327.0.0.1", "\u2460\u2461\u2466.0.0.1")
+NEVER = ("169.254.169.254", "[fd00::1]", "[fd00:ec2::254]", "[fe80::1]", "[fe80::1%25lo]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "[::ffff:169.254.169.254]",
+         "2852039166", "0xa9fea9fe", "[ff02::1]", "224.0.0.1", "255.255.255.255")
+
+
+def test_no_way_of_writing_it_leads_to_an_address_inside(names):
+    """Judged is the address that is connected to, after names and numbers were read: so a name that changes its mind is judged too."""
+    with Sink() as sink, Host() as host, Mme(host) as mme:
+        from conftest import Thermometer
+        client = host.application("as1", ["acme.example"], ["nidd"])
+        made = 0
+        device = Thermometer(host, mme, *next(names))
+
+        def refused():  # or no address at all
+            return host.metric("dromio_notices_refused_total") + host.metric("dromio_notices_failed_total")
+        for n, place in enumerate(HIDDEN + NEVER):
+            link = f"http://{place}:{sink.port}/n{n}"
+            answer = client.post(Nidd.base, {"externalId": device.id, "notificationDestination": link})
+            if answer.status == 201:
+                made, before = made + 1, refused()
+                device.uplink(thermo_reading(n + 1))
+                until(lambda: refused() > before, f"the refusal of {link}")
+                assert client.delete("/3gpp-nidd" + answer.headers["Location"].split("/3gpp-nidd")[1]).status == 204
+            else:
+                assert answer.status == 400, (link, answer)  # no link at all
+        assert made > 20 and sink.notices == [] and host.metric("dromio_notices_refused_total") > 20
+
+
+@pytest.mark.parametrize("link", ["file:///etc/passwd", "gopher://127.0.0.1/x", "unix:///run/x", "ftp://127.0.0.1/", "http:/x", "//127.0.0.1/", "javascript:1", "http://"])
+def test_only_http_is_a_destination(nidd, as1, thermometer, link):
+    answer = as1.post(Nidd.base, {"externalId": thermometer().id, "notificationDestination": link})
+    assert answer.status == 400, answer
+
+
+def test_a_proxy_of_the_environment_is_not_asked(names, monkeypatch):
+    with Sink() as proxy, Sink() as sink:
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Mme(host) as mme:
+            from conftest import Thermometer
+            made = Nidd(host.application("as1", ["acme.example"], ["nidd"]), sink, Thermometer(host, mme, *next(names)))
+            made.device.uplink(thermo_reading(1))
+            until(made.told, "the notification")
+            assert proxy.notices == []
+
+
+def test_a_dead_destination_costs_a_bounded_place(names):
+    """TWIN_NOTICES_MAX for a device: the oldest goes, the newest arrive once it is back."""
+    with Host('t8.allow_callbacks=["127.0.0.0/8"]') as host, Sink() as sink, Mme(host) as mme:
+        from conftest import Thermometer
+        sink.status = 503
+        client = host.application("as1", ["acme.example"], ["nidd"])
+        over_http = Nidd(client, sink, Thermometer(host, mme, *next(names)))
+        over_websocket = Nidd(client, sink, Thermometer(host, mme, *next(names)), websockNotifConfig={"requestWebsocketUri": True}, supportedFeatures="2")
+        for n in range(100):
+            over_http.device.uplink(thermo_reading(n + 1))
+            over_websocket.device.uplink(thermo_reading(n + 1))  # nobody is connected
+        until(lambda: host.metric("dromio_notices_failed_total") >= 2, "a second try")
+        assert host.metric("dromio_notices_waiting") == 2 * TWIN_NOTICES_MAX
+        assert host.metric("dromio_notices_dropped_total") == 2 * (100 - TWIN_NOTICES_MAX)
+        sink.status = 204
+        until(lambda: host.metric("dromio_notices_waiting") == TWIN_NOTICES_MAX, "that all of it is taken")
+        frames = list(dict.fromkeys(told["data"] for told in over_http.told()))
+        assert frames == [b64(thermo_reading(n + 1)) for n in range(100 - TWIN_NOTICES_MAX, 100)]
 
 
 def test_a_dead_destination_gets_all_of_it_later_and_over_a_restart(names):

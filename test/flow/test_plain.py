@@ -2,7 +2,7 @@
 import itertools
 
 import pytest
-from host import Host, thermo_reading, until
+from host import Events, Host, thermo_reading, until
 from mme import Mme, is_asleep
 from sink import Sink
 from t8 import CALLBACKS, b64, path_of
@@ -85,6 +85,35 @@ def test_uplinks_pass_as_they_came_and_no_turn_runs(real, as1, mme, plain):
     assert frames == [bytes(1358).hex(), "00ff", b"one".hex()]
     shown = real.admin.twin(name)
     assert shown["contact"]["last"] is not None
+
+
+def test_uplinks_are_events_of_the_stream_and_resume(real, mme, plain):
+    name, imsi = plain
+    said = [b"one", b"\x00\xff\n", b"", bytes(range(256)) * 5 + bytes(78)]
+    with Events(real.admin, f"?twin={name}") as events:
+        for data in said:
+            mme.uplink(imsi, data)
+        heard = [events.next("dromio.event.v1") for _ in said]
+    for data, event in zip(said, heard):
+        assert event["cloud"]["subject"] == name
+        shown = event["cloud"]["data"]
+        assert (shown["event"], shown["value"], shown["contentEncoding"]) == ("data", b64(data), "base64") and shown["time"] == event["cloud"]["time"]
+    with Events(real.admin, f"?twin={name}", last=heard[1]["id"]) as events:  # read back from the log
+        assert [events.next("dromio.event.v1")["cloud"] for _ in said[2:]] == [event["cloud"] for event in heard[2:]]
+    with Events(real.admin, f"?twin={name}&property=temperature") as events:  # of no property
+        mme.uplink(imsi, b"not this")
+        real.admin.put(f"/v1/twins/{name}", {"model": "acme/thermo"})
+        mme.uplink(imsi, thermo_reading(1, 20.0))
+        assert events.next()["cloud"]["data"]["property"] == "temperature"
+    with Events(real.admin, f"?twin={name}") as events:  # code sees them now
+        mme.uplink(imsi, b"\x77not a frame of its")
+        assert events.next()["event"] == "dromio.property.changed.v1"
+
+
+def test_its_description_says_what_it_sends(real, plain):
+    name, _ = plain
+    event = real.admin.get(f"/v1/twins/{name}/td").json()["events"]["data"]
+    assert event["data"] == {"type": "string", "contentEncoding": "base64"} and event["forms"]
 
 
 def test_downlinks_pass_and_wait_for_a_device_that_sleeps(real, as1, mme, plain):

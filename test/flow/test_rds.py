@@ -9,20 +9,10 @@ from mme import Mme, is_asleep
 from rds import (ACCEPTED, ACK, IN_USE, MANAGE_PORT, NOTIFY, QUERY, RELEASE, RESERVE, SET_ACK_MODE, SET_UNACK_MODE, UNKNOWN,
                  Device, Frame, Ports)
 from sink import Sink
+from t8 import CALLBACKS, b64, path_of
 
 paths = itertools.count(1)
-SETTINGS = ('t8.allow_callbacks=["127.0.0.0/8"]', "t8.reliable_data_service=true", "t8.reliable_data_timer=1")
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-@pytest.fixture(scope="module")
-def real():
-    with Host(*SETTINGS) as host:
-        yield host
-        assert "00101" not in host.log(), "an IMSI was logged"
+SETTINGS = (CALLBACKS, "t8.reliable_data_service=true", "t8.reliable_data_timer=1")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +29,7 @@ class Nidd:
             "externalId": name, "notificationDestination": sink.link(self.path), "reliableDataService": True, **members})
         assert answer.status == 201, answer
         self.json, self.location = answer.json(), answer.headers["Location"]
-        self.at = self.location[self.location.index("/3gpp-nidd"):]
+        self.at = path_of(self.location)
 
     def send(self, data, **members):
         return self.client.post(self.at + "/downlink-data-deliveries", {"externalId": self.name, "data": b64(data), **members})
@@ -48,8 +38,7 @@ class Nidd:
         return [notice for notice in self.sink.taken(self.path) if member in notice]
 
     def status(self, answer):
-        at = answer.headers["Location"]
-        return self.client.get(at[at.index("/3gpp-nidd"):]).json()["deliveryStatus"]
+        return self.client.get(path_of(answer)).json()["deliveryStatus"]
 
     def port(self, device, own):
         return f"{self.at}/rds-ports/ue{device}-ef{own}"
@@ -200,9 +189,7 @@ def test_what_is_being_acknowledged_cannot_be_changed(both):
     device, nidd = both()
     device.loses_down = lambda frame: frame.kind == "I"
     answer = nidd.send(b"out")
-    at = answer.headers["Location"]
-    at = at[at.index("/3gpp-nidd"):]
-    assert nidd.client.delete(at).status == 409
+    assert nidd.client.delete(path_of(answer)).status == 409
     until(lambda: nidd.status(answer) == "SUCCESS_UNACKNOWLEDGED", "the end")
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_reading, until
+from host import BUILD, LIMIT_S, ONE_GATE, Host, end_with_parent, thermo_reading, until
 from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, UNKNOWN, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
@@ -168,7 +168,7 @@ def test_what_an_hss_is_asked_is_counted_by_peer_and_procedure(device, hss):
     after = {name: count(name[0], direction=name[1], command="NIR") for name in names}
     grown = {name: after[name] - before[name] for name in names}
     requests, answers, errors = (f"dromio_diameter_peer_{what}_total" for what in ("requests", "answers", "errors"))
-    if made.real.metric("dromio_gate_core_answers") and "host.gates=2" not in EVERY_HOST:  # each gate counts its own
+    if ONE_GATE:
         assert grown == {(requests, "in"): 1, (requests, "out"): 2, (answers, "in"): 2, (answers, "out"): 1, (errors, "in"): 1, (errors, "out"): 1}
 
 
@@ -194,7 +194,7 @@ def both_are_open(real):
 
 
 def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, real, hss):
-    made, *others = [device() for _ in range(1 + sum(name.startswith("core") for name in real.rooms()))]
+    made, *others = (device() for _ in range(4))
     with Hss(real, "hss2.epc.test") as second:
         until(lambda: both_are_open(real), "both HSSs")
         for each in (made, *others):
@@ -205,14 +205,13 @@ def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, 
         first, again = hss.questions.get(timeout=LIMIT_S), second.questions.get(timeout=LIMIT_S)
         assert again.is_again and (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
         hss.answer(first, refusal(UNKNOWN))  # too late
-        until(lambda: real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
+        until(lambda: not ONE_GATE or real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
         assert made.status() == "ACTIVE"
-        again = []  # who was silent is not asked first again by the same core
-        for each in others:
-            assert each.post().status == 201
-            again.append(second.questions.get(timeout=LIMIT_S).is_again)
-            assert hss.questions.qsize() == sum(again)
-        assert not all(again)
+        was_again = []
+        while not was_again or (was_again[-1] and others):  # who was silent is not asked first again, once a device's core knows
+            assert others.pop().post().status == 201
+            was_again.append(second.questions.get(timeout=LIMIT_S).is_again)
+        assert not was_again[-1] and hss.questions.qsize() == sum(was_again)
 
 
 def test_no_hss_that_answers_is_said_in_time(device, real, hss):

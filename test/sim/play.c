@@ -641,13 +641,15 @@ static void check_end(play *play, uint32_t i)
     WORLD_ASSERT(device->acked == device->sent && device->waiting == 0);
     WORLD_ASSERT(twin->revision == device->revision && device->revision == device->revision_sent);
     int property = model_property_find(twin_model(core, twin), "readings", 8);
-    cell_value readings = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
+    cell_value readings;
+    columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property, &readings);
     static bool trapped[PLAY_READINGS_MAX];
     uint32_t lost = trapped_of(play, device, trapped);
     WORLD_ASSERT(readings.value.integer == device->sent - lost); /* each once, or its dead letter */
     play->trapped += lost;
     property = model_property_find(twin_model(core, twin), "rejected", 8);
-    cell_value rejected = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
+    cell_value rejected;
+    columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property, &rejected);
     WORLD_ASSERT(rejected.value.integer == 0); /* and no duplicate had a turn */
     if (!device->is_connected)
         return;
@@ -656,7 +658,8 @@ static void check_end(play *play, uint32_t i)
     const ticket *newest = ticket_newest(twin, (uint8_t)property);
     if (newest == NULL || newest->state != TICKET_REPORTED)
         return;
-    cell_value period = columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property);
+    cell_value period;
+    columns_value_get(core->columns, twin->table, twin->row, (uint32_t)property, &period);
     WORLD_ASSERT(period.value.integer == device->period && newest->value.integer == device->period);
 }
 
