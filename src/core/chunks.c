@@ -50,6 +50,8 @@ static void count(core *core, const queue_chunk *chunk, int64_t by)
 
 static void remove_at(core *core, twin_queue *queue, uint32_t at, uint32_t many)
 {
+    if (many == 0) /* of no list, perhaps */
+        return;
     for (uint32_t i = at; i < at + many; i++)
         count(core, &queue->chunks[i], -1);
     memmove(queue->chunks + at, queue->chunks + at + many, (queue->chunk_count - at - many) * sizeof *queue->chunks);

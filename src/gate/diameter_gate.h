@@ -43,7 +43,7 @@ enum {
     BUSY_SHARE = 8,                      /* so many times what is free of that a peer may have: one alone 8 of 9 parts */
     BUSY_FEW = 64,                       /* a peer with fewer than this may fill the ring to a core, */
     BUSY_RING_SHARE = 8,                 /* others leave one of so many parts free */
-    BUSY_TELL_MS = 250,                  /* a refusal is told by then, */
+    BUSY_TELL_MS = 400,                  /* a refusal is told by then, */
     BUSY_LOOK_MS = 10,                   /* or when in */
     BUSY_CALM_LOOKS = 3,                 /* such looks running there was less to do than */
     BUSY_CALM_SHARE = 8,                 /* one of so many parts of what is kept */

@@ -236,7 +236,7 @@ def test_only_the_administrator_may_take_one():
 def backup(tmp_path_factory):
     """(file, master key) of a host with several segments."""
     directory = tmp_path_factory.mktemp("backup")
-    with Host(*SMALL_LOG[:1]) as host:
+    with Host(*SMALL_LOG[:1], "host.cores=1") as host:  # one log
         oracle = Oracle(host, 9)
         oracle.provision()
         until(lambda: oracle.run(500) and len(segments_of(host)) >= 3, "three segments")

@@ -25,7 +25,7 @@ def shown(client):
 @pytest.fixture(scope="module")
 def kept():
     """A host that has stopped, what it showed, and a copy of its data."""
-    with Host("log.segment=1MiB") as host:
+    with Host("log.segment=1MiB", "host.cores=1") as host:  # one log
         for t in range(TWINS):
             host.admin.put_twin(f"t{t}@acme.example", imsi=f"00101{t:010}", tags={"n": str(t)})
         with Mme(host) as mme:

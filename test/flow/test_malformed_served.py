@@ -12,7 +12,7 @@ import time
 import pytest
 from diameter.message.commands import MOData, NIDDInformation
 from diameter_peer import IMSI, S6T, T6A, V3GPP, RawPeer, avp, capabilities, cer, dpr, dwr, find, odr, origin, raw_avp, request, result_of, t6a_avps
-from host import LIMIT_S, Client, until
+from host import LIMIT_S, ONE_GATE, Client, until
 from mme import Mme, encode
 
 SERVED_S, TRIES = 0.1, 8
@@ -152,7 +152,7 @@ def unasked_answer(real, side):
         peer.send(good[:4] + b"\x40" + good[5:])  # the same as an answer
         peer.send(dwr())
         assert result_of(peer.receive()) == 2001
-    until(lambda: real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') > before, "a drop that is counted")
+    until(lambda: not ONE_GATE or real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') > before, "a drop that is counted")
 
 
 def bytes_in_identity(real, side):
@@ -265,5 +265,5 @@ def test_the_next_peer_is_served_within_100_ms(real, device, side, bad):
         bad(real, side)
         took.append(served(real, side))
     assert took[-1] <= SERVED_S, took
-    assert bad not in COUNTED or real.metric("dromio_diameter_drops_total") > dropped
+    assert bad not in COUNTED or not ONE_GATE or real.metric("dromio_diameter_drops_total") > dropped
     assert real.rooms() == before, "a room died"

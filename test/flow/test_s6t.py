@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from host import BUILD, EVERY_HOST, LIMIT_S, Host, end_with_parent, thermo_reading, until
+from host import BUILD, LIMIT_S, ONE_GATE, Host, end_with_parent, thermo_reading, until
 from hss import INCOMPLETE_ANSWER, INCOMPLETE_REQUEST, NO_ENTITY, NO_SERVICE, UNKNOWN, Hss, external, group_of, imsi_of, instant, member, msisdn_of, refusal
 from mme import RELEASE, Mme, avp, find, is_asleep, result_of
 from sink import Sink
@@ -168,7 +168,7 @@ def test_what_an_hss_is_asked_is_counted_by_peer_and_procedure(device, hss):
     after = {name: count(name[0], direction=name[1], command="NIR") for name in names}
     grown = {name: after[name] - before[name] for name in names}
     requests, answers, errors = (f"dromio_diameter_peer_{what}_total" for what in ("requests", "answers", "errors"))
-    if made.real.metric("dromio_gate_core_answers") and "host.gates=2" not in EVERY_HOST:  # each gate counts its own
+    if ONE_GATE:
         assert grown == {(requests, "in"): 1, (requests, "out"): 2, (answers, "in"): 2, (answers, "out"): 1, (errors, "in"): 1, (errors, "out"): 1}
 
 
@@ -194,10 +194,10 @@ def both_are_open(real):
 
 
 def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, real, hss):
-    made, next_one = device(), device()
+    made, *others = (device() for _ in range(4))
     with Hss(real, "hss2.epc.test") as second:
         until(lambda: both_are_open(real), "both HSSs")
-        for each in (made, next_one):
+        for each in (made, *others):
             second.add(each.id, imsi=each.imsi)
         hss.on_question = lambda question: None  # it is connected, and answers watchdogs
         before = real.metric('dromio_diameter_drops_total{reason="unknown_answer"}')
@@ -205,10 +205,13 @@ def test_a_question_that_an_hss_leaves_unanswered_goes_to_the_other_one(device, 
         first, again = hss.questions.get(timeout=LIMIT_S), second.questions.get(timeout=LIMIT_S)
         assert again.is_again and (again.end_to_end, again.external_identifier) == (first.end_to_end, first.external_identifier)
         hss.answer(first, refusal(UNKNOWN))  # too late
-        until(lambda: real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
+        until(lambda: not ONE_GATE or real.metric('dromio_diameter_drops_total{reason="unknown_answer"}') == before + 1, "the late answer")
         assert made.status() == "ACTIVE"
-        assert next_one.post().status == 201  # who was silent is not asked first again
-        assert not second.questions.get(timeout=LIMIT_S).is_again and hss.questions.empty()
+        was_again = []
+        while not was_again or (was_again[-1] and others):  # who was silent is not asked first again, once a device's core knows
+            assert others.pop().post().status == 201
+            was_again.append(second.questions.get(timeout=LIMIT_S).is_again)
+        assert not was_again[-1] and hss.questions.qsize() == sum(was_again)
 
 
 def test_no_hss_that_answers_is_said_in_time(device, real, hss):
@@ -329,7 +332,8 @@ def test_a_grant_and_what_it_bound_survive_a_crash(tmp_path):
             assert result_of(hss.update([msisdn_of(made.msisdn)], [(None, LONG_AGO_MS)])) == 2001
             host.kill()
             host.start()
-            until(lambda: made.told() == ["TERMINATED_UE_NOT_AUTHORIZED"], "the notification, once")
+            until(lambda: set(made.told()) == {"TERMINATED_UE_NOT_AUTHORIZED"}, "the notification")
+            assert len(made.told()) <= 2  # the kill may have come between its way out and the word that it was taken
             assert made.status() == "TERMINATED_UE_NOT_AUTHORIZED"
 
 

@@ -172,7 +172,7 @@ def test_what_is_no_request_of_a_trace(real, mme, thermometer):
 
 def test_it_ends_by_itself_and_keeps_what_it_has(real, mme, thermometer):
     device = thermometer()
-    with Trace(real, twin=device.id, seconds=1) as trace:
+    with Trace(real, twin=device.id, seconds=3) as trace:
         device.uplink(thermo_reading(1))
         until(lambda: trace.page()["state"] == "ended", "the end of the trace")
         device.uplink(thermo_reading(2))

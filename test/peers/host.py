@@ -21,6 +21,7 @@ BUILD = pathlib.Path(os.environ.get("DROMIO_BUILD", ROOT / "build"))
 DROMIOD = BUILD / "dromiod"
 THERMO = BUILD / "examples" / "thermo.wasm"
 EVERY_HOST = os.environ.get("DROMIO_TEST_SET", "").split()  # settings of every host, e.g. "host.cores=3"
+ONE_GATE = not any(setting.startswith("host.gates=") for setting in EVERY_HOST)  # else /metrics has the counters of whichever gate answers
 LIMIT_S = int(os.environ.get("DROMIO_TEST_LIMIT_S", "60"))   # a test's patience, never a measurement
 POLL_S = 0.01
 

@@ -14,7 +14,8 @@ BASE = "/3gpp-nidd/v1"
 MOST = 200_000
 
 _lock = threading.Lock()
-_file = tempfile.NamedTemporaryFile("w", prefix="dromio-t8-", suffix=".ndjson") if FOLDER else None
+KEPT = os.environ.get("DROMIO_T8_KEPT")  # a folder of this run, where its tests are several processes
+_file = tempfile.NamedTemporaryFile("w", prefix="dromio-t8-", suffix=".ndjson", dir=KEPT, delete=KEPT is None) if FOLDER else None
 _lines = 0
 
 
@@ -48,7 +49,12 @@ def notification(body):
 
 
 def path():
-    """The file of all that was kept so far."""
+    """The file of all that was kept so far, by this process and those before it."""
     with _lock:
         _file.flush()
-    return _file.name
+    if KEPT is None:
+        return _file.name
+    parts = sorted(pathlib.Path(KEPT).glob("*.ndjson"))
+    whole = pathlib.Path(KEPT) / "all"
+    whole.write_text("".join(part.read_text() for part in parts))
+    return str(whole)
