@@ -272,7 +272,7 @@ static void end(core *core, uint32_t index, uint64_t *bytes)
 /* Others in memory look for these, or their end is told by time. */
 static bool is_needed(const twin *twin, const mail *m)
 {
-    return m->merge_key != 0 || m->is_of_group || m->is_sent || group_number_is(m->ticket) || ticket_find(twin, m->ticket) != NULL;
+    return m->merge_key != 0 || m->is_control || m->is_of_group || m->is_sent || group_number_is(m->ticket) || ticket_find(twin, m->ticket) != NULL;
 }
 
 static bool is_awaited(const nidd_delivery *d)
