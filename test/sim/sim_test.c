@@ -12,6 +12,7 @@
 
 enum { SEEDS = 4, SEEDS_LONG = 100, STEPS = 2000 };
 static bool is_long;
+static uint64_t trapped, wild; /* of all seeds: one alone may have no trap */
 
 static char *trace_of(uint64_t seed, uint64_t context_bytes, size_t *length)
 {
@@ -34,7 +35,9 @@ static char *trace_of(uint64_t seed, uint64_t context_bytes, size_t *length)
     const char *trace = world_trace_end(&world, length);
     char *copy = malloc(*length + 1);
     memcpy(copy, trace, *length);
-    assert_true(play.answers > game.steps / 2 && play.reported > 0 && play.trapped > 0 && play.wild > 0);
+    assert_true(play.answers > game.steps / 2 && play.reported > 0);
+    trapped += play.trapped;
+    wild += play.wild;
     world_fini(&world);
     return copy;
 }
@@ -43,6 +46,7 @@ static void same_traces(uint64_t context_bytes)
 {
     char *before = NULL;
     size_t before_length = 0;
+    trapped = wild = 0;
     for (uint64_t seed = 1; seed <= (is_long ? SEEDS_LONG : SEEDS); seed++) {
         size_t length, again_length;
         char *trace = trace_of(seed, context_bytes, &length);
@@ -56,6 +60,7 @@ static void same_traces(uint64_t context_bytes)
         before_length = length;
     }
     free(before);
+    assert_true(trapped > 0 && wild > 0);
 }
 
 static void the_same_seed_gives_the_same_trace(void **state)
