@@ -14,6 +14,7 @@
 
 enum {
     MMES = 16,
+    WINDOW = 256,       /* of each: together below what a gate keeps */
     CONNECTED_MAX = 1000000,
     DEVICES = 100000,
     DEVICES_QUICK = 20000,
@@ -156,7 +157,7 @@ static uint64_t weigh(const notifying *n, uint64_t before, const char *step, ben
 
 static bool measure(const bench_options *o, notifying *n, uint64_t empty_bytes, bench_result *r)
 {
-    n->load = load_new(n->host, n->connected, MMES, TRIAL_WINDOW);
+    n->load = load_new(n->host, n->connected, MMES, WINDOW);
     n->sent_ns = calloc(n->connected, sizeof *n->sent_ns);
     if (n->load == NULL || n->sent_ns == NULL)
         return bench_fail("no memory");

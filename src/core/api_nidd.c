@@ -234,7 +234,7 @@ uint64_t nidd_number_next(core *core, const twin *twin)
 static bool configuration_is_refused(core *core, const call *call, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    const nidd *nidd = twin->nidd;
     dro_field room;
     if (nidd != NULL && nidd->configuration_count >= TWIN_CONFIGURATIONS_MAX)
         tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "a device has %d configurations at most", TWIN_CONFIGURATIONS_MAX);

@@ -36,7 +36,7 @@ static void delivery_put(core *core, const twin *twin, const nidd_configuration 
 void nidd_deliveries_put(core *core, const twin *twin, const nidd_configuration *configuration, bool with_ended, dro_builder *out)
 {
     bool is_first = true;
-    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL; d = d->next) {
+    for (const nidd_delivery *d = twin->nidd->deliveries; d != NULL; d = d->next) {
         if (d->configuration != configuration->number || (!with_ended && nidd_delivery_has_ended((nidd_delivery_status)d->status)))
             continue;
         dro_builder_text(out, is_first ? "" : ",");
@@ -47,7 +47,7 @@ void nidd_deliveries_put(core *core, const twin *twin, const nidd_configuration 
 
 bool nidd_has_waiting(const twin *twin, const nidd_configuration *configuration)
 {
-    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL; d = d->next)
+    for (const nidd_delivery *d = twin->nidd->deliveries; d != NULL; d = d->next)
         if (d->configuration == configuration->number && !nidd_delivery_has_ended((nidd_delivery_status)d->status))
             return true;
     return false;
@@ -235,7 +235,7 @@ static bool delivery_turn(core *core, const call *call, uint32_t index, nidd_req
 /* Whose downlinks a device takes: the oldest configuration's that is in force. */
 static bool is_downlink_owner(const twin *twin, uint32_t application)
 {
-    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    const nidd *nidd = twin->nidd;
     const nidd_configuration *oldest = nidd == NULL ? NULL : nidd->configurations;
     while (oldest != NULL && oldest->status != NIDD_ACTIVE)
         oldest = oldest->next;
@@ -245,7 +245,7 @@ static bool is_downlink_owner(const twin *twin, uint32_t application)
 /* The oldest that has ended, in memory; NULL: none. */
 static const nidd_delivery *ended_oldest(const twin *twin)
 {
-    const nidd_delivery *d = twin->extra->nidd->deliveries;
+    const nidd_delivery *d = twin->nidd->deliveries;
     while (d != NULL && !nidd_delivery_has_ended((nidd_delivery_status)d->status))
         d = d->next;
     return d;

@@ -88,7 +88,7 @@ void api_nidd_port_list(core *core, const call *call)
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     dro_builder_text(&out, "[");
-    for (const rds_managed *m = twin_at(core, index)->extra->rds_ports; m != NULL; m = m->next) {
+    for (const rds_managed *m = rds_managed_first(twin_at(core, index)); m != NULL; m = m->next) {
         if (!rds_manages(twin_at(core, index), configuration->number, &(rds_pair){ true, m->device, m->own }))
             continue;
         dro_builder_text(&out, comma);
@@ -115,7 +115,7 @@ void api_nidd_port_get(core *core, const call *call)
 static bool may_reserve(core *core, const call *call, uint32_t index, const nidd_configuration *configuration, const rds_pair *pair)
 {
     uint32_t count = 0;
-    for (const rds_managed *m = twin_at(core, index)->extra->rds_ports; m != NULL; m = m->next)
+    for (const rds_managed *m = rds_managed_first(twin_at(core, index)); m != NULL; m = m->next)
         count++;
     if (configuration->status != NIDD_ACTIVE)
         tell_problem(core, call->caller, 403, "about:blank", "the configuration is %s", nidd_status_text((nidd_status)configuration->status));

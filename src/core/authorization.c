@@ -424,7 +424,7 @@ static bool is_over_apn(const nidd_configuration *configuration, const char *apn
 static bool is_configured(const core *core, uint32_t index, const char *apn, size_t length, bool *was_revoked)
 {
     const twin *twin = twin_at(core, index);
-    const nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    const nidd *nidd = twin->nidd;
     *was_revoked = false;
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         if (!is_over_apn(c, apn, length))
@@ -647,7 +647,7 @@ static uint32_t twin_of(core *core, const grant *said)
 static void validity_change(core *core, uint32_t index, const dro_field *said, network_release *gone)
 {
     uint32_t until_s;
-    const nidd *nidd = twin_at(core, index)->extra == NULL ? NULL : twin_at(core, index)->extra->nidd;
+    const nidd *nidd = twin_at(core, index)->nidd;
     if (said->length < sizeof until_s || nidd == NULL)
         return;
     memcpy(&until_s, said->bytes, sizeof until_s);

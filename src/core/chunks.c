@@ -77,7 +77,7 @@ static void set_kept(const twin *twin, bool is_kept)
 {
     for (mail *m = twin->extra->mail; m != NULL; m = m->next)
         m->is_in_chunk &= is_kept;
-    for (nidd_delivery *d = twin->extra->nidd != NULL ? twin->extra->nidd->deliveries : NULL; d != NULL; d = d->next)
+    for (nidd_delivery *d = twin->nidd != NULL ? twin->nidd->deliveries : NULL; d != NULL; d = d->next)
         d->is_in_chunk &= is_kept;
 }
 
@@ -282,7 +282,7 @@ static bool is_awaited(const nidd_delivery *d)
 
 static const nidd_delivery *deliveries_of(const twin *twin)
 {
-    return twin->extra->nidd != NULL ? twin->extra->nidd->deliveries : NULL;
+    return twin->nidd != NULL ? twin->nidd->deliveries : NULL;
 }
 
 bool chunks_may_take(const core *core, uint32_t index)
@@ -354,7 +354,7 @@ static void drop_kept(core *core, uint32_t index)
         }
         m = next;
     }
-    for (nidd_delivery *d = twin->extra->nidd != NULL ? twin->extra->nidd->deliveries : NULL; d != NULL;) {
+    for (nidd_delivery *d = twin->nidd != NULL ? twin->nidd->deliveries : NULL; d != NULL;) {
         nidd_delivery *next = d->next;
         if (d->is_in_chunk) {
             queue->away_deliveries++;

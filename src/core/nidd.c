@@ -47,15 +47,14 @@ static int64_t field_i64(const dro_field *field, int64_t absent)
 
 nidd *nidd_get(twin *twin)
 {
-    twin_extra *extra = twin_extra_get(twin);
-    if (extra != NULL && extra->nidd == NULL)
-        extra->nidd = calloc(1, sizeof *extra->nidd);
-    return extra == NULL ? NULL : extra->nidd;
+    if (twin->nidd == NULL)
+        twin->nidd = calloc(1, sizeof *twin->nidd);
+    return twin->nidd;
 }
 
 static nidd *nidd_of(const twin *twin)
 {
-    return twin->extra == NULL ? NULL : twin->extra->nidd;
+    return twin->nidd;
 }
 
 /* ---- configurations ---- */
@@ -312,7 +311,7 @@ static uint16_t mail_count_of(const twin *twin, uint64_t number)
 static dro_err delivery_apply(core *core, uint32_t index, dro_cursor *in)
 {
     nidd *nidd = nidd_get(twin_at(core, index));
-    if (nidd == NULL)
+    if (nidd == NULL || twin_extra_get(twin_at(core, index)) == NULL)
         return DRO_NOMEM;
     if (dro_cursor_left(in) < DELIVERY_HEAD || dro_cursor_left(in) > DELIVERY_HEAD + NIDD_FIELDS_MAX)
         return DRO_MALFORMED;
@@ -567,7 +566,7 @@ void nidd_mail_gone(core *core, const twin *twin, uint64_t number)
 void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
 {
     const twin *twin = twin_at(core, index);
-    for (const nidd_delivery *d = twin->extra->nidd->deliveries; d != NULL;) {
+    for (const nidd_delivery *d = twin->nidd->deliveries; d != NULL;) {
         const nidd_delivery *next = d->next;
         uint64_t gone = d->number;
         bool is_of_it = d->configuration == number;
@@ -577,7 +576,7 @@ void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
         }
         d = next;
     }
-    for (const notice *n = twin->extra->nidd->notices; n != NULL;) {
+    for (const notice *n = twin->nidd->notices; n != NULL;) {
         const notice *next = n->next;
         uint64_t gone = n->number;
         if (n->configuration == number)
@@ -724,7 +723,7 @@ void nidd_free(core *core, uint32_t index)
         nidd->configurations = next;
     }
     free(nidd);
-    twin->extra->nidd = NULL;
+    twin->nidd = NULL;
 }
 
 void nidd_trim(twin *twin)
@@ -732,8 +731,8 @@ void nidd_trim(twin *twin)
     const nidd *nidd = nidd_of(twin);
     if (nidd == NULL || nidd->configurations != NULL || nidd->deliveries != NULL || nidd->notices != NULL)
         return;
-    free(twin->extra->nidd);
-    twin->extra->nidd = NULL;
+    free(twin->nidd);
+    twin->nidd = NULL;
 }
 
 void nidd_fini(core *core)

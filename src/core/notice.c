@@ -180,7 +180,7 @@ void notice_put_of(core *core, uint32_t index, uint64_t configuration, uint8_t k
             return;
         uint64_t oldest = nidd->notices->number; /* what is newer is worth more */
         record_put(core, FIELD_NOTICE_GONE, &oldest, 8);
-        nidd = twin->extra->nidd;
+        nidd = twin->nidd;
     }
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->nidd.next++, 8);
@@ -295,7 +295,7 @@ dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
 void notice_apply_gone(core *core, uint32_t index, uint64_t number)
 {
     const twin *twin = twin_at(core, index);
-    nidd *nidd = twin->extra == NULL ? NULL : twin->extra->nidd;
+    nidd *nidd = twin->nidd;
     notice *before = NULL;
     for (notice *at = nidd == NULL ? NULL : nidd->notices; at != NULL; before = at, at = at->next) {
         if (at->number != number)
@@ -433,7 +433,7 @@ static bool is_its_turn(const core *core, const notice *wanted)
 {
     if (wanted->twin == NONE)
         return true;
-    const notice *first = twin_at(core, wanted->twin)->extra->nidd->notices;
+    const notice *first = twin_at(core, wanted->twin)->nidd->notices;
     while (first->destination != wanted->destination)
         first = first->next;
     return first == wanted;
@@ -539,7 +539,7 @@ static bool twin_has_more(const core *core, uint32_t index, uint32_t number)
     if (index == NONE)
         return false;
     const twin *twin = twin_at(core, index);
-    const notice *more = twin->extra == NULL || twin->extra->nidd == NULL ? NULL : twin->extra->nidd->notices;
+    const notice *more = twin->nidd == NULL ? NULL : twin->nidd->notices;
     while (more != NULL && more->destination != number)
         more = more->next;
     return more != NULL;

@@ -94,7 +94,7 @@ uint32_t queue_mail_count(const twin *twin)
 
 uint32_t queue_delivery_count(const twin *twin)
 {
-    uint32_t here = twin->extra == NULL || twin->extra->nidd == NULL ? 0 : twin->extra->nidd->delivery_count;
+    uint32_t here = twin->nidd == NULL ? 0 : twin->nidd->delivery_count;
     return twin->extra == NULL ? 0 : here + twin->extra->queue.away_deliveries;
 }
 

@@ -30,7 +30,7 @@ static uint32_t serving_rate(uint32_t told, uint32_t before)
 /* For its rates, or to know which connection ends with a configuration. */
 static bool is_apn_kept(const core *core, const twin *twin)
 {
-    bool is_configured = twin->extra != NULL && twin->extra->nidd != NULL;
+    bool is_configured = twin->nidd != NULL;
     return apn_has_rates(&core->options.apns) || (is_configured && apn_has_policy(&core->options.apns));
 }
 

@@ -31,9 +31,9 @@ static rds *rds_get(twin *twin)
 
 bool rds_is_on(const core *core, const twin *twin)
 {
-    if (!core->options.reliable_data || twin->extra == NULL || twin->extra->nidd == NULL)
+    if (!core->options.reliable_data || twin->nidd == NULL)
         return false;
-    const nidd_configuration *c = twin->extra->nidd->configurations;
+    const nidd_configuration *c = twin->nidd->configurations;
     while (c != NULL && (c->status != NIDD_ACTIVE || !c->is_reliable))
         c = c->next;
     return c != NULL;
@@ -87,7 +87,7 @@ bool rds_is_for(const twin *twin, const nidd_configuration *configuration, const
 /* Does somebody here know this pair? One application on each side needs no ports (TS 24.250 4.3.1). */
 static bool pair_is_known(const twin *twin, const rds_pair *pair)
 {
-    const nidd_configuration *c = twin->extra->nidd->configurations;
+    const nidd_configuration *c = twin->nidd->configurations;
     while (pair->has_ports && c != NULL && !(c->status == NIDD_ACTIVE && (rds_has_pair(c->fields, c->length, pair) || rds_manages(twin, c->number, pair))))
         c = c->next;
     return c != NULL || !pair->has_ports;
@@ -97,7 +97,7 @@ static bool pair_is_known(const twin *twin, const rds_pair *pair)
 static bool is_acknowledged(const twin *twin, const mail *mail, rds_pair *pair)
 {
     const nidd_delivery *delivery = mail->is_control || mail->is_of_group ? NULL : nidd_delivery_find(twin, mail->ticket);
-    const nidd_configuration *c = delivery == NULL ? NULL : twin->extra->nidd->configurations;
+    const nidd_configuration *c = delivery == NULL ? NULL : twin->nidd->configurations;
     *pair = (rds_pair){ 0 };
     while (c != NULL && c->number != delivery->configuration)
         c = c->next;
@@ -389,7 +389,7 @@ static void keep_acknowledgement(core *core, uint32_t index, const rds_heard *he
 static const mail *head_of(const twin *twin)
 {
     const rds *of = rds_of(twin);
-    const mail *m = twin->extra->mail;
+    const mail *m = twin->extra != NULL ? twin->extra->mail : NULL;
     rds_pair ignored_pair;
     if (of != NULL && of->state.pending != 0)
         return mail_find(twin, of->state.pending);

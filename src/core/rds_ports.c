@@ -10,7 +10,7 @@
 
 enum { PORT_HEAD = 8 + 5 };
 
-static rds_managed *first_of(const twin *twin)
+rds_managed *rds_managed_first(const twin *twin)
 {
     return twin->extra == NULL ? NULL : twin->extra->rds_ports;
 }
@@ -18,14 +18,14 @@ static rds_managed *first_of(const twin *twin)
 static uint32_t count_of(const twin *twin)
 {
     uint32_t count = 0;
-    for (const rds_managed *m = first_of(twin); m != NULL; m = m->next)
+    for (const rds_managed *m = rds_managed_first(twin); m != NULL; m = m->next)
         count++;
     return count;
 }
 
 rds_managed *rds_managed_find(const twin *twin, uint8_t device, uint8_t own)
 {
-    rds_managed *m = first_of(twin);
+    rds_managed *m = rds_managed_first(twin);
     while (m != NULL && (m->device != device || m->own != own))
         m = m->next;
     return m;
@@ -44,7 +44,7 @@ bool rds_manages(const twin *twin, uint64_t configuration, const rds_pair *pair)
 
 bool rds_port_is_taken(const twin *twin, const rds_pair *pair)
 {
-    const nidd_configuration *c = twin->extra == NULL || twin->extra->nidd == NULL ? NULL : twin->extra->nidd->configurations;
+    const nidd_configuration *c = twin->nidd == NULL ? NULL : twin->nidd->configurations;
     while (c != NULL && (c->status != NIDD_ACTIVE || !rds_has_pair(c->fields, c->length, pair)))
         c = c->next;
     return c != NULL || rds_managed_find(twin, pair->device, pair->own) != NULL;
@@ -124,19 +124,19 @@ void rds_port_apply_gone(twin *twin, dro_cursor *in)
 
 void rds_ports_full(core *core, const twin *twin)
 {
-    for (const rds_managed *m = first_of(twin); m != NULL; m = m->next)
+    for (const rds_managed *m = rds_managed_first(twin); m != NULL; m = m->next)
         rds_managed_put(core, m, m->application);
 }
 
 void rds_ports_free(twin *twin)
 {
-    while (first_of(twin) != NULL)
-        remove_one(twin, first_of(twin)->device, first_of(twin)->own);
+    while (rds_managed_first(twin) != NULL)
+        remove_one(twin, rds_managed_first(twin)->device, rds_managed_first(twin)->own);
 }
 
 void rds_ports_gone(core *core, uint32_t index, uint64_t configuration)
 {
-    for (const rds_managed *m = first_of(twin_at(core, index)); m != NULL;) {
+    for (const rds_managed *m = rds_managed_first(twin_at(core, index)); m != NULL;) {
         const rds_managed *next = m->next;
         if (m->configuration == configuration)
             rds_managed_gone(core, m->device, m->own);
@@ -156,7 +156,7 @@ static void tell_ports(core *core, uint32_t index, uint64_t configuration)
     const nidd_configuration *of = nidd_configuration_find(core, configuration, &ignored);
     if (of == NULL)
         return;
-    for (const rds_managed *m = first_of(twin); m != NULL; m = m->next) {
+    for (const rds_managed *m = rds_managed_first(twin); m != NULL; m = m->next) {
         uint8_t one[5 + RDS_APPLICATION_MAX] = { m->device, m->own, m->flags, m->formats, m->configured };
         if (m->configuration != configuration || !is_in_force(m))
             continue;
@@ -195,7 +195,7 @@ void rds_managed_ask(core *core, uint32_t index, const rds_managed *managed, enu
 
 void rds_ports_taken(core *core, uint32_t index, const mail *mail)
 {
-    for (rds_managed *m = first_of(twin_at(core, index)); m != NULL; m = m->next) {
+    for (rds_managed *m = rds_managed_first(twin_at(core, index)); m != NULL; m = m->next) {
         if (is_in_force(m) || mail->merge_key != key_of(m->device, m->own))
             continue;
         m->tries++;
@@ -206,7 +206,7 @@ void rds_ports_taken(core *core, uint32_t index, const mail *mail)
 int64_t rds_ports_due(const twin *twin)
 {
     int64_t due = INT64_MAX;
-    for (const rds_managed *m = first_of(twin); m != NULL; m = m->next)
+    for (const rds_managed *m = rds_managed_first(twin); m != NULL; m = m->next)
         due = m->due_ms < due ? m->due_ms : due;
     return due;
 }
@@ -225,7 +225,7 @@ void rds_ports_expire(core *core, uint32_t index)
     if (rds_ports_due(twin_at(core, index)) > core->now_ms)
         return;
     record_begin(core, index, RECORD_DELTA);
-    for (rds_managed *m = first_of(twin_at(core, index)); m != NULL;) {
+    for (rds_managed *m = rds_managed_first(twin_at(core, index)); m != NULL;) {
         rds_managed *next = m->next;
         if (m->due_ms <= core->now_ms && (m->tries == 0 || m->tries > RDS_N200)) {
             give_up(core, index, m);
@@ -264,7 +264,7 @@ static void take_answer(core *core, uint32_t index, const rds_manage *manage)
 
 static const nidd_configuration *keeper_of(const twin *twin)
 {
-    const nidd_configuration *c = twin->extra->nidd->configurations;
+    const nidd_configuration *c = twin->nidd->configurations;
     while (c != NULL && (c->status != NIDD_ACTIVE || !c->is_reliable))
         c = c->next;
     return c;
@@ -327,7 +327,7 @@ void rds_ports_heard(core *core, uint32_t index, const rds_manage *manage, bool 
         answer.ports[i].source = manage->ports[i].destination;
         answer.ports[i].destination = manage->ports[i].source;
     }
-    for (const rds_managed *m = first_of(twin_at(core, index)); m != NULL && manage->action == RDS_QUERY; m = m->next)
+    for (const rds_managed *m = rds_managed_first(twin_at(core, index)); m != NULL && manage->action == RDS_QUERY; m = m->next)
         if (is_in_force(m))
             answer.ports[answer.count++] = (rds_port){ m->own, m->device, m->formats, m->length, m->application };
     manage_put(core, index, rds_control_key(RDS_CONTROL_MANAGED, &(rds_pair){ 0 }), true, &answer);

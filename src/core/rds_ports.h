@@ -20,6 +20,7 @@ typedef struct rds_managed {
     char application[];
 } rds_managed;
 
+rds_managed *rds_managed_first(const twin *twin); /* of its list, or NULL */
 rds_managed *rds_managed_find(const twin *twin, uint8_t device, uint8_t own); /* or NULL */
 bool rds_manages(const twin *twin, uint64_t configuration, const rds_pair *pair); /* and it is in force */
 bool rds_port_is_taken(const twin *twin, const rds_pair *pair); /* by whomever */

@@ -67,7 +67,8 @@ static size_t taken(uint8_t *out)
 
 static const rds *rds_at(uint32_t index)
 {
-    return twin_at(here.world.core, index)->extra->rds;
+    const twin_extra *extra = twin_at(here.world.core, index)->extra;
+    return extra == NULL ? NULL : extra->rds;
 }
 
 static void a_state_that_cannot_be_is_refused(void **state)

@@ -516,19 +516,9 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
     return err;
 }
 
-static void full_lists(core *core, const twin *twin)
+static void full_waiting(core *core, const twin *twin)
 {
     const twin_extra *extra = twin->extra;
-    if (extra == NULL)
-        return;
-    if (extra->alias_count > 0) {
-        dro_builder *part = record_part(core);
-        for (int i = 0; i < extra->alias_count; i++)
-            dro_builder_bytes(part, extra->aliases[i], strlen(extra->aliases[i]) + 1);
-        record_part_end(core, FIELD_ALIASES);
-    }
-    queue_full(core, core->record->twin);
-    nidd_full(core, twin, true);
     for (const mail *m = extra->mail; m != NULL; m = m->next)
         if (!m->is_in_chunk)
             mail_put(core, m);
@@ -542,6 +532,22 @@ static void full_lists(core *core, const twin *twin)
         dro_builder_le(part, (uint64_t)extra->timers[i].due_ms, 8);
         record_part_end(core, FIELD_TIMER);
     }
+}
+
+static void full_lists(core *core, const twin *twin)
+{
+    const twin_extra *extra = twin->extra;
+    if (extra != NULL && extra->alias_count > 0) {
+        dro_builder *part = record_part(core);
+        for (int i = 0; i < extra->alias_count; i++)
+            dro_builder_bytes(part, extra->aliases[i], strlen(extra->aliases[i]) + 1);
+        record_part_end(core, FIELD_ALIASES);
+    }
+    if (extra != NULL)
+        queue_full(core, core->record->twin);
+    nidd_full(core, twin, true);
+    if (extra != NULL)
+        full_waiting(core, twin);
     nidd_full(core, twin, false);
 }
 

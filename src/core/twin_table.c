@@ -96,8 +96,10 @@ static void extra_release(twin *twin)
 static void extra_free(core *core, uint32_t index, twin *twin)
 {
     twin_extra *extra = twin->extra;
-    if (extra == NULL)
+    if (extra == NULL) {
+        nidd_free(core, index);
         return;
+    }
     core->mail_count -= extra->mail_count;
     int64_t bytes = 0;
     while (extra->mail != NULL) {
@@ -326,7 +328,7 @@ void twin_extra_trim(twin *twin)
 {
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
-        extra->creating_id != NULL || extra->nidd != NULL || extra->timer_count > 0 || extra->alias_count > 0 ||
+        extra->creating_id != NULL || extra->queue.bytes > 0 || extra->timer_count > 0 || extra->alias_count > 0 ||
         extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL)
         return;
     extra_release(twin);

@@ -33,7 +33,6 @@ typedef struct twin_extra {      /* what only a busy twin has */
     deferred *deferred, *deferred_last;
     char **aliases;              /* [TWIN_ALIASES_MAX]; NULL: none */
     char *creating_id;           /* of a twin that has no row yet */
-    struct nidd *nidd;           /* what applications keep here: core/nidd.h */
     twin_timer *timers;          /* [timer_count], room for the next power of two */
     uint8_t timer_count, alias_count;
     uint8_t ticket_count;
@@ -64,6 +63,7 @@ typedef struct twin {
         log_place context_place; /* is_cold: the record that holds it */
     };
     twin_extra *extra;           /* NULL: nothing of it */
+    struct nidd *nidd;           /* what applications keep here: core/nidd.h; NULL: nothing. With deliveries there is an extra part */
     int64_t last_contact_ms, next_contact_ms;
     int64_t retry_ms;            /* Requested-Retransmission-Time; 0: none */
     uint64_t imsi_hash;

@@ -640,7 +640,7 @@ static void take_cells(supervisor *here)
 static void look_at_rooms(supervisor *here)
 {
     int64_t now = now_ms();
-    char name[USAGE_NAME_MAX];
+    char name[32];
     if (here->looked_ms != 0 && now - here->looked_ms < LOOK_MS)
         return;
     here->looked_ms = now;
@@ -653,13 +653,8 @@ static void look_at_rooms(supervisor *here)
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
         snprintf(name, sizeof name, "core %u", core);
         usage_look(&here->usage, name, here->cores[core].pid);
-        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
-            if (here->layout.core_count > 1)
-                snprintf(name, sizeof name, "cell %u.%u", core, i);
-            else
-                snprintf(name, sizeof name, "cell %u", i);
-            usage_look(&here->usage, name, here->cores[core].cells[i].current);
-        }
+        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+            usage_look(&here->usage, cell_name(here, core, i, name), here->cores[core].cells[i].current);
     }
 }
 

@@ -472,7 +472,7 @@ def test_what_waits_of_groups_is_bounded_by_memory(sink):
         answers = [made.send(b"%02d" % n) for n in range(26)]
         assert [answer.status for answer in answers] == [201] * 25 + [503], answers[-1]
         assert "downlink.memory" in answers[-1].json()["detail"]
-        assert as1.delete(at_of(answers[0].headers["Location"])).status == 204
+        assert as1.delete(path_of(answers[0].headers["Location"])).status == 204
         until(lambda: all(host.admin.twin(twin)["mailbox"] == 24 for twin in twins), "room")
         assert made.send(b"25").status == 201 and made.send(b"26").status == 503
         host.kill()

@@ -89,7 +89,7 @@ static websocket_event take_close(websocket_reader *reader, const frame *at)
     reader->code = CODE_ABSENT;
     if (at->length == 0)
         return WEBSOCKET_CLOSE;
-    uint16_t code = at->length < 2 ? 0 : (uint16_t)(at->payload[0] << 8 | at->payload[1]);
+    uint16_t code = at->length < 2 ? 0 : (uint16_t)((uint32_t)at->payload[0] << 8 | at->payload[1]);
     if (!is_code(code))
         return broken(reader, WEBSOCKET_PROTOCOL_ERROR);
     if (!dro_utf8_is_valid(at->payload + 2, at->length - 2))
