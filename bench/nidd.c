@@ -1,240 +1,198 @@
-/* Downlinks of applications for devices that sleep: how many a second are queued (T8, each answered
- * when it is durable), what one costs in memory and in the log while most of them wait there only, how
- * long a host with all of them takes to start after a kill, and how fast they leave when all devices
- * wake. Each says which of its device's it is: one that is lost, comes twice or too early fails it.
- *
- * --twins 312500 is ten million of them. */
+/* From a device's MO-Data-Request to the application's 204: uplinks over many MMEs, each told in a POST
+ * (T8 NIDD notification) to a sink in this program. Devices are provisioned and configured all, connected
+ * up to CONNECTED_MAX of them; what they cost in memory is looked at before the load. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "base/base64.h"
 #include "bench/benches.h"
 #include "bench/http.h"
 #include "bench/load.h"
+#include "bench/sink.h"
 #include "bench/trial.h"
 
 enum {
-    PACKETS = 32,        /* of a device */
-    DATA_BYTES = 60,
-    NAME_BYTES = 16,     /* of a configuration */
-    CONNECTIONS = 16,
-    DEPTH = 64,
-    MMES = 4,
-    MANY = 31250,        /* devices from which on memory is the usual 256 MiB: a million downlinks */
-    IN_HOST = 150000,    /* devices from which on a room of the host asks for them: HTTP takes half an hour for ten million */
-    LOAD_SETTINGS = 3,
-    ATTACH_WINDOW = 64,  /* requests of an MME without an answer: a host that is busy with what leaves refuses more */
+    MMES = 16,
+    CONNECTED_MAX = 1000000,
+    DEVICES = 100000,
+    DEVICES_QUICK = 20000,
+    WAITING_MAX = 8192, /* uplinks answered 2001 whose notification has not come yet */
+    BATCH = 2048,
+    ALONE = 500,        /* one at a time */
+    POSTS_CONNECTIONS = 8,
+    POSTS_DEPTH = 32,
+    PAUSE_NS = 100000,
+    LATE_S = 60,        /* no notification for so long: failed */
 };
-static const char base[] = "/3gpp-nidd/v1/bench/configurations";
 
-typedef struct queueing {
-    uint32_t twins;
-    char (*names)[NAME_BYTES + 1]; /* of their configurations */
-    uint16_t *taken;               /* downlinks that came */
-    uint32_t round;                /* how many each device has */
-    bool is_in_host;               /* a room of the host asks for them, in place of HTTP */
-    double log_written, pss;       /* bytes, before any was queued */
-} queueing;
+typedef struct notifying {
+    host *host;
+    load *load;
+    sink *sink;
+    uint32_t devices, connected;
+    _Atomic int64_t *sent_ns; /* [connected] when the newest uplink of each left */
+    _Atomic uint64_t strange; /* notifications that name no connected device or hold no data */
+    histogram took;           /* written by the sink's thread; read while nothing is under way */
+} notifying;
 
-static bool application_make(const host *h)
+/* In the sink's thread. */
+static void on_notification(void *owner, const char *body, size_t length)
 {
-    static http_text answer;
-    static const char body[] = "{\"id\":\"bench\",\"domains\":[\"bench.example\"],\"scopes\":[\"nidd\"]}";
-    int status = http_send(h->http_port, "POST", "/v1/applications", h->token, "application/json", body, sizeof body - 1, &answer);
-    return status == 201 || bench_fail("the application was answered %d %s", status, answer.bytes);
+    notifying *n = owner;
+    static const char name[] = "\"externalId\":\"t";
+    const char *at = strstr(body, name);
+    unsigned long device = at != NULL ? strtoul(at + sizeof name - 1, NULL, 10) : n->connected;
+    (void)length;
+    if (device >= n->connected || strstr(body, "\"data\":\"") == NULL) {
+        n->strange++;
+        return;
+    }
+    histogram_add(&n->took, (uint64_t)(bench_now_ns() - n->sent_ns[device]) / 1000);
 }
 
-static int configuration_path(void *owner, uint64_t number, char *out, size_t room)
+/* ---- configurations ---- */
+
+static int path(void *owner, uint64_t number, char *out, size_t room)
 {
     (void)owner;
     (void)number;
-    return snprintf(out, room, "%s", base);
-}
-
-/* Notifications go nowhere: the destination refuses, as nobody listens there. */
-static int configuration_body(void *owner, uint64_t number, char *out, size_t room)
-{
-    (void)owner;
-    return snprintf(out, room, "{\"externalId\":\"t%07u@bench.example\",\"notificationDestination\":\"http://192.0.2.1/\"}", (uint32_t)number);
-}
-
-static void on_configuration(void *owner, uint64_t number, int status, const char *text)
-{
-    queueing *q = owner;
-    const char *at = strstr(text, base);
-    if (status == 201 && at != NULL && strlen(at) >= sizeof base + NAME_BYTES)
-        memcpy(q->names[number], at + sizeof base, NAME_BYTES);
-}
-
-/* Until a gauge of the host is that. */
-static bool wait_for(const host *h, const char *gauge, double count)
-{
-    while (host_counter(h, gauge) < count) {
-        if (bench_is_interrupted() || host_counter(h, gauge) < 0)
-            return bench_fail("%s did not become %.0f", gauge, count);
-        usleep(50000);
-    }
-    return true;
-}
-
-static bool configurations_make(const host *h, queueing *q)
-{
-    static http_load posts;
-    if (q->is_in_host)
-        return application_make(h) && wait_for(h, "dromio_nidd_configurations", q->twins);
-    posts = (http_load){ .port = h->http_port, .token = h->token, .connections = CONNECTIONS, .depth = DEPTH, .owner = q,
-                         .path = configuration_path, .body = configuration_body, .on_answer = on_configuration };
-    if (!application_make(h))
-        return false;
-    if (!http_load_count(&posts, q->twins) || posts.errors > 0)
-        return bench_fail("%llu configurations were refused, the newest with %d", (unsigned long long)posts.errors, posts.error);
-    for (uint32_t i = 0; i < q->twins; i++)
-        if (q->names[i][0] == '\0')
-            return bench_fail("the configuration of twin %u has no name", i);
-    return true;
-}
-
-/* Round by round: a device is asked for again when all others were answered. */
-static int path(void *owner, uint64_t number, char *out, size_t room)
-{
-    const queueing *q = owner;
-    return snprintf(out, room, "%s/%s/downlink-data-deliveries", base, q->names[number]);
+    return snprintf(out, room, "/3gpp-nidd/v1/bench/configurations");
 }
 
 static int body(void *owner, uint64_t number, char *out, size_t room)
 {
-    const queueing *q = owner;
-    char text[DATA_BYTES / 3 * 4 + 1];
-    uint8_t data[DATA_BYTES] = { 0 };
-    uint32_t label[LOAD_LABEL_BYTES / 4] = { (uint32_t)number, q->round };
-    dro_builder base64 = dro_builder_over(text, sizeof text - 1);
-    memcpy(data, label, sizeof label);
-    dro_base64_put(&base64, data, sizeof data);
-    text[dro_builder_length(&base64)] = '\0';
-    return snprintf(out, room, "{\"externalId\":\"t%07u@bench.example\",\"data\":\"%s\"}", label[0], text);
+    const notifying *n = owner;
+    return snprintf(out, room, "{\"externalId\":\"t%07u@bench.example\",\"notificationDestination\":\"http://127.0.0.1:%u/\"}",
+                    (uint32_t)number, sink_port(n->sink));
 }
 
-/* PREFIX_...: what all of it takes now. */
-static void set_sizes(const host *h, const queueing *q, const char *prefix, uint64_t count, bench_result *r)
+static bool configure(notifying *n, bench_result *r)
 {
-    char name[64];
-    double pss = (double)host_use(h, true, NULL, NULL).pss_bytes;
-    bench_set_number(r, trial_name(name, prefix, "memory_bytes"), pss);
-    bench_set_number(r, trial_name(name, prefix, "memory_bytes_a_downlink"), (pss - q->pss) / (double)count);
-    bench_set_number(r, trial_name(name, prefix, "downlink_memory_bytes"), host_counter(h, "dromio_downlink_bytes"));
-    bench_set_number(r, trial_name(name, prefix, "log_bytes"), host_counter(h, "dromio_log_bytes"));
-    bench_set_number(r, trial_name(name, prefix, "log_live_bytes"), host_counter(h, "dromio_log_live_bytes"));
-}
-
-static bool queue_by_http(const host *h, queueing *q, bench_result *r)
-{
+    static http_text answer;
     static http_load posts;
-    posts = (http_load){ .port = h->http_port, .token = h->token, .connections = CONNECTIONS, .depth = DEPTH, .owner = q, .path = path, .body = body };
-    for (q->round = 0; q->round < PACKETS; q->round++)
-        if (!http_load_count(&posts, q->twins) || posts.errors > 0)
-            return bench_fail("%llu of %u downlinks were refused, the newest with %d", (unsigned long long)posts.errors, q->twins, posts.error);
-    r->p50_micros = (double)histogram_at(&posts.latency, 0.5);
-    r->p99_micros = (double)histogram_at(&posts.latency, 0.99);
+    static const char application[] = "{\"id\":\"bench\",\"domains\":[\"bench.example\"],\"scopes\":[\"nidd\"]}";
+    posts = (http_load){ .port = n->host->http_port, .token = n->host->token, .connections = POSTS_CONNECTIONS, .depth = POSTS_DEPTH,
+                         .owner = n, .path = path, .body = body };
+    int status = http_send(n->host->http_port, "POST", "/v1/applications", n->host->token, "application/json", application,
+                           sizeof application - 1, &answer);
+    if (status != 201)
+        return bench_fail("the application was answered %d %s", status, answer.bytes);
+    int64_t begun = bench_now_ns();
+    if (!http_load_count(&posts, n->devices) || posts.errors > 0)
+        return bench_fail("%llu configurations were refused, the newest with %d", (unsigned long long)posts.errors, posts.error);
+    bench_set_number(r, "configurations_per_second", (double)(uint64_t)(n->devices / ((double)(bench_now_ns() - begun) / 1e9)));
     return true;
 }
 
-static bool queue_all(const host *h, queueing *q, bench_result *r)
+/* ---- uplinks ---- */
+
+/* Until `most` notifications at most have not come yet. */
+static bool wait_for(notifying *n, uint64_t sent, uint64_t most)
+{
+    uint64_t newest = sink_count(n->sink);
+    int64_t moved_ns = bench_now_ns();
+    for (uint64_t count = newest; count + most < sent; count = sink_count(n->sink)) {
+        if (bench_is_interrupted())
+            return false;
+        if (count != newest)
+            moved_ns = bench_now_ns();
+        newest = count;
+        if (bench_now_ns() - moved_ns > LATE_S * INT64_C(1000000000))
+            return bench_fail("%llu of %llu notifications came, none for %d s", (unsigned long long)count, (unsigned long long)sent, LATE_S);
+        nanosleep(&(struct timespec){ 0, PAUSE_NS }, NULL);
+    }
+    return true;
+}
+
+static bool alone(notifying *n, bench_result *r)
+{
+    n->took = (histogram){ 0 };
+    uint64_t sent = sink_count(n->sink);
+    for (int i = 0; i < ALONE; i++)
+        if (load_once(n->load) < 0 || !wait_for(n, ++sent, 0))
+            return bench_is_interrupted() ? false : bench_fail("an uplink was not answered 2001");
+    bench_set_number(r, "alone_p50_micros", (double)histogram_at(&n->took, 0.5));
+    bench_set_number(r, "alone_p99_micros", (double)histogram_at(&n->took, 0.99));
+    return true;
+}
+
+static bool together(notifying *n, double seconds, bench_result *r)
 {
     static snapshot before, after;
-    uint64_t count = (uint64_t)q->twins * PACKETS;
-    q->pss = (double)host_use(h, true, NULL, NULL).pss_bytes;
-    q->log_written = host_counter(h, "dromio_log_written_bytes_total");
-    bench_set_number(r, "empty_memory_bytes", q->pss);
-    snapshot_take(h, &before);
-    double queued = (double)count - host_counter(h, "dromio_mailbox_downlinks"); /* the room of the host has begun */
-    bool is_fine = q->is_in_host ? wait_for(h, "dromio_mailbox_downlinks", (double)count) : queue_by_http(h, q, r);
-    snapshot_take(h, &after);
-    if (!is_fine)
+    n->took = (histogram){ 0 };
+    uint64_t first = sink_count(n->sink), sent = first;
+    double sink_s = sink_cpu_s(n->sink);
+    snapshot_take(n->host, &before);
+    for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end; sent += BATCH)
+        if (!load_send(n->load, BATCH) || !wait_for(n, sent + BATCH, WAITING_MAX - BATCH))
+            return false;
+    if (!wait_for(n, sent, 0)) /* the last one counts, too */
         return false;
-    r->per_second = queued / ((double)(after.at_ns - before.at_ns) / 1e9);
-    r->cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / queued;
-    trial_set_room_cpu(r, "queue", &before, &after, queued);
-    bench_set_number(r, "downlinks", (double)count);
-    set_sizes(h, q, "queued", count, r);
-    bench_set_number(r, "in_the_log_only", host_counter(h, "dromio_downlinks_away"));
-    bench_set_number(r, "chunks", host_counter(h, "dromio_downlink_chunks"));
-    bench_set_number(r, "chunk_bytes_a_downlink", host_counter(h, "dromio_downlink_chunk_bytes") / (double)count);
-    bench_set_number(r, "log_bytes_a_downlink", (host_counter(h, "dromio_log_written_bytes_total") - q->log_written) / (double)count);
-    bench_set_number(r, "moved_bytes_a_downlink", host_counter(h, "dromio_downlink_moved_bytes_total") / (double)count);
-    return host_counter(h, "dromio_mailbox_downlinks") == (double)count || bench_fail("not all of them wait");
+    snapshot_take(n->host, &after);
+    double count = (double)(sent - first);
+    r->per_second = count / ((double)(after.at_ns - before.at_ns) / 1e9);
+    r->cpu_micros = (after.all.cpu_s - before.all.cpu_s) * 1e6 / count;
+    r->p50_micros = (double)histogram_at(&n->took, 0.5);
+    r->p99_micros = (double)histogram_at(&n->took, 0.99);
+    trial_set_room_cpu(r, NULL, &before, &after, count);
+    bench_set_number(r, "sink_cpu_micros", (sink_cpu_s(n->sink) - sink_s) * 1e6 / count);
+    bench_set_number(r, "notifications", count);
+    if (sink_count(n->sink) != sent || n->strange > 0)
+        return bench_fail("%llu notifications of %llu uplinks, %llu of them strange", (unsigned long long)(sink_count(n->sink) - first),
+                          (unsigned long long)(sent - first), (unsigned long long)n->strange);
+    return true;
 }
 
-static bool restart(host *h, const queueing *q, uint64_t count, bench_result *r)
+/* Bytes of the host now; what it has more than `before`, for each device, goes to the result. */
+static uint64_t weigh(const notifying *n, uint64_t before, const char *step, bench_result *r)
 {
-    host_stop(h, true);
-    h->set_count -= q->is_in_host ? LOAD_SETTINGS : 0;
-    int64_t begin_ns = bench_now_ns();
-    if (!host_start(h))
-        return false;
-    bench_set_number(r, "restart_after_kill_ms", (double)(bench_now_ns() - begin_ns) / 1e6);
-    set_sizes(h, q, "restarted", count, r);
-    return host_counter(h, "dromio_mailbox_downlinks") == (double)count || bench_fail("after a restart not all of them wait");
+    char name[64];
+    uint64_t bytes = host_use(n->host, true, NULL, NULL).pss_bytes;
+    snprintf(name, sizeof name, "bytes_%s", step);
+    bench_set_number(r, name, ((double)bytes - (double)before) / n->devices);
+    return bytes;
 }
 
-/* Each device has got all of its own, in order and once. */
-static bool all_came(const queueing *q, const load_counts *counts)
+static bool measure(const bench_options *o, notifying *n, uint64_t empty_bytes, bench_result *r)
 {
-    for (uint32_t i = 0; i < q->twins; i++)
-        if (q->taken[i] != PACKETS)
-            return bench_fail("the device of twin %u got %u downlinks, not %d", i, q->taken[i], PACKETS);
-    return counts->wrong == 0 || bench_fail("%llu downlinks came twice or out of order", (unsigned long long)counts->wrong);
-}
-
-static bool flush_all(const host *h, const queueing *q, bench_result *r)
-{
-    static snapshot before, after;
-    uint64_t count = (uint64_t)q->twins * PACKETS;
-    load *l = load_new(h, q->twins, MMES, ATTACH_WINDOW);
-    if (l == NULL)
+    n->load = load_new(n->host, n->connected, MMES, TRIAL_WINDOW);
+    n->sent_ns = calloc(n->connected, sizeof *n->sent_ns);
+    if (n->load == NULL || n->sent_ns == NULL)
         return bench_fail("no memory");
-    load_take_always(l);
-    load_expect(l, q->taken);
-    double written = host_counter(h, "dromio_log_written_bytes_total");
-    snapshot_take(h, &before);
-    bool is_fine = load_attach(l) && load_take_downlinks(l, count);
-    snapshot_take(h, &after);
-    bench_set_number(r, "flushed_per_second", (double)count / ((double)(after.at_ns - before.at_ns) / 1e9));
-    bench_set_number(r, "flush_cpu_micros", (after.all.cpu_s - before.all.cpu_s) * 1e6 / (double)count);
-    trial_set_room_cpu(r, "flush", &before, &after, (double)count);
-    bench_set_number(r, "flush_log_bytes_a_downlink", (host_counter(h, "dromio_log_written_bytes_total") - written) / (double)count);
-    bench_set_number(r, "queues_read", host_counter(h, "dromio_downlink_reads_total"));
-    set_sizes(h, q, "flushed", count, r);
-    is_fine = is_fine && all_came(q, load_count(l));
-    load_free(l);
-    return is_fine;
+    load_stamp(n->load, n->sent_ns);
+    uint64_t bytes = weigh(n, empty_bytes, "provisioned", r);
+    if (!configure(n, r))
+        return false;
+    bytes = weigh(n, bytes, "configured", r);
+    if (!load_attach(n->load))
+        return false;
+    bytes = weigh(n, bytes, "connected", r);
+    bench_set_number(r, "pss_bytes", (double)bytes);
+    r->bytes_per_twin = ((double)bytes - (double)empty_bytes) / n->devices;
+    return alone(n, r) && together(n, trial_seconds(o, 15, 5), r);
 }
 
 bool bench_nidd(const bench_options *o, bench_result *r)
 {
     static host h;
-    queueing q = { .twins = trial_twins(o, 20000, 1500) };
-    char set[256] = "downlink.memory=16MiB";
-    q.is_in_host = q.twins >= IN_HOST;
-    if (q.is_in_host)
-        snprintf(set, sizeof set, "downlink.memory=256MiB bench.load=%u bench.downlinks=%d bench.window=4096", q.twins, PACKETS);
-    else if (o->is_quick || q.twins >= MANY)
-        snprintf(set, sizeof set, "downlink.memory=%s", o->is_quick ? "1MiB" : "256MiB");
-    q.names = calloc(q.twins, sizeof *q.names);
-    q.taken = calloc(q.twins, sizeof *q.taken);
-    bool is_fine = ((q.names != NULL && q.taken != NULL) || bench_fail("no memory")) && trial_begin(o, &h, q.twins, set, r) &&
-                   configurations_make(&h, &q) && queue_all(&h, &q, r) && restart(&h, &q, (uint64_t)q.twins * PACKETS, r) && flush_all(&h, &q, r);
-    if (!q.is_in_host) {
-        bench_set_number(r, "connections", CONNECTIONS);
-        bench_set_number(r, "depth", DEPTH);
-    }
-    bench_set_number(r, "downlinks_a_device", PACKETS);
-    bench_set_number(r, "data_bytes", DATA_BYTES);
-    bench_set_text(r, "per_second_is", q.is_in_host ? "queued by a room of the host, each answered 201 when durable"
-                                                      : "queued over HTTP, each answered 201 when durable");
-    free(q.names);
-    free(q.taken);
+    static notifying n;
+    double per_second;
+    n = (notifying){ .host = &h, .devices = trial_twins(o, DEVICES, DEVICES_QUICK) };
+    n.connected = n.devices < CONNECTED_MAX ? n.devices : CONNECTED_MAX;
+    n.sink = sink_new(&n, on_notification);
+    bool is_fine = n.sink != NULL && trial_begin(o, &h, 0, "t8.allow_callbacks=127.0.0.0/8", r);
+    uint64_t empty_bytes = is_fine ? host_use(&h, true, NULL, NULL).pss_bytes : 0;
+    is_fine = is_fine && load_provision(&h, n.devices, &per_second) && measure(o, &n, empty_bytes, r);
+    bench_set_number(r, "twins", n.devices);
+    bench_set_number(r, "configurations", n.devices);
+    bench_set_number(r, "connected", n.connected);
+    bench_set_number(r, "mmes", MMES);
+    bench_set_number(r, "waiting_most", WAITING_MAX);
+    bench_set_text(r, "per_second_is", "notifications answered 204 by the sink, from the ODR on");
+    load_free(n.load);
     host_fini(&h);
+    sink_free(n.sink); /* the host is gone: nothing comes any more */
+    free((void *)n.sent_ns);
     return is_fine;
 }

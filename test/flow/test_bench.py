@@ -114,14 +114,14 @@ def test_density_is_memory_and_restarts(tmp_path):
 
 
 def test_every_uplink_is_told_to_the_application_once(tmp_path):
-    result = run("notify", tmp_path, "--twins", "500", "--seconds", "1")
+    result = run("nidd", tmp_path, "--twins", "500", "--seconds", "1")
     settings = result["settings"]
     assert result["per_second"] > 0 and settings["notifications"] > 0  # it fails itself when one is missing, strange or there twice
     assert settings["configurations"] == settings["connected"] == 500 and settings["alone_p50_micros"] > 0
 
 
-def test_nidd_queues_beyond_memory_and_flushes_all_of_it(tmp_path):
-    result = run("nidd", tmp_path, "--twins", "200", "--quick")
+def test_queue_goes_beyond_memory_and_flushes_all_of_it(tmp_path):
+    result = run("queue", tmp_path, "--twins", "200", "--quick")
     settings = result["settings"]
     assert settings["downlinks"] == 200 * settings["downlinks_a_device"] and result["per_second"] > 0
     assert 0 < settings["in_the_log_only"] < settings["downlinks"] and settings["queued_downlink_memory_bytes"] <= 1 << 20
@@ -234,7 +234,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "notify", "nidd", "overload", "group", "curve", "compute", "growth"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "queue", "overload", "group", "curve", "compute", "growth"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):
