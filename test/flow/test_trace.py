@@ -137,6 +137,20 @@ def test_what_an_hss_says_by_any_of_the_devices_names(real, thermometer, mme):
         assert b"4917" not in real.admin.get(of_peer.at).body + real.admin.get(trace.at).body
 
 
+def test_what_is_told_of_a_group_is_in_the_trace_of_all_only(real, thermometer, sink):
+    as1 = real.application("grouped", ["acme.example"], ["nidd"])
+    device, group = thermometer(), "/v1/groups/traced@acme.example"
+    assert real.admin.put(group, {}).status == 201
+    with Trace(real, twin=device.id) as trace, Trace(real, peer="*") as all_of_it:
+        made = as1.post("/3gpp-nidd/v1/grouped/configurations",
+                        {"externalGroupId": "traced@acme.example", "notificationDestination": sink.link("/grouped"), "requestTestNotification": True})
+        assert made.status == 201, made
+        told = [message for message in all_of_it.until("TestNotification") if message["command"] == "TestNotification"]
+        assert [(message["kind"], message["device"]) for message in told][0] == ("request", None)
+        until(lambda: ("in", "TestNotification", 204) in all_of_it.commands())
+        assert trace.messages() == []
+
+
 def test_a_peer_with_all_its_devices(real, thermometer, mme):
     with Trace(real, peer="mme-traced.dromio.test") as trace, Mme(real, identity="mme-traced.dromio.test") as peer:
         first, second = thermometer(at=peer), thermometer(at=peer)
