@@ -325,7 +325,7 @@ const struct command commands[] = {
       .text = "ID is a device (local@domain) or a Diameter peer; without it all peers. From the first call on messages are kept for a "
               "while, the newest 512; the first shows what the log has of before. Another call shows what has come since. With -o json "
               "or ndjson a line for each message. Only for the administrator; no IMSI is in it.",
-      .options = { { "--follow", 0, NULL, "go on showing, until Ctrl-C; then the trace ends too", NULL },
+      .options = { { "--follow", 0, NULL, "go on showing, until Ctrl-C; then a trace that it began ends too", NULL },
                    { "--for", 0, "TIME", "keep messages for this time (default 10m, at most 60m)", NULL },
                    { "--count", 0, "N", "end after so many messages", NULL },
                    { "--timeout", 0, "TIME", "with --follow: end after this time; with --count exit code 6", NULL },

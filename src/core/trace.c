@@ -239,17 +239,20 @@ typedef struct t8_message {
     uint32_t result, bytes;
 } t8_message;
 
+/* `twin` 0: it is of a group, so only the trace of all has it. */
 static bool is_wanted(const trace *by, uint64_t twin)
 {
-    return by != NULL && by->is_on && (by->twin == twin || (by->twin == 0 && strcmp(by->peer, "*") == 0));
+    bool is_of_all = by != NULL && by->twin == 0 && strcmp(by->peer, "*") == 0;
+    return by != NULL && by->is_on && (is_of_all || (twin != 0 && by->twin == twin));
 }
 
-/* False: no trace wants to know. */
+/* `index` NONE: of a group. False: no trace wants to know. */
 static bool note(core *core, uint32_t index, const t8_message *seen)
 {
     bool is_noted = false;
-    uint64_t number = twin_at(core, index)->number;
-    for (uint32_t i = 0; number != 0 && i < TRACES_MAX; i++) { /* 0: the twin is gone */
+    uint64_t number = index != NONE ? twin_at(core, index)->number : 0;
+    bool is_gone = index != NONE && number == 0;
+    for (uint32_t i = 0; !is_gone && i < TRACES_MAX; i++) {
         trace *by = core->traces->traces[i];
         if (!is_wanted(by, number))
             continue;
@@ -331,7 +334,7 @@ static const char *notice_text(uint8_t kind)
         [NOTICE_TEST] = "TestNotification", [NOTICE_UPLINK] = "NiddUplinkDataNotification",
         [NOTICE_CONFIGURATION] = "NiddConfigurationStatusNotification",
         [NOTICE_DELIVERY] = "NiddDownlinkDataDeliveryStatusNotification",
-        [NOTICE_PORTS] = "ManagePortNotification",
+        [NOTICE_GROUP] = "GmdNiddDownlinkDataDeliveryNotification", [NOTICE_PORTS] = "ManagePortNotification",
     };
     return kind < sizeof texts / sizeof texts[0] && texts[kind] != NULL ? texts[kind] : "notification";
 }

@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from host import THERMO, Client, thermo_reading
+from host import THERMO, Client, Host, thermo_reading
 
 TOKEN_KEY = "QUJDREVGR0hJSktMTU5PUA=="  # 16 bytes in base64
 
@@ -115,6 +115,17 @@ def test_an_imsi_msisdn_or_alias_already_bound_is_409(admin, names):
         assert imsi not in json.dumps(told)
     assert admin.get(f"/v1/twins/{two}").status == 404
     admin.put_twin(one, imsi=imsi, aliases=[f"a-{one}"])  # its own are fine
+
+
+def test_whose_number_it_is_is_for_the_administrator_alone():
+    with Host("host.cores=1") as made:  # a twin of another core is not looked up for its name
+        made.admin.put_twin("one@acme.example", imsi="001010000000061", msisdn="491700000061")
+        writer = made.application("writer", ["acme.example", "other.example"], ["write"])
+        for number in ({"imsi": "001010000000061"}, {"msisdn": "491700000061"}):
+            for domain in ("acme.example", "other.example"):
+                body = number | {"model": "acme/thermo"}
+                assert "one@acme.example" in problem(made.admin.put(f"/v1/twins/two@{domain}", body), 409)["detail"]
+                assert "one@acme.example" not in json.dumps(problem(writer.put(f"/v1/twins/two@{domain}", body), 409))
 
 
 def test_another_image_than_the_twin_has_is_409_image_change(real, admin, twin):
