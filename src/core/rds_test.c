@@ -189,6 +189,115 @@ static void answers_to_a_device_are_few(void **state)
     assert_int_equal(queue_wanted_count(twin_at(here.world.core, index)), 0);
 }
 
+/* A downlink over a pair of ports, which begins to wait; its number. */
+static uint64_t deliver(uint32_t index, uint8_t port, uint64_t priority)
+{
+    const nidd *nidd = twin_at(here.world.core, index)->nidd;
+    request_begin(&request, API_NIDD_DELIVERY_MAKE);
+    request_text(&request, API_FIELD_SCS_AS, "as1");
+    request_text(&request, API_FIELD_ID, "a@acme.example");
+    request_u64(&request, API_FIELD_CONFIGURATION, nidd->configurations->number);
+    request_bytes(&request, API_FIELD_DATA, "x", 1);
+    request_bytes(&request, API_FIELD_RDS_PORT, (const uint8_t[]){ port, port }, 2);
+    request_u64(&request, API_FIELD_PRIORITY, priority);
+    ask();
+    uint64_t newest = 0;
+    for (const nidd_delivery *d = nidd->deliveries; d != NULL; d = d->next)
+        newest = d->number > newest ? d->number : newest;
+    assert_true(newest != 0);
+    return newest;
+}
+
+static int status_at(uint32_t index, uint64_t number)
+{
+    const twin *twin = twin_at(here.world.core, index);
+    const nidd_delivery *delivery = nidd_delivery_find(twin, number);
+    assert_non_null(delivery);
+    return nidd_delivery_now(twin, delivery);
+}
+
+static void the_setup_leaves(uint8_t port)
+{
+    uint8_t bytes[64];
+    assert_int_equal(taken(bytes), 2);
+    assert_memory_equal(bytes, ((const uint8_t[]){ 0x3c, (uint8_t)(port << 4 | port) }), 2);
+}
+
+/* Pair 1 is set up for a downlink when one with a higher priority comes for pair 2, which is up. */
+static uint32_t begin_setup(uint64_t *low)
+{
+    uint8_t bytes[64];
+    uint32_t index = configured_twin();
+    set_up(2);
+    taken(bytes);
+    *low = deliver(index, 1, 1);
+    return index;
+}
+
+static void a_setup_that_the_device_refuses_ends_its_own_downlink(void **state)
+{
+    (void)state;
+    uint64_t low, high;
+    uint32_t index = begin_setup(&low);
+    the_setup_leaves(1);
+    high = deliver(index, 2, 9);
+    assert_int_equal(status_at(index, low), DELIVERY_SENDING);
+    assert_int_equal(status_at(index, high), DELIVERY_BUFFERING);
+    say((const uint8_t[]){ 0x7d, 0x11 }, 2);
+    assert_int_equal(status_at(index, low), DELIVERY_FAILURE_RDS_DISABLED);
+    assert_int_equal(status_at(index, high), DELIVERY_SENDING);
+}
+
+static void a_setup_that_the_network_refuses_ends_its_own_downlink(void **state)
+{
+    (void)state;
+    uint64_t low, high;
+    uint32_t index = begin_setup(&low);
+    high = deliver(index, 2, 9);
+    answer_downlink(5030, 0);
+    assert_int_equal(status_at(index, low), DELIVERY_FAILURE_NEXT_HOP);
+    assert_int_equal(status_at(index, high), DELIVERY_SENDING);
+}
+
+static void a_setup_that_is_not_answered_ends_its_own_downlink(void **state)
+{
+    (void)state;
+    uint64_t low, high;
+    uint32_t index = begin_setup(&low);
+    for (int i = 0; i <= RDS_N200; i++) {
+        the_setup_leaves(1);
+        if (i == RDS_N200)
+            high = deliver(index, 2, 9);
+        world_advance(&here.world, 5000);
+        world_settle(&here.world);
+    }
+    assert_int_equal(status_at(index, low), DELIVERY_FAILURE_TIMEOUT);
+    assert_int_equal(status_at(index, high), DELIVERY_SENDING);
+}
+
+/* A setup that is out while the device sleeps lets its own downlink wait. */
+static void a_setup_that_comes_back_lets_its_own_downlink_wait(void **state)
+{
+    (void)state;
+    uint64_t low, high;
+    uint32_t index = begin_setup(&low);
+    high = deliver(index, 2, 9);
+    answer_downlink(0, 5653);
+    assert_int_equal(status_at(index, low), DELIVERY_BUFFERING_TEMPORARILY_NOT_REACHABLE);
+    assert_int_equal(status_at(index, high), DELIVERY_BUFFERING);
+}
+
+/* Whatever priority an application gives: no data before its link is there. */
+static void the_highest_priority_is_behind_control(void **state)
+{
+    (void)state;
+    uint32_t index = configured_twin();
+    uint64_t of = deliver(index, 1, UINT32_MAX);
+    the_setup_leaves(1);
+    assert_int_equal(status_at(index, of), DELIVERY_SENDING);
+    assert_null(downlink_heard());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +306,11 @@ int main(void)
         CLAIM(the_state_is_the_same_when_it_is_read_again),
         CLAIM(of_too_many_links_one_makes_room),
         CLAIM(answers_to_a_device_are_few),
+        CLAIM(a_setup_that_the_device_refuses_ends_its_own_downlink),
+        CLAIM(a_setup_that_the_network_refuses_ends_its_own_downlink),
+        CLAIM(a_setup_that_is_not_answered_ends_its_own_downlink),
+        CLAIM(a_setup_that_comes_back_lets_its_own_downlink_wait),
+        CLAIM(the_highest_priority_is_behind_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

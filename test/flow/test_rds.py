@@ -460,6 +460,38 @@ def test_numbers_survive_a_kill(names):
             assert nidd.client.delete(nidd.at).status == 204
 
 
+def test_a_device_that_asks_without_end_takes_nobodys_room(names):
+    """Set-ups of all pairs of ports, and questions with long answers, while it takes nothing itself."""
+    with Host(*SETTINGS, "downlink.packets=16") as host, Sink() as sink:
+        client = host.application("as1", ["acme.example"], ["nidd"])
+        name, imsi = next(names)
+        assert host.admin.put(f"/v1/twins/{name}", {"imsi": imsi}).status == 201
+        with Mme(host, on_downlink=lambda downlink: is_asleep()) as mme:
+            mme.attach(imsi)
+            device = Device(mme, imsi)
+            device.answers = is_asleep()
+            nidd = Nidd(client, sink, name)
+            for pair in itertools.product(range(16), range(16)):
+                device.set_ack_mode(pair)
+            for port in range(16):
+                device.put(Frame("U", Ports(RESERVE, 0, ((port, port, 1, "a" * 64),)).encode(), function=MANAGE_PORT))
+                device.put(Frame("U", Ports(QUERY).encode(), function=MANAGE_PORT))
+            assert host.metric("dromio_mailbox_downlinks") == 8
+            assert host.metric("dromio_rds_dropped_total") >= 256 - 8
+            sent = [nidd.send(b"%d" % number, reliableDataService=False) for number in range(17)]
+            assert [answer.status for answer in sent] == [201] * 16 + [403], sent
+            assert sent[-1].json()["cause"] == "QUOTA_EXCEEDED"
+            host.kill()
+        host.start()
+        assert host.metric("dromio_mailbox_downlinks") == 16 + 8
+        assert host.metric("dromio_fields_dropped_total") == 0
+        with Mme(host) as mme:
+            device.mme, device.answers = mme, 2001
+            mme.on_downlink = device.on_downlink
+            device.put(Frame("UI", b"awake"))
+            until(lambda: [data for data, *_ in device.taken] == [b"%d" % number for number in range(16)], "all downlinks")
+
+
 def test_a_new_connection_begins_anew(both):
     device, nidd = both()
     assert nidd.send(b"one").json()["deliveryStatus"] == "SUCCESS_ACKNOWLEDGED"

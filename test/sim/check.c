@@ -13,14 +13,16 @@
 static void check_extra(const core *core, uint32_t index, const twin *twin)
 {
     const twin_extra *extra = twin->extra;
-    uint32_t mail_count = 0, tickets = 0, waiting = 0, sent = 0;
+    uint32_t mail_count = 0, controls = 0, tickets = 0, waiting = 0, sent = 0;
     if (extra == NULL)
         return;
     for (const mail *m = extra->mail; m != NULL; m = m->next) {
         mail_count++;
         sent += m->is_sent;
+        controls += m->is_control;
         WORLD_ASSERT(m->number < core->mail_next);
-        WORLD_ASSERT(m->next == NULL || m->number < m->next->number);
+        bool is_alike = m->next != NULL && m->priority == m->next->priority && m->is_control == m->next->is_control;
+        WORLD_ASSERT(!is_alike || m->number < m->next->number);
     }
     uint64_t newest = UINT64_MAX;
     for (const ticket *t = extra->tickets; t != NULL; t = t->next, tickets++) {
@@ -33,7 +35,8 @@ static void check_extra(const core *core, uint32_t index, const twin *twin)
         waiting++;
         WORLD_ASSERT(d->next != NULL || d == extra->deferred_last);
     }
-    WORLD_ASSERT(mail_count == extra->mail_count && mail_count <= TWIN_MAIL_MAX);
+    WORLD_ASSERT(mail_count == extra->mail_count && mail_count - controls <= TWIN_MAIL_MAX);
+    WORLD_ASSERT(controls == extra->control_count && controls <= RDS_ANSWERS_MAX + RDS_QUESTIONS_MAX);
     WORLD_ASSERT(tickets == extra->ticket_count && tickets <= TWIN_TICKETS_MAX);
     WORLD_ASSERT(waiting == extra->deferred_count && waiting <= TWIN_DEFERRED_MAX);
     WORLD_ASSERT(waiting == 0 || (twin->flags & TWIN_RUNNING) != 0);
