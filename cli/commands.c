@@ -23,7 +23,7 @@
 #define OPTION_CEILING                                                                                                 \
     {                                                                                                                  \
         "--limit", 0, "NAME=N",                                                                                        \
-            "requests_per_second, burst, downlinks_per_day, configurations or subscriptions; none: as the host has it", \
+            "requests_per_second, burst, downlinks_per_day, configurations or subscriptions; none: without, whatever the host has", \
             NULL                                                                                                       \
     }
 #define OPTION_APN                                                                                                     \
@@ -381,10 +381,10 @@ const struct command commands[] = {
       .arguments = "ID",
       .summary = "change what an application may do, at once; its token stays",
       .text = "What is not named stays. Domains, scopes, APNs and certificates that are named replace those of before, all of them; "
-              "none alone leaves it without any. Event streams and websockets that it may not keep end.",
+              "none alone leaves it without any. A limit NAME=host is the host's again. Event streams and websockets that it may not keep end.",
       .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL }, OPTION_SCOPE("", " none"),
                    OPTION_CEILING, OPTION_APN, OPTION_CERTIFICATE },
-      .examples = { "dromio app set as1 --scope read", "dromio app set as1 --limit requests_per_second=50 --limit burst=none" },
+      .examples = { "dromio app set as1 --scope read", "dromio app set as1 --limit requests_per_second=50 --limit burst=none --limit configurations=host" },
       .run = application_set },
     { .name = "app list",
       .arguments = "",

@@ -132,21 +132,33 @@ static bool secrets_read(core *core, const call *call, struct put *put)
             known++;
             is_removed = found.kind == VALUE_NONE && part.err == DRO_OK;
             if (part.err != DRO_OK || (!is_removed && model_check(schema, &found) != DRO_OK)) {
-                tell_problem(core, call->caller, 422, "about:blank", "/secrets/%s is not what the model %s asks for", model->secrets[s].name, model->name);
+                char asked[MODEL_SCHEMA_TEXT];
+                tell_problem(core, call->caller, 422, "about:blank", "/secrets/%s is not what the model %s asks for: %s", model->secrets[s].name, model->name,
+                             model_schema_text(schema, asked));
                 return false;
             }
         }
         write_secret(&out, &model->secrets[s].schema, &found, is_removed);
     }
+    text stranger = { 0 };
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
-    while (dro_field_next(&in, &field))
-        given += field.tag == API_FIELD_SECRET;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != API_FIELD_SECRET)
+            continue;
+        given++;
+        dro_cursor part = dro_cursor_over(field.bytes, field.length);
+        size_t n = dro_cursor_le(&part, 1);
+        const char *name = (const char *)dro_cursor_bytes(&part, n);
+        if (name != NULL && model_secret_find(model, name, n) < 0)
+            stranger = (text){ name, (uint32_t)n };
+    }
     put->has_secrets = given > 0;
     put->payload_length = (uint32_t)dro_builder_length(&out);
     if (given == known && out.err == DRO_OK)
         return true;
-    tell_problem(core, call->caller, 422, "about:blank", "/secrets has a member that the model %s does not know", model->name);
+    tell_problem(core, call->caller, 422, "about:blank", "/secrets/%.*s: the model %s does not know it", (int)stranger.length, stranger.at != NULL ? stranger.at : "",
+                 model->name);
     return false;
 }
 

@@ -86,6 +86,21 @@ def test_what_the_model_or_the_api_does_not_know_is_422_and_changes_nothing(admi
     assert admin.get(f"/v1/twins/{twin}").body == before
 
 
+@pytest.mark.parametrize("body, told", [
+    ({"calibration": "warm"}, ("/secrets/calibration ", "number")), ({"key": "QUJD"}, ("/secrets/key ", "base64", "bytes")),
+    ({"strange": 1}, ("/secrets/strange", "does not know"))])
+def test_a_wrong_secret_is_told_by_name_and_with_what_is_asked_for(admin, twin, body, told):
+    detail = problem(admin.put(f"/v1/twins/{twin}", {"secrets": body}), 422)["detail"]
+    assert all(part in detail for part in told) and "warm" not in detail and "QUJD" not in detail, detail
+
+
+def test_what_is_out_of_range_is_told_with_the_range(admin, twin):
+    detail = problem(admin.put(f"/v1/twins/{twin}/properties/period", {"value": 5}), 422)["detail"]
+    assert "10 to 65535" in detail, detail
+    detail = problem(admin.post(f"/v1/twins/{twin}/actions/blink", {"seconds": 0}), 422)["detail"]
+    assert detail.startswith("/seconds: out of range (integer, 1 to "), detail
+
+
 def test_broken_json_is_400(admin, twin):
     for text in ("{", "[]{}", '{"tags":}', "\xff\xfe", '{"tags":{},"tags":{}}'):
         assert admin.put(f"/v1/twins/{twin}", text, Content_Type="application/json").status in (400, 422)
