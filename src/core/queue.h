@@ -78,7 +78,7 @@ bool queue_is_loading(const twin *twin);
 uint32_t queue_mail_count(const twin *twin);      /* all, wherever it is */
 uint32_t queue_delivery_count(const twin *twin);
 uint32_t queue_bytes(const twin *twin);
-/* Has it read; twin_resume follows. False: it cannot be read now. */
+/* Has it read; twin_resume follows. False: it cannot be read now, the twin's timer tries it again. */
 bool queue_load(core *core, uint32_t twin);
 bool queues_are_full(const core *core);           /* leaving does not keep up: take nothing more */
 /* Of an away queue: gone by a record that is read at recovery. */
