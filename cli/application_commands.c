@@ -51,8 +51,8 @@ static void add_all(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation 
     yyjson_mut_obj_add_val(doc, root, member, array);
 }
 
-/* NAME=N, or NAME=none, which gives it back to the host's own. False after telling what is wrong. */
-static bool add_limits(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in)
+/* NAME=N; NAME=none: no limit, whatever the host has; NAME=host, where it is a change: as the host has it. False after telling what is wrong. */
+static bool add_limits(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocation *in, bool is_new)
 {
     yyjson_mut_val *limits = yyjson_mut_obj(doc);
     const char *text;
@@ -60,13 +60,13 @@ static bool add_limits(yyjson_mut_doc *doc, yyjson_mut_val *root, const invocati
         const char *mark = strchr(text, '=');
         char *end = NULL;
         long long number = mark == NULL ? 0 : strtoll(mark + 1, &end, 10);
-        bool is_none = mark != NULL && strcmp(mark + 1, "none") == 0;
-        if (mark == NULL || mark == text || (!is_none && (end == mark + 1 || *end != '\0' || number <= 0))) {
-            cli_fail(EXIT_USAGE, "--limit takes NAME=NUMBER or NAME=none, not %s", text);
+        bool is_none = mark != NULL && strcmp(mark + 1, "none") == 0, is_host = mark != NULL && !is_new && strcmp(mark + 1, "host") == 0;
+        if (mark == NULL || mark == text || (!is_none && !is_host && (end == mark + 1 || *end != '\0' || number < 0))) {
+            cli_fail(EXIT_USAGE, "--limit takes NAME=NUMBER%s NAME=none, not %s", is_new ? " or" : ", NAME=host or", text);
             return false;
         }
         yyjson_mut_val *name = yyjson_mut_strncpy(doc, text, (size_t)(mark - text));
-        yyjson_mut_obj_put(limits, name, is_none ? yyjson_mut_null(doc) : yyjson_mut_sint(doc, number));
+        yyjson_mut_obj_put(limits, name, is_host ? yyjson_mut_null(doc) : yyjson_mut_sint(doc, number));
     }
     if (yyjson_mut_obj_size(limits) > 0)
         yyjson_mut_obj_add_val(doc, root, "limits", limits);
@@ -89,7 +89,7 @@ static int application_send(struct cli *cli, const char *method, const char *pat
     add_all(doc, root, cli->in, "--scope", "scopes", is_new ? "read" : NULL);
     add_all(doc, root, cli->in, "--apn", "apns", NULL);
     add_all(doc, root, cli->in, "--certificate", "certificates", NULL);
-    if (!add_limits(doc, root, cli->in)) {
+    if (!add_limits(doc, root, cli->in, is_new)) {
         code = EXIT_USAGE;
     } else if (!is_new && yyjson_mut_obj_size(root) == 0) {
         code = cli_fail(EXIT_USAGE, "what shall change? --domain, --scope, --limit, --apn or --certificate");

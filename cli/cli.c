@@ -280,6 +280,7 @@ long duration_ms(const char *text)
     double unit = strcmp(end, "ms") == 0                  ? 1
                   : strcmp(end, "s") == 0 || *end == '\0' ? 1000
                   : strcmp(end, "m") == 0                 ? 60000
+                  : strcmp(end, "h") == 0                 ? 3600000
                                                           : 0;
     if (end == text || errno != 0 || unit == 0 || !(number >= 0) || number * unit > DURATION_MAX * 1000.0)
         return -1;

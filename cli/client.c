@@ -264,6 +264,9 @@ static int judge_transport(const struct request *request, struct response *out, 
         return EXIT_INTERRUPTED;
     switch (code) {
     case CURLE_OK: return EXIT_OK;
+    case CURLE_PEER_FAILED_VERIFICATION:
+        out->is_untrusted = true;
+        return EXIT_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT: {
         /* Never got through at all: that is unreachable, not slow. */
         return out->status == 0 && strstr(text, "onnect") != NULL ? EXIT_UNREACHABLE : EXIT_TIMED_OUT;
@@ -403,7 +406,10 @@ int client_judge(const struct client *client, const struct response *response)
         return EXIT_INTERRUPTED;
     if (response->transport == EXIT_UNREACHABLE) {
         cli_fail(EXIT_UNREACHABLE, "cannot reach %s: %s", client->host, response->reason);
-        fprintf(stderr, "  does dromiod run there? --host URL or $DROMIO_HOST names another\n");
+        if (response->is_untrusted)
+            fprintf(stderr, "  its certificate is not trusted: --ca FILE or $DROMIO_CA names who has signed it; --host must name it as the certificate does\n");
+        else
+            fprintf(stderr, "  does dromiod run there? --host URL or $DROMIO_HOST names another\n");
         return EXIT_UNREACHABLE;
     }
     if (response->transport == EXIT_TIMED_OUT)

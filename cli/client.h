@@ -44,6 +44,7 @@ struct response {
     long retry_after_s; /* -1: not said */
     struct buffer body; /* what on_bytes did not take */
     bool is_ended;      /* a callback ended it */
+    bool is_untrusted;  /* the host's certificate was not taken */
     char etag[64];
     char reason[256]; /* why there is no whole answer */
     int transport;    /* EXIT_OK, EXIT_UNREACHABLE, EXIT_TIMED_OUT, EXIT_INTERRUPTED or EXIT_FAILED */

@@ -168,6 +168,8 @@ static void durations_read_as_people_write_them(void **state)
     assert_int_equal(duration_ms("10s"), 10000);
     assert_int_equal(duration_ms("1.5s"), 1500);
     assert_int_equal(duration_ms("2m"), 120000);
+    assert_int_equal(duration_ms("2h"), 7200000);
+    assert_int_equal(duration_ms("25h"), -1);
     assert_int_equal(duration_ms("7"), 7000);
     assert_int_equal(duration_ms("-1s"), -1);
     assert_int_equal(duration_ms(""), -1);

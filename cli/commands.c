@@ -23,7 +23,7 @@
 #define OPTION_CEILING                                                                                                 \
     {                                                                                                                  \
         "--limit", 0, "NAME=N",                                                                                        \
-            "requests_per_second, burst, downlinks_per_day, configurations or subscriptions; none: as the host has it", \
+            "requests_per_second, burst, downlinks_per_day, configurations or subscriptions; none: without, whatever the host has", \
             NULL                                                                                                       \
     }
 #define OPTION_APN                                                                                                     \
@@ -325,7 +325,7 @@ const struct command commands[] = {
       .text = "ID is a device (local@domain) or a Diameter peer; without it all peers. From the first call on messages are kept for a "
               "while, the newest 512; the first shows what the log has of before. Another call shows what has come since. With -o json "
               "or ndjson a line for each message. Only for the administrator; no IMSI is in it.",
-      .options = { { "--follow", 0, NULL, "go on showing, until Ctrl-C; then the trace ends too", NULL },
+      .options = { { "--follow", 0, NULL, "go on showing, until Ctrl-C; then a trace that it began ends too", NULL },
                    { "--for", 0, "TIME", "keep messages for this time (default 10m, at most 60m)", NULL },
                    { "--count", 0, "N", "end after so many messages", NULL },
                    { "--timeout", 0, "TIME", "with --follow: end after this time; with --count exit code 6", NULL },
@@ -381,10 +381,10 @@ const struct command commands[] = {
       .arguments = "ID",
       .summary = "change what an application may do, at once; its token stays",
       .text = "What is not named stays. Domains, scopes, APNs and certificates that are named replace those of before, all of them; "
-              "none alone leaves it without any. Event streams and websockets that it may not keep end.",
+              "none alone leaves it without any. A limit NAME=host is the host's again. Event streams and websockets that it may not keep end.",
       .options = { { "--domain", 0, "DOMAIN", "a domain whose twins it may use; may come again", NULL }, OPTION_SCOPE("", " none"),
                    OPTION_CEILING, OPTION_APN, OPTION_CERTIFICATE },
-      .examples = { "dromio app set as1 --scope read", "dromio app set as1 --limit requests_per_second=50 --limit burst=none" },
+      .examples = { "dromio app set as1 --scope read", "dromio app set as1 --limit requests_per_second=50 --limit burst=none --limit configurations=host" },
       .run = application_set },
     { .name = "app list",
       .arguments = "",

@@ -8,7 +8,7 @@
 #include "commands.h"
 #include "samples.h"
 
-enum { CLOCK_SECONDS_MAX = 5 };
+enum { CLOCK_SECONDS_MAX = 5, CLOCK_SECONDS_COARSE = 1 /* both are told in whole seconds */ };
 
 static const char *const states[] = {
     [FINDING_WELL] = "ok", [FINDING_NOTE] = "note", [FINDING_ILL] = "WRONG", [FINDING_SKIPPED] = "skipped",
@@ -100,8 +100,11 @@ static void check_clock(doctor *doctor, yyjson_val *status)
     int64_t there = started + yyjson_get_sint(yyjson_obj_get(status, "uptime_s"));
     int64_t apart = there - (int64_t)time(NULL);
     bool is_well = started >= 0 && llabs(apart) <= CLOCK_SECONDS_MAX;
-    finding(doctor, is_well ? FINDING_WELL : FINDING_NOTE, "clock", is_well ? NULL : "set both clocks by NTP: windows of devices and tickets depend on the host's",
-            "the host's clock is %lld s from this one", (long long)apart);
+    if (started >= 0 && llabs(apart) <= CLOCK_SECONDS_COARSE)
+        finding(doctor, FINDING_WELL, "clock", NULL, "the host's clock is this one's");
+    else
+        finding(doctor, is_well ? FINDING_WELL : FINDING_NOTE, "clock", is_well ? NULL : "set both clocks by NTP: windows of devices and tickets depend on the host's",
+                "the host's clock is %lld s %s this one", llabs((long long)apart), apart < 0 ? "behind" : "ahead of");
 }
 
 static void check_status(doctor *doctor)
@@ -139,8 +142,30 @@ static void check_peers(doctor *doctor)
                     "%s is not connected", member_text(peer, "identity"));
     }
     if (code == 200 && closed == 0)
-        finding(doctor, FINDING_WELL, "peers", NULL, "%zu, all open", yyjson_arr_size(peers));
+        finding(doctor, FINDING_WELL, "peers", NULL, yyjson_arr_size(peers) > 0 ? "%zu, all open" : "none is connected", yyjson_arr_size(peers));
     yyjson_doc_free(doc);
+}
+
+/* A room that died was started again: a note, since all runs now. Cells are not looked at: a new image starts them too. */
+static void check_rooms(doctor *doctor, const samples *samples)
+{
+    struct buffer died = { 0 };
+    unsigned rooms = 0;
+    for (const sample *at = NULL; (at = samples_next(samples, "dromio_room_starts_total", at)) != NULL;) {
+        char room[64], line[128];
+        sample_label(at, "room", room, sizeof room);
+        if (strncmp(room, "cell", strlen("cell")) == 0)
+            continue;
+        rooms++;
+        snprintf(line, sizeof line, "%s%s %.0f times", died.length > 0 ? ", " : "", room, at->value);
+        if (at->value > 1)
+            buffer_text(&died, line);
+    }
+    if (died.length > 0)
+        finding(doctor, FINDING_NOTE, "rooms", "see the host's log: \"ended\" says how they died", "started again since the host was: %s", buffer_string(&died));
+    else if (rooms > 0)
+        finding(doctor, FINDING_WELL, "rooms", NULL, "%u, none died", rooms);
+    buffer_fini(&died);
 }
 
 /* What should stay at 0. */
@@ -159,6 +184,7 @@ static void check_metrics(doctor *doctor)
         bool answers = samples_sum(&samples, "dromio_gate_core_answers", NULL) > 0;
         finding(doctor, answers ? FINDING_WELL : FINDING_ILL, "core", answers ? NULL : "look at the host's log: is the disk well?",
                 "the core %s", answers ? "answers" : "does not answer");
+        check_rooms(doctor, &samples);
         for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
             if (samples_sum(&samples, bad[i].metric, bad[i].label) > 0)
                 finding(doctor, FINDING_NOTE, bad[i].check, bad[i].next, "%.0f times %s", samples_sum(&samples, bad[i].metric, bad[i].label), bad[i].what);

@@ -23,18 +23,21 @@ static void check_modes(doctor *doctor, const stored *files)
     struct stat stat;
     unsigned open_to_others = 0;
     const char *first = NULL;
+    bool is_key_open = false;
     if (fstat(files->fd, &stat) == 0 && (stat.st_mode & 077) != 0) {
-        first = ".";
+        first = "the directory itself";
         open_to_others++;
     }
     for (uint32_t i = 0; i < files->count; i++) {
         if (fstatat(files->fd, files->files[i].name, &stat, AT_SYMLINK_NOFOLLOW) != 0 || (stat.st_mode & 077) == 0)
             continue;
         first = first != NULL ? first : files->files[i].name;
+        is_key_open |= strcmp(files->files[i].name, "master.key") == 0;
         open_to_others++;
     }
     if (open_to_others > 0)
-        finding(doctor, FINDING_ILL, "modes", "chmod -R go= the data directory; ask who has read master.key", "%u files are open to others, %s first", open_to_others, first);
+        finding(doctor, FINDING_ILL, "modes", is_key_open ? "chmod -R go= the data directory; ask who has read master.key" : "chmod -R go= the data directory",
+                "open to others: %s%s", first, open_to_others > 1 ? ", and more" : "");
     else
         finding(doctor, FINDING_WELL, "modes", NULL, "nobody else may read it");
 }

@@ -1,6 +1,7 @@
 /* dromio peer trace: the messages of a device or peer, drawn as a ladder. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "commands.h"
 #include "moment.h"
@@ -12,13 +13,14 @@ enum {
     POLL_MS = 300,
     FAREWELL_MS = 5000,
     PAST_SHOWN = 40,          /* of the log, where the trace has nothing yet */
+    LIFE_MAX_MS = 3600000,
 };
 
 struct tracing {
     struct cli *cli;
     const char *id;           /* NULL: all peers */
     struct buffer path;       /* "/v1/traces/..." */
-    bool is_new, is_ended, is_twin;
+    bool is_new, is_ended, is_twin, has_head;
     uint64_t after;
     long shown, left;         /* messages to show; left -1: no end */
     int64_t deadline_ms;      /* -1: none */
@@ -70,8 +72,9 @@ static void label_of(char out[48], const char *command, bool is_answer, bool is_
 
 static void ladder_head(struct tracing *trace)
 {
-    if (trace->shown > 0 || trace->cli->format != OUTPUT_TABLE)
+    if (trace->has_head || trace->cli->format != OUTPUT_TABLE)
         return;
+    trace->has_head = true;
     fprintf(trace->cli->out, "%-24s  %-*s%-*s%s\n", "TIME", PEER_LANE + 1, "PEER", APPLICATION_LANE + 1, "HOST", "APPLICATION");
 }
 
@@ -180,11 +183,36 @@ static int show_page(struct tracing *trace, bool *has_more)
 
 /* ---- what the log has of before ---- */
 
+/* What became of a downlink, beside the lanes: the log has when, but no message of its own for it. */
+static void show_past_delivery(struct tracing *trace, yyjson_val *event)
+{
+    struct buffer line = { 0 };
+    ladder_head(trace);
+    buffer_printf(&line, "%-24s  ", member_text(event, "time"));
+    gap(&line, PEER_LANE);
+    gap(&line, APPLICATION_LANE);
+    add_more(&line, "|  delivery ", member_text(event, "outcome"));
+    fprintf(trace->cli->out, "%s\n", buffer_string(&line));
+    trace->shown++;
+    buffer_fini(&line);
+}
+
+/* Of a ticket, not of T8: sent and answered are messages, all else happened here. */
+static bool is_message(yyjson_val *event)
+{
+    return !is_text(event, "kind", "delivery") ||
+           (yyjson_is_uint(yyjson_obj_get(event, "id")) && (is_text(event, "outcome", "sent") || is_text(event, "outcome", "delivered")));
+}
+
 static void show_past_event(struct tracing *trace, yyjson_val *event)
 {
     yyjson_val *network = yyjson_obj_get(event, "network");
     if (!yyjson_is_obj(network))
         return;
+    if (!is_message(event)) {
+        show_past_delivery(trace, event);
+        return;
+    }
     const char *command = member_text(network, "command");
     step shown = { .time = member_text(event, "time"), .command = command, .peer = member_text(network, "peer"),
                    .end_to_end = member_text(network, "end_to_end"), .is_out = strcmp(command, "TDR") == 0,
@@ -265,10 +293,35 @@ static bool is_over(const struct tracing *trace)
            (trace->deadline_ms >= 0 && moment_ms() >= trace->deadline_ms);
 }
 
+static bool has_past(const struct tracing *trace)
+{
+    return trace->is_twin && trace->is_new && trace->cli->format == OUTPUT_TABLE;
+}
+
+/* A trace of a peer may begin before the peer is there; a mistyped name should not look like one. */
+static void tell_unknown_peer(struct tracing *trace)
+{
+    yyjson_doc *doc = NULL;
+    yyjson_val *peer;
+    size_t index, max;
+    bool is_known = false;
+    if (trace->is_twin || trace->id == NULL || !trace->is_new || cli_get(trace->cli, "/v1/peers", &doc) != EXIT_OK)
+        return;
+    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "peers"), index, max, peer)
+        is_known |= strcasecmp(member_text(peer, "identity"), trace->id) == 0;
+    if (!is_known)
+        cli_note("no peer %s is known here now: dromio peers shows those that are", trace->id);
+    yyjson_doc_free(doc);
+}
+
+/* --count is of what comes: what the log has does not count. */
 static int follow(struct tracing *trace)
 {
-    int code = EXIT_OK;
+    ladder_head(trace);
+    int code = has_past(trace) ? show_past(trace) : EXIT_OK;
     bool has_more = true;
+    trace->shown = 0;
+    fflush(trace->cli->out);
     while (code == EXIT_OK && !is_over(trace)) {
         if (!has_more)
             moment_wait(POLL_MS);
@@ -285,7 +338,7 @@ static int show(struct tracing *trace)
         code = show_page(trace, &has_more);
     if (code != EXIT_OK || trace->shown > 0)
         return code;
-    if (trace->is_twin && trace->cli->format == OUTPUT_TABLE && trace->is_new) {
+    if (has_past(trace)) {
         code = show_past(trace);
         cli_note("this is what the log has; what comes from now on is traced: ask again, or --follow");
     } else {
@@ -308,8 +361,8 @@ static int check(struct tracing *trace)
     const invocation *in = trace->cli->in;
     const char *life = invocation_option(in, "--for"), *timeout = invocation_option(in, "--timeout");
     const char *count = invocation_option(in, "--count");
-    if (life != NULL && duration_ms(life) < 0)
-        return cli_fail(EXIT_USAGE, "--for takes a time such as 10m, not %s", life);
+    if (life != NULL && (duration_ms(life) <= 0 || duration_ms(life) > LIFE_MAX_MS))
+        return cli_fail(EXIT_USAGE, "--for takes a time such as 10m, at most 60m, not %s", life);
     if (timeout != NULL && duration_ms(timeout) < 0)
         return cli_fail(EXIT_USAGE, "--timeout takes a time such as 10s, not %s", timeout);
     if (count != NULL && (trace->left = count_parse(count)) < 0)
@@ -329,6 +382,8 @@ int peer_trace(struct cli *cli)
         moment_catch_interrupts();
     if (code == EXIT_OK)
         code = begin(&trace);
+    if (code == EXIT_OK && !invocation_has(cli->in, "--stop"))
+        tell_unknown_peer(&trace);
     if (code == EXIT_OK && invocation_has(cli->in, "--stop"))
         code = end(&trace);
     else if (code == EXIT_OK && is_followed)

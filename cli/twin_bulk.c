@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "moment.h"
 #include "text.h"
 
 enum { RESULT_LINE_MAX = 256 * 1024, FAILURES_SHOWN_MAX = 20, PROGRESS_EVERY = 1000 };
@@ -111,7 +112,7 @@ static int judge(struct bulk *bulk, const struct response *response)
     int printed = print_summary(bulk);
     if (code != EXIT_OK) {
         cli_note("  %lu lines were answered before; giving the same file again is safe", bulk->results);
-        return done > 0 ? EXIT_PARTLY : code;
+        return done > 0 && code != EXIT_INTERRUPTED ? EXIT_PARTLY : code;
     }
     if (bulk->failed > 0)
         return done > 0 ? EXIT_PARTLY : EXIT_FAILED;
@@ -135,6 +136,7 @@ int cli_bulk(struct cli *cli, const char *url, const char *path)
                                .on_bytes = on_results,
                                .context = &bulk };
     struct response response;
+    moment_catch_interrupts(); /* what was done until then is told */
     client_send(cli->client, &request, &response);
     int code = judge(&bulk, &response);
     response_fini(&response);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <openssl/sha.h>
 
 #include "base/wipe.h"
@@ -144,7 +145,42 @@ static dro_err more_read(const call *call, application *application)
     return err;
 }
 
-/* What cannot be told of a member alone. False after a 422. */
+static bool has_field(const call *call, uint8_t tag)
+{
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        if (field.tag == tag)
+            return true;
+    return false;
+}
+
+/* An application that is known by the same text; names of hosts and hexadecimal digits have no case. */
+static const application *certificate_owner(const core *core, const application *but, const char *certificate)
+{
+    for (size_t i = 0; i < CORE_APPLICATIONS_MAX; i++) {
+        const application *other = &core->applications[i];
+        for (uint32_t c = 0; other->id != NULL && other->number != but->number && c < other->certificate_count; c++)
+            if (strcasecmp(other->certificates[c], certificate) == 0)
+                return other;
+    }
+    return NULL;
+}
+
+/* Whoever shows a certificate is one application. False after a 409. What the call does not name is as it was. */
+static bool certificates_are_free(core *core, const call *call, const application *application)
+{
+    for (uint32_t i = 0; has_field(call, API_FIELD_CERTIFICATE) && i < application->certificate_count; i++) {
+        const struct application *owner = certificate_owner(core, application, application->certificates[i]);
+        if (owner == NULL)
+            continue;
+        tell_problem(core, call->caller, 409, "about:blank", "/certificates/%u: the application %s is known by it; take it from there first", i, owner->id);
+        return false;
+    }
+    return true;
+}
+
+/* What cannot be told of a member alone. False after a 422 or 409. */
 static bool is_sound(core *core, const call *call, const application *application)
 {
     enum { DOMAINS_BYTES_MAX = 40000 }; /* all in one message to the gates */
@@ -157,7 +193,7 @@ static bool is_sound(core *core, const call *call, const application *applicatio
         tell_problem(core, call->caller, 422, "about:blank",
                      "/apns: they bind what is done over T8; read, write and provision reach every twin of its domains, so it cannot have both");
     else
-        return true;
+        return certificates_are_free(core, call, application);
     return false;
 }
 
@@ -217,6 +253,18 @@ static void texts_json(dro_builder *out, const char *name, const char *rows, siz
         dro_builder_text(out, "]");
 }
 
+/* Those that are its own, where it has any; 0: no limit although the host may have one. */
+static void own_limits_json(const application *application, dro_builder *out)
+{
+    int shown = 0;
+    for (int i = 0; i < APPLICATION_LIMITS; i++) {
+        uint32_t limit = application->limits.of[i];
+        if (limit != 0)
+            json_put(out, "%s\"%s\":%u", shown++ > 0 ? "," : ",\"own_limits\":{", limit_words[i], limit == LIMIT_NONE ? 0 : limit);
+    }
+    dro_builder_text(out, shown > 0 ? "}" : "");
+}
+
 /* What is in force, its own or the host's, and what is used of it. */
 static void usage_json(const core *core, const application *application, dro_builder *out)
 {
@@ -246,6 +294,7 @@ static void application_json(core *core, const application *application, dro_bui
     dro_builder_text(out, "]");
     texts_json(out, "certificates", application->certificates[0], sizeof application->certificates[0], application->certificate_count);
     texts_json(out, "apns", application->apns[0], sizeof application->apns[0], application->apn_count);
+    own_limits_json(application, out);
     usage_json(core, application, out);
     dro_builder_text(out, "}");
 }
@@ -293,16 +342,6 @@ static bool is_replaced(const call *call, const char *member)
     dro_field field;
     while (dro_field_next(&in, &field))
         if (field.tag == API_FIELD_NULLED && field.length == strlen(member) && memcmp(field.bytes, member, field.length) == 0)
-            return true;
-    return false;
-}
-
-static bool has_field(const call *call, uint8_t tag)
-{
-    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
-    dro_field field;
-    while (dro_field_next(&in, &field))
-        if (field.tag == tag)
             return true;
     return false;
 }

@@ -286,12 +286,6 @@ static bool is_reported(core *core, const twin *twin, uint32_t property, const v
     return now.value.kind != VALUE_NONE && value_equal(&now.value, wanted);
 }
 
-static const char *kind_text(value_kind kind)
-{
-    static const char *const texts[] = { "nothing", "number", "integer", "boolean", "string" };
-    return texts[kind];
-}
-
 void api_property_put(core *core, const call *call)
 {
     uint32_t index = call_twin(core, call);
@@ -311,9 +305,11 @@ void api_property_put(core *core, const call *call)
     value value = call->value;
     dro_err err = call->has_value ? model_check(&what->schema, &value) : DRO_MALFORMED;
     if (err != DRO_OK) {
-        tell_problem(core, call->caller, 422, "about:blank", "/value: %s for %s (%s%s%s)",
-                     err == DRO_RANGE ? "out of range" : "wrong type", what->name, kind_text(what->schema.kind),
-                     what->unit[0] != '\0' ? " in " : "", what->unit);
+        char bounds[MODEL_BOUNDS_TEXT];
+        model_bounds_text(&what->schema, bounds);
+        tell_problem(core, call->caller, 422, "about:blank", "/value: %s for %s (%s%s%s%s%s)",
+                     err == DRO_RANGE ? "out of range" : "wrong type", what->name, value_kind_text(what->schema.kind),
+                     what->unit[0] != '\0' ? " in " : "", what->unit, bounds[0] != '\0' ? ", " : "", bounds);
         return;
     }
     if (is_reported(core, twin, (uint32_t)property, &value)) {
@@ -354,7 +350,9 @@ static bool inputs_read(core *core, const call *call, const model_action *action
             known++;
             dro_err err = part.err == DRO_OK ? model_check(&input->schema, &found) : part.err;
             if (err != DRO_OK) {
-                tell_problem(core, call->caller, 422, "about:blank", "/%s: %s", input->name, err == DRO_RANGE ? "out of range" : "wrong type");
+                char asked[MODEL_SCHEMA_TEXT];
+                tell_problem(core, call->caller, 422, "about:blank", "/%s: %s (%s)", input->name, err == DRO_RANGE ? "out of range" : "wrong type",
+                             model_schema_text(&input->schema, asked));
                 return false;
             }
             dro_builder_text(json, known > 1 ? "," : "");

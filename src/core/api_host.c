@@ -135,6 +135,8 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_RDS_REFUSED] = { "dromio_rds_refused_total", "counter", "Uplinks of the reliable data service that were ignored." },
         [COUNT_RDS_REPEATED] = { "dromio_rds_repeated_total", "counter", "I frames of devices that were not the next one." },
         [COUNT_RDS_RETRANSMISSIONS] = { "dromio_rds_retransmissions_total", "counter", "Times T200 ran out and a frame went again." },
+        [COUNT_RDS_DROPPED] = { "dromio_rds_dropped_total", "counter", "Frames of the reliable data service itself that were not sent: too many waited for their device." },
+        [COUNT_FIELDS_DROPPED] = { "dromio_fields_dropped_total", "counter", "Changes of twins that were not made: a limit stood against them, or memory." },
         [COUNT_DOWNLINKS_HELD] = { "dromio_downlinks_held_total", "counter", "Times a device's downlinks had to wait for a rate." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },

@@ -255,14 +255,14 @@ static const nidd_delivery *ended_oldest(const twin *twin)
 static bool is_crowded(const core *core, const twin *twin, size_t length)
 {
     const downlink_limits *limits = &core->options.downlink;
-    return queue_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length > limits->bytes ||
+    return queue_wanted_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length > limits->bytes ||
            queue_delivery_count(twin) >= limits->packets + TWIN_DELIVERIES_ENDED_MAX;
 }
 
 static bool has_room(const core *core, const twin *twin, size_t length)
 {
     const downlink_limits *limits = &core->options.downlink;
-    return queue_mail_count(twin) < limits->packets && queue_bytes(twin) - nidd_ended_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length <= limits->bytes;
+    return queue_wanted_count(twin) < limits->packets && queue_wanted_bytes(twin) - nidd_ended_bytes(twin) + sizeof(nidd_delivery) + sizeof(mail) + length <= limits->bytes;
 }
 
 /* Too much waits for this device. Said to the caller. */
@@ -271,7 +271,7 @@ static void tell_full(core *core, const call *call, uint32_t index)
     const downlink_limits *limits = &core->options.downlink;
     core->counters.refused++;
     tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "%u downlinks with %u bytes wait for the device; at most %u and %u do",
-               queue_mail_count(twin_at(core, index)), queue_bytes(twin_at(core, index)), limits->packets, limits->bytes);
+               queue_wanted_count(twin_at(core, index)), queue_wanted_bytes(twin_at(core, index)), limits->packets, limits->bytes);
 }
 
 /* May the application give this device one more now? False after a problem. */

@@ -132,21 +132,33 @@ static bool secrets_read(core *core, const call *call, struct put *put)
             known++;
             is_removed = found.kind == VALUE_NONE && part.err == DRO_OK;
             if (part.err != DRO_OK || (!is_removed && model_check(schema, &found) != DRO_OK)) {
-                tell_problem(core, call->caller, 422, "about:blank", "/secrets/%s is not what the model %s asks for", model->secrets[s].name, model->name);
+                char asked[MODEL_SCHEMA_TEXT];
+                tell_problem(core, call->caller, 422, "about:blank", "/secrets/%s is not what the model %s asks for: %s", model->secrets[s].name, model->name,
+                             model_schema_text(schema, asked));
                 return false;
             }
         }
         write_secret(&out, &model->secrets[s].schema, &found, is_removed);
     }
+    text stranger = { 0 };
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
-    while (dro_field_next(&in, &field))
-        given += field.tag == API_FIELD_SECRET;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != API_FIELD_SECRET)
+            continue;
+        given++;
+        dro_cursor part = dro_cursor_over(field.bytes, field.length);
+        size_t n = dro_cursor_le(&part, 1);
+        const char *name = (const char *)dro_cursor_bytes(&part, n);
+        if (name != NULL && model_secret_find(model, name, n) < 0)
+            stranger = (text){ name, (uint32_t)n };
+    }
     put->has_secrets = given > 0;
     put->payload_length = (uint32_t)dro_builder_length(&out);
     if (given == known && out.err == DRO_OK)
         return true;
-    tell_problem(core, call->caller, 422, "about:blank", "/secrets has a member that the model %s does not know", model->name);
+    tell_problem(core, call->caller, 422, "about:blank", "/secrets/%.*s: the model %s does not know it", (int)stranger.length, stranger.at != NULL ? stranger.at : "",
+                 model->name);
     return false;
 }
 
@@ -214,8 +226,8 @@ static bool is_nulled(const call *call, const char *member)
     return false;
 }
 
-/* `digits` "": none is asked for. False after a 409. */
-static bool number_is_free(core *core, caller caller, const char *kind, const char *digits, uint32_t self)
+/* `digits` "": none is asked for. False after a 409, which names the other twin to the administrator (`names_it`) alone. */
+static bool number_is_free(core *core, caller caller, const char *kind, const char *digits, uint32_t self, bool names_it)
 {
     uint64_t hash[2];
     bool is_imsi = strcmp(kind, "imsi") == 0;
@@ -227,7 +239,12 @@ static bool number_is_free(core *core, caller caller, const char *kind, const ch
     while (index_next(is_imsi ? &core->imsis : &core->msisdns, &probe, &index)) {
         if (index == self || (is_imsi ? twin_at(core, index)->imsi_hash : twin_at(core, index)->msisdn_hash) != hash[0])
             continue;
-        tell_problem(core, caller, 409, "already_bound", "this %s is bound to another twin", kind);
+        size_t length = 0;
+        const char *id = twin_id(core, twin_at(core, index), &length);
+        if (names_it && id != NULL)
+            tell_problem(core, caller, 409, "already_bound", "this %s is bound to another twin, %.*s", kind, (int)length, id);
+        else
+            tell_problem(core, caller, 409, "already_bound", "this %s is bound to another twin", kind);
         return false;
     }
     return true;
@@ -282,8 +299,9 @@ static bool numbers_read(core *core, const call *call, struct put *put, uint32_t
         digits[field.length] = '\0';
         *(is_imsi ? &put->has_imsi : &put->has_msisdn) = true;
     }
-    return numbers_are_allowed(core, call, put, self) && number_is_free(core, call->caller, "imsi", put->imsi, self) &&
-           number_is_free(core, call->caller, "msisdn", put->msisdn, self);
+    bool is_admin = (call->scopes & SCOPE_ADMIN) != 0;
+    return numbers_are_allowed(core, call, put, self) && number_is_free(core, call->caller, "imsi", put->imsi, self, is_admin) &&
+           number_is_free(core, call->caller, "msisdn", put->msisdn, self, is_admin);
 }
 
 static bool alias_is_free(core *core, caller caller, const char *alias, size_t length, uint32_t self)
@@ -402,9 +420,9 @@ static void put_write(core *core, uint32_t index, const struct put *put)
 bool api_put_is_taken(core *core, const turn *turn)
 {
     const struct put *put = turn->put;
-    if (put->imsi[0] != '\0' && !number_is_free(core, turn->caller, "imsi", put->imsi, turn->twin))
+    if (put->imsi[0] != '\0' && !number_is_free(core, turn->caller, "imsi", put->imsi, turn->twin, false))
         return true;
-    if (put->msisdn[0] != '\0' && !number_is_free(core, turn->caller, "msisdn", put->msisdn, turn->twin))
+    if (put->msisdn[0] != '\0' && !number_is_free(core, turn->caller, "msisdn", put->msisdn, turn->twin, false))
         return true;
     const char *aliases = (const char *)put->aliases;
     for (uint32_t at = 0; at < put->aliases_length; at += (uint32_t)strlen(aliases + at) + 1)

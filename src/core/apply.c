@@ -198,18 +198,26 @@ static int32_t priority_of(core *core, const twin *twin, uint64_t of_ticket)
     return delivery != NULL ? delivery->priority : operation != NULL ? operation->priority : 0;
 }
 
+/* Frames of the reliable data service itself leave first, whatever an application asks for. */
+static bool is_before(const mail *one, const mail *other)
+{
+    if (one->is_control != other->is_control)
+        return one->is_control;
+    return one->priority != other->priority ? one->priority > other->priority : one->number < other->number;
+}
+
 /* By priority, then oldest first; behind the one that is out. */
 static void mail_link(core *core, uint32_t index, mail *mail)
 {
     twin *twin = twin_at(core, index);
     mail->priority = mail->is_control ? INT32_MAX : priority_of(core, twin, mail->ticket);
     struct mail **at = &twin->extra->mail;
-    while (*at != NULL && ((*at)->is_sent || (*at)->priority > mail->priority ||
-                           ((*at)->priority == mail->priority && (*at)->number < mail->number)))
+    while (*at != NULL && ((*at)->is_sent || is_before(*at, mail)))
         at = &(*at)->next;
     mail->next = *at;
     *at = mail;
     twin->extra->mail_count++;
+    twin->extra->control_count = (uint8_t)(twin->extra->control_count + mail->is_control);
     core->mail_count++;
     if (mail->number >= core->mail_next)
         core->mail_next = mail->number + 1;
@@ -254,6 +262,7 @@ bool mail_take(core *core, uint32_t index, uint64_t number)
             twin->flags &= (uint8_t)~TWIN_SENDING;
         *at = gone->next;
         extra->mail_count--;
+        extra->control_count = (uint8_t)(extra->control_count - gone->is_control);
         core->mail_count--;
         nidd_delivery *delivery = nidd_delivery_find(twin, gone->ticket);
         if (delivery != NULL)

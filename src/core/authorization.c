@@ -461,10 +461,10 @@ static bool is_refused(const authorization_answer *answer)
 }
 
 /* An application hears what the HSS says of the device; what is wrong between hosts it cannot mend. */
-static void tell_refused(core *core, caller caller, const authorization_answer *answer)
+static void tell_refused(core *core, caller caller, bool is_group, const authorization_answer *answer)
 {
     if (answer->experimental == EXPERIMENTAL_USER_UNKNOWN)
-        tell_cause(core, caller, 404, "USER_UNKNOWN", "the HSS does not know the device");
+        tell_cause(core, caller, 404, "USER_UNKNOWN", "the HSS does not know the %s", is_group ? "group" : "device");
     else if (answer->experimental != 0)
         tell_cause(core, caller, 403, "NIDD_NOT_AUTHORIZED", "the HSS refuses it with %u", answer->experimental);
     else
@@ -500,7 +500,7 @@ static void take_up(core *core, authorization *asked, const authorization_answer
         core->counters.authorizations_refused++;
         if (group != 0)
             authorization_group_refused(core, group);
-        tell_refused(core, (caller){ late->gate, late->header.id }, answer);
+        tell_refused(core, (caller){ late->gate, late->header.id }, group != 0, answer);
     } else {
         core->counters.authorizations_granted++;
         core->grant = grant;

@@ -594,6 +594,8 @@ int core_round(core *core)
     if (core->trace_count > 0)
         traces_expire(core);
     work += checkpoint_step(core);
+    if (core->met_count > 0)
+        waiters_due(core); /* before what they are told of may leave memory */
     work += queues_step(core);
     cold_start(core);
     turns_publish(core);

@@ -11,7 +11,7 @@ typedef struct core_counters {
     uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
     uint64_t notices, notices_failed, notices_refused, notices_dropped;
     uint64_t exceptions, uplinks_over_rate, uplinks_dropped, downlinks_held;
-    uint64_t rds_refused, rds_repeated, rds_retransmissions;
+    uint64_t rds_refused, rds_repeated, rds_retransmissions, rds_dropped, fields_dropped;
     uint64_t authorizations_granted, authorizations_refused, authorizations_failed, authorizations_revoked;
 } core_counters;
 
@@ -25,7 +25,7 @@ enum core_counter {
     COUNT_DOWNLINK_BYTES, COUNT_DOWNLINKS_AWAY, COUNT_DOWNLINK_READS, COUNT_DOWNLINK_CHUNKS, COUNT_DOWNLINK_CHUNK_BYTES,
     COUNT_DOWNLINK_MOVED_BYTES, COUNT_LOG_WRITTEN,
     COUNT_EXCEPTIONS, COUNT_UPLINKS_OVER_RATE, COUNT_UPLINKS_DROPPED, COUNT_DOWNLINKS_HELD,
-    COUNT_RDS_REFUSED, COUNT_RDS_REPEATED, COUNT_RDS_RETRANSMISSIONS,
+    COUNT_RDS_REFUSED, COUNT_RDS_REPEATED, COUNT_RDS_RETRANSMISSIONS, COUNT_RDS_DROPPED, COUNT_FIELDS_DROPPED,
     COUNT_END,
 };
 

@@ -261,6 +261,8 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_RDS_REFUSED: return c->rds_refused;
     case COUNT_RDS_REPEATED: return c->rds_repeated;
     case COUNT_RDS_RETRANSMISSIONS: return c->rds_retransmissions;
+    case COUNT_RDS_DROPPED: return c->rds_dropped;
+    case COUNT_FIELDS_DROPPED: return c->fields_dropped;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_END: break;
     }

@@ -39,7 +39,7 @@ enum {
 
 typedef struct application {
     char *id;
-    application_limits limits;   /* 0: as the host's */
+    application_limits limits;   /* its own */
     uint32_t certificate_count, apn_count;
     char certificates[APPLICATION_CERTIFICATES_MAX][APPLICATION_CERTIFICATE_TEXT + 1];
     char apns[APPLICATION_APNS_MAX][APPLICATION_APN_TEXT + 1]; /* none: all */

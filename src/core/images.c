@@ -200,12 +200,26 @@ static dro_err file_read(core *core, const image *image, const char *suffix, uin
     return err;
 }
 
-/* Is the artifact what we wrote, and fit for this engine and processor? */
+static bool file_is_there(core *core, const image *image, const char *suffix)
+{
+    disk *disk = core->options.image_disk;
+    char name[96];
+    file_name(image->digest, suffix, name);
+    int file = disk->open(disk, name, 0);
+    if (file >= 0)
+        disk->close(disk, file);
+    return file >= 0;
+}
+
+/* Is the artifact what we wrote, and fit for this engine and processor? Else it says what it is. */
 static bool artifact_load(core *core, image *image)
 {
     uint8_t sum[32];
-    if (file_read(core, image, "artifact", &image->artifact, &image->artifact_length) != DRO_OK)
+    if (file_read(core, image, "artifact", &image->artifact, &image->artifact_length) != DRO_OK) {
+        dro_info("image of %s: %s", image->info.model.name, file_is_there(core, image, "artifact")
+                 ? "the code kept of it cannot be read" : "no code is kept of it, as after a restore: a backup has none");
         return false;
+    }
     SHA256(image->artifact, image->artifact_length, sum);
     core_supervisor *supervisor = core->options.supervisor;
     if (memcmp(sum, image->artifact_sum, 32) == 0 &&
@@ -216,6 +230,7 @@ static bool artifact_load(core *core, image *image)
     free(image->artifact);
     image->artifact = NULL;
     image->artifact_length = 0;
+    dro_info("image of %s: the code kept of it is of another engine or processor, or damaged", image->info.model.name);
     return false;
 }
 
@@ -315,8 +330,8 @@ dro_err images_load(core *core)
 {
     left_remove(core);
     for (uint32_t i = 0; i < core->image_count; i++)
-        if (core->images[i].table != NONE && !artifact_load(core, &core->images[i]))
-            dro_info("image of %s: the code kept of it is of another engine or processor, or damaged", core->images[i].info.model.name);
+        if (core->images[i].table != NONE)
+            (void)artifact_load(core, &core->images[i]);
     readmit_more(core);
     return tell_supervisor(core);
 }

@@ -62,6 +62,8 @@ enum {
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */
+    RDS_ANSWERS_MAX = 8,           /* frames of the service itself that wait to answer a device; it asks again, */
+    RDS_QUESTIONS_MAX = 32,        /* and to ask it: of pairs of ports */
     AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
     AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away, or do not answer */
 

@@ -248,7 +248,7 @@ bool mailbox_has_room(core *core, uint32_t index, uint64_t of_ticket, uint32_t l
 {
     const twin *twin = twin_at(core, index);
     const downlink_limits *limits = &core->options.downlink;
-    if (queue_mail_count(twin) < limits->packets && queue_bytes(twin) - nidd_ended_bytes(twin) + length <= limits->bytes &&
+    if (queue_wanted_count(twin) < limits->packets && queue_wanted_bytes(twin) - nidd_ended_bytes(twin) + length <= limits->bytes &&
         (ticket_find(twin, of_ticket) == NULL || has_room_for_command(twin)) && !queues_are_full(core))
         return true;
     core->counters.refused++;
@@ -540,9 +540,11 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         char reason[64];
         snprintf(reason, sizeof reason, "the network refused it with %u", answer->result);
         bool is_setup = rds_is_setup(sent);
+        uint32_t key = sent->merge_key;
         record_begin(core, index, RECORD_DELTA);
         mail_drop(core, index, sent, TICKET_FAILED, reason);
-        rds_mail_refused(core, index, is_setup);
+        if (is_setup)
+            rds_setup_refused(core, index, key);
         record_end(core);
     } else if (answer->outcome == DOWNLINK_NO_PEER && peers_reach(core, core->hosts[sent->sent_host].name)) {
         mail_soon(core, index, sent);

@@ -104,6 +104,19 @@ uint32_t queue_bytes(const twin *twin)
     return twin->extra == NULL ? 0 : twin->extra->queue.bytes + twin->extra->queue.away_bytes;
 }
 
+uint32_t queue_wanted_count(const twin *twin)
+{
+    return twin->extra == NULL ? 0 : queue_mail_count(twin) - twin->extra->control_count;
+}
+
+uint32_t queue_wanted_bytes(const twin *twin)
+{
+    uint32_t bytes = queue_bytes(twin);
+    for (const mail *m = twin->extra != NULL && twin->extra->control_count > 0 ? twin->extra->mail : NULL; m != NULL; m = m->next)
+        bytes -= m->is_control ? (uint32_t)mail_memory(m) : 0;
+    return bytes;
+}
+
 bool queues_are_full(const core *core)
 {
     return core->queues.budget > 0 && core->queues.bytes > 2 * core->queues.budget + FULL_SLACK;

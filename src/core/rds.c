@@ -231,6 +231,11 @@ uint32_t rds_control_key(uint32_t kind, const rds_pair *pair)
     return kind << 16 | (uint32_t)pair->has_ports << 8 | (uint32_t)pair->device << 4 | pair->own;
 }
 
+static rds_pair pair_of_key(uint32_t key)
+{
+    return (rds_pair){ (key >> 8 & 1) != 0, (uint8_t)(key >> 4 & NIDD_PORT_MAX), (uint8_t)(key & NIDD_PORT_MAX) };
+}
+
 static const mail *control_find(const twin *twin, uint32_t key)
 {
     const mail *m = twin->extra != NULL ? twin->extra->mail : NULL;
@@ -247,6 +252,34 @@ void rds_control_gone(core *core, uint32_t index, uint32_t key)
     }
 }
 
+/* Those of a key that have not left: a newer one takes their place. */
+static void control_supersede(core *core, uint32_t index, uint32_t key)
+{
+    const twin *twin = twin_at(core, index);
+    for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL;) {
+        const mail *next = m->next;
+        uint64_t number = m->number;
+        if (m->is_control && m->merge_key == key && !m->is_sent)
+            record_put(core, FIELD_MAIL_GONE, &number, 8);
+        m = next;
+    }
+}
+
+static bool is_question(uint32_t key)
+{
+    return key >> 16 == RDS_CONTROL_SETUP || key >> 16 == RDS_CONTROL_MANAGE;
+}
+
+/* Whatever a device asks for, few answers wait for it: it asks again. */
+static bool control_has_room(const twin *twin, uint32_t key)
+{
+    _Static_assert((int)RDS_ANSWERS_MAX + (int)RDS_QUESTIONS_MAX < (int)DOWNLINK_PACKETS_MAX, "apply.c takes twice as many mails as may wait");
+    int count = 0;
+    for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL; m = m->next)
+        count += m->is_control && is_question(m->merge_key) == is_question(key);
+    return count < (is_question(key) ? RDS_QUESTIONS_MAX : RDS_ANSWERS_MAX);
+}
+
 static void ports_put(rds_frame *frame, const rds_pair *pair)
 {
     frame->fields[RDS_FIELD_ADS] = pair->has_ports;
@@ -256,9 +289,11 @@ static void ports_put(rds_frame *frame, const rds_pair *pair)
 
 void rds_control_put(core *core, uint32_t index, uint32_t key, int64_t expiry_s, const rds_pair *pair, rds_frame *frame)
 {
-    const mail *old = control_find(twin_at(core, index), key);
-    if (old != NULL && !old->is_sent)
-        rds_control_gone(core, index, key);
+    control_supersede(core, index, key);
+    if (!control_has_room(twin_at(core, index), key)) {
+        core->counters.rds_dropped++;
+        return;
+    }
     ports_put(frame, pair);
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->mail_next, 8);
@@ -385,24 +420,20 @@ static void keep_acknowledgement(core *core, uint32_t index, const rds_heard *he
         ack_put(core, index, &state.links[at]);
 }
 
-/* The I frame that is out, or that a link is set up for: the first of those that wait. */
-static const mail *head_of(const twin *twin)
+/* What a link is set up for: the first of those that wait for these ports. */
+static const mail *head_of(const twin *twin, const rds_pair *pair)
 {
-    const rds *of = rds_of(twin);
     const mail *m = twin->extra != NULL ? twin->extra->mail : NULL;
-    rds_pair ignored_pair;
-    if (of != NULL && of->state.pending != 0)
-        return mail_find(twin, of->state.pending);
-    while (m != NULL && !is_acknowledged(twin, m, &ignored_pair))
+    rds_pair its;
+    while (m != NULL && !(is_acknowledged(twin, m, &its) && pair_is(&its, pair)))
         m = m->next;
     return m;
 }
 
-/* It is given up, with all that belongs to it. */
-static void head_end(core *core, uint32_t index, nidd_delivery_status status)
+/* It is given up, with all that belongs to it. NULL: there is none. */
+static void head_end(core *core, uint32_t index, const mail *head, nidd_delivery_status status)
 {
     const twin *twin = twin_at(core, index);
-    const mail *head = head_of(twin);
     if (head == NULL)
         return;
     uint64_t of = head->ticket;
@@ -443,7 +474,7 @@ static void keep_set_unack_mode(core *core, uint32_t index, const rds_pair *pair
     if (is_response && is_setting_up(twin, pair)) {
         answer_came(rds_of(twin));
         rds_control_gone(core, index, rds_control_key(RDS_CONTROL_SETUP, pair));
-        head_end(core, index, DELIVERY_FAILURE_RDS_DISABLED);
+        head_end(core, index, head_of(twin, pair), DELIVERY_FAILURE_RDS_DISABLED);
         return;
     }
     int at = of == NULL ? -1 : link_find(&of->state, pair);
@@ -510,7 +541,10 @@ static void pending_put(core *core, uint32_t index, const mail *first, int at)
 
 static void setup_put(core *core, uint32_t index, const rds_pair *pair)
 {
-    rds_of(twin_at(core, index))->setup = *pair;
+    rds *of = rds_of(twin_at(core, index));
+    if (!pair_is(&of->setup, pair))
+        of->tries = 0; /* of the other one */
+    of->setup = *pair;
     record_begin(core, index, RECORD_DELTA);
     function_put(core, index, RDS_CONTROL_SETUP, pair, RDS_SET_ACK_MODE, false);
     record_end(core);
@@ -545,11 +579,12 @@ mail *rds_mail_next(core *core, uint32_t index)
     if (!is_acknowledged(twin, first, &pair))
         return first;
     int at = link_find(&of->state, &pair);
-    if (at >= 0 && of->state.links[at].is_up)
+    if (at >= 0 && of->state.links[at].is_up) {
         pending_put(core, index, first, at);
-    else
-        setup_put(core, index, &pair);
-    return twin->extra->mail;
+        return first;
+    }
+    setup_put(core, index, &pair);
+    return twin->extra->mail->is_control ? twin->extra->mail : NULL;
 }
 
 const uint8_t *rds_wrap(const twin *twin, const mail *mail, const uint8_t *bytes, uint32_t *length, uint8_t *room)
@@ -584,6 +619,8 @@ bool rds_mail_taken(core *core, uint32_t index, mail *mail)
         return false;
     of->due_ms = core->now_ms + core->options.reliable_data_timer_s * 1000;
     of->tries++;
+    if (!is_pending)
+        of->setup = pair_of_key(mail->merge_key);
     if (is_pending) {
         mail->is_sent = false;
         twin->flags &= (uint8_t)~TWIN_SENDING;
@@ -595,8 +632,9 @@ bool rds_mail_taken(core *core, uint32_t index, mail *mail)
 void rds_mail_back(core *core, uint32_t index, const mail *mail, int64_t retry_ms)
 {
     const twin *twin = twin_at(core, index);
-    const struct mail *head = head_of(twin);
-    const nidd_delivery *delivery = head == NULL || !rds_is_setup(mail) ? NULL : nidd_delivery_find(twin, head->ticket);
+    rds_pair pair = pair_of_key(mail->merge_key);
+    const struct mail *head = rds_is_setup(mail) ? head_of(twin, &pair) : NULL;
+    const nidd_delivery *delivery = head == NULL ? NULL : nidd_delivery_find(twin, head->ticket);
     if (rds_of(twin) != NULL)
         rds_of(twin)->due_ms = 0;
     if (delivery == NULL)
@@ -610,21 +648,24 @@ void rds_mail_back(core *core, uint32_t index, const mail *mail, int64_t retry_m
     nidd_delivery_fail(core, index, of, retry_ms);
 }
 
-void rds_mail_refused(core *core, uint32_t index, bool is_setup)
+void rds_setup_refused(core *core, uint32_t index, uint32_t key)
 {
-    if (is_setup)
-        head_end(core, index, DELIVERY_FAILURE_NEXT_HOP);
+    rds_pair pair = pair_of_key(key);
+    head_end(core, index, head_of(twin_at(core, index), &pair), DELIVERY_FAILURE_NEXT_HOP);
 }
 
 bool rds_is_busy_with(const twin *twin, const mail *mail)
 {
     const rds *of = rds_of(twin);
-    if (of == NULL || mail->is_control || head_of(twin) != mail)
+    rds_pair pair;
+    if (of == NULL || mail->is_control)
         return false;
-    for (const struct mail *m = twin->extra->mail; m != NULL; m = m->next)
-        if (m->is_sent && rds_is_setup(m))
-            return true;
-    return of->due_ms != 0;
+    if (of->state.pending != 0)
+        return of->state.pending == mail->number && of->due_ms != 0;
+    if (!is_acknowledged(twin, mail, &pair) || head_of(twin, &pair) != mail)
+        return false;
+    const struct mail *setup = control_find(twin, rds_control_key(RDS_CONTROL_SETUP, &pair));
+    return setup != NULL ? setup->is_sent : of->due_ms != 0 && pair_is(&of->setup, &pair);
 }
 
 bool rds_holds(const twin *twin)
@@ -655,8 +696,9 @@ void rds_expire(core *core, uint32_t index)
     of->tries = 0;
     rds_state state = of->state;
     bool was_out = state.pending != 0;
+    const mail *head = was_out ? mail_find(twin, state.pending) : head_of(twin, &of->setup);
     record_begin(core, index, RECORD_DELTA);
-    head_end(core, index, was_out ? DELIVERY_SUCCESS_UNACKNOWLEDGED : DELIVERY_FAILURE_TIMEOUT);
+    head_end(core, index, head, was_out ? DELIVERY_SUCCESS_UNACKNOWLEDGED : DELIVERY_FAILURE_TIMEOUT);
     if (was_out)
         link_down(&state, state.pending_link);
     state_put(core, &state);

@@ -66,9 +66,9 @@ mail *rds_mail_next(core *core, uint32_t twin);
 const uint8_t *rds_wrap(const twin *twin, const mail *mail, const uint8_t *bytes, uint32_t *length, uint8_t *room);
 /* The network took it. True: it stays until the device acknowledges it. */
 bool rds_mail_taken(core *core, uint32_t twin, mail *mail);
-/* Inside a record: it came back, the device sleeps; or the network refused it for good. */
+/* Inside a record: it came back, the device sleeps; or the network refused a setup for good. */
 void rds_mail_back(core *core, uint32_t twin, const mail *mail, int64_t retry_ms);
-void rds_mail_refused(core *core, uint32_t twin, bool is_setup);
+void rds_setup_refused(core *core, uint32_t twin, uint32_t key); /* its mail is gone; key: the merge key it had */
 bool rds_is_setup(const mail *mail);             /* of a link that a downlink waits for */
 bool rds_is_busy_with(const twin *twin, const mail *mail); /* the device's answer to it is awaited */
 bool rds_holds(const twin *twin);                /* a control frame is out, downlinks follow it at once */
@@ -79,7 +79,7 @@ void rds_expire(core *core, uint32_t twin);
 
 enum rds_control { RDS_CONTROL_ACK = 1, RDS_CONTROL_SETUP, RDS_CONTROL_ANSWER, RDS_CONTROL_MANAGE, RDS_CONTROL_MANAGED };
 uint32_t rds_control_key(uint32_t kind, const rds_pair *pair); /* its merge key: a newer one takes the place of an older */
-/* Inside a record. `pair`: the ports in its header. */
+/* Inside a record. `pair`: the ports in its header. Dropped and counted if too many wait. */
 void rds_control_put(core *core, uint32_t twin, uint32_t key, int64_t expiry_s, const rds_pair *pair, rds_frame *frame);
 void rds_control_gone(core *core, uint32_t twin, uint32_t key);
 

@@ -164,6 +164,31 @@ static void of_too_many_links_one_makes_room(void **state)
     assert_int_equal(here.world.core->counters.rds_refused, 1);
 }
 
+/* A device asks for more while the answer to it is out: of a key the newest waits, of all keys a few. */
+static void answers_to_a_device_are_few(void **state)
+{
+    (void)state;
+    uint32_t index = configured_twin();
+    const core *core = here.world.core;
+    for (int i = 0; i < 2; i++)
+        for (uint8_t port = 0; port < PAIRS; port++)
+            set_up(port);
+    const twin *twin = twin_at(core, index);
+    assert_int_equal(twin->extra->mail_count, RDS_ANSWERS_MAX);
+    assert_int_equal(twin->extra->control_count, RDS_ANSWERS_MAX);
+    assert_true(core->counters.rds_dropped > 0);
+    for (uint8_t i = 0; i < 2 * RDS_ANSWERS_MAX; i++)
+        say((const uint8_t[]){ 0x28, (uint8_t)(i % RDS_MODULUS << 5), 0x00, 'a' }, 4);
+    assert_int_equal(twin->extra->mail_count, RDS_ANSWERS_MAX);
+    assert_int_equal(queue_mail_count(twin), RDS_ANSWERS_MAX);
+    assert_int_equal(queue_wanted_count(twin), 0);
+    assert_int_equal(queue_wanted_bytes(twin), 0);
+    reopen();
+    index = twin_find(here.world.core, "a@acme.example", 14);
+    assert_int_equal(twin_at(here.world.core, index)->extra->control_count, RDS_ANSWERS_MAX);
+    assert_int_equal(queue_wanted_count(twin_at(here.world.core, index)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +196,7 @@ int main(void)
         CLAIM(a_device_is_answered_and_heard_in_order),
         CLAIM(the_state_is_the_same_when_it_is_read_again),
         CLAIM(of_too_many_links_one_makes_room),
+        CLAIM(answers_to_a_device_are_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

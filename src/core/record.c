@@ -86,19 +86,30 @@ bool record_is_event(const dro_field *field)
     }
 }
 
+/* What did not apply is not written: recovery applies all that is, and ends at what it cannot. */
+static void field_drop(core *core, const dro_builder *before, uint8_t tag, dro_err err)
+{
+    dro_builder *fields = &core->record->fields;
+    dro_wipe(before->at, (size_t)(fields->at - before->at));
+    *fields = *before;
+    core->counters.fields_dropped++;
+    dro_error("record field=%u \"%s\": left out", tag, dro_err_text(err));
+}
+
 void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
 {
     record *record = core->record;
     assert(record->kind != 0);
-    dro_field_put(&record->fields, tag, bytes, length);
+    dro_builder before = record->fields;
+    dro_field_put(&record->fields, tag, bytes, length); /* first: applying may free the bytes */
     dro_field field = { tag, (uint32_t)length, bytes };
-    if (record_is_event(&field) && record->kind != RECORD_FULL)
-        core->event_next++;
-    if (record->is_silent || record->twin == NONE)
-        return;
-    dro_err err = apply_field(core, record->twin, &field);
-    if (err != DRO_OK)
-        dro_error("record field=%u \"%s\"", tag, dro_err_text(err));
+    bool is_event = record_is_event(&field) && record->kind != RECORD_FULL;
+    bool is_applied = !record->is_silent && record->twin != NONE;
+    dro_err err = !is_applied ? DRO_OK : record->fields.err != DRO_OK ? record->fields.err : apply_field(core, record->twin, &field);
+    if (err == DRO_OK)
+        core->event_next += is_event;
+    else
+        field_drop(core, &before, tag, err);
 }
 
 const uint8_t *record_fields(const core *core, size_t *length)

@@ -63,7 +63,7 @@ enum record_field {
 };
 
 typedef struct record record;
-/* One record at a time. Changes are applied as they are put; not those of a chunk. */
+/* One record at a time. Changes are applied as they are put; not those of a chunk. One that does not apply (a limit, no memory) is left out. */
 void record_begin(core *core, uint32_t twin, int kind);
 void record_put(core *core, uint8_t field, const void *bytes, size_t length);
 void record_abandon(core *core); /* nothing is written; what was applied is the caller's to undo */

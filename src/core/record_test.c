@@ -97,12 +97,97 @@ static void a_reused_slot_has_its_own_chain(void **state)
     }
 }
 
+static void put_mail(core *core, uint8_t tag)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, core->mail_next, 8);
+    dro_builder_le(part, 0, 8);
+    dro_builder_le(part, 0, 4);
+    dro_builder_le(part, (uint64_t)core->now_ms + 3600000, 8);
+    record_part_end(core, tag);
+}
+
+static void put_timer(core *core, uint32_t number)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, number, 4);
+    dro_builder_le(part, (uint64_t)core->now_ms + 3600000, 8);
+    record_part_end(core, FIELD_TIMER);
+}
+
+/* More than a twin takes, whoever forgot to ask: the log has what was taken, and is read again. */
+static void what_does_not_apply_is_not_in_the_log(void **state)
+{
+    (void)state;
+    enum { MAIL = 2 * DOWNLINK_PACKETS_MAX, BEYOND = 3 };
+    core *core = here.world.core;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    record_begin(core, index, RECORD_DELTA);
+    for (uint32_t i = 0; i < MAIL + BEYOND; i++)
+        put_mail(core, i < RDS_ANSWERS_MAX ? FIELD_RDS_MAIL : FIELD_MAIL);
+    for (uint32_t i = 0; i < TWIN_TIMERS_MAX + BEYOND; i++)
+        put_timer(core, i);
+    for (uint32_t i = 0; i < TWIN_TICKETS_MAX + BEYOND; i++) {
+        ticket one = { .number = core->ticket_next, .time_ms = core->now_ms, .made_ms = core->now_ms, .value = { .kind = VALUE_INTEGER } };
+        ticket_put(core, index, &one);
+    }
+    assert_int_equal(core->counters.fields_dropped, 3 * BEYOND);
+    uint64_t events = core->event_next;
+    size_t length = record_size(core);
+    record_put(core, FIELD_PROPERTY, "\377\377\0\0\0\0\0\0\0\0\0\0\0", 13); /* an event of a property that its model has not */
+    record_put(core, FIELD_CONNECTION, "\376\377\376\377", 4);
+    record_put(core, FIELD_RDS, "", 1);
+    assert_int_equal(core->counters.fields_dropped, 3 * BEYOND + 3);
+    assert_int_equal(core->event_next, events);
+    assert_int_equal(record_size(core), length);
+    record_end(core);
+    for (int with_full = 0; with_full < 2; with_full++) {
+        if (with_full)
+            record_full(here.world.core, index);
+        core_settle(here.world.core);
+        world_close(&here.world);
+        assert_int_equal(world_open(&here.world), DRO_OK);
+        index = twin_find(here.world.core, "a@acme.example", 14);
+        assert_true(index != NONE);
+        const twin_extra *extra = twin_at(here.world.core, index)->extra;
+        assert_int_equal(extra->mail_count, MAIL);
+        assert_int_equal(extra->timer_count, TWIN_TIMERS_MAX);
+        assert_int_equal(extra->ticket_count, TWIN_TICKETS_MAX);
+    }
+    record_begin(here.world.core, index, RECORD_DELTA); /* fewer wait at the end of a test */
+    for (const mail *m; (m = twin_at(here.world.core, index)->extra->mail) != NULL;)
+        record_put(here.world.core, FIELD_MAIL_GONE, &(uint64_t){ m->number }, 8);
+    record_end(here.world.core);
+}
+
+/* More than a record holds. */
+static void a_field_that_finds_no_room_is_not_applied(void **state)
+{
+    (void)state;
+    static const uint8_t large[60000];
+    core *core = here.world.core;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    record_begin(core, index, RECORD_DELTA);
+    while (core->counters.fields_dropped == 0)
+        record_put(core, FIELD_LOG, large, sizeof large);
+    while (core->counters.fields_dropped == 1)
+        record_put(core, FIELD_LOG, large, 10);
+    size_t length = record_size(core);
+    put_timer(core, 1);
+    assert_int_equal(core->counters.fields_dropped, 3);
+    assert_int_equal(record_size(core), length);
+    assert_null(twin_at(core, index)->extra);
+    record_abandon(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(a_full_record_says_all_of_a_twin),
         CLAIM(checkpoints_drop_old_segments),
         CLAIM(a_reused_slot_has_its_own_chain),
+        CLAIM(what_does_not_apply_is_not_in_the_log),
+        CLAIM(a_field_that_finds_no_room_is_not_applied),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }

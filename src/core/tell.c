@@ -109,7 +109,7 @@ void tell(core *core, uint32_t index, uint16_t type, uint16_t flags, uint64_t id
 /* The log broke before this answer's round was durable: it says so instead. True: off the outbox. */
 static bool entry_refuse(gate_link *gate, const outbox_entry *entry, const uint8_t *body)
 {
-    static const char problem[] = "{\"type\":\"storage_failed\",\"title\":\"Service unavailable\",\"status\":503,"
+    static const char problem[] = "{\"type\":\"storage_failed\",\"title\":\"Service Unavailable\",\"status\":503,"
                                   "\"detail\":\"the log could not be written: whether this was kept shows after a restart\"}";
     if (entry->type == MESSAGE_NETWORK_ANSWER) {
         network_answer busy = { .result = 3004 };
@@ -210,10 +210,10 @@ void tell_broken(core *core, caller caller, uint32_t image)
 static void problem_send(core *core, caller caller, uint16_t status, const char *type, const char *cause, const char *detail)
 {
     static const struct { uint16_t status; const char *title; } titles[] = {
-        { 400, "Bad request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not found" },
-        { 405, "Method not allowed" }, { 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition failed" },
-        { 413, "Content too large" }, { 422, "Unprocessable content" }, { 429, "Too many requests" }, { 500, "Internal error" },
-        { 503, "Service unavailable" }, { 507, "Insufficient storage" },
+        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
+        { 405, "Method Not Allowed" }, { 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition Failed" },
+        { 413, "Content Too Large" }, { 422, "Unprocessable Content" }, { 429, "Too Many Requests" }, { 500, "Internal Server Error" },
+        { 503, "Service Unavailable" }, { 507, "Insufficient Storage" },
     };
     const char *title = "Error";
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)

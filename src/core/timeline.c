@@ -200,13 +200,13 @@ static void put_uplink_procedure(const core *core, const record_view *view, dro_
 static bool put_procedure(const core *core, const record_view *view, dro_builder *out)
 {
     static const char rest[] = ",\"frame\":null,\"outcome\":\"%s\",\"cpu_micros\":0,\"properties\":{},\"downlinks\":[],"
-                               "\"notifications\":[],\"timers\":[],\"log\":[],\"network\":{\"command\":\"%s\"";
+                               "\"notifications\":[],\"timers\":[],\"log\":[],\"network\":{\"command\":%s";
     dro_field field;
     if (find_field(view, FIELD_CONNECTION, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
         bool is_there = field.length >= 4;
         dro_builder_text(out, ",\"kind\":\"connection\",\"id\":null");
-        json_put(out, rest, is_there ? "established" : "released", "CMR");
+        json_put(out, rest, is_there ? "established" : "released", "\"CMR\"");
         put_peer(core, is_there ? (uint32_t)dro_cursor_le(&in, 2) : UINT32_MAX, out);
     } else if (find_field(view, FIELD_TICKET, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
@@ -217,7 +217,7 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         uint32_t reason = (uint32_t)dro_cursor_le(&in, 1);
         const uint8_t *text = dro_cursor_bytes(&in, reason);
         json_put(out, ",\"kind\":\"delivery\",\"id\":%llu", (unsigned long long)number);
-        json_put(out, rest, ticket_state_text(state), state == TICKET_SENT ? "TDR" : "TDA");
+        json_put(out, rest, ticket_state_text(state), state == TICKET_SENT ? "\"TDR\"" : state == TICKET_DELIVERED ? "\"TDA\"" : "null");
         dro_builder_text(out, ",\"reason\":");
         json_text(out, (const char *)text, text != NULL ? reason : 0);
     } else if (find_field(view, FIELD_NIDD_DELIVERY, &field)) {
@@ -226,7 +226,8 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         dro_cursor_bytes(&in, 36);
         uint32_t status = (uint32_t)dro_cursor_le(&in, 1);
         json_put(out, ",\"kind\":\"delivery\",\"id\":\"%016llx\"", (unsigned long long)number);
-        json_put(out, rest, status < DELIVERY_STATUSES ? nidd_delivery_status_text((nidd_delivery_status)status) : "unknown", "TDA");
+        json_put(out, rest, status < DELIVERY_STATUSES ? nidd_delivery_status_text((nidd_delivery_status)status) : "unknown",
+                 status == DELIVERY_SENDING ? "\"TDR\"" : "null"); /* another status may have come without an answer of the network */
     } else {
         return false;
     }

@@ -36,6 +36,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     twin_timer *timers;          /* [timer_count], room for the next power of two */
     uint8_t timer_count, alias_count;
     uint8_t ticket_count;
+    uint8_t control_count;       /* of the mail: frames of the reliable data service itself */
     uint16_t mail_count, deferred_count; /* mail: in memory */
     twin_queue queue;            /* mail and deliveries as a whole */
     struct twin_rates *rates;    /* core/rate.h; NULL: any number of packets */

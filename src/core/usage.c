@@ -106,7 +106,7 @@ uint64_t usage_downlinks_today(const core *core, uint32_t application)
 
 uint32_t usage_limit(const core *core, const application *application, enum application_limit limit)
 {
-    return application->limits.of[limit] != 0 ? application->limits.of[limit] : core->options.limits.of[limit];
+    return limit_in_force(&application->limits, &core->options.limits, limit);
 }
 
 bool usage_has_room(const core *core, const application *application, enum application_limit limit, uint64_t more)

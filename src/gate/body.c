@@ -370,9 +370,9 @@ static bool read_limit(reader *in, const char *pointer, slice name, yyjson_val *
         dro_field_put(in->out, API_FIELD_CEILING, field, sizeof field);
         return true;
     }
-    if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) == 0 || unsafe_yyjson_get_uint(value) > BODY_CEILING_MAX)
-        return refuse(in, 422, pointer, "%s must be a whole number from 1 to %d", pointer + 1, BODY_CEILING_MAX);
-    uint32_t number = (uint32_t)unsafe_yyjson_get_uint(value);
+    if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) > BODY_CEILING_MAX)
+        return refuse(in, 422, pointer, "%s must be a whole number from 0 (no limit) to %d", pointer + 1, BODY_CEILING_MAX);
+    uint32_t number = unsafe_yyjson_get_uint(value) == 0 ? LIMIT_NONE : (uint32_t)unsafe_yyjson_get_uint(value);
     memcpy(field + 1, &number, sizeof number);
     dro_field_put(in->out, API_FIELD_CEILING, field, sizeof field);
     return true;

@@ -6,6 +6,7 @@
 #include <yyjson.h>
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/http_limits.h"
@@ -23,7 +24,10 @@ __attribute__((format(printf, 3, 4))) static bool refuse(const reader *in, const
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(in->fault->detail, sizeof in->fault->detail, format, arguments);
+    size_t room = sizeof in->fault->detail;
+    int used = name[0] != '\0' ? snprintf(in->fault->detail, room, "%s ", name) : 0;
+    if (used >= 0 && (size_t)used < room)
+        vsnprintf(in->fault->detail + used, room - (size_t)used, format, arguments);
     va_end(arguments);
     in->fault->status = 400;
     snprintf(in->fault->pointer, sizeof in->fault->pointer, "%s%s%s", in->parent, name[0] != '\0' ? "/" : "", name);
@@ -178,6 +182,8 @@ static bool read_scalar(const reader *in, const nidd_member *member, yyjson_val 
     case NIDD_TIME:
         if (!yyjson_is_str(value) || !time_read(text_of(value), &number))
             return refuse(in, member->name, "must be a date and time (RFC 3339)");
+        if (member->field == API_FIELD_DURATION && number <= dro_clock_system()->wall_ms(dro_clock_system()))
+            return refuse(in, member->name, "must be in the future");
         return put(in, member, &number, sizeof number);
     case NIDD_SECONDS:
         if (!yyjson_is_uint(value))

@@ -127,9 +127,7 @@ static bool may_subscribe(const http *http, const exchange *exchange)
 {
     const dro_clock *clock = http->config->clock;
     const token *caller = token_table_find(http->tokens, exchange->owner->token, clock->wall_ms(http->config->clock));
-    uint32_t most = caller == NULL ? 0 : caller->limits.of[LIMIT_SUBSCRIPTIONS], count = 0;
-    if (most == 0)
-        most = http->config->limits.of[LIMIT_SUBSCRIPTIONS];
+    uint32_t most = caller == NULL ? 0 : limit_in_force(&caller->limits, &http->config->limits, LIMIT_SUBSCRIPTIONS), count = 0;
     for (const stream *at = http->streams; at != NULL; at = at->next)
         count += at->owner != NULL && memcmp(at->token, exchange->owner->token, TOKEN_HASH) == 0;
     return most == 0 || count < most || caller == NULL || caller->number == 0;

@@ -203,10 +203,17 @@ static size_t certificates_length(const token *token)
     return length;
 }
 
+/* Back to the host's own (0) is fewer only where it had no limit. */
+static bool is_fewer(uint32_t now, uint32_t before)
+{
+    if (now == 0 || now == LIMIT_NONE)
+        return now == 0 && before == LIMIT_NONE;
+    return before == 0 || now < before;
+}
+
 static bool is_narrower(const token *now, const token *before)
 {
-    uint32_t most = now->limits.of[LIMIT_SUBSCRIPTIONS], most_before = before->limits.of[LIMIT_SUBSCRIPTIONS];
-    return (before->scopes & ~now->scopes) != 0 || (most != 0 && (most_before == 0 || most < most_before)) ||
+    return (before->scopes & ~now->scopes) != 0 || is_fewer(now->limits.of[LIMIT_SUBSCRIPTIONS], before->limits.of[LIMIT_SUBSCRIPTIONS]) ||
            !are_among(before->domains, before->domains_length, now->domains, now->domains_length) ||
            !are_among(before->certificates, certificates_length(before), now->certificates, certificates_length(now));
 }
@@ -255,14 +262,10 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length, 
     return DRO_OK;
 }
 
-static uint32_t limit_of(const token *token, const application_limits *usual, enum application_limit limit)
-{
-    return token->limits.of[limit] != 0 ? token->limits.of[limit] : usual->of[limit];
-}
-
 bool token_may(token_table *table, const token *given, const application_limits *usual, uint32_t share, int64_t now_ns, int64_t *wait_ns)
 {
-    uint32_t per_second = limit_of(given, usual, LIMIT_REQUESTS), burst = limit_of(given, usual, LIMIT_BURST);
+    uint32_t per_second = limit_in_force(&given->limits, usual, LIMIT_REQUESTS);
+    uint32_t burst = limit_in_force(&given->limits, usual, LIMIT_BURST);
     *wait_ns = 0;
     if (per_second == 0 || given->number == 0 || given->expires_ms != 0) /* neither the admin nor a console has one */
         return true;

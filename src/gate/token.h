@@ -18,7 +18,7 @@ typedef struct token {
     uint32_t scopes;
     int64_t expires_ms;        /* 0: never */
     bool is_one_time;
-    application_limits limits; /* 0: the host's */
+    application_limits limits; /* its own */
     dro_rate rate;             /* of its requests here */
     uint32_t domains_length;   /* texts with a NUL each, lower case */
     const char *id;            /* of the application, behind the domains */

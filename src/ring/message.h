@@ -258,7 +258,7 @@ typedef struct api_reply {
     uint32_t body_length;
 } api_reply;                  /* then location, then body */
 
-/* How much an application may do. 0 everywhere: as much as the host's own limits let it. */
+/* How much an application may do. 0: as much as the host's own limits let it; LIMIT_NONE: as much as it likes, whatever the host has. */
 enum application_limit {
     LIMIT_REQUESTS,          /* a second, over HTTP; each gate gives its share */
     LIMIT_BURST,             /* of them at once */
@@ -267,7 +267,14 @@ enum application_limit {
     LIMIT_SUBSCRIPTIONS,     /* event streams open at a gate */
     APPLICATION_LIMITS
 };
+enum { LIMIT_NONE = INT32_MAX };
 typedef struct application_limits { uint32_t of[APPLICATION_LIMITS]; } application_limits;
+
+/* The application's own, else the host's; 0: none. */
+static inline uint32_t limit_in_force(const application_limits *own, const application_limits *usual, enum application_limit limit)
+{
+    return own->of[limit] == LIMIT_NONE ? 0 : own->of[limit] != 0 ? own->of[limit] : usual->of[limit];
+}
 
 /* Tokens the gate may accept; sent at start and at each change. */
 typedef struct credential {

@@ -1,6 +1,7 @@
 #include "twin/model.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/base64.h"
 #include "base/utf8.h"
@@ -106,4 +107,33 @@ dro_err model_check(const model_schema *schema, value *value)
     case VALUE_NONE: break;
     }
     return DRO_MALFORMED;
+}
+
+const char *value_kind_text(value_kind kind)
+{
+    static const char *const texts[] = { "nothing", "number", "integer", "boolean", "string" };
+    return texts[kind];
+}
+
+const char *model_bounds_text(const model_schema *schema, char out[MODEL_BOUNDS_TEXT])
+{
+    bool is_number = schema->kind == VALUE_NUMBER || schema->kind == VALUE_INTEGER;
+    out[0] = '\0';
+    if (schema->kind == VALUE_STRING)
+        snprintf(out, MODEL_BOUNDS_TEXT, "%u to %u bytes", schema->length_minimum, schema->length_maximum);
+    else if (is_number && schema->has_minimum && schema->has_maximum)
+        snprintf(out, MODEL_BOUNDS_TEXT, "%.16g to %.16g", schema->minimum, schema->maximum);
+    else if (is_number && schema->has_minimum)
+        snprintf(out, MODEL_BOUNDS_TEXT, "from %.16g", schema->minimum);
+    else if (is_number && schema->has_maximum)
+        snprintf(out, MODEL_BOUNDS_TEXT, "at most %.16g", schema->maximum);
+    return out;
+}
+
+const char *model_schema_text(const model_schema *schema, char out[MODEL_SCHEMA_TEXT])
+{
+    char bounds[MODEL_BOUNDS_TEXT];
+    model_bounds_text(schema, bounds);
+    snprintf(out, MODEL_SCHEMA_TEXT, "%s%s%s", schema->is_base64 ? "base64" : value_kind_text(schema->kind), bounds[0] != '\0' ? ", " : "", bounds);
+    return out;
 }

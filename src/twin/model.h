@@ -111,3 +111,11 @@ int model_secret_find(const model *model, const char *name, size_t length);
  * fraction for an integer schema (`value` is changed to the schema's kind).
  * DRO_MALFORMED: wrong type or not base64; DRO_RANGE: outside the bounds. */
 DRO_CHECKED dro_err model_check(const model_schema *schema, value *value);
+
+/* The bounds for a message: "10 to 65535", "from 10", "at most 3.5", "1 to 64 bytes"; "" where there are none. */
+enum { MODEL_BOUNDS_TEXT = 64 };
+const char *model_bounds_text(const model_schema *schema, char out[MODEL_BOUNDS_TEXT]);
+/* What fits it: "integer, 10 to 65535", "base64, 16 to 16 bytes", "boolean". */
+enum { MODEL_SCHEMA_TEXT = MODEL_BOUNDS_TEXT + 16 };
+const char *model_schema_text(const model_schema *schema, char out[MODEL_SCHEMA_TEXT]);
+const char *value_kind_text(value_kind kind);

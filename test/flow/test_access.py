@@ -494,7 +494,7 @@ def test_a_patch_changes_what_it_names(real):
 
 @pytest.mark.parametrize("body, at", [
     ({"id": "else"}, "/id"), ({"domains": None}, "/domains"), ({"domains": []}, "/domains"), ({"scopes": None}, "/scopes"), ({"scopes": ["admin"]}, "/scopes/0"),
-    ({"limits": {"burst": 0}}, "/limits/burst"), ({"limits": {"more": None}}, "/limits/more"), ({"apns": ["a b"]}, "/apns/0"),
+    ({"limits": {"burst": -1}}, "/limits/burst"), ({"limits": {"more": None}}, "/limits/more"), ({"apns": ["a b"]}, "/apns/0"),
     ({"certificates": ["x"]}, "/certificates/0"), ({"token": "x"}, "/token"), ([], ""), ({"scopes": ["read"], "apns": ["a.test"]}, "/apns"),
     ({"apns": ["a.test"]}, "/apns"),
 ])
@@ -651,7 +651,7 @@ def test_an_application_is_changed_by_what_is_named(real):
     assert "apns" not in shown and "certificates" not in shown and shown == app("show", "changed")
     assert app("set", "changed", "--scope", "none")["scopes"] == []
     assert dromio(real, "app", "set", "changed").returncode == 2
-    for wrong in ("burst", "burst=0", "burst=x", "=1"):
+    for wrong in ("burst", "burst=-1", "burst=x", "=1"):
         assert dromio(real, "app", "set", "changed", "--limit", wrong).returncode == 2
     assert dromio(real, "app", "set", "changed", "--limit", "more=1").returncode == 1
     assert dromio(real, "app", "set", "nobody", "--scope", "read").returncode == 3
@@ -786,7 +786,7 @@ def test_an_application_has_so_many_streams(real):
     response.close()
 
 
-@pytest.mark.parametrize("limits", [{"requests_per_second": 0}, {"burst": -1}, {"downlinks_per_day": 1.5}, {"configurations": "1"}, {"more": 1}, [], 1])
+@pytest.mark.parametrize("limits", [{"requests_per_second": 10**9 + 1}, {"burst": -1}, {"downlinks_per_day": 1.5}, {"configurations": "1"}, {"more": 1}, [], 1])
 def test_wrong_limits_are_422(real, limits):
     assert real.admin.post("/v1/applications", {"id": "wrong", "domains": ["acme.example"], "scopes": [], "limits": limits}).status == 422
 
@@ -805,6 +805,45 @@ def test_limits_outlive_the_host_and_have_usual_values():
         assert host.admin.get("/v1/applications/own").json()["limits"] == {"requests_per_second": 1000000, "configurations": 5}
         assert host.admin.get("/v1/applications/third").json()["usage"]["configurations"] == 1
         assert client.post("/3gpp-nidd/v1/third/configurations", body).status == 403
+
+
+def test_none_is_no_limit_although_the_host_has_one():
+    with Host("limits.configurations=1", "limits.downlinks_per_day=5", thermo=False) as host:
+        def app(*arguments):
+            run = dromio(host, "app", *arguments, "-o", "json")
+            assert run.returncode == 0, run
+            return json.loads(run.stdout)
+        secret = app("add", "free", "--domain", "acme.example", "--scope", "nidd", "--limit", "configurations=none")["token"]
+        for n in range(3):
+            host.admin.put_twin(f"d{n}@acme.example", imsi=f"00101000000000{n}", model=None)
+
+        def configure(n):
+            body = {"externalId": f"d{n}@acme.example", "notificationDestination": "http://192.0.2.1/x"}
+            return host.client(secret).post("/3gpp-nidd/v1/free/configurations", body).status
+        assert [configure(0), configure(1)] == [201, 201]
+        shown = app("show", "free")
+        assert (shown["limits"], shown["own_limits"]) == ({"downlinks_per_day": 5}, {"configurations": 0})
+        host.kill()
+        host.start()
+        assert app("show", "free") == shown
+        shown = app("set", "free", "--limit", "configurations=host")
+        assert shown["limits"] == {"configurations": 1, "downlinks_per_day": 5} and "own_limits" not in shown
+        assert configure(2) == 403
+        assert app("set", "free", "--limit", "configurations=0")["own_limits"] == {"configurations": 0}
+        assert configure(2) == 201
+
+
+def test_no_rate_and_no_bound_of_streams_although_the_host_has_them():
+    with Host("limits.requests_per_second=1", "limits.burst=2", "limits.subscriptions=1", thermo=False) as host:
+        free = Application(host, "free", limits={"requests_per_second": 0, "burst": 0, "subscriptions": 0})
+        client = host.client(free.secret)
+        assert {client.get("/v1/twins").status for _ in range(50)} == {200}
+        streams = [host.client(free.secret).connect() for _ in range(3)]
+        for stream in streams:
+            stream.request("GET", "/v1/events", headers={"Authorization": f"Bearer {free.secret}"})
+            assert stream.getresponse().status == 200
+        change(host, "free", limits=None)
+        assert 429 in {client.get("/v1/twins").status for _ in range(50)}
 
 
 # ---- one device, several applications ----
@@ -1010,6 +1049,24 @@ def test_an_application_is_known_by_its_certificate(tmp_path):
         assert host.admin.delete("/v1/applications/name").status == 204
         assert client(by_name).get(at).status == 401
         host.context = authority.client()
+
+
+@pytest.mark.parametrize("certificate", ["dns:one.example", "sha256:" + "0a" * 32])
+def test_a_certificate_is_of_one_application(real, certificate):
+    first = Application(real, "known1", certificates=["dns:first.example", certificate])
+    second = Application(real, "known2", certificates=["dns:second.example"])
+    body = {"id": "known3", "domains": ["acme.example"], "scopes": ["read"], "certificates": [certificate]}
+    refused = real.admin.post("/v1/applications", body)
+    assert refused.status == 409 and "known1" in refused.json()["detail"] and refused.json()["detail"].startswith("/certificates/0"), refused
+    assert real.admin.get("/v1/applications/known3").status == 404
+    refused = real.admin.request("PATCH", "/v1/applications/known2", {"certificates": ["dns:second.example", certificate]})
+    assert refused.status == 409 and "/certificates/1" in refused.json()["detail"], refused
+    assert real.admin.get("/v1/applications/known2").json()["certificates"] == ["dns:second.example"]
+    assert change(real, "known1", certificates=[certificate])["certificates"] == [certificate]  # its own
+    change(real, "known1", certificates=None)
+    assert change(real, "known2", certificates=[certificate])["certificates"] == [certificate]
+    for made in (first, second):
+        assert real.admin.delete(f"/v1/applications/{made.name}").status == 204
 
 
 @pytest.mark.parametrize("certificates", [["sha256:00"], ["x"], ["dns:"], ["dns:a b"], [1], "dns:a", ["dns:a.example"] * 5])

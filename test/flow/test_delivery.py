@@ -387,6 +387,18 @@ def test_devices_that_are_there_get_what_could_not_be_read_once_it_can(names):
         assert taken(mme, DEVICES * PACKETS) == {device.imsi: in_order() for device in devices}
 
 
+def test_a_downlink_that_left_is_answered_before_its_record_leaves_memory(names):
+    with running('downlink.memory="64KiB"', "host.cores=2") as (host, sink, client):
+        devices = make(host, client, sink, names, 12)
+        with Mme(host) as mme:
+            for device in devices:
+                mme.attach(device.imsi)
+            answers = [device.send(b"%03d" % n + b"x" * 1300).status for n in range(150) for device in devices]
+            assert set(answers) == {200}
+            assert all(len(data) == 150 for data in taken(mme, 12 * 150).values())
+        assert host.metric("dromio_downlink_chunks") > 0  # memory was short indeed
+
+
 class Model:
     """What must wait for a device: (number in order of arrival, priority, data) by link."""
 

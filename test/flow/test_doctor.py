@@ -13,6 +13,7 @@ import termios
 import time
 
 import pytest
+from certificates import Authority
 from host import BUILD, LIMIT_S, Host, free_port, thermo_reading, until
 from mme import Mme
 from test_backup import dromio
@@ -55,6 +56,29 @@ def test_nothing_there_is_wrong_and_says_what_to_do():
 def test_a_wrong_token_is_told(host):
     found, code = findings("--host", f"http://127.0.0.1:{host.http_port}", "--token", "wrong")
     assert code == 1 and ill(found) == {"token"} and "admin.token" in found["token"]["next"]
+
+
+def test_a_room_that_died_is_told():
+    with Host("host.cores=1") as made:
+        found, code = findings(host=made)
+        assert code == 0 and found["rooms"]["state"] == "ok" and found["peers"]["what"] == "none is connected", found
+        made.kill_room("core")
+
+        def told():
+            rooms = findings(host=made)[0].get("rooms")
+            return rooms and rooms["state"] == "note" and rooms
+        rooms = until(told, "doctor's note")
+        assert "core 2 times" in rooms["what"].replace("core 0", "core") and "log" in rooms["next"]
+
+
+def test_a_certificate_of_an_unknown_authority_is_told_with_its_option(tmp_path):
+    authority = Authority(tmp_path)
+    server = authority.issue("host", "DNS:localhost", "IP:127.0.0.1")
+    with Host(f"http.tls.certificate={server.pem}", f"http.tls.key={server.key}", thermo=False, context=authority.client()) as made:
+        words = ("status", "--host", f"https://127.0.0.1:{made.http_port}", "--token", made.admin.token)
+        answer = dromio(*words)
+        assert answer.returncode != 0 and "--ca FILE or $DROMIO_CA" in answer.stderr and "does dromiod run" not in answer.stderr, answer
+        assert dromio(*words, "--ca", authority.pem).returncode == 0
 
 
 def test_a_closed_peer_is_told():
@@ -140,6 +164,15 @@ def test_what_is_wrong_is_found_and_alone(stopped, what, check):
     found, code = offline(stopped)
     assert code == 1 and ill(found) == {check}, found
     assert found[check]["next"], found[check]
+
+
+def test_an_open_directory_is_not_an_open_key(stopped):
+    stopped.chmod(0o755)
+    found, code = offline(stopped)
+    assert code == 1 and "the directory itself" in found["modes"]["what"] and "master.key" not in found["modes"]["next"], found
+    (stopped / "master.key").chmod(0o640)
+    found, _ = offline(stopped)
+    assert "and more" in found["modes"]["what"] and "who has read master.key" in found["modes"]["next"], found
 
 
 def certificate(directory, days):

@@ -2,6 +2,7 @@
 with 130 where something stays undone; no error is told, the terminal is as it was, nothing half made is left."""
 import contextlib
 import fcntl
+import json
 import os
 import pathlib
 import pty
@@ -280,3 +281,27 @@ def test_an_interrupted_restore_leaves_a_whole_directory_or_none(tmp_path):
         told = program.communicate(timeout=LIMIT_S)[1]
         assert (program.returncode, data.exists()) in ((0, True), (130, False)), (program.returncode, told)
         assert "dromio:" not in told and not (data / "restore.incomplete").exists()
+
+
+def test_an_interrupted_bulk_says_what_was_done():
+    """Lines without end, so it does not end by itself."""
+    def line(**members):
+        return json.dumps({"id": "a@acme.example", "model": "acme/thermo", **members}) + "\n"
+
+    def feed(into):
+        with contextlib.suppress(OSError):
+            into.write(line() + line(id="b@acme.example") + "nonsense\n")
+            while True:
+                into.write(line())
+    with Host() as host:
+        words = ["twin", "put", "--from", "-", "-o", "json", "--host", f"http://127.0.0.1:{host.http_port}", "--token-file", str(host.data / "admin.token")]
+        program = subprocess.Popen([str(DROMIO), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        feeder = threading.Thread(target=feed, args=(program.stdin,), daemon=True)
+        feeder.start()
+        assert program.stderr.readline().startswith("line 3:")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(LIMIT_S) == 130
+        done, told = json.loads(program.stdout.read()), program.stderr.read()
+        feeder.join(LIMIT_S)
+    assert (done["made"], done["failed"]) == (2, 1)
+    assert f"{sum(done.values())} lines were answered before" in told and "dromio:" not in told

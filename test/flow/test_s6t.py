@@ -522,6 +522,7 @@ def test_a_group_that_the_hss_refuses_is_not_left_behind(group, hss, said, statu
     hss.on_question = lambda question: said
     answer = made.post()
     assert (answer.status, answer.json().get("cause")) == (status, cause), answer
+    assert cause != "USER_UNKNOWN" or answer.json()["detail"] == "the HSS does not know the group"
     assert made.real.admin.get(f"/v1/groups/{made.id}").status == 404
     assert result_of(hss.update(group_of(made.id), extra=[member(name=made.twins[0])])) == 5001
 

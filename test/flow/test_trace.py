@@ -7,7 +7,7 @@ import subprocess
 
 from host import BUILD, Client, thermo_reading, until
 from hss import Hss, external, imsi_of, msisdn_of
-from mme import RELEASE, Mme, result_of
+from mme import RELEASE, Mme, is_asleep, result_of
 from t8 import CALLBACKS, path_of
 
 SETTINGS = (CALLBACKS, "host.gates=2")
@@ -256,6 +256,52 @@ def test_the_ladder(real, mme, thermometer):
         assert followed.returncode == 0 and len(followed.stdout.splitlines()) == 2
     assert trace_cli(real, "peer", "trace", device.id, "--follow", "--timeout", "100ms", "--count", "1").returncode == 6
     assert trace_cli(real, "peer", "trace", "nobody@acme.example").returncode == 3
+    refused = trace_cli(real, "peer", "trace", device.id, "--for", "2h")
+    assert refused.returncode == 2 and "at most 60m, not 2h" in refused.stderr
+
+
+def traces_stop(host, *ids):
+    for one in ids:
+        trace_cli(host, "peer", "trace", one, "--stop")
+
+
+def test_following_begins_with_what_the_log_has(real, mme, thermometer):
+    device = thermometer()
+    device.uplink(thermo_reading(1))
+    seen = trace_cli(real, "peer", "trace", device.id, "--follow", "--timeout", "100ms")
+    assert seen.returncode == 0, seen.stderr
+    lines = seen.stdout.splitlines()
+    assert lines[0].split() == ["TIME", "PEER", "HOST", "APPLICATION"]
+    assert [line.split("|")[1].split()[1:-1] for line in lines[1:]] == [["CMR"], ["CMA", "2001"], ["ODR"], ["ODA", "2001"]], seen.stdout
+    with Trace(real, twin=device.id) as trace:  # of somebody else: its end is not this one's
+        assert trace.status == 201
+        assert trace_cli(real, "peer", "trace", device.id, "--follow", "--timeout", "100ms").stdout.splitlines() == lines[:1]
+        assert trace.page()["state"] == "on"
+
+
+def test_a_peer_that_is_not_there_is_said_to_be_unknown(real, mme):
+    said = trace_cli(real, "peer", "trace", "nosuch.dromio.test")
+    assert said.returncode == 0 and "no peer nosuch.dromio.test is known" in said.stderr
+    known = trace_cli(real, "peer", "trace", mme.identity)
+    assert known.returncode == 0 and "is known here" not in known.stderr
+    traces_stop(real, "nosuch.dromio.test", mme.identity)
+
+
+def test_what_the_log_has_of_a_t8_downlink_is_no_message(real, mme, thermometer, sink):
+    as1 = real.application("logged", ["acme.example"], ["nidd"])
+    device = thermometer()
+    made = as1.post("/3gpp-nidd/v1/logged/configurations", {"externalId": device.id, "notificationDestination": sink.link("/logged")})
+    assert made.status == 201, made
+    at, data = path_of(made), base64.b64encode(b"x").decode()
+    mme.on_downlink = lambda downlink: is_asleep()
+    asleep = as1.post(f"{at}/downlink-data-deliveries", {"externalId": device.id, "data": data}).json()["deliveryStatus"]
+    assert asleep == "BUFFERING_TEMPORARILY_NOT_REACHABLE"
+    whole = real.admin.get(f"/v1/twins/{device.id}/timeline?network=true").json()["events"]
+    states = [(event["outcome"], event["network"]["command"]) for event in whole if event["kind"] == "delivery"]
+    assert (asleep, None) in states
+    shown = trace_cli(real, "peer", "trace", device.id).stdout
+    assert f"|  delivery {asleep}\n" in shown and "TDA" not in shown and "TDR" not in shown
+    traces_stop(real, device.id)
 
 
 def test_the_timeline_has_the_networks_procedures_when_asked(real, mme, thermometer):

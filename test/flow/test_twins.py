@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from host import THERMO, Client, thermo_reading
+from host import THERMO, Client, Host, thermo_reading
 
 TOKEN_KEY = "QUJDREVGR0hJSktMTU5PUA=="  # 16 bytes in base64
 
@@ -86,6 +86,21 @@ def test_what_the_model_or_the_api_does_not_know_is_422_and_changes_nothing(admi
     assert admin.get(f"/v1/twins/{twin}").body == before
 
 
+@pytest.mark.parametrize("body, told", [
+    ({"calibration": "warm"}, ("/secrets/calibration ", "number")), ({"key": "QUJD"}, ("/secrets/key ", "base64", "bytes")),
+    ({"strange": 1}, ("/secrets/strange", "does not know"))])
+def test_a_wrong_secret_is_told_by_name_and_with_what_is_asked_for(admin, twin, body, told):
+    detail = problem(admin.put(f"/v1/twins/{twin}", {"secrets": body}), 422)["detail"]
+    assert all(part in detail for part in told) and "warm" not in detail and "QUJD" not in detail, detail
+
+
+def test_what_is_out_of_range_is_told_with_the_range(admin, twin):
+    detail = problem(admin.put(f"/v1/twins/{twin}/properties/period", {"value": 5}), 422)["detail"]
+    assert "10 to 65535" in detail, detail
+    detail = problem(admin.post(f"/v1/twins/{twin}/actions/blink", {"seconds": 0}), 422)["detail"]
+    assert detail.startswith("/seconds: out of range (integer, 1 to "), detail
+
+
 def test_broken_json_is_400(admin, twin):
     for text in ("{", "[]{}", '{"tags":}', "\xff\xfe", '{"tags":{},"tags":{}}'):
         assert admin.put(f"/v1/twins/{twin}", text, Content_Type="application/json").status in (400, 422)
@@ -100,6 +115,17 @@ def test_an_imsi_msisdn_or_alias_already_bound_is_409(admin, names):
         assert imsi not in json.dumps(told)
     assert admin.get(f"/v1/twins/{two}").status == 404
     admin.put_twin(one, imsi=imsi, aliases=[f"a-{one}"])  # its own are fine
+
+
+def test_whose_number_it_is_is_for_the_administrator_alone():
+    with Host("host.cores=1") as made:  # a twin of another core is not looked up for its name
+        made.admin.put_twin("one@acme.example", imsi="001010000000061", msisdn="491700000061")
+        writer = made.application("writer", ["acme.example", "other.example"], ["write"])
+        for number in ({"imsi": "001010000000061"}, {"msisdn": "491700000061"}):
+            for domain in ("acme.example", "other.example"):
+                body = number | {"model": "acme/thermo"}
+                assert "one@acme.example" in problem(made.admin.put(f"/v1/twins/two@{domain}", body), 409)["detail"]
+                assert "one@acme.example" not in json.dumps(problem(writer.put(f"/v1/twins/two@{domain}", body), 409))
 
 
 def test_another_image_than_the_twin_has_is_409_image_change(real, admin, twin):
