@@ -23,6 +23,8 @@ typedef struct bench_options {
 typedef struct bench_result {
     double per_second, cpu_micros, p50_micros, p99_micros, bytes_per_twin, peer_per_second, peer_cpu_micros, ratio;
     char peer[64]; /* what it was set beside in the same run; empty: nothing */
+    double compared_per_second; /* what the ratio is of, where that is not per_second */
+    const char *per_second_is;  /* of what; NULL: the name says it */
     size_t settings_length;
     char settings[BENCH_SETTINGS_BYTES]; /* members of a JSON object */
 } bench_result;
@@ -30,6 +32,8 @@ typedef struct bench_result {
 void bench_result_init(bench_result *result);
 void bench_set_number(bench_result *result, const char *name, double value);
 void bench_set_text(bench_result *result, const char *name, const char *value);
+/* Of what per_second is, a literal; among the settings too. */
+void bench_set_per_second_is(bench_result *result, const char *what);
 /* `inner` as an object among the settings. */
 void bench_set_result(bench_result *result, const char *name, const bench_result *inner);
 void bench_result_print(const bench_options *options, const bench_result *result);

@@ -96,6 +96,7 @@ static bool bench_durable(const bench_options *o, bench_result *r)
     r->peer_per_second = sockets.peer_per_second;
     r->peer_cpu_micros = sockets.peer_cpu_micros;
     r->ratio = sockets.ratio;
+    r->compared_per_second = sockets.per_second;
     if (r->ratio >= 0)
         bench_set_text(r, "ratio_is", "sockets.per_second / peer_per_second");
     bench_set_result(r, "sockets", &sockets);

@@ -94,6 +94,6 @@ bool bench_hot(const bench_options *o, bench_result *r)
     bench_set_number(r, "depth_of_a_twin", DEPTH);
     bench_set_number(r, "zipf_exponent", zipf_exponent);
     bench_set_number(r, "domains", DOMAINS);
-    bench_set_text(r, "per_second_is", "of one twin alone");
+    bench_set_per_second_is(r, "of one twin alone");
     return one_domain(o, twins, &uniform, r) && many_domains(o, twins, uniform, r);
 }

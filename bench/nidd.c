@@ -190,7 +190,7 @@ bool bench_nidd(const bench_options *o, bench_result *r)
     bench_set_number(r, "connected", n.connected);
     bench_set_number(r, "mmes", MMES);
     bench_set_number(r, "waiting_most", WAITING_MAX);
-    bench_set_text(r, "per_second_is", "notifications answered 204 by the sink, from the ODR on");
+    bench_set_per_second_is(r, "notifications answered 204 by the sink, from the ODR on");
     load_free(n.load);
     host_fini(&h);
     sink_free(n.sink); /* the host is gone: nothing comes any more */

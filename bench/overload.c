@@ -137,7 +137,7 @@ bool bench_overload(const bench_options *o, bench_result *r)
     bool is_fine = trial_begin(o, &h, twins, NULL, r) && find_peak(o, &h, twins, &peak, r) && flood_all(o, &h, twins, peak, r);
     bench_set_number(r, "connections", CONNECTIONS);
     bench_set_number(r, "window", WINDOW);
-    bench_set_text(r, "per_second_is", "answered 2001 while five times the peak is offered");
+    bench_set_per_second_is(r, "answered 2001 while five times the peak is offered");
     host_fini(&h);
     return is_fine;
 }
@@ -177,7 +177,7 @@ bool bench_curve(const bench_options *o, bench_result *r)
     double peak = 0;
     bool is_fine = trial_begin(o, &h, twins, NULL, r) && find_peak(o, &h, twins, &peak, r) && follow_curve(o, &h, twins, peak, r);
     bench_set_number(r, "connections", CONNECTIONS);
-    bench_set_text(r, "per_second_is", "answered 2001 while half of the peak is offered");
+    bench_set_per_second_is(r, "answered 2001 while half of the peak is offered");
     host_fini(&h);
     return is_fine;
 }

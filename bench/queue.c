@@ -231,7 +231,7 @@ bool bench_queue(const bench_options *o, bench_result *r)
     }
     bench_set_number(r, "downlinks_a_device", PACKETS);
     bench_set_number(r, "data_bytes", DATA_BYTES);
-    bench_set_text(r, "per_second_is", q.is_in_host ? "queued by a room of the host, each answered 201 when durable"
+    bench_set_per_second_is(r, q.is_in_host ? "queued by a room of the host, each answered 201 when durable"
                                                       : "queued over HTTP, each answered 201 when durable");
     free(q.names);
     free(q.taken);

@@ -85,6 +85,8 @@ void bench_result_init(bench_result *r)
 {
     r->per_second = r->cpu_micros = r->p50_micros = r->p99_micros = r->bytes_per_twin = -1;
     r->peer_per_second = r->peer_cpu_micros = r->ratio = -1;
+    r->compared_per_second = -1;
+    r->per_second_is = NULL;
     r->peer[0] = '\0';
     r->settings_length = 0;
     r->settings[0] = '\0';
@@ -131,6 +133,12 @@ void bench_set_text(bench_result *r, const char *name, const char *value)
     add(r, member);
 }
 
+void bench_set_per_second_is(bench_result *r, const char *what)
+{
+    r->per_second_is = what;
+    bench_set_text(r, "per_second_is", what);
+}
+
 void bench_set_result(bench_result *r, const char *name, const bench_result *inner)
 {
     static bench_result rows; /* the numbers as members, then the settings */
@@ -170,6 +178,44 @@ static void print_json(const bench_options *o, const bench_result *r, const show
     printf(",\"settings\":{%s}}\n", r->settings);
 }
 
+/* One member a line, indented by its depth; what is in a text stays as it is. */
+static void print_settings(const char *settings)
+{
+    int depth = 1;
+    bool is_text = false;
+    printf("  settings\n    ");
+    for (const char *at = settings; *at != '\0'; at++) {
+        is_text ^= *at == '"';
+        if (is_text && *at == '\\' && at[1] != '\0') {
+            putchar(*++at);
+        } else if (!is_text && (*at == ',' || *at == '{')) {
+            depth += *at == '{';
+            printf("\n%*s", 2 + 2 * depth, "");
+        } else if (!is_text && *at == '}') {
+            depth--;
+        } else if (!is_text && *at == ':') {
+            fputs(at[1] != '{' ? " " : "", stdout);
+        } else if (*at != '"') {
+            putchar(*at);
+        }
+    }
+    putchar('\n');
+}
+
+static void print_plain(const bench_options *o, const bench_result *r, const shown *rows, int count)
+{
+    printf("%s%s%s\n", o->name, r->peer[0] != '\0' ? ", compared with " : "", r->peer);
+    for (int i = 0; i < count; i++) {
+        bool is_what = i == 0 && r->per_second_is != NULL; /* the first row is per_second */
+        if (rows[i].value >= 0)
+            printf("%14.*f  %s%s%s\n", rows[i].value < 100 ? 2 : 0, rows[i].value, rows[i].unit, is_what ? ", " : "", is_what ? r->per_second_is : "");
+        if (i == 0 && r->ratio >= 0 && r->compared_per_second >= 0)
+            printf("%14.0f  per second through sockets, which the ratio is of\n", r->compared_per_second);
+    }
+    if (r->settings[0] != '\0')
+        print_settings(r->settings);
+}
+
 void bench_result_print(const bench_options *o, const bench_result *r)
 {
     const shown rows[] = {
@@ -187,9 +233,5 @@ void bench_result_print(const bench_options *o, const bench_result *r)
         print_json(o, r, rows, count);
         return;
     }
-    printf("%s%s%s\n", o->name, r->peer[0] != '\0' ? ", compared with " : "", r->peer);
-    for (int i = 0; i < count; i++)
-        if (rows[i].value >= 0)
-            printf("%14.*f  %s\n", rows[i].value < 100 ? 2 : 0, rows[i].value, rows[i].unit);
-    printf("  settings {%s}\n", r->settings);
+    print_plain(o, r, rows, count);
 }

@@ -6,9 +6,9 @@
 
 static const list_columns application_columns = {
     .member = "applications",
-    .count = 3,
-    .names = { "id", "domains", "scopes" },
-    .heads = { "ID", "DOMAINS", "SCOPES" },
+    .count = 6,
+    .names = { "id", "domains", "scopes", "apns", "certificates", "limits" },
+    .heads = { "ID", "DOMAINS", "SCOPES", "APNS", "CERTIFICATES", "LIMITS" },
     .empty = "no applications yet; dromio app add ID --domain DOMAIN adds one",
 };
 

@@ -201,11 +201,29 @@ static void cell_texts(struct table *table, yyjson_val *array)
     buffer_fini(&line);
 }
 
+/* An object of plain values as "burst=7, configurations=9". */
+static void cell_object(struct table *table, yyjson_val *object)
+{
+    size_t index, max;
+    yyjson_val *name, *value;
+    struct buffer line = { 0 };
+    yyjson_obj_foreach(object, index, max, name, value)
+    {
+        char *text = yyjson_val_write(value, 0, NULL);
+        buffer_printf(&line, "%s%s=%s", index > 0 ? ", " : "", yyjson_get_str(name), text != NULL ? text : "");
+        free(text);
+    }
+    table_text(table, line.length > 0 ? buffer_string(&line) : "-");
+    buffer_fini(&line);
+}
+
 void cell_member(struct table *table, const yyjson_val *object, const char *name)
 {
     yyjson_val *value = yyjson_obj_get((yyjson_val *)object, name);
     if (yyjson_is_arr(value))
         cell_texts(table, value);
+    else if (yyjson_is_obj(value))
+        cell_object(table, value);
     else
         cell_json(table, value);
 }
@@ -240,22 +258,38 @@ int cli_print_list(struct cli *cli, yyjson_doc *doc, const list_columns *columns
     return is_fine ? EXIT_OK : cli_fail(EXIT_FAILED, "no memory");
 }
 
+/* A row each; an object's are named after it too: limits.burst. */
+static void put_members(struct table *table, yyjson_val *object, const char *within, int depth)
+{
+    enum { DEPTH_MAX = 4 }; /* below it stays JSON */
+    size_t index, max;
+    yyjson_val *name, *value;
+    yyjson_obj_foreach(object, index, max, name, value)
+    {
+        struct buffer whole = { 0 };
+        buffer_printf(&whole, "%s%s%s", within, within[0] != '\0' ? "." : "", yyjson_get_str(name));
+        if (yyjson_is_obj(value) && yyjson_obj_size(value) > 0 && depth < DEPTH_MAX) {
+            put_members(table, value, buffer_string(&whole), depth + 1);
+        } else {
+            table_text(table, buffer_string(&whole));
+            if (yyjson_is_arr(value))
+                cell_texts(table, value);
+            else if (yyjson_is_obj(value) && yyjson_obj_size(value) == 0)
+                table_text(table, "-");
+            else
+                cell_json_left(table, value);
+        }
+        buffer_fini(&whole);
+    }
+}
+
 int cli_print_members(struct cli *cli, const yyjson_val *object)
 {
     static const char *const heads[] = { "NAME", "VALUE" };
-    size_t index, max;
-    yyjson_val *name, *value;
     struct table *table = table_new(cli->out, heads, 2);
     if (table == NULL)
         return cli_fail(EXIT_FAILED, "no memory");
-    yyjson_obj_foreach((yyjson_val *)object, index, max, name, value)
-    {
-        cell_json(table, name);
-        if (yyjson_is_arr(value))
-            cell_texts(table, value);
-        else
-            cell_json_left(table, value);
-    }
+    put_members(table, (yyjson_val *)object, "", 0);
     bool is_fine = table_flush(table);
     table_free(table);
     return is_fine ? EXIT_OK : cli_fail(EXIT_FAILED, "no memory");

@@ -62,7 +62,7 @@ typedef struct list_columns {
 } list_columns;
 int cli_print_list(struct cli *cli, yyjson_doc *doc, const list_columns *columns);
 
-/* A table of an object's members, one a row. */
+/* A table of an object's members, one a row; those of an object within it too. */
 int cli_print_members(struct cli *cli, const yyjson_val *object);
 /* GETs `path` and prints the list. */
 int cli_list(struct cli *cli, const char *path, const list_columns *columns);

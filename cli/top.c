@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
@@ -12,7 +13,7 @@
 #include "samples.h"
 #include "text.h"
 
-enum { ROWS_USUAL = 24, COLUMNS_USUAL = 80, INTERVAL_MS = 1000, INTERVAL_MS_LEAST = 100, NAME_BYTES = 64 };
+enum { ROWS_USUAL = 24, COLUMNS_USUAL = 80, INTERVAL_MS = 1000, INTERVAL_MS_LEAST = 100, NAME_BYTES = 64, PEER_BYTES = 256 };
 
 typedef struct look {
     samples metrics;
@@ -130,14 +131,47 @@ static const sample *next_room(const look *before, const look *now, const sample
     return at;
 }
 
-static double peer_requests(const look *look, const char *identity)
+/* /metrics has those of this moment; /v1/peers only those of seconds ago. */
+static bool peer_requests(const look *look, const char *name, double *requests)
 {
-    size_t i, count;
+    bool is_there = false;
+    *requests = 0;
+    for (const sample *at = NULL; (at = samples_next(&look->metrics, "dromio_diameter_peer_requests_total", at)) != NULL;) {
+        char peer[PEER_BYTES], direction[8];
+        sample_label(at, "peer", peer, sizeof peer);
+        sample_label(at, "direction", direction, sizeof direction);
+        if (strcasecmp(peer, name) != 0)
+            continue;
+        is_there = true;
+        *requests += strcmp(direction, "in") == 0 ? at->value : 0;
+    }
+    return is_there;
+}
+
+/* Connected, and not in the configuration: of those /metrics has the sum alone. */
+static bool is_unlisted(const look *now, const yyjson_val *peer)
+{
+    double requests;
+    return strcmp(member_text(peer, "state"), "open") == 0 && !peer_requests(now, member_text(peer, "identity"), &requests);
+}
+
+/* Negative: not known, as it is one of several that are counted together. */
+static double peer_rate(const look *before, const look *now, const yyjson_val *shown)
+{
+    double requests, requests_before;
+    const char *name = member_text(shown, "identity");
+    size_t i, count, unlisted = 0;
     yyjson_val *peer;
-    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(look->peers), "peers"), i, count, peer)
-        if (strcmp(member_text(peer, "identity"), identity) == 0)
-            return yyjson_get_num(yyjson_obj_get(peer, "requests"));
-    return 0;
+    if (is_unlisted(now, shown)) {
+        yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(now->peers), "peers"), i, count, peer)
+            unlisted += is_unlisted(now, peer);
+        name = "other";
+    }
+    if (unlisted > 1)
+        return -1;
+    peer_requests(now, name, &requests);
+    peer_requests(before, name, &requests_before);
+    return per_second(requests_before, requests, now->at_ms - before->at_ms);
 }
 
 /* Microseconds; negative: nothing was measured. */
@@ -184,8 +218,8 @@ static void add_peers(yyjson_mut_doc *doc, yyjson_mut_val *root, const look *bef
         yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, peers);
         yyjson_mut_obj_add_str(doc, object, "identity", identity);
         yyjson_mut_obj_add_str(doc, object, "state", member_text(peer, "state"));
-        yyjson_mut_obj_add_real(doc, object, "requests_per_second",
-                                per_second(peer_requests(before, identity), peer_requests(now, identity), now->at_ms - before->at_ms));
+        double rate = peer_rate(before, now, peer);
+        yyjson_mut_obj_add_val(doc, object, "requests_per_second", rate < 0 ? yyjson_mut_null(doc) : yyjson_mut_real(doc, rate));
     }
 }
 
@@ -284,8 +318,11 @@ static void put_peers(struct buffer *out, const look *before, const look *now)
         const char *identity = member_text(peer, "identity");
         if (i == 0)
             buffer_printf(out, "\n%-40s%8s%12s\n", "PEER", "STATE", "REQUESTS/S");
-        buffer_printf(out, "%-40s%8s%12.1f\n", identity, member_text(peer, "state"),
-                      per_second(peer_requests(before, identity), peer_requests(now, identity), now->at_ms - before->at_ms));
+        char text[24] = "-";
+        double rate = peer_rate(before, now, peer);
+        if (rate >= 0)
+            snprintf(text, sizeof text, "%.1f", rate);
+        buffer_printf(out, "%-40s%8s%12s\n", identity, member_text(peer, "state"), text);
     }
 }
 

@@ -59,23 +59,19 @@ export function showTwin(place, { signal, onState }, id) {
     ),
     h("div", {}, card("Commands", parts.controls), card("Tickets", parts.tickets)),
   );
-  replace(
-    place,
-    h("p", {}, h("a", { href: "#/" }, "← All twins")),
-    head,
-    contactLine,
-    cards,
-    card("Timeline", parts.timeline),
-  );
+  const timelineCard = card("Timeline", parts.timeline);
+  const show = (...below) => replace(place, h("p", {}, h("a", { href: "#/" }, "← All twins")), head, ...below);
 
   async function begin() {
+    show(contactLine, cards, timelineCard);
     try {
       [data.twin, data.td] = await Promise.all([
         api.get(path, signal),
         api.get(`${path}/td`, signal).catch(() => ({})),
       ]);
     } catch (problem) {
-      if (problem.name !== "AbortError") replace(cards, failure(problem, begin));
+      // Where the session has ended the form to sign in stands there by now.
+      if (problem.name !== "AbortError" && cards.isConnected) show(failure(problem, begin));
       return;
     }
     const names = Object.keys(data.twin.properties);
@@ -124,7 +120,7 @@ export function showTwin(place, { signal, onState }, id) {
       Object.assign(data, { twin, timeline: timeline.events ?? [], tickets: tickets.tickets ?? [] });
     } catch (problem) {
       if (problem.name !== "AbortError") notice(problem.message, true);
-      if (problem.status === 404) replace(cards, failure(problem));
+      if (problem.status === 404 && cards.isConnected) show(failure(problem));
       return;
     }
     drawContact();

@@ -57,7 +57,7 @@ export function showTwins(place, { signal, onState }) {
     [
       ["model", "Model", model],
       ["tag", "Tag", tag],
-      ["id", "Open", id],
+      ["id", "Or one by its id", id],
     ].map(([name, title, field]) => h("span", { class: "field" }, h("label", { for: name }, title), field)),
     h("button", { type: "submit" }, "Show"),
     h(

@@ -585,8 +585,10 @@ static dro_err file_read(disk *disk, const char *name, uint8_t **bytes, size_t *
 /* The keys of the domains from the next number on. */
 static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
 {
-    if (length % (4 + VAULT_WRAPPED) != 0)
+    if (length % (4 + VAULT_WRAPPED) != 0) {
+        dro_error("log/keys is damaged, it has no whole number of keys: put it back from a backup of the same moment");
         return DRO_CORRUPT;
+    }
     for (size_t i = 0; i < length / (4 + VAULT_WRAPPED); i++) {
         uint32_t number = core->domain_count;
         dro_err err = domain_add(core, "", 0);
@@ -603,22 +605,59 @@ static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
     return DRO_OK;
 }
 
+/* The host's files are durable before its first log is begun. */
+static bool has_log(const core *core)
+{
+    return generations_are_written(&core->generations, core->options.log_disk, core->options.logs);
+}
+
+static void lost_tell(const char *name)
+{
+    dro_error("log/%s is not there or empty, but the data needs it: put it back from a backup of the same moment", name);
+}
+
 /* New keys beside data of old ones would only hide what is wrong, for good. */
 static bool keys_are_lost(core *core)
 {
     disk *disk = core->options.log_disk;
     int host = disk->open(disk, "host", 0);
-    if (host == -ENOENT)
+    if (host == -ENOENT && !has_log(core))
         return false;
     if (host >= 0)
         disk->close(disk, host);
-    dro_error("log/keys is not there or empty, but the data needs it: put it back from a backup of the same moment");
+    lost_tell("keys");
     return true;
+}
+
+/* Twins whose applications and images nobody knows would lose what is theirs: it would be cleaned away. */
+static bool tables_are_lost(const core *core)
+{
+    bool are_lost = core->domain_count > 1 || has_log(core); /* a domain comes after the first tables */
+    if (are_lost)
+        lost_tell("host");
+    return are_lost;
+}
+
+static dro_err tables_read(core *core, const uint8_t *sealed, size_t length)
+{
+    uint8_t *plain = malloc(length);
+    dro_err err = plain == NULL ? DRO_NOMEM : length < VAULT_OVERHEAD ? DRO_CORRUPT
+                  : vault_open_log(core->vault, 0, "host", 4, sealed, length, plain);
+    dro_cursor in = dro_cursor_over(plain, err == DRO_OK ? length - VAULT_OVERHEAD : 0);
+    dro_field field;
+    while (err == DRO_OK && dro_field_next(&in, &field))
+        err = read_field(core, &field);
+    if (err == DRO_OK)
+        err = in.err;
+    if (err != DRO_OK)
+        dro_error("log/host cannot be read: put it back from a backup of the same moment");
+    free(plain);
+    return err;
 }
 
 dro_err host_load(core *core)
 {
-    uint8_t *keys, *sealed = NULL, *plain = NULL;
+    uint8_t *keys, *sealed = NULL;
     size_t keys_bytes, sealed_length;
     core->application_next = 1;
     dro_err err = file_read(core->options.log_disk, "keys", &keys, &keys_bytes);
@@ -635,22 +674,12 @@ dro_err host_load(core *core)
     core->keys_kept = core->domain_count;
     if (err == DRO_OK)
         err = file_read(core->options.log_disk, "host", &sealed, &sealed_length);
-    if (err == DRO_OK && sealed != NULL) {
-        plain = malloc(sealed_length);
-        err = plain == NULL ? DRO_NOMEM : sealed_length < VAULT_OVERHEAD ? DRO_CORRUPT
-              : vault_open_log(core->vault, 0, "host", 4, sealed, sealed_length, plain);
-        dro_cursor in = dro_cursor_over(plain, err == DRO_OK ? sealed_length - VAULT_OVERHEAD : 0);
-        dro_field field;
-        while (err == DRO_OK && dro_field_next(&in, &field))
-            err = read_field(core, &field);
-        if (err == DRO_OK)
-            err = in.err;
-        if (err != DRO_OK)
-            dro_error("log/host cannot be read: put it back from a backup of the same moment");
-    }
+    if (err == DRO_OK && sealed == NULL) /* the first start may have ended between the two */
+        err = tables_are_lost(core) ? DRO_NOT_FOUND : DRO_OK;
+    else if (err == DRO_OK)
+        err = tables_read(core, sealed, sealed_length);
     free(keys);
     free(sealed);
-    free(plain);
     return err;
 }
 

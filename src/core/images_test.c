@@ -43,6 +43,54 @@ static void keys_that_are_gone_are_not_made_anew(void **state)
     assert_true(twin_find(here.world.core, "a@acme.example", 14) != NONE);
 }
 
+static uint8_t *host_file(const char *name, size_t *length)
+{
+    disk *disk = here.world.log_disk;
+    int file = disk->open(disk, name, 0);
+    assert_true(file >= 0);
+    *length = (size_t)disk->size(disk, file);
+    uint8_t *bytes = malloc(*length);
+    assert_int_equal(disk->read(disk, file, 0, bytes, *length), *length);
+    disk->close(disk, file);
+    return bytes;
+}
+
+static void tables_that_are_gone_are_not_made_anew(void **state)
+{
+    (void)state;
+    disk *disk = here.world.log_disk;
+    make_twin("a@acme.example", NULL);
+    core_settle(here.world.core);
+    world_close(&here.world);
+    size_t length;
+    uint8_t *tables = host_file("host", &length);
+    for (int is_empty = 0; is_empty < 2; is_empty++) {
+        if (is_empty)
+            assert_int_equal(disk->replace(disk, "host", "", 0), 0);
+        else
+            assert_int_equal(disk->remove(disk, "host"), 0);
+        assert_int_equal(world_open(&here.world), DRO_NOT_FOUND);
+    }
+    assert_int_equal(disk->replace(disk, "host", tables, length), 0);
+    free(tables);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    assert_true(twin_find(here.world.core, "a@acme.example", 14) != NONE);
+}
+
+/* The power went between the two files of the very first start. */
+static void keys_alone_are_a_host_that_never_started(void **state)
+{
+    (void)state;
+    disk *disk = here.world.log_disk;
+    core_settle(here.world.core);
+    world_close(&here.world);
+    assert_int_equal(disk->remove(disk, "host"), 0);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    size_t length;
+    free(host_file("host", &length));
+    assert_true(length > 0);
+}
+
 /* ---- images ---- */
 
 static void file_of(uint32_t image, const char *suffix, char name[96])
@@ -241,6 +289,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(keys_that_are_gone_are_not_made_anew),
+        CLAIM(tables_that_are_gone_are_not_made_anew),
+        CLAIM(keys_alone_are_a_host_that_never_started),
         CLAIM(another_engine_has_its_images_made_anew_while_it_runs),
         CLAIM(an_artifact_that_is_not_what_was_written_is_made_anew),
         CLAIM(a_damaged_image_stops_its_own_twins_only),

@@ -34,7 +34,7 @@ enum {
     TWIN_APN_MAX = 100,
 
     TWIN_CONFIGURATIONS_MAX = 16,  /* NIDD configurations */
-    TWIN_DELIVERIES_ENDED_MAX = 32,/* downlinks of applications that ended, kept; the oldest goes first */
+    TWIN_DELIVERIES_ENDED_MAX = 32,/* kept beyond downlink.packets, of all downlinks of applications; the oldest ended goes first */
     TWIN_NOTICES_MAX = 32,         /* notifications waiting for applications; the oldest goes first */
     CORE_NOTICE_BYTES_MAX = 512 << 20, /* of all twins */
     DESTINATIONS_MAX = 65536,      /* different notification destinations */

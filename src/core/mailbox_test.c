@@ -7,7 +7,9 @@
 #include "core/core_testbed.h"
 #include "core/number.h"
 #include "core/record.h"
+#include "core/queue.h"
 #include "core/state.h"
+#include "core/timers.h"
 #include "core/twin_table.h"
 
 static void a_newer_write_takes_the_place_of_one_that_waits(void **state)
@@ -92,6 +94,54 @@ static void mail_of_a_lost_gate_expires_all_the_same(void **state)
     world_advance(&here.world, (DOWNLINK_EXPIRY_S + 1) * 1000ll);
     world_settle(&here.world);
     assert_int_equal(newest(index)->state, TICKET_EXPIRED);
+}
+
+/* A downlink that is in the log only, in a segment where something could not be read just now. */
+static uint32_t mail_in_a_paused_segment(int64_t early_ms)
+{
+    core *core = here.world.core;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    record_begin(core, index, RECORD_DELTA);
+    mailbox_put(core, index, 0, 0, core->now_ms + DOWNLINK_EXPIRY_S * 1000ll, (const uint8_t *)"on", 2);
+    record_end(core);
+    assert_int_equal(timers_update(core, index), DRO_OK);
+    world_settle(&here.world);
+    core->queues.budget = 1;
+    world_settle(&here.world);
+    assert_true(queue_is_away(twin_at(core, index)));
+    core->queues.budget = 0;
+    world_advance(&here.world, early_ms);
+    world_settle(&here.world);
+    assert_true(queue_is_away(twin_at(core, index)));
+    core->unreadable_segment = log_place_segment(twin_at(core, index)->extra->queue.chunks[0].place);
+    core->unreadable_until_ms = core->now_ms + REWRITE_PAUSE_S * 1000;
+    return index;
+}
+
+static void what_cannot_be_read_is_sent_when_it_can(void **state)
+{
+    (void)state;
+    uint32_t index = mail_in_a_paused_segment(0);
+    connect_device("001010000000001");
+    world_settle(&here.world);
+    assert_null(downlink_heard());
+    assert_int_equal(here.world.core->timers[twin_at(here.world.core, index)->timer_place].due_ms, here.world.core->unreadable_until_ms);
+    world_advance(&here.world, REWRITE_PAUSE_S * 1000);
+    world_settle(&here.world); /* nobody asks for it, the device says nothing */
+    assert_non_null(downlink_heard());
+}
+
+static void what_cannot_be_read_expires_when_it_can(void **state)
+{
+    (void)state;
+    uint32_t index = mail_in_a_paused_segment((DOWNLINK_EXPIRY_S - 1) * 1000ll);
+    world_advance(&here.world, 2000);
+    world_settle(&here.world);
+    assert_int_equal(queue_mail_count(twin_at(here.world.core, index)), 1);
+    assert_int_equal(timers_next(here.world.core), here.world.core->unreadable_until_ms); /* not at once, over and over */
+    world_advance(&here.world, REWRITE_PAUSE_S * 1000);
+    world_settle(&here.world);
+    assert_int_equal(queue_mail_count(twin_at(here.world.core, index)), 0);
 }
 
 static void tickets_have_a_bound(void **state)
@@ -191,6 +241,8 @@ int main(void)
         CLAIM(what_was_sent_waits_again_after_a_restart),
         CLAIM(mail_expires),
         CLAIM(mail_of_a_lost_gate_expires_all_the_same),
+        CLAIM(what_cannot_be_read_is_sent_when_it_can),
+        CLAIM(what_cannot_be_read_expires_when_it_can),
         CLAIM(tickets_have_a_bound),
         CLAIM(a_ticket_without_mail_ends_all_the_same),
         CLAIM(who_waits_for_a_device_is_told_when_the_host_stops),

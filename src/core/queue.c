@@ -13,6 +13,7 @@
 #include "core/number.h"
 #include "core/old_logs.h"
 #include "core/state.h"
+#include "core/timers.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -196,11 +197,21 @@ bool queue_is_paused(const core *core, const twin *twin)
     return false;
 }
 
+/* The twin's timer comes back to it once the pause is over. */
+static void load_later(core *core, uint32_t index)
+{
+    queue_at(core, index)->due_ms = core->unreadable_until_ms;
+    if (timers_update(core, index) != DRO_OK)
+        dro_error("timers: out of memory");
+}
+
 bool queue_load(core *core, uint32_t index)
 {
     twin_queue *queue = queue_at(core, index);
-    if (queue_is_paused(core, twin_at(core, index)))
+    if (queue_is_paused(core, twin_at(core, index))) {
+        load_later(core, index);
         return false;
+    }
     queue->is_wanted = true;
     if (!is_read(queue))
         read_begin(core, index, 0, queue->chunk_count, false);
@@ -402,6 +413,18 @@ static bool read_old(core *core, uint32_t index)
     return false;
 }
 
+/* Another one in the same segment could not be read meanwhile: one told of is enough. */
+static void read_later(core *core, uint32_t index)
+{
+    bool is_wanted = queue_at(core, index)->is_wanted;
+    queue_at(core, index)->is_wanted = false;
+    read_end(core, index);
+    if (!is_wanted)
+        return;
+    load_later(core, index);
+    twin_resume(core, index);
+}
+
 static bool is_durable(const core *core, log_place place)
 {
     return place != 0 && place < commit_log_end(core->log);
@@ -468,9 +491,13 @@ int queues_step(core *core)
 {
     queue_table *queues = &core->queues;
     int done = 0;
-    for (; queues->lists[QUEUE_WAITING].first != NONE && done < STEPS_MAX; done++)
-        if (read_next(core, queues->lists[QUEUE_WAITING].first) == DRO_AGAIN)
+    for (; queues->lists[QUEUE_WAITING].first != NONE && done < STEPS_MAX; done++) {
+        uint32_t index = queues->lists[QUEUE_WAITING].first;
+        if (queue_is_paused(core, twin_at(core, index)))
+            read_later(core, index);
+        else if (read_next(core, index) == DRO_AGAIN)
             break;
+    }
     if (queues->budget == 0 || core_refusal(core) != NULL)
         return done;
     uint32_t last = queues->lists[QUEUE_HERE].last;

@@ -81,7 +81,7 @@ uint32_t queue_bytes(const twin *twin);
 /* The same of what applications and commands have there: without frames of the reliable data service itself. */
 uint32_t queue_wanted_count(const twin *twin);
 uint32_t queue_wanted_bytes(const twin *twin);
-/* Has it read; twin_resume follows. False: it cannot be read now. */
+/* Has it read; twin_resume follows. False: it cannot be read now, the twin's timer tries it again. */
 bool queue_load(core *core, uint32_t twin);
 bool queues_are_full(const core *core);           /* leaving does not keep up: take nothing more */
 /* Of an away queue: gone by a record that is read at recovery. */

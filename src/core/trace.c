@@ -477,6 +477,7 @@ void api_trace_make(core *core, const call *call)
     uint64_t seconds = call->seconds == 0 ? TRACE_USUAL_S : call->seconds > TRACE_MAX_S ? TRACE_MAX_S : call->seconds;
     made->until_ms = core->now_ms + (int64_t)seconds * 1000;
     traces_tell(core, made);
+    tell_flush(core); /* all gates have it before one has the answer: what comes behind that is traced */
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     head_put(core, made, &out);
     json_put(&out, ",\"continued\":%s}", is_new ? "false" : "true");

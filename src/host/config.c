@@ -510,7 +510,7 @@ bool config_check(config *config)
 
 static const char issuers_text[] = "list of {issuer, audience, keys}: others whose access tokens are taken";
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
-static const char apns_text[] = "list of {domain, application, apn, without_configuration}: the first that fits a configuration gives its APN";
+static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over}: the first that fits a configuration gives its APN";
 
 void config_help(FILE *out)
 {
@@ -526,9 +526,11 @@ void config_keys(FILE *out)
     static const char *const kinds[] = {
         [KEY_TEXT] = "string", [KEY_COUNT] = "integer", [KEY_BYTES] = "bytes", [KEY_BOOLEAN] = "boolean",
     };
-    for (int i = 0; i < KEY_TOTAL; i++)
-        fprintf(out, "%s\t%s\t%s\t%lld\t%lld\t%s\n", keys[i].path, kinds[keys[i].kind], keys[i].usual,
+    for (int i = 0; i < KEY_TOTAL; i++) {
+        bool is_list = strncmp(keys[i].text, "list of ", strlen("list of ")) == 0; /* TOML's, kept as one text */
+        fprintf(out, "%s\t%s\t%s\t%lld\t%lld\t%s\n", keys[i].path, is_list ? "list of strings" : kinds[keys[i].kind], keys[i].usual,
                 (long long)keys[i].minimum, (long long)keys[i].maximum, keys[i].text);
+    }
     fprintf(out, "diameter.peers\ttables\t[]\t0\t%d\t%s\n", GATE_PEERS_MAX, peers_text);
     fprintf(out, "auth.issuers\ttables\t[]\t0\t%d\t%s\n", ISSUERS_MAX, issuers_text);
     fprintf(out, "t8.apns\ttables\t[]\t0\t%d\t%s\n", APN_RULES_MAX, apns_text);

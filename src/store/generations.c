@@ -220,6 +220,41 @@ dro_err generations_open(generations *list, disk *host, log_store *store, uint32
 
 /* ---- reading ---- */
 
+static void on_written(void *context, const char *name)
+{
+    *(bool *)context |= strncmp(name, "segment-", 8) == 0;
+}
+
+static bool is_written(disk *log)
+{
+    bool is_there = false;
+    return log->list(log, on_written, &is_there) < 0 || is_there;
+}
+
+static bool log_is_written(log_store *store, uint32_t generation, uint32_t core)
+{
+    disk *log;
+    dro_err err = store->open(store, generation, core, false, &log);
+    if (err != DRO_OK)
+        return err != DRO_NOT_FOUND;
+    bool is_so = is_written(log);
+    log->free(log);
+    return is_so;
+}
+
+bool generations_are_written(const generations *list, disk *host, log_store *store)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        const generation *one = &list->list[i];
+        bool is_so = one->number == 0 && is_written(host);
+        for (uint32_t core = 0; one->number > 0 && store != NULL && core < one->cores && !is_so; core++)
+            is_so = log_is_written(store, one->number, core);
+        if (is_so)
+            return true;
+    }
+    return false;
+}
+
 dro_err generations_old_log(const generations *list, log_store *store, uint32_t number, disk **out)
 {
     uint32_t count = 0;

@@ -33,6 +33,8 @@ static inline const generation *generation_newest(const generations *list) { ret
 DRO_CHECKED dro_err generations_open(generations *list, disk *host, log_store *store, uint32_t cores);
 /* All but the newest go: what they held is in the newest, durable. */
 DRO_CHECKED dro_err generations_finish(generations *list, disk *host, log_store *store);
+/* Has anything ever been written to one of the logs? What cannot be looked at may have been. */
+bool generations_are_written(const generations *list, disk *host, log_store *store);
 
 /* Calls `replay` for each record of the old logs that their replay points lead to: generation by
  * generation, in each log in order. `on_log` (NULL is fine) is told of each before: they are numbered

@@ -79,6 +79,24 @@ static void a_host_that_begins_with_several_cores_has_nothing_to_read(void **sta
     host->free(host);
 }
 
+static void a_log_is_written_once_it_has_a_segment(void **state)
+{
+    (void)state;
+    for (uint32_t cores = 1; cores <= 4; cores += 3) {
+        disk *host = disk_memory_new(NULL), *log;
+        log_store_memory store;
+        generations list;
+        log_store_memory_init(&store, host);
+        assert_int_equal(generations_open(&list, host, &store.store, cores), DRO_OK);
+        assert_false(generations_are_written(&list, host, &store.store));
+        assert_int_equal(store.store.open(&store.store, generation_newest(&list)->number, cores - 1, true, &log), DRO_OK);
+        assert_int_equal(log->replace(log, "segment-00000001", "", 0), 0);
+        log->free(log);
+        assert_true(generations_are_written(&list, host, &store.store));
+        host->free(host);
+    }
+}
+
 static void a_missing_log_is_damage(void **state)
 {
     (void)state;
@@ -321,6 +339,7 @@ int main(void)
         cmocka_unit_test(every_shorter_and_every_flipped_list_is_damaged),
         cmocka_unit_test(a_host_that_always_had_one_core_has_no_list),
         cmocka_unit_test(a_host_that_begins_with_several_cores_has_nothing_to_read),
+        cmocka_unit_test(a_log_is_written_once_it_has_a_segment),
         cmocka_unit_test(a_missing_log_is_damage),
         cmocka_unit_test(too_many_unfinished_generations_are_refused),
         cmocka_unit_test(values_stay_through_any_numbers_of_cores),

@@ -655,7 +655,12 @@ def test_an_application_is_changed_by_what_is_named(real):
         assert dromio(real, "app", "set", "changed", "--limit", wrong).returncode == 2
     assert dromio(real, "app", "set", "changed", "--limit", "more=1").returncode == 1
     assert dromio(real, "app", "set", "nobody", "--scope", "read").returncode == 3
-    assert "subscriptions" in dromio(real, "app", "set", "changed", "--limit", "subscriptions=3").stdout
+    assert "subscriptions" in dromio(real, "app", "set", "changed", "--limit", "subscriptions=3", "--certificate", "dns:listed.example").stdout
+    rows = [line.split() for line in dromio(real, "app", "show", "changed").stdout.splitlines()]
+    assert ["limits.configurations", "9"] in rows and ["own_limits.subscriptions", "3"] in rows and ["usage.downlinks_today", "0"] in rows, rows
+    listed = next(line for line in dromio(real, "app", "list").stdout.splitlines() if line.startswith("changed "))
+    assert "dns:listed.example" in listed and "configurations=9, subscriptions=3" in listed and "{" not in listed
+    assert "{" not in dromio(real, "status").stdout
 
 
 def test_apns_bind_t8_alone(real):
@@ -868,6 +873,24 @@ def test_an_application_configures_devices_of_its_apns_only():
         assert host.admin.get("/v1/applications/bound").json()["apns"] == ["Meters.Test"]
         assert configure("d@other.example").status == 403
         assert host.admin.post("/v1/applications", {"id": "w", "domains": ["a.example"], "scopes": [], "apns": ["a b"]}).status == 422
+
+
+def test_an_application_configures_groups_of_its_apns_only():
+    with Host("t8.apns=[{apn=\"meters.test\",domain=\"acme.example\"},{apn=\"doors.test\",domain=\"other.example\"}]", thermo=False) as host:
+        for group in ("meters@acme.example", "doors@other.example"):
+            assert host.admin.put(f"/v1/groups/{group}", {}).status == 201
+        domains = ("acme.example", "other.example")
+        clients = {name: host.client(Application(host, name, domains, ("nidd",), apns=apns).secret)
+                   for name, apns in (("bound", ["Meters.Test"]), ("both", ["meters.test", "doors.test"]))}
+
+        def configure(application, group):
+            body = {"externalGroupId": group, "notificationDestination": "http://192.0.2.1/x"}
+            return clients[application].post(f"/3gpp-nidd/v1/{application}/configurations", body)
+        assert configure("bound", "meters@acme.example").status == 201
+        refused = configure("bound", "doors@other.example")
+        assert (refused.status, refused.json()["cause"]) == (403, "OPERATION_NOT_ALLOWED")
+        assert host.admin.get("/v1/applications/bound").json()["usage"]["configurations"] == 1
+        assert configure("both", "doors@other.example").status == 201
 
 
 def test_of_one_device_each_application_sees_what_its_scope_allows(real):

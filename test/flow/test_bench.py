@@ -50,6 +50,17 @@ def test_load_is_measured(once, name, options):
     assert result["settings"].get("answered_otherwise", 0) == 0
 
 
+def test_the_plain_form_says_of_what_and_each_setting_on_a_line(tmp_path):
+    done = subprocess.run([BENCH, "group", "--quick", "--twins", "100", "--data", str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "group" and lines[1].split()[1:3] == ["per", "second,"] and "MT-Data-Requests" in lines[1]
+    settings = lines[lines.index("  settings") + 1:]
+    assert all(line.startswith("    ") and line.strip() for line in settings)
+    assert "    members 100" in settings and any(line.startswith("    slowest_s ") for line in settings)
+    assert "    twin acme/thermo, 8-byte frames, column updates on" in settings  # a text keeps its commas
+
+
 def test_turns_are_of_the_hosts_own_load_and_without_commits(tmp_path):
     result = run("turns", tmp_path, "--seconds", "1", "--twins", "2000")
     settings = result["settings"]

@@ -221,3 +221,13 @@ def test_every_field_has_a_name_and_the_pages_work_on_a_phone(browser, host):
             assert browser.script("return document.documentElement.scrollWidth <= 390")
     finally:
         browser.ask("POST", "/goog/cdp/execute", {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}})
+
+
+def test_a_twin_that_is_not_there_is_told_and_nothing_is_shown_of_it(browser, host):
+    sign_in(browser, host)
+    browser.type("#id", "nobody@acme.example")
+    browser.click("form.filter button[type=submit]")
+    browser.find(".failure")
+    assert browser.script("return [...document.querySelectorAll('h2')].map(each => each.textContent)") == []
+    browser.go(host.url + PAGE)
+    browser.until_text("Timeline")

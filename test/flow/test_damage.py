@@ -53,6 +53,14 @@ def flip(path, dice):
     return f"{path.name} {at} of {used}"
 
 
+def try_to_start(host):
+    host.log_path.write_text("")
+    with open(host.log_path, "ab") as log:
+        host.process = subprocess.Popen(host.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    host.sessions.append(host.process.pid)
+    until(lambda: not host.is_running() or host.is_healthy(), "a start or an end")
+
+
 @pytest.mark.parametrize("kind", ["log/segment-*", "log/keys", "log/host", "log/replay", "log/epoch", "master.key", "images/*"])
 def test_a_flipped_bit_is_said_or_harmless(kept, kind):
     host, copy, before = kept
@@ -61,11 +69,7 @@ def test_a_flipped_bit_is_said_or_harmless(kept, kind):
         shutil.rmtree(host.data)
         shutil.copytree(copy, host.data)
         what = flip(dice.choice(sorted(path for path in host.data.glob(kind) if path.read_bytes().strip(b"\0"))), dice)
-        host.log_path.write_text("")
-        with open(host.log_path, "ab") as log:
-            host.process = subprocess.Popen(host.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        host.sessions.append(host.process.pid)
-        until(lambda: not host.is_running() or host.is_healthy(), "a start or an end")
+        try_to_start(host)
         if host.is_running():
             host.admin.close()
             assert shown(host.admin) == before, what
@@ -73,3 +77,23 @@ def test_a_flipped_bit_is_said_or_harmless(kept, kind):
         else:
             assert host.process.returncode == 1
             assert re.search(r"damaged file=|log/host|key of domain", host.log()), (what, host.log())
+
+
+@pytest.mark.parametrize("name, size", [("keys", 10), ("keys", 0), ("keys", None), ("host", 10), ("host", 0), ("host", None)])
+def test_keys_and_tables_that_are_cut_or_gone_are_not_made_anew(kept, name, size):
+    host, copy, before = kept
+    shutil.rmtree(host.data)
+    shutil.copytree(copy, host.data)
+    path = host.data / "log" / name
+    whole = path.read_bytes()
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(whole[:size])
+    try_to_start(host)
+    assert not host.is_running() and host.process.returncode == 1
+    assert f"log/{name} " in host.log() and "put it back from a backup" in host.log(), host.log()
+    path.write_bytes(whole)
+    host.start()
+    assert shown(host.admin) == before
+    assert host.stop() == 0

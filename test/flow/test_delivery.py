@@ -344,20 +344,24 @@ def test_twins_with_away_downlinks_and_configurations_can_go(many):
 NO_CHECKPOINT = (*SMALL[:2], 'log.replay="64MiB"')  # what waits stays where it is
 
 
+def seal_all(host, mme, others):
+    """Uplinks of other devices, till nothing more is written to the segments that are there."""
+    for other in others:
+        mme.attach(other.imsi)
+    newest = {log[-1] for log in logs(host)}
+
+    def have_moved():
+        boxes = [mme.begin_odr(other.imsi, bytes(1300)) for other in others for _ in range(4)]
+        assert all(box.get(timeout=30) for box in boxes)
+        return newest <= set(sealed(host))
+
+    until(have_moved, "new segments for all")
+
+
 def test_what_cannot_be_read_is_said_and_comes_back_with_its_file(names):
     with filled(names, *NO_CHECKPOINT) as (host, sink, client, devices), Mme(host) as mme:
         until(lambda: is_bounded(host), "little in memory")
-        others = make(host, client, sink, names, 24)  # of every core some
-        for other in others:
-            mme.attach(other.imsi)
-        newest = {log[-1] for log in logs(host)}
-
-        def have_moved():
-            boxes = [mme.begin_odr(other.imsi, bytes(1300)) for other in others for _ in range(4)]
-            assert all(box.get(timeout=30) for box in boxes)
-            return newest <= set(sealed(host))
-
-        until(have_moved, "new segments for all")
+        seal_all(host, mme, make(host, client, sink, names, 24))  # of every core some
         damage = Damage(sealed(host))
         answers = {device: client.get(device.deliveries).status for device in devices}
         assert set(answers.values()) <= {200, 503} and 503 in answers.values()
@@ -369,6 +373,18 @@ def test_what_cannot_be_read_is_said_and_comes_back_with_its_file(names):
         damage.put_back()
         until(lambda: client.get(hurt.deliveries).status == 200, "its downlinks")
         assert taken(mme, PACKETS) == {hurt.imsi: in_order()}
+
+
+def test_devices_that_are_there_get_what_could_not_be_read_once_it_can(names):
+    with filled(names, *NO_CHECKPOINT) as (host, sink, client, devices), Mme(host) as mme:
+        until(lambda: is_bounded(host), "little in memory")
+        seal_all(host, mme, make(host, client, sink, names, 24))
+        damage = Damage(sealed(host))
+        for device in devices:
+            mme.attach(device.imsi)
+        until(lambda: "downlinks lost" in host.log(), "a read that fails")
+        damage.put_back()  # nobody asks for them, and no device says anything
+        assert taken(mme, DEVICES * PACKETS) == {device.imsi: in_order() for device in devices}
 
 
 def test_a_downlink_that_left_is_answered_before_its_record_leaves_memory(names):

@@ -1,5 +1,8 @@
 """dromio doctor and dromio top: what they say of a well host, and of one that is not."""
 import fcntl
+import contextlib
+import itertools
+import threading
 import json
 import os
 import pty
@@ -209,7 +212,8 @@ def test_top_shows_rates_rooms_and_peers(host):
             answer = dromio("top", "--once", "--interval", "200ms", "-o", "json", host=host)
             assert answer.returncode == 0, answer
             told = json.loads(answer.stdout)
-            return {room["room"].split()[0] for room in told["rooms"]} >= {"dromiod", "core", "cell", "gate", "desk"} and told["peers"] and told
+            return {room["room"].split()[0] for room in told["rooms"]} >= {"dromiod", "core", "cell", "gate", "desk"} and \
+                all(room["starts"] for room in told["rooms"]) and told["peers"] and told
         looked.sequence = 0
         told = until(looked, "all rooms and the peer")
     assert told["twins"] == 1 and told["http_answers_per_second"] > 0
@@ -218,6 +222,39 @@ def test_top_shows_rates_rooms_and_peers(host):
         assert told[f"{name}_p50_micros"] is None or 0 < told[f"{name}_p50_micros"] <= told[f"{name}_p99_micros"]
     assert [peer["state"] for peer in told["peers"] if peer["identity"] == "mme1.epc.test"] == ["open"]
     assert all(room["memory_bytes"] > 0 and room["starts"] >= 1 for room in told["rooms"]), told["rooms"]
+
+
+@pytest.mark.parametrize("listed, known", [((), ["mme1.epc.test"]), (("mme1.epc.test", "mme2.epc.test", "idle.epc.test"), ["mme1.epc.test", "mme2.epc.test"]),
+                                           (("mme1.epc.test",), ["mme1.epc.test", "mme2.epc.test"]), ((), [])])
+def test_top_has_the_requests_of_peers_in_time(listed, known):
+    """Against what the host counts in the same interval; where several peers are counted together it says nothing of each."""
+    rows = ",".join(f'{{identity="{name}",realm="epc.test"}}' for name in listed)
+    with Host(f"diameter.peers=[{rows}]") as host, Mme(host) as mme, contextlib.ExitStack() as more:
+        host.admin.put_twin("d@acme.example", imsi="001010000000051")
+        mme.attach("001010000000051")
+        if known != ["mme1.epc.test"]:
+            more.enter_context(Mme(host, identity="mme2.epc.test"))
+        end = threading.Event()
+
+        def load():
+            for sequence in itertools.takewhile(lambda _: not end.is_set(), itertools.count()):
+                mme.uplink("001010000000051", thermo_reading(sequence % 256, 20))
+        sender = threading.Thread(target=load)
+        sender.start()
+        try:
+            def looked():
+                told = json.loads(dromio("top", "--once", "--interval", "300ms", "-o", "json", host=host).stdout)
+                is_open = [peer["state"] for peer in told["peers"]].count("open") == (1 if known == ["mme1.epc.test"] else 2)
+                return is_open and told["uplinks_per_second"] > 0 and told
+            told = until(looked, "both at work")
+        finally:
+            end.set()
+            sender.join()
+        rates = {peer["identity"]: peer["requests_per_second"] for peer in told["peers"]}
+        if "mme1.epc.test" in known:
+            assert 0.5 < rates.pop("mme1.epc.test") / told["uplinks_per_second"] < 2, told
+        for name, rate in rates.items():
+            assert rate is None if not known else rate < told["uplinks_per_second"] / 2, (name, told)
 
 
 def test_top_without_a_terminal_prints_lines(host):

@@ -2,9 +2,10 @@
 The bits of both are unverified; what is tested is the procedure, and that T8 says what became of a downlink."""
 import base64
 import itertools
+import subprocess
 
 import pytest
-from host import Host, until
+from host import BUILD, Host, until
 from mme import Mme, is_asleep
 from rds import (ACCEPTED, ACK, IN_USE, MANAGE_PORT, NOTIFY, QUERY, RELEASE, RESERVE, SET_ACK_MODE, SET_UNACK_MODE, UNKNOWN,
                  Device, Frame, Ports)
@@ -273,6 +274,9 @@ def test_bad_frames_are_answered_and_named_and_change_nothing(both, real):
     for octets in bad:
         device.mme.uplink(device.imsi, octets)
     assert real.metric("dromio_rds_refused_total") == before + len(bad)
+    words = [str(BUILD / "dromio"), "doctor", "-o", "json", "--host", f"http://127.0.0.1:{real.http_port}", "--token-file", str(real.data / "admin.token")]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+    assert '"reliable data"' in told and f"{before + len(bad):.0f} times" in told, told
     reasons = str(real.admin.get(f"/v1/twins/{device.name}/timeline").json())
     for reason in ("it is empty", "shorter than its header", "its function is unknown", "nobody has its ports", "not established"):
         assert reason in reasons, reason
