@@ -31,6 +31,7 @@ ANSWERS = {
     "GET /metrics": whole(b"# TYPE dromio_turns_total counter\ndromio_turns_total 5\n", b"text/plain"),
     "GET /v1/peers": whole(b'{"peers":[]}'),
     "GET /v1/status": whole(b'{"log_bytes":100000}'),
+    "GET /v1/twins/a@b.example/timeline": whole(b'{"events":[]}'),
     "POST /v1/traces": whole(b'{"trace":"7","until":"later","continued":false}'),
     "GET /v1/traces/7": whole(b'{"state":"on","messages":[%s],"next":1,"more":true}' % b",".join([MESSAGE] * 100)),
     "DELETE /v1/traces/7": b"HTTP/1.1 204 No Content\r\n\r\n",
@@ -194,7 +195,7 @@ TAIL = ("tail", "--twin", "a@b.example")
 TRACE = ("peer", "trace", "a@b.example", "--follow")
 BACKUP = ("backup", "b.tar")
 COMMANDS = {TOP: (0, ["GET /metrics", "GET /v1/peers"]), TAIL: (0, ["GET /v1/events"]),
-            TRACE: (0, ["POST /v1/traces", "GET /v1/traces/7", "GET /v1/traces/7"]), BACKUP: (130, ["GET /v1/status", "GET /v1/backup"])}
+            TRACE: (0, ["POST /v1/traces", "GET /v1/twins/a@b.example/timeline", "GET /v1/traces/7", "GET /v1/traces/7"]), BACKUP: (130, ["GET /v1/status", "GET /v1/backup"])}
 NAMES = {"ids": lambda words: words[0]}
 
 
