@@ -14,7 +14,7 @@ enum {
     CORE_TURNS_MAX = 4096,         /* in flight, all cells */
     CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
     CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
-    CORE_CELL_AHEAD = 512,         /* turns in cells, for each cell, from which gates wait: what turns need stays in the cache */
+    CORE_CELL_AHEAD = 1024,         /* turns in cells, for each cell, from which gates wait: what turns need stays in the cache */
     CORE_CELL_BATCH = 1024,        /* results taken of a cell in a round */
     REWRITE_PAUSE_S = 10,          /* after one could not be read, of others in its segment */
     REWRITES_MAX = 32,             /* contexts read at a time to be written anew */
