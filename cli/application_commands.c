@@ -111,23 +111,11 @@ int application_add(struct cli *cli)
     return application_send(cli, "POST", "/v1/applications", true, print_token);
 }
 
-static int print_changed(struct cli *cli, struct request *request)
-{
-    yyjson_doc *doc = NULL;
-    int code = cli_json(cli, request, &doc);
-    if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
-        code = cli_print_json(cli, doc, NULL);
-    else if (code == EXIT_OK)
-        code = cli_print_members(cli, yyjson_doc_get_root(doc));
-    yyjson_doc_free(doc);
-    return code;
-}
-
 int application_set(struct cli *cli)
 {
     struct buffer path = { 0 };
     url_add(&path, "/v1/applications/", invocation_argument(cli->in, 0));
-    int code = application_send(cli, "PATCH", buffer_string(&path), false, print_changed);
+    int code = application_send(cli, "PATCH", buffer_string(&path), false, cli_print_answer);
     buffer_fini(&path);
     return code;
 }

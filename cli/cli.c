@@ -295,6 +295,18 @@ int cli_print_members(struct cli *cli, const yyjson_val *object)
     return is_fine ? EXIT_OK : cli_fail(EXIT_FAILED, "no memory");
 }
 
+int cli_print_answer(struct cli *cli, struct request *request)
+{
+    yyjson_doc *doc = NULL;
+    int code = cli_json(cli, request, &doc);
+    if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
+        code = cli_print_json(cli, doc, NULL);
+    else if (code == EXIT_OK)
+        code = cli_print_members(cli, yyjson_doc_get_root(doc));
+    yyjson_doc_free(doc);
+    return code;
+}
+
 int cli_list(struct cli *cli, const char *path, const list_columns *columns)
 {
     yyjson_doc *doc;

@@ -64,6 +64,8 @@ int cli_print_list(struct cli *cli, yyjson_doc *doc, const list_columns *columns
 
 /* A table of an object's members, one a row; those of an object within it too. */
 int cli_print_members(struct cli *cli, const yyjson_val *object);
+/* Sends the request; shows the members of what is answered, or its JSON. */
+int cli_print_answer(struct cli *cli, struct request *request);
 /* GETs `path` and prints the list. */
 int cli_list(struct cli *cli, const char *path, const list_columns *columns);
 

@@ -143,23 +143,11 @@ int group_exceptions(struct cli *cli)
 
 /* ---- one thing ---- */
 
-static int print_answer(struct cli *cli, const struct request *request)
-{
-    yyjson_doc *doc;
-    int code = cli_json(cli, request, &doc);
-    if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
-        code = cli_print_json(cli, doc, NULL);
-    else if (code == EXIT_OK)
-        code = cli_print_members(cli, yyjson_doc_get_root(doc));
-    yyjson_doc_free(doc);
-    return code;
-}
-
 static int at_group(struct cli *cli, const char *method)
 {
     struct buffer path = { 0 };
     group_path(&path, cli, "");
-    int code = print_answer(cli, &(struct request){ .method = method, .path = buffer_string(&path) });
+    int code = cli_print_answer(cli, &(struct request){ .method = method, .path = buffer_string(&path) });
     buffer_fini(&path);
     return code;
 }

@@ -17,14 +17,7 @@ static const list_columns dead_letter_columns = {
 
 int host_status(struct cli *cli)
 {
-    yyjson_doc *doc;
-    int code = cli_get(cli, "/v1/status", &doc);
-    if (code == EXIT_OK && cli->format != OUTPUT_TABLE)
-        code = cli_print_json(cli, doc, NULL);
-    else if (code == EXIT_OK)
-        code = cli_print_members(cli, yyjson_doc_get_root(doc));
-    yyjson_doc_free(doc);
-    return code;
+    return cli_print_answer(cli, &(struct request){ .method = "GET", .path = "/v1/status" });
 }
 
 int host_peers(struct cli *cli)

@@ -150,6 +150,16 @@ bool call_precondition(core *core, const call *call, const twin *twin)
     return false;
 }
 
+bool call_nulls(const call *call, const char *member)
+{
+    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        if (field.tag == API_FIELD_NULLED && field.length == strlen(member) && memcmp(field.bytes, member, field.length) == 0)
+            return true;
+    return false;
+}
+
 void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, const char *location, const dro_builder *body)
 {
     if (body != NULL && body->err != DRO_OK) {

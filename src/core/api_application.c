@@ -336,26 +336,16 @@ void api_application_get(core *core, const call *call)
 
 /* ---- changing one ---- */
 
-static bool is_replaced(const call *call, const char *member)
-{
-    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
-    dro_field field;
-    while (dro_field_next(&in, &field))
-        if (field.tag == API_FIELD_NULLED && field.length == strlen(member) && memcmp(field.bytes, member, field.length) == 0)
-            return true;
-    return false;
-}
-
 /* As it will be; what is not among the call's fields is the old one's, id included. Its domains are its own where there are new ones. */
 static dro_err patch_read(core *core, const call *call, application *changed)
 {
     if (has_field(call, API_FIELD_SCOPES))
         changed->scopes = (uint32_t)call->new_scopes;
-    if (is_replaced(call, "limits"))
+    if (call_nulls(call, "limits"))
         changed->limits = (application_limits){ 0 };
-    if (is_replaced(call, "certificates"))
+    if (call_nulls(call, "certificates"))
         changed->certificate_count = 0;
-    if (is_replaced(call, "apns"))
+    if (call_nulls(call, "apns"))
         changed->apn_count = 0;
     dro_err err = more_read(call, changed);
     if (err != DRO_OK || !has_field(call, API_FIELD_DOMAIN))

@@ -216,16 +216,6 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
     return true;
 }
 
-static bool is_nulled(const call *call, const char *member)
-{
-    dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
-    dro_field field;
-    while (dro_field_next(&in, &field))
-        if (field.tag == API_FIELD_NULLED && field.length == strlen(member) && memcmp(field.bytes, member, field.length) == 0)
-            return true;
-    return false;
-}
-
 /* `digits` "": none is asked for. False after a 409, which names the other twin to the administrator (`names_it`) alone. */
 static bool number_is_free(core *core, caller caller, const char *kind, const char *digits, uint32_t self, bool names_it)
 {
@@ -284,8 +274,8 @@ static bool numbers_read(core *core, const call *call, struct put *put, uint32_t
 {
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
-    put->has_imsi = is_nulled(call, "imsi");
-    put->has_msisdn = is_nulled(call, "msisdn");
+    put->has_imsi = call_nulls(call, "imsi");
+    put->has_msisdn = call_nulls(call, "msisdn");
     while (dro_field_next(&in, &field)) {
         bool is_imsi = field.tag == API_FIELD_IMSI;
         if (!is_imsi && field.tag != API_FIELD_MSISDN)
@@ -326,7 +316,7 @@ static bool aliases_read(core *core, const call *call, struct put *put, uint32_t
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
     uint32_t count = 0;
-    put->has_aliases = is_nulled(call, "aliases");
+    put->has_aliases = call_nulls(call, "aliases");
     while (dro_field_next(&in, &field)) {
         if (field.tag != API_FIELD_ALIAS)
             continue;
@@ -362,7 +352,7 @@ static bool tags_read(core *core, const call *call, struct put *put, const twin 
 {
     size_t length = 0;
     const uint8_t *old = twin == NULL ? NULL : columns_tags_get(core->columns, twin->table, twin->row, &length);
-    if (is_nulled(call, "tags"))
+    if (call_nulls(call, "tags"))
         put->has_tags = true;
     else if (length > 0 && length <= sizeof put->tags) {
         memcpy(put->tags, old, length);

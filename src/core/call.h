@@ -39,6 +39,7 @@ uint32_t call_twin(core *core, const call *call);
 bool call_deferred(core *core, const call *call, uint32_t twin);
 /* False after a 412. */
 bool call_precondition(core *core, const call *call, const twin *twin);
+bool call_nulls(const call *call, const char *member); /* is it there with null? */
 void call_reply(core *core, const call *call, uint16_t status, uint64_t etag, const char *location, const dro_builder *body);
 /* Answers in the record of the change, so that the key is as durable as what it made. False: answered from the past. */
 /* The same for a twin that is still being made only. */

@@ -43,9 +43,8 @@ static void keys_that_are_gone_are_not_made_anew(void **state)
     assert_true(twin_find(here.world.core, "a@acme.example", 14) != NONE);
 }
 
-static uint8_t *host_file(const char *name, size_t *length)
+static uint8_t *read_file(disk *disk, const char *name, size_t *length)
 {
-    disk *disk = here.world.log_disk;
     int file = disk->open(disk, name, 0);
     assert_true(file >= 0);
     *length = (size_t)disk->size(disk, file);
@@ -63,7 +62,7 @@ static void tables_that_are_gone_are_not_made_anew(void **state)
     core_settle(here.world.core);
     world_close(&here.world);
     size_t length;
-    uint8_t *tables = host_file("host", &length);
+    uint8_t *tables = read_file(here.world.log_disk, "host", &length);
     for (int is_empty = 0; is_empty < 2; is_empty++) {
         if (is_empty)
             assert_int_equal(disk->replace(disk, "host", "", 0), 0);
@@ -87,7 +86,7 @@ static void keys_alone_are_a_host_that_never_started(void **state)
     assert_int_equal(disk->remove(disk, "host"), 0);
     assert_int_equal(world_open(&here.world), DRO_OK);
     size_t length;
-    free(host_file("host", &length));
+    free(read_file(here.world.log_disk, "host", &length));
     assert_true(length > 0);
 }
 
@@ -100,24 +99,12 @@ static void file_of(uint32_t image, const char *suffix, char name[96])
     snprintf(name + 64, 32, ".%s", suffix);
 }
 
-static uint8_t *image_file(const char *name, size_t *length)
-{
-    disk *disk = here.world.image_disk;
-    int file = disk->open(disk, name, 0);
-    assert_true(file >= 0);
-    *length = (size_t)disk->size(disk, file);
-    uint8_t *bytes = malloc(*length);
-    assert_int_equal(disk->read(disk, file, 0, bytes, *length), *length);
-    disk->close(disk, file);
-    return bytes;
-}
-
 static void flip_a_bit(uint32_t image, const char *suffix)
 {
     char name[96];
     size_t length;
     file_of(image, suffix, name);
-    uint8_t *bytes = image_file(name, &length);
+    uint8_t *bytes = read_file(here.world.image_disk, name, &length);
     bytes[length * 2 / 3] ^= 4;
     assert_int_equal(here.world.image_disk->replace(here.world.image_disk, name, bytes, length), 0);
     free(bytes);
@@ -191,7 +178,7 @@ static void an_artifact_that_is_not_what_was_written_is_made_anew(void **state)
         else if (what == 2)
             assert_int_equal(disk->remove(disk, names[0]), 0);
         else {
-            uint8_t *other = image_file(names[1], &length);
+            uint8_t *other = read_file(here.world.image_disk, names[1], &length);
             assert_int_equal(disk->replace(disk, names[0], other, length), 0);
             free(other);
         }

@@ -52,11 +52,6 @@ nidd *nidd_get(twin *twin)
     return twin->nidd;
 }
 
-static nidd *nidd_of(const twin *twin)
-{
-    return twin->nidd;
-}
-
 /* ---- configurations ---- */
 
 static uint64_t number_hash(const core *core, uint64_t number)
@@ -66,7 +61,7 @@ static uint64_t number_hash(const core *core, uint64_t number)
 
 static nidd_configuration *configuration_of(const twin *twin, uint64_t number)
 {
-    const nidd *nidd = nidd_of(twin);
+    const nidd *nidd = twin->nidd;
     nidd_configuration *found = nidd == NULL ? NULL : nidd->configurations;
     while (found != NULL && found->number != number)
         found = found->next;
@@ -108,7 +103,7 @@ static void configuration_free(core *core, uint32_t index, nidd_configuration *g
 
 static void configuration_remove(core *core, uint32_t index, uint64_t number)
 {
-    nidd *nidd = nidd_of(twin_at(core, index));
+    nidd *nidd = twin_at(core, index)->nidd;
     for (nidd_configuration **at = nidd == NULL ? NULL : &nidd->configurations; at != NULL && *at != NULL; at = &(*at)->next) {
         if ((*at)->number != number)
             continue;
@@ -203,7 +198,7 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
 
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number)
 {
-    nidd *nidd = nidd_of(twin);
+    nidd *nidd = twin->nidd;
     nidd_delivery *found = nidd == NULL ? NULL : nidd->found;
     if (found != NULL && found->number == number)
         return found;
@@ -228,7 +223,7 @@ mail *nidd_mail(const twin *twin, uint64_t number, mail *after)
 
 uint32_t nidd_ended_bytes(const twin *twin)
 {
-    return nidd_of(twin) != NULL ? nidd_of(twin)->ended_bytes : 0;
+    return twin->nidd != NULL ? twin->nidd->ended_bytes : 0;
 }
 
 static uint32_t ended_bytes(const nidd_delivery *delivery)
@@ -292,7 +287,7 @@ static void delivery_unlink(core *core, uint32_t index, nidd *nidd, nidd_deliver
 
 bool nidd_delivery_take(core *core, uint32_t index, uint64_t number)
 {
-    nidd *nidd = nidd_of(twin_at(core, index));
+    nidd *nidd = twin_at(core, index)->nidd;
     nidd_delivery **at = nidd == NULL ? NULL : delivery_link(nidd, number);
     if (at == NULL || *at == NULL || (*at)->number != number)
         return false;
@@ -400,7 +395,7 @@ static void delivery_end(core *core, uint32_t index, uint64_t number, nidd_deliv
 
 static const nidd_delivery *delivery_of_event(const twin *twin, uint64_t number)
 {
-    const nidd *nidd = nidd_of(twin);
+    const nidd *nidd = twin->nidd;
     const nidd_delivery *found = nidd == NULL || number == 0 ? NULL : nidd->deliveries;
     while (found != NULL && found->number != number && nidd_event_id(found->number) != number)
         found = found->next;
@@ -416,7 +411,7 @@ static bool may_be_reported(const nidd_delivery *delivery)
 
 bool nidd_has_awaited(const twin *twin)
 {
-    const nidd_delivery *d = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->deliveries;
+    const nidd_delivery *d = twin->nidd == NULL ? NULL : twin->nidd->deliveries;
     while (d != NULL && (!d->is_awaited || nidd_delivery_has_ended((nidd_delivery_status)d->status)))
         d = d->next;
     return d != NULL;
@@ -506,7 +501,7 @@ static void put_sign(dro_builder *out, const rds_sign *sign)
 
 void nidd_uplink(core *core, uint32_t index, const uint8_t *data, size_t length, const rds_sign *sign)
 {
-    const nidd *nidd = nidd_of(twin_at(core, index));
+    const nidd *nidd = twin_at(core, index)->nidd;
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next) {
         uint8_t fields[NIDD_FIELDS_MAX + EVENT_BYTES_MAX];
         dro_builder out = dro_builder_over(fields, sizeof fields);
@@ -544,7 +539,7 @@ static bool has_ended(const core *core, const nidd_configuration *c)
 int64_t nidd_due(const twin *twin)
 {
     int64_t due = INT64_MAX;
-    const nidd *nidd = nidd_of(twin);
+    const nidd *nidd = twin->nidd;
     for (const nidd_configuration *c = nidd == NULL ? NULL : nidd->configurations; c != NULL; c = c->next)
         if (c->status == NIDD_ACTIVE && configuration_due(c) < due)
             due = configuration_due(c);
@@ -590,7 +585,7 @@ void nidd_configuration_gone(core *core, uint32_t index, uint64_t number)
 static void deliveries_fail(core *core, uint32_t index, uint64_t configuration)
 {
     const twin *twin = twin_at(core, index);
-    for (const nidd_delivery *d = nidd_of(twin)->deliveries; d != NULL;) {
+    for (const nidd_delivery *d = twin->nidd->deliveries; d != NULL;) {
         const nidd_delivery *next = d->next;
         if (d->configuration == configuration && !nidd_delivery_has_ended((nidd_delivery_status)d->status)) {
             uint64_t number = d->number;
@@ -603,7 +598,7 @@ static void deliveries_fail(core *core, uint32_t index, uint64_t configuration)
 
 static bool has_waiting(const twin *twin, uint64_t configuration)
 {
-    const nidd_delivery *d = nidd_of(twin)->deliveries;
+    const nidd_delivery *d = twin->nidd->deliveries;
     while (d != NULL && (d->configuration != configuration || nidd_delivery_has_ended((nidd_delivery_status)d->status)))
         d = d->next;
     return d != NULL;
@@ -612,7 +607,7 @@ static bool has_waiting(const twin *twin, uint64_t configuration)
 void nidd_loaded(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
-    for (const nidd_configuration *c = nidd_of(twin) == NULL ? NULL : nidd_of(twin)->configurations; c != NULL; c = c->next) {
+    for (const nidd_configuration *c = twin->nidd == NULL ? NULL : twin->nidd->configurations; c != NULL; c = c->next) {
         if (c->status != NIDD_TERMINATED_UE_NOT_AUTHORIZED || !has_waiting(twin, c->number))
             continue;
         record_begin(core, index, RECORD_DELTA);
@@ -639,14 +634,14 @@ void nidd_configuration_end(core *core, uint32_t index, nidd_configuration *c, n
 /* Grants that end soon: outside of records. */
 static void renew_due(core *core, uint32_t index)
 {
-    for (nidd_configuration *c = nidd_of(twin_at(core, index))->configurations; c != NULL; c = c->next)
+    for (nidd_configuration *c = twin_at(core, index)->nidd->configurations; c != NULL; c = c->next)
         if (c->status == NIDD_ACTIVE && c->renew_ms <= core->now_ms && !has_ended(core, c))
             authorization_renew(core, index, c);
 }
 
 void nidd_expire(core *core, uint32_t index)
 {
-    nidd *nidd = nidd_of(twin_at(core, index));
+    nidd *nidd = twin_at(core, index)->nidd;
     if (nidd == NULL || nidd_due(twin_at(core, index)) > core->now_ms)
         return;
     renew_due(core, index);
@@ -675,7 +670,7 @@ void nidd_expire(core *core, uint32_t index)
 
 void nidd_full(core *core, const twin *twin, bool is_before_mail)
 {
-    const nidd *nidd = nidd_of(twin);
+    const nidd *nidd = twin->nidd;
     if (nidd == NULL)
         return;
     for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
@@ -710,7 +705,7 @@ dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
 void nidd_free(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
-    nidd *nidd = nidd_of(twin);
+    nidd *nidd = twin->nidd;
     if (nidd == NULL)
         return;
     while (nidd->notices != NULL)
@@ -728,7 +723,7 @@ void nidd_free(core *core, uint32_t index)
 
 void nidd_trim(twin *twin)
 {
-    const nidd *nidd = nidd_of(twin);
+    const nidd *nidd = twin->nidd;
     if (nidd == NULL || nidd->configurations != NULL || nidd->deliveries != NULL || nidd->notices != NULL)
         return;
     free(twin->nidd);
