@@ -464,8 +464,10 @@ void apply_reset(core *core, uint32_t index)
     twin_extra *extra = twin->extra;
     twin->flags &= (uint8_t)~(TWIN_BLOCKED | TWIN_CONNECTED | TWIN_SENDING);
     groups_leave_all(core, index);
-    if (extra == NULL)
+    if (extra == NULL) {
+        nidd_free(core, index);
         return;
+    }
     while (extra->mail != NULL)
         mail_take(core, index, extra->mail->number);
     while (extra->tickets != NULL)

@@ -306,7 +306,7 @@ void core_close(core *core)
         if (core->turns[i].state != TURN_FREE)
             turn_free(core, &core->turns[i]);
     for (uint32_t i = 0; i < core->twin_high; i++) /* what others have goes as a whole */
-        if (twin_at(core, i)->extra != NULL)
+        if (twin_at(core, i)->extra != NULL || twin_at(core, i)->nidd != NULL)
             twin_free(core, i);
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         free(core->gates[i].outbox.bytes);
