@@ -30,6 +30,7 @@ typedef struct pending_incoming {
     uint8_t flags;
     uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
     network_answer said;
+    struct pending_reports *reports; /* of a Reporting-Information-Request, owned: report.c */
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 
@@ -50,6 +51,7 @@ typedef struct pending_outgoing {
     uint32_t core;                   /* whose message it is, */
     uint64_t core_id;                /* and its id */
     uint32_t group;                  /* of an inquiry: the number of the group that was asked about; 0: a device */
+    uint32_t reference;              /* of an inquiry about an exposure: what the network calls it; 0: none */
     int64_t deadline_ns;
 } pending_outgoing;
 

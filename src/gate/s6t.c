@@ -23,7 +23,7 @@ enum {
 /* ---- identities ---- */
 
 /* They go on as the core knows them. False: one of them is none. */
-static bool put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
 {
     const diameter_avp *name = diameter_find_in(message, group, AVP_USER_NAME);
     const diameter_avp *msisdn = diameter_find_in(message, group, AVP_MSISDN);
@@ -126,7 +126,7 @@ bool s6t_read_nidd(diameter_gate *gate, const pending_outgoing *entry, const dia
 {
     const diameter_avp *response = diameter_find(message, AVP_NIDD_AUTHORIZATION_RESPONSE), *wrong;
     const diameter_avp *granted = diameter_find_in(message, response, AVP_GRANTED_VALIDITY_TIME);
-    bool is_good = response == NULL || put_identities(message, response, fields, &wrong);
+    bool is_good = response == NULL || s6t_put_identities(message, response, fields, &wrong);
     if (granted != NULL)
         dro_field_put_u64(fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
     if (is_good && fields->err == DRO_OK && entry->group != 0 && told->verdict == VERDICT_DONE)
@@ -186,13 +186,13 @@ bool s6t_put_nidd(diameter_gate *gate, const inquiry_question *asked, dro_builde
 /* ---- an HSS says something on its own ---- */
 
 /* Core of the twin that has one of the identities. */
-static uint32_t home_of_identities(const gate_config *config, const dro_builder *fields)
+uint32_t s6t_home_of(const gate_config *config, const uint8_t *fields, size_t length)
 {
     static const struct { uint32_t tag; directory_kind kind; } kinds[] = {
         { API_FIELD_ID, DIRECTORY_ID }, { API_FIELD_MSISDN, DIRECTORY_MSISDN }, { API_FIELD_IMSI, DIRECTORY_IMSI },
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && config->core_count > 1; i++) {
-        dro_cursor in = dro_cursor_over(fields->start, dro_builder_length(fields));
+        dro_cursor in = dro_cursor_over(fields, length);
         dro_field field;
         while (dro_field_next(&in, &field))
             if (field.tag == kinds[i].tag && directory_has(config->directory, kinds[i].kind, (const char *)field.bytes, field.length))
@@ -225,7 +225,7 @@ static bool put_validities(diameter_peer *peer, const diameter_message *request,
 static bool put_update(diameter_peer *peer, const diameter_message *request, dro_builder *out)
 {
     const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER), *wrong;
-    if (!put_identities(request, user, out, &wrong))
+    if (!s6t_put_identities(request, user, out, &wrong))
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, wrong);
     if (dro_builder_length(out) == 0)
         return t6a_refuse_missing(peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);
@@ -296,7 +296,7 @@ bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *reques
     if (is_good && fields.err != DRO_OK)
         is_good = t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
     size_t length = sizeof update + dro_builder_length(&fields);
-    ring_writer *ring = &config->to_core[home_of_identities(config, &fields)];
+    ring_writer *ring = &config->to_core[s6t_home_of(config, fields.start, dro_builder_length(&fields))];
     uint8_t *body = is_good ? t6a_reserve(peer, request, command, ring, length, &id) : NULL;
     if (body != NULL) {
         memcpy(body, &update, sizeof update);
