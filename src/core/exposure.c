@@ -31,14 +31,21 @@ static uint64_t number_hash(const core *core, uint64_t number)
     return dro_hash_mix(number, core->hash_key);
 }
 
+exposure *exposure_of_group(const core *core, uint64_t number)
+{
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->number == number)
+            return core->exposures.of_groups[i];
+    return NULL;
+}
+
 exposure *exposure_find(core *core, uint64_t number, uint32_t *index)
 {
     *index = NONE;
-    for (uint32_t i = 0; group_number_is(number) && i < core->exposures.group_high; i++)
-        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->number == number)
-            return core->exposures.of_groups[i];
+    if (group_number_is(number))
+        return exposure_of_group(core, number);
     index_probe probe = index_begin(number_hash(core, number));
-    while (!group_number_is(number) && index_next(&core->exposures.numbers, &probe, index)) {
+    while (index_next(&core->exposures.numbers, &probe, index)) {
         exposure *found = exposure_of(twin_at(core, *index), number);
         if (found != NULL)
             return found;

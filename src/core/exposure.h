@@ -53,6 +53,8 @@ typedef struct exposure_table {
     uint32_t group_high, group_count;
     uint64_t count;              /* of twins */
     uint32_t reference_next;
+    uint32_t agreed;             /* the network has this one, while the request that waited for it is taken up again; */
+    bool is_done;                /* that came to its end without an exposure: the network has nothing left of it */
 } exposure_table;
 
 /* ---- exposure.c ---- */
@@ -64,6 +66,7 @@ void exposures_settle(core *core); /* all records are read */
 exposure *exposure_find(core *core, uint64_t number, uint32_t *twin);
 exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *twin);
 exposure *exposure_of(const twin *twin, uint64_t number);
+exposure *exposure_of_group(const core *core, uint64_t number); /* or of nobody; NULL: not there */
 static inline bool exposure_reference_is_of_group(uint32_t reference) { return reference >> 19 == 1; }
 uint32_t exposure_reference_new(core *core, const twin *twin); /* NULL: for a group */
 uint64_t exposure_number_new(core *core, const twin *twin);
@@ -98,6 +101,11 @@ void exposure_end(core *core, uint32_t twin, exposure *ended, const call *call);
 /* Core 0, durable with groups_keep. The exposure of that number is another one then. */
 DRO_CHECKED dro_err exposure_group_put(core *core, const exposure *head, const uint8_t *fields, size_t length, exposure **out);
 void exposure_group_remove(core *core, exposure *gone);
+void exposure_group_gone(core *core, exposure *gone);       /* and kept; core 0 */
+void exposure_group_end(core *core, exposure *ended, const call *call); /* as exposure_end */
+void exposure_group_notice_gone(core *core, const struct notice *gone);
+void exposure_groups_of(core *core, uint32_t group);         /* core 0: the group goes, so do its exposures */
+bool exposure_groups_orphaned(core *core);                  /* core 0: those whose application is gone end; true: some did */
 void exposure_group_test(core *core, exposure *made);      /* a test notification */
 enum { HOST_EXPOSURE = 40 };
 void exposure_groups_write(const core *core, dro_builder *out);
@@ -143,7 +151,18 @@ typedef struct exposure_class {
     int64_t (*until)(const uint8_t *fields, size_t length);
 } exposure_class;
 extern const exposure_class *const exposure_classes[EXPOSURE_KINDS];
-extern const exposure_class monitoring_class; /* api_monitoring.c */
+
+/* ---- api_monitoring.c ---- */
+
+extern const exposure_class monitoring_class;
+/* Inside a record of the twin: a report of the network about a subscription of its own (fields of monitoring_report_field);
+ * told, counted, and the last one ends it. */
+void monitoring_report(core *core, uint32_t twin, exposure *of, const uint8_t *report, size_t length);
+/* The same: the network has ended it. */
+void monitoring_cancel(core *core, uint32_t twin, exposure *of);
+
+/* ---- api_exposure.c ---- */
+
 
 void api_exposure_list(core *core, const call *call);
 void api_exposure_make(core *core, const call *call);

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "core/call.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/nidd.h"
@@ -83,6 +85,61 @@ void exposure_group_test(core *core, exposure *made)
 {
     if (made->destination != NONE && made->notice == NULL)
         made->notice = notice_of_group(core, made->destination, made->number, NOTICE_TEST, NULL, 0);
+}
+
+void exposure_group_notice_gone(core *core, const notice *gone)
+{
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->notice == gone)
+            core->exposures.of_groups[i]->notice = NULL;
+}
+
+static void tables_keep(core *core)
+{
+    if (groups_keep(core) != DRO_OK)
+        dro_warn("what applications have at groups could not be written; it is with the next change");
+}
+
+void exposure_group_gone(core *core, exposure *gone)
+{
+    exposure_group_remove(core, gone);
+    tables_keep(core);
+}
+
+void exposure_group_end(core *core, exposure *ended, const call *call)
+{
+    const exposure_class *class = exposure_classes[ended->kind];
+    bool is_told = class != NULL && class->ends != NULL && ended->status == EXPOSURE_ACTIVE;
+    if (is_told)
+        ended->status = EXPOSURE_ENDING;
+    else
+        exposure_group_remove(core, ended);
+    tables_keep(core);
+    if (is_told)
+        class->ends(core, NONE, ended, call);
+    else if (call != NULL)
+        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+}
+
+void exposure_groups_of(core *core, uint32_t group)
+{
+    for (uint32_t i = 0; group != 0 && i < core->exposures.group_high; i++)
+        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->group == group &&
+            core->exposures.of_groups[i]->status == EXPOSURE_ACTIVE)
+            exposure_group_end(core, core->exposures.of_groups[i], NULL);
+}
+
+bool exposure_groups_orphaned(core *core)
+{
+    bool has_ended = false;
+    for (uint32_t i = 0; i < core->exposures.group_high; i++) {
+        exposure *lost = core->exposures.of_groups[i];
+        if (lost == NULL || lost->status != EXPOSURE_ACTIVE || application_at(core, lost->application) != NULL)
+            continue;
+        exposure_group_end(core, lost, NULL);
+        has_ended = true;
+    }
+    return has_ended;
 }
 
 /* ---- the host's tables ---- */

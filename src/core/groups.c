@@ -11,6 +11,7 @@
 #include "core/authorization.h"
 #include "core/follow.h"
 #include "core/host.h"
+#include "core/exposure.h"
 #include "core/nidd.h"
 #include "core/twin_table.h"
 #include "twin/identifier.h"
@@ -139,6 +140,7 @@ void group_remove(core *core, group *gone)
     for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
         if (core->groups->configurations[i] != NULL && core->groups->configurations[i]->group == gone->number)
             group_configuration_remove(core, core->groups->configurations[i]);
+    exposure_groups_of(core, gone->number);
     group_hide(core, gone);
 }
 

@@ -14,6 +14,7 @@
 #include "gate/nidd_body.h"
 #include "gate/oauth.h"
 #include "gate/parts.h"
+#include "gate/t8_body.h"
 #include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
