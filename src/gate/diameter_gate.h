@@ -4,6 +4,7 @@
  *   diameter_peer.c      one connection: bytes in and out, the state machine
  *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
+ *   inquiry.c            what the core asks of nodes
  *   s6t.c                NIDD authorisation at an HSS
  *   interworking.c       T6ai, T6bi and T7: what passes between serving nodes and home networks
  *   relay.c              how it passes
@@ -60,12 +61,13 @@ enum {
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
     ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
-    AUTHORIZATION_TIMEOUT_MS = 10000,    /* for an NIR, at most; the core asks for less where another HSS can be asked */
+    INQUIRY_TIMEOUT_MS = 10000,          /* for an inquiry, at most; the core asks for less where another node can be asked */
     RELEASE_TIMEOUT_MS = 10000,          /* for a CMR of ours */
 
     RELAY_COPY_BYTES = 2048,             /* of a request that passes; a longer one is lost with its next hop */
     RELAY_WAYS_MAX = 3,                  /* next hops that one is tried with */
-    EVENT_SETS = 4096, EVENT_WAYS = 4,   /* events of MMEs whose SCEF is remembered; of a set the oldest goes */
+    EVENT_SETS = 4096,                   /* of events of MMEs whose SCEF is remembered, */
+    EVENT_WAYS = 4,                      /* so many each; of a set the oldest goes */
     EVENT_SCEFS_MAX = 256,               /* names of SCEFs they are of */
 };
 #define NS_PER_MS ((int64_t)1000000)
@@ -311,12 +313,6 @@ void busy_tell_peer(diameter_peer *peer);
 
 /* ---- s6t.c ---- */
 
-/* `text`: host, realm and fields, `length` bytes. */
-void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length);
-/* The request is over. True: the core knows. */
-bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outcome);
-/* Its answer came; false: it cannot be used. */
-bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer);
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
 
 /* ---- relay.c ---- */
