@@ -5,6 +5,7 @@
  *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
  *   s6t.c                NIDD authorisation at an HSS
+ *   trigger.c            device triggering: Tsp, S6m and T4
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_busy.c      what is too much: refused from little more than its header, told later
  *   diameter_count.c     counters
@@ -259,6 +260,8 @@ bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name
 /* Space in a core's ring and an entry for the answer; NULL after t6a_refuse. */
 uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
                      ring_writer *ring, size_t length, uint64_t *id);
+/* May this peer speak of the user, and over that APN (NULL: none is named)? False after 5101. */
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn);
 /* An IMSI; false: none. */
 bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
 /* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */
@@ -298,3 +301,19 @@ bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outco
 /* Its answer came; false: it cannot be used. */
 bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer);
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+/* User-Name, MSISDN and External-Identifier in the group, as the core knows them. False: one of them is none. */
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong);
+
+/* ---- trigger.c ---- */
+
+/* The AVPs of a question, behind those that all requests have; `fields` as the core has them (enum inquiry_kind). */
+void tsp_put_action(const uint8_t *fields, size_t length, dro_builder *out);      /* Device-Action-Request */
+void s6m_put_subscriber(const uint8_t *fields, size_t length, dro_builder *out);  /* Subscriber-Information-Request */
+void t4_put_trigger(const uint8_t *fields, size_t length, dro_builder *out);      /* Device-Trigger-Request */
+/* What an answer says, as fields for the core; false: it cannot be used. */
+bool tsp_read_action(const diameter_message *answer, dro_builder *out);
+bool s6m_read_subscriber(const diameter_message *answer, dro_builder *out);
+bool t4_read_trigger(const diameter_message *answer, dro_builder *out);
+/* What became of a trigger. */
+bool tsp_on_device_notification(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+bool t4_on_delivery_report(diameter_peer *peer, const diameter_message *request, const diameter_command *command);

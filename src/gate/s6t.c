@@ -23,8 +23,7 @@ enum {
 
 /* ---- identities ---- */
 
-/* They go on as the core knows them. False: one of them is none. */
-static bool put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
 {
     const diameter_avp *name = diameter_find_in(message, group, AVP_USER_NAME);
     const diameter_avp *msisdn = diameter_find_in(message, group, AVP_MSISDN);
@@ -150,7 +149,7 @@ bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_
     const diameter_avp *granted = diameter_find_in(message, response, AVP_GRANTED_VALIDITY_TIME);
     authorization_answer answer = { .outcome = AUTHORIZATION_ANSWERED, .end_to_end = entry->end_to_end };
     diameter_result_of(message, &answer.result, &answer.experimental);
-    bool is_good = response == NULL || put_identities(message, response, &fields, &wrong);
+    bool is_good = response == NULL || s6t_put_identities(message, response, &fields, &wrong);
     if (granted != NULL)
         dro_field_put_u64(&fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
     dro_field_pad(&fields);
@@ -312,7 +311,7 @@ static bool put_validities(diameter_peer *peer, const diameter_message *request,
 static bool put_update(diameter_peer *peer, const diameter_message *request, dro_builder *out)
 {
     const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER), *wrong;
-    if (!put_identities(request, user, out, &wrong))
+    if (!s6t_put_identities(request, user, out, &wrong))
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, wrong);
     if (dro_builder_length(out) == 0)
         return t6a_refuse_missing(peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);
