@@ -4,7 +4,7 @@
 
 #include "base/fields.h"
 #include "base/wipe.h"
-#include "gate/diameter_gate.h"
+#include "gate/inquiry.h"
 #include "twin/trigger.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
@@ -36,10 +36,10 @@ static void copy_digits(const dro_field *field, char out[DIAMETER_DIGITS_MAX + 1
     out[length] = '\0';
 }
 
-static question question_of(const uint8_t *fields, size_t length)
+static question question_of(const inquiry_question *asked)
 {
     question found = { .sender = "" };
-    dro_cursor in = dro_cursor_over(fields, length);
+    dro_cursor in = dro_cursor_over(asked->fields, asked->length);
     dro_field field;
     while (dro_field_next(&in, &field)) {
         switch (field.tag) {
@@ -57,6 +57,12 @@ static question question_of(const uint8_t *fields, size_t length)
         }
     }
     return found;
+}
+
+/* Somebody is named, and a trigger is. */
+static bool is_whole(const question *asked)
+{
+    return (asked->id.tag != 0 || asked->msisdn.tag != 0 || asked->imsi.tag != 0) && asked->trigger.reference != 0;
 }
 
 static void put_msisdn(const dro_field *msisdn, dro_builder *out)
@@ -112,10 +118,11 @@ static void put_trigger_data(const question *asked, dro_builder *out)
     diameter_group_end(out, group);
 }
 
-void tsp_put_action(const uint8_t *fields, size_t length, dro_builder *out)
+bool tsp_put_action(diameter_gate *gate, const inquiry_question *said, dro_builder *out)
 {
+    (void)gate;
     static const uint32_t types[] = { [TRIGGER_SEND] = ACTION_TRIGGER, [TRIGGER_RECALL] = ACTION_RECALL, [TRIGGER_REPLACE] = ACTION_REPLACE };
-    question asked = question_of(fields, length);
+    question asked = question_of(said);
     const trigger_request *trigger = &asked.trigger;
     diameter_put_u32(out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
     size_t group = diameter_group_begin(out, AVP_DEVICE_ACTION);
@@ -135,11 +142,13 @@ void tsp_put_action(const uint8_t *fields, size_t length, dro_builder *out)
     }
     diameter_group_end(out, group);
     put_features(out);
+    return is_whole(&asked);
 }
 
-void s6m_put_subscriber(const uint8_t *fields, size_t length, dro_builder *out)
+bool s6m_put_subscriber(diameter_gate *gate, const inquiry_question *said, dro_builder *out)
 {
-    question asked = question_of(fields, length);
+    (void)gate;
+    question asked = question_of(said);
     put_user(&asked, out);
     diameter_put_u32(out, AVP_SERVICE_ID, SERVICE_DEVICE_TRIGGER);
     diameter_put_tbcd(out, AVP_SCS_IDENTITY, asked.sender);
@@ -151,11 +160,13 @@ void s6m_put_subscriber(const uint8_t *fields, size_t length, dro_builder *out)
     diameter_put_u32(out, AVP_APPLICATION_PORT_IDENTIFIER, asked.trigger.port);
     diameter_group_end(out, parameters);
     diameter_put_u32(out, AVP_SIR_FLAGS, FROM_MTC_IWF);
+    return is_whole(&asked);
 }
 
-void t4_put_trigger(const uint8_t *fields, size_t length, dro_builder *out)
+bool t4_put_trigger(diameter_gate *gate, const inquiry_question *said, dro_builder *out)
 {
-    question asked = question_of(fields, length);
+    (void)gate;
+    question asked = question_of(said);
     const trigger_request *trigger = &asked.trigger;
     put_user(&asked, out);
     put_sender(&asked, out);
@@ -172,6 +183,7 @@ void t4_put_trigger(const uint8_t *fields, size_t length, dro_builder *out)
         diameter_put_u32(out, AVP_OLD_REFERENCE_NUMBER, trigger->old_reference);
     diameter_put_u32(out, AVP_TRIGGER_ACTION, trigger->action);
     put_features(out);
+    return is_whole(&asked);
 }
 
 /* ---- answers ---- */
@@ -186,23 +198,27 @@ static uint32_t word_of_result(const diameter_message *answer)
     return result >= SUCCESS_FIRST && result <= SUCCESS_LAST ? TRIGGER_ACCEPTED : TRIGGER_PERMANENT;
 }
 
-static void put_word(uint32_t word, bool may_change, const diameter_avp *diagnostic, dro_builder *out)
+/* A node that has too much to do is another matter (VERDICT_BUSY): then another one is asked. */
+static void put_word(uint32_t word, bool may_change, const diameter_avp *diagnostic, inquiry_answer *told, dro_builder *out)
 {
     uint32_t number = diagnostic == NULL ? TRIGGER_NO_DIAGNOSTIC : diameter_u32(diagnostic);
     trigger_answer said = { .word = (uint8_t)word, .may_change = may_change,
                             .diagnostic = (uint8_t)(number < TRIGGER_NO_DIAGNOSTIC ? number : TRIGGER_NO_DIAGNOSTIC) };
     dro_field_put(out, API_FIELD_TRIGGER_WORD, &said, sizeof said);
+    if (told->verdict != VERDICT_BUSY)
+        told->verdict = trigger_is_taken(word) ? VERDICT_DONE : VERDICT_REFUSED;
 }
 
-bool tsp_read_action(const diameter_message *answer, dro_builder *out)
+bool tsp_read_action(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *answer, inquiry_answer *told, dro_builder *out)
 {
+    (void)gate, (void)entry;
     const diameter_avp *notification = diameter_find(answer, AVP_DEVICE_NOTIFICATION);
     const diameter_avp *status = diameter_find_in(answer, notification, AVP_REQUEST_STATUS);
     const diameter_avp *target = diameter_find(answer, AVP_FEATURE_SUPPORTED_IN_FINAL_TARGET);
     uint32_t word = word_of_result(answer);
     if (status != NULL && (word == TRIGGER_ACCEPTED || diameter_u32(status) != 0)) /* of an error both may speak: the status says more */
-        word = trigger_meaning(TRIGGER_REQUEST_STATUS, diameter_u32(status), TRIGGER_ANSWER);
-    put_word(word, (diameter_u32(target) & REPLACE_AND_RECALL) != 0, diameter_find_in(answer, notification, AVP_MTC_ERROR_DIAGNOSTIC), out);
+        word = trigger_meaning(TRIGGER_REQUEST_STATUS, told->code = diameter_u32(status), TRIGGER_ANSWER);
+    put_word(word, (diameter_u32(target) & REPLACE_AND_RECALL) != 0, diameter_find_in(answer, notification, AVP_MTC_ERROR_DIAGNOSTIC), told, out);
     return true;
 }
 
@@ -217,9 +233,10 @@ static bool has_feature(const diameter_message *answer)
     return false;
 }
 
-bool t4_read_trigger(const diameter_message *answer, dro_builder *out)
+bool t4_read_trigger(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *answer, inquiry_answer *told, dro_builder *out)
 {
-    put_word(word_of_result(answer), has_feature(answer), diameter_find(answer, AVP_MTC_ERROR_DIAGNOSTIC), out);
+    (void)gate, (void)entry;
+    put_word(word_of_result(answer), has_feature(answer), diameter_find(answer, AVP_MTC_ERROR_DIAGNOSTIC), told, out);
     return true;
 }
 
@@ -256,8 +273,9 @@ static uint32_t word_of_cause(uint32_t causes)
     return word;
 }
 
-bool s6m_read_subscriber(const diameter_message *answer, dro_builder *out)
+bool s6m_read_subscriber(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *answer, inquiry_answer *told, dro_builder *out)
 {
+    (void)gate, (void)entry;
     const diameter_avp *user = diameter_find(answer, AVP_USER_IDENTIFIER), *wrong;
     const diameter_avp *data = diameter_find_in(answer, diameter_find(answer, AVP_SERVICE_DATA), AVP_T4_DATA);
     uint32_t word = word_of_result(answer);
@@ -266,7 +284,7 @@ bool s6m_read_subscriber(const diameter_message *answer, dro_builder *out)
             return false;
     if (word == TRIGGER_ACCEPTED)
         word = word_of_cause(diameter_u32(diameter_find_in(answer, data, AVP_HSS_CAUSE)));
-    put_word(word, false, NULL, out);
+    put_word(word, false, NULL, told, out);
     if (word == TRIGGER_ACCEPTED) /* who is absent is not tried at a node: the service centre waits for an alert */
         put_nodes(answer, data, out);
     return true;

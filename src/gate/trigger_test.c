@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/fields.h"
-#include "gate/diameter_gate.h"
+#include "gate/inquiry.h"
 #include "twin/trigger.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
@@ -41,13 +41,14 @@ static size_t put_question(const asked *asked, uint8_t *fields)
 }
 
 /* The vector's AVPs behind Destination-Realm, byte for byte. */
-static void is_as(void (*put)(const uint8_t *, size_t, dro_builder *), const asked *asked, const uint8_t *vector, size_t length)
+static void is_as(bool (*put)(diameter_gate *, const inquiry_question *, dro_builder *), const asked *asked, const uint8_t *vector, size_t length)
 {
     static diameter_message message;
     diameter_fault fault;
     uint8_t fields[BYTES], bytes[BYTES];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    put(fields, put_question(asked, fields), &out);
+    inquiry_question question = { .fields = fields, .length = (uint32_t)put_question(asked, fields) };
+    assert_true(put(NULL, &question, &out));
     assert_int_equal(out.err, DRO_OK);
     assert_true(diameter_read(&message, vector, length, &fault));
     const diameter_avp *realm = diameter_find(&message, AVP_DESTINATION_REALM);
@@ -75,9 +76,10 @@ static void a_question_for_the_subscriber_is_what_an_independent_encoder_writes(
 
 /* ---- answers ---- */
 
-typedef struct answer_fields { trigger_answer said; uint8_t nodes[BYTES]; uint32_t nodes_length; char imsi[16], msisdn[16]; bool is_good; } answer_fields;
+typedef bool read_fn(diameter_gate *, const pending_outgoing *, const diameter_message *, inquiry_answer *, dro_builder *);
+typedef struct answer_fields { trigger_answer said; inquiry_answer told; uint8_t nodes[BYTES]; uint32_t nodes_length; char imsi[16], msisdn[16]; bool is_good; } answer_fields;
 
-static answer_fields read_answer(bool (*read)(const diameter_message *, dro_builder *), const uint8_t *vector, size_t length)
+static answer_fields read_answer(read_fn *read, const uint8_t *vector, size_t length)
 {
     static diameter_message message;
     diameter_fault fault;
@@ -86,7 +88,7 @@ static answer_fields read_answer(bool (*read)(const diameter_message *, dro_buil
     answer_fields found = { .said.word = TRIGGER_WORDS };
     assert_true(diameter_read(&message, vector, length, &fault));
     assert_true(diameter_check_answer(&message, diameter_command_find(message.header.code, message.header.application, false), &fault));
-    found.is_good = read(&message, &out);
+    found.is_good = read(NULL, NULL, &message, &found.told, &out);
     dro_cursor in = dro_cursor_over(bytes, dro_builder_length(&out));
     dro_field field;
     while (dro_field_next(&in, &field)) {
@@ -111,6 +113,8 @@ static void the_status_of_an_action_becomes_a_word(void **state)
     assert_int_equal(taken.said.diagnostic, TRIGGER_NO_DIAGNOSTIC);
     answer_fields refused = read_answer(tsp_read_action, vector_daa_refused, sizeof vector_daa_refused);
     assert_int_equal(refused.said.word, TRIGGER_REPLACE_FAILED);
+    assert_int_equal(refused.told.verdict, VERDICT_REFUSED);
+    assert_int_equal(refused.told.code, 110);
     assert_int_equal(refused.said.may_change, 0);
     assert_int_equal(refused.said.diagnostic, 1); /* NEW_MESSAGE_NOT_STORED */
 }

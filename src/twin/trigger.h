@@ -34,6 +34,8 @@ static inline int trigger_has_ended(uint32_t result)
     return result != TRIGGER_RESULT_TRIGGERED && result != TRIGGER_RESULT_REPLACED;
 }
 
+static inline int trigger_is_taken(uint32_t word) { return word == TRIGGER_ACCEPTED || word == TRIGGER_ABSENT; }
+
 /* Values of the network's protocols. */
 typedef enum trigger_value_kind {
     TRIGGER_REQUEST_STATUS, TRIGGER_EXPERIMENTAL, TRIGGER_HSS_CAUSE, TRIGGER_DELIVERY_OUTCOME, TRIGGER_SM_OUTCOME, TRIGGER_VALUE_KINDS,
