@@ -90,7 +90,7 @@ static const key keys[] = {
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
-_Static_assert(KEY_TOTAL <= CONFIG_KEYS_MAX, "a place for each");
+_Static_assert((int)KEY_TOTAL <= (int)CONFIG_KEYS_MAX, "a place for each");
 
 static bool read_bytes(const char *text, int64_t *bytes)
 {
