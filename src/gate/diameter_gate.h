@@ -8,6 +8,7 @@
  *   s6t.c                NIDD authorisation at an HSS
  *   interworking.c       T6ai, T6bi and T7: what passes between serving nodes and home networks
  *   relay.c              how it passes
+ *   trigger.c            device triggering: Tsp, S6m and T4
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_busy.c      what is too much: refused from little more than its header, told later
  *   diameter_count.c     counters
@@ -272,6 +273,8 @@ bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name
 /* Space in a core's ring and an entry for the answer; NULL after t6a_refuse. */
 uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
                      ring_writer *ring, size_t length, uint64_t *id);
+/* May this peer speak of the user, and over that APN (NULL: none is named)? False after 5101. */
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn);
 /* An IMSI; false: none. */
 bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
 /* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */
@@ -314,6 +317,14 @@ void busy_tell_peer(diameter_peer *peer);
 /* ---- s6t.c ---- */
 
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+/* User-Name, MSISDN and External-Identifier in the group, as the core knows them. False: one of them is none. */
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong);
+
+/* ---- trigger.c ---- */
+
+/* What became of a trigger. */
+bool tsp_on_device_notification(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+bool t4_on_delivery_report(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
 
 /* ---- relay.c ---- */
 

@@ -30,6 +30,7 @@ typedef struct pending_incoming {
     uint8_t flags;
     uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
     network_answer said;
+    uint32_t reference;              /* of a trigger's outcome: what the answer says where it is unknown; 0: none */
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 

@@ -44,6 +44,8 @@ static const struct t6a_command {
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, on_reporting_information },
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, on_reporting_information },
     { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_on_nidd_information },
+    { COMMAND_DEVICE_NOTIFICATION, DIAMETER_APPLICATION_TSP, PEER_TSP, tsp_on_device_notification },
+    { COMMAND_DELIVERY_REPORT, DIAMETER_APPLICATION_T4, PEER_T4, t4_on_delivery_report },
 };
 
 bool t6a_refuse(diameter_peer *peer, uint32_t result)
@@ -131,7 +133,7 @@ static bool judge_rate(diameter_peer *peer)
 }
 
 /* TS 29.128 6.5: a node that may not do this for that user, or over that APN. */
-static bool judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
 {
     const peer_policy *policy = policy_of(peer);
     if (policy == NULL || (peer_policy_has_imsi(policy, imsi) && (apn == NULL || peer_policy_has_apn(policy, apn->data, apn->length))))
@@ -248,7 +250,7 @@ static bool on_mo_data(diameter_peer *peer, const diameter_message *request, con
         .is_exception = diameter_find(request, AVP_RRC_CAUSE_COUNTER) != NULL,
         .host_length = length_of(host), .realm_length = length_of(realm), .data_length = length_of(data),
     };
-    if (!read_user(peer, request, &uplink.user) || !judge_user(peer, uplink.user.imsi, NULL))
+    if (!read_user(peer, request, &uplink.user) || !t6a_judge_user(peer, uplink.user.imsi, NULL))
         return false;
     size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &uplink.user)];
@@ -290,7 +292,7 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
     if (apn != NULL && apn->length > APN_BYTES_MAX)
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
-    if (!read_user(peer, request, &connection.user) || !judge_user(peer, connection.user.imsi, apn))
+    if (!read_user(peer, request, &connection.user) || !t6a_judge_user(peer, connection.user.imsi, apn))
         return false;
     size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];
@@ -384,6 +386,17 @@ void t6a_drop(diameter_gate *gate, pending_incoming *entry)
     pending_drop_incoming(gate->pending, entry);
 }
 
+/* Of a trigger that the core does not know: which one it was. */
+static void put_unknown_reference(const pending_incoming *entry, dro_builder *out)
+{
+    const diameter_entry *name = &diameter_dictionary[AVP_REFERENCE_NUMBER];
+    uint8_t number[4] = { (uint8_t)(entry->reference >> 24), (uint8_t)(entry->reference >> 16), (uint8_t)(entry->reference >> 8), (uint8_t)entry->reference };
+    diameter_fault fault = { .result = DIAMETER_INVALID_AVP_VALUE, .has_avp = true, .code = name->code, .vendor = name->vendor, .flags = name->flags,
+                             .data = number, .length = sizeof number, .around = { AVP_DEVICE_NOTIFICATION },
+                             .around_count = entry->command->application == DIAMETER_APPLICATION_TSP };
+    diameter_put_failed(out, &fault);
+}
+
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
 {
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
@@ -401,6 +414,10 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
         diameter_put_result(&out, result, experimental);
         diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
         peer_put_origin(gate, &out);
+        if (request.application == DIAMETER_APPLICATION_TSP)
+            diameter_put_u32(&out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
+        if (entry->reference != 0 && result == DIAMETER_INVALID_AVP_VALUE)
+            put_unknown_reference(entry, &out);
         dro_builder_bytes(&out, echo + entry->session_length, (size_t)(entry->echo_length - entry->session_length));
         diameter_end(&out, begin);
         peer_send(peer, &out);

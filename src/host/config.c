@@ -92,7 +92,7 @@ static const key keys[] = {
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
-_Static_assert(KEY_TOTAL <= CONFIG_KEYS_MAX, "a place for each");
+_Static_assert((int)KEY_TOTAL <= (int)CONFIG_KEYS_MAX, "a place for each");
 
 static bool read_bytes(const char *text, int64_t *bytes)
 {
@@ -142,10 +142,14 @@ static const char *key_put(config *config, const key *key, const toml_value *val
 
 static const char *peer_application_put(gate_peer_config *peer, const char *text)
 {
-    uint32_t bit = strcmp(text, "t6a") == 0 ? PEER_T6A : strcmp(text, "s6t") == 0 ? PEER_S6T : strcmp(text, "relay") == 0 ? PEER_RELAY
-                 : strcmp(text, "t7") == 0 ? PEER_T6A | PEER_T7 : 0;
+    static const struct { const char *name; uint32_t bit; } names[] = {
+        { "t6a", PEER_T6A }, { "t7", PEER_T6A | PEER_T7 }, { "s6t", PEER_S6T }, { "tsp", PEER_TSP }, { "s6m", PEER_S6M }, { "t4", PEER_T4 }, { "relay", PEER_RELAY },
+    };
+    uint32_t bit = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        bit |= strcmp(text, names[i].name) == 0 ? names[i].bit : 0;
     peer->applications |= bit;
-    return bit != 0 ? NULL : "is a list of \"t6a\", \"t7\", \"s6t\", \"relay\"";
+    return bit != 0 ? NULL : "is a list of \"t6a\", \"t7\", \"s6t\", \"tsp\", \"s6m\", \"t4\", \"relay\"";
 }
 
 /* An item of a list. */
