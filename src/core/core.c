@@ -35,6 +35,7 @@
 #include "core/tell.h"
 #include "core/timers.h"
 #include "core/trace.h"
+#include "core/trigger.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -459,6 +460,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             destination_on_gone(core, gate, &gone);
         }
         break;
+    case MESSAGE_TRIGGER_OUTCOME: triggers_on_outcome(core, gate, header, body); break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;

@@ -11,6 +11,7 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the INQUIRY_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
+ *   core of the partition in the reference's upper 12 bits: TRIGGER_OUTCOME;
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
@@ -37,6 +38,7 @@ enum message_type {
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
+    MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
@@ -225,6 +227,17 @@ enum api_field { /* width or form */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
+    /* Device triggering; widths of those with a row in twin/t8_trigger.c are its kinds' */
+    API_FIELD_VALIDITY = 100,
+    API_FIELD_TRIGGER_PRIORITY = 101,
+    API_FIELD_APPLICATION_PORT = 102,
+    API_FIELD_SOURCE_PORT = 103,
+    API_FIELD_PAYLOAD = 104,
+    API_FIELD_DELIVERY_RESULT = 105,
+    API_FIELD_TRIGGER = 106,    /* trigger_request (twin/trigger.h) */
+    API_FIELD_SENDER = 107,     /* text: digits of who triggers, E.164 */
+    API_FIELD_SERVING_NODES = 108, /* where the device is served: the gate's own bytes */
+    API_FIELD_TRIGGER_WORD = 109, /* trigger_answer (twin/trigger.h) */
     API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */
@@ -391,9 +404,9 @@ enum inquiry_kind {               /* fields of the question -> of the answer */
     INQUIRY_PARAMETERS,
     INQUIRY_COVERAGE,
     INQUIRY_AREA,                 /* of a serving node: how many devices are in an area */
-    INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it */
-    INQUIRY_TRIGGER,              /* of who triggers devices */
-    INQUIRY_MESSAGE,              /* of who delivers short messages */
+    INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it: ID or MSISDN, SENDER, TRIGGER -> TRIGGER_WORD, IMSI(?), MSISDN(?), ID*, SERVING_NODES(?) */
+    INQUIRY_TRIGGER,              /* of who triggers devices: ID or MSISDN, PAYLOAD, SENDER(?), TRIGGER -> TRIGGER_WORD */
+    INQUIRY_MESSAGE,              /* of who delivers short messages: IMSI(?), MSISDN(?), ID(?), PAYLOAD, SENDER, SERVING_NODES(?), TRIGGER -> TRIGGER_WORD */
     INQUIRY_KINDS
 };
 typedef struct inquiry_request {
@@ -447,6 +460,15 @@ typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
     uint32_t reserved;
 } authorization_update;           /* then fields IMSI(?), MSISDN(?), ID(?), APN_VALIDITY* */
 
+/* What became of a trigger, from who delivers it. */
+typedef struct trigger_outcome {
+    uint32_t reference;
+    uint32_t end_to_end;
+    uint8_t result;               /* trigger_result */
+    uint8_t is_retransmission;
+    uint16_t host_length, realm_length, reserved; /* of the node that says so */
+} trigger_outcome;                /* then host, realm, fields IMSI(?), MSISDN(?), ID* */
+
 typedef struct peer_state {
     uint8_t is_open, reserved;
     uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
@@ -454,7 +476,10 @@ typedef struct peer_state {
     uint16_t host_length, realm_length, address_length, reserved2;
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
-enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4 };
+enum peer_application {
+    PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
+    PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
+};
 
 /* ---- Notifications of applications: core -> gate ---- */
 
