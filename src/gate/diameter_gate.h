@@ -4,7 +4,9 @@
  *   diameter_peer.c      one connection: bytes in and out, the state machine
  *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
+ *   inquiry.c            what the core asks of nodes
  *   s6t.c                NIDD authorisation at an HSS
+ *   trigger.c            device triggering: Tsp, S6m and T4
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_busy.c      what is too much: refused from little more than its header, told later
  *   diameter_count.c     counters
@@ -58,7 +60,7 @@ enum {
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
     ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
-    AUTHORIZATION_TIMEOUT_MS = 10000,    /* for an NIR, at most; the core asks for less where another HSS can be asked */
+    INQUIRY_TIMEOUT_MS = 10000,          /* for an inquiry, at most; the core asks for less where another node can be asked */
     RELEASE_TIMEOUT_MS = 10000,          /* for a CMR of ours */
 };
 #define NS_PER_MS ((int64_t)1000000)
@@ -259,6 +261,8 @@ bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name
 /* Space in a core's ring and an entry for the answer; NULL after t6a_refuse. */
 uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
                      ring_writer *ring, size_t length, uint64_t *id);
+/* May this peer speak of the user, and over that APN (NULL: none is named)? False after 5101. */
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn);
 /* An IMSI; false: none. */
 bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
 /* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */
@@ -291,10 +295,12 @@ void busy_tell_peer(diameter_peer *peer);
 
 /* ---- s6t.c ---- */
 
-/* `text`: host, realm and fields, `length` bytes. */
-void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length);
-/* The request is over. True: the core knows. */
-bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outcome);
-/* Its answer came; false: it cannot be used. */
-bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer);
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+/* User-Name, MSISDN and External-Identifier in the group, as the core knows them. False: one of them is none. */
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong);
+
+/* ---- trigger.c ---- */
+
+/* What became of a trigger. */
+bool tsp_on_device_notification(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+bool t4_on_delivery_report(diameter_peer *peer, const diameter_message *request, const diameter_command *command);

@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
 #include "gate/home.h"
+#include "gate/inquiry.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
@@ -43,6 +44,8 @@ static const struct t6a_command {
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, on_reporting_information },
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, on_reporting_information },
     { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_on_nidd_information },
+    { COMMAND_DEVICE_NOTIFICATION, DIAMETER_APPLICATION_TSP, PEER_TSP, tsp_on_device_notification },
+    { COMMAND_DELIVERY_REPORT, DIAMETER_APPLICATION_T4, PEER_T4, t4_on_delivery_report },
 };
 
 bool t6a_refuse(diameter_peer *peer, uint32_t result)
@@ -121,7 +124,7 @@ static bool judge_rate(diameter_peer *peer)
 }
 
 /* TS 29.128 6.5: a node that may not do this for that user, or over that APN. */
-static bool judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
 {
     const peer_policy *policy = policy_of(peer);
     if (policy == NULL || (peer_policy_has_imsi(policy, imsi) && (apn == NULL || peer_policy_has_apn(policy, apn->data, apn->length))))
@@ -235,7 +238,7 @@ static bool on_mo_data(diameter_peer *peer, const diameter_message *request, con
         .is_exception = diameter_find(request, AVP_RRC_CAUSE_COUNTER) != NULL,
         .host_length = length_of(host), .realm_length = length_of(realm), .data_length = length_of(data),
     };
-    if (!read_user(peer, request, &uplink.user) || !judge_user(peer, uplink.user.imsi, NULL))
+    if (!read_user(peer, request, &uplink.user) || !t6a_judge_user(peer, uplink.user.imsi, NULL))
         return false;
     size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &uplink.user)];
@@ -277,7 +280,7 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
     if (apn != NULL && apn->length > APN_BYTES_MAX)
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
-    if (!read_user(peer, request, &connection.user) || !judge_user(peer, connection.user.imsi, apn))
+    if (!read_user(peer, request, &connection.user) || !t6a_judge_user(peer, connection.user.imsi, apn))
         return false;
     size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];
@@ -365,6 +368,17 @@ void t6a_drop(diameter_gate *gate, pending_incoming *entry)
     pending_drop_incoming(gate->pending, entry);
 }
 
+/* Of a trigger that the core does not know: which one it was. */
+static void put_unknown_reference(const pending_incoming *entry, dro_builder *out)
+{
+    const diameter_entry *name = &diameter_dictionary[AVP_REFERENCE_NUMBER];
+    uint8_t number[4] = { (uint8_t)(entry->reference >> 24), (uint8_t)(entry->reference >> 16), (uint8_t)(entry->reference >> 8), (uint8_t)entry->reference };
+    diameter_fault fault = { .result = DIAMETER_INVALID_AVP_VALUE, .has_avp = true, .code = name->code, .vendor = name->vendor, .flags = name->flags,
+                             .data = number, .length = sizeof number, .around = { AVP_DEVICE_NOTIFICATION },
+                             .around_count = entry->command->application == DIAMETER_APPLICATION_TSP };
+    diameter_put_failed(out, &fault);
+}
+
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
 {
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
@@ -382,6 +396,10 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
         diameter_put_result(&out, result, experimental);
         diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
         peer_put_origin(gate, &out);
+        if (request.application == DIAMETER_APPLICATION_TSP)
+            diameter_put_u32(&out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
+        if (entry->reference != 0 && result == DIAMETER_INVALID_AVP_VALUE)
+            put_unknown_reference(entry, &out);
         dro_builder_bytes(&out, echo + entry->session_length, (size_t)(entry->echo_length - entry->session_length));
         diameter_end(&out, begin);
         peer_send(peer, &out);
@@ -419,13 +437,13 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason)
 {
     bool is_lost = reason == DIAMETER_DROP_CONNECTION_LOST;
-    uint32_t outcome = is_lost ? AUTHORIZATION_LOST : AUTHORIZATION_NO_ANSWER;
+    uint32_t outcome = is_lost ? INQUIRY_LOST : INQUIRY_NO_ANSWER;
     diameter_count_drop(&gate->counts, reason);
     if (reason == DIAMETER_DROP_ANSWER_TIMEOUT)
         gate_count_timeout(gate, gate_peer_find(gate, entry->peer_slot, entry->peer_generation), entry);
     if (entry->kind == OUTGOING_DOWNLINK)
         finish(gate, entry, &(downlink_answer){ .outcome = is_lost ? DOWNLINK_LOST : DOWNLINK_NO_ANSWER, .end_to_end = entry->end_to_end });
-    else if (entry->kind == OUTGOING_RELEASE || s6t_tell(gate, entry, outcome))
+    else if (entry->kind == OUTGOING_RELEASE || inquiry_tell(gate, entry, outcome))
         pending_drop_outgoing(gate->pending, entry);
     else
         t6a_keep_untold(gate, entry, outcome);
@@ -435,7 +453,7 @@ static void tell_again(void *context, pending_outgoing *entry)
 {
     diameter_gate *gate = context;
     bool is_told = entry->is_answered && (entry->kind == OUTGOING_DOWNLINK ? tell_core(gate, entry->core, entry->core_id, &entry->answer)
-                                                                           : s6t_tell(gate, entry, entry->answer.outcome));
+                                                                           : inquiry_tell(gate, entry, entry->answer.outcome));
     if (!is_told)
         return;
     pending_drop_outgoing(gate->pending, entry);
@@ -518,8 +536,8 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
     uint32_t result, experimental;
     diameter_result_of(answer, &result, &experimental);
     gate_count_answer(gate, peer, DIAMETER_IN, command, result, experimental);
-    if (entry->kind == OUTGOING_AUTHORIZATION) {
-        if (!s6t_on_answer(gate, entry, answer))
+    if (entry->kind == OUTGOING_INQUIRY) {
+        if (!inquiry_on_answer(gate, entry, answer))
             finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
         return;
     }

@@ -151,9 +151,14 @@ static const char *key_put(config *config, const key *key, const toml_value *val
 
 static const char *peer_application_put(gate_peer_config *peer, const char *text)
 {
-    uint32_t bit = strcmp(text, "t6a") == 0 ? PEER_T6A : strcmp(text, "s6t") == 0 ? PEER_S6T : strcmp(text, "relay") == 0 ? PEER_RELAY : 0;
+    static const struct { const char *name; uint32_t bit; } names[] = {
+        { "t6a", PEER_T6A }, { "s6t", PEER_S6T }, { "tsp", PEER_TSP }, { "s6m", PEER_S6M }, { "t4", PEER_T4 }, { "relay", PEER_RELAY },
+    };
+    uint32_t bit = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        bit |= strcmp(text, names[i].name) == 0 ? names[i].bit : 0;
     peer->applications |= bit;
-    return bit != 0 ? NULL : "is a list of \"t6a\", \"s6t\", \"relay\"";
+    return bit != 0 ? NULL : "is a list of \"t6a\", \"s6t\", \"tsp\", \"s6m\", \"t4\", \"relay\"";
 }
 
 /* An item of a list. */
