@@ -816,8 +816,6 @@ void publisher_metrics(const publisher *capif, dro_builder *out)
 {
     char text[512];
     uint32_t published = 0;
-    if (!is_publisher(capif))
-        return;
     for (uint32_t i = 0; i < capif->row_count; i++)
         published += capif->rows[i].id[0] != '\0';
     int length = snprintf(text, sizeof text,
