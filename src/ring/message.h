@@ -480,7 +480,10 @@ typedef struct peer_state {
     uint16_t host_length, realm_length, address_length, reserved2;
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
-enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32 };
+enum peer_application {
+    PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
+    PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
+};
 
 /* ---- Notifications of applications: core -> gate ---- */
 
