@@ -80,6 +80,17 @@ static const key keys[] = {
     { "auth.key_life", COUNT(auth_key_life, 60, 366 * 86400), "2592000", "seconds until another key signs; at least auth.token_life" },
     { "auth.provision_scope", BOOLEAN(auth_provision_scope), "false", "imsi and msisdn of a twin take the scope provision; false: write is enough" },
     { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
+    { "capif.core_function", TEXT(capif.root), "", "root of a CAPIF core function, such as https://capif.example:443, at which this host publishes its APIs" },
+    { "capif.publish", BOOLEAN(capif.publish), "true", "false: what was published there is withdrawn" },
+    { "capif.apis", TEXT(capif.apis), "", "names of the APIs that are published, with commas between; empty: all" },
+    { "capif.aef_id", TEXT(capif.aef), "", "what it calls this host as exposing function; default: what a registration said, else host.identity" },
+    { "capif.apf_id", TEXT(capif.apf), "", "what it calls this host as publisher; default: as above" },
+    { "capif.allow", TEXT(capif.allow), "", "address ranges with commas between that it may have although loopback, link-local or private" },
+    { "capif.check", COUNT(capif.check_s, 1, 86400), "600", "seconds between looks at what is published there" },
+    { "capif.registration_secret", TEXT(capif_registration_secret), "", "file of the secret with which this host registers there as API provider; empty: it does not" },
+    { "capif.tls.certificate", TEXT(capif_tls_certificate), "", "file of the certificate it is shown, with those that lead to its authority (PEM)" },
+    { "capif.tls.key", TEXT(capif_tls_key), "", "file of its private key (PEM, without passphrase)" },
+    { "capif.tls.ca", TEXT(capif_tls_ca), "", "file of authorities (PEM) for its own certificate; empty: those of the system" },
     { "limits.requests_per_second", COUNT(limits_requests, 0, 1000000000), "0", "of an application without limits of its own, over HTTP; 0: none" },
     { "limits.burst", COUNT(limits_burst, 0, 1000000000), "0", "of those at once; 0: as many as a second has" },
     { "limits.downlinks_per_day", COUNT(limits_downlinks, 0, 1000000000), "0", "of such an application, commands over /v1 too; 0: no limit" },
@@ -523,6 +534,23 @@ static bool check_auth(config *config)
     return true;
 }
 
+static bool check_capif(config *config)
+{
+    char *root = config->capif.root;
+    size_t length = strlen(root);
+    if (length > 0 && root[length - 1] == '/')
+        root[--length] = '\0';
+    if (length > 0 && strncmp(root, "https://", 8) != 0 && strncmp(root, "http://", 7) != 0)
+        return wrong("capif.core_function: begins with https:// or http://");
+    if (!courier_ranges_are_good(config->capif.allow))
+        return wrong("capif.allow: is address ranges such as \"10.0.0.0/8\" with commas between");
+    if (is_set(config->capif_tls_certificate) != is_set(config->capif_tls_key))
+        return wrong("capif.tls: certificate and key are set together");
+    if (is_set(config->capif_registration_secret) && !is_set(config->capif_tls_certificate))
+        return wrong("capif.registration_secret: needs capif.tls.certificate and key, whose public key is registered");
+    return true;
+}
+
 static bool check_apns(const config *config)
 {
     if (config->t8_apn[0] != '\0' && !apn_is_valid(config->t8_apn, strlen(config->t8_apn)))
@@ -588,7 +616,7 @@ bool config_check(config *config)
         return wrong("t8.allow_callbacks: is a list of address ranges such as \"10.0.0.0/8\"");
     if (config->t8_api_root[0] == '\0')
         snprintf(config->t8_api_root, sizeof config->t8_api_root, "http%s://%s", config->http_tls_certificate[0] != '\0' ? "s" : "", config->http_listen);
-    if (!check_auth(config))
+    if (!check_auth(config) || !check_capif(config))
         return false;
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')

@@ -484,7 +484,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
                          .issuers = config->issuers, .issuer_count = config->issuer_count, .limits = limits_of(config), .gate_count = layout->gate_count,
                          .usage = room->usage, .issuer = config->auth_issuer, .audience = config->auth_audience, .skew_s = config->auth_clock_skew,
-                         .clock = dro_clock_system() };
+                         .capif = config->capif, .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }
 
