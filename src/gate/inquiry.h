@@ -46,3 +46,12 @@ bool s6t_put_monitoring(diameter_gate *gate, const inquiry_question *asked, dro_
 bool s6t_read_monitoring(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
 bool t6a_put_area(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
 bool t6a_read_area(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+
+/* ---- trigger.c ---- */
+
+bool tsp_put_action(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool tsp_read_action(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool s6m_put_subscriber(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6m_read_subscriber(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool t4_put_trigger(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool t4_read_trigger(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);

@@ -22,7 +22,6 @@ enum {
 
 /* ---- identities ---- */
 
-/* They go on as the core knows them. False: one of them is none. */
 bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
 {
     const diameter_avp *name = diameter_find_in(message, group, AVP_USER_NAME);
