@@ -149,6 +149,14 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
+    API_EXPOSURE_LIST = 220,
+    API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
+    API_EXPOSURE_GET,               /* CONFIGURATION, as all below */
+    API_EXPOSURE_PUT,               /* RESOURCE */
+    API_EXPOSURE_PATCH,             /* RESOURCE */
+    API_EXPOSURE_DELETE,
+    API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
     API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0 */
 };
 
@@ -204,6 +212,11 @@ enum api_field { /* width or form */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
                                  * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
+    API_FIELD_RESOURCE = 84,    /* fields of a T8 object, with tags of their own: twin/t8.h */
+    API_FIELD_EXPOSURE = 85,    /* u8: enum exposure_kind */
+    API_FIELD_REFERENCE = 86,   /* u32: what the network calls an exposure */
+    API_FIELD_REFERENCE_GONE = 87, /* u32: one that is to end there */
+    API_FIELD_REPORT = 88,      /* fields of enum monitoring_report_field (twin/t8_monitoring.h) */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
@@ -497,6 +510,7 @@ enum notice_kind {
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
     NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
+    NOTICE_EXPOSURE,        /* EXPOSURE, RESOURCE: of its api's notice object */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];
