@@ -404,7 +404,8 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint16_t data_length, reserved;
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
     uint8_t is_again;             /* T flag */
-    uint8_t reserved2[3];
+    uint8_t priority;             /* DRMP and one; 0: none is sent */
+    uint8_t reserved2[2];
 } downlink_request;               /* then host, realm, Non-IP-Data */
 
 enum downlink_outcome {
@@ -451,6 +452,7 @@ enum inquiry_outcome {
     INQUIRY_NO_PEER,              /* that peer is not there: nothing was sent */
     INQUIRY_LOST,                 /* sent, then the connection ended */
     INQUIRY_NO_ANSWER,            /* sent, none in time, or one that cannot be used */
+    INQUIRY_ABATED,               /* that peer wants to be asked less now: nothing was sent */
 };
 enum inquiry_verdict {
     VERDICT_DONE,
@@ -523,12 +525,13 @@ typedef struct trigger_outcome {
 } trigger_outcome;                /* then host, realm, fields IMSI(?), MSISDN(?), ID* */
 
 typedef struct peer_state {
-    uint8_t is_open, reserved;
+    uint8_t is_open, reduction;   /* percent of requests that it asked to be left out */
     uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
     uint32_t applications;        /* enum peer_application bits */
-    uint16_t host_length, realm_length, address_length, reserved2;
+    uint16_t host_length, realm_length, address_length, load; /* load: percent and one, as it said; 0: it did not */
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
+enum { PEER_LOAD_FULL = 101 };
 enum peer_application {
     PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
     PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
