@@ -303,6 +303,16 @@ void monitoring_cancel(core *core, uint32_t index, exposure *of)
     exposure_over(core, index, exposure_of(twin_at(core, index), number));
 }
 
+void monitoring_group_cancel(core *core, exposure *of)
+{
+    uint8_t bytes[32], inner[8], kind = of->kind;
+    dro_builder out = dro_builder_over(bytes, sizeof bytes), put = dro_builder_over(inner, sizeof inner);
+    t8_put_byte(&put, NOTIFICATION_CANCELLED, 1);
+    dro_field_put(&out, API_FIELD_EXPOSURE, &kind, 1);
+    dro_field_put(&out, API_FIELD_RESOURCE, inner, dro_builder_length(&put));
+    exposure_group_over(core, of, bytes, dro_builder_length(&out));
+}
+
 /* ---- its end ---- */
 
 static void put_off(core *core, exposure *of)

@@ -30,6 +30,7 @@
 #include "core/old_logs.h"
 #include "core/peers.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 #include "core/stream.h"
 #include "core/tell.h"
@@ -447,6 +448,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_NETWORK_REPORT: reports_on_message(core, gate, header, body); break;
     case MESSAGE_INQUIRY_ANSWER: inquiries_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_WEBSOCKET_HERE:

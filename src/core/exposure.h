@@ -103,6 +103,7 @@ DRO_CHECKED dro_err exposure_group_put(core *core, const exposure *head, const u
 void exposure_group_remove(core *core, exposure *gone);
 void exposure_group_gone(core *core, exposure *gone);       /* and kept; core 0 */
 void exposure_group_end(core *core, exposure *ended, const call *call); /* as exposure_end */
+void exposure_group_over(core *core, exposure *ended, const uint8_t *notice, size_t length); /* it goes once that is told; core 0 */
 void exposure_group_notice_gone(core *core, const struct notice *gone);
 void exposure_groups_of(core *core, uint32_t group);         /* core 0: the group goes, so do its exposures */
 bool exposure_groups_orphaned(core *core);                  /* core 0: those whose application is gone end; true: some did */
@@ -145,6 +146,8 @@ typedef struct exposure_class {
     void (*expires)(core *core, uint32_t twin, exposure *ended);
     /* The twin goes, and the exposure with it: the network may be told. */
     void (*forsaken)(core *core, const twin *twin, const exposure *lost);
+    /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Its twin is in no turn. NULL: nothing is done. */
+    void (*told)(core *core, uint32_t twin, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length);
     /* Members that are not in its fields, each with a comma in front. */
     void (*write)(core *core, const exposure *shown, dro_builder *out);
     /* When it ends by its fields; INT64_MAX: never. */
@@ -160,6 +163,7 @@ extern const exposure_class monitoring_class;
 void monitoring_report(core *core, uint32_t twin, exposure *of, const uint8_t *report, size_t length);
 /* The same: the network has ended it. */
 void monitoring_cancel(core *core, uint32_t twin, exposure *of);
+void monitoring_group_cancel(core *core, exposure *of); /* of a group, on core 0 */
 
 /* ---- api_exposure.c ---- */
 

@@ -87,13 +87,6 @@ void exposure_group_test(core *core, exposure *made)
         made->notice = notice_of_group(core, made->destination, made->number, NOTICE_TEST, NULL, 0);
 }
 
-void exposure_group_notice_gone(core *core, const notice *gone)
-{
-    for (uint32_t i = 0; i < core->exposures.group_high; i++)
-        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->notice == gone)
-            core->exposures.of_groups[i]->notice = NULL;
-}
-
 static void tables_keep(core *core)
 {
     if (groups_keep(core) != DRO_OK)
@@ -104,6 +97,29 @@ void exposure_group_gone(core *core, exposure *gone)
 {
     exposure_group_remove(core, gone);
     tables_keep(core);
+}
+
+void exposure_group_over(core *core, exposure *ended, const uint8_t *fields, size_t length)
+{
+    if (ended->notice != NULL)
+        notice_group_free(core, ended->notice);
+    ended->notice = ended->destination == NONE ? NULL : notice_of_group(core, ended->destination, ended->number, NOTICE_EXPOSURE, fields, length);
+    ended->status = EXPOSURE_OVER;
+    if (ended->notice == NULL)
+        exposure_group_remove(core, ended);
+    tables_keep(core);
+}
+
+void exposure_group_notice_gone(core *core, const notice *gone)
+{
+    for (uint32_t i = 0; i < core->exposures.group_high; i++) {
+        exposure *of = core->exposures.of_groups[i];
+        if (of == NULL || of->notice != gone)
+            continue;
+        of->notice = NULL;
+        if (of->status == EXPOSURE_OVER && core->index == 0)
+            exposure_group_gone(core, of);
+    }
 }
 
 void exposure_group_end(core *core, exposure *ended, const call *call)
