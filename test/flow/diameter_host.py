@@ -65,6 +65,9 @@ class GateHarness:
     def authorize(self, number, hss, identifier):
         self.say("authorize", number, hss, identifier)
 
+    def knows(self, reference):
+        self.say("known", reference)
+
     def metric(self, name):
         """Sum of the values of all lines that begin with `name`."""
         self.say("metrics")
