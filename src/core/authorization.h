@@ -31,6 +31,8 @@ void authorization_bind(core *core, uint32_t twin, const grant *grant, network_r
 /* The same for a group's configuration, in authorization_group.c: on core 0. A group that is the HSS's is made here
  * before it is asked about, so that every core knows it when the list of its members comes. */
 bool authorization_asks_group(core *core, const call *call, const application *owner);
+/* The group of the request, made as one of the HSS's if it is new; NULL: it is not the caller's to ask about, or *err. */
+struct group *authorization_group_named(core *core, const call *call, const application *owner, dro_err *err);
 bool authorization_is_good_group(core *core, const call *call);
 bool authorization_apn_is_open_group(const core *core, const application *owner, const group *group);
 void authorization_put_group(core *core, const application *owner, const group *group, dro_builder *members);

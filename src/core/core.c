@@ -325,6 +325,7 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     inquiries_free(core);
+    reports_fini(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
@@ -648,6 +649,8 @@ int64_t core_next_due(const core *core)
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
+    int64_t exposures_ms = core_refusal(core) == NULL ? exposures_groups_due(core) : INT64_MAX;
+    groups_ms = exposures_ms < groups_ms ? exposures_ms : groups_ms;
     if (groups_ms != INT64_MAX) {
         int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;

@@ -61,6 +61,8 @@ enum {
 
     TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device */
     GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
+    GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told */
+    GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */

@@ -63,6 +63,8 @@ enum record_field {
     FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
     FIELD_EXPOSURE = 64,   /* number u64, reference u32, application u32, made i64, until i64, reports u32, kind u8, status u8, fields */
     FIELD_EXPOSURE_GONE = 65, /* number u64 */
+    FIELD_EXPOSURE_NEWS = 66, /* exposure u64, number u64, fields: to be told of a group's; of no twin */
+    FIELD_EXPOSURE_NEWS_GONE = 67, /* exposure u64, number u64: all up to this one were told; of no twin */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 

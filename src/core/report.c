@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/authorization.h"
+#include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/network.h"
 #include "core/nidd.h"
@@ -20,7 +21,7 @@
 #include "twin/t8_monitoring.h"
 #include "twin/value.h"
 
-enum { REPORT_HEAD = 8 + 8 + 1 /* of FIELD_REPORT: number, exposure, kind */, REPORT_BYTES_MAX = 2048 };
+enum { REPORT_HEAD = 8 + 8 + 1 /* of FIELD_REPORT: number, exposure, kind */, REPORT_BYTES_MAX = 2048, GROUP_REPORTS_REMEMBERED = 1024 };
 
 static void report_answer_send(core *core, caller caller, enum inquiry_verdict verdict, uint32_t place, uint64_t round)
 {
@@ -48,6 +49,54 @@ static dro_err heard_push(twin *twin, uint64_t number)
     memmove(nidd->heard->numbers + 1, nidd->heard->numbers, sizeof nidd->heard->numbers - sizeof number);
     nidd->heard->numbers[0] = number;
     return DRO_OK;
+}
+
+/* Of groups: core 0 keeps the newest of all of them. */
+static bool group_is_heard(const core *core, uint64_t number)
+{
+    for (uint32_t i = 0; core->group_reports != NULL && i < GROUP_REPORTS_REMEMBERED; i++)
+        if (core->group_reports[i] == number)
+            return true;
+    return false;
+}
+
+static void group_heard_push(core *core, uint64_t number)
+{
+    if (core->group_reports == NULL)
+        core->group_reports = calloc(GROUP_REPORTS_REMEMBERED, sizeof core->group_reports[0]);
+    if (core->group_reports != NULL)
+        core->group_reports[core->group_report_count++ % GROUP_REPORTS_REMEMBERED] = number;
+}
+
+void reports_replay(core *core, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    while (core->index == 0 && dro_cursor_left(&in) >= 8) {
+        uint64_t number = dro_cursor_le(&in, 8);
+        if (!group_is_heard(core, number)) /* of a dump, and of its own record */
+            group_heard_push(core, number);
+    }
+}
+
+void reports_write(core *core)
+{
+    if (core->group_reports == NULL)
+        return;
+    record_begin(core, NONE, RECORD_GROUPS);
+    dro_builder *part = record_part(core);
+    for (uint32_t i = 0; i < GROUP_REPORTS_REMEMBERED; i++) { /* the oldest first */
+        uint64_t number = core->group_reports[(core->group_report_count + i) % GROUP_REPORTS_REMEMBERED];
+        if (number != 0)
+            dro_builder_le(part, number, 8);
+    }
+    record_part_end(core, FIELD_REPORTS_HEARD);
+    record_end(core);
+}
+
+void reports_fini(core *core)
+{
+    free(core->group_reports);
+    core->group_reports = NULL;
 }
 
 dro_err report_apply(core *core, uint32_t index, const dro_field *field)
@@ -168,33 +217,6 @@ static bool contact_learn(core *core, uint32_t index, const exposure *of, const 
     return report->kind == TOLD_EVENT && can_be_reached;
 }
 
-/* What is told of a group's subscription names the member; who has it counts, not this host. */
-static void member_report(core *core, uint32_t index, const exposure *of, const report_turn *report)
-{
-    uint8_t bytes[T8_FIELDS_MAX], inner[T8_FIELDS_MAX];
-    dro_builder out = dro_builder_over(bytes, sizeof bytes), put = dro_builder_over(inner, sizeof inner);
-    dro_field room;
-    size_t length;
-    const char *id = twin_id(core, twin_at(core, index), &length);
-    if (report->kind == TOLD_EVENT) {
-        if (t8_find(report->fields, report->length, REPORT_TYPE, &room) == NULL)
-            t8_put_byte(&put, REPORT_TYPE, (uint8_t)t8_option(of->fields, of->length, MONITORING_TYPE, 0));
-        dro_field_put(&put, REPORT_ID, id, length);
-        if (t8_find(report->fields, report->length, REPORT_TIME, &room) == NULL)
-            t8_put_integer(&put, REPORT_TIME, core->now_ms);
-        dro_builder_bytes(&put, report->fields, report->length);
-        dro_field_put(&out, NOTIFICATION_REPORT, inner, dro_builder_length(&put));
-    } else if (report->kind == TOLD_ENDED) {
-        dro_field_put(&out, NOTIFICATION_CANCELLED_ID, id, length);
-    } else if (report->kind == TOLD_RESULT) {
-        dro_field_put(&put, RESULT_ID, id, length);
-        t8_put_byte(&put, RESULT_REASON, RESULT_OTHER_REASON);
-        dro_field_put(&out, NOTIFICATION_CONFIG_RESULT, inner, dro_builder_length(&put));
-    }
-    if (put.err == DRO_OK && out.err == DRO_OK && dro_builder_length(&out) > 0)
-        exposure_notice(core, index, of, bytes, dro_builder_length(&out));
-}
-
 static void put_heard(core *core, const report_turn *report)
 {
     dro_builder *part = record_part(core);
@@ -217,8 +239,6 @@ void report_turn_end(core *core, turn *turn)
         monitoring_cancel(core, turn->twin, of);
     else if (is_own && report->kind == TOLD_EVENT)
         monitoring_report(core, turn->twin, of, report->fields, report->length);
-    else if (of != NULL && at == NONE && of->status == EXPOSURE_ACTIVE)
-        member_report(core, turn->twin, of, report);
     core->counters.reports++;
 }
 
@@ -240,7 +260,7 @@ typedef struct taking {          /* one message */
     const uint8_t *body;
     network_report head;
     grant who;                   /* fields ID, MSISDN, IMSI */
-    uint8_t kind;                /* enum told_kind */
+    uint8_t kind, verdict;       /* enum told_kind; of a result */
     const uint8_t *report;
     size_t length;
 } taking;
@@ -257,6 +277,7 @@ static bool taking_read(taking *taken, const ring_header *header, const uint8_t 
     if (t8_find(taken->who.fields, taken->who.length, API_FIELD_TOLD, &told) == NULL)
         return taken->head.reference == 0;
     taken->kind = (uint8_t)t8_option(told.bytes, told.length, TOLD_FIELD_KIND, TOLD_EVENT);
+    taken->verdict = (uint8_t)t8_option(told.bytes, told.length, TOLD_FIELD_VERDICT, VERDICT_DONE);
     if (t8_find(told.bytes, told.length, TOLD_FIELD_REPORT, &field) != NULL) {
         taken->report = field.bytes;
         taken->length = field.length;
@@ -316,6 +337,18 @@ static void class_take(core *core, caller caller, const taking *taken, uint32_t 
     report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
 }
 
+static void end_all_of_group(core *core, const taking *taken)
+{
+    dro_field room;
+    const dro_field *name = t8_find(taken->who.fields, taken->who.length, API_FIELD_ID, &room);
+    const group *group = name == NULL ? NULL : group_find(core, (const char *)name->bytes, name->length);
+    for (uint32_t i = 0; group != NULL && core->index == 0 && i < core->exposures.group_high; i++) {
+        exposure *e = core->exposures.of_groups[i];
+        if (e != NULL && e->group == group->number && e->kind == EXPOSURE_MONITORING && e->status == EXPOSURE_ACTIVE)
+            monitoring_group_cancel(core, e, NULL);
+    }
+}
+
 /* All that the device has of some kinds is over. Each ends in a record of its own: what is said again finds it ended. */
 static void end_all(core *core, caller caller, const taking *taken)
 {
@@ -327,7 +360,6 @@ static void end_all(core *core, caller caller, const taking *taken)
     }
     nidd *nidd = index == NONE ? NULL : twin_at(core, index)->nidd;
     for (exposure *e = nidd == NULL ? NULL : nidd->exposures, *next; e != NULL; e = next) {
-        const exposure_class *class = exposure_classes[e->kind];
         next = e->next;
         if (e->status != EXPOSURE_ACTIVE || !(taken->head.kinds >> e->kind & 1))
             continue;
@@ -337,47 +369,77 @@ static void end_all(core *core, caller caller, const taking *taken)
         else
             exposure_over(core, index, e);
         record_end(core);
-        (void)class;
     }
     if (index != NONE)
         nidd_trim(twin_at(core, index));
-    report_answer_send(core, caller, index == NONE ? VERDICT_USER_UNKNOWN : VERDICT_DONE, taken->head.place, round_now(core));
-}
-
-/* The whole group's: no member is meant. Its subscription is over on core 0. */
-static void group_take(core *core, caller caller, const taking *taken, exposure *of)
-{
-    if (taken->kind == TOLD_ENDED && core->index == 0)
-        monitoring_group_cancel(core, of);
+    else if (taken->head.kinds & 1u << EXPOSURE_MONITORING)
+        end_all_of_group(core, taken);
     report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
 }
 
-static bool is_named(const taking *taken)
+/* ---- of groups ---- */
+
+/* The member as the network names it, else as this host does. NULL: by a number that nobody here knows. */
+static const dro_field *member_of(core *core, const taking *taken, dro_field *room)
+{
+    const dro_field *named = t8_find(taken->who.fields, taken->who.length, API_FIELD_ID, room);
+    if (named == NULL)
+        named = t8_find(taken->who.fields, taken->who.length, API_FIELD_MSISDN, room);
+    uint32_t index = named != NULL ? NONE : authorization_twin_of(core, &taken->who);
+    size_t length;
+    if (index == NONE)
+        return named;
+    room->tag = REPORT_ID;
+    room->bytes = (const uint8_t *)twin_id(core, twin_at(core, index), &length);
+    room->length = (uint32_t)length;
+    return room;
+}
+
+/* Kept with what else waits to be told of the group's subscription, on core 0. */
+static void group_take(core *core, caller caller, const taking *taken, exposure *of)
 {
     dro_field room;
-    return t8_find(taken->who.fields, taken->who.length, API_FIELD_ID, &room) != NULL ||
-           t8_find(taken->who.fields, taken->who.length, API_FIELD_MSISDN, &room) != NULL ||
-           t8_find(taken->who.fields, taken->who.length, API_FIELD_IMSI, &room) != NULL;
+    const dro_field *member = member_of(core, taken, &room);
+    if (group_is_heard(core, taken->head.number)) {
+        core->counters.duplicates++;
+        report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
+        return;
+    }
+    core->counters.reports++;
+    if (taken->kind == TOLD_ENDED && member == NULL) {
+        monitoring_group_cancel(core, of, NULL);
+        report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
+        return;
+    }
+    record_begin(core, NONE, RECORD_GROUPS);
+    if (taken->kind == TOLD_EVENT)
+        monitoring_group_report(core, of, member, taken->report, taken->length);
+    else if (taken->kind == TOLD_ENDED)
+        monitoring_group_cancel(core, of, member);
+    else if (taken->kind == TOLD_RESULT && taken->verdict != VERDICT_DONE && member != NULL)
+        monitoring_group_result(core, of, member, false);
+    group_heard_push(core, taken->head.number);
+    record_put(core, FIELD_REPORTS_HEARD, &taken->head.number, 8);
+    report_answer_send(core, caller, VERDICT_DONE, taken->head.place, record_end(core));
 }
 
 static void of_reference(core *core, caller caller, const taking *taken)
 {
     uint32_t index;
     exposure *of = exposure_find_reference(core, taken->head.reference, &index);
-    if (of == NULL || of->status != EXPOSURE_ACTIVE) {
-        report_answer_send(core, caller, VERDICT_NOT_THERE, taken->head.place, 0);
-    } else if (of->kind != EXPOSURE_MONITORING) {
-        class_take(core, caller, taken, index, of);
-    } else if (index != NONE) {
-        report_take(core, caller, taken, index, of);
-    } else if (!is_named(taken)) {
-        group_take(core, caller, taken, of);
-    } else if ((index = authorization_twin_of(core, &taken->who)) != NONE) {
-        report_take(core, caller, taken, index, of);
-    } else {
-        dro_warn("report: a member of the group of %08x is no device here", taken->head.reference);
-        report_answer_send(core, caller, VERDICT_DONE, taken->head.place, 0);
+    bool is_there = of != NULL && of->status == EXPOSURE_ACTIVE;
+    if (taken->head.is_copy) { /* for the member's twin; a group's subscription is known on each core */
+        index = is_there ? authorization_twin_of(core, &taken->who) : NONE;
+        is_there = index != NONE;
     }
+    if (!is_there)
+        report_answer_send(core, caller, taken->head.is_copy ? VERDICT_DONE : VERDICT_NOT_THERE, taken->head.place, 0);
+    else if (of->kind != EXPOSURE_MONITORING)
+        class_take(core, caller, taken, index, of);
+    else if (index != NONE)
+        report_take(core, caller, taken, index, of);
+    else
+        group_take(core, caller, taken, of);
 }
 
 void reports_on_message(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

@@ -26,6 +26,10 @@ void report_turn_end(core *core, turn *turn);
 void report_turn_done(core *core, turn *turn);
 /* Fields of records. */
 DRO_CHECKED dro_err report_apply(core *core, uint32_t twin, const dro_field *field);
+/* Of groups, on core 0: numbers of the newest, in records of no twin. */
+void reports_replay(core *core, const dro_field *field);
+void reports_write(core *core);
+void reports_fini(core *core);
 void reports_full(core *core, const twin *twin);
 /* A report as JSON, of a record's field: {"type":...,"said":...,"report":{...}} */
 void report_json(const dro_field *field, dro_builder *out);

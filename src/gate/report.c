@@ -429,15 +429,6 @@ static void message_end(reading *reading, size_t begin, uint32_t core)
     reading->bytes[core] += head.length + sizeof(ring_header);
 }
 
-/* Where a message about a device goes: of a group's reference to the member that its fields from `fields` on name. */
-static uint32_t home_of_message(const reading *reading, uint32_t reference, size_t fields)
-{
-    const gate_config *config = reading->peer->gate->config;
-    size_t length = dro_builder_length(&reading->messages) - fields;
-    bool is_of_member = (reference == 0 || reference >> 19 == 1) && length > 0 && reading->messages.err == DRO_OK;
-    return is_of_member ? s6t_home_of(config, reading->messages.start + fields, length) : home_of_reference(config, reference);
-}
-
 /* The AVPs that name a report in its status: as they came, and who we are where it does not say. */
 static void put_name(reading *reading, const diameter_avp *report)
 {
@@ -482,6 +473,24 @@ static bool put_user(reading *reading, const diameter_avp *user)
     return user == NULL || s6t_put_identities(reading->request, user, &reading->messages, &wrong) || refuse(reading, wrong);
 }
 
+/* What was written last, about a member of a group, goes to its twin too. */
+static void put_copy(reading *reading, size_t first, size_t fields, size_t names)
+{
+    dro_builder *out = &reading->messages;
+    size_t length = dro_builder_length(out) - fields;
+    network_report head;
+    if (out->err != DRO_OK || (size_t)(out->end - out->at) < sizeof(message_head) + sizeof head + length) {
+        out->err = DRO_LIMIT;
+        return;
+    }
+    memcpy(&head, out->start + first + sizeof(message_head), sizeof head);
+    size_t begin = message_begin(reading, head.reference, NO_PLACE, 0);
+    head = (network_report){ .number = head.number, .reference = head.reference, .place = NO_PLACE, .is_copy = 1 };
+    memcpy(out->start + begin + sizeof(message_head), &head, sizeof head);
+    dro_builder_bytes(out, out->start + fields, length);
+    message_end(reading, begin, s6t_home_of(reading->peer->gate->config, out->start + fields, names));
+}
+
 /* A report, or an item of a group's. */
 static bool put_one(reading *reading, uint32_t reference, const diameter_avp *report, const diameter_avp *user)
 {
@@ -490,10 +499,12 @@ static bool put_one(reading *reading, uint32_t reference, const diameter_avp *re
     size_t begin = message_begin(reading, reference, place, 0), fields = dro_builder_length(&reading->messages);
     if (!put_user(reading, user))
         return false;
-    uint32_t core = home_of_message(reading, reference, fields);
+    size_t names = dro_builder_length(&reading->messages) - fields;
     if (!report_put_told(reading->request, report, &reading->messages, &wrong))
         return refuse(reading, wrong);
-    message_end(reading, begin, core);
+    message_end(reading, begin, home_of_reference(reading->peer->gate->config, reference));
+    if (names > 0 && reference >> 19 == 1)
+        put_copy(reading, begin, fields, names);
     return true;
 }
 
@@ -551,9 +562,10 @@ static bool put_cancelled(reading *reading)
     size_t begin = message_begin(reading, 0, NO_PLACE, kinds), fields = dro_builder_length(&reading->messages);
     if (!put_user(reading, diameter_find(reading->request, AVP_USER_IDENTIFIER)))
         return false;
-    if (dro_builder_length(&reading->messages) == fields)
+    size_t names = dro_builder_length(&reading->messages) - fields;
+    if (names == 0)
         return t6a_refuse_missing(reading->peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);
-    message_end(reading, begin, home_of_message(reading, 0, fields));
+    message_end(reading, begin, s6t_home_of(reading->peer->gate->config, reading->messages.start + fields, names));
     return true;
 }
 

@@ -494,7 +494,7 @@ typedef struct network_report {
     uint32_t reference;           /* 0: all that the device has of the kinds is over */
     uint16_t place;               /* in its request; comes back */
     uint8_t kinds;                /* bits of enum exposure_kind, where reference is 0 */
-    uint8_t reserved;
+    uint8_t is_copy;              /* about a member of a group: for its twin alone, to whose core it goes */
 } network_report;                 /* then fields: ID(?), MSISDN(?), IMSI(?): of a group which member; TOLD, where there is a reference */
 enum told_kind {
     TOLD_EVENT,                   /* REPORT */
