@@ -37,6 +37,7 @@ enum message_type {
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
+    MESSAGE_CHARGED = 74,       /* charged_message: from the charging room, ring/charging.h */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
@@ -47,6 +48,7 @@ enum message_type {
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
+    MESSAGE_CHARGE = 77,        /* charge_message: to the charging room */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
@@ -145,6 +147,7 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    API_CHARGING_GET = 255,        /* how far charging is */
 };
 
 enum api_field { /* width or form */
