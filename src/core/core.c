@@ -35,6 +35,7 @@
 #include "core/tell.h"
 #include "core/timers.h"
 #include "core/trace.h"
+#include "core/trigger.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -327,6 +328,7 @@ void core_close(core *core)
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
+    capif_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -359,8 +361,10 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     gate_link *gate = &core->gates[index];
     core_gate_lost(core, index);
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
-    if (core->index == 0)
+    if (core->index == 0) {
+        capif_send(core, index);
         credentials_send_all(core, index);
+    }
     traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
@@ -459,8 +463,10 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             destination_on_gone(core, gate, &gone);
         }
         break;
+    case MESSAGE_TRIGGER_OUTCOME: triggers_on_outcome(core, gate, header, body); break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
+    case MESSAGE_CAPIF_STATE: capif_on_state(core, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {

@@ -14,6 +14,7 @@
 #include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
+#include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
 #include "core/core.h"
@@ -95,6 +96,7 @@ struct core {
     uint32_t application_next;   /* number of the next one */
     token_keys token_keys;
     signing signing;             /* core 0's */
+    capif capif;                 /* core 0's */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];

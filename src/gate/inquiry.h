@@ -39,3 +39,12 @@ bool s6t_put_nidd(diameter_gate *gate, const inquiry_question *asked, dro_builde
 bool s6t_read_nidd(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
 /* User-Identifier of the ID, a group's where the request says so, or of the MSISDN. False: neither is there. */
 bool s6t_put_user(const inquiry_question *asked, dro_builder *out);
+
+/* ---- trigger.c ---- */
+
+bool tsp_put_action(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool tsp_read_action(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool s6m_put_subscriber(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6m_read_subscriber(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool t4_put_trigger(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool t4_read_trigger(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);

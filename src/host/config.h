@@ -23,6 +23,7 @@ typedef struct config {
     bool diameter_plain;
     gate_peer_config peers[GATE_PEERS_MAX];
     uint32_t peer_count;
+    roaming_policy interworking;
     int64_t downlink_packets, downlink_bytes, downlink_size, downlink_age, downlink_memory;
     int64_t contexts_memory, columns_memory, log_segment, log_timeline, log_replay;
     char cell_sandbox[8];
@@ -40,6 +41,8 @@ typedef struct config {
     int64_t limits_requests, limits_burst, limits_downlinks, limits_configurations, limits_subscriptions;
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
     bool auth_provision_scope;
+    char capif_tls_certificate[1024], capif_tls_key[1024], capif_tls_ca[1024], capif_registration_secret[1024];
+    capif_config capif;
     char log_level[16];
     bool given[CONFIG_KEYS_MAX]; /* that was set */
     bool charging_enabled, charging_imsi;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "twin/plmn.h"
 #include "twin/value.h"
 
 typedef enum form { TEXT, LIST, NUMBER, HEX, TIME, FLAG, PLMN } form;
@@ -77,11 +78,13 @@ static void put_time(dro_builder *out, int64_t ms)
     put(out, "\"%s\"", text);
 }
 
-/* TS 24.008, 10.5.1.3: digits in halves of bytes, a mobile network code of two digits filled with 15. */
-static void put_plmn(dro_builder *out, const uint8_t *b)
+static void put_plmn(dro_builder *out, const uint8_t *bytes)
 {
-    put(out, "\"%x%x%x", b[0] & 15, b[0] >> 4, b[1] & 15);
-    put(out, b[1] >> 4 == 15 ? "%x%x\"" : "%x%x%x\"", b[2] & 15, b[2] >> 4, b[1] >> 4);
+    char digits[PLMN_DIGITS_MAX + 1];
+    if (plmn_read(bytes, digits))
+        put(out, "\"%s\"", digits);
+    else
+        dro_builder_text(out, "null");
 }
 
 static void put_value(dro_builder *out, form form, const dro_field *field)

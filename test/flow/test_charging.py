@@ -5,10 +5,12 @@ import json
 import os
 import random
 import re
+import shutil
 import stat
+import subprocess
 
 import pytest
-from host import Client, Host, thermo_reading, until
+from host import BUILD, Client, Host, thermo_reading, until
 from mme import RELEASE, Mme, is_asleep
 from t8 import CALLBACKS, b64, path_of
 from test_kill_loop import Oracle
@@ -139,6 +141,37 @@ def test_what_is_charged_is_shown(real, thermometer):
 def as_token(real):
     answer = real.admin.post("/v1/applications", {"id": f"reader{random.randrange(1 << 30)}", "domains": ["acme.example"], "scopes": ["read"]})
     return answer.json()["token"]
+
+
+def cli(*words, token=None, host=None):
+    address = ["--host", f"http://127.0.0.1:{host.http_port}"] if host else []
+    environment = {**os.environ, "DROMIO_TOKEN": token or "", "HOME": "/nonexistent"}
+    return subprocess.run([str(BUILD / "dromio"), *words, *address], capture_output=True, text=True, env=environment, timeout=60)
+
+
+def test_the_command_line_shows_and_checks_files(real, thermometer, tmp_path):
+    device = thermometer()
+    device.uplink(thermo_reading(1))
+    charged(real, 1, externalIdentifier=device.id, recordType="MO-Data")
+    shown = json.loads(cli("charging", "-o", "json", token=real.admin.token, host=real).stdout)
+    assert shown["state"] == "writing" and shown["records"] == len(records(real))
+    assert "writing" in cli("charging", token=real.admin.token, host=real).stdout
+    listed = cli("charging", "--files", "-o", "ndjson", token=real.admin.token, host=real)
+    assert json.loads(listed.stdout.splitlines()[-1])["name"] == max(path.name for path in directory_of(real).glob("charging-*.jsonl"))
+    checked = cli("charging", "--verify", str(directory_of(real)), "-o", "json")
+    assert checked.returncode == 0
+    assert json.loads(checked.stdout) == {**json.loads(checked.stdout), "intact": True, "first": 1, "records": shown["records"], "gaps": 0}
+    for path in directory_of(real).glob("charging-*.jsonl"):
+        shutil.copy(path, tmp_path)
+    lines = [(path, number) for path in sorted(tmp_path.iterdir()) for number in range(len(path.read_text().splitlines()))]
+    path, number = lines[len(lines) // 2]
+    kept = path.read_text().splitlines(keepends=True)
+    for damaged, word in ((kept[:number] + kept[number + 1:], "missing"), (kept[:number] + [kept[number]] * 2 + kept[number + 1:], "twice"),
+                          (kept[:number] + ["{\n"] + kept[number + 1:], "no JSON")):
+        path.write_text("".join(damaged))
+        checked = cli("charging", "--verify", str(tmp_path), "-o", "json")
+        assert checked.returncode == 1 and word in json.loads(checked.stdout)["problem"], (word, checked)
+    assert cli("charging", "--verify", str(tmp_path / "nothing")).returncode == 3
 
 
 def test_the_room_sees_its_directory_alone(real):
