@@ -530,9 +530,8 @@ void api_charging_get(core *core, const call *call)
 
 void charging_metrics(const core *core, dro_builder *out)
 {
-    const charging *here = core->charging;
-    if (here == NULL)
-        return;
+    static const charging off;
+    const charging *here = core->charging == NULL ? &off : core->charging;
     const struct { const char *name, *kind, *help; uint64_t value; } rows[] = {
         { "dromio_charging_is_writing", "gauge", "1: the charging files can be written.", here->session != 0 },
         { "dromio_charging_records_total", "counter", "Charging records in files, of all starts.", here->room.sequence > 0 ? here->room.sequence - 1 : 0 },

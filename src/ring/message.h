@@ -152,6 +152,14 @@ enum api_operation {
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
     API_CHARGING_GET = 255,        /* how far charging is */
+    /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
+    API_EXPOSURE_LIST = 220,
+    API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
+    API_EXPOSURE_GET,               /* CONFIGURATION, as all below */
+    API_EXPOSURE_PUT,               /* RESOURCE */
+    API_EXPOSURE_PATCH,             /* RESOURCE */
+    API_EXPOSURE_DELETE,
+    API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
     API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0 */
 };
 
@@ -207,6 +215,11 @@ enum api_field { /* width or form */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
                                  * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
+    API_FIELD_RESOURCE = 84,    /* fields of a T8 object, with tags of their own: twin/t8.h */
+    API_FIELD_EXPOSURE = 85,    /* u8: enum exposure_kind */
+    API_FIELD_REFERENCE = 86,   /* u32: what the network calls an exposure */
+    API_FIELD_REFERENCE_GONE = 87, /* u32: one that is to end there */
+    API_FIELD_REPORT = 88,      /* fields of enum monitoring_report_field (twin/t8_monitoring.h) */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
@@ -386,7 +399,8 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint16_t data_length, reserved;
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
     uint8_t is_again;             /* T flag */
-    uint8_t reserved2[3];
+    uint8_t priority;             /* DRMP and one; 0: none is sent */
+    uint8_t reserved2[2];
 } downlink_request;               /* then host, realm, Non-IP-Data */
 
 enum downlink_outcome {
@@ -433,6 +447,7 @@ enum inquiry_outcome {
     INQUIRY_NO_PEER,              /* that peer is not there: nothing was sent */
     INQUIRY_LOST,                 /* sent, then the connection ended */
     INQUIRY_NO_ANSWER,            /* sent, none in time, or one that cannot be used */
+    INQUIRY_ABATED,               /* that peer wants to be asked less now: nothing was sent */
 };
 enum inquiry_verdict {
     VERDICT_DONE,
@@ -477,12 +492,13 @@ typedef struct trigger_outcome {
 } trigger_outcome;                /* then host, realm, fields IMSI(?), MSISDN(?), ID* */
 
 typedef struct peer_state {
-    uint8_t is_open, reserved;
+    uint8_t is_open, reduction;   /* percent of requests that it asked to be left out */
     uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
     uint32_t applications;        /* enum peer_application bits */
-    uint16_t host_length, realm_length, address_length, reserved2;
+    uint16_t host_length, realm_length, address_length, load; /* load: percent and one, as it said; 0: it did not */
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
+enum { PEER_LOAD_FULL = 101 };
 enum peer_application {
     PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
     PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
@@ -497,6 +513,7 @@ enum notice_kind {
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
     NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
+    NOTICE_EXPOSURE,        /* EXPOSURE, RESOURCE: of its api's notice object */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];
