@@ -24,6 +24,7 @@
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/network.h"
+#include "core/exposure.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/old_logs.h"
@@ -192,7 +193,8 @@ static dro_err recover_all(core *core)
     if (err == DRO_OK)
         err = twins_index(core);
     dumps_forget(core);
-    owners_settle(core);
+    owners_settle(core, &core->nidd.owners);
+    exposures_settle(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -243,7 +245,8 @@ static dro_err open_all(core *core)
     core->twin_next = core->epoch.counter << 30;
     core->ticket_next = core->epoch.counter << 32 | (uint64_t)core->index << 28; /* those of other cores may once be here */
     core->mail_next = core->epoch.counter << 32 | (uint64_t)core->index << 28;
-    core->nidd.next = core->epoch.counter << 30;
+    nidd_init(core);
+    exposures_init(core);
     core->event_next = 1;
     return err == DRO_OK ? recover(core) : err;
 }
@@ -324,6 +327,7 @@ void core_close(core *core)
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
+    exposures_fini(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);

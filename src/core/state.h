@@ -17,6 +17,7 @@
 #include "core/checkpoint.h"
 #include "core/contexts.h"
 #include "core/core.h"
+#include "core/exposure.h"
 #include "core/counters.h"
 #include "core/host.h"
 #include "core/host_tables.h"
@@ -128,6 +129,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    exposure_table exposures;
     queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;

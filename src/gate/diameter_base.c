@@ -232,7 +232,8 @@ static uint32_t judge_capabilities(diameter_peer *peer, const diameter_message *
     }
     peer->applications = common_applications(message);
     if (known != NULL && known->applications != 0)
-        peer->applications &= known->applications;
+        peer->applications = (peer->applications & known->applications) |
+                             (peer->applications & PEER_T6A ? known->applications & PEER_T7 : 0); /* a role: no CER says it */
     if (peer->applications == 0)
         return DIAMETER_NO_COMMON_APPLICATION;
     return has_common_security(message) ? 0 : DIAMETER_NO_COMMON_SECURITY;

@@ -34,7 +34,7 @@ typedef struct pending_incoming {
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 
-enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_INQUIRY };
+enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_INQUIRY, OUTGOING_RELAY };
 
 /* To a peer. */
 typedef struct pending_outgoing {

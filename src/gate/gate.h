@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "gate/peer_policy.h"
+#include "gate/roaming.h"
 #include "gate/tls.h"
 #include "ring/message.h"
 #include "ring/ring.h"
@@ -45,6 +46,7 @@ typedef struct gate_config {
     const char *identity, *realm; /* Origin-Host, Origin-Realm */
     const gate_peer_config *peers;
     uint32_t peer_count;
+    const roaming_policy *roaming; /* NULL, or without rows: this host is no IWK-SCEF */
     bool accept_any_peer;
     int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
     const usage_page *usage;      /* what the rooms cost; NULL: not told */

@@ -23,6 +23,7 @@ typedef struct config {
     bool diameter_plain;
     gate_peer_config peers[GATE_PEERS_MAX];
     uint32_t peer_count;
+    roaming_policy interworking;
     int64_t downlink_packets, downlink_bytes, downlink_size, downlink_age, downlink_memory;
     int64_t contexts_memory, columns_memory, log_segment, log_timeline, log_replay;
     char cell_sandbox[8];

@@ -479,6 +479,7 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .certificates = room->certificates, .certificate_renewals = room->gate_renewals[index][1],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
+                         .roaming = &config->interworking,
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
                          .issuers = config->issuers, .issuer_count = config->issuer_count, .limits = limits_of(config), .gate_count = layout->gate_count,

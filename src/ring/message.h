@@ -147,6 +147,14 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
+    API_EXPOSURE_LIST = 220,
+    API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
+    API_EXPOSURE_GET,               /* CONFIGURATION, as all below */
+    API_EXPOSURE_PUT,               /* RESOURCE */
+    API_EXPOSURE_PATCH,             /* RESOURCE */
+    API_EXPOSURE_DELETE,
+    API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
 };
 
 enum api_field { /* width or form */
@@ -201,6 +209,11 @@ enum api_field { /* width or form */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
                                  * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
+    API_FIELD_RESOURCE = 84,    /* fields of a T8 object, with tags of their own: twin/t8.h */
+    API_FIELD_EXPOSURE = 85,    /* u8: enum exposure_kind */
+    API_FIELD_REFERENCE = 86,   /* u32: what the network calls an exposure */
+    API_FIELD_REFERENCE_GONE = 87, /* u32: one that is to end there */
+    API_FIELD_REPORT = 88,      /* fields of enum monitoring_report_field (twin/t8_monitoring.h) */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
@@ -463,7 +476,10 @@ typedef struct peer_state {
     uint16_t host_length, realm_length, address_length, reserved2;
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
-enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32 };
+enum peer_application {
+    PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
+    PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
+};
 
 /* ---- Notifications of applications: core -> gate ---- */
 
@@ -474,6 +490,7 @@ enum notice_kind {
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
     NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
+    NOTICE_EXPOSURE,        /* EXPOSURE, RESOURCE: of its api's notice object */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];
