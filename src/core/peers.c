@@ -187,6 +187,18 @@ bool peers_route(const core *core, uint32_t applications, const uint32_t *silent
     return core->gates[route->gate].is_open;
 }
 
+void peers_name(const core *core, uint32_t hash, uint32_t applications, const char **host, const char **realm)
+{
+    *host = *realm = NULL;
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        if (core->peers->hashes[i] != hash || !(core->peers->entries[i].state.applications & applications))
+            continue;
+        *host = core->peers->entries[i].host;
+        *realm = core->peers->entries[i].realm;
+        return;
+    }
+}
+
 void peers_silent(core *core, uint32_t hash)
 {
     for (uint32_t i = 0; i < core->peer_count; i++)

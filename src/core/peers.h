@@ -25,4 +25,6 @@ typedef struct peer_route { /* borrowed from the table of peers */
 } peer_route;
 /* One that speaks one of the applications and is not among those that did not answer the same question (hashes). False: none can be reached. */
 bool peers_route(const core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route);
+/* The node of that hash, if it speaks one of the applications itself; else NULL. */
+void peers_name(const core *core, uint32_t hash, uint32_t applications, const char **host, const char **realm);
 void peers_silent(core *core, uint32_t hash); /* it did not answer: others come first for a while */
