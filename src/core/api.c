@@ -333,6 +333,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_STATUS] = api_status,
     [API_PEERS] = api_peers,
     [API_METRICS] = api_metrics,
+    [API_CAPIF_STATUS] = api_capif_status,
     [API_BARRIER] = barrier,
     [API_BACKUP] = api_backup,
     [API_ACCESS_TOKEN] = api_access_token,

@@ -152,5 +152,7 @@ void api_metrics(core *core, const call *call);
 void api_trace_make(core *core, const call *call);
 void api_trace_get(core *core, const call *call);
 void api_trace_delete(core *core, const call *call);
+/* capif.c */
+void api_capif_status(core *core, const call *call);
 /* backup.c */
 void api_backup(core *core, const call *call);

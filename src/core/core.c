@@ -324,10 +324,12 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     inquiries_free(core);
+    triggers_free(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
     exposures_fini(core);
+    capif_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -360,8 +362,10 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     gate_link *gate = &core->gates[index];
     core_gate_lost(core, index);
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
-    if (core->index == 0)
+    if (core->index == 0) {
+        capif_send(core, index);
         credentials_send_all(core, index);
+    }
     traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
@@ -463,6 +467,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
     case MESSAGE_TRIGGER_OUTCOME: triggers_on_outcome(core, gate, header, body); break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
+    case MESSAGE_CAPIF_STATE: capif_on_state(core, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {

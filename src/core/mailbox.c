@@ -419,6 +419,16 @@ static uint32_t gate_of(const core *core, const twin *twin)
     return peers_gate(core, core->hosts[twin->connection.host].name, twin->connection.gate);
 }
 
+/* DRMP of a downlink, and one: the usual 10 is not sent. Applications move it by five at most; the network's own come before. */
+static uint8_t request_priority(const mail *mail)
+{
+    enum { FIRST = 5, USUAL = 10, LAST = 15 };
+    int64_t wanted = USUAL - (int64_t)mail->priority;
+    if (mail->priority == 0 || mail->is_control)
+        return 0;
+    return (uint8_t)((wanted < FIRST ? FIRST : wanted > LAST ? LAST : wanted) + 1);
+}
+
 /* `lost`: End-to-End id of the same request, whose connection was lost; NULL: a new one. */
 static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, const uint32_t *lost)
 {
@@ -429,7 +439,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, con
     downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
                                  .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
                                  .host_length = (uint16_t)strlen(host),
-                                 .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .end_to_end = lost != NULL ? *lost : 0 };
+                                 .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .priority = request_priority(mail), .end_to_end = lost != NULL ? *lost : 0 };
     uint32_t length;
     const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
     if (rds_is_on(core, twin) && !mail->is_control)

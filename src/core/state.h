@@ -14,6 +14,7 @@
 #include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
+#include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
 #include "core/core.h"
@@ -96,6 +97,7 @@ struct core {
     uint32_t application_next;   /* number of the next one */
     token_keys token_keys;
     signing signing;             /* core 0's */
+    capif capif;                 /* core 0's */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
@@ -138,6 +140,7 @@ struct core {
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
     struct inquiry_table *inquiries; /* NULL before the first */
+    struct trigger_flight *flights;  /* triggers that somebody is asked for */
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;

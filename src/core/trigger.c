@@ -1,5 +1,6 @@
 #include "core/trigger.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,23 +86,24 @@ static int64_t validity_of(const uint8_t *fields, size_t length)
 
 /* ---- who is asked ---- */
 
-static bool has_centre(const core *core)
+/* Both parts of the longer way; `is_there`: peers_have, peers_are_open. A relay may lead to one of them. */
+static bool has_centre(const core *core, bool (*is_there)(const struct core *core, uint32_t applications))
 {
-    bool has_relay = peers_have(core, PEER_RELAY);
-    bool has_subscribers = inquiry_has_node(core, INQUIRY_SUBSCRIBER), has_centres = inquiry_has_node(core, INQUIRY_MESSAGE);
+    bool has_relay = is_there(core, PEER_RELAY), has_subscribers = is_there(core, PEER_S6M), has_centres = is_there(core, PEER_T4);
     return (has_subscribers && (has_centres || has_relay)) || (has_centres && has_relay);
 }
 
-/* Who is asked first about a new trigger; 0: nobody can be, for the reason in *why. */
+/* Who is asked first about a new trigger; 0: nobody can be, for the reason in *why. Who is connected comes first. */
 static enum inquiry_kind way_of(const core *core, const char **why)
 {
-    *why = "no peer triggers devices: neither an MTC-IWF (tsp) nor an HSS (s6m) with an SMS-SC (t4) is among diameter.peers or has connected";
-    if (inquiry_has_node(core, INQUIRY_TRIGGER))
+    *why = "no peer triggers devices: neither an MTC-IWF (tsp) nor an HSS (s6m) with an SMS-SC (t4) is in diameter.peers or has connected";
+    bool has_function = peers_have(core, PEER_TSP), has_longer = has_centre(core, peers_have), has_sender = core->options.trigger_sender[0] != '\0';
+    if (has_function && (peers_are_open(core, PEER_TSP) || !has_longer || !has_sender || !has_centre(core, peers_are_open)))
         return INQUIRY_TRIGGER;
-    if (!has_centre(core))
+    if (!has_longer)
         return 0;
-    *why = "t8.trigger_sender is not set: a service centre has to be told who sends a trigger";
-    return core->options.trigger_sender[0] != '\0' ? INQUIRY_SUBSCRIBER : 0;
+    *why = "t8.trigger_sender is not set: a service centre (SMS-SC) has to be told who sends a trigger";
+    return has_sender ? INQUIRY_SUBSCRIBER : 0;
 }
 
 /* ---- triggers under way ---- */
@@ -643,7 +645,8 @@ static void recall_again(core *core, uint32_t index, exposure *ended)
 {
     ended->is_asked = false;
     int64_t pause_ms = (int64_t)TRIGGER_RETRY_MS << (ended->retries < TRIGGER_RETRY_SHIFT ? ended->retries : TRIGGER_RETRY_SHIFT);
-    ended->retries += ended->retries < TRIGGER_RETRY_SHIFT;
+    if (ended->retries < TRIGGER_RETRY_SHIFT)
+        ended->retries++;
     ended->retry_ms = core->now_ms + pause_ms;
     take_care(core, index);
 }
@@ -779,7 +782,7 @@ static void own_done(core *core, const inquiry *asked, const inquiry_said *said)
         own_failed(core, index, made, true);
 }
 
-void trigger_begin(core *core, uint32_t index, exposure *made)
+static void trigger_begin(core *core, uint32_t index, exposure *made)
 {
     const char *why;
     if (made->until_ms <= core->now_ms || way_of(core, &why) == 0)
@@ -799,7 +802,7 @@ static exposure *own_find(const twin *twin, uint8_t purpose)
 bool trigger_is_out(const twin *twin)
 {
     const exposure *found = own_find(twin, TRIGGER_OF_DOWNLINK);
-    return found != NULL && !trigger_has_ended(result_of(found));
+    return found != NULL && (!trigger_has_ended(result_of(found)) || result_of(found) == TRIGGER_RESULT_SUCCESS);
 }
 
 typedef struct own { uint8_t purpose; uint32_t event_id, validity_s; uint16_t port; const uint8_t *payload; size_t length; } own;
@@ -856,5 +859,5 @@ void trigger_for_downlink(core *core, uint32_t index, int64_t until_ms)
 
 const exposure_class trigger_class = {
     .api = &t8_trigger, .is_good = trigger_is_good, .asks = trigger_asks, .made = trigger_made, .ends = trigger_ends, .expires = trigger_expires,
-    .forsaken = trigger_forsaken, .until = trigger_until,
+    .begins = trigger_begin, .forsaken = trigger_forsaken, .until = trigger_until,
 };

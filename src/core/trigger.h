@@ -35,8 +35,6 @@ void trigger_turn_keep(core *core, const turn *turn);
 void trigger_turn_done(core *core, const turn *turn, uint64_t round);
 /* Inside a record: a downlink waits for a device that has no connection. */
 void trigger_for_downlink(core *core, uint32_t twin, int64_t until_ms);
-bool trigger_is_out(const twin *twin); /* for a downlink, and nobody knows yet what became of it */
+bool trigger_is_out(const twin *twin); /* one for a downlink: under way, or the device has had it of late */
 
 extern const exposure_class trigger_class;
-/* Made by the host itself and not sent yet: its time has come. */
-void trigger_begin(core *core, uint32_t twin, exposure *made);

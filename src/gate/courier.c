@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/base64.h"
 #include "base/fields.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "gate/curl_loop.h"
 #include "ring/message.h"
 #include "twin/nidd.h"
 #include "twin/t8.h"
@@ -36,18 +36,10 @@ typedef struct errand { /* one notice under way */
     char body[BODY_MAX];
 } errand;
 
-typedef struct socket_watch { /* a descriptor of libcurl's in our loop */
-    loop_watch watch;
-    courier *courier;
-    struct socket_watch *next_free;
-} socket_watch;
-
 struct courier {
-    loop *loop;
     courier_options options;
-    CURLM *multi;
+    curl_loop curls;
     struct curl_slist *header;
-    loop_timer timer;
     errand *free, *late;       /* late: answers that found no room in the ring */
     errand **all;
     uint32_t count, under_way;
@@ -145,6 +137,12 @@ static bool may_be_reached(const courier *courier, const struct sockaddr *to)
     const uint8_t *address = is_ipv6 ? ((const struct sockaddr_in6 *)(const void *)to)->sin6_addr.s6_addr
                                      : (const uint8_t *)&((const struct sockaddr_in *)(const void *)to)->sin_addr;
     return address_is_good(courier->ranges, courier->range_count, address, is_ipv6);
+}
+
+bool courier_may_connect(const struct sockaddr *to, const char *allow)
+{
+    courier here = { 0 };
+    return ranges_read(allow, here.ranges, COURIER_RANGES_MAX, &here.range_count) && may_be_reached(&here, to);
 }
 
 bool courier_may_reach(const char *address, const char *allow)
@@ -457,26 +455,21 @@ static uint32_t outcome_of(const errand *ended, CURLcode code, long status)
     return status >= 400 && status < 500 && status != 408 && status != 425 && status != 429 ? NOTICE_REFUSED : NOTICE_FAILED;
 }
 
-static void collect(courier *courier)
+static void on_done(void *context, CURL *curl, CURLcode code)
 {
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(courier->multi, &left)) != NULL) {
-        errand *ended;
-        long status = 0;
-        if (message->msg != CURLMSG_DONE || curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &ended) != CURLE_OK)
-            continue;
-        CURLcode code = message->data.result;
-        curl_easy_getinfo(ended->curl, CURLINFO_RESPONSE_CODE, &status);
-        ended->answer = (notice_answer){ outcome_of(ended, code, status), (uint32_t)status };
-        courier->taken += ended->answer.outcome == NOTICE_TAKEN;
-        courier->refused += ended->answer.outcome == NOTICE_REFUSED;
-        courier->failed += ended->answer.outcome == NOTICE_FAILED;
-        if (ended->answer.outcome != NOTICE_TAKEN)
-            dro_debug("notice outcome=%u status=%ld reason=\"%s\"", ended->answer.outcome, status, curl_easy_strerror(code));
-        curl_multi_remove_handle(courier->multi, ended->curl);
-        errand_end(courier, ended);
-    }
+    courier *courier = context;
+    errand *ended;
+    long status = 0;
+    if (curl_easy_getinfo(curl, CURLINFO_PRIVATE, &ended) != CURLE_OK)
+        return;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    ended->answer = (notice_answer){ outcome_of(ended, code, status), (uint32_t)status };
+    courier->taken += ended->answer.outcome == NOTICE_TAKEN;
+    courier->refused += ended->answer.outcome == NOTICE_REFUSED;
+    courier->failed += ended->answer.outcome == NOTICE_FAILED;
+    if (ended->answer.outcome != NOTICE_TAKEN)
+        dro_debug("notice outcome=%u status=%ld reason=\"%s\"", ended->answer.outcome, status, curl_easy_strerror(code));
+    errand_end(courier, ended);
 }
 
 static void refuse(courier *courier, uint32_t core, uint64_t id, uint32_t outcome)
@@ -550,95 +543,33 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
     if (out.err == DRO_OK && curl_easy_setopt(sent->curl, CURLOPT_URL, sent->link) == CURLE_OK &&
         curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDS, text) == CURLE_OK &&
         curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDSIZE, (long)sent->length) == CURLE_OK &&
-        curl_multi_add_handle(courier->multi, sent->curl) == CURLM_OK)
+        curl_multi_add_handle(courier->curls.multi, sent->curl) == CURLM_OK)
         return;
     sent->answer = (notice_answer){ .outcome = NOTICE_REFUSED };
     errand_end(courier, sent);
 }
 
-/* ---- libcurl on the loop ---- */
-
-static void on_socket(loop_watch *watch, uint32_t events)
-{
-    socket_watch *on = (socket_watch *)(void *)watch;
-    courier *courier = on->courier;
-    int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(courier->multi, watch->descriptor, what, &running);
-    collect(courier);
-}
-
-static int change_socket(CURL *curl, curl_socket_t descriptor, int what, void *context, void *known)
-{
-    courier *courier = context;
-    socket_watch *on = known;
-    (void)curl;
-    if (what == CURL_POLL_REMOVE) {
-        if (on != NULL)
-            loop_remove(courier->loop, &on->watch);
-        free(on);
-        return 0;
-    }
-    uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    if (on != NULL) {
-        loop_change(courier->loop, &on->watch, events);
-        return 0;
-    }
-    on = malloc(sizeof *on);
-    if (on == NULL)
-        return -1;
-    *on = (socket_watch){ .watch = { on_socket, descriptor }, .courier = courier };
-    if (loop_add(courier->loop, &on->watch, events) != DRO_OK || curl_multi_assign(courier->multi, descriptor, on) != CURLM_OK) {
-        free(on);
-        return -1;
-    }
-    return 0;
-}
-
-static void on_timer(loop_timer *timer)
-{
-    courier *courier = (struct courier *)(void *)((char *)timer - offsetof(struct courier, timer));
-    int running;
-    curl_multi_socket_action(courier->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect(courier);
-}
-
-static int change_timer(CURLM *multi, long ms, void *context)
-{
-    courier *courier = context;
-    (void)multi;
-    if (ms < 0)
-        loop_timer_clear(courier->loop, &courier->timer);
-    else if (loop_timer_set(courier->loop, &courier->timer, loop_now_ns(courier->loop) + ms * 1000000ll) != DRO_OK)
-        return -1;
-    return 0;
-}
+/* ---- life ---- */
 
 dro_err courier_new(courier **out, loop *loop, const courier_options *options)
 {
     courier *made = calloc(1, sizeof *made);
     *out = made;
-    if (made == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (made == NULL || curl_loop_init(&made->curls, loop, on_done, made) != DRO_OK)
         return DRO_NOMEM;
-    made->loop = loop;
     made->options = *options;
     if (options->root == NULL)
         made->options.root = "";
-    made->timer.on_due = on_timer;
-    made->multi = curl_multi_init();
     made->all = calloc(COURIER_NOTICES_MAX, sizeof(errand *));
     made->header = curl_slist_append(NULL, "Content-Type: application/json");
     struct curl_slist *more = made->header == NULL ? NULL : curl_slist_append(made->header, "Expect:");
     if (!ranges_read(options->allow != NULL ? options->allow : "", made->ranges, COURIER_RANGES_MAX, &made->range_count))
         return DRO_MALFORMED;
-    bool is_good = made->multi != NULL && made->all != NULL && more != NULL &&
-                   curl_multi_setopt(made->multi, CURLMOPT_SOCKETFUNCTION, change_socket) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_SOCKETDATA, made) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_TIMERFUNCTION, change_timer) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_TIMERDATA, made) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_MAXCONNECTS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)COURIER_CONNECTIONS_EACH) == CURLM_OK;
+    CURLM *multi = made->curls.multi;
+    bool is_good = made->all != NULL && more != NULL &&
+                   curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
+                   curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
+                   curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)COURIER_CONNECTIONS_EACH) == CURLM_OK;
     return is_good ? DRO_OK : DRO_NOMEM;
 }
 
@@ -647,15 +578,14 @@ void courier_free(courier *courier)
     if (courier == NULL)
         return;
     for (uint32_t i = 0; i < courier->count; i++) {
-        curl_multi_remove_handle(courier->multi, courier->all[i]->curl);
+        curl_multi_remove_handle(courier->curls.multi, courier->all[i]->curl);
         curl_easy_cleanup(courier->all[i]->curl);
         dro_wipe(courier->all[i]->body, sizeof courier->all[i]->body);
         free(courier->all[i]->results);
         free(courier->all[i]);
     }
-    curl_multi_cleanup(courier->multi);
+    curl_loop_fini(&courier->curls);
     curl_slist_free_all(courier->header);
-    loop_timer_clear(courier->loop, &courier->timer);
     free(courier->all);
     free(courier);
 }

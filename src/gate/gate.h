@@ -27,6 +27,15 @@ typedef struct gate_peer_config { /* a row of diameter.peers */
     peer_policy policy;
 } gate_peer_config;
 
+typedef struct capif_config { /* a CAPIF core function and what is done there: gate/publisher.h */
+    char root[512];               /* "": none, and this host stands in for one */
+    char aef[256], apf[256];      /* what it calls us; "": what a registration said, else our identity */
+    char apis[512];               /* names with commas between that are published; "": all */
+    char allow[1024];             /* address ranges it may have although loopback, link-local or private */
+    bool publish;
+    int64_t check_s;              /* between looks at what is there */
+} capif_config;
+
 typedef struct gate_config {
     uint32_t index;               /* of this gate */
     uint32_t core_count;
@@ -59,6 +68,7 @@ typedef struct gate_config {
     uint32_t gate_count;          /* which share them; 0: one */
     int64_t skew_s;               /* by which the clocks of issuers may differ */
     const char *version;
+    capif_config capif;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
     const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */

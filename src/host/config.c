@@ -72,6 +72,8 @@ static const key keys[] = {
     { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
     { "t8.group_guard", COUNT(t8_group_guard, 1, 86400), "30", "seconds after which results of a group's downlink are told, and so often from then on; earlier when all are there" },
+    { "t8.trigger_port", COUNT(t8_trigger_port, 0, 65535), "0", "port of the application in a device that is triggered because a downlink waits for it (SEND_TRIGGER)" },
+    { "t8.trigger_sender", TEXT(t8_trigger_sender), "", "number (E.164, digits) by which this host sends device triggers; an SMS-SC needs it" },
     { "t8.reliable_data_service", BOOLEAN(t8_reliable_data_service), "false", "configurations may ask for the reliable data service (TS 24.250), whose bits are unverified: docs/scef.md" },
     { "t8.reliable_data_timer", COUNT(t8_reliable_data_timer, 1, 3600), "5", "its T200: seconds a device has for an acknowledgement once the network has taken the downlink" },
     { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
@@ -80,6 +82,17 @@ static const key keys[] = {
     { "auth.key_life", COUNT(auth_key_life, 60, 366 * 86400), "2592000", "seconds until another key signs; at least auth.token_life" },
     { "auth.provision_scope", BOOLEAN(auth_provision_scope), "false", "imsi and msisdn of a twin take the scope provision; false: write is enough" },
     { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
+    { "capif.core_function", TEXT(capif.root), "", "root of a CAPIF core function, such as https://capif.example:443, at which this host publishes its APIs" },
+    { "capif.publish", BOOLEAN(capif.publish), "true", "false: what was published there is withdrawn" },
+    { "capif.apis", TEXT(capif.apis), "", "names of the APIs that are published, with commas between; empty: all" },
+    { "capif.aef_id", TEXT(capif.aef), "", "what it calls this host as exposing function; default: what a registration said, else host.identity" },
+    { "capif.apf_id", TEXT(capif.apf), "", "what it calls this host as publisher; default: as above" },
+    { "capif.allow", TEXT(capif.allow), "", "address ranges with commas between that it may have although loopback, link-local or private" },
+    { "capif.check", COUNT(capif.check_s, 1, 86400), "600", "seconds between looks at what is published there" },
+    { "capif.registration_secret", TEXT(capif_registration_secret), "", "file of the secret with which this host registers there as API provider; empty: it does not" },
+    { "capif.tls.certificate", TEXT(capif_tls_certificate), "", "file of the certificate it is shown, with those that lead to its authority (PEM)" },
+    { "capif.tls.key", TEXT(capif_tls_key), "", "file of its private key (PEM, without passphrase)" },
+    { "capif.tls.ca", TEXT(capif_tls_ca), "", "file of authorities (PEM) for its own certificate; empty: those of the system" },
     { "limits.requests_per_second", COUNT(limits_requests, 0, 1000000000), "0", "of an application without limits of its own, over HTTP; 0: none" },
     { "limits.burst", COUNT(limits_burst, 0, 1000000000), "0", "of those at once; 0: as many as a second has" },
     { "limits.downlinks_per_day", COUNT(limits_downlinks, 0, 1000000000), "0", "of such an application, commands over /v1 too; 0: no limit" },
@@ -523,6 +536,23 @@ static bool check_auth(config *config)
     return true;
 }
 
+static bool check_capif(config *config)
+{
+    char *root = config->capif.root;
+    size_t length = strlen(root);
+    if (length > 0 && root[length - 1] == '/')
+        root[--length] = '\0';
+    if (length > 0 && strncmp(root, "https://", 8) != 0 && strncmp(root, "http://", 7) != 0)
+        return wrong("capif.core_function: begins with https:// or http://");
+    if (!courier_ranges_are_good(config->capif.allow))
+        return wrong("capif.allow: is address ranges such as \"10.0.0.0/8\" with commas between");
+    if (is_set(config->capif_tls_certificate) != is_set(config->capif_tls_key))
+        return wrong("capif.tls: certificate and key are set together");
+    if (is_set(config->capif_registration_secret) && !is_set(config->capif_tls_certificate))
+        return wrong("capif.registration_secret: needs capif.tls.certificate and key, whose public key is registered");
+    return true;
+}
+
 static bool check_apns(const config *config)
 {
     if (config->t8_apn[0] != '\0' && !apn_is_valid(config->t8_apn, strlen(config->t8_apn)))
@@ -560,6 +590,13 @@ static bool check_interworking(config *config)
     return true;
 }
 
+static bool check_triggers(const config *config)
+{
+    if (strspn(config->t8_trigger_sender, "0123456789") != strlen(config->t8_trigger_sender))
+        return wrong("t8.trigger_sender: is a number of at most 15 digits, without +");
+    return true;
+}
+
 bool config_has_hss(const config *config)
 {
     for (uint32_t i = 0; i < config->peer_count; i++)
@@ -588,12 +625,12 @@ bool config_check(config *config)
         return wrong("t8.allow_callbacks: is a list of address ranges such as \"10.0.0.0/8\"");
     if (config->t8_api_root[0] == '\0')
         snprintf(config->t8_api_root, sizeof config->t8_api_root, "http%s://%s", config->http_tls_certificate[0] != '\0' ? "s" : "", config->http_listen);
-    if (!check_auth(config))
+    if (!check_auth(config) || !check_capif(config))
         return false;
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
-    if (!check_apns(config) || !check_interworking(config))
+    if (!check_apns(config) || !check_triggers(config) || !check_interworking(config))
         return false;
     credential_key(config);
     if (config->vault_master_key[0] == '\0' &&

@@ -38,6 +38,7 @@ enum message_type {
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
+    MESSAGE_CAPIF_STATE = 75,   /* capif_news + fields: what the publisher has at a CAPIF core function, to be kept; core 0    */
     MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
@@ -52,6 +53,7 @@ enum message_type {
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
+    MESSAGE_CAPIF = 78,         /* the fields of the newest MESSAGE_CAPIF_STATE, of core 0: to a new gate, and at each change to all */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -155,6 +157,7 @@ enum api_operation {
     API_EXPOSURE_PATCH,             /* RESOURCE */
     API_EXPOSURE_DELETE,
     API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
+    API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0 */
 };
 
 enum api_field { /* width or form */
@@ -227,6 +230,14 @@ enum api_field { /* width or form */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
+    /* CAPIF (TS 29.222). */
+    API_FIELD_CAPIF_ROOT = 190, /* text: of the core function */
+    API_FIELD_CAPIF_REGISTRATION = 191, /* text: registrationId; absent: this host did not register itself */
+    API_FIELD_CAPIF_APF = 192,  /* text: its id as publisher */
+    API_FIELD_CAPIF_AEF = 193,  /* text: as exposing function */
+    API_FIELD_CAPIF_API = 194,  /* fields of one service API: NAME, CAPIF_ID(?), AFTER (digest of what is published, u64), TIME, DETAIL(?), LAST: is to go */
+    API_FIELD_CAPIF_ID = 195,   /* text: serviceApiId; absent: it is not published yet */
+    API_FIELD_DETAIL = 196,     /* text: what went wrong last */
     /* Device triggering; widths of those with a row in twin/t8_trigger.c are its kinds' */
     API_FIELD_VALIDITY = 100,
     API_FIELD_TRIGGER_PRIORITY = 101,
@@ -328,6 +339,12 @@ typedef struct signing_key_news {
  * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
  * number of the last event before the stream's first. The core sends an event only to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
 enum { STREAM_CREDIT = 1024 };
+typedef struct capif_news {
+    uint8_t is_kept;        /* it must outlive a restart; 0: it is shown only */
+    uint8_t reserved[7];
+} capif_news;               /* then fields CAPIF_ROOT, CAPIF_REGISTRATION(?), CAPIF_APF(?), CAPIF_AEF(?), DETAIL(?), CAPIF_API* */
+enum { CAPIF_STATE_MAX = 16 * 1024 };
+
 typedef struct stream_event {
     uint32_t event_id_length, type_length, data_length;
     uint32_t reserved;
@@ -381,7 +398,8 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint16_t data_length, reserved;
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
     uint8_t is_again;             /* T flag */
-    uint8_t reserved2[3];
+    uint8_t priority;             /* DRMP and one; 0: none is sent */
+    uint8_t reserved2[2];
 } downlink_request;               /* then host, realm, Non-IP-Data */
 
 enum downlink_outcome {
@@ -428,6 +446,7 @@ enum inquiry_outcome {
     INQUIRY_NO_PEER,              /* that peer is not there: nothing was sent */
     INQUIRY_LOST,                 /* sent, then the connection ended */
     INQUIRY_NO_ANSWER,            /* sent, none in time, or one that cannot be used */
+    INQUIRY_ABATED,               /* that peer wants to be asked less now: nothing was sent */
 };
 enum inquiry_verdict {
     VERDICT_DONE,
@@ -472,12 +491,13 @@ typedef struct trigger_outcome {
 } trigger_outcome;                /* then host, realm, fields IMSI(?), MSISDN(?), ID* */
 
 typedef struct peer_state {
-    uint8_t is_open, reserved;
+    uint8_t is_open, reduction;   /* percent of requests that it asked to be left out */
     uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
     uint32_t applications;        /* enum peer_application bits */
-    uint16_t host_length, realm_length, address_length, reserved2;
+    uint16_t host_length, realm_length, address_length, load; /* load: percent and one, as it said; 0: it did not */
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
+enum { PEER_LOAD_FULL = 101 };
 enum peer_application {
     PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
     PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
