@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/ahead.h"
 #include "core/authorization.h"
+#include "core/charge.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/mailbox.h"
@@ -121,6 +122,7 @@ static void uplink_control(core *core, caller caller, const uplink_request *requ
 {
     record_begin(core, index, RECORD_DELTA);
     put_uplink(core, index, host, request->end_to_end);
+    charge_uplink(core, index, request->data_length, request->is_exception);
     rds_keep_control(core, index, heard);
     network_answer_send(core, caller, RESULT_SUCCESS, 0, record_end(core));
     mailbox_flush(core, index);
@@ -273,6 +275,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE) {
         answer.rates = rate_left(core, twin);
+        charge_connection(core, index, CHARGE_RELEASED, request->rat_type);
         record_put(core, FIELD_CONNECTION, "", 0);
     } else {
         answer.charging_id = request->action == ESTABLISH ? serving_charging_id(core) : 0;
@@ -283,6 +286,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     if (request->action == ESTABLISH) {
         rds_reset(core, index);
         rate_go_on(core, index, &request->rates);
+        charge_connection(core, index, CHARGE_ESTABLISHED, request->rat_type);
     }
     twin->connection.gate = (uint8_t)caller.gate;
     if (request->is_reachable || request->action == ESTABLISH) {
@@ -322,6 +326,7 @@ void network_release_begin(core *core, uint32_t index, network_release *gone)
         gone->gate = peers_gate(core, &node, twin->connection.gate);
     }
     dro_wipe(&request, sizeof request);
+    charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
     record_put(core, FIELD_CONNECTION, "", 0);
 }
 

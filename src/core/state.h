@@ -119,6 +119,7 @@ struct core {
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
+    struct charging *charging;   /* NULL: off */
     stream *streams;
     uint32_t stream_count;
     struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */
@@ -140,6 +141,7 @@ struct core {
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
     struct inquiry_table *inquiries; /* NULL before the first */
+    struct trigger_flight *flights;  /* triggers that somebody is asked for */
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;

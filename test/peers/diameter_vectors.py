@@ -94,6 +94,7 @@ TO_US = [avp(293, b"scef.dromio.test"), avp(283, b"dromio.test")]
 APPLICATION = avp(260, [avp(266, V), avp(258, T6A)])
 CAPABILITIES = [avp(257, "127.0.0.1"), avp(266, 0), avp(269, "Dromio", m=False), avp(278, 7)]
 
+LOSS = avp(621, [avp(622, 1, m=False)], m=False)  # OC-Supported-Features
 MESSAGES = {
     "cer": message(CapabilitiesExchange, True, 0, origin() + CAPABILITIES + [avp(265, V), APPLICATION], proxiable=False),
     "cer_ip6": message(CapabilitiesExchange, True, 0, origin() + [avp(257, "2001:db8::1")] + CAPABILITIES[1:] + [avp(265, V), APPLICATION],
@@ -126,10 +127,10 @@ MESSAGES = {
                    avp(3171, [avp(3124, 78, V), avp(3125, b"scef.dromio.test", V), avp(298, 5515)], V, m=False)]),
     "nir": message(NIDDInformation, True, S6T, [avp(263, "scef.dromio.test;1;2"), avp(277, 1)] + origin("scef.dromio.test", "dromio.test") + [
         avp(283, b"example.org"), avp(3102, [avp(3111, "t1@acme.example", V)], V), avp(3150, [avp(493, "iot"), avp(3159, LATER, V, m=False)], V),
-        avp(3178, [avp(3179, "meters", V, m=False)], V, m=False)]),
+        avp(3178, [avp(3179, "meters", V, m=False)], V, m=False), LOSS]),
     "nir_msisdn": message(NIDDInformation, True, S6T, [avp(263, "scef.dromio.test;1;2"), avp(277, 1)]
                           + origin("scef.dromio.test", "dromio.test") + [avp(283, b"example.org"), avp(3102, [avp(701, MSISDN, V)], V),
-                                                                         avp(3150, [], V)]),
+                                                                         avp(3150, [], V), LOSS]),
     "nia": message(NIDDInformation, False, S6T, [avp(263, "scef.dromio.test;1;2"), avp(268, 2001), avp(277, 1)] + origin() + [
         avp(3151, [avp(701, MSISDN, V), avp(1, "001010000000001"), avp(3111, "t1@acme.example", V), avp(3160, LATER, V, m=False)], V)]),
     "nir_update": message(NIDDInformation, True, S6T, [avp(263, "mme1.example.org;1;2"), avp(277, 1)] + origin() + [
@@ -205,10 +206,28 @@ def s6t_corpus(directory):
             file.write(data)
 
 
+def trigger_corpus(directory):
+    """What nodes put behind the usual AVPs: 0 DNR, 1 DRR, 2 DAA, 3 SIA, 4 DTA."""
+    inputs = {
+        "notification": [b"\0", device_notification(avp(3005, 2, V), avp(3009, 1, V))],
+        "notification_msisdn": [b"\0", avp(3002, [avp(701, MSISDN, V), avp(3007, 1, V), avp(3005, 2, V), avp(3009, 9, V)], V)],
+        "report": [b"\1", avp(3102, USER, V), avp(3309, SENDER_ADDRESS, V), avp(3200, 0, V), avp(3201, 1, V), avp(3007, 7, V)],
+        "action": [b"\2", device_notification(avp(3005, 1, V), avp(3008, 112, V), avp(3203, 0, V, m=False)), Avp(3012, V, b"\0\0\0\1")],
+        "subscriber": [b"\3", avp(3102, USER[:2], V), avp(3102, USER[2:], V), avp(3107, [avp(3108, NODES, V)], V)],
+        "subscriber_absent": [b"\3", avp(3107, [avp(3108, [avp(3109, 7, V)], V)], V)],
+        "message": [b"\4", avp(3203, 1, V, m=False), CHANGES],
+    }
+    os.makedirs(os.path.join(directory, "trigger"), exist_ok=True)
+    for name, parts in inputs.items():
+        with open(os.path.join(directory, "trigger", name), "wb") as file:
+            file.write(parts[0] + b"".join(part.as_bytes() for part in parts[1:]))
+
+
 def main():
     if sys.argv[1:2] == ["--corpus"]:
         corpus(sys.argv[2])
         s6t_corpus(sys.argv[2])
+        trigger_corpus(sys.argv[2])
         return
     print("/* Made by test/peers/diameter_vectors.py with python-diameter 0.9.0; expected bytes of an independent implementation. */")
     print("#pragma once\n\n#include <stdint.h>")
