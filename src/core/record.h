@@ -59,6 +59,7 @@ enum record_field {
     FIELD_RDS_PORT = 47,   /* configuration u64, port of the device u8, own u8, flags u8, formats u8, configured u8, application text */
     FIELD_RDS_PORT_GONE = 48, /* port of the device u8, own u8 */
     FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
+    FIELD_SCHEDULE = 100,  /* core/schedule.c; empty: none */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 

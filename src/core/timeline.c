@@ -5,6 +5,7 @@
 
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -228,6 +229,11 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         json_put(out, ",\"kind\":\"delivery\",\"id\":\"%016llx\"", (unsigned long long)number);
         json_put(out, rest, status < DELIVERY_STATUSES ? nidd_delivery_status_text((nidd_delivery_status)status) : "unknown",
                  status == DELIVERY_SENDING ? "\"TDR\"" : "null"); /* another status may have come without an answer of the network */
+    } else if (find_field(view, FIELD_SCHEDULE, &field)) {
+        dro_builder_text(out, ",\"kind\":\"schedule\",\"id\":null");
+        json_put(out, rest, schedule_field_state(&field), "null");
+        dro_builder_text(out, ",\"schedule\":");
+        schedule_field_json(&field, out);
     } else {
         return false;
     }
@@ -255,6 +261,10 @@ static bool put_record(const core *core, const model *model, const record_view *
     put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
+    if (find_field(view, FIELD_SCHEDULE, &field)) {
+        dro_builder_text(out, ",\"schedule\":");
+        schedule_field_json(&field, out);
+    }
     if (with_network)
         put_uplink_procedure(core, view, out);
     dro_builder_text(out, "}");

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "twin/quality.h"
+#include "twin/schedule.h"
 #include "twin/value.h"
 
 typedef enum effect_kind {
@@ -15,6 +16,7 @@ typedef enum effect_kind {
     EFFECT_LOG = 6,      /* level u8, text                              */
     EFFECT_CONTACT = 7,  /* at wall_ms i64: the device's next contact   */
     EFFECT_PEER = 8,     /* reserved: message to a peer twin            */
+    EFFECT_SCHEDULE = 10,/* latency_s u32, response_s u32, packets u32; SCHEDULE_UNSAID: left to the network */
 } effect_kind;
 
 enum {
@@ -34,6 +36,7 @@ typedef struct effect {
         struct { uint64_t ticket; uint8_t state; const char *reason; uint32_t length; } ticket;
         struct { uint8_t level; const char *text; uint32_t length; } log;
         struct { int64_t at; } contact;
+        schedule_wish schedule;
     };
 } effect;
 

@@ -32,6 +32,7 @@ static void all_effects(void)
     notify_string(2, "hot", 3);
     ticket(77, 4, "no", 2);
     contact_at(123456789);
+    schedule(3600, -1, 4);
     log_line(2, "line", 4);
 }
 
