@@ -23,104 +23,10 @@
 
 enum {
     RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012, EXPERIMENTAL_USER_UNKNOWN = 5001,
-    SLOT_BITS = 10, FIELDS_MAX = 1024,
+    FIELDS_MAX = 1024,
 };
-_Static_assert(1 << SLOT_BITS == AUTHORIZATIONS_MAX, "a slot is the low bits of an id");
-
-typedef struct authorization {   /* one question without an answer */
-    uint64_t id;                 /* in the rings; 0: free */
-    uint64_t twin, configuration; /* numbers; configuration 0: one that is being made, */
-    deferred *late;              /* by this request */
-    int64_t until_ns;
-    uint32_t tries, next_free;
-    uint32_t asked;              /* hash of the HSS that has the question, */
-    uint32_t silent[AUTHORIZATION_TRIES_MAX], silent_count; /* of those that had it and did not answer */
-    authorization_request request;
-    uint32_t length;
-    uint8_t *fields;             /* owned, wiped */
-} authorization;
-
-typedef struct authorization_table {
-    authorization list[AUTHORIZATIONS_MAX];
-    uint32_t used, free, count;  /* slots ever used, first free of them */
-    uint64_t serial;
-} authorization_table;
-
-/* ---- the table ---- */
-
-static authorization *authorization_new(core *core)
-{
-    authorization_table *table = core->authorizations;
-    if (table == NULL) {
-        table = core->authorizations = calloc(1, sizeof *table);
-        if (table == NULL)
-            return NULL;
-        table->free = NONE;
-    }
-    uint32_t slot = table->free != NONE ? table->free : table->used;
-    if (slot == AUTHORIZATIONS_MAX)
-        return NULL;
-    authorization *made = &table->list[slot];
-    if (slot == table->free)
-        table->free = made->next_free;
-    else
-        table->used++;
-    table->count++;
-    *made = (authorization){ .id = ++table->serial << SLOT_BITS | slot };
-    return made;
-}
-
-static authorization *authorization_find(const core *core, uint64_t id)
-{
-    authorization_table *table = core->authorizations;
-    uint32_t slot = (uint32_t)(id & (AUTHORIZATIONS_MAX - 1));
-    return table != NULL && id != 0 && slot < table->used && table->list[slot].id == id ? &table->list[slot] : NULL;
-}
-
-static void authorization_free(core *core, authorization *gone)
-{
-    authorization_table *table = core->authorizations;
-    if (gone->late != NULL)
-        deferred_free(gone->late);
-    if (gone->fields != NULL)
-        dro_wipe(gone->fields, gone->length);
-    free(gone->fields);
-    *gone = (authorization){ .next_free = table->free };
-    table->free = (uint32_t)(gone - table->list);
-    table->count--;
-}
 
 /* ---- asking ---- */
-
-/* Who can be followed by another is not given all of the time. */
-static uint32_t timeout_of(const core *core, const authorization *asked, bool is_last)
-{
-    int64_t left_ms = (asked->until_ns - core->now_ns) / 1000000;
-    int64_t wanted = is_last || left_ms < AUTHORIZATION_OTHER_MS ? left_ms : AUTHORIZATION_OTHER_MS;
-    return wanted > 0 ? (uint32_t)wanted : 1;
-}
-
-/* False: no HSS can be reached that was not asked yet. */
-static bool authorization_send(core *core, authorization *asked)
-{
-    uint8_t message[sizeof(authorization_request) + 2 * DIAMETER_IDENTITY_MAX + FIELDS_MAX + 8];
-    hss_route route;
-    if (asked->tries++ >= AUTHORIZATION_TRIES_MAX || !peers_hss(core, asked->silent, asked->silent_count, &route))
-        return false;
-    asked->asked = route.hash;
-    asked->request.timeout_ms = timeout_of(core, asked, route.is_last);
-    dro_builder out = dro_builder_over(message, sizeof message);
-    asked->request.host_length = (uint16_t)strlen(route.host);
-    asked->request.realm_length = (uint16_t)strlen(route.realm);
-    dro_builder_bytes(&out, &asked->request, sizeof asked->request);
-    dro_builder_text(&out, route.host);
-    dro_builder_text(&out, route.realm);
-    dro_builder_bytes(&out, asked->fields, asked->length);
-    dro_field_pad(&out);
-    tell(core, route.gate, MESSAGE_AUTHORIZATION, RING_WIPE, asked->id, message, (uint32_t)dro_builder_length(&out), 0);
-    dro_wipe(message, sizeof message);
-    return true;
-}
 
 static const char *domain_of(core *core, uint32_t index, size_t *length)
 {
@@ -169,43 +75,24 @@ static void put_question(const asking *asking, dro_builder *out)
     }
     if (asking->apn != NULL && asking->apn[0] != '\0')
         dro_field_put_text(out, API_FIELD_APN, asking->apn);
+    const dro_field *duration = nidd_field(asking->fields, asking->length, API_FIELD_DURATION, &room);
+    if (duration != NULL)
+        dro_field_put(out, API_FIELD_GRANTED, duration->bytes, duration->length);
 }
 
-static uint32_t requested_until(const asking *asking)
-{
-    dro_field room;
-    int64_t until_ms = 0;
-    const dro_field *duration = nidd_field(asking->fields, asking->length, API_FIELD_DURATION, &room);
-    if (duration != NULL && duration->length == sizeof until_ms)
-        memcpy(&until_ms, duration->bytes, sizeof until_ms);
-    return until_ms <= 0 ? 0 : until_ms / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(until_ms / 1000);
-}
+static inquiry_done_fn authorization_done;
 
 const char *authorization_begin(core *core, const asking *asking)
 {
     uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    authorization *made = authorization_new(core);
-    if (made == NULL) {
-        if (asking->late != NULL)
-            deferred_free(asking->late);
-        return "too many questions wait for the HSS";
-    }
     put_question(asking, &out);
-    made->twin = asking->twin;
-    made->configuration = asking->configuration;
-    made->late = asking->late;
-    made->until_ns = core->now_ns + AUTHORIZATION_WAIT_MS * 1000000ll;
-    made->request.valid_until = requested_until(asking);
-    made->request.group = asking->group;
-    made->length = (uint32_t)dro_builder_length(&out);
-    made->fields = out.err == DRO_OK ? malloc(made->length + 1) : NULL;
-    if (made->fields != NULL)
-        memcpy(made->fields, bytes, made->length);
+    inquiry asked = { .kind = INQUIRY_NIDD, .twin = asking->twin, .group = asking->group, .subject = asking->configuration, .late = asking->late,
+                      .fields = bytes, .length = dro_builder_length(&out), .done = authorization_done };
+    const char *why = out.err == DRO_OK ? inquiry_begin(core, &asked) : "the question is too long";
+    if (out.err != DRO_OK && asking->late != NULL)
+        deferred_free(asking->late);
     dro_wipe(bytes, sizeof bytes);
-    const char *why = made->fields == NULL ? "out of memory" : authorization_send(core, made) ? NULL : "no HSS can be reached";
-    if (why != NULL)
-        authorization_free(core, made);
     return why;
 }
 
@@ -455,34 +342,27 @@ static void configuration_revoke(core *core, uint32_t index, nidd_configuration 
 
 /* ---- answers ---- */
 
-static bool is_refused(const authorization_answer *answer)
-{
-    return answer->experimental != 0 || answer->result >= 5000;
-}
-
 /* An application hears what the HSS says of the device; what is wrong between hosts it cannot mend. */
-static void tell_refused(core *core, caller caller, bool is_group, const authorization_answer *answer)
+static void tell_refused(core *core, const inquiry *asked, const inquiry_said *said)
 {
-    if (answer->experimental == EXPERIMENTAL_USER_UNKNOWN)
-        tell_cause(core, caller, 404, "USER_UNKNOWN", "the HSS does not know the %s", is_group ? "group" : "device");
-    else if (answer->experimental != 0)
-        tell_cause(core, caller, 403, "NIDD_NOT_AUTHORIZED", "the HSS refuses it with %u", answer->experimental);
+    caller caller = { asked->late->gate, asked->late->header.id };
+    if (said->verdict == VERDICT_USER_UNKNOWN)
+        tell_cause(core, caller, 404, "USER_UNKNOWN", "the HSS does not know the %s", asked->group != 0 ? "group" : "device");
+    else if (said->verdict == VERDICT_UNFIT)
+        tell_problem(core, caller, 500, "about:blank", "the HSS cannot do with the request: %u", said->code);
     else
-        tell_problem(core, caller, 500, "about:blank", "the HSS cannot do with the request: %u", answer->result);
+        tell_cause(core, caller, 403, "NIDD_NOT_AUTHORIZED", "the HSS refuses it with %u", said->code);
 }
 
 /* No word of an HSS: who waits is told, a renewal is tried again. */
-static void authorization_fail(core *core, authorization *asked, const char *why)
+static void authorization_fail(core *core, const inquiry *asked, const inquiry_said *said)
 {
-    uint32_t index = asked->request.group != 0 ? NONE : twin_find_number(core, asked->twin), group = asked->request.group, at;
-    uint64_t of_group = asked->configuration;
-    nidd_configuration *configuration = asked->configuration == 0 || index == NONE ? NULL : nidd_configuration_find(core, asked->configuration, &at);
+    uint32_t index = asked->group != 0 ? NONE : twin_find_number(core, asked->twin), at;
+    nidd_configuration *configuration = asked->subject == 0 || index == NONE ? NULL : nidd_configuration_find(core, asked->subject, &at);
     core->counters.authorizations_failed++;
-    if (asked->late != NULL && core->gates[asked->late->gate].is_open)
-        tell_problem(core, (caller){ asked->late->gate, asked->late->header.id }, 503, "about:blank", "%s; try again", why);
-    authorization_free(core, asked);
-    if (group != 0)
-        authorization_group_failed(core, group, of_group);
+    inquiry_tell_why(core, asked, said);
+    if (asked->group != 0)
+        authorization_group_failed(core, asked->group, asked->subject);
     if (configuration == NULL)
         return;
     nidd_configuration_put_off(core, configuration);
@@ -490,45 +370,35 @@ static void authorization_fail(core *core, authorization *asked, const char *why
 }
 
 /* The request goes on with the grant, or finds that it was refused. */
-static void take_up(core *core, authorization *asked, const authorization_answer *answer, const grant *grant)
+static void take_up(core *core, const inquiry *asked, const inquiry_said *said, const grant *grant)
 {
-    deferred *late = asked->late;
-    uint32_t group = asked->request.group;
-    asked->late = NULL;
-    authorization_free(core, asked);
-    if (is_refused(answer)) {
-        core->counters.authorizations_refused++;
-        if (group != 0)
-            authorization_group_refused(core, group);
-        tell_refused(core, (caller){ late->gate, late->header.id }, group != 0, answer);
-    } else {
+    if (said->verdict == VERDICT_DONE) {
         core->counters.authorizations_granted++;
         core->grant = grant;
-        message_take(core, late->gate, &late->header, late->body);
+        (void)inquiry_take_up(core, asked, said);
         core->grant = NULL;
+        return;
     }
-    deferred_free(late);
+    core->counters.authorizations_refused++;
+    if (asked->group != 0)
+        authorization_group_refused(core, asked->group);
+    tell_refused(core, asked, said);
 }
 
 /* A group's list came before, in messages of its own. */
-static void group_renewed(core *core, authorization *asked, const authorization_answer *answer, const grant *grant)
+static void group_renewed(core *core, uint64_t configuration, bool is_granted, const grant *grant)
 {
-    bool is_granted = !is_refused(answer) && grant_until_ms(grant) > core->now_ms;
-    uint64_t configuration = asked->configuration;
-    authorization_free(core, asked);
     *(is_granted ? &core->counters.authorizations_granted : &core->counters.authorizations_refused) += 1;
     authorization_group_renewed(core, configuration, is_granted ? grant : NULL);
 }
 
-static void renewed(core *core, uint32_t index, authorization *asked, const authorization_answer *answer, const grant *grant)
+static void renewed(core *core, uint32_t index, uint64_t number, bool is_granted, const grant *grant)
 {
     uint32_t at;
-    nidd_configuration *configuration = nidd_configuration_find(core, asked->configuration, &at);
+    nidd_configuration *configuration = nidd_configuration_find(core, number, &at);
     network_release gone = { .length = 0 };
-    authorization_free(core, asked);
     if (configuration == NULL || configuration->status != NIDD_ACTIVE)
         return;
-    bool is_granted = !is_refused(answer) && grant_until_ms(grant) > core->now_ms;
     if (is_granted && !grant_claim(core, index, grant)) {
         nidd_configuration_put_off(core, configuration);
         authorization_take_care(core, index);
@@ -546,81 +416,21 @@ static void renewed(core *core, uint32_t index, authorization *asked, const auth
     authorization_take_care(core, index);
 }
 
-/* One that was lost on its way, or left without an answer, goes through another HSS as the same request. */
-static void ask_another(core *core, authorization *asked, const authorization_answer *answer)
+static void authorization_done(core *core, const inquiry *asked, const inquiry_said *said)
 {
-    bool is_silent = answer->outcome == AUTHORIZATION_NO_ANSWER;
-    if (answer->outcome != AUTHORIZATION_NO_PEER) {
-        asked->request.is_again = 1;
-        asked->request.end_to_end = answer->end_to_end;
-    }
-    if (is_silent && asked->silent_count < AUTHORIZATION_TRIES_MAX) {
-        asked->silent[asked->silent_count++] = asked->asked;
-        peers_hss_silent(core, asked->asked);
-    }
-    if (!authorization_send(core, asked))
-        authorization_fail(core, asked, is_silent ? "the HSS does not answer" : "no HSS can be reached");
-}
-
-void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
-{
-    authorization_answer answer;
-    authorization *asked = authorization_find(core, header->id);
-    if (asked == NULL || header->length - sizeof *header < sizeof answer)
-        return;
-    memcpy(&answer, body, sizeof answer);
-    grant grant = { body + sizeof answer, header->length - sizeof *header - sizeof answer };
-    uint32_t index = asked->request.group != 0 ? NONE : twin_find_number(core, asked->twin);
-    if (answer.outcome != AUTHORIZATION_ANSWERED) {
-        ask_another(core, asked, &answer);
-        return;
-    }
-    bool is_answered = is_refused(&answer) || (answer.result >= 2000 && answer.result < 3000);
-    bool is_running = index != NONE && twin_at(core, index)->flags & TWIN_RUNNING;
-    if (!is_answered)
-        authorization_fail(core, asked, "the HSS is busy");
-    else if (is_running && twin_defer(core, index, gate, header, body) == DRO_OK)
-        return;
-    else if (is_running || core_refusal(core) != NULL)
-        authorization_fail(core, asked, "the twin is busy");
+    grant grant = { said->fields, said->length };
+    uint32_t index = asked->group != 0 ? NONE : twin_find_number(core, asked->twin);
+    bool is_granted = said->verdict == VERDICT_DONE && grant_until_ms(&grant) > core->now_ms;
+    if (said->outcome != INQUIRY_ANSWERED)
+        authorization_fail(core, asked, said);
     else if (asked->late != NULL)
-        take_up(core, asked, &answer, &grant);
-    else if (asked->request.group != 0)
-        group_renewed(core, asked, &answer, &grant);
-    else if (index != NONE)
-        renewed(core, index, asked, &answer, &grant);
-    else
-        authorization_free(core, asked);
-}
-
-void authorizations_due(core *core)
-{
-    authorization_table *table = core->authorizations;
-    for (uint32_t i = 0; table != NULL && table->count > 0 && i < table->used; i++) {
-        authorization *asked = &table->list[i];
-        bool is_over = asked->until_ns <= core->now_ns || (core->is_draining && asked->late != NULL);
-        if (asked->id != 0 && is_over)
-            authorization_fail(core, asked, "the HSS does not answer");
-    }
-}
-
-/* Who asked is gone. What the gate itself was to ask ends with its time. */
-void authorizations_gate_lost(core *core, uint32_t gate)
-{
-    authorization_table *table = core->authorizations;
-    for (uint32_t i = 0; table != NULL && i < table->used; i++)
-        if (table->list[i].id != 0 && table->list[i].late != NULL && table->list[i].late->gate == gate)
-            authorization_free(core, &table->list[i]);
-}
-
-void authorizations_free(core *core)
-{
-    authorization_table *table = core->authorizations;
-    for (uint32_t i = 0; table != NULL && i < table->used; i++)
-        if (table->list[i].id != 0)
-            authorization_free(core, &table->list[i]);
-    free(table);
-    core->authorizations = NULL;
+        take_up(core, asked, said, &grant);
+    else if (asked->had_late && asked->group != 0) /* who asked is gone */
+        authorization_group_refused(core, asked->group);
+    else if (asked->group != 0)
+        group_renewed(core, asked->subject, is_granted, &grant);
+    else if (index != NONE && !asked->had_late)
+        renewed(core, index, asked->subject, is_granted, &grant);
 }
 
 /* ---- an HSS says something on its own ---- */

@@ -3,11 +3,12 @@
  * about again before the grant ends, and ended when it says so. Its answers bind IMSI, MSISDN
  * and further External Identifiers to the twin. Without one this host's own provisioning decides.
  *
- * A request of T8 waits here for the HSS's word and is then taken up again with core->grant. */
+ * A request of T8 waits for the HSS's word (core/inquiry.h) and is then taken up again with core->grant. */
 #pragma once
 
 #include "core/call.h"
 #include "core/groups.h"
+#include "core/inquiry.h"
 #include "core/network.h"
 #include "core/nidd.h"
 
@@ -64,12 +65,8 @@ void grant_replace(const core *core, const uint8_t *fields, size_t length, const
 
 /* Asks again for a configuration; its next time to ask is put off meanwhile. */
 void authorization_renew(core *core, uint32_t twin, nidd_configuration *configuration);
-/* Messages of gates, and what ends by itself. */
-void authorizations_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
+/* Messages of gates. */
 void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
-void authorizations_due(core *core);
 /* authorization_group.c: what an HSS says of a group, its members among it; each core hears it. */
 void authorizations_on_members(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
-void authorizations_gate_lost(core *core, uint32_t gate);
-void authorizations_free(core *core);
 bool authorization_lets_connect(core *core, uint32_t twin, const char *apn, size_t length); /* over this APN; "": none is named */

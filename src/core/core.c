@@ -19,6 +19,7 @@
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/images.h"
+#include "core/inquiry.h"
 #include "core/links.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -318,7 +319,7 @@ void core_close(core *core)
     }
     uploads_free(core);
     questions_free(core);
-    authorizations_free(core);
+    inquiries_free(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
@@ -378,7 +379,7 @@ void core_gate_lost(core *core, uint32_t index)
     notices_gate_lost(core, index);
     uploads_gate_lost(core, index);
     questions_gate_lost(core, index);
-    authorizations_gate_lost(core, index);
+    inquiries_gate_lost(core, index);
     peers_gate_lost(core, index);
     traces_gate_lost(core, index);
     backup_gate_lost(core, index);
@@ -438,7 +439,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
-    case MESSAGE_AUTHORIZATION_ANSWER: authorizations_on_answer(core, gate, header, body); break;
+    case MESSAGE_INQUIRY_ANSWER: inquiries_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_WEBSOCKET_HERE:
         if (length >= sizeof(websocket_here)) {
@@ -584,8 +585,8 @@ int core_round(core *core)
             work += gate_take(core, i);
     if (core_refusal(core) == NULL) /* else their turns would fill a round that cannot be written */
         work += timers_due(core);
-    if (core->authorizations != NULL)
-        authorizations_due(core);
+    if (core->inquiries != NULL)
+        inquiries_due(core);
     if (core->nidd.notice_count > 0)
         work += notices_send(core);
     if (core->index == 0)

@@ -64,8 +64,9 @@ enum {
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */
     RDS_ANSWERS_MAX = 8,           /* frames of the service itself that wait to answer a device; it asks again, */
     RDS_QUESTIONS_MAX = 32,        /* and to ask it: of pairs of ports */
-    AUTHORIZATIONS_MAX = 1024,     /* questions that wait for an HSS; a power of two */
-    AUTHORIZATION_TRIES_MAX = 4,   /* ways tried for one: peers that went away, or do not answer */
+    INQUIRIES_MAX = 1024,          /* questions that wait for the network; a power of two */
+    INQUIRY_TRIES_MAX = 4,         /* ways tried for one: peers that went away, or do not answer */
+    INQUIRY_FIELDS_MAX = 8192,     /* bytes of one */
 
     DUPLICATES_PER_HOST = 65536,   /* newest End-to-End ids kept */
     DUPLICATES_MAX = 8 << 20,      /* of all Origin-Hosts together, 16 bytes each */
@@ -89,9 +90,9 @@ enum {
     NOTICE_KEPT_S = 24 * 3600,     /* a destination that does not take it */
     NOTICE_PAUSE_MS = 500,         /* after a failure; twice as long after each further one, */
     NOTICE_PAUSE_MAX_MS = 60 * 1000, /* at most */
-    AUTHORIZATION_WAIT_MS = 15000, /* for the HSS, all tries together */
-    AUTHORIZATION_OTHER_MS = 4000, /* for one HSS, where another can be asked; the last one has what is left */
-    HSS_SILENT_MS = 30 * 1000,     /* one that did not answer comes after the others so long */
+    INQUIRY_WAIT_MS = 15000,       /* for the network, all tries together */
+    INQUIRY_OTHER_MS = 4000,       /* for one node, where another can be asked; the last one has what is left */
+    PEER_SILENT_MS = 30 * 1000,    /* one that did not answer comes after the others so long */
     RENEWAL_LEAD_MS = 60 * 1000,   /* a grant is asked for again so long before its end, at most a quarter of it, */
     RENEWAL_PAUSE_MS = 1000,       /* and then after this; twice as long each further time, */
     RENEWAL_PAUSE_MAX_MS = 60 * 1000, /* at most */

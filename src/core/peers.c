@@ -17,7 +17,7 @@ typedef struct peer_entry {
     char host[PEER_HOST_MAX + 1], realm[PEER_HOST_MAX + 1], address[PEER_ADDRESS_MAX + 1];
     uint32_t told, open;          /* bits of gates: that spoke of it, that have it open */
     peer_state state;             /* as last told of an open connection, or of none */
-    int64_t silent_until_ns;      /* an HSS that left a question without an answer: others are asked first until then */
+    int64_t silent_until_ns;      /* it left a question without an answer: others are asked first until then */
 } peer_entry;
 
 typedef struct peer_table {
@@ -133,21 +133,26 @@ bool peers_way(const core *core, const char *host, uint32_t *gate)
     return open != 0 && core->gates[*gate].is_open;
 }
 
-bool peers_have_hss(const core *core)
+bool peers_have(const core *core, uint32_t applications)
 {
     for (uint32_t i = 0; i < core->peer_count; i++)
-        if (core->peers->entries[i].state.applications & PEER_S6T)
+        if (core->peers->entries[i].state.applications & applications)
             return true;
-    return core->options.has_hss;
+    return false;
 }
 
-/* Who answered of late before who did not, an HSS before a relay, then by their order in the configuration. */
-static uint32_t hss_preference(const core *core, const peer_entry *entry)
+bool peers_have_hss(const core *core)
 {
-    bool is_hss = (entry->state.applications & PEER_S6T) != 0;
-    if (entry->open == 0 || (!is_hss && !(entry->state.applications & PEER_RELAY)))
+    return core->options.has_hss || peers_have(core, PEER_S6T);
+}
+
+/* Who answered of late before who did not, who speaks it before a relay, then by their order in the configuration. */
+static uint32_t preference_of(const core *core, const peer_entry *entry, uint32_t applications)
+{
+    bool is_one = (entry->state.applications & applications) != 0;
+    if (entry->open == 0 || (!is_one && !(entry->state.applications & PEER_RELAY)))
         return UINT32_MAX;
-    return (uint32_t)(entry->silent_until_ns > core->now_ns) << 17 | (uint32_t)!is_hss << 16 | entry->state.rank;
+    return (uint32_t)(entry->silent_until_ns > core->now_ns) << 17 | (uint32_t)!is_one << 16 | entry->state.rank;
 }
 
 static bool is_among(uint32_t hash, const uint32_t *list, uint32_t count)
@@ -158,11 +163,11 @@ static bool is_among(uint32_t hash, const uint32_t *list, uint32_t count)
     return i < count;
 }
 
-bool peers_hss(const core *core, const uint32_t *silent, uint32_t silent_count, hss_route *route)
+bool peers_route(const core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route)
 {
     uint32_t best = NONE, least = UINT32_MAX, count = 0;
     for (uint32_t i = 0; i < core->peer_count; i++) {
-        uint32_t preference = hss_preference(core, &core->peers->entries[i]);
+        uint32_t preference = preference_of(core, &core->peers->entries[i], applications);
         if (preference == UINT32_MAX || is_among(core->peers->hashes[i], silent, silent_count))
             continue;
         count++;
@@ -177,16 +182,16 @@ bool peers_hss(const core *core, const uint32_t *silent, uint32_t silent_count, 
     route->is_last = count == 1;
     const peer_entry *entry = &core->peers->entries[best];
     route->host = entry->host;
-    route->realm = entry->state.applications & PEER_S6T ? entry->realm : "";
+    route->realm = entry->state.applications & applications ? entry->realm : "";
     route->gate = (uint32_t)__builtin_ctz(entry->open);
     return core->gates[route->gate].is_open;
 }
 
-void peers_hss_silent(core *core, uint32_t hash)
+void peers_silent(core *core, uint32_t hash)
 {
     for (uint32_t i = 0; i < core->peer_count; i++)
         if (core->peers->hashes[i] == hash)
-            core->peers->entries[i].silent_until_ns = core->now_ns + HSS_SILENT_MS * 1000000ll;
+            core->peers->entries[i].silent_until_ns = core->now_ns + PEER_SILENT_MS * 1000000ll;
 }
 
 /* ---- GET /v1/peers ---- */

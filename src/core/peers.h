@@ -16,12 +16,13 @@ bool peers_reach(const core *core, const char *host);
 bool peers_way(const core *core, const char *host, uint32_t *gate);
 /* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
 bool peers_have_hss(const core *core);
-typedef struct hss_route { /* borrowed from the table of peers */
+bool peers_have(const core *core, uint32_t applications); /* one that speaks one of them (enum peer_application), reachable or not */
+typedef struct peer_route { /* borrowed from the table of peers */
     const char *host, *realm;    /* of the peer that gets the request; realm "": this host's own, a relay knows the way */
     uint32_t gate;
     uint32_t hash;               /* of the host */
     bool is_last;                /* there is no other */
-} hss_route;
-/* One that is not among those that did not answer the same question (hashes). False: none can be reached. */
-bool peers_hss(const core *core, const uint32_t *silent, uint32_t silent_count, hss_route *route);
-void peers_hss_silent(core *core, uint32_t hash); /* it did not answer: others come first for a while */
+} peer_route;
+/* One that speaks one of the applications and is not among those that did not answer the same question (hashes). False: none can be reached. */
+bool peers_route(const core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route);
+void peers_silent(core *core, uint32_t hash); /* it did not answer: others come first for a while */

@@ -109,7 +109,7 @@ static void tell_of_role(core *core, uint32_t gate, const char *host, uint32_t a
 static void the_first_hss_that_is_there_is_asked(void **state)
 {
     core *core = *state;
-    hss_route route;
+    peer_route route;
     for (uint32_t i = 0; i < GATES; i++)
         core->gates[i].is_open = true;
     assert_false(peers_have_hss(core));
@@ -118,62 +118,62 @@ static void the_first_hss_that_is_there_is_asked(void **state)
     assert_false(peers_have_hss(core)); /* a relay alone is none */
     tell_of_role(core, 1, "stranger", PEER_S6T, UINT16_MAX, true);
     assert_true(peers_have_hss(core));
-    assert_true(peers_hss(core, NULL, 0, &route));
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &route));
     assert_string_equal(route.host, "stranger");
     tell_of_role(core, 2, "second", PEER_S6T, 5, true);
     tell_of_role(core, 0, "first", PEER_S6T | PEER_T6A, 2, true);
-    assert_true(peers_hss(core, NULL, 0, &route));
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &route));
     assert_string_equal(route.host, "first");
     assert_string_equal(route.realm, "epc.");
     tell_of_role(core, 0, "first", PEER_S6T | PEER_T6A, 2, false);
-    assert_true(peers_hss(core, NULL, 0, &route));
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &route));
     assert_string_equal(route.host, "second");
     assert_int_equal(route.gate, 2);
     tell_of_role(core, 2, "second", PEER_S6T, 5, false);
     tell_of_role(core, 1, "stranger", PEER_S6T, UINT16_MAX, false);
-    assert_true(peers_hss(core, NULL, 0, &route)); /* it knows the way to one */
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &route)); /* it knows the way to one */
     assert_string_equal(route.host, "dra");
     assert_string_equal(route.realm, "");
     tell_of_role(core, 0, "dra", PEER_RELAY, 0, false);
-    assert_false(peers_hss(core, NULL, 0, &route));
+    assert_false(peers_route(core, PEER_S6T, NULL, 0, &route));
     assert_true(peers_have_hss(core)); /* the authority, though away */
 }
 
 static void an_hss_that_does_not_answer_comes_after_the_others(void **state)
 {
     core *core = *state;
-    hss_route route, other;
+    peer_route route, other;
     core->gates[0].is_open = true;
     tell_of_role(core, 0, "first", PEER_S6T, 0, true);
-    assert_true(peers_hss(core, NULL, 0, &route) && route.is_last);
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &route) && route.is_last);
     tell_of_role(core, 0, "second", PEER_S6T, 1, true);
     tell_of_role(core, 0, "dra", PEER_RELAY, 2, true);
-    assert_true(peers_hss(core, NULL, 0, &route) && !route.is_last);
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &route) && !route.is_last);
     assert_string_equal(route.host, "first");
     uint32_t silent[2] = { route.hash };
-    assert_true(peers_hss(core, silent, 1, &other)); /* the same question never goes there again */
+    assert_true(peers_route(core, PEER_S6T, silent, 1, &other)); /* the same question never goes there again */
     assert_string_equal(other.host, "second");
     silent[1] = other.hash;
-    assert_true(peers_hss(core, silent, 2, &other) && other.is_last);
+    assert_true(peers_route(core, PEER_S6T, silent, 2, &other) && other.is_last);
     assert_string_equal(other.host, "dra");
-    peers_hss_silent(core, route.hash); /* other questions ask others first, for a while */
-    assert_true(peers_hss(core, NULL, 0, &other) && !other.is_last);
+    peers_silent(core, route.hash); /* other questions ask others first, for a while */
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &other) && !other.is_last);
     assert_string_equal(other.host, "second");
     tell_of_role(core, 0, "first", PEER_S6T, 0, true); /* its counts, each 5 s */
-    assert_true(peers_hss(core, NULL, 0, &other));
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &other));
     assert_string_equal(other.host, "second");
     tell_of_role(core, 0, "second", PEER_S6T, 1, false);
     tell_of_role(core, 0, "dra", PEER_RELAY, 2, false);
-    assert_true(peers_hss(core, NULL, 0, &other) && other.is_last); /* better than none */
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &other) && other.is_last); /* better than none */
     assert_string_equal(other.host, "first");
     tell_of_role(core, 0, "second", PEER_S6T, 1, true);
-    core->now_ns += HSS_SILENT_MS * 1000000ll;
-    assert_true(peers_hss(core, NULL, 0, &other));
+    core->now_ns += PEER_SILENT_MS * 1000000ll;
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &other));
     assert_string_equal(other.host, "first");
-    peers_hss_silent(core, route.hash);
+    peers_silent(core, route.hash);
     tell_of_role(core, 0, "first", PEER_S6T, 0, false);
     tell_of_role(core, 0, "first", PEER_S6T, 0, true); /* a new connection is a new chance */
-    assert_true(peers_hss(core, NULL, 0, &other));
+    assert_true(peers_route(core, PEER_S6T, NULL, 0, &other));
     assert_string_equal(other.host, "first");
 }
 

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
+#include "gate/inquiry.h"
 #include "gate/sctp.h"
 #include "wire/diameter/read.h"
 
@@ -571,9 +572,9 @@ void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t le
     dro_wipe(&request, sizeof request);
 }
 
-void diameter_gate_on_authorization(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)
+void diameter_gate_on_inquiry(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)
 {
-    authorization_request request;
+    inquiry_request request;
     if (length < sizeof request) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
         return;
@@ -582,7 +583,7 @@ void diameter_gate_on_authorization(diameter_gate *gate, uint32_t core, uint64_t
     uint32_t names = (uint32_t)request.host_length + request.realm_length, behind = length - (uint32_t)sizeof request;
     bool is_good = names <= behind && request.host_length <= DIAMETER_IDENTITY_MAX && request.realm_length <= DIAMETER_IDENTITY_MAX;
     if (is_good)
-        s6t_authorize(gate, core, id, &request, (const uint8_t *)body + sizeof request, behind);
+        inquiry_ask(gate, core, id, &request, (const uint8_t *)body + sizeof request, behind);
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
 }

@@ -4,6 +4,7 @@
  *   diameter_peer.c      one connection: bytes in and out, the state machine
  *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
+ *   inquiry.c            what the core asks of nodes
  *   s6t.c                NIDD authorisation at an HSS
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_busy.c      what is too much: refused from little more than its header, told later
@@ -58,7 +59,7 @@ enum {
     ANSWER_TIMEOUT_MS = 30000,           /* for a TDR without SCEF-Wait-Time */
     ANSWER_TIMEOUT_MAX_MS = 600000,
     ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
-    AUTHORIZATION_TIMEOUT_MS = 10000,    /* for an NIR, at most; the core asks for less where another HSS can be asked */
+    INQUIRY_TIMEOUT_MS = 10000,          /* for an inquiry, at most; the core asks for less where another node can be asked */
     RELEASE_TIMEOUT_MS = 10000,          /* for a CMR of ours */
 };
 #define NS_PER_MS ((int64_t)1000000)
@@ -291,10 +292,4 @@ void busy_tell_peer(diameter_peer *peer);
 
 /* ---- s6t.c ---- */
 
-/* `text`: host, realm and fields, `length` bytes. */
-void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length);
-/* The request is over. True: the core knows. */
-bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outcome);
-/* Its answer came; false: it cannot be used. */
-bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer);
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);

@@ -33,7 +33,7 @@ typedef struct pending_incoming {
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 
-enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_AUTHORIZATION };
+enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_INQUIRY };
 
 /* To a peer. */
 typedef struct pending_outgoing {
@@ -45,10 +45,11 @@ typedef struct pending_outgoing {
     uint8_t kind;                    /* enum outgoing_kind */
     bool is_used;
     bool is_answered;                /* but the core does not know yet */
-    downlink_answer answer;          /* of an authorization: the outcome */
+    uint8_t inquiry;                 /* enum inquiry_kind */
+    downlink_answer answer;          /* of an inquiry: the outcome */
     uint32_t core;                   /* whose message it is, */
     uint64_t core_id;                /* and its id */
-    uint32_t group;                  /* of an authorization: the number of the group that was asked about; 0: a device */
+    uint32_t group;                  /* of an inquiry: the number of the group that was asked about; 0: a device */
     int64_t deadline_ns;
 } pending_outgoing;
 

@@ -6,6 +6,7 @@
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
 #include "gate/home.h"
+#include "gate/inquiry.h"
 #include "twin/apn.h"
 #include "twin/identifier.h"
 #include "wire/diameter/check.h"
@@ -13,12 +14,10 @@
 #include "wire/diameter/write.h"
 
 enum {
-    NO_STATE_MAINTAINED = 1,
     GROUP_OF_USERS = 1,           /* Type-Of-External-Identifier */
-    REQUEST_BYTES = 2048,         /* an NIR of ours: an identity, an APN, a provider, names */
     IDENTITIES_MAX = 16,          /* External Identifiers in one answer */
     VALIDITIES_MAX = 32,          /* APN-Validity-Time in one request */
-    FIELDS_BYTES = 8192,          /* of either */
+    FIELDS_BYTES = 8192,          /* of what it says of a device */
 };
 
 /* ---- identities ---- */
@@ -117,157 +116,71 @@ static bool tell_members(diameter_gate *gate, const pending_outgoing *entry, con
 
 /* ---- the core asks ---- */
 
-static bool send_answer(diameter_gate *gate, const pending_outgoing *entry, const authorization_answer *answer, const dro_builder *fields)
-{
-    ring_writer *ring = &gate->config->to_core[entry->core];
-    uint32_t length = fields == NULL ? 0 : (uint32_t)dro_builder_length(fields);
-    uint8_t *body = sizeof *answer + length > ring_body_max(ring) ? NULL : ring_reserve(ring, (uint32_t)sizeof *answer + length);
-    if (body == NULL)
-        return false;
-    memcpy(body, answer, sizeof *answer);
-    if (length > 0)
-        memcpy(body + sizeof *answer, fields->start, length);
-    ring_commit(ring, MESSAGE_AUTHORIZATION_ANSWER, RING_WIPE, entry->core_id, (uint32_t)sizeof *answer + length);
-    return true;
-}
-
-bool s6t_tell(diameter_gate *gate, const pending_outgoing *entry, uint32_t outcome)
-{
-    return send_answer(gate, entry, &(authorization_answer){ .outcome = outcome, .end_to_end = entry->end_to_end }, NULL);
-}
-
 /* Seconds since 1970. A zero stands for no time at all, not for the era that begins in 2036. */
 static uint32_t validity_of(const diameter_avp *time)
 {
     return diameter_u32(time) == 0 ? 0 : diameter_time(time);
 }
 
-bool s6t_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *message)
+bool s6t_read_nidd(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields)
 {
-    uint8_t bytes[FIELDS_BYTES];
-    dro_builder fields = dro_builder_over(bytes, sizeof bytes);
     const diameter_avp *response = diameter_find(message, AVP_NIDD_AUTHORIZATION_RESPONSE), *wrong;
     const diameter_avp *granted = diameter_find_in(message, response, AVP_GRANTED_VALIDITY_TIME);
-    authorization_answer answer = { .outcome = AUTHORIZATION_ANSWERED, .end_to_end = entry->end_to_end };
-    diameter_result_of(message, &answer.result, &answer.experimental);
-    bool is_good = response == NULL || put_identities(message, response, &fields, &wrong);
+    bool is_good = response == NULL || put_identities(message, response, fields, &wrong);
     if (granted != NULL)
-        dro_field_put_u64(&fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
-    dro_field_pad(&fields);
-    is_good &= fields.err == DRO_OK;
-    if (is_good && entry->group != 0 && answer.result == DIAMETER_SUCCESS)
+        dro_field_put_u64(fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
+    if (is_good && fields->err == DRO_OK && entry->group != 0 && told->verdict == VERDICT_DONE)
         is_good = tell_members(gate, entry, message);
-    if (is_good && send_answer(gate, entry, &answer, &fields))
-        pending_drop_outgoing(gate->pending, entry);
-    else if (is_good) /* no room for all of it: then as if none had come */
-        t6a_keep_untold(gate, entry, AUTHORIZATION_NO_ANSWER);
-    dro_wipe(bytes, sizeof bytes);
     return is_good;
 }
 
-static void put_user(const dro_field *field, bool is_group, dro_builder *out)
+bool s6t_put_user(const inquiry_question *asked, dro_builder *out)
 {
     char digits[DIAMETER_DIGITS_MAX + 1] = { 0 };
+    dro_field name = inquiry_field(asked, API_FIELD_ID), msisdn = inquiry_field(asked, API_FIELD_MSISDN);
+    if (name.tag == 0 && msisdn.tag == 0)
+        return false;
     size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
-    if (field->tag == API_FIELD_ID) {
-        diameter_put(out, AVP_EXTERNAL_IDENTIFIER, field->bytes, field->length);
+    if (name.tag != 0) {
+        diameter_put(out, AVP_EXTERNAL_IDENTIFIER, name.bytes, name.length);
     } else {
-        memcpy(digits, field->bytes, field->length < sizeof digits ? field->length : 0);
+        memcpy(digits, msisdn.bytes, msisdn.length < sizeof digits ? msisdn.length : 0);
         diameter_put_tbcd(out, AVP_MSISDN, digits);
+        dro_wipe(digits, sizeof digits);
     }
-    if (is_group)
+    if (asked->request->group != 0)
         diameter_put_u32(out, AVP_TYPE_OF_EXTERNAL_IDENTIFIER, GROUP_OF_USERS);
     diameter_group_end(out, group);
+    return true;
 }
 
-static void put_provider(const dro_field *field, dro_builder *out)
+/* What the application asked for, in whole seconds; 0: no end. */
+static uint32_t wanted_until(const dro_field *field)
 {
-    size_t group = diameter_group_begin(out, AVP_MTC_PROVIDER_INFO);
-    diameter_put(out, AVP_MTC_PROVIDER_ID, field->bytes, field->length);
-    diameter_group_end(out, group);
+    dro_err err = DRO_OK;
+    int64_t until_ms = field->tag == 0 ? 0 : (int64_t)dro_field_u64(field, &err);
+    return err != DRO_OK || until_ms <= 0 ? 0 : until_ms / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(until_ms / 1000);
 }
 
-typedef struct asked { dro_field user, apn, provider; } asked; /* tag 0: not there */
-
-static asked asked_of(const uint8_t *fields, size_t length)
+bool s6t_put_nidd(diameter_gate *gate, const inquiry_question *asked, dro_builder *out)
 {
-    asked found = { .user.tag = 0 };
-    dro_cursor in = dro_cursor_over(fields, length);
-    dro_field field;
-    while (dro_field_next(&in, &field)) {
-        switch (field.tag) {
-        case API_FIELD_ID: case API_FIELD_MSISDN: found.user = field; break;
-        case API_FIELD_APN: found.apn = field; break;
-        case API_FIELD_PROVIDER: found.provider = field; break;
-        default: break;
-        }
-    }
-    return found;
-}
-
-static void put_question(const authorization_request *request, const asked *asked, dro_builder *out)
-{
-    put_user(&asked->user, request->group != 0, out);
+    (void)gate;
+    dro_field apn = inquiry_field(asked, API_FIELD_APN), provider = inquiry_field(asked, API_FIELD_PROVIDER);
+    dro_field until = inquiry_field(asked, API_FIELD_GRANTED);
+    if (!s6t_put_user(asked, out))
+        return false;
     size_t group = diameter_group_begin(out, AVP_NIDD_AUTHORIZATION_REQUEST);
-    if (asked->apn.tag != 0)
-        diameter_put(out, AVP_SERVICE_SELECTION, asked->apn.bytes, asked->apn.length);
-    if (request->valid_until != 0)
-        diameter_put_time(out, AVP_REQUESTED_VALIDITY_TIME, request->valid_until);
+    if (apn.tag != 0)
+        diameter_put(out, AVP_SERVICE_SELECTION, apn.bytes, apn.length);
+    if (wanted_until(&until) != 0)
+        diameter_put_time(out, AVP_REQUESTED_VALIDITY_TIME, wanted_until(&until));
     diameter_group_end(out, group);
-    if (asked->provider.tag != 0)
-        put_provider(&asked->provider, out);
-}
-
-/* No Destination-Host: any HSS of the realm may answer, so the same request can go to another one. */
-static void send_question(diameter_gate *gate, diameter_peer *peer, pending_outgoing *entry, const authorization_request *request,
-                          const uint8_t *text, const asked *asked, dro_builder *out)
-{
-    const uint8_t *realm = text + request->host_length;
-    size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T,
-                                     request->is_again ? DIAMETER_FLAG_RETRANSMITTED : 0, out);
-    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
-    peer_put_origin(gate, out);
-    if (request->realm_length > 0)
-        diameter_put(out, AVP_DESTINATION_REALM, realm, request->realm_length);
-    else
-        diameter_put_text(out, AVP_DESTINATION_REALM, gate->config->realm);
-    put_question(request, asked, out);
-    t6a_request_end(gate, peer, entry, begin, out);
-}
-
-static int64_t timeout_of(const authorization_request *request)
-{
-    bool is_wanted = request->timeout_ms > 0 && request->timeout_ms < AUTHORIZATION_TIMEOUT_MS;
-    return is_wanted ? request->timeout_ms : AUTHORIZATION_TIMEOUT_MS;
-}
-
-void s6t_authorize(diameter_gate *gate, uint32_t core, uint64_t id, const authorization_request *request, const uint8_t *text, uint32_t length)
-{
-    uint32_t names = (uint32_t)request->host_length + request->realm_length;
-    asked asked = asked_of(text + names, length - names);
-    pending_outgoing *entry = asked.user.tag == 0 ? NULL : pending_put_outgoing(gate->pending);
-    diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_S6T);
-    dro_builder out;
-    if (entry == NULL) { /* the core's own time limit ends it */
-        diameter_count_drop(&gate->counts, asked.user.tag == 0 ? DIAMETER_DROP_BAD_CORE_MESSAGE : DIAMETER_DROP_BUSY);
-        return;
+    if (provider.tag != 0) {
+        group = diameter_group_begin(out, AVP_MTC_PROVIDER_INFO);
+        diameter_put(out, AVP_MTC_PROVIDER_ID, provider.bytes, provider.length);
+        diameter_group_end(out, group);
     }
-    entry->kind = OUTGOING_AUTHORIZATION;
-    entry->core = core;
-    entry->core_id = id;
-    entry->group = request->group;
-    entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
-    entry->peer_slot = entry->peer_generation = UINT32_MAX;
-    entry->deadline_ns = loop_now_ns(gate->home) + timeout_of(request) * NS_PER_MS;
-    if (peer != NULL && peer_room(peer, REQUEST_BYTES, &out)) {
-        send_question(gate, peer, entry, request, text, &asked, &out);
-        return;
-    }
-    diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_PEER);
-    if (s6t_tell(gate, entry, AUTHORIZATION_NO_PEER))
-        pending_drop_outgoing(gate->pending, entry);
-    else
-        t6a_keep_untold(gate, entry, AUTHORIZATION_NO_PEER);
+    return true;
 }
 
 /* ---- an HSS says something on its own ---- */

@@ -50,13 +50,14 @@ static int stop(void **state)
     return 0;
 }
 
-typedef struct question { uint32_t tag; const char *user, *apn, *provider; authorization_request request; } question;
+typedef struct question { uint32_t tag; const char *user, *apn, *provider; uint64_t until_ms; inquiry_request request; } question;
 
 static void ask(uint64_t id, const question *asked)
 {
     uint8_t body[1024];
     dro_builder out = dro_builder_over(body, sizeof body);
-    authorization_request request = asked->request;
+    inquiry_request request = asked->request;
+    request.kind = INQUIRY_NIDD;
     request.host_length = 16;
     request.realm_length = 11;
     dro_builder_bytes(&out, &request, sizeof request);
@@ -66,12 +67,14 @@ static void ask(uint64_t id, const question *asked)
         dro_field_put_text(&out, API_FIELD_APN, asked->apn);
     if (asked->provider != NULL)
         dro_field_put_text(&out, API_FIELD_PROVIDER, asked->provider);
-    diameter_gate_on_authorization(bed.gate, 0, id, body, (uint32_t)dro_builder_length(&out));
+    if (asked->until_ms != 0)
+        dro_field_put_u64(&out, API_FIELD_GRANTED, asked->until_ms);
+    diameter_gate_on_inquiry(bed.gate, 0, id, body, (uint32_t)dro_builder_length(&out));
     testbed_turn(&bed);
 }
 
-static const question usual = { API_FIELD_ID, "t1@acme.example", "iot", "meters", { .valid_until = 1893456000 } };
-static const question plain = { API_FIELD_ID, "t1@acme.example", NULL, NULL, { 0 } };
+static const question usual = { API_FIELD_ID, "t1@acme.example", "iot", "meters", 1893456000000, { 0 } };
+static const question plain = { API_FIELD_ID, "t1@acme.example", NULL, NULL, 0, { 0 } };
 
 static void put_number(uint8_t *at, uint32_t number)
 {
@@ -96,10 +99,10 @@ static void answer(const uint8_t *bytes, size_t length)
     testbed_turn(&bed);
 }
 
-static authorization_answer told(void)
+static inquiry_answer told(void)
 {
-    authorization_answer said;
-    assert_true(testbed_core_has(&bed, MESSAGE_AUTHORIZATION_ANSWER));
+    inquiry_answer said;
+    assert_true(testbed_core_has(&bed, MESSAGE_INQUIRY_ANSWER));
     memcpy(&said, bed.body, sizeof said);
     return said;
 }
@@ -125,7 +128,7 @@ static void a_question_is_what_an_independent_encoder_writes(void **state)
     is_behind_the_user(vector_nir, sizeof vector_nir);
     assert_true(diameter_is(diameter_find(&bed.message, AVP_DESTINATION_REALM), "example.org"));
     assert_null(diameter_find(&bed.message, AVP_DESTINATION_HOST));
-    ask(FIRST_QUESTION + 1, &(question){ API_FIELD_MSISDN, "491723456", NULL, NULL, { 0 } });
+    ask(FIRST_QUESTION + 1, &(question){ API_FIELD_MSISDN, "491723456", NULL, NULL, 0, { 0 } });
     assert_true(testbed_receive(&bed, hss));
     is_behind_the_user(vector_nir_msisdn, sizeof vector_nir_msisdn);
 }
@@ -138,10 +141,11 @@ static void an_answer_comes_back_with_the_names_in_it(void **state)
     ask(FIRST_QUESTION, &usual);
     assert_true(testbed_receive(&bed, hss));
     answer(vector_nia, sizeof vector_nia);
-    authorization_answer said = told();
+    inquiry_answer said = told();
     assert_int_equal(bed.id, FIRST_QUESTION);
-    assert_int_equal(said.outcome, AUTHORIZATION_ANSWERED);
-    assert_int_equal(said.result, DIAMETER_SUCCESS);
+    assert_int_equal(said.outcome, INQUIRY_ANSWERED);
+    assert_int_equal(said.verdict, VERDICT_DONE);
+    assert_int_equal(said.code, DIAMETER_SUCCESS);
     assert_int_equal(said.end_to_end, bed.message.header.end_to_end);
     dro_field_put_text(&out, API_FIELD_IMSI, "001010000000001");
     dro_field_put_text(&out, API_FIELD_MSISDN, "491723456");
@@ -159,12 +163,12 @@ static void a_question_of_a_connection_that_ends_is_told_with_its_number(void **
     uint32_t end_to_end = bed.message.header.end_to_end, session_low = bed.message.header.hop_by_hop;
     close(hss);
     testbed_turn(&bed);
-    authorization_answer said = told();
-    assert_int_equal(said.outcome, AUTHORIZATION_LOST);
+    inquiry_answer said = told();
+    assert_int_equal(said.outcome, INQUIRY_LOST);
     assert_int_equal(said.end_to_end, end_to_end);
     hss = open_hss();
     question again = plain;
-    again.request = (authorization_request){ .is_again = 1, .end_to_end = end_to_end };
+    again.request = (inquiry_request){ .is_again = 1, .end_to_end = end_to_end };
     ask(FIRST_QUESTION, &again);
     assert_true(testbed_receive(&bed, hss));
     assert_int_equal(bed.message.header.flags, DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE | DIAMETER_FLAG_RETRANSMITTED);
@@ -179,7 +183,7 @@ static void a_question_to_nobody_says_so(void **state)
     testbed_turn(&bed);
     hss = -1;
     ask(FIRST_QUESTION, &plain);
-    assert_int_equal(told().outcome, AUTHORIZATION_NO_PEER);
+    assert_int_equal(told().outcome, INQUIRY_NO_PEER);
     assert_int_equal(testbed_metric(&bed, "dromio_diameter_pending{direction=\"out\"}"), 0);
 }
 
@@ -189,10 +193,10 @@ static void a_question_without_an_answer_ends_and_is_counted(void **state)
     ask(FIRST_QUESTION, &plain);
     assert_true(testbed_receive(&bed, hss));
     testbed_pass(&bed, 12);
-    assert_int_equal(told().outcome, AUTHORIZATION_NO_ANSWER);
+    assert_int_equal(told().outcome, INQUIRY_NO_ANSWER);
     assert_int_equal(testbed_metric(&bed, "dromio_diameter_peer_timeouts_total{peer=\"other\",direction=\"out\",command=\"NIR\""), 1);
     answer(vector_nia, sizeof vector_nia); /* too late */
-    assert_false(testbed_core_has(&bed, MESSAGE_AUTHORIZATION_ANSWER));
+    assert_false(testbed_core_has(&bed, MESSAGE_INQUIRY_ANSWER));
     assert_int_equal(testbed_metric(&bed, "dromio_diameter_drops_total{reason=\"unknown_answer\"}"), 1);
 }
 

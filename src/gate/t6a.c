@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
 #include "gate/home.h"
+#include "gate/inquiry.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
@@ -419,13 +420,13 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason)
 {
     bool is_lost = reason == DIAMETER_DROP_CONNECTION_LOST;
-    uint32_t outcome = is_lost ? AUTHORIZATION_LOST : AUTHORIZATION_NO_ANSWER;
+    uint32_t outcome = is_lost ? INQUIRY_LOST : INQUIRY_NO_ANSWER;
     diameter_count_drop(&gate->counts, reason);
     if (reason == DIAMETER_DROP_ANSWER_TIMEOUT)
         gate_count_timeout(gate, gate_peer_find(gate, entry->peer_slot, entry->peer_generation), entry);
     if (entry->kind == OUTGOING_DOWNLINK)
         finish(gate, entry, &(downlink_answer){ .outcome = is_lost ? DOWNLINK_LOST : DOWNLINK_NO_ANSWER, .end_to_end = entry->end_to_end });
-    else if (entry->kind == OUTGOING_RELEASE || s6t_tell(gate, entry, outcome))
+    else if (entry->kind == OUTGOING_RELEASE || inquiry_tell(gate, entry, outcome))
         pending_drop_outgoing(gate->pending, entry);
     else
         t6a_keep_untold(gate, entry, outcome);
@@ -435,7 +436,7 @@ static void tell_again(void *context, pending_outgoing *entry)
 {
     diameter_gate *gate = context;
     bool is_told = entry->is_answered && (entry->kind == OUTGOING_DOWNLINK ? tell_core(gate, entry->core, entry->core_id, &entry->answer)
-                                                                           : s6t_tell(gate, entry, entry->answer.outcome));
+                                                                           : inquiry_tell(gate, entry, entry->answer.outcome));
     if (!is_told)
         return;
     pending_drop_outgoing(gate->pending, entry);
@@ -518,8 +519,8 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
     uint32_t result, experimental;
     diameter_result_of(answer, &result, &experimental);
     gate_count_answer(gate, peer, DIAMETER_IN, command, result, experimental);
-    if (entry->kind == OUTGOING_AUTHORIZATION) {
-        if (!s6t_on_answer(gate, entry, answer))
+    if (entry->kind == OUTGOING_INQUIRY) {
+        if (!inquiry_on_answer(gate, entry, answer))
             finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
         return;
     }

@@ -90,7 +90,7 @@ static const key keys[] = {
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
-_Static_assert(KEY_TOTAL <= 64, "a bit for each");
+_Static_assert(KEY_TOTAL <= CONFIG_KEYS_MAX, "a place for each");
 
 static bool read_bytes(const char *text, int64_t *bytes)
 {
@@ -263,7 +263,7 @@ static const char *range_put(config *config, const toml_value *value)
     return snprintf(text + length, room, "%s%s", length > 0 ? " " : "", value->text) < (int)room ? NULL : "has too many ranges";
 }
 
-typedef struct setting { config *config; uint64_t seen; char path[TOML_PATH_MAX]; } setting; /* seen: a bit for each key */
+typedef struct setting { config *config; bool seen[CONFIG_KEYS_MAX]; char path[TOML_PATH_MAX]; } setting;
 
 static const char *put(void *context, const toml_value *value)
 {
@@ -280,10 +280,9 @@ static const char *put(void *context, const toml_value *value)
     for (int i = 0; i < KEY_TOTAL; i++) {
         if (strcmp(keys[i].path, value->path) != 0)
             continue;
-        if (setting->seen & 1ull << i)
+        if (setting->seen[i])
             return "is there twice";
-        setting->seen |= 1ull << i;
-        setting->config->given |= 1ull << i;
+        setting->seen[i] = setting->config->given[i] = true;
         return key_put(setting->config, &keys[i], value);
     }
     return "is not a key of the configuration";
@@ -300,7 +299,7 @@ void config_defaults(config *config)
         else if (toml_read_value(keys[i].path, keys[i].usual, put, &setting, error) != DRO_OK)
             abort(); /* the table above is wrong */
     }
-    config->given = 0;
+    memset(config->given, 0, sizeof config->given);
 }
 
 bool config_read_file(config *config, const char *path)
@@ -365,7 +364,7 @@ static bool is_given(const config *config, const char *path)
 {
     for (int i = 0; i < KEY_TOTAL; i++)
         if (strcmp(keys[i].path, path) == 0)
-            return (config->given & 1ull << i) != 0;
+            return config->given[i];
     return false;
 }
 

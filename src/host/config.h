@@ -11,6 +11,8 @@
 #include "gate/issuers.h"
 #include "twin/apn.h"
 
+enum { CONFIG_KEYS_MAX = 128 };
+
 typedef struct config {
     char data[1024];
     char host_identity[256], host_realm[256];
@@ -39,7 +41,7 @@ typedef struct config {
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
     bool auth_provision_scope;
     char log_level[16];
-    uint64_t given; /* a bit for each key that was set */
+    bool given[CONFIG_KEYS_MAX]; /* that was set */
     bool bench_no_log;
     int64_t bench_load, bench_window, bench_downlinks;
 } config;

@@ -8,7 +8,7 @@
  * With several cores a gate has rings with each. What goes where:
  *   core of the twin (directory_route of the ID, or of the IMSI): requests with an ID, SUBSCRIBE with
  *     an ID, UPLINK, CONNECTION, AUTHORIZATION_UPDATE (by the first of its identities that a twin has);
- *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the AUTHORIZATION_ANSWER;
+ *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the INQUIRY_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
@@ -32,10 +32,10 @@ enum message_type {
     MESSAGE_UNSUBSCRIBE = 7,    /* empty; id names the stream                                 */
     MESSAGE_CREDIT = 8,         /* u64: events the gate has passed on for stream id since the last */
     MESSAGE_NOTICE_ANSWER = 9,  /* notice_answer; id as in MESSAGE_NOTICE                      */
-    MESSAGE_AUTHORIZATION_ANSWER = 12, /* authorization_answer + fields; id as in MESSAGE_AUTHORIZATION */
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
+    MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
@@ -47,8 +47,8 @@ enum message_type {
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
-    MESSAGE_AUTHORIZATION = 26, /* authorization_request + text + fields -> MESSAGE_AUTHORIZATION_ANSWER */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
+    MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
@@ -370,28 +370,55 @@ typedef struct downlink_answer {  /* MT-Data-Answer */
     uint32_t end_to_end;          /* DOWNLINK_LOST: of the request */
 } downlink_answer;
 
-/* NIDD authorisation at an HSS (NIDD-Information-Request of TS 29.336). `host` is the peer that gets it. */
-typedef struct authorization_request {
-    uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
-    uint8_t is_again;             /* T flag */
-    uint8_t reserved[3];
-    uint32_t valid_until;         /* Requested-Validity-Time, seconds since 1970; 0: absent */
-    uint32_t group;               /* ID is that of a group: its number; 0: of a device */
-    uint16_t host_length, realm_length;
-    uint32_t timeout_ms;          /* without an answer by then: AUTHORIZATION_NO_ANSWER; 0: as the gate sees fit */
-} authorization_request;          /* then host, Destination-Realm, fields ID or MSISDN, APN(?), PROVIDER(?) */
-
-enum authorization_outcome {
-    AUTHORIZATION_ANSWERED,       /* result/experimental hold the HSS's words */
-    AUTHORIZATION_NO_PEER,        /* that peer is not there: nothing was sent */
-    AUTHORIZATION_LOST,           /* sent, then the connection ended */
-    AUTHORIZATION_NO_ANSWER,      /* sent, none in time, or one that cannot be used */
+/* What the core asks of the network (core/inquiry.h). Which protocol asks it, and of whom, is the gate's. */
+enum inquiry_kind {               /* fields of the question -> of the answer */
+    INQUIRY_NIDD = 1,             /* ID or MSISDN, APN(?), PROVIDER(?), GRANTED(?): until when it is wanted -> IMSI(?), MSISDN(?), ID*, GRANTED(?) */
+    INQUIRY_MONITORING,
+    INQUIRY_PATTERNS,
+    INQUIRY_PARAMETERS,
+    INQUIRY_COVERAGE,
+    INQUIRY_AREA,                 /* of a serving node: how many devices are in an area */
+    INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it */
+    INQUIRY_TRIGGER,              /* of who triggers devices */
+    INQUIRY_MESSAGE,              /* of who delivers short messages */
+    INQUIRY_KINDS
 };
-typedef struct authorization_answer { /* NIDD-Information-Answer */
-    uint32_t outcome;
-    uint32_t result, experimental;
+typedef struct inquiry_request {
+    uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
+    uint8_t kind;                 /* enum inquiry_kind */
+    uint8_t is_again;             /* the same once more (T flag) */
+    uint8_t is_to_host;           /* `host` alone can answer; else it is the next hop, and any node of the realm may */
+    uint8_t reserved;
+    uint32_t group;               /* the ID is that of a group: its number; 0: of a device */
+    uint32_t timeout_ms;          /* without an answer by then: INQUIRY_NO_ANSWER; 0: as the gate sees fit */
+    uint16_t host_length, realm_length;
+    uint32_t reserved2;
+} inquiry_request;                /* then host, realm ("": this host's own), fields */
+
+enum inquiry_outcome {
+    INQUIRY_ANSWERED,             /* `verdict` holds the node's words */
+    INQUIRY_NO_PEER,              /* that peer is not there: nothing was sent */
+    INQUIRY_LOST,                 /* sent, then the connection ended */
+    INQUIRY_NO_ANSWER,            /* sent, none in time, or one that cannot be used */
+};
+enum inquiry_verdict {
+    VERDICT_DONE,
+    VERDICT_BUSY,                 /* not now */
+    VERDICT_UNFIT,                /* the node cannot do with such a request */
+    VERDICT_REFUSED,              /* for a reason of its own: `code` */
+    VERDICT_USER_UNKNOWN,
+    VERDICT_NOT_ALLOWED,          /* this host may not ask that, or the subscription has it not */
+    VERDICT_OUT_OF_RANGE,
+    VERDICT_NOT_KEPT,             /* it could not be stored */
+    VERDICT_NOT_THERE,            /* what was to end is not there */
+    VERDICT_NOT_SERVED,           /* an area of another node */
+};
+typedef struct inquiry_answer {
+    uint32_t outcome;             /* enum inquiry_outcome */
+    uint32_t verdict;             /* enum inquiry_verdict */
+    uint32_t code;                /* as the node's protocol has it, to be shown */
     uint32_t end_to_end;          /* of the request */
-} authorization_answer;           /* then fields IMSI(?), MSISDN(?), ID*, GRANTED(?) */
+} inquiry_answer;                 /* then fields */
 
 /* What an HSS says of a group: a segment of the list of its members (Group-User-Identifier), and validity times. */
 typedef struct group_members {

@@ -147,14 +147,14 @@ BAD_ANSWERS = {
     "a group that ends behind the message": [raw_avp(3151, b"", vendor=V3GPP, length=400)],
     "two results": [raw_avp(268, b"\0\0\x07\xd1")],
 }
-NO_ANSWER = 3  # enum authorization_outcome
+NO_ANSWER = 3  # enum inquiry_outcome
 
 
 @pytest.mark.parametrize("raw", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
 def test_an_answer_that_cannot_be_used_is_none(host, hss, raw):
     number, question = asked(host, hss)
     hss.send(nia(question, *raw))
-    told = host.core_gets("authorization", id=number)
+    told = host.core_gets("inquiry", id=number)
     assert (told["outcome"], told["fields"]) == (NO_ANSWER, [])
 
 
@@ -167,8 +167,8 @@ def test_an_answer_to_nothing_that_was_asked_is_dropped(host, hss):
     for data in strangers:
         hss.send(data)
     hss.send(nia(question, response(raw_avp(1, b"001010000000001"), raw_avp(3160, PAST, vendor=V3GPP))))
-    told = host.core_gets("authorization", id=number)
-    assert (told["outcome"], told["result"], told["end_to_end"]) == (0, 2001, header.end_to_end_identifier)
+    told = host.core_gets("inquiry", id=number)
+    assert (told["outcome"], told["code"], told["end_to_end"]) == (0, 2001, header.end_to_end_identifier)
     assert [field["name"] for field in told["fields"]] == ["imsi", "granted"]
     assert host.drops("unknown_answer") == before + len(strangers)
     hss.send(nia(question))  # it was answered: nobody waits any more

@@ -54,8 +54,8 @@ static void serve(fuzz_gate *bed)
         uint64_t id = header.id;
         uint32_t type = header.type;
         size_t length = header.length - sizeof header;
-        if (type == MESSAGE_AUTHORIZATION_ANSWER)
-            check_fields(body + sizeof(authorization_answer), length - sizeof(authorization_answer));
+        if (type == MESSAGE_INQUIRY_ANSWER)
+            check_fields(body + sizeof(inquiry_answer), length - sizeof(inquiry_answer));
         else if (type == MESSAGE_AUTHORIZATION_UPDATE)
             check_fields(body + sizeof(authorization_update), length - sizeof(authorization_update));
         else if (type == MESSAGE_GROUP_MEMBERS)
@@ -121,11 +121,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] % 2 == 1) {
         uint8_t body[128];
         dro_builder out = dro_builder_over(body, sizeof body);
-        authorization_request request = { .host_length = 16, .group = data[0] % 4 == 3 ? 1 : 0 };
+        inquiry_request request = { .kind = INQUIRY_NIDD, .host_length = 16, .group = data[0] % 4 == 3 ? 1 : 0 };
         dro_builder_bytes(&out, &request, sizeof request);
         dro_builder_text(&out, "mme1.example.org");
         dro_field_put_text(&out, API_FIELD_ID, "t1@acme.example");
-        diameter_gate_on_authorization(bed.gate, 0, 1, body, (uint32_t)dro_builder_length(&out));
+        diameter_gate_on_inquiry(bed.gate, 0, 1, body, (uint32_t)dro_builder_length(&out));
         if (turn(&bed, said, sizeof said) < 20)
             abort(); /* no question was asked */
         header.flags = DIAMETER_FLAG_PROXIABLE;

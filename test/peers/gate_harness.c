@@ -121,12 +121,12 @@ static void print_fields(const uint8_t *fields, size_t length)
     printf("]}\n");
 }
 
-static void on_authorization(uint64_t id, const uint8_t *body, size_t length)
+static void on_inquiry(uint64_t id, const uint8_t *body, size_t length)
 {
-    authorization_answer told;
+    inquiry_answer told;
     memcpy(&told, body, sizeof told);
-    printf("{\"type\":\"authorization\",\"id\":%" PRIu64 ",\"outcome\":%u,\"result\":%u,\"experimental\":%u,\"end_to_end\":%u", id, told.outcome,
-           told.result, told.experimental, told.end_to_end);
+    printf("{\"type\":\"inquiry\",\"id\":%" PRIu64 ",\"outcome\":%u,\"verdict\":%u,\"code\":%u,\"end_to_end\":%u", id, told.outcome,
+           told.verdict, told.code, told.end_to_end);
     print_fields(body + sizeof told, length - sizeof told);
 }
 
@@ -159,8 +159,8 @@ static void serve_core(void)
             on_downlink_answer(header.id, body);
         else if (header.type == MESSAGE_PEER)
             on_peer(body);
-        else if (header.type == MESSAGE_AUTHORIZATION_ANSWER)
-            on_authorization(header.id, body, header.length - sizeof header);
+        else if (header.type == MESSAGE_INQUIRY_ANSWER)
+            on_inquiry(header.id, body, header.length - sizeof header);
         else if (header.type == MESSAGE_AUTHORIZATION_UPDATE)
             on_update(header.id, body, header.length - sizeof header);
         ring_done(&core, &header);
@@ -206,13 +206,13 @@ static void send_authorization(const char *line)
     uint64_t id;
     if (sscanf(line, "authorize %" SCNu64 " %255s %255s", &id, host, identifier) != 3)
         return;
-    authorization_request request = { .host_length = (uint16_t)strlen(host) };
+    inquiry_request request = { .kind = INQUIRY_NIDD, .host_length = (uint16_t)strlen(host) };
     dro_builder out = dro_builder_over(body, sizeof body);
     dro_builder_bytes(&out, &request, sizeof request);
     dro_builder_text(&out, host);
     dro_field_put_text(&out, API_FIELD_ID, identifier);
     dro_field_put_text(&out, API_FIELD_APN, "iot");
-    diameter_gate_on_authorization(gate, 0, id, body, (uint32_t)dro_builder_length(&out));
+    diameter_gate_on_inquiry(gate, 0, id, body, (uint32_t)dro_builder_length(&out));
 }
 
 static void print_metrics(void)
