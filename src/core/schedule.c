@@ -3,10 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+#include "core/inquiry.h"
 #include "core/network.h"
+#include "core/parameters.h"
+#include "core/provision.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/timers.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -86,11 +91,28 @@ static dro_err schedule_read(schedule *into, const dro_field *field)
     return in.err != DRO_OK || into->state >= SCHEDULE_STATES ? DRO_MALFORMED : DRO_OK;
 }
 
-dro_err schedule_apply(twin *twin, const dro_field *field)
+/* As those of exposures, among which it is. */
+static uint64_t reference_hash(const core *core, uint32_t reference)
 {
+    return dro_hash_mix(reference, core->hash_key);
+}
+
+/* The network speaks of it by that. */
+static dro_err reference_change(core *core, uint32_t index, uint32_t before, uint32_t now)
+{
+    if (before == now)
+        return DRO_OK;
+    if (before != 0)
+        index_remove(&core->exposures.references, reference_hash(core, before), index);
+    return now == 0 ? DRO_OK : index_add(&core->exposures.references, reference_hash(core, now), index);
+}
+
+dro_err schedule_apply(core *core, uint32_t index, const dro_field *field)
+{
+    twin *twin = twin_at(core, index);
     schedule read = nothing;
     if (field->length == 0) {
-        schedule_free(twin);
+        schedule_free(core, index);
         return DRO_OK;
     }
     dro_err err = schedule_read(&read, field);
@@ -101,9 +123,11 @@ dro_err schedule_apply(twin *twin, const dro_field *field)
         return err != DRO_OK ? err : DRO_NOMEM;
     read.is_telling = false; /* what a turn has of it is not the newest any more */
     read.is_asking = extra->schedule->is_asking;
+    read.failures = extra->schedule->failures;
     read.ask_ms = extra->schedule->ask_ms;
+    uint32_t before = extra->schedule->reference;
     *extra->schedule = read;
-    return DRO_OK;
+    return reference_change(core, index, before, read.reference);
 }
 
 static bool is_nothing(const schedule *of)
@@ -129,10 +153,13 @@ void schedule_full(core *core, const twin *twin)
                      .state = known->state, .is_told = known->is_told });
 }
 
-void schedule_free(twin *twin)
+void schedule_free(core *core, uint32_t index)
 {
-    if (twin->extra == NULL)
+    twin *twin = twin_at(core, index);
+    if (schedule_of(twin) == NULL)
         return;
+    dro_err ignored = reference_change(core, index, twin->extra->schedule->reference, 0);
+    (void)ignored; /* removing cannot fail */
     free(twin->extra->schedule);
     twin->extra->schedule = NULL;
 }
@@ -199,6 +226,38 @@ void schedule_learn(core *core, uint32_t index, const schedule_facts *facts, int
         contact_expect(core, index, CONTACT_PATTERN, contact_ms);
 }
 
+/* What was there because of something that is over. Kept: when it was heard of last. */
+void schedule_forget(core *core, uint32_t index, uint32_t reference)
+{
+    schedule next = now_of(core, index);
+    if (next.facts_ms == 0 && next.reference == reference)
+        return;
+    next.facts = nothing.facts;
+    next.facts_ms = next.available_ms = 0;
+    next.reference = reference;
+    schedule_put(core, &next);
+}
+
+void schedule_cancelled(core *core, uint32_t index)
+{
+    schedule now = now_of(core, index);
+    if (now.reference == 0)
+        return;
+    schedule_forget(core, index, 0);
+    if (now.state == SCHEDULE_APPLIED || now.state == SCHEDULE_WAITING)
+        schedule_move(core, index, SCHEDULE_CANCELLED, 0);
+}
+
+uint32_t schedule_find(core *core, uint32_t reference)
+{
+    index_probe probe = index_begin(reference_hash(core, reference));
+    uint32_t index;
+    while (reference != 0 && index_next(&core->exposures.references, &probe, &index))
+        if (schedule_of(twin_at(core, index)) != NULL && schedule_of(twin_at(core, index))->reference == reference)
+            return index;
+    return NONE;
+}
+
 /* ---- told to the twin ---- */
 
 void schedule_told(core *core, uint32_t index)
@@ -236,8 +295,7 @@ static bool schedule_tell(core *core, uint32_t index)
 /* The network has to hear of it: a wish, or that one is over. */
 static bool is_to_be_asked(const schedule *known)
 {
-    return known->state == SCHEDULE_WAITING || known->state == SCHEDULE_HELD ||
-           ((known->state == SCHEDULE_NONE || known->state == SCHEDULE_REFUSED) && known->reference != 0);
+    return known->state == SCHEDULE_WAITING || known->state == SCHEDULE_HELD || (known->state == SCHEDULE_NONE && known->reference != 0);
 }
 
 int64_t schedule_due(const twin *twin)
@@ -316,8 +374,162 @@ void schedule_field_json(const dro_field *field, dro_builder *out)
 
 /* ---- asked of the network ---- */
 
+/* Nothing was heard: it is asked again, later each time. */
+static void put_off(core *core, schedule *known)
+{
+    int64_t pause_ms = (int64_t)SCHEDULE_AGAIN_MS << known->failures;
+    if (pause_ms < SCHEDULE_AGAIN_MAX_MS)
+        known->failures++;
+    known->ask_ms = core->now_ms + (pause_ms < SCHEDULE_AGAIN_MAX_MS ? pause_ms : SCHEDULE_AGAIN_MAX_MS);
+}
+
+static void care(core *core, uint32_t index)
+{
+    if (!(twin_at(core, index)->flags & TWIN_RUNNING) && timers_update(core, index) != DRO_OK)
+        core->counters.refused++;
+}
+
+/* The twin whose question is answered; NULL: it is gone, or wishes for nothing any more. */
+static schedule *answered(core *core, const inquiry *asked, uint32_t *index)
+{
+    *index = twin_find_number(core, asked->twin);
+    schedule *known = *index == NONE ? NULL : schedule_of(twin_at(core, *index));
+    if (known != NULL) {
+        known->is_asking = false;
+        known->ask_ms = core->now_ms + (core->options.schedule_pause_s > 0 ? core->options.schedule_pause_s * 1000ll : SCHEDULE_PAUSE_MS);
+    }
+    return known;
+}
+
+/* The network's word on a wish. A newer one may have come in the meantime: then that is asked for. */
+static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    uint32_t index;
+    schedule *known = answered(core, asked, &index);
+    if (known == NULL)
+        return;
+    if (said->outcome != INQUIRY_ANSWERED) {
+        put_off(core, known);
+        care(core, index);
+        return;
+    }
+    schedule_wish wish = { (uint32_t)(asked->subject >> 32), (uint32_t)asked->subject, (uint32_t)asked->detail };
+    bool is_newest = known->state == SCHEDULE_WAITING && schedule_wish_is_same(&wish, &known->wish), is_done = said->verdict == VERDICT_DONE;
+    schedule_facts facts = parameters_facts(said->fields, said->length);
+    facts.periodic_s = facts.periodic_s != SCHEDULE_UNSAID ? facts.periodic_s : wish.latency_s;
+    facts.active_s = facts.active_s != SCHEDULE_UNSAID ? facts.active_s : wish.response_s;
+    facts.packets = facts.packets != SCHEDULE_UNSAID ? facts.packets : wish.packets;
+    known->failures = 0;
+    core->counters.schedules_applied += is_done;
+    core->counters.schedules_refused += !is_done;
+    record_begin(core, index, RECORD_DELTA);
+    if (is_done)
+        schedule_learn(core, index, &facts, 0);
+    if (is_newest)
+        schedule_move(core, index, is_done ? SCHEDULE_APPLIED : SCHEDULE_REFUSED, now_of(core, index).reference);
+    record_end(core);
+    care(core, index);
+}
+
+/* The network has nothing of it any more, or never had. */
+static void withdrawn(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    uint32_t index;
+    schedule *known = answered(core, asked, &index);
+    if (known == NULL || known->reference != (uint32_t)asked->detail)
+        return;
+    if (said->outcome != INQUIRY_ANSWERED) {
+        put_off(core, known);
+    } else {
+        known->failures = 0;
+        record_begin(core, index, RECORD_DELTA);
+        schedule_forget(core, index, 0);
+        record_end(core);
+    }
+    care(core, index);
+}
+
+static void put_wish(dro_builder *out, uint8_t tag, uint32_t value)
+{
+    if (value != SCHEDULE_UNSAID)
+        dro_field_put(out, tag, &value, sizeof value);
+}
+
+/* By the name that is this host's for the device, whoever knows it by others. */
+static void ask(core *core, uint32_t index, bool is_withdrawal)
+{
+    uint8_t bytes[512];
+    twin *twin = twin_at(core, index);
+    schedule *known = schedule_of(twin);
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    dro_field_put(&out, API_FIELD_ID, id, length);
+    dro_field_put(&out, is_withdrawal ? API_FIELD_REFERENCE_GONE : API_FIELD_REFERENCE, &known->reference, sizeof known->reference);
+    if (!is_withdrawal) {
+        put_wish(&out, API_FIELD_LATENCY, known->wish.latency_s);
+        put_wish(&out, API_FIELD_RESPONSE_TIME, known->wish.response_s);
+        put_wish(&out, API_FIELD_PACKETS, known->wish.packets);
+    }
+    inquiry asked = { .kind = INQUIRY_PARAMETERS, .twin = twin->number, .fields = bytes, .length = dro_builder_length(&out),
+                      .done = is_withdrawal ? withdrawn : agreed };
+    asked.subject = (uint64_t)known->wish.latency_s << 32 | known->wish.response_s;
+    asked.detail = is_withdrawal ? known->reference : known->wish.packets;
+    known->is_asking = true;
+    if (inquiry_begin(core, &asked) == NULL) {
+        core->counters.schedules_asked++;
+        return;
+    }
+    known = schedule_of(twin_at(core, index));
+    known->is_asking = false;
+    put_off(core, known);
+}
+
+/* What the network has under a reference is in the record before it is asked: a crash in between leaves nothing behind there. */
 void schedule_ask(core *core, uint32_t index)
 {
     schedule *known = schedule_of(twin_at(core, index));
-    known->ask_ms = core->now_ms + 60 * 1000;
+    bool is_over = known->state == SCHEDULE_NONE, is_held = !is_over && parameters_are_there(core, index);
+    if (is_held != (known->state == SCHEDULE_HELD) && !is_over) {
+        record_begin(core, index, RECORD_DELTA);
+        schedule_move(core, index, is_held ? SCHEDULE_HELD : SCHEDULE_WAITING, known->reference);
+        record_end(core);
+        known = schedule_of(twin_at(core, index));
+    }
+    if (is_held && known->reference == 0) {
+        known->ask_ms = core->now_ms + SCHEDULE_HELD_MS;
+        return;
+    }
+    if (!inquiry_has_node(core, INQUIRY_PARAMETERS)) {
+        put_off(core, known);
+        return;
+    }
+    if (known->reference == 0) {
+        record_begin(core, index, RECORD_DELTA);
+        schedule_move(core, index, (schedule_state)known->state, exposure_reference_new(core, twin_at(core, index)));
+        record_end(core);
+    }
+    ask(core, index, is_held || is_over);
+}
+
+void schedule_held(core *core, uint32_t index)
+{
+    schedule now = now_of(core, index);
+    if (now.state == SCHEDULE_WAITING || now.state == SCHEDULE_APPLIED)
+        schedule_move(core, index, SCHEDULE_HELD, now.reference);
+}
+
+void schedule_freed(core *core, uint32_t index)
+{
+    schedule now = now_of(core, index);
+    schedule_forget(core, index, now.reference);
+    if (now.state == SCHEDULE_HELD && !parameters_are_there(core, index))
+        schedule_move(core, index, SCHEDULE_WAITING, now.reference);
+}
+
+void schedule_forsaken(core *core, const twin *twin)
+{
+    const schedule *known = schedule_of(twin);
+    if (known != NULL && known->reference != 0)
+        provision_forget(core, INQUIRY_PARAMETERS, 0, twin->number, &known->reference, 1);
 }

@@ -19,7 +19,10 @@ typedef struct twin twin;
 
 enum {
     SCHEDULE_LISTENS_MS = 1000,      /* after the device woke: a downlink that waited for it is tried then */
-    SCHEDULE_RETRY_MS = 10 * 1000,   /* no sooner than so much after a try that failed */
+    SCHEDULE_PAUSE_MS = 60 * 1000,   /* between two questions about one device */
+    SCHEDULE_AGAIN_MS = 1000,        /* after one that nobody answered, twice as long each further time, */
+    SCHEDULE_AGAIN_MAX_MS = 5 * 60 * 1000, /* at most */
+    SCHEDULE_HELD_MS = 60 * 1000,    /* until it is looked again whether an application's parameters count still */
 };
 
 typedef struct schedule {        /* of one twin */
@@ -33,6 +36,7 @@ typedef struct schedule {        /* of one twin */
     /* not kept */
     bool is_telling;             /* a turn is on its way with all of this */
     bool is_asking;              /* the network's word is awaited */
+    uint8_t failures;            /* questions in a row that nobody answered */
     int64_t ask_ms;              /* not before then */
 } schedule;
 
@@ -46,10 +50,17 @@ void schedule_wished(core *core, uint32_t twin, const schedule_wish *wish);
 void schedule_learn(core *core, uint32_t twin, const schedule_facts *facts, int64_t available_ms);
 void schedule_move(core *core, uint32_t twin, schedule_state state, uint32_t reference); /* of the wish */
 void schedule_told(core *core, uint32_t twin);  /* its turn for event 12 is over */
+void schedule_held(core *core, uint32_t twin);  /* an application's parameters count from now on */
+void schedule_freed(core *core, uint32_t twin); /* those of one do not any more */
+void schedule_forget(core *core, uint32_t twin, uint32_t reference); /* the network's facts; what it has of the wish from now on */
+void schedule_cancelled(core *core, uint32_t twin); /* by the network */
 
-DRO_CHECKED dro_err schedule_apply(twin *twin, const dro_field *field);
+uint32_t schedule_find(core *core, uint32_t reference); /* the twin whose wish the network knows by that; NONE */
+void schedule_forsaken(core *core, const twin *twin);   /* it goes: the network is told, once */
+
+DRO_CHECKED dro_err schedule_apply(core *core, uint32_t twin, const dro_field *field);
 void schedule_full(core *core, const twin *twin);
-void schedule_free(twin *twin);
+void schedule_free(core *core, uint32_t twin);
 
 int64_t schedule_due(const twin *twin);      /* INT64_MAX: nothing is */
 bool schedule_expire(core *core, uint32_t twin); /* false: no room for its turn just now */

@@ -127,7 +127,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     queue_free(core, index);
     rates_free(twin);
     rds_free(twin);
-    schedule_free(twin);
+    schedule_free(core, index);
     rds_ports_free(twin);
     free(extra->creating_id);
     extra_release(twin);

@@ -24,6 +24,7 @@ enum pattern_field { /* of a CpParameterSet; the question to the network has the
     PATTERN_TRAFFIC,                 /* u8 pattern_traffic */
     PATTERN_MOVES, PATTERN_MOVE_DAYS,/* expectedUmts, expectedUmtDays: of 5G networks, kept as they came */
     PATTERN_REFERENCE,               /* never shown; u32: what the network knows the set by */
+    PATTERN_REPLACES,                /* in a question: the reference of the one before it */
 };
 enum pattern_indicator { PATTERN_PERIODICALLY, PATTERN_ON_DEMAND };
 enum pattern_stationary { PATTERN_IS_STATIONARY, PATTERN_IS_MOBILE };
