@@ -13,14 +13,14 @@ import sys
 
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP",
-              "securityId": "SECURITY", "trace": "TRACE", "portId": "RDS_PORT"}
+              "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "setId": "SET_ID", "trace": "TRACE", "portId": "RDS_PORT"}
 QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "provision", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup",
             "token", "keys", "issuer", "websocket"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
-          "form", "trace", "application_patch", "rds_port"]
+          "form", "trace", "application_patch", "rds_port", "t8", "t8_patch", "t8_set", "t8_coverage"]
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 

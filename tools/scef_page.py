@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of docs/scef.md: what of T6a and S6t is done, with the certainty of each fact from spec/*.csv.
+"""The tables of docs/scef.md: what of T6a, S6t, Tsp, S6m and T4 is done, with the certainty of each fact from spec/*.csv.
 
 usage: scef_page.py [--check FILE]
 
@@ -10,7 +10,8 @@ import re
 import sys
 
 SPEC = pathlib.Path(__file__).resolve().parents[1] / "spec"
-T6A, S6T = "16777346", "16777345"
+T6A, S6T, TSP, S6M, T4 = "16777346", "16777345", "16777309", "16777310", "16777311"
+LABELS = {T6A: "T6a", S6T: "S6t", TSP: "Tsp", S6M: "S6m", T4: "T4"}
 
 COMMANDS = [  # abbreviation, application, how far, what
     ("CMR", T6A, "done", "both ways. Establish, update, release; UE reachable. Service-Selection is compared, see APNs"),
@@ -22,14 +23,24 @@ COMMANDS = [  # abbreviation, application, how far, what
      "5651, 5001: the connection is over on this side too; 5xxx of the base protocol but 5012: failed; all others: at the next contact"),
     ("RIR", T6A, "partly", "each report is answered 5515: this host has asked for none"),
     ("RIA", T6A, "partly", "as above"),
-    ("CIR", T6A, "no", "3001"),
-    ("CIA", T6A, "no", ""),
+    ("CIR", T6A, "partly", "taken by an IWK-SCEF (T6ai), else 3001"),
+    ("CIA", T6A, "partly", "as above"),
     ("RIR", S6T, "partly", "as on T6a"),
     ("RIA", S6T, "partly", "as on T6a"),
     ("NIR", S6T, "done", "both ways: authorisation for a device or group; validity, revocation, identities and members told by the HSS"),
     ("NIA", S6T, "done", "2001, 3004, 5001 (3GPP), 5012"),
     ("CIR", S6T, "no", "3001"),
     ("CIA", S6T, "no", ""),
+    ("DAR", TSP, "no", ""),
+    ("DAA", TSP, "no", ""),
+    ("DNR", TSP, "partly", "answered 5004: no trigger has been sent"),
+    ("DNA", TSP, "partly", "as above"),
+    ("SIR", S6M, "no", ""),
+    ("SIA", S6M, "no", ""),
+    ("DTR", T4, "no", ""),
+    ("DTA", T4, "no", ""),
+    ("DRR", T4, "partly", "answered 5004: no trigger has been sent"),
+    ("DRA", T4, "partly", "as above"),
 ]
 
 AVPS = [  # name, how far, what
@@ -60,6 +71,8 @@ AVPS = [  # name, how far, what
     ("Maximum-Retransmission-Time", "done", "sent"),
     ("Requested-Retransmission-Time", "done", "the next contact"),
     ("TDA-Flags", "done", "bit 0: SUCCESS_NEXT_HOP_ACKNOWLEDGED"),
+    ("Monitoring-Event-Configuration", "partly", "of an MME, to an IWK-SCEF: which SCEF an event is of"),
+    ("Monitoring-Event-Config-Status", "partly", "of an IWK-SCEF: 2001, or 5101 without agreement"),
     ("Monitoring-Event-Report", "partly", "its SCEF-Reference-ID is repeated in Monitoring-Event-Report-Status"),
     ("Monitoring-Event-Report-Status", "partly", "5515, with the reference that was told"),
     ("Session-Id", "done", "repeated; no state is kept for it"),
@@ -77,17 +90,30 @@ AVPS = [  # name, how far, what
     ("3GPP-Charging-Characteristics", "no", ""),
     ("APN-Rate-Control-Status", "no", ""),
     ("PDN-Connection-Charging-ID", "no", ""),
-    ("Supported-Features", "no", "none is told"),
+    ("Supported-Features", "partly", "Tsp, T4: feature 0 of list 1, replace and recall, **unverified**; else none is told"),
     ("OC-OLR", "no", "overload is told by 3004 only"),
     ("Load", "no", ""),
     ("DRMP", "no", ""),
     ("OC-Supported-Features", "no", "none is told"),
     ("Terminal-Information", "no", ""),
-    ("Visited-PLMN-Id", "no", ""),
+    ("Visited-PLMN-Id", "partly", "an IWK-SCEF adds it to a CMR"),
     ("Group-Report", "no", ""),
     ("RIR-Flags", "no", ""),
     ("Supported-Services", "no", ""),
     ("Updated-Network-Configuration", "no", ""),
+    ("Auth-Application-Id", "done", "at the top of Tsp's messages; in CER and CEA"),
+    ("Device-Notification", "done", "Tsp: of a DNR Action-Type 2 only, else 5012"),
+    ("Reference-Number", "done", "Tsp, T4: which trigger; an unknown one is 5004 with it in Failed-AVP, **unverified**"),
+    ("SM-RP-SMEA", "done", "T4: sent as an address of TS 23.040 9.1.2.5, **unverified**; of a report not looked at"),
+    ("SM-Delivery-Outcome-T4", "done", "T4: what it means is in spec/trigger_result.csv"),
+    ("Absent-Subscriber-Diagnostic-T4", "no", ""),
+    ("Origin-State-Id", "done", "in CER, CEA, DWR and DWA; in Tsp's not looked at"),
+    ("Error-Message", "no", ""),
+    ("Error-Reporting-Host", "no", ""),
+    ("Redirect-Host", "no", ""),
+    ("Redirect-Host-Usage", "no", ""),
+    ("Redirect-Max-Cache-Time", "no", ""),
+    ("Vendor-Specific-Application-Id", "done", "in CER and CEA; in T4's not looked at"),
 ]
 
 CAUSES = [  # code, vendor, when
@@ -158,8 +184,7 @@ def main():
         sys.exit(f"commands of spec/diameter_command.csv without a row here: {missing}")
     for name, application, state, what in COMMANDS:
         fact = facts[name, application]
-        label = "T6a" if application == T6A else "S6t"
-        out.append(f"| {name} | {label} | {state} | {what} | {fact['clause']} | {fact['sources']} |")
+        out.append(f"| {name} | {LABELS[application]} | {state} | {what} | {fact['clause']} | {fact['sources']} |")
     out += ["", "| AVP | code | state | what | certainty |", "| --- | --- | --- | --- | --- |"]
     facts = {r["name"]: r for r in rows("diameter_avp.csv")}
     for name, state, what in AVPS:

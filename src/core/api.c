@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/coverage.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/number.h"
+#include "core/patterns.h"
 #include "core/render.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -74,6 +76,11 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
+    case API_FIELD_RESOURCE:
+        call->resource = field->bytes;
+        call->resource_length = field->length;
+        break;
+    case API_FIELD_EXPOSURE: call->exposure = (uint32_t)dro_field_u64(field, err); break;
     case API_FIELD_NETWORK: call->with_network = true; break;
     case API_FIELD_PEER: call->peer = text_of(field); break;
     case API_FIELD_SECONDS: call->seconds = dro_field_u64(field, err); break;
@@ -328,6 +335,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_STATUS] = api_status,
     [API_PEERS] = api_peers,
     [API_METRICS] = api_metrics,
+    [API_CAPIF_STATUS] = api_capif_status,
     [API_BARRIER] = barrier,
     [API_BACKUP] = api_backup,
     [API_ACCESS_TOKEN] = api_access_token,
@@ -360,6 +368,18 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_PORT_GET] = api_nidd_port_get,
     [API_NIDD_PORT_PUT] = api_nidd_port_put,
     [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
+    [API_EXPOSURE_LIST] = api_exposure_list,
+    [API_EXPOSURE_MAKE] = api_exposure_make,
+    [API_EXPOSURE_GET] = api_exposure_get,
+    [API_EXPOSURE_PUT] = api_exposure_put,
+    [API_EXPOSURE_PATCH] = api_exposure_patch,
+    [API_EXPOSURE_DELETE] = api_exposure_delete,
+    [API_EXPOSURE_WEBSOCKET] = api_exposure_websocket,
+    [API_COVERAGE_QUERY] = api_coverage,
+    [API_COVERAGE_CONFIGURE] = api_coverage,
+    [API_PATTERN_GET] = api_pattern_get,
+    [API_PATTERN_PUT] = api_pattern_put,
+    [API_PATTERN_DELETE] = api_pattern_delete,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
@@ -395,7 +415,8 @@ static bool changes_something(uint32_t operation)
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
-           operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
+           operation == API_EXPOSURE_MAKE || operation == API_EXPOSURE_PUT || operation == API_EXPOSURE_PATCH ||
+           operation == API_EXPOSURE_DELETE || operation == API_PATTERN_PUT || operation == API_PATTERN_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE;
 }

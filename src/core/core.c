@@ -24,6 +24,7 @@
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/network.h"
+#include "core/exposure.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/old_logs.h"
@@ -34,6 +35,7 @@
 #include "core/tell.h"
 #include "core/timers.h"
 #include "core/trace.h"
+#include "core/trigger.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 
@@ -191,7 +193,8 @@ static dro_err recover_all(core *core)
     if (err == DRO_OK)
         err = twins_index(core);
     dumps_forget(core);
-    owners_settle(core);
+    owners_settle(core, &core->nidd.owners);
+    exposures_settle(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -242,7 +245,8 @@ static dro_err open_all(core *core)
     core->twin_next = core->epoch.counter << 30;
     core->ticket_next = core->epoch.counter << 32 | (uint64_t)core->index << 28; /* those of other cores may once be here */
     core->mail_next = core->epoch.counter << 32 | (uint64_t)core->index << 28;
-    core->nidd.next = core->epoch.counter << 30;
+    nidd_init(core);
+    exposures_init(core);
     core->event_next = 1;
     return err == DRO_OK ? recover(core) : err;
 }
@@ -323,6 +327,8 @@ void core_close(core *core)
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
+    exposures_fini(core);
+    capif_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -355,8 +361,10 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     gate_link *gate = &core->gates[index];
     core_gate_lost(core, index);
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
-    if (core->index == 0)
+    if (core->index == 0) {
+        capif_send(core, index);
         credentials_send_all(core, index);
+    }
     traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
@@ -455,8 +463,10 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             destination_on_gone(core, gate, &gone);
         }
         break;
+    case MESSAGE_TRIGGER_OUTCOME: triggers_on_outcome(core, gate, header, body); break;
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
+    case MESSAGE_CAPIF_STATE: capif_on_state(core, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {

@@ -75,6 +75,7 @@ typedef struct core_options {
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
     bool reliable_data;          /* the reliable data service (TS 24.250) may be asked for */
     int64_t reliable_data_timer_s; /* its T200 */
+    uint32_t schedule_pause_s;   /* between two questions to the network about one device's sleep; 0: SCHEDULE_PAUSE_MS */
     uint32_t group_guard_s;      /* between notifications of a group operation's results; 0: GROUP_GUARD_S */
     const char *issuer, *audience; /* of access tokens; NULL: "" */
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */

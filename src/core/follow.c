@@ -237,6 +237,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_GROUP_OPERATIONS: return core->index == 0 ? core->groups->operation_count : 0;
     case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
     case COUNT_AUTHORIZATIONS_GRANTED: return c->authorizations_granted;
+    case COUNT_SCHEDULES_ASKED: return c->schedules_asked;
+    case COUNT_SCHEDULES_APPLIED: return c->schedules_applied;
+    case COUNT_SCHEDULES_REFUSED: return c->schedules_refused;
     case COUNT_AUTHORIZATIONS_REFUSED: return c->authorizations_refused;
     case COUNT_AUTHORIZATIONS_FAILED: return c->authorizations_failed;
     case COUNT_AUTHORIZATIONS_REVOKED: return c->authorizations_revoked;

@@ -31,6 +31,7 @@ enum {
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
     HOST_APPLICATION_MORE = 9, /* number u32; fields CEILING, CERTIFICATE, APN as in ring/message.h */
+    HOST_CAPIF = 55,      /* MESSAGE_CAPIF_STATE's fields */
     HOST_SIGNING = 8,     /* a signing key: signing_write */
     HOST_TOKEN_KEY = 7,   /* token_key_write */
     HOST_READY = 6,       /* on the board only: index u32 of an image, u8: STATE_ bits */
@@ -361,6 +362,8 @@ static void write_all(core *core, dro_builder *out)
             token_key_write(&core->token_keys.list[i], &inner);
             dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
         }
+    if (core->capif.fields != NULL)
+        dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
     groups_write(core, out);
 }
 
@@ -558,6 +561,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
+    else if (field->tag == HOST_CAPIF)
+        return capif_read(core, field);
     else if (field->tag >= HOST_GROUP_NUMBERS)
         return groups_read(core, field);
     return in.err;

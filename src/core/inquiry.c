@@ -37,6 +37,11 @@ static const struct { uint32_t peers; const char *away, *silent, *busy; } roles[
     [INQUIRY_PARAMETERS] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
     [INQUIRY_COVERAGE] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
     [INQUIRY_AREA] = { PEER_T6A, "the serving node cannot be reached", "the serving node does not answer", "the serving node is busy" },
+    [INQUIRY_SUBSCRIBER] = { PEER_S6M, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
+    [INQUIRY_TRIGGER] = { PEER_TSP, "no trigger function (MTC-IWF) can be reached", "the trigger function (MTC-IWF) does not answer",
+                          "the trigger function (MTC-IWF) is busy" },
+    [INQUIRY_MESSAGE] = { PEER_T4, "no service centre (SMS-SC) can be reached", "the service centre (SMS-SC) does not answer",
+                          "the service centre (SMS-SC) is busy" },
 };
 
 /* ---- the table ---- */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/groups.h"
 #include "core/nidd.h"
 #include "core/provision.h"
 #include "core/record.h"

@@ -200,7 +200,8 @@ void peers_silent(core *core, uint32_t hash)
 static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
 {
     static const struct { uint32_t bit; const char *name, *role; } roles[] = {
-        { PEER_T6A, "t6a", "mme" }, { PEER_S6T, "s6t", "hss" }, { PEER_RELAY, "relay", "relay" },
+        { PEER_T6A, "t6a", "mme" }, { PEER_S6T, "s6t", "hss" }, { PEER_S6M, "s6m", "hss" }, { PEER_TSP, "tsp", "mtc-iwf" },
+        { PEER_T4, "t4", "sms-sc" }, { PEER_RELAY, "relay", "relay" },
     };
     dro_builder_text(out, "{\"identity\":");
     json_string(out, peer->host);
@@ -211,9 +212,13 @@ static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
         if (peer->state.applications & roles[i].bit)
             json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].name);
     dro_builder_text(out, "],\"roles\":[");
-    for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++)
-        if (peer->state.applications & roles[i].bit)
-            json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", roles[i].role);
+    const char *last = "";
+    for (uint32_t i = 0, shown = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (!(peer->state.applications & roles[i].bit) || strcmp(roles[i].role, last) == 0)
+            continue; /* one node, two applications */
+        last = roles[i].role;
+        json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", last);
+    }
     dro_builder_text(out, "]");
     if (is_whole) {
         dro_builder_text(out, ",\"address\":");

@@ -14,9 +14,11 @@
 #include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
+#include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
 #include "core/core.h"
+#include "core/exposure.h"
 #include "core/counters.h"
 #include "core/host.h"
 #include "core/host_tables.h"
@@ -95,6 +97,7 @@ struct core {
     uint32_t application_next;   /* number of the next one */
     token_keys token_keys;
     signing signing;             /* core 0's */
+    capif capif;                 /* core 0's */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
@@ -128,6 +131,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    exposure_table exposures;
     queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;

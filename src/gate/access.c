@@ -87,6 +87,11 @@ void access_free(access_table *access)
     free(access);
 }
 
+void access_forget(access_table *access)
+{
+    access->serial++;
+}
+
 /* ---- keys of the host ---- */
 
 static own_key *key_numbered(access_table *access, uint32_t number)

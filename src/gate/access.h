@@ -37,6 +37,7 @@ void access_free(access_table *access);
 /* A MESSAGE_SIGNING_KEY's body. */
 DRO_CHECKED dro_err access_take_key(access_table *access, const void *body, uint32_t length);
 /* `hash` of the text; `thumbprint` of the client's certificate, NULL: it showed none. */
+void access_forget(access_table *access); /* what was good is looked at again */
 access_verdict access_check(access_table *access, const uint8_t hash[TOKEN_HASH], slice text, const uint8_t *thumbprint, int64_t wall_ms);
 /* What is wrong with it, for a client's developer. */
 const char *access_result_text(access_result result);

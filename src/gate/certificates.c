@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "gate/tls_bundle.h"
+#include "base/wipe.h"
 
 enum { DAY_S = 24 * 3600 };
 #define NS_PER_S ((int64_t)1000000000)
@@ -76,6 +77,26 @@ static dro_err load_keys(certificates *all, uint32_t index, const tls_pem *set)
     return err;
 }
 
+static void forget_file(tls_pem *file)
+{
+    if (file->length > 0)
+        dro_wipe((void *)(uintptr_t)file->bytes, file->length);
+    free((void *)(uintptr_t)file->bytes);
+    *file = (tls_pem){ 0 };
+}
+
+static dro_err load_file(tls_pem *kept, const tls_pem *file)
+{
+    char *copy = file->length > 0 ? malloc(file->length) : NULL;
+    if (file->length > 0 && copy == NULL)
+        return DRO_NOMEM;
+    if (copy != NULL)
+        memcpy(copy, file->bytes, file->length);
+    forget_file(kept);
+    *kept = (tls_pem){ copy, file->length };
+    return DRO_OK;
+}
+
 static dro_err load(certificates *all, int file)
 {
     tls_bundle bundle;
@@ -90,6 +111,10 @@ static dro_err load(certificates *all, int file)
     }
     for (uint32_t i = 0; i < all->issuers.count; i++) {
         dro_err one = load_keys(all, i, &bundle.key_sets[i]);
+        err = err == DRO_OK ? one : err;
+    }
+    for (int i = 0; i < CAPIF_FILES; i++) {
+        dro_err one = load_file(&all->capif[i], &bundle.capif[i]);
         err = err == DRO_OK ? one : err;
     }
     tls_bundle_close(&bundle);
@@ -169,4 +194,6 @@ void certificates_fini(certificates *all)
     for (int i = 0; i < TLS_LISTENERS; i++)
         tls_context_free(all->contexts[i]);
     issuers_fini(&all->issuers);
+    for (int i = 0; i < CAPIF_FILES; i++)
+        forget_file(&all->capif[i]);
 }

@@ -6,6 +6,7 @@
 #include "gate/issuers.h"
 #include "gate/loop.h"
 #include "gate/tls.h"
+#include "gate/tls_bundle.h"
 
 typedef struct certificates {
     loop *home;
@@ -14,6 +15,7 @@ typedef struct certificates {
     loop_timer daily;
     tls_context *contexts[TLS_LISTENERS]; /* NULL: that listener is plain */
     issuers issuers;
+    tls_pem capif[CAPIF_FILES];           /* owned copies; length 0: there is none */
     bool is_speaking;                     /* one gate is enough for the log */
     bool is_watching;
 } certificates;

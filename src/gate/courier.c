@@ -6,15 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/base64.h"
 #include "base/fields.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "gate/curl_loop.h"
 #include "ring/message.h"
 #include "twin/nidd.h"
+#include "twin/t8.h"
 #include "twin/value.h"
 
 enum { BODY_MAX = 8 * 1024, RESULTS_BODY_MAX = 256 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
@@ -35,18 +36,10 @@ typedef struct errand { /* one notice under way */
     char body[BODY_MAX];
 } errand;
 
-typedef struct socket_watch { /* a descriptor of libcurl's in our loop */
-    loop_watch watch;
-    courier *courier;
-    struct socket_watch *next_free;
-} socket_watch;
-
 struct courier {
-    loop *loop;
     courier_options options;
-    CURLM *multi;
+    curl_loop curls;
     struct curl_slist *header;
-    loop_timer timer;
     errand *free, *late;       /* late: answers that found no room in the ring */
     errand **all;
     uint32_t count, under_way;
@@ -146,6 +139,12 @@ static bool may_be_reached(const courier *courier, const struct sockaddr *to)
     return address_is_good(courier->ranges, courier->range_count, address, is_ipv6);
 }
 
+bool courier_may_connect(const struct sockaddr *to, const char *allow)
+{
+    courier here = { 0 };
+    return ranges_read(allow, here.ranges, COURIER_RANGES_MAX, &here.range_count) && may_be_reached(&here, to);
+}
+
 bool courier_may_reach(const char *address, const char *allow)
 {
     range wanted, ranges[COURIER_RANGES_MAX];
@@ -181,7 +180,7 @@ static void link_member(const courier *courier, dro_builder *out, const char *na
     member(out, name, link, length > 0 && (size_t)length < sizeof link ? (size_t)length : 0);
 }
 
-typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results, reliable, port; } parts;
+typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results, reliable, port, resource, exposure; } parts;
 
 static dro_err parts_read(dro_cursor *in, parts *out)
 {
@@ -198,6 +197,8 @@ static dro_err parts_read(dro_cursor *in, parts *out)
         case API_FIELD_RESULTS: out->results = field; break;
         case API_FIELD_RELIABLE: out->reliable = field; break;
         case API_FIELD_RDS_PORT: out->port = field; break;
+        case API_FIELD_RESOURCE: out->resource = field; break;
+        case API_FIELD_EXPOSURE: out->exposure = field; break;
         default: break;
         }
     return in->err != DRO_OK ? in->err : out->link.bytes == NULL || out->path.bytes == NULL ? DRO_MALFORMED : DRO_OK;
@@ -311,6 +312,17 @@ static void ports_write(const courier *courier, const parts *parts, dro_builder 
     dro_builder_text(out, before[1] == '\0' ? "]" : "");
 }
 
+/* A notification of T8 beside NIDD: its link, then what its table says. */
+static void exposure_write(const courier *courier, const parts *parts, dro_builder *out)
+{
+    uint8_t kind = parts->exposure.length == 1 ? parts->exposure.bytes[0] : EXPOSURE_KINDS;
+    const t8_api *api = kind < EXPOSURE_KINDS ? t8_apis[kind] : NULL;
+    if (api == NULL || api->notice == NULL)
+        return;
+    link_member(courier, out, api->word, &parts->path);
+    t8_members_json(out, api->notice, parts->resource.bytes, parts->resource.length, api->features, ",");
+}
+
 static void body_write(const courier *courier, uint8_t kind, const parts *parts, dro_builder *out)
 {
     const char *text;
@@ -349,6 +361,7 @@ static void body_write(const courier *courier, uint8_t kind, const parts *parts,
         identity_member(out, parts);
         ports_write(courier, parts, out);
         break;
+    case NOTICE_EXPOSURE: exposure_write(courier, parts, out); break;
     default: link_member(courier, out, "subscription", &parts->path); break; /* TestNotification */
     }
     dro_builder_text(out, "}");
@@ -442,26 +455,21 @@ static uint32_t outcome_of(const errand *ended, CURLcode code, long status)
     return status >= 400 && status < 500 && status != 408 && status != 425 && status != 429 ? NOTICE_REFUSED : NOTICE_FAILED;
 }
 
-static void collect(courier *courier)
+static void on_done(void *context, CURL *curl, CURLcode code)
 {
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(courier->multi, &left)) != NULL) {
-        errand *ended;
-        long status = 0;
-        if (message->msg != CURLMSG_DONE || curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &ended) != CURLE_OK)
-            continue;
-        CURLcode code = message->data.result;
-        curl_easy_getinfo(ended->curl, CURLINFO_RESPONSE_CODE, &status);
-        ended->answer = (notice_answer){ outcome_of(ended, code, status), (uint32_t)status };
-        courier->taken += ended->answer.outcome == NOTICE_TAKEN;
-        courier->refused += ended->answer.outcome == NOTICE_REFUSED;
-        courier->failed += ended->answer.outcome == NOTICE_FAILED;
-        if (ended->answer.outcome != NOTICE_TAKEN)
-            dro_debug("notice outcome=%u status=%ld reason=\"%s\"", ended->answer.outcome, status, curl_easy_strerror(code));
-        curl_multi_remove_handle(courier->multi, ended->curl);
-        errand_end(courier, ended);
-    }
+    courier *courier = context;
+    errand *ended;
+    long status = 0;
+    if (curl_easy_getinfo(curl, CURLINFO_PRIVATE, &ended) != CURLE_OK)
+        return;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    ended->answer = (notice_answer){ outcome_of(ended, code, status), (uint32_t)status };
+    courier->taken += ended->answer.outcome == NOTICE_TAKEN;
+    courier->refused += ended->answer.outcome == NOTICE_REFUSED;
+    courier->failed += ended->answer.outcome == NOTICE_FAILED;
+    if (ended->answer.outcome != NOTICE_TAKEN)
+        dro_debug("notice outcome=%u status=%ld reason=\"%s\"", ended->answer.outcome, status, curl_easy_strerror(code));
+    errand_end(courier, ended);
 }
 
 static void refuse(courier *courier, uint32_t core, uint64_t id, uint32_t outcome)
@@ -520,7 +528,7 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
         refuse(courier, core, id, parts.link.bytes != NULL ? NOTICE_FAILED : NOTICE_REFUSED);
         return;
     }
-    sent->results = request.kind == NOTICE_GROUP ? malloc(RESULTS_BODY_MAX) : NULL;
+    sent->results = request.kind == NOTICE_GROUP || (request.kind == NOTICE_EXPOSURE && length > BODY_MAX / 4) ? malloc(RESULTS_BODY_MAX) : NULL;
     char *text = sent->results != NULL ? sent->results : sent->body;
     dro_builder out = dro_builder_over(text, sent->results != NULL ? RESULTS_BODY_MAX : sizeof sent->body);
     body_write(courier, request.kind, &parts, &out);
@@ -535,95 +543,33 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
     if (out.err == DRO_OK && curl_easy_setopt(sent->curl, CURLOPT_URL, sent->link) == CURLE_OK &&
         curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDS, text) == CURLE_OK &&
         curl_easy_setopt(sent->curl, CURLOPT_POSTFIELDSIZE, (long)sent->length) == CURLE_OK &&
-        curl_multi_add_handle(courier->multi, sent->curl) == CURLM_OK)
+        curl_multi_add_handle(courier->curls.multi, sent->curl) == CURLM_OK)
         return;
     sent->answer = (notice_answer){ .outcome = NOTICE_REFUSED };
     errand_end(courier, sent);
 }
 
-/* ---- libcurl on the loop ---- */
-
-static void on_socket(loop_watch *watch, uint32_t events)
-{
-    socket_watch *on = (socket_watch *)(void *)watch;
-    courier *courier = on->courier;
-    int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(courier->multi, watch->descriptor, what, &running);
-    collect(courier);
-}
-
-static int change_socket(CURL *curl, curl_socket_t descriptor, int what, void *context, void *known)
-{
-    courier *courier = context;
-    socket_watch *on = known;
-    (void)curl;
-    if (what == CURL_POLL_REMOVE) {
-        if (on != NULL)
-            loop_remove(courier->loop, &on->watch);
-        free(on);
-        return 0;
-    }
-    uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    if (on != NULL) {
-        loop_change(courier->loop, &on->watch, events);
-        return 0;
-    }
-    on = malloc(sizeof *on);
-    if (on == NULL)
-        return -1;
-    *on = (socket_watch){ .watch = { on_socket, descriptor }, .courier = courier };
-    if (loop_add(courier->loop, &on->watch, events) != DRO_OK || curl_multi_assign(courier->multi, descriptor, on) != CURLM_OK) {
-        free(on);
-        return -1;
-    }
-    return 0;
-}
-
-static void on_timer(loop_timer *timer)
-{
-    courier *courier = (struct courier *)(void *)((char *)timer - offsetof(struct courier, timer));
-    int running;
-    curl_multi_socket_action(courier->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect(courier);
-}
-
-static int change_timer(CURLM *multi, long ms, void *context)
-{
-    courier *courier = context;
-    (void)multi;
-    if (ms < 0)
-        loop_timer_clear(courier->loop, &courier->timer);
-    else if (loop_timer_set(courier->loop, &courier->timer, loop_now_ns(courier->loop) + ms * 1000000ll) != DRO_OK)
-        return -1;
-    return 0;
-}
+/* ---- life ---- */
 
 dro_err courier_new(courier **out, loop *loop, const courier_options *options)
 {
     courier *made = calloc(1, sizeof *made);
     *out = made;
-    if (made == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (made == NULL || curl_loop_init(&made->curls, loop, on_done, made) != DRO_OK)
         return DRO_NOMEM;
-    made->loop = loop;
     made->options = *options;
     if (options->root == NULL)
         made->options.root = "";
-    made->timer.on_due = on_timer;
-    made->multi = curl_multi_init();
     made->all = calloc(COURIER_NOTICES_MAX, sizeof(errand *));
     made->header = curl_slist_append(NULL, "Content-Type: application/json");
     struct curl_slist *more = made->header == NULL ? NULL : curl_slist_append(made->header, "Expect:");
     if (!ranges_read(options->allow != NULL ? options->allow : "", made->ranges, COURIER_RANGES_MAX, &made->range_count))
         return DRO_MALFORMED;
-    bool is_good = made->multi != NULL && made->all != NULL && more != NULL &&
-                   curl_multi_setopt(made->multi, CURLMOPT_SOCKETFUNCTION, change_socket) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_SOCKETDATA, made) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_TIMERFUNCTION, change_timer) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_TIMERDATA, made) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_MAXCONNECTS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
-                   curl_multi_setopt(made->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)COURIER_CONNECTIONS_EACH) == CURLM_OK;
+    CURLM *multi = made->curls.multi;
+    bool is_good = made->all != NULL && more != NULL &&
+                   curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
+                   curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)COURIER_CONNECTIONS_MAX) == CURLM_OK &&
+                   curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)COURIER_CONNECTIONS_EACH) == CURLM_OK;
     return is_good ? DRO_OK : DRO_NOMEM;
 }
 
@@ -632,15 +578,14 @@ void courier_free(courier *courier)
     if (courier == NULL)
         return;
     for (uint32_t i = 0; i < courier->count; i++) {
-        curl_multi_remove_handle(courier->multi, courier->all[i]->curl);
+        curl_multi_remove_handle(courier->curls.multi, courier->all[i]->curl);
         curl_easy_cleanup(courier->all[i]->curl);
         dro_wipe(courier->all[i]->body, sizeof courier->all[i]->body);
         free(courier->all[i]->results);
         free(courier->all[i]);
     }
-    curl_multi_cleanup(courier->multi);
+    curl_loop_fini(&courier->curls);
     curl_slist_free_all(courier->header);
-    loop_timer_clear(courier->loop, &courier->timer);
     free(courier->all);
     free(courier);
 }

@@ -42,3 +42,5 @@ void courier_metrics(const courier *courier, dro_builder *out);
 bool courier_ranges_are_good(const char *allow);
 /* May this address be connected to, with these ranges allowed? */
 bool courier_may_reach(const char *address, const char *allow);
+struct sockaddr;
+bool courier_may_connect(const struct sockaddr *to, const char *allow);

@@ -440,6 +440,11 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
         gate->rows[i].backoff_ms = BACKOFF_FIRST_MS;
+    bool is_between = config->roaming != NULL && config->roaming->home_count > 0;
+    if (is_between && interworking_new(gate) != DRO_OK) {
+        diameter_gate_free(gate);
+        return DRO_NOMEM;
+    }
     bool has_memory = gate->pending != NULL && gate->tracer != NULL && gate->procedures != NULL;
     dro_err err = has_memory ? loop_timer_set(home, &gate->tick, loop_now_ns(home)) : DRO_NOMEM;
     listen_again(gate);
@@ -480,6 +485,7 @@ void diameter_gate_free(diameter_gate *gate)
     stop_listening(gate);
     pending_free(gate->pending);
     free(gate->procedures);
+    interworking_free(gate);
     tracer_free(gate->tracer);
     free(gate);
 }
@@ -630,6 +636,8 @@ void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
     dro_builder_text(out, text);
     diameter_counts_text(&gate->counts, out);
     put_procedures(gate, out);
+    if (gate->interworking != NULL)
+        interworking_metrics(gate, out);
     dro_latency_write(&(const dro_latency *){ &gate->uplinks }, 1, "dromio_uplink_seconds",
                       "From an MO-Data-Request given to its core until the core's word that it is kept.", out);
 }

@@ -15,6 +15,12 @@ enum {
     BASE_MESSAGE_BYTES = 1536, /* two identities, two realms and the capabilities */
 };
 
+/* What this host speaks, in the order in which it says so. */
+static const struct { uint32_t application, bit; } applications[] = {
+    { DIAMETER_APPLICATION_T6A, PEER_T6A }, { DIAMETER_APPLICATION_S6T, PEER_S6T }, { DIAMETER_APPLICATION_TSP, PEER_TSP },
+    { DIAMETER_APPLICATION_S6M, PEER_S6M }, { DIAMETER_APPLICATION_T4, PEER_T4 }, { DIAMETER_APPLICATION_RELAY, PEER_RELAY },
+};
+
 /* ---- writing ---- */
 
 static diameter_header base_request(diameter_peer *peer, uint32_t code)
@@ -73,8 +79,9 @@ static void put_applications(dro_builder *out)
     diameter_put_u32(out, AVP_SUPPORTED_VENDOR_ID, DIAMETER_VENDOR_3GPP);
     /* Peers of RFC 3588 (freeDiameter) take its absence for a wish for IPsec. */
     diameter_put_u32(out, AVP_INBAND_SECURITY_ID, NO_INBAND_SECURITY);
-    diameter_put_application(out, DIAMETER_APPLICATION_T6A);
-    diameter_put_application(out, DIAMETER_APPLICATION_S6T);
+    for (size_t i = 0; i < sizeof applications / sizeof applications[0]; i++)
+        if (applications[i].bit != PEER_RELAY)
+            diameter_put_application(out, applications[i].application);
 }
 
 void base_send_cea(diameter_peer *peer, const diameter_header *request, const diameter_fault *fault)
@@ -163,16 +170,10 @@ static void send_success(diameter_peer *peer, const diameter_header *request, bo
 
 static uint32_t application_bit(uint32_t application)
 {
-    switch (application) {
-    case DIAMETER_APPLICATION_T6A:
-        return PEER_T6A;
-    case DIAMETER_APPLICATION_S6T:
-        return PEER_S6T;
-    case DIAMETER_APPLICATION_RELAY:
-        return PEER_RELAY;
-    default:
-        return 0;
-    }
+    for (size_t i = 0; i < sizeof applications / sizeof applications[0]; i++)
+        if (applications[i].application == application)
+            return applications[i].bit;
+    return 0;
 }
 
 /* What both sides know, of the applications in a CER or CEA. */
@@ -231,7 +232,8 @@ static uint32_t judge_capabilities(diameter_peer *peer, const diameter_message *
     }
     peer->applications = common_applications(message);
     if (known != NULL && known->applications != 0)
-        peer->applications &= known->applications;
+        peer->applications = (peer->applications & known->applications) |
+                             (peer->applications & PEER_T6A ? known->applications & PEER_T7 : 0); /* a role: no CER says it */
     if (peer->applications == 0)
         return DIAMETER_NO_COMMON_APPLICATION;
     return has_common_security(message) ? 0 : DIAMETER_NO_COMMON_SECURITY;

@@ -6,6 +6,9 @@
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
  *   inquiry.c            what the core asks of nodes
  *   s6t.c                NIDD authorisation at an HSS
+ *   interworking.c       T6ai, T6bi and T7: what passes between serving nodes and home networks
+ *   relay.c              how it passes
+ *   trigger.c            device triggering: Tsp, S6m and T4
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_busy.c      what is too much: refused from little more than its header, told later
  *   diameter_count.c     counters
@@ -61,6 +64,12 @@ enum {
     ANSWER_MARGIN_MS = 2000,             /* behind SCEF-Wait-Time */
     INQUIRY_TIMEOUT_MS = 10000,          /* for an inquiry, at most; the core asks for less where another node can be asked */
     RELEASE_TIMEOUT_MS = 10000,          /* for a CMR of ours */
+
+    RELAY_COPY_BYTES = 2048,             /* of a request that passes; a longer one is lost with its next hop */
+    RELAY_WAYS_MAX = 3,                  /* next hops that one is tried with */
+    EVENT_SETS = 4096,                   /* of events of MMEs whose SCEF is remembered, */
+    EVENT_WAYS = 4,                      /* so many each; of a set the oldest goes */
+    EVENT_SCEFS_MAX = 256,               /* names of SCEFs they are of */
 };
 #define NS_PER_MS ((int64_t)1000000)
 
@@ -81,6 +90,8 @@ enum { PEER_ADDRESS_TEXT = 64, NO_ROW = -1 };
 enum disconnect_cause { REBOOTING, BUSY, DO_NOT_WANT_TO_TALK_TO_YOU }; /* RFC 6733 5.4.3 */
 
 typedef struct busy_parcel busy_parcel;
+typedef struct relay relay;
+typedef struct interworking interworking;
 typedef struct diameter_peer diameter_peer;
 struct diameter_peer {
     loop_watch watch;
@@ -146,6 +157,8 @@ struct diameter_gate {
     uint32_t keep_most;            /* requests that wait for the cores */
     uint32_t calm_looks;
     tracer *tracer;
+    relay *relay;                  /* NULL, as the next: this host is no IWK-SCEF */
+    interworking *interworking;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
     diameter_counts counts;
     diameter_procedures *procedures; /* [GATE_PEERS_MAX + 1]: by row, the last for peers that nobody listed */
@@ -260,6 +273,8 @@ bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name
 /* Space in a core's ring and an entry for the answer; NULL after t6a_refuse. */
 uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
                      ring_writer *ring, size_t length, uint64_t *id);
+/* May this peer speak of the user, and over that APN (NULL: none is named)? False after 5101. */
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn);
 /* An IMSI; false: none. */
 bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
 /* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */
@@ -274,6 +289,15 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text);
 /* Tells the MME that the core has ended a connection. */
 void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text);
+/* Until when an answer is waited for: SCEF-Wait-Time (0: none) and a little longer. */
+int64_t t6a_answer_deadline(const diameter_gate *gate, uint32_t wait_until);
+/* An answer of ours that has more in it than a result; _end copies Proxy-Info and sends it. */
+size_t t6a_answer_begin(const diameter_gate *gate, const diameter_message *request, uint32_t result, uint32_t experimental, dro_builder *out);
+void t6a_answer_end(diameter_peer *peer, const diameter_message *request, const diameter_command *command, size_t begin, uint32_t result,
+                    uint32_t experimental, dro_builder *out);
+/* May what is for that realm go to this peer, or what is of it come from there? An agent's realms are its own and those
+ * listed with it; of a peer that is not listed, all. */
+bool peer_serves_realm(const diameter_peer *peer, const void *realm, size_t length);
 
 /* ---- diameter_busy.c ---- */
 
@@ -293,3 +317,48 @@ void busy_tell_peer(diameter_peer *peer);
 /* ---- s6t.c ---- */
 
 bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+/* User-Name, MSISDN and External-Identifier in the group, as the core knows them. False: one of them is none. */
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong);
+
+/* ---- trigger.c ---- */
+
+/* What became of a trigger. */
+bool tsp_on_device_notification(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+bool t4_on_delivery_report(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+
+/* ---- relay.c ---- */
+
+typedef struct relay_plan {        /* where a request goes on to */
+    int home;                      /* row of the home network */
+    bool is_up;                    /* to it; else to a serving node */
+    bool adds_rate, adds_plmn;     /* Serving-PLMN-Rate-Control, Visited-PLMN-Id */
+    const uint8_t *host, *realm;   /* Destination-Host (NULL: any of the realm) and -Realm it goes on with; borrowed */
+    uint32_t host_length, realm_length;
+} relay_plan;
+
+relay *relay_new(void);
+void relay_free(relay *relay);     /* wipes; NULL is fine */
+/* Sends the request on; false after t6a_refuse. */
+bool relay_request(diameter_peer *from, const diameter_message *request, const diameter_command *command, const relay_plan *plan);
+/* A peer that leads there, but not back to `from`; NULL: none. */
+diameter_peer *relay_next_hop(diameter_peer *from, const relay_plan *plan);
+void relay_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer, const diameter_command *command,
+                     uint32_t result, uint32_t experimental);
+/* Another way, or 3002 for who asked. */
+void relay_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason);
+
+/* ---- interworking.c ---- */
+
+typedef enum interworking_counted {
+    INTERWORKING_ANSWERED, INTERWORKING_UNANSWERED, INTERWORKING_REFUSED, INTERWORKING_FAILOVER, INTERWORKING_EVENT, INTERWORKING_COUNTED,
+} interworking_counted;
+
+DRO_CHECKED dro_err interworking_new(diameter_gate *gate);
+void interworking_free(diameter_gate *gate);
+/* Is it a home network's business, or between here and there? Then interworking_on_request takes it, next. */
+bool interworking_concerns(diameter_gate *gate, const diameter_message *request, const diameter_command *command);
+bool interworking_on_request(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
+void interworking_count(diameter_gate *gate, int home, bool is_up, interworking_counted what, uint64_t more);
+/* A request that passed was answered; `data_length` of Non-IP-Data. */
+void interworking_passed(diameter_gate *gate, int home, bool is_up, const diameter_command *command, uint32_t data_length, uint32_t result);
+void interworking_metrics(const diameter_gate *gate, dro_builder *out);

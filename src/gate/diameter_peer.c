@@ -376,7 +376,8 @@ void peer_answer_error(diameter_peer *peer, const diameter_command *command, con
 static bool is_known_application(uint32_t application)
 {
     return application == DIAMETER_APPLICATION_BASE || application == DIAMETER_APPLICATION_T6A ||
-           application == DIAMETER_APPLICATION_S6T;
+           application == DIAMETER_APPLICATION_S6T || application == DIAMETER_APPLICATION_TSP || application == DIAMETER_APPLICATION_S6M ||
+           application == DIAMETER_APPLICATION_T4;
 }
 
 /* Nothing but the right message is allowed here: the connection ends. */

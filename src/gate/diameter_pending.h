@@ -30,10 +30,11 @@ typedef struct pending_incoming {
     uint8_t flags;
     uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
     network_answer said;
+    uint32_t reference;              /* of a trigger's outcome: what the answer says where it is unknown; 0: none */
     uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
 } pending_incoming;
 
-enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_INQUIRY };
+enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_INQUIRY, OUTGOING_RELAY };
 
 /* To a peer. */
 typedef struct pending_outgoing {

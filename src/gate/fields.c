@@ -7,6 +7,7 @@
 #include "twin/model.h"
 #include "twin/ticket.h"
 #include "twin/nidd.h"
+#include "twin/t8.h"
 
 static bool fail(fields_fault *fault, int status, const char *detail)
 {
@@ -110,19 +111,35 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such ports: ue0-ef0 to ue15-ef15");
         dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
         return true;
+    case PARAMETER_SET_ID:
+        if (text.length == 0 || text.length > T8_TEXT_MAX)
+            return fail(fault, 404, "no such set");
+        dro_field_put(out, API_FIELD_SET_ID, text.at, text.length);
+        return true;
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:
         if (!resource_read(text, &number))
-            return fail(fault, 404, parameter == PARAMETER_DELIVERY ? "no such delivery" : "no such configuration");
+            return fail(fault, 404, parameter == PARAMETER_DELIVERY ? "no such delivery" : "no such resource");
         dro_field_put_u64(out, parameter == PARAMETER_DELIVERY ? API_FIELD_DELIVERY : API_FIELD_CONFIGURATION, number);
         return true;
     default: return true;
     }
 }
 
+/* Which of T8's resources it is, its path says. */
+static void put_exposure_kind(dro_builder *out, const target *target)
+{
+    for (uint8_t i = 0; i < EXPOSURE_KINDS; i++)
+        if (t8_apis[i] != NULL && slice_is(target->segments[0], t8_apis[i]->path))
+            dro_field_put(out, API_FIELD_EXPOSURE, &i, 1);
+}
+
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
 {
     const route_path *path = route_find(target);
+    bool is_of_set = route->operation >= API_PATTERN_GET && route->operation <= API_PATTERN_DELETE;
+    if ((route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET) || is_of_set)
+        put_exposure_kind(out, target);
     for (uint32_t i = 0; path != NULL && i < path->count; i++)
         if (!put_parameter(out, route, path->segments[i].parameter, target->segments[i], fault))
             return false;

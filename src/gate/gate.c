@@ -9,6 +9,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "gate/publisher.h"
 #include "gate/certificates.h"
 #include "gate/courier.h"
 #include "gate/diameter.h"
@@ -24,6 +25,7 @@ typedef struct gate {
     http *http;
     diameter_gate *diameter;
     courier *courier;
+    publisher *capif;
     certificates certificates;
     loop_watch doorbell, stop;
     bool is_stopping, is_broken, is_ready_told;
@@ -47,12 +49,20 @@ static void on_stop(loop_watch *watch, uint32_t events)
     home->stop_by_ns = loop_now_ns(home->loop) + (int64_t)HTTP_STOP_MS * NS_PER_MS;
 }
 
+/* What the core function calls us as exposing function. */
+static void on_aef(void *context, const char *aef)
+{
+    gate *home = context;
+    http_set_aef(home->http, aef);
+}
+
 static void more_metrics(void *context, dro_builder *out)
 {
     gate *home = context;
     diameter_gate_metrics(home->diameter, out);
     tls_metrics(home->certificates.contexts, out);
     courier_metrics(home->courier, out);
+    publisher_metrics(home->capif, out);
 }
 
 static void on_core_message(gate *home, uint32_t core, const ring_header *header, const uint8_t *body)
@@ -66,6 +76,7 @@ static void on_core_message(gate *home, uint32_t core, const ring_header *header
     case MESSAGE_WEBSOCKET_REPLACED: websocket_replaced(home->http, header->id); break;
     case MESSAGE_TRACE: diameter_gate_on_trace(home->diameter, header->id, body, length); break;
     case MESSAGE_TRACED: diameter_gate_on_traced(home->diameter, body, length); break;
+    case MESSAGE_CAPIF: publisher_on_state(home->capif, body, length); break;
     case MESSAGE_NOTICE: courier_on_notice(home->courier, core, header->id, body, length); break;
     default: http_on_message(home->http, core, header->type, header->id, body, length); break;
     }
@@ -176,6 +187,7 @@ static void work(gate *home)
         loop_dispatch(home->loop);
         http_turn(home->http);
         is_blocked = courier_flush(home->courier);
+        publisher_flush(home->capif);
         tell_ready(home);
         diameter_gate_flush(home->diameter);
         bool is_done = is_stopped(home);
@@ -206,6 +218,9 @@ int gate_run(const gate_config *config, int stop)
         err = courier_new(&home.courier, home.loop, &courier);
     if (err == DRO_OK)
         err = diameter_gate_new(&home.diameter, &with_tls, home.loop);
+    publisher_options capif = { .config = &with_tls, .files = home.certificates.capif, .to_core = config->to_core, .on_aef = on_aef, .context = &home };
+    if (err == DRO_OK)
+        err = publisher_new(&home.capif, home.loop, &capif);
     if (err == DRO_OK)
         err = http_new(&home.http, &with_tls, home.loop, more_metrics, &home);
     if (err == DRO_OK) {
@@ -217,6 +232,7 @@ int gate_run(const gate_config *config, int stop)
     http_free(home.http);
     diameter_gate_free(home.diameter);
     courier_free(home.courier);
+    publisher_free(home.capif);
     certificates_fini(&home.certificates);
     loop_free(home.loop);
     return err == DRO_OK && !home.is_broken ? 0 : 1;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "gate/peer_policy.h"
+#include "gate/roaming.h"
 #include "gate/tls.h"
 #include "ring/message.h"
 #include "ring/ring.h"
@@ -25,6 +26,15 @@ typedef struct gate_peer_config { /* a row of diameter.peers */
     uint32_t applications;                        /* enum peer_application; 0: whatever it offers */
     peer_policy policy;
 } gate_peer_config;
+
+typedef struct capif_config { /* a CAPIF core function and what is done there: gate/publisher.h */
+    char root[512];               /* "": none, and this host stands in for one */
+    char aef[256], apf[256];      /* what it calls us; "": what a registration said, else our identity */
+    char apis[512];               /* names with commas between that are published; "": all */
+    char allow[1024];             /* address ranges it may have although loopback, link-local or private */
+    bool publish;
+    int64_t check_s;              /* between looks at what is there */
+} capif_config;
 
 typedef struct gate_config {
     uint32_t index;               /* of this gate */
@@ -45,6 +55,7 @@ typedef struct gate_config {
     const char *identity, *realm; /* Origin-Host, Origin-Realm */
     const gate_peer_config *peers;
     uint32_t peer_count;
+    const roaming_policy *roaming; /* NULL, or without rows: this host is no IWK-SCEF */
     bool accept_any_peer;
     int ready;                    /* eventfd: rung once requests are answered; 0: nobody asks */
     const usage_page *usage;      /* what the rooms cost; NULL: not told */
@@ -57,6 +68,7 @@ typedef struct gate_config {
     uint32_t gate_count;          /* which share them; 0: one */
     int64_t skew_s;               /* by which the clocks of issuers may differ */
     const char *version;
+    capif_config capif;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
     const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */

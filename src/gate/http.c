@@ -1,6 +1,7 @@
 #include "gate/http.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -51,9 +52,10 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     for (uint32_t i = 0; i < GATE_CORES_MAX; i++)
         made->heard_ns[i] = loop_now_ns(loop);
     made->tokens = token_table_new();
+    http_set_aef(made, "");
     made->arena = body_arena_new();
     access_options access = { .issuer = config->issuer != NULL ? config->issuer : "", .audience = config->audience != NULL ? config->audience : "",
-                              .aef = config->identity != NULL ? config->identity : "", .skew_s = config->skew_s, .issuers = config->trusted };
+                              .aef = made->aef, .skew_s = config->skew_s, .issuers = config->trusted };
     made->access = made->tokens != NULL ? access_new(&access, made->tokens) : NULL;
     made->console = console_new(config->console_directory);
     made->exchanges = calloc(HTTP_EXCHANGES_ALL, sizeof *made->exchanges);
@@ -73,6 +75,17 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     }
     *out = made;
     return DRO_OK;
+}
+
+void http_set_aef(http *http, const char *aef)
+{
+    const gate_config *config = http->config;
+    const char *name = config->capif.aef[0] != '\0' ? config->capif.aef : aef[0] != '\0' ? aef : config->identity != NULL ? config->identity : "";
+    if (strcmp(http->aef, name) == 0)
+        return;
+    snprintf(http->aef, sizeof http->aef, "%s", name);
+    if (http->access != NULL)
+        access_forget(http->access);
 }
 
 void http_free(http *http)

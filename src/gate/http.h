@@ -53,6 +53,8 @@ void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, cons
 void http_turn(http *http);
 /* How long the loop may sleep for the HTTP side's sake: 0 not at all, 1 a ring is full, -1 as it likes. */
 int http_wait_ms(const http *http);
+/* The name CAPIF's core function has given this host as exposing function; "": none. */
+void http_set_aef(http *http, const char *aef);
 bool http_is_ready(const http *http); /* tokens are known: requests are answered */
 void http_ready(http *http);          /* they are known now: connections are taken */
 /* No more connections; those under way finish. True when none is left. */
@@ -229,6 +231,7 @@ struct http {
     bool is_accepting, is_stopping, is_ready;
     int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
+    char aef[256];                     /* our name in CAPIF's scopes */
     token_table *tokens;
     access_table *access;
     body_arena *arena;

@@ -18,6 +18,9 @@ static const inquiry_row rows[INQUIRY_KINDS] = {
     [INQUIRY_PARAMETERS] = { COMMAND_CONFIGURATION_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_parameters, s6t_read_parameters },
     [INQUIRY_COVERAGE] = { COMMAND_CONFIGURATION_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_coverage, s6t_read_coverage },
     [INQUIRY_NIDD] = { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_nidd, s6t_read_nidd },
+    [INQUIRY_SUBSCRIBER] = { COMMAND_SUBSCRIBER_INFORMATION, DIAMETER_APPLICATION_S6M, PEER_S6M, s6m_put_subscriber, s6m_read_subscriber },
+    [INQUIRY_TRIGGER] = { COMMAND_DEVICE_ACTION, DIAMETER_APPLICATION_TSP, PEER_TSP, tsp_put_action, tsp_read_action },
+    [INQUIRY_MESSAGE] = { COMMAND_DEVICE_TRIGGER, DIAMETER_APPLICATION_T4, PEER_T4, t4_put_trigger, t4_read_trigger },
 };
 
 static const inquiry_row *row_of(uint32_t kind)

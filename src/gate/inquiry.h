@@ -54,6 +54,12 @@ void s6t_read_configuration(const diameter_message *message, const diameter_avp 
 uint32_t s6t_day_mask(uint32_t t8_days, int shift);
 /* A time of day (RFC 3339 partial-time or full-time) as seconds of the day in UTC; *shift: how many days later that is. False: it is none. */
 bool s6t_time_of_day(const char *text, size_t length, uint32_t *seconds, int *shift);
-/* "00101" as the three octets of a Visited-PLMN-Id (TS 29.272, 7.3.9), and back. False: it is none. */
-bool s6t_plmn_octets(const char *text, size_t length, uint8_t out[3]);
-bool s6t_plmn_text(const uint8_t *octets, size_t length, char out[7]);
+
+/* ---- trigger.c ---- */
+
+bool tsp_put_action(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool tsp_read_action(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool s6m_put_subscriber(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6m_read_subscriber(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool t4_put_trigger(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool t4_read_trigger(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);

@@ -183,7 +183,7 @@ static void ask_core(http *http, exchange *exchange, const asking *asking, const
 static void grant(http *http, exchange *exchange, const asking *asking, const token *client, slice scope)
 {
     char room[SCOPE_NAMES_MAX];
-    scope_read wanted = scope_of(scope, http->config->identity);
+    scope_read wanted = scope_of(scope, http->aef);
     if (scope.at == NULL) {
         ask_core(http, exchange, asking, client, scope_names(client->scopes, room));
     } else if (scope.length > SCOPE_TEXT_MAX || wanted.is_malformed || wanted.has_unknown || wanted.bits == 0 ||

@@ -14,6 +14,9 @@
 #include "gate/nidd_body.h"
 #include "gate/oauth.h"
 #include "gate/parts.h"
+#include "gate/t8_body.h"
+#include "twin/t8_coverage.h"
+#include "twin/t8_patterns.h"
 #include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -258,6 +261,8 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
         [BODY_APPLICATION_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_RDS_PORT] = HTTP_BODY_SMALL_MAX,
+        [BODY_T8] = HTTP_BODY_TWIN_MAX, [BODY_T8_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_T8_SET] = HTTP_BODY_TWIN_MAX, [BODY_T8_COVERAGE] = HTTP_BODY_TWIN_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -539,6 +544,15 @@ static body_text body_of(const connection *connection)
     return text;
 }
 
+/* By the table of its kind, which its path has put among the fields. */
+static bool read_t8(connection *connection, const route *route, body_text json, dro_builder *out, body_fault *fault)
+{
+    dro_field room;
+    const dro_field *kind = t8_find(out->start + sizeof(api_request), dro_builder_length(out) - sizeof(api_request), API_FIELD_EXPOSURE, &room);
+    assert(kind != NULL && kind->length == 1 && kind->bytes[0] < EXPOSURE_KINDS); /* fields_of_path wrote it */
+    return t8_body_read(connection->http->arena, json, t8_apis[kind->bytes[0]], route->body == BODY_T8_PATCH, out, fault);
+}
+
 static bool read_body(connection *connection, const route *route, dro_builder *out, body_fault *fault)
 {
     body_arena *arena = connection->http->arena;
@@ -558,6 +572,9 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);
+    case BODY_T8: case BODY_T8_PATCH: return read_t8(connection, route, json, out, fault);
+    case BODY_T8_SET: return t8_body_read(arena, json, &t8_pattern_body, false, out, fault);
+    case BODY_T8_COVERAGE: return t8_body_read(arena, json, &t8_coverage, false, out, fault);
     default: return true;
     }
 }
@@ -606,7 +623,7 @@ static void dispatch(connection *connection, exchange *exchange)
         dro_field_pad(&out);
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         websocket_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
-    } else if (route->operation == API_NIDD_CONFIGURATION_LIST) {
+    } else if (route->operation == API_NIDD_CONFIGURATION_LIST || route->operation == API_EXPOSURE_LIST) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!pages_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out)))
             answer_busy(exchange, "too many lists are being made");

@@ -22,8 +22,7 @@ enum {
 
 /* ---- identities ---- */
 
-/* They go on as the core knows them. False: one of them is none. */
-static bool put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
+bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong)
 {
     const diameter_avp *name = diameter_find_in(message, group, AVP_USER_NAME);
     const diameter_avp *msisdn = diameter_find_in(message, group, AVP_MSISDN);
@@ -126,7 +125,7 @@ bool s6t_read_nidd(diameter_gate *gate, const pending_outgoing *entry, const dia
 {
     const diameter_avp *response = diameter_find(message, AVP_NIDD_AUTHORIZATION_RESPONSE), *wrong;
     const diameter_avp *granted = diameter_find_in(message, response, AVP_GRANTED_VALIDITY_TIME);
-    bool is_good = response == NULL || put_identities(message, response, fields, &wrong);
+    bool is_good = response == NULL || s6t_put_identities(message, response, fields, &wrong);
     if (granted != NULL)
         dro_field_put_u64(fields, API_FIELD_GRANTED, (uint64_t)validity_of(granted) * 1000);
     if (is_good && fields->err == DRO_OK && entry->group != 0 && told->verdict == VERDICT_DONE)
@@ -225,7 +224,7 @@ static bool put_validities(diameter_peer *peer, const diameter_message *request,
 static bool put_update(diameter_peer *peer, const diameter_message *request, dro_builder *out)
 {
     const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER), *wrong;
-    if (!put_identities(request, user, out, &wrong))
+    if (!s6t_put_identities(request, user, out, &wrong))
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, wrong);
     if (dro_builder_length(out) == 0)
         return t6a_refuse_missing(peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);

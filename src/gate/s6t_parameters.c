@@ -4,6 +4,7 @@
 
 #include "base/wipe.h"
 #include "gate/inquiry.h"
+#include "twin/plmn.h"
 #include "twin/t8_patterns.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
@@ -11,7 +12,6 @@
 
 enum {
     DAY_S = 24 * 3600,
-    PLMN_OCTETS = 3,
     PLMNS_MAX = 64,               /* in one answer */
     STATUSES_MAX = 256,           /* the same */
     FLAG_COVERAGE_QUERY = 2,      /* CIR-Flags, bit 1 */
@@ -72,32 +72,6 @@ bool s6t_time_of_day(const char *text, size_t length, uint32_t *seconds, int *sh
     *shift = since < 0 ? -1 : since >= DAY_S ? 1 : 0;
     *seconds = (uint32_t)(since - *shift * DAY_S);
     return at == length;
-}
-
-bool s6t_plmn_octets(const char *text, size_t length, uint8_t out[PLMN_OCTETS])
-{
-    if ((length != 5 && length != 6) || digits(text, length, length) < 0)
-        return false;
-    uint8_t third = length == 6 ? (uint8_t)(text[5] - '0') : 0xf;
-    out[0] = (uint8_t)((text[1] - '0') << 4 | (text[0] - '0'));
-    out[1] = (uint8_t)(third << 4 | (text[2] - '0'));
-    out[2] = (uint8_t)((text[4] - '0') << 4 | (text[3] - '0'));
-    return true;
-}
-
-bool s6t_plmn_text(const uint8_t *octets, size_t length, char out[7])
-{
-    if (length != PLMN_OCTETS)
-        return false;
-    const uint8_t parts[] = { octets[0] & 0xf, octets[0] >> 4, octets[1] & 0xf, octets[2] & 0xf, octets[2] >> 4, octets[1] >> 4 };
-    size_t count = parts[5] == 0xf ? 5 : 6;
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i] > 9)
-            return false;
-        out[i] = (char)('0' + parts[i]);
-    }
-    out[count] = '\0';
-    return true;
 }
 
 /* ---- what all of them have ---- */
@@ -348,11 +322,14 @@ bool s6t_put_coverage(diameter_gate *gate, const inquiry_question *asked, dro_bu
     size_t restriction = diameter_group_begin(out, AVP_ENHANCED_COVERAGE_RESTRICTION);
     size_t plmns = diameter_group_begin(out, kind == COVERAGE_ALLOWED ? AVP_ALLOWED_PLMN_LIST : AVP_RESTRICTED_PLMN_LIST);
     while (dro_field_next(&in, &field)) {
-        uint8_t octets[PLMN_OCTETS];
+        uint8_t octets[PLMN_BYTES];
+        char text[PLMN_DIGITS_MAX + 1] = { 0 };
         if (field.tag != API_FIELD_PLMN)
             continue;
-        if (!s6t_plmn_octets((const char *)field.bytes, field.length, octets))
+        memcpy(text, field.bytes, field.length <= PLMN_DIGITS_MAX ? field.length : 0);
+        if (!plmn_is_valid(text))
             return false;
+        plmn_write(text, octets);
         diameter_put(out, AVP_VISITED_PLMN_ID, octets, sizeof octets);
     }
     diameter_group_end(out, plmns);
@@ -364,8 +341,8 @@ static bool read_plmns(const diameter_message *message, const diameter_avp *grou
 {
     const diameter_avp *plmn = diameter_find_in(message, group, AVP_VISITED_PLMN_ID);
     for (uint32_t count = 0; plmn != NULL; plmn = diameter_find_next(message, plmn)) {
-        char text[7];
-        if (++count > PLMNS_MAX || !s6t_plmn_text(plmn->data, plmn->length, text))
+        char text[PLMN_DIGITS_MAX + 1];
+        if (++count > PLMNS_MAX || plmn->length != PLMN_BYTES || !plmn_read(plmn->data, text))
             return false;
         dro_field_put_text(fields, tag, text);
     }

@@ -292,26 +292,6 @@ static void times_of_day_are_seconds_in_utc(void **state)
     }
 }
 
-static void a_plmn_has_its_digits_in_the_order_of_the_network(void **state)
-{
-    (void)state;
-    uint8_t octets[3];
-    char text[7];
-    assert_true(s6t_plmn_octets("00101", 5, octets));
-    assert_memory_equal(octets, "\x00\xf1\x10", 3);
-    assert_true(s6t_plmn_octets("310410", 6, octets));
-    assert_memory_equal(octets, "\x13\x00\x14", 3);
-    assert_true(s6t_plmn_text(octets, 3, text));
-    assert_string_equal(text, "310410");
-    assert_true(s6t_plmn_text((const uint8_t *)"\x62\xf2\x10", 3, text));
-    assert_string_equal(text, "26201");
-    assert_false(s6t_plmn_text((const uint8_t *)"\x62\xf2\x1a", 3, text));
-    assert_false(s6t_plmn_text((const uint8_t *)"\x62\xf2", 2, text));
-    assert_false(s6t_plmn_octets("0010", 4, octets));
-    assert_false(s6t_plmn_octets("0010a", 5, octets));
-    assert_false(s6t_plmn_octets("0010101", 7, octets));
-}
-
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -325,7 +305,6 @@ int main(void)
         CLAIM(what_makes_no_question_is_not_sent),
         cmocka_unit_test(days_of_the_week_change_their_numbers),
         cmocka_unit_test(times_of_day_are_seconds_in_utc),
-        cmocka_unit_test(a_plmn_has_its_digits_in_the_order_of_the_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

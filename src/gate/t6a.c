@@ -44,6 +44,8 @@ static const struct t6a_command {
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, on_reporting_information },
     { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, on_reporting_information },
     { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_on_nidd_information },
+    { COMMAND_DEVICE_NOTIFICATION, DIAMETER_APPLICATION_TSP, PEER_TSP, tsp_on_device_notification },
+    { COMMAND_DELIVERY_REPORT, DIAMETER_APPLICATION_T4, PEER_T4, t4_on_delivery_report },
 };
 
 bool t6a_refuse(diameter_peer *peer, uint32_t result)
@@ -74,13 +76,15 @@ bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name
 }
 
 /* Is it for us (RFC 6733 6.1.4)? 0, or the Result-Code. */
-static uint32_t judge_destination(const diameter_gate *gate, const diameter_message *request)
+static uint32_t judge_destination(const diameter_gate *gate, const diameter_message *request, bool is_passing)
 {
     const diameter_avp *host = diameter_find(request, AVP_DESTINATION_HOST);
     const diameter_avp *route = diameter_find(request, AVP_ROUTE_RECORD);
     for (; route != NULL; route = diameter_find_next(request, route))
         if (diameter_is_identity(route, gate->config->identity))
             return DIAMETER_LOOP_DETECTED;
+    if (is_passing)
+        return 0;
     if (host != NULL)
         return diameter_is_identity(host, gate->config->identity) ? 0 : DIAMETER_UNABLE_TO_DELIVER;
     bool is_ours = diameter_is_identity(diameter_find(request, AVP_DESTINATION_REALM), gate->config->realm);
@@ -92,16 +96,23 @@ static const peer_policy *policy_of(const diameter_peer *peer)
     return peer->row == NO_ROW ? NULL : &peer->gate->config->peers[peer->row].policy;
 }
 
+bool peer_serves_realm(const diameter_peer *peer, const void *realm, size_t length)
+{
+    const peer_policy *policy = policy_of(peer);
+    bool is_own = strlen(peer->realm) == length && strncasecmp(peer->realm, realm, length) == 0;
+    return is_own || policy == NULL || peer_policy_has_realm(policy, realm, length);
+}
+
 /* A listed peer speaks for itself; an agent for nodes of its own realm and of those listed with it. */
 static bool judge_origin(diameter_peer *peer, const diameter_message *request)
 {
     const diameter_avp *host = diameter_find(request, AVP_ORIGIN_HOST), *realm = diameter_find(request, AVP_ORIGIN_REALM);
     const peer_policy *policy = policy_of(peer);
-    bool is_agent = (peer->applications & PEER_RELAY) != 0;
+    bool is_agent = (peer->applications & (PEER_RELAY | PEER_T7)) != 0;
     if (policy == NULL || (diameter_is_identity(host, peer->identity) && diameter_is_identity(realm, peer->realm)))
         return true;
     bool is_host_good = is_agent || diameter_is_identity(host, peer->identity);
-    if (is_host_good && is_agent && (diameter_is_identity(realm, peer->realm) || peer_policy_has_realm(policy, realm->data, realm->length)))
+    if (is_host_good && is_agent && peer_serves_realm(peer, realm->data, realm->length))
         return true;
     diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_ORIGIN);
     if (gate_may_log(peer->gate))
@@ -122,7 +133,7 @@ static bool judge_rate(diameter_peer *peer)
 }
 
 /* TS 29.128 6.5: a node that may not do this for that user, or over that APN. */
-static bool judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
+bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn)
 {
     const peer_policy *policy = policy_of(peer);
     if (policy == NULL || (peer_policy_has_imsi(policy, imsi) && (apn == NULL || peer_policy_has_apn(policy, apn->data, apn->length))))
@@ -139,18 +150,21 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
     for (size_t i = 0; i < sizeof t6a_commands / sizeof t6a_commands[0] && row == NULL; i++)
         if (t6a_commands[i].code == command->code && t6a_commands[i].application == command->application)
             row = &t6a_commands[i];
-    uint32_t result = judge_destination(gate, request);
+    bool is_passing = gate->interworking != NULL && interworking_concerns(gate, request, command);
+    uint32_t result = judge_destination(gate, request, is_passing);
+    uint32_t bit = is_passing ? PEER_T6A : row == NULL ? 0 : row->bit;
     bool is_good;
-    if (row == NULL)
+    if (row == NULL && !is_passing)
         is_good = t6a_refuse(peer, DIAMETER_COMMAND_UNSUPPORTED);
-    else if ((peer->applications & (row->bit | PEER_RELAY)) == 0)
+    else if ((peer->applications & (bit | PEER_RELAY)) == 0)
         is_good = t6a_refuse(peer, DIAMETER_APPLICATION_UNSUPPORTED);
     else if (result != 0)
         is_good = t6a_refuse(peer, result);
     else if (peer->state != PEER_OPEN)
         is_good = t6a_refuse(peer, DIAMETER_TOO_BUSY); /* we are leaving */
     else
-        is_good = judge_origin(peer, request) && judge_rate(peer) && row->handler(peer, request, command);
+        is_good = judge_origin(peer, request) && judge_rate(peer) &&
+                  (is_passing ? interworking_on_request : row->handler)(peer, request, command);
     if (!is_good && gate->fault.result == DIAMETER_TOO_BUSY && peer->state == PEER_OPEN)
         busy_answer(peer, command);
     else if (!is_good)
@@ -236,7 +250,7 @@ static bool on_mo_data(diameter_peer *peer, const diameter_message *request, con
         .is_exception = diameter_find(request, AVP_RRC_CAUSE_COUNTER) != NULL,
         .host_length = length_of(host), .realm_length = length_of(realm), .data_length = length_of(data),
     };
-    if (!read_user(peer, request, &uplink.user) || !judge_user(peer, uplink.user.imsi, NULL))
+    if (!read_user(peer, request, &uplink.user) || !t6a_judge_user(peer, uplink.user.imsi, NULL))
         return false;
     size_t length = sizeof uplink + uplink.host_length + uplink.realm_length + uplink.data_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &uplink.user)];
@@ -278,7 +292,7 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
     if (apn != NULL && apn->length > APN_BYTES_MAX)
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
-    if (!read_user(peer, request, &connection.user) || !judge_user(peer, connection.user.imsi, apn))
+    if (!read_user(peer, request, &connection.user) || !t6a_judge_user(peer, connection.user.imsi, apn))
         return false;
     size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];
@@ -294,10 +308,10 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
 
 /* ---- answers ---- */
 
-static size_t answer_begin(const diameter_header *request, const diameter_avp *session, uint32_t result, uint32_t experimental,
-                           const diameter_gate *gate, dro_builder *out)
+size_t t6a_answer_begin(const diameter_gate *gate, const diameter_message *request, uint32_t result, uint32_t experimental, dro_builder *out)
 {
-    diameter_header header = diameter_answer_header(request, result);
+    const diameter_avp *session = diameter_find(request, AVP_SESSION_ID);
+    diameter_header header = diameter_answer_header(&request->header, result);
     size_t begin = diameter_begin(out, &header);
     if (session != NULL)
         diameter_put_copy(out, session);
@@ -312,6 +326,17 @@ static void count_answer(diameter_peer *peer, const diameter_command *request, u
     const diameter_command *answer = diameter_command_find(request->code, request->application, false);
     peer->answers++;
     gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, result, experimental);
+}
+
+void t6a_answer_end(diameter_peer *peer, const diameter_message *request, const diameter_command *command, size_t begin, uint32_t result,
+                    uint32_t experimental, dro_builder *out)
+{
+    for (const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO); proxy != NULL;
+         proxy = diameter_find_next(request, proxy))
+        diameter_put_copy(out, proxy);
+    diameter_end(out, begin);
+    peer_send(peer, out);
+    count_answer(peer, command, result, experimental);
 }
 
 /* No monitoring event has been asked for by this host, so no reference is known:
@@ -346,15 +371,10 @@ static bool on_reporting_information(diameter_peer *peer, const diameter_message
         return true;
     uint32_t result = is_unknown ? 0 : DIAMETER_SUCCESS;
     uint32_t experimental = is_unknown ? DIAMETER_ERROR_SCEF_REFERENCE_ID_UNKNOWN : 0;
-    size_t begin = answer_begin(&request->header, diameter_find(request, AVP_SESSION_ID), result, experimental, gate, &out);
+    size_t begin = t6a_answer_begin(gate, request, result, experimental, &out);
     for (; report != NULL; report = diameter_find_next(request, report))
         put_report_status(gate, request, report, &out);
-    for (const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO); proxy != NULL;
-         proxy = diameter_find_next(request, proxy))
-        diameter_put_copy(&out, proxy);
-    diameter_end(&out, begin);
-    peer_send(peer, &out);
-    count_answer(peer, command, result, experimental);
+    t6a_answer_end(peer, request, command, begin, result, experimental, &out);
     return true;
 }
 
@@ -364,6 +384,17 @@ void t6a_drop(diameter_gate *gate, pending_incoming *entry)
     if (peer != NULL)
         peer->waiting--;
     pending_drop_incoming(gate->pending, entry);
+}
+
+/* Of a trigger that the core does not know: which one it was. */
+static void put_unknown_reference(const pending_incoming *entry, dro_builder *out)
+{
+    const diameter_entry *name = &diameter_dictionary[AVP_REFERENCE_NUMBER];
+    uint8_t number[4] = { (uint8_t)(entry->reference >> 24), (uint8_t)(entry->reference >> 16), (uint8_t)(entry->reference >> 8), (uint8_t)entry->reference };
+    diameter_fault fault = { .result = DIAMETER_INVALID_AVP_VALUE, .has_avp = true, .code = name->code, .vendor = name->vendor, .flags = name->flags,
+                             .data = number, .length = sizeof number, .around = { AVP_DEVICE_NOTIFICATION },
+                             .around_count = entry->command->application == DIAMETER_APPLICATION_TSP };
+    diameter_put_failed(out, &fault);
 }
 
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
@@ -383,6 +414,10 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
         diameter_put_result(&out, result, experimental);
         diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
         peer_put_origin(gate, &out);
+        if (request.application == DIAMETER_APPLICATION_TSP)
+            diameter_put_u32(&out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
+        if (entry->reference != 0 && result == DIAMETER_INVALID_AVP_VALUE)
+            put_unknown_reference(entry, &out);
         dro_builder_bytes(&out, echo + entry->session_length, (size_t)(entry->echo_length - entry->session_length));
         diameter_end(&out, begin);
         peer_send(peer, &out);
@@ -424,7 +459,9 @@ static void finish_without_answer(diameter_gate *gate, pending_outgoing *entry, 
     diameter_count_drop(&gate->counts, reason);
     if (reason == DIAMETER_DROP_ANSWER_TIMEOUT)
         gate_count_timeout(gate, gate_peer_find(gate, entry->peer_slot, entry->peer_generation), entry);
-    if (entry->kind == OUTGOING_DOWNLINK)
+    if (entry->kind == OUTGOING_RELAY)
+        relay_without_answer(gate, entry, reason);
+    else if (entry->kind == OUTGOING_DOWNLINK)
         finish(gate, entry, &(downlink_answer){ .outcome = is_lost ? DOWNLINK_LOST : DOWNLINK_NO_ANSWER, .end_to_end = entry->end_to_end });
     else if (entry->kind == OUTGOING_RELEASE || inquiry_tell(gate, entry, outcome))
         pending_drop_outgoing(gate->pending, entry);
@@ -506,7 +543,7 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
     bool is_ours = entry != NULL && !entry->is_answered && entry->peer_slot == peer->slot &&
                    entry->peer_generation == peer->generation && entry->end_to_end == header->end_to_end &&
                    entry->code == header->code && entry->application == header->application &&
-                   is_our_session(gate, answer, entry);
+                   (entry->kind == OUTGOING_RELAY || is_our_session(gate, answer, entry));
     if (!is_ours) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_UNKNOWN_ANSWER);
         peer->errors++;
@@ -519,6 +556,10 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
     uint32_t result, experimental;
     diameter_result_of(answer, &result, &experimental);
     gate_count_answer(gate, peer, DIAMETER_IN, command, result, experimental);
+    if (entry->kind == OUTGOING_RELAY) {
+        relay_on_answer(gate, entry, answer, command, result, experimental);
+        return;
+    }
     if (entry->kind == OUTGOING_INQUIRY) {
         if (!inquiry_on_answer(gate, entry, answer))
             finish_without_answer(gate, entry, DIAMETER_DROP_MALFORMED_ANSWER);
@@ -556,8 +597,7 @@ diameter_peer *t6a_next_hop(diameter_gate *gate, const uint8_t *host, size_t len
 
 /* ---- downlinks ---- */
 
-/* Until SCEF-Wait-Time and a little longer. */
-static int64_t answer_deadline(const diameter_gate *gate, uint32_t wait_until)
+int64_t t6a_answer_deadline(const diameter_gate *gate, uint32_t wait_until)
 {
     dro_clock *clock = gate->config->clock;
     int64_t wait_ms = ANSWER_TIMEOUT_MS;
@@ -647,7 +687,7 @@ void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlin
         return;
     }
     entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
-    entry->deadline_ns = answer_deadline(gate, request->wait_until);
+    entry->deadline_ns = t6a_answer_deadline(gate, request->wait_until);
     size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A,
                                      request->is_again ? DIAMETER_FLAG_RETRANSMITTED : 0, &out);
     put_destination(gate, request, text, &out);

@@ -10,8 +10,8 @@
 #include "base/wipe.h"
 
 enum {
-    HEAD_BYTES = TLS_LISTENERS * (TLS_PARTS * 4 + TLS_TICKET_KEY_BYTES + 1) + TLS_KEY_SETS_MAX * 4,
-    BUNDLE_MAX = HEAD_BYTES + (TLS_LISTENERS * TLS_PARTS + TLS_KEY_SETS_MAX) * TLS_FILE_MAX,
+    HEAD_BYTES = TLS_LISTENERS * (TLS_PARTS * 4 + TLS_TICKET_KEY_BYTES + 1) + (TLS_KEY_SETS_MAX + CAPIF_FILES) * 4,
+    BUNDLE_MAX = HEAD_BYTES + (TLS_LISTENERS * TLS_PARTS + TLS_KEY_SETS_MAX + CAPIF_FILES) * TLS_FILE_MAX,
 };
 
 int tls_bundle_file(void)
@@ -30,7 +30,8 @@ static bool write_all(int file, const void *bytes, size_t length)
     return true;
 }
 
-dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS], const tls_pem key_sets[TLS_KEY_SETS_MAX])
+dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS], const tls_pem key_sets[TLS_KEY_SETS_MAX],
+                         const tls_pem capif[CAPIF_FILES])
 {
     uint8_t head[HEAD_BYTES];
     dro_builder out = dro_builder_over(head, sizeof head);
@@ -42,6 +43,8 @@ dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS], cons
     }
     for (int i = 0; i < TLS_KEY_SETS_MAX; i++)
         dro_builder_le(&out, key_sets[i].length, 4);
+    for (int i = 0; i < CAPIF_FILES; i++)
+        dro_builder_le(&out, capif[i].length, 4);
     bool is_whole = out.err == DRO_OK && write_all(file, head, sizeof head);
     dro_wipe(head, sizeof head);
     for (int i = 0; i < TLS_LISTENERS; i++)
@@ -49,6 +52,8 @@ dro_err tls_bundle_write(int file, const tls_pems listeners[TLS_LISTENERS], cons
             is_whole = write_all(file, listeners[i].parts[part].bytes, listeners[i].parts[part].length);
     for (int i = 0; i < TLS_KEY_SETS_MAX && is_whole; i++)
         is_whole = write_all(file, key_sets[i].bytes, key_sets[i].length);
+    for (int i = 0; i < CAPIF_FILES && is_whole; i++)
+        is_whole = write_all(file, capif[i].bytes, capif[i].length);
     int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
     return is_whole && fcntl(file, F_ADD_SEALS, seals) == 0 ? DRO_OK : DRO_IO;
 }
@@ -77,12 +82,17 @@ static dro_err read_head(tls_bundle *bundle)
     }
     for (int i = 0; i < TLS_KEY_SETS_MAX; i++)
         bundle->key_sets[i].length = (uint32_t)dro_cursor_le(&in, 4);
+    for (int i = 0; i < CAPIF_FILES; i++)
+        bundle->capif[i].length = (uint32_t)dro_cursor_le(&in, 4);
     for (int i = 0; i < TLS_LISTENERS && in.err == DRO_OK; i++)
         for (int part = 0; part < TLS_PARTS; part++)
             if (!place(bundle, &bundle->listeners[i].parts[part], &at))
                 return DRO_TRUNCATED;
     for (int i = 0; i < TLS_KEY_SETS_MAX && in.err == DRO_OK; i++)
         if (!place(bundle, &bundle->key_sets[i], &at))
+            return DRO_TRUNCATED;
+    for (int i = 0; i < CAPIF_FILES && in.err == DRO_OK; i++)
+        if (!place(bundle, &bundle->capif[i], &at))
             return DRO_TRUNCATED;
     return in.err;
 }

@@ -409,6 +409,7 @@ static void what_is_wrong_is_told_and_changes_nothing(void **state)
     }
 }
 
+static const tls_pem files[CAPIF_FILES] = { [CAPIF_FILES - 1] = { "secret", 6 } };
 static const tls_pem sets[TLS_KEY_SETS_MAX] = { [TLS_KEY_SETS_MAX - 1] = { "{\"keys\":[]}", 11 } };
 
 static void a_bundle_gives_back_what_was_put_in(void **state)
@@ -419,12 +420,15 @@ static void a_bundle_gives_back_what_was_put_in(void **state)
     put[TLS_DIAMETER].parts[TLS_CA] = pem_of(second.certificate);
     memset(put[TLS_DIAMETER].ticket_key, 7, TLS_TICKET_KEY_BYTES);
     int file = tls_bundle_file();
-    assert_int_equal(tls_bundle_write(file, put, sets), DRO_OK);
+    assert_int_equal(tls_bundle_write(file, put, sets, files), DRO_OK);
     assert_int_equal(write(file, "x", 1), -1); /* sealed */
     assert_int_equal(tls_bundle_open(&bundle, file), DRO_OK);
     assert_int_equal(bundle.key_sets[0].length, 0);
     assert_int_equal(bundle.key_sets[TLS_KEY_SETS_MAX - 1].length, 11);
     assert_memory_equal(bundle.key_sets[TLS_KEY_SETS_MAX - 1].bytes, "{\"keys\":[]}", 11);
+    assert_int_equal(bundle.capif[CAPIF_CERTIFICATE].length, 0);
+    assert_int_equal(bundle.capif[CAPIF_FILES - 1].length, 6);
+    assert_memory_equal(bundle.capif[CAPIF_FILES - 1].bytes, "secret", 6);
     close(file);
     for (int part = 0; part < TLS_PARTS; part++) {
         assert_int_equal(bundle.listeners[TLS_HTTP].parts[part].length, 0);
@@ -443,7 +447,7 @@ static void every_shorter_bundle_is_refused(void **state)
     tls_bundle bundle;
     (void)state;
     int whole = tls_bundle_file();
-    assert_int_equal(tls_bundle_write(whole, put, sets), DRO_OK);
+    assert_int_equal(tls_bundle_write(whole, put, sets, files), DRO_OK);
     ssize_t length = pread(whole, bytes, sizeof bytes, 0);
     for (ssize_t shorter = 0; shorter < length; shorter++) {
         int file = tls_bundle_file();

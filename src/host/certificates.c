@@ -19,6 +19,7 @@ typedef struct reading {
     bool is_logging;
     tls_pems pems[TLS_LISTENERS];
     tls_pem key_sets[TLS_KEY_SETS_MAX];
+    tls_pem capif[CAPIF_FILES];
 } reading;
 _Static_assert((int)TLS_KEY_SETS_MAX == (int)ISSUERS_MAX, "one for each");
 
@@ -91,6 +92,25 @@ static void read_keys(reading *here, uint32_t index)
     _exit(1);
 }
 
+static void read_capif(reading *here)
+{
+    const config *config = here->config;
+    const struct { const char *key, *path; } files[CAPIF_FILES] = {
+        [CAPIF_CERTIFICATE] = { "tls.certificate", config->capif_tls_certificate }, [CAPIF_KEY] = { "tls.key", config->capif_tls_key },
+        [CAPIF_CA] = { "tls.ca", config->capif_tls_ca }, [CAPIF_SECRET] = { "registration_secret", config->capif_registration_secret },
+    };
+    for (int i = 0; i < CAPIF_FILES; i++) {
+        const char *why = files[i].path[0] == '\0' ? NULL : read_bytes(files[i].path, &here->capif[i]);
+        if (why == NULL)
+            continue;
+        if (here->is_logging)
+            dro_error("capif.%s: %s: %s", files[i].key, files[i].path, why);
+        else
+            fprintf(stderr, "dromiod: capif.%s: %s: %s\n", files[i].key, files[i].path, why);
+        _exit(1);
+    }
+}
+
 /* Just as each gate will. */
 static void check(const reading *here, tls_listener listener)
 {
@@ -118,7 +138,8 @@ _Noreturn void certificates_read(const config *config, int bundle, bool is_loggi
     }
     for (uint32_t i = 0; i < config->issuer_count; i++)
         read_keys(&here, i);
-    if (tls_bundle_write(bundle, here.pems, here.key_sets) != DRO_OK)
+    read_capif(&here);
+    if (tls_bundle_write(bundle, here.pems, here.key_sets, here.capif) != DRO_OK)
         refuse(&here, TLS_HTTP, TLS_CERTIFICATE, "no memory to hand it to a gate");
     _exit(0);
 }
@@ -126,7 +147,8 @@ _Noreturn void certificates_read(const config *config, int bundle, bool is_loggi
 int certificates_load(const config *config)
 {
     int status = 0;
-    if (config->http_tls_certificate[0] == '\0' && config->diameter_tls_certificate[0] == '\0' && config->issuer_count == 0)
+    if (config->http_tls_certificate[0] == '\0' && config->diameter_tls_certificate[0] == '\0' && config->issuer_count == 0 &&
+        config->capif_tls_certificate[0] == '\0' && config->capif_tls_ca[0] == '\0')
         return 0;
     int bundle = tls_bundle_file();
     pid_t child = bundle < 0 ? -1 : fork();

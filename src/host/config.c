@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/toml.h"
@@ -53,12 +54,14 @@ static const key keys[] = {
     { "diameter.tls.certificate", TEXT(diameter_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it all of Diameter is TLS, from the first byte" },
     { "diameter.tls.key", TEXT(diameter_tls_key), "", "file of its private key (PEM, without passphrase)" },
     { "diameter.tls.ca", TEXT(diameter_tls_ca), "", "file of authorities (PEM): peers must show a certificate of one, with their identity among its DNS names" },
+    { "interworking.plmn", TEXT(interworking.plmn), "", "MCC and MNC of the visited network here: told in a CMR that goes to a home network without Visited-PLMN-Id" },
     { "contexts.memory", BYTES(contexts_memory, MIB / 16, 1024 * GIB), "1GiB", "sealed contexts kept in memory; others are read from the log at their twin's next event" },
     { "downlink.packets", COUNT(downlink_packets, 1, DOWNLINK_PACKETS_MAX), "32", "downlinks that wait for one device" },
     { "downlink.bytes", BYTES(downlink_bytes, 2048, DOWNLINK_BYTES_MAX), "64KiB", "bytes of them, with what is kept beside each" },
     { "downlink.size", BYTES(downlink_size, 1, 2048), "1358", "bytes of the largest downlink that waits; a larger one goes at once or fails" },
     { "downlink.age", COUNT(downlink_age, 1, 7 * 24 * 3600), "604800", "seconds a downlink waits at most" },
     { "downlink.memory", BYTES(downlink_memory, MIB / 16, 1024 * GIB), "256MiB", "waiting downlinks kept in memory; others are read from the log when their device is reached" },
+    { "schedule.pause", COUNT(schedule_pause, 1, 86400), "60", "seconds between two questions of a twin to the HSS about its device's sleep; the newest wish waits" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
@@ -78,6 +81,17 @@ static const key keys[] = {
     { "auth.key_life", COUNT(auth_key_life, 60, 366 * 86400), "2592000", "seconds until another key signs; at least auth.token_life" },
     { "auth.provision_scope", BOOLEAN(auth_provision_scope), "false", "imsi and msisdn of a twin take the scope provision; false: write is enough" },
     { "auth.clock_skew", COUNT(auth_clock_skew, 0, 600), "30", "seconds by which the clocks of issuers may differ from ours" },
+    { "capif.core_function", TEXT(capif.root), "", "root of a CAPIF core function, such as https://capif.example:443, at which this host publishes its APIs" },
+    { "capif.publish", BOOLEAN(capif.publish), "true", "false: what was published there is withdrawn" },
+    { "capif.apis", TEXT(capif.apis), "", "names of the APIs that are published, with commas between; empty: all" },
+    { "capif.aef_id", TEXT(capif.aef), "", "what it calls this host as exposing function; default: what a registration said, else host.identity" },
+    { "capif.apf_id", TEXT(capif.apf), "", "what it calls this host as publisher; default: as above" },
+    { "capif.allow", TEXT(capif.allow), "", "address ranges with commas between that it may have although loopback, link-local or private" },
+    { "capif.check", COUNT(capif.check_s, 1, 86400), "600", "seconds between looks at what is published there" },
+    { "capif.registration_secret", TEXT(capif_registration_secret), "", "file of the secret with which this host registers there as API provider; empty: it does not" },
+    { "capif.tls.certificate", TEXT(capif_tls_certificate), "", "file of the certificate it is shown, with those that lead to its authority (PEM)" },
+    { "capif.tls.key", TEXT(capif_tls_key), "", "file of its private key (PEM, without passphrase)" },
+    { "capif.tls.ca", TEXT(capif_tls_ca), "", "file of authorities (PEM) for its own certificate; empty: those of the system" },
     { "limits.requests_per_second", COUNT(limits_requests, 0, 1000000000), "0", "of an application without limits of its own, over HTTP; 0: none" },
     { "limits.burst", COUNT(limits_burst, 0, 1000000000), "0", "of those at once; 0: as many as a second has" },
     { "limits.downlinks_per_day", COUNT(limits_downlinks, 0, 1000000000), "0", "of such an application, commands over /v1 too; 0: no limit" },
@@ -90,7 +104,7 @@ static const key keys[] = {
 };
 
 enum { KEY_TOTAL = sizeof keys / sizeof keys[0] };
-_Static_assert(KEY_TOTAL <= CONFIG_KEYS_MAX, "a place for each");
+_Static_assert((int)KEY_TOTAL <= (int)CONFIG_KEYS_MAX, "a place for each");
 
 static bool read_bytes(const char *text, int64_t *bytes)
 {
@@ -140,9 +154,14 @@ static const char *key_put(config *config, const key *key, const toml_value *val
 
 static const char *peer_application_put(gate_peer_config *peer, const char *text)
 {
-    uint32_t bit = strcmp(text, "t6a") == 0 ? PEER_T6A : strcmp(text, "s6t") == 0 ? PEER_S6T : strcmp(text, "relay") == 0 ? PEER_RELAY : 0;
+    static const struct { const char *name; uint32_t bit; } names[] = {
+        { "t6a", PEER_T6A }, { "t7", PEER_T6A | PEER_T7 }, { "s6t", PEER_S6T }, { "tsp", PEER_TSP }, { "s6m", PEER_S6M }, { "t4", PEER_T4 }, { "relay", PEER_RELAY },
+    };
+    uint32_t bit = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        bit |= strcmp(text, names[i].name) == 0 ? names[i].bit : 0;
     peer->applications |= bit;
-    return bit != 0 ? NULL : "is a list of \"t6a\", \"s6t\", \"relay\"";
+    return bit != 0 ? NULL : "is a list of \"t6a\", \"t7\", \"s6t\", \"tsp\", \"s6m\", \"t4\", \"relay\"";
 }
 
 /* An item of a list. */
@@ -189,6 +208,63 @@ static const char *peer_put(config *config, const toml_value *value)
     if (value->kind != TOML_STRING || strlen(value->text) >= size)
         return "is a string";
     memcpy(field, value->text, strlen(value->text) + 1);
+    return NULL;
+}
+
+static const char home_members[] = "is not a key of a home network (plmn, realm, hosts, apns, uplink, downlink, reports)";
+
+/* An item of a list. */
+static const char *home_list_put(roaming_home *home, const char *member, const char *text)
+{
+    if (strcmp(member, "hosts") == 0)
+        return roaming_add_host(home, text) ? NULL : "is a list of at most 4 names";
+    if (strcmp(member, "apns") == 0)
+        return roaming_add_apn(home, text) ? NULL : "is a list of at most 8 APNs";
+    if (strcmp(member, "reports") == 0)
+        return roaming_add_report(home, text) ? NULL : "is a list of \"none\" or of monitoring types, such as \"loss_of_connectivity\"";
+    return "is not a list of a home network (hosts, apns, reports)";
+}
+
+static const char *home_rate_put(uint32_t *rate, const toml_value *value)
+{
+    if (value->kind != TOML_INTEGER || value->integer < ROAMING_RATE_LEAST || value->integer > INT32_MAX)
+        return "is a number of packets in six minutes, at least 10";
+    *rate = (uint32_t)value->integer;
+    return NULL;
+}
+
+/* A row of interworking.homes. */
+static const char *home_put(config *config, const toml_value *value)
+{
+    char member[64];
+    unsigned index;
+    int end = 0;
+    if (sscanf(value->path, "interworking.homes[%u].%63[a-z]%n", &index, member, &end) != 2)
+        return home_members;
+    if (index >= ROAMING_HOMES_MAX)
+        return "names too many home networks";
+    roaming_home *home = &config->interworking.homes[index];
+    if (index >= config->interworking.home_count)
+        config->interworking.home_count = index + 1;
+    if (value->path[end] == '[')
+        return value->kind == TOML_STRING ? home_list_put(home, member, value->text) : "is a list of strings";
+    if (value->path[end] != '\0')
+        return home_members;
+    if (strcmp(member, "uplink") == 0 || strcmp(member, "downlink") == 0)
+        return home_rate_put(member[0] == 'u' ? &home->uplink_rate : &home->downlink_rate, value);
+    if (value->kind != TOML_STRING)
+        return "is a string";
+    if (strcmp(member, "plmn") == 0) {
+        if (!plmn_is_valid(value->text))
+            return "is five or six digits: MCC and MNC";
+        memcpy(home->plmn, value->text, strlen(value->text) + 1);
+        return NULL;
+    }
+    if (strcmp(member, "realm") != 0)
+        return home_members;
+    if (strlen(value->text) >= sizeof home->realm)
+        return "is too long";
+    memcpy(home->realm, value->text, strlen(value->text) + 1);
     return NULL;
 }
 
@@ -271,6 +347,8 @@ static const char *put(void *context, const toml_value *value)
     snprintf(setting->path, sizeof setting->path, "%s", value->path);
     if (strncmp(value->path, "diameter.peers[", 15) == 0)
         return peer_put(setting->config, value);
+    if (strncmp(value->path, "interworking.homes[", 19) == 0)
+        return home_put(setting->config, value);
     if (strncmp(value->path, "auth.issuers[", 13) == 0)
         return issuer_put(setting->config, value);
     if (strncmp(value->path, "t8.apns[", 8) == 0)
@@ -340,6 +418,10 @@ bool config_set(config *config, const char *assignment)
     if (strcmp(path, "t8.apns") == 0) { /* the list anew */
         config->apn_count = 0;
         memset(config->apns, 0, sizeof config->apns);
+    }
+    if (strcmp(path, "interworking.homes") == 0) {
+        config->interworking.home_count = 0;
+        memset(config->interworking.homes, 0, sizeof config->interworking.homes);
     }
     if (strcmp(path, "auth.issuers") == 0) {
         config->issuer_count = 0;
@@ -453,6 +535,23 @@ static bool check_auth(config *config)
     return true;
 }
 
+static bool check_capif(config *config)
+{
+    char *root = config->capif.root;
+    size_t length = strlen(root);
+    if (length > 0 && root[length - 1] == '/')
+        root[--length] = '\0';
+    if (length > 0 && strncmp(root, "https://", 8) != 0 && strncmp(root, "http://", 7) != 0)
+        return wrong("capif.core_function: begins with https:// or http://");
+    if (!courier_ranges_are_good(config->capif.allow))
+        return wrong("capif.allow: is address ranges such as \"10.0.0.0/8\" with commas between");
+    if (is_set(config->capif_tls_certificate) != is_set(config->capif_tls_key))
+        return wrong("capif.tls: certificate and key are set together");
+    if (is_set(config->capif_registration_secret) && !is_set(config->capif_tls_certificate))
+        return wrong("capif.registration_secret: needs capif.tls.certificate and key, whose public key is registered");
+    return true;
+}
+
 static bool check_apns(const config *config)
 {
     if (config->t8_apn[0] != '\0' && !apn_is_valid(config->t8_apn, strlen(config->t8_apn)))
@@ -462,6 +561,31 @@ static bool check_apns(const config *config)
     for (uint32_t i = 0; i < config->apn_count; i++)
         if (config->apns[i].apn[0] == '\0')
             return wrong("t8.apns: each row needs an apn");
+    return true;
+}
+
+/* And fills in the realms that 3GPP gives to networks. */
+static bool check_interworking(config *config)
+{
+    roaming_policy *policy = &config->interworking;
+    if (policy->plmn[0] != '\0' && !plmn_is_valid(policy->plmn))
+        return wrong("interworking.plmn: is five or six digits: MCC and MNC");
+    if (policy->home_count > 0 && config->host_gates > 1)
+        return wrong("interworking.homes: what passes does not go from one gate to another: host.gates is 1");
+    for (uint32_t i = 0; i < policy->home_count; i++) {
+        roaming_home *home = &policy->homes[i];
+        if (home->plmn[0] == '\0')
+            return wrong("interworking.homes: each row needs a plmn");
+        if (home->realm[0] == '\0')
+            plmn_realm(home->plmn, home->realm);
+        if (strcasecmp(home->realm, config->host_realm) == 0)
+            return wrong("interworking.homes: a home network has a realm other than host.realm");
+        bool is_twice = roaming_of_realm(policy, home->realm, strlen(home->realm)) != (int)i;
+        for (uint32_t j = 0; j < i; j++)
+            is_twice |= strcmp(policy->homes[j].plmn, home->plmn) == 0;
+        if (is_twice)
+            return wrong("interworking.homes: two rows have the same plmn or realm");
+    }
     return true;
 }
 
@@ -493,12 +617,12 @@ bool config_check(config *config)
         return wrong("t8.allow_callbacks: is a list of address ranges such as \"10.0.0.0/8\"");
     if (config->t8_api_root[0] == '\0')
         snprintf(config->t8_api_root, sizeof config->t8_api_root, "http%s://%s", config->http_tls_certificate[0] != '\0' ? "s" : "", config->http_listen);
-    if (!check_auth(config))
+    if (!check_auth(config) || !check_capif(config))
         return false;
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
-    if (!check_apns(config))
+    if (!check_apns(config) || !check_interworking(config))
         return false;
     credential_key(config);
     if (config->vault_master_key[0] == '\0' &&
@@ -509,6 +633,7 @@ bool config_check(config *config)
 
 static const char issuers_text[] = "list of {issuer, audience, keys}: others whose access tokens are taken";
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
+static const char homes_text[] = "list of {plmn, realm, hosts, apns, uplink, downlink, reports}: home networks whose subscribers roam here; with a row this host is an IWK-SCEF";
 static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over}: the first that fits a configuration gives its APN";
 
 void config_help(FILE *out)
@@ -517,6 +642,7 @@ void config_help(FILE *out)
         fprintf(out, "  %-26s %-18s %s\n", keys[i].path, keys[i].usual, keys[i].text);
     fprintf(out, "  %-26s %-18s %s\n", "diameter.peers", "[]", peers_text);
     fprintf(out, "  %-26s %-18s %s\n", "auth.issuers", "[]", issuers_text);
+    fprintf(out, "  %-26s %-18s %s\n", "interworking.homes", "[]", homes_text);
     fprintf(out, "  %-26s %-18s %s\n", "t8.apns", "[]", apns_text);
 }
 
@@ -532,5 +658,6 @@ void config_keys(FILE *out)
     }
     fprintf(out, "diameter.peers\ttables\t[]\t0\t%d\t%s\n", GATE_PEERS_MAX, peers_text);
     fprintf(out, "auth.issuers\ttables\t[]\t0\t%d\t%s\n", ISSUERS_MAX, issuers_text);
+    fprintf(out, "interworking.homes\ttables\t[]\t0\t%d\t%s\n", ROAMING_HOMES_MAX, homes_text);
     fprintf(out, "t8.apns\ttables\t[]\t0\t%d\t%s\n", APN_RULES_MAX, apns_text);
 }

@@ -23,6 +23,7 @@ typedef struct config {
     bool diameter_plain;
     gate_peer_config peers[GATE_PEERS_MAX];
     uint32_t peer_count;
+    roaming_policy interworking;
     int64_t downlink_packets, downlink_bytes, downlink_size, downlink_age, downlink_memory;
     int64_t contexts_memory, columns_memory, log_segment, log_timeline, log_replay;
     char cell_sandbox[8];
@@ -32,6 +33,7 @@ typedef struct config {
     apn_rule apns[APN_RULES_MAX];
     uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
+    int64_t schedule_pause;
     int64_t t8_group_guard, t8_reliable_data_timer;
     bool t8_reliable_data_service;
     issuer_config issuers[ISSUERS_MAX];
@@ -40,6 +42,8 @@ typedef struct config {
     int64_t limits_requests, limits_burst, limits_downlinks, limits_configurations, limits_subscriptions;
     int64_t auth_token_life, auth_key_life, auth_clock_skew;
     bool auth_provision_scope;
+    char capif_tls_certificate[1024], capif_tls_key[1024], capif_tls_ca[1024], capif_registration_secret[1024];
+    capif_config capif;
     char log_level[16];
     bool given[CONFIG_KEYS_MAX]; /* that was set */
     bool bench_no_log;

@@ -175,6 +175,46 @@ static void a_peer_we_connect_to_needs_an_authority(void **state)
     assert_true(config_set(&here, "diameter.tls.ca=a") && config_check(&here));
 }
 
+static void home_networks_make_an_iwk_scef(void **state)
+{
+    (void)state;
+    assert_true(read_file("[interworking]\nplmn = \"00101\"\n[[interworking.homes]]\nplmn = \"99970\"\napns = [\"iot\"]\nuplink = 50\nreports = [\"none\"]\n"
+                          "[[interworking.homes]]\nplmn = \"310410\"\nrealm = \"home.example\"\nhosts = [\"scef1.home.example\", \"scef2.home.example\"]\n"));
+    assert_true(config_check(&here));
+    const roaming_home *homes = here.interworking.homes;
+    assert_int_equal(here.interworking.home_count, 2);
+    assert_string_equal(homes[0].realm, "epc.mnc070.mcc999.3gppnetwork.org");
+    assert_true(homes[0].uplink_rate == 50 && homes[0].downlink_rate == 0 && homes[0].has_reports && homes[0].apn_count == 1);
+    assert_string_equal(homes[1].hosts[1], "scef2.home.example");
+    assert_true(config_set(&here, "interworking.homes=[{plmn=\"26201\"}]") && here.interworking.home_count == 1);
+    const char *wrong[] = {
+        "plmn=\"2620\"", "plmn=26201", "colour=1", "apns=[\"a b\"]", "apns=\"a\"", "uplink=9", "uplink=\"50\"", "reports=[\"all\"]", "hosts=[\"\"]", "more=[\"a\"]",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "interworking.homes=[{%s}]", wrong[i]);
+        assert_false(config_set(&here, text));
+    }
+}
+
+static void agreements_that_contradict_are_refused(void **state)
+{
+    (void)state;
+    const char *wrong[] = {
+        "interworking.homes=[{realm=\"home.example\"}]", "interworking.homes=[{plmn=\"26201\"},{plmn=\"26201\",realm=\"b\"}]",
+        "interworking.homes=[{plmn=\"26201\",realm=\"a\"},{plmn=\"26202\",realm=\"A\"}]", "interworking.homes=[{plmn=\"26201\",realm=\"dromio.test\"}]",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_true(config_set(&here, wrong[i]));
+        assert_false(config_check(&here));
+    }
+    assert_true(config_set(&here, "interworking.homes=[{plmn=\"26201\"}]") && config_check(&here));
+    assert_true(config_set(&here, "host.gates=2"));
+    assert_false(config_check(&here));
+    assert_true(config_set(&here, "host.gates=1") && config_set(&here, "interworking.plmn=\"1\""));
+    assert_false(config_check(&here));
+}
+
 static void a_peer_is_bound_to_devices_apns_and_a_rate(void **state)
 {
     (void)state;
@@ -206,6 +246,7 @@ int main(void)
         CLAIM(the_defaults_are_those_of_the_contract), CLAIM(a_file_sets_keys_and_peers), CLAIM(a_file_sets_apns), CLAIM(set_overrides_any_key),
         CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
         CLAIM(with_tls_any_address_is_taken), CLAIM(sctp_takes_several_addresses), CLAIM(a_peer_we_connect_to_needs_an_authority),
+        CLAIM(home_networks_make_an_iwk_scef), CLAIM(agreements_that_contradict_are_refused),
         CLAIM(a_peer_is_bound_to_devices_apns_and_a_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,7 +402,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
                                            .size = (uint32_t)config->downlink_size, .age_s = config->downlink_age,
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
-                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard,
+                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .schedule_pause_s = (uint32_t)config->schedule_pause,
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
                              .limits = limits_of(config), .has_provision_scope = config->auth_provision_scope, .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
@@ -479,11 +479,12 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .certificates = room->certificates, .certificate_renewals = room->gate_renewals[index][1],
                          .identity = config->host_identity, .realm = config->host_realm, .peers = config->peers,
                          .peer_count = config->peer_count, .accept_any_peer = config->diameter_accept[0] != '\0',
+                         .roaming = &config->interworking,
                          .ready = room->gates_ready, .console_directory = config->console_directory, .version = DROMIO_VERSION, .health = health,
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
                          .issuers = config->issuers, .issuer_count = config->issuer_count, .limits = limits_of(config), .gate_count = layout->gate_count,
                          .usage = room->usage, .issuer = config->auth_issuer, .audience = config->auth_audience, .skew_s = config->auth_clock_skew,
-                         .clock = dro_clock_system() };
+                         .capif = config->capif, .clock = dro_clock_system() };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }
 

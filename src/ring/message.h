@@ -11,6 +11,7 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the INQUIRY_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
+ *   core of the partition in the reference's upper 12 bits: TRIGGER_OUTCOME;
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
  *     which puts the device's name in its place;
  *   core 0 too: GROUP_* without an ID, configurations and deliveries of groups (their numbers tell);
@@ -37,6 +38,8 @@ enum message_type {
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
+    MESSAGE_CAPIF_STATE = 75,   /* capif_news + fields: what the publisher has at a CAPIF core function, to be kept; core 0    */
+    MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
 
     /* core -> gate */
@@ -50,6 +53,7 @@ enum message_type {
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
+    MESSAGE_CAPIF = 78,         /* the fields of the newest MESSAGE_CAPIF_STATE, of core 0: to a new gate, and at each change to all */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -145,6 +149,20 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
+    API_EXPOSURE_LIST = 220,
+    API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
+    API_EXPOSURE_GET,               /* CONFIGURATION, as all below */
+    API_EXPOSURE_PUT,               /* RESOURCE */
+    API_EXPOSURE_PATCH,             /* RESOURCE */
+    API_EXPOSURE_DELETE,
+    API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
+    API_COVERAGE_QUERY = 235,       /* ID or MSISDN, RESOURCE (twin/t8_coverage.h) */
+    API_COVERAGE_CONFIGURE,         /* the same */
+    API_PATTERN_GET,                /* SCS_AS, EXPOSURE, CONFIGURATION, SET_ID, as the two below */
+    API_PATTERN_PUT,                /* RESOURCE (twin/t8_patterns.h) */
+    API_PATTERN_DELETE,
+    API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0 */
 };
 
 enum api_field { /* width or form */
@@ -199,10 +217,13 @@ enum api_field { /* width or form */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
                                  * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
+    API_FIELD_RESOURCE = 84,    /* fields of a T8 object, with tags of their own: twin/t8.h */
+    API_FIELD_EXPOSURE = 85,    /* u8: enum exposure_kind */
+    API_FIELD_REFERENCE = 86,   /* u32: what the network calls an exposure */
+    API_FIELD_REFERENCE_GONE = 87, /* u32: one that is to end there */
+    API_FIELD_REPORT = 88,      /* fields of enum monitoring_report_field (twin/t8_monitoring.h) */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     /* Of questions about parameters (INQUIRY_PATTERNS and the two behind it) and of what the network says of them. */
-    API_FIELD_REFERENCE = 150,  /* u32: what the network knows it by */
-    API_FIELD_REFERENCE_GONE = 151, /* u32: of what is to end. May come again */
     API_FIELD_PATTERN = 152,    /* fields of enum pattern_field (twin/t8_patterns.h) */
     API_FIELD_LATENCY = 153,    /* u32 seconds; as the two below: wanted, or what the network has */
     API_FIELD_RESPONSE_TIME = 154, /* u32 seconds */
@@ -212,6 +233,7 @@ enum api_field { /* width or form */
     API_FIELD_PLMN = 158,       /* text: mcc and mnc, "00101". May come again */
     API_FIELD_PLMN_VISITED = 159, /* the same */
     API_FIELD_REFERENCE_RESULT = 160, /* u32 reference, u32 code of the network's refusal; 0: it has it */
+    API_FIELD_SET_ID = 161,     /* text: setId of communication patterns */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
     API_FIELD_CEILING = 123,    /* u8 enum application_limit, u32: of an application */
@@ -224,6 +246,25 @@ enum api_field { /* width or form */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
+    /* CAPIF (TS 29.222). */
+    API_FIELD_CAPIF_ROOT = 190, /* text: of the core function */
+    API_FIELD_CAPIF_REGISTRATION = 191, /* text: registrationId; absent: this host did not register itself */
+    API_FIELD_CAPIF_APF = 192,  /* text: its id as publisher */
+    API_FIELD_CAPIF_AEF = 193,  /* text: as exposing function */
+    API_FIELD_CAPIF_API = 194,  /* fields of one service API: NAME, CAPIF_ID(?), AFTER (digest of what is published, u64), TIME, DETAIL(?), LAST: is to go */
+    API_FIELD_CAPIF_ID = 195,   /* text: serviceApiId; absent: it is not published yet */
+    API_FIELD_DETAIL = 196,     /* text: what went wrong last */
+    /* Device triggering; widths of those with a row in twin/t8_trigger.c are its kinds' */
+    API_FIELD_VALIDITY = 100,
+    API_FIELD_TRIGGER_PRIORITY = 101,
+    API_FIELD_APPLICATION_PORT = 102,
+    API_FIELD_SOURCE_PORT = 103,
+    API_FIELD_PAYLOAD = 104,
+    API_FIELD_DELIVERY_RESULT = 105,
+    API_FIELD_TRIGGER = 106,    /* trigger_request (twin/trigger.h) */
+    API_FIELD_SENDER = 107,     /* text: digits of who triggers, E.164 */
+    API_FIELD_SERVING_NODES = 108, /* where the device is served: the gate's own bytes */
+    API_FIELD_TRIGGER_WORD = 109, /* trigger_answer (twin/trigger.h) */
     API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */
@@ -312,6 +353,12 @@ typedef struct signing_key_news {
  * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
  * number of the last event before the stream's first. The core sends an event only to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
 enum { STREAM_CREDIT = 1024 };
+typedef struct capif_news {
+    uint8_t is_kept;        /* it must outlive a restart; 0: it is shown only */
+    uint8_t reserved[7];
+} capif_news;               /* then fields CAPIF_ROOT, CAPIF_REGISTRATION(?), CAPIF_APF(?), CAPIF_AEF(?), DETAIL(?), CAPIF_API* */
+enum { CAPIF_STATE_MAX = 16 * 1024 };
+
 typedef struct stream_event {
     uint32_t event_id_length, type_length, data_length;
     uint32_t reserved;
@@ -391,9 +438,9 @@ enum inquiry_kind {               /* fields of the question -> of the answer */
                                    * REFERENCE_GONE -> LATENCY(?), RESPONSE_TIME(?), PACKETS(?), as the network has it */
     INQUIRY_COVERAGE,             /* ID or MSISDN, PROVIDER(?), COVERAGE, PLMN* -> COVERAGE(?), PLMN*, PLMN_VISITED(?) */
     INQUIRY_AREA,                 /* of a serving node: how many devices are in an area */
-    INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it */
-    INQUIRY_TRIGGER,              /* of who triggers devices */
-    INQUIRY_MESSAGE,              /* of who delivers short messages */
+    INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it: ID or MSISDN, SENDER, TRIGGER -> TRIGGER_WORD, IMSI(?), MSISDN(?), ID*, SERVING_NODES(?) */
+    INQUIRY_TRIGGER,              /* of who triggers devices: ID or MSISDN, PAYLOAD, SENDER(?), TRIGGER -> TRIGGER_WORD */
+    INQUIRY_MESSAGE,              /* of who delivers short messages: IMSI(?), MSISDN(?), ID(?), PAYLOAD, SENDER, SERVING_NODES(?), TRIGGER -> TRIGGER_WORD */
     INQUIRY_KINDS
 };
 enum coverage_list {              /* of networks in which enhanced coverage is */
@@ -451,6 +498,15 @@ typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
     uint32_t reserved;
 } authorization_update;           /* then fields IMSI(?), MSISDN(?), ID(?), APN_VALIDITY* */
 
+/* What became of a trigger, from who delivers it. */
+typedef struct trigger_outcome {
+    uint32_t reference;
+    uint32_t end_to_end;
+    uint8_t result;               /* trigger_result */
+    uint8_t is_retransmission;
+    uint16_t host_length, realm_length, reserved; /* of the node that says so */
+} trigger_outcome;                /* then host, realm, fields IMSI(?), MSISDN(?), ID* */
+
 typedef struct peer_state {
     uint8_t is_open, reserved;
     uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
@@ -458,7 +514,10 @@ typedef struct peer_state {
     uint16_t host_length, realm_length, address_length, reserved2;
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
-enum peer_application { PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4 };
+enum peer_application {
+    PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
+    PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
+};
 
 /* ---- Notifications of applications: core -> gate ---- */
 
@@ -469,6 +528,7 @@ enum notice_kind {
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
     NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
+    NOTICE_EXPOSURE,        /* EXPOSURE, RESOURCE: of its api's notice object */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];

@@ -54,6 +54,7 @@ static const t8_member resource_members[] = {
 };
 static const t8_object resource = MEMBERS(resource_members);
 
+const t8_api t8_pattern_body = { .word = "set", .resource = &t8_pattern, .identities = T8_BY_NOBODY };
 const t8_api t8_patterns = {
     .path = "3gpp-cp-parameter-provisioning", .collection = "subscriptions", .word = "subscription", .scope = SCOPE_PARAMETERS,
     .resource = &resource, .patch_kind = T8_PATCH_NONE, .identities = T8_BY_ID | T8_BY_MSISDN | T8_BY_GROUP,

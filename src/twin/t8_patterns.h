@@ -37,5 +37,6 @@ enum pattern_failure { PATTERN_MALFUNCTION, PATTERN_SET_ID_DUPLICATED, PATTERN_O
 extern const char *const pattern_failure_texts[PATTERN_FAILURES + 1];
 
 extern const t8_api t8_patterns;
+extern const t8_api t8_pattern_body;      /* what the body of one set is read by */
 extern const t8_object t8_pattern;        /* a set */
 extern const t8_object t8_pattern_report;

@@ -11,11 +11,14 @@ import os
 import sys
 
 from diameter.message import Avp, Message
-from diameter.message.commands import (CapabilitiesExchange, ConnectionManagement, DeviceWatchdog, DisconnectPeer, MOData, MTData, NIDDInformation,
-                                       ReportingInformation)
+from diameter.message.commands import (CapabilitiesExchange, ConnectionManagement, DeliveryReport, DeviceAction, DeviceNotification, DeviceTrigger,
+                                       DeviceWatchdog, DisconnectPeer, MOData, MTData, NIDDInformation, ReportingInformation, SubscriberInformation)
 
 V = 10415
 T6A, S6T = 16777346, 16777345
+TSP, S6M, T4 = 16777309, 16777310, 16777311
+SENDER = b"\x94\x71\x10\x32\xf4"  # 491701234 in TBCD, by hand
+SENDER_ADDRESS = b"\x09\x91" + SENDER  # TS 23.040 9.1.2.5
 MSISDN = b"\x94\x71\x32\x54\xf6"  # 491723456 in TBCD, by hand
 UTC = datetime.timezone.utc
 INDEFINITE = datetime.datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -63,6 +66,31 @@ def experimental(code):
     return [avp(297, [avp(266, V), avp(298, code)])]
 
 
+CHANGES = avp(628, [avp(266, V), avp(629, 1, V, m=False), avp(630, 1, V, m=False)], V, m=False)
+NODES = [avp(2401, [avp(2402, b"mme1.example.org", V), avp(2408, b"example.org", V, m=False), avp(1645, b"\x94\x71\x00\xf1", V, m=False)], V),
+         avp(2406, [avp(2403, b"\x94\x71\x00\xf2", V)], V)]
+
+
+def ours(session="scef.dromio.test;1;2"):
+    return [avp(263, session), avp(277, 1)] + origin("scef.dromio.test", "dromio.test") + [avp(283, b"example.org")]
+
+
+def theirs():
+    return [avp(263, "scef.dromio.test;1;2"), avp(268, 2001), avp(277, 1)] + origin()
+
+
+def device_action(action, *more, old=None, name=avp(3111, "t1@acme.example", V)):
+    return avp(3001, [name, avp(3104, SENDER, V), avp(3007, 0x12300007, V)] + ([] if old is None else [avp(3011, old, V, m=False)])
+               + [avp(3005, action, V), *more], V)
+
+
+def device_notification(*inside):
+    return avp(3002, [avp(3111, "t1@acme.example", V), avp(3007, 0x12300007, V), *inside], V)
+
+
+TRIGGER_DATA = avp(3003, [avp(3004, b"wake up", V), avp(3006, 1, V), avp(3010, 4711, V)], V)
+USER = [avp(1, "001010000000001"), avp(701, MSISDN, V), avp(3111, "t1@acme.example", V)]
+TO_US = [avp(293, b"scef.dromio.test"), avp(283, b"dromio.test")]
 APPLICATION = avp(260, [avp(266, V), avp(258, T6A)])
 CAPABILITIES = [avp(257, "127.0.0.1"), avp(266, 0), avp(269, "Dromio", m=False), avp(278, 7)]
 
@@ -108,6 +136,40 @@ MESSAGES = {
         avp(283, b"dromio.test"), avp(3102, [avp(3111, "t1@acme.example", V), avp(1, "001010000000001")], V), UPDATE]),
     "nia_update": message(NIDDInformation, False, S6T, [avp(263, "mme1.example.org;1;2"), avp(268, 2001), avp(277, 1)]
                           + origin("scef.dromio.test", "dromio.test")),
+    "dar": message(DeviceAction, True, TSP, ours() + [avp(258, TSP), device_action(1, TRIGGER_DATA, avp(448, 3600)), CHANGES]),
+    "dar_replace": message(DeviceAction, True, TSP, ours() + [avp(258, TSP), device_action(4, TRIGGER_DATA, avp(448, 3600), old=0x12300006), CHANGES]),
+    "dar_recall": message(DeviceAction, True, TSP, ours() + [
+        avp(258, TSP), device_action(3, old=0x12300006, name=avp(701, MSISDN, V)), CHANGES]),
+    "daa": message(DeviceAction, False, TSP, theirs() + [avp(258, TSP), device_notification(avp(3005, 1, V), avp(3008, 0, V)),
+                                                         Avp(3012, V, b"\0\0\0\1")]),
+    "daa_refused": message(DeviceAction, False, TSP, theirs() + [
+        avp(258, TSP), device_notification(avp(3005, 4, V), avp(3008, 110, V), avp(3203, 1, V, m=False))]),
+    "dnr": message(DeviceNotification, True, TSP, [avp(263, "mme1.example.org;1;2"), avp(258, TSP), avp(277, 1)] + origin() + TO_US + [
+        device_notification(avp(3005, 2, V), avp(3009, 1, V))]),
+    "dna": message(DeviceNotification, False, TSP, [avp(263, "mme1.example.org;1;2"), avp(268, 2001), avp(277, 1)]
+                   + origin("scef.dromio.test", "dromio.test") + [avp(258, TSP)]),
+    "dna_unknown": message(DeviceNotification, False, TSP, [avp(263, "mme1.example.org;1;2"), avp(268, 5004), avp(277, 1)]
+                           + origin("scef.dromio.test", "dromio.test") + [avp(258, TSP), avp(279, [avp(3002, [avp(3007, 0x12300007, V)], V)])]),
+    "sir": message(SubscriberInformation, True, S6M, ours() + [
+        avp(3102, USER[2:], V), avp(3103, 0, V), avp(3104, SENDER, V),
+        avp(3105, [avp(3106, [avp(3006, 1, V), avp(3309, SENDER_ADDRESS, V)], V), avp(3010, 4711, V)], V), avp(3110, 1, V)]),
+    "sia": message(SubscriberInformation, False, S6M, theirs() + [avp(3102, USER[:2], V), avp(3107, [avp(3108, NODES, V)], V)]),
+    "sia_absent": message(SubscriberInformation, False, S6M, theirs() + [
+        avp(3102, USER[:1], V), avp(3107, [avp(3108, [avp(3109, 1, V)] + NODES, V)], V)]),
+    "sia_barred": message(SubscriberInformation, False, S6M, theirs() + [avp(3102, USER[:1], V), avp(3107, [avp(3108, [avp(3109, 5, V)], V)], V)]),
+    "dtr": message(DeviceTrigger, True, T4, ours() + [
+        avp(3102, USER[:2], V), avp(3309, SENDER_ADDRESS, V), avp(3004, b"wake up", V), *NODES, avp(3007, 0x12300007, V), avp(448, 3600),
+        avp(3006, 1, V), avp(3010, 4711, V), avp(3202, 0, V, m=False), CHANGES]),
+    "dtr_recall": message(DeviceTrigger, True, T4, ours() + [
+        avp(3102, USER[:2], V), avp(3309, SENDER_ADDRESS, V), avp(3004, b"wake up", V), avp(3007, 0x12300007, V),
+        avp(3011, 0x12300006, V, m=False), avp(3202, 1, V, m=False), CHANGES]),
+    "dta": message(DeviceTrigger, False, T4, theirs() + [CHANGES]),
+    "dta_refused": message(DeviceTrigger, False, T4, [avp(263, "scef.dromio.test;1;2"), *experimental(5534), avp(3203, 0, V, m=False), avp(277, 1)]
+                           + origin()),
+    "drr": message(DeliveryReport, True, T4, [avp(263, "mme1.example.org;1;2"), avp(277, 1)] + origin() + TO_US + [
+        avp(3102, USER[:2], V), avp(3309, SENDER_ADDRESS, V), avp(3200, 2, V), avp(3007, 0x12300007, V)]),
+    "dra_unknown": message(DeliveryReport, False, T4, [avp(263, "mme1.example.org;1;2"), avp(268, 5004), avp(277, 1)]
+                           + origin("scef.dromio.test", "dromio.test") + [avp(279, [avp(3007, 0x12300007, V)])]),
     "cea_too_often": message(CapabilitiesExchange, False, 0, [avp(268, 5009)] + origin() + [avp(279, [avp(264, b"mme2.example.org")])],
                              proxiable=False),
     "odr_missing": message(MOData, False, T6A, t6a_answer([avp(268, 5005)], avp(279, [avp(3102, [avp(1, "")], V)]))),

@@ -52,7 +52,7 @@ def error(code, vendor=V):
 VECTORS = {
     "cir_patterns": bytes_of(USER, avp(3113, [SCEF, gone(0x00100003), gone(0x00100004)], V),
                              avp(3113, [reference(0x00100001), SCEF, FULL, PROVIDER], V), avp(3113, [reference(0x00100002), SCEF, gone(0x00100005), SMALL, PROVIDER], V)),
-    "cia_patterns": answer(status(0x00100001), status(0x00100002, error(5514)), status(0x00100003, error(2001))),
+    "cia_patterns": answer(status(0x00100001), status(0x00100002, error(5513)), status(0x00100003, error(2001))),
     "cir_parameters": bytes_of(GROUP, avp(3163, 30, V, m=False),
                                avp(3170, [reference(0x00080001), SCEF, avp(1619, 7200, V, m=False), avp(4324, 20, V, m=False), avp(1674, 5, V, m=False),
                                           PROVIDER], V, m=False)),

@@ -13,7 +13,7 @@ world_request request;
 void asker_hears(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length)
 {
     (void)context;
-    if (header->type == MESSAGE_CREDENTIAL || header->type == MESSAGE_SIGNING_KEY)
+    if (header->type == MESSAGE_CREDENTIAL || header->type == MESSAGE_SIGNING_KEY || header->type == MESSAGE_CAPIF)
         return;
     assert_true(here.count < HEARD_MAX);
     heard *heard = &here.heard[here.count++];

@@ -1,0 +1,45 @@
+#include "twin/plmn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { FILLER = 0xf };
+
+bool plmn_is_valid(const char *digits)
+{
+    size_t length = strspn(digits, "0123456789");
+    return digits[length] == '\0' && (length == PLMN_DIGITS_MAX - 1 || length == PLMN_DIGITS_MAX);
+}
+
+/* TS 24.008 10.5.1.13: MCC 2 and 1, MNC 3 and MCC 3, MNC 2 and 1. */
+bool plmn_read(const uint8_t bytes[PLMN_BYTES], char out[PLMN_DIGITS_MAX + 1])
+{
+    const uint8_t digits[PLMN_DIGITS_MAX] = { bytes[0] & 0xf, bytes[0] >> 4, bytes[1] & 0xf, bytes[2] & 0xf, bytes[2] >> 4, bytes[1] >> 4 };
+    size_t count = digits[PLMN_DIGITS_MAX - 1] == FILLER ? PLMN_DIGITS_MAX - 1 : PLMN_DIGITS_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (digits[i] > 9)
+            return false;
+        out[i] = (char)('0' + digits[i]);
+    }
+    out[count] = '\0';
+    return true;
+}
+
+void plmn_write(const char *digits, uint8_t out[PLMN_BYTES])
+{
+    unsigned last = strlen(digits) == PLMN_DIGITS_MAX ? (unsigned)(digits[5] - '0') : FILLER;
+    out[0] = (uint8_t)((digits[1] - '0') << 4 | (digits[0] - '0'));
+    out[1] = (uint8_t)(last << 4 | (unsigned)(digits[2] - '0'));
+    out[2] = (uint8_t)((digits[4] - '0') << 4 | (digits[3] - '0'));
+}
+
+bool plmn_is_of(const char *digits, const char *imsi)
+{
+    return strncmp(imsi, digits, strlen(digits)) == 0;
+}
+
+void plmn_realm(const char *digits, char out[PLMN_REALM_MAX])
+{
+    bool is_short = strlen(digits) < PLMN_DIGITS_MAX; /* its network code is written with a zero before it */
+    snprintf(out, PLMN_REALM_MAX, "epc.mnc%s%.3s.mcc%.3s.3gppnetwork.org", is_short ? "0" : "", digits + 3, digits);
+}
