@@ -156,7 +156,7 @@ static void patterns_are_asked_for_as_an_independent_encoder_would(void **state)
 {
     (void)state;
     uint8_t bytes[128];
-    const uint32_t results[][2] = { { 0x00100001, 0 }, { 0x00100002, 5514 }, { 0x00100003, 0 } };
+    const uint32_t results[][2] = { { 0x00100001, 0 }, { 0x00100002, 5513 }, { 0x00100003, 0 } };
     dro_builder expected = dro_builder_over(bytes, sizeof bytes);
     ask(patterns(), INQUIRY_PATTERNS, 0);
     is_asked_as(vector_cir_patterns, sizeof vector_cir_patterns);
