@@ -1,4 +1,5 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
+#include "core/charge.h"
 #include "core/nidd.h"
 
 #include "core/groups.h"
@@ -384,6 +385,8 @@ static void tell_delivery(core *core, uint32_t index, const nidd_delivery *deliv
 static void delivery_close(core *core, uint32_t index, const nidd_delivery *delivery, nidd_delivery_status status, int64_t retry_ms)
 {
     uint64_t number = delivery->number;
+    if (!nidd_delivery_has_ended((nidd_delivery_status)delivery->status)) /* the device's word may come behind the network's */
+        charge_delivery(core, index, delivery, status);
     if (!waiter_is_there(core, index, number))
         tell_delivery(core, index, delivery, status, retry_ms);
     delivery_move(core, delivery, status, retry_ms);

@@ -119,6 +119,7 @@ struct core {
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
+    struct charging *charging;   /* NULL: off */
     stream *streams;
     uint32_t stream_count;
     struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */
