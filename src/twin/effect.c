@@ -18,6 +18,7 @@ static size_t effect_size(const effect *effect)
     case EFFECT_CONTACT: return 8;
     case EFFECT_SCHEDULE: return 12;
     case EFFECT_PEER: return 0;
+    case EFFECT_TRIGGER: return 10 + (size_t)effect->trigger.length;
     }
     return 0;
 }
@@ -61,6 +62,12 @@ void effect_write(dro_builder *out, const effect *effect)
         dro_builder_le(out, effect->schedule.packets, 4);
         break;
     case EFFECT_PEER: out->err = DRO_UNSUPPORTED; break;
+    case EFFECT_TRIGGER:
+        dro_builder_le(out, effect->trigger.trigger, 4);
+        dro_builder_le(out, effect->trigger.port, 2);
+        dro_builder_le(out, effect->trigger.validity_s, 4);
+        dro_builder_bytes(out, effect->trigger.bytes, effect->trigger.length);
+        break;
     }
 }
 
@@ -122,6 +129,12 @@ static void read_parts(dro_cursor *in, effect *effect)
         effect->schedule.packets = (uint32_t)dro_cursor_le(in, 4);
         if (in->err == DRO_OK && schedule_wish_fault(&effect->schedule) != NULL)
             in->err = DRO_RANGE;
+        break;
+    case EFFECT_TRIGGER:
+        effect->trigger.trigger = (uint32_t)dro_cursor_le(in, 4);
+        effect->trigger.port = (uint16_t)dro_cursor_le(in, 2);
+        effect->trigger.validity_s = (uint32_t)dro_cursor_le(in, 4);
+        effect->trigger.bytes = take_rest(in, EFFECT_TRIGGER_MAX, &effect->trigger.length);
         break;
     default: in->err = DRO_MALFORMED; /* EFFECT_PEER too: nothing writes it yet */
     }

@@ -21,11 +21,14 @@ static const uint8_t log_bytes[] = { 6, 3, 2, 'h', 'i' };
 static const uint8_t contact_bytes[] = { 7, 8, 1, 0, 0, 0, 0, 0, 0, 0 };
 static const uint8_t schedule_bytes[] = { 10, 12, 0x10, 0x0e, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0 }; /* 3600 s, 3 packets */
 
+static const uint8_t trigger_bytes[] = { 9, 12, 5, 0, 0, 0, 0x67, 0x12, 0x3c, 0, 0, 0, 'u', 'p' }; /* trigger 5, port 4711, 60 s */
+
 static const struct { const uint8_t *bytes; size_t length; } samples[] = {
     { property_bytes, sizeof property_bytes }, { downlink_bytes, sizeof downlink_bytes },
     { timer_bytes, sizeof timer_bytes },       { notify_bytes, sizeof notify_bytes },
     { ticket_bytes, sizeof ticket_bytes },     { log_bytes, sizeof log_bytes },
     { contact_bytes, sizeof contact_bytes },   { schedule_bytes, sizeof schedule_bytes },
+    { trigger_bytes, sizeof trigger_bytes },
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
@@ -65,6 +68,11 @@ static void each_kind_is_read(void **state)
     assert_int_equal(effect.log.level, 2);
     assert_int_equal(effect.log.length, 2);
     assert_true(read_one(contact_bytes, sizeof contact_bytes).contact.at == 1);
+    effect = read_one(trigger_bytes, sizeof trigger_bytes);
+    assert_int_equal(effect.trigger.trigger, 5);
+    assert_int_equal(effect.trigger.port, 4711);
+    assert_int_equal(effect.trigger.validity_s, 60);
+    assert_memory_equal(effect.trigger.bytes, "up", effect.trigger.length);
     effect = read_one(schedule_bytes, sizeof schedule_bytes);
     assert_int_equal(effect.schedule.latency_s, 3600);
     assert_true(effect.schedule.response_s == SCHEDULE_UNSAID && effect.schedule.packets == 3);
