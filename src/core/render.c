@@ -8,6 +8,7 @@
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/schedule.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 
@@ -146,7 +147,7 @@ void render_digest(const core *core, uint32_t image, dro_builder *out)
     dro_builder_text(out, "\"");
 }
 
-void render_twin(core *core, uint32_t index, dro_builder *out)
+void render_twin(core *core, uint32_t index, bool is_whole, dro_builder *out)
 {
     const twin *twin = twin_at(core, index);
     const model *model = twin_model(core, twin);
@@ -179,6 +180,7 @@ void render_twin(core *core, uint32_t index, dro_builder *out)
     }
     dro_builder_text(out, "},\"contact\":");
     render_contact(twin, out);
+    serving_render(core, twin, is_whole, out);
     json_put(out, ",\"mailbox\":%u", queue_mail_count(twin));
     groups_render(core, twin, out);
     dro_builder_text(out, "}");
