@@ -325,6 +325,7 @@ void core_close(core *core)
     groups_fini(core);
     nidd_fini(core);
     capif_free(core);
+    invokers_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);

@@ -75,7 +75,7 @@ static bool is_port(slice text, uint32_t begin, uint32_t end)
 }
 
 /* An absolute URI of http or https with a host and no user. */
-static bool is_link(slice text)
+bool nidd_link_is_good(slice text)
 {
     uint32_t scheme = text.length > 8 && memcmp(text.at, "https://", 8) == 0 ? 8
                     : text.length > 7 && memcmp(text.at, "http://", 7) == 0  ? 7 : 0;
@@ -102,7 +102,7 @@ static bool read_text(const reader *in, const nidd_member *member, yyjson_val *v
             return refuse(in, member->name, "must have 5 to 15 digits");
         break;
     case NIDD_LINK:
-        if (!is_link(text))
+        if (!nidd_link_is_good(text))
             return refuse(in, member->name, "must be an absolute URI of http or https, at most %d bytes", NIDD_LINK_MAX);
         break;
     case NIDD_HEX:
