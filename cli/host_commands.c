@@ -2,9 +2,9 @@
 
 static const list_columns peer_columns = {
     .member = "peers",
-    .count = 8,
-    .names = { "identity", "realm", "state", "address", "applications", "requests", "answers", "errors" },
-    .heads = { "IDENTITY", "REALM", "STATE", "ADDRESS", "APPLICATIONS", "REQUESTS", "ANSWERS", "ERRORS" },
+    .count = 10,
+    .names = { "identity", "realm", "state", "address", "applications", "requests", "answers", "errors", "load", "reduction" },
+    .heads = { "IDENTITY", "REALM", "STATE", "ADDRESS", "APPLICATIONS", "REQUESTS", "ANSWERS", "ERRORS", "LOAD %", "LESS %" },
     .empty = "no Diameter peers; diameter.peers in the host's configuration names them",
 };
 static const list_columns dead_letter_columns = {

@@ -74,6 +74,11 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
     case API_FIELD_SCS_AS: call->scs_as = text_of(field); break;
     case API_FIELD_CONFIGURATION: call->configuration = dro_field_u64(field, err); break;
     case API_FIELD_DELIVERY: call->delivery = dro_field_u64(field, err); break;
+    case API_FIELD_RESOURCE:
+        call->resource = field->bytes;
+        call->resource_length = field->length;
+        break;
+    case API_FIELD_EXPOSURE: call->exposure = (uint32_t)dro_field_u64(field, err); break;
     case API_FIELD_NETWORK: call->with_network = true; break;
     case API_FIELD_PEER: call->peer = text_of(field); break;
     case API_FIELD_SECONDS: call->seconds = dro_field_u64(field, err); break;
@@ -370,6 +375,14 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_PORT_GET] = api_nidd_port_get,
     [API_NIDD_PORT_PUT] = api_nidd_port_put,
     [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
+    [API_CHARGING_GET] = api_charging_get,
+    [API_EXPOSURE_LIST] = api_exposure_list,
+    [API_EXPOSURE_MAKE] = api_exposure_make,
+    [API_EXPOSURE_GET] = api_exposure_get,
+    [API_EXPOSURE_PUT] = api_exposure_put,
+    [API_EXPOSURE_PATCH] = api_exposure_patch,
+    [API_EXPOSURE_DELETE] = api_exposure_delete,
+    [API_EXPOSURE_WEBSOCKET] = api_exposure_websocket,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
@@ -405,7 +418,8 @@ static bool changes_something(uint32_t operation)
            operation == API_NIDD_CONFIGURATION_MAKE || operation == API_NIDD_CONFIGURATION_PATCH ||
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
-           operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
+           operation == API_EXPOSURE_MAKE || operation == API_EXPOSURE_PUT || operation == API_EXPOSURE_PATCH ||
+           operation == API_EXPOSURE_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
@@ -418,7 +432,7 @@ static bool shows_no_twin(uint32_t operation)
     return operation == API_CAPIF_STATUS || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
-           operation == API_ACCESS_TOKEN || operation == API_TRACE_MAKE ||
+           operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_TRACE_MAKE ||
            operation == API_TRACE_GET || operation == API_TRACE_DELETE;
 }
 

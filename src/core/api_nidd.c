@@ -158,8 +158,7 @@ bool nidd_call_queued(core *core, const call *call, uint32_t index)
     return true;
 }
 
-/* The twin that a body names, seen by the application; NONE after a problem. */
-static uint32_t twin_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner)
+uint32_t nidd_twin_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner)
 {
     dro_field room;
     const dro_field *id = nidd_field(fields, length, API_FIELD_ID, &room);
@@ -181,7 +180,7 @@ static uint32_t twin_named(core *core, const call *call, const uint8_t *fields, 
 /* Does the body of a downlink name the configuration's device? False after a problem. */
 bool nidd_twin_is_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner, uint32_t index)
 {
-    uint32_t named = owner == NULL ? NONE : twin_named(core, call, fields, length, owner);
+    uint32_t named = owner == NULL ? NONE : nidd_twin_named(core, call, fields, length, owner);
     if (named != NONE && named != index)
         tell_problem(core, call->caller, 400, "about:blank", "the identifier is not the configuration's");
     return named == index;
@@ -265,7 +264,7 @@ void api_nidd_configuration_list(core *core, const call *call)
     uint64_t next = call->after;
     for (uint64_t number; next < NIDD_LIST_GROUPS && dro_builder_length(&out) < NIDD_LIST_PAGE; next = owner_rank(number)) {
         uint32_t index;
-        if ((number = owner_next(core, owner->number, next)) == 0) {
+        if ((number = owner_next(core, &core->nidd.owners, owner->number, next)) == 0) {
             next = NIDD_LIST_GROUPS;
             break;
         }
@@ -385,7 +384,7 @@ void api_nidd_configuration_make(core *core, const call *call)
     uint8_t fields[NIDD_FIELDS_MAX];
     dro_field room;
     const application *owner = nidd_owner_find(core, call);
-    uint32_t index = owner == NULL ? NONE : twin_named(core, call, call->fields, call->fields_length, owner);
+    uint32_t index = owner == NULL ? NONE : nidd_twin_named(core, call, call->fields, call->fields_length, owner);
     if (index == NONE || call_deferred(core, call, index) || !nidd_first_is_good(core, call, owner, index) ||
         configuration_is_refused(core, call, index) || apn_is_refused(core, call, owner, index) ||
         nidd_quota_is_reached(core, call, owner, LIMIT_CONFIGURATIONS, 1) || !nidd_first_is_allowed(core, call, owner, index) ||

@@ -13,12 +13,9 @@ nidd_configuration *nidd_configuration_called(core *core, const call *call, uint
 bool nidd_call_queued(core *core, const call *call, uint32_t twin);
 /* Does the body of a downlink name the configuration's device? False after a problem. */
 bool nidd_twin_is_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner, uint32_t twin);
-/* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
-bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit, uint64_t more);
 bool nidd_tell_apn(core *core, const call *call); /* the 403 for an APN of others; true */
 void nidd_configuration_reply(core *core, caller caller, uint16_t status, uint32_t twin, const nidd_configuration *configuration);
 void nidd_self_write(core *core, const nidd_configuration *configuration, uint64_t delivery, dro_builder *out); /* delivery 0: none */
-uint64_t nidd_number_next(core *core, const twin *twin);
 
 uint32_t nidd_packet_max(const core *core, const nidd_configuration *configuration); /* bytes of a downlink */
 

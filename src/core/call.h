@@ -11,7 +11,9 @@ typedef struct call {
     caller caller;
     uint32_t operation, application, scopes;
     text id, name, model, application_id, cursor, tag, token, scs_as, group, peer;
-    const uint8_t *image, *idempotency;
+    const uint8_t *image, *idempotency, *resource; /* resource: fields of a T8 object */
+    size_t resource_length;
+    uint32_t exposure;             /* enum exposure_kind */
     value value;
     bool has_value, if_none_match, is_last, has_limit, with_network, has_shown;
     uint64_t if_match[IF_MATCH_MAX]; /* one of them */
@@ -53,6 +55,9 @@ const application *call_counted(core *core, const call *call);
 bool call_quota_is_reached(core *core, const call *call, uint64_t more);
 void call_key_reused(core *core, const call *call); /* 422: it came with another body before */
 
+/* charging.c */
+void api_charging_get(core *core, const call *call);
+
 /* api_twin.c */
 void api_twin_put(core *core, const call *call);
 void api_twin_get(core *core, const call *call);
@@ -75,6 +80,11 @@ void api_nidd_delivery_make(core *core, const call *call);
 void api_nidd_delivery_get(core *core, const call *call);
 void api_nidd_delivery_change(core *core, const call *call);
 void api_nidd_delivery_delete(core *core, const call *call);
+/* The twin that an ID or MSISDN in a body names, seen by the application; NONE after a problem. */
+uint32_t nidd_twin_named(core *core, const call *call, const uint8_t *fields, size_t length, const application *owner);
+/* True after a 403: T8 has no 429 of its own for what is counted over time (TS 29.122 5.6.4.1). */
+bool nidd_quota_is_reached(core *core, const call *call, const application *owner, enum application_limit limit, uint64_t more);
+uint64_t nidd_number_next(core *core, const twin *twin);
 /* api_rds.c */
 void api_nidd_port_list(core *core, const call *call);
 void api_nidd_port_get(core *core, const call *call);

@@ -11,6 +11,7 @@
 #include "core/authorization.h"
 #include "core/follow.h"
 #include "core/host.h"
+#include "core/exposure.h"
 #include "core/nidd.h"
 #include "core/twin_table.h"
 #include "twin/identifier.h"
@@ -139,6 +140,7 @@ void group_remove(core *core, group *gone)
     for (uint32_t i = 0; i < GROUP_CONFIGURATIONS_MAX; i++)
         if (core->groups->configurations[i] != NULL && core->groups->configurations[i]->group == gone->number)
             group_configuration_remove(core, core->groups->configurations[i]);
+    exposure_groups_of(core, gone->number);
     group_hide(core, gone);
 }
 
@@ -389,6 +391,7 @@ void groups_write(const core *core, dro_builder *out)
         if (groups->operations[i] != NULL && !groups->operations[i]->is_gone)
             row_write(out, HOST_GROUP_OPERATION, COLUMNS(operation_columns), groups->operations[i], groups->operations[i]->fields,
                       groups->operations[i]->length);
+    exposure_groups_write(core, out);
 }
 
 /* ---- read ---- */
@@ -479,6 +482,7 @@ dro_err groups_read(core *core, const dro_field *field)
     case HOST_GROUP_LISTED: return read_listed(core, &in);
     case HOST_GROUP_CONFIGURATION: return read_configuration(core, &in);
     case HOST_GROUP_OPERATION: return read_operation(core, &in);
+    case HOST_EXPOSURE: return exposure_groups_read(core, field);
     default: return DRO_OK;
     }
 }
@@ -494,11 +498,13 @@ void groups_follow_begin(core *core)
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
         if (groups->operations[i] != NULL)
             groups->operations[i]->is_listed = false;
+    exposure_groups_follow_begin(core);
 }
 
 void groups_follow_end(core *core)
 {
     groups *groups = core->groups;
+    exposure_groups_follow_end(core);
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
         if (groups->operations[i] != NULL && !groups->operations[i]->is_listed && !groups->operations[i]->is_gone)
             group_operation_remove(core, groups->operations[i]);

@@ -115,7 +115,7 @@ static uint32_t timeout_of(const core *core, const inquiry_slot *slot, bool is_l
 }
 
 /* The next hop. A node that alone can answer is asked through its own connection, or by a relay. */
-static bool route_of(const core *core, const inquiry_slot *slot, peer_route *route)
+static bool route_of(core *core, const inquiry_slot *slot, peer_route *route)
 {
     if (slot->asked.host == NULL)
         return peers_route(core, roles[slot->asked.kind].peers, slot->silent, slot->silent_count, route);
@@ -225,18 +225,19 @@ void inquiry_tell_why(core *core, const inquiry *asked, const inquiry_said *said
 /* One that was lost on its way, or left without an answer, goes through another node as the same request. */
 static void ask_another(core *core, inquiry_slot *slot, const inquiry_answer *answer)
 {
-    bool is_silent = answer->outcome == INQUIRY_NO_ANSWER;
-    if (answer->outcome != INQUIRY_NO_PEER) {
+    bool is_silent = answer->outcome == INQUIRY_NO_ANSWER, is_abated = answer->outcome == INQUIRY_ABATED;
+    const char *why = is_silent ? roles[slot->asked.kind].silent : is_abated ? roles[slot->asked.kind].busy : roles[slot->asked.kind].away;
+    if (answer->outcome != INQUIRY_NO_PEER && !is_abated) {
         slot->request.is_again = 1;
         slot->request.end_to_end = answer->end_to_end;
     }
-    if (is_silent && slot->silent_count < INQUIRY_TRIES_MAX) {
+    if ((is_silent || is_abated) && slot->silent_count < INQUIRY_TRIES_MAX) {
         slot->silent[slot->silent_count++] = slot->peer;
-        if (slot->asked.host == NULL)
+        if (is_silent && slot->asked.host == NULL)
             peers_silent(core, slot->peer);
     }
     if (!slot_send(core, slot))
-        slot_fail(core, slot, (enum inquiry_outcome)answer->outcome, is_silent ? roles[slot->asked.kind].silent : roles[slot->asked.kind].away);
+        slot_fail(core, slot, (enum inquiry_outcome)answer->outcome, why);
 }
 
 void inquiries_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)

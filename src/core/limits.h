@@ -59,6 +59,8 @@ enum {
     GROUP_PAGE_SCAN = 100000,      /* places looked at for one page */
     TWIN_GROUPS_MAX = 32,          /* groups of a twin */
 
+    TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device */
+    GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */

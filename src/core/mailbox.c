@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/api.h"
+#include "core/charge.h"
 #include "core/groups.h"
 #include "core/network.h"
 #include "core/nidd.h"
@@ -218,6 +219,7 @@ static void mail_drop(core *core, uint32_t index, const mail *mail, ticket_state
 {
     uint64_t of_ticket = mail->ticket;
     uint64_t number = mail->number;
+    charge_mail(core, index, mail, ticket_state_text(state));
     record_put(core, FIELD_MAIL_GONE, &number, 8);
     if (of_ticket == 0)
         return;
@@ -419,6 +421,16 @@ static uint32_t gate_of(const core *core, const twin *twin)
     return peers_gate(core, core->hosts[twin->connection.host].name, twin->connection.gate);
 }
 
+/* DRMP of a downlink, and one: the usual 10 is not sent. Applications move it by five at most; the network's own come before. */
+static uint8_t request_priority(const mail *mail)
+{
+    enum { FIRST = 5, USUAL = 10, LAST = 15 };
+    int64_t wanted = USUAL - (int64_t)mail->priority;
+    if (mail->priority == 0 || mail->is_control)
+        return 0;
+    return (uint8_t)((wanted < FIRST ? FIRST : wanted > LAST ? LAST : wanted) + 1);
+}
+
 /* `lost`: End-to-End id of the same request, whose connection was lost; NULL: a new one. */
 static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, const uint32_t *lost)
 {
@@ -429,7 +441,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, con
     downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
                                  .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
                                  .host_length = (uint16_t)strlen(host),
-                                 .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .end_to_end = lost != NULL ? *lost : 0 };
+                                 .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .priority = request_priority(mail), .end_to_end = lost != NULL ? *lost : 0 };
     uint32_t length;
     const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
     if (rds_is_on(core, twin) && !mail->is_control)
@@ -531,6 +543,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         uint64_t number = sent->ticket;
         bool is_acknowledged = (answer->flags & TDA_ACKNOWLEDGED) != 0;
         record_begin(core, index, RECORD_DELTA);
+        charge_mail(core, index, sent, ticket_state_text(TICKET_DELIVERED));
         record_put(core, FIELD_MAIL_GONE, &(uint64_t){ sent->number }, 8);
         ticket_move(core, index, number, TICKET_DELIVERED, "");
         nidd_delivery_end(core, index, number, is_acknowledged ? DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED
@@ -555,6 +568,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         bool is_there = sent->sent_host == twin->connection.host;
         if (is_answered && is_there && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
             record_begin(core, index, RECORD_DELTA);
+            charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);
         }

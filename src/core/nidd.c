@@ -1,4 +1,5 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
+#include "core/charge.h"
 #include "core/nidd.h"
 
 #include "core/groups.h"
@@ -9,6 +10,7 @@
 #include "base/fields.h"
 #include "base/hash.h"
 #include "core/authorization.h"
+#include "core/exposure.h"
 #include "core/host.h"
 #include "core/mailbox.h"
 #include "core/rds_ports.h"
@@ -79,6 +81,19 @@ nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_
     return NULL;
 }
 
+static bool is_there(core *core, uint64_t number, uint32_t application)
+{
+    uint32_t ignored;
+    const nidd_configuration *found = nidd_configuration_find(core, number, &ignored);
+    return found != NULL && found->application == application;
+}
+
+void nidd_init(core *core)
+{
+    core->nidd.next = core->epoch.counter << 30;
+    core->nidd.owners.is_there = is_there;
+}
+
 void nidd_configuration_put(core *core, uint64_t number, uint32_t application, int64_t made_ms, nidd_status status,
                             const uint8_t *fields, size_t length)
 {
@@ -97,7 +112,7 @@ static void configuration_free(core *core, uint32_t index, nidd_configuration *g
     destination_release(core, gone->destination);
     core->nidd.configuration_count--;
     usage_configuration(core, gone->application, -1);
-    owner_remove(core, gone->application);
+    owner_remove(&core->nidd.owners, gone->application);
     free(gone);
 }
 
@@ -175,9 +190,9 @@ static dro_err configuration_apply(core *core, uint32_t index, dro_cursor *in)
         return in->err != DRO_OK ? in->err : DRO_LIMIT;
     configuration_remove(core, index, made->number); /* it was changed */
     dro_err err = nidd->configuration_count >= TWIN_CONFIGURATIONS_MAX ? DRO_LIMIT
-                : owner_add(core, made->application, made->number);
+                : owner_add(core, &core->nidd.owners, made->application, made->number);
     if (err == DRO_OK && (err = index_add(&core->nidd.configurations, number_hash(core, made->number), index)) != DRO_OK)
-        owner_remove(core, made->application);
+        owner_remove(&core->nidd.owners, made->application);
     if (err != DRO_OK) {
         destination_release(core, made->destination);
         free(made);
@@ -370,6 +385,8 @@ static void tell_delivery(core *core, uint32_t index, const nidd_delivery *deliv
 static void delivery_close(core *core, uint32_t index, const nidd_delivery *delivery, nidd_delivery_status status, int64_t retry_ms)
 {
     uint64_t number = delivery->number;
+    if (!nidd_delivery_has_ended((nidd_delivery_status)delivery->status)) /* the device's word may come behind the network's */
+        charge_delivery(core, index, delivery, status);
     if (!waiter_is_there(core, index, number))
         tell_delivery(core, index, delivery, status, retry_ms);
     delivery_move(core, delivery, status, retry_ms);
@@ -546,7 +563,8 @@ int64_t nidd_due(const twin *twin)
     for (const nidd_delivery *d = nidd == NULL || nidd->awaited_count == 0 ? NULL : nidd->deliveries; d != NULL; d = d->next)
         if (d->expires_ms < due && delivery_is_open(twin, d))
             due = d->expires_ms;
-    return due;
+    int64_t of_exposures = exposures_due(twin);
+    return of_exposures < due ? of_exposures : due;
 }
 
 void nidd_mail_gone(core *core, const twin *twin, uint64_t number)
@@ -644,6 +662,9 @@ void nidd_expire(core *core, uint32_t index)
     nidd *nidd = twin_at(core, index)->nidd;
     if (nidd == NULL || nidd_due(twin_at(core, index)) > core->now_ms)
         return;
+    exposures_expire(core, index);
+    if (twin_at(core, index)->nidd == NULL)
+        return;
     renew_due(core, index);
     if (nidd_due(twin_at(core, index)) > core->now_ms)
         return;
@@ -675,6 +696,8 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
         return;
     for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
         nidd_configuration_put(core, c->number, c->application, c->made_ms, (nidd_status)c->status, c->fields, c->length);
+    if (is_before_mail)
+        exposures_full(core, twin);
     for (const nidd_delivery *d = nidd->deliveries; is_before_mail && d != NULL; d = d->next)
         if (!d->is_in_chunk)
             nidd_delivery_put(core, d, d->fields, d->length);
@@ -696,6 +719,7 @@ dro_err nidd_apply(core *core, uint32_t index, const dro_field *field)
     case FIELD_NIDD_CONFIGURATION_GONE: configuration_remove(core, index, dro_cursor_le(&in, 8)); return in.err;
     case FIELD_NIDD_DELIVERY: return delivery_apply(core, index, &in);
     case FIELD_NIDD_DELIVERY_GONE: delivery_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
+    case FIELD_EXPOSURE: case FIELD_EXPOSURE_GONE: return exposure_apply(core, index, field);
     case FIELD_NOTICE: return notice_apply(core, index, &in);
     case FIELD_NOTICE_GONE: notice_apply_gone(core, index, dro_cursor_le(&in, 8)); return in.err;
     default: return DRO_OK;
@@ -712,6 +736,7 @@ void nidd_free(core *core, uint32_t index)
         notice_apply_gone(core, index, nidd->notices->number);
     while (nidd->deliveries != NULL)
         nidd_delivery_take(core, index, nidd->deliveries->number);
+    exposures_free(core, index);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);
@@ -724,7 +749,8 @@ void nidd_free(core *core, uint32_t index)
 void nidd_trim(twin *twin)
 {
     const nidd *nidd = twin->nidd;
-    if (nidd == NULL || nidd->configurations != NULL || nidd->deliveries != NULL || nidd->notices != NULL)
+    if (nidd == NULL || nidd->configurations != NULL || nidd->deliveries != NULL || nidd->exposures != NULL ||
+        nidd->notices != NULL)
         return;
     free(twin->nidd);
     twin->nidd = NULL;
@@ -733,6 +759,6 @@ void nidd_trim(twin *twin)
 void nidd_fini(core *core)
 {
     notices_fini(core);
-    owners_fini(core);
+    owners_fini(&core->nidd.owners);
     index_fini(&core->nidd.configurations);
 }

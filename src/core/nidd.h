@@ -65,8 +65,9 @@ typedef struct notice {
 typedef struct nidd {            /* of one twin */
     nidd_configuration *configurations;
     nidd_delivery *deliveries;
+    struct exposure *exposures;  /* core/exposure.h */
     notice *notices, *notices_last;
-    uint16_t configuration_count, delivery_count, notice_count;
+    uint16_t configuration_count, delivery_count, notice_count, exposure_count;
     uint32_t ended_bytes;        /* of deliveries that have ended */
     uint16_t awaited_count;      /* of deliveries for which the twin's word is awaited */
     nidd_delivery *found;        /* the last one that was looked for: the next one is it again, or behind it */
@@ -105,6 +106,7 @@ enum { NIDD_LIST_PAGE = 24 * 1024 };     /* bytes from which a page of a list is
 #define NIDD_LIST_GROUPS (1ull << 62)     /* in a list behind all of devices: those of groups, by their place */
 
 /* ---- nidd.c ---- */
+void nidd_init(core *core);
 nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memory */
 nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);                     /* or NULL */

@@ -7,6 +7,7 @@
 #include "base/fields.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/nidd.h"
@@ -258,7 +259,13 @@ static uint32_t destination_of(const core *core, const nidd *nidd, uint64_t numb
     while (own != NULL && own->number != number)
         own = own->next;
     const group_configuration *of_group = own == NULL ? group_configuration_at(core, number) : NULL;
-    return own != NULL ? own->destination : of_group != NULL ? of_group->destination : NONE;
+    if (own != NULL || of_group != NULL)
+        return own != NULL ? own->destination : of_group->destination;
+    const exposure *other = nidd->exposures;
+    while (other != NULL && other->number != number)
+        other = other->next;
+    other = other != NULL ? other : exposure_of_group(core, number);
+    return other != NULL ? other->destination : NONE;
 }
 
 dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
@@ -346,9 +353,15 @@ static bool put_path(core *core, const notice *sent, dro_builder *out)
     const group_configuration *of_group = configuration == NULL ? group_configuration_at(core, sent->configuration) : NULL;
     const application *owner = configuration != NULL ? application_at(core, configuration->application)
                              : of_group != NULL      ? application_at(core, of_group->application) : NULL;
+    const exposure *of = configuration == NULL && of_group == NULL ? exposure_find(core, sent->configuration, &index) : NULL;
+    dro_builder text = dro_builder_over(path, sizeof path);
+    if (of != NULL && (owner = application_at(core, of->application)) != NULL) {
+        exposure_path_write(owner, of->kind, of->number, &text);
+        dro_field_put(out, API_FIELD_NAME, path, dro_builder_length(&text));
+        return true;
+    }
     if (owner == NULL)
         return false;
-    dro_builder text = dro_builder_over(path, sizeof path);
     const dro_field *delivery = nidd_field(sent->bytes, sent->length, API_FIELD_DELIVERY, &room);
     dro_err ignored = DRO_OK;
     nidd_path_write(owner, sent->configuration, delivery != NULL ? dro_field_u64(delivery, &ignored) : 0, &text);
@@ -377,10 +390,11 @@ static void notice_drop(core *core, notice *gone)
         notice_group_free(core, gone);
         return;
     }
-    uint64_t number = gone->number;
+    uint64_t number = gone->number, configuration = gone->configuration;
     uint32_t index = gone->twin;
     record_begin(core, index, RECORD_DELTA);
     record_put(core, FIELD_NOTICE_GONE, &number, 8);
+    exposure_notice_gone(core, index, configuration);
     record_end(core);
     nidd_trim(twin_at(core, index));
     twin_extra_trim(twin_at(core, index));

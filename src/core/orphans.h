@@ -1,4 +1,4 @@
-/* Orphans: what an application that was deleted leaves behind. Its NIDD configurations go, with all that waits
+/* Orphans: what an application that was deleted leaves behind. Its NIDD configurations and exposures go, with all that waits
  * for them, some each round: nobody else could delete them, and the oldest of a device owns its downlinks. */
 #pragma once
 
@@ -9,6 +9,7 @@ typedef struct core core;
 
 typedef struct orphans {
     bool is_looking, has_skipped;
+    uint32_t table;       /* of owners: NIDD configurations, then the exposures of each kind */
     uint32_t owner;       /* of those looked at */
     uint64_t after;       /* rank of the configuration of it that was looked at last */
     int64_t again_ms;     /* not before */

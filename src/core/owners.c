@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "core/host.h"
-#include "core/nidd.h"
 #include "core/number.h"
 #include "core/state.h"
 
@@ -13,7 +12,7 @@ struct owner_list {
     owner_list *next;            /* in its bucket */
     uint32_t application;
     bool is_sorted;
-    uint32_t live;               /* configurations; others in `numbers` are gone */
+    uint32_t live;               /* that are there; others in `numbers` are gone */
     uint32_t count, capacity;
     uint64_t *numbers;
 };
@@ -25,9 +24,9 @@ uint64_t owner_rank(uint64_t number)
     return number << 12 | number >> 52;
 }
 
-static owner_list **list_at(core *core, uint32_t application)
+static owner_list **list_at(owner_table *table, uint32_t application)
 {
-    owner_list **at = &core->nidd.owners.buckets[application % OWNERS_BUCKETS];
+    owner_list **at = &table->buckets[application % OWNERS_BUCKETS];
     while (*at != NULL && (*at)->application != application)
         at = &(*at)->next;
     return at;
@@ -39,21 +38,14 @@ static int compare(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-static bool is_there(core *core, const owner_list *list, uint64_t number)
-{
-    uint32_t ignored;
-    const nidd_configuration *found = nidd_configuration_find(core, number, &ignored);
-    return found != NULL && found->application == list->application;
-}
-
 /* Sorted, each number once, none that is gone. */
-static void list_settle(core *core, owner_list *list)
+static void list_settle(core *core, const owner_table *table, owner_list *list)
 {
     uint32_t kept = 0;
     if (!list->is_sorted)
         qsort(list->numbers, list->count, sizeof list->numbers[0], compare);
     for (uint32_t i = 0; i < list->count; i++)
-        if ((kept == 0 || list->numbers[kept - 1] != list->numbers[i]) && is_there(core, list, list->numbers[i]))
+        if ((kept == 0 || list->numbers[kept - 1] != list->numbers[i]) && table->is_there(core, list->numbers[i], list->application))
             list->numbers[kept++] = list->numbers[i];
     list->count = kept;
     list->is_sorted = true;
@@ -84,9 +76,9 @@ static dro_err list_grow(owner_list *list)
     return DRO_OK;
 }
 
-dro_err owner_add(core *core, uint32_t application, uint64_t configuration)
+dro_err owner_add(core *core, owner_table *table, uint32_t application, uint64_t number)
 {
-    owner_list **at = list_at(core, application), *list = *at;
+    owner_list **at = list_at(table, application), *list = *at;
     if (list == NULL) {
         list = *at = calloc(1, sizeof *list);
         if (list == NULL)
@@ -94,27 +86,27 @@ dro_err owner_add(core *core, uint32_t application, uint64_t configuration)
         list->application = application;
         list->is_sorted = true;
     }
-    bool is_last = list->count == 0 || owner_rank(list->numbers[list->count - 1]) < owner_rank(configuration);
+    bool is_last = list->count == 0 || owner_rank(list->numbers[list->count - 1]) < owner_rank(number);
     if (!is_last && list->is_sorted) { /* one that was changed is here already */
-        uint32_t behind = find_behind(list, owner_rank(configuration));
-        if (behind > 0 && list->numbers[behind - 1] == configuration) {
+        uint32_t behind = find_behind(list, owner_rank(number));
+        if (behind > 0 && list->numbers[behind - 1] == number) {
             list->live++;
             return DRO_OK;
         }
     }
     if (list->count == list->capacity && list->count > 2 * list->live + SPARE)
-        list_settle(core, list);
+        list_settle(core, table, list);
     if (list->count == list->capacity && list_grow(list) != DRO_OK)
         return DRO_NOMEM;
-    list->is_sorted &= list->count == 0 || owner_rank(list->numbers[list->count - 1]) < owner_rank(configuration);
-    list->numbers[list->count++] = configuration;
+    list->is_sorted &= list->count == 0 || owner_rank(list->numbers[list->count - 1]) < owner_rank(number);
+    list->numbers[list->count++] = number;
     list->live++;
     return DRO_OK;
 }
 
-void owner_remove(core *core, uint32_t application)
+void owner_remove(owner_table *table, uint32_t application)
 {
-    owner_list **at = list_at(core, application), *list = *at;
+    owner_list **at = list_at(table, application), *list = *at;
     if (list == NULL || --list->live > 0)
         return;
     *at = list->next; /* the last one */
@@ -122,40 +114,40 @@ void owner_remove(core *core, uint32_t application)
     free(list);
 }
 
-void owners_settle(core *core)
+void owners_settle(core *core, owner_table *table)
 {
     for (uint32_t i = 0; i < OWNERS_BUCKETS; i++)
-        for (owner_list *list = core->nidd.owners.buckets[i]; list != NULL; list = list->next)
-            list_settle(core, list);
+        for (owner_list *list = table->buckets[i]; list != NULL; list = list->next)
+            list_settle(core, table, list);
 }
 
-uint64_t owner_next(core *core, uint32_t application, uint64_t after)
+uint64_t owner_next(core *core, owner_table *table, uint32_t application, uint64_t after)
 {
-    owner_list *list = *list_at(core, application);
+    owner_list *list = *list_at(table, application);
     if (list == NULL)
         return 0;
     if (!list->is_sorted)
-        list_settle(core, list);
+        list_settle(core, table, list);
     for (uint32_t i = find_behind(list, after); i < list->count; i++)
-        if (is_there(core, list, list->numbers[i]))
+        if (table->is_there(core, list->numbers[i], list->application))
             return list->numbers[i];
     return 0;
 }
 
-uint32_t owner_lost(core *core, uint32_t after)
+uint32_t owner_lost(core *core, const owner_table *table, uint32_t after)
 {
     uint32_t lowest = 0;
     for (uint32_t i = 0; i < OWNERS_BUCKETS; i++)
-        for (const owner_list *list = core->nidd.owners.buckets[i]; list != NULL; list = list->next)
+        for (const owner_list *list = table->buckets[i]; list != NULL; list = list->next)
             if (list->application > after && (lowest == 0 || list->application < lowest) && application_at(core, list->application) == NULL)
                 lowest = list->application;
     return lowest;
 }
 
-void owners_fini(core *core)
+void owners_fini(owner_table *table)
 {
     for (uint32_t i = 0; i < OWNERS_BUCKETS; i++)
-        for (owner_list *list = core->nidd.owners.buckets[i], *next; list != NULL; list = next) {
+        for (owner_list *list = table->buckets[i], *next; list != NULL; list = next) {
             next = list->next;
             free(list->numbers);
             free(list);

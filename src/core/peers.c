@@ -163,7 +163,25 @@ static bool is_among(uint32_t hash, const uint32_t *list, uint32_t count)
     return i < count;
 }
 
-bool peers_route(const core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route)
+/* Where the first one tells its load, those as good as it that tell theirs too share by it: weights as of SRV (RFC 8583 7.3). */
+static uint32_t share_load(core *core, uint32_t applications, uint32_t first, const uint32_t *silent, uint32_t silent_count)
+{
+    uint32_t kind = preference_of(core, &core->peers->entries[first], applications) >> 16, chosen = first;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < core->peer_count && core->peers->entries[first].state.load > 0; i++) {
+        const peer_entry *entry = &core->peers->entries[i];
+        uint32_t preference = preference_of(core, entry, applications), load = entry->state.load;
+        bool is_equal = preference != UINT32_MAX && preference >> 16 == kind && !is_among(core->peers->hashes[i], silent, silent_count);
+        if (!is_equal || load == 0 || load > PEER_LOAD_FULL)
+            continue;
+        sum += PEER_LOAD_FULL - load;
+        if (sum > 0 && dro_random_next(&core->random) % sum < PEER_LOAD_FULL - load)
+            chosen = i;
+    }
+    return chosen;
+}
+
+bool peers_route(core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route)
 {
     uint32_t best = NONE, least = UINT32_MAX, count = 0;
     for (uint32_t i = 0; i < core->peer_count; i++) {
@@ -178,6 +196,7 @@ bool peers_route(const core *core, uint32_t applications, const uint32_t *silent
     }
     if (best == NONE)
         return false;
+    best = share_load(core, applications, best, silent, silent_count);
     route->hash = core->peers->hashes[best];
     route->is_last = count == 1;
     const peer_entry *entry = &core->peers->entries[best];
@@ -220,6 +239,10 @@ static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
         json_put(out, "%s\"%s\"", shown++ > 0 ? "," : "", last);
     }
     dro_builder_text(out, "]");
+    if (peer->open != 0 && peer->state.load > 0)
+        json_put(out, ",\"load\":%u", peer->state.load - 1u);
+    if (peer->open != 0 && peer->state.reduction > 0)
+        json_put(out, ",\"reduction\":%u", peer->state.reduction);
     if (is_whole) {
         dro_builder_text(out, ",\"address\":");
         json_string(out, peer->address);

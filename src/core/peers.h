@@ -24,5 +24,5 @@ typedef struct peer_route { /* borrowed from the table of peers */
     bool is_last;                /* there is no other */
 } peer_route;
 /* One that speaks one of the applications and is not among those that did not answer the same question (hashes). False: none can be reached. */
-bool peers_route(const core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route);
+bool peers_route(core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route);
 void peers_silent(core *core, uint32_t hash); /* it did not answer: others come first for a while */

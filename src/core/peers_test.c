@@ -16,6 +16,7 @@ static int set_up(void **state)
 {
     core *core = calloc(1, sizeof *core);
     core->options.gate_count = GATES;
+    dro_random_seeded_init(&core->random, 1);
     *state = core;
     return 0;
 }
@@ -139,6 +140,42 @@ static void the_first_hss_that_is_there_is_asked(void **state)
     assert_true(peers_have_hss(core)); /* the authority, though away */
 }
 
+static void tell_of_load(core *core, const char *host, uint16_t rank, uint16_t load)
+{
+    uint8_t bytes[1024];
+    peer_state head = { .is_open = true, .applications = PEER_S6T, .rank = rank, .load = load, .host_length = (uint16_t)strlen(host) };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &head, sizeof head);
+    dro_builder_text(&out, host);
+    peers_update(core, 0, bytes, (uint32_t)dro_builder_length(&out));
+}
+
+static uint32_t asked_of(core *core, const char *host, uint32_t times)
+{
+    peer_route route;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < times; i++)
+        count += peers_route(core, PEER_S6T, NULL, 0, &route) && strcmp(route.host, host) == 0;
+    return count;
+}
+
+/* As weights of SRV: 65535 of one that has nothing to do, 0 of one that can do no more. */
+static void those_that_tell_their_load_share_by_it(void **state)
+{
+    core *core = *state;
+    core->gates[0].is_open = true;
+    tell_of_load(core, "first", 0, 0);
+    tell_of_load(core, "second", 1, 1);
+    assert_int_equal(asked_of(core, "first", 100), 100); /* it says nothing of its load: by rank */
+    tell_of_load(core, "first", 0, PEER_LOAD_FULL);
+    assert_int_equal(asked_of(core, "second", 100), 100);
+    tell_of_load(core, "first", 0, 1 + 75);
+    assert_in_range(asked_of(core, "first", 10000), 1700, 2300); /* 25 parts of 125 */
+    tell_of_load(core, "second", 1, PEER_LOAD_FULL);
+    tell_of_load(core, "first", 0, PEER_LOAD_FULL);
+    assert_int_equal(asked_of(core, "first", 100), 100);
+}
+
 static void an_hss_that_does_not_answer_comes_after_the_others(void **state)
 {
     core *core = *state;
@@ -201,6 +238,7 @@ int main(void)
         TEST(the_peers_of_a_lost_gate_are_gone),
         TEST(a_full_table_gives_up_who_is_gone),
         TEST(the_first_hss_that_is_there_is_asked),
+        TEST(those_that_tell_their_load_share_by_it),
         TEST(an_hss_that_does_not_answer_comes_after_the_others),
         TEST(a_node_that_is_away_is_reached_through_a_relay),
     };

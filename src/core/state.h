@@ -18,6 +18,7 @@
 #include "core/checkpoint.h"
 #include "core/contexts.h"
 #include "core/core.h"
+#include "core/exposure.h"
 #include "core/counters.h"
 #include "core/host.h"
 #include "core/host_tables.h"
@@ -120,6 +121,7 @@ struct core {
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
+    struct charging *charging;   /* NULL: off */
     stream *streams;
     uint32_t stream_count;
     struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */
@@ -132,6 +134,7 @@ struct core {
     waiter *met;                 /* whose state was reached in this round */
     uint32_t met_count;
     nidd_table nidd;
+    exposure_table exposures;
     queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;

@@ -207,7 +207,7 @@ void tell_broken(core *core, caller caller, uint32_t image)
                  core->images[image].info.model.name);
 }
 
-static void problem_send(core *core, caller caller, uint16_t status, const char *type, const char *cause, const char *detail)
+static void problem_send(core *core, caller caller, uint16_t status, const char *type, const char *cause, const char *pointer, const char *detail)
 {
     static const struct { uint16_t status; const char *title; } titles[] = {
         { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
@@ -225,6 +225,13 @@ static void problem_send(core *core, caller caller, uint16_t status, const char 
     json_string(&out, detail);
     if (cause != NULL)
         json_put(&out, ",\"cause\":\"%s\"", cause);
+    if (pointer != NULL) {
+        dro_builder_text(&out, ",\"invalidParams\":[{\"param\":");
+        json_string(&out, pointer);
+        dro_builder_text(&out, ",\"reason\":");
+        json_string(&out, detail);
+        dro_builder_text(&out, "}]");
+    }
     dro_builder_text(&out, "}");
     reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX,
                     .retry_after_s = status == 503 ? 1 : status == 429 ? (uint32_t)usage_next_day_s(core) : 0 };
@@ -241,7 +248,7 @@ void tell_problem(core *core, caller caller, uint16_t status, const char *type, 
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    problem_send(core, caller, status, type, NULL, detail);
+    problem_send(core, caller, status, type, NULL, NULL, detail);
 }
 
 void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...)
@@ -251,5 +258,15 @@ void tell_cause(core *core, caller caller, uint16_t status, const char *cause, c
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    problem_send(core, caller, status, "about:blank", cause, detail);
+    problem_send(core, caller, status, "about:blank", cause, NULL, detail);
+}
+
+void tell_invalid(core *core, caller caller, uint16_t status, const char *cause, const char *pointer, const char *format, ...)
+{
+    char detail[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    problem_send(core, caller, status, "about:blank", cause, pointer, detail);
 }

@@ -34,5 +34,7 @@ uint64_t round_now(core *core); /* what an answer must wait for so that nothing 
 void tell_reply(core *core, caller caller, const reply *reply, const void *body, size_t length);
 /* With TS 29.122's "cause"; NULL: none. */
 void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* A problem with one member of the body: a JSON pointer (RFC 6901), in TS 29.122's invalidParams. Cause NULL: none. */
+void tell_invalid(core *core, caller caller, uint16_t status, const char *cause, const char *pointer, const char *format, ...) __attribute__((format(printf, 6, 7)));
 void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));

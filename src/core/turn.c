@@ -10,6 +10,7 @@
 #include "base/wipe.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/charge.h"
 #include "core/cold.h"
 #include "core/groups.h"
 #include "core/host_tables.h"
@@ -358,6 +359,7 @@ void put_uplink(core *core, uint32_t index, uint16_t host, uint32_t end_to_end)
 static void keep_uplink(core *core, const turn *turn)
 {
     put_uplink(core, turn->twin, turn->host, turn->end_to_end);
+    charge_uplink(core, turn->twin, turn->length, turn->event_id != 0);
     rds_keep_sign(core, turn->twin, &turn->sign);
 }
 

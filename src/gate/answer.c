@@ -234,6 +234,10 @@ void problem_write(dro_builder *out, int status, const char *detail, const char 
     if (pointer != NULL && status == 400) {
         dro_builder_text(out, ",\"invalidParams\":[{\"param\":");
         json_text(out, pointer, strlen(pointer));
+        if (detail[0] != '\0') {
+            dro_builder_text(out, ",\"reason\":");
+            json_text(out, detail, strlen(detail));
+        }
         dro_builder_text(out, "}]");
     } else if (pointer != NULL) {
         dro_builder_text(out, ",\"pointer\":");

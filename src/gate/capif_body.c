@@ -7,7 +7,7 @@
 
 #include "base/fields.h"
 #include "base/wipe.h"
-#include "gate/nidd_body.h"
+#include "gate/t8_body.h"
 #include "ring/message.h"
 #include "twin/value.h"
 
@@ -91,7 +91,7 @@ static bool read_link(const reader *in, yyjson_val *object, bool is_needed)
     yyjson_val *value = yyjson_obj_get(object, "notificationDestination");
     if (value == NULL && !is_needed)
         return true;
-    if (!yyjson_is_str(value) || !nidd_link_is_good((slice){ yyjson_get_str(value), (uint32_t)yyjson_get_len(value) }))
+    if (!yyjson_is_str(value) || !t8_link_is_good((slice){ yyjson_get_str(value), (uint32_t)yyjson_get_len(value) }))
         return refuse(in, "/notificationDestination", value == NULL ? "is missing" : "must be an absolute URI of http or https");
     put_text(in, API_FIELD_DESTINATION, value);
     return true;

@@ -15,6 +15,7 @@
 #include "gate/curl_loop.h"
 #include "ring/message.h"
 #include "twin/nidd.h"
+#include "twin/t8.h"
 #include "twin/value.h"
 
 enum { BODY_MAX = 8 * 1024, RESULTS_BODY_MAX = 256 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
@@ -179,7 +180,7 @@ static void link_member(const courier *courier, dro_builder *out, const char *na
     member(out, name, link, length > 0 && (size_t)length < sizeof link ? (size_t)length : 0);
 }
 
-typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results, reliable, port; } parts;
+typedef struct parts { dro_field link, path, id, msisdn, data, status, time, results, reliable, port, resource, exposure; } parts;
 
 static dro_err parts_read(dro_cursor *in, parts *out)
 {
@@ -196,6 +197,8 @@ static dro_err parts_read(dro_cursor *in, parts *out)
         case API_FIELD_RESULTS: out->results = field; break;
         case API_FIELD_RELIABLE: out->reliable = field; break;
         case API_FIELD_RDS_PORT: out->port = field; break;
+        case API_FIELD_RESOURCE: out->resource = field; break;
+        case API_FIELD_EXPOSURE: out->exposure = field; break;
         default: break;
         }
     return in->err != DRO_OK ? in->err : out->link.bytes == NULL || out->path.bytes == NULL ? DRO_MALFORMED : DRO_OK;
@@ -309,6 +312,17 @@ static void ports_write(const courier *courier, const parts *parts, dro_builder 
     dro_builder_text(out, before[1] == '\0' ? "]" : "");
 }
 
+/* A notification of T8 beside NIDD: its link, then what its table says. */
+static void exposure_write(const courier *courier, const parts *parts, dro_builder *out)
+{
+    uint8_t kind = parts->exposure.length == 1 ? parts->exposure.bytes[0] : EXPOSURE_KINDS;
+    const t8_api *api = kind < EXPOSURE_KINDS ? t8_apis[kind] : NULL;
+    if (api == NULL || api->notice == NULL)
+        return;
+    link_member(courier, out, api->word, &parts->path);
+    t8_members_json(out, api->notice, parts->resource.bytes, parts->resource.length, api->features, ",");
+}
+
 static void body_write(const courier *courier, uint8_t kind, const parts *parts, dro_builder *out)
 {
     const char *text;
@@ -347,6 +361,7 @@ static void body_write(const courier *courier, uint8_t kind, const parts *parts,
         identity_member(out, parts);
         ports_write(courier, parts, out);
         break;
+    case NOTICE_EXPOSURE: exposure_write(courier, parts, out); break;
     default: link_member(courier, out, "subscription", &parts->path); break; /* TestNotification */
     }
     dro_builder_text(out, "}");
@@ -513,7 +528,7 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
         refuse(courier, core, id, parts.link.bytes != NULL ? NOTICE_FAILED : NOTICE_REFUSED);
         return;
     }
-    sent->results = request.kind == NOTICE_GROUP ? malloc(RESULTS_BODY_MAX) : NULL;
+    sent->results = request.kind == NOTICE_GROUP || (request.kind == NOTICE_EXPOSURE && length > BODY_MAX / 4) ? malloc(RESULTS_BODY_MAX) : NULL;
     char *text = sent->results != NULL ? sent->results : sent->body;
     dro_builder out = dro_builder_over(text, sent->results != NULL ? RESULTS_BODY_MAX : sizeof sent->body);
     body_write(courier, request.kind, &parts, &out);

@@ -169,10 +169,18 @@ static void tell_state(diameter_gate *gate, const peer_state *state, uint64_t id
         tell_state_to(&gate->config->to_core[i], state, id, host, realm, address);
 }
 
+/* Percent and one; 0: it has not said. */
+static uint16_t load_of(const diameter_peer *peer, int64_t now_ns)
+{
+    return peer->load_until_ns <= now_ns ? 0 : (uint16_t)(1 + (OVERLOAD_LOAD_MAX - peer->load) * 100 / OVERLOAD_LOAD_MAX);
+}
+
 void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer)
 {
+    int64_t now_ns = loop_now_ns(gate->home);
     int row = gate_row_of(gate, peer->identity);
     peer_state state = { .is_open = peer->state == PEER_OPEN, .applications = peer->applications,
+                         .reduction = (uint8_t)overload_reduction(&gate->overload, peer->identity, now_ns), .load = load_of(peer, now_ns),
                          .rank = row == NO_ROW ? UINT16_MAX : (uint16_t)row,
                          .host_length = (uint16_t)strlen(peer->identity), .realm_length = (uint16_t)strlen(peer->realm),
                          .address_length = (uint16_t)strlen(peer->address), .requests = peer->requests,
@@ -352,6 +360,9 @@ static void tick_peer(diameter_peer *peer, int64_t now_ns)
     } else if (peer->state == PEER_OPEN && now_ns >= peer->watchdog_ns) {
         base_watchdog_expired(peer);
     }
+    if (peer->is_news && peer->state == PEER_OPEN)
+        gate_tell_peer(gate, peer);
+    peer->is_news = false;
 }
 
 static void tell_all(diameter_gate *gate)
@@ -380,6 +391,8 @@ static void on_tick(loop_timer *timer)
     diameter_gate *gate = (diameter_gate *)((char *)timer - offsetof(diameter_gate, tick));
     int64_t now_ns = loop_now_ns(gate->home);
     gate->logged = 0;
+    overload_note(&gate->overload, pending_incoming_count(gate->pending), gate->keep_most);
+    overload_tick(&gate->overload, now_ns, gate->config->clock->wall_ms(gate->config->clock));
     for (uint32_t i = 0; i < gate->slots_used; i++)
         if (gate->peers[i] != NULL)
             tick_peer(gate->peers[i], now_ns);
@@ -436,6 +449,7 @@ dro_err diameter_gate_new(diameter_gate **out, const gate_config *config, loop *
     gate->pending = pending_new();
     gate->tracer = tracer_new(config);
     busy_init(gate);
+    overload_init(&gate->overload, config->identity, config->clock->wall_ms(config->clock));
     gate->procedures = calloc(GATE_PEERS_MAX + 1, sizeof *gate->procedures);
     seed(gate);
     for (uint32_t i = 0; i < GATE_PEERS_MAX; i++)
@@ -635,6 +649,7 @@ void diameter_gate_metrics(diameter_gate *gate, dro_builder *out)
              open, other, pending_incoming_count(gate->pending), pending_outgoing_count(gate->pending));
     dro_builder_text(out, text);
     diameter_counts_text(&gate->counts, out);
+    overload_text(&gate->overload, out);
     put_procedures(gate, out);
     if (gate->interworking != NULL)
         interworking_metrics(gate, out);

@@ -22,6 +22,15 @@ struct busy_parcel {
 
 /* ---- what a gate keeps ---- */
 
+/* Requests of a lower priority find less room and are refused first, those of a higher one last. */
+static uint32_t keep_of(const diameter_gate *gate, uint32_t priority)
+{
+    uint32_t part = gate->keep_most / BUSY_PRIORITY_SHARE, most = gate->keep_most + part;
+    if (priority == PRIORITY_USUAL)
+        return gate->keep_most;
+    return priority > PRIORITY_USUAL ? gate->keep_most - part : most < PENDING_REQUESTS_MAX ? most : PENDING_REQUESTS_MAX;
+}
+
 static uint32_t keep_most(const gate_config *config)
 {
     uint32_t gates = config->gate_count == 0 ? 1 : config->gate_count;
@@ -31,11 +40,21 @@ static uint32_t keep_most(const gate_config *config)
     return most < PENDING_REQUESTS_MAX ? most : PENDING_REQUESTS_MAX;
 }
 
+static bool is_beyond(const diameter_peer *peer, uint32_t most)
+{
+    uint32_t kept = pending_incoming_count(peer->gate->pending);
+    return kept >= most || peer->waiting >= BUSY_SHARE * (most - kept);
+}
+
 bool busy_is(const diameter_peer *peer)
 {
-    const diameter_gate *gate = peer->gate;
-    uint32_t kept = pending_incoming_count(gate->pending);
-    return kept >= gate->keep_most || peer->waiting >= BUSY_SHARE * (gate->keep_most - kept);
+    return is_beyond(peer, peer->gate->keep_least);
+}
+
+void busy_heard_priority(diameter_gate *gate, uint32_t priority)
+{
+    if (priority > PRIORITY_USUAL) /* from now on it is looked for in time */
+        gate->keep_least = keep_of(gate, PRIORITY_LAST);
 }
 
 bool busy_has_space(const diameter_peer *peer, ring_writer *ring, uint32_t length)
@@ -174,9 +193,15 @@ bool busy_refuse(diameter_peer *peer, const uint8_t *bytes, uint32_t length)
     bool is_refused = (header->flags & DIAMETER_FLAG_REQUEST) != 0 && command != NULL && command->application != DIAMETER_APPLICATION_BASE;
     if (!is_refused)
         return false;
+    uint32_t priority = overload_priority(&gate->message);
+    if (!is_beyond(peer, keep_of(gate, priority)))
+        return false;
+    busy_heard_priority(gate, priority);
     peer->requests++;
     gate_count_request(gate, peer, DIAMETER_IN, command);
     diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
+    if (overload_is_heard(&gate->message))
+        overload_count(&gate->overload, true);
     busy_answer(peer, command);
     return true;
 }
@@ -186,7 +211,7 @@ bool busy_refuse(diameter_peer *peer, const uint8_t *bytes, uint32_t length)
 void busy_init(diameter_gate *gate)
 {
     gate->busy_look.on_due = on_look;
-    gate->keep_most = keep_most(gate->config);
+    gate->keep_most = gate->keep_least = keep_most(gate->config);
 }
 
 void busy_fini(diameter_gate *gate)

@@ -276,6 +276,85 @@ static void refusals_kept_are_bounded(void **state)
     close(peer);
 }
 
+/* vector_odr with a DRMP, and with OC-Supported-Features. */
+static void send_urgent(int peer, uint32_t priority, uint32_t hop_by_hop)
+{
+    uint8_t request[sizeof vector_odr + 64];
+    dro_builder out = dro_builder_over(request, sizeof request);
+    size_t begin = diameter_begin(&out, &(diameter_header){ .code = COMMAND_MO_DATA, .application = DIAMETER_APPLICATION_T6A,
+                                                            .flags = DIAMETER_FLAG_REQUEST, .hop_by_hop = hop_by_hop });
+    dro_builder_bytes(&out, vector_odr + DIAMETER_HEADER_BYTES, sizeof vector_odr - DIAMETER_HEADER_BYTES);
+    diameter_put_u32(&out, AVP_DRMP, priority);
+    overload_put_features(&out);
+    diameter_end(&out, begin);
+    testbed_send(&bed, peer, request, dro_builder_length(&out));
+}
+
+static void a_higher_priority_finds_room_and_a_lower_one_is_refused_first(void **state)
+{
+    (void)state;
+    int peer = testbed_open(&bed), other = open_second();
+    send_urgent(other, 15, 1); /* that there are such is known from now on */
+    core_takes();
+    for (uint32_t i = 0; !busy_is(peer_named("mme1.example.org")); i++) {
+        send_requests(peer, i, waiting() + BATCH < bed.gate->keep_least * 4 / 5 ? BATCH : 1);
+        core_takes();
+    }
+    assert_int_equal(busy_count(), 0);
+    send_urgent(peer, 15, 10077);
+    assert_int_equal(busy_count(), 1);
+    pass_ms(BUSY_TELL_MS);
+    expect(peer, DIAMETER_TOO_BUSY, 10077);
+    assert_int_equal(diameter_u32(diameter_find(&bed.message, AVP_DRMP)), 15); /* repeated */
+    assert_non_null(diameter_find(&bed.message, AVP_OC_SUPPORTED_FEATURES));
+    while (busy_count() == 1) {
+        send_requests(peer, 0, BATCH);
+        core_takes();
+    }
+    uint64_t refused = busy_count();
+    send_urgent(peer, 0, 10078);
+    assert_int_equal(busy_count(), refused);
+    core_takes();
+    testbed_core_answers(&bed, DIAMETER_SUCCESS, 0); /* the last one it took */
+    pass_ms(BUSY_TELL_MS);
+    while (testbed_receive(&bed, peer) && bed.message.header.hop_by_hop != 10078)
+        assert_int_equal(testbed_result(&bed), DIAMETER_TOO_BUSY);
+    assert_int_equal(testbed_result(&bed), DIAMETER_SUCCESS);
+    assert_int_equal(diameter_u32(diameter_find(&bed.message, AVP_DRMP)), 0);
+    close(peer);
+    close(other);
+}
+
+/* What a peer that knows overload reports is told: of those it sent, how many were refused. */
+static void who_can_hear_of_it_is_told_of_overload(void **state)
+{
+    (void)state;
+    int peer = testbed_open(&bed);
+    fill(peer);
+    for (uint32_t i = 0; i < 40; i++)
+        send_urgent(peer, PRIORITY_USUAL, 10000 + i);
+    pass_ms(1000); /* all of these were refused */
+    send_urgent(peer, PRIORITY_USUAL, 20000);
+    pass_ms(BUSY_TELL_MS);
+    while (testbed_receive(&bed, peer) && bed.message.header.hop_by_hop != 20000)
+        ;
+    const diameter_avp *report = diameter_find(&bed.message, AVP_OC_OLR);
+    assert_int_equal(diameter_u32(diameter_find_in(&bed.message, report, AVP_OC_REDUCTION_PERCENTAGE)), OVERLOAD_REDUCTION_MAX);
+    assert_int_equal(testbed_metric(&bed, "\ndromio_diameter_overload_percent "), OVERLOAD_REDUCTION_MAX);
+    uint32_t load = 1;
+    assert_true(overload_load(&bed.message, "scef.dromio.test", &load));
+    assert_in_range(load, 0, OVERLOAD_LOAD_MAX / 4); /* of what may wait little is left */
+    core_answers_all();
+    send_requests(peer, 30000, 1); /* it does not know of such */
+    core_takes();
+    core_answers_all();
+    while (testbed_receive(&bed, peer) && bed.message.header.hop_by_hop != 30000)
+        ;
+    assert_null(diameter_find(&bed.message, AVP_OC_OLR));
+    assert_null(diameter_find(&bed.message, AVP_LOAD));
+    close(peer);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -289,6 +368,8 @@ int main(void)
         TEST(what_is_wrong_is_still_said),
         TEST(the_ring_is_shared_too),
         TEST(refusals_kept_are_bounded),
+        TEST(a_higher_priority_finds_room_and_a_lower_one_is_refused_first),
+        TEST(who_can_hear_of_it_is_told_of_overload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ enum { DIAMETER_COMMANDS_MAX = 64, DIAMETER_CAUSES_MAX = 64 };
     row(ANSWER_TIMEOUT, "answer_timeout")         /* a peer did not answer */       \
     row(CONNECTION_LOST, "connection_lost")       /* requests without answer */     \
     row(NO_PEER, "no_peer")                       /* a downlink for nobody */       \
+    row(ABATED, "abated")                         /* ours: a peer is overloaded */  \
     row(NO_MEMORY, "no_memory")                                                     \
     row(BAD_CORE_MESSAGE, "bad_core_message")
 

@@ -11,6 +11,7 @@
  *   trigger.c            device triggering: Tsp, S6m and T4
  *   diameter_pending.c   requests that wait for an answer
  *   diameter_busy.c      what is too much: refused from little more than its header, told later
+ *   diameter_overload.c  overload, load and priority: told and heard
  *   diameter_count.c     counters
  *   tracer.c             messages that somebody traces
  */
@@ -20,6 +21,7 @@
 #include "base/latency.h"
 #include "gate/diameter.h"
 #include "gate/diameter_count.h"
+#include "gate/diameter_overload.h"
 #include "gate/diameter_pending.h"
 #include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
@@ -45,6 +47,7 @@ enum {
     BUSY_KEEP_A_CORE = 6144,             /* requests that wait for each core: it is busy with them for some 10 ms... */
     BUSY_KEEP_LEAST = 1024,              /* ...shared by all gates; never fewer of one, nor more than PENDING_REQUESTS_MAX */
     BUSY_SHARE = 8,                      /* so many times what is free of that a peer may have: one alone 8 of 9 parts */
+    BUSY_PRIORITY_SHARE = 8,             /* one of so many parts less is kept of requests below the usual priority, more of those above */
     BUSY_FEW = 64,                       /* a peer with fewer than this may fill the ring to a core, */
     BUSY_RING_SHARE = 8,                 /* others leave one of so many parts free */
     BUSY_TELL_MS = 400,                  /* a refusal is told by then, */
@@ -125,6 +128,9 @@ struct diameter_peer {
     char *identity, *realm;        /* NUL-terminated; NULL before they are known */
     char address[PEER_ADDRESS_TEXT];
     uint64_t requests, answers, errors;
+    int64_t load_until_ns;         /* what it said of its load is believed so long: */
+    uint32_t load;                 /* Load-Value */
+    bool is_news;                  /* the core is to hear of it at the next tick */
     uint32_t waiting;              /* requests of it that wait for the core */
     busy_parcel *refusals;         /* the parcel that its next refusal goes into; NULL: a new one */
     diameter_peer *next_dirty, *next_gone;
@@ -155,6 +161,8 @@ struct diameter_gate {
     uint32_t parcel_count;
     loop_timer busy_look;
     uint32_t keep_most;            /* requests that wait for the cores */
+    uint32_t keep_least;           /* from here on a request's priority is looked at */
+    overload overload;
     uint32_t calm_looks;
     tracer *tracer;
     relay *relay;                  /* NULL, as the next: this host is no IWK-SCEF */
@@ -283,6 +291,8 @@ diameter_peer *t6a_next_hop(diameter_gate *gate, const uint8_t *host, size_t len
 size_t t6a_request_begin(diameter_gate *gate, diameter_peer *peer, pending_outgoing *entry, uint32_t code, uint32_t application,
                          uint8_t flags, dro_builder *out);
 void t6a_request_end(diameter_gate *gate, diameter_peer *peer, const pending_outgoing *entry, size_t begin, dro_builder *out);
+/* Does this request stay here, since its peer asked to be sent less? Then it is counted. */
+bool t6a_abates(diameter_gate *gate, const diameter_peer *peer, const overload_way *way);
 /* What the core cannot be told now stays in its entry. */
 void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outcome);
 /* Sends the core's downlink or says why not. */
@@ -303,11 +313,13 @@ bool peer_serves_realm(const diameter_peer *peer, const void *realm, size_t leng
 
 void busy_init(diameter_gate *gate);
 void busy_fini(diameter_gate *gate);
-/* Does the gate keep as many requests as it may, of this peer or of all? */
+/* Does the gate keep about as many requests as it may, of this peer or of all? Then busy_refuse looks. */
 bool busy_is(const diameter_peer *peer);
+/* A request of this priority came. */
+void busy_heard_priority(diameter_gate *gate, uint32_t priority);
 /* May this peer have so much of a core's ring? Part of it is for peers with few requests, and for HTTP. */
 bool busy_has_space(const diameter_peer *peer, ring_writer *ring, uint32_t length);
-/* Refuses a request of an application; false: it is none, or something is wrong with it. */
+/* Refuses a request of an application; false: it is none, something is wrong with it, or there is room for its priority. */
 bool busy_refuse(diameter_peer *peer, const uint8_t *bytes, uint32_t length);
 /* 3004 to gate->message, which may be skimmed; the peer is told later. */
 void busy_answer(diameter_peer *peer, const diameter_command *command);

@@ -15,7 +15,7 @@
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
 
-enum { OUT_BYTES_FIRST = 1024, ERROR_ANSWER_BYTES = 960 };
+enum { OUT_BYTES_FIRST = 1024, ERROR_ANSWER_BYTES = 960 + OVERLOAD_AVPS_MAX + 16 /* DRMP */ };
 
 /* What a peer may send. An event without a row in a state's table is refused:
  * requests and answers alike close a connection that is not open yet, and are
@@ -348,10 +348,15 @@ void peer_put_error(diameter_peer *peer, const diameter_command *command, const 
     const diameter_avp *session = session_of(request);
     if (session != NULL)
         diameter_put_copy(out, session);
+    const diameter_avp *priority = overload_priority_avp(request);
+    if (priority != NULL)
+        diameter_put_copy(out, priority);
     diameter_put_result(out, fault->result, fault->experimental);
     if (header.application != DIAMETER_APPLICATION_BASE)
         diameter_put_u32(out, AVP_AUTH_SESSION_STATE, 1);
     peer_put_origin(peer->gate, out);
+    if (header.application != DIAMETER_APPLICATION_BASE && overload_is_heard(request))
+        dro_builder_bytes(out, peer->gate->overload.told.avps, peer->gate->overload.told.length);
     diameter_put_failed(out, fault);
     for (const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO); proxy != NULL;
          proxy = diameter_find_next(request, proxy))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/wipe.h"
+#include "gate/diameter_overload.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
 
@@ -37,13 +38,16 @@ void pending_free(pending_table *table)
     free(table);
 }
 
-/* Session-Id and Proxy-Info as they will be written. */
+/* Session-Id with DRMP, and Proxy-Info, as they will be written. */
 static void write_echo(pending_incoming *entry, const diameter_message *request, dro_builder *out)
 {
     const diameter_avp *session = diameter_find(request, AVP_SESSION_ID);
     const diameter_avp *proxy = diameter_find(request, AVP_PROXY_INFO);
+    const diameter_avp *priority = overload_priority_avp(request);
     if (session != NULL)
         diameter_put_copy(out, session);
+    if (priority != NULL)
+        diameter_put_copy(out, priority);
     entry->session_length = (uint16_t)dro_builder_length(out);
     for (; proxy != NULL; proxy = diameter_find_next(request, proxy))
         diameter_put_copy(out, proxy);
@@ -86,6 +90,7 @@ dro_err pending_put_incoming(pending_table *table, const diameter_message *reque
     table->incoming_count++;
     entry->generation++;
     entry->cores_left = 1;
+    entry->hears_overload = overload_is_heard(request);
     entry->said = (network_answer){ 0 };
     entry->command = command;
     entry->flags = request->header.flags;

@@ -28,10 +28,11 @@ typedef struct pending_incoming {
     uint8_t *more;                   /* the echo, when it is longer than usual */
     uint16_t session_length, echo_length;
     uint8_t flags;
+    bool hears_overload;             /* the sender can be told of overload */
     uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
     network_answer said;
     uint32_t reference;              /* of a trigger's outcome: what the answer says where it is unknown; 0: none */
-    uint8_t usual[ECHO_USUAL];       /* Session-Id AVP, then Proxy-Info AVPs */
+    uint8_t usual[ECHO_USUAL];       /* Session-Id and DRMP AVPs, then Proxy-Info AVPs */
 } pending_incoming;
 
 enum outgoing_kind { OUTGOING_DOWNLINK, OUTGOING_RELEASE, OUTGOING_INQUIRY, OUTGOING_RELAY };

@@ -7,6 +7,7 @@
 #include "twin/model.h"
 #include "twin/ticket.h"
 #include "twin/nidd.h"
+#include "twin/t8.h"
 
 static bool fail(fields_fault *fault, int status, const char *detail)
 {
@@ -121,16 +122,26 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:
         if (!resource_read(text, &number))
-            return fail(fault, 404, parameter == PARAMETER_DELIVERY ? "no such delivery" : "no such configuration");
+            return fail(fault, 404, parameter == PARAMETER_DELIVERY ? "no such delivery" : "no such resource");
         dro_field_put_u64(out, parameter == PARAMETER_DELIVERY ? API_FIELD_DELIVERY : API_FIELD_CONFIGURATION, number);
         return true;
     default: return true;
     }
 }
 
+/* Which of T8's resources it is, its path says. */
+static void put_exposure_kind(dro_builder *out, const target *target)
+{
+    for (uint8_t i = 0; i < EXPOSURE_KINDS; i++)
+        if (t8_apis[i] != NULL && slice_is(target->segments[0], t8_apis[i]->path))
+            dro_field_put(out, API_FIELD_EXPOSURE, &i, 1);
+}
+
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
 {
     const route_path *path = route_find(target);
+    if (route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET)
+        put_exposure_kind(out, target);
     for (uint32_t i = 0; path != NULL && i < path->count; i++)
         if (!put_parameter(out, route, path->segments[i].parameter, target->segments[i], fault))
             return false;

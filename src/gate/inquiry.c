@@ -121,6 +121,29 @@ static bool send_question(diameter_gate *gate, diameter_peer *peer, pending_outg
     return true;
 }
 
+/* Then the core asks another node, or has the application ask again. */
+static bool is_left_out(diameter_gate *gate, const diameter_peer *peer, const inquiry_request *request, const uint8_t *text)
+{
+    bool has_realm = request->realm_length > 0;
+    overload_way way = { .application = rows[request->kind].application, .priority = PRIORITY_USUAL };
+    if (request->is_to_host) {
+        way.host = text;
+        way.host_length = request->host_length;
+    } else {
+        way.realm = has_realm ? text + request->host_length : (const uint8_t *)gate->config->realm;
+        way.realm_length = has_realm ? request->realm_length : (uint32_t)strlen(gate->config->realm);
+    }
+    return !request->is_again && t6a_abates(gate, peer, &way);
+}
+
+static void end_abated(diameter_gate *gate, pending_outgoing *entry)
+{
+    if (inquiry_tell(gate, entry, INQUIRY_ABATED))
+        pending_drop_outgoing(gate->pending, entry);
+    else
+        t6a_keep_untold(gate, entry, INQUIRY_ABATED);
+}
+
 static void end_unsent(diameter_gate *gate, pending_outgoing *entry, bool is_fit)
 {
     inquiry_answer unfit = { .outcome = INQUIRY_ANSWERED, .verdict = VERDICT_UNFIT, .code = DIAMETER_UNABLE_TO_COMPLY };
@@ -151,6 +174,10 @@ void inquiry_ask(diameter_gate *gate, uint32_t core, uint64_t id, const inquiry_
     entry->deadline_ns = loop_now_ns(gate->home) + timeout_of(request) * NS_PER_MS;
     diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, row->peers);
     inquiry_question asked = { request, text + names, length - names };
+    if (peer != NULL && is_left_out(gate, peer, request, text)) {
+        end_abated(gate, entry);
+        return;
+    }
     bool has_way = peer != NULL && peer_room(peer, REQUEST_BYTES, &out);
     if (!has_way || !send_question(gate, peer, entry, &asked, text, &out))
         end_unsent(gate, entry, !has_way);

@@ -10,6 +10,7 @@
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/http_limits.h"
+#include "gate/t8_body.h"
 #include "ring/message.h"
 #include "twin/model.h"
 
@@ -45,47 +46,12 @@ static bool put(const reader *in, const nidd_member *member, const void *bytes, 
     return true;
 }
 
-static bool is_visible(slice text)
-{
-    for (uint32_t i = 0; i < text.length; i++)
-        if ((unsigned char)text.at[i] <= 0x20 || (unsigned char)text.at[i] >= 0x7f)
-            return false;
-    return true;
-}
-
 static bool is_of(slice text, const char *characters)
 {
     for (uint32_t i = 0; i < text.length; i++)
         if (text.at[i] == '\0' || strchr(characters, text.at[i]) == NULL)
             return false;
     return true;
-}
-
-/* Of the authority that ends at `end`: none, or one that a connection can be made to. */
-static bool is_port(slice text, uint32_t begin, uint32_t end)
-{
-    uint32_t at = end, port = 0;
-    while (at > begin && text.at[at - 1] >= '0' && text.at[at - 1] <= '9')
-        at--;
-    if (at == begin || text.at[at - 1] != ':')
-        return true;
-    for (; at < end && port <= UINT16_MAX; at++)
-        port = port * 10 + (uint32_t)(text.at[at] - '0');
-    return port > 0 && port <= UINT16_MAX;
-}
-
-/* An absolute URI of http or https with a host and no user. */
-bool nidd_link_is_good(slice text)
-{
-    uint32_t scheme = text.length > 8 && memcmp(text.at, "https://", 8) == 0 ? 8
-                    : text.length > 7 && memcmp(text.at, "http://", 7) == 0  ? 7 : 0;
-    if (scheme == 0 || text.length > NIDD_LINK_MAX || !is_visible(text))
-        return false;
-    uint32_t end = scheme;
-    for (; end < text.length && text.at[end] != '/' && text.at[end] != '?' && text.at[end] != '#'; end++)
-        if (text.at[end] == '@')
-            return false;
-    return is_port(text, scheme, end) && text.at[scheme] != '/' && text.at[scheme] != '?' && text.at[scheme] != ':';
 }
 
 static bool read_text(const reader *in, const nidd_member *member, yyjson_val *value)
@@ -102,7 +68,7 @@ static bool read_text(const reader *in, const nidd_member *member, yyjson_val *v
             return refuse(in, member->name, "must have 5 to 15 digits");
         break;
     case NIDD_LINK:
-        if (!nidd_link_is_good(text))
+        if (!t8_link_is_good(text))
             return refuse(in, member->name, "must be an absolute URI of http or https, at most %d bytes", NIDD_LINK_MAX);
         break;
     case NIDD_HEX:

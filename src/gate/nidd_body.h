@@ -9,5 +9,3 @@
 /* ManagePort -> RDS_MANAGED. */
 bool nidd_body_read_port(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault);
-/* May notifications go there, as far as the text tells? An absolute URI of http or https with a host and no user. */
-bool nidd_link_is_good(slice text);

@@ -254,7 +254,7 @@ bool relay_request(diameter_peer *from, const diameter_message *request, const d
     way way = { from, request, plan->host, plan->host_length, plan->realm, plan->realm_length, home };
     const diameter_avp *data = diameter_find(request, AVP_NON_IP_DATA);
     pending_incoming *asked;
-    pending_outgoing *entry;
+    pending_outgoing *entry = NULL;
     diameter_peer *to = next_hop(gate, &way);
     if (to == NULL) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_PEER);

@@ -16,6 +16,7 @@
 #include "gate/nidd_body.h"
 #include "gate/oauth.h"
 #include "gate/parts.h"
+#include "gate/t8_body.h"
 #include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -262,6 +263,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_RDS_PORT] = HTTP_BODY_SMALL_MAX,
         [BODY_CAPIF_CHECK] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_REVOKE] = HTTP_BODY_SMALL_MAX,
         [BODY_CAPIF_INVOKER] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_INVOKER_PATCH] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_SECURITY] = HTTP_BODY_TWIN_MAX,
+        [BODY_T8] = HTTP_BODY_TWIN_MAX, [BODY_T8_PATCH] = HTTP_BODY_TWIN_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -549,6 +551,15 @@ static bool shows_certificates(const http *http)
     return tls != NULL && tls_context_verifies(tls);
 }
 
+/* By the table of its kind, which its path has put among the fields. */
+static bool read_t8(connection *connection, const route *route, body_text json, dro_builder *out, body_fault *fault)
+{
+    dro_field room;
+    const dro_field *kind = t8_find(out->start + sizeof(api_request), dro_builder_length(out) - sizeof(api_request), API_FIELD_EXPOSURE, &room);
+    assert(kind != NULL && kind->length == 1 && kind->bytes[0] < EXPOSURE_KINDS); /* fields_of_path wrote it */
+    return t8_body_read(connection->http->arena, json, t8_apis[kind->bytes[0]], route->body == BODY_T8_PATCH, out, fault);
+}
+
 static bool read_body(connection *connection, const route *route, dro_builder *out, body_fault *fault)
 {
     body_arena *arena = connection->http->arena;
@@ -573,6 +584,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_CAPIF_INVOKER: return capif_body_invoker(arena, json, false, out, fault);
     case BODY_CAPIF_INVOKER_PATCH: return capif_body_invoker(arena, json, true, out, fault);
     case BODY_CAPIF_SECURITY: return capif_body_security(arena, json, &(capif_place){ connection->http->aef, shows_certificates(connection->http) }, out, fault);
+    case BODY_T8: case BODY_T8_PATCH: return read_t8(connection, route, json, out, fault);
     default: return true;
     }
 }
@@ -625,7 +637,7 @@ static void dispatch(connection *connection, exchange *exchange)
         dro_field_pad(&out);
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         websocket_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out));
-    } else if (route->operation == API_NIDD_CONFIGURATION_LIST) {
+    } else if (route->operation == API_NIDD_CONFIGURATION_LIST || route->operation == API_EXPOSURE_LIST) {
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!pages_begin(http, exchange, out.start, (uint32_t)dro_builder_length(&out)))
             answer_busy(exchange, "too many lists are being made");

@@ -19,7 +19,7 @@ enum {
     ACTION_ABSENT = 255, ACTION_RELEASE = 1, ACTION_LAST = 2,
     FLAG_UE_REACHABLE = 1,
     APN_BYTES_MAX = 255,
-    ANSWER_BYTES = 768,           /* without what repeats the request */
+    ANSWER_BYTES = 768 + OVERLOAD_AVPS_MAX, /* without what repeats the request */
     DOWNLINK_BYTES = 1536,        /* without data */
     REPORT_STATUS_BYTES = 96,     /* of one report, without our identity */
 };
@@ -154,6 +154,7 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
     uint32_t result = judge_destination(gate, request, is_passing);
     uint32_t bit = is_passing ? PEER_T6A : row == NULL ? 0 : row->bit;
     bool is_good;
+    busy_heard_priority(gate, overload_priority(request));
     if (row == NULL && !is_passing)
         is_good = t6a_refuse(peer, DIAMETER_COMMAND_UNSUPPORTED);
     else if ((peer->applications & (bit | PEER_RELAY)) == 0)
@@ -215,6 +216,8 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
     dro_err err = body == NULL ? DRO_LIMIT : pending_put_incoming(gate->pending, request, command, id, &entry);
     if (err != DRO_OK) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
+        if (overload_is_heard(request))
+            overload_count(&gate->overload, true);
         t6a_refuse(peer, DIAMETER_TOO_BUSY);
         return NULL;
     }
@@ -222,6 +225,7 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
     entry->peer_slot = peer->slot;
     entry->peer_generation = peer->generation;
     entry->deadline_ns = loop_now_ns(gate->home) + CORE_TIMEOUT_MS * NS_PER_MS;
+    overload_note(&gate->overload, pending_incoming_count(gate->pending), gate->keep_most);
     return body;
 }
 
@@ -403,6 +407,8 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
     const uint8_t *echo = pending_echo(entry);
     dro_builder out;
     bool is_there = peer != NULL && (peer->state == PEER_OPEN || peer->state == PEER_CLOSING);
+    if (entry->hears_overload)
+        overload_count(&gate->overload, result == DIAMETER_TOO_BUSY);
     if (!is_there) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
     } else if (peer_room(peer, ANSWER_BYTES + entry->echo_length, &out)) {
@@ -414,6 +420,8 @@ void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, u
         diameter_put_result(&out, result, experimental);
         diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
         peer_put_origin(gate, &out);
+        if (entry->hears_overload)
+            dro_builder_bytes(&out, gate->overload.told.avps, gate->overload.told.length);
         if (request.application == DIAMETER_APPLICATION_TSP)
             diameter_put_u32(&out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
         if (entry->reference != 0 && result == DIAMETER_INVALID_AVP_VALUE)
@@ -535,6 +543,20 @@ static bool is_our_session(const diameter_gate *gate, const diameter_message *an
     return session == NULL || diameter_is(session, text); /* an error made on the way may be without */
 }
 
+/* What the answer says of overload and load. */
+static void hear_load(diameter_peer *peer, const diameter_message *answer)
+{
+    int64_t now_ns = loop_now_ns(peer->gate->home);
+    uint32_t load;
+    if (overload_hear(&peer->gate->overload, answer, now_ns))
+        peer->is_news = true;
+    if (!overload_load(answer, peer->identity, &load))
+        return;
+    peer->is_news |= load != peer->load || peer->load_until_ns <= now_ns;
+    peer->load = load;
+    peer->load_until_ns = now_ns + OVERLOAD_LOAD_S * 1000 * NS_PER_MS;
+}
+
 void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const diameter_command *command, bool is_good)
 {
     diameter_gate *gate = peer->gate;
@@ -556,6 +578,7 @@ void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const di
     uint32_t result, experimental;
     diameter_result_of(answer, &result, &experimental);
     gate_count_answer(gate, peer, DIAMETER_IN, command, result, experimental);
+    hear_load(peer, answer);
     if (entry->kind == OUTGOING_RELAY) {
         relay_on_answer(gate, entry, answer, command, result, experimental);
         return;
@@ -628,11 +651,35 @@ size_t t6a_request_begin(diameter_gate *gate, diameter_peer *peer, pending_outgo
     return begin;
 }
 
+static bool has_rule(const diameter_command *command, diameter_name name)
+{
+    for (uint32_t i = 0; command != NULL && i < command->rule_count; i++)
+        if (diameter_rules[command->first_rule + i].name == name)
+            return true;
+    return false;
+}
+
 void t6a_request_end(diameter_gate *gate, diameter_peer *peer, const pending_outgoing *entry, size_t begin, dro_builder *out)
 {
+    const diameter_command *command = diameter_command_find(entry->code, entry->application, true);
+    if (has_rule(command, AVP_OC_SUPPORTED_FEATURES))
+        overload_put_features(out);
     diameter_end(out, begin);
     peer_send(peer, out);
-    gate_count_request(gate, peer, DIAMETER_OUT, diameter_command_find(entry->code, entry->application, true));
+    gate_count_request(gate, peer, DIAMETER_OUT, command);
+}
+
+bool t6a_abates(diameter_gate *gate, const diameter_peer *peer, const overload_way *way)
+{
+    overload_way sent = *way;
+    if (sent.host == NULL && (peer->applications & PEER_RELAY) == 0) { /* nobody routes it any further (RFC 7683 7.6) */
+        sent.host = (const uint8_t *)peer->identity;
+        sent.host_length = (uint32_t)strlen(peer->identity);
+    }
+    if (!overload_abates(&gate->overload, &sent, loop_now_ns(gate->home)))
+        return false;
+    diameter_count_drop(&gate->counts, DIAMETER_DROP_ABATED);
+    return true;
 }
 
 /* IMSI, bearer, and the way to the serving node. */
@@ -642,6 +689,8 @@ static void put_destination(const diameter_gate *gate, const downlink_request *r
     diameter_put(out, AVP_USER_NAME, request->user.imsi, strnlen(request->user.imsi, IMSI_DIGITS_MAX));
     diameter_group_end(out, group);
     diameter_put(out, AVP_BEARER_IDENTIFIER, request->user.bearer, request->user.bearer_length);
+    if (request->priority != 0)
+        diameter_put_u32(out, AVP_DRMP, request->priority - 1u);
     diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
     peer_put_origin(gate, out);
     diameter_put(out, AVP_DESTINATION_HOST, text, request->host_length);
@@ -669,6 +718,14 @@ static void tell_no_peer(diameter_gate *gate, uint32_t core, uint64_t id, pendin
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
 }
 
+/* One that goes again was under way when its connection ended. */
+static bool is_left_out(diameter_gate *gate, const diameter_peer *peer, const downlink_request *request, const uint8_t *text)
+{
+    overload_way way = { .host = text, .host_length = request->host_length, .application = DIAMETER_APPLICATION_T6A,
+                         .priority = request->priority == 0 ? PRIORITY_USUAL : request->priority - 1u };
+    return !request->is_again && t6a_abates(gate, peer, &way);
+}
+
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text)
 {
     diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_T6A);
@@ -686,6 +743,10 @@ void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlin
         tell_no_peer(gate, core, id, entry);
         return;
     }
+    if (is_left_out(gate, peer, request, text)) { /* as if the node itself had said so */
+        finish(gate, entry, &(downlink_answer){ .outcome = DOWNLINK_ANSWERED, .result = DIAMETER_TOO_BUSY });
+        return;
+    }
     entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
     entry->deadline_ns = t6a_answer_deadline(gate, request->wait_until);
     size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_MT_DATA, DIAMETER_APPLICATION_T6A,
@@ -701,8 +762,10 @@ void t6a_release(diameter_gate *gate, const downlink_request *request, const uin
     diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_T6A);
     pending_outgoing *entry = peer == NULL ? NULL : pending_put_outgoing(gate->pending);
     dro_builder out;
-    if (entry == NULL || !peer_room(peer, DOWNLINK_BYTES, &out)) {
-        diameter_count_drop(&gate->counts, peer == NULL ? DIAMETER_DROP_NO_PEER : DIAMETER_DROP_BUSY);
+    bool is_abated = entry != NULL && is_left_out(gate, peer, request, text);
+    if (entry == NULL || is_abated || !peer_room(peer, DOWNLINK_BYTES, &out)) {
+        if (!is_abated)
+            diameter_count_drop(&gate->counts, peer == NULL ? DIAMETER_DROP_NO_PEER : DIAMETER_DROP_BUSY);
         if (entry != NULL)
             pending_drop_outgoing(gate->pending, entry);
         return;

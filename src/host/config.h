@@ -45,6 +45,9 @@ typedef struct config {
     capif_config capif;
     char log_level[16];
     bool given[CONFIG_KEYS_MAX]; /* that was set */
+    bool charging_enabled, charging_imsi;
+    char charging_directory[1024];
+    int64_t charging_file_bytes, charging_file_age, charging_backlog;
     bool bench_no_log;
     int64_t bench_load, bench_window, bench_downlinks;
 } config;

@@ -38,6 +38,7 @@ enum message_type {
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
+    MESSAGE_CHARGED = 74,       /* charged_message: from the charging room, ring/charging.h */
     MESSAGE_CAPIF_STATE = 75,   /* capif_news + fields: what the publisher has at a CAPIF core function, to be kept; core 0    */
     MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
@@ -50,6 +51,7 @@ enum message_type {
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
+    MESSAGE_CHARGE = 77,        /* charge_message: to the charging room */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
@@ -150,6 +152,15 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    API_CHARGING_GET = 255,        /* how far charging is */
+    /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
+    API_EXPOSURE_LIST = 220,
+    API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
+    API_EXPOSURE_GET,               /* CONFIGURATION, as all below */
+    API_EXPOSURE_PUT,               /* RESOURCE */
+    API_EXPOSURE_PATCH,             /* RESOURCE */
+    API_EXPOSURE_DELETE,
+    API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
     API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0, as all below */
     API_CAPIF_DISCOVER,             /* CAPIF_FILTER*: the gate alone */
     API_CAPIF_PUBLISHED_LIST,       /* CAPIF_APF: the gate alone */
@@ -218,6 +229,11 @@ enum api_field { /* width or form */
     API_FIELD_TIME = 81,        /* i64, milliseconds since 1970 */
     API_FIELD_RDS_MANAGED = 83, /* of a request: skipUeInquiry u8, bits of enum rds_format u8, configured format u8, appId text; of a notice: port
                                  * of the device u8, own u8, enum rds_port_flag u8, formats u8, configured format u8, appId text */
+    API_FIELD_RESOURCE = 84,    /* fields of a T8 object, with tags of their own: twin/t8.h */
+    API_FIELD_EXPOSURE = 85,    /* u8: enum exposure_kind */
+    API_FIELD_REFERENCE = 86,   /* u32: what the network calls an exposure */
+    API_FIELD_REFERENCE_GONE = 87, /* u32: one that is to end there */
+    API_FIELD_REPORT = 88,      /* fields of enum monitoring_report_field (twin/t8_monitoring.h) */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
@@ -409,7 +425,8 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint16_t data_length, reserved;
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
     uint8_t is_again;             /* T flag */
-    uint8_t reserved2[3];
+    uint8_t priority;             /* DRMP and one; 0: none is sent */
+    uint8_t reserved2[2];
 } downlink_request;               /* then host, realm, Non-IP-Data */
 
 enum downlink_outcome {
@@ -456,6 +473,7 @@ enum inquiry_outcome {
     INQUIRY_NO_PEER,              /* that peer is not there: nothing was sent */
     INQUIRY_LOST,                 /* sent, then the connection ended */
     INQUIRY_NO_ANSWER,            /* sent, none in time, or one that cannot be used */
+    INQUIRY_ABATED,               /* that peer wants to be asked less now: nothing was sent */
 };
 enum inquiry_verdict {
     VERDICT_DONE,
@@ -500,12 +518,13 @@ typedef struct trigger_outcome {
 } trigger_outcome;                /* then host, realm, fields IMSI(?), MSISDN(?), ID* */
 
 typedef struct peer_state {
-    uint8_t is_open, reserved;
+    uint8_t is_open, reduction;   /* percent of requests that it asked to be left out */
     uint16_t rank;                /* its row in diameter.peers: of several that would do the first is taken; ~0: none */
     uint32_t applications;        /* enum peer_application bits */
-    uint16_t host_length, realm_length, address_length, reserved2;
+    uint16_t host_length, realm_length, address_length, load; /* load: percent and one, as it said; 0: it did not */
     uint64_t requests, answers, errors;
 } peer_state;                     /* then host, realm, address:port. Sent on each change, and every 5 s for the counts */
+enum { PEER_LOAD_FULL = 101 };
 enum peer_application {
     PEER_T6A = 1, PEER_S6T = 2, PEER_RELAY = 4, PEER_TSP = 8, PEER_S6M = 16, PEER_T4 = 32,
     PEER_T7 = 64,                 /* T6a with another SCEF, which speaks for serving nodes behind it */
@@ -520,6 +539,7 @@ enum notice_kind {
     NOTICE_DELIVERY,        /* STATUS, TIME(?): NiddDownlinkDataDeliveryStatusNotification */
     NOTICE_GROUP,           /* RESULTS: GmdNiddDownlinkDataDeliveryNotification */
     NOTICE_PORTS,           /* ID or MSISDN, RESULTS (RDS_MANAGED, again and again): ManagePortNotification */
+    NOTICE_EXPOSURE,        /* EXPOSURE, RESOURCE: of its api's notice object */
 };
 typedef struct notice_request {
     uint8_t kind, reserved[7];

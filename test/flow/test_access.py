@@ -344,7 +344,7 @@ class Guarded:
         ticket = client.put("/v1/twins/door@acme.example/properties/period", {"value": 60}).json()["ticket"]
         trace = host.admin.post("/v1/traces", {"twin": "door@acme.example"}).json()["trace"]
         self.names = {"id": "door@acme.example", "group": "doors@acme.example", "name": "period", "ticket": ticket, "trace": trace, "application": "owner",
-                      "scsAsId": "owner", "downlinkDataDeliveryId": "0" * 16, "portId": "ue3-ef7", "securityId": "owner",
+                      "scsAsId": "owner", "downlinkDataDeliveryId": "0" * 16, "subscriptionId": "0" * 16, "transactionId": "0" * 16, "portId": "ue3-ef7", "securityId": "owner",
                       "digest": host.admin.get("/v1/images").json()["images"][0]["image"]}
 
     def paths(self, row, **other):
@@ -359,6 +359,10 @@ class Guarded:
         device = {"externalId": "door@acme.example"}
         bodies = {"nidd_configuration": {**device, "notificationDestination": "http://192.0.2.1/x"}, "nidd_delivery": {**device, "data": "AQ=="},
                   "bulk": {"id": "door@acme.example"}, "rds_port": {"appId": "meter"}}
+        of_t8 = {"3gpp-monitoring-event": {"t8": {**device, "notificationDestination": "http://192.0.2.1/x", "monitoringType": "ROAMING_STATUS",
+                                                  "maximumNumberOfReports": 1},
+                                           "t8_patch": [{"op": "add", "path": "/excludedExternalIds/-", "value": "door@acme.example"}]}}
+        bodies.update(of_t8.get(row["path"].split("/")[1], {}))
         body = None if row["method"] in ("GET", "DELETE") else json.dumps(bodies.get(row["body"], {}))
         kind = {"Content_Type": "application/json"} if body is not None else {}
         client = self.host.client(token)

@@ -202,9 +202,9 @@ def test_a_body_that_breaks_the_schema_is_400_and_names_the_member(nidd, as1, si
         assert answer.status == 400, (change, answer)
         assert answer.headers["Content-Type"] == "application/problem+json"
         if member:
-            assert answer.json()["invalidParams"] == [{"param": member}] and answer.json()["detail"].startswith(member[1:] + " must ")
+            assert [each["param"] for each in answer.json()["invalidParams"]] == [member] and answer.json()["detail"].startswith(member[1:] + " must ")
     answer = as1.request("PATCH", made.at, {"duration": "2020-01-01T00:00:00Z"}, Content_Type="application/merge-patch+json")
-    assert (answer.status, answer.json()["invalidParams"]) == (400, [{"param": "/duration"}])
+    assert answer.status == 400 and [each["param"] for each in answer.json()["invalidParams"]] == ["/duration"]
     assert "duration" not in as1.get(made.at).json()
     answer = as1.post(Nidd.base, {"externalId": made.device.id})
     assert (answer.status, answer.json()["title"], answer.json()["detail"]) == (400, "Bad Request", "notificationDestination is missing")
@@ -212,7 +212,7 @@ def test_a_body_that_breaks_the_schema_is_400_and_names_the_member(nidd, as1, si
     assert as1.get(Nidd.base + "/0000000000000000").json()["title"] == "Not Found"
     assert as1.post(Nidd.base, b"{", Content_Type="application/json").status == 400
     answer = as1.post(made.at + "/downlink-data-deliveries", {"externalId": made.device.id, "data": "&"})
-    assert (answer.status, answer.json()["invalidParams"]) == (400, [{"param": "/data"}])
+    assert answer.status == 400 and [each["param"] for each in answer.json()["invalidParams"]] == ["/data"]
 
 
 def test_members_of_a_later_release_are_passed_over(nidd):

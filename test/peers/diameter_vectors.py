@@ -94,6 +94,7 @@ TO_US = [avp(293, b"scef.dromio.test"), avp(283, b"dromio.test")]
 APPLICATION = avp(260, [avp(266, V), avp(258, T6A)])
 CAPABILITIES = [avp(257, "127.0.0.1"), avp(266, 0), avp(269, "Dromio", m=False), avp(278, 7)]
 
+LOSS = avp(621, [avp(622, 1, m=False)], m=False)  # OC-Supported-Features
 MESSAGES = {
     "cer": message(CapabilitiesExchange, True, 0, origin() + CAPABILITIES + [avp(265, V), APPLICATION], proxiable=False),
     "cer_ip6": message(CapabilitiesExchange, True, 0, origin() + [avp(257, "2001:db8::1")] + CAPABILITIES[1:] + [avp(265, V), APPLICATION],
@@ -126,10 +127,10 @@ MESSAGES = {
                    avp(3171, [avp(3124, 78, V), avp(3125, b"scef.dromio.test", V), avp(298, 5515)], V, m=False)]),
     "nir": message(NIDDInformation, True, S6T, [avp(263, "scef.dromio.test;1;2"), avp(277, 1)] + origin("scef.dromio.test", "dromio.test") + [
         avp(283, b"example.org"), avp(3102, [avp(3111, "t1@acme.example", V)], V), avp(3150, [avp(493, "iot"), avp(3159, LATER, V, m=False)], V),
-        avp(3178, [avp(3179, "meters", V, m=False)], V, m=False)]),
+        avp(3178, [avp(3179, "meters", V, m=False)], V, m=False), LOSS]),
     "nir_msisdn": message(NIDDInformation, True, S6T, [avp(263, "scef.dromio.test;1;2"), avp(277, 1)]
                           + origin("scef.dromio.test", "dromio.test") + [avp(283, b"example.org"), avp(3102, [avp(701, MSISDN, V)], V),
-                                                                         avp(3150, [], V)]),
+                                                                         avp(3150, [], V), LOSS]),
     "nia": message(NIDDInformation, False, S6T, [avp(263, "scef.dromio.test;1;2"), avp(268, 2001), avp(277, 1)] + origin() + [
         avp(3151, [avp(701, MSISDN, V), avp(1, "001010000000001"), avp(3111, "t1@acme.example", V), avp(3160, LATER, V, m=False)], V)]),
     "nir_update": message(NIDDInformation, True, S6T, [avp(263, "mme1.example.org;1;2"), avp(277, 1)] + origin() + [

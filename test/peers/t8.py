@@ -11,4 +11,4 @@ def b64(data):
 def path_of(link):
     """The path of a resource: of its link, or of the answer that made it."""
     link = link if isinstance(link, str) else link.headers["Location"]
-    return link[link.index("/3gpp-nidd"):]
+    return link[link.index("/3gpp-"):]

@@ -112,6 +112,13 @@ static uint32_t rule_find(const grammar *in, uint16_t name, uint32_t from)
     return in->count;
 }
 
+/* Advice about load that anyone may leave unread: in an answer a bad one is not taken for a bad answer. */
+static const bool is_advice[AVP_COUNT] = {
+    [AVP_DRMP] = true, [AVP_OC_SUPPORTED_FEATURES] = true, [AVP_OC_FEATURE_VECTOR] = true, [AVP_OC_OLR] = true,
+    [AVP_OC_SEQUENCE_NUMBER] = true, [AVP_OC_VALIDITY_DURATION] = true, [AVP_OC_REPORT_TYPE] = true,
+    [AVP_OC_REDUCTION_PERCENTAGE] = true, [AVP_LOAD] = true, [AVP_LOAD_TYPE] = true, [AVP_LOAD_VALUE] = true, [AVP_SOURCEID] = true,
+};
+
 /* Counts the AVPs from index `at` to `end` beside each other against the rules. */
 static bool check_list(const diameter_message *message, const grammar *in, uint32_t at, uint32_t end,
                        uint16_t parent, diameter_fault *fault)
@@ -124,7 +131,7 @@ static bool check_list(const diameter_message *message, const grammar *in, uint3
         if (avp->name == AVP_UNKNOWN || rule == in->count)
             continue; /* *[AVP] */
         from = rule;
-        if (seen[rule]++ == in->rules[rule].most)
+        if (seen[rule]++ == in->rules[rule].most && !(in->is_lenient && is_advice[avp->name]))
             return fail_avp(message, fault, DIAMETER_AVP_OCCURS_TOO_MANY_TIMES, avp);
     }
     for (uint32_t i = 0; i < in->count && !in->is_lenient; i++)
@@ -139,6 +146,8 @@ static bool check_avps(const diameter_message *message, bool is_lenient, diamete
     for (uint32_t i = 0; i < message->count; i++) {
         const diameter_avp *avp = &message->avps[i];
         const diameter_entry *entry = &diameter_dictionary[avp->name];
+        if (is_lenient && is_advice[avp->name])
+            continue;
         if (avp->name == AVP_UNKNOWN && (avp->flags & DIAMETER_AVP_MANDATORY) != 0 && !is_lenient)
             return fail_avp(message, fault, DIAMETER_AVP_UNSUPPORTED, avp);
         uint32_t result = diameter_check_value(avp);

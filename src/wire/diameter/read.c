@@ -144,6 +144,10 @@ bool diameter_read(diameter_message *message, const void *bytes, size_t length, 
     return read_head(message, &in, length, fault) && read_list(message, in, DIAMETER_TOP, 0, fault);
 }
 
+static const bool is_skimmed[AVP_COUNT] = {
+    [AVP_SESSION_ID] = true, [AVP_PROXY_INFO] = true, [AVP_DRMP] = true, [AVP_OC_SUPPORTED_FEATURES] = true,
+};
+
 bool diameter_skim(diameter_message *message, const void *bytes, size_t length)
 {
     diameter_fault fault;
@@ -153,7 +157,7 @@ bool diameter_skim(diameter_message *message, const void *bytes, size_t length)
         diameter_avp *avp = &message->avps[message->count];
         *avp = (diameter_avp){ .parent = DIAMETER_TOP };
         is_good = read_avp(message, &in, avp, &fault);
-        if (!is_good || (avp->name != AVP_SESSION_ID && avp->name != AVP_PROXY_INFO))
+        if (!is_good || !is_skimmed[avp->name])
             continue;
         message->top |= top_bit(avp->name);
         avp->next = (uint16_t)++message->count;

@@ -18,8 +18,8 @@ static inline uint32_t diameter_length(const uint8_t *bytes)
  * header and the AVPs before the fault are there, so that an answer can be made. */
 bool diameter_read(diameter_message *message, const void *bytes, size_t length, diameter_fault *fault);
 
-/* Of one whole message only what its answer repeats: the header, Session-Id and Proxy-Info. Groups
- * stay closed and no value is judged: for who answers without looking further. False: something is
+/* Of one whole message only what its refusal depends on: the header, Session-Id, Proxy-Info, DRMP and
+ * OC-Supported-Features. Groups stay closed and no value is judged: for who answers without looking further. False: something is
  * wrong all the same, and diameter_read says what. */
 bool diameter_skim(diameter_message *message, const void *bytes, size_t length);
 

@@ -1,0 +1,425 @@
+#include "core/exposure.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "core/call.h"
+#include "core/groups.h"
+#include "core/nidd.h"
+#include "core/number.h"
+#include "core/record.h"
+#include "core/render.h"
+#include "core/state.h"
+#include "core/twin_table.h"
+#include "core/usage.h"
+
+enum { HEAD = 8 + 4 + 4 + 8 + 8 + 4 + 1 + 1, REFERENCE_BITS = 19, REFERENCE_STEP = 40503 /* of a start: far from those of the last */ };
+
+/* ---- finding ---- */
+
+exposure *exposure_of(const twin *twin, uint64_t number)
+{
+    exposure *found = twin->nidd == NULL ? NULL : twin->nidd->exposures;
+    while (found != NULL && found->number != number)
+        found = found->next;
+    return found;
+}
+
+static uint64_t number_hash(const core *core, uint64_t number)
+{
+    return dro_hash_mix(number, core->hash_key);
+}
+
+exposure *exposure_of_group(const core *core, uint64_t number)
+{
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->number == number)
+            return core->exposures.of_groups[i];
+    return NULL;
+}
+
+exposure *exposure_find(core *core, uint64_t number, uint32_t *index)
+{
+    *index = NONE;
+    if (group_number_is(number))
+        return exposure_of_group(core, number);
+    index_probe probe = index_begin(number_hash(core, number));
+    while (index_next(&core->exposures.numbers, &probe, index)) {
+        exposure *found = exposure_of(twin_at(core, *index), number);
+        if (found != NULL)
+            return found;
+    }
+    *index = NONE;
+    return NULL;
+}
+
+exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+{
+    *index = NONE;
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->reference == reference)
+            return core->exposures.of_groups[i];
+    index_probe probe = index_begin(number_hash(core, reference));
+    while (index_next(&core->exposures.references, &probe, index)) {
+        const nidd *nidd = twin_at(core, *index)->nidd;
+        for (exposure *e = nidd == NULL ? NULL : nidd->exposures; e != NULL; e = e->next)
+            if (e->reference == reference)
+                return e;
+    }
+    *index = NONE;
+    return NULL;
+}
+
+static bool is_there(core *core, uint64_t number, uint32_t application)
+{
+    uint32_t ignored;
+    const exposure *found = exposure_find(core, number, &ignored);
+    return found != NULL && found->application == application;
+}
+
+uint64_t exposure_number_new(core *core, const twin *twin)
+{
+    return nidd_number_next(core, twin);
+}
+
+uint32_t exposure_reference_new(core *core, const twin *twin)
+{
+    uint32_t high = twin == NULL ? 1u << REFERENCE_BITS : (uint32_t)(twin->number >> 52) << 20, reference, ignored;
+    do
+        reference = high | (++core->exposures.reference_next & ((1u << REFERENCE_BITS) - 1));
+    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL);
+    return reference;
+}
+
+bool exposure_has_room(const twin *twin)
+{
+    return twin->nidd == NULL || twin->nidd->exposure_count < TWIN_EXPOSURES_MAX;
+}
+
+/* ---- in records ---- */
+
+void exposure_put(core *core, const exposure *head, const uint8_t *fields, size_t length)
+{
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, head->number, 8);
+    dro_builder_le(part, head->reference, 4);
+    dro_builder_le(part, head->application, 4);
+    dro_builder_le(part, (uint64_t)head->made_ms, 8);
+    dro_builder_le(part, (uint64_t)head->until_ms, 8);
+    dro_builder_le(part, head->reports, 4);
+    dro_builder_le(part, head->kind, 1);
+    dro_builder_le(part, head->status, 1);
+    dro_builder_bytes(part, fields, length);
+    record_part_end(core, FIELD_EXPOSURE);
+}
+
+/* The same with another head; what it points at goes when it is put. */
+static void put_again(core *core, const exposure *head, const exposure *old)
+{
+    uint8_t fields[T8_FIELDS_MAX];
+    size_t length = old->length;
+    memcpy(fields, old->fields, length);
+    exposure_put(core, head, fields, length);
+}
+
+void exposure_status_put(core *core, exposure *changed, exposure_status status)
+{
+    exposure head = *changed;
+    head.status = (uint8_t)status;
+    put_again(core, &head, changed);
+}
+
+void exposure_count_put(core *core, exposure *changed, uint32_t reports)
+{
+    exposure head = *changed;
+    head.reports = reports;
+    put_again(core, &head, changed);
+}
+
+/* What waits to be told of it, in the record. */
+static void notices_drop(core *core, const twin *twin, uint64_t number)
+{
+    for (const notice *n = twin->nidd->notices; n != NULL;) {
+        const notice *next = n->next;
+        uint64_t gone = n->number;
+        if (n->configuration == number)
+            record_put(core, FIELD_NOTICE_GONE, &gone, 8);
+        n = next;
+    }
+}
+
+void exposure_gone(core *core, uint32_t index, uint64_t number)
+{
+    notices_drop(core, twin_at(core, index), number);
+    record_put(core, FIELD_EXPOSURE_GONE, &number, 8);
+}
+
+static bool has_notices(const twin *twin, uint64_t number)
+{
+    const notice *n = twin->nidd->notices;
+    while (n != NULL && n->configuration != number)
+        n = n->next;
+    return n != NULL;
+}
+
+void exposure_over(core *core, uint32_t index, exposure *ended)
+{
+    uint64_t number = ended->number;
+    if (has_notices(twin_at(core, index), number))
+        exposure_status_put(core, ended, EXPOSURE_OVER);
+    else
+        record_put(core, FIELD_EXPOSURE_GONE, &number, 8);
+}
+
+void exposure_notice(core *core, uint32_t index, const exposure *of, const uint8_t *fields, size_t length)
+{
+    uint8_t bytes[T8_FIELDS_MAX + 16], kind = of->kind;
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    if (of->destination == NONE)
+        return;
+    dro_field_put(&out, API_FIELD_EXPOSURE, &kind, 1);
+    dro_field_put(&out, API_FIELD_RESOURCE, fields, length);
+    if (out.err == DRO_OK)
+        notice_put_of(core, index, of->number, NOTICE_EXPOSURE, bytes, dro_builder_length(&out));
+    else
+        core->counters.notices_dropped++;
+}
+
+void exposure_notice_gone(core *core, uint32_t index, uint64_t number)
+{
+    const exposure *of = exposure_of(twin_at(core, index), number);
+    if (of != NULL && of->status == EXPOSURE_OVER && !has_notices(twin_at(core, index), number))
+        record_put(core, FIELD_EXPOSURE_GONE, &number, 8);
+}
+
+/* ---- applied ---- */
+
+static void exposure_free(core *core, uint32_t index, exposure *gone)
+{
+    index_remove(&core->exposures.numbers, number_hash(core, gone->number), index);
+    if (gone->reference != 0)
+        index_remove(&core->exposures.references, number_hash(core, gone->reference), index);
+    if (gone->destination != NONE)
+        destination_release(core, gone->destination);
+    usage_configuration(core, gone->application, -1);
+    owner_remove(&core->exposures.owners[gone->kind], gone->application);
+    core->exposures.count--;
+    free(gone);
+}
+
+static void remove_from(core *core, uint32_t index, uint64_t number)
+{
+    nidd *nidd = twin_at(core, index)->nidd;
+    for (exposure **at = nidd == NULL ? NULL : &nidd->exposures; at != NULL && *at != NULL; at = &(*at)->next) {
+        if ((*at)->number != number)
+            continue;
+        exposure *gone = *at;
+        *at = gone->next;
+        nidd->exposure_count--;
+        exposure_free(core, index, gone);
+        return;
+    }
+}
+
+static dro_err exposure_read(core *core, dro_cursor *in, exposure **out)
+{
+    dro_field room;
+    exposure head = { .number = dro_cursor_le(in, 8), .destination = NONE, .retry_ms = INT64_MAX };
+    head.reference = (uint32_t)dro_cursor_le(in, 4);
+    head.application = (uint32_t)dro_cursor_le(in, 4);
+    head.made_ms = (int64_t)dro_cursor_le(in, 8);
+    head.until_ms = (int64_t)dro_cursor_le(in, 8);
+    head.reports = (uint32_t)dro_cursor_le(in, 4);
+    head.kind = (uint8_t)dro_cursor_le(in, 1);
+    head.status = (uint8_t)dro_cursor_le(in, 1);
+    if (in->err != DRO_OK || head.kind >= EXPOSURE_KINDS || head.status >= EXPOSURE_STATUSES || dro_cursor_left(in) > T8_FIELDS_MAX)
+        return DRO_MALFORMED;
+    head.length = (uint16_t)dro_cursor_left(in);
+    if (head.status == EXPOSURE_ENDING)
+        head.retry_ms = 0;
+    dro_err err = t8_find(in->at, head.length, T8_FIELD_DESTINATION, &room) == NULL ? DRO_OK
+                : destination_of_fields(core, head.number, in->at, head.length, &head.destination);
+    exposure *made = err != DRO_OK ? NULL : malloc(sizeof *made + head.length);
+    if (made == NULL) {
+        if (head.destination != NONE)
+            destination_release(core, head.destination);
+        return err != DRO_OK ? err : DRO_NOMEM;
+    }
+    *made = head;
+    memcpy(made->fields, in->at, head.length);
+    *out = made;
+    return DRO_OK;
+}
+
+/* In the ways to it; on a failure in none. */
+static dro_err enter(core *core, uint32_t index, const exposure *made)
+{
+    dro_err err = owner_add(core, &core->exposures.owners[made->kind], made->application, made->number);
+    if (err != DRO_OK)
+        return err;
+    err = index_add(&core->exposures.numbers, number_hash(core, made->number), index);
+    if (err == DRO_OK && made->reference != 0 && (err = index_add(&core->exposures.references, number_hash(core, made->reference), index)) != DRO_OK)
+        index_remove(&core->exposures.numbers, number_hash(core, made->number), index);
+    if (err != DRO_OK)
+        owner_remove(&core->exposures.owners[made->kind], made->application);
+    return err;
+}
+
+static dro_err exposure_apply_new(core *core, uint32_t index, dro_cursor *in)
+{
+    nidd *nidd = nidd_get(twin_at(core, index));
+    exposure *made = NULL;
+    dro_err err = nidd == NULL ? DRO_NOMEM : exposure_read(core, in, &made);
+    if (err != DRO_OK)
+        return err;
+    remove_from(core, index, made->number); /* it was changed */
+    err = nidd->exposure_count >= TWIN_EXPOSURES_MAX ? DRO_LIMIT : enter(core, index, made);
+    if (err != DRO_OK) {
+        if (made->destination != NONE)
+            destination_release(core, made->destination);
+        free(made);
+        return err;
+    }
+    exposure **at = &nidd->exposures;
+    while (*at != NULL && (*at)->number < made->number)
+        at = &(*at)->next;
+    made->next = *at;
+    *at = made;
+    nidd->exposure_count++;
+    core->exposures.count++;
+    usage_configuration(core, made->application, 1);
+    return DRO_OK;
+}
+
+dro_err exposure_apply(core *core, uint32_t index, const dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    if (field->tag == FIELD_EXPOSURE)
+        return exposure_apply_new(core, index, &in);
+    remove_from(core, index, dro_cursor_le(&in, 8));
+    return in.err;
+}
+
+void exposures_full(core *core, const twin *twin)
+{
+    for (const exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures; e != NULL; e = e->next)
+        exposure_put(core, e, e->fields, e->length);
+}
+
+void exposures_free(core *core, uint32_t index)
+{
+    nidd *nidd = twin_at(core, index)->nidd;
+    while (nidd != NULL && nidd->exposures != NULL)
+        remove_from(core, index, nidd->exposures->number);
+}
+
+/* ---- time ---- */
+
+static int64_t due_of(const exposure *e)
+{
+    switch ((exposure_status)e->status) {
+    case EXPOSURE_ACTIVE: return e->until_ms;
+    case EXPOSURE_ENDING: return e->is_asked ? INT64_MAX : e->retry_ms;
+    default: return INT64_MAX;
+    }
+}
+
+int64_t exposures_due(const twin *twin)
+{
+    int64_t due = INT64_MAX;
+    for (const exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures; e != NULL; e = e->next)
+        if (due_of(e) < due)
+            due = due_of(e);
+    return due;
+}
+
+static void end_alone(core *core, uint32_t index, exposure *ended)
+{
+    const exposure_class *class = exposure_classes[ended->kind];
+    uint64_t number = ended->number;
+    if (ended->status == EXPOSURE_ENDING && class != NULL && class->ends != NULL) {
+        class->ends(core, index, ended, NULL);
+        return;
+    }
+    if (ended->status == EXPOSURE_ACTIVE && class != NULL && class->expires != NULL) {
+        class->expires(core, index, ended);
+        return;
+    }
+    record_begin(core, index, RECORD_DELTA);
+    exposure_gone(core, index, number);
+    record_end(core);
+}
+
+void exposures_expire(core *core, uint32_t index)
+{
+    for (uint32_t i = 0; i < TWIN_EXPOSURES_MAX; i++) { /* the list changes below */
+        exposure *e = twin_at(core, index)->nidd == NULL ? NULL : twin_at(core, index)->nidd->exposures;
+        while (e != NULL && due_of(e) > core->now_ms)
+            e = e->next;
+        if (e == NULL)
+            break;
+        end_alone(core, index, e);
+    }
+    nidd_trim(twin_at(core, index));
+}
+
+void exposure_end(core *core, uint32_t index, exposure *ended, const call *call)
+{
+    const exposure_class *class = exposure_classes[ended->kind];
+    uint64_t number = ended->number;
+    bool is_told = class != NULL && class->ends != NULL && ended->status == EXPOSURE_ACTIVE;
+    if (index == NONE) {
+        exposure_group_end(core, ended, call);
+        return;
+    }
+    record_begin(core, index, RECORD_DELTA);
+    if (is_told) {
+        notices_drop(core, twin_at(core, index), number);
+        exposure_status_put(core, ended, EXPOSURE_ENDING);
+    } else {
+        exposure_gone(core, index, number);
+    }
+    record_end(core);
+    if (is_told)
+        class->ends(core, index, exposure_of(twin_at(core, index), number), call);
+    else if (call != NULL)
+        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+    nidd_trim(twin_at(core, index));
+}
+
+/* ---- paths ---- */
+
+void exposure_path_write(const application *owner, uint8_t kind, uint64_t number, dro_builder *out)
+{
+    const t8_api *api = t8_apis[kind];
+    json_put(out, "/%s/v1/%s/%s", api->path, owner != NULL ? owner->id : "", api->collection);
+    if (number != 0)
+        json_put(out, "/%016llx", (unsigned long long)number);
+}
+
+/* ---- the table ---- */
+
+void exposures_init(core *core)
+{
+    core->exposures.reference_next = (uint32_t)core->epoch.counter * REFERENCE_STEP;
+    for (uint32_t i = 0; i < EXPOSURE_KINDS; i++)
+        core->exposures.owners[i].is_there = is_there;
+}
+
+void exposures_settle(core *core)
+{
+    for (uint32_t i = 0; i < EXPOSURE_KINDS; i++)
+        owners_settle(core, &core->exposures.owners[i]);
+}
+
+void exposures_fini(core *core)
+{
+    index_fini(&core->exposures.numbers);
+    index_fini(&core->exposures.references);
+    for (uint32_t i = 0; i < EXPOSURE_KINDS; i++)
+        owners_fini(&core->exposures.owners[i]);
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        free(core->exposures.of_groups[i]);
+    free(core->exposures.of_groups);
+}

@@ -1,0 +1,160 @@
+/* What the core keeps of exposures, over its log too. Procedures with an application are test/flow/test_monitoring.py. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "core/core_testbed.h"
+#include "core/exposure.h"
+#include "core/nidd.h"
+#include "core/record.h"
+#include "core/state.h"
+#include "core/twin_table.h"
+#include "twin/t8_monitoring.h"
+
+static const char id[] = "a@acme.example";
+
+static uint32_t application_number(void)
+{
+    return application_find(here.world.core, "as1", 3)->number;
+}
+
+static uint32_t a_twin(void)
+{
+    request_begin(&request, API_APPLICATION_PUT);
+    request_text(&request, API_FIELD_APPLICATION, "as1");
+    request_text(&request, API_FIELD_DOMAIN, "acme.example");
+    request_u64(&request, API_FIELD_SCOPES, SCOPE_MONITORING);
+    assert_int_equal(status_of(ask()), 201);
+    return make_twin(id, "001010000000001");
+}
+
+static uint32_t the_twin(void)
+{
+    return twin_find(here.world.core, id, sizeof id - 1);
+}
+
+static exposure *kept(uint64_t number)
+{
+    uint32_t index;
+    return exposure_find(here.world.core, number, &index);
+}
+
+/* A subscription for so many reports, until a time. */
+static uint64_t put(uint32_t index, int64_t reports, int64_t until_ms)
+{
+    core *core = here.world.core;
+    uint8_t bytes[256];
+    dro_builder fields = dro_builder_over(bytes, sizeof bytes);
+    dro_field_put_text(&fields, T8_FIELD_DESTINATION, "http://as.example/notify");
+    t8_put_byte(&fields, MONITORING_TYPE, MONITORING_LOSS_OF_CONNECTIVITY);
+    t8_put_integer(&fields, MONITORING_REPORTS_MAX, reports);
+    exposure head = { .number = exposure_number_new(core, twin_at(core, index)), .reference = exposure_reference_new(core, twin_at(core, index)),
+                      .application = application_number(), .made_ms = core->now_ms, .until_ms = until_ms, .kind = EXPOSURE_MONITORING };
+    record_begin(core, index, RECORD_DELTA);
+    exposure_put(core, &head, bytes, dro_builder_length(&fields));
+    record_end(core);
+    return head.number;
+}
+
+static void a_twin_without_exposures_has_nothing_of_them(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    assert_null(twin_at(here.world.core, index)->nidd);
+}
+
+static void it_is_found_by_number_and_by_reference_over_a_restart(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin(), found;
+    uint64_t number = put(index, 5, INT64_MAX);
+    uint32_t reference = kept(number)->reference;
+    assert_int_equal(reference >> 20, twin_at(here.world.core, index)->number >> 52);
+    assert_false(exposure_reference_is_of_group(reference));
+    for (int i = 0; i < 2; i++) {
+        assert_ptr_equal(exposure_find_reference(here.world.core, reference, &found), kept(number));
+        assert_int_equal(found, the_twin());
+        assert_int_equal(kept(number)->application, application_number());
+        assert_int_equal(t8_integer(kept(number)->fields, kept(number)->length, MONITORING_REPORTS_MAX, 0), 5);
+        core_settle(here.world.core);
+        reopen();
+    }
+    assert_null(exposure_find_reference(here.world.core, reference + 1, &found));
+}
+
+static void full_records_do_not_add_up(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    put(index, 5, INT64_MAX);
+    for (int i = 0; i < 2; i++) {
+        record_full(here.world.core, index);
+        core_settle(here.world.core);
+    }
+    reopen();
+    assert_int_equal(twin_at(here.world.core, the_twin())->nidd->exposure_count, 1);
+    assert_int_equal(here.world.core->exposures.count, 1);
+}
+
+static void one_that_has_ended_stays_until_all_is_told(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    uint64_t number = put(index, 1, INT64_MAX);
+    core *core = here.world.core;
+    record_begin(core, index, RECORD_DELTA);
+    monitoring_report(core, index, kept(number), NULL, 0);
+    record_end(core);
+    assert_int_equal(kept(number)->status, EXPOSURE_OVER);
+    assert_int_equal(kept(number)->reports, 1);
+    uint64_t notice = twin_at(core, index)->nidd->notices->number;
+    core_settle(core);
+    reopen();
+    core = here.world.core;
+    index = the_twin();
+    assert_int_equal(kept(number)->status, EXPOSURE_OVER);
+    record_begin(core, index, RECORD_DELTA);
+    record_put(core, FIELD_NOTICE_GONE, &notice, 8);
+    exposure_notice_gone(core, index, number);
+    record_end(core);
+    assert_null(kept(number));
+    nidd_trim(twin_at(core, index));
+    assert_null(twin_at(core, index)->nidd);
+}
+
+static void a_device_has_a_bound(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    for (uint32_t i = 0; i < TWIN_EXPOSURES_MAX; i++) {
+        assert_true(exposure_has_room(twin_at(here.world.core, index)));
+        put(index, 1, INT64_MAX);
+    }
+    assert_false(exposure_has_room(twin_at(here.world.core, index)));
+}
+
+static void its_time_ends_it(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    core *core = here.world.core;
+    uint64_t number = put(index, 1, core->now_ms + 1000);
+    assert_int_equal(exposures_due(twin_at(core, index)), core->now_ms + 1000);
+    core->now_ms += 1000;
+    exposures_expire(core, index);
+    assert_null(kept(number));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(a_twin_without_exposures_has_nothing_of_them),
+        CLAIM(it_is_found_by_number_and_by_reference_over_a_restart),
+        CLAIM(full_records_do_not_add_up),
+        CLAIM(one_that_has_ended_stays_until_all_is_told),
+        CLAIM(a_device_has_a_bound),
+        CLAIM(its_time_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

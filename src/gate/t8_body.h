@@ -1,0 +1,12 @@
+/* Bodies of T8's resources (foreign bytes) -> fields, by the tables of twin/t8.h.
+ * Members nobody knows are passed over: a later release of TS 29.122 may have them. */
+#pragma once
+
+#include "gate/body.h"
+#include "twin/t8.h"
+
+/* An absolute URI of http or https with a host and no user. */
+bool t8_link_is_good(slice text);
+
+/* Writes RESOURCE, behind the ID, MSISDN or GROUP in it. `is_patch`: as the api's patch_kind says. False: `fault` says why. */
+bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_patch, dro_builder *out, body_fault *fault);
