@@ -20,6 +20,16 @@ bool ccf_is_elsewhere(http *http, exchange *exchange, const route *route)
     return true;
 }
 
+bool ccf_needs_more(const connection *connection, exchange *exchange, const route *route)
+{
+    bool is_change = route->operation >= API_INVOKER_MAKE && route->operation <= API_INVOKER_SECURITY_DELETE && route->method != METHOD_GET;
+    bool is_whole = connection->token_expires_ms == 0 || (connection->scopes & SCOPE_ADMIN) != 0;
+    if (!is_change || is_whole)
+        return false;
+    answer_problem(exchange, 403, "an access token is not enough for this: it takes the application's secret or certificate");
+    return true;
+}
+
 typedef struct asking {        /* `at` NULL: absent */
     slice invoker, apf, api;
     slice filters[CAPIF_FILTERS];

@@ -629,7 +629,7 @@ static void dispatch(connection *connection, exchange *exchange)
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!stream_begin(http, exchange, connection->request, connection->request_length))
             answer_busy(exchange, "too many streams are open");
-    } else if (ccf_is_elsewhere(http, exchange, route)) {
+    } else if (ccf_is_elsewhere(http, exchange, route) || ccf_needs_more(connection, exchange, route)) {
         exchange->waiting = 0; /* answered */
     } else if (route->handler == HANDLER_CCF) {
         ccf_answer(http, exchange, route, out.start, dro_builder_length(&out));

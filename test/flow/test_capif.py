@@ -25,7 +25,7 @@ def statuses(host):
 
 
 def is_published(host, core, *names):
-    until(lambda: set(core.published()) >= set(names) and all(statuses(host).get(name) == "published" for name in names), "what is published")
+    until(lambda: set(core.published()) == set(statuses(host)) >= set(names) and set(statuses(host).values()) == {"published"}, "what is published")
 
 
 def test_what_the_host_has_is_published_and_described():
@@ -165,7 +165,8 @@ def test_a_provider_registers_and_goes_by_the_names_it_is_given(authority, tmp_p
             assert len(core.registrations) == 1
             core.registrations.clear()
             core.apis.clear()
-            until(lambda: core.registrations and NIDD in core.published() and statuses(host)[NIDD] == "published", "a new registration")
+            until(lambda: core.registrations, "a new registration")
+            is_published(host, core, NIDD)
             assert "let us in" not in host.log()
         with at(core, *settings, "capif.publish=false", thermo=False, directory=tmp_path):
             until(lambda: not core.published() and not core.registrations, "nothing left")
@@ -274,6 +275,11 @@ def test_onboarding_secures_and_ends_an_invoker():
         secured = invoker.put(at, security)
         assert secured.status == 201 and secured.headers["Location"].endswith(at)
         assert secured.json()["securityInfo"][0]["selSecurityMethod"] == "OAUTH"
+        narrow = host.client(token(host, "inv", secret).json()["access_token"])  # it could make itself a secret that opens more
+        for method, path, body in (("POST", ONBOARDED, ENROLMENT), ("PUT", f"{ONBOARDED}/inv", ENROLMENT), ("DELETE", f"{ONBOARDED}/inv", None),
+                                   ("PUT", at, security), ("DELETE", at, None), ("POST", at + "/update", security)):
+            assert narrow.request(method, path, body).status == 403, (method, path)
+        assert narrow.get(at).status == 200
         host.kill()
         host.start()
         assert invoker.get(at + "?authenticationInfo=true").json() == secured.json()
