@@ -5,6 +5,7 @@
 
 #include "core/record.h"
 #include "core/render.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -208,6 +209,8 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         dro_builder_text(out, ",\"kind\":\"connection\",\"id\":null");
         json_put(out, rest, is_there ? "established" : "released", "\"CMR\"");
         put_peer(core, is_there ? (uint32_t)dro_cursor_le(&in, 2) : UINT32_MAX, out);
+        if (is_there && find_field(view, FIELD_SERVING, &field))
+            serving_render_field(&field, out);
     } else if (find_field(view, FIELD_TICKET, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
         uint64_t number = dro_cursor_le(&in, 8);
