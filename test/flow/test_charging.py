@@ -11,8 +11,9 @@ import subprocess
 
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
-from mme import RELEASE, Mme, is_asleep
+from mme import RELEASE, Mme, is_asleep, result_of
 from t8 import CALLBACKS, b64, path_of
+from trigger import EXPIRED, SUCCESS, MtcIwf
 from test_kill_loop import Oracle
 
 ON = ("charging.enabled=true", "charging.file_age=1")
@@ -124,6 +125,25 @@ def test_a_command_is_charged(real, thermometer, mme):
     [down] = charged(real, 1, externalIdentifier=device.id, recordType="MT-Data")
     assert (down["accountingOutputOctets"], down["result"]) == (3, "delivered")
     assert "scsAsIds" not in down
+
+
+def test_a_trigger_is_charged_once_it_has_ended(real, thermometer):
+    device = thermometer()
+    client = real.application("as2", ["acme.example"], ["trigger"])
+    body = {"externalId": device.id, "validityPeriod": 3600, "priority": "PRIORITY", "applicationPortId": 4711, "triggerPayload": b64(b"wake up"),
+            "notificationDestination": "http://127.0.0.1:9/"}
+    with MtcIwf(real, can_replace=True) as iwf:
+        for outcome, result in ((SUCCESS, "SUCCESS"), (EXPIRED, "EXPIRED")):
+            made = client.post("/3gpp-device-triggering/v1/as2/transactions", body)
+            assert made.status == 201, made
+            reference = iwf.asked.get(timeout=60).reference
+            assert result_of(iwf.tell(reference, outcome)) == 2001
+            assert result_of(iwf.tell(reference, outcome)) == 2001  # it has ended already
+            [record] = charged(real, 1, externalIdentifier=device.id, recordType="Device-Trigger", result=result)
+            assert record["scsAsIds"] == ["as2"] and made.headers["Location"].endswith(record["reference"])
+        made = client.post("/3gpp-device-triggering/v1/as2/transactions", body)
+        assert client.delete(path_of(made.headers["Location"])).status in (200, 204)
+        charged(real, 1, externalIdentifier=device.id, recordType="Device-Trigger", result="TERMINATE")
 
 
 def test_what_is_charged_is_shown(real, thermometer):
