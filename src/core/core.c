@@ -30,6 +30,7 @@
 #include "core/number.h"
 #include "core/old_logs.h"
 #include "core/peers.h"
+#include "core/serving.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/stream.h"
@@ -334,6 +335,7 @@ void core_close(core *core)
     nidd_fini(core);
     exposures_fini(core);
     capif_free(core);
+    invokers_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -353,6 +355,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    serving_free(core);
     trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);

@@ -23,6 +23,7 @@
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/index.h"
+#include "core/invokers.h"
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
@@ -98,6 +99,7 @@ struct core {
     token_keys token_keys;
     signing signing;             /* core 0's */
     capif capif;                 /* core 0's */
+    invoker_table invokers;      /* core 0's */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
@@ -145,6 +147,9 @@ struct core {
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
+    struct serving_table *servings; /* core/serving.h; NULL before the first */
+    uint32_t charging_next;      /* of connections; has: known, is: given in this start */
+    bool has_charged, is_charging;
     uint32_t peer_count;
     struct trace_table *traces;  /* NULL until the first one */
     uint32_t trace_count;        /* that run */

@@ -76,7 +76,8 @@ enum scope {
     SCOPE_MONITORING = 16, SCOPE_TRIGGER = 32, SCOPE_PARAMETERS = 64,
     SCOPE_ADMIN = 128, /* everything, all domains: the holder of admin.token */
     SCOPE_PROVISION = 256, /* which device a twin is of: its IMSI and MSISDN */
-    SCOPE_ALL = 0x17f, /* that an application may have */
+    SCOPE_CAPIF = 512, /* a CAPIF core function: takes back what it let others do */
+    SCOPE_ALL = 0x37f, /* that an application may have */
 };
 
 /* One operation of /v1. The gate has checked the token and its scope for the
@@ -161,7 +162,20 @@ enum api_operation {
     API_EXPOSURE_PATCH,             /* RESOURCE */
     API_EXPOSURE_DELETE,
     API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
-    API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0 */
+    API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0, as all below */
+    API_CAPIF_DISCOVER,             /* CAPIF_FILTER*: the gate alone */
+    API_CAPIF_PUBLISHED_LIST,       /* CAPIF_APF: the gate alone */
+    API_CAPIF_PUBLISHED_GET,        /* CAPIF_APF, CAPIF_ID: the gate alone */
+    API_CAPIF_CHECK,                /* APPLICATION: the gate alone */
+    API_CAPIF_REVOKE,               /* APPLICATION, CAPIF_ID*: tokens from before are good for these APIs no more */
+    API_INVOKER_MAKE,               /* PUBLIC_KEY, DESTINATION, INFORMATION(?), FEATURES(?) */
+    API_INVOKER_PUT,                /* APPLICATION; as above */
+    API_INVOKER_PATCH,              /* APPLICATION; as above, what is absent stays */
+    API_INVOKER_DELETE,             /* APPLICATION */
+    API_INVOKER_SECURITY_GET,       /* APPLICATION */
+    API_INVOKER_SECURITY_PUT,       /* APPLICATION, SECURITY_CONTEXT */
+    API_INVOKER_SECURITY_UPDATE,    /* APPLICATION, SECURITY_CONTEXT: of one that is there */
+    API_INVOKER_SECURITY_DELETE,    /* APPLICATION */
 };
 
 enum api_field { /* width or form */
@@ -242,6 +256,11 @@ enum api_field { /* width or form */
     API_FIELD_CAPIF_API = 194,  /* fields of one service API: NAME, CAPIF_ID(?), AFTER (digest of what is published, u64), TIME, DETAIL(?), LAST: is to go */
     API_FIELD_CAPIF_ID = 195,   /* text: serviceApiId; absent: it is not published yet */
     API_FIELD_DETAIL = 196,     /* text: what went wrong last */
+    API_FIELD_CAPIF_FILTER = 197, /* u8 enum capif_filter, text */
+    API_FIELD_PUBLIC_KEY = 198, /* text: of an invoker */
+    API_FIELD_INFORMATION = 199,/* text: apiInvokerInformation */
+    API_FIELD_SECURITY_CONTEXT = 200, /* ServiceSecurity as JSON, as the gate has understood it */
+    API_FIELD_REVOKED = 201,    /* u32 bits of enum scope, i64 milliseconds since 1970: tokens of before are no good for them */
     /* Device triggering; widths of those with a row in twin/t8_trigger.c are its kinds' */
     API_FIELD_VALIDITY = 100,
     API_FIELD_TRIGGER_PRIORITY = 101,
@@ -328,7 +347,7 @@ typedef struct credential {
     uint8_t is_one_time; /* 1: good for POST /v1/sessions only */
     uint8_t reserved[6];
     int64_t expires_ms;  /* wall clock; 0: never */
-} credential;            /* then fields APPLICATION, DOMAIN*, CEILING*, CERTIFICATE* */
+} credential;            /* then fields APPLICATION, DOMAIN*, CEILING*, CERTIFICATE*, REVOKED* */
 
 /* A public key of the host: what it signed is an access token of ours (JWT). */
 typedef struct signing_key_news {
@@ -343,6 +362,13 @@ typedef struct signing_key_news {
  * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
  * number of the last event before the stream's first. The core sends an event only to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
 enum { STREAM_CREDIT = 1024 };
+/* What a discovery is narrowed by. */
+enum capif_filter {
+    CAPIF_FILTER_INVOKER, CAPIF_FILTER_NAME, CAPIF_FILTER_VERSION, CAPIF_FILTER_COMMUNICATION, CAPIF_FILTER_PROTOCOL, CAPIF_FILTER_AEF,
+    CAPIF_FILTER_FORMAT, CAPIF_FILTER_CATEGORY, CAPIF_FILTER_LOCATION, CAPIF_FILTER_FEATURES, CAPIF_FILTER_API_FEATURES,
+    CAPIF_FILTER_AUTHENTICATION, CAPIF_FILTER_AUTHORIZATION, CAPIF_FILTERS
+};
+
 typedef struct capif_news {
     uint8_t is_kept;        /* it must outlive a restart; 0: it is shown only */
     uint8_t reserved[7];
@@ -357,6 +383,7 @@ typedef struct stream_event {
 /* ---- Network: gate <-> core ---- */
 
 enum { IMSI_DIGITS_MAX = 15, BEARER_BYTES_MAX = 8, DIAMETER_IDENTITY_MAX = 255 };
+enum { CHARGING_TEXT_MAX = 8, DEVICE_TYPE_DIGITS = 8, SOFTWARE_DIGITS = 2 };
 
 typedef struct network_user {
     char imsi[16];                    /* digits, NUL-padded */
@@ -376,6 +403,11 @@ typedef struct uplink_request {   /* MO-Data-Request */
     uint32_t reserved;
 } uplink_request;                 /* then host, realm, Non-IP-Data */
 
+typedef struct rate_status {      /* APN-Rate-Control-Status: what is left of the time unit */
+    uint32_t uplink, downlink;    /* packets; ~0: not said */
+    int64_t until_ms;             /* since 1970; 0: there is no status */
+} rate_status;
+
 typedef struct connection_request { /* Connection-Management-Request */
     network_user user;
     uint32_t end_to_end;
@@ -386,8 +418,22 @@ typedef struct connection_request { /* Connection-Management-Request */
     uint32_t available_until;     /* Maximum-UE-Availability-Time, seconds since 1970; 0: absent */
     uint32_t uplink_rate, downlink_rate; /* Serving-PLMN-Rate-Control, packets per 6 minutes; 0: off; ~0: absent */
     uint32_t rat_type;            /* ~0: absent */
-    uint16_t host_length, realm_length, apn_length, reserved2;
-} connection_request;             /* then host, realm, Service-Selection */
+    uint16_t host_length, realm_length, apn_length;
+    uint16_t via_length;          /* of the peer that brought it, where that is not its Origin-Host */
+    uint8_t has_plmn, plmn[3];    /* Visited-PLMN-Id */
+    char charging[CHARGING_TEXT_MAX + 1]; /* 3GPP-Charging-Characteristics; "": absent, as the next */
+    char type[DEVICE_TYPE_DIGITS + 1];    /* the first digits of the IMEI: which type of device; what names the device is left out */
+    char software[SOFTWARE_DIGITS + 1];   /* Software-Version */
+    uint8_t reserved3[3];
+    rate_status rates;
+} connection_request;             /* then host, realm, Service-Selection, peer */
+
+typedef struct connection_answer { /* MESSAGE_NETWORK_ANSWER to MESSAGE_CONNECTION may be this long */
+    uint32_t result, experimental; /* as network_answer */
+    uint32_t charging_id;          /* PDN-Connection-Charging-Id; 0: none */
+    uint32_t reserved;
+    rate_status rates;
+} connection_answer;
 
 typedef struct network_answer {
     uint32_t result;              /* Result-Code, or */
@@ -399,12 +445,12 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint32_t wait_until;          /* SCEF-Wait-Time, seconds since 1970 */
     uint32_t retransmit_until;    /* Maximum-Retransmission-Time */
     uint16_t host_length, realm_length; /* of the serving node */
-    uint16_t data_length, reserved;
+    uint16_t data_length, via_length; /* via: the peer to go by when the node itself is not one */
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
     uint8_t is_again;             /* T flag */
     uint8_t priority;             /* DRMP and one; 0: none is sent */
     uint8_t reserved2[2];
-} downlink_request;               /* then host, realm, Non-IP-Data */
+} downlink_request;               /* then host, realm, Non-IP-Data, peer; in MESSAGE_RELEASE rate_status */
 
 enum downlink_outcome {
     DOWNLINK_ANSWERED,            /* result/experimental hold the peer's words */
