@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
-from mme import RELEASE, Mme, is_asleep, result_of
+from mme import RELEASE, V3GPP, Mme, avp, find, is_asleep, result_of
 from t8 import CALLBACKS, b64, path_of
 from trigger import EXPIRED, SUCCESS, MtcIwf
 from test_kill_loop import Oracle
@@ -69,6 +69,19 @@ def test_a_connection_and_its_uplinks_are_charged(real, thermometer, mme):
     assert established["localSequenceNumber"] < up[0]["localSequenceNumber"] < released["localSequenceNumber"]
     assert not any("servedIMSI" in record for record in records(real))
     assert not any(device.imsi.encode() in path.read_bytes() for path in directory_of(real).iterdir())
+
+
+def test_the_visited_network_is_charged(real, mme, names):
+    name, imsi = next(names)
+    real.admin.put_twin(name, imsi=imsi)
+    answer = mme.cmr(imsi, apn="roam.test", extra=[avp(1407, bytes.fromhex("62f210"), V3GPP), avp(13, "0800", V3GPP, m=False)])
+    assert result_of(answer) == 2001
+    mme.uplink(imsi, thermo_reading(1))
+    [established] = charged(real, 1, externalIdentifier=name, recordType="Connection-Establishment")
+    [up] = charged(real, 1, externalIdentifier=name, recordType="MO-Data")
+    assert established["chargingID"] == find(answer, 2050)
+    for record in established, up:
+        assert (record["servingNodePLMNIdentifier"], record["chargingCharacteristics"], record["accessPointNameNI"]) == ("26201", "0800", "roam.test")
 
 
 def test_files_are_for_their_owner_alone(real, thermometer):
@@ -150,9 +163,12 @@ def test_what_is_charged_is_shown(real, thermometer):
     device = thermometer()
     device.uplink(thermo_reading(1))
     charged(real, 1, externalIdentifier=device.id, recordType="MO-Data")
-    shown = real.admin.get("/v1/charging").json()
+    def is_all_shown():  # a file is closed before it is told
+        shown = real.admin.get("/v1/charging").json()
+        names = sorted(path.name for path in directory_of(real).glob("charging-*.jsonl"))[-32:]
+        return shown if [file["name"] for file in shown["files"]] == names and shown["records"] == len(records(real)) else None
+    shown = until(is_all_shown, "all files")
     assert shown["enabled"] and shown["state"] == "writing" and shown["gaps"] == 0 and shown["failures"] == 0
-    assert [file["name"] for file in shown["files"]] == sorted(path.name for path in directory_of(real).glob("charging-*.jsonl"))[-32:]
     assert all(file["bytes"] == (directory_of(real) / file["name"]).stat().st_size for file in shown["files"])
     assert real.metric("dromio_charging_records_total") == len(records(real))
     assert Client(real.http_port, as_token(real)).get("/v1/charging").status == 403
@@ -173,8 +189,12 @@ def test_the_command_line_shows_and_checks_files(real, thermometer, tmp_path):
     device = thermometer()
     device.uplink(thermo_reading(1))
     charged(real, 1, externalIdentifier=device.id, recordType="MO-Data")
-    shown = json.loads(cli("charging", "-o", "json", token=real.admin.token, host=real).stdout)
-    assert shown["state"] == "writing" and shown["records"] == len(records(real))
+    def is_all_shown():
+        shown = json.loads(cli("charging", "-o", "json", token=real.admin.token, host=real).stdout)
+        newest = max(path.name for path in directory_of(real).glob("charging-*.jsonl"))
+        return shown if shown["records"] == len(records(real)) and shown["files"][-1]["name"] == newest else None
+    shown = until(is_all_shown, "all records")
+    assert shown["state"] == "writing"
     assert "writing" in cli("charging", token=real.admin.token, host=real).stdout
     listed = cli("charging", "--files", "-o", "ndjson", token=real.admin.token, host=real)
     assert json.loads(listed.stdout.splitlines()[-1])["name"] == max(path.name for path in directory_of(real).glob("charging-*.jsonl"))
