@@ -5,8 +5,10 @@
 
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
+#include "core/trigger.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -39,7 +41,7 @@ static void put_event(const model *model, const dro_field *field, dro_builder *o
         json_string(out, model->properties[id].name);
     else if (kind == EVENT_ACTION && id < model->action_count)
         json_string(out, model->actions[id].name);
-    else if (kind == EVENT_TIMER)
+    else if (kind == EVENT_TIMER || kind == EVENT_TRIGGER_OUTCOME)
         json_put(out, "%u", id);
     else if (kind == EVENT_UPLINK && id == 1)
         dro_builder_text(out, "null,\"exception\":true");
@@ -203,6 +205,7 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
     static const char rest[] = ",\"frame\":null,\"outcome\":\"%s\",\"cpu_micros\":0,\"properties\":{},\"downlinks\":[],"
                                "\"notifications\":[],\"timers\":[],\"log\":[],\"network\":{\"command\":%s";
     dro_field field;
+    trigger_line trigger;
     if (find_field(view, FIELD_CONNECTION, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
         bool is_there = field.length >= 4;
@@ -231,6 +234,15 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         json_put(out, ",\"kind\":\"delivery\",\"id\":\"%016llx\"", (unsigned long long)number);
         json_put(out, rest, status < DELIVERY_STATUSES ? nidd_delivery_status_text((nidd_delivery_status)status) : "unknown",
                  status == DELIVERY_SENDING ? "\"TDR\"" : "null"); /* another status may have come without an answer of the network */
+    } else if (find_field(view, FIELD_EXPOSURE, &field) && trigger_row(&field, &trigger)) {
+        json_put(out, ",\"kind\":\"trigger\",\"id\":\"%016llx\"", (unsigned long long)trigger.number);
+        json_put(out, rest, trigger.outcome, "null");
+        json_put(out, ",\"reference\":%u", trigger.reference);
+    } else if (find_field(view, FIELD_SCHEDULE, &field)) {
+        dro_builder_text(out, ",\"kind\":\"schedule\",\"id\":null");
+        json_put(out, rest, schedule_field_state(&field), "null");
+        dro_builder_text(out, ",\"schedule\":");
+        schedule_field_json(&field, out);
     } else {
         return false;
     }
@@ -258,6 +270,10 @@ static bool put_record(const core *core, const model *model, const record_view *
     put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
+    if (find_field(view, FIELD_SCHEDULE, &field)) {
+        dro_builder_text(out, ",\"schedule\":");
+        schedule_field_json(&field, out);
+    }
     if (with_network)
         put_uplink_procedure(core, view, out);
     dro_builder_text(out, "}");

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/call.h"
+#include "core/charge.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/inquiry.h"
@@ -436,6 +437,8 @@ static void end_put(core *core, uint32_t index, const exposure *trigger, uint32_
     state.ends_ms = core->now_ms + TRIGGER_ENDED_KEPT_MS;
     exposure head = *trigger;
     head.status = EXPOSURE_ACTIVE;
+    if (!trigger_has_ended(result_of(trigger)))
+        charge_exposure(core, index, CHARGE_TRIGGER, trigger, NULL, trigger_result_text(result));
     put_again(core, trigger, &head, result, &state, t8_find(trigger->fields, trigger->length, API_FIELD_TRIGGER_NODE, &room));
     const exposure *kept = exposure_of(twin_at(core, index), number);
     uint8_t notice[8], byte = (uint8_t)result;
@@ -616,7 +619,10 @@ static void tell_ended(core *core, const inquiry *asked, const exposure *ended, 
 
 static void recall_end(core *core, uint32_t index, uint64_t number)
 {
+    const exposure *ended = exposure_of(twin_at(core, index), number);
     record_begin(core, index, RECORD_DELTA);
+    if (ended != NULL && !trigger_has_ended(result_of(ended)))
+        charge_exposure(core, index, CHARGE_TRIGGER, ended, NULL, trigger_result_text(TRIGGER_RESULT_TERMINATE));
     exposure_gone(core, index, number);
     record_end(core);
     nidd_trim(twin_at(core, index));
@@ -786,7 +792,7 @@ static void trigger_begin(core *core, uint32_t index, exposure *made)
 {
     const char *why;
     if (made->until_ms <= core->now_ms || way_of(core, &why) == 0)
-        own_failed(core, index, made, false);
+        own_failed(core, index, made, made->made_ms < core->started_ms); /* behind a start the peers come one by one */
     else if (!own_ask(core, index, made, NULL))
         recall_again(core, index, made);
 }
@@ -855,6 +861,21 @@ void trigger_for_downlink(core *core, uint32_t index, int64_t until_ms)
                 .validity_s = (uint32_t)(validity_s < 1 ? 1 : validity_s > UINT32_MAX ? UINT32_MAX : validity_s) };
     if (!is_soon && way_of(core, &why) != 0)
         (void)own_put(core, index, &own); /* without room it waits like WAIT_FOR_UE */
+}
+
+bool trigger_row(const dro_field *field, trigger_line *out)
+{
+    exposure head;
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    if (exposure_head_read(&in, &head) != DRO_OK || head.kind != EXPOSURE_TRIGGER)
+        return false;
+    uint32_t result = t8_option(in.at, dro_cursor_left(&in), API_FIELD_DELIVERY_RESULT, TRIGGER_RESULT_UNKNOWN);
+    *out = (trigger_line){ .number = head.number, .reference = head.reference, .outcome = trigger_result_text(result) };
+    if (head.status == EXPOSURE_ENDING)
+        out->outcome = trigger_result_text(TRIGGER_RESULT_TERMINATE);
+    else if (head.status == EXPOSURE_MAKING)
+        out->outcome = "WANTED";
+    return true;
 }
 
 const exposure_class trigger_class = {
