@@ -13,10 +13,12 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
+#include "core/trigger.h"
 #include "core/twin_table.h"
 
 const exposure_class *const exposure_classes[EXPOSURE_KINDS] = {
     [EXPOSURE_MONITORING] = &monitoring_class,
+    [EXPOSURE_TRIGGER] = &trigger_class,
 };
 
 /* The class of a call; no gate names one that is not there. */

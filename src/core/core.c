@@ -328,6 +328,7 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     inquiries_free(core);
+    triggers_free(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);

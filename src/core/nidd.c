@@ -17,6 +17,7 @@
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/trigger.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
 
@@ -260,6 +261,8 @@ nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *de
             return DELIVERY_SENDING;
     if (delivery_is_open(twin, delivery))
         return DELIVERY_SENDING;
+    if (delivery->status == DELIVERY_TRIGGERED && !trigger_is_out(twin))
+        return DELIVERY_BUFFERING;
     return (nidd_delivery_status)delivery->status;
 }
 
@@ -457,6 +460,14 @@ void nidd_delivery_report(core *core, uint32_t index, uint64_t number, ticket_st
             record_put(core, FIELD_MAIL_GONE, &gone, 8);
     }
     delivery_close(core, index, delivery, state == TICKET_REPORTED ? DELIVERY_SUCCESS_ACKNOWLEDGED : DELIVERY_FAILURE, 0);
+}
+
+void nidd_deliveries_untriggered(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const nidd_delivery *d = twin->nidd == NULL ? NULL : twin->nidd->deliveries; d != NULL; d = d->next)
+        if (d->status == DELIVERY_TRIGGERED)
+            tell_delivery(core, index, d, DELIVERY_BUFFERING, 0);
 }
 
 void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)

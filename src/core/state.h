@@ -141,6 +141,7 @@ struct core {
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
     struct inquiry_table *inquiries; /* NULL before the first */
+    struct trigger_flight *flights;  /* triggers that somebody is asked for */
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;

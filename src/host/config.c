@@ -72,6 +72,8 @@ static const key keys[] = {
     { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
     { "t8.group_guard", COUNT(t8_group_guard, 1, 86400), "30", "seconds after which results of a group's downlink are told, and so often from then on; earlier when all are there" },
+    { "t8.trigger_port", COUNT(t8_trigger_port, 0, 65535), "0", "port of the application in a device that is triggered because a downlink waits for it (SEND_TRIGGER)" },
+    { "t8.trigger_sender", TEXT(t8_trigger_sender), "", "number (E.164, digits) by which this host sends device triggers; an SMS-SC needs it" },
     { "t8.reliable_data_service", BOOLEAN(t8_reliable_data_service), "false", "configurations may ask for the reliable data service (TS 24.250), whose bits are unverified: docs/scef.md" },
     { "t8.reliable_data_timer", COUNT(t8_reliable_data_timer, 1, 3600), "5", "its T200: seconds a device has for an acknowledgement once the network has taken the downlink" },
     { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
@@ -594,6 +596,13 @@ static bool check_interworking(config *config)
     return true;
 }
 
+static bool check_triggers(const config *config)
+{
+    if (strspn(config->t8_trigger_sender, "0123456789") != strlen(config->t8_trigger_sender))
+        return wrong("t8.trigger_sender: is a number of at most 15 digits, without +");
+    return true;
+}
+
 bool config_has_hss(const config *config)
 {
     for (uint32_t i = 0; i < config->peer_count; i++)
@@ -627,7 +636,7 @@ bool config_check(config *config)
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
-    if (!check_apns(config) || !check_interworking(config))
+    if (!check_apns(config) || !check_triggers(config) || !check_interworking(config))
         return false;
     credential_key(config);
     if (config->vault_master_key[0] == '\0' &&

@@ -252,6 +252,8 @@ enum api_field { /* width or form */
     API_FIELD_SENDER = 107,     /* text: digits of who triggers, E.164 */
     API_FIELD_SERVING_NODES = 108, /* where the device is served: the gate's own bytes */
     API_FIELD_TRIGGER_WORD = 109, /* trigger_answer (twin/trigger.h) */
+    API_FIELD_TRIGGER_STATE = 110, /* kept with a trigger: trigger_state (core/trigger.h), */
+    API_FIELD_TRIGGER_NODE = 111, /* and who has taken it: host, NUL, realm */
     API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */

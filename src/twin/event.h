@@ -13,6 +13,7 @@ typedef enum event_kind {
     EVENT_REACHABILITY = 7,   /* id: 1 reachable */
     EVENT_DOWNLINK = 8,       /* payload: raw bytes of an application */
     EVENT_PEER = 9,
+    EVENT_TRIGGER_OUTCOME = 11, /* id: the trigger; payload: enum event_trigger_outcome u8 */
 } event_kind;
 
 enum {
@@ -22,6 +23,9 @@ enum {
 };
 
 const char *event_kind_text(event_kind kind);
+
+/* What became of a trigger, as its twin hears it. */
+enum event_trigger_outcome { EVENT_TRIGGER_DELIVERED, EVENT_TRIGGER_EXPIRED, EVENT_TRIGGER_FAILED, EVENT_TRIGGER_UNCONFIRMED, EVENT_TRIGGER_UNKNOWN };
 
 /* What dromio_event returns. */
 typedef enum event_outcome { EVENT_HANDLED, EVENT_NOT_HANDLED, EVENT_SWALLOWED } event_outcome;

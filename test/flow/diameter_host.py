@@ -65,6 +65,9 @@ class GateHarness:
     def authorize(self, number, hss, identifier):
         self.say("authorize", number, hss, identifier)
 
+    def trigger(self, number, kind, node, identifier):
+        self.say("trigger", number, kind, node, identifier)
+
     def metric(self, name):
         """Sum of the values of all lines that begin with `name`."""
         self.say("metrics")
