@@ -3,6 +3,7 @@
  * that is not durable there, and says back how far that is in its files. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/clock.h"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/charge.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -196,6 +197,8 @@ static const exposure *twin_keep(core *core, const exposure_call *wanted, const 
     exposure *kept = exposure_find(core, number, &ignored);
     if (kept != NULL && is_new && has_test && kept->destination != NONE)
         notice_put_of(core, index, number, NOTICE_TEST, NULL, 0);
+    if (kept != NULL && (head->kind == EXPOSURE_PATTERNS || head->kind == EXPOSURE_PARAMETERS))
+        charge_exposure(core, index, CHARGE_PARAMETERS, kept, class->api->path, is_new ? "made" : "changed");
     if (kept != NULL && class->kept != NULL)
         class->kept(core, index, kept);
     record_end(core);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/wipe.h"
+#include "core/exposure.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
@@ -128,6 +129,19 @@ void charge_mail_put(core *core, uint32_t index, const mail *mail, const char *r
         dro_field_put_u64(out, CHARGE_SUBMITTED, (uint64_t)ticket->made_ms);
     }
     dro_field_put_text(out, CHARGE_RESULT, result);
+    charge_end(core);
+}
+
+void charge_exposure_put(core *core, uint32_t index, enum charge_kind kind, const exposure *of, const char *event, const char *result)
+{
+    dro_builder *out = charge_begin(core, index, kind);
+    charge_application(core, out, of->application);
+    if (event != NULL)
+        dro_field_put_text(out, CHARGE_EVENT, event);
+    dro_field_put_u64(out, CHARGE_REFERENCE, of->number);
+    dro_field_put_u64(out, CHARGE_SUBMITTED, (uint64_t)of->made_ms);
+    if (result != NULL)
+        dro_field_put_text(out, CHARGE_RESULT, result);
     charge_end(core);
 }
 

@@ -15,6 +15,7 @@
 typedef struct mail mail;
 typedef struct nidd_delivery nidd_delivery;
 typedef struct group_operation group_operation;
+typedef struct exposure exposure;
 
 static inline bool charging_is_on(const core *core) { return core->charging != NULL; }
 
@@ -57,6 +58,15 @@ static inline void charge_mail(core *core, uint32_t twin, const mail *mail, cons
 {
     if (charging_is_on(core))
         charge_mail_put(core, twin, mail, result);
+}
+
+/* Of a resource of T8 beside non-IP data: a report about it, its end, or that the network has taken it. `event`: what kind; `result`: how
+ * it ended, NULL: it has not. */
+void charge_exposure_put(core *core, uint32_t twin, enum charge_kind kind, const exposure *of, const char *event, const char *result);
+static inline void charge_exposure(core *core, uint32_t twin, enum charge_kind kind, const exposure *of, const char *event, const char *result)
+{
+    if (charging_is_on(core))
+        charge_exposure_put(core, twin, kind, of, event, result);
 }
 
 /* The part of a member in a group's downlink has ended; once. */

@@ -30,6 +30,7 @@
 #include "core/number.h"
 #include "core/old_logs.h"
 #include "core/peers.h"
+#include "core/serving.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/stream.h"
@@ -353,6 +354,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    serving_free(core);
     trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);

@@ -265,6 +265,8 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
 void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const diameter_command *command, bool is_good);
 /* Answers a request that waited for the core. */
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental);
+/* The same with what the core says of a connection. */
+void t6a_answer_connection(diameter_gate *gate, pending_incoming *entry, const connection_answer *said);
 /* A request that waited for the core waits no longer. */
 void t6a_drop(diameter_gate *gate, pending_incoming *entry);
 /* Requests that wait for this peer will not be answered. */
@@ -298,7 +300,7 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 /* Sends the core's downlink or says why not. */
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text);
 /* Tells the MME that the core has ended a connection. */
-void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text);
+void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text, const rate_status *left);
 /* Until when an answer is waited for: SCEF-Wait-Time (0: none) and a little longer. */
 int64_t t6a_answer_deadline(const diameter_gate *gate, uint32_t wait_until);
 /* An answer of ours that has more in it than a result; _end copies Proxy-Info and sends it. */

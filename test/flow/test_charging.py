@@ -293,6 +293,34 @@ def test_the_host_goes_on_without_its_charging_files_and_catches_up():
         assert host.admin.get("/v1/charging").json()["state"] == "writing"
 
 
+def test_more_than_the_backlog_is_given_up_and_said():
+    settings = ("log.segment=1MiB", "log.replay=1MiB", "log.timeline=0", "charging.backlog=2MiB", *ON)
+    with Host(*settings) as host:
+        oracle = Oracle(host, 9)
+        oracle.provision()
+        charged(host, len(oracle.devices), recordType="Connection-Establishment")
+        away = host.directory / "away"
+        host.stop()
+        directory_of(host).rename(away)
+        directory_of(host).write_text("in the way")
+        host.start()
+        def is_full():
+            oracle.run(2000)
+            return host.metric("dromio_log_written_bytes_total") > 12 << 20
+        until(is_full, "a log of more than the backlog")
+        oracle.finish()
+        assert host.metric("dromio_charging_backlog_bytes") <= 4 << 20
+        directory_of(host).unlink()
+        away.rename(directory_of(host))
+        [gap] = charged(host, 1, recordType="Gap")
+        assert gap["from"] < gap["to"] and "externalIdentifier" not in gap
+        until(lambda: host.metric("dromio_charging_backlog_bytes") == 0, "an end")
+        up = [r for r in records(host) if r["recordType"] == "MO-Data"]
+        assert 0 < len(up) < sum(d.sent for d in oracle.devices)
+        shown = host.admin.get("/v1/charging").json()
+        assert shown["gaps"] == 1 and shown["state"] == "writing"
+
+
 def test_an_open_file_that_was_taken_away_costs_its_own_records_only():
     with Host("charging.enabled=true", "charging.file_age=3600") as host, Mme(host) as mme:
         host.admin.put_twin("d2@acme.example", imsi="001010000000080")
