@@ -334,6 +334,15 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_PEERS] = api_peers,
     [API_METRICS] = api_metrics,
     [API_CAPIF_STATUS] = api_capif_status,
+    [API_CAPIF_REVOKE] = api_capif_revoke,
+    [API_INVOKER_MAKE] = api_invoker_make,
+    [API_INVOKER_PUT] = api_invoker_change,
+    [API_INVOKER_PATCH] = api_invoker_change,
+    [API_INVOKER_DELETE] = api_invoker_delete,
+    [API_INVOKER_SECURITY_GET] = api_invoker_security_get,
+    [API_INVOKER_SECURITY_PUT] = api_invoker_security_put,
+    [API_INVOKER_SECURITY_UPDATE] = api_invoker_security_put,
+    [API_INVOKER_SECURITY_DELETE] = api_invoker_security_delete,
     [API_BARRIER] = barrier,
     [API_BACKUP] = api_backup,
     [API_ACCESS_TOKEN] = api_access_token,
@@ -412,13 +421,15 @@ static bool changes_something(uint32_t operation)
            operation == API_EXPOSURE_MAKE || operation == API_EXPOSURE_PUT || operation == API_EXPOSURE_PATCH ||
            operation == API_EXPOSURE_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
-           operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE;
+           operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
+           (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
+           (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_DELETE);
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */
 static bool shows_no_twin(uint32_t operation)
 {
-    return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
+    return operation == API_CAPIF_STATUS || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
            operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_TRACE_MAKE ||

@@ -76,7 +76,8 @@ enum scope {
     SCOPE_MONITORING = 16, SCOPE_TRIGGER = 32, SCOPE_PARAMETERS = 64,
     SCOPE_ADMIN = 128, /* everything, all domains: the holder of admin.token */
     SCOPE_PROVISION = 256, /* which device a twin is of: its IMSI and MSISDN */
-    SCOPE_ALL = 0x17f, /* that an application may have */
+    SCOPE_CAPIF = 512, /* a CAPIF core function: takes back what it let others do */
+    SCOPE_ALL = 0x37f, /* that an application may have */
 };
 
 /* One operation of /v1. The gate has checked the token and its scope for the
@@ -160,7 +161,20 @@ enum api_operation {
     API_EXPOSURE_PATCH,             /* RESOURCE */
     API_EXPOSURE_DELETE,
     API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
-    API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0 */
+    API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0, as all below */
+    API_CAPIF_DISCOVER,             /* CAPIF_FILTER*: the gate alone */
+    API_CAPIF_PUBLISHED_LIST,       /* CAPIF_APF: the gate alone */
+    API_CAPIF_PUBLISHED_GET,        /* CAPIF_APF, CAPIF_ID: the gate alone */
+    API_CAPIF_CHECK,                /* APPLICATION: the gate alone */
+    API_CAPIF_REVOKE,               /* APPLICATION, CAPIF_ID*: tokens from before are good for these APIs no more */
+    API_INVOKER_MAKE,               /* PUBLIC_KEY, DESTINATION, INFORMATION(?), FEATURES(?) */
+    API_INVOKER_PUT,                /* APPLICATION; as above */
+    API_INVOKER_PATCH,              /* APPLICATION; as above, what is absent stays */
+    API_INVOKER_DELETE,             /* APPLICATION */
+    API_INVOKER_SECURITY_GET,       /* APPLICATION */
+    API_INVOKER_SECURITY_PUT,       /* APPLICATION, SECURITY_CONTEXT */
+    API_INVOKER_SECURITY_UPDATE,    /* APPLICATION, SECURITY_CONTEXT: of one that is there */
+    API_INVOKER_SECURITY_DELETE,    /* APPLICATION */
 };
 
 enum api_field { /* width or form */
@@ -241,6 +255,11 @@ enum api_field { /* width or form */
     API_FIELD_CAPIF_API = 194,  /* fields of one service API: NAME, CAPIF_ID(?), AFTER (digest of what is published, u64), TIME, DETAIL(?), LAST: is to go */
     API_FIELD_CAPIF_ID = 195,   /* text: serviceApiId; absent: it is not published yet */
     API_FIELD_DETAIL = 196,     /* text: what went wrong last */
+    API_FIELD_CAPIF_FILTER = 197, /* u8 enum capif_filter, text */
+    API_FIELD_PUBLIC_KEY = 198, /* text: of an invoker */
+    API_FIELD_INFORMATION = 199,/* text: apiInvokerInformation */
+    API_FIELD_SECURITY_CONTEXT = 200, /* ServiceSecurity as JSON, as the gate has understood it */
+    API_FIELD_REVOKED = 201,    /* u32 bits of enum scope, i64 milliseconds since 1970: tokens of before are no good for them */
     /* Device triggering; widths of those with a row in twin/t8_trigger.c are its kinds' */
     API_FIELD_VALIDITY = 100,
     API_FIELD_TRIGGER_PRIORITY = 101,
@@ -327,7 +346,7 @@ typedef struct credential {
     uint8_t is_one_time; /* 1: good for POST /v1/sessions only */
     uint8_t reserved[6];
     int64_t expires_ms;  /* wall clock; 0: never */
-} credential;            /* then fields APPLICATION, DOMAIN*, CEILING*, CERTIFICATE* */
+} credential;            /* then fields APPLICATION, DOMAIN*, CEILING*, CERTIFICATE*, REVOKED* */
 
 /* A public key of the host: what it signed is an access token of ours (JWT). */
 typedef struct signing_key_news {
@@ -342,6 +361,13 @@ typedef struct signing_key_news {
  * RESUME(?), HELD(?) and API_REQUEST's application in front (an api_request). The reply's etag is the
  * number of the last event before the stream's first. The core sends an event only to streams it matches, at most STREAM_CREDIT ahead of the gate's MESSAGE_CREDIT. */
 enum { STREAM_CREDIT = 1024 };
+/* What a discovery is narrowed by. */
+enum capif_filter {
+    CAPIF_FILTER_INVOKER, CAPIF_FILTER_NAME, CAPIF_FILTER_VERSION, CAPIF_FILTER_COMMUNICATION, CAPIF_FILTER_PROTOCOL, CAPIF_FILTER_AEF,
+    CAPIF_FILTER_FORMAT, CAPIF_FILTER_CATEGORY, CAPIF_FILTER_LOCATION, CAPIF_FILTER_FEATURES, CAPIF_FILTER_API_FEATURES,
+    CAPIF_FILTER_AUTHENTICATION, CAPIF_FILTER_AUTHORIZATION, CAPIF_FILTERS
+};
+
 typedef struct capif_news {
     uint8_t is_kept;        /* it must outlive a restart; 0: it is shown only */
     uint8_t reserved[7];
