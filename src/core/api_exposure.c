@@ -9,6 +9,8 @@
 #include "core/host.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/parameters.h"
+#include "core/patterns.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -20,6 +22,8 @@
 const exposure_class *const exposure_classes[EXPOSURE_KINDS] = {
     [EXPOSURE_MONITORING] = &monitoring_class,
     [EXPOSURE_TRIGGER] = &trigger_class,
+    [EXPOSURE_PATTERNS] = &patterns_class,
+    [EXPOSURE_PARAMETERS] = &parameters_class,
 };
 
 /* The class of a call; no gate names one that is not there. */
