@@ -1,5 +1,5 @@
 """What applications have of a network over T8, with dromio-sim as that network: monitoring over its HSS and MMEs,
-triggers over its MTC-IWF."""
+triggers over its MTC-IWF, parameters that become timers of devices."""
 import base64
 import contextlib
 import json
@@ -14,6 +14,7 @@ from t8 import CALLBACKS
 DEVICES = 3
 SLEEPY = ["--period", "300", "--active", "10", "--speed", "60", "--edrx", "0"]  # awake for 0.3 of 5 seconds
 MONITORING = "/3gpp-monitoring-event/v1/as1/subscriptions"
+PARAMETERS = "/3gpp-network-parameter-configuration/v1/as1/configurations"
 TRIGGERS = "/3gpp-device-triggering/v1/as1/transactions"
 
 
@@ -59,7 +60,7 @@ def host():
 
 @pytest.fixture(scope="module")
 def as1(host):
-    return host.application("as1", ["demo.example"], ["monitoring", "trigger", "read"])
+    return host.application("as1", ["demo.example"], ["monitoring", "trigger", "parameters", "read"])
 
 
 @pytest.fixture
@@ -123,3 +124,11 @@ def test_a_trigger_makes_a_sleeping_device_connect(network, as1, sink):
     until(lambda: [notice.get("result") for notice in sink.taken("/trigger")] == ["SUCCESS"], "its outcome")
     summary = run.end()
     assert summary["triggers"] == summary["triggers_delivered"] == summary["outcomes_taken"] == 1
+
+
+def test_parameters_of_an_application_become_timers_of_a_device(network, as1):
+    """That the device wakes as often as they say is test_sim_monitoring.py's."""
+    run = network("--hss", "1")
+    answer = as1.post(PARAMETERS, {"externalId": "thermo-2@demo.example", "maximumLatency": 60, "maximumResponseTime": 2})
+    assert answer.status == 201, answer
+    assert run.end()["timers_set"] == 1
