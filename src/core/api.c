@@ -378,6 +378,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_PORT_PUT] = api_nidd_port_put,
     [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
     [API_CHARGING_GET] = api_charging_get,
+    [API_TWIN_EXPOSURES] = api_twin_exposures,
     [API_EXPOSURE_LIST] = api_exposure_list,
     [API_EXPOSURE_MAKE] = api_exposure_make,
     [API_EXPOSURE_GET] = api_exposure_get,

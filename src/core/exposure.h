@@ -170,6 +170,7 @@ void monitoring_cancel(core *core, uint32_t twin, exposure *of);
 /* ---- api_exposure.c ---- */
 
 
+void api_twin_exposures(core *core, const call *call); /* of a device, of all applications that the caller may see */
 void api_exposure_list(core *core, const call *call);
 void api_exposure_make(core *core, const call *call);
 void api_exposure_get(core *core, const call *call);

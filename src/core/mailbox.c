@@ -583,7 +583,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         bool is_there = sent->sent_host == twin->connection.host;
         if (is_answered && is_there && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
             record_begin(core, index, RECORD_DELTA);
-            charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
+            charge_connection(core, index, CHARGE_RELEASED, 0);
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);
         }

@@ -283,7 +283,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE) {
         answer.rates = rate_left(core, twin);
-        charge_connection(core, index, CHARGE_RELEASED, request->rat_type);
+        charge_connection(core, index, CHARGE_RELEASED, 0);
         record_put(core, FIELD_CONNECTION, "", 0);
     } else {
         answer.charging_id = request->action == ESTABLISH ? serving_charging_id(core) : 0;
@@ -294,7 +294,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     if (request->action == ESTABLISH) {
         rds_reset(core, index);
         rate_go_on(core, index, &request->rates);
-        charge_connection(core, index, CHARGE_ESTABLISHED, request->rat_type);
+        charge_connection(core, index, CHARGE_ESTABLISHED, answer.charging_id);
     }
     twin->connection.gate = (uint8_t)caller.gate;
     if (request->is_reachable || request->action == ESTABLISH) {
@@ -334,7 +334,7 @@ void network_release_begin(core *core, uint32_t index, network_release *gone)
         gone->gate = peers_gate(core, &node, twin->connection.gate);
     }
     dro_wipe(&request, sizeof request);
-    charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
+    charge_connection(core, index, CHARGE_RELEASED, 0);
     record_put(core, FIELD_CONNECTION, "", 0);
 }
 

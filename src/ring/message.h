@@ -153,6 +153,7 @@ enum api_operation {
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
     API_CHARGING_GET = 255,        /* how far charging is */
+    API_TWIN_EXPOSURES = 256,      /* ID: what applications have at it over T8 beside NIDD */
     /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
     API_EXPOSURE_LIST = 220,
     API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
