@@ -16,6 +16,7 @@
 #include "core/images.h"
 #include "core/mailbox.h"
 #include "core/names.h"
+#include "core/exposure.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"
@@ -706,6 +707,7 @@ void api_twin_delete(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred(core, call, index) || !call_precondition(core, call, twin_at(core, index)))
         return;
+    exposures_forsake(core, index);
     record_begin(core, index, RECORD_GONE);
     record_end(core);
     twin_forget(core, index);

@@ -314,6 +314,16 @@ void exposures_free(core *core, uint32_t index)
         remove_from(core, index, nidd->exposures->number);
 }
 
+void exposures_forsake(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures; e != NULL; e = e->next) {
+        const exposure_class *class = exposure_classes[e->kind];
+        if (class != NULL && class->forsaken != NULL)
+            class->forsaken(core, twin, e);
+    }
+}
+
 /* ---- time ---- */
 
 static int64_t due_of(const exposure *e)

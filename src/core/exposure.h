@@ -88,6 +88,7 @@ void exposure_notice_gone(core *core, uint32_t twin, uint64_t exposure);
 DRO_CHECKED dro_err exposure_apply(core *core, uint32_t twin, const dro_field *field);
 void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */
+void exposures_forsake(core *core, uint32_t twin);         /* the twin goes: the network is told, as far as it can be reached */
 int64_t exposures_due(const twin *twin);
 void exposures_expire(core *core, uint32_t twin);
 /* "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"; 0: the collection's. */
