@@ -14,6 +14,7 @@
 #include "core/rate.h"
 #include "core/rds_ports.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -447,6 +448,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return in.err;
     case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: case FIELD_EXPOSURE: case FIELD_EXPOSURE_GONE: return nidd_apply(core, index, field);
+    case FIELD_REPORT: case FIELD_REPORTS_HEARD: return report_apply(core, index, field);
     case FIELD_CHUNKS: return queue_apply_chunks(core, index, &in);
     case FIELD_CHUNKS_SPENT: queue_apply_spent(core, index); return DRO_OK;
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);

@@ -67,6 +67,8 @@ void grant_replace(const core *core, const uint8_t *fields, size_t length, const
 
 /* Asks again for a configuration; its next time to ask is put off meanwhile. */
 void authorization_renew(core *core, uint32_t twin, nidd_configuration *configuration);
+/* The twin by the first of the identities (ID, MSISDN, IMSI) that one has; NONE: none has. */
+uint32_t authorization_twin_of(core *core, const grant *said);
 /* Messages of gates. */
 void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 /* authorization_group.c: what an HSS says of a group, its members among it; each core hears it. */

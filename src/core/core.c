@@ -30,6 +30,7 @@
 #include "core/old_logs.h"
 #include "core/peers.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 #include "core/stream.h"
 #include "core/tell.h"
@@ -324,6 +325,7 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     inquiries_free(core);
+    reports_fini(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
@@ -447,6 +449,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_NETWORK_REPORT: reports_on_message(core, gate, header, body); break;
     case MESSAGE_INQUIRY_ANSWER: inquiries_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_WEBSOCKET_HERE:

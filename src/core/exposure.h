@@ -158,6 +158,8 @@ typedef struct exposure_class {
     void (*expires)(core *core, uint32_t twin, exposure *ended);
     /* The twin goes, and the exposure with it: the network may be told. */
     void (*forsaken)(core *core, const twin *twin, const exposure *lost);
+    /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Its twin is in no turn. NULL: nothing is done. */
+    void (*told)(core *core, uint32_t twin, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length);
     /* Members that are not in its fields, each with a comma in front. */
     void (*write)(core *core, const exposure *shown, dro_builder *out);
     /* When it ends by its fields; INT64_MAX: never. */

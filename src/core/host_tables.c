@@ -17,6 +17,7 @@
 #include "core/network.h"
 #include "core/number.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 
 /* ---- idempotency keys ---- */
@@ -317,6 +318,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             idempotent_replay(core, field);
         else if (field->tag == FIELD_EXPOSURE_NEWS || field->tag == FIELD_EXPOSURE_NEWS_GONE)
             exposure_news_replay(core, field);
+        else if (field->tag == FIELD_REPORTS_HEARD)
+            reports_replay(core, field);
         else if (field->tag == FIELD_USAGE)
             usage_replay(core, field);
         return DRO_OK;
@@ -436,6 +439,7 @@ void host_tables_write(core *core)
     write_idempotents(core);
     groups_told_write(core);
     exposure_news_write(core);
+    reports_write(core);
     usage_write(core);
     write_dead_letters(core);
 }

@@ -17,9 +17,10 @@
 #include "wire/diameter/write.h"
 
 enum {
+    NO_PLACE = UINT16_MAX,
     ANSWER_BYTES = 768,           /* without what repeats the request */
     STATUS_BYTES = 96,            /* of one report, without its SCEF-ID */
-    REPORTS_MAX = 256,            /* in one request: each has two AVPs at least */
+    REPORTS_MAX = DIAMETER_AVPS_MAX / 2, /* in one request: each has two AVPs at least */
     IPV4_FAMILY = 1, IPV6_FAMILY = 2, /* of an Address */
     ECGI_BYTES = 7, TAI_BYTES = 5, CGI_BYTES = 7, ENODEB_BYTES = 3, /* after the network */
 };
@@ -351,7 +352,6 @@ static bool has_event(const diameter_message *message, const diameter_avp *repor
 
 bool report_put_told(const diameter_message *message, const diameter_avp *report, dro_builder *out, const diameter_avp **wrong)
 {
-    const diameter_avp *user = diameter_find_in(message, report, AVP_USER_IDENTIFIER); /* of an item */
     enum told_kind kind = told_kind_of(message, report);
     bool has_results = diameter_find_in(message, report, AVP_SERVICE_REPORT) != NULL;
     uint32_t code;
@@ -359,11 +359,10 @@ bool report_put_told(const diameter_message *message, const diameter_avp *report
         kind = TOLD_RESULT;
     size_t told = t8_object_begin(out, API_FIELD_TOLD);
     t8_put_byte(out, TOLD_FIELD_KIND, (uint8_t)kind);
-    bool is_good = user == NULL || s6t_put_identities(message, user, out, wrong);
     if (kind == TOLD_RESULT)
         t8_put_byte(out, TOLD_FIELD_VERDICT, (uint8_t)report_verdict(message, report, &code));
     size_t object = t8_object_begin(out, TOLD_FIELD_REPORT);
-    is_good = is_good && report_put(message, report, out, wrong);
+    bool is_good = report_put(message, report, out, wrong);
     t8_object_end(out, object);
     t8_object_end(out, told);
     return is_good;
@@ -386,7 +385,7 @@ typedef struct reading {         /* of one request */
     dro_builder messages;        /* length u32, core u32, then the message; padded to 8 */
     dro_builder names;           /* of reports */
     struct pending_reports *reports;
-    uint32_t place;
+    uint32_t count;              /* of messages */
     bool is_too_long;            /* a message, for the ring */
     size_t bytes[GATE_CORES_MAX]; /* for each core, with the heads of ring messages */
 } reading;
@@ -398,24 +397,22 @@ static uint32_t home_of_reference(const gate_config *config, uint32_t reference)
     return config->core_count == 1 || partition == 0 ? 0 : directory_core(config->directory, partition);
 }
 
-/* Of the node, its request and the place in it: a repetition has the same. */
+/* Of the node, its request and the message's place among those of it: a repetition has the same. */
 static uint64_t number_of(const reading *reading)
 {
     const diameter_avp *host = diameter_find(reading->request, AVP_ORIGIN_HOST);
     uint64_t hash = gate_identity_hash((const char *)host->data, host->length);
-    return dro_hash_mix(hash << 32 | reading->request->header.end_to_end, reading->place + 1);
+    return dro_hash_mix(hash << 32 | reading->request->header.end_to_end, reading->count + 1);
 }
 
-/* Where the message of a report begins; its fields follow. */
-static size_t message_begin(reading *reading, uint32_t reference, uint8_t kinds, bool is_named)
+/* Where a message begins; its fields follow. `place`: of the report that it is of, NO_PLACE: of none. */
+static size_t message_begin(reading *reading, uint32_t reference, uint16_t place, uint8_t kinds)
 {
-    network_report head = { .number = number_of(reading), .reference = reference, .place = (uint16_t)reading->place, .kinds = kinds, .is_answered = 1 };
+    network_report head = { .number = number_of(reading), .reference = reference, .place = place, .kinds = kinds };
     size_t begin = dro_builder_length(&reading->messages);
     dro_builder_bytes(&reading->messages, &(message_head){ 0 }, sizeof(message_head));
     dro_builder_bytes(&reading->messages, &head, sizeof head);
-    reading->place++;
-    if (is_named)
-        reading->reports->count = reading->place;
+    reading->count++;
     return begin;
 }
 
@@ -437,7 +434,7 @@ static void put_name(reading *reading, const diameter_avp *report)
 {
     const diameter_avp *extended = diameter_find_in(reading->request, report, AVP_SCEF_REFERENCE_ID_EXT);
     const diameter_avp *scef = diameter_find_in(reading->request, report, AVP_SCEF_ID);
-    report_status *status = &reading->reports->list[reading->place];
+    report_status *status = &reading->reports->list[reading->reports->count++];
     status->begin = (uint32_t)dro_builder_length(&reading->names);
     diameter_put_u32(&reading->names, AVP_SCEF_REFERENCE_ID, diameter_u32(diameter_find_in(reading->request, report, AVP_SCEF_REFERENCE_ID)));
     if (extended != NULL)
@@ -456,7 +453,7 @@ static void put_ended(reading *reading, const diameter_avp *report)
     const diameter_avp *gone = diameter_find_in(reading->request, report, AVP_SCEF_REFERENCE_ID_FOR_DELETION);
     for (; gone != NULL; gone = diameter_find_next(reading->request, gone)) {
         uint32_t reference = diameter_u32(gone);
-        size_t begin = message_begin(reading, reference, 0, false);
+        size_t begin = message_begin(reading, reference, NO_PLACE, 0);
         size_t told = t8_object_begin(&reading->messages, API_FIELD_TOLD);
         t8_put_byte(&reading->messages, TOLD_FIELD_KIND, TOLD_ENDED);
         t8_object_end(&reading->messages, told);
@@ -469,47 +466,78 @@ static bool refuse(const reading *reading, const diameter_avp *wrong)
     return t6a_refuse_avp(reading->peer, DIAMETER_INVALID_AVP_VALUE, reading->request, wrong);
 }
 
-static bool put_user(reading *reading)
+/* Names of the device, from a User-Identifier; NULL: none. */
+static bool put_user(reading *reading, const diameter_avp *user)
 {
-    const diameter_avp *user = diameter_find(reading->request, AVP_USER_IDENTIFIER), *wrong;
+    const diameter_avp *wrong;
     return user == NULL || s6t_put_identities(reading->request, user, &reading->messages, &wrong) || refuse(reading, wrong);
 }
 
-static bool put_one(reading *reading, const diameter_avp *report, const diameter_avp *first_item)
+/* What was written last, about a member of a group, goes to its twin too. */
+static void put_copy(reading *reading, size_t first, size_t fields, size_t names)
+{
+    dro_builder *out = &reading->messages;
+    size_t length = dro_builder_length(out) - fields;
+    network_report head;
+    if (out->err != DRO_OK || (size_t)(out->end - out->at) < sizeof(message_head) + sizeof head + length) {
+        out->err = DRO_LIMIT;
+        return;
+    }
+    memcpy(&head, out->start + first + sizeof(message_head), sizeof head);
+    size_t begin = message_begin(reading, head.reference, NO_PLACE, 0);
+    head = (network_report){ .number = head.number, .reference = head.reference, .place = NO_PLACE, .is_copy = 1 };
+    memcpy(out->start + begin + sizeof(message_head), &head, sizeof head);
+    dro_builder_bytes(out, out->start + fields, length);
+    message_end(reading, begin, s6t_home_of(reading->peer->gate->config, out->start + fields, names));
+}
+
+/* A report, or an item of a group's. */
+static bool put_one(reading *reading, uint32_t reference, const diameter_avp *report, const diameter_avp *user)
 {
     const diameter_avp *wrong;
-    uint32_t reference = diameter_u32(diameter_find_in(reading->request, report, AVP_SCEF_REFERENCE_ID));
-    if (reading->place >= REPORTS_MAX)
-        return t6a_refuse(reading->peer, DIAMETER_UNABLE_TO_COMPLY);
-    put_name(reading, report);
-    size_t begin = message_begin(reading, reference, 0, true);
-    if (!put_user(reading))
+    uint16_t place = (uint16_t)(reading->reports->count - 1);
+    size_t begin = message_begin(reading, reference, place, 0), fields = dro_builder_length(&reading->messages);
+    if (!put_user(reading, user))
         return false;
-    if (first_item == NULL && !report_put_told(reading->request, report, &reading->messages, &wrong))
+    size_t names = dro_builder_length(&reading->messages) - fields;
+    if (!report_put_told(reading->request, report, &reading->messages, &wrong))
         return refuse(reading, wrong);
-    for (const diameter_avp *item = first_item; item != NULL; item = diameter_find_next(reading->request, item))
-        if (!report_put_told(reading->request, item, &reading->messages, &wrong))
-            return refuse(reading, wrong);
     message_end(reading, begin, home_of_reference(reading->peer->gate->config, reference));
+    if (names > 0 && reference >> 19 == 1)
+        put_copy(reading, begin, fields, names);
+    return true;
+}
+
+static bool put_group(reading *reading, const diameter_avp *report)
+{
+    uint32_t reference = diameter_u32(diameter_find_in(reading->request, report, AVP_SCEF_REFERENCE_ID));
+    const diameter_avp *item = diameter_find_in(reading->request, report, AVP_GROUP_REPORT_ITEM);
+    put_name(reading, report);
+    reading->reports->list[reading->reports->count - 1].verdict = item == NULL ? VERDICT_DONE : VERDICT_NOT_THERE; /* until one of its messages knows */
+    for (; item != NULL; item = diameter_find_next(reading->request, item))
+        if (!put_one(reading, reference, item, diameter_find_in(reading->request, item, AVP_USER_IDENTIFIER)))
+            return false;
     return true;
 }
 
 static bool put_reports(reading *reading)
 {
     const diameter_message *request = reading->request;
+    const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER);
     const diameter_avp *report = diameter_find(request, AVP_MONITORING_EVENT_REPORT);
-    for (; report != NULL; report = diameter_find_next(request, report))
-        if (!put_one(reading, report, NULL))
+    for (; report != NULL; report = diameter_find_next(request, report)) {
+        put_name(reading, report);
+        if (!put_one(reading, diameter_u32(diameter_find_in(request, report, AVP_SCEF_REFERENCE_ID)), report, user))
             return false;
+    }
     for (report = diameter_find(request, AVP_GROUP_REPORT); report != NULL; report = diameter_find_next(request, report))
-        if (diameter_find_in(request, report, AVP_GROUP_REPORT_ITEM) != NULL &&
-            !put_one(reading, report, diameter_find_in(request, report, AVP_GROUP_REPORT_ITEM)))
+        if (!put_group(reading, report))
             return false;
     return true;
 }
 
-/* What ends with reports, or by itself, behind all that has a status. */
-static bool put_endings(reading *reading)
+/* What ends with reports. */
+static void put_all_ended(reading *reading)
 {
     const diameter_message *request = reading->request;
     const diameter_avp *report = diameter_find(request, AVP_MONITORING_EVENT_REPORT);
@@ -520,20 +548,24 @@ static bool put_endings(reading *reading)
         for (; item != NULL; item = diameter_find_next(request, item))
             put_ended(reading, item);
     }
-    uint32_t flags = diameter_u32(diameter_find(request, AVP_RIR_FLAGS));
+}
+
+/* RIR-Flags: all that the device has of a kind is over. */
+static bool put_cancelled(reading *reading)
+{
+    uint32_t flags = diameter_u32(diameter_find(reading->request, AVP_RIR_FLAGS));
     uint8_t kinds = (uint8_t)((flags & VALUE_RIR_FLAGS_ALL_MONITORING_EVENTS_CANCELLED ? 1u << EXPOSURE_MONITORING : 0) |
                               (flags & VALUE_RIR_FLAGS_ALL_COMMUNICATION_PATTERNS_CANCELLED ? 1u << EXPOSURE_PATTERNS : 0) |
                               (flags & VALUE_RIR_FLAGS_ALL_NETWORK_PARAMETERS_CANCELLED ? 1u << EXPOSURE_PARAMETERS : 0));
     if (kinds == 0)
         return true;
-    size_t begin = message_begin(reading, 0, kinds, false);
-    size_t fields = dro_builder_length(&reading->messages);
-    if (!put_user(reading))
+    size_t begin = message_begin(reading, 0, NO_PLACE, kinds), fields = dro_builder_length(&reading->messages);
+    if (!put_user(reading, diameter_find(reading->request, AVP_USER_IDENTIFIER)))
         return false;
-    size_t length = dro_builder_length(&reading->messages) - fields;
-    if (length == 0)
+    size_t names = dro_builder_length(&reading->messages) - fields;
+    if (names == 0)
         return t6a_refuse_missing(reading->peer, AVP_USER_IDENTIFIER, AVP_EXTERNAL_IDENTIFIER);
-    message_end(reading, begin, s6t_home_of(reading->peer->gate->config, reading->messages.start + fields, length));
+    message_end(reading, begin, s6t_home_of(reading->peer->gate->config, reading->messages.start + fields, names));
     return true;
 }
 
@@ -551,7 +583,7 @@ static void put_applied(reading *reading)
         put_ended(reading, updated);
     if (named == NULL)
         return;
-    size_t begin = message_begin(reading, diameter_u32(named), 0, false);
+    size_t begin = message_begin(reading, diameter_u32(named), NO_PLACE, 0);
     size_t told = t8_object_begin(&reading->messages, API_FIELD_TOLD);
     t8_put_byte(&reading->messages, TOLD_FIELD_KIND, TOLD_APPLIED);
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
@@ -569,9 +601,10 @@ static bool read_all(reading *reading)
     if (!put_reports(reading))
         return false;
     put_applied(reading);
-    if (!put_endings(reading))
+    put_all_ended(reading);
+    if (!put_cancelled(reading))
         return false;
-    if (reading->messages.err != DRO_OK || reading->names.err != DRO_OK || reading->place > UINT16_MAX || reading->is_too_long)
+    if (reading->messages.err != DRO_OK || reading->names.err != DRO_OK || reading->is_too_long)
         return t6a_refuse(reading->peer, DIAMETER_UNABLE_TO_COMPLY);
     return true;
 }
@@ -589,7 +622,7 @@ static bool has_room(const reading *reading)
 static void send_all(const reading *reading, uint64_t id, struct pending_reports *reports)
 {
     const uint8_t *at = reading->messages.start;
-    for (uint32_t i = 0; i < reading->place; i++) {
+    for (uint32_t i = 0; i < reading->count; i++) {
         message_head head;
         memcpy(&head, at, sizeof head);
         ring_writer *ring = &reading->peer->gate->config->to_core[head.core];
@@ -659,7 +692,7 @@ static bool read_and_send(reading *reading, const diameter_command *command)
         return false;
     entry->reports = reading->reports;
     reading->reports = NULL; /* the entry's now */
-    entry->reports->left = reading->place;
+    entry->reports->left = reading->count;
     send_all(reading, id, entry->reports);
     if (entry->reports->left == 0)
         answer(gate, entry);
@@ -697,7 +730,7 @@ void report_on_answer(diameter_gate *gate, uint64_t id, const void *body, uint32
         return;
     }
     memcpy(&told, body, sizeof told);
-    if (told.place < entry->reports->count)
+    if (told.place < entry->reports->count && entry->reports->list[told.place].verdict != VERDICT_DONE)
         entry->reports->list[told.place].verdict = told.verdict;
     entry->reports->is_busy |= told.verdict == VERDICT_BUSY;
     if (--entry->reports->left == 0)

@@ -235,7 +235,7 @@ enum api_field { /* width or form */
     /* What the network is asked and says of exposures. */
     API_FIELD_ALL_GONE = 130,   /* empty: all of the kind are to end */
     API_FIELD_IN_PROGRESS = 131,/* empty: of a group, what became of its members is told later */
-    API_FIELD_TOLD = 132,       /* fields of enum told_field: of a device, or of one member of a group */
+    API_FIELD_TOLD = 132,       /* fields of enum told_field */
     API_FIELD_COUNT = 133,      /* u32: devices that are meant, or in an area */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
     /* CAPIF (TS 29.222). */
@@ -491,11 +491,11 @@ typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
  * each report; a device's is named by the fields ID, MSISDN, IMSI where there is no reference. */
 typedef struct network_report {
     uint64_t number;              /* of the report; a repetition has the same */
-    uint32_t reference;           /* 0: REPORT_ENDED of all that the device has of the kinds */
+    uint32_t reference;           /* 0: all that the device has of the kinds is over */
     uint16_t place;               /* in its request; comes back */
     uint8_t kinds;                /* bits of enum exposure_kind, where reference is 0 */
-    uint8_t is_answered;          /* a MESSAGE_REPORT_ANSWER is wanted */
-} network_report;                 /* then fields: ID(?), MSISDN(?), IMSI(?), TOLD* */
+    uint8_t is_copy;              /* about a member of a group: for its twin alone, to whose core it goes */
+} network_report;                 /* then fields: ID(?), MSISDN(?), IMSI(?): of a group which member; TOLD, where there is a reference */
 enum told_kind {
     TOLD_EVENT,                   /* REPORT */
     TOLD_ENDED,                   /* it is not watched any more */
@@ -504,7 +504,6 @@ enum told_kind {
     TOLD_APPLIED,                 /* PERIODIC_TIMER(?), ACTIVE_TIME(?), PACKETS(?): what the network uses */
 };
 enum told_field {
-    TOLD_FIELD_ID = API_FIELD_ID, TOLD_FIELD_MSISDN = API_FIELD_MSISDN, TOLD_FIELD_IMSI = API_FIELD_IMSI, /* of a group: which member */
     TOLD_FIELD_KIND = 10,         /* u8 enum told_kind */
     TOLD_FIELD_REPORT = 11,       /* fields of enum monitoring_report_field */
     TOLD_FIELD_VERDICT = 12,      /* u8 enum inquiry_verdict */

@@ -141,18 +141,12 @@ static void print_json(const t8_object *object, const uint8_t *fields, size_t le
     printf("{%.*s}", (int)dro_builder_length(&out), (const char *)text);
 }
 
-/* One TOLD field: who, what, and the report as T8 shows it. */
+/* One TOLD field: what, and the report as T8 shows it. */
 static void print_told(const uint8_t *fields, size_t length)
 {
     dro_field field;
     dro_cursor in = dro_cursor_over(fields, length);
-    printf("{\"ids\":[");
-    for (bool is_first = true; dro_field_next(&in, &field);)
-        if (field.tag == TOLD_FIELD_ID || field.tag == TOLD_FIELD_MSISDN || field.tag == TOLD_FIELD_IMSI) {
-            printf("%s\"%.*s\"", is_first ? "" : ",", (int)field.length, (const char *)field.bytes);
-            is_first = false;
-        }
-    printf("]");
+    printf("{\"what\":\"report\"");
     for (in = dro_cursor_over(fields, length); dro_field_next(&in, &field);) {
         uint32_t number = 0;
         memcpy(&number, field.bytes, field.length < sizeof number ? field.length : sizeof number);
