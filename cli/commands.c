@@ -333,6 +333,16 @@ const struct command commands[] = {
       .examples = { "dromio peer trace meter-17@acme.example", "dromio peer trace meter-17@acme.example --follow",
                     "dromio peer trace mme.example -o ndjson" },
       .run = peer_trace },
+    { .name = "charging",
+      .arguments = "",
+      .summary = "show how far charging records are written, or check closed files",
+      .text = "With --verify no host is asked: the closed files in DIR are read in order, and the first number that is missing, doubled or out of "
+              "order, or the first damaged line, is told with its place (exit code 1). Files that were taken away before the first one are no "
+              "gap. Only for the administrator.",
+      .options = { { "--files", 0, NULL, "the newest closed files", NULL }, { "--verify", 0, "DIR", "check the closed files in DIR", NULL } },
+      .examples = { "dromio charging", "dromio charging --files -o ndjson", "dromio charging --verify /var/lib/dromio/charging" },
+      .local_option = "--verify",
+      .run = charging_show },
     { .name = "dead-letters",
       .arguments = "",
       .summary = "show events whose turn failed",

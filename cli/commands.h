@@ -44,6 +44,7 @@ int restore_run(struct cli *cli);
 int host_status(struct cli *cli);
 int host_peers(struct cli *cli);
 int peer_trace(struct cli *cli);
+int charging_show(struct cli *cli);
 int host_dead_letters(struct cli *cli);
 int host_login(struct cli *cli);
 

@@ -110,6 +110,13 @@ static void line_effect(line *line, const model *model, const effect *effect)
         break;
     case EFFECT_CONTACT: line_put(line, "contact at %lld", (long long)effect->contact.at); break;
     case EFFECT_PEER: break;
+    case EFFECT_TRIGGER:
+        line_put(line, "trigger %u port %u ", effect->trigger.trigger, effect->trigger.port);
+        for (uint32_t i = 0; i < effect->trigger.length; i++)
+            line_put(line, "%02x", effect->trigger.bytes[i]);
+        if (effect->trigger.validity_s != 0)
+            line_put(line, " validity %u", effect->trigger.validity_s);
+        break;
     }
 }
 

@@ -128,7 +128,7 @@ static bool take_pair(const run *run, yyjson_val *json, const char **name, yyjso
     yyjson_obj_iter iter = yyjson_obj_iter_with(json);
     yyjson_val *key = yyjson_obj_size(json) == 1 ? yyjson_obj_iter_next(&iter) : NULL;
     if (key == NULL)
-        return wrong(run, "write and action have one member, its name", "");
+        return wrong(run, "write, action and triggered have one member, its name", "");
     *name = yyjson_get_str(key);
     *member = yyjson_obj_iter_get_val(key);
     return true;
@@ -168,13 +168,36 @@ static bool take_action(run *run, yyjson_val *json)
     return take_members(run, model->actions[index].inputs, model->actions[index].input_count, input, false);
 }
 
+/* {"5": "delivered"}: what became of trigger 5. */
+static bool take_trigger(run *run, yyjson_val *json)
+{
+    static const char *const outcomes[] = { "delivered", "expired", "failed", "unconfirmed", "unknown" };
+    const char *name;
+    yyjson_val *member;
+    char *end;
+    if (!take_pair(run, json, &name, &member) || !yyjson_is_str(member))
+        return wrong(run, "a triggered step is {\"NUMBER\": \"OUTCOME\"}", "");
+    unsigned long number = strtoul(name, &end, 10);
+    if (*end != '\0' || end == name || number > UINT32_MAX)
+        return wrong(run, "a trigger is a number", name);
+    for (uint8_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+        if (strcmp(yyjson_get_str(member), outcomes[i]) != 0)
+            continue;
+        run->turn.id = (uint32_t)number;
+        run->payload[0] = i;
+        run->turn.length = 1;
+        return true;
+    }
+    return wrong(run, "an outcome is delivered, expired, failed, unconfirmed or unknown", "");
+}
+
 /* Exactly one of the words of a step. */
 static bool take_step(run *run, yyjson_val *json)
 {
     static const struct { const char *word; event_kind kind; } words[] = {
         { "created", EVENT_CREATED }, { "configured", EVENT_CONFIGURED }, { "uplink", EVENT_UPLINK },
         { "write", EVENT_PROPERTY_WRITE }, { "action", EVENT_ACTION }, { "timer", EVENT_TIMER },
-        { "reachable", EVENT_REACHABILITY }, { "downlink", EVENT_DOWNLINK },
+        { "reachable", EVENT_REACHABILITY }, { "downlink", EVENT_DOWNLINK }, { "triggered", EVENT_TRIGGER_OUTCOME },
     };
     const model *model = run->runner->model;
     yyjson_val *found = NULL;
@@ -190,7 +213,7 @@ static bool take_step(run *run, yyjson_val *json)
     }
     if (found == NULL)
         return wrong(run, "no event; a step has one of created, configured, uplink, write, action, timer, reachable, "
-                          "downlink, move", "");
+                          "downlink, triggered, move", "");
     switch (run->turn.kind) {
     case EVENT_CREATED: return take_members(run, model->secrets, model->secret_count, found, false);
     case EVENT_CONFIGURED: return take_members(run, model->secrets, model->secret_count, found, true);
@@ -198,6 +221,7 @@ static bool take_step(run *run, yyjson_val *json)
     case EVENT_DOWNLINK: return take_hex(run, found);
     case EVENT_PROPERTY_WRITE: return take_write(run, found);
     case EVENT_ACTION: return take_action(run, found);
+    case EVENT_TRIGGER_OUTCOME: return take_trigger(run, found);
     case EVENT_REACHABILITY: run->turn.id = yyjson_is_true(found) ? 1 : 0; return true;
     default:
         if (!yyjson_is_uint(found) || yyjson_get_uint(found) > UINT32_MAX)

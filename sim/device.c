@@ -54,7 +54,7 @@ void device_init(device *d, uint32_t index, const device_settings *s)
     /* A few are old, so that low batteries are seen. */
     d->battery_mv = (float)(device_roll(d, 0.05) ? 2950 + 100 * dice_unit(d) : 3200 + 450 * dice_unit(d));
     d->next_reading = s->is_quiet ? DEVICE_NEVER : (int64_t)(dice_unit(d) * s->period_s * 1000);
-    d->confirm_at = d->command_at = d->retry_at = DEVICE_NEVER;
+    d->confirm_at = d->command_at = d->retry_at = d->tau_at = d->back_at = DEVICE_NEVER;
     want(d, DEVICE_ESTABLISH);
 }
 
@@ -63,9 +63,48 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+bool device_is_lost(const device *d)
+{
+    return d->back_at != DEVICE_NEVER;
+}
+
+void device_lose(device *d, int64_t until)
+{
+    d->back_at = until;
+    d->awake_until = 0;
+}
+
+/* Long enough for what a wake-up brings. */
+static int64_t active_ms_of(const device *d, const device_settings *s)
+{
+    return d->active_ms > 0 ? (int64_t)d->active_ms : s->active_ms;
+}
+
+static void restart_timer(device *d, int64_t now)
+{
+    d->tau_at = d->tau_ms > 0 ? now + (int64_t)d->tau_ms : DEVICE_NEVER;
+}
+
+void device_set_timers(device *d, uint32_t tau_ms, uint32_t active_ms, int64_t now)
+{
+    d->tau_ms = tau_ms;
+    d->active_ms = active_ms;
+    restart_timer(d, now);
+}
+
+bool device_trigger(device *d, const device_settings *s, int64_t now)
+{
+    if (device_is_lost(d) || !d->is_attached || (!device_is_awake(d, now) && !d->is_edrx))
+        return false;
+    d->next_reading = s->is_quiet ? DEVICE_NEVER : now;
+    return true;
+}
+
 int64_t device_due(const device *d)
 {
-    return earlier(earlier(d->next_reading, d->confirm_at), earlier(d->command_at, d->retry_at));
+    if (device_is_lost(d))
+        return d->back_at;
+    return earlier(d->tau_at, earlier(earlier(d->next_reading, d->confirm_at), earlier(d->command_at, d->retry_at)));
 }
 
 bool device_is_awake(const device *d, int64_t now)
@@ -156,7 +195,8 @@ static void wake_for_reading(device *d, const device_settings *s, device_counts 
     else if (d->is_unreachable && d->is_attached)
         want(d, DEVICE_REACHABLE);
     d->is_unreachable = false;
-    d->awake_until = now + s->active_ms;
+    d->awake_until = now + active_ms_of(d, s);
+    restart_timer(d, now);
     read_and_send(d, s, counts, now);
     int64_t period_ms = (int64_t)d->period_s * 1000;
     d->next_reading += period_ms;
@@ -183,12 +223,36 @@ static void act_on_command(device *d, device_counts *counts, int64_t now)
     }
 }
 
+/* Found again: it attaches, and reads at once. */
+static void come_back(device *d, const device_settings *s, int64_t now)
+{
+    d->back_at = DEVICE_NEVER;
+    d->command_at = DEVICE_NEVER;
+    want(d, DEVICE_ESTABLISH);
+    if (!s->is_quiet)
+        d->next_reading = now;
+}
+
+/* The periodic update: awake for a while, with nothing to send. */
+static void update(device *d, const device_settings *s, int64_t now)
+{
+    restart_timer(d, now);
+    if (d->is_unreachable && d->is_attached)
+        want(d, DEVICE_REACHABLE);
+    d->is_unreachable = false;
+    d->awake_until = now + active_ms_of(d, s);
+}
+
 bool device_wake(device *d, const device_settings *s, device_counts *counts, int64_t now)
 {
+    if (device_is_lost(d) && now < d->back_at)
+        return false;
+    if (device_is_lost(d))
+        come_back(d, s, now);
     bool has_arrived = d->command_at <= now;
     if (has_arrived) {
         d->command_at = DEVICE_NEVER;
-        d->awake_until = now + s->active_ms;
+        d->awake_until = now + active_ms_of(d, s);
         act_on_command(d, counts, now);
     }
     if (d->retry_at <= now) {
@@ -202,12 +266,14 @@ bool device_wake(device *d, const device_settings *s, device_counts *counts, int
     }
     if (d->next_reading <= now)
         wake_for_reading(d, s, counts, now);
+    else if (d->tau_at <= now)
+        update(d, s, now);
     return has_arrived;
 }
 
 enum device_action device_next(const device *d)
 {
-    if (d->is_busy)
+    if (d->is_busy || device_is_lost(d))
         return DEVICE_IDLE;
     if (does_want(d, DEVICE_RELEASE))
         return DEVICE_RELEASE;
@@ -286,8 +352,8 @@ void device_on_answer(device *d, const device_settings *s, enum device_action as
             uplink_answered(d);
         if (answer == DEVICE_ANSWER_REFUSED) /* the host knows no such connection: the MME releases it, the device attaches again */
             device_on_release(d, s, now);
-        else
-            d->awake_until = now + s->active_ms > d->awake_until ? now + s->active_ms : d->awake_until;
+        else if (!device_is_lost(d) && now + active_ms_of(d, s) > d->awake_until)
+            d->awake_until = now + active_ms_of(d, s);
         break;
     case DEVICE_IDLE:
         break;
@@ -300,12 +366,16 @@ enum delivery device_on_downlink(device *d, const device_settings *s, const uint
     int64_t arrives = now + DEVICE_RADIO_MS + (int64_t)(dice_unit(d) * DEVICE_RADIO_MS);
     bool is_lost = device_roll(d, s->loss);
     *when = DEVICE_NEVER;
+    if (device_is_lost(d)) {
+        d->is_unreachable = true;
+        return DELIVERY_ASLEEP;
+    }
     if (!device_is_awake(d, now) && d->is_edrx) {
         int64_t cycle = DEVICE_EDRX_MS;
         *when = (now / cycle + 1) * cycle;
         arrives += *when - now;
     } else if (!device_is_awake(d, now) && d->is_regular) {
-        *when = d->next_reading;
+        *when = earlier(d->next_reading, d->tau_at);
     }
     bool is_within_reach = device_is_awake(d, now) || (d->is_edrx && arrives <= hold_until);
     if (!is_within_reach || is_lost || d->command_at != DEVICE_NEVER || length > DEVICE_COMMAND_MAX || !d->is_attached) {

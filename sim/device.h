@@ -54,6 +54,10 @@ enum device_action { DEVICE_IDLE, DEVICE_RELEASE, DEVICE_ESTABLISH, DEVICE_REACH
 typedef struct device {
     uint64_t random;
     int64_t next_reading, awake_until, confirm_at, retry_at;
+    int64_t tau_at;              /* its next periodic update; DEVICE_NEVER: it has no timer of its own */
+    int64_t back_at;             /* lost until then; DEVICE_NEVER: it is not */
+    uint32_t tau_ms;             /* periodic timer that the network gave it; 0: none */
+    uint32_t active_ms;          /* ...and how long it stays reachable; 0: as all others */
     int64_t command_at;          /* a downlink on its way over the air; DEVICE_NEVER: none */
     uint8_t command[DEVICE_COMMAND_MAX];
     uint8_t command_length;
@@ -87,6 +91,14 @@ const frame *device_uplink(device *device);
 enum device_answer { DEVICE_ANSWER_OK, DEVICE_ANSWER_BUSY, DEVICE_ANSWER_REFUSED };
 void device_on_answer(device *device, const device_settings *settings, enum device_action asked,
                       enum device_answer answer, int64_t now);
+
+/* Out of reach until then: it neither sends nor hears anything. */
+void device_lose(device *device, int64_t until);
+bool device_is_lost(const device *device);
+/* Timers that the network gives it (0: none): it wakes that often at least, and stays awake that long. */
+void device_set_timers(device *device, uint32_t tau_ms, uint32_t active_ms, int64_t now);
+/* A short message reached it: it takes a reading now. False: it cannot be reached now. */
+bool device_trigger(device *device, const device_settings *settings, int64_t now);
 
 /* The host has ended its connection: it attaches again. */
 void device_on_release(device *device, const device_settings *settings, int64_t now);

@@ -276,6 +276,63 @@ static void the_same_seed_is_the_same_device(void **state)
     assert_true(a.expected.lost > 0 && a.expected.late > 0);
 }
 
+static void a_lost_device_is_silent_until_it_is_back(void **state)
+{
+    (void)state;
+    device_settings s = settings();
+    device d = attached(&s);
+    int64_t now = wake_for_reading(&d, &s), when;
+    take_uplink(&d, &s, now);
+    device_lose(&d, now + 500000);
+    assert_int_equal(device_due(&d), now + 500000);
+    assert_int_equal(device_on_downlink(&d, &s, (const uint8_t *)"\x82\x05", 2, now + 1, now + 9000, &when), DELIVERY_ASLEEP);
+    assert_int_equal(when, DEVICE_NEVER);
+    assert_false(device_trigger(&d, &s, now + 1));
+    assert_false(device_wake(&d, &s, &counts, now + 499999));
+    assert_int_equal(device_next(&d), DEVICE_IDLE);
+    device_wake(&d, &s, &counts, now + 500000);
+    assert_false(device_is_lost(&d));
+    assert_int_equal(device_next(&d), DEVICE_ESTABLISH);
+    device_on_answer(&d, &s, DEVICE_ESTABLISH, DEVICE_ANSWER_OK, now + 500100);
+    assert_int_equal(device_next(&d), DEVICE_REACHABLE); /* for the downlink that failed */
+    device_on_answer(&d, &s, DEVICE_REACHABLE, DEVICE_ANSWER_OK, now + 500150);
+    assert_int_equal(take_uplink(&d, &s, now + 500200).sequence, 1);
+}
+
+static void timers_of_the_network_wake_it_between_readings(void **state)
+{
+    (void)state;
+    device_settings s = settings();
+    device d = attached(&s);
+    int64_t first = wake_for_reading(&d, &s);
+    take_uplink(&d, &s, first);
+    device_set_timers(&d, 30000, 2000, first);
+    assert_int_equal(device_due(&d), first + 30000);
+    assert_false(device_is_awake(&d, first + 29999));
+    device_wake(&d, &s, &counts, first + 30000);
+    assert_true(device_is_awake(&d, first + 31999) && !device_is_awake(&d, first + 32000));
+    assert_int_equal(device_next(&d), DEVICE_IDLE); /* it has nothing to send */
+    assert_int_equal(device_due(&d), first + 60000);
+    device_set_timers(&d, 0, 0, first + 32000);
+    assert_int_equal(device_due(&d), first + 100000);
+}
+
+static void a_trigger_reaches_who_is_awake_or_paged(void **state)
+{
+    (void)state;
+    device_settings s = settings();
+    device d = attached(&s);
+    int64_t now = wake_for_reading(&d, &s);
+    take_uplink(&d, &s, now);
+    assert_true(device_trigger(&d, &s, now + 5000));
+    assert_int_equal(device_due(&d), now + 5000);
+    device_wake(&d, &s, &counts, now + 5000);
+    take_uplink(&d, &s, now + 5000);
+    assert_false(device_trigger(&d, &s, now + 50000));
+    d.is_edrx = true;
+    assert_true(device_trigger(&d, &s, now + 50000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +352,9 @@ int main(void)
         cmocka_unit_test(a_paged_device_is_held_until_its_occasion),
         cmocka_unit_test(nothing_moves_or_restarts_while_an_answer_is_awaited),
         cmocka_unit_test(the_same_seed_is_the_same_device),
+        cmocka_unit_test(a_lost_device_is_silent_until_it_is_back),
+        cmocka_unit_test(timers_of_the_network_wake_it_between_readings),
+        cmocka_unit_test(a_trigger_reaches_who_is_awake_or_paged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

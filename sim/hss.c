@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "wire/diameter/read.h"
 
 enum { HSS_WINDOW = 64, TAG_REVOCATION = 1, TAG_SEGMENT };
 
 struct hss {
     const options *options;
+    monte *monte;
     peer *peer;
     char identity[256];
     uint64_t imsi_first;
@@ -25,9 +27,9 @@ struct hss {
 /* ---- who is who ---- */
 
 /* The device that an External Identifier names, by its number in the place of %; -1: none. */
-static int64_t device_named(const hss *h, t6a_text name)
+int64_t hss_device_named(const options *o, t6a_text name)
 {
-    const char *pattern = h->options->hss_names, *number = strchr(pattern, '%');
+    const char *pattern = o->hss_names, *number = strchr(pattern, '%');
     size_t before = (size_t)(number - pattern), behind = strlen(number + 1);
     uint64_t found = 0;
     if (name.length <= before + behind || name.length > before + behind + 9 || memcmp(name.bytes, pattern, before) != 0 ||
@@ -38,7 +40,7 @@ static int64_t device_named(const hss *h, t6a_text name)
             return -1;
         found = found * 10 + name.bytes[i] - '0';
     }
-    return found >= 1 && found <= h->options->devices ? (int64_t)found - 1 : -1;
+    return found >= 1 && found <= o->devices ? (int64_t)found - 1 : -1;
 }
 
 static void member_of(const hss *h, uint32_t index, s6t_member *member)
@@ -97,7 +99,7 @@ static void answer_group(hss *h, const t6a_message *asked)
 
 static void answer_device(hss *h, const t6a_message *asked)
 {
-    int64_t index = device_named(h, asked->external_identifier);
+    int64_t index = hss_device_named(h->options, asked->external_identifier);
     s6t_member member;
     s6t_answer answer = { .result = DIAMETER_SUCCESS };
     if (index < 0) {
@@ -120,14 +122,32 @@ static void answer_device(hss *h, const t6a_message *asked)
     peer_answer_nidd(h->peer, asked, &answer);
 }
 
+static void configure(hss *h, peer *from, const t6a_message *request, bool is_group)
+{
+    int64_t index = is_group ? 0 : hss_device_named(h->options, request->external_identifier);
+    uint32_t device = (uint32_t)index;
+    bool is_ecr = diameter_find(request->whole, AVP_ENHANCED_COVERAGE_RESTRICTION) != NULL;
+    if (index < 0) {
+        h->counts.unknown++;
+        peer_answer_custom(from, request, 0, DIAMETER_ERROR_USER_UNKNOWN, &(t6a_custom){ 0 });
+    } else if (is_ecr) {
+        peer_answer(from, request, DIAMETER_UNABLE_TO_COMPLY); /* this network has no such restriction */
+    } else {
+        monte_configure(h->monte, from, request, is_group ? NULL : &device);
+    }
+}
+
 static void on_request(void *owner, peer *from, const t6a_message *request)
 {
     hss *h = owner;
     t6a_text name = request->external_identifier;
     bool is_nidd = request->command == COMMAND_NIDD_INFORMATION && request->application == DIAMETER_APPLICATION_S6T;
+    bool is_configuration = request->command == COMMAND_CONFIGURATION_INFORMATION && request->application == DIAMETER_APPLICATION_S6T;
     bool is_group = request->identifier_type == 1 && name.length == strlen(h->options->hss_group) &&
                     memcmp(name.bytes, h->options->hss_group, name.length) == 0;
-    if (!is_nidd)
+    if (is_configuration)
+        configure(h, from, request, is_group);
+    else if (!is_nidd)
         peer_answer(from, request, DIAMETER_COMMAND_UNSUPPORTED);
     else if (is_group)
         answer_group(h, request);
@@ -200,12 +220,13 @@ static void name_itself(hss *h, uint32_t index)
         snprintf(h->identity, sizeof h->identity, "%.*s%u%s", label, identity, index + 1, identity + label);
 }
 
-hss *hss_new(const options *o, tls_context *tls, uint32_t index, int epoll)
+hss *hss_new(const options *o, tls_context *tls, monte *monte, uint32_t index, int epoll)
 {
     hss *made = calloc(1, sizeof *made);
     if (made == NULL)
         return NULL;
     made->options = o;
+    made->monte = monte;
     made->seed = o->seed;
     made->imsi_first = strtoull(o->imsi_first, NULL, 10);
     made->imsi_digits = (int)strlen(o->imsi_first);

@@ -16,6 +16,7 @@ enum {
     EVENTS_A_TURN = 64,
     WAKES_A_TURN = 4096,      /* devices woken before the sockets get their turn again */
     HELD_MAX = 65536,         /* downlinks on their way over the air */
+    LOST_MAX = 4096,          /* devices that are lost at one time */
     NOBODY = 0,               /* in links: 1 + index of a device */
     EPS_BEARER = 5,
     PERMILLE_DUPLICATE_LATE = 500, /* of the duplicates, that many come after the answer */
@@ -52,6 +53,12 @@ struct network {
     schedule *schedule;
     mme mmes[OPTIONS_MMES_MAX];
     hss *hsses[OPTIONS_HSSES_MAX];
+    iwf *iwf;             /* NULL: none */
+    monte *monte;
+    uint32_t *lost, lost_count; /* [LOST_MAX]; devices, */
+    int64_t *lost_since_ms;     /* [LOST_MAX] by the wall clock */
+    int64_t lose_at_ns;
+    dro_random_seeded dice;
     held *held;
     uint32_t *held_free, held_free_count;
     int epoll;
@@ -134,6 +141,7 @@ static void reschedule(network *n, uint32_t index)
 
 /* ---- requests ---- */
 
+#define TAG_REPORT ((uint64_t)1 << 63)
 enum { TAG_ACTION_SHIFT = 32, TAG_DUPLICATE_SHIFT = 40, TAG_AGAIN_SHIFT = 41, TAG_RESULT_SHIFT = 48 };
 
 static uint64_t tag_of(uint32_t index, enum device_action action, bool comes_again)
@@ -243,6 +251,10 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
 {
     mme *at = owner;
     network *n = at->network;
+    if ((tag & TAG_REPORT) != 0) {
+        monte_answered(n->monte, (uint32_t)tag, message);
+        return;
+    }
     uint32_t index = (uint32_t)tag;
     enum device_action asked = (enum device_action)(tag >> TAG_ACTION_SHIFT & 0xff);
     enum device_answer answer = answer_of(n, message);
@@ -256,6 +268,8 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     device_on_answer(d, &n->settings, asked, answer, sim_now(n));
     n->attached += (uint32_t)d->is_attached - (uint32_t)was_attached;
     n->links[index].is_outstanding = false;
+    if (asked == DEVICE_ESTABLISH && answer == DEVICE_ANSWER_OK) /* also where it was before: a new connection */
+        monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_LOCATION });
     if ((tag >> TAG_AGAIN_SHIFT & 1) != 0 && answer != DEVICE_ANSWER_BUSY) {
         uint64_t again = tag | (uint64_t)1 << TAG_DUPLICATE_SHIFT | (uint64_t)answer << TAG_RESULT_SHIFT;
         n->counts.duplicates += peer_send_again(from, slot, again, n->now_ns);
@@ -399,6 +413,91 @@ static void deliver(network *n, uint32_t index)
 
 /* ---- the loop ---- */
 
+static void on_reachable(network *n, uint32_t index)
+{
+    monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_REACHABLE, .available_until = wall_second_of(n, n->devices[index].awake_until) });
+}
+
+/* ---- devices that get lost ---- */
+
+static void lose_one(network *n)
+{
+    uint32_t index = (uint32_t)(dro_random_next(&n->dice) % n->count);
+    device *d = &n->devices[index];
+    bool is_listed = n->lost_count == LOST_MAX;
+    for (uint32_t i = 0; i < n->lost_count && !is_listed; i++) /* just back, and not looked at yet */
+        is_listed = n->lost[i] == index;
+    if (is_listed || !d->is_attached || device_is_lost(d))
+        return;
+    device_lose(d, sim_now(n) + (int64_t)(n->options->lost_s * 1000 * n->options->speed));
+    n->lost[n->lost_count] = index;
+    n->lost_since_ms[n->lost_count++] = wall_ms();
+    n->counts.lost++;
+    reschedule(n, index);
+}
+
+/* Its MME misses it after as long as each application wanted to wait. */
+static void look_for_lost(network *n)
+{
+    int64_t now_ms = wall_ms();
+    for (uint32_t i = 0; i < n->lost_count;) {
+        if (device_is_lost(&n->devices[n->lost[i]])) {
+            monte_tell_loss(n->monte, n->lost[i], (uint32_t)((now_ms - n->lost_since_ms[i]) / 1000));
+            i++;
+            continue;
+        }
+        monte_back(n->monte, n->lost[i]);
+        n->counts.found++;
+        n->lost[i] = n->lost[--n->lost_count];
+        n->lost_since_ms[i] = n->lost_since_ms[n->lost_count];
+    }
+}
+
+static void lose_some(network *n)
+{
+    if (n->options->lose <= 0 || n->is_stopping)
+        return;
+    int64_t every_ns = (int64_t)(3600e9 / n->options->lose);
+    if (n->lose_at_ns == 0)
+        n->lose_at_ns = n->now_ns + every_ns;
+    for (int i = 0; i < LOST_MAX && n->now_ns >= n->lose_at_ns; i++) {
+        n->lose_at_ns += every_ns;
+        lose_one(n);
+    }
+}
+
+/* ---- what the other nodes ask ---- */
+
+static uint32_t serving(void *owner, uint32_t device)
+{
+    const network *n = owner;
+    return n->devices[device].mme;
+}
+
+/* Seconds of the wall clock on the wire, time of its own for the device. */
+static void set_timers(void *owner, uint32_t index, uint32_t tau_s, uint32_t active_s)
+{
+    network *n = owner;
+    double tau = (double)tau_s * 1000 * n->options->speed, active = (double)active_s * 1000 * n->options->speed;
+    device_set_timers(&n->devices[index], tau > UINT32_MAX ? UINT32_MAX : (uint32_t)tau, active > UINT32_MAX ? UINT32_MAX : (uint32_t)active, sim_now(n));
+    reschedule(n, index);
+}
+
+static int64_t find_named(void *owner, t6a_text name)
+{
+    const network *n = owner;
+    return hss_device_named(n->options, name);
+}
+
+static bool trigger_device(void *owner, uint32_t index)
+{
+    network *n = owner;
+    bool is_reached = device_trigger(&n->devices[index], &n->settings, sim_now(n));
+    if (is_reached)
+        reschedule(n, index);
+    return is_reached;
+}
+
 static void wake_due(network *n)
 {
     int64_t now = sim_now(n), index;
@@ -407,8 +506,11 @@ static void wake_due(network *n)
         /* After the end nothing new is read; what is on its way over the air still arrives. */
         if (n->is_stopping)
             d->next_reading = d->confirm_at = DEVICE_NEVER;
+        bool was_awake = device_is_awake(d, now);
         if (device_wake(d, &n->settings, &n->counts.devices, now) && n->links[index].held != 0)
             deliver(n, (uint32_t)index);
+        if (!was_awake && device_is_awake(d, now))
+            on_reachable(n, (uint32_t)index);
         reschedule(n, (uint32_t)index);
         enqueue(n, (uint32_t)index);
     }
@@ -433,13 +535,17 @@ void network_turn(network *n, int wait_ms)
     for (int i = 0; i < got; i++)
         peer_on_ready(events[i].data.ptr, events[i].events, n->now_ns);
     wake_due(n);
+    lose_some(n);
     bool is_tick = n->now_ns - n->last_tick_ns >= (int64_t)NETWORK_TICK_MS * 1000000;
     if (is_tick)
         n->last_tick_ns = n->now_ns;
+    if (is_tick)
+        look_for_lost(n);
     for (uint32_t i = 0; i < n->options->mmes; i++) {
         if (is_tick)
             peer_tick(n->mmes[i].peer, n->now_ns);
         pump(n, &n->mmes[i]);
+        monte_pump(n->monte, i, n->mmes[i].peer, TAG_REPORT, n->now_ns);
         peer_flush(n->mmes[i].peer);
     }
     for (uint32_t i = 0; i < n->options->hsses; i++) {
@@ -447,6 +553,10 @@ void network_turn(network *n, int wait_ms)
             hss_tick(n->hsses[i], n->now_ns);
         peer_flush(hss_peer(n->hsses[i]));
     }
+    if (n->iwf != NULL && is_tick)
+        iwf_tick(n->iwf, n->now_ns);
+    if (n->iwf != NULL)
+        peer_flush(iwf_peer(n->iwf));
 }
 
 void network_stop(network *n)
@@ -474,6 +584,8 @@ bool network_close(network *n)
         is_closed &= peer_close(n->mmes[i].peer, n->now_ns);
     for (uint32_t i = 0; i < n->options->hsses; i++)
         is_closed &= peer_close(hss_peer(n->hsses[i]), n->now_ns);
+    if (n->iwf != NULL)
+        is_closed &= peer_close(iwf_peer(n->iwf), n->now_ns);
     return is_closed;
 }
 
@@ -511,10 +623,28 @@ static bool make_hsses(network *n, tls_context *tls)
 {
     bool is_made = true;
     for (uint32_t i = 0; i < n->options->hsses && is_made; i++) {
-        n->hsses[i] = hss_new(n->options, tls, i, n->epoll);
+        n->hsses[i] = hss_new(n->options, tls, n->monte, i, n->epoll);
         is_made = n->hsses[i] != NULL;
     }
     return is_made;
+}
+
+static bool make_monte(network *n)
+{
+    monte_network around = { .owner = n, .serving = serving, .schedule = set_timers, .imsi_first = n->options->imsi_first, .devices = n->count };
+    n->monte = monte_new(&around);
+    n->lost = calloc(LOST_MAX, sizeof *n->lost);
+    n->lost_since_ms = calloc(LOST_MAX, sizeof *n->lost_since_ms);
+    dro_random_seeded_init(&n->dice, n->options->seed);
+    return n->monte != NULL && n->lost != NULL && n->lost_since_ms != NULL;
+}
+
+static bool make_iwf(network *n, tls_context *tls)
+{
+    iwf_network around = { .owner = n, .find = find_named, .trigger = trigger_device };
+    if (n->options->iwf)
+        n->iwf = iwf_new(n->options, tls, &around, n->epoll);
+    return !n->options->iwf || n->iwf != NULL;
 }
 
 static void make_devices(network *n)
@@ -561,7 +691,8 @@ network *network_new(const options *o, tls_context *tls, const temperature *cons
     made->held = calloc(HELD_MAX, sizeof *made->held);
     made->held_free = calloc(HELD_MAX, sizeof *made->held_free);
     if (made->epoll < 0 || made->devices == NULL || made->links == NULL || made->schedule == NULL || made->held == NULL ||
-        made->held_free == NULL || !make_mmes(made, tls) || !make_hsses(made, tls)) {
+        made->held_free == NULL || !make_monte(made) || !make_mmes(made, tls) || !make_hsses(made, tls) ||
+        !make_iwf(made, tls)) {
         network_free(made);
         return NULL;
     }
@@ -577,6 +708,10 @@ void network_free(network *n)
         peer_free(n->mmes[i].peer);
     for (uint32_t i = 0; i < n->options->hsses; i++)
         hss_free(n->hsses[i]);
+    iwf_free(n->iwf);
+    monte_free(n->monte);
+    free(n->lost);
+    free(n->lost_since_ms);
     if (n->epoll >= 0)
         close(n->epoll);
     schedule_free(n->schedule);
@@ -629,20 +764,38 @@ hss_counts network_hss_counts(const network *n)
     return sum;
 }
 
+const monte_counts *network_monte_counts(const network *n)
+{
+    return monte_count(n->monte);
+}
+
+iwf_counts network_iwf_counts(const network *n)
+{
+    return n->iwf == NULL ? (iwf_counts){ 0 } : *iwf_count(n->iwf);
+}
+
+static void add_counts(peer_counts *sum, const peer *of)
+{
+    const peer_counts *one = peer_count(of);
+    sum->connects += one->connects;
+    sum->losses += one->losses;
+    sum->sent += one->sent;
+    sum->resent += one->resent;
+    sum->answers += one->answers;
+    sum->strays += one->strays;
+    sum->malformed += one->malformed;
+    sum->watchdogs += one->watchdogs;
+}
+
 peer_counts network_peer_counts(const network *n)
 {
     peer_counts sum = { 0 };
-    for (uint32_t i = 0; i < n->options->mmes + n->options->hsses; i++) {
-        const peer_counts *one = peer_count(i < n->options->mmes ? n->mmes[i].peer : hss_peer(n->hsses[i - n->options->mmes]));
-        sum.connects += one->connects;
-        sum.losses += one->losses;
-        sum.sent += one->sent;
-        sum.resent += one->resent;
-        sum.answers += one->answers;
-        sum.strays += one->strays;
-        sum.malformed += one->malformed;
-        sum.watchdogs += one->watchdogs;
-    }
+    for (uint32_t i = 0; i < n->options->mmes; i++)
+        add_counts(&sum, n->mmes[i].peer);
+    for (uint32_t i = 0; i < n->options->hsses; i++)
+        add_counts(&sum, hss_peer(n->hsses[i]));
+    if (n->iwf != NULL)
+        add_counts(&sum, iwf_peer(n->iwf));
     return sum;
 }
 

@@ -8,6 +8,8 @@
 #include "sim/device.h"
 #include "sim/histogram.h"
 #include "sim/hss.h"
+#include "sim/iwf.h"
+#include "sim/monte.h"
 #include "sim/options.h"
 #include "sim/peer.h"
 
@@ -26,6 +28,7 @@ typedef struct network_counts {
     uint64_t attaches, attaches_refused, releases, reachables;
     uint64_t uplinks, uplink[UPLINK_RESULTS], duplicates, duplicates_answered, duplicates_differ;
     uint64_t released;           /* connections that the host ended */
+    uint64_t lost, found;        /* devices */
     uint64_t downlinks, downlinks_delivered, downlinks_asleep, downlinks_unknown, downlinks_unanswered;
     device_counts devices;
     uint32_t last_refusal; /* result or experimental result of the newest refused attach or uplink */
@@ -53,8 +56,10 @@ bool network_close(network *network);
 const network_counts *network_count(const network *network);
 const histogram *network_latency(const network *network);  /* of ODRs, microseconds */
 network_view network_look(const network *network);         /* walks all devices */
-peer_counts network_peer_counts(const network *network);   /* of all MMEs and HSSs */
+peer_counts network_peer_counts(const network *network);   /* of all of them */
 hss_counts network_hss_counts(const network *network);     /* of all HSSs */
+const monte_counts *network_monte_counts(const network *network);
+iwf_counts network_iwf_counts(const network *network);
 uint32_t network_device_count(const network *network);
 device *network_device(network *network, uint32_t index);
 int64_t network_find(const network *network, const char *imsi); /* its index, -1: none of ours */

@@ -54,6 +54,10 @@ static const option_row rows[] = {
     { "hss-revoke", "SECONDS", "every so often an HSS revokes what it has granted to a device (0: never)", OPTION_NUMBER, AT(hss_revoke_s), 0, 1e9 },
     { "hss-group", "NAME", "External Group Identifier of all devices (all@demo.example)", OPTION_TEXT, AT(hss_group) },
     { "hss-segment", "N", "members of the group in one message (10)", OPTION_U32, AT(hss_segment), 1, OPTIONS_SEGMENT_MAX },
+    { "iwf", NULL, "an MTC-IWF beside them: devices can be triggered", OPTION_FLAG, AT(iwf) },
+    { "iwf-identity", "NAME", "its Origin-Host (iwf.epc.dromio.test)", OPTION_TEXT, AT(iwf_identity) },
+    { "lose", "N", "devices that get lost in an hour of the wall clock (0)", OPTION_NUMBER, AT(lose), 0, 1e9 },
+    { "lost", "SECONDS", "until a lost one is back (60)", OPTION_NUMBER, AT(lost_s), 0.1, 1e9 },
     { "attach-only", NULL, "attach all devices, then leave", OPTION_FLAG, AT(attach_only) },
     { "oracle", "FILE", "one line of JSON a device at the end, appended; a run begins where the file's last one ended", OPTION_TEXT, AT(oracle) },
     { "temperatures", "DIR", "where sf-temps.csv and seattle-temps.csv are ($DROMIO_DEPS/share)", OPTION_TEXT, AT(temperatures) },
@@ -65,7 +69,7 @@ enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 void options_help(void)
 {
     printf("usage: dromio-sim [OPTION]...\n"
-           "A simulated NB-IoT network: MMEs that speak Diameter T6a to a host, their devices, and HSSs that speak S6t.\n\n");
+           "A simulated NB-IoT network: MMEs that speak Diameter T6a to a host, their devices, HSSs that speak S6t, an MTC-IWF that speaks Tsp.\n\n");
     for (int i = 0; i < ROW_COUNT; i++) {
         char name[64];
         snprintf(name, sizeof name, "--%s%s%s", rows[i].name, rows[i].value != NULL ? " " : "",
@@ -120,7 +124,8 @@ static void defaults(options *out)
     *out = (options){ .connect = "127.0.0.1:3868", .identity = "mme.epc.dromio.test", .realm = "epc.dromio.test",
                       .tls_name = "scef.dromio.test", .imsi_first = "001010000000001", .apn = "iot", .mmes = 1, .devices = 1000, .period_s = 600,
                       .window = 256, .active_s = 10, .seed = 1, .edrx = 0.2, .speed = 1,
-                      .hss_identity = "hss.epc.dromio.test", .hss_names = "thermo-%@demo.example", .hss_group = "all@demo.example", .hss_segment = 10 };
+                      .hss_identity = "hss.epc.dromio.test", .hss_names = "thermo-%@demo.example", .hss_group = "all@demo.example", .hss_segment = 10,
+                      .iwf_identity = "iwf.epc.dromio.test", .lost_s = 60 };
     const char *deps = getenv("DROMIO_DEPS"), *home = getenv("HOME");
     if (deps != NULL)
         snprintf(out->temperatures, sizeof out->temperatures, "%s/share", deps);

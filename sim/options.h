@@ -27,6 +27,9 @@ typedef struct options {
     char hss_identity[200], hss_names[200], hss_group[200];
     uint32_t hsses, hss_segment;
     double hss_grant_s, hss_refuse, hss_revoke_s;
+    char iwf_identity[200];
+    double lose, lost_s;
+    bool iwf;
     bool attach_only, text, help, version;
 } options;
 

@@ -328,6 +328,14 @@ uint32_t peer_send_nidd(peer *p, const s6t_request *request, uint64_t tag, int64
     return slot_send(p, s, &out);
 }
 
+uint32_t peer_send_custom(peer *p, const t6a_custom *request, uint64_t tag, int64_t now_ns)
+{
+    slot *s = slot_take(p, tag, now_ns);
+    dro_builder out = dro_builder_over(request_of(p, s), T6A_REQUEST_MAX);
+    t6a_write_custom(&out, &p->names, request, s->hop_by_hop, s->end_to_end);
+    return slot_send(p, s, &out);
+}
+
 bool peer_send_again(peer *p, uint32_t place, uint64_t tag, int64_t now_ns)
 {
     assert(place < p->config.window && p->slots[place].length > 0);
@@ -355,6 +363,13 @@ void peer_answer_nidd(peer *p, const t6a_message *to, const s6t_answer *answer)
 {
     dro_builder out = out_begin(p);
     s6t_write_answer(&out, &p->names, to, answer);
+    out_end(p, &out);
+}
+
+void peer_answer_custom(peer *p, const t6a_message *to, uint32_t result, uint32_t experimental, const t6a_custom *answer)
+{
+    dro_builder out = out_begin(p);
+    t6a_write_custom_answer(&out, &p->names, to, result, experimental, answer);
     out_end(p, &out);
 }
 

@@ -65,12 +65,15 @@ const peer_counts *peer_count(const peer *peer);
 uint32_t peer_send(peer *peer, const t6a_request *request, uint64_t tag, int64_t now_ns);
 /* A request of an HSS; the same rules. */
 uint32_t peer_send_nidd(peer *peer, const s6t_request *request, uint64_t tag, int64_t now_ns);
+/* One whose AVPs somebody else puts; the same rules. */
+uint32_t peer_send_custom(peer *peer, const t6a_custom *request, uint64_t tag, int64_t now_ns);
 /* The request of this slot once more, T flag and the same End-to-End id; false: no room. */
 bool peer_send_again(peer *peer, uint32_t slot, uint64_t tag, int64_t now_ns);
 /* An answer to a request of the host, which may have come in on an earlier call. */
 void peer_answer_delivery(peer *peer, const t6a_message *to, const t6a_delivery *delivery);
 void peer_answer_nidd(peer *peer, const t6a_message *to, const s6t_answer *answer);
 void peer_answer(peer *peer, const t6a_message *to, uint32_t result);
+void peer_answer_custom(peer *peer, const t6a_message *to, uint32_t result, uint32_t experimental, const t6a_custom *answer);
 
 /* Says DPR; afterwards no reconnection. True when the connection is closed. Call until true. */
 bool peer_close(peer *peer, int64_t now_ns);

@@ -8,7 +8,7 @@ typedef struct summary_row {
     uint64_t value;
 } summary_row;
 
-enum { ROWS_MAX = 48 };
+enum { ROWS_MAX = 72 };
 
 void summary_progress(const network *n, double seconds)
 {
@@ -27,6 +27,8 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
     const device_counts *d = &c->devices;
     peer_counts p = network_peer_counts(n);
     hss_counts s = network_hss_counts(n);
+    const monte_counts *m = network_monte_counts(n);
+    iwf_counts t = network_iwf_counts(n);
     network_view v = network_look(n);
     const histogram *h = network_latency(n);
     summary_row all[] = {
@@ -63,6 +65,23 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
         { "revocations", "revoked by an HSS", s.revocations },
         { "revocations_taken", "taken by the host", s.revocations_taken },
         { "group_segments", "parts of the group's list told", s.segments },
+        { "lost", "devices that got lost", c->lost },
+        { "found", "that came back", c->found },
+        { "monitoring", "events that an HSS was to watch for (CIR)", m->configured },
+        { "monitoring_refused", "refused: not seen in this network", m->refused },
+        { "monitoring_removed", "given up again", m->removed },
+        { "timers_set", "devices that were given timers", m->schedules },
+        { "reports", "reports of an MME (RIR)", m->reports },
+        { "reports_taken", "taken by the host", m->reports_taken },
+        { "reports_unknown", "that the host had not asked for: ended", m->reports_unknown },
+        { "reports_dropped", "given up, too many were on their way", m->reports_dropped },
+        { "triggers", "triggers for devices (DAR)", t.taken },
+        { "triggers_refused", "refused", t.refused },
+        { "triggers_recalled", "recalled", t.recalled },
+        { "triggers_replaced", "replaced", t.replaced },
+        { "triggers_delivered", "delivered", t.delivered },
+        { "triggers_expired", "whose time was over before", t.expired },
+        { "outcomes_taken", "outcomes taken by the host (DNR)", t.outcomes_taken },
         { "periods_set", "devices that took a new period", d->periods_set },
         { "blinks", "that blinked", d->blinks },
         { "commands_unknown", "that did not understand", d->commands_unknown },

@@ -274,6 +274,38 @@ void s6t_write_request(dro_builder *out, t6a_names *names, const s6t_request *re
     diameter_end(out, message);
 }
 
+static void put_application(dro_builder *out, uint32_t application)
+{
+    if (application == DIAMETER_APPLICATION_TSP) /* the others have it in Vendor-Specific-Application-Id, if at all */
+        diameter_put_u32(out, AVP_AUTH_APPLICATION_ID, application);
+}
+
+void t6a_write_custom(dro_builder *out, t6a_names *names, const t6a_custom *request, uint32_t hop_by_hop, uint32_t end_to_end)
+{
+    size_t message = begin(out, request->command, request->application, DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE, hop_by_hop, end_to_end);
+    put_session(out, names);
+    put_application(out, request->application);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    put_origin(out, names);
+    diameter_put_text(out, AVP_DESTINATION_HOST, names->destination_host);
+    diameter_put_text(out, AVP_DESTINATION_REALM, names->destination_realm);
+    request->put(out, request->what);
+    diameter_end(out, message);
+}
+
+void t6a_write_custom_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, uint32_t result, uint32_t experimental,
+                             const t6a_custom *answer)
+{
+    size_t message = begin_answer(out, to, result);
+    put_application(out, to->application);
+    diameter_put_result(out, result, experimental);
+    diameter_put_u32(out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
+    put_origin(out, names);
+    if (answer->put != NULL)
+        answer->put(out, answer->what);
+    diameter_end(out, message);
+}
+
 static t6a_text text_of(const diameter_avp *avp)
 {
     return avp != NULL ? (t6a_text){ avp->data, avp->length } : (t6a_text){ NULL, 0 };
@@ -318,7 +350,7 @@ dro_err t6a_read(t6a_message *out, const uint8_t *bytes, size_t length)
     *out = (t6a_message){ .command = header->code, .application = header->application, .hop_by_hop = header->hop_by_hop,
                           .end_to_end = header->end_to_end, .is_request = (header->flags & DIAMETER_FLAG_REQUEST) != 0,
                           .is_error = (header->flags & DIAMETER_FLAG_ERROR) != 0,
-                          .is_retransmission = (header->flags & DIAMETER_FLAG_RETRANSMITTED) != 0 };
+                          .is_retransmission = (header->flags & DIAMETER_FLAG_RETRANSMITTED) != 0, .whole = &message };
     /* Backwards, so that the first of a name is what stays. */
     for (const diameter_avp *avp = message.avps + message.count; avp-- != message.avps;)
         if (avp->parent == DIAMETER_TOP)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/builder.h"
-#include "wire/diameter/dict.h"
+#include "wire/diameter/pdu.h"
 
 enum {
     RAT_EUTRAN_NB_IOT = 1005,
@@ -62,7 +62,15 @@ typedef struct t6a_message {
     t6a_text external_identifier, apn;
     uint32_t identifier_type, action; /* Type-Of-External-Identifier, Connection-Action */
     uint32_t wait_until, retransmit_until; /* seconds since 1970 */
+    const diameter_message *whole;         /* all of it, until the next one is read */
 } t6a_message;
+
+/* A request whose own AVPs are put by somebody else, behind those that all have. */
+typedef struct t6a_custom {
+    uint32_t command, application;
+    void (*put)(dro_builder *out, const void *what);
+    const void *what;
+} t6a_custom;
 
 void t6a_write_capabilities_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
 void t6a_write_watchdog_request(dro_builder *out, const t6a_names *names, uint32_t hop_by_hop, uint32_t end_to_end);
@@ -94,6 +102,10 @@ typedef struct s6t_request {       /* NIDD-Information-Request of an HSS */
 /* Takes the next Session-Id. */
 void s6t_write_request(dro_builder *out, t6a_names *names, const s6t_request *request, uint32_t hop_by_hop, uint32_t end_to_end);
 
+/* Takes the next Session-Id. */
+void t6a_write_custom(dro_builder *out, t6a_names *names, const t6a_custom *request, uint32_t hop_by_hop, uint32_t end_to_end);
+void t6a_write_custom_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, uint32_t result, uint32_t experimental,
+                             const t6a_custom *answer);
 /* DWA, DPA, or an answer to what is not understood (then with the E bit for 3xxx). */
 void t6a_write_answer(dro_builder *out, const t6a_names *names, const t6a_message *to, uint32_t result);
 

@@ -47,8 +47,8 @@ def source(words, values):
         cause = '""' if row["cause"] == "-" else f'"{row["cause"]}"'
         out.append(f"    [TRIGGER_{row['word']}] = {{ {row['status']}, {WAYS[row['way']]}, {cause}, \"{row['detail']}\" }},")
     out += ["    [TRIGGER_ABSENT] = { 201, TRIGGER_WAY_NONE, \"\", \"the device is not reachable now\" },", "};", "",
-            "const char *const trigger_result_texts[TRIGGER_RESULTS] = {"]
-    out += [f'    "{name}",' for name in RESULTS] + ["};", ""]
+            "const char *const trigger_result_texts[TRIGGER_RESULTS + 1] = {"]
+    out += [f'    "{name}",' for name in RESULTS] + ["    0,", "};", ""]
     for kind, means in KINDS.items():
         prefix = "TRIGGER_" if means == "words" else "TRIGGER_RESULT_"
         rows = [row for row in values if row["kind"] == kind]

@@ -177,6 +177,18 @@ void dromio_contact_at(int64_t wall_ms)
     put(&effect);
 }
 
+void dromio_trigger(uint32_t trigger, uint32_t port, const void *bytes, uint32_t length, uint32_t validity_s)
+{
+    need(length <= EFFECT_TRIGGER_MAX && port <= UINT16_MAX);
+    effect effect = { .kind = EFFECT_TRIGGER };
+    effect.trigger.trigger = trigger;
+    effect.trigger.port = (uint16_t)port;
+    effect.trigger.validity_s = validity_s;
+    effect.trigger.bytes = bytes;
+    effect.trigger.length = length;
+    put(&effect);
+}
+
 void dromio_log(uint32_t level, const void *bytes, uint32_t length)
 {
     need(level <= DROMIO_LOG_ERROR);

@@ -102,6 +102,7 @@ static void every_failure_costs_its_own_event_only(void **state)
         { TRAP, TURN_TRAP },           { LOOP, TURN_DEADLINE },         { OUT_OF_BOUNDS, TURN_OUT_OF_BOUNDS },
         { OVERFLOW, TURN_STACK_OVERFLOW }, { BAD_OUTCOME, TURN_BAD_RESULT }, { EFFECTS_FLOOD, TURN_EFFECTS },
         { BIG_EFFECTS, TURN_EFFECTS }, { BAD_PROPERTY, TURN_EFFECTS },  { BAD_TYPE, TURN_EFFECTS },
+        { LONG_TRIGGER, TURN_EFFECTS }, { BAD_PORT, TURN_EFFECTS },
         { BAD_EVENT, TURN_EFFECTS },   { NOT_FINITE, TURN_EFFECTS },    { BAD_QUALITY, TURN_EFFECTS },
         { LONG_TEXT, TURN_EFFECTS },   { BAD_UTF8, TURN_EFFECTS },      { BAD_POINTER, TURN_OUT_OF_BOUNDS },
         { DIG, TURN_OUT_OF_BOUNDS },   { DIVIDE, TURN_TRAP },         { BAD_CALL, TURN_TRAP },
@@ -161,6 +162,8 @@ static void effects_come_out_as_they_were_asked_for(void **state)
     assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_TICKET && effect.ticket.ticket == 77);
     assert_true(effect.ticket.state == 4 && effect.ticket.length == 2);
     assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_CONTACT && effect.contact.at == 123456789);
+    assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_TRIGGER && effect.trigger.trigger == 5 && effect.trigger.port == 4711);
+    assert_true(effect.trigger.length == 4 && effect.trigger.validity_s == 60);
     assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_LOG && effect.log.level == 2);
     assert_false(effect_next(&in, &effect));
     assert_int_equal(in.err, DRO_OK);

@@ -10,6 +10,7 @@
 
 _Static_assert((int)ABI_LIMIT_EVENT_BYTES == (int)EVENT_BYTES_MAX, "sdk/abi.json and twin/event.h agree");
 _Static_assert((int)ABI_LIMIT_DOWNLINK_BYTES == (int)EFFECT_BYTES_MAX, "sdk/abi.json and twin/effect.h agree");
+_Static_assert((int)ABI_LIMIT_TRIGGER_BYTES == (int)EFFECT_TRIGGER_MAX, "sdk/abi.json and twin/effect.h agree");
 _Static_assert((int)ABI_LIMIT_TEXT_BYTES == (int)EFFECT_TEXT_MAX, "sdk/abi.json and twin/effect.h agree");
 _Static_assert((int)ABI_LIMIT_EFFECTS_BYTES == (int)EFFECTS_BYTES_MAX, "sdk/abi.json and twin/effect.h agree");
 _Static_assert((int)ABI_LIMIT_EFFECTS == (int)EFFECTS_MAX, "sdk/abi.json and twin/effect.h agree");
@@ -171,6 +172,22 @@ static bool contact_at(void *context, engine_value *values)
     return put(context, &effect);
 }
 
+static bool trigger(void *context, engine_value *values)
+{
+    turn *turn = context;
+    effect effect = { .kind = EFFECT_TRIGGER };
+    effect.trigger.trigger = (uint32_t)values[0].i32;
+    effect.trigger.port = (uint16_t)values[1].i32;
+    effect.trigger.bytes = guest_bytes(turn, values[2].i32, values[3].i32);
+    effect.trigger.length = (uint32_t)values[3].i32;
+    effect.trigger.validity_s = (uint32_t)values[4].i32;
+    if (effect.trigger.bytes == NULL)
+        return refuse(turn, TURN_OUT_OF_BOUNDS);
+    if (effect.trigger.length > EFFECT_TRIGGER_MAX || (uint32_t)values[1].i32 > UINT16_MAX)
+        return refuse(turn, TURN_EFFECTS);
+    return put(turn, &effect);
+}
+
 static bool write_log(void *context, engine_value *values)
 {
     enum { LEVEL_ERROR = 3 };
@@ -220,6 +237,7 @@ static const engine_import_fn calls[ABI_IMPORT_COUNT] = {
     [ABI_IMPORT_NOTIFY_STRING] = notify_string,
     [ABI_IMPORT_TICKET] = ticket,
     [ABI_IMPORT_CONTACT_AT] = contact_at,
+    [ABI_IMPORT_TRIGGER] = trigger,
     [ABI_IMPORT_LOG] = write_log,
     [ABI_IMPORT_NOW] = now,
     [ABI_IMPORT_RANDOM] = random_bits,

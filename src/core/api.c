@@ -366,6 +366,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_PORT_GET] = api_nidd_port_get,
     [API_NIDD_PORT_PUT] = api_nidd_port_put,
     [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
+    [API_CHARGING_GET] = api_charging_get,
     [API_EXPOSURE_LIST] = api_exposure_list,
     [API_EXPOSURE_MAKE] = api_exposure_make,
     [API_EXPOSURE_GET] = api_exposure_get,
@@ -420,7 +421,7 @@ static bool shows_no_twin(uint32_t operation)
     return operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
-           operation == API_ACCESS_TOKEN || operation == API_TRACE_MAKE ||
+           operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_TRACE_MAKE ||
            operation == API_TRACE_GET || operation == API_TRACE_DELETE;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/authorization.h"
 #include "core/call.h"
+#include "core/charge.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -15,10 +16,12 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
+#include "core/trigger.h"
 #include "core/twin_table.h"
 
 const exposure_class *const exposure_classes[EXPOSURE_KINDS] = {
     [EXPOSURE_MONITORING] = &monitoring_class,
+    [EXPOSURE_TRIGGER] = &trigger_class,
 };
 
 /* The class of a call; no gate names one that is not there. */
@@ -203,6 +206,8 @@ static const exposure *twin_keep(core *core, const exposure_call *wanted, const 
     exposure *kept = exposure_find(core, number, &ignored);
     if (kept != NULL && is_new && has_test && kept->destination != NONE)
         notice_put_of(core, index, number, NOTICE_TEST, NULL, 0);
+    if (kept != NULL && (head->kind == EXPOSURE_PATTERNS || head->kind == EXPOSURE_PARAMETERS))
+        charge_exposure(core, index, CHARGE_PARAMETERS, kept, class->api->path, is_new ? "made" : "changed");
     if (kept != NULL && class->kept != NULL)
         class->kept(core, index, kept);
     record_end(core);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/charging.h"
 #include "core/counters.h"
 #include "core/host.h"
 #include "core/host_tables.h"
@@ -113,6 +114,10 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_NOTICES_REFUSED] = { "dromio_notices_refused_total", "counter", "Notifications that their destination refused for good." },
         [COUNT_NOTICES_DROPPED] = { "dromio_notices_dropped_total", "counter", "Notifications dropped: too many waited, or too long." },
         [COUNT_NOTICES_WAITING] = { "dromio_notices_waiting", "gauge", "Notifications not taken yet." },
+        [COUNT_TRIGGERS_SENT] = { "dromio_triggers_sent_total", "counter", "Device triggers that the network has taken, replacements too." },
+        [COUNT_TRIGGERS_REFUSED] = { "dromio_triggers_refused_total", "counter", "Device triggers that the network has refused." },
+        [COUNT_TRIGGERS_ENDED] = { "dromio_triggers_ended_total", "counter", "Device triggers whose outcome is known, or whose time is over." },
+        [COUNT_TRIGGERS_UNKNOWN] = { "dromio_triggers_unknown_total", "counter", "Outcomes of device triggers that this host does not know." },
         [COUNT_AUTHORIZATIONS_GRANTED] = { "dromio_nidd_authorizations_granted_total", "counter", "Configurations that an HSS has granted, or granted again." },
         [COUNT_AUTHORIZATIONS_REFUSED] = { "dromio_nidd_authorizations_refused_total", "counter", "Configurations that an HSS has refused." },
         [COUNT_AUTHORIZATIONS_FAILED] = { "dromio_nidd_authorizations_failed_total", "counter", "Questions that no HSS answered, or whose answer could not be used." },
@@ -138,6 +143,8 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_RDS_DROPPED] = { "dromio_rds_dropped_total", "counter", "Frames of the reliable data service itself that were not sent: too many waited for their device." },
         [COUNT_FIELDS_DROPPED] = { "dromio_fields_dropped_total", "counter", "Changes of twins that were not made: a limit stood against them, or memory." },
         [COUNT_DOWNLINKS_HELD] = { "dromio_downlinks_held_total", "counter", "Times a device's downlinks had to wait for a rate." },
+        [COUNT_CHARGING_BACKLOG] = { "dromio_charging_backlog_bytes", "gauge", "Bytes of log whose charges are not in a charging file yet." },
+        [COUNT_CHARGING_GAPS] = { "dromio_charging_gaps_total", "counter", "Parts of the log that could not be charged any more." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
         [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
@@ -180,6 +187,7 @@ void api_metrics(core *core, const call *call)
     by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
     latency_put(core, &out, "dromio_round_seconds", "From giving a round of the log to the disk until it is durable.", BOARD_ROUND);
     latency_put(core, &out, "dromio_turn_cpu_seconds", "CPU time of a turn in its cell.", BOARD_TURN_CPU);
+    charging_metrics(core, &out);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {

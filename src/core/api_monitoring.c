@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "core/authorization.h"
 #include "core/call.h"
+#include "core/charge.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/inquiry.h"
@@ -249,6 +250,12 @@ static const dro_field *report_at_once(const core *core, dro_field *room)
     return core->said == NULL ? NULL : t8_find(core->said->fields, core->said->length, API_FIELD_REPORT, room);
 }
 
+static const char *type_text(const uint8_t *fields, size_t length)
+{
+    uint32_t type = (uint32_t)t8_option(fields, length, MONITORING_TYPE, 0);
+    return type < MONITORING_TYPES ? monitoring_type_texts[type] : NULL;
+}
+
 static uint32_t reports_max(const uint8_t *fields, size_t length)
 {
     return (uint32_t)t8_integer(fields, length, MONITORING_REPORTS_MAX, 0);
@@ -261,6 +268,16 @@ static void reply_report(core *core, const call *call, const uint8_t *report, si
     t8_members_json(&json, &t8_monitoring_report, report, length, 0, "");
     dro_builder_text(&json, "}");
     call_reply(core, call, 200, UINT64_MAX, NULL, &json);
+}
+
+/* Nothing else of it is kept. */
+static void charge_one_report(core *core, const exposure_call *wanted, const exposure *of)
+{
+    if (!charging_is_on(core) || wanted->twin == NONE)
+        return;
+    record_begin(core, wanted->twin, RECORD_DELTA);
+    charge_exposure(core, wanted->twin, CHARGE_MONITORING, of, type_text(wanted->fields, wanted->length), NULL);
+    record_end(core);
 }
 
 static bool monitoring_made(core *core, const exposure_call *wanted, exposure *head, dro_builder *fields)
@@ -277,11 +294,19 @@ static bool monitoring_made(core *core, const exposure_call *wanted, exposure *h
     head->reports = 1;
     if (wanted->old == NULL && reports_max(wanted->fields, wanted->length) == 1 && report.err == DRO_OK) { /* one-time: there is nothing left to subscribe to */
         core->exposures.is_done = true;
+        charge_one_report(core, wanted, head);
         reply_report(core, wanted->call, bytes, dro_builder_length(&report));
         return false;
     }
     dro_field_put(fields, MONITORING_REPORT, bytes, dro_builder_length(&report));
     return true;
+}
+
+/* With a report that came at once. */
+static void monitoring_kept(core *core, uint32_t index, exposure *kept)
+{
+    if (index != NONE && kept->reports > 0)
+        charge_exposure(core, index, CHARGE_MONITORING, kept, type_text(kept->fields, kept->length), NULL);
 }
 
 void monitoring_report(core *core, uint32_t index, exposure *of, const uint8_t *report, size_t length)
@@ -296,6 +321,7 @@ void monitoring_report(core *core, uint32_t index, exposure *of, const uint8_t *
         core->counters.notices_dropped++;
         return;
     }
+    charge_exposure(core, index, CHARGE_MONITORING, of, type_text(of->fields, of->length), NULL);
     exposure_count_put(core, of, count);
     of = exposure_of(twin_at(core, index), number);
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
@@ -465,7 +491,7 @@ const exposure_class monitoring_class = {
     .api = &t8_monitoring,
     .is_good = monitoring_is_good,
     .asks = monitoring_asks,
-    .made = monitoring_made,
+    .made = monitoring_made, .kept = monitoring_kept,
     .ends = monitoring_ends,
     .expires = monitoring_expires,
     .forsaken = monitoring_forsaken,

@@ -13,6 +13,7 @@
 #include "core/render.h"
 #include "core/state.h"
 #include "core/tell.h"
+#include "core/trigger.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -474,6 +475,17 @@ static void ended_evict(core *core, const twin *twin, size_t length)
     }
 }
 
+/* The device is to be woken: of the downlink itself, or of its configuration. */
+static bool wants_trigger(core *core, const nidd_request *request)
+{
+    dro_field room;
+    uint32_t ignored;
+    const nidd_configuration *configuration = nidd_configuration_find(core, request->configuration, &ignored);
+    const dro_field *own = nidd_field(request->fields, request->length, API_FIELD_PDN_OPTION, &room);
+    uint8_t option = own != NULL && own->length == 1 ? own->bytes[0] : configuration != NULL ? configuration->pdn_establishment_option : PDN_WAIT_FOR_UE;
+    return option == PDN_SEND_TRIGGER;
+}
+
 void nidd_turn_begin(core *core, turn *turn)
 {
     nidd_request *request = turn->nidd;
@@ -487,6 +499,10 @@ void nidd_turn_begin(core *core, turn *turn)
     nidd_delivery delivery = { .number = request->number, .configuration = request->configuration, .made_ms = core->now_ms,
                                .expires_ms = request->expires_ms, .priority = request->priority };
     delivery.status = twin->flags & TWIN_BLOCKED ? DELIVERY_BUFFERING_TEMPORARILY_NOT_REACHABLE : DELIVERY_BUFFERING;
+    if (!(twin->flags & TWIN_CONNECTED) && wants_trigger(core, request)) {
+        trigger_for_downlink(core, turn->twin, request->expires_ms);
+        delivery.status = trigger_is_out(twin) ? DELIVERY_TRIGGERED : delivery.status;
+    }
     nidd_delivery_put(core, &delivery, request->fields, request->length);
     turn->ticket = request->number;
 }

@@ -55,6 +55,9 @@ const application *call_counted(core *core, const call *call);
 bool call_quota_is_reached(core *core, const call *call, uint64_t more);
 void call_key_reused(core *core, const call *call); /* 422: it came with another body before */
 
+/* charging.c */
+void api_charging_get(core *core, const call *call);
+
 /* api_twin.c */
 void api_twin_put(core *core, const call *call);
 void api_twin_get(core *core, const call *call);

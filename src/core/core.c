@@ -11,6 +11,7 @@
 #include "core/api.h"
 #include "core/authorization.h"
 #include "core/backup.h"
+#include "core/charging.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
 #include "core/counters.h"
@@ -56,6 +57,8 @@ static dro_err allocate(core *core)
         core->waiters == NULL || core->met == NULL)
         return DRO_NOMEM;
     dro_err err = notices_init(core);
+    if (err == DRO_OK && core->options.charging.is_on)
+        err = charging_init(core);
     if (err == DRO_OK)
         err = groups_init(core);
     return err == DRO_OK ? turns_init(core) : err;
@@ -304,6 +307,7 @@ void core_close(core *core)
         return;
     core->is_started = false;
     backup_end(core, NULL);
+    charging_fini(core);
     commit_log_close(core->log);
     old_logs_close(core);
     if (core->own_disk != NULL)
@@ -326,6 +330,7 @@ void core_close(core *core)
     questions_free(core);
     inquiries_free(core);
     reports_fini(core);
+    triggers_free(core);
     names_free(core);
     groups_fini(core);
     nidd_fini(core);
@@ -618,6 +623,8 @@ int core_round(core *core)
         waiters_due(core);
     if (core->stream_count > 0)
         work += streams_catch_up(core);
+    if (core->charging != NULL)
+        work += charging_step(core);
     if (core->backup != NULL)
         work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
@@ -660,6 +667,10 @@ int64_t core_next_due(const core *core)
         int64_t left = orphans_ms > core->now_ms ? (orphans_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
+    if (core->charging != NULL && charging_due_ns(core) != INT64_MAX) {
+        int64_t left = charging_due_ns(core) > core->now_ns ? charging_due_ns(core) - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
     if (notices_due_ns(core) != INT64_MAX) {
         int64_t left = notices_due_ns(core) > core->now_ns ? notices_due_ns(core) - core->now_ns : 0;
         if (due_ns < 0 || left < due_ns)
@@ -679,6 +690,8 @@ int core_descriptor(const core *core)
 bool core_prepare_sleep(core *core)
 {
     bool is_awake = commit_log_fetch_waits(core->log);
+    if (core->charging != NULL)
+        is_awake |= charging_prepare_sleep(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
@@ -693,6 +706,8 @@ bool core_prepare_sleep(core *core)
 
 void core_awake(core *core)
 {
+    if (core->charging != NULL)
+        charging_awake(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             ring_awake(&core->gates[i].in);

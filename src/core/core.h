@@ -73,6 +73,8 @@ typedef struct core_options {
     bool has_hss;                /* an HSS is among the configured peers */
     apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
+    const char *trigger_sender;  /* digits (E.164) of who sends device triggers; "": none */
+    int64_t trigger_port;        /* of the application in devices that are triggered for a downlink */
     bool reliable_data;          /* the reliable data service (TS 24.250) may be asked for */
     int64_t reliable_data_timer_s; /* its T200 */
     uint32_t group_guard_s;      /* between notifications of a group operation's results; 0: GROUP_GUARD_S */
@@ -80,6 +82,7 @@ typedef struct core_options {
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool has_provision_scope;    /* whoever may write may not for that say which device a twin is of */
     application_limits limits;   /* of applications that have none of their own; 0: none */
+    struct { bool is_on, has_imsi; uint64_t backlog_bytes; } charging; /* backlog: of log held back for it at most */
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 
@@ -95,6 +98,9 @@ void core_cell_lost(core *core, uint32_t cell);
 void core_old_cell_lost(core *core, uint32_t cell); /* the replaced one died before it was drained */
 /* True when the replaced cell of an earlier attach has no turns left and may end. */
 bool core_cell_drained(core *core, uint32_t cell);
+/* The room that writes the charging files, where options.charging.is_on. */
+void core_charging_attach(core *core, ring_reader in, ring_writer out);
+void core_charging_lost(core *core);
 void core_admitted(core *core, uint64_t id, const admit_result *result);
 
 /* Does what is ready; how much it did (0: nothing, sleep). */

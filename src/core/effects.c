@@ -1,4 +1,5 @@
 /* Effects: what a turn asked for, kept in the record of its turn. */
+#include "core/trigger.h"
 #include "core/turn.h"
 
 #include <stdio.h>
@@ -96,6 +97,16 @@ void timer_put(core *core, uint32_t index, uint32_t number, int64_t due_ms)
     record_part_end(core, FIELD_TIMER);
 }
 
+/* A line of the host's own in the twin's timeline. */
+static void put_log(core *core, const char *text)
+{
+    enum { LEVEL_WARNING = 2 };
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, LEVEL_WARNING, 1);
+    dro_builder_text(part, text);
+    record_part_end(core, FIELD_LOG);
+}
+
 static void keep_effect(core *core, turn *turn, const effect *effect)
 {
     uint32_t index = turn->twin;
@@ -144,6 +155,10 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
             contact_expect(core, index, CONTACT_TWIN, effect->contact.at);
         break;
     case EFFECT_PEER: break; /* reserved */
+    case EFFECT_TRIGGER:
+        if (!trigger_of_twin(core, index, effect))
+            put_log(core, "a trigger is left out: one is under way, or was less than a minute ago");
+        break;
     }
 }
 

@@ -202,8 +202,10 @@ static void exposure_free(core *core, uint32_t index, exposure *gone)
         index_remove(&core->exposures.references, number_hash(core, gone->reference), index);
     if (gone->destination != NONE)
         destination_release(core, gone->destination);
-    usage_configuration(core, gone->application, -1);
-    owner_remove(&core->exposures.owners[gone->kind], gone->application);
+    if (gone->application != 0) {
+        usage_configuration(core, gone->application, -1);
+        owner_remove(&core->exposures.owners[gone->kind], gone->application);
+    }
     core->exposures.count--;
     free(gone);
 }
@@ -236,7 +238,7 @@ static dro_err exposure_read(core *core, dro_cursor *in, exposure **out)
     if (in->err != DRO_OK || head.kind >= EXPOSURE_KINDS || head.status >= EXPOSURE_STATUSES || dro_cursor_left(in) > T8_FIELDS_MAX)
         return DRO_MALFORMED;
     head.length = (uint16_t)dro_cursor_left(in);
-    if (head.status == EXPOSURE_ENDING)
+    if (head.status == EXPOSURE_ENDING || head.status == EXPOSURE_MAKING)
         head.retry_ms = 0;
     dro_err err = t8_find(in->at, head.length, T8_FIELD_DESTINATION, &room) == NULL ? DRO_OK
                 : destination_of_fields(core, head.number, in->at, head.length, &head.destination);
@@ -255,13 +257,13 @@ static dro_err exposure_read(core *core, dro_cursor *in, exposure **out)
 /* In the ways to it; on a failure in none. */
 static dro_err enter(core *core, uint32_t index, const exposure *made)
 {
-    dro_err err = owner_add(core, &core->exposures.owners[made->kind], made->application, made->number);
+    dro_err err = made->application == 0 ? DRO_OK : owner_add(core, &core->exposures.owners[made->kind], made->application, made->number);
     if (err != DRO_OK)
         return err;
     err = index_add(&core->exposures.numbers, number_hash(core, made->number), index);
     if (err == DRO_OK && made->reference != 0 && (err = index_add(&core->exposures.references, number_hash(core, made->reference), index)) != DRO_OK)
         index_remove(&core->exposures.numbers, number_hash(core, made->number), index);
-    if (err != DRO_OK)
+    if (err != DRO_OK && made->application != 0)
         owner_remove(&core->exposures.owners[made->kind], made->application);
     return err;
 }
@@ -288,7 +290,8 @@ static dro_err exposure_apply_new(core *core, uint32_t index, dro_cursor *in)
     *at = made;
     nidd->exposure_count++;
     core->exposures.count++;
-    usage_configuration(core, made->application, 1);
+    if (made->application != 0)
+        usage_configuration(core, made->application, 1);
     return DRO_OK;
 }
 
@@ -330,7 +333,7 @@ static int64_t due_of(const exposure *e)
 {
     switch ((exposure_status)e->status) {
     case EXPOSURE_ACTIVE: return e->until_ms;
-    case EXPOSURE_ENDING: return e->is_asked ? INT64_MAX : e->retry_ms;
+    case EXPOSURE_ENDING: case EXPOSURE_MAKING: return e->is_asked ? INT64_MAX : e->retry_ms;
     default: return INT64_MAX;
     }
 }
@@ -350,6 +353,10 @@ static void end_alone(core *core, uint32_t index, exposure *ended)
     uint64_t number = ended->number;
     if (ended->status == EXPOSURE_ENDING && class != NULL && class->ends != NULL) {
         class->ends(core, index, ended, NULL);
+        return;
+    }
+    if (ended->status == EXPOSURE_MAKING && class != NULL && class->begins != NULL) {
+        class->begins(core, index, ended);
         return;
     }
     if (ended->status == EXPOSURE_ACTIVE && class != NULL && class->expires != NULL) {

@@ -23,6 +23,7 @@ typedef enum exposure_status {
     EXPOSURE_ACTIVE,
     EXPOSURE_ENDING,             /* its application does not have it any more; the network is still to be told */
     EXPOSURE_OVER,               /* it has ended; goes once its application has taken all notifications of it */
+    EXPOSURE_MAKING,             /* the host's own, of no application: the network is still to be asked for it */
     EXPOSURE_STATUSES,
 } exposure_status;
 
@@ -30,12 +31,12 @@ typedef struct exposure {
     struct exposure *next;       /* of the twin, oldest first */
     uint64_t number;             /* names it in paths; the twin's partition on top, or group_number */
     uint32_t reference;          /* in the network */
-    uint32_t application;
+    uint32_t application;        /* 0: the host's own, which nobody sees over T8 */
     uint32_t destination;        /* NONE: nothing is told of it */
     uint32_t group;              /* number; 0: of a twin */
     uint32_t reports;            /* of the network so far */
     int64_t made_ms, until_ms;   /* INT64_MAX: without end */
-    int64_t retry_ms;            /* ENDING: the network is told again then. Not durable */
+    int64_t retry_ms;            /* ENDING, MAKING: the network is told or asked (again) then. Not durable */
     uint8_t retries;
     uint8_t kind, status;        /* exposure_kind, exposure_status */
     bool is_asked;               /* a question to the network that ends it is under way. Not durable */
@@ -156,6 +157,8 @@ typedef struct exposure_class {
     void (*ends)(core *core, uint32_t twin, exposure *ended, const call *call);
     /* Its time is over. NULL: as an end by its application. */
     void (*expires)(core *core, uint32_t twin, exposure *ended);
+    /* MAKING, and its time has come: asks the network. */
+    void (*begins)(core *core, uint32_t twin, exposure *made);
     /* The twin goes, and the exposure with it: the network may be told. */
     void (*forsaken)(core *core, const twin *twin, const exposure *lost);
     /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Its twin is in no turn. NULL: nothing is done. */

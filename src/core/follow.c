@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/checkpoint.h"
+#include "core/charging.h"
 #include "core/counters.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -236,6 +237,10 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_GROUP_MEMBERS: return core->groups->member_count;
     case COUNT_GROUP_OPERATIONS: return core->index == 0 ? core->groups->operation_count : 0;
     case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
+    case COUNT_TRIGGERS_SENT: return c->triggers_sent;
+    case COUNT_TRIGGERS_REFUSED: return c->triggers_refused;
+    case COUNT_TRIGGERS_ENDED: return c->triggers_ended;
+    case COUNT_TRIGGERS_UNKNOWN: return c->triggers_unknown;
     case COUNT_AUTHORIZATIONS_GRANTED: return c->authorizations_granted;
     case COUNT_AUTHORIZATIONS_REFUSED: return c->authorizations_refused;
     case COUNT_AUTHORIZATIONS_FAILED: return c->authorizations_failed;
@@ -264,6 +269,8 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_RDS_DROPPED: return c->rds_dropped;
     case COUNT_FIELDS_DROPPED: return c->fields_dropped;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
+    case COUNT_CHARGING_BACKLOG: return charging_backlog(core);
+    case COUNT_CHARGING_GAPS: return charging_gaps(core);
     case COUNT_END: break;
     }
     return 0;

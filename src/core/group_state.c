@@ -5,6 +5,7 @@
 
 #include "base/fields.h"
 #include "core/authorization.h"
+#include "core/charge.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
@@ -164,6 +165,8 @@ void group_state_put(core *core, uint32_t index, uint64_t number, group_state st
     const membership *of = part_of(core, index, operation);
     if (of == NULL || operation->parts[of->place].state == state)
         return;
+    if (operation->kind == GROUP_DOWNLINK && rows[state].is_final && !rows[operation->parts[of->place].state].is_final)
+        charge_member(core, index, operation, (nidd_delivery_status)rows[state].delivery);
     put(core, operation, (uint8_t)state, operation->parts[of->place].version);
 }
 

@@ -251,6 +251,14 @@ static void ask_another(core *core, inquiry_slot *slot, const inquiry_answer *an
         slot_fail(core, slot, (enum inquiry_outcome)answer->outcome, why);
 }
 
+static void slot_answered(core *core, inquiry_slot *slot, const inquiry_answer *answer, const uint8_t *fields, size_t length)
+{
+    inquiry_said said = { .outcome = INQUIRY_ANSWERED, .verdict = (enum inquiry_verdict)answer->verdict, .code = answer->code, .fields = fields,
+                          .length = length };
+    peers_name(core, slot->peer, roles[slot->asked.kind].peers, &said.host, &said.realm);
+    slot_end(core, slot, &said);
+}
+
 void inquiries_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     inquiry_answer answer;
@@ -271,8 +279,7 @@ void inquiries_on_answer(core *core, uint32_t gate, const ring_header *header, c
     else if (is_running || core_refusal(core) != NULL)
         slot_fail(core, slot, INQUIRY_ANSWERED, "the twin is busy");
     else
-        slot_end(core, slot, &(inquiry_said){ INQUIRY_ANSWERED, (enum inquiry_verdict)answer.verdict, answer.code, NULL, body + sizeof answer,
-                                              header->length - sizeof *header - sizeof answer });
+        slot_answered(core, slot, &answer, body + sizeof answer, header->length - sizeof *header - sizeof answer);
 }
 
 void inquiries_due(core *core)

@@ -16,6 +16,7 @@ typedef struct inquiry_said {    /* borrowed */
     const char *why;
     const uint8_t *fields;
     size_t length;
+    const char *host, *realm;    /* who said it; NULL: not known, a relay brought it */
 } inquiry_said;
 
 typedef struct inquiry inquiry;

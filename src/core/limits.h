@@ -60,6 +60,11 @@ enum {
     TWIN_GROUPS_MAX = 32,          /* groups of a twin */
 
     TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device */
+    TWIN_TRIGGER_PAUSE_MS = 60 * 1000, /* between two triggers of a twin, or for its downlinks */
+    TRIGGER_GRACE_MS = 30 * 1000,  /* behind a trigger's validity: its outcome may be on the way */
+    TRIGGER_ENDED_KEPT_MS = 10 * 60 * 1000, /* a trigger can be seen so long behind its end, and a repeated outcome is known */
+    TRIGGER_RETRY_MS = 1000,       /* who cannot be asked about a trigger is asked again after this; twice as long each further time, */
+    TRIGGER_RETRY_SHIFT = 6,       /* at most so often twice */
     GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
     GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told */
     GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */

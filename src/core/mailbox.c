@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/api.h"
+#include "core/charge.h"
 #include "core/groups.h"
 #include "core/network.h"
 #include "core/nidd.h"
@@ -218,6 +219,7 @@ static void mail_drop(core *core, uint32_t index, const mail *mail, ticket_state
 {
     uint64_t of_ticket = mail->ticket;
     uint64_t number = mail->number;
+    charge_mail(core, index, mail, ticket_state_text(state));
     record_put(core, FIELD_MAIL_GONE, &number, 8);
     if (of_ticket == 0)
         return;
@@ -541,6 +543,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         uint64_t number = sent->ticket;
         bool is_acknowledged = (answer->flags & TDA_ACKNOWLEDGED) != 0;
         record_begin(core, index, RECORD_DELTA);
+        charge_mail(core, index, sent, ticket_state_text(TICKET_DELIVERED));
         record_put(core, FIELD_MAIL_GONE, &(uint64_t){ sent->number }, 8);
         ticket_move(core, index, number, TICKET_DELIVERED, "");
         nidd_delivery_end(core, index, number, is_acknowledged ? DELIVERY_SUCCESS_NEXT_HOP_ACKNOWLEDGED
@@ -565,6 +568,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         bool is_there = sent->sent_host == twin->connection.host;
         if (is_answered && is_there && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
             record_begin(core, index, RECORD_DELTA);
+            charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);
         }

@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/ahead.h"
 #include "core/authorization.h"
+#include "core/charge.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/mailbox.h"
@@ -119,6 +120,7 @@ static void uplink_control(core *core, caller caller, const uplink_request *requ
 {
     record_begin(core, index, RECORD_DELTA);
     put_uplink(core, index, host, request->end_to_end);
+    charge_uplink(core, index, request->data_length, request->is_exception);
     rds_keep_control(core, index, heard);
     network_answer_send(core, caller, RESULT_SUCCESS, 0, record_end(core));
     mailbox_flush(core, index);
@@ -267,14 +269,17 @@ static void connection_change(core *core, caller caller, const connection_reques
     }
     core->counters.connections++;
     record_begin(core, index, RECORD_DELTA);
-    if (request->action == RELEASE)
+    if (request->action == RELEASE) {
+        charge_connection(core, index, CHARGE_RELEASED, request->rat_type);
         record_put(core, FIELD_CONNECTION, "", 0);
-    else {
+    } else {
         put_connection(core, host, realm, &request->user);
         rates_put(core, index, request, (const char *)texts + request->host_length + request->realm_length);
     }
-    if (request->action == ESTABLISH)
+    if (request->action == ESTABLISH) {
         rds_reset(core, index);
+        charge_connection(core, index, CHARGE_ESTABLISHED, request->rat_type);
+    }
     twin->connection.gate = (uint8_t)caller.gate;
     if (request->is_reachable || request->action == ESTABLISH) {
         twin->retry_ms = 0;
@@ -307,6 +312,7 @@ void network_release_begin(core *core, uint32_t index, network_release *gone)
         gone->gate = peers_gate(core, host, twin->connection.gate);
     }
     dro_wipe(&request, sizeof request);
+    charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
     record_put(core, FIELD_CONNECTION, "", 0);
 }
 

@@ -1,4 +1,5 @@
 /* Non-IP data delivery: configurations and deliveries of a twin. */
+#include "core/charge.h"
 #include "core/nidd.h"
 
 #include "core/groups.h"
@@ -17,6 +18,7 @@
 #include "core/report.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/trigger.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
 
@@ -260,6 +262,8 @@ nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *de
             return DELIVERY_SENDING;
     if (delivery_is_open(twin, delivery))
         return DELIVERY_SENDING;
+    if (delivery->status == DELIVERY_TRIGGERED && !trigger_is_out(twin))
+        return DELIVERY_BUFFERING;
     return (nidd_delivery_status)delivery->status;
 }
 
@@ -385,6 +389,8 @@ static void tell_delivery(core *core, uint32_t index, const nidd_delivery *deliv
 static void delivery_close(core *core, uint32_t index, const nidd_delivery *delivery, nidd_delivery_status status, int64_t retry_ms)
 {
     uint64_t number = delivery->number;
+    if (!nidd_delivery_has_ended((nidd_delivery_status)delivery->status)) /* the device's word may come behind the network's */
+        charge_delivery(core, index, delivery, status);
     if (!waiter_is_there(core, index, number))
         tell_delivery(core, index, delivery, status, retry_ms);
     delivery_move(core, delivery, status, retry_ms);
@@ -455,6 +461,14 @@ void nidd_delivery_report(core *core, uint32_t index, uint64_t number, ticket_st
             record_put(core, FIELD_MAIL_GONE, &gone, 8);
     }
     delivery_close(core, index, delivery, state == TICKET_REPORTED ? DELIVERY_SUCCESS_ACKNOWLEDGED : DELIVERY_FAILURE, 0);
+}
+
+void nidd_deliveries_untriggered(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const nidd_delivery *d = twin->nidd == NULL ? NULL : twin->nidd->deliveries; d != NULL; d = d->next)
+        if (d->status == DELIVERY_TRIGGERED)
+            tell_delivery(core, index, d, DELIVERY_BUFFERING, 0);
 }
 
 void nidd_delivery_end(core *core, uint32_t index, uint64_t number, nidd_delivery_status status)

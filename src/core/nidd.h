@@ -112,6 +112,8 @@ nidd *nidd_get(twin *twin);                   /* made if missing; NULL: no memor
 nidd_configuration *nidd_configuration_find(core *core, uint64_t number, uint32_t *twin); /* or NULL */
 nidd_delivery *nidd_delivery_find(const twin *twin, uint64_t number);                     /* or NULL */
 /* What the device's bytes of a delivery are doing now. */
+/* Inside a record: the trigger for those that wait came to nothing; they wait on, and their applications hear it. */
+void nidd_deliveries_untriggered(core *core, uint32_t twin);
 nidd_delivery_status nidd_delivery_now(const twin *twin, const nidd_delivery *delivery);
 mail *nidd_mail(const twin *twin, uint64_t delivery, mail *after); /* the next one of a delivery; NULL: none */
 uint32_t nidd_ended_bytes(const twin *twin); /* of those that have ended and are in memory */

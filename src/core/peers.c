@@ -146,6 +146,14 @@ bool peers_have_hss(const core *core)
     return core->options.has_hss || peers_have(core, PEER_S6T);
 }
 
+bool peers_are_open(const core *core, uint32_t applications)
+{
+    for (uint32_t i = 0; i < core->peer_count; i++)
+        if (core->peers->entries[i].open != 0 && core->peers->entries[i].state.applications & applications)
+            return true;
+    return false;
+}
+
 /* Who answered of late before who did not, who speaks it before a relay, then by their order in the configuration. */
 static uint32_t preference_of(const core *core, const peer_entry *entry, uint32_t applications)
 {
@@ -204,6 +212,18 @@ bool peers_route(core *core, uint32_t applications, const uint32_t *silent, uint
     route->realm = entry->state.applications & applications ? entry->realm : "";
     route->gate = (uint32_t)__builtin_ctz(entry->open);
     return core->gates[route->gate].is_open;
+}
+
+void peers_name(const core *core, uint32_t hash, uint32_t applications, const char **host, const char **realm)
+{
+    *host = *realm = NULL;
+    for (uint32_t i = 0; i < core->peer_count; i++) {
+        if (core->peers->hashes[i] != hash || !(core->peers->entries[i].state.applications & applications))
+            continue;
+        *host = core->peers->entries[i].host;
+        *realm = core->peers->entries[i].realm;
+        return;
+    }
 }
 
 void peers_silent(core *core, uint32_t hash)

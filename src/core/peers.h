@@ -17,6 +17,7 @@ bool peers_way(const core *core, const char *host, uint32_t *gate);
 /* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
 bool peers_have_hss(const core *core);
 bool peers_have(const core *core, uint32_t applications); /* one that speaks one of them (enum peer_application), reachable or not */
+bool peers_are_open(const core *core, uint32_t applications); /* one that speaks one of them is connected */
 typedef struct peer_route { /* borrowed from the table of peers */
     const char *host, *realm;    /* of the peer that gets the request; realm "": this host's own, a relay knows the way */
     uint32_t gate;
@@ -25,4 +26,6 @@ typedef struct peer_route { /* borrowed from the table of peers */
 } peer_route;
 /* One that speaks one of the applications and is not among those that did not answer the same question (hashes). False: none can be reached. */
 bool peers_route(core *core, uint32_t applications, const uint32_t *silent, uint32_t silent_count, peer_route *route);
+/* The node of that hash, if it speaks one of the applications itself; else NULL. */
+void peers_name(const core *core, uint32_t hash, uint32_t applications, const char **host, const char **realm);
 void peers_silent(core *core, uint32_t hash); /* it did not answer: others come first for a while */

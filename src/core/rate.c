@@ -27,11 +27,11 @@ static uint32_t serving_rate(uint32_t told, uint32_t before)
     return told != 0 && told < SERVING_LEAST ? SERVING_LEAST : told;
 }
 
-/* For its rates, or to know which connection ends with a configuration. */
+/* For its rates, for charging, or to know which connection ends with a configuration. */
 static bool is_apn_kept(const core *core, const twin *twin)
 {
     bool is_configured = twin->nidd != NULL;
-    return apn_has_rates(&core->options.apns) || (is_configured && apn_has_policy(&core->options.apns));
+    return core->options.charging.is_on || apn_has_rates(&core->options.apns) || (is_configured && apn_has_policy(&core->options.apns));
 }
 
 void rates_put(core *core, uint32_t index, const connection_request *request, const char *apn)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/charge.h"
 #include "core/mailbox.h"
 #include "core/rds_ports.h"
 #include "core/record.h"
@@ -388,6 +389,7 @@ static void acknowledged(core *core, uint32_t index, rds_state *state, int at, u
     answer_came(rds_of(twin));
     if (sent == NULL)
         return;
+    charge_mail(core, index, sent, ticket_state_text(TICKET_DELIVERED));
     record_put(core, FIELD_MAIL_GONE, &number, 8);
     nidd_delivery_end(core, index, of, DELIVERY_SUCCESS_ACKNOWLEDGED);
 }

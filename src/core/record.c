@@ -1,6 +1,6 @@
 /* Records: a twin's change, sealed, as it goes into the log and comes back.
  *
- *   previous place u64 | kind u8, 0 u8[3], domain u32, twin u64, time i64,
+ *   previous place u64 | kind u8, has context u8, 0 u8, has charges u8, domain u32, twin u64, time i64,
  *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
  *
  * Bytes 8 to 48 are the associated data of the fields. */
@@ -31,11 +31,13 @@
 
 enum { HEADER = 48, FIELDS_MAX = 420 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 
+enum { CHARGED = 11 }; /* byte that says that there are charges among the fields */
+
 struct record {
     uint32_t twin;
     int kind;
     bool is_silent;              /* written as it is, not applied */
-    bool has_context;
+    bool has_context, has_charges;
     const uint8_t *cold_context; /* sealed, of a twin whose own is not in memory */
     uint64_t event_first;
     dro_builder fields, part;
@@ -60,7 +62,7 @@ void record_begin(core *core, uint32_t index, int kind)
     record->twin = index;
     record->kind = kind;
     record->is_silent = kind == RECORD_CHUNK;
-    record->has_context = false;
+    record->has_context = record->has_charges = false;
     record->cold_context = NULL;
     record->event_first = core->event_next;
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
@@ -182,6 +184,7 @@ static size_t record_build(core *core)
     memset(out, 0, HEADER);
     out[8] = (uint8_t)record->kind;
     out[9] = has_context;
+    out[CHARGED] = record->has_charges;
     put_le(out + 12, domain, 4);
     put_le(out + 16, twin == NULL ? 0 : twin->number, 8);
     put_le(out + 24, (uint64_t)core->now_ms, 8);
@@ -356,6 +359,16 @@ static dro_err record_opened(uint8_t *bytes, size_t length, record_view *view)
     view->fields = vault_in_place(bytes + HEADER);
     view->fields_length -= VAULT_OVERHEAD;
     return (dro_err)bytes[OPENED];
+}
+
+void record_is_charged(core *core)
+{
+    core->record->has_charges = true;
+}
+
+bool record_has_charges(const uint8_t *bytes, size_t length)
+{
+    return length >= HEADER && bytes[CHARGED] != 0;
 }
 
 uint64_t record_twin(const uint8_t *bytes, size_t length)

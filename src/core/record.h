@@ -61,6 +61,7 @@ enum record_field {
     FIELD_RDS_PORT = 47,   /* configuration u64, port of the device u8, own u8, flags u8, formats u8, configured u8, application text */
     FIELD_RDS_PORT_GONE = 48, /* port of the device u8, own u8 */
     FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
+    FIELD_CHARGE = 120,    /* core/charge.h: nothing of the twin's */
     FIELD_EXPOSURE = 64,   /* number u64, reference u32, application u32, made i64, until i64, reports u32, kind u8, status u8, fields */
     FIELD_EXPOSURE_GONE = 65, /* number u64 */
     FIELD_EXPOSURE_NEWS = 66, /* exposure u64, number u64, fields: to be told of a group's; of no twin */
@@ -107,6 +108,8 @@ void record_full_cold(core *core, uint32_t twin, const uint8_t *sealed); /* the 
 const uint8_t *record_fields(const core *core, size_t *length);
 size_t record_size(const core *core);
 void record_put_fields(core *core, const uint8_t *fields, size_t length);
+void record_is_charged(core *core);       /* the record being written has a FIELD_CHARGE */
+bool record_has_charges(const uint8_t *bytes, size_t length); /* may it? Told without opening it */
 uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
 /* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */
 const uint8_t *record_sealed_context(const uint8_t *bytes, size_t length, const twin *twin);

@@ -119,6 +119,7 @@ struct core {
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
+    struct charging *charging;   /* NULL: off */
     stream *streams;
     uint32_t stream_count;
     struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */
@@ -142,6 +143,7 @@ struct core {
     uint64_t *group_reports;     /* core 0: numbers of the newest reports about groups (core/report.c); NULL before the first */
     uint32_t group_report_count;
     struct inquiry_table *inquiries; /* NULL before the first */
+    struct trigger_flight *flights;  /* triggers that somebody is asked for */
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;

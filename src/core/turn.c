@@ -1,5 +1,6 @@
 /* Turns: sent to a cell, taken back, kept. */
 #include "core/turn.h"
+#include "core/trigger.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "base/wipe.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/charge.h"
 #include "core/cold.h"
 #include "core/groups.h"
 #include "core/host_tables.h"
@@ -359,6 +361,7 @@ void put_uplink(core *core, uint32_t index, uint16_t host, uint32_t end_to_end)
 static void keep_uplink(core *core, const turn *turn)
 {
     put_uplink(core, turn->twin, turn->host, turn->end_to_end);
+    charge_uplink(core, turn->twin, turn->length, turn->event_id != 0);
     rds_keep_sign(core, turn->twin, &turn->sign);
 }
 
@@ -388,10 +391,14 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
         nidd_uplink(core, index, turn->event, turn->length, &turn->sign);
     api_turn_end(core, turn, result->outcome);
+    if (turn->operation == TURN_TRIGGER)
+        trigger_turn_keep(core, turn);
     record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
         network_answer_send(core, turn->caller, 2001, 0, round);
+    else if (turn->operation == TURN_TRIGGER)
+        trigger_turn_done(core, turn, round);
     else
         api_turn_done(core, turn);
 }
@@ -454,9 +461,13 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
     record_put(core, FIELD_TRAP, reason, strlen(reason));
     put_dead_letter(core, turn, reason);
     api_turn_failed(core, turn, reason);
+    if (turn->operation == TURN_TRIGGER)
+        trigger_turn_keep(core, turn);
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
         network_answer_send(core, turn->caller, 2001, 0, round);
+    else if (turn->operation == TURN_TRIGGER)
+        trigger_turn_done(core, turn, round);
     else
         api_turn_done(core, turn);
 }

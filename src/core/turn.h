@@ -25,7 +25,7 @@ enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
 enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
 
-enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK, TURN_REPORT };
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK, TURN_REPORT, TURN_TRIGGER };
 
 enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
 
@@ -59,6 +59,8 @@ typedef struct turn {            /* a turn in flight */
     ticket_state wait;
     int64_t wait_until_ns;
     uint32_t application;        /* whose downlinks it counts among; 0: nobody's */
+    uint64_t trigger;            /* number of the one whose outcome the twin hears, and its trigger_result */
+    uint8_t trigger_result;
     uint64_t operation_of;       /* a group's operation that it is a part of; 0: of none */
 } turn;
 

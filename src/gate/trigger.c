@@ -199,10 +199,10 @@ static uint32_t word_of_result(const diameter_message *answer)
 }
 
 /* A node that has too much to do is another matter (VERDICT_BUSY): then another one is asked. */
-static void put_word(uint32_t word, bool may_change, const diameter_avp *diagnostic, inquiry_answer *told, dro_builder *out)
+static void put_word(enum trigger_stage stage, uint32_t word, bool may_change, const diameter_avp *diagnostic, inquiry_answer *told, dro_builder *out)
 {
     uint32_t number = diagnostic == NULL ? TRIGGER_NO_DIAGNOSTIC : diameter_u32(diagnostic);
-    trigger_answer said = { .word = (uint8_t)word, .may_change = may_change,
+    trigger_answer said = { .stage = (uint8_t)stage, .word = (uint8_t)word, .may_change = may_change,
                             .diagnostic = (uint8_t)(number < TRIGGER_NO_DIAGNOSTIC ? number : TRIGGER_NO_DIAGNOSTIC) };
     dro_field_put(out, API_FIELD_TRIGGER_WORD, &said, sizeof said);
     if (told->verdict != VERDICT_BUSY)
@@ -218,7 +218,7 @@ bool tsp_read_action(diameter_gate *gate, const pending_outgoing *entry, const d
     uint32_t word = word_of_result(answer);
     if (status != NULL && (word == TRIGGER_ACCEPTED || diameter_u32(status) != 0)) /* of an error both may speak: the status says more */
         word = trigger_meaning(TRIGGER_REQUEST_STATUS, told->code = diameter_u32(status), TRIGGER_ANSWER);
-    put_word(word, (diameter_u32(target) & REPLACE_AND_RECALL) != 0, diameter_find_in(answer, notification, AVP_MTC_ERROR_DIAGNOSTIC), told, out);
+    put_word(TRIGGER_BY_FUNCTION, word, (diameter_u32(target) & REPLACE_AND_RECALL) != 0, diameter_find_in(answer, notification, AVP_MTC_ERROR_DIAGNOSTIC), told, out);
     return true;
 }
 
@@ -236,7 +236,7 @@ static bool has_feature(const diameter_message *answer)
 bool t4_read_trigger(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *answer, inquiry_answer *told, dro_builder *out)
 {
     (void)gate, (void)entry;
-    put_word(word_of_result(answer), has_feature(answer), diameter_find(answer, AVP_MTC_ERROR_DIAGNOSTIC), told, out);
+    put_word(TRIGGER_BY_CENTRE, word_of_result(answer), has_feature(answer), diameter_find(answer, AVP_MTC_ERROR_DIAGNOSTIC), told, out);
     return true;
 }
 
@@ -284,7 +284,7 @@ bool s6m_read_subscriber(diameter_gate *gate, const pending_outgoing *entry, con
             return false;
     if (word == TRIGGER_ACCEPTED)
         word = word_of_cause(diameter_u32(diameter_find_in(answer, data, AVP_HSS_CAUSE)));
-    put_word(word, false, NULL, told, out);
+    put_word(TRIGGER_BY_SUBSCRIBER, word, false, NULL, told, out);
     if (word == TRIGGER_ACCEPTED) /* who is absent is not tried at a node: the service centre waits for an alert */
         put_nodes(answer, data, out);
     return true;

@@ -72,6 +72,8 @@ static const key keys[] = {
     { "t8.without_configuration", TEXT(t8_without_configuration), "accept", "\"refuse\": a device connects only over an APN it is configured for, or that t8.apns accepts" },
     { "t8.api_root", TEXT(t8_api_root), "", "what links in T8 begin with; default: http://, or https:// with TLS, and http.listen" },
     { "t8.group_guard", COUNT(t8_group_guard, 1, 86400), "30", "seconds after which results of a group's downlink are told, and so often from then on; earlier when all are there" },
+    { "t8.trigger_port", COUNT(t8_trigger_port, 0, 65535), "0", "port of the application in a device that is triggered because a downlink waits for it (SEND_TRIGGER)" },
+    { "t8.trigger_sender", TEXT(t8_trigger_sender), "", "number (E.164, digits) by which this host sends device triggers; an SMS-SC needs it" },
     { "t8.reliable_data_service", BOOLEAN(t8_reliable_data_service), "false", "configurations may ask for the reliable data service (TS 24.250), whose bits are unverified: docs/scef.md" },
     { "t8.reliable_data_timer", COUNT(t8_reliable_data_timer, 1, 3600), "5", "its T200: seconds a device has for an acknowledgement once the network has taken the downlink" },
     { "auth.issuer", TEXT(auth_issuer), "", "iss of the access tokens (JWT) this host gives out; default: t8.api_root" },
@@ -96,6 +98,12 @@ static const key keys[] = {
     { "limits.downlinks_per_day", COUNT(limits_downlinks, 0, 1000000000), "0", "of such an application, commands over /v1 too; 0: no limit" },
     { "limits.configurations", COUNT(limits_configurations, 0, 1000000000), "0", "of T8, of such an application; 0: no limit" },
     { "limits.subscriptions", COUNT(limits_subscriptions, 0, 1000000000), "0", "event streams of such an application, open at a gate; 0: no limit" },
+    { "charging.enabled", BOOLEAN(charging_enabled), "false", "write charging records: docs/charging.md" },
+    { "charging.directory", TEXT(charging_directory), "", "where; default: DATA/charging. Made 0700, its files 0600" },
+    { "charging.file_size", BYTES(charging_file_bytes, 4096, 64 * GIB), "64MiB", "a charging file is closed when it has so much," },
+    { "charging.file_age", COUNT(charging_file_age, 1, 366 * 86400), "300", "or so many seconds after its first record" },
+    { "charging.backlog", BYTES(charging_backlog, 2 * MIB, 1024 * GIB), "4GiB", "log that is held back while its records cannot be written; beyond it the oldest go uncharged, and a record says so" },
+    { "charging.imsi", BOOLEAN(charging_imsi), "false", "servedIMSI in the records: in clear, in the charging files" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
@@ -588,6 +596,13 @@ static bool check_interworking(config *config)
     return true;
 }
 
+static bool check_triggers(const config *config)
+{
+    if (strspn(config->t8_trigger_sender, "0123456789") != strlen(config->t8_trigger_sender))
+        return wrong("t8.trigger_sender: is a number of at most 15 digits, without +");
+    return true;
+}
+
 bool config_has_hss(const config *config)
 {
     for (uint32_t i = 0; i < config->peer_count; i++)
@@ -621,7 +636,7 @@ bool config_check(config *config)
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
-    if (!check_apns(config) || !check_interworking(config))
+    if (!check_apns(config) || !check_triggers(config) || !check_interworking(config))
         return false;
     credential_key(config);
     if (config->vault_master_key[0] == '\0' &&

@@ -33,6 +33,8 @@ typedef struct config {
     apn_rule apns[APN_RULES_MAX];
     uint32_t apn_count;
     char t8_api_root[512], t8_allow_callbacks[1024];
+    char t8_trigger_sender[16];
+    int64_t t8_trigger_port;
     int64_t t8_group_guard, t8_reliable_data_timer;
     bool t8_reliable_data_service;
     issuer_config issuers[ISSUERS_MAX];
@@ -45,6 +47,9 @@ typedef struct config {
     capif_config capif;
     char log_level[16];
     bool given[CONFIG_KEYS_MAX]; /* that was set */
+    bool charging_enabled, charging_imsi;
+    char charging_directory[1024];
+    int64_t charging_file_bytes, charging_file_age, charging_backlog;
     bool bench_no_log;
     int64_t bench_load, bench_window, bench_downlinks;
 } config;

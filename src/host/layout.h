@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,15 +20,20 @@ enum {
     GATE_RING = 2 * 1024 * 1024,
     DESK_RING = 512 * 1024,
     CELL_RING = 1024 * 1024,
+    CHARGING_SETS = 3, /* as of a gate */
+    CHARGING_RING = 1024 * 1024,
+    CHARGED_RING = 128 * 1024,
 };
 
 typedef struct gate_memory { void *to_core[CORES_MAX], *from_core[CORES_MAX], *to_desk, *from_desk; } gate_memory;
+typedef struct charging_memory { void *from_core[CORES_MAX], *to_core[CORES_MAX]; } charging_memory;
 typedef struct cell_memory { void *turns, *results; } cell_memory;
 
 typedef struct layout {
     uint32_t core_count, gate_count, cell_count; /* cells: of each core */
     gate_memory gates[CORE_GATES_MAX][GATE_SETS];
     cell_memory cells[CORES_MAX][CORE_CELLS_MAX][CELL_SETS];
+    charging_memory charging[CHARGING_SETS];     /* none where nothing is charged */
     _Atomic uint64_t *running[CORES_MAX];        /* [cell][set]: the turn it runs */
     void *columns[CORES_MAX];
     size_t columns_bytes;                        /* of each core */
@@ -40,6 +46,7 @@ typedef struct layout {
 typedef struct layout_shape {
     uint32_t cores, gates, cells;
     size_t columns_bytes, directory_bytes, board_bytes;
+    bool is_charged;
 } layout_shape;
 
 DRO_CHECKED dro_err layout_new(layout *layout, const layout_shape *shape);
@@ -50,8 +57,10 @@ static inline _Atomic uint64_t *layout_running(const layout *layout, uint32_t co
 {
     return &layout->running[core][cell * CELL_SETS + set];
 }
+void layout_format_charging(layout *layout, uint32_t set);
 /* Unmaps all but what the room needs. */
 void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set);
 void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);
 void layout_keep_core(layout *layout, uint32_t core);
 void layout_keep_desk(layout *layout);
+void layout_keep_charging(layout *layout, uint32_t set);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "cell/admit.h"
 #include "cell/cell.h"
+#include "charging/charging.h"
 #include "core/core.h"
 #include "desk/desk.h"
 #include "gate/gate.h"
@@ -262,6 +263,16 @@ static void attach_cell(core_room *here, const control *message)
     here->is_replacing[message->index] = true;
 }
 
+static void attach_charging(core_room *here, const control *message)
+{
+    const charging_memory *memory = &here->room->layout->charging[message->set];
+    ring_reader in;
+    ring_writer out;
+    ring_reader_open(&in, memory->to_core[here->index], CHARGED_RING);
+    ring_writer_open(&out, memory->from_core[here->index], CHARGING_RING, here->room->charging_bell);
+    core_charging_attach(here->core, in, out);
+}
+
 static void on_control(core_room *here, const control *message)
 {
     const cell_memory(*cells)[CELL_SETS] = here->room->layout->cells[here->index];
@@ -278,6 +289,8 @@ static void on_control(core_room *here, const control *message)
         core_old_cell_lost(here->core, message->index);
         wipe_cell(&cells[message->index][message->set]);
         break;
+    case CONTROL_CHARGING_UP: attach_charging(here, message); break;
+    case CONTROL_CHARGING_LOST: core_charging_lost(here->core); break;
     case CONTROL_DRAIN: core_drain(here->core); break;
     case CONTROL_STOP: here->is_stopping = true; break;
     default: break;
@@ -349,9 +362,11 @@ static void core_loop(core_room *here)
 
 static void enter_core(room_context *room, uint32_t index)
 {
-    int kept[8 + CORES_MAX + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
+    int kept[9 + CORES_MAX + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
     char name[32];
     kept[n++] = room->control;
+    if (room->config->charging_enabled)
+        kept[n++] = room->charging_bell;
     for (uint32_t i = 0; i < room->layout->core_count; i++)
         kept[n++] = room->core_bells[i];
     for (uint32_t i = 0; i < room->layout->gate_count; i++)
@@ -402,7 +417,10 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
                                            .size = (uint32_t)config->downlink_size, .age_s = config->downlink_age,
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
+                             .charging = { config->charging_enabled, config->charging_imsi,
+                                           (uint64_t)config->charging_backlog / room->layout->core_count },
                              .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard,
+                             .trigger_sender = config->t8_trigger_sender, .trigger_port = config->t8_trigger_port,
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
                              .limits = limits_of(config), .has_provision_scope = config->auth_provision_scope, .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
@@ -527,6 +545,31 @@ _Noreturn void room_desk(room_context *room)
                          .columns = (const void *const *)room->layout->columns, .core_count = room->layout->core_count, .columns_bytes = room->layout->columns_bytes,
                          .clock = dro_clock_system() };
     _exit(desk_run(&desk, room->desk_stop));
+}
+
+_Noreturn void room_charging(room_context *room)
+{
+    static ring_reader from[CORES_MAX];
+    static ring_writer to[CORES_MAX];
+    const layout *layout = room->layout;
+    const charging_memory *memory = &layout->charging[room->charging_set];
+    const config *config = room->config;
+    int kept[1 + CORES_MAX] = { room->charging_bell };
+    char directory[sizeof config->data + 16];
+    memcpy(kept + 1, room->core_bells, sizeof room->core_bells);
+    room_enter("charging", kept, 1 + (int)layout->core_count);
+    layout_keep_charging(room->layout, room->charging_set);
+    keep_usage(room, false);
+    for (uint32_t i = 0; i < layout->core_count; i++) {
+        ring_reader_open(&from[i], memory->from_core[i], CHARGING_RING);
+        ring_writer_open(&to[i], memory->to_core[i], CHARGED_RING, room->core_bells[i]);
+    }
+    snprintf(directory, sizeof directory, "%s/charging", config->data);
+    charging_config charging = { .core_count = layout->core_count, .from_core = from, .to_core = to, .doorbell = room->charging_bell,
+                                 .directory = config->charging_directory[0] != '\0' ? config->charging_directory : directory,
+                                 .node = config->host_identity, .file_bytes = (uint64_t)config->charging_file_bytes,
+                                 .file_age_s = config->charging_file_age, .clock = dro_clock_system(), .random = dro_random_system() };
+    charging_run(&charging);
 }
 
 static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)

@@ -59,6 +59,7 @@ typedef struct supervisor {
     layout layout;
     room_context room;
     int signals;
+    pid_t charging;            /* 0: nothing is charged */
     pid_t desk, gates[CORE_GATES_MAX];
     core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
@@ -133,6 +134,19 @@ static bool start_desk(supervisor *here)
     if (here->desk == 0)
         room_desk(&here->room);
     return here->desk > 0;
+}
+
+/* It starts with what the cores find in their logs: the host need not wait for it. */
+static bool start_charging(supervisor *here)
+{
+    if (!here->config->charging_enabled)
+        return true;
+    here->charging = start("charging");
+    if (here->charging == 0)
+        room_charging(&here->room);
+    for (uint32_t i = 0; i < here->layout.core_count; i++)
+        tell_core(here, i, CONTROL_CHARGING_UP, 0, here->room.charging_set, 0);
+    return here->charging > 0;
 }
 
 static bool start_gate(supervisor *here, uint32_t index)
@@ -223,7 +237,7 @@ static void run_when_ready(supervisor *here)
         if (!pair_is_ready(here, &here->cores[i]))
             return;
     here->is_running = true;
-    bool is_whole = start_desk(here);
+    bool is_whole = start_desk(here) && start_charging(here);
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= start_gate(here, i);
     if (!is_whole)
@@ -398,6 +412,16 @@ static void gate_died(supervisor *here, uint32_t index)
         dro_error("gate %u cannot be started again", index);
 }
 
+static void charging_died(supervisor *here)
+{
+    for (uint32_t i = 0; i < here->layout.core_count; i++)
+        tell_core(here, i, CONTROL_CHARGING_LOST, 0, 0, 0);
+    here->room.charging_set = (here->room.charging_set + 1) % CHARGING_SETS;
+    layout_format_charging(&here->layout, here->room.charging_set);
+    if (!start_charging(here))
+        dro_error("the charging room cannot be started again");
+}
+
 static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid)
 {
     cell_slot *slot = &here->cores[core].cells[index];
@@ -513,6 +537,14 @@ static int child_died(supervisor *here, pid_t pid, int status)
         gate_died(here, i);
         return is_hopeless(here) ? 1 : -1;
     }
+    if (pid == here->charging) {
+        here->charging = 0;
+        if (here->is_stopping)
+            return -1;
+        dro_warn("charging ended: %s; starting another", how(status, text));
+        charging_died(here);
+        return is_hopeless(here) ? 1 : -1;
+    }
     if (pid == here->desk) {
         here->desk = 0;
         if (here->is_stopping)
@@ -565,9 +597,10 @@ static bool gates_are_gone(const supervisor *here)
 
 static void kill_all(supervisor *here)
 {
-    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2];
+    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 3];
     int n = 0;
     all[n++] = &here->desk;
+    all[n++] = &here->charging;
     all[n++] = &here->renewal.reader;
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         all[n++] = &here->gates[i];
@@ -646,6 +679,8 @@ static void look_at_rooms(supervisor *here)
     here->looked_ms = now;
     usage_look(&here->usage, "dromiod", getpid());
     usage_look(&here->usage, "desk", here->desk);
+    if (here->config->charging_enabled)
+        usage_look(&here->usage, "charging", here->charging);
     for (uint32_t i = 0; i < (uint32_t)here->config->host_gates; i++) {
         snprintf(name, sizeof name, "gate %u", i);
         usage_look(&here->usage, name, here->gates[i]);
@@ -689,7 +724,7 @@ static bool make_bells(supervisor *here)
     room_context *room = &here->room;
     int flags = EFD_NONBLOCK | EFD_CLOEXEC;
     bool is_whole = (room->desk_bell = eventfd(0, flags)) >= 0 && (room->desk_stop = eventfd(0, flags)) >= 0 &&
-                    (room->gates_ready = eventfd(0, flags)) >= 0;
+                    (room->gates_ready = eventfd(0, flags)) >= 0 && (room->charging_bell = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
@@ -706,6 +741,7 @@ static void close_bells(supervisor *here)
     close(room->desk_bell);
     close(room->desk_stop);
     close(room->gates_ready);
+    close(room->charging_bell);
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         close(room->gate_bells[i]);
         close(room->gate_stops[i]);
@@ -744,7 +780,8 @@ static int run_once(supervisor *here)
     const config *config = here->config;
     layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates + (config->bench_load > 0),
                            .cells = (uint32_t)config->cells_max, .columns_bytes = (size_t)config->columns_memory,
-                           .directory_bytes = directory_bytes((uint32_t)config->host_cores), .board_bytes = board_bytes((uint32_t)config->host_cores) };
+                           .directory_bytes = directory_bytes((uint32_t)config->host_cores), .board_bytes = board_bytes((uint32_t)config->host_cores),
+                           .is_charged = config->charging_enabled };
     if (layout_new(&here->layout, &shape) != DRO_OK || directory_format(here->layout.directory, shape.cores) != DRO_OK ||
         (shape.board_bytes > 0 && board_format(here->layout.board, shape.cores) != DRO_OK) ||
         !make_bells(here) || !open_cores(here)) {
@@ -753,6 +790,9 @@ static int run_once(supervisor *here)
     }
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         layout_format_gate(&here->layout, i, here->room.gate_sets[i] = 0);
+    here->room.charging_set = 0;
+    if (config->charging_enabled)
+        layout_format_charging(&here->layout, 0);
     int code = start_cores(here) ? loop(here) : 1;
     kill_all(here);
     renewal_forget(&here->renewal);

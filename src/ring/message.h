@@ -40,6 +40,7 @@ enum message_type {
     MESSAGE_NETWORK_REPORT = 61,/* network_report + fields           -> MESSAGE_REPORT_ANSWER  */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
+    MESSAGE_CHARGED = 74,       /* charged_message: from the charging room, ring/charging.h */
     MESSAGE_CAPIF_STATE = 75,   /* capif_news + fields: what the publisher has at a CAPIF core function, to be kept; core 0    */
     MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
@@ -52,6 +53,7 @@ enum message_type {
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
+    MESSAGE_CHARGE = 77,        /* charge_message: to the charging room */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_REPORT_ANSWER = 64, /* report_answer                                              */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
@@ -152,6 +154,7 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    API_CHARGING_GET = 255,        /* how far charging is */
     /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
     API_EXPOSURE_LIST = 220,
     API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
@@ -257,6 +260,8 @@ enum api_field { /* width or form */
     API_FIELD_SENDER = 107,     /* text: digits of who triggers, E.164 */
     API_FIELD_SERVING_NODES = 108, /* where the device is served: the gate's own bytes */
     API_FIELD_TRIGGER_WORD = 109, /* trigger_answer (twin/trigger.h) */
+    API_FIELD_TRIGGER_STATE = 110, /* kept with a trigger: trigger_state (core/trigger.h), */
+    API_FIELD_TRIGGER_NODE = 111, /* and who has taken it: host, NUL, realm */
     API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */

@@ -25,6 +25,12 @@ static void pages_free(void *at, size_t bytes)
         munmap(at, bytes);
 }
 
+bool log_walk_room(commit_log *log)
+{
+    log->walk_bytes = pages(LOG_WALK_BYTES);
+    return log->walk_bytes != NULL;
+}
+
 static dro_err make_buffers(commit_log *log)
 {
     bool is_short = false;

@@ -62,7 +62,8 @@ void commit_log_close(commit_log *log); /* NULL is fine. Waits for rounds in fli
 
 /* Replays a log that nobody writes any more, as open does, and changes nothing. */
 DRO_CHECKED dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context);
-/* The same log for commit_log_read, and nothing else but commit_log_close. */
+/* The same log for commit_log_read, commit_log_walk (whose *place is 0 when all was seen), commit_log_segment_first and _last, and nothing
+ * else but commit_log_close. */
 DRO_CHECKED dro_err commit_log_open_old(commit_log **out, disk *disk);
 /* Makes an empty log to be replayed, where there is none: it is there once this returns. */
 DRO_CHECKED dro_err commit_log_make(disk *disk);

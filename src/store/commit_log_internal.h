@@ -74,6 +74,7 @@ struct commit_log {
     bool may_signal;        /* somebody slept on the disk's descriptor: it is to be cleared */
 };
 
+bool log_walk_room(commit_log *log); /* makes walk_bytes. False: no memory */
 DRO_CHECKED dro_err log_fetches_init(commit_log *log);
 void log_fetches_fini(commit_log *log); /* waits for those under way */
 dro_err log_damaged(const log_segment *segment, uint64_t offset, const char *why);

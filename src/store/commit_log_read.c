@@ -217,6 +217,8 @@ dro_err commit_log_walk(commit_log *log, log_place *place, uint32_t max,
                         void *context)
 {
     struct walk walk = { .log = log, .is_first = true };
+    if (log->walk_bytes == NULL && !log_walk_room(log)) /* of an old log, which mostly is not walked */
+        return DRO_NOMEM;
     dro_err err = walk_begin(&walk, place);
     for (uint32_t i = 0; i < max && err == DRO_OK; i++) {
         log_record_view record;

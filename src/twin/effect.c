@@ -17,6 +17,7 @@ static size_t effect_size(const effect *effect)
     case EFFECT_LOG: return 1 + (size_t)effect->log.length;
     case EFFECT_CONTACT: return 8;
     case EFFECT_PEER: return 0;
+    case EFFECT_TRIGGER: return 10 + (size_t)effect->trigger.length;
     }
     return 0;
 }
@@ -55,6 +56,12 @@ void effect_write(dro_builder *out, const effect *effect)
         break;
     case EFFECT_CONTACT: dro_builder_le(out, (uint64_t)effect->contact.at, 8); break;
     case EFFECT_PEER: out->err = DRO_UNSUPPORTED; break;
+    case EFFECT_TRIGGER:
+        dro_builder_le(out, effect->trigger.trigger, 4);
+        dro_builder_le(out, effect->trigger.port, 2);
+        dro_builder_le(out, effect->trigger.validity_s, 4);
+        dro_builder_bytes(out, effect->trigger.bytes, effect->trigger.length);
+        break;
     }
 }
 
@@ -110,6 +117,12 @@ static void read_parts(dro_cursor *in, effect *effect)
         effect->log.text = (const char *)take_rest(in, EFFECT_TEXT_MAX, &effect->log.length);
         break;
     case EFFECT_CONTACT: effect->contact.at = (int64_t)dro_cursor_le(in, 8); break;
+    case EFFECT_TRIGGER:
+        effect->trigger.trigger = (uint32_t)dro_cursor_le(in, 4);
+        effect->trigger.port = (uint16_t)dro_cursor_le(in, 2);
+        effect->trigger.validity_s = (uint32_t)dro_cursor_le(in, 4);
+        effect->trigger.bytes = take_rest(in, EFFECT_TRIGGER_MAX, &effect->trigger.length);
+        break;
     default: in->err = DRO_MALFORMED; /* EFFECT_PEER too: nothing writes it yet */
     }
     if (in->err == DRO_OK && dro_cursor_left(in) > 0)

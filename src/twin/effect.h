@@ -15,11 +15,13 @@ typedef enum effect_kind {
     EFFECT_LOG = 6,      /* level u8, text                              */
     EFFECT_CONTACT = 7,  /* at wall_ms i64: the device's next contact   */
     EFFECT_PEER = 8,     /* reserved: message to a peer twin            */
+    EFFECT_TRIGGER = 9,  /* trigger u32, port u16, validity_s u32, bytes */
 } effect_kind;
 
 enum {
     EFFECT_BYTES_MAX = 1500,   /* one downlink */
     EFFECT_TEXT_MAX = 200,     /* reason, log */
+    EFFECT_TRIGGER_MAX = 133,  /* bytes of a trigger: one short message behind its ports (TS 23.040 9.2.3.24.4) */
     EFFECTS_BYTES_MAX = 8192,  /* all effects of one turn, encoded */
     EFFECTS_MAX = 128,         /* in one turn */
 };
@@ -34,6 +36,7 @@ typedef struct effect {
         struct { uint64_t ticket; uint8_t state; const char *reason; uint32_t length; } ticket;
         struct { uint8_t level; const char *text; uint32_t length; } log;
         struct { int64_t at; } contact;
+        struct { uint32_t trigger, validity_s; uint16_t port; const uint8_t *bytes; uint32_t length; } trigger;
     };
 } effect;
 

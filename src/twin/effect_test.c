@@ -20,11 +20,13 @@ static const uint8_t ticket_bytes[] = { 5, 11, 9, 0, 0, 0, 0, 0, 0, 0, 4, 'n', '
 static const uint8_t log_bytes[] = { 6, 3, 2, 'h', 'i' };
 static const uint8_t contact_bytes[] = { 7, 8, 1, 0, 0, 0, 0, 0, 0, 0 };
 
+static const uint8_t trigger_bytes[] = { 9, 12, 5, 0, 0, 0, 0x67, 0x12, 0x3c, 0, 0, 0, 'u', 'p' }; /* trigger 5, port 4711, 60 s */
+
 static const struct { const uint8_t *bytes; size_t length; } samples[] = {
     { property_bytes, sizeof property_bytes }, { downlink_bytes, sizeof downlink_bytes },
     { timer_bytes, sizeof timer_bytes },       { notify_bytes, sizeof notify_bytes },
     { ticket_bytes, sizeof ticket_bytes },     { log_bytes, sizeof log_bytes },
-    { contact_bytes, sizeof contact_bytes },
+    { contact_bytes, sizeof contact_bytes },   { trigger_bytes, sizeof trigger_bytes },
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
@@ -64,6 +66,11 @@ static void each_kind_is_read(void **state)
     assert_int_equal(effect.log.level, 2);
     assert_int_equal(effect.log.length, 2);
     assert_true(read_one(contact_bytes, sizeof contact_bytes).contact.at == 1);
+    effect = read_one(trigger_bytes, sizeof trigger_bytes);
+    assert_int_equal(effect.trigger.trigger, 5);
+    assert_int_equal(effect.trigger.port, 4711);
+    assert_int_equal(effect.trigger.validity_s, 60);
+    assert_memory_equal(effect.trigger.bytes, "up", effect.trigger.length);
 }
 
 static void each_kind_is_written_as_it_was_read(void **state)

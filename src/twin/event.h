@@ -14,6 +14,7 @@ typedef enum event_kind {
     EVENT_DOWNLINK = 8,       /* payload: raw bytes of an application */
     EVENT_PEER = 9,
     EVENT_NETWORK = 10,       /* id: monitoring type (T8's order); payload: a value for each member, in order: sdk/abi.json */
+    EVENT_TRIGGER_OUTCOME = 11, /* id: the trigger; payload: enum event_trigger_outcome u8 */
 } event_kind;
 
 enum {
@@ -23,6 +24,9 @@ enum {
 };
 
 const char *event_kind_text(event_kind kind);
+
+/* What became of a trigger, as its twin hears it. */
+enum event_trigger_outcome { EVENT_TRIGGER_DELIVERED, EVENT_TRIGGER_EXPIRED, EVENT_TRIGGER_FAILED, EVENT_TRIGGER_UNCONFIRMED, EVENT_TRIGGER_UNKNOWN };
 
 /* What dromio_event returns. */
 typedef enum event_outcome { EVENT_HANDLED, EVENT_NOT_HANDLED, EVENT_SWALLOWED } event_outcome;

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "twin/t8_monitoring.h"
+#include "twin/t8_trigger.h"
 
 const t8_api *const t8_apis[EXPOSURE_KINDS] = {
     [EXPOSURE_MONITORING] = &t8_monitoring,
+    [EXPOSURE_TRIGGER] = &t8_trigger,
 };
 
 const t8_api *t8_api_find(const char *path, size_t length)

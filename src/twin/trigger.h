@@ -11,7 +11,6 @@ enum {
     TRIGGER_PAYLOAD_MAX = 1024,      /* bytes; a service centre takes less (one short message has 133 behind its ports) */
     TRIGGER_NODES_MAX = 1024,        /* bytes that say where the device is served, as the network writes them */
     TRIGGER_SENDER_DIGITS_MAX = 15,  /* E.164 */
-    TRIGGER_VALIDITY_MAX_S = 31 * 24 * 3600,
 };
 
 enum trigger_way { TRIGGER_WAY_NONE, TRIGGER_WAY_RETRY, TRIGGER_WAY_ENDED };
@@ -21,7 +20,7 @@ typedef struct trigger_word_row {
     const char *cause, *detail;
 } trigger_word_row;
 extern const trigger_word_row trigger_word_rows[TRIGGER_WORDS];
-extern const char *const trigger_result_texts[TRIGGER_RESULTS];
+extern const char *const trigger_result_texts[TRIGGER_RESULTS + 1]; /* the last is NULL */
 
 static inline const char *trigger_result_text(uint32_t result)
 {
@@ -60,7 +59,8 @@ typedef struct trigger_request {
 typedef struct trigger_answer {
     uint8_t word;                      /* trigger_word */
     uint8_t may_change;                /* it can be replaced and recalled */
-    uint8_t diagnostic;                /* MTC-Error-Diagnostic; TRIGGER_NO_DIAGNOSTIC: none */
-    uint8_t reserved;
+    uint8_t diagnostic;                /* enum trigger_diagnostic */
+    uint8_t stage;                     /* enum trigger_stage: who says so */
 } trigger_answer;
-enum { TRIGGER_NO_DIAGNOSTIC = 255 };
+enum trigger_diagnostic { TRIGGER_NOT_DELETED, TRIGGER_NOT_STORED, TRIGGER_NO_DIAGNOSTIC = 255 }; /* MTC-Error-Diagnostic of TS 29.337 */
+enum trigger_stage { TRIGGER_BY_FUNCTION, TRIGGER_BY_SUBSCRIBER, TRIGGER_BY_CENTRE };

@@ -68,6 +68,9 @@ class GateHarness:
     def knows(self, reference):
         self.say("known", reference)
 
+    def trigger(self, number, kind, node, identifier):
+        self.say("trigger", number, kind, node, identifier)
+
     def metric(self, name):
         """Sum of the values of all lines that begin with `name`."""
         self.say("metrics")

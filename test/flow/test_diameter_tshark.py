@@ -5,8 +5,21 @@ import pytest
 from diameter_host import GateHarness
 from diameter_peer import IMSI, Mme, RawPeer, cer, dpr, dwr, odr, raw_avp, utc
 from diameter_wire import Recorder, dissect, tshark
+from test_trigger_malformed import S6M, T4, TSP
 
 pytestmark = pytest.mark.skipif(tshark() is None, reason="tshark is not installed")
+
+
+def triggers(host, port):
+    """A question to each of who triggers devices, and a report of each."""
+    for number, (kind, application) in enumerate([(7, S6M), (8, TSP), (9, T4)]):
+        with RawPeer(port) as peer:
+            peer.send(cer(f"node{kind}.example.org", application))
+            peer.receive()
+            host.trigger(number, kind, f"node{kind}.example.org", "t1@acme.example")
+            peer.receive()
+            peer.send(dpr(f"node{kind}.example.org"))
+            peer.receive()
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +45,7 @@ def capture(tmp_path_factory):
             peer.receive()
         peer.send(dpr())
         peer.receive()
+    triggers(host, recorder.port)
     with RawPeer(recorder.port) as peer:
         peer.send(cer(extra=raw_avp(264, b"mme1.example.org") * 64))
         peer.receive()
@@ -59,13 +73,23 @@ def test_nothing_the_host_wrote_is_malformed(capture):
 
 def test_every_command_is_named(capture):
     commands = {code for row in dissect(capture, "diameter.cmd.code", only=FROM_HOST) for code in row[0].split(",")}
-    assert commands == {"257", "280", "282", "8388732", "8388733", "8388734", "8388719"}
+    assert commands == {"257", "280", "282", "8388732", "8388733", "8388734", "8388719", "8388641", "8388639", "8388643"}
 
 
 def test_values_are_what_was_meant(capture):
     rows = dissect(capture, "diameter.User-Name", "diameter.Non-IP-Data", "diameter.Destination-Host", "diameter.applicationId",
                    only=FROM_HOST + " && diameter.cmd.code == 8388734")
     assert rows == [[IMSI, "81003c", "mme1.example.org", "16777346"]]
+    rows = dissect(capture, "diameter.External-Identifier", "diameter.SCS-Identity", "diameter.Reference-Number", "diameter.Action-Type", "diameter.Payload",
+                   "diameter.Priority-Indication", "diameter.Application-Port-Identifier", "diameter.Validity-Time", "diameter.applicationId",
+                   only=FROM_HOST + " && diameter.cmd.code == 8388639")
+    assert rows == [["t1@acme.example", "94711032f4", str(0x12300007), "1", b"wake up".hex(), "1", "4711", "3600", "16777309"]]
+    rows = dissect(capture, "diameter.SIR-Flags", "diameter.S6-Service-ID", "diameter.SM-RP-SMEA", "diameter.applicationId",
+                   only=FROM_HOST + " && diameter.cmd.code == 8388641")
+    assert rows == [["1", "0", "099194711032f4", "16777310"]]
+    rows = dissect(capture, "diameter.Trigger-Action", "diameter.Payload", "diameter.Feature-List", "diameter.applicationId",
+                   only=FROM_HOST + " && diameter.cmd.code == 8388643")
+    assert rows == [["0", b"wake up".hex(), "1", "16777311"]]
     experimental = dissect(capture, "diameter.Experimental-Result-Code", only=FROM_HOST + " && diameter.Experimental-Result-Code")
     assert sorted({code for row in experimental for code in row[0].split(",")}) == ["5515", "5651"]
     results = dissect(capture, "diameter.Result-Code", only=FROM_HOST + " && diameter.Result-Code")

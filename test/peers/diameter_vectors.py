@@ -206,10 +206,28 @@ def s6t_corpus(directory):
             file.write(data)
 
 
+def trigger_corpus(directory):
+    """What nodes put behind the usual AVPs: 0 DNR, 1 DRR, 2 DAA, 3 SIA, 4 DTA."""
+    inputs = {
+        "notification": [b"\0", device_notification(avp(3005, 2, V), avp(3009, 1, V))],
+        "notification_msisdn": [b"\0", avp(3002, [avp(701, MSISDN, V), avp(3007, 1, V), avp(3005, 2, V), avp(3009, 9, V)], V)],
+        "report": [b"\1", avp(3102, USER, V), avp(3309, SENDER_ADDRESS, V), avp(3200, 0, V), avp(3201, 1, V), avp(3007, 7, V)],
+        "action": [b"\2", device_notification(avp(3005, 1, V), avp(3008, 112, V), avp(3203, 0, V, m=False)), Avp(3012, V, b"\0\0\0\1")],
+        "subscriber": [b"\3", avp(3102, USER[:2], V), avp(3102, USER[2:], V), avp(3107, [avp(3108, NODES, V)], V)],
+        "subscriber_absent": [b"\3", avp(3107, [avp(3108, [avp(3109, 7, V)], V)], V)],
+        "message": [b"\4", avp(3203, 1, V, m=False), CHANGES],
+    }
+    os.makedirs(os.path.join(directory, "trigger"), exist_ok=True)
+    for name, parts in inputs.items():
+        with open(os.path.join(directory, "trigger", name), "wb") as file:
+            file.write(parts[0] + b"".join(part.as_bytes() for part in parts[1:]))
+
+
 def main():
     if sys.argv[1:2] == ["--corpus"]:
         corpus(sys.argv[2])
         s6t_corpus(sys.argv[2])
+        trigger_corpus(sys.argv[2])
         return
     print("/* Made by test/peers/diameter_vectors.py with python-diameter 0.9.0; expected bytes of an independent implementation. */")
     print("#pragma once\n\n#include <stdint.h>")

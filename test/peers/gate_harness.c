@@ -7,6 +7,7 @@
  *   downlink ID IMSI HOST REALM HEX WAIT RETRANSMIT
  *   authorize ID HSS IDENTIFIER    asks an HSS about a device, for the APN iot
  *   known REFERENCE                the one that reports are known by
+ *   trigger ID KIND HOST IDENTIFIER  asks it about a trigger: enum inquiry_kind
  *   metrics                        prints the metrics, then "end"
  *   stop                           disconnects and exits
  *
@@ -24,6 +25,7 @@
 #include "base/fields.h"
 #include "gate/diameter.h"
 #include "twin/t8_monitoring.h"
+#include "twin/trigger.h"
 
 enum { RING_BYTES = 1 << 20, HELD_MAX = 4096, PEERS_MAX = 16, LINE_MAX_BYTES = 8192, METRICS_BYTES = 65536, TURN_MS = 50 };
 
@@ -108,7 +110,7 @@ static void print_fields(const uint8_t *fields, size_t length)
 {
     static const struct { uint32_t tag; const char *name; } names[] = {
         { API_FIELD_IMSI, "imsi" }, { API_FIELD_MSISDN, "msisdn" }, { API_FIELD_ID, "id" }, { API_FIELD_APN_VALIDITY, "validity" },
-        { API_FIELD_GRANTED, "granted" },
+        { API_FIELD_GRANTED, "granted" }, { API_FIELD_TRIGGER_WORD, "word" }, { API_FIELD_SERVING_NODES, "nodes" },
     };
     dro_cursor in = dro_cursor_over(fields, length);
     dro_field field;
@@ -191,6 +193,17 @@ static void on_update(uint64_t id, const uint8_t *body, size_t length)
     answer_or_hold(id);
 }
 
+static void on_outcome(uint64_t id, const uint8_t *body, size_t length)
+{
+    trigger_outcome told;
+    memcpy(&told, body, sizeof told);
+    const uint8_t *host = body + sizeof told, *fields = host + told.host_length + told.realm_length;
+    printf("{\"type\":\"outcome\",\"reference\":%u,\"result\":\"%s\",\"end_to_end\":%u,\"retransmission\":%u,\"host\":\"%.*s\"", told.reference,
+           trigger_result_text(told.result), told.end_to_end, told.is_retransmission, told.host_length, (const char *)host);
+    print_fields(fields, length - (size_t)(fields - body));
+    answer_or_hold(id);
+}
+
 static void on_peer(const uint8_t *body)
 {
     peer_state state;
@@ -219,6 +232,8 @@ static void serve_core(void)
             on_report(header.id, body, header.length - sizeof header);
         else if (header.type == MESSAGE_AUTHORIZATION_UPDATE)
             on_update(header.id, body, header.length - sizeof header);
+        else if (header.type == MESSAGE_TRIGGER_OUTCOME)
+            on_outcome(header.id, body, header.length - sizeof header);
         ring_done(&core, &header);
     }
     ring_release(&core);
@@ -271,6 +286,26 @@ static void send_authorization(const char *line)
     diameter_gate_on_inquiry(gate, 0, id, body, (uint32_t)dro_builder_length(&out));
 }
 
+static void send_trigger(const char *line)
+{
+    static uint8_t body[2048];
+    char host[256], identifier[256];
+    unsigned kind;
+    uint64_t id;
+    if (sscanf(line, "trigger %" SCNu64 " %u %255s %255s", &id, &kind, host, identifier) != 4)
+        return;
+    trigger_request trigger = { .reference = 0x12300007, .validity_s = 3600, .port = 4711, .has_priority = 1 };
+    inquiry_request request = { .kind = (uint8_t)kind, .host_length = (uint16_t)strlen(host) };
+    dro_builder out = dro_builder_over(body, sizeof body);
+    dro_builder_bytes(&out, &request, sizeof request);
+    dro_builder_text(&out, host);
+    dro_field_put_text(&out, API_FIELD_ID, identifier);
+    dro_field_put_text(&out, API_FIELD_SENDER, "491701234");
+    dro_field_put_text(&out, API_FIELD_PAYLOAD, "wake up");
+    dro_field_put(&out, API_FIELD_TRIGGER, &trigger, sizeof trigger);
+    diameter_gate_on_inquiry(gate, 0, id, body, (uint32_t)dro_builder_length(&out));
+}
+
 static void print_metrics(void)
 {
     static char text[METRICS_BYTES];
@@ -296,6 +331,8 @@ static void on_line(const char *line)
         send_authorization(line);
     else if (strncmp(line, "known ", 6) == 0)
         (void)!sscanf(line, "known %u", &known_reference);
+    else if (strncmp(line, "trigger ", 8) == 0)
+        send_trigger(line);
     else if (strncmp(line, "metrics", 7) == 0)
         print_metrics();
     else if (strncmp(line, "stop", 4) == 0)

@@ -32,6 +32,7 @@ static void all_effects(void)
     notify_string(2, "hot", 3);
     ticket(77, 4, "no", 2);
     contact_at(123456789);
+    trigger(5, 4711, "wake", 4, 60);
     log_line(2, "line", 4);
 }
 
@@ -47,6 +48,8 @@ static i32 refused(u32 id)
     case BAD_POINTER: property_set_string(3, (void *)0xfffffff0u, 32, 0); return 0;
     case LONG_TEXT: log_line(1, (void *)4096, 201); return 0;
     case BAD_UTF8: property_set_string(3, "\xff\xfe", 2, 0); return 0;
+    case LONG_TRIGGER: trigger(1, 1, (void *)4096, 134, 0); return 0;
+    case BAD_PORT: trigger(1, 65536, "", 0, 0); return 0;
     case BAD_EVENT: notify_number(0, 1); return 0;
     }
     return 1;

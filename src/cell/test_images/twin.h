@@ -19,6 +19,7 @@ IMPORT(notify_number) void notify_number(i32 event, double value);
 IMPORT(notify_string) void notify_string(i32 event, const void *bytes, i32 length);
 IMPORT(ticket) void ticket(i64 number, i32 state, const void *reason, i32 length);
 IMPORT(contact_at) void contact_at(i64 wall_ms);
+IMPORT(trigger) void trigger(u32 number, u32 port, const void *bytes, u32 length, u32 validity_s);
 IMPORT(log) void log_line(i32 level, const void *bytes, i32 length);
 IMPORT(now) i64 now(void);
 IMPORT(random) i64 random_bits(void);

@@ -1,0 +1,55 @@
+/* Monte: monitoring events (TS 23.682 5.6). What exposure functions want to hear of the devices, as HSSs take it
+ * (S6t CIR) and MMEs report it (T6a RIR). One for all nodes of the network. No socket of its own. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/peer.h"
+
+enum {
+    MONTE_WATCHES_MAX = 1 << 22,
+    MONTE_SCEFS_MAX = 16,         /* exposure functions that asked */
+    MONTE_REPORTS_MAX = 1 << 16,  /* on their way to a connection */
+    MONTE_STATUSES_MAX = 64,      /* configurations in one request */
+    MONTE_TAU_LEAST_S = 5,        /* a periodic timer below it is raised */
+};
+enum monte_type { MONTE_LOSS = 0, MONTE_REACHABLE = 1, MONTE_LOCATION = 2, MONTE_ROAMING = 4 }; /* Monitoring-Type */
+
+typedef struct monte_counts {
+    uint64_t configured, removed, refused;
+    uint64_t reports, reports_taken, reports_unknown, reports_dropped; /* dropped: too many on their way */
+    uint64_t schedules;
+} monte_counts;
+
+typedef struct monte_event {
+    uint32_t device;
+    enum monte_type type;
+    uint32_t available_until;     /* MONTE_REACHABLE: seconds since 1970 */
+} monte_event;
+
+typedef struct monte_network {    /* what it asks of the network around it */
+    void *owner;
+    uint32_t (*serving)(void *owner, uint32_t device);                                   /* index of its MME */
+    void (*schedule)(void *owner, uint32_t device, uint32_t tau_s, uint32_t active_s);   /* a device's timers; 0: its own */
+    const char *imsi_first;
+    uint32_t devices;
+} monte_network;
+
+typedef struct monte monte;
+
+monte *monte_new(const monte_network *around); /* NULL: no memory */
+void monte_free(monte *monte);                 /* NULL is fine */
+
+/* A Configuration-Information-Request about one device, or (NULL `device`) about all of them: taken and answered. */
+void monte_configure(monte *monte, peer *from, const t6a_message *request, const uint32_t *device);
+/* It happened: those who want to hear of it will. */
+void monte_tell(monte *monte, const monte_event *event);
+/* How long a device is to be away before some still waiting for it hear of its loss: who waits for no more than `away_s` is told. */
+void monte_tell_loss(monte *monte, uint32_t device, uint32_t away_s);
+void monte_back(monte *monte, uint32_t device);
+/* Sends what this MME has to report, as far as the connection has room. */
+void monte_pump(monte *monte, uint32_t mme, peer *to, uint64_t tag, int64_t now_ns);
+/* The answer to a report; `number` is the low half of its tag. */
+void monte_answered(monte *monte, uint32_t number, const t6a_message *answer);
+const monte_counts *monte_count(const monte *monte);

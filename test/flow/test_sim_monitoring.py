@@ -1,0 +1,224 @@
+"""dromio-sim's network side of monitoring, timers and triggers against a SCEF that is not ours: S6t (TS 29.336), T6a
+reports (TS 29.128), Tsp (TS 29.368)."""
+import datetime
+
+import pytest
+from diameter.message import Avp, MessageHeader, Message
+from fake_scef import CMR, ODR, FakeScef
+from test_sim import FIRST, SLEEPY, sim  # noqa: F401
+
+V = 10415
+CIR, RIR, DAR, DNR = 8388718, 8388719, 8388639, 8388640
+S6T, T6A, TSP = 16777345, 16777346, 16777309
+LOSS, REACHABLE, LOCATION, IMEI, ROAMING = 0, 1, 2, 3, 4
+UNKNOWN_REFERENCE = 5515
+HSS, IWF, MME = "hss.epc.dromio.test", "iwf.epc.dromio.test", "mme.epc.dromio.test"
+SCEF = FakeScef.identity.encode()
+
+
+@pytest.fixture
+def scef():
+    made = FakeScef()
+    yield made
+    made.close()
+
+
+def avp(code, value, m=True, vendor=V):
+    return Avp.new(code, vendor, value=value, is_mandatory=m)
+
+
+def user(name="thermo-1@demo.example", group=False):
+    return avp(3102, [avp(3111, name)] + ([avp(3168, 1, m=False)] if group else []))
+
+
+def event(reference, kind, *more):
+    return avp(3122, [avp(3124, reference), avp(3125, SCEF), avp(3127, kind), *more])
+
+
+def ask(scef, host, command, application, avps):
+    """Sends a request to that node; its answer."""
+    connection = scef.wait(lambda: next((c for c in scef.connections if c.host == host), None))
+    scef.hop_by_hop += 1
+    header = MessageHeader(command_code=command, application_id=application, hop_by_hop_identifier=scef.hop_by_hop,
+                           end_to_end_identifier=scef.hop_by_hop + 5000)
+    header.is_request = header.is_proxyable = True
+    head = [Avp.new(263, value=f"{scef.identity};2;{scef.hop_by_hop}"), Avp.new(277, value=1)]
+    connection.send(Message(header, head + scef._origin() + [Avp.new(283, value=b"epc.dromio.test"), *avps]))
+    return scef.answer_to(scef.hop_by_hop)
+
+
+def find(seen, *path):
+    """Value of the first AVP down that path of codes; all are known to python-diameter."""
+    avps = seen.message.avps
+    for code in path:
+        found = next((item for item in avps if item.code == code), None)
+        if found is None:
+            return None
+        avps = found.value if isinstance(found.value, list) else []
+    return found.value
+
+
+def configure(scef, *events, name=None):
+    return ask(scef, HSS, CIR, S6T, [name or user(), *events])
+
+
+def reports(scef, reference):
+    return [seen for seen in scef.of(RIR) if find(seen, 3123, 3124) == reference]
+
+
+def attached(scef, imsi=FIRST):
+    scef.wait(lambda: scef.of(CMR, imsi=imsi, action=0))
+
+
+def test_an_event_is_taken_and_reported_by_the_mme_until_its_number(scef, sim):
+    run = sim("--devices", "1", "--hss", "1", *SLEEPY)
+    attached(scef)
+    answer = configure(scef, event(7, REACHABLE, avp(3128, 2)))
+    assert answer.result == 2001
+    assert find(answer, 3142, 3124) == 7 and find(answer, 3142, 3125) == SCEF and find(answer, 3142, 3152, 3146, 3147) == 2001
+    scef.wait(lambda: len(reports(scef, 7)) == 2)
+    report = reports(scef, 7)[0]
+    assert report.origin_host == MME and report.message.header.application_id == T6A
+    assert report.destination_host == scef.identity and find(report, 3123, 3125) == SCEF
+    assert find(report, 3123, 3127) == REACHABLE and find(report, 3123, 3140) == 1
+    assert find(report, 3123, 3329) > datetime.datetime(2020, 1, 1) and find(report, 3123, 3175) is not None
+    before = len(scef.of(ODR))
+    scef.wait(lambda: len(scef.of(ODR)) > before + 1)  # it wakes, and nobody hears
+    assert len(reports(scef, 7)) == 2
+    summary = run.stop()
+    assert (summary["monitoring"], summary["reports"], summary["reports_taken"]) == (1, 2, 2)
+
+
+def test_a_lost_device_is_missed_after_the_detection_time_and_found_again(scef, sim):
+    run = sim("--devices", "1", "--hss", "1", "--lose", "3600", "--lost", "3", *SLEEPY)
+    attached(scef)
+    assert configure(scef, event(8, LOSS, avp(3128, 100), avp(3131, 1)), event(9, REACHABLE, avp(3128, 100))).result == 2001
+    scef.wait(lambda: reports(scef, 8))
+    report = reports(scef, 8)[0]
+    assert find(report, 3123, 3127) == LOSS and find(report, 3123, 3162) == 2  # MAX_DETECTION_TIME_EXPIRED_MME
+    attaches = len(scef.of(CMR, action=0))
+    scef.wait(lambda: len(scef.of(CMR, action=0)) > attaches)  # it attaches again
+    scef.wait(lambda: [r for r in reports(scef, 9) if r.time > report.time])
+    summary = run.stop()
+    assert summary["lost"] >= 1 and summary["found"] >= 1
+
+
+def test_where_a_device_is_and_whether_it_roams_is_told_at_once(scef, sim):
+    sim("--devices", "1", "--hss", "1", *SLEEPY)
+    attached(scef)
+    answer = configure(scef, event(10, LOCATION, avp(3128, 1)), event(11, ROAMING, avp(3128, 1)))
+    told = {next(a.value for a in item.value if a.code == 3124): item for item in answer.message.avps if item.code == 3123}
+    assert set(told) == {10, 11}
+    location = next(a for a in told[10].value if a.code == 1496).value[0]
+    assert location.code == 1600 and {a.code: a.value for a in location.value}[1602][:3] == b"\x00\xf1\x10"
+    assert {a.code: a.value for a in told[11].value}[3139] == 1  # SUBSCRIBER_NOT_ROAMING
+
+
+def test_a_deleted_event_and_an_unknown_one_end(scef, sim):
+    scef.policy = lambda seen: ("experimental", UNKNOWN_REFERENCE) if seen.command == RIR and find(seen, 3123, 3124) == 21 else 2001
+    run = sim("--devices", "1", "--hss", "1", *SLEEPY)
+    attached(scef)
+    configure(scef, event(20, REACHABLE, avp(3128, 1000)), event(22, REACHABLE, avp(3128, 1000)))
+    scef.wait(lambda: reports(scef, 20))
+    answer = configure(scef, avp(3122, [avp(3125, SCEF), avp(3127, REACHABLE), avp(3126, 20)]))
+    assert answer.result == 2001
+    count = len(reports(scef, 20))
+    others = len(reports(scef, 22))
+    scef.wait(lambda: len(reports(scef, 22)) > others + 1)
+    assert len(reports(scef, 20)) == count
+    summary = run.stop()
+    assert summary["monitoring_removed"] == 1
+
+
+@pytest.mark.parametrize("name,avps,result,status", [
+    (user("thermo-2@demo.example"), [event(1, LOSS)], 5001, None),
+    (user("nobody"), [event(1, LOSS)], 5001, None),
+    (None, [event(1, IMEI)], 2001, 5513),
+    (None, [avp(3155, [])], 5012, None),
+])
+def test_what_the_network_cannot_do_is_refused(scef, sim, name, avps, result, status):
+    sim("--devices", "1", "--hss", "1", *SLEEPY)
+    answer = configure(scef, *avps, name=name)
+    assert (answer.result or answer.experimental) == result
+    assert find(answer, 3142, 3152, 3146, 3147) == status
+
+
+def test_a_group_is_watched_member_by_member(scef, sim):
+    sim("--devices", "3", "--hss", "1", *SLEEPY)
+    answer = configure(scef, event(30, REACHABLE, avp(3128, 1)), name=user("all@demo.example", group=True))
+    assert answer.result == 2001 and find(answer, 4209) == bytes([0, 0, 0, 3])  # python-diameter does not know it
+    scef.wait(lambda: len(reports(scef, 30)) == 3)
+
+
+def test_timers_change_how_often_a_device_wakes(scef, sim):
+    """It would wake each 50 s."""
+    run = sim("--devices", "1", "--hss", "1", "--period", "3000", "--active", "10", "--speed", "60", "--edrx", "0")
+    attached(scef)
+    parameters = avp(3170, [avp(3124, 40), avp(3125, SCEF), avp(1619, 2, m=False), avp(4324, 1, m=False)], m=False)
+    answer = configure(scef, parameters, event(41, REACHABLE, avp(3128, 100)))
+    assert answer.result == 2001 and find(answer, 3170, 1619) == 5 and find(answer, 3170, 4324) == 1  # 5 s is the least
+    scef.wait(lambda: len(reports(scef, 41)) >= 3)
+    times = [report.time for report in reports(scef, 41)]
+    assert all(3.5 < later - earlier < 8 for earlier, later in zip(times, times[1:]))
+    assert run.stop()["timers_set"] == 1
+
+
+# ---- triggers ----
+
+TRIGGER, OUTCOME, RECALL, REPLACE = 1, 2, 3, 4
+INVALID_NAME, REPLACE_FAILED, RECALL_FAILED = 102, 110, 111
+
+
+def act(scef, reference, action=TRIGGER, name="thermo-1@demo.example", validity=60, old=None):
+    """Device-Action-Request; Request-Status of its answer."""
+    more = [avp(3011, old, m=False)] if old is not None else []
+    if action != RECALL:
+        more += [avp(3003, [avp(3004, b"wake up"), avp(3006, 0), avp(3010, 5)]), avp(448, validity, vendor=0)]
+    device_action = avp(3001, [avp(3111, name), avp(3007, reference), avp(3005, action), *more])
+    answer = ask(scef, IWF, DAR, TSP, [Avp.new(258, value=TSP), device_action])
+    assert answer.result == 2001 and find(answer, 3002, 3007) == reference and find(answer, 3002, 3005) == action
+    return find(answer, 3002, 3008)
+
+
+def outcomes(scef):
+    return {find(seen, 3002, 3007): find(seen, 3002, 3009) for seen in scef.of(DNR)}
+
+
+def test_a_trigger_makes_a_device_that_is_awake_connect(scef, sim):
+    run = sim("--devices", "1", "--iwf", "--period", "3600", "--active", "3600", "--speed", "1", "--seed", "3", "--edrx", "1")
+    attached(scef)
+    assert act(scef, 50) == 0
+    scef.wait(lambda: scef.of(ODR))
+    scef.wait(lambda: outcomes(scef) == {50: 0})
+    notice = scef.of(DNR)[0]
+    assert notice.origin_host == IWF and notice.destination_host == scef.identity
+    assert find(notice, 3002, 3005) == OUTCOME and find(notice, 3002, 3111) == "thermo-1@demo.example"
+    scef.wait(lambda: act(scef, 51, name="thermo-9@demo.example") == INVALID_NAME)
+    summary = run.stop()
+    assert (summary["triggers"], summary["triggers_delivered"], summary["triggers_refused"]) == (1, 1, 1)
+    assert summary["outcomes_taken"] == 1
+
+
+def test_a_sleeper_is_triggered_when_it_wakes_or_the_time_is_over(scef, sim):
+    run = sim("--devices", "1", "--iwf", *SLEEPY)
+    attached(scef)
+    scef.wait(lambda: scef.of(ODR))
+    for reference in range(60, 90):
+        assert act(scef, reference, validity=30) == 0
+    scef.wait(lambda: len(outcomes(scef)) == 30)
+    assert set(outcomes(scef).values()) == {0}
+    assert run.stop()["triggers_delivered"] == 30
+
+
+def test_a_trigger_that_waits_can_be_replaced_and_recalled_and_expires(scef, sim):
+    run = sim("--devices", "1", "--iwf", "--period", "3600", "--active", "1", "--edrx", "0", "--seed", "3")
+    attached(scef)
+    scef.wait(lambda: act(scef, 70, validity=600) == 0)  # its first reading is far away, and it sleeps
+    assert act(scef, 71, REPLACE, validity=600, old=70) == 0
+    assert act(scef, 72, REPLACE, old=70) == REPLACE_FAILED
+    assert act(scef, 73, RECALL, old=71) == 0
+    assert act(scef, 74, RECALL, old=71) == RECALL_FAILED
+    assert act(scef, 75, validity=1) == 0
+    scef.wait(lambda: outcomes(scef) == {75: 1})
+    summary = run.stop()
+    assert (summary["triggers_replaced"], summary["triggers_recalled"], summary["triggers_expired"]) == (1, 1, 1)
