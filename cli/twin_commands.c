@@ -71,7 +71,7 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
     static const char *const heads[] = { "TWIN", "VALUE" };
     static const char *const names[] = { "model", "image", "revision", "mailbox" };
     static const char *const contacts[] = { "last", "next", "why" };
-    char title[32];
+    char title[48];
     size_t index, max;
     yyjson_val *name, *tag, *contact = yyjson_obj_get((yyjson_val *)twin, "contact");
     struct table *table = table_new(cli->out, heads, 2);
@@ -87,6 +87,12 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
         snprintf(title, sizeof title, "contact %s", contacts[i]);
         table_text(table, title);
         cell_member(table, contact, contacts[i]);
+    }
+    yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, "connection"), index, max, name, tag)
+    {
+        snprintf(title, sizeof title, "connection %s", yyjson_get_str(name));
+        table_text(table, title);
+        cell_json_left(table, tag);
     }
     yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, "tags"), index, max, name, tag)
     {

@@ -131,7 +131,7 @@ export function showTwin(place, { signal, onState }, id) {
   }
 
   function drawContact() {
-    const { contact = {}, mailbox, model, tags, revision } = data.twin;
+    const { contact = {}, connection, mailbox, model, tags, revision } = data.twin;
     replace(
       head,
       h("h1", {}, id),
@@ -150,6 +150,7 @@ export function showTwin(place, { signal, onState }, id) {
           : h("b", {}, "unknown"),
       ),
       h("span", {}, "Mailbox ", h("b", {}, mailbox > 0 ? `${mailbox} waiting` : "empty")),
+      connection && h("span", {}, "Connection ", h("b", { title: connectionTitle(connection) }, connectionText(connection))),
     );
   }
 
@@ -392,4 +393,14 @@ function effects(event) {
         list.map((item) => h("li", {}, item)),
       )
     : null;
+}
+
+// Where the device is connected, as far as its serving network said.
+function connectionText({ plmn, roaming, radio }) {
+  const network = plmn && `${roaming ? "roaming in" : "in"} ${plmn}`;
+  return [network, radio?.replaceAll("_", "-")].filter(Boolean).join(", ") || "open";
+}
+
+function connectionTitle({ node, via, deviceType }) {
+  return [node, via && `by ${via}`, deviceType && `device type ${deviceType}`].filter(Boolean).join(", ") || null;
 }

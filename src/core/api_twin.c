@@ -437,7 +437,7 @@ void api_put_answer(core *core, caller caller, uint32_t index, bool is_new)
     size_t length;
     const char *id = twin_id(core, twin, &length);
     snprintf(location, sizeof location, "/v1/twins/%.*s", (int)length, id);
-    render_twin(core, index, &out);
+    render_twin(core, index, false, &out);
     reply reply = { .status = is_new ? 201 : 200, .content = CONTENT_JSON, .etag = twin->revision, .location = is_new ? location : NULL };
     tell_reply(core, caller, &reply, core->scratch, dro_builder_length(&out));
 }
@@ -459,7 +459,7 @@ void api_put_idempotency(core *core, const uint8_t (*keys)[32], uint32_t index, 
 {
     enum { KEPT_MAX = 8192 };
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    render_twin(core, index, &out);
+    render_twin(core, index, false, &out);
     size_t length = dro_builder_length(&out);
     idempotent_put(core, keys[0], keys[1], status, core->scratch, out.err == DRO_OK && length <= KEPT_MAX ? length : 0);
 }
@@ -698,7 +698,7 @@ void api_twin_get(core *core, const call *call)
     if (index == NONE || call_deferred_new(core, call, index))
         return;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    render_twin(core, index, &out);
+    render_twin(core, index, (call->scopes & SCOPE_ADMIN) != 0, &out);
     call_reply(core, call, 200, twin_at(core, index)->revision, NULL, &out);
 }
 
@@ -768,7 +768,7 @@ void api_twin_list(core *core, const call *call)
             continue;
         uint8_t *before = out.at;
         dro_builder_text(&out, found > 0 ? "," : "");
-        render_twin(core, (uint32_t)slot, &out);
+        render_twin(core, (uint32_t)slot, (call->scopes & SCOPE_ADMIN) != 0, &out);
         if (out.err != DRO_OK) { /* full: the rest is the next page */
             out.err = DRO_OK;
             out.at = before;

@@ -15,6 +15,7 @@
 #include "core/rds_ports.h"
 #include "core/record.h"
 #include "core/report.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -386,6 +387,7 @@ static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
         twin->flags &= (uint8_t)~TWIN_CONNECTED;
         twin->connection.host = twin->connection.realm = NONE16;
         rates_free(twin);
+        serving_end(core, twin);
         return DRO_OK;
     }
     uint16_t host = (uint16_t)dro_cursor_le(&in, 2);
@@ -439,6 +441,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_TIMER: return apply_timer(twin, &in);
     case FIELD_CONNECTION: return apply_connection(core, twin, field);
     case FIELD_RATES: return rates_apply(core, index, field);
+    case FIELD_SERVING: return serving_apply(core, index, field);
     case FIELD_RDS: return rds_apply(core, index, field);
     case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
     case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
@@ -466,6 +469,7 @@ void apply_reset(core *core, uint32_t index)
     twin_extra *extra = twin->extra;
     twin->flags &= (uint8_t)~(TWIN_BLOCKED | TWIN_CONNECTED | TWIN_SENDING);
     groups_leave_all(core, index);
+    serving_end(core, twin);
     if (extra == NULL) {
         nidd_free(core, index);
         return;

@@ -30,6 +30,7 @@
 #include "core/number.h"
 #include "core/old_logs.h"
 #include "core/peers.h"
+#include "core/serving.h"
 #include "core/record.h"
 #include "core/report.h"
 #include "core/state.h"
@@ -355,6 +356,7 @@ void core_close(core *core)
     free(core->waiters);
     free(core->met);
     free(core->peers);
+    serving_free(core);
     trace_table_free(core->traces);
     free(core->scratch);
     free(core->log_scratch);

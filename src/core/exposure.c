@@ -224,20 +224,28 @@ static void remove_from(core *core, uint32_t index, uint64_t number)
     }
 }
 
+dro_err exposure_head_read(dro_cursor *in, exposure *head)
+{
+    *head = (exposure){ .number = dro_cursor_le(in, 8), .destination = NONE, .retry_ms = INT64_MAX };
+    head->reference = (uint32_t)dro_cursor_le(in, 4);
+    head->application = (uint32_t)dro_cursor_le(in, 4);
+    head->made_ms = (int64_t)dro_cursor_le(in, 8);
+    head->until_ms = (int64_t)dro_cursor_le(in, 8);
+    head->reports = (uint32_t)dro_cursor_le(in, 4);
+    head->kind = (uint8_t)dro_cursor_le(in, 1);
+    head->status = (uint8_t)dro_cursor_le(in, 1);
+    bool is_good = in->err == DRO_OK && head->kind < EXPOSURE_KINDS && head->status < EXPOSURE_STATUSES && dro_cursor_left(in) <= T8_FIELDS_MAX;
+    head->length = is_good ? (uint16_t)dro_cursor_left(in) : 0;
+    return is_good ? DRO_OK : DRO_MALFORMED;
+}
+
 static dro_err exposure_read(core *core, dro_cursor *in, exposure **out)
 {
     dro_field room;
-    exposure head = { .number = dro_cursor_le(in, 8), .destination = NONE, .retry_ms = INT64_MAX };
-    head.reference = (uint32_t)dro_cursor_le(in, 4);
-    head.application = (uint32_t)dro_cursor_le(in, 4);
-    head.made_ms = (int64_t)dro_cursor_le(in, 8);
-    head.until_ms = (int64_t)dro_cursor_le(in, 8);
-    head.reports = (uint32_t)dro_cursor_le(in, 4);
-    head.kind = (uint8_t)dro_cursor_le(in, 1);
-    head.status = (uint8_t)dro_cursor_le(in, 1);
-    if (in->err != DRO_OK || head.kind >= EXPOSURE_KINDS || head.status >= EXPOSURE_STATUSES || dro_cursor_left(in) > T8_FIELDS_MAX)
-        return DRO_MALFORMED;
-    head.length = (uint16_t)dro_cursor_left(in);
+    exposure head;
+    dro_err bad = exposure_head_read(in, &head);
+    if (bad != DRO_OK)
+        return bad;
     if (head.status == EXPOSURE_ENDING || head.status == EXPOSURE_MAKING)
         head.retry_ms = 0;
     dro_err err = t8_find(in->at, head.length, T8_FIELD_DESTINATION, &room) == NULL ? DRO_OK

@@ -86,6 +86,8 @@ void exposure_notice(core *core, uint32_t twin, const exposure *of, const uint8_
 /* The notice of that number goes, in the same record: was it the last one of an exposure that is over? */
 void exposure_notice_gone(core *core, uint32_t twin, uint64_t exposure);
 
+/* Of a FIELD_EXPOSURE; its fields are what is left. */
+DRO_CHECKED dro_err exposure_head_read(dro_cursor *in, exposure *head);
 DRO_CHECKED dro_err exposure_apply(core *core, uint32_t twin, const dro_field *field);
 void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */

@@ -114,7 +114,8 @@ static group_state downlink_refusal(const core *core, const group_operation *ope
 static bool is_reachable(const core *core, const twin *twin)
 {
     bool is_connected = twin->flags & TWIN_CONNECTED && (twin->flags & TWIN_BLOCKED) == 0;
-    return !is_connected || peers_reach(core, core->hosts[twin->connection.host].name);
+    const peers_node node = network_node(core, twin);
+    return !is_connected || peers_reach(core, &node);
 }
 
 /* Nobody else sends what waited when the host ended. */
@@ -299,7 +300,8 @@ bool group_mail_bounced(core *core, uint32_t index, mail *sent)
     const ticket *ticket = sent->ticket == 0 ? NULL : ticket_find(twin, sent->ticket);
     uint64_t number = ticket != NULL ? ticket->operation : sent->ticket;
     group_operation *operation = group_operation_at(core, number);
-    if (operation == NULL || sent->sent_host != twin->connection.host || !peers_reach(core, core->hosts[sent->sent_host].name))
+    const peers_node node = network_node(core, twin);
+    if (operation == NULL || sent->sent_host != twin->connection.host || !peers_reach(core, &node))
         return false;
     sent->is_sent = false;
     twin->flags &= (uint8_t)~TWIN_SENDING;

@@ -131,7 +131,7 @@ static bool route_of(core *core, const inquiry_slot *slot, peer_route *route)
     if (slot->asked.host == NULL)
         return peers_route(core, roles[slot->asked.kind].peers, slot->silent, slot->silent_count, route);
     *route = (peer_route){ .host = slot->asked.host, .realm = slot->asked.realm, .is_last = true };
-    return slot->silent_count == 0 && peers_way(core, slot->asked.host, &route->gate);
+    return slot->silent_count == 0 && peers_way(core, &(peers_node){ slot->asked.host, "", "" }, &route->gate);
 }
 
 /* False: none can be reached that was not asked yet. */

@@ -8,6 +8,8 @@ enum {
     CORE_IMAGES_MAX = 256,
     CORE_QUESTIONS_MAX = 1024,     /* requests that wait for core 0's word */
     CORE_START_WAIT_S = 600,       /* for core 0, when all are opened at once */
+    SERVINGS_MAX = 4096,           /* different things that serving networks say of connections */
+    SERVING_VIAS_MAX = 256,        /* peers that spoke for other nodes */
     CORE_HOSTS_MAX = 1024,         /* Origin-Hosts (and realms) ever met */
     CORE_APPLICATIONS_MAX = 1024,
     CORE_SESSIONS_MAX = 256,       /* console logins */

@@ -17,6 +17,7 @@
 #include "core/rate.h"
 #include "core/rds.h"
 #include "core/record.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
@@ -418,7 +419,8 @@ void mailbox_expire(core *core, uint32_t index)
 /* Where the serving node is connected; over which gate the device came last may be long ago. */
 static uint32_t gate_of(const core *core, const twin *twin)
 {
-    return peers_gate(core, core->hosts[twin->connection.host].name, twin->connection.gate);
+    const peers_node node = network_node(core, twin);
+    return peers_gate(core, &node, twin->connection.gate);
 }
 
 /* DRMP of a downlink, and one: the usual 10 is not sent. Applications move it by five at most; the network's own come before. */
@@ -434,14 +436,14 @@ static uint8_t request_priority(const mail *mail)
 /* `lost`: End-to-End id of the same request, whose connection was lost; NULL: a new one. */
 static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, const uint32_t *lost)
 {
-    static _Thread_local uint8_t message[sizeof(downlink_request) + 2 * 256 + RDS_HEADER_MAX + EVENT_BYTES_MAX], wrapped[RDS_HEADER_MAX + EVENT_BYTES_MAX];
+    static _Thread_local uint8_t message[sizeof(downlink_request) + 3 * 256 + RDS_HEADER_MAX + EVENT_BYTES_MAX], wrapped[RDS_HEADER_MAX + EVENT_BYTES_MAX];
     twin *twin = twin_at(core, index);
     const char *host = core->hosts[twin->connection.host].name;
-    const char *realm = core->hosts[twin->connection.realm].name;
+    const char *realm = core->hosts[twin->connection.realm].name, *via = serving_via(core, twin);
     downlink_request request = { .wait_until = (uint32_t)(core->now_ms / 1000 + DOWNLINK_WAIT_S),
                                  .retransmit_until = (uint32_t)(mail->expires_ms / 1000),
                                  .host_length = (uint16_t)strlen(host),
-                                 .realm_length = (uint16_t)strlen(realm), .is_again = lost != NULL, .priority = request_priority(mail), .end_to_end = lost != NULL ? *lost : 0 };
+                                 .realm_length = (uint16_t)strlen(realm), .via_length = (uint16_t)strlen(via), .is_again = lost != NULL, .priority = request_priority(mail), .end_to_end = lost != NULL ? *lost : 0 };
     uint32_t length;
     const uint8_t *bytes = mail->is_of_group ? group_mail_bytes(core, mail, &length) : mail_bytes(twin, mail, &length);
     if (rds_is_on(core, twin) && !mail->is_control)
@@ -456,6 +458,7 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, con
     dro_builder_bytes(&out, host, request.host_length);
     dro_builder_bytes(&out, realm, request.realm_length);
     dro_builder_bytes(&out, bytes, request.data_length);
+    dro_builder_bytes(&out, via, request.via_length);
     uint64_t id = (uint64_t)index | mail->number << TWIN_BITS;
     tell(core, gate, MESSAGE_DOWNLINK, RING_WIPE, id, message, (uint32_t)dro_builder_length(&out), round_now(core));
     dro_wipe(message, sizeof request);
@@ -473,10 +476,11 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, con
 static bool mail_send_again(core *core, uint32_t index, mail *sent, const downlink_answer *answer)
 {
     const twin *twin = twin_at(core, index);
+    const peers_node node = network_node(core, twin);
     uint32_t gate;
     if (answer->outcome != DOWNLINK_LOST || sent->sent_again >= DOWNLINK_AGAIN_MAX || group_mail_is_orphan(core, sent) || core->is_stopping || core_failed(core) ||
         !(twin->flags & TWIN_CONNECTED) || twin->connection.host != sent->sent_host ||
-        !peers_way(core, core->hosts[twin->connection.host].name, &gate))
+        !peers_way(core, &node, &gate))
         return false;
     mail_send(core, index, sent, gate, &answer->end_to_end);
     return true;
@@ -524,6 +528,13 @@ static void mail_soon(core *core, uint32_t index, mail *mail)
     twin->retry_ms = core->now_ms + DOWNLINK_CROWDED_RETRY_MS;
 }
 
+/* Is there a way to where it was sent? */
+static bool mail_may_arrive(const core *core, const twin *twin, const mail *sent)
+{
+    const peers_node node = network_node(core, twin), elsewhere = { core->hosts[sent->sent_host].name, "", "" };
+    return peers_reach(core, sent->sent_host == twin->connection.host ? &node : &elsewhere);
+}
+
 void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
 {
     uint32_t index = (uint32_t)(id & ((1u << TWIN_BITS) - 1));
@@ -559,7 +570,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         if (is_setup)
             rds_setup_refused(core, index, key);
         record_end(core);
-    } else if (answer->outcome == DOWNLINK_NO_PEER && peers_reach(core, core->hosts[sent->sent_host].name)) {
+    } else if (answer->outcome == DOWNLINK_NO_PEER && mail_may_arrive(core, twin, sent)) {
         mail_soon(core, index, sent);
     } else if (!is_taken) {
         int64_t retry_ms = (int64_t)answer->retransmission_time * 1000;

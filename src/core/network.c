@@ -17,16 +17,19 @@
 #include "core/rate.h"
 #include "core/rds.h"
 #include "core/record.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
+#include "twin/plmn.h"
 
 enum { /* result codes the core answers with */
     RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012,
     EXPERIMENTAL_USER_UNKNOWN = 5001, EXPERIMENTAL_INVALID_EPS_BEARER = 5651, EXPERIMENTAL_NO_CONFIGURATION = 5652,
+    EXPERIMENTAL_NOT_ALLOWED = 5101,
     ESTABLISH = 0, RELEASE = 1, /* Connection-Action */
     LEARN_AFTER = 3, /* contacts before an interval is believed */
 };
@@ -100,12 +103,19 @@ void contact_expect(core *core, uint32_t index, contact_why why, int64_t next_ms
     contact_put(core, twin, twin->last_contact_ms, next_ms, why, twin->learned_s);
 }
 
+peers_node network_node(const core *core, const twin *twin)
+{
+    if (!(twin->flags & TWIN_CONNECTED))
+        return (peers_node){ "", "", "" };
+    return (peers_node){ core->hosts[twin->connection.host].name, core->hosts[twin->connection.realm].name, serving_via(core, twin) };
+}
+
 /* ---- requests ---- */
 
 /* Texts behind a fixed part: checked against the message once. */
-static bool texts_fit(const ring_header *header, size_t fixed, size_t first, size_t second, size_t third)
+static bool texts_fit(const ring_header *header, size_t fixed, size_t first, size_t second, size_t behind)
 {
-    return header->length - sizeof *header >= fixed + first + second + third && first <= DIAMETER_IDENTITY_MAX &&
+    return header->length - sizeof *header >= fixed + first + second + behind && first <= DIAMETER_IDENTITY_MAX &&
            second <= DIAMETER_IDENTITY_MAX;
 }
 
@@ -267,17 +277,23 @@ static void connection_change(core *core, caller caller, const connection_reques
         network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
         return;
     }
+    const char *apn = (const char *)texts + request->host_length + request->realm_length;
+    connection_answer answer = { .result = RESULT_SUCCESS };
     core->counters.connections++;
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE) {
+        answer.rates = rate_left(core, twin);
         charge_connection(core, index, CHARGE_RELEASED, request->rat_type);
         record_put(core, FIELD_CONNECTION, "", 0);
     } else {
+        answer.charging_id = request->action == ESTABLISH ? serving_charging_id(core) : 0;
         put_connection(core, host, realm, &request->user);
-        rates_put(core, index, request, (const char *)texts + request->host_length + request->realm_length);
+        rates_put(core, index, request, apn);
+        serving_put(core, index, request, apn + request->apn_length, answer.charging_id);
     }
     if (request->action == ESTABLISH) {
         rds_reset(core, index);
+        rate_go_on(core, index, &request->rates);
         charge_connection(core, index, CHARGE_ESTABLISHED, request->rat_type);
     }
     twin->connection.gate = (uint8_t)caller.gate;
@@ -288,7 +304,8 @@ static void connection_change(core *core, caller caller, const connection_reques
     if (request->is_reachable)
         contact_open(core, index, (int64_t)request->available_until * 1000);
     uint64_t round = record_end(core);
-    network_answer_send(core, caller, RESULT_SUCCESS, 0, round);
+    if (caller.gate != NONE)
+        tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);
     if (request->is_reachable)
         network_reachable(core, index);
     mailbox_flush(core, index);
@@ -299,17 +316,21 @@ void network_release_begin(core *core, uint32_t index, network_release *gone)
     const twin *twin = twin_at(core, index);
     if (!(twin->flags & TWIN_CONNECTED))
         return;
-    const char *host = core->hosts[twin->connection.host].name, *realm = core->hosts[twin->connection.realm].name;
-    downlink_request request = { .host_length = (uint16_t)strlen(host), .realm_length = (uint16_t)strlen(realm) };
+    const peers_node node = network_node(core, twin);
+    const rate_status left = rate_left(core, twin);
+    downlink_request request = { .host_length = (uint16_t)strlen(node.host), .realm_length = (uint16_t)strlen(node.realm),
+                                 .via_length = (uint16_t)strlen(node.via) };
     request.user.bearer_length = twin->connection.bearer_length;
     memcpy(request.user.bearer, twin->connection.bearer, BEARER_BYTES_MAX);
     if (vault_identity_open(core->vault, twin->number, twin->imsi, request.user.imsi) == DRO_OK) {
         dro_builder out = dro_builder_over(gone->message, sizeof gone->message);
         dro_builder_bytes(&out, &request, sizeof request);
-        dro_builder_text(&out, host);
-        dro_builder_text(&out, realm);
+        dro_builder_text(&out, node.host);
+        dro_builder_text(&out, node.realm);
+        dro_builder_text(&out, node.via);
+        dro_builder_bytes(&out, &left, sizeof left);
         gone->length = out.err == DRO_OK ? (uint32_t)dro_builder_length(&out) : 0;
-        gone->gate = peers_gate(core, host, twin->connection.gate);
+        gone->gate = peers_gate(core, &node, twin->connection.gate);
     }
     dro_wipe(&request, sizeof request);
     charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
@@ -340,6 +361,28 @@ static bool names_are_asked(core *core, uint32_t gate, const ring_header *header
            question_ask(core, BOARD_HOST_NAME, realm, request->realm_length, gate, header, body);
 }
 
+/* May the APN be used in the network that the device visits? An update without an APN is of the connection's. */
+static bool is_network_allowed(const core *core, uint32_t index, const connection_request *request, const char *apn)
+{
+    const twin *twin = twin_at(core, index);
+    const char *domain = twin->domain < core->domain_count ? core->domains[twin->domain].name : "";
+    size_t length = request->apn_length;
+    char plmn[PLMN_DIGITS_MAX + 1];
+    if (length == 0 && request->action != ESTABLISH && twin->extra != NULL && twin->extra->rates != NULL) {
+        apn = twin->extra->rates->apn;
+        length = strlen(apn);
+    }
+    if (!request->has_plmn || !plmn_read(request->plmn, plmn) || plmn_is_of(plmn, request->user.imsi))
+        return true;
+    return apn_may_visit(&core->options.apns, apn, length, domain, strlen(domain), plmn);
+}
+
+/* Texts in the fixed part of a message of a gate. */
+static bool request_texts_end(const connection_request *request)
+{
+    return request->charging[CHARGING_TEXT_MAX] == '\0' && request->type[DEVICE_TYPE_DIGITS] == '\0' && request->software[SOFTWARE_DIGITS] == '\0';
+}
+
 void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
 {
     caller caller = { gate, header->id };
@@ -347,7 +390,8 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
     if (header->length - sizeof *header >= sizeof request)
         memcpy(&request, body, sizeof request);
     if (header->length - sizeof *header < sizeof request ||
-        !texts_fit(header, sizeof request, request.host_length, request.realm_length, request.apn_length) ||
+        !texts_fit(header, sizeof request, request.host_length, request.realm_length, (size_t)request.apn_length + request.via_length) ||
+        request.via_length > DIAMETER_IDENTITY_MAX || !request_texts_end(&request) ||
         request.user.bearer_length > BEARER_BYTES_MAX || request.user.imsi[15] != '\0') {
         network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
         return;
@@ -360,6 +404,8 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, 0, request.action == ESTABLISH ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
     else if (request.action == ESTABLISH && !authorization_lets_connect(core, index, (const char *)apn, request.apn_length))
         network_answer_send(core, caller, 0, EXPERIMENTAL_NO_CONFIGURATION, 0);
+    else if (request.action != RELEASE && !is_network_allowed(core, index, &request, (const char *)apn))
+        network_answer_send(core, caller, 0, EXPERIMENTAL_NOT_ALLOWED, 0);
     else if (!names_are_asked(core, gate, header, body, index))
         connection_change(core, caller, &request, body + sizeof request, index);
 }

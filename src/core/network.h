@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/peers.h"
 #include "core/tell.h"
 #include "core/twin_table.h"
 
@@ -12,10 +13,11 @@ void network_uplink(core *core, uint32_t gate, const ring_header *header, const 
 void network_connection(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void network_answer_send(core *core, caller caller, uint32_t result, uint32_t experimental, uint64_t round);
 void network_reachable(core *core, uint32_t twin);       /* a turn for the event, once no other runs */
+peers_node network_node(const core *core, const twin *twin); /* where its device is connected */
 void network_connections_gate_lost(core *core, uint32_t gate);
 typedef struct network_release { /* a connection that this host ends, for its MME */
     uint32_t length, gate;       /* length 0: none */
-    uint8_t message[sizeof(downlink_request) + 2 * DIAMETER_IDENTITY_MAX];
+    uint8_t message[sizeof(downlink_request) + 3 * DIAMETER_IDENTITY_MAX + sizeof(rate_status)];
 } network_release;
 /* Inside a record: takes the connection away, if there is one; `gone` is to be sent after it. */
 void network_release_begin(core *core, uint32_t twin, network_release *gone);

@@ -102,33 +102,51 @@ void peers_gate_lost(core *core, uint32_t gate)
     core->peer_count = kept;
 }
 
-uint32_t peers_gate(const core *core, const char *host, uint32_t usual)
+/* The gates that have it open, a bit each. */
+static uint32_t open_of(const core *core, const char *host)
+{
+    uint32_t index = host[0] == '\0' ? NONE : peer_find(core, host, strlen(host));
+    return index == NONE ? 0 : core->peers->entries[index].open;
+}
+
+/* Relays, and SCEFs of a realm, such as the IWK-SCEFs of a visited network: another path to its nodes. */
+static uint32_t open_agents(const core *core, const char *realm)
+{
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < core->peer_count && open == 0; i++) {
+        const peer_entry *entry = &core->peers->entries[i];
+        bool leads = entry->state.applications & PEER_RELAY || (entry->state.applications & PEER_T7 && strcasecmp(entry->realm, realm) == 0);
+        open = leads ? entry->open : 0;
+    }
+    return open;
+}
+
+static uint32_t open_ways(const core *core, const peers_node *node)
+{
+    uint32_t open = open_of(core, node->host);
+    if (open == 0)
+        open = open_of(core, node->via);
+    return open != 0 ? open : open_agents(core, node->realm);
+}
+
+uint32_t peers_gate(const core *core, const peers_node *node, uint32_t usual)
 {
     if (core->options.gate_count == 1)
         return usual;
-    uint32_t index = peer_find(core, host, strlen(host));
-    uint32_t open = index == NONE ? 0 : core->peers->entries[index].open;
+    uint32_t open = open_of(core, node->host);
+    if (open == 0)
+        open = open_of(core, node->via);
     return open == 0 || open >> usual & 1 ? usual : (uint32_t)__builtin_ctz(open);
 }
 
-bool peers_reach(const core *core, const char *host)
+bool peers_reach(const core *core, const peers_node *node)
 {
-    uint32_t index = peer_find(core, host, strlen(host));
-    if (index != NONE && core->peers->entries[index].open != 0)
-        return true;
-    for (uint32_t i = 0; i < core->peer_count; i++)
-        if (core->peers->entries[i].open != 0 && core->peers->entries[i].state.applications & PEER_RELAY)
-            return true;
-    return false;
+    return open_ways(core, node) != 0;
 }
 
-bool peers_way(const core *core, const char *host, uint32_t *gate)
+bool peers_way(const core *core, const peers_node *node, uint32_t *gate)
 {
-    uint32_t index = peer_find(core, host, strlen(host));
-    uint32_t open = index == NONE ? 0 : core->peers->entries[index].open;
-    for (uint32_t i = 0; i < core->peer_count && open == 0; i++)
-        if (core->peers->entries[i].state.applications & PEER_RELAY)
-            open = core->peers->entries[i].open;
+    uint32_t open = open_ways(core, node);
     *gate = open == 0 ? 0 : (uint32_t)__builtin_ctz(open);
     return open != 0 && core->gates[*gate].is_open;
 }
@@ -240,7 +258,7 @@ static void peer_json(const peer_entry *peer, bool is_whole, dro_builder *out)
 {
     static const struct { uint32_t bit; const char *name, *role; } roles[] = {
         { PEER_T6A, "t6a", "mme" }, { PEER_S6T, "s6t", "hss" }, { PEER_S6M, "s6m", "hss" }, { PEER_TSP, "tsp", "mtc-iwf" },
-        { PEER_T4, "t4", "sms-sc" }, { PEER_RELAY, "relay", "relay" },
+        { PEER_T4, "t4", "sms-sc" }, { PEER_T7, "t7", "scef" }, { PEER_RELAY, "relay", "relay" },
     };
     dro_builder_text(out, "{\"identity\":");
     json_string(out, peer->host);

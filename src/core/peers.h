@@ -8,12 +8,16 @@
 
 void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length);
 void peers_gate_lost(core *core, uint32_t gate);
-/* The gate that has this node open; `usual` if it does, or if none is known to. */
-uint32_t peers_gate(const core *core, const char *host, uint32_t usual);
-/* Can a request be sent to this node now: to it, or by a relay? */
-bool peers_reach(const core *core, const char *host);
-/* A gate with a way to this node: its own connection, or a relay. False: none is known. */
-bool peers_way(const core *core, const char *host, uint32_t *gate);
+typedef struct peers_node {      /* a serving node, and the way to it */
+    const char *host, *realm;
+    const char *via;             /* the peer that spoke for it last; "": itself, or not known */
+} peers_node;
+/* The gate that has this node open, else the peer it came through; `usual` if it does, or if none is known to. */
+uint32_t peers_gate(const core *core, const peers_node *node, uint32_t usual);
+/* Can a request be sent to this node now: to it, by whom it came through, by a relay, or by another SCEF of its realm? */
+bool peers_reach(const core *core, const peers_node *node);
+/* A gate with such a way. False: none is known. */
+bool peers_way(const core *core, const peers_node *node, uint32_t *gate);
 /* Is an HSS among the peers, configured or met, reachable or not? Then it is the authority for NIDD. */
 bool peers_have_hss(const core *core);
 bool peers_have(const core *core, uint32_t applications); /* one that speaks one of them (enum peer_application), reachable or not */

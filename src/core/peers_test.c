@@ -45,20 +45,20 @@ static void tell_of(core *core, uint32_t gate, const char *host, bool is_open)
 static void a_downlink_goes_where_its_node_is_open(void **state)
 {
     core *core = *state;
-    assert_int_equal(peers_gate(core, "mme.example", 0), 0); /* of whom nobody told */
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example", "", "" }, 0), 0); /* of whom nobody told */
     tell_of(core, 2, "mme.example", true);
     tell_of(core, 1, "other.example", true);
-    assert_int_equal(peers_gate(core, "mme.example", 0), 2);
-    assert_int_equal(peers_gate(core, "MME.Example", 0), 2);
-    assert_int_equal(peers_gate(core, "mme.example.org", 0), 0);
-    assert_int_equal(peers_gate(core, "mme.exampl", 0), 0);
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example", "", "" }, 0), 2);
+    assert_int_equal(peers_gate(core, &(peers_node){ "MME.Example", "", "" }, 0), 2);
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example.org", "", "" }, 0), 0);
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.exampl", "", "" }, 0), 0);
     tell_of(core, 1, "mme.example", true);
-    assert_int_equal(peers_gate(core, "mme.example", 0), 1);
-    assert_int_equal(peers_gate(core, "mme.example", 2), 2); /* where it was last, if it still is there */
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example", "", "" }, 0), 1);
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example", "", "" }, 2), 2); /* where it was last, if it still is there */
     tell_of(core, 1, "mme.example", false);
-    assert_int_equal(peers_gate(core, "mme.example", 1), 2);
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example", "", "" }, 1), 2);
     tell_of(core, 2, "mme.example", false);
-    assert_int_equal(peers_gate(core, "mme.example", 1), 1);
+    assert_int_equal(peers_gate(core, &(peers_node){ "mme.example", "", "" }, 1), 1);
     assert_int_equal(core->peer_count, 2); /* it is shown as closed */
 }
 
@@ -71,8 +71,8 @@ static void the_peers_of_a_lost_gate_are_gone(void **state)
     tell_of(core, 1, "c.example", true);
     peers_gate_lost(core, 1);
     assert_int_equal(core->peer_count, 2); /* b was its alone; of c another gate told */
-    assert_int_equal(peers_gate(core, "a.example", 2), 0);
-    assert_int_equal(peers_gate(core, "c.example", 2), 2);
+    assert_int_equal(peers_gate(core, &(peers_node){ "a.example", "", "" }, 2), 0);
+    assert_int_equal(peers_gate(core, &(peers_node){ "c.example", "", "" }, 2), 2);
     peers_gate_lost(core, 0);
     assert_int_equal(core->peer_count, 0);
     peers_gate_lost(core, 0);
@@ -87,12 +87,12 @@ static void a_full_table_gives_up_who_is_gone(void **state)
         tell_of(core, 0, host, true);
     }
     tell_of(core, 1, "late.example", true);
-    assert_int_equal(peers_gate(core, "late.example", 0), 0); /* no room: as if nobody had told */
+    assert_int_equal(peers_gate(core, &(peers_node){ "late.example", "", "" }, 0), 0); /* no room: as if nobody had told */
     tell_of(core, 0, "p7.example", false);
     tell_of(core, 1, "late.example", true);
-    assert_int_equal(peers_gate(core, "late.example", 0), 1);
-    assert_int_equal(peers_gate(core, "p7.example", 1), 1);
-    assert_int_equal(peers_gate(core, "p1023.example", 1), 0);
+    assert_int_equal(peers_gate(core, &(peers_node){ "late.example", "", "" }, 0), 1);
+    assert_int_equal(peers_gate(core, &(peers_node){ "p7.example", "", "" }, 1), 1);
+    assert_int_equal(peers_gate(core, &(peers_node){ "p1023.example", "", "" }, 1), 0);
     assert_int_equal(core->peer_count, 1024);
 }
 
@@ -220,13 +220,13 @@ static void a_node_that_is_away_is_reached_through_a_relay(void **state)
     uint32_t gate;
     for (uint32_t i = 0; i < GATES; i++)
         core->gates[i].is_open = true;
-    assert_false(peers_way(core, "mme", &gate));
+    assert_false(peers_way(core, &(peers_node){ "mme", "", "" }, &gate));
     tell_of_role(core, 2, "dra", PEER_RELAY, 0, true);
-    assert_true(peers_way(core, "mme", &gate) && gate == 2);
+    assert_true(peers_way(core, &(peers_node){ "mme", "", "" }, &gate) && gate == 2);
     tell_of_role(core, 1, "mme", PEER_T6A, 1, true);
-    assert_true(peers_way(core, "MME", &gate) && gate == 1);
+    assert_true(peers_way(core, &(peers_node){ "MME", "", "" }, &gate) && gate == 1);
     core->gates[1].is_open = false;
-    assert_false(peers_way(core, "mme", &gate));
+    assert_false(peers_way(core, &(peers_node){ "mme", "", "" }, &gate));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -31,7 +31,7 @@ static uint32_t serving_rate(uint32_t told, uint32_t before)
 static bool is_apn_kept(const core *core, const twin *twin)
 {
     bool is_configured = twin->nidd != NULL;
-    return core->options.charging.is_on || apn_has_rates(&core->options.apns) || (is_configured && apn_has_policy(&core->options.apns));
+    return core->options.charging.is_on || apn_has_rates(&core->options.apns) || apn_has_networks(&core->options.apns) || (is_configured && apn_has_policy(&core->options.apns));
 }
 
 void rates_put(core *core, uint32_t index, const connection_request *request, const char *apn)
@@ -174,6 +174,45 @@ int64_t rate_downlink(core *core, uint32_t index)
     if (rate_down(rates).packets > 0)
         window_count(&rates->apn_down, rate_down(rates).seconds, now_ms);
     return 0;
+}
+
+static uint32_t window_left(const rate_window *window, apn_rate rate, int64_t now_ms, int64_t *until_ms)
+{
+    if (rate.packets == 0)
+        return (uint32_t)ABSENT;
+    if (window->end_ms <= now_ms)
+        return rate.packets;
+    *until_ms = window->end_ms > *until_ms ? window->end_ms : *until_ms;
+    return rate.packets > window->count ? rate.packets - window->count : 0;
+}
+
+rate_status rate_left(const core *core, const twin *twin)
+{
+    const twin_rates *rates = rates_of(twin);
+    rate_status left = { (uint32_t)ABSENT, (uint32_t)ABSENT, 0 };
+    if (rates == NULL)
+        return left;
+    left.uplink = window_left(&rates->apn_up, rate_up(rates), core->now_ms, &left.until_ms);
+    left.downlink = window_left(&rates->apn_down, rate_down(rates), core->now_ms, &left.until_ms);
+    return left;
+}
+
+/* Never more than the rule gives, nor for longer than its unit. */
+static void window_go_on(rate_window *window, apn_rate rate, uint32_t left, int64_t until_ms, int64_t now_ms)
+{
+    int64_t last_ms = now_ms + (int64_t)rate.seconds * 1000;
+    if (rate.packets == 0 || left == (uint32_t)ABSENT || left > rate.packets || until_ms <= now_ms)
+        return;
+    *window = (rate_window){ until_ms < last_ms ? until_ms : last_ms, rate.packets - left };
+}
+
+void rate_go_on(core *core, uint32_t index, const rate_status *left)
+{
+    twin_rates *rates = rates_of(twin_at(core, index));
+    if (rates == NULL)
+        return;
+    window_go_on(&rates->apn_up, rate_up(rates), left->uplink, left->until_ms, core->now_ms);
+    window_go_on(&rates->apn_down, rate_down(rates), left->downlink, left->until_ms, core->now_ms);
 }
 
 int64_t rate_resume_ms(const twin *twin)

@@ -35,4 +35,8 @@ void rates_free(twin *twin);
 bool rate_takes_uplink(core *core, uint32_t twin, bool is_exception);
 /* 0: a downlink may go now, and is counted; else when. */
 int64_t rate_downlink(core *core, uint32_t twin);
+/* What is left of the APN's time units (APN-Rate-Control-Status); until_ms 0: nothing is counted now. */
+rate_status rate_left(const core *core, const twin *twin);
+/* What was left when a connection of before ended: its windows go on. */
+void rate_go_on(core *core, uint32_t twin, const rate_status *left);
 int64_t rate_resume_ms(const twin *twin);     /* 0: no downlink waits for that */

@@ -24,6 +24,7 @@
 #include "core/names.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/stream.h"
 #include "core/tell.h"
@@ -590,6 +591,7 @@ static void full_numbers(core *core, const twin *twin)
         dro_builder_bytes(part, twin->connection.bearer, twin->connection.bearer_length);
         record_part_end(core, FIELD_CONNECTION);
         rates_full(core, twin);
+        serving_full(core, twin);
     }
 }
 

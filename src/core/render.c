@@ -7,6 +7,7 @@
 
 #include "core/groups.h"
 #include "core/mailbox.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 
@@ -143,7 +144,7 @@ void render_digest(const core *core, uint32_t image, dro_builder *out)
     dro_builder_text(out, "\"");
 }
 
-void render_twin(core *core, uint32_t index, dro_builder *out)
+void render_twin(core *core, uint32_t index, bool is_whole, dro_builder *out)
 {
     const twin *twin = twin_at(core, index);
     const model *model = twin_model(core, twin);
@@ -176,6 +177,7 @@ void render_twin(core *core, uint32_t index, dro_builder *out)
     }
     dro_builder_text(out, "},\"contact\":");
     render_contact(twin, out);
+    serving_render(core, twin, is_whole, out);
     json_put(out, ",\"mailbox\":%u", queue_mail_count(twin));
     groups_render(core, twin, out);
     dro_builder_text(out, "}");

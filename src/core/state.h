@@ -147,6 +147,9 @@ struct core {
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */
     const struct grant *grant;   /* an HSS's, while the request that waited for it is taken up again */
     struct peer_table *peers;
+    struct serving_table *servings; /* core/serving.h; NULL before the first */
+    uint32_t charging_next;      /* of connections; has: known, is: given in this start */
+    bool has_charged, is_charging;
     uint32_t peer_count;
     struct trace_table *traces;  /* NULL until the first one */
     uint32_t trace_count;        /* that run */

@@ -6,7 +6,9 @@
 #include "core/record.h"
 #include "core/render.h"
 #include "core/report.h"
+#include "core/serving.h"
 #include "core/state.h"
+#include "core/trigger.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -39,7 +41,7 @@ static void put_event(const model *model, const dro_field *field, dro_builder *o
         json_string(out, model->properties[id].name);
     else if (kind == EVENT_ACTION && id < model->action_count)
         json_string(out, model->actions[id].name);
-    else if (kind == EVENT_TIMER)
+    else if (kind == EVENT_TIMER || kind == EVENT_TRIGGER_OUTCOME)
         json_put(out, "%u", id);
     else if (kind == EVENT_UPLINK && id == 1)
         dro_builder_text(out, "null,\"exception\":true");
@@ -213,12 +215,15 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
     static const char rest[] = ",\"frame\":null,\"outcome\":\"%s\",\"cpu_micros\":0,\"properties\":{},\"downlinks\":[],"
                                "\"notifications\":[],\"timers\":[],\"log\":[],\"network\":{\"command\":%s";
     dro_field field;
+    trigger_line trigger;
     if (find_field(view, FIELD_CONNECTION, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
         bool is_there = field.length >= 4;
         dro_builder_text(out, ",\"kind\":\"connection\",\"id\":null");
         json_put(out, rest, is_there ? "established" : "released", "\"CMR\"");
         put_peer(core, is_there ? (uint32_t)dro_cursor_le(&in, 2) : UINT32_MAX, out);
+        if (is_there && find_field(view, FIELD_SERVING, &field))
+            serving_render_field(&field, out);
     } else if (find_field(view, FIELD_TICKET, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
         uint64_t number = dro_cursor_le(&in, 8);
@@ -239,6 +244,10 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         json_put(out, ",\"kind\":\"delivery\",\"id\":\"%016llx\"", (unsigned long long)number);
         json_put(out, rest, status < DELIVERY_STATUSES ? nidd_delivery_status_text((nidd_delivery_status)status) : "unknown",
                  status == DELIVERY_SENDING ? "\"TDR\"" : "null"); /* another status may have come without an answer of the network */
+    } else if (find_field(view, FIELD_EXPOSURE, &field) && trigger_row(&field, &trigger)) {
+        json_put(out, ",\"kind\":\"trigger\",\"id\":\"%016llx\"", (unsigned long long)trigger.number);
+        json_put(out, rest, trigger.outcome, "null");
+        json_put(out, ",\"reference\":%u", trigger.reference);
     } else {
         return false;
     }

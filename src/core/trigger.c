@@ -786,7 +786,7 @@ static void trigger_begin(core *core, uint32_t index, exposure *made)
 {
     const char *why;
     if (made->until_ms <= core->now_ms || way_of(core, &why) == 0)
-        own_failed(core, index, made, false);
+        own_failed(core, index, made, made->made_ms < core->started_ms); /* behind a start the peers come one by one */
     else if (!own_ask(core, index, made, NULL))
         recall_again(core, index, made);
 }
@@ -855,6 +855,21 @@ void trigger_for_downlink(core *core, uint32_t index, int64_t until_ms)
                 .validity_s = (uint32_t)(validity_s < 1 ? 1 : validity_s > UINT32_MAX ? UINT32_MAX : validity_s) };
     if (!is_soon && way_of(core, &why) != 0)
         (void)own_put(core, index, &own); /* without room it waits like WAIT_FOR_UE */
+}
+
+bool trigger_row(const dro_field *field, trigger_line *out)
+{
+    exposure head;
+    dro_cursor in = dro_cursor_over(field->bytes, field->length);
+    if (exposure_head_read(&in, &head) != DRO_OK || head.kind != EXPOSURE_TRIGGER)
+        return false;
+    uint32_t result = t8_option(in.at, dro_cursor_left(&in), API_FIELD_DELIVERY_RESULT, TRIGGER_RESULT_UNKNOWN);
+    *out = (trigger_line){ .number = head.number, .reference = head.reference, .outcome = trigger_result_text(result) };
+    if (head.status == EXPOSURE_ENDING)
+        out->outcome = trigger_result_text(TRIGGER_RESULT_TERMINATE);
+    else if (head.status == EXPOSURE_MAKING)
+        out->outcome = "WANTED";
+    return true;
 }
 
 const exposure_class trigger_class = {

@@ -37,4 +37,8 @@ void trigger_turn_done(core *core, const turn *turn, uint64_t round);
 void trigger_for_downlink(core *core, uint32_t twin, int64_t until_ms);
 bool trigger_is_out(const twin *twin); /* one for a downlink: under way, or the device has had it of late */
 
+typedef struct trigger_line { uint64_t number; uint32_t reference; const char *outcome; } trigger_line;
+/* What a FIELD_EXPOSURE in a timeline says of a trigger; false: it is of none. */
+bool trigger_row(const dro_field *field, trigger_line *out);
+
 extern const exposure_class trigger_class;

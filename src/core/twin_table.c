@@ -17,6 +17,7 @@
 #include "core/rate.h"
 #include "core/rds_ports.h"
 #include "core/number.h"
+#include "core/serving.h"
 #include "core/state.h"
 #include "core/timers.h"
 #include "core/turn.h"
@@ -146,6 +147,7 @@ void twin_free(core *core, uint32_t index)
     if (twin->number != 0)
         index_remove(&core->numbers, dro_hash_mix(twin->number, core->hash_key), index);
     groups_leave_all(core, index);
+    serving_end(core, twin);
     extra_free(core, index, twin);
     timers_remove(core, index);
     if (twin->row != NONE)

@@ -25,6 +25,7 @@ typedef struct twin_connection { /* T6a: (IMSI, bearer) */
     uint16_t host, realm;        /* numbers of names, core->hosts; NONE16 without connection */
     uint8_t gate, bearer_length;
     uint8_t bearer[BEARER_BYTES_MAX];
+    uint16_t serving;            /* row of core/serving.h; 0: nothing is known */
 } twin_connection;
 
 typedef struct twin_extra {      /* what only a busy twin has */

@@ -542,15 +542,21 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
         dro_latency_add(&gate->uplinks, loop_now_ns(gate->home) - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS);
     if (entry->said.experimental == 0 && (entry->said.result == 0 || entry->said.result == DIAMETER_SUCCESS))
         entry->said = answer; /* of several cores the first that refuses */
+    connection_answer connection;
+    if (entry->command->code == COMMAND_CONNECTION_MANAGEMENT && length >= sizeof connection) {
+        memcpy(&connection, body, sizeof connection); /* of one core */
+        t6a_answer_connection(gate, entry, &connection);
+        return;
+    }
     if (--entry->cores_left == 0)
         t6a_answer(gate, entry, entry->said.result, entry->said.experimental);
 }
 
 static bool is_whole_downlink(const downlink_request *request, uint32_t length)
 {
-    uint32_t behind = (uint32_t)request->host_length + request->realm_length + request->data_length;
+    uint32_t behind = (uint32_t)request->host_length + request->realm_length + request->data_length + request->via_length;
     return behind <= length - sizeof *request && request->user.bearer_length <= BEARER_BYTES_MAX &&
-           request->host_length <= DIAMETER_IDENTITY_MAX && request->realm_length <= DIAMETER_IDENTITY_MAX;
+           request->via_length <= DIAMETER_IDENTITY_MAX && request->host_length <= DIAMETER_IDENTITY_MAX && request->realm_length <= DIAMETER_IDENTITY_MAX;
 }
 
 void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)
@@ -586,8 +592,14 @@ void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t le
         return;
     }
     memcpy(&request, body, sizeof request);
-    if (is_whole_downlink(&request, length))
-        t6a_release(gate, &request, (const uint8_t *)body + sizeof request);
+    const uint8_t *text = (const uint8_t *)body + sizeof request;
+    uint32_t behind = (uint32_t)request.host_length + request.realm_length + request.data_length + request.via_length;
+    rate_status left = { .until_ms = 0 };
+    bool is_whole = is_whole_downlink(&request, length);
+    if (is_whole && length - sizeof request - behind >= sizeof left)
+        memcpy(&left, text + behind, sizeof left);
+    if (is_whole)
+        t6a_release(gate, &request, text, &left);
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
     dro_wipe(&request, sizeof request);

@@ -273,10 +273,13 @@ typedef struct t6a_answer_more {
     size_t most;                  /* bytes of what `put` puts */
     void (*put)(const struct pending_reports *of, dro_builder *out); /* NULL: nothing */
     const struct pending_reports *of;
+    const connection_answer *connection; /* what the core says of one; NULL: nothing */
 } t6a_answer_more;
 void t6a_answer_with(diameter_gate *gate, pending_incoming *entry, const t6a_answer_more *more);
 /* An entry for the answer to a request; NULL after t6a_refuse. */
 pending_incoming *t6a_keep(diameter_peer *peer, const diameter_message *request, const diameter_command *command, uint64_t *id);
+/* The same with what the core says of a connection. */
+void t6a_answer_connection(diameter_gate *gate, pending_incoming *entry, const connection_answer *said);
 /* A request that waited for the core waits no longer. */
 void t6a_drop(diameter_gate *gate, pending_incoming *entry);
 /* Requests that wait for this peer will not be answered. */
@@ -310,7 +313,7 @@ void t6a_keep_untold(diameter_gate *gate, pending_outgoing *entry, uint32_t outc
 /* Sends the core's downlink or says why not. */
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text);
 /* Tells the MME that the core has ended a connection. */
-void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text);
+void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text, const rate_status *left);
 /* Until when an answer is waited for: SCEF-Wait-Time (0: none) and a little longer. */
 int64_t t6a_answer_deadline(const diameter_gate *gate, uint32_t wait_until);
 /* An answer of ours that has more in it than a result; _end copies Proxy-Info and sends it. */

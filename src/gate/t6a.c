@@ -108,7 +108,12 @@ static bool judge_origin(diameter_peer *peer, const diameter_message *request)
     const diameter_avp *host = diameter_find(request, AVP_ORIGIN_HOST), *realm = diameter_find(request, AVP_ORIGIN_REALM);
     const peer_policy *policy = policy_of(peer);
     bool is_agent = (peer->applications & (PEER_RELAY | PEER_T7)) != 0;
-    if (policy == NULL || (diameter_is_identity(host, peer->identity) && diameter_is_identity(realm, peer->realm)))
+    bool is_own = diameter_is_identity(host, peer->identity) && diameter_is_identity(realm, peer->realm);
+    if (policy == NULL && !is_own && (peer->applications & (PEER_T6A | PEER_RELAY | PEER_T7)) == PEER_T6A) {
+        peer->applications |= PEER_T7; /* nobody listed it: that it speaks for others is how it is known */
+        gate_tell_peer(peer->gate, peer);
+    }
+    if (policy == NULL || is_own)
         return true;
     bool is_host_good = is_agent || diameter_is_identity(host, peer->identity);
     if (is_host_good && is_agent && peer_serves_realm(peer, realm->data, realm->length))
@@ -284,6 +289,62 @@ static uint32_t u32_or_absent(const diameter_avp *avp)
     return avp == NULL ? ABSENT : diameter_u32(avp);
 }
 
+/* 3GPP-Charging-Characteristics, Terminal-Information: what is longer than it may be is left out. Of the IMEI the digits
+ * that are the type's (TS 23.003 6.2.1): the others name the device, and nothing here needs them. */
+static void read_text(const diameter_avp *avp, char *out, size_t most)
+{
+    if (avp == NULL || avp->length > most)
+        return;
+    for (uint32_t i = 0; i < avp->length; i++)
+        if (avp->data[i] < '!' || avp->data[i] > '~')
+            return;
+    memcpy(out, avp->data, avp->length);
+}
+
+static bool are_digits(const uint8_t *text, uint32_t length)
+{
+    while (length > 0 && text[length - 1] >= '0' && text[length - 1] <= '9')
+        length--;
+    return length == 0;
+}
+
+static void read_terminal(const diameter_message *request, connection_request *connection)
+{
+    const diameter_avp *terminal = diameter_find(request, AVP_TERMINAL_INFORMATION);
+    const diameter_avp *imei = diameter_find_in(request, terminal, AVP_IMEI);
+    if (imei != NULL && imei->length >= DEVICE_TYPE_DIGITS && are_digits(imei->data, DEVICE_TYPE_DIGITS))
+        memcpy(connection->type, imei->data, DEVICE_TYPE_DIGITS);
+    read_text(diameter_find_in(request, terminal, AVP_SOFTWARE_VERSION), connection->software, SOFTWARE_DIGITS);
+    read_text(diameter_find(request, AVP_3GPP_CHARGING_CHARACTERISTICS), connection->charging, CHARGING_TEXT_MAX);
+}
+
+/* The validity time as an NTP timestamp (RFC 5905 6): seconds since 1900, and their fractions. */
+enum { NTP_UNIX_S = 2208988800u };
+
+static void read_rate_status(const diameter_message *request, rate_status *out)
+{
+    const diameter_avp *status = diameter_find(request, AVP_APN_RATE_CONTROL_STATUS);
+    uint64_t time = diameter_u64(diameter_find_in(request, status, AVP_APN_RATE_CONTROL_STATUS_VALIDITY_TIME));
+    int64_t seconds = (int64_t)(time >> 32) - NTP_UNIX_S;
+    *out = (rate_status){ u32_or_absent(diameter_find_in(request, status, AVP_UPLINK_NUMBER_OF_PACKETS_ALLOWED)),
+                          u32_or_absent(diameter_find_in(request, status, AVP_DOWNLINK_NUMBER_OF_PACKETS_ALLOWED)),
+                          status != NULL && seconds > 0 ? seconds * 1000 : 0 };
+}
+
+static void put_rate_status(const rate_status *left, dro_builder *out)
+{
+    if (left->until_ms == 0)
+        return;
+    size_t group = diameter_group_begin(out, AVP_APN_RATE_CONTROL_STATUS);
+    if (left->uplink != ABSENT)
+        diameter_put_u32(out, AVP_UPLINK_NUMBER_OF_PACKETS_ALLOWED, left->uplink);
+    if (left->downlink != ABSENT)
+        diameter_put_u32(out, AVP_DOWNLINK_NUMBER_OF_PACKETS_ALLOWED, left->downlink);
+    uint64_t seconds = (uint64_t)(left->until_ms + 999) / 1000 + NTP_UNIX_S;
+    diameter_put_u64(out, AVP_APN_RATE_CONTROL_STATUS_VALIDITY_TIME, seconds << 32);
+    diameter_group_end(out, group);
+}
+
 static bool on_connection_management(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
 {
     const diameter_avp *host = diameter_find(request, AVP_ORIGIN_HOST);
@@ -291,6 +352,8 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
     const diameter_avp *apn = diameter_find(request, AVP_SERVICE_SELECTION);
     const diameter_avp *action = diameter_find(request, AVP_CONNECTION_ACTION);
     const diameter_avp *rate = diameter_find(request, AVP_SERVING_PLMN_RATE_CONTROL);
+    const diameter_avp *plmn = diameter_find(request, AVP_VISITED_PLMN_ID);
+    const char *via = diameter_is_identity(host, peer->identity) ? "" : peer->identity;
     uint64_t id;
     connection_request connection = {
         .end_to_end = request->header.end_to_end,
@@ -302,19 +365,26 @@ static bool on_connection_management(diameter_peer *peer, const diameter_message
         .downlink_rate = u32_or_absent(diameter_find_in(request, rate, AVP_DOWNLINK_RATE_LIMIT)),
         .rat_type = u32_or_absent(diameter_find(request, AVP_RAT_TYPE)),
         .host_length = length_of(host), .realm_length = length_of(realm), .apn_length = length_of(apn),
+        .via_length = (uint16_t)strlen(via), .has_plmn = plmn != NULL,
     };
+    if (plmn != NULL && plmn->length != sizeof connection.plmn)
+        return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_LENGTH, request, plmn);
     if (action != NULL && diameter_u32(action) > ACTION_LAST)
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, action);
     if (apn != NULL && apn->length > APN_BYTES_MAX)
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, apn);
     if (!read_user(peer, request, &connection.user) || !t6a_judge_user(peer, connection.user.imsi, apn))
         return false;
-    size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length;
+    if (plmn != NULL)
+        memcpy(connection.plmn, plmn->data, sizeof connection.plmn);
+    read_terminal(request, &connection);
+    read_rate_status(request, &connection.rates);
+    size_t length = sizeof connection + connection.host_length + connection.realm_length + connection.apn_length + connection.via_length;
     ring_writer *ring = &peer->gate->config->to_core[home_of_imsi(peer->gate->config, &connection.user)];
     uint8_t *body = t6a_reserve(peer, request, command, ring, length, &id);
     if (body != NULL) {
         memcpy(body, &connection, sizeof connection);
-        append(append(append(body + sizeof connection, host), realm), apn);
+        memcpy(append(append(append(body + sizeof connection, host), realm), apn), via, connection.via_length);
         ring_commit(ring, MESSAGE_CONNECTION, RING_WIPE, id, (uint32_t)length);
     }
     dro_wipe(&connection, sizeof connection);
@@ -373,6 +443,13 @@ static void put_unknown_reference(const pending_incoming *entry, dro_builder *ou
     diameter_put_failed(out, &fault);
 }
 
+static void put_connection(const connection_answer *said, dro_builder *out)
+{
+    if (said->charging_id != 0)
+        diameter_put_u32(out, AVP_PDN_CONNECTION_CHARGING_ID, said->charging_id);
+    put_rate_status(&said->rates, out);
+}
+
 void t6a_answer_with(diameter_gate *gate, pending_incoming *entry, const t6a_answer_more *more)
 {
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
@@ -400,6 +477,8 @@ void t6a_answer_with(diameter_gate *gate, pending_incoming *entry, const t6a_ans
             diameter_put_u32(&out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
         if (entry->reference != 0 && more->result == DIAMETER_INVALID_AVP_VALUE)
             put_unknown_reference(entry, &out);
+        if (more->connection != NULL)
+            put_connection(more->connection, &out);
         dro_builder_bytes(&out, echo + entry->session_length, (size_t)(entry->echo_length - entry->session_length));
         diameter_end(&out, begin);
         peer_send(peer, &out);
@@ -411,6 +490,11 @@ void t6a_answer_with(diameter_gate *gate, pending_incoming *entry, const t6a_ans
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
 {
     t6a_answer_with(gate, entry, &(t6a_answer_more){ .result = result, .experimental = experimental });
+}
+
+void t6a_answer_connection(diameter_gate *gate, pending_incoming *entry, const connection_answer *said)
+{
+    t6a_answer_with(gate, entry, &(t6a_answer_more){ .result = said->result, .experimental = said->experimental, .connection = said });
 }
 
 /* ---- requests of ours ---- */
@@ -599,6 +683,34 @@ diameter_peer *t6a_next_hop(diameter_gate *gate, const uint8_t *host, size_t len
 
 /* ---- downlinks ---- */
 
+static bool is_identity(const char *text, const uint8_t *bytes, size_t length)
+{
+    return strlen(text) == length && strncasecmp(text, (const char *)bytes, length) == 0;
+}
+
+/* The node itself, else who spoke for it last, else a relay, else another SCEF of its realm. NULL: nobody. As core/peers.h. */
+static diameter_peer *way_to(diameter_gate *gate, const downlink_request *request, const uint8_t *text)
+{
+    enum { NOBODY, BESIDE, RELAY, VIA, NODE };
+    const uint8_t *realm = text + request->host_length, *via = realm + request->realm_length + request->data_length;
+    uint32_t hash = gate_identity_hash((const char *)text, request->host_length), most = NOBODY;
+    diameter_peer *best = NULL;
+    for (uint32_t i = 0; i < gate->slots_used && most < NODE; i++) {
+        diameter_peer *peer = gate->peers[i];
+        if (peer == NULL || !peer_is_ready(peer) || (peer->applications & (PEER_T6A | PEER_RELAY)) == 0)
+            continue;
+        bool is_node = peer->identity_hash == hash && is_identity(peer->identity, text, request->host_length);
+        bool is_via = request->via_length > 0 && is_identity(peer->identity, via, request->via_length);
+        bool is_beside = (peer->applications & PEER_T7) != 0 && is_identity(peer->realm, realm, request->realm_length);
+        uint32_t fit = is_node ? NODE : is_via ? VIA : (peer->applications & PEER_RELAY) != 0 ? RELAY : is_beside ? BESIDE : NOBODY;
+        if (fit > most) {
+            most = fit;
+            best = peer;
+        }
+    }
+    return best;
+}
+
 int64_t t6a_answer_deadline(const diameter_gate *gate, uint32_t wait_until)
 {
     dro_clock *clock = gate->config->clock;
@@ -707,7 +819,7 @@ static bool is_left_out(diameter_gate *gate, const diameter_peer *peer, const do
 
 void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlink_request *request, const uint8_t *text)
 {
-    diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_T6A);
+    diameter_peer *peer = way_to(gate, request, text);
     pending_outgoing *entry = pending_put_outgoing(gate->pending);
     dro_builder out;
     if (entry == NULL) {
@@ -736,9 +848,9 @@ void t6a_downlink(diameter_gate *gate, uint32_t core, uint64_t id, const downlin
 }
 
 /* Should it not arrive, the MME learns at the device's next uplink that there is no such connection. */
-void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text)
+void t6a_release(diameter_gate *gate, const downlink_request *request, const uint8_t *text, const rate_status *left)
 {
-    diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, PEER_T6A);
+    diameter_peer *peer = way_to(gate, request, text);
     pending_outgoing *entry = peer == NULL ? NULL : pending_put_outgoing(gate->pending);
     dro_builder out;
     bool is_abated = entry != NULL && is_left_out(gate, peer, request, text);
@@ -755,5 +867,6 @@ void t6a_release(diameter_gate *gate, const downlink_request *request, const uin
     size_t begin = t6a_request_begin(gate, peer, entry, COMMAND_CONNECTION_MANAGEMENT, DIAMETER_APPLICATION_T6A, 0, &out);
     put_destination(gate, request, text, &out);
     diameter_put_u32(&out, AVP_CONNECTION_ACTION, ACTION_RELEASE);
+    put_rate_status(left, &out);
     t6a_request_end(gate, peer, entry, begin, &out);
 }

@@ -305,8 +305,8 @@ static const char *apn_put(config *config, const toml_value *value)
     char member[64];
     unsigned index;
     int end = 0;
-    if (sscanf(value->path, "t8.apns[%u].%63[a-z_]%n", &index, member, &end) != 2 || value->path[end] != '\0')
-        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over)";
+    if (sscanf(value->path, "t8.apns[%u].%63[a-z_]%n", &index, member, &end) != 2 || (value->path[end] != '\0' && strcmp(member, "visited") != 0))
+        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over, visited)";
     if (index >= APN_RULES_MAX)
         return "names too many APNs";
     apn_rule *rule = &config->apns[index];
@@ -314,6 +314,8 @@ static const char *apn_put(config *config, const toml_value *value)
         config->apn_count = index + 1;
     if (value->kind != TOML_STRING)
         return "is a string";
+    if (strcmp(member, "visited") == 0)
+        return value->path[end] == '[' && apn_add_visited(rule, value->text) ? NULL : "is a list of at most 16 networks: MCC and MNC, five or six digits";
     if (strcmp(member, "without_configuration") == 0) {
         rule->accepts = strcmp(value->text, "accept") == 0;
         return rule->accepts || strcmp(value->text, "refuse") == 0 ? NULL : "is \"accept\" or \"refuse\"";
@@ -329,7 +331,7 @@ static const char *apn_put(config *config, const toml_value *value)
                 : strcmp(member, "apn") == 0 ? rule->apn : NULL;
     size_t size = field == rule->domain ? sizeof rule->domain : field == rule->apn ? sizeof rule->apn : sizeof rule->application;
     if (field == NULL)
-        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over)";
+        return "is not a key of an APN (domain, application, apn, without_configuration, uplink, downlink, over, visited)";
     if (strlen(value->text) >= size || (field == rule->apn && !apn_is_valid(value->text, strlen(value->text))))
         return field == rule->apn ? "is an APN: letters, digits, '-' and '.', at most 100" : "is too long";
     memcpy(field, value->text, strlen(value->text) + 1);
@@ -648,7 +650,7 @@ bool config_check(config *config)
 static const char issuers_text[] = "list of {issuer, audience, keys}: others whose access tokens are taken";
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
 static const char homes_text[] = "list of {plmn, realm, hosts, apns, uplink, downlink, reports}: home networks whose subscribers roam here; with a row this host is an IWK-SCEF";
-static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over}: the first that fits a configuration gives its APN";
+static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over, visited}: the first that fits a configuration gives its APN";
 
 void config_help(FILE *out)
 {

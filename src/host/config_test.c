@@ -68,6 +68,8 @@ static void a_file_sets_apns(void **state)
     assert_int_equal(here.apn_count, 2);
     assert_string_equal(here.apns[0].application, "as1");
     assert_true(here.apns[0].accepts && !here.apns[1].accepts);
+    assert_true(config_set(&here, "t8.apns[0].visited=[\"26201\",\"310410\"]") && here.apns[0].visited_count == 2);
+    assert_string_equal(here.apns[0].visited[1], "310410");
     assert_string_equal(here.apns[1].domain, "");
     assert_true(config_has_hss(&here));
     assert_true(config_set(&here, "t8.apns=[{domain=\"a.example\"}]") && here.apn_count == 1);
@@ -92,6 +94,7 @@ static void what_is_wrong_is_refused(void **state)
         "host.gates", "host.gates=0", "host.gates=17", "host.gates=x", "host.unknown=1", "=1", "diameter.plain=1", "log.segment=1KiB",
         "log.segment=-1", "log.segment=99999999999999GiB", "diameter.peers[0].colour=x", "diameter.peers[9999].identity=x",
         "t8.apns[0].apn=\"i t\"", "t8.apns[0].apn=5", "t8.apns[64].apn=x", "t8.apns[0].colour=x", "t8.apns[0].without_configuration=maybe",
+        "t8.apns[0].visited=26201", "t8.apns[0].visited=[\"2620\"]", "t8.apns[0].visited=[26201]", "t8.apns[0].visited=\"26201\"",
         "diameter.peers[0].identity=5", "diameter.peers[0].applications=[\"none\"]", "host.identity=[1]",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

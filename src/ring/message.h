@@ -364,6 +364,7 @@ typedef struct stream_event {
 /* ---- Network: gate <-> core ---- */
 
 enum { IMSI_DIGITS_MAX = 15, BEARER_BYTES_MAX = 8, DIAMETER_IDENTITY_MAX = 255 };
+enum { CHARGING_TEXT_MAX = 8, DEVICE_TYPE_DIGITS = 8, SOFTWARE_DIGITS = 2 };
 
 typedef struct network_user {
     char imsi[16];                    /* digits, NUL-padded */
@@ -383,6 +384,11 @@ typedef struct uplink_request {   /* MO-Data-Request */
     uint32_t reserved;
 } uplink_request;                 /* then host, realm, Non-IP-Data */
 
+typedef struct rate_status {      /* APN-Rate-Control-Status: what is left of the time unit */
+    uint32_t uplink, downlink;    /* packets; ~0: not said */
+    int64_t until_ms;             /* since 1970; 0: there is no status */
+} rate_status;
+
 typedef struct connection_request { /* Connection-Management-Request */
     network_user user;
     uint32_t end_to_end;
@@ -393,8 +399,22 @@ typedef struct connection_request { /* Connection-Management-Request */
     uint32_t available_until;     /* Maximum-UE-Availability-Time, seconds since 1970; 0: absent */
     uint32_t uplink_rate, downlink_rate; /* Serving-PLMN-Rate-Control, packets per 6 minutes; 0: off; ~0: absent */
     uint32_t rat_type;            /* ~0: absent */
-    uint16_t host_length, realm_length, apn_length, reserved2;
-} connection_request;             /* then host, realm, Service-Selection */
+    uint16_t host_length, realm_length, apn_length;
+    uint16_t via_length;          /* of the peer that brought it, where that is not its Origin-Host */
+    uint8_t has_plmn, plmn[3];    /* Visited-PLMN-Id */
+    char charging[CHARGING_TEXT_MAX + 1]; /* 3GPP-Charging-Characteristics; "": absent, as the next */
+    char type[DEVICE_TYPE_DIGITS + 1];    /* the first digits of the IMEI: which type of device; what names the device is left out */
+    char software[SOFTWARE_DIGITS + 1];   /* Software-Version */
+    uint8_t reserved3[3];
+    rate_status rates;
+} connection_request;             /* then host, realm, Service-Selection, peer */
+
+typedef struct connection_answer { /* MESSAGE_NETWORK_ANSWER to MESSAGE_CONNECTION may be this long */
+    uint32_t result, experimental; /* as network_answer */
+    uint32_t charging_id;          /* PDN-Connection-Charging-Id; 0: none */
+    uint32_t reserved;
+    rate_status rates;
+} connection_answer;
 
 typedef struct network_answer {
     uint32_t result;              /* Result-Code, or */
@@ -406,12 +426,12 @@ typedef struct downlink_request { /* MT-Data-Request */
     uint32_t wait_until;          /* SCEF-Wait-Time, seconds since 1970 */
     uint32_t retransmit_until;    /* Maximum-Retransmission-Time */
     uint16_t host_length, realm_length; /* of the serving node */
-    uint16_t data_length, reserved;
+    uint16_t data_length, via_length; /* via: the peer to go by when the node itself is not one */
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */
     uint8_t is_again;             /* T flag */
     uint8_t priority;             /* DRMP and one; 0: none is sent */
     uint8_t reserved2[2];
-} downlink_request;               /* then host, realm, Non-IP-Data */
+} downlink_request;               /* then host, realm, Non-IP-Data, peer; in MESSAGE_RELEASE rate_status */
 
 enum downlink_outcome {
     DOWNLINK_ANSWERED,            /* result/experimental hold the peer's words */

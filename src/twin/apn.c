@@ -73,6 +73,36 @@ static bool has_rates(const apn_rule *rule)
     return rule->uplink.packets > 0 || rule->downlink.packets > 0;
 }
 
+bool apn_may_visit(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length, const char *plmn)
+{
+    for (uint32_t i = 0; i < policy->rule_count; i++) {
+        const apn_rule *rule = &policy->rules[i];
+        if (rule->visited_count == 0 || !is_of_domain(rule, domain, domain_length) || !apn_is_same(rule->apn, strlen(rule->apn), apn, length))
+            continue;
+        for (uint32_t j = 0; j < rule->visited_count; j++)
+            if (strcmp(rule->visited[j], plmn) == 0)
+                return true;
+        return false;
+    }
+    return true;
+}
+
+bool apn_has_networks(const apn_policy *policy)
+{
+    for (uint32_t i = 0; i < policy->rule_count; i++)
+        if (policy->rules[i].visited_count > 0)
+            return true;
+    return false;
+}
+
+bool apn_add_visited(apn_rule *rule, const char *plmn)
+{
+    if (rule->visited_count == APN_NETWORKS_MAX || !plmn_is_valid(plmn))
+        return false;
+    strcpy(rule->visited[rule->visited_count++], plmn);
+    return true;
+}
+
 bool apn_has_rates(const apn_policy *policy)
 {
     for (uint32_t i = 0; i < policy->rule_count; i++)

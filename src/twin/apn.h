@@ -7,9 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twin/plmn.h"
+
 enum {
     APN_TEXT_MAX = 100, /* octets, TS 23.003 9.1 */
     APN_RULES_MAX = 64,
+    APN_NETWORKS_MAX = 16, /* a rule names */
     APN_RATE_MAX = 16777215, /* packets in a unit: three octets, TS 24.008 10.5.6.3.2 */
 };
 
@@ -22,6 +25,8 @@ typedef struct apn_rule {
     bool accepts;              /* a connection without a configuration */
     apn_rate uplink, downlink; /* APN rate control (TS 23.401, 4.7.7.3) */
     bool drops;                /* uplinks over the rate; else they are only counted */
+    char visited[APN_NETWORKS_MAX][PLMN_DIGITS_MAX + 1]; /* networks it may be used in beside the home network; none: all */
+    uint32_t visited_count;
 } apn_rule;
 
 typedef struct apn_policy {
@@ -39,6 +44,11 @@ bool apn_has_policy(const apn_policy *policy);
 bool apn_accepts(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length);
 /* The first rule with rates for the APN and domain; NULL: none. */
 const apn_rule *apn_rates(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length);
+/* May a device of this domain use the APN in that network, which is not its own? The first rule for both that names networks says so. */
+bool apn_may_visit(const apn_policy *policy, const char *apn, size_t length, const char *domain, size_t domain_length, const char *plmn);
+/* False: no network, or too many. */
+bool apn_add_visited(apn_rule *rule, const char *plmn);
+bool apn_has_networks(const apn_policy *policy); /* any rule of it */
 bool apn_has_rates(const apn_policy *policy); /* any rule of it */
 /* "100/hour": of minute, hour, day or week. */
 bool apn_rate_read(const char *text, apn_rate *rate);

@@ -98,9 +98,29 @@ static void the_first_rule_with_rates_for_the_apn_and_domain_counts(void **state
     assert_false(apn_has_rates(&policy));
 }
 
+static void networks_bind_an_apn_of_a_domain(void **state)
+{
+    (void)state;
+    apn_rule rules[] = { { .apn = "meters", .domain = "acme.example" }, { .apn = "meters" } };
+    apn_policy policy = { .rules = rules, .rule_count = 2 };
+    assert_true(apn_may_visit(&policy, "meters", 6, "acme.example", 12, "26202")); /* nothing is said */
+    assert_false(apn_has_networks(&policy));
+    assert_true(apn_add_visited(&rules[0], "26201") && apn_has_networks(&policy));
+    assert_true(apn_may_visit(&policy, "METERS.mnc001.mcc001.gprs", 25, "acme.example", 12, "26201"));
+    assert_false(apn_may_visit(&policy, "meters", 6, "acme.example", 12, "26202"));
+    assert_false(apn_may_visit(&policy, "meters", 6, "acme.example", 12, "2620"));
+    assert_true(apn_may_visit(&policy, "meters", 6, "other.example", 13, "26202"));
+    assert_true(apn_may_visit(&policy, "boats", 5, "acme.example", 12, "26202"));
+    assert_false(apn_add_visited(&rules[0], "262"));
+    for (int i = 1; i < APN_NETWORKS_MAX; i++)
+        assert_true(apn_add_visited(&rules[0], "26203"));
+    assert_false(apn_add_visited(&rules[0], "26204"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(networks_bind_an_apn_of_a_domain),
         cmocka_unit_test(an_operator_identifier_does_not_make_another_network),
         cmocka_unit_test(the_first_rule_that_fits_chooses),
         cmocka_unit_test(a_connection_nobody_configured_is_judged_by_its_network),

@@ -106,6 +106,7 @@ static void a_missing_part_is_refused(void **state)
     static const uint8_t short_parts[][16] = {
         { 1, 2, 2, 0 },                   { 2, 7, 7, 0, 0, 0, 0, 0, 0 }, { 3, 4, 1, 0, 0, 0 }, { 4, 2, 1, 0 },
         { 5, 8, 9, 0, 0, 0, 0, 0, 0, 0 }, { 6, 0 },                      { 7, 1, 1 },
+        { 9, 9, 1, 0, 0, 0, 2, 0, 3, 0, 0 },
     };
     for (size_t i = 0; i < sizeof short_parts / sizeof *short_parts; i++) {
         dro_cursor in = dro_cursor_over(short_parts[i], 2u + short_parts[i][1]);
@@ -130,7 +131,7 @@ static void what_no_model_or_abi_has_is_refused(void **state)
     (void)state;
     REFUSED(DRO_MALFORMED, 0, 0);                                    /* no kind */
     REFUSED(DRO_MALFORMED, 8, 0);                                    /* peer: reserved */
-    REFUSED(DRO_MALFORMED, 9, 0);                                    /* unknown */
+    REFUSED(DRO_MALFORMED, 200, 0);                                  /* unknown */
     REFUSED(DRO_RANGE, 1, 5, 64, 0, 0, 3, 1);                        /* property past the model's most */
     REFUSED(DRO_RANGE, 1, 5, 2, 0, 3, 3, 1);                         /* stale is not the twin's to say */
     REFUSED(DRO_MALFORMED, 1, 5, 2, 0, 0, 3, 2);                     /* a boolean of 2 */
@@ -154,12 +155,14 @@ static void bytes_past_their_limit_are_refused(void **state)
     assert_int_equal(effect.downlink.length, EFFECT_BYTES_MAX);
     static uint8_t text[3 + 1 + EFFECT_TEXT_MAX + 1] = { 6, 0xca, 0x01 }; /* 202 = 1 + 201 */
     assert_refused(text, sizeof text, DRO_LIMIT);
+    static uint8_t trigger[3 + 10 + EFFECT_TRIGGER_MAX + 1] = { 9, 0x90, 0x01 }; /* 144 = 10 + 134 */
+    assert_refused(trigger, sizeof trigger, DRO_LIMIT);
 }
 
 static void a_list_stops_at_the_first_fault(void **state)
 {
     (void)state;
-    static const uint8_t list[] = { 6, 2, 1, 'a', 9, 0, 6, 2, 1, 'b' };
+    static const uint8_t list[] = { 6, 2, 1, 'a', 200, 0, 6, 2, 1, 'b' };
     dro_cursor in = dro_cursor_over(list, sizeof list);
     effect effect;
     assert_true(effect_next(&in, &effect));
