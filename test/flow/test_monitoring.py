@@ -1,13 +1,16 @@
 """Monitoring events: T8 (TS 29.122, 5.3) on one side, an HSS over S6t (TS 29.336, 8.2) on the other."""
 import datetime
 import itertools
+import json
 import queue
 import threading
 
 import pytest
-from host import LIMIT_S, ONE_GATE, Host, until
+from host import LIMIT_S, Host, until
+from mme import Mme
 from monte import REFERENCE_UNKNOWN, V3GPP, MonteHss, avp, external, find, item, msisdn_of, refusal, report, result_of
 from t8 import CALLBACKS, path_of
+from websocket import Websocket
 
 BASE = "/3gpp-monitoring-event/v1/as1/subscriptions"
 HSS_IS_KNOWN = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]},{identity="hss2.epc.test",applications=["s6t"]}]'
@@ -255,6 +258,61 @@ def test_an_application_and_a_twin_that_go_take_their_subscriptions_along(real, 
     assert hss.watched.get(timeout=LIMIT_S).gone == [lost.reference]
 
 
+# ---- devices in an area ----
+
+CELLS = {"cellIds": ["001-01-0a1b2c3"], "trackingAreaIds": ["001-01-0a1b"]}
+
+
+class Counting(Mme):
+    """A serving node that says how many devices are in an area."""
+
+    def __init__(self, *arguments, count=0, said=None, **more):
+        self.count, self.said, self.asked = count, said, queue.Queue()
+        super().__init__(*arguments, **more)
+
+    def on_other(self, message):
+        session = next(item for item in message.avps if item.code == 263)
+        here = avp(3127, 7, V3GPP)
+        where = avp(1496, find(message, 3122, 4306, 1496), V3GPP)  # as it was asked about
+        place = avp(4307, [where, avp(4308, self.count, V3GPP)], V3GPP)
+        said = self.said or [avp(268, 2001), avp(3123, [avp(3124, 1, V3GPP), here, place], V3GPP)]
+        self._answer(message, [session, said[0], avp(277, 1), *self.origin(), *said[1:]])
+        self.asked.put(message)
+
+
+def area(as1, sink, **members):
+    return as1.post(BASE, {"notificationDestination": sink.link("/area"), "monitoringType": "NUMBER_OF_UES_IN_AN_AREA", "maximumNumberOfReports": 1,
+                           "locationArea": CELLS, **members})
+
+
+def test_serving_nodes_count_the_devices_in_an_area_and_the_sum_is_told(real, as1, sink):
+    with Counting(real, identity="mme8.epc.test", count=3) as one, Counting(real, identity="mme9.epc.test", count=4) as other:
+        answer = area(as1, sink)
+        assert answer.status == 200, answer
+        assert answer.json()["uePerLocationReport"] == {"ueCount": 7} and answer.json()["monitoringType"] == "NUMBER_OF_UES_IN_AN_AREA"
+        for node in (one, other):
+            assert find(node.asked.get(timeout=LIMIT_S), 3122, 3127) == 7
+        other.said = refusal(5101)
+        assert area(as1, sink).json()["uePerLocationReport"] == {"ueCount": 3}  # what the others say
+        for change, member in (({"maximumNumberOfReports": 2}, "/maximumNumberOfReports"), ({"locationArea": {"cellIds": ["here"]}}, "/locationArea"),
+                               ({"locationArea": {"routingAreaIds": ["001-01-0a1b"]}}, "/locationArea")):
+            answer = area(as1, sink, **change)
+            assert (answer.status, answer.json()["cause"], answer.json()["invalidParams"][0]["param"]) == (403, "PARAMETER_OUT_OF_RANGE", member)
+    until(lambda: area(as1, sink).status == 503, "the end of both nodes")
+
+
+# ---- websockets ----
+
+def test_reports_go_over_a_websocket(subscription, as1, hss, real):
+    made = subscription(websockNotifConfig={"requestWebsocketUri": True}).made(hss)
+    uri = made.json["websockNotifConfig"]["websocketUri"]
+    assert uri == made.location.replace("http://", "ws://") + "/websocket"
+    hss.tell(report(made.reference, LOSS))
+    with Websocket(real.http_port, path_of(uri), as1.token) as socket:
+        assert json.loads(socket.taken())["monitoringEventReports"][0]["externalId"] == made.id
+    assert made.told() == []
+
+
 # ---- groups ----
 
 class OfGroup(Subscription):
@@ -319,7 +377,7 @@ def test_a_group_nobody_knows_is_404(of_group, as1, real, hss):
 # ---- a crash ----
 
 def test_nothing_is_lost_or_forgotten_over_kill_9(sink):
-    with Host(*SETTINGS, ONE_GATE) as host:
+    with Host(*SETTINGS) as host:
         client = host.application("as1", ["acme.example"], ["monitoring"])
         with MonteHss(host) as hss:
             one, of_group = Subscription(host, client, sink).made(hss), OfGroup(host, client, sink, monitorExpireTime=FUTURE, groupReportGuardTime=1).made(hss)
@@ -332,7 +390,7 @@ def test_nothing_is_lost_or_forgotten_over_kill_9(sink):
             threading.Thread(target=lambda: quietly(lambda: other.delete(ended.at)), daemon=True).start()
             hss.watched.get(timeout=LIMIT_S)
             host.kill()
-        host.restart()
+        host.start()
         sink.status = 204
         client = host.client(client.token)
         with MonteHss(host) as hss:
