@@ -325,16 +325,6 @@ void exposures_free(core *core, uint32_t index)
         remove_from(core, index, nidd->exposures->number);
 }
 
-void exposures_forsake(core *core, uint32_t index)
-{
-    const twin *twin = twin_at(core, index);
-    for (const exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures; e != NULL; e = e->next) {
-        const exposure_class *class = exposure_classes[e->kind];
-        if (class != NULL && class->forsaken != NULL)
-            class->forsaken(core, twin, e);
-    }
-}
-
 /* ---- time ---- */
 
 static int64_t due_of(const exposure *e)
@@ -374,6 +364,14 @@ static void end_alone(core *core, uint32_t index, exposure *ended)
     record_begin(core, index, RECORD_DELTA);
     exposure_gone(core, index, number);
     record_end(core);
+}
+
+void exposures_forsaken(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures; e != NULL; e = e->next)
+        if (exposure_classes[e->kind] != NULL && exposure_classes[e->kind]->forsaken != NULL)
+            exposure_classes[e->kind]->forsaken(core, twin, e);
 }
 
 void exposures_expire(core *core, uint32_t index)
