@@ -572,10 +572,6 @@ static bool put_cancelled(reading *reading)
 /* Updated-Network-Configuration: what the HSS made of what was suggested. */
 static void put_applied(reading *reading)
 {
-    static const struct { diameter_name avp; uint8_t tag; } members[] = {
-        { AVP_SUBSCRIBED_PERIODIC_RAU_TAU_TIMER, TOLD_FIELD_PERIODIC_TIMER }, { AVP_ACTIVE_TIME, TOLD_FIELD_ACTIVE_TIME },
-        { AVP_DL_BUFFERING_SUGGESTED_PACKET_COUNT, TOLD_FIELD_PACKETS },
-    };
     const diameter_message *request = reading->request;
     const diameter_avp *updated = diameter_find(request, AVP_UPDATED_NETWORK_CONFIGURATION);
     const diameter_avp *named = diameter_find_in(request, updated, AVP_SCEF_REFERENCE_ID);
@@ -586,13 +582,8 @@ static void put_applied(reading *reading)
     size_t begin = message_begin(reading, diameter_u32(named), NO_PLACE, 0);
     size_t told = t8_object_begin(&reading->messages, API_FIELD_TOLD);
     t8_put_byte(&reading->messages, TOLD_FIELD_KIND, TOLD_APPLIED);
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-        const diameter_avp *member = diameter_find_in(request, updated, members[i].avp);
-        uint32_t value = diameter_u32(member);
-        if (member != NULL)
-            dro_field_put(&reading->messages, members[i].tag, &value, sizeof value);
-    }
     t8_object_end(&reading->messages, told);
+    s6t_read_configuration(request, updated, &reading->messages);
     message_end(reading, begin, home_of_reference(reading->peer->gate->config, diameter_u32(named)));
 }
 

@@ -574,13 +574,12 @@ enum told_kind {
     TOLD_ENDED,                   /* it is not watched any more */
     TOLD_SUSPENDED, TOLD_RESUMED,
     TOLD_RESULT,                  /* VERDICT: what became of a member, whose group was asked about */
-    TOLD_APPLIED,                 /* PERIODIC_TIMER(?), ACTIVE_TIME(?), PACKETS(?): what the network uses */
+    TOLD_APPLIED,                 /* what the network uses: beside it LATENCY(?), RESPONSE_TIME(?), PACKETS(?) */
 };
 enum told_field {
     TOLD_FIELD_KIND = 10,         /* u8 enum told_kind */
     TOLD_FIELD_REPORT = 11,       /* fields of enum monitoring_report_field */
     TOLD_FIELD_VERDICT = 12,      /* u8 enum inquiry_verdict */
-    TOLD_FIELD_PERIODIC_TIMER = 13, TOLD_FIELD_ACTIVE_TIME = 14, TOLD_FIELD_PACKETS = 15, /* u32 */
 };
 typedef struct report_answer {
     uint32_t verdict;             /* enum inquiry_verdict; NOT_THERE: the reference is unknown */

@@ -156,8 +156,6 @@ static void print_told(const uint8_t *fields, size_t length)
             printf(",\"kind\":%u", number);
         else if (field.tag == TOLD_FIELD_VERDICT)
             printf(",\"verdict\":%u", number);
-        else if (field.tag >= TOLD_FIELD_PERIODIC_TIMER && field.tag <= TOLD_FIELD_PACKETS)
-            printf(",\"%s\":%u", ((const char *[]){ "periodic", "active", "packets" })[field.tag - TOLD_FIELD_PERIODIC_TIMER], number);
         else if (field.tag == TOLD_FIELD_REPORT) {
             printf(",\"report\":");
             print_json(&t8_monitoring_report, field.bytes, field.length);
