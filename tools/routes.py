@@ -13,14 +13,17 @@ import sys
 
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP",
-              "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "trace": "TRACE", "portId": "RDS_PORT"}
-QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state"]
-SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "provision", "admin"]
+              "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "setId": "SET_ID", "apiInvokerId": "INVOKER", "onboardingId": "INVOKER", "apfId": "APF", "serviceApiId": "SERVICE_API", "trace": "TRACE", "portId": "RDS_PORT"}
+QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state",
+           "api-invoker-id", "api-name", "api-version", "comm-type", "protocol", "aef-id", "data-format", "api-cat", "preferred-aef-loc",
+           "supported-features", "api-supported-features", "authenticationInfo", "authorizationInfo"]
+SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "provision", "capif", "admin"]
 HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "description", "stream", "query", "backup",
-            "token", "keys", "issuer", "websocket"]
+            "token", "keys", "issuer", "websocket", "ccf"]
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
-          "form", "trace", "application_patch", "rds_port", "t8", "t8_patch"]
+          "form", "trace", "application_patch", "rds_port", "t8", "t8_patch", "t8_set", "t8_coverage",
+          "capif_check", "capif_revoke", "capif_invoker", "capif_invoker_patch", "capif_security"]
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 
@@ -64,7 +67,7 @@ def write_table(rows, out):
     out.write("static const route routes[ROUTES] = {\n")
     for row in rows:
         operation = "0" if row["operation"] == "-" else f"API_{row['operation']}"
-        queries = " | ".join(f"QUERY_{query.upper()}" for query in row["query"].split()) or "0"
+        queries = " | ".join(f"QUERY_{query.upper().replace('-', '_')}" for query in row["query"].split()) or "0"
         out.write(f'    {{ METHOD_{row["method"]}, HANDLER_{row["handler"].upper()}, BODY_{row["body"].upper()}, '
                   f'{operation}, {scope_of(row)}, {queries}, "{row["method"]} {row["path"]}" }},\n')
     out.write("};\n\n")

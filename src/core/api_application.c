@@ -11,6 +11,7 @@
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/host_tables.h"
+#include "core/invokers.h"
 #include "core/number.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -81,6 +82,11 @@ static bool token_is_new(core *core, const call *call)
                      application == NULL ? "its application was removed" : "its application has a newer one");
     dro_wipe(token, sizeof token);
     return false;
+}
+
+void application_token_renew(core *core, application *application, char token[TOKEN_TEXT])
+{
+    token_make(core, token, application->token);
 }
 
 /* The host's tables with a new token of an application, and its key where one came. */
@@ -395,6 +401,7 @@ void api_application_delete(core *core, const call *call)
         return;
     }
     credentials_send(core, NONE, &gone, true);
+    invoker_forget(core, gone.number);
     application_clear(&gone);
     orphans_look(core);
     follow_wake(core);

@@ -5,6 +5,7 @@
 
 #include "base/wipe.h"
 #include "core/call.h"
+#include "core/charge.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"
@@ -175,7 +176,10 @@ static void tell_ended(core *core, const inquiry *asked, const exposure *ended, 
 
 static void recall_end(core *core, uint32_t index, uint64_t number)
 {
+    const exposure *ended = exposure_of(twin_at(core, index), number);
     record_begin(core, index, RECORD_DELTA);
+    if (ended != NULL && !trigger_has_ended(trigger_result_of(ended)))
+        charge_exposure(core, index, CHARGE_TRIGGER, ended, NULL, trigger_result_text(TRIGGER_RESULT_TERMINATE));
     exposure_gone(core, index, number);
     record_end(core);
     nidd_trim(twin_at(core, index));

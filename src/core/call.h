@@ -155,6 +155,14 @@ void api_metrics(core *core, const call *call);
 void api_trace_make(core *core, const call *call);
 void api_trace_get(core *core, const call *call);
 void api_trace_delete(core *core, const call *call);
+/* invokers.c */
+void api_invoker_make(core *core, const call *call);
+void api_invoker_change(core *core, const call *call);
+void api_invoker_delete(core *core, const call *call);
+void api_invoker_security_get(core *core, const call *call);
+void api_invoker_security_put(core *core, const call *call);
+void api_invoker_security_delete(core *core, const call *call);
+void api_capif_revoke(core *core, const call *call);
 /* capif.c */
 void api_capif_status(core *core, const call *call);
 /* backup.c */

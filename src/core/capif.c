@@ -9,6 +9,7 @@
 #include "core/number.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "twin/access.h"
 
 static dro_err take(core *core, const uint8_t *fields, size_t length)
 {
@@ -103,6 +104,20 @@ static void api_put(dro_builder *out, const dro_field *api)
         memcpy(&time_ms, field->bytes, sizeof time_ms);
     json_time(out, time_ms);
     dro_builder_text(out, "}");
+}
+
+uint32_t capif_scope_of(const core *core, const char *id, size_t length)
+{
+    dro_cursor in = dro_cursor_over(core->capif.fields, core->capif.length);
+    dro_field field, room;
+    while (core->capif.fields != NULL && dro_field_next(&in, &field)) {
+        const dro_field *given = field.tag == API_FIELD_CAPIF_API ? find(field.bytes, field.length, API_FIELD_CAPIF_ID, &room) : NULL;
+        if (given == NULL || given->length != length || memcmp(given->bytes, id, length) != 0)
+            continue;
+        const dro_field *name = find(field.bytes, field.length, API_FIELD_NAME, &room);
+        return name == NULL ? 0 : scope_of_api((const char *)name->bytes, name->length);
+    }
+    return scope_of_api(id, length);
 }
 
 void api_capif_status(core *core, const call *call)

@@ -15,3 +15,5 @@ void capif_on_state(core *core, const uint8_t *body, uint32_t length); /* MESSAG
 void capif_send(core *core, uint32_t gate);                            /* NONE: to all */
 DRO_CHECKED dro_err capif_read(core *core, const dro_field *field);    /* from the host's file */
 void capif_free(core *core);
+/* The scope of a service API by the id it has at the core function, or by its name; 0: unknown. */
+uint32_t capif_scope_of(const core *core, const char *id, size_t length);

@@ -335,6 +335,7 @@ void core_close(core *core)
     nidd_fini(core);
     exposures_fini(core);
     capif_free(core);
+    invokers_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);

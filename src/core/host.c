@@ -231,6 +231,7 @@ void credentials_send(core *core, uint32_t gate, const application *application,
     for (uint32_t i = 0; i < application->domain_count; i++)
         dro_field_put_text(&out, API_FIELD_DOMAIN, core->domains[application->domains[i]].name);
     application_more_write(application, &out, false);
+    invoker_credential_write(core, application->number, &out);
     if (out.err == DRO_OK)
         gates_tell(core, gate, MESSAGE_CREDENTIAL, message, (uint32_t)dro_builder_length(&out));
 }
@@ -362,6 +363,7 @@ static void write_all(core *core, dro_builder *out)
             token_key_write(&core->token_keys.list[i], &inner);
             dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
         }
+    invokers_write(core, out);
     if (core->capif.fields != NULL)
         dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
     groups_write(core, out);
@@ -561,6 +563,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
+    else if (field->tag == HOST_INVOKER)
+        return invoker_read(core, field);
     else if (field->tag == HOST_CAPIF)
         return capif_read(core, field);
     else if (field->tag >= HOST_GROUP_NUMBERS)

@@ -23,6 +23,7 @@
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/index.h"
+#include "core/invokers.h"
 #include "core/limits.h"
 #include "core/links.h"
 #include "core/nidd.h"
@@ -98,6 +99,7 @@ struct core {
     token_keys token_keys;
     signing signing;             /* core 0's */
     capif capif;                 /* core 0's */
+    invoker_table invokers;      /* core 0's */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];

@@ -31,6 +31,9 @@ const token_key *token_key_find(const core *core, const uint8_t hashes[64]);
 /* False: it cannot be opened. */
 bool token_key_open(core *core, const token_key *entry, char token[TOKEN_TEXT]);
 /* Before the host's file is written; the oldest goes where there are too many. token_key_take_back if that write failed. */
+struct application;
+/* Another token; what it had before is still to be told to gates. */
+void application_token_renew(core *core, struct application *application, char token[TOKEN_TEXT]);
 DRO_CHECKED dro_err token_key_put(core *core, const uint8_t hashes[64], uint32_t application, const char token[TOKEN_TEXT]);
 void token_key_take_back(core *core);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/wipe.h"
+#include "core/charge.h"
 #include "core/host.h"
 #include "core/names.h"
 #include "core/network.h"
@@ -31,6 +32,8 @@ static void end_put(core *core, uint32_t index, const exposure *trigger, uint32_
     state.ends_ms = core->now_ms + TRIGGER_ENDED_KEPT_MS;
     exposure head = *trigger;
     head.status = EXPOSURE_ACTIVE;
+    if (!trigger_has_ended(trigger_result_of(trigger)))
+        charge_exposure(core, index, CHARGE_TRIGGER, trigger, NULL, trigger_result_text(result));
     trigger_put_again(core, trigger, &head, result, &state, t8_find(trigger->fields, trigger->length, API_FIELD_TRIGGER_NODE, &room));
     const exposure *kept = exposure_of(twin_at(core, index), number);
     uint8_t notice[8], byte = (uint8_t)result;

@@ -26,6 +26,7 @@ typedef struct cached {        /* a JWT that was good; used 0: free */
     uint8_t thumbprint[JWT_THUMBPRINT];
     uint64_t used;             /* a count, for the oldest to go */
     int64_t expires_ms;        /* with the skew */
+    int64_t issued_ms;         /* at the latest */
     uint32_t scopes;           /* ~0: all of the application's */
     uint32_t serial;           /* of the keys when it was verified */
     bool is_bound;
@@ -285,6 +286,12 @@ static access_result judge(access_table *access, judgement *made, slice text, in
     return other == NULL ? ACCESS_UNKNOWN_KEY : judge_other(access, other, made, wall_ms);
 }
 
+/* One that does not say is as old as one may be: what was revoked must not come back by it. */
+static int64_t issued_of(const jwt *jwt)
+{
+    return jwt->issued_s > 0 ? jwt->issued_s * 1000 : (jwt->expires_s - ACCESS_LIFE_MAX_S) * 1000;
+}
+
 static uint32_t serial_of(const access_table *access)
 {
     return access->serial + (access->options.issuers == NULL ? 0 : access->options.issuers->serial);
@@ -293,7 +300,7 @@ static uint32_t serial_of(const access_table *access)
 static void remember(access_table *access, const uint8_t hash[TOKEN_HASH], const judgement *good)
 {
     cached *place = cache_place(access, hash);
-    *place = (cached){ .used = ++access->clock, .scopes = good->scopes, .serial = serial_of(access), .is_bound = good->jwt.is_bound,
+    *place = (cached){ .used = ++access->clock, .scopes = good->scopes, .serial = serial_of(access), .is_bound = good->jwt.is_bound, .issued_ms = issued_of(&good->jwt),
                        .expires_ms = (good->jwt.expires_s + access->options.skew_s) * 1000 };
     memcpy(place->hash, hash, TOKEN_HASH);
     memcpy(place->credential, good->token->hash, TOKEN_HASH);
@@ -319,7 +326,7 @@ static access_verdict from_cache(access_table *access, cached *found, const uint
         verdict.result = ACCESS_UNBOUND;
     if (verdict.result == ACCESS_HIT) {
         verdict.token = application;
-        verdict.scopes = application->scopes & found->scopes;
+        verdict.scopes = application->scopes & found->scopes & ~token_revoked(application, found->issued_ms);
     }
     return verdict;
 }
@@ -334,7 +341,7 @@ static access_verdict anew(access_table *access, const uint8_t hash[TOKEN_HASH],
         return verdict;
     remember(access, hash, &made);
     verdict.token = made.token;
-    verdict.scopes = made.token->scopes & made.scopes;
+    verdict.scopes = made.token->scopes & made.scopes & ~token_revoked(made.token, issued_of(&made.jwt));
     verdict.expires_ms = (made.jwt.expires_s + access->options.skew_s) * 1000;
     return verdict;
 }

@@ -101,6 +101,14 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such application");
         dro_field_put(out, API_FIELD_SECURITY, text.at, text.length);
         return true;
+    case PARAMETER_INVOKER:
+    case PARAMETER_APF:
+    case PARAMETER_SERVICE_API:
+        if (text.length > TOKEN_ID_MAX)
+            return fail(fault, 404, "nothing is called that");
+        dro_field_put(out, parameter == PARAMETER_INVOKER ? API_FIELD_APPLICATION : parameter == PARAMETER_APF ? API_FIELD_CAPIF_APF : API_FIELD_CAPIF_ID,
+                      text.at, text.length);
+        return true;
     case PARAMETER_TRACE:
         if (!resource_read(text, &number))
             return fail(fault, 404, "no such trace");
@@ -110,6 +118,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
         if (!rds_port_read(text, ports))
             return fail(fault, 404, "no such ports: ue0-ef0 to ue15-ef15");
         dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
+        return true;
+    case PARAMETER_SET_ID:
+        if (text.length == 0 || text.length > T8_TEXT_MAX)
+            return fail(fault, 404, "no such set");
+        dro_field_put(out, API_FIELD_SET_ID, text.at, text.length);
         return true;
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:
@@ -132,7 +145,8 @@ static void put_exposure_kind(dro_builder *out, const target *target)
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
 {
     const route_path *path = route_find(target);
-    if (route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET)
+    bool is_of_set = route->operation >= API_PATTERN_GET && route->operation <= API_PATTERN_DELETE;
+    if ((route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET) || is_of_set)
         put_exposure_kind(out, target);
     for (uint32_t i = 0; path != NULL && i < path->count; i++)
         if (!put_parameter(out, route, path->segments[i].parameter, target->segments[i], fault))
@@ -165,6 +179,11 @@ static const struct {
     { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
     { "state", QUERY_STATE },
     { "after", QUERY_AFTER }, { "network", QUERY_NETWORK },
+    { "api-invoker-id", QUERY_API_INVOKER_ID }, { "api-name", QUERY_API_NAME }, { "api-version", QUERY_API_VERSION },
+    { "comm-type", QUERY_COMM_TYPE }, { "protocol", QUERY_PROTOCOL }, { "aef-id", QUERY_AEF_ID }, { "data-format", QUERY_DATA_FORMAT },
+    { "api-cat", QUERY_API_CAT }, { "preferred-aef-loc", QUERY_PREFERRED_AEF_LOC }, { "supported-features", QUERY_SUPPORTED_FEATURES },
+    { "api-supported-features", QUERY_API_SUPPORTED_FEATURES }, { "authenticationInfo", QUERY_AUTHENTICATIONINFO },
+    { "authorizationInfo", QUERY_AUTHORIZATIONINFO },
 };
 
 static bool put_tag(dro_builder *out, slice text, fields_fault *fault)
@@ -193,6 +212,24 @@ static bool put_state(dro_builder *out, slice text, fields_fault *fault)
             return true;
         }
     return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");
+}
+
+/* A filter of CAPIF: what it is of must be, what it says may be anything. */
+static bool put_filter(dro_builder *out, uint32_t bit, slice text, fields_fault *fault)
+{
+    uint8_t bytes[1 + HTTP_CURSOR_MAX] = { (uint8_t)__builtin_ctz(bit / QUERY_CAPIF_FIRST) };
+    bool is_hex = bit == QUERY_SUPPORTED_FEATURES || bit == QUERY_API_SUPPORTED_FEATURES;
+    bool is_flag = bit == QUERY_AUTHENTICATIONINFO || bit == QUERY_AUTHORIZATIONINFO;
+    if (text.length > HTTP_CURSOR_MAX)
+        return fail(fault, 400, "a query parameter is too long");
+    for (uint32_t i = 0; is_hex && i < text.length; i++)
+        if (text.at[i] == '\0' || strchr("0123456789abcdefABCDEF", text.at[i]) == NULL)
+            return fail(fault, 400, "features are hexadecimal digits");
+    if (is_flag && !slice_is(text, "true") && !slice_is(text, "false"))
+        return fail(fault, 400, "authenticationInfo and authorizationInfo are true or false");
+    memcpy(bytes + 1, text.at, text.length);
+    dro_field_put(out, API_FIELD_CAPIF_FILTER, bytes, 1 + text.length);
+    return true;
 }
 
 static bool put_query(connection *connection, dro_builder *out, const route *route, uint32_t bit, slice text,
@@ -253,7 +290,7 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
             return fail(fault, 400, "twin must be an External Identifier, local@domain");
         dro_field_put_text(out, API_FIELD_ID, identifier);
         return true;
-    default: return true;
+    default: return bit < QUERY_CAPIF_FIRST || put_filter(out, bit, text, fault);
     }
 }
 

@@ -85,6 +85,7 @@ enum {
     TOKEN_ID_MAX = 255,                  /* bytes of an application's name */
     TOKEN_CERTIFICATES_MAX = 2 * 1024,   /* bytes of one application's certificates, as texts */
     ACCESS_KEYS_MAX = 8,                 /* of the host, with those that ended */
+    ACCESS_LIFE_MAX_S = 24 * 3600,       /* a JWT without iat: how long before its end it may have been issued */
     ACCESS_CACHED_MAX = 4096,            /* JWTs a gate remembers as good */
     FORM_MAX = 8 * 1024,                 /* bytes of a form: a request for a token */
     FORM_MEMBERS_MAX = 16,

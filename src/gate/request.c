@@ -8,6 +8,8 @@
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/answer.h"
+#include "gate/capif_body.h"
+#include "gate/ccf.h"
 #include "gate/fields.h"
 #include "gate/home.h"
 #include "gate/http.h"
@@ -15,6 +17,8 @@
 #include "gate/oauth.h"
 #include "gate/parts.h"
 #include "gate/t8_body.h"
+#include "twin/t8_coverage.h"
+#include "twin/t8_patterns.h"
 #include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -259,7 +263,10 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
         [BODY_APPLICATION_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_RDS_PORT] = HTTP_BODY_SMALL_MAX,
+        [BODY_CAPIF_CHECK] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_REVOKE] = HTTP_BODY_SMALL_MAX,
+        [BODY_CAPIF_INVOKER] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_INVOKER_PATCH] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_SECURITY] = HTTP_BODY_TWIN_MAX,
         [BODY_T8] = HTTP_BODY_TWIN_MAX, [BODY_T8_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_T8_SET] = HTTP_BODY_TWIN_MAX, [BODY_T8_COVERAGE] = HTTP_BODY_TWIN_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -541,6 +548,12 @@ static body_text body_of(const connection *connection)
     return text;
 }
 
+static bool shows_certificates(const http *http)
+{
+    const tls_context *tls = http->config->tls[TLS_HTTP];
+    return tls != NULL && tls_context_verifies(tls);
+}
+
 /* By the table of its kind, which its path has put among the fields. */
 static bool read_t8(connection *connection, const route *route, body_text json, dro_builder *out, body_fault *fault)
 {
@@ -569,7 +582,14 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);
+    case BODY_CAPIF_CHECK: return capif_body_check(arena, json, out, fault);
+    case BODY_CAPIF_REVOKE: return capif_body_revocation(arena, json, true, out, fault);
+    case BODY_CAPIF_INVOKER: return capif_body_invoker(arena, json, false, out, fault);
+    case BODY_CAPIF_INVOKER_PATCH: return capif_body_invoker(arena, json, true, out, fault);
+    case BODY_CAPIF_SECURITY: return capif_body_security(arena, json, &(capif_place){ connection->http->aef, shows_certificates(connection->http) }, out, fault);
     case BODY_T8: case BODY_T8_PATCH: return read_t8(connection, route, json, out, fault);
+    case BODY_T8_SET: return t8_body_read(arena, json, &t8_pattern_body, false, out, fault);
+    case BODY_T8_COVERAGE: return t8_body_read(arena, json, &t8_coverage, false, out, fault);
     default: return true;
     }
 }
@@ -614,6 +634,10 @@ static void dispatch(connection *connection, exchange *exchange)
         set_deadline(http, exchange, HTTP_ANSWER_MS);
         if (!stream_begin(http, exchange, connection->request, connection->request_length))
             answer_busy(exchange, "too many streams are open");
+    } else if (ccf_is_elsewhere(http, exchange, route) || ccf_needs_more(connection, exchange, route)) {
+        exchange->waiting = 0; /* answered */
+    } else if (route->handler == HANDLER_CCF) {
+        ccf_answer(http, exchange, route, out.start, dro_builder_length(&out));
     } else if (route->handler == HANDLER_WEBSOCKET) {
         dro_field_pad(&out);
         set_deadline(http, exchange, HTTP_ANSWER_MS);

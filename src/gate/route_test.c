@@ -70,7 +70,8 @@ static void every_route_that_writes_asks_for_more_than_read(void **state)
         const route *route = route_at(i);
         bool is_query = route->handler == HANDLER_QUERY;
         bool is_token = route->handler == HANDLER_TOKEN; /* who asks for one shows himself there */
-        if (route->method != METHOD_GET && !is_query && !is_token)
+        bool is_own = route->operation >= API_CAPIF_CHECK && route->operation <= API_INVOKER_SECURITY_DELETE; /* of the caller itself: the core sees to it */
+        if (route->method != METHOD_GET && !is_query && !is_token && !is_own)
             assert_int_equal(route->scopes & (SCOPE_READ | ROUTE_ANY | ROUTE_OPEN), 0);
         if (route->scopes & ROUTE_OPEN)
             assert_true(is_token || route->handler == HANDLER_HEALTH || route->handler == HANDLER_KEYS || route->handler == HANDLER_ISSUER);

@@ -5,19 +5,6 @@
 
 #include "twin/access.h"
 
-/* Names of the APIs as TS 29.122 and TS 29.522 put them into their paths. */
-static const struct {
-    const char *api;
-    uint32_t bit;
-} apis[] = {
-    { "3gpp-nidd", SCOPE_NIDD },
-    { "3gpp-nidd-configuration-trigger", SCOPE_NIDD },
-    { "3gpp-monitoring-event", SCOPE_MONITORING },
-    { "3gpp-device-triggering", SCOPE_TRIGGER },
-    { "3gpp-cp-parameter-provisioning", SCOPE_PARAMETERS },
-    { "3gpp-network-parameter-configuration", SCOPE_PARAMETERS },
-};
-
 slice scope_names(uint32_t bits, char room[SCOPE_NAMES_MAX])
 {
     uint32_t length = 0;
@@ -38,14 +25,6 @@ static slice cut(slice *rest, char mark)
     return part;
 }
 
-static uint32_t api_named(slice name)
-{
-    for (size_t i = 0; i < sizeof apis / sizeof *apis; i++)
-        if (slice_is(name, apis[i].api))
-            return apis[i].bit;
-    return 0;
-}
-
 static void read_capif(scope_read *out, slice text, const char *aef)
 {
     out->is_capif = true;
@@ -54,7 +33,8 @@ static void read_capif(scope_read *out, slice text, const char *aef)
         bool is_ours = slice_is(function, aef);
         out->is_malformed |= function.length == 0 || list.length == 0;
         while (list.length > 0) {
-            uint32_t bit = api_named(cut(&list, ','));
+            slice name = cut(&list, ',');
+            uint32_t bit = scope_of_api(name.at, name.length);
             out->has_unknown |= is_ours && bit == 0;
             out->bits |= is_ours ? bit : 0;
         }

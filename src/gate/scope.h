@@ -15,5 +15,5 @@ typedef struct scope_read {
 /* `aef`: our aefId. */
 scope_read scope_of(slice text, const char *aef);
 /* "read write"; the text is `room`'s. */
-enum { SCOPE_NAMES_MAX = 80 };
+enum { SCOPE_NAMES_MAX = 96 };
 slice scope_names(uint32_t bits, char room[SCOPE_NAMES_MAX]);

@@ -43,8 +43,8 @@ static void bits_are_named_in_order(void **state)
     char room[SCOPE_NAMES_MAX];
     slice text = scope_names(SCOPE_ALL, room);
     (void)state;
-    assert_true(slice_is(text, "read write images nidd monitoring trigger parameters provision"));
-    assert_int_equal(of("read write images nidd monitoring trigger parameters provision").bits, SCOPE_ALL);
+    assert_true(slice_is(text, "read write images nidd monitoring trigger parameters provision capif"));
+    assert_int_equal(of("read write images nidd monitoring trigger parameters provision capif").bits, SCOPE_ALL);
     assert_int_equal(scope_names(0, room).length, 0);
 }
 

@@ -144,6 +144,8 @@ typedef struct texts {     /* of a credential */
     char domains[TOKEN_DOMAINS_MAX], id[TOKEN_ID_MAX + 1], certificates[TOKEN_CERTIFICATES_MAX];
     uint32_t domains_length, certificates_length;
     application_limits limits;
+    uint32_t revoked_count;
+    struct { uint32_t scopes; int64_t at_ms; } revoked[REVOCATIONS_MAX];
 } texts;
 
 static dro_err read_texts(dro_cursor *in, texts *texts)
@@ -153,10 +155,15 @@ static dro_err read_texts(dro_cursor *in, texts *texts)
     dro_field field;
     *texts->id = '\0';
     texts->limits = (application_limits){ 0 };
+    texts->revoked_count = 0;
     /* The ring fills a body up to 8 bytes with zeros, and no field has tag 0. */
     while (in->at < in->end && *in->at != 0 && dro_field_next(in, &field)) {
         if (field.tag == API_FIELD_CEILING && field.length == 5 && field.bytes[0] < APPLICATION_LIMITS)
             memcpy(&texts->limits.of[field.bytes[0]], field.bytes + 1, 4);
+        if (field.tag == API_FIELD_REVOKED && field.length == 12 && texts->revoked_count < REVOCATIONS_MAX) {
+            memcpy(&texts->revoked[texts->revoked_count].scopes, field.bytes, 4);
+            memcpy(&texts->revoked[texts->revoked_count++].at_ms, field.bytes + 4, 8);
+        }
         if (field.tag != API_FIELD_DOMAIN && field.tag != API_FIELD_APPLICATION && field.tag != API_FIELD_CERTIFICATE)
             continue;
         if (field.length > 0 && memchr(field.bytes, 0, field.length) != NULL)
@@ -211,9 +218,27 @@ static bool is_fewer(uint32_t now, uint32_t before)
     return before == 0 || now < before;
 }
 
+/* A revocation that is new ends what was begun before it. */
+static bool is_revoked_more(const token *now, const token *before)
+{
+    for (int i = 0; i < REVOCATIONS_MAX; i++)
+        if (now->revoked[i].scopes != before->revoked[i].scopes || now->revoked[i].at_ms != before->revoked[i].at_ms)
+            return true;
+    return false;
+}
+
+uint32_t token_revoked(const token *token, int64_t issued_ms)
+{
+    uint32_t scopes = 0;
+    for (int i = 0; i < REVOCATIONS_MAX; i++)
+        if (issued_ms <= token->revoked[i].at_ms)
+            scopes |= token->revoked[i].scopes;
+    return scopes;
+}
+
 static bool is_narrower(const token *now, const token *before)
 {
-    return (before->scopes & ~now->scopes) != 0 || is_fewer(now->limits.of[LIMIT_SUBSCRIPTIONS], before->limits.of[LIMIT_SUBSCRIPTIONS]) ||
+    return is_revoked_more(now, before) || (before->scopes & ~now->scopes) != 0 || is_fewer(now->limits.of[LIMIT_SUBSCRIPTIONS], before->limits.of[LIMIT_SUBSCRIPTIONS]) ||
            !are_among(before->domains, before->domains_length, now->domains, now->domains_length) ||
            !are_among(before->certificates, certificates_length(before), now->certificates, certificates_length(now));
 }
@@ -248,6 +273,10 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length, 
                      .limits = texts.limits,
                      .rate = table->places[place] != NULL ? table->places[place]->rate : (dro_rate){ 0 },
                      .domains_length = texts.domains_length };
+    for (uint32_t i = 0; i < texts.revoked_count; i++) {
+        made->revoked[i].scopes = texts.revoked[i].scopes;
+        made->revoked[i].at_ms = texts.revoked[i].at_ms;
+    }
     memcpy(made->hash, row.token, TOKEN_HASH);
     char *at = made->domains + texts.domains_length;
     memcpy(made->domains, texts.domains, texts.domains_length);

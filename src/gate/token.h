@@ -10,7 +10,7 @@
 #include "base/rate.h"
 #include "ring/message.h"
 
-enum { TOKEN_HASH = 32 };
+enum { TOKEN_HASH = 32, REVOCATIONS_MAX = 4 };
 
 typedef struct token {
     uint8_t hash[TOKEN_HASH];
@@ -19,6 +19,7 @@ typedef struct token {
     int64_t expires_ms;        /* 0: never */
     bool is_one_time;
     application_limits limits; /* its own */
+    struct { uint32_t scopes; int64_t at_ms; } revoked[REVOCATIONS_MAX]; /* JWTs of before are good for these no more; scopes 0: unused */
     dro_rate rate;             /* of its requests here */
     uint32_t domains_length;   /* texts with a NUL each, lower case */
     const char *id;            /* of the application, behind the domains */
@@ -58,6 +59,9 @@ bool token_may(token_table *table, const token *token, const application_limits 
 
 /* SHA-256 of any bytes; keeps nothing of them. */
 void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH]);
+
+/* What of its scopes a JWT of that time has lost. */
+uint32_t token_revoked(const token *token, int64_t issued_ms);
 
 /* Is `domain` (lower case) one of the token's? The admin's are all. */
 bool token_has_domain(const token *token, const char *domain, size_t length);

@@ -43,7 +43,8 @@ def things(real):
     base = "/3gpp-nidd/v1/owner/configurations"
     configuration = owner.post(base, {"externalId": "door@acme.example", "notificationDestination": "http://192.0.2.1/x"}).json()["self"].rsplit("/", 1)[1]
     delivery = owner.post(f"{base}/{configuration}/downlink-data-deliveries", {"externalId": "door@acme.example", "data": "AAAA"}).json()["self"].rsplit("/", 1)[1]
-    return {"id": "door@acme.example", "group": "doors@acme.example", "name": "period", "application": "owner", "scsAsId": "owner", "securityId": "owner",
+    return {"id": "door@acme.example", "group": "doors@acme.example", "name": "period", "application": "owner", "scsAsId": "owner", "securityId": "owner", "apiInvokerId": "owner", "onboardingId": "owner",
+            "apfId": "scef.dromio.test", "serviceApiId": "3gpp-nidd",
             "configurationId": configuration, "downlinkDataDeliveryId": delivery, "portId": "ue3-ef7", "digest": admin.get("/v1/images").json()["images"][0]["image"],
             "ticket": admin.put("/v1/twins/door@acme.example/properties/period", {"value": 60}).json()["ticket"],
             "trace": admin.post("/v1/traces", {"twin": "door@acme.example"}).json()["trace"]}

@@ -1,6 +1,7 @@
 """CAPIF (TS 29.222): what this host publishes at a core function."""
 import re
 import ssl
+import urllib.parse
 
 import pytest
 from ccf import CoreFunction
@@ -24,7 +25,7 @@ def statuses(host):
 
 
 def is_published(host, core, *names):
-    until(lambda: set(core.published()) >= set(names) and all(statuses(host).get(name) == "published" for name in names), "what is published")
+    until(lambda: set(core.published()) == set(statuses(host)) >= set(names) and set(statuses(host).values()) == {"published"}, "what is published")
 
 
 def test_what_the_host_has_is_published_and_described():
@@ -164,7 +165,8 @@ def test_a_provider_registers_and_goes_by_the_names_it_is_given(authority, tmp_p
             assert len(core.registrations) == 1
             core.registrations.clear()
             core.apis.clear()
-            until(lambda: core.registrations and NIDD in core.published() and statuses(host)[NIDD] == "published", "a new registration")
+            until(lambda: core.registrations, "a new registration")
+            is_published(host, core, NIDD)
             assert "let us in" not in host.log()
         with at(core, *settings, "capif.publish=false", thermo=False, directory=tmp_path):
             until(lambda: not core.published() and not core.registrations, "nothing left")
@@ -187,3 +189,189 @@ def test_only_the_administrator_sees_it():
     with Host(thermo=False) as host:
         assert host.admin.get("/v1/capif").json() == {"apis": []}
         assert host.application("as1", ["acme.example"]).get("/v1/capif").status == 403
+
+
+# ---- without another one: this host is its own small core function ----
+
+FORM = "application/x-www-form-urlencoded"
+ONBOARDED = "/api-invoker-management/v1/onboardedInvokers"
+TRUSTED = "/capif-security/v1/trustedInvokers"
+AEF = "scef.dromio.test"
+KEY = "-----BEGIN PUBLIC KEY-----\nMCowBQ...\n-----END PUBLIC KEY-----\n"
+ENROLMENT = {"onboardingInformation": {"apiInvokerPublicKey": KEY}, "notificationDestination": "http://as.example/capif"}
+
+
+@pytest.fixture(scope="module")
+def own():
+    with Host(thermo=False) as host:
+        yield host
+
+
+def application(host, name, scopes=("nidd",)):
+    made = host.admin.post("/v1/applications", {"id": name, "domains": ["acme.example"], "scopes": list(scopes)})
+    assert made.status == 201, made
+    return host.client(made.json()["token"])
+
+
+def token(host, name, secret, scope=f"3gpp#{AEF}:3gpp-nidd"):
+    form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": name, "client_secret": secret, "scope": scope})
+    return host.client(None).post(f"/capif-security/v1/securities/{name}/token", form, Content_Type=FORM)
+
+
+def discover(client, name, **filters):
+    query = urllib.parse.urlencode({"api-invoker-id": name, **{key.replace("_", "-"): value for key, value in filters.items()}})
+    return client.get(f"/service-apis/v1/allServiceAPIs?{query}")
+
+
+def names_of(answer):
+    assert answer.status == 200, answer
+    return [api["apiName"] for api in answer.json().get("serviceAPIDescriptions", [])]
+
+
+def test_an_invoker_finds_what_it_may_use(own):
+    nidd, reader = application(own, "finder", ["nidd"]), application(own, "reader", ["read"])
+    assert names_of(discover(nidd, "finder")) == [NIDD]
+    assert "serviceAPIDescriptions" not in discover(reader, "reader").json()
+    assert set(names_of(discover(own.admin, "finder"))) == {NIDD}  # for the administrator as for the invoker itself
+    found, = discover(nidd, "finder").json()["serviceAPIDescriptions"]
+    assert found["apiId"] == NIDD and found["aefProfiles"][0]["aefId"] == AEF
+    assert discover(nidd, "reader").status == 403 and discover(own.admin, "nobody").status == 404
+    assert nidd.get("/service-apis/v1/allServiceAPIs").status == 400
+    for filters, is_found in (({"api_name": NIDD}, True), ({"api_name": "3gpp-other"}, False), ({"api_version": "v1"}, True), ({"api_version": "v2"}, False),
+                              ({"comm_type": "REQUEST_RESPONSE"}, True), ({"protocol": "HTTP_1_1"}, True), ({"protocol": "HTTP_2"}, False),
+                              ({"aef_id": AEF}, True), ({"aef_id": "other"}, False), ({"data_format": "JSON"}, True), ({"data_format": "XML"}, False),
+                              ({"api_cat": "x"}, False), ({"supported_features": "1"}, True)):
+        assert bool(names_of(discover(nidd, "finder", **filters))) == is_found, filters
+    assert discover(nidd, "finder", supported_features="zz").status == 400
+    assert discover(nidd, "finder", unknown="1").status == 400
+
+
+def test_what_the_host_publishes_with_itself(own):
+    reader = application(own, "looker")
+    published = reader.get(f"/published-apis/v1/{AEF}/service-apis").json()
+    assert NIDD in [api["apiId"] for api in published]
+    assert reader.get(f"/published-apis/v1/{AEF}/service-apis/{NIDD}").json() in published
+    assert reader.get(f"/published-apis/v1/{AEF}/service-apis/none").status == 404
+    assert reader.get("/published-apis/v1/other/service-apis").status == 404
+    assert reader.post(f"/published-apis/v1/{AEF}/service-apis", {"apiName": "mine"}).status == 405
+
+
+def test_onboarding_secures_and_ends_an_invoker():
+    with Host(thermo=False) as host:
+        first = application(host, "inv")
+        made = first.post(ONBOARDED, {**ENROLMENT, "apiInvokerInformation": "a pump", "requestTestNotification": False, "newer": 1})
+        assert made.status == 201, made
+        details = made.json()
+        assert made.headers["Location"].endswith(ONBOARDED + "/inv") and details["apiInvokerId"] == "inv"
+        assert [api["apiName"] for api in details["apiList"]["serviceAPIDescriptions"]] == [NIDD]
+        assert details["onboardingInformation"]["apiInvokerPublicKey"] == KEY and details["apiInvokerInformation"] == "a pump"
+        assert first.get("/v1/capif").status == 401  # good once
+        secret = details["onboardingInformation"]["onboardingSecret"]
+        invoker = host.client(secret)
+        assert invoker.post(ONBOARDED, ENROLMENT).status == 403  # it is already
+        security = {"securityInfo": [{"aefId": AEF, "apiId": NIDD, "prefSecurityMethods": ["PSK", "OAUTH"]}], "notificationDestination": "http://as.example/security"}
+        at = f"{TRUSTED}/inv"
+        assert invoker.get(at).status == 404
+        secured = invoker.put(at, security)
+        assert secured.status == 201 and secured.headers["Location"].endswith(at)
+        assert secured.json()["securityInfo"][0]["selSecurityMethod"] == "OAUTH"
+        narrow = host.client(token(host, "inv", secret).json()["access_token"])  # it could make itself a secret that opens more
+        for method, path, body in (("POST", ONBOARDED, ENROLMENT), ("PUT", f"{ONBOARDED}/inv", ENROLMENT), ("DELETE", f"{ONBOARDED}/inv", None),
+                                   ("PUT", at, security), ("DELETE", at, None), ("POST", at + "/update", security)):
+            assert narrow.request(method, path, body).status == 403, (method, path)
+        assert narrow.get(at).status == 200
+        host.kill()
+        host.start()
+        assert invoker.get(at + "?authenticationInfo=true").json() == secured.json()
+        given = token(host, "inv", secret)
+        assert given.status == 200, given
+        assert host.client(given.json()["access_token"]).get("/3gpp-nidd/v1/inv/configurations").json() == []
+        changed = invoker.request("PATCH", f"{ONBOARDED}/inv", {"apiInvokerInformation": "two pumps"}, Content_Type="application/merge-patch+json")
+        assert changed.status == 200 and changed.json()["apiInvokerInformation"] == "two pumps" and "onboardingSecret" not in changed.json()["onboardingInformation"]
+        replaced = invoker.put(f"{ONBOARDED}/inv", ENROLMENT)
+        assert replaced.status == 200 and "apiInvokerInformation" not in replaced.json()
+        assert invoker.post(at + "/update", {**security, "securityInfo": [{"interfaceDetails": {"ipv4Addr": "127.0.0.1", "port": 8443}, "prefSecurityMethods": ["OAUTH"]}]}).status == 200
+        other = application(host, "other")
+        for method, path, body in (("GET", at, None), ("PUT", at, security), ("DELETE", at, None), ("DELETE", f"{ONBOARDED}/inv", None), ("PUT", f"{ONBOARDED}/inv", ENROLMENT)):
+            assert other.request(method, path, body).status == 404, (method, path)
+        assert other.put(f"{TRUSTED}/other", security).status == 404  # not onboarded
+        assert invoker.delete(at).status == 204 and invoker.get(at).status == 404
+        assert invoker.delete(f"{ONBOARDED}/inv").status == 204
+        assert invoker.get("/v1/capif").status == 401 and token(host, "inv", secret).status == 401
+        assert host.admin.delete(f"{ONBOARDED}/inv").status == 404
+        again = host.client(host.admin.post("/v1/applications/inv/token").json()["token"])
+        assert again.post(ONBOARDED, ENROLMENT).status == 201
+
+
+BAD_ENROLMENTS = [{}, {**ENROLMENT, "onboardingInformation": {}}, {**ENROLMENT, "onboardingInformation": []}, {**ENROLMENT, "notificationDestination": "ftp://x"},
+                  {**ENROLMENT, "onboardingInformation": {"apiInvokerPublicKey": "k" * 5000}}, {**ENROLMENT, "apiList": {"serviceAPIDescriptions": []}},
+                  {**ENROLMENT, "supportedFeatures": "x"}, {**ENROLMENT, "apiInvokerInformation": 1}, {**ENROLMENT, "requestTestNotification": "yes"}, [], "x", "1"]
+BAD_SECURITY = [{}, {"securityInfo": [], "notificationDestination": "http://a"},
+                *({"securityInfo": [row], "notificationDestination": "http://a.example"} for row in (
+                    {}, 1, {"aefId": AEF}, {"aefId": AEF, "prefSecurityMethods": []}, {"aefId": AEF, "prefSecurityMethods": ["PSK"]}, {"aefId": AEF, "prefSecurityMethods": ["PKI"]},
+                    {"aefId": "other", "prefSecurityMethods": ["OAUTH"]}, {"prefSecurityMethods": ["OAUTH"]},
+                    {"aefId": AEF, "interfaceDetails": {"ipv4Addr": "127.0.0.1"}, "prefSecurityMethods": ["OAUTH"]},
+                    {"interfaceDetails": {"ipv4Addr": "x"}, "prefSecurityMethods": ["OAUTH"]},
+                    {"interfaceDetails": {"ipv4Addr": "127.0.0.1", "port": 70000}, "prefSecurityMethods": ["OAUTH"]}))]
+
+
+@pytest.mark.parametrize("number, body", list(enumerate(BAD_ENROLMENTS)))
+def test_a_bad_enrolment_changes_nothing(own, number, body):
+    client = application(own, f"bad{number}")
+    answer = client.post(ONBOARDED, body)
+    assert answer.status == 400 and answer.headers["Content-Type"] == "application/problem+json", answer
+    assert client.post(ONBOARDED, ENROLMENT).status == 201  # its token is good as before
+
+
+def test_a_bad_security_context_is_refused(own):
+    client = application(own, "secured")
+    client = own.client(client.post(ONBOARDED, ENROLMENT).json()["onboardingInformation"]["onboardingSecret"])
+    for body in BAD_SECURITY:
+        answer = client.put(f"{TRUSTED}/secured", body)
+        assert answer.status == 400, (body, answer)
+    assert client.get(f"{TRUSTED}/secured?authenticationInfo=maybe").status == 400
+
+
+def test_an_invoker_asks_whether_it_is_known(own):
+    client = application(own, "asker")
+    check = "/aef-security/v1/check-authentication"
+    assert client.post(check, {"apiInvokerId": "asker", "supportedFeatures": "1"}).json() == {"supportedFeatures": "0"}
+    assert client.post(check, {"apiInvokerId": "finder", "supportedFeatures": "0"}).status == 403
+    assert own.admin.post(check, {"apiInvokerId": "nobody", "supportedFeatures": "0"}).status == 404
+    for body in ({}, {"apiInvokerId": "asker"}, {"apiInvokerId": 1, "supportedFeatures": "0"}, {"apiInvokerId": "asker", "supportedFeatures": "g"}):
+        assert client.post(check, body).status == 400, body
+
+
+def test_what_is_revoked_is_good_no_more_and_a_new_token_is():
+    with Host(thermo=False) as host:
+        secret = host.admin.post("/v1/applications", {"id": "inv", "domains": ["acme.example"], "scopes": ["nidd", "read"]}).json()["token"]
+        ccf = application(host, "ccf", ["capif"])
+        before = host.client(token(host, "inv", secret).json()["access_token"])
+        whole = host.client(token(host, "inv", secret, scope="nidd read").json()["access_token"])
+        at = "/3gpp-nidd/v1/inv/configurations"
+        assert before.get(at).status == 200
+        notice = {"revokeInfo": {"apiInvokerId": "inv", "aefId": AEF, "apiIds": [NIDD], "cause": "OVERLIMIT_USAGE"}, "supportedFeatures": "0"}
+        revoke = "/aef-security/v1/revoke-authorization"
+        assert before.post(revoke, notice).status == 403  # not everybody's to do
+        assert ccf.post(revoke, {**notice, "revokeInfo": {**notice["revokeInfo"], "apiInvokerId": "nobody"}}).status == 404
+        assert ccf.post(revoke, {**notice, "revokeInfo": {**notice["revokeInfo"], "apiIds": ["3gpp-none"]}}).status == 404
+        assert ccf.post(revoke, {**notice, "revokeInfo": {**notice["revokeInfo"], "apiIds": []}}).status == 400
+        assert ccf.post(revoke, notice).json() == {"supportedFeatures": "0"}
+        assert before.get(at).status == 403
+        assert whole.get(at).status == 403 and whole.get("/v1/groups").status == 200
+        host.kill()
+        host.start()
+        assert before.get(at).status == 403
+        until(lambda: host.client(token(host, "inv", secret).json()["access_token"]).get(at).status == 200, "a token of a later second")
+
+
+def test_with_another_core_function_these_are_its_own():
+    with CoreFunction() as core, at(core, thermo=False) as host:
+        inv = application(host, "inv")
+        refused = discover(inv, "inv")
+        assert refused.status == 404 and core.root in refused.json()["detail"]
+        assert inv.post(ONBOARDED, ENROLMENT).status == 404
+        is_published(host, core, NIDD)
+        ccf = application(host, "ccf", ["capif"])
+        notice = {"apiInvokerId": "inv", "apiIds": [core.published()[NIDD]["apiId"]], "cause": "UNEXPECTED_REASON"}  # by the id that it gave
+        assert ccf.post("/aef-security/v1/revoke-authorization", {"revokeInfo": notice, "supportedFeatures": ""}).status == 200
