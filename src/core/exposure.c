@@ -448,7 +448,10 @@ void exposures_fini(core *core)
     index_fini(&core->exposures.references);
     for (uint32_t i = 0; i < EXPOSURE_KINDS; i++)
         owners_fini(&core->exposures.owners[i]);
-    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+    for (uint32_t i = 0; i < core->exposures.group_high; i++) {
+        if (core->exposures.of_groups[i] != NULL)
+            exposure_news_fini(core->exposures.of_groups[i]);
         free(core->exposures.of_groups[i]);
+    }
     free(core->exposures.of_groups);
 }

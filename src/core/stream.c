@@ -16,6 +16,7 @@
 #include "core/number.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/report.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/trigger.h"
@@ -159,6 +160,10 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
         json_time(out, item->view->time_ms);
         dro_builder_text(out, "}");
         return "dromio.trigger.v1";
+    }
+    if (item->field->tag == FIELD_REPORT) {
+        report_json(item->field, out);
+        return "dromio.network.v1";
     }
     if (item->field->tag == FIELD_TRAP) {
         dro_builder_text(out, "{\"reason\":");

@@ -293,6 +293,36 @@ def provision_group(as1, group):
     return as1.post(CP, {"externalGroupId": group, "cpParameterSets": {"a": pattern("a", stationaryIndication="STATIONARY")}})
 
 
+# ---- answers that make no sense ----
+
+def grouped(code, *inner):
+    return avp(code, list(inner), 10415, m=False)
+
+
+@pytest.mark.parametrize("said", [
+    [avp(268, 2001), grouped(3156, grouped(3155, grouped(3157, avp(1407, b"\x00\xf1", 10415))))],         # two octets of a network
+    [avp(268, 2001), grouped(3156, grouped(3155, grouped(3158, avp(1407, b"\xaa\xaa\xaa", 10415))))],     # no digits
+    [avp(268, 2001), grouped(3156, grouped(3155, grouped(3157, *[avp(1407, b"\x00\xf1\x10", 10415)] * 65)))], # more than there is room for
+])
+def test_networks_that_are_none_are_no_answer(real, as1, hss, device, said):
+    hss.on_cir = lambda cir: said
+    answer = as1.post(ECR + "/query", {"externalId": device, "supportedFeatures": "0"})
+    assert answer.status == 503, answer
+    assert real.is_healthy()
+
+
+@pytest.mark.parametrize("more", [
+    [], [grouped(3120)], [grouped(3120, avp(3124, 0, 10415))], [grouped(3120, avp(3124, 0xFFFFFFFF, 10415), grouped(3121))],
+    [grouped(3120, avp(3124, 1, 10415), grouped(3121, grouped(3146, avp(3147, 5513, 10415))))] * 300,      # of references that nobody asked for
+    [grouped(3170)], [grouped(3170, avp(3124, 1, 10415), avp(1619, 0, 10415, m=False))],
+])
+def test_statuses_of_others_say_nothing_of_ours(real, as1, hss, device, more):
+    hss.on_cir = lambda cir: [avp(268, 2001), *more]
+    answers = provision(as1, device, pattern("a")), as1.post(NP, {"externalId": device, "maximumLatency": 3600})
+    assert all(answer.status in (201, 503) for answer in answers), answers
+    assert real.is_healthy()
+
+
 # ---- what is durable ----
 
 def test_what_the_network_was_not_told_it_is_told_later(real, as1, hss, device):

@@ -18,7 +18,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def real():
-    with Host(*SETTINGS, thermo=False) as host:
+    with Host(*SETTINGS) as host:
         assert host.push(CALM.read_bytes()).status in (200, 201)
         yield host
         assert "00103" not in host.log(), "an IMSI was logged"
@@ -144,3 +144,24 @@ def test_a_twin_that_goes_withdraws_what_it_wished(real, hss, sleeper):
     sleeper.is_in("applied")
     assert real.admin.delete(f"/v1/twins/{sleeper.id}").status == 204
     until(lambda: not hss.networks, "the network to be told")
+
+
+def test_a_ticket_and_a_retry_follow_the_schedule(real, hss):
+    """Of a thermometer, whose application has said how it sleeps."""
+    application = real.application("as2", ["acme.example"], ["parameters"])
+    name, imsi = "sleepy@acme.example", "001039999999999"
+    real.admin.put_twin(name, imsi=imsi)
+    with Mme(real) as mme:
+        mme.attach(imsi)
+        mme.uplink(imsi, thermo_reading(1))
+        answer = application.post(NP.replace("as1", "as2"), {"externalId": name, "maximumLatency": 1800, "maximumResponseTime": 30})
+        assert answer.status == 201, answer
+        mme.on_downlink = lambda downlink: [*refusal(5653)]
+        ticket = real.admin.write(name, "period", 600).json()
+        contact = until(lambda: not mme.downlinks.empty() and real.admin.twin(name)["contact"], "the downlink")
+        assert contact["why"] == "pattern" and seconds_between(contact["last"], contact["next"]) == 1800
+        ticket = until(lambda: (now := real.admin.ticket(name, ticket["ticket"]))["state"] == "pending" and now, "the ticket to wait again")
+        assert ticket["next"] == contact["next"]
+        mme.on_downlink = lambda downlink: 2001
+        mme.uplink(imsi, thermo_reading(2))  # it wakes earlier: what waits leaves at once
+        real.admin.ticket_is(name, ticket["ticket"], "delivered")
