@@ -379,13 +379,13 @@ def test_more_than_the_backlog_is_given_up_and_said():
         assert host.metric("dromio_charging_backlog_bytes") <= 8 << 20  # and whole segments of each core
         directory_of(host).unlink()
         away.rename(directory_of(host))
-        [gap] = charged(host, 1, recordType="Gap")
-        assert gap["from"] < gap["to"] and "externalIdentifier" not in gap
-        until(lambda: host.metric("dromio_charging_backlog_bytes") == 0, "an end")
+        until(lambda: host.metric("dromio_charging_is_writing") == 1 and host.metric("dromio_charging_backlog_bytes") == 0, "an end")
+        gaps = charged(host, host.metric("dromio_charging_gaps_total"), recordType="Gap")  # one of each log that fell behind
+        assert len(gaps) >= 1 and all(gap["from"] < gap["to"] and "externalIdentifier" not in gap for gap in gaps)
         up = [r for r in records(host) if r["recordType"] == "MO-Data"]
         assert 0 < len(up) < sum(d.sent for d in oracle.devices)
         shown = host.admin.get("/v1/charging").json()
-        assert shown["gaps"] == 1 and shown["state"] == "writing"
+        assert shown["gaps"] == len(gaps) and shown["state"] == "writing"
 
 
 def test_an_open_file_that_was_taken_away_costs_its_own_records_only():
