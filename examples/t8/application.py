@@ -135,6 +135,7 @@ def main():
     token = pathlib.Path(token_file).read_text().strip()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notifications)
     destination = f"http://127.0.0.1:{server.server_address[1]}/"
+    say(f"listening at {destination}")
     subscriptions = f"{host}/3gpp-monitoring-event/v1/{application}/subscriptions"
     Notifications.on_lost = staticmethod(functools.partial(watch_back, subscriptions, token, destination))
     wanted = zip(("externalId", "externalGroupId"), itertools.zip_longest(given.positional[3::2], given.positional[4::2]))
