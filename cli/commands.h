@@ -33,6 +33,19 @@ int group_call(struct cli *cli);
 int group_tickets(struct cli *cli);
 int group_exceptions(struct cli *cli);
 
+int monitoring_list(struct cli *cli);
+int monitoring_show(struct cli *cli);
+int monitoring_add(struct cli *cli);
+int monitoring_remove(struct cli *cli);
+int trigger_list(struct cli *cli);
+int trigger_show(struct cli *cli);
+int trigger_send(struct cli *cli);
+int trigger_remove(struct cli *cli);
+int parameters_list(struct cli *cli);
+int parameters_show(struct cli *cli);
+int parameters_add(struct cli *cli);
+int parameters_remove(struct cli *cli);
+
 int tail_events(struct cli *cli);
 int query_run(struct cli *cli);
 

@@ -90,6 +90,17 @@ static void line_ticket(line *line, const effect *effect)
     json_text(&line->text, effect->ticket.reason, effect->ticket.length);
 }
 
+static void line_schedule(line *line, const schedule_wish *wish)
+{
+    const struct { const char *name; uint32_t value; } parts[] = {
+        { "latency", wish->latency_s }, { "response", wish->response_s }, { "packets", wish->packets },
+    };
+    line_put(line, schedule_wish_is_empty(wish) ? "schedule off" : "schedule");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i].value != SCHEDULE_UNSAID)
+            line_put(line, " %s %u", parts[i].name, parts[i].value);
+}
+
 static void line_effect(line *line, const model *model, const effect *effect)
 {
     static const char *const levels[] = { "debug", "info", "warning", "error" };
@@ -109,6 +120,7 @@ static void line_effect(line *line, const model *model, const effect *effect)
         json_text(&line->text, effect->log.text, effect->log.length);
         break;
     case EFFECT_CONTACT: line_put(line, "contact at %lld", (long long)effect->contact.at); break;
+    case EFFECT_SCHEDULE: line_schedule(line, &effect->schedule); break;
     case EFFECT_PEER: break;
     case EFFECT_TRIGGER:
         line_put(line, "trigger %u port %u ", effect->trigger.trigger, effect->trigger.port);

@@ -6,6 +6,7 @@
 #include <yyjson.h>
 
 #include "twin/event.h"
+#include "twin/schedule.h"
 #include "twin/value.h"
 #include "twin_file.h"
 #include "twin_lines.h"
@@ -168,6 +169,29 @@ static bool take_action(run *run, yyjson_val *json)
     return take_members(run, model->actions[index].inputs, model->actions[index].input_count, input, false);
 }
 
+/* {"state": "applied", "periodic": 3600}: what is not there is not known. */
+static bool take_schedule(run *run, yyjson_val *json)
+{
+    static const char *const names[] = { "periodic", "active", "packets", "edrx_ms" };
+    static const schedule_state states[] = { SCHEDULE_APPLIED, SCHEDULE_REFUSED, SCHEDULE_HELD, SCHEDULE_CANCELLED, SCHEDULE_NONE };
+    const char *state = yyjson_get_str(yyjson_obj_get(json, "state"));
+    dro_builder out = dro_builder_over(run->payload, sizeof run->payload);
+    run->turn.id = 0;
+    for (size_t i = 0; state != NULL && i < sizeof states / sizeof states[0]; i++)
+        if (strcmp(state, states[i] == SCHEDULE_NONE ? "known" : schedule_state_text(states[i])) == 0)
+            run->turn.id = states[i];
+    if (run->turn.id == 0)
+        return wrong(run, "a schedule has a state: applied, refused, held, cancelled or known", "");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        yyjson_val *number = yyjson_obj_get(json, names[i]);
+        if (number != NULL && (!yyjson_is_uint(number) || yyjson_get_uint(number) >= SCHEDULE_UNSAID))
+            return wrong(run, "a number of a schedule is a whole one", names[i]);
+        dro_builder_le(&out, number == NULL ? SCHEDULE_UNSAID : yyjson_get_uint(number), 4);
+    }
+    run->turn.length = (uint32_t)dro_builder_length(&out);
+    return true;
+}
+
 /* {"5": "delivered"}: what became of trigger 5. */
 static bool take_trigger(run *run, yyjson_val *json)
 {
@@ -198,6 +222,7 @@ static bool take_step(run *run, yyjson_val *json)
         { "created", EVENT_CREATED }, { "configured", EVENT_CONFIGURED }, { "uplink", EVENT_UPLINK },
         { "write", EVENT_PROPERTY_WRITE }, { "action", EVENT_ACTION }, { "timer", EVENT_TIMER },
         { "reachable", EVENT_REACHABILITY }, { "downlink", EVENT_DOWNLINK }, { "triggered", EVENT_TRIGGER_OUTCOME },
+        { "schedule", EVENT_SCHEDULE },
     };
     const model *model = run->runner->model;
     yyjson_val *found = NULL;
@@ -213,7 +238,7 @@ static bool take_step(run *run, yyjson_val *json)
     }
     if (found == NULL)
         return wrong(run, "no event; a step has one of created, configured, uplink, write, action, timer, reachable, "
-                          "downlink, triggered, move", "");
+                          "downlink, triggered, schedule, move", "");
     switch (run->turn.kind) {
     case EVENT_CREATED: return take_members(run, model->secrets, model->secret_count, found, false);
     case EVENT_CONFIGURED: return take_members(run, model->secrets, model->secret_count, found, true);
@@ -222,6 +247,7 @@ static bool take_step(run *run, yyjson_val *json)
     case EVENT_PROPERTY_WRITE: return take_write(run, found);
     case EVENT_ACTION: return take_action(run, found);
     case EVENT_TRIGGER_OUTCOME: return take_trigger(run, found);
+    case EVENT_SCHEDULE: return take_schedule(run, found);
     case EVENT_REACHABILITY: run->turn.id = yyjson_is_true(found) ? 1 : 0; return true;
     default:
         if (!yyjson_is_uint(found) || yyjson_get_uint(found) > UINT32_MAX)

@@ -46,6 +46,7 @@ def guest_header(abi):
     out.append(enum("dromio_quality", "DROMIO", abi["qualities"]) + "\n")
     out.append(enum("dromio_level", "DROMIO_LOG", abi["levels"]) + "\n")
     out.append(enum("dromio_ticket_state", "DROMIO_TICKET", abi["ticket_states"]) + "\n")
+    out.append(enum("dromio_schedule_state", "DROMIO_SCHEDULE", abi["schedule_states"]) + "\n")
     out.append(enum("dromio_value_kind", "DROMIO_VALUE", {v["name"]: v["kind"] for v in abi["values"]}) + "\n")
     out.append(enum("dromio_limit", "DROMIO_LIMIT", abi["limits"]) + "\n")
     for function in abi["imports"]:

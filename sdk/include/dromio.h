@@ -15,6 +15,9 @@ extern uint8_t dromio_payload[DROMIO_LIMIT_EVENT_BYTES];
 /* Logs a literal: DROMIO_LOG(DROMIO_LOG_INFO, "restarted"). */
 #define DROMIO_LOG(level, literal) dromio_log(level, literal, sizeof(literal) - 1)
 
+/* In place of a number of dromio_schedule: left to the network. In a schedule event: not known. */
+#define DROMIO_UNSAID UINT32_MAX
+
 /* To the nearest 1/parts: dromio_round(21.700000000000003, 100) is 21.7. */
 static inline double dromio_round(double value, double parts)
 {
@@ -65,6 +68,19 @@ static inline uint64_t dromio_take_le(dromio_reader *in, uint32_t width)
     for (uint32_t i = 0; bytes != NULL && i < width; i++)
         value |= (uint64_t)bytes[i] << (8 * i);
     return value;
+}
+
+/* What a schedule event says the network has for the device; DROMIO_UNSAID: not known. */
+typedef struct dromio_schedule_facts { uint32_t periodic_s, active_s, packets, edrx_ms; } dromio_schedule_facts;
+
+static inline bool dromio_read_schedule(dromio_schedule_facts *out, uint32_t length)
+{
+    dromio_reader in = dromio_reader_over(dromio_payload, length);
+    out->periodic_s = (uint32_t)dromio_take_le(&in, 4);
+    out->active_s = (uint32_t)dromio_take_le(&in, 4);
+    out->packets = (uint32_t)dromio_take_le(&in, 4);
+    out->edrx_ms = (uint32_t)dromio_take_le(&in, 4);
+    return !in.failed;
 }
 
 /* ---- Writing frames and state: the caller sees to the room. ---- */

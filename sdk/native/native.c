@@ -177,6 +177,14 @@ void dromio_contact_at(int64_t wall_ms)
     put(&effect);
 }
 
+void dromio_schedule(uint32_t maximum_latency_s, uint32_t maximum_response_s, uint32_t packets)
+{
+    effect effect = { .kind = EFFECT_SCHEDULE };
+    effect.schedule = (schedule_wish){ maximum_latency_s, maximum_response_s, packets };
+    need(schedule_wish_fault(&effect.schedule) == NULL);
+    put(&effect);
+}
+
 void dromio_trigger(uint32_t trigger, uint32_t port, const void *bytes, uint32_t length, uint32_t validity_s)
 {
     need(length <= EFFECT_TRIGGER_MAX && port <= UINT16_MAX);

@@ -164,6 +164,8 @@ static void effects_come_out_as_they_were_asked_for(void **state)
     assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_CONTACT && effect.contact.at == 123456789);
     assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_TRIGGER && effect.trigger.trigger == 5 && effect.trigger.port == 4711);
     assert_true(effect.trigger.length == 4 && effect.trigger.validity_s == 60);
+    assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_SCHEDULE && effect.schedule.latency_s == 3600);
+    assert_true(effect.schedule.response_s == SCHEDULE_UNSAID && effect.schedule.packets == 4);
     assert_true(effect_next(&in, &effect) && effect.kind == EFFECT_LOG && effect.log.level == 2);
     assert_false(effect_next(&in, &effect));
     assert_int_equal(in.err, DRO_OK);

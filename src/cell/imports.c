@@ -172,6 +172,16 @@ static bool contact_at(void *context, engine_value *values)
     return put(context, &effect);
 }
 
+/* What cannot be asked for of a network is the twin's mistake. */
+static bool schedule(void *context, engine_value *values)
+{
+    effect effect = { .kind = EFFECT_SCHEDULE };
+    effect.schedule = (schedule_wish){ (uint32_t)values[0].i32, (uint32_t)values[1].i32, (uint32_t)values[2].i32 };
+    if (schedule_wish_fault(&effect.schedule) != NULL)
+        return refuse(context, TURN_EFFECTS);
+    return put(context, &effect);
+}
+
 static bool trigger(void *context, engine_value *values)
 {
     turn *turn = context;
@@ -238,6 +248,7 @@ static const engine_import_fn calls[ABI_IMPORT_COUNT] = {
     [ABI_IMPORT_TICKET] = ticket,
     [ABI_IMPORT_CONTACT_AT] = contact_at,
     [ABI_IMPORT_TRIGGER] = trigger,
+    [ABI_IMPORT_SCHEDULE] = schedule,
     [ABI_IMPORT_LOG] = write_log,
     [ABI_IMPORT_NOW] = now,
     [ABI_IMPORT_RANDOM] = random_bits,

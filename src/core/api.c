@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/coverage.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/host_tables.h"
 #include "core/number.h"
+#include "core/patterns.h"
 #include "core/render.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -377,6 +379,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_PORT_PUT] = api_nidd_port_put,
     [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
     [API_CHARGING_GET] = api_charging_get,
+    [API_TWIN_EXPOSURES] = api_twin_exposures,
     [API_EXPOSURE_LIST] = api_exposure_list,
     [API_EXPOSURE_MAKE] = api_exposure_make,
     [API_EXPOSURE_GET] = api_exposure_get,
@@ -384,6 +387,11 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_EXPOSURE_PATCH] = api_exposure_patch,
     [API_EXPOSURE_DELETE] = api_exposure_delete,
     [API_EXPOSURE_WEBSOCKET] = api_exposure_websocket,
+    [API_COVERAGE_QUERY] = api_coverage,
+    [API_COVERAGE_CONFIGURE] = api_coverage,
+    [API_PATTERN_GET] = api_pattern_get,
+    [API_PATTERN_PUT] = api_pattern_put,
+    [API_PATTERN_DELETE] = api_pattern_delete,
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
@@ -420,7 +428,7 @@ static bool changes_something(uint32_t operation)
            operation == API_NIDD_CONFIGURATION_DELETE || operation == API_NIDD_DELIVERY_MAKE ||
            operation == API_NIDD_DELIVERY_PUT || operation == API_NIDD_DELIVERY_PATCH || operation == API_NIDD_DELIVERY_DELETE ||
            operation == API_EXPOSURE_MAKE || operation == API_EXPOSURE_PUT || operation == API_EXPOSURE_PATCH ||
-           operation == API_EXPOSURE_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
+           operation == API_EXPOSURE_DELETE || operation == API_PATTERN_PUT || operation == API_PATTERN_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||

@@ -9,6 +9,8 @@
 #include "core/host.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/parameters.h"
+#include "core/patterns.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/state.h"
@@ -20,6 +22,8 @@
 const exposure_class *const exposure_classes[EXPOSURE_KINDS] = {
     [EXPOSURE_MONITORING] = &monitoring_class,
     [EXPOSURE_TRIGGER] = &trigger_class,
+    [EXPOSURE_PATTERNS] = &patterns_class,
+    [EXPOSURE_PARAMETERS] = &parameters_class,
 };
 
 /* The class of a call; no gate names one that is not there. */
@@ -342,4 +346,54 @@ void api_exposure_delete(core *core, const call *call)
     if (gone == NULL || (index != NONE && call_deferred(core, call, index)))
         return;
     exposure_end(core, index, gone, call);
+}
+
+/* ---- all of a device ---- */
+
+static bool is_shown_to(const call *call, const exposure *of)
+{
+    return of->status == EXPOSURE_ACTIVE && ((call->scopes & SCOPE_ADMIN) != 0 || of->application == call->application);
+}
+
+/* In the words of T8, under the path its API has there. False: it does not fit. */
+static bool twin_exposure_write(core *core, const exposure *of, bool is_first, dro_builder *out)
+{
+    const application *owner = application_at(core, of->application);
+    dro_builder before = *out;
+    dro_builder_text(out, is_first ? "{\"api\":\"" : ",{\"api\":\"");
+    dro_builder_text(out, exposure_classes[of->kind]->api->path);
+    dro_builder_text(out, "\",\"application\":");
+    if (owner != NULL)
+        json_string(out, owner->id);
+    else
+        dro_builder_text(out, "null"); /* the twin's own */
+    dro_builder_text(out, ",\"made\":");
+    json_time(out, of->made_ms);
+    json_put(out, ",\"reports\":%u,\"resource\":", of->reports);
+    exposure_json(core, of, out);
+    dro_builder_text(out, "}");
+    if (out->err == DRO_OK)
+        return true;
+    *out = before;
+    return false;
+}
+
+void api_twin_exposures(core *core, const call *call)
+{
+    enum { END = 32 }; /* of the answer */
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred_new(core, call, index))
+        return;
+    const nidd *nidd = twin_at(core, index)->nidd;
+    dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES - END);
+    bool is_first = true, fits = true;
+    dro_builder_text(&out, "{\"exposures\":[");
+    for (const exposure *of = nidd == NULL ? NULL : nidd->exposures; of != NULL && fits; of = of->next)
+        if (is_shown_to(call, of) && exposure_classes[of->kind] != NULL) {
+            fits = twin_exposure_write(core, of, is_first, &out);
+            is_first &= !fits;
+        }
+    out.end += END;
+    json_put(&out, "],\"more\":%s}", fits ? "false" : "true");
+    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
 }

@@ -10,6 +10,7 @@
 #include "core/api.h"
 #include "core/apply.h"
 #include "core/call.h"
+#include "core/exposure.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/host_tables.h"
@@ -20,6 +21,7 @@
 #include "core/number.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/turn.h"
@@ -706,6 +708,8 @@ void api_twin_delete(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred(core, call, index) || !call_precondition(core, call, twin_at(core, index)))
         return;
+    exposures_forsaken(core, index);
+    schedule_forsaken(core, twin_at(core, index));
     record_begin(core, index, RECORD_GONE);
     record_end(core);
     twin_forget(core, index);

@@ -14,6 +14,7 @@
 #include "core/rate.h"
 #include "core/rds_ports.h"
 #include "core/record.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -442,6 +443,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_SERVING: return serving_apply(core, index, field);
     case FIELD_RDS: return rds_apply(core, index, field);
+    case FIELD_SCHEDULE: return schedule_apply(core, index, field);
     case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
     case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
     case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
@@ -481,6 +483,7 @@ void apply_reset(core *core, uint32_t index)
     rates_free(twin);
     rds_free(twin);
     rds_ports_free(twin);
+    schedule_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };
     dro_err ignored = apply_aliases(core, index, &none);

@@ -9,10 +9,11 @@
 #include "core/nidd.h"
 #include "core/rate.h"
 #include "core/record.h"
+#include "core/serving.h"
 #include "core/twin_table.h"
 #include "core/vault.h"
 
-enum { APPLICATIONS_SHOWN = 8 };
+enum { APPLICATIONS_SHOWN = 8, RAT_ABSENT = -1 };
 
 static void put_connection(const core *core, const twin *twin, dro_builder *out)
 {
@@ -21,6 +22,15 @@ static void put_connection(const core *core, const twin *twin, dro_builder *out)
         dro_field_put_text(out, CHARGE_APN, rates->apn);
     if (twin->flags & TWIN_CONNECTED)
         dro_field_put_text(out, CHARGE_NODE, core->hosts[twin->connection.host].name);
+    const serving *serving = twin->flags & TWIN_CONNECTED ? serving_of(core, twin) : NULL;
+    if (serving == NULL)
+        return;
+    if (serving->has_plmn)
+        dro_field_put(out, CHARGE_PLMN, serving->plmn, sizeof serving->plmn);
+    if (serving->rat_type != (uint32_t)RAT_ABSENT)
+        charge_put_u32(out, CHARGE_RAT, serving->rat_type);
+    if (serving->charging[0] != '\0')
+        dro_field_put_text(out, CHARGE_CHARACTERISTICS, serving->charging);
 }
 
 static void put_imsi(core *core, const twin *twin, dro_builder *out)
@@ -85,11 +95,11 @@ void charge_uplink_put(core *core, uint32_t index, size_t length, bool is_except
     charge_end(core);
 }
 
-void charge_connection_put(core *core, uint32_t index, enum charge_kind kind, uint32_t rat_type)
+void charge_connection_put(core *core, uint32_t index, enum charge_kind kind, uint32_t charging_id)
 {
     dro_builder *out = charge_begin(core, index, kind);
-    if (rat_type != (uint32_t)CHARGE_NO_RAT)
-        charge_put_u32(out, CHARGE_RAT, rat_type);
+    if (charging_id != 0)
+        charge_put_u32(out, CHARGE_CHARGING_ID, charging_id);
     charge_end(core);
 }
 

@@ -27,7 +27,7 @@ void charge_end(core *core);
 
 /* Of whatever is known of its network at the time: nothing else. */
 void charge_uplink_put(core *core, uint32_t twin, size_t length, bool is_exception);
-void charge_connection_put(core *core, uint32_t twin, enum charge_kind kind, uint32_t rat_type);
+void charge_connection_put(core *core, uint32_t twin, enum charge_kind kind, uint32_t charging_id);
 void charge_delivery_put(core *core, uint32_t twin, const nidd_delivery *delivery, nidd_delivery_status status);
 void charge_mail_put(core *core, uint32_t twin, const mail *mail, const char *result);
 void charge_member_put(core *core, uint32_t twin, const group_operation *operation, nidd_delivery_status status);
@@ -38,12 +38,11 @@ static inline void charge_uplink(core *core, uint32_t twin, size_t length, bool 
         charge_uplink_put(core, twin, length, is_exception);
 }
 
-enum { CHARGE_NO_RAT = -1 };
-/* While the connection is as it was, or is to be: a release before it is taken away. */
-static inline void charge_connection(core *core, uint32_t twin, enum charge_kind kind, uint32_t rat_type)
+/* While the connection is as it was, or is to be: a release before it is taken away. charging_id 0: none, or said before. */
+static inline void charge_connection(core *core, uint32_t twin, enum charge_kind kind, uint32_t charging_id)
 {
     if (charging_is_on(core))
-        charge_connection_put(core, twin, kind, rat_type);
+        charge_connection_put(core, twin, kind, charging_id);
 }
 
 /* An application's downlink has ended; once. */

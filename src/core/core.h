@@ -77,6 +77,7 @@ typedef struct core_options {
     int64_t trigger_port;        /* of the application in devices that are triggered for a downlink */
     bool reliable_data;          /* the reliable data service (TS 24.250) may be asked for */
     int64_t reliable_data_timer_s; /* its T200 */
+    uint32_t schedule_pause_s;   /* between two questions to the network about one device's sleep; 0: SCHEDULE_PAUSE_MS */
     uint32_t group_guard_s;      /* between notifications of a group operation's results; 0: GROUP_GUARD_S */
     const char *issuer, *audience; /* of access tokens; NULL: "" */
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */

@@ -12,6 +12,7 @@
 #include "core/nidd.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "twin/effect.h"
@@ -154,6 +155,7 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
         if (effect->contact.at > core->now_ms)
             contact_expect(core, index, CONTACT_TWIN, effect->contact.at);
         break;
+    case EFFECT_SCHEDULE: schedule_wished(core, index, &effect->schedule); break;
     case EFFECT_PEER: break; /* reserved */
     case EFFECT_TRIGGER:
         if (!trigger_of_twin(core, index, effect))

@@ -366,6 +366,14 @@ static void end_alone(core *core, uint32_t index, exposure *ended)
     record_end(core);
 }
 
+void exposures_forsaken(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures; e != NULL; e = e->next)
+        if (exposure_classes[e->kind] != NULL && exposure_classes[e->kind]->forsaken != NULL)
+            exposure_classes[e->kind]->forsaken(core, twin, e);
+}
+
 void exposures_expire(core *core, uint32_t index)
 {
     for (uint32_t i = 0; i < TWIN_EXPOSURES_MAX; i++) { /* the list changes below */

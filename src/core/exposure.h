@@ -55,7 +55,7 @@ typedef struct exposure_table {
     uint64_t count;              /* of twins */
     uint32_t reference_next;
     uint32_t agreed;             /* the network has this one, while the request that waited for it is taken up again; */
-    bool is_done;                /* that came to its end without an exposure: the network has nothing left of it */
+    bool is_done;                /* that was kept, or came to its end without an exposure: nothing of it is to be taken back there */
 } exposure_table;
 
 /* ---- exposure.c ---- */
@@ -93,6 +93,7 @@ void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */
 int64_t exposures_due(const twin *twin);
 void exposures_expire(core *core, uint32_t twin);
+void exposures_forsaken(core *core, uint32_t twin);        /* it goes: the network is told, once */
 /* "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"; 0: the collection's. */
 void exposure_path_write(const application *owner, uint8_t kind, uint64_t number, dro_builder *out);
 
@@ -169,6 +170,7 @@ void monitoring_cancel(core *core, uint32_t twin, exposure *of);
 /* ---- api_exposure.c ---- */
 
 
+void api_twin_exposures(core *core, const call *call); /* of a device, of all applications that the caller may see */
 void api_exposure_list(core *core, const call *call);
 void api_exposure_make(core *core, const call *call);
 void api_exposure_get(core *core, const call *call);

@@ -242,6 +242,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_TRIGGERS_ENDED: return c->triggers_ended;
     case COUNT_TRIGGERS_UNKNOWN: return c->triggers_unknown;
     case COUNT_AUTHORIZATIONS_GRANTED: return c->authorizations_granted;
+    case COUNT_SCHEDULES_ASKED: return c->schedules_asked;
+    case COUNT_SCHEDULES_APPLIED: return c->schedules_applied;
+    case COUNT_SCHEDULES_REFUSED: return c->schedules_refused;
     case COUNT_AUTHORIZATIONS_REFUSED: return c->authorizations_refused;
     case COUNT_AUTHORIZATIONS_FAILED: return c->authorizations_failed;
     case COUNT_AUTHORIZATIONS_REVOKED: return c->authorizations_revoked;

@@ -17,6 +17,7 @@
 #include "core/rate.h"
 #include "core/rds.h"
 #include "core/record.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -357,9 +358,12 @@ static void mail_back(core *core, uint32_t index, mail *mail, int64_t retry_ms, 
     bool is_superseded = false;
     for (const struct mail *m = mail->next; m != NULL; m = m->next)
         is_superseded |= m->merge_key != 0 && m->merge_key == mail->merge_key && m->is_control == mail->is_control;
+    int64_t pattern_ms = schedule_next_ms(twin, twin->last_contact_ms, core->now_ms);
     record_begin(core, index, RECORD_DELTA);
     if (retry_ms > core->now_ms)
         contact_expect(core, index, CONTACT_RETRANSMISSION, retry_ms);
+    else if (twin->flags & TWIN_BLOCKED && pattern_ms != COLUMNS_NEVER)
+        contact_expect(core, index, CONTACT_PATTERN, pattern_ms);
     rds_mail_back(core, index, mail, retry_ms > core->now_ms ? retry_ms : 0);
     const nidd_delivery *delivery = nidd_delivery_find(twin, mail->ticket);
     bool may_wait = group_number_is(mail->ticket) ? group_may_wait(core, mail->ticket) : delivery == NULL || nidd_may_wait(core, delivery);
@@ -579,7 +583,7 @@ void mailbox_on_answer(core *core, uint64_t id, const downlink_answer *answer)
         bool is_there = sent->sent_host == twin->connection.host;
         if (is_answered && is_there && (answer->experimental == 5651 || answer->experimental == 5001)) { /* no such connection there */
             record_begin(core, index, RECORD_DELTA);
-            charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
+            charge_connection(core, index, CHARGE_RELEASED, 0);
             record_put(core, FIELD_CONNECTION, "", 0);
             record_end(core);
         }

@@ -17,6 +17,7 @@
 #include "core/rate.h"
 #include "core/rds.h"
 #include "core/record.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -77,9 +78,14 @@ void contact_heard(core *core, uint32_t index)
     twin->flags &= (uint8_t)~TWIN_BLOCKED;
     int64_t next = COLUMNS_NEVER;
     contact_why why = CONTACT_UPLINK;
-    if (twin->why == CONTACT_TWIN && twin->next_contact_ms > core->now_ms) {
+    int64_t pattern_ms = schedule_next_ms(twin, core->now_ms, core->now_ms);
+    bool is_twins = twin->why == CONTACT_TWIN && twin->next_contact_ms > core->now_ms;
+    if (is_twins && (pattern_ms == COLUMNS_NEVER || twin->next_contact_ms <= pattern_ms)) {
         next = twin->next_contact_ms;
         why = CONTACT_TWIN;
+    } else if (pattern_ms != COLUMNS_NEVER) { /* the network's word, before what was only seen */
+        next = pattern_ms;
+        why = CONTACT_PATTERN;
     } else if (twin->contact_count >= LEARN_AFTER && learned_s > 0) {
         next = core->now_ms + (int64_t)learned_s * 1000;
         why = CONTACT_LEARNED;
@@ -92,6 +98,8 @@ void contact_expect(core *core, uint32_t index, contact_why why, int64_t next_ms
     twin *twin = twin_at(core, index);
     if (why == CONTACT_RETRANSMISSION)
         twin->retry_ms = next_ms;
+    else if (why == CONTACT_PATTERN && twin->flags & TWIN_BLOCKED)
+        twin->retry_ms = next_ms + SCHEDULE_LISTENS_MS;
     contact_put(core, twin, twin->last_contact_ms, next_ms, why, twin->learned_s);
 }
 
@@ -275,7 +283,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     record_begin(core, index, RECORD_DELTA);
     if (request->action == RELEASE) {
         answer.rates = rate_left(core, twin);
-        charge_connection(core, index, CHARGE_RELEASED, request->rat_type);
+        charge_connection(core, index, CHARGE_RELEASED, 0);
         record_put(core, FIELD_CONNECTION, "", 0);
     } else {
         answer.charging_id = request->action == ESTABLISH ? serving_charging_id(core) : 0;
@@ -286,7 +294,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     if (request->action == ESTABLISH) {
         rds_reset(core, index);
         rate_go_on(core, index, &request->rates);
-        charge_connection(core, index, CHARGE_ESTABLISHED, request->rat_type);
+        charge_connection(core, index, CHARGE_ESTABLISHED, answer.charging_id);
     }
     twin->connection.gate = (uint8_t)caller.gate;
     if (request->is_reachable || request->action == ESTABLISH) {
@@ -326,7 +334,7 @@ void network_release_begin(core *core, uint32_t index, network_release *gone)
         gone->gate = peers_gate(core, &node, twin->connection.gate);
     }
     dro_wipe(&request, sizeof request);
-    charge_connection(core, index, CHARGE_RELEASED, CHARGE_NO_RAT);
+    charge_connection(core, index, CHARGE_RELEASED, 0);
     record_put(core, FIELD_CONNECTION, "", 0);
 }
 

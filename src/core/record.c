@@ -24,6 +24,7 @@
 #include "core/names.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/stream.h"
@@ -548,6 +549,7 @@ static void full_waiting(core *core, const twin *twin)
         if (!m->is_in_chunk)
             mail_put(core, m);
     rds_full(core, twin);
+    schedule_full(core, twin);
     rds_ports_full(core, twin);
     for (const ticket *t = extra->tickets; t != NULL; t = t->next)
         ticket_put(core, core->record->twin, t);

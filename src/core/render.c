@@ -7,6 +7,7 @@
 
 #include "core/groups.h"
 #include "core/mailbox.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/twin_table.h"
@@ -129,7 +130,9 @@ static void render_contact(const twin *twin, dro_builder *out)
     json_time(out, twin->last_contact_ms);
     dro_builder_text(out, ",\"next\":");
     json_time(out, twin->next_contact_ms);
-    json_put(out, ",\"why\":\"%s\"}", whys[twin->why]);
+    json_put(out, ",\"why\":\"%s\"", whys[twin->why]);
+    schedule_json(twin, out);
+    dro_builder_text(out, "}");
 }
 
 void render_digest(const core *core, uint32_t image, dro_builder *out)

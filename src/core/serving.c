@@ -25,7 +25,7 @@ struct serving_table {
     char *vias[SERVING_VIAS_MAX];
 };
 
-static const serving *serving_of(const core *core, const twin *twin)
+const serving *serving_of(const core *core, const twin *twin)
 {
     return twin->connection.serving == 0 || core->servings == NULL ? NULL : &core->servings->rows[twin->connection.serving];
 }

@@ -36,6 +36,7 @@ DRO_CHECKED dro_err serving_apply(core *core, uint32_t twin, const dro_field *fi
 void serving_full(core *core, const twin *twin);
 /* The connection is over, or the twin. */
 void serving_end(core *core, twin *twin);
+const serving *serving_of(const core *core, const twin *twin); /* what is known of its connection; NULL: nothing */
 /* Through whom; "": its serving node itself. */
 const char *serving_via(const core *core, const twin *twin);
 /* Of a connection that is to be: a number no other one of this host has for years. */

@@ -5,6 +5,7 @@
 
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/trigger.h"
@@ -237,6 +238,11 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
         json_put(out, ",\"kind\":\"trigger\",\"id\":\"%016llx\"", (unsigned long long)trigger.number);
         json_put(out, rest, trigger.outcome, "null");
         json_put(out, ",\"reference\":%u", trigger.reference);
+    } else if (find_field(view, FIELD_SCHEDULE, &field)) {
+        dro_builder_text(out, ",\"kind\":\"schedule\",\"id\":null");
+        json_put(out, rest, schedule_field_state(&field), "null");
+        dro_builder_text(out, ",\"schedule\":");
+        schedule_field_json(&field, out);
     } else {
         return false;
     }
@@ -264,6 +270,10 @@ static bool put_record(const core *core, const model *model, const record_view *
     put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
+    if (find_field(view, FIELD_SCHEDULE, &field)) {
+        dro_builder_text(out, ",\"schedule\":");
+        schedule_field_json(&field, out);
+    }
     if (with_network)
         put_uplink_procedure(core, view, out);
     dro_builder_text(out, "}");

@@ -7,6 +7,7 @@
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/rds_ports.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -22,6 +23,8 @@ static int64_t due_of(const core *core, uint32_t index)
         due = rds;
     if (rds_ports_due(twin) < due)
         due = rds_ports_due(twin);
+    if (schedule_due(twin) < due)
+        due = schedule_due(twin);
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
         if (twin->extra->timers[i].due_ms < due)
             due = twin->extra->timers[i].due_ms;
@@ -133,6 +136,7 @@ int timers_due(core *core)
             nidd_expire(core, index);
             rds_expire(core, index);
             rds_ports_expire(core, index);
+            schedule_expire(core, index);
             mailbox_flush(core, index);
         } else {
             uint32_t number = twin->extra->timers[slot].number;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/call.h"
+#include "core/charge.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/inquiry.h"
@@ -436,6 +437,8 @@ static void end_put(core *core, uint32_t index, const exposure *trigger, uint32_
     state.ends_ms = core->now_ms + TRIGGER_ENDED_KEPT_MS;
     exposure head = *trigger;
     head.status = EXPOSURE_ACTIVE;
+    if (!trigger_has_ended(result_of(trigger)))
+        charge_exposure(core, index, CHARGE_TRIGGER, trigger, NULL, trigger_result_text(result));
     put_again(core, trigger, &head, result, &state, t8_find(trigger->fields, trigger->length, API_FIELD_TRIGGER_NODE, &room));
     const exposure *kept = exposure_of(twin_at(core, index), number);
     uint8_t notice[8], byte = (uint8_t)result;
@@ -616,7 +619,10 @@ static void tell_ended(core *core, const inquiry *asked, const exposure *ended, 
 
 static void recall_end(core *core, uint32_t index, uint64_t number)
 {
+    const exposure *ended = exposure_of(twin_at(core, index), number);
     record_begin(core, index, RECORD_DELTA);
+    if (ended != NULL && !trigger_has_ended(result_of(ended)))
+        charge_exposure(core, index, CHARGE_TRIGGER, ended, NULL, trigger_result_text(TRIGGER_RESULT_TERMINATE));
     exposure_gone(core, index, number);
     record_end(core);
     nidd_trim(twin_at(core, index));

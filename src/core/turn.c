@@ -23,6 +23,7 @@
 #include "core/rds.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
@@ -386,6 +387,8 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         keep_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         timer_put(core, index, turn->event_id, -1);
+    else if (turn->operation == TURN_SCHEDULE)
+        schedule_told(core, index);
     effects_keep(core, turn);
     if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
         nidd_uplink(core, index, turn->event, turn->length, &turn->sign);
@@ -455,6 +458,8 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         keep_uplink(core, turn);
     else if (turn->operation == TURN_TIMER)
         timer_put(core, turn->twin, turn->event_id, -1);
+    else if (turn->operation == TURN_SCHEDULE)
+        schedule_told(core, turn->twin);
     if (turn->operation == TURN_UPLINK)
         nidd_uplink(core, turn->twin, turn->event, turn->length, &turn->sign);
     record_put(core, FIELD_TRAP, reason, strlen(reason));

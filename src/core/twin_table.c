@@ -17,6 +17,7 @@
 #include "core/rate.h"
 #include "core/rds_ports.h"
 #include "core/number.h"
+#include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
 #include "core/timers.h"
@@ -127,6 +128,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     queue_free(core, index);
     rates_free(twin);
     rds_free(twin);
+    schedule_free(core, index);
     rds_ports_free(twin);
     free(extra->creating_id);
     extra_release(twin);
@@ -331,7 +333,7 @@ void twin_extra_trim(twin *twin)
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
         extra->creating_id != NULL || extra->queue.bytes > 0 || extra->timer_count > 0 || extra->alias_count > 0 ||
-        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL)
+        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL || extra->schedule != NULL)
         return;
     extra_release(twin);
 }

@@ -42,6 +42,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     twin_queue queue;            /* mail and deliveries as a whole */
     struct twin_rates *rates;    /* core/rate.h; NULL: any number of packets */
     struct rds_managed *rds_ports; /* core/rds_ports.h */
+    struct schedule *schedule;   /* core/schedule.h; NULL: its sleep is not known, nor wished for */
     struct rds *rds;             /* core/rds.h; NULL: nothing was exchanged */
 } twin_extra;
 

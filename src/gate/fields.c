@@ -119,6 +119,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such ports: ue0-ef0 to ue15-ef15");
         dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
         return true;
+    case PARAMETER_SET_ID:
+        if (text.length == 0 || text.length > T8_TEXT_MAX)
+            return fail(fault, 404, "no such set");
+        dro_field_put(out, API_FIELD_SET_ID, text.at, text.length);
+        return true;
     case PARAMETER_CONFIGURATION:
     case PARAMETER_DELIVERY:
         if (!resource_read(text, &number))
@@ -140,7 +145,8 @@ static void put_exposure_kind(dro_builder *out, const target *target)
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
 {
     const route_path *path = route_find(target);
-    if (route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET)
+    bool is_of_set = route->operation >= API_PATTERN_GET && route->operation <= API_PATTERN_DELETE;
+    if ((route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET) || is_of_set)
         put_exposure_kind(out, target);
     for (uint32_t i = 0; path != NULL && i < path->count; i++)
         if (!put_parameter(out, route, path->segments[i].parameter, target->segments[i], fault))

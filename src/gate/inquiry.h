@@ -40,6 +40,21 @@ bool s6t_read_nidd(diameter_gate *gate, const pending_outgoing *entry, const dia
 /* User-Identifier of the ID, a group's where the request says so, or of the MSISDN. False: neither is there. */
 bool s6t_put_user(const inquiry_question *asked, dro_builder *out);
 
+/* ---- s6t_parameters.c: communication patterns, network parameters, enhanced coverage (TS 29.336, 8.2.1 and 8.2.2) ---- */
+
+bool s6t_put_patterns(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6t_read_patterns(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool s6t_put_parameters(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6t_read_parameters(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool s6t_put_coverage(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6t_read_coverage(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+/* Network parameters in a Suggested- or Updated-Network-Configuration as fields LATENCY, RESPONSE_TIME, PACKETS. NULL: none. */
+void s6t_read_configuration(const diameter_message *message, const diameter_avp *group, dro_builder *fields);
+/* Days of T8 (1 Monday to 7 Sunday) as bits of Day-Of-Week-Mask (0 Sunday to 6 Saturday), moved by whole days. */
+uint32_t s6t_day_mask(uint32_t t8_days, int shift);
+/* A time of day (RFC 3339 partial-time or full-time) as seconds of the day in UTC; *shift: how many days later that is. False: it is none. */
+bool s6t_time_of_day(const char *text, size_t length, uint32_t *seconds, int *shift);
+
 /* ---- trigger.c ---- */
 
 bool tsp_put_action(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);

@@ -17,6 +17,8 @@
 #include "gate/oauth.h"
 #include "gate/parts.h"
 #include "gate/t8_body.h"
+#include "twin/t8_coverage.h"
+#include "twin/t8_patterns.h"
 #include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -264,6 +266,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_CAPIF_CHECK] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_REVOKE] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_NOTIFICATION] = HTTP_BODY_SMALL_MAX,
         [BODY_CAPIF_INVOKER] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_INVOKER_PATCH] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_SECURITY] = HTTP_BODY_TWIN_MAX,
         [BODY_T8] = HTTP_BODY_TWIN_MAX, [BODY_T8_PATCH] = HTTP_BODY_TWIN_MAX,
+        [BODY_T8_SET] = HTTP_BODY_TWIN_MAX, [BODY_T8_COVERAGE] = HTTP_BODY_TWIN_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -586,6 +589,8 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_CAPIF_INVOKER_PATCH: return capif_body_invoker(arena, json, true, out, fault);
     case BODY_CAPIF_SECURITY: return capif_body_security(arena, json, &(capif_place){ connection->http->aef, shows_certificates(connection->http) }, out, fault);
     case BODY_T8: case BODY_T8_PATCH: return read_t8(connection, route, json, out, fault);
+    case BODY_T8_SET: return t8_body_read(arena, json, &t8_pattern_body, false, out, fault);
+    case BODY_T8_COVERAGE: return t8_body_read(arena, json, &t8_coverage, false, out, fault);
     default: return true;
     }
 }

@@ -329,8 +329,11 @@ static bool read_list(reader *in, const t8_member *member, yyjson_val *value)
 {
     size_t i, count;
     yyjson_val *item;
-    if (!yyjson_is_arr(value) || yyjson_arr_size(value) == 0 || yyjson_arr_size(value) > T8_LIST_MAX)
-        return refuse(in, "must be an array of 1 to %d", T8_LIST_MAX);
+    bool may_be_empty = member->uses & T8_MAY_BE_EMPTY;
+    if (!yyjson_is_arr(value) || (yyjson_arr_size(value) == 0 && !may_be_empty) || yyjson_arr_size(value) > T8_LIST_MAX)
+        return refuse(in, "must be an array of %d to %d", !may_be_empty, T8_LIST_MAX);
+    if (yyjson_arr_size(value) == 0)
+        return put(in, member, NULL, 0);
     yyjson_arr_foreach(value, i, count, item) {
         size_t before = step_item(in, i);
         if (!read_value(in, member, item))

@@ -61,6 +61,7 @@ static const key keys[] = {
     { "downlink.size", BYTES(downlink_size, 1, 2048), "1358", "bytes of the largest downlink that waits; a larger one goes at once or fails" },
     { "downlink.age", COUNT(downlink_age, 1, 7 * 24 * 3600), "604800", "seconds a downlink waits at most" },
     { "downlink.memory", BYTES(downlink_memory, MIB / 16, 1024 * GIB), "256MiB", "waiting downlinks kept in memory; others are read from the log when their device is reached" },
+    { "schedule.pause", COUNT(schedule_pause, 1, 86400), "60", "seconds between two questions of a twin to the HSS about its device's sleep; the newest wish waits" },
     { "columns.memory", BYTES(columns_memory, 64 * MIB, 1024 * GIB), "16GiB", "address space for property columns (sparse)" },
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },

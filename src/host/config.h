@@ -35,6 +35,7 @@ typedef struct config {
     char t8_api_root[512], t8_allow_callbacks[1024];
     char t8_trigger_sender[16];
     int64_t t8_trigger_port;
+    int64_t schedule_pause;
     int64_t t8_group_guard, t8_reliable_data_timer;
     bool t8_reliable_data_service;
     issuer_config issuers[ISSUERS_MAX];

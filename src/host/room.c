@@ -419,7 +419,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
                              .charging = { config->charging_enabled, config->charging_imsi,
                                            (uint64_t)config->charging_backlog / room->layout->core_count },
-                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard,
+                             .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .schedule_pause_s = (uint32_t)config->schedule_pause,
                              .trigger_sender = config->t8_trigger_sender, .trigger_port = config->t8_trigger_port,
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,

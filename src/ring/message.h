@@ -153,6 +153,7 @@ enum api_operation {
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
     API_CHARGING_GET = 255,        /* how far charging is */
+    API_TWIN_EXPOSURES = 256,      /* ID: what applications have at it over T8 beside NIDD */
     /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
     API_EXPOSURE_LIST = 220,
     API_EXPOSURE_MAKE,              /* ID, MSISDN, GROUP or none of them; RESOURCE */
@@ -161,6 +162,11 @@ enum api_operation {
     API_EXPOSURE_PATCH,             /* RESOURCE */
     API_EXPOSURE_DELETE,
     API_EXPOSURE_WEBSOCKET,         /* this websocket takes its notifications */
+    API_COVERAGE_QUERY = 235,       /* ID or MSISDN, RESOURCE (twin/t8_coverage.h) */
+    API_COVERAGE_CONFIGURE,         /* the same */
+    API_PATTERN_GET,                /* SCS_AS, EXPOSURE, CONFIGURATION, SET_ID, as the two below */
+    API_PATTERN_PUT,                /* RESOURCE (twin/t8_patterns.h) */
+    API_PATTERN_DELETE,
     API_CAPIF_STATUS = 260,         /* what is published at a CAPIF core function; core 0, as all below */
     API_CAPIF_DISCOVER,             /* CAPIF_FILTER*: the gate alone */
     API_CAPIF_PUBLISHED_LIST,       /* CAPIF_APF: the gate alone */
@@ -236,6 +242,17 @@ enum api_field { /* width or form */
     API_FIELD_REFERENCE_GONE = 87, /* u32: one that is to end there */
     API_FIELD_REPORT = 88,      /* fields of enum monitoring_report_field (twin/t8_monitoring.h) */
     API_FIELD_RESULTS = 90,     /* fields, again and again: ID, STATUS, TIME(?) */
+    /* Of questions about parameters (INQUIRY_PATTERNS and the two behind it) and of what the network says of them. */
+    API_FIELD_PATTERN = 152,    /* fields of enum pattern_field (twin/t8_patterns.h) */
+    API_FIELD_LATENCY = 153,    /* u32 seconds; as the two below: wanted, or what the network has */
+    API_FIELD_RESPONSE_TIME = 154, /* u32 seconds */
+    API_FIELD_PACKETS = 155,    /* u32 */
+    API_FIELD_GUARD_TIME = 156, /* u32 seconds: results of a group's members are told so often at most */
+    API_FIELD_COVERAGE = 157,   /* u8 enum coverage_list */
+    API_FIELD_PLMN = 158,       /* text: mcc and mnc, "00101". May come again */
+    API_FIELD_PLMN_VISITED = 159, /* the same */
+    API_FIELD_REFERENCE_RESULT = 160, /* u32 reference, u32 code of the network's refusal; 0: it has it */
+    API_FIELD_SET_ID = 161,     /* text: setId of communication patterns */
     API_FIELD_SECURITY = 120,   /* text: {securityId} of CAPIF, a client's name */
     API_FIELD_SCOPE_TEXT = 121, /* text: what is granted, as the client asked for it */
     API_FIELD_CEILING = 123,    /* u8 enum application_limit, u32: of an application */
@@ -470,14 +487,19 @@ typedef struct downlink_answer {  /* MT-Data-Answer */
 enum inquiry_kind {               /* fields of the question -> of the answer */
     INQUIRY_NIDD = 1,             /* ID or MSISDN, APN(?), PROVIDER(?), GRANTED(?): until when it is wanted -> IMSI(?), MSISDN(?), ID*, GRANTED(?) */
     INQUIRY_MONITORING,
-    INQUIRY_PATTERNS,
-    INQUIRY_PARAMETERS,
-    INQUIRY_COVERAGE,
+    INQUIRY_PATTERNS,             /* ID or MSISDN, PROVIDER(?), PATTERN*, REFERENCE_GONE* -> REFERENCE_RESULT* */
+    INQUIRY_PARAMETERS,           /* ID or MSISDN, PROVIDER(?), GUARD_TIME(?), REFERENCE(?) with LATENCY(?), RESPONSE_TIME(?), PACKETS(?), or
+                                   * REFERENCE_GONE -> LATENCY(?), RESPONSE_TIME(?), PACKETS(?), as the network has it */
+    INQUIRY_COVERAGE,             /* ID or MSISDN, PROVIDER(?), COVERAGE, PLMN* -> COVERAGE(?), PLMN*, PLMN_VISITED(?) */
     INQUIRY_AREA,                 /* of a serving node: how many devices are in an area */
     INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it: ID or MSISDN, SENDER, TRIGGER -> TRIGGER_WORD, IMSI(?), MSISDN(?), ID*, SERVING_NODES(?) */
     INQUIRY_TRIGGER,              /* of who triggers devices: ID or MSISDN, PAYLOAD, SENDER(?), TRIGGER -> TRIGGER_WORD */
     INQUIRY_MESSAGE,              /* of who delivers short messages: IMSI(?), MSISDN(?), ID(?), PAYLOAD, SENDER, SERVING_NODES(?), TRIGGER -> TRIGGER_WORD */
     INQUIRY_KINDS
+};
+enum coverage_list {              /* of networks in which enhanced coverage is */
+    COVERAGE_UNSAID,              /* asked: which list is there? */
+    COVERAGE_RESTRICTED, COVERAGE_ALLOWED,
 };
 typedef struct inquiry_request {
     uint32_t end_to_end;          /* of a request that was lost with its connection and goes again; else chosen by the gate */

@@ -35,6 +35,7 @@ static const struct member { uint8_t tag; form form; uint8_t least, most; const 
     { CHARGE_PLMN, PLMN, 3, 3, "servingNodePLMNIdentifier" },
     { CHARGE_RAT, NUMBER, 4, 4, "rATType" },
     { CHARGE_CHARGING_ID, NUMBER, 4, 4, "chargingID" },
+    { CHARGE_CHARACTERISTICS, TEXT, 1, 255, "chargingCharacteristics" },
     { CHARGE_INPUT, NUMBER, 4, 4, "accountingInputOctets" },
     { CHARGE_OUTPUT, NUMBER, 4, 4, "accountingOutputOctets" },
     { CHARGE_EVENT, TEXT, 1, 255, "eventType" },

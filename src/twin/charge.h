@@ -47,6 +47,7 @@ enum charge_tag {
     CHARGE_EVENT = 16,       /* text: type of the monitoring event, or of the parameters */
     CHARGE_FROM = 17,        /* text: where in the log a gap begins */
     CHARGE_TO = 18,          /* text: and ends */
+    CHARGE_CHARACTERISTICS = 19, /* text: 3GPP-Charging-Characteristics */
 };
 
 /* Where it comes from; names it for good. */

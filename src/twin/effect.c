@@ -16,6 +16,7 @@ static size_t effect_size(const effect *effect)
     case EFFECT_TICKET: return 9 + (size_t)effect->ticket.length;
     case EFFECT_LOG: return 1 + (size_t)effect->log.length;
     case EFFECT_CONTACT: return 8;
+    case EFFECT_SCHEDULE: return 12;
     case EFFECT_PEER: return 0;
     case EFFECT_TRIGGER: return 10 + (size_t)effect->trigger.length;
     }
@@ -55,6 +56,11 @@ void effect_write(dro_builder *out, const effect *effect)
         dro_builder_bytes(out, effect->log.text, effect->log.length);
         break;
     case EFFECT_CONTACT: dro_builder_le(out, (uint64_t)effect->contact.at, 8); break;
+    case EFFECT_SCHEDULE:
+        dro_builder_le(out, effect->schedule.latency_s, 4);
+        dro_builder_le(out, effect->schedule.response_s, 4);
+        dro_builder_le(out, effect->schedule.packets, 4);
+        break;
     case EFFECT_PEER: out->err = DRO_UNSUPPORTED; break;
     case EFFECT_TRIGGER:
         dro_builder_le(out, effect->trigger.trigger, 4);
@@ -117,6 +123,13 @@ static void read_parts(dro_cursor *in, effect *effect)
         effect->log.text = (const char *)take_rest(in, EFFECT_TEXT_MAX, &effect->log.length);
         break;
     case EFFECT_CONTACT: effect->contact.at = (int64_t)dro_cursor_le(in, 8); break;
+    case EFFECT_SCHEDULE:
+        effect->schedule.latency_s = (uint32_t)dro_cursor_le(in, 4);
+        effect->schedule.response_s = (uint32_t)dro_cursor_le(in, 4);
+        effect->schedule.packets = (uint32_t)dro_cursor_le(in, 4);
+        if (in->err == DRO_OK && schedule_wish_fault(&effect->schedule) != NULL)
+            in->err = DRO_RANGE;
+        break;
     case EFFECT_TRIGGER:
         effect->trigger.trigger = (uint32_t)dro_cursor_le(in, 4);
         effect->trigger.port = (uint16_t)dro_cursor_le(in, 2);

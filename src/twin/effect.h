@@ -4,6 +4,7 @@
 #pragma once
 
 #include "twin/quality.h"
+#include "twin/schedule.h"
 #include "twin/value.h"
 
 typedef enum effect_kind {
@@ -16,6 +17,7 @@ typedef enum effect_kind {
     EFFECT_CONTACT = 7,  /* at wall_ms i64: the device's next contact   */
     EFFECT_PEER = 8,     /* reserved: message to a peer twin            */
     EFFECT_TRIGGER = 9,  /* trigger u32, port u16, validity_s u32, bytes */
+    EFFECT_SCHEDULE = 10,/* latency_s u32, response_s u32, packets u32; SCHEDULE_UNSAID: left to the network */
 } effect_kind;
 
 enum {
@@ -37,6 +39,7 @@ typedef struct effect {
         struct { uint8_t level; const char *text; uint32_t length; } log;
         struct { int64_t at; } contact;
         struct { uint32_t trigger, validity_s; uint16_t port; const uint8_t *bytes; uint32_t length; } trigger;
+        schedule_wish schedule;
     };
 } effect;
 

@@ -19,6 +19,7 @@ static const uint8_t notify_bytes[] = { 4, 3, 31, 0, 0 };                       
 static const uint8_t ticket_bytes[] = { 5, 11, 9, 0, 0, 0, 0, 0, 0, 0, 4, 'n', 'o' };        /* ticket 9 failed: no */
 static const uint8_t log_bytes[] = { 6, 3, 2, 'h', 'i' };
 static const uint8_t contact_bytes[] = { 7, 8, 1, 0, 0, 0, 0, 0, 0, 0 };
+static const uint8_t schedule_bytes[] = { 10, 12, 0x10, 0x0e, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0 }; /* 3600 s, 3 packets */
 
 static const uint8_t trigger_bytes[] = { 9, 12, 5, 0, 0, 0, 0x67, 0x12, 0x3c, 0, 0, 0, 'u', 'p' }; /* trigger 5, port 4711, 60 s */
 
@@ -26,7 +27,8 @@ static const struct { const uint8_t *bytes; size_t length; } samples[] = {
     { property_bytes, sizeof property_bytes }, { downlink_bytes, sizeof downlink_bytes },
     { timer_bytes, sizeof timer_bytes },       { notify_bytes, sizeof notify_bytes },
     { ticket_bytes, sizeof ticket_bytes },     { log_bytes, sizeof log_bytes },
-    { contact_bytes, sizeof contact_bytes },   { trigger_bytes, sizeof trigger_bytes },
+    { contact_bytes, sizeof contact_bytes },   { schedule_bytes, sizeof schedule_bytes },
+    { trigger_bytes, sizeof trigger_bytes },
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
@@ -71,6 +73,9 @@ static void each_kind_is_read(void **state)
     assert_int_equal(effect.trigger.port, 4711);
     assert_int_equal(effect.trigger.validity_s, 60);
     assert_memory_equal(effect.trigger.bytes, "up", effect.trigger.length);
+    effect = read_one(schedule_bytes, sizeof schedule_bytes);
+    assert_int_equal(effect.schedule.latency_s, 3600);
+    assert_true(effect.schedule.response_s == SCHEDULE_UNSAID && effect.schedule.packets == 3);
 }
 
 static void each_kind_is_written_as_it_was_read(void **state)
@@ -106,7 +111,7 @@ static void a_missing_part_is_refused(void **state)
     static const uint8_t short_parts[][16] = {
         { 1, 2, 2, 0 },                   { 2, 7, 7, 0, 0, 0, 0, 0, 0 }, { 3, 4, 1, 0, 0, 0 }, { 4, 2, 1, 0 },
         { 5, 8, 9, 0, 0, 0, 0, 0, 0, 0 }, { 6, 0 },                      { 7, 1, 1 },
-        { 9, 9, 1, 0, 0, 0, 2, 0, 3, 0, 0 },
+        { 9, 9, 1, 0, 0, 0, 2, 0, 3, 0, 0 },              { 10, 4, 0x10, 0x0e, 0, 0 },
     };
     for (size_t i = 0; i < sizeof short_parts / sizeof *short_parts; i++) {
         dro_cursor in = dro_cursor_over(short_parts[i], 2u + short_parts[i][1]);
@@ -132,6 +137,7 @@ static void what_no_model_or_abi_has_is_refused(void **state)
     REFUSED(DRO_MALFORMED, 0, 0);                                    /* no kind */
     REFUSED(DRO_MALFORMED, 8, 0);                                    /* peer: reserved */
     REFUSED(DRO_MALFORMED, 200, 0);                                  /* unknown */
+    REFUSED(DRO_RANGE, 10, 12, 59, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff); /* a shorter latency than networks take */
     REFUSED(DRO_RANGE, 1, 5, 64, 0, 0, 3, 1);                        /* property past the model's most */
     REFUSED(DRO_RANGE, 1, 5, 2, 0, 3, 3, 1);                         /* stale is not the twin's to say */
     REFUSED(DRO_MALFORMED, 1, 5, 2, 0, 0, 3, 2);                     /* a boolean of 2 */

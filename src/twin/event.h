@@ -14,6 +14,7 @@ typedef enum event_kind {
     EVENT_DOWNLINK = 8,       /* payload: raw bytes of an application */
     EVENT_PEER = 9,
     EVENT_TRIGGER_OUTCOME = 11, /* id: the trigger; payload: enum event_trigger_outcome u8 */
+    EVENT_SCHEDULE = 12,      /* id: schedule_state; payload: schedule_facts, four u32 */
 } event_kind;
 
 enum {

@@ -3,11 +3,15 @@
 #include <string.h>
 
 #include "twin/t8_monitoring.h"
+#include "twin/t8_parameters.h"
+#include "twin/t8_patterns.h"
 #include "twin/t8_trigger.h"
 
 const t8_api *const t8_apis[EXPOSURE_KINDS] = {
     [EXPOSURE_MONITORING] = &t8_monitoring,
     [EXPOSURE_TRIGGER] = &t8_trigger,
+    [EXPOSURE_PATTERNS] = &t8_patterns,
+    [EXPOSURE_PARAMETERS] = &t8_parameters,
 };
 
 const t8_api *t8_api_find(const char *path, size_t length)

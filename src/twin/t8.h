@@ -44,6 +44,7 @@ enum t8_use {
     T8_HIDDEN = 16,    /* never shown */
     T8_FUTURE = 32,    /* a time that is not over */
     T8_PATCHED = 128,  /* may be changed by a JSON patch */
+    T8_MAY_BE_EMPTY = 256, /* of a list: then it is a field without bytes */
     T8_DROPPED = 64,   /* looked at and not kept: it belongs to a feature that this host does not have */
 };
 

@@ -11,8 +11,9 @@ import subprocess
 
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
-from mme import RELEASE, Mme, is_asleep
+from mme import RELEASE, V3GPP, Mme, avp, find, is_asleep, result_of
 from t8 import CALLBACKS, b64, path_of
+from trigger import EXPIRED, SUCCESS, MtcIwf
 from test_kill_loop import Oracle
 
 ON = ("charging.enabled=true", "charging.file_age=1")
@@ -68,6 +69,19 @@ def test_a_connection_and_its_uplinks_are_charged(real, thermometer, mme):
     assert established["localSequenceNumber"] < up[0]["localSequenceNumber"] < released["localSequenceNumber"]
     assert not any("servedIMSI" in record for record in records(real))
     assert not any(device.imsi.encode() in path.read_bytes() for path in directory_of(real).iterdir())
+
+
+def test_the_visited_network_is_charged(real, mme, names):
+    name, imsi = next(names)
+    real.admin.put_twin(name, imsi=imsi)
+    answer = mme.cmr(imsi, apn="roam.test", extra=[avp(1407, bytes.fromhex("62f210"), V3GPP), avp(13, "0800", V3GPP, m=False)])
+    assert result_of(answer) == 2001
+    mme.uplink(imsi, thermo_reading(1))
+    [established] = charged(real, 1, externalIdentifier=name, recordType="Connection-Establishment")
+    [up] = charged(real, 1, externalIdentifier=name, recordType="MO-Data")
+    assert established["chargingID"] == find(answer, 2050)
+    for record in established, up:
+        assert (record["servingNodePLMNIdentifier"], record["chargingCharacteristics"], record["accessPointNameNI"]) == ("26201", "0800", "roam.test")
 
 
 def test_files_are_for_their_owner_alone(real, thermometer):
@@ -126,13 +140,35 @@ def test_a_command_is_charged(real, thermometer, mme):
     assert "scsAsIds" not in down
 
 
+def test_a_trigger_is_charged_once_it_has_ended(real, thermometer):
+    device = thermometer()
+    client = real.application("as2", ["acme.example"], ["trigger"])
+    body = {"externalId": device.id, "validityPeriod": 3600, "priority": "PRIORITY", "applicationPortId": 4711, "triggerPayload": b64(b"wake up"),
+            "notificationDestination": "http://127.0.0.1:9/"}
+    with MtcIwf(real, can_replace=True) as iwf:
+        for outcome, result in ((SUCCESS, "SUCCESS"), (EXPIRED, "EXPIRED")):
+            made = client.post("/3gpp-device-triggering/v1/as2/transactions", body)
+            assert made.status == 201, made
+            reference = iwf.asked.get(timeout=60).reference
+            assert result_of(iwf.tell(reference, outcome)) == 2001
+            assert result_of(iwf.tell(reference, outcome)) == 2001  # it has ended already
+            [record] = charged(real, 1, externalIdentifier=device.id, recordType="Device-Trigger", result=result)
+            assert record["scsAsIds"] == ["as2"] and made.headers["Location"].endswith(record["reference"])
+        made = client.post("/3gpp-device-triggering/v1/as2/transactions", body)
+        assert client.delete(path_of(made.headers["Location"])).status in (200, 204)
+        charged(real, 1, externalIdentifier=device.id, recordType="Device-Trigger", result="TERMINATE")
+
+
 def test_what_is_charged_is_shown(real, thermometer):
     device = thermometer()
     device.uplink(thermo_reading(1))
     charged(real, 1, externalIdentifier=device.id, recordType="MO-Data")
-    shown = real.admin.get("/v1/charging").json()
+    def is_all_shown():  # a file is closed before it is told
+        shown = real.admin.get("/v1/charging").json()
+        names = sorted(path.name for path in directory_of(real).glob("charging-*.jsonl"))[-32:]
+        return shown if [file["name"] for file in shown["files"]] == names and shown["records"] == len(records(real)) else None
+    shown = until(is_all_shown, "all files")
     assert shown["enabled"] and shown["state"] == "writing" and shown["gaps"] == 0 and shown["failures"] == 0
-    assert [file["name"] for file in shown["files"]] == sorted(path.name for path in directory_of(real).glob("charging-*.jsonl"))[-32:]
     assert all(file["bytes"] == (directory_of(real) / file["name"]).stat().st_size for file in shown["files"])
     assert real.metric("dromio_charging_records_total") == len(records(real))
     assert Client(real.http_port, as_token(real)).get("/v1/charging").status == 403
@@ -153,8 +189,12 @@ def test_the_command_line_shows_and_checks_files(real, thermometer, tmp_path):
     device = thermometer()
     device.uplink(thermo_reading(1))
     charged(real, 1, externalIdentifier=device.id, recordType="MO-Data")
-    shown = json.loads(cli("charging", "-o", "json", token=real.admin.token, host=real).stdout)
-    assert shown["state"] == "writing" and shown["records"] == len(records(real))
+    def is_all_shown():
+        shown = json.loads(cli("charging", "-o", "json", token=real.admin.token, host=real).stdout)
+        newest = max(path.name for path in directory_of(real).glob("charging-*.jsonl"))
+        return shown if shown["records"] == len(records(real)) and shown["files"][-1]["name"] == newest else None
+    shown = until(is_all_shown, "all records")
+    assert shown["state"] == "writing"
     assert "writing" in cli("charging", token=real.admin.token, host=real).stdout
     listed = cli("charging", "--files", "-o", "ndjson", token=real.admin.token, host=real)
     assert json.loads(listed.stdout.splitlines()[-1])["name"] == max(path.name for path in directory_of(real).glob("charging-*.jsonl"))

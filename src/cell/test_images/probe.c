@@ -33,6 +33,7 @@ static void all_effects(void)
     ticket(77, 4, "no", 2);
     contact_at(123456789);
     trigger(5, 4711, "wake", 4, 60);
+    schedule(3600, -1, 4);
     log_line(2, "line", 4);
 }
 

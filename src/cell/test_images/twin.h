@@ -20,6 +20,7 @@ IMPORT(notify_string) void notify_string(i32 event, const void *bytes, i32 lengt
 IMPORT(ticket) void ticket(i64 number, i32 state, const void *reason, i32 length);
 IMPORT(contact_at) void contact_at(i64 wall_ms);
 IMPORT(trigger) void trigger(u32 number, u32 port, const void *bytes, u32 length, u32 validity_s);
+IMPORT(schedule) void schedule(i32 maximum_latency_s, i32 maximum_response_s, i32 packets);
 IMPORT(log) void log_line(i32 level, const void *bytes, i32 length);
 IMPORT(now) i64 now(void);
 IMPORT(random) i64 random_bits(void);

@@ -1,0 +1,224 @@
+#include "core/provision.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "core/call.h"
+#include "core/groups.h"
+#include "core/nidd.h"
+#include "core/record.h"
+#include "core/schedule.h"
+#include "core/tell.h"
+#include "core/timers.h"
+#include "core/twin_table.h"
+
+enum { RETRY_MS = 1000, RETRY_MAX_MS = 5 * 60 * 1000 };
+
+/* ---- references ---- */
+
+uint32_t provision_references(core *core, uint32_t index, uint32_t count)
+{
+    const twin *twin = index == NONE ? NULL : twin_at(core, index);
+    uint32_t first = exposure_reference_new(core, twin), have = 1;
+    while (have < count) { /* where one is in use, or they begin anew, so does the run */
+        uint32_t next = exposure_reference_new(core, twin);
+        if (next != first + have) {
+            first = next;
+            have = 0;
+        }
+        have++;
+    }
+    return first;
+}
+
+static void put_references(dro_builder *out, const uint32_t *references, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (references[i] != 0)
+            dro_field_put(out, API_FIELD_REFERENCE_GONE, &references[i], sizeof references[i]);
+}
+
+/* ---- asking ---- */
+
+void provision_put_subject(dro_builder *out, const uint8_t *fields, size_t length)
+{
+    static const struct { uint8_t tag, as; } subjects[] = {
+        { T8_FIELD_ID, API_FIELD_ID }, { T8_FIELD_MSISDN, API_FIELD_MSISDN }, { T8_FIELD_GROUP, API_FIELD_ID },
+        { T8_FIELD_PROVIDER, API_FIELD_PROVIDER },
+    };
+    dro_field room;
+    for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+        const dro_field *name = t8_find(fields, length, subjects[i].tag, &room);
+        if (name != NULL)
+            dro_field_put(out, subjects[i].as, name->bytes, name->length);
+    }
+}
+
+/* By its own name: what applications call it is not known any more. */
+static bool put_name(core *core, uint32_t group, uint64_t twin, dro_builder *out)
+{
+    const struct group *of = group == 0 ? NULL : group_at(core, group);
+    uint32_t index = group != 0 || twin == 0 ? NONE : twin_find_number(core, twin);
+    size_t length = 0;
+    const char *name = of != NULL ? of->id : index != NONE && twin_at(core, index)->row != NONE ? twin_id(core, twin_at(core, index), &length) : NULL;
+    if (name != NULL)
+        dro_field_put(out, API_FIELD_ID, name, of != NULL ? strlen(name) : length);
+    return name != NULL;
+}
+
+static void forgotten(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    (void)core;
+    if (said->outcome != INQUIRY_ANSWERED)
+        dro_warn("the network was not told that %08x is over: %s", (uint32_t)asked->subject, said->why);
+}
+
+void provision_forget(core *core, enum inquiry_kind kind, uint32_t group, uint64_t twin, const uint32_t *references, uint32_t count)
+{
+    uint8_t bytes[PROVISION_FIELDS_MAX];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    bool is_named = put_name(core, group, twin, &out);
+    put_references(&out, references, count);
+    inquiry asked = { .kind = kind, .group = group, .subject = count > 0 ? references[0] : 0, .fields = bytes, .length = dro_builder_length(&out), .done = forgotten };
+    const char *why = count == 0 ? NULL : !is_named || out.err != DRO_OK ? "its name is not known any more" : inquiry_begin(core, &asked);
+    if (why != NULL)
+        dro_warn("the network was not told that %08x is over: %s", references[0], why);
+}
+
+/* What the network took and nobody kept. */
+static void forget_run(core *core, const inquiry *asked)
+{
+    uint32_t references[T8_LIST_MAX], count = (uint32_t)asked->detail;
+    for (uint32_t i = 0; i < count && i < T8_LIST_MAX; i++)
+        references[i] = (uint32_t)asked->subject + i;
+    provision_forget(core, asked->kind, asked->group, asked->twin, references, count);
+}
+
+static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    if (said->outcome != INQUIRY_ANSWERED) {
+        inquiry_tell_why(core, asked, said);
+        return;
+    }
+    core->exposures.agreed = (uint32_t)asked->subject;
+    core->exposures.is_done = false;
+    (void)inquiry_take_up(core, asked, said);
+    core->exposures.agreed = 0;
+    if (said->verdict == VERDICT_DONE && !core->exposures.is_done)
+        forget_run(core, asked);
+}
+
+bool provision_ask(core *core, const exposure_call *wanted, enum inquiry_kind kind, uint32_t first, uint32_t count, const dro_builder *question)
+{
+    if (question->err != DRO_OK) {
+        tell_problem(core, wanted->call->caller, 413, "about:blank", "it is too much for one question to the network");
+        return false;
+    }
+    inquiry asked = { .kind = kind, .subject = first, .detail = count, .group = wanted->group != NULL ? wanted->group->number : 0,
+                      .twin = wanted->twin != NONE ? twin_at(core, wanted->twin)->number : 0,
+                      .fields = question->start, .length = dro_builder_length(question), .done = agreed };
+    return inquiry_defer(core, wanted->call, &asked);
+}
+
+bool provision_has_nobody(core *core, const call *call, enum inquiry_kind kind)
+{
+    if (inquiry_has_node(core, kind))
+        return false;
+    tell_problem(core, call->caller, 503, "about:blank", "no HSS is among diameter.peers: nobody could keep this for the device");
+    return true;
+}
+
+bool provision_refused(core *core, const call *call, const inquiry_said *said, const char *pointer)
+{
+    switch (said->verdict) {
+    case VERDICT_DONE: return false;
+    case VERDICT_USER_UNKNOWN: tell_cause(core, call->caller, 404, "USER_UNKNOWN", "the network does not know this subscription"); break;
+    case VERDICT_NOT_ALLOWED: tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the network does not let this be set (%u)", said->code); break;
+    case VERDICT_OUT_OF_RANGE:
+        tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", pointer, "the network does not take these values (%u)", said->code);
+        break;
+    case VERDICT_BUSY: tell_problem(core, call->caller, 503, "about:blank", "the network has too much to do; try again"); break;
+    default: tell_problem(core, call->caller, 500, "about:blank", "the network refused it (%u)", said->code); break;
+    }
+    return true;
+}
+
+/* ---- the end ---- */
+
+static void put_off(core *core, exposure *of)
+{
+    int64_t pause_ms = (int64_t)RETRY_MS << of->retries;
+    if (pause_ms < RETRY_MAX_MS)
+        of->retries++;
+    of->retry_ms = core->now_ms + (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS);
+    of->is_asked = false;
+}
+
+static void care(core *core, uint32_t index)
+{
+    if (index != NONE && twin_at(core, index)->number != 0 && timers_update(core, index) != DRO_OK)
+        core->counters.refused++;
+}
+
+static void gone(core *core, uint32_t index, exposure *of)
+{
+    uint64_t number = of->number;
+    bool is_of_parameters = of->kind == EXPOSURE_PARAMETERS;
+    if (index == NONE) {
+        exposure_group_gone(core, of);
+        return;
+    }
+    record_begin(core, index, RECORD_DELTA);
+    exposure_gone(core, index, number);
+    if (is_of_parameters)
+        schedule_freed(core, index);
+    record_end(core);
+    nidd_trim(twin_at(core, index));
+}
+
+/* The network knows that it is over, or says that it never knew it; else it is told again. */
+static void ended(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    uint32_t index = NONE;
+    exposure *of = exposure_find(core, asked->subject, &index);
+    if (asked->late != NULL && core->gates[asked->late->gate].is_open) { /* it is the application's no more, whenever the network hears of it */
+        reply reply = { .status = 204, .content = CONTENT_NONE, .etag = UINT64_MAX };
+        tell_reply(core, (caller){ asked->late->gate, asked->late->header.id }, &reply, NULL, 0);
+    }
+    if (of == NULL || of->status != EXPOSURE_ENDING)
+        return;
+    if (said->outcome == INQUIRY_ANSWERED)
+        gone(core, index, of);
+    else
+        put_off(core, of);
+    care(core, index);
+}
+
+void provision_ends(core *core, uint32_t index, exposure *of, const call *call, enum inquiry_kind kind, const uint32_t *references, uint32_t count)
+{
+    uint8_t bytes[PROVISION_FIELDS_MAX];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    uint64_t number = of->number;
+    provision_put_subject(&out, of->fields, of->length);
+    put_references(&out, references, count);
+    inquiry asked = { .kind = kind, .subject = number, .group = of->group, .twin = index != NONE ? twin_at(core, index)->number : 0,
+                      .fields = bytes, .length = dro_builder_length(&out), .done = ended,
+                      .late = call != NULL && !core->is_draining ? deferred_new(call->gate, call->header, call->message) : NULL };
+    bool has_late = asked.late != NULL;
+    of->is_asked = true;
+    const char *why = inquiry_begin(core, &asked);
+    of = exposure_find(core, number, &index);
+    if (why != NULL && of != NULL)
+        put_off(core, of);
+    if (call != NULL && (why != NULL || !has_late))
+        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+    care(core, index);
+}
+
+void provision_over(core *core, uint32_t index, exposure *of)
+{
+    bool is_of_parameters = of->kind == EXPOSURE_PARAMETERS;
+    exposure_over(core, index, of);
+    if (is_of_parameters)
+        schedule_freed(core, index);
+}
