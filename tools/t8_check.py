@@ -29,7 +29,7 @@ NOTIFICATIONS = {
     "3gpp-device-triggering": ["DeviceTriggeringDeliveryReportNotification"],
     "3gpp-network-parameter-configuration": ["ConfigurationNotification"],
 }
-LINKS = ["niddConfiguration", "niddDownlinkDataTransfer", "subscription", "transaction"]
+LINKS = ["niddConfiguration", "niddDownlinkDataTransfer", "subscription", "transaction", "configuration"]
 
 
 def as_json_schema(node):

@@ -91,10 +91,11 @@ def test_schemathesis_finds_nothing(real, sink, names, tmp_path, which):
 
 DEVICE = "thermo-1@demo.example"
 OTHERS = {  # api: scope, collection, name of its member in paths, a body that makes one
-    "3gpp-monitoring-event": ("monitoring", "subscriptions", "subscriptionId", {"externalId": DEVICE, "monitoringType": "UE_REACHABILITY", "reachabilityType": "DATA",
-                                                                                "maximumNumberOfReports": 5}),
     "3gpp-device-triggering": ("trigger", "transactions", "transactionId", {"externalId": DEVICE, "validityPeriod": 3600, "priority": "PRIORITY",
                                                                             "applicationPortId": 4711, "triggerPayload": "AQID"}),
+    "3gpp-cp-parameter-provisioning": ("parameters", "subscriptions", "subscriptionId", {"externalId": DEVICE, "cpParameterSets": {
+        "set1": {"setId": "set1", "periodicCommunicationIndicator": "PERIODICALLY", "periodicTime": 3600}}}),
+    "3gpp-network-parameter-configuration": ("parameters", "configurations", "configurationId", {"externalId": DEVICE, "maximumLatency": 60}),
 }
 
 
@@ -118,12 +119,19 @@ def network():
 @pytest.mark.parametrize("api", OTHERS)
 def test_schemathesis_finds_nothing_in_other_apis(network, sink, tmp_path, api, which):
     scope, collection, member, body = OTHERS[api]
-    scs_as = f"{scope}-{'others' if '--exclude-method' in which else 'delete'}"
+    scs_as = f"{api}-{'others' if '--exclude-method' in which else 'delete'}"
     as1 = network.application(scs_as, ["demo.example"], [scope])
     made = as1.post(f"/{api}/v1/{scs_as}/{collection}", {"notificationDestination": sink.link("/st"), **body})
     assert made.status == 201, made
-    names = {"path.scsAsId": scs_as, f"path.{member}": made.headers["Location"].rsplit("/", 1)[1]}
+    names = {"path.scsAsId": scs_as, f"path.{member}": made.headers["Location"].rsplit("/", 1)[1], "path.setId": "set1"}
     schemathesis_finds_nothing(network, tmp_path, api, as1.token, which, names)
+
+
+def test_schemathesis_finds_nothing_in_enhanced_coverage_restriction(network, tmp_path):
+    as1 = network.application("ecr", ["demo.example"], ["parameters"])
+    asked = as1.post("/3gpp-ecr-control/v1/query", {"externalId": DEVICE, "supportedFeatures": "0"})
+    assert asked.status == 200, asked
+    schemathesis_finds_nothing(network, tmp_path, "3gpp-ecr-control", as1.token, [], {})
 
 
 # ---- CAPIF ----
