@@ -70,7 +70,19 @@ def index_table(name, avps, vendor):
     return f"static const uint16_t {name}[{last + 1}] = {{\n{body}}};\n"
 
 
-def header(avps, commands, causes):
+def value_constant(row):
+    return f"VALUE_{constant(row['avp'])}_{row['name']}"
+
+
+def check_values(values, known):
+    for row in values:
+        if row["avp"] not in known or row["kind"] not in ("value", "bit"):
+            sys.exit(f"diameter_value.csv: cannot use {row}")
+    if len({(row["avp"], row["value"]) for row in values}) != len(values):
+        sys.exit("diameter_value.csv: a value is there twice")
+
+
+def header(avps, commands, causes, values):
     out = ["/* Made by tools/diameter_tables.py from spec/. */", "#pragma once", "", "#include <stdint.h>", "",
            "/* An AVP by name: its row in the dictionary. */", "typedef enum diameter_name {", "    AVP_UNKNOWN,"]
     out += [f"    AVP_{constant(avp['name'])}, /* {avp['code']}, vendor {avp['vendor']}, {avp['type']} */" for avp in avps]
@@ -82,6 +94,8 @@ def header(avps, commands, causes):
     out += ["};", "", "enum diameter_result {"]
     out += [f"    {row['name']} = {row['code']}, /* {'' if row['vendor'] == '0' else 'Experimental-Result, '}{row['clause']} */"
             for row in causes]
+    out += ["};", "", "enum diameter_value { /* of AVPs; of bit masks each bit */"]
+    out += [f"    {value_constant(row)} = {row['value'] if row['kind'] == 'value' else 1 << int(row['value'])}, /* {row['clause']} */" for row in values]
     return "\n".join(out + ["};", ""])
 
 
@@ -94,7 +108,7 @@ def avp_row(avp, groups):
     return f"    [AVP_{constant(avp['name'])}] = {{ \"{avp['name']}\", {avp['code']}, {avp['vendor']}, {kind}, 0x{flags:02x}, {first}, {count} }},"
 
 
-def source(avps, commands, groups, causes):
+def source(avps, commands, groups, causes, values):
     known = {avp["name"] for avp in avps}
     rules = Rules()
     group_place = {row["name"]: rules.add(grammar(row["grammar"], known, row["name"])) for row in groups}
@@ -116,6 +130,9 @@ def source(avps, commands, groups, causes):
     out += ["const diameter_cause diameter_causes[] = {"]
     out += [f"    {{ {row['code']}, {row['vendor']}, \"{row['name']}\" }}," for row in causes] + ["};"]
     out += ["const uint32_t diameter_cause_count = sizeof diameter_causes / sizeof diameter_causes[0];", ""]
+    out += ["const diameter_known_value diameter_values[] = {"]
+    out += [f"    {{ AVP_{constant(row['avp'])}, {value_constant(row)} }}," for row in values if row["kind"] == "value"] + ["};"]
+    out += ["const uint32_t diameter_value_count = sizeof diameter_values / sizeof diameter_values[0];", ""]
     longest = max(len(row["grammar"].split()) for row in commands + groups)
     out += [f'_Static_assert({longest} <= DIAMETER_RULES_MAX, "the longest grammar");', ""]
     return "\n".join(out)
@@ -126,11 +143,12 @@ def main():
     avps = sorted(read(spec, "diameter_avp.csv"), key=lambda avp: (int(avp["vendor"]), int(avp["code"])))
     if len({(avp["vendor"], avp["code"]) for avp in avps}) != len(avps):
         sys.exit("diameter_avp.csv: a code is there twice")
-    commands, groups, causes = (read(spec, name) for name in ("diameter_command.csv", "diameter_group.csv", "causes.csv"))
+    commands, groups, causes, values = (read(spec, name) for name in ("diameter_command.csv", "diameter_group.csv", "causes.csv", "diameter_value.csv"))
+    check_values(values, {avp["name"] for avp in avps})
     with open(header_path, "w", encoding="ascii") as file:
-        file.write(header(avps, commands, causes))
+        file.write(header(avps, commands, causes, values))
     with open(source_path, "w", encoding="ascii") as file:
-        file.write(source(avps, commands, groups, causes))
+        file.write(source(avps, commands, groups, causes, values))
 
 
 if __name__ == "__main__":

@@ -141,6 +141,56 @@ static inline dromio_value dromio_take_value(dromio_reader *in)
     return value;
 }
 
+/* ---- The event `network`: what the mobile network says of the device ---- */
+
+enum dromio_network_id { /* the event's id: what was watched */
+    DROMIO_NETWORK_LOST, DROMIO_NETWORK_REACHABLE, DROMIO_NETWORK_LOCATION, DROMIO_NETWORK_IMEI, DROMIO_NETWORK_ROAMING,
+    DROMIO_NETWORK_FAILURE, DROMIO_NETWORK_AVAILABLE, DROMIO_NETWORK_AREA, DROMIO_NETWORK_PDN,
+};
+enum dromio_network_said { DROMIO_SAID_EVENT, DROMIO_SAID_ENDED, DROMIO_SAID_SUSPENDED, DROMIO_SAID_RESUMED };
+
+/* Numbers are -1, strings empty where the network did not say it. */
+typedef struct dromio_network {
+    int64_t said;                 /* enum dromio_network_said */
+    int64_t time_ms, available_until_ms;
+    int64_t reachability;         /* 0 SMS, 1 data */
+    int64_t loss_reason, roaming;
+    dromio_value network, cell, tracking_area; /* "001-01", "001-01-0a1b2c3", "001-01-00ff" */
+    int64_t location_age_minutes, imei_change, failure_cause;
+    int64_t active_time_s, periodic_timer_s;
+    int64_t pdn;                  /* 0 created, 1 released */
+    dromio_value apn;
+} dromio_network;
+
+static inline int64_t dromio_take_number(dromio_reader *in)
+{
+    dromio_value value = dromio_take_value(in);
+    return value.kind == DROMIO_VALUE_INTEGER ? value.integer : -1;
+}
+
+/* The payload of the event; false: it is none. Strings are in it. */
+static inline bool dromio_read_network(dromio_network *out, uint32_t length)
+{
+    dromio_reader in = dromio_reader_over(dromio_payload, length);
+    out->said = dromio_take_number(&in);
+    out->time_ms = dromio_take_number(&in);
+    out->available_until_ms = dromio_take_number(&in);
+    out->reachability = dromio_take_number(&in);
+    out->loss_reason = dromio_take_number(&in);
+    out->roaming = dromio_take_number(&in);
+    out->network = dromio_take_value(&in);
+    out->cell = dromio_take_value(&in);
+    out->tracking_area = dromio_take_value(&in);
+    out->location_age_minutes = dromio_take_number(&in);
+    out->imei_change = dromio_take_number(&in);
+    out->failure_cause = dromio_take_number(&in);
+    out->active_time_s = dromio_take_number(&in);
+    out->periodic_timer_s = dromio_take_number(&in);
+    out->pdn = dromio_take_number(&in);
+    out->apn = dromio_take_value(&in);
+    return !in.failed; /* a newer host may say more behind it */
+}
+
 /* A value of the kind the model says, or DROMIO_ABSENT or DROMIO_REMOVED; another kind fails the reader. */
 static inline enum dromio_change dromio_take_member(dromio_reader *in, enum dromio_value_kind kind, dromio_value *value)
 {

@@ -12,6 +12,7 @@
 #include "core/number.h"
 #include "core/rate.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/render.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -164,6 +165,8 @@ void api_turn_begin(core *core, turn *turn)
 
 void api_turn_end(core *core, turn *turn, uint32_t outcome)
 {
+    if (turn->operation == TURN_REPORT)
+        report_turn_end(core, turn);
     if (turn->operation == TURN_DOWNLINK) {
         (turn->operation_of != 0 ? group_turn_end : nidd_turn_end)(core, turn, outcome);
         return;
@@ -182,6 +185,8 @@ void api_turn_failed(core *core, turn *turn, const char *reason)
         usage_put(core, turn->application);
     if (turn->operation == TURN_DOWNLINK)
         (turn->operation_of != 0 ? group_turn_failed : nidd_turn_failed)(core, turn);
+    if (turn->operation == TURN_REPORT)
+        report_turn_end(core, turn);
     if (turn->operation != TURN_WRITE && turn->operation != TURN_ACTION)
         return;
     char text[64];
@@ -198,6 +203,8 @@ void api_turn_done(core *core, turn *turn)
         api_put_answer(core, turn->caller, turn->twin, api_put_is_new(turn));
     else if (turn->operation == TURN_DOWNLINK)
         (turn->operation_of != 0 ? group_turn_done : nidd_turn_done)(core, turn);
+    else if (turn->operation == TURN_REPORT)
+        report_turn_done(core, turn);
     else if (turn->ticket != 0) {
         mailbox_flush(core, turn->twin);
         ticket_answer(core, turn->caller, turn->twin, turn->ticket, turn->wait, turn->wait_until_ns);

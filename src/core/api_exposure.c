@@ -2,6 +2,7 @@
  * (twin/t8.h) and the hooks of its class (core/exposure.h). An application works under its own id only. */
 #include <string.h>
 
+#include "core/authorization.h"
 #include "core/call.h"
 #include "core/charge.h"
 #include "core/exposure.h"
@@ -9,6 +10,7 @@
 #include "core/host.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/peers.h"
 #include "core/parameters.h"
 #include "core/patterns.h"
 #include "core/record.h"
@@ -94,9 +96,16 @@ exposure *exposure_called(core *core, const call *call, uint32_t *index)
 /* False after a problem. */
 static bool group_named(core *core, const call *call, exposure_call *wanted)
 {
+    dro_err err = DRO_OK;
     wanted->group = group_find(core, call->group.at, call->group.length);
+    if (wanted->group == NULL && peers_have_hss(core)) /* the HSS may know it */
+        wanted->group = authorization_group_named(core, call, wanted->owner, &err);
     if (wanted->group != NULL && application_sees(core, wanted->owner->number, 0, wanted->group->domain))
         return true;
+    if (err != DRO_OK) {
+        tell_problem(core, call->caller, 503, "about:blank", "the group could not be kept: %s", dro_err_text(err));
+        return false;
+    }
     tell_cause(core, call->caller, 404, "USER_UNKNOWN", "no group is known by this identifier");
     return false;
 }
@@ -222,7 +231,7 @@ static const exposure *group_keep(core *core, const exposure_call *wanted, const
     if (err != DRO_OK)
         return NULL;
     if (is_new && has_test)
-        exposure_group_test(core, kept);
+        exposure_test(core, kept);
     if (class->kept != NULL)
         class->kept(core, NONE, kept);
     return kept;

@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/authorization.h"
 #include "core/call.h"
 #include "core/charge.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/inquiry.h"
+#include "core/monitoring_area.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"
@@ -82,6 +84,7 @@ static bool is_in_range(core *core, const exposure_call *wanted)
     int64_t reports = t8_integer(wanted->fields, wanted->length, MONITORING_REPORTS_MAX, 1);
     int64_t until_ms = t8_integer(wanted->fields, wanted->length, MONITORING_EXPIRE_TIME, 0);
     bool is_sms = type == MONITORING_UE_REACHABILITY && option(wanted, MONITORING_REACHABILITY) == REACHABILITY_SMS;
+    bool is_area = type == MONITORING_NUMBER_OF_UES_IN_AN_AREA;
     const rule rules[] = {
         { .is_wrong = is_sms && reports > 1, .member = "/maximumNumberOfReports", .why = "can be 1 only with reachabilityType SMS" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && location == LOCATION_LAST_KNOWN && reports > 1, .member = "/maximumNumberOfReports",
@@ -90,6 +93,11 @@ static bool is_in_range(core *core, const exposure_call *wanted)
           .why = "is one of 5G networks" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && accuracy != UINT32_MAX && accuracy > ACCURACY_TWAN_ID, .member = "/accuracy",
           .why = "is one that this network cannot report" },
+        { .is_wrong = is_area && (reports != 1 || !has(wanted, MONITORING_REPORTS_MAX)), .member = "/maximumNumberOfReports",
+          .why = "can be 1 only: serving nodes count when they are asked" },
+        { .is_wrong = is_area && wanted->group != NULL, .member = "/externalGroupId", .why = "cannot be there: serving nodes count all devices" },
+        { .is_wrong = is_area && !monitoring_area_is_readable(wanted->fields, wanted->length), .member = "/locationArea",
+          .why = "has a place that no serving node can be asked about: cellIds as 001-01-0a1b2c3, trackingAreaIds as 001-01-0a1b, enodeBIds as 001-01-0a1b2c" },
         { .is_wrong = until_ms > time_max_ms, .member = "/monitorExpireTime", .why = "is later than 2036-02-07T06:28:15Z" },
     };
     return rules_hold(core, wanted, 403, "PARAMETER_OUT_OF_RANGE", RULES(rules));
@@ -159,6 +167,8 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
     uint32_t reference = (uint32_t)asked->subject, ignored;
     if (said->outcome != INQUIRY_ANSWERED) {
         inquiry_tell_why(core, asked, said);
+        if (asked->group != 0)
+            authorization_group_refused(core, asked->group);
         return;
     }
     core->exposures.agreed = reference;
@@ -168,6 +178,8 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
     bool is_kept = core->exposures.is_done || exposure_find_reference(core, reference, &ignored) != NULL;
     if (said->verdict == VERDICT_DONE && !is_kept)
         network_forget(core, reference, asked, asked->fields, asked->length);
+    if (!is_kept && asked->group != 0)
+        authorization_group_refused(core, asked->group);
 }
 
 static bool ask(core *core, const exposure_call *wanted)
@@ -195,6 +207,9 @@ static bool refused(core *core, const call *call, const inquiry_said *said)
     case VERDICT_OUT_OF_RANGE:
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "", "the network does not take these values (%u)", said->code);
         break;
+    case VERDICT_NOT_SERVED:
+        tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "/locationArea", "locationArea is served by no node that is connected");
+        break;
     case VERDICT_BUSY: tell_problem(core, call->caller, 503, "about:blank", "the network has too much to do; try again"); break;
     default: tell_problem(core, call->caller, 500, "about:blank", "the network refused it (%u)", said->code); break;
     }
@@ -205,6 +220,10 @@ static bool monitoring_asks(core *core, const exposure_call *wanted)
 {
     if (core->said != NULL)
         return refused(core, wanted->call, core->said);
+    if (option(wanted, MONITORING_TYPE) == MONITORING_NUMBER_OF_UES_IN_AN_AREA) {
+        monitoring_area_ask(core, wanted);
+        return true;
+    }
     if (inquiry_has_node(core, INQUIRY_MONITORING))
         return ask(core, wanted);
     tell_problem(core, wanted->call->caller, 503, "about:blank", "no HSS is among diameter.peers: nobody could report this event");
@@ -213,20 +232,25 @@ static bool monitoring_asks(core *core, const exposure_call *wanted)
 
 /* ---- reports ---- */
 
-/* The network's report as the application sees it: with the type, the time, and the name it knows the device by. */
-static void put_report(core *core, const uint8_t *fields, size_t fields_length, const uint8_t *report, size_t length, dro_builder *out)
+/* The name the application knows the device by; of a group's the member's. */
+static void put_name(const uint8_t *fields, size_t length, const dro_field *member, dro_builder *out)
+{
+    dro_field room;
+    const dro_field *name = member != NULL ? member : t8_find(fields, length, T8_FIELD_ID, &room);
+    if (name == NULL)
+        name = t8_find(fields, length, T8_FIELD_MSISDN, &room);
+    if (name != NULL)
+        dro_field_put(out, (uint8_t)name->tag, name->bytes, name->length);
+}
+
+/* The network's report as the application sees it: with the type, the time, and whose it is. */
+static void put_report(core *core, const uint8_t *fields, size_t fields_length, const dro_field *member, const uint8_t *report, size_t length,
+                       dro_builder *out)
 {
     dro_field room;
     if (t8_find(report, length, REPORT_TYPE, &room) == NULL)
         t8_put_byte(out, REPORT_TYPE, (uint8_t)t8_option(fields, fields_length, MONITORING_TYPE, 0));
-    for (uint32_t i = 0; i < 2; i++) {
-        const dro_field *name = t8_find(fields, fields_length, i == 0 ? T8_FIELD_ID : T8_FIELD_MSISDN, &room);
-        bool is_named = name != NULL;
-        if (is_named)
-            dro_field_put(out, i == 0 ? REPORT_ID : REPORT_MSISDN, name->bytes, name->length);
-        if (is_named)
-            break;
-    }
+    put_name(fields, fields_length, member, out);
     if (t8_find(report, length, REPORT_TIME, &room) == NULL)
         t8_put_integer(out, REPORT_TIME, core->now_ms);
     dro_cursor in = dro_cursor_over(report, length);
@@ -280,7 +304,7 @@ static bool monitoring_made(core *core, const exposure_call *wanted, exposure *h
     head->reports = 0;
     if (told == NULL)
         return true;
-    put_report(core, wanted->fields, wanted->length, told->bytes, told->length, &report);
+    put_report(core, wanted->fields, wanted->length, NULL, told->bytes, told->length, &report);
     head->reports = 1;
     if (wanted->old == NULL && reports_max(wanted->fields, wanted->length) == 1 && report.err == DRO_OK) { /* one-time: there is nothing left to subscribe to */
         core->exposures.is_done = true;
@@ -305,7 +329,7 @@ void monitoring_report(core *core, uint32_t index, exposure *of, const uint8_t *
     dro_builder out = dro_builder_over(bytes, sizeof bytes), put = dro_builder_over(inner, sizeof inner);
     uint64_t number = of->number;
     uint32_t most = reports_max(of->fields, of->length), count = of->reports + 1;
-    put_report(core, of->fields, of->length, report, length, &put);
+    put_report(core, of->fields, of->length, NULL, report, length, &put);
     dro_field_put(&out, NOTIFICATION_REPORT, inner, dro_builder_length(&put));
     if (put.err != DRO_OK || out.err != DRO_OK) {
         core->counters.notices_dropped++;
@@ -327,6 +351,55 @@ void monitoring_cancel(core *core, uint32_t index, exposure *of)
     t8_put_byte(&out, NOTIFICATION_CANCELLED, 1);
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
     exposure_over(core, index, exposure_of(twin_at(core, index), number));
+}
+
+/* ---- of groups ---- */
+
+void monitoring_group_report(core *core, exposure *of, const dro_field *member, const uint8_t *report, size_t length)
+{
+    uint8_t bytes[T8_FIELDS_MAX], inner[T8_FIELDS_MAX];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes), put = dro_builder_over(inner, sizeof inner);
+    put_report(core, of->fields, of->length, member, report, length, &put);
+    dro_field_put(&out, NOTIFICATION_REPORT, inner, dro_builder_length(&put));
+    of->reports++;
+    if (put.err == DRO_OK && out.err == DRO_OK)
+        (void)exposure_news_put(core, of, bytes, dro_builder_length(&out)); /* counted where it cannot be kept */
+    else
+        core->counters.notices_dropped++;
+}
+
+void monitoring_group_cancel(core *core, exposure *of, const dro_field *member)
+{
+    uint8_t bytes[T8_TEXT_MAX + 16];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    if (member != NULL) {
+        dro_field_put(&out, member->tag == REPORT_ID ? NOTIFICATION_CANCELLED_ID : NOTIFICATION_CANCELLED_MSISDN, member->bytes, member->length);
+        (void)exposure_news_put(core, of, bytes, dro_builder_length(&out));
+        return;
+    }
+    t8_put_byte(&out, NOTIFICATION_CANCELLED, 1);
+    record_begin(core, NONE, RECORD_GROUPS);
+    (void)exposure_news_put(core, of, bytes, dro_builder_length(&out));
+    record_end(core);
+    of->status = EXPOSURE_OVER;
+    if (groups_keep(core) != DRO_OK)
+        dro_warn("monitoring: the end of a group's subscription could not be written; the network ends it again when asked");
+}
+
+void monitoring_group_result(core *core, exposure *of, const dro_field *member, bool is_roaming)
+{
+    uint8_t bytes[T8_TEXT_MAX + 32];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    size_t begin = t8_object_begin(&out, NOTIFICATION_CONFIG_RESULT);
+    dro_field_put(&out, member->tag == REPORT_ID ? RESULT_ID : RESULT_MSISDN, member->bytes, member->length);
+    t8_put_byte(&out, RESULT_REASON, is_roaming ? RESULT_ROAMING_NOT_ALLOWED : RESULT_OTHER_REASON);
+    t8_object_end(&out, begin);
+    (void)exposure_news_put(core, of, bytes, dro_builder_length(&out));
+}
+
+static int64_t monitoring_guard(const uint8_t *fields, size_t length)
+{
+    return t8_integer(fields, length, MONITORING_GUARD_TIME, 0);
 }
 
 /* ---- its end ---- */
@@ -352,7 +425,7 @@ static void reply_ended(core *core, const inquiry *asked, const inquiry_said *sa
         dro_builder report = dro_builder_over(bytes, sizeof bytes);
         if (room.tag != API_FIELD_REPORT)
             continue;
-        put_report(core, of->fields, of->length, room.bytes, room.length, &report);
+        put_report(core, of->fields, of->length, NULL, room.bytes, room.length, &report);
         dro_builder_text(&json, before);
         dro_builder_text(&json, "{");
         t8_members_json(&json, &t8_monitoring_report, bytes, dro_builder_length(&report), 0, "");
@@ -437,4 +510,5 @@ const exposure_class monitoring_class = {
     .expires = monitoring_expires,
     .forsaken = monitoring_forsaken,
     .until = monitoring_until,
+    .guard_s = monitoring_guard,
 };

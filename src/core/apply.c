@@ -14,6 +14,7 @@
 #include "core/rate.h"
 #include "core/rds_ports.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
@@ -452,12 +453,13 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
         return in.err;
     case FIELD_NIDD_CONFIGURATION: case FIELD_NIDD_CONFIGURATION_GONE: case FIELD_NIDD_DELIVERY: case FIELD_NIDD_DELIVERY_GONE:
     case FIELD_NOTICE: case FIELD_NOTICE_GONE: case FIELD_EXPOSURE: case FIELD_EXPOSURE_GONE: return nidd_apply(core, index, field);
+    case FIELD_REPORT: case FIELD_REPORTS_HEARD: return report_apply(core, index, field);
     case FIELD_CHUNKS: return queue_apply_chunks(core, index, &in);
     case FIELD_CHUNKS_SPENT: queue_apply_spent(core, index); return DRO_OK;
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
-    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED: case FIELD_CHARGE:
+    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED: case FIELD_EXPOSURE_NEWS: case FIELD_EXPOSURE_NEWS_GONE: case FIELD_CHARGE:
         break; /* for timelines, streams and the host's own tables */
     }
     return DRO_OK;

@@ -435,8 +435,7 @@ static void authorization_done(core *core, const inquiry *asked, const inquiry_s
 
 /* ---- an HSS says something on its own ---- */
 
-/* The twin by the first of its identities that one has. */
-static uint32_t twin_of(core *core, const grant *said)
+uint32_t authorization_twin_of(core *core, const grant *said)
 {
     static const uint8_t tags[] = { API_FIELD_ID, API_FIELD_MSISDN, API_FIELD_IMSI };
     uint32_t found = NONE;
@@ -502,7 +501,7 @@ void authorizations_on_update(core *core, uint32_t gate, const ring_header *head
         return;
     }
     grant said = { body + sizeof(authorization_update), length - sizeof(authorization_update) };
-    uint32_t index = twin_of(core, &said);
+    uint32_t index = authorization_twin_of(core, &said);
     if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else if (index == NONE)

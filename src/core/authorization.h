@@ -31,6 +31,8 @@ void authorization_bind(core *core, uint32_t twin, const grant *grant, network_r
 /* The same for a group's configuration, in authorization_group.c: on core 0. A group that is the HSS's is made here
  * before it is asked about, so that every core knows it when the list of its members comes. */
 bool authorization_asks_group(core *core, const call *call, const application *owner);
+/* The group of the request, made as one of the HSS's if it is new; NULL: it is not the caller's to ask about, or *err. */
+struct group *authorization_group_named(core *core, const call *call, const application *owner, dro_err *err);
 bool authorization_is_good_group(core *core, const call *call);
 bool authorization_apn_is_open_group(const core *core, const application *owner, const group *group);
 void authorization_put_group(core *core, const application *owner, const group *group, dro_builder *members);
@@ -65,6 +67,8 @@ void grant_replace(const core *core, const uint8_t *fields, size_t length, const
 
 /* Asks again for a configuration; its next time to ask is put off meanwhile. */
 void authorization_renew(core *core, uint32_t twin, nidd_configuration *configuration);
+/* The twin by the first of the identities (ID, MSISDN, IMSI) that one has; NONE: none has. */
+uint32_t authorization_twin_of(core *core, const grant *said);
 /* Messages of gates. */
 void authorizations_on_update(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 /* authorization_group.c: what an HSS says of a group, its members among it; each core hears it. */

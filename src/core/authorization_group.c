@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "core/authorization.h"
+#include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/peers.h"
@@ -28,8 +29,7 @@ bool authorization_apn_is_open_group(const core *core, const application *owner,
     return authorization_apn_is_own(owner, apn_of(core, owner, group));
 }
 
-/* The group of the request, made if it is new; NULL: it is not the caller's to ask about, or *err. */
-static group *group_of(core *core, const call *call, const application *owner, dro_err *err)
+group *authorization_group_named(core *core, const call *call, const application *owner, dro_err *err)
 {
     group *found = call->group.at == NULL ? NULL : group_find(core, call->group.at, call->group.length);
     const char *at = call->group.at == NULL ? NULL : memchr(call->group.at, '@', call->group.length);
@@ -49,7 +49,7 @@ bool authorization_asks_group(core *core, const call *call, const application *o
     dro_err err = DRO_OK;
     if (core->grant != NULL || !peers_have_hss(core))
         return false;
-    const group *named = group_of(core, call, owner, &err);
+    const group *named = authorization_group_named(core, call, owner, &err);
     if (err == DRO_LIMIT)
         tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "a host has at most %d groups", GROUPS_MAX);
     else if (err != DRO_OK)
@@ -110,7 +110,7 @@ static bool is_configured(const core *core, const group *group)
 void authorization_group_refused(core *core, uint32_t number)
 {
     group *asked = group_at(core, number);
-    if (asked == NULL || asked->kind != GROUP_HSS || is_configured(core, asked))
+    if (asked == NULL || asked->kind != GROUP_HSS || is_configured(core, asked) || exposure_group_has(core, number))
         return;
     group_remove(core, asked);
     if (groups_keep(core) != DRO_OK)

@@ -32,6 +32,7 @@
 #include "core/peers.h"
 #include "core/serving.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 #include "core/stream.h"
 #include "core/tell.h"
@@ -329,6 +330,7 @@ void core_close(core *core)
     uploads_free(core);
     questions_free(core);
     inquiries_free(core);
+    reports_fini(core);
     triggers_free(core);
     names_free(core);
     groups_fini(core);
@@ -455,6 +457,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
             mailbox_on_answer(core, header->id, &answer);
         }
         break;
+    case MESSAGE_NETWORK_REPORT: reports_on_message(core, gate, header, body); break;
     case MESSAGE_INQUIRY_ANSWER: inquiries_on_answer(core, gate, header, body); break;
     case MESSAGE_AUTHORIZATION_UPDATE: authorizations_on_update(core, gate, header, body); break;
     case MESSAGE_WEBSOCKET_HERE:
@@ -656,6 +659,8 @@ int64_t core_next_due(const core *core)
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
+    int64_t exposures_ms = core_refusal(core) == NULL ? exposures_groups_due(core) : INT64_MAX;
+    groups_ms = exposures_ms < groups_ms ? exposures_ms : groups_ms;
     if (groups_ms != INT64_MAX) {
         int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;

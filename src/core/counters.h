@@ -12,6 +12,7 @@ typedef struct core_counters {
     uint64_t notices, notices_failed, notices_refused, notices_dropped;
     uint64_t exceptions, uplinks_over_rate, uplinks_dropped, downlinks_held;
     uint64_t rds_refused, rds_repeated, rds_retransmissions, rds_dropped, fields_dropped;
+    uint64_t reports;            /* of the network, about what applications asked it to watch */
     uint64_t triggers_sent, triggers_refused, triggers_ended, triggers_unknown;
     uint64_t schedules_asked, schedules_applied, schedules_refused;
     uint64_t authorizations_granted, authorizations_refused, authorizations_failed, authorizations_revoked;

@@ -224,6 +224,12 @@ static void remove_from(core *core, uint32_t index, uint64_t number)
     }
 }
 
+uint32_t exposure_field_kind(const dro_field *field)
+{
+    enum { KIND_AT = HEAD - 2 };
+    return field->length >= HEAD && field->bytes[KIND_AT] < EXPOSURE_KINDS ? field->bytes[KIND_AT] : EXPOSURE_KINDS;
+}
+
 dro_err exposure_head_read(dro_cursor *in, exposure *head)
 {
     *head = (exposure){ .number = dro_cursor_le(in, 8), .destination = NONE, .retry_ms = INT64_MAX };
@@ -442,7 +448,10 @@ void exposures_fini(core *core)
     index_fini(&core->exposures.references);
     for (uint32_t i = 0; i < EXPOSURE_KINDS; i++)
         owners_fini(&core->exposures.owners[i]);
-    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+    for (uint32_t i = 0; i < core->exposures.group_high; i++) {
+        if (core->exposures.of_groups[i] != NULL)
+            exposure_news_fini(core->exposures.of_groups[i]);
         free(core->exposures.of_groups[i]);
+    }
     free(core->exposures.of_groups);
 }

@@ -41,8 +41,7 @@ typedef struct exposure {
     uint8_t kind, status;        /* exposure_kind, exposure_status */
     bool is_asked;               /* a question to the network that ends it is under way. Not durable */
     bool is_listed;              /* of a group, while tables are taken */
-    struct notice *notice;       /* of a group: under way on this core */
-    int64_t tell_ms;             /* of a group: not before */
+    struct exposure_news *news;  /* of a group: what waits to be told, on core 0; NULL: nothing did */
     uint16_t length;
     uint8_t fields[];            /* as the application gave them and the network has changed them: twin/t8.h */
 } exposure;
@@ -52,6 +51,7 @@ typedef struct exposure_table {
     owner_table owners[EXPOSURE_KINDS];
     exposure **of_groups;        /* [GROUP_EXPOSURES_MAX], NULL before the first */
     uint32_t group_high, group_count;
+    uint32_t news_count;         /* reports about groups that wait to be told */
     uint64_t count;              /* of twins */
     uint32_t reference_next;
     uint32_t agreed;             /* the network has this one, while the request that waited for it is taken up again; */
@@ -86,6 +86,8 @@ void exposure_notice(core *core, uint32_t twin, const exposure *of, const uint8_
 /* The notice of that number goes, in the same record: was it the last one of an exposure that is over? */
 void exposure_notice_gone(core *core, uint32_t twin, uint64_t exposure);
 
+/* Of a FIELD_EXPOSURE; EXPOSURE_KINDS: it is none. */
+uint32_t exposure_field_kind(const dro_field *field);
 /* Of a FIELD_EXPOSURE; its fields are what is left. */
 DRO_CHECKED dro_err exposure_head_read(dro_cursor *in, exposure *head);
 DRO_CHECKED dro_err exposure_apply(core *core, uint32_t twin, const dro_field *field);
@@ -107,15 +109,27 @@ DRO_CHECKED dro_err exposure_group_put(core *core, const exposure *head, const u
 void exposure_group_remove(core *core, exposure *gone);
 void exposure_group_gone(core *core, exposure *gone);       /* and kept; core 0 */
 void exposure_group_end(core *core, exposure *ended, const call *call); /* as exposure_end */
-void exposure_group_notice_gone(core *core, const struct notice *gone);
+bool exposure_group_has(const core *core, uint32_t group);   /* is any there of that group? */
 void exposure_groups_of(core *core, uint32_t group);         /* core 0: the group goes, so do its exposures */
 bool exposure_groups_orphaned(core *core);                  /* core 0: those whose application is gone end; true: some did */
-void exposure_group_test(core *core, exposure *made);      /* a test notification */
 enum { HOST_EXPOSURE = 40 };
 void exposure_groups_write(const core *core, dro_builder *out);
 DRO_CHECKED dro_err exposure_groups_read(core *core, const dro_field *field);
 void exposure_groups_follow_begin(core *core);
 void exposure_groups_follow_end(core *core);
+
+/* ---- exposure_news.c: core 0 ---- */
+
+/* Inside a record of no twin (RECORD_GROUPS): fields of the api's notice object, all of them lists. False: too much waits. */
+bool exposure_news_put(core *core, exposure *of, const uint8_t *fields, size_t length);
+void exposure_news_replay(core *core, const dro_field *field);
+void exposure_news_write(core *core);                      /* with the host's tables of this core */
+void exposure_news_gone(core *core, const struct notice *gone); /* taken, or given up */
+void exposure_news_free(core *core, exposure *of);
+void exposure_news_fini(exposure *of);                     /* the core goes */
+void exposure_test(core *core, exposure *made);            /* a test notification of a group's */
+int exposures_groups_step(core *core);
+int64_t exposures_groups_due(const core *core);                 /* INT64_MAX: nothing is to be done */
 
 /* ---- api_exposure.c ---- */
 
@@ -151,10 +165,14 @@ typedef struct exposure_class {
     void (*begins)(core *core, uint32_t twin, exposure *made);
     /* The twin goes, and the exposure with it: the network may be told. */
     void (*forsaken)(core *core, const twin *twin, const exposure *lost);
+    /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Its twin is in no turn. NULL: nothing is done. */
+    void (*told)(core *core, uint32_t twin, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length);
     /* Members that are not in its fields, each with a comma in front. */
     void (*write)(core *core, const exposure *shown, dro_builder *out);
     /* When it ends by its fields; INT64_MAX: never. */
     int64_t (*until)(const uint8_t *fields, size_t length);
+    /* Seconds between two notifications of a group's. NULL: 0. */
+    int64_t (*guard_s)(const uint8_t *fields, size_t length);
 } exposure_class;
 extern const exposure_class *const exposure_classes[EXPOSURE_KINDS];
 
@@ -166,6 +184,10 @@ extern const exposure_class monitoring_class;
 void monitoring_report(core *core, uint32_t twin, exposure *of, const uint8_t *report, size_t length);
 /* The same: the network has ended it. */
 void monitoring_cancel(core *core, uint32_t twin, exposure *of);
+/* About a group's: core 0, inside a record of no twin (RECORD_GROUPS). `member`: REPORT_ID or REPORT_MSISDN. */
+void monitoring_group_report(core *core, exposure *of, const dro_field *member, const uint8_t *report, size_t length);
+void monitoring_group_cancel(core *core, exposure *of, const dro_field *member); /* NULL: of all; not in a record then */
+void monitoring_group_result(core *core, exposure *of, const dro_field *member, bool is_roaming); /* a member that is not watched */
 
 /* ---- api_exposure.c ---- */
 

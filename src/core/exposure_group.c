@@ -52,10 +52,10 @@ dro_err exposure_group_put(core *core, const exposure *head, const uint8_t *fiel
     made->length = (uint16_t)length;
     made->destination = destination;
     made->next = NULL;
+    made->news = NULL;
     made->is_listed = true;
     if (old != NULL) {
-        made->notice = old->notice;
-        made->tell_ms = old->tell_ms;
+        made->news = old->news;
         if (old->destination != NONE)
             destination_release(core, old->destination);
         free(old);
@@ -72,26 +72,12 @@ dro_err exposure_group_put(core *core, const exposure *head, const uint8_t *fiel
 void exposure_group_remove(core *core, exposure *gone)
 {
     uint32_t slot = slot_of(core, gone->number);
-    if (gone->notice != NULL)
-        notice_group_free(core, gone->notice);
+    exposure_news_free(core, gone);
     if (gone->destination != NONE)
         destination_release(core, gone->destination);
     core->exposures.of_groups[slot] = NULL;
     core->exposures.group_count--;
     free(gone);
-}
-
-void exposure_group_test(core *core, exposure *made)
-{
-    if (made->destination != NONE && made->notice == NULL)
-        made->notice = notice_of_group(core, made->destination, made->number, NOTICE_TEST, NULL, 0);
-}
-
-void exposure_group_notice_gone(core *core, const notice *gone)
-{
-    for (uint32_t i = 0; i < core->exposures.group_high; i++)
-        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->notice == gone)
-            core->exposures.of_groups[i]->notice = NULL;
 }
 
 static void tables_keep(core *core)
@@ -119,6 +105,14 @@ void exposure_group_end(core *core, exposure *ended, const call *call)
         class->ends(core, NONE, ended, call);
     else if (call != NULL)
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+}
+
+bool exposure_group_has(const core *core, uint32_t group)
+{
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->group == group)
+            return true;
+    return false;
 }
 
 void exposure_groups_of(core *core, uint32_t group)

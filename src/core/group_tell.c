@@ -281,7 +281,7 @@ int groups_tell(core *core)
 void group_notice_gone(core *core, const notice *gone)
 {
     groups *groups = core->groups;
-    exposure_group_notice_gone(core, gone);
+    exposure_news_gone(core, gone);
     for (uint32_t i = 0; i < GROUP_OPERATIONS_MAX; i++)
         if (groups->operations[i] != NULL && groups->operations[i]->notice == gone)
             groups->operations[i]->notice = NULL;

@@ -10,12 +10,14 @@
 
 #include "base/hash.h"
 #include "core/apply.h"
+#include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/names.h"
 #include "core/network.h"
 #include "core/number.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 
 /* ---- idempotency keys ---- */
@@ -314,6 +316,10 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             group_told_replay(core, field);
         else if (field->tag == FIELD_IDEMPOTENT)
             idempotent_replay(core, field);
+        else if (field->tag == FIELD_EXPOSURE_NEWS || field->tag == FIELD_EXPOSURE_NEWS_GONE)
+            exposure_news_replay(core, field);
+        else if (field->tag == FIELD_REPORTS_HEARD)
+            reports_replay(core, field);
         else if (field->tag == FIELD_USAGE)
             usage_replay(core, field);
         return DRO_OK;
@@ -432,6 +438,8 @@ void host_tables_write(core *core)
             write_duplicates(core, (uint16_t)i);
     write_idempotents(core);
     groups_told_write(core);
+    exposure_news_write(core);
+    reports_write(core);
     usage_write(core);
     write_dead_letters(core);
 }

@@ -75,12 +75,22 @@ static inquiry_slot *slot_find(const core *core, uint64_t id)
     return table != NULL && id != 0 && index < table->used && table->list[index].id == id ? &table->list[index] : NULL;
 }
 
+static void bytes_free(uint8_t *bytes, size_t length)
+{
+    if (bytes != NULL)
+        dro_wipe(bytes, length);
+    free(bytes);
+}
+
+static size_t bytes_of(const inquiry_slot *slot)
+{
+    return slot->request.host_length + slot->request.realm_length + slot->asked.length;
+}
+
 static void slot_free(core *core, inquiry_slot *gone)
 {
     inquiry_table *table = core->inquiries;
-    if (gone->bytes != NULL)
-        dro_wipe(gone->bytes, gone->request.host_length + gone->request.realm_length + gone->asked.length);
-    free(gone->bytes);
+    bytes_free(gone->bytes, bytes_of(gone));
     *gone = (inquiry_slot){ .next_free = table->free };
     table->free = (uint32_t)(gone - table->list);
     table->count--;
@@ -90,11 +100,12 @@ static void slot_free(core *core, inquiry_slot *gone)
 static void slot_end(core *core, inquiry_slot *slot, const inquiry_said *said)
 {
     inquiry asked = slot->asked;
-    asked.host = asked.realm = NULL;
-    asked.fields = NULL;
-    asked.length = 0;
+    uint8_t *bytes = slot->bytes;
+    size_t length = bytes_of(slot);
+    slot->bytes = NULL;
     slot_free(core, slot);
     asked.done(core, &asked, said);
+    bytes_free(bytes, length);
     if (asked.late != NULL)
         deferred_free(asked.late);
 }

@@ -32,8 +32,8 @@ struct inquiry {
     uint64_t detail;
     deferred *late;              /* the request that waits for it; NULL: none, or it went with its gate */
     bool had_late;
-    const char *host, *realm;    /* the node that alone can answer; NULL: any of the kind's role. Copied, NULL when done */
-    const uint8_t *fields;       /* copied; NULL when done */
+    const char *host, *realm;    /* the node that alone can answer; NULL: any of the kind's role. Copied */
+    const uint8_t *fields;       /* copied */
     size_t length;
     inquiry_done_fn *done;
 };

@@ -68,6 +68,8 @@ enum {
     TRIGGER_RETRY_MS = 1000,       /* who cannot be asked about a trigger is asked again after this; twice as long each further time, */
     TRIGGER_RETRY_SHIFT = 6,       /* at most so often twice */
     GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
+    GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told */
+    GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */

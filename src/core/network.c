@@ -93,6 +93,14 @@ void contact_heard(core *core, uint32_t index)
     contact_put(core, twin, core->now_ms, next, why, learned_s);
 }
 
+void contact_open(core *core, uint32_t index, int64_t until_ms)
+{
+    twin *twin = twin_at(core, index);
+    twin->retry_ms = 0;
+    twin->flags &= (uint8_t)~TWIN_BLOCKED;
+    contact_put(core, twin, core->now_ms, until_ms > core->now_ms ? until_ms : core->now_ms, CONTACT_REACHABLE, twin->learned_s);
+}
+
 void contact_expect(core *core, uint32_t index, contact_why why, int64_t next_ms)
 {
     twin *twin = twin_at(core, index);
@@ -302,8 +310,7 @@ static void connection_change(core *core, caller caller, const connection_reques
         twin->flags &= (uint8_t)~TWIN_BLOCKED;
     }
     if (request->is_reachable)
-        contact_put(core, twin, core->now_ms, (int64_t)request->available_until * 1000 > core->now_ms
-                    ? (int64_t)request->available_until * 1000 : core->now_ms, CONTACT_REACHABLE, twin->learned_s);
+        contact_open(core, index, (int64_t)request->available_until * 1000);
     uint64_t round = record_end(core);
     if (caller.gate != NONE)
         tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);

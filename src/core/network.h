@@ -23,6 +23,7 @@ typedef struct network_release { /* a connection that this host ends, for its MM
 void network_release_begin(core *core, uint32_t twin, network_release *gone);
 void network_release_send(core *core, network_release *gone, uint64_t round); /* and wipes it */
 void contact_heard(core *core, uint32_t twin);           /* an uplink; puts FIELD_CONTACT */
+void contact_open(core *core, uint32_t twin, int64_t until_ms); /* it can be reached now, so long at most; puts FIELD_CONTACT */
 void contact_expect(core *core, uint32_t twin, contact_why why, int64_t next_ms); /* puts FIELD_CONTACT */
 
 bool duplicate_find(const core *core, uint16_t host, uint32_t end_to_end, uint32_t *result);

@@ -15,6 +15,7 @@
 #include "core/mailbox.h"
 #include "core/rds_ports.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/render.h"
 #include "core/state.h"
 #include "core/trigger.h"
@@ -707,8 +708,10 @@ void nidd_full(core *core, const twin *twin, bool is_before_mail)
         return;
     for (const nidd_configuration *c = nidd->configurations; is_before_mail && c != NULL; c = c->next)
         nidd_configuration_put(core, c->number, c->application, c->made_ms, (nidd_status)c->status, c->fields, c->length);
-    if (is_before_mail)
+    if (is_before_mail) {
         exposures_full(core, twin);
+        reports_full(core, twin);
+    }
     for (const nidd_delivery *d = nidd->deliveries; is_before_mail && d != NULL; d = d->next)
         if (!d->is_in_chunk)
             nidd_delivery_put(core, d, d->fields, d->length);
@@ -748,6 +751,7 @@ void nidd_free(core *core, uint32_t index)
     while (nidd->deliveries != NULL)
         nidd_delivery_take(core, index, nidd->deliveries->number);
     exposures_free(core, index);
+    free(nidd->heard);
     while (nidd->configurations != NULL) {
         nidd_configuration *next = nidd->configurations->next;
         configuration_free(core, index, nidd->configurations);
@@ -761,8 +765,9 @@ void nidd_trim(twin *twin)
 {
     const nidd *nidd = twin->nidd;
     if (nidd == NULL || nidd->configurations != NULL || nidd->deliveries != NULL || nidd->exposures != NULL ||
-        nidd->notices != NULL)
+        nidd->notices != NULL || (nidd->heard != NULL && twin->memberships != 0))
         return;
+    free(nidd->heard);
     free(twin->nidd);
     twin->nidd = NULL;
 }

@@ -66,6 +66,7 @@ typedef struct nidd {            /* of one twin */
     nidd_configuration *configurations;
     nidd_delivery *deliveries;
     struct exposure *exposures;  /* core/exposure.h */
+    struct reports_heard *heard; /* core/report.h; NULL: none yet */
     notice *notices, *notices_last;
     uint16_t configuration_count, delivery_count, notice_count, exposure_count;
     uint32_t ended_bytes;        /* of deliveries that have ended */

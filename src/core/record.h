@@ -55,6 +55,8 @@ enum record_field {
     FIELD_GROUP_TOLD = 44, /* operation u32: all results of it on this core; of no twin */
     FIELD_PASSED = 61,     /* empty: the frame of its event passed as it came, no code saw it. An event of the stream */
     FIELD_USAGE = 60,      /* slot u32, day u32, downlinks u32: of an application that day so far, on this core; of no twin */
+    FIELD_REPORT = 80,     /* number u64, exposure u64, told_kind u8, fields of a MonitoringEventReport: core/report.c. An event of the stream */
+    FIELD_REPORTS_HEARD = 81, /* of a full record: numbers u64 of the newest reports, oldest first */
     FIELD_RDS = 45,        /* core/rds.c: pending u64, its link u8, links; empty: none */
     FIELD_RDS_PORT = 47,   /* configuration u64, port of the device u8, own u8, flags u8, formats u8, configured u8, application text */
     FIELD_RDS_PORT_GONE = 48, /* port of the device u8, own u8 */
@@ -64,6 +66,8 @@ enum record_field {
     FIELD_CHARGE = 120,    /* core/charge.h: nothing of the twin's */
     FIELD_EXPOSURE = 64,   /* number u64, reference u32, application u32, made i64, until i64, reports u32, kind u8, status u8, fields */
     FIELD_EXPOSURE_GONE = 65, /* number u64 */
+    FIELD_EXPOSURE_NEWS = 66, /* exposure u64, number u64, fields: to be told of a group's; of no twin */
+    FIELD_EXPOSURE_NEWS_GONE = 67, /* exposure u64, number u64: all up to this one were told; of no twin */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 

@@ -142,6 +142,8 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    uint64_t *group_reports;     /* core 0: numbers of the newest reports about groups (core/report.c); NULL before the first */
+    uint32_t group_report_count;
     struct inquiry_table *inquiries; /* NULL before the first */
     struct trigger_flight *flights;  /* triggers that somebody is asked for */
     const struct inquiry_said *said; /* the network's word, while the request that waited for it is taken up again */

@@ -5,6 +5,7 @@
 
 #include "core/record.h"
 #include "core/render.h"
+#include "core/report.h"
 #include "core/schedule.h"
 #include "core/serving.h"
 #include "core/state.h"
@@ -156,6 +157,16 @@ static bool find_field(const record_view *view, uint32_t tag, dro_field *out)
     return false;
 }
 
+/* Behind an event of the network: what it said. */
+static void put_report(const record_view *view, dro_builder *out)
+{
+    dro_field field;
+    if (!find_field(view, FIELD_REPORT, &field))
+        return;
+    dro_builder_text(out, ",\"network_report\":");
+    report_json(&field, out);
+}
+
 /* ---- procedures of the network, as far as the log has them ---- */
 
 static void put_peer(const core *core, uint32_t host, dro_builder *out)
@@ -270,6 +281,7 @@ static bool put_record(const core *core, const model *model, const record_view *
     put_list(view, model, FIELD_NOTIFY, ",\"notifications\":[", "]", put_notification, out);
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
+    put_report(view, out);
     if (find_field(view, FIELD_SCHEDULE, &field)) {
         dro_builder_text(out, ",\"schedule\":");
         schedule_field_json(&field, out);

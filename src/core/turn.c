@@ -87,6 +87,7 @@ void turn_free(core *core, turn *turn)
         group_turn_freed(core, turn);
     api_put_end(core, turn->put);
     free(turn->nidd);
+    free(turn->report);
     free(turn->idempotency);
     free(turn->text);
     *turn = (struct turn){ .next = core->turn_free };

@@ -25,7 +25,7 @@ enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
 enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
 
-enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK,
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK, TURN_REPORT,
                       TURN_TRIGGER, TURN_SCHEDULE };
 
 enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
@@ -53,6 +53,8 @@ typedef struct turn {            /* a turn in flight */
     value value;                 /* what a command asks for; strings in text */
     char *text;                  /* owned */
     struct put *put;             /* a twin being made or configured; owned */
+    struct report_turn *report;  /* what the network says: core/report.h; owned */
+    bool is_reachable;           /* of it: the device can be reached now */
     struct nidd_request *nidd;   /* a delivery being made or changed; owned */
     uint8_t (*idempotency)[32];  /* key and body hashes of the request, owned; NULL: none */
     ticket_state wait;

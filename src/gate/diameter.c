@@ -18,6 +18,7 @@
 #include "base/wipe.h"
 #include "gate/diameter_gate.h"
 #include "gate/inquiry.h"
+#include "gate/report.h"
 #include "gate/sctp.h"
 #include "wire/diameter/read.h"
 
@@ -602,6 +603,11 @@ void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t le
     else
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BAD_CORE_MESSAGE);
     dro_wipe(&request, sizeof request);
+}
+
+void diameter_gate_on_report_answer(diameter_gate *gate, uint64_t id, const void *body, uint32_t length)
+{
+    report_on_answer(gate, id, body, length);
 }
 
 void diameter_gate_on_inquiry(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length)

@@ -25,6 +25,7 @@ void diameter_gate_on_downlink(diameter_gate *gate, uint32_t core, uint64_t id, 
 void diameter_gate_on_release(diameter_gate *gate, const void *body, uint32_t length);
 /* MESSAGE_INQUIRY; its answer goes back to that core. */
 void diameter_gate_on_inquiry(diameter_gate *gate, uint32_t core, uint64_t id, const void *body, uint32_t length);
+void diameter_gate_on_report_answer(diameter_gate *gate, uint64_t id, const void *body, uint32_t length); /* MESSAGE_REPORT_ANSWER */
 /* MESSAGE_TRACE: what to tell of; MESSAGE_TRACED: for the core that it names. */
 void diameter_gate_on_trace(diameter_gate *gate, uint64_t id, const void *body, uint32_t length);
 void diameter_gate_on_traced(diameter_gate *gate, const void *body, uint32_t length);

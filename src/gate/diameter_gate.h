@@ -5,6 +5,7 @@
  *   diameter_base.c      capabilities, watchdog, disconnect (RFC 6733, RFC 3539)
  *   t6a.c                requests and answers of T6a, and what S6t has in common with it
  *   inquiry.c            what the core asks of nodes
+ *   report.c             what nodes say of what they watch
  *   s6t.c                NIDD authorisation at an HSS
  *   interworking.c       T6ai, T6bi and T7: what passes between serving nodes and home networks
  *   relay.c              how it passes
@@ -70,6 +71,8 @@ enum {
 
     RELAY_COPY_BYTES = 2048,             /* of a request that passes; a longer one is lost with its next hop */
     RELAY_WAYS_MAX = 3,                  /* next hops that one is tried with */
+    RELAY_HOLD_MS = 10000,               /* one whose way was lost waits so long for another, */
+    RELAY_HELD_MAX = 4096,               /* and so many */
     EVENT_SETS = 4096,                   /* of events of MMEs whose SCEF is remembered, */
     EVENT_WAYS = 4,                      /* so many each; of a set the oldest goes */
     EVENT_SCEFS_MAX = 256,               /* names of SCEFs they are of */
@@ -265,6 +268,18 @@ void t6a_on_request(diameter_peer *peer, const diameter_message *request, const 
 void t6a_on_answer(diameter_peer *peer, const diameter_message *answer, const diameter_command *command, bool is_good);
 /* Answers a request that waited for the core. */
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental);
+/* The same with further AVPs. */
+struct pending_reports;
+typedef struct t6a_answer_more {
+    uint32_t result, experimental;
+    size_t most;                  /* bytes of what `put` puts */
+    void (*put)(const struct pending_reports *of, dro_builder *out); /* NULL: nothing */
+    const struct pending_reports *of;
+    const connection_answer *connection; /* what the core says of one; NULL: nothing */
+} t6a_answer_more;
+void t6a_answer_with(diameter_gate *gate, pending_incoming *entry, const t6a_answer_more *more);
+/* An entry for the answer to a request; NULL after t6a_refuse. */
+pending_incoming *t6a_keep(diameter_peer *peer, const diameter_message *request, const diameter_command *command, uint64_t *id);
 /* The same with what the core says of a connection. */
 void t6a_answer_connection(diameter_gate *gate, pending_incoming *entry, const connection_answer *said);
 /* A request that waited for the core waits no longer. */
@@ -330,9 +345,11 @@ void busy_tell_peer(diameter_peer *peer);
 
 /* ---- s6t.c ---- */
 
-bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
-/* User-Name, MSISDN and External-Identifier in the group, as the core knows them. False: one of them is none. */
+/* ID*, MSISDN(?) and IMSI(?) of a User-Identifier or what has the same AVPs in it. False: `wrong` is none. */
 bool s6t_put_identities(const diameter_message *message, const diameter_avp *group, dro_builder *out, const diameter_avp **wrong);
+/* Core of the twin that has one of those identities. */
+uint32_t s6t_home_of(const gate_config *config, const uint8_t *fields, size_t length);
+bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
 
 /* ---- trigger.c ---- */
 
@@ -358,7 +375,9 @@ bool relay_request(diameter_peer *from, const diameter_message *request, const d
 diameter_peer *relay_next_hop(diameter_peer *from, const relay_plan *plan);
 void relay_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer, const diameter_command *command,
                      uint32_t result, uint32_t experimental);
-/* Another way, or 3002 for who asked. */
+/* Once a second: what was held has a way again, perhaps. */
+void relay_go_on(diameter_gate *gate);
+/* Another way, held for one, or 3002 for who asked. */
 void relay_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason);
 
 /* ---- interworking.c ---- */

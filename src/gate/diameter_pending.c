@@ -92,6 +92,7 @@ dro_err pending_put_incoming(pending_table *table, const diameter_message *reque
     entry->cores_left = 1;
     entry->hears_overload = overload_is_heard(request);
     entry->said = (network_answer){ 0 };
+    entry->reports = NULL;
     entry->command = command;
     entry->flags = request->header.flags;
     entry->hop_by_hop = request->header.hop_by_hop;
@@ -120,7 +121,9 @@ void pending_drop_incoming(pending_table *table, pending_incoming *entry)
     assert(entry->command != NULL);
     dro_wipe(entry->more != NULL ? entry->more : entry->usual, entry->echo_length);
     free(entry->more);
+    free(entry->reports);
     entry->more = NULL;
+    entry->reports = NULL;
     entry->command = NULL;
     entry->next_free = table->incoming_free;
     table->incoming_free = (uint32_t)(entry - table->incoming);

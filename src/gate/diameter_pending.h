@@ -31,6 +31,7 @@ typedef struct pending_incoming {
     bool hears_overload;             /* the sender can be told of overload */
     uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
     network_answer said;
+    struct pending_reports *reports; /* of a Reporting-Information-Request, owned: report.c */
     uint32_t reference;              /* of a trigger's outcome: what the answer says where it is unknown; 0: none */
     uint8_t usual[ECHO_USUAL];       /* Session-Id and DRMP AVPs, then Proxy-Info AVPs */
 } pending_incoming;
@@ -52,6 +53,7 @@ typedef struct pending_outgoing {
     uint32_t core;                   /* whose message it is, */
     uint64_t core_id;                /* and its id */
     uint32_t group;                  /* of an inquiry: the number of the group that was asked about; 0: a device */
+    uint32_t reference;              /* of an inquiry about an exposure: what the network calls it; 0: none */
     int64_t deadline_ns;
 } pending_outgoing;
 

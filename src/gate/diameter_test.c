@@ -200,10 +200,19 @@ static void a_connection_goes_to_the_core(void **state)
     assert_int_equal(testbed_result(&bed), DIAMETER_ERROR_NIDD_CONFIGURATION_NOT_AVAILABLE);
 }
 
+enum { REPORTS_OF_RIR = 2 };
+
 static void a_report_with_an_unknown_reference_is_refused_one_by_one(void **state)
 {
     (void)state;
     testbed_send(&bed, mme, vector_rir, sizeof vector_rir);
+    for (uint32_t place = 0; place < REPORTS_OF_RIR; place++) {
+        network_report told;
+        assert_true(testbed_core_has(&bed, MESSAGE_NETWORK_REPORT));
+        memcpy(&told, bed.body, sizeof told);
+        assert_int_equal(told.place, place);
+        diameter_gate_on_report_answer(bed.gate, bed.id, &(report_answer){ VERDICT_NOT_THERE, place }, sizeof(report_answer));
+    }
     assert_true(testbed_receive(&bed, mme));
     assert_int_equal(bed.message.header.length, sizeof vector_ria);
     assert_memory_equal(bed.bytes, vector_ria, sizeof vector_ria);

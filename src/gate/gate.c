@@ -72,6 +72,7 @@ static void on_core_message(gate *home, uint32_t core, const ring_header *header
     case MESSAGE_NETWORK_ANSWER: diameter_gate_on_answer(home->diameter, header->id, body, length); break;
     case MESSAGE_DOWNLINK: diameter_gate_on_downlink(home->diameter, core, header->id, body, length); break;
     case MESSAGE_RELEASE: diameter_gate_on_release(home->diameter, body, length); break;
+    case MESSAGE_REPORT_ANSWER: diameter_gate_on_report_answer(home->diameter, header->id, body, length); break;
     case MESSAGE_INQUIRY: diameter_gate_on_inquiry(home->diameter, core, header->id, body, length); break;
     case MESSAGE_WEBSOCKET_REPLACED: websocket_replaced(home->http, header->id); break;
     case MESSAGE_TRACE: diameter_gate_on_trace(home->diameter, header->id, body, length); break;

@@ -18,6 +18,8 @@ static const inquiry_row rows[INQUIRY_KINDS] = {
     [INQUIRY_PARAMETERS] = { COMMAND_CONFIGURATION_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_parameters, s6t_read_parameters },
     [INQUIRY_COVERAGE] = { COMMAND_CONFIGURATION_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_coverage, s6t_read_coverage },
     [INQUIRY_NIDD] = { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_nidd, s6t_read_nidd },
+    [INQUIRY_MONITORING] = { COMMAND_CONFIGURATION_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_put_monitoring, s6t_read_monitoring },
+    [INQUIRY_AREA] = { COMMAND_CONFIGURATION_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, t6a_put_area, t6a_read_area },
     [INQUIRY_SUBSCRIBER] = { COMMAND_SUBSCRIBER_INFORMATION, DIAMETER_APPLICATION_S6M, PEER_S6M, s6m_put_subscriber, s6m_read_subscriber },
     [INQUIRY_TRIGGER] = { COMMAND_DEVICE_ACTION, DIAMETER_APPLICATION_TSP, PEER_TSP, tsp_put_action, tsp_read_action },
     [INQUIRY_MESSAGE] = { COMMAND_DEVICE_TRIGGER, DIAMETER_APPLICATION_T4, PEER_T4, t4_put_trigger, t4_read_trigger },
@@ -97,6 +99,15 @@ bool inquiry_on_answer(diameter_gate *gate, pending_outgoing *entry, const diame
 
 /* ---- the core asks ---- */
 
+static uint32_t reference_of(const inquiry_question *asked)
+{
+    dro_field field = inquiry_field(asked, API_FIELD_REFERENCE);
+    uint32_t reference = 0;
+    if (field.tag != 0 && field.length == sizeof reference)
+        memcpy(&reference, field.bytes, sizeof reference);
+    return reference;
+}
+
 static int64_t timeout_of(const inquiry_request *request)
 {
     bool is_wanted = request->timeout_ms > 0 && request->timeout_ms < INQUIRY_TIMEOUT_MS;
@@ -160,6 +171,7 @@ static void end_unsent(diameter_gate *gate, pending_outgoing *entry, bool is_fit
 void inquiry_ask(diameter_gate *gate, uint32_t core, uint64_t id, const inquiry_request *request, const uint8_t *text, uint32_t length)
 {
     uint32_t names = (uint32_t)request->host_length + request->realm_length;
+    inquiry_question asked = { request, text + names, length - names };
     const inquiry_row *row = row_of(request->kind);
     pending_outgoing *entry = row == NULL ? NULL : pending_put_outgoing(gate->pending);
     dro_builder out;
@@ -172,11 +184,11 @@ void inquiry_ask(diameter_gate *gate, uint32_t core, uint64_t id, const inquiry_
     entry->core = core;
     entry->core_id = id;
     entry->group = request->group;
+    entry->reference = reference_of(&asked);
     entry->end_to_end = request->is_again ? request->end_to_end : gate->end_to_end++;
     entry->peer_slot = entry->peer_generation = UINT32_MAX;
     entry->deadline_ns = loop_now_ns(gate->home) + timeout_of(request) * NS_PER_MS;
     diameter_peer *peer = t6a_next_hop(gate, text, request->host_length, row->peers);
-    inquiry_question asked = { request, text + names, length - names };
     if (peer != NULL && is_left_out(gate, peer, request, text)) {
         end_abated(gate, entry);
         return;

@@ -40,6 +40,13 @@ bool s6t_read_nidd(diameter_gate *gate, const pending_outgoing *entry, const dia
 /* User-Identifier of the ID, a group's where the request says so, or of the MSISDN. False: neither is there. */
 bool s6t_put_user(const inquiry_question *asked, dro_builder *out);
 
+/* ---- s6t_monitoring.c ---- */
+
+bool s6t_put_monitoring(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool s6t_read_monitoring(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+bool t6a_put_area(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);
+bool t6a_read_area(diameter_gate *gate, const pending_outgoing *entry, const diameter_message *message, inquiry_answer *told, dro_builder *fields);
+
 /* ---- s6t_parameters.c: communication patterns, network parameters, enhanced coverage (TS 29.336, 8.2.1 and 8.2.2) ---- */
 
 bool s6t_put_patterns(diameter_gate *gate, const inquiry_question *asked, dro_builder *out);

@@ -185,13 +185,13 @@ bool s6t_put_nidd(diameter_gate *gate, const inquiry_question *asked, dro_builde
 /* ---- an HSS says something on its own ---- */
 
 /* Core of the twin that has one of the identities. */
-static uint32_t home_of_identities(const gate_config *config, const dro_builder *fields)
+uint32_t s6t_home_of(const gate_config *config, const uint8_t *fields, size_t length)
 {
     static const struct { uint32_t tag; directory_kind kind; } kinds[] = {
         { API_FIELD_ID, DIRECTORY_ID }, { API_FIELD_MSISDN, DIRECTORY_MSISDN }, { API_FIELD_IMSI, DIRECTORY_IMSI },
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && config->core_count > 1; i++) {
-        dro_cursor in = dro_cursor_over(fields->start, dro_builder_length(fields));
+        dro_cursor in = dro_cursor_over(fields, length);
         dro_field field;
         while (dro_field_next(&in, &field))
             if (field.tag == kinds[i].tag && directory_has(config->directory, kinds[i].kind, (const char *)field.bytes, field.length))
@@ -295,7 +295,7 @@ bool s6t_on_nidd_information(diameter_peer *peer, const diameter_message *reques
     if (is_good && fields.err != DRO_OK)
         is_good = t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
     size_t length = sizeof update + dro_builder_length(&fields);
-    ring_writer *ring = &config->to_core[home_of_identities(config, &fields)];
+    ring_writer *ring = &config->to_core[s6t_home_of(config, fields.start, dro_builder_length(&fields))];
     uint8_t *body = is_good ? t6a_reserve(peer, request, command, ring, length, &id) : NULL;
     if (body != NULL) {
         memcpy(body, &update, sizeof update);

@@ -9,6 +9,7 @@
 #include "gate/diameter_gate.h"
 #include "gate/home.h"
 #include "gate/inquiry.h"
+#include "gate/report.h"
 #include "wire/diameter/check.h"
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
@@ -21,7 +22,6 @@ enum {
     APN_BYTES_MAX = 255,
     ANSWER_BYTES = 768 + OVERLOAD_AVPS_MAX, /* without what repeats the request */
     DOWNLINK_BYTES = 1536,        /* without data */
-    REPORT_STATUS_BYTES = 96,     /* of one report, without our identity */
 };
 #define ABSENT UINT32_MAX
 
@@ -32,7 +32,6 @@ typedef bool (*request_handler)(diameter_peer *peer, const diameter_message *req
 
 static bool on_connection_management(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
 static bool on_mo_data(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
-static bool on_reporting_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command);
 
 static const struct t6a_command {
     uint32_t code, application;
@@ -41,8 +40,8 @@ static const struct t6a_command {
 } t6a_commands[] = {
     { COMMAND_MO_DATA, DIAMETER_APPLICATION_T6A, PEER_T6A, on_mo_data },
     { COMMAND_CONNECTION_MANAGEMENT, DIAMETER_APPLICATION_T6A, PEER_T6A, on_connection_management },
-    { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, on_reporting_information },
-    { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, on_reporting_information },
+    { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_T6A, PEER_T6A, report_on_request },
+    { COMMAND_REPORTING_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, report_on_request },
     { COMMAND_NIDD_INFORMATION, DIAMETER_APPLICATION_S6T, PEER_S6T, s6t_on_nidd_information },
     { COMMAND_DEVICE_NOTIFICATION, DIAMETER_APPLICATION_TSP, PEER_TSP, tsp_on_device_notification },
     { COMMAND_DELIVERY_REPORT, DIAMETER_APPLICATION_T4, PEER_T4, t4_on_delivery_report },
@@ -207,19 +206,11 @@ static bool read_user(diameter_peer *peer, const diameter_message *request, netw
     return true;
 }
 
-/* Space in the ring of the user's core and an entry for the answer, or 3004. */
-uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
-                     ring_writer *ring, size_t length, uint64_t *id)
+pending_incoming *t6a_keep(diameter_peer *peer, const diameter_message *request, const diameter_command *command, uint64_t *id)
 {
     diameter_gate *gate = peer->gate;
     pending_incoming *entry;
-    if (length > ring_body_max(ring)) {
-        t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
-        return NULL;
-    }
-    uint8_t *body = busy_has_space(peer, ring, (uint32_t)length) ? ring_reserve(ring, (uint32_t)length) : NULL;
-    dro_err err = body == NULL ? DRO_LIMIT : pending_put_incoming(gate->pending, request, command, id, &entry);
-    if (err != DRO_OK) {
+    if (pending_put_incoming(gate->pending, request, command, id, &entry) != DRO_OK) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
         if (overload_is_heard(request))
             overload_count(&gate->overload, true);
@@ -231,6 +222,26 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
     entry->peer_generation = peer->generation;
     entry->deadline_ns = loop_now_ns(gate->home) + CORE_TIMEOUT_MS * NS_PER_MS;
     overload_note(&gate->overload, pending_incoming_count(gate->pending), gate->keep_most);
+    return entry;
+}
+
+/* Space in the ring of the user's core and an entry for the answer, or 3004. */
+uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const diameter_command *command,
+                     ring_writer *ring, size_t length, uint64_t *id)
+{
+    if (length > ring_body_max(ring)) {
+        t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
+        return NULL;
+    }
+    uint8_t *body = busy_has_space(peer, ring, (uint32_t)length) ? ring_reserve(ring, (uint32_t)length) : NULL;
+    if (body == NULL) {
+        diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_BUSY);
+        if (overload_is_heard(request))
+            overload_count(&peer->gate->overload, true);
+        t6a_refuse(peer, DIAMETER_TOO_BUSY);
+    } else if (t6a_keep(peer, request, command, id) == NULL) {
+        body = NULL;
+    }
     return body;
 }
 
@@ -413,45 +424,6 @@ void t6a_answer_end(diameter_peer *peer, const diameter_message *request, const 
     count_answer(peer, command, result, experimental);
 }
 
-/* No monitoring event has been asked for by this host, so no reference is known:
- * each report says so, and so does the answer when there was nothing but that. */
-static void put_report_status(const diameter_gate *gate, const diameter_message *request, const diameter_avp *report,
-                              dro_builder *out)
-{
-    const diameter_avp *extended = diameter_find_in(request, report, AVP_SCEF_REFERENCE_ID_EXT);
-    const diameter_avp *scef = diameter_find_in(request, report, AVP_SCEF_ID);
-    size_t group = diameter_group_begin(out, AVP_MONITORING_EVENT_REPORT_STATUS);
-    diameter_put_u32(out, AVP_SCEF_REFERENCE_ID, diameter_u32(diameter_find_in(request, report, AVP_SCEF_REFERENCE_ID)));
-    if (extended != NULL)
-        diameter_put_u64(out, AVP_SCEF_REFERENCE_ID_EXT, diameter_u64(extended));
-    if (scef != NULL)
-        diameter_put(out, AVP_SCEF_ID, scef->data, scef->length);
-    else
-        diameter_put_text(out, AVP_SCEF_ID, gate->config->identity);
-    diameter_put_u32(out, AVP_EXPERIMENTAL_RESULT_CODE, DIAMETER_ERROR_SCEF_REFERENCE_ID_UNKNOWN);
-    diameter_group_end(out, group);
-}
-
-static bool on_reporting_information(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
-{
-    diameter_gate *gate = peer->gate;
-    const diameter_avp *report = diameter_find(request, AVP_MONITORING_EVENT_REPORT);
-    bool is_unknown = report != NULL;
-    size_t most = ANSWER_BYTES + request->header.length; /* what is repeated is not longer than the request */
-    for (const diameter_avp *avp = report; avp != NULL; avp = diameter_find_next(request, avp))
-        most += REPORT_STATUS_BYTES + DIAMETER_IDENTITY_MAX;
-    dro_builder out;
-    if (!peer_room(peer, most, &out))
-        return true;
-    uint32_t result = is_unknown ? 0 : DIAMETER_SUCCESS;
-    uint32_t experimental = is_unknown ? DIAMETER_ERROR_SCEF_REFERENCE_ID_UNKNOWN : 0;
-    size_t begin = t6a_answer_begin(gate, request, result, experimental, &out);
-    for (; report != NULL; report = diameter_find_next(request, report))
-        put_report_status(gate, request, report, &out);
-    t6a_answer_end(peer, request, command, begin, result, experimental, &out);
-    return true;
-}
-
 void t6a_drop(diameter_gate *gate, pending_incoming *entry)
 {
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
@@ -478,50 +450,51 @@ static void put_connection(const connection_answer *said, dro_builder *out)
     put_rate_status(&said->rates, out);
 }
 
-/* `more`: what the core says of a connection, or NULL. */
-static void answer_with(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental, const connection_answer *more)
+void t6a_answer_with(diameter_gate *gate, pending_incoming *entry, const t6a_answer_more *more)
 {
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
     const uint8_t *echo = pending_echo(entry);
     dro_builder out;
     bool is_there = peer != NULL && (peer->state == PEER_OPEN || peer->state == PEER_CLOSING);
     if (entry->hears_overload)
-        overload_count(&gate->overload, result == DIAMETER_TOO_BUSY);
+        overload_count(&gate->overload, more->result == DIAMETER_TOO_BUSY);
     if (!is_there) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
-    } else if (peer_room(peer, ANSWER_BYTES + entry->echo_length, &out)) {
+    } else if (peer_room(peer, ANSWER_BYTES + more->most + entry->echo_length, &out)) {
         diameter_header request = { .code = entry->command->code, .application = entry->command->application,
                                     .hop_by_hop = entry->hop_by_hop, .end_to_end = entry->end_to_end, .flags = entry->flags };
-        diameter_header header = diameter_answer_header(&request, result);
+        diameter_header header = diameter_answer_header(&request, more->result);
         size_t begin = diameter_begin(&out, &header);
         dro_builder_bytes(&out, echo, entry->session_length);
-        diameter_put_result(&out, result, experimental);
+        diameter_put_result(&out, more->result, more->experimental);
         diameter_put_u32(&out, AVP_AUTH_SESSION_STATE, NO_STATE_MAINTAINED);
         peer_put_origin(gate, &out);
         if (entry->hears_overload)
             dro_builder_bytes(&out, gate->overload.told.avps, gate->overload.told.length);
+        if (more->put != NULL)
+            more->put(more->of, &out);
         if (request.application == DIAMETER_APPLICATION_TSP)
             diameter_put_u32(&out, AVP_AUTH_APPLICATION_ID, DIAMETER_APPLICATION_TSP);
-        if (entry->reference != 0 && result == DIAMETER_INVALID_AVP_VALUE)
+        if (entry->reference != 0 && more->result == DIAMETER_INVALID_AVP_VALUE)
             put_unknown_reference(entry, &out);
-        if (more != NULL)
-            put_connection(more, &out);
+        if (more->connection != NULL)
+            put_connection(more->connection, &out);
         dro_builder_bytes(&out, echo + entry->session_length, (size_t)(entry->echo_length - entry->session_length));
         diameter_end(&out, begin);
         peer_send(peer, &out);
-        count_answer(peer, entry->command, result, experimental);
+        count_answer(peer, entry->command, more->result, more->experimental);
     }
     t6a_drop(gate, entry);
 }
 
 void t6a_answer(diameter_gate *gate, pending_incoming *entry, uint32_t result, uint32_t experimental)
 {
-    answer_with(gate, entry, result, experimental, NULL);
+    t6a_answer_with(gate, entry, &(t6a_answer_more){ .result = result, .experimental = experimental });
 }
 
 void t6a_answer_connection(diameter_gate *gate, pending_incoming *entry, const connection_answer *said)
 {
-    answer_with(gate, entry, said->result, said->experimental, said);
+    t6a_answer_with(gate, entry, &(t6a_answer_more){ .result = said->result, .experimental = said->experimental, .connection = said });
 }
 
 /* ---- requests of ours ---- */
@@ -616,6 +589,7 @@ void t6a_sweep(diameter_gate *gate)
 {
     pending_each_incoming(gate->pending, sweep_incoming, gate);
     pending_each_outgoing(gate->pending, sweep_outgoing, gate);
+    relay_go_on(gate);
     t6a_tell_again(gate);
 }
 

@@ -11,6 +11,7 @@
  *     the DOWNLINK_ANSWER goes where its DOWNLINK came from, so does the INQUIRY_ANSWER;
  *   core 0: IMAGE_*, APPLICATION_*, LOGIN, SESSION, PEERS, PEER, and METRICS and the admin's STATUS, which are of
  *     the whole host; it alone sends CREDENTIAL;
+ *   core of the reference's twin (its partition is in the upper 12 bits), 0 of a group's: NETWORK_REPORT;
  *   core of the partition in the reference's upper 12 bits: TRIGGER_OUTCOME;
  *   core of the trace (in its number): TRACE_*; TRACED too, but where it has an IMSI or MSISDN, through the core of that,
  *     which puts the device's name in its place;
@@ -36,6 +37,7 @@ enum message_type {
     MESSAGE_AUTHORIZATION_UPDATE = 13, /* authorization_update + fields -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_GROUP_MEMBERS = 14, /* group_members + fields             -> MESSAGE_NETWORK_ANSWER of each core, where wanted */
     MESSAGE_WEBSOCKET_HERE = 15, /* websocket_here: that of a group's configuration, to the cores it was not asked of */
+    MESSAGE_NETWORK_REPORT = 61,/* network_report + fields           -> MESSAGE_REPORT_ANSWER  */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
     MESSAGE_CHARGED = 74,       /* charged_message: from the charging room, ring/charging.h */
@@ -53,6 +55,7 @@ enum message_type {
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
     MESSAGE_CHARGE = 77,        /* charge_message: to the charging room */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
+    MESSAGE_REPORT_ANSWER = 64, /* report_answer                                              */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_CAPIF = 78,         /* the fields of the newest MESSAGE_CAPIF_STATE, of core 0: to a new gate, and at each change to all */
@@ -264,6 +267,11 @@ enum api_field { /* width or form */
     API_FIELD_APN = 112,        /* text */
     API_FIELD_GRANTED = 113,    /* i64, milliseconds since 1970: Granted-Validity-Time; absent: without end */
     API_FIELD_AUTHORIZED = 114, /* i64, milliseconds since 1970: when an HSS said so; absent: this host is the authority */
+    /* What the network is asked and says of exposures. */
+    API_FIELD_ALL_GONE = 130,   /* empty: all of the kind are to end */
+    API_FIELD_IN_PROGRESS = 131,/* empty: of a group, what became of its members is told later */
+    API_FIELD_TOLD = 132,       /* fields of enum told_field */
+    API_FIELD_COUNT = 133,      /* u32: devices that are meant, or in an area */
     API_FIELD_APN_VALIDITY = 115, /* u32 seconds since 1970, then the APN; none: all */
     /* CAPIF (TS 29.222). */
     API_FIELD_CAPIF_ROOT = 190, /* text: of the core function */
@@ -486,12 +494,12 @@ typedef struct downlink_answer {  /* MT-Data-Answer */
 /* What the core asks of the network (core/inquiry.h). Which protocol asks it, and of whom, is the gate's. */
 enum inquiry_kind {               /* fields of the question -> of the answer */
     INQUIRY_NIDD = 1,             /* ID or MSISDN, APN(?), PROVIDER(?), GRANTED(?): until when it is wanted -> IMSI(?), MSISDN(?), ID*, GRANTED(?) */
-    INQUIRY_MONITORING,
+    INQUIRY_MONITORING,           /* ID or MSISDN, RESOURCE with REFERENCE(?), REFERENCE_GONE*, ALL_GONE(?) -> REPORT*, IN_PROGRESS(?), COUNT(?), ID*, IMSI(?), MSISDN(?) */
     INQUIRY_PATTERNS,             /* ID or MSISDN, PROVIDER(?), PATTERN*, REFERENCE_GONE* -> REFERENCE_RESULT* */
     INQUIRY_PARAMETERS,           /* ID or MSISDN, PROVIDER(?), GUARD_TIME(?), REFERENCE(?) with LATENCY(?), RESPONSE_TIME(?), PACKETS(?), or
                                    * REFERENCE_GONE -> LATENCY(?), RESPONSE_TIME(?), PACKETS(?), as the network has it */
     INQUIRY_COVERAGE,             /* ID or MSISDN, PROVIDER(?), COVERAGE, PLMN* -> COVERAGE(?), PLMN*, PLMN_VISITED(?) */
-    INQUIRY_AREA,                 /* of a serving node: how many devices are in an area */
+    INQUIRY_AREA,                 /* of a serving node: how many devices are in an area. RESOURCE, REFERENCE -> COUNT, REPORT(?) */
     INQUIRY_SUBSCRIBER,           /* who and where a device is, to trigger it: ID or MSISDN, SENDER, TRIGGER -> TRIGGER_WORD, IMSI(?), MSISDN(?), ID*, SERVING_NODES(?) */
     INQUIRY_TRIGGER,              /* of who triggers devices: ID or MSISDN, PAYLOAD, SENDER(?), TRIGGER -> TRIGGER_WORD */
     INQUIRY_MESSAGE,              /* of who delivers short messages: IMSI(?), MSISDN(?), ID(?), PAYLOAD, SENDER, SERVING_NODES(?), TRIGGER -> TRIGGER_WORD */
@@ -552,6 +560,32 @@ typedef struct authorization_update { /* NIDD-Information-Request of an HSS */
     uint32_t end_to_end;
     uint32_t reserved;
 } authorization_update;           /* then fields IMSI(?), MSISDN(?), ID(?), APN_VALIDITY* */
+
+/* What a node of the network says on its own of one reference (enum api_field REFERENCE), or of all that a device has. One message for
+ * each report; a device's is named by the fields ID, MSISDN, IMSI where there is no reference. */
+typedef struct network_report {
+    uint64_t number;              /* of the report; a repetition has the same */
+    uint32_t reference;           /* 0: all that the device has of the kinds is over */
+    uint16_t place;               /* in its request; comes back */
+    uint8_t kinds;                /* bits of enum exposure_kind, where reference is 0 */
+    uint8_t is_copy;              /* about a member of a group: for its twin alone, to whose core it goes */
+} network_report;                 /* then fields: ID(?), MSISDN(?), IMSI(?): of a group which member; TOLD, where there is a reference */
+enum told_kind {
+    TOLD_EVENT,                   /* REPORT */
+    TOLD_ENDED,                   /* it is not watched any more */
+    TOLD_SUSPENDED, TOLD_RESUMED,
+    TOLD_RESULT,                  /* VERDICT: what became of a member, whose group was asked about */
+    TOLD_APPLIED,                 /* what the network uses: beside it LATENCY(?), RESPONSE_TIME(?), PACKETS(?) */
+};
+enum told_field {
+    TOLD_FIELD_KIND = 10,         /* u8 enum told_kind */
+    TOLD_FIELD_REPORT = 11,       /* fields of enum monitoring_report_field */
+    TOLD_FIELD_VERDICT = 12,      /* u8 enum inquiry_verdict */
+};
+typedef struct report_answer {
+    uint32_t verdict;             /* enum inquiry_verdict; NOT_THERE: the reference is unknown */
+    uint32_t place;
+} report_answer;
 
 /* What became of a trigger, from who delivers it. */
 typedef struct trigger_outcome {

@@ -12,6 +12,7 @@ const char *event_kind_text(event_kind kind)
     case EVENT_REACHABILITY: return "reachability";
     case EVENT_DOWNLINK: return "downlink";
     case EVENT_PEER: return "peer";
+    case EVENT_NETWORK: return "network";
     case EVENT_TRIGGER_OUTCOME: return "trigger_outcome";
     case EVENT_SCHEDULE: return "schedule";
     }

@@ -13,6 +13,7 @@ typedef enum event_kind {
     EVENT_REACHABILITY = 7,   /* id: 1 reachable */
     EVENT_DOWNLINK = 8,       /* payload: raw bytes of an application */
     EVENT_PEER = 9,
+    EVENT_NETWORK = 10,       /* id: monitoring type (T8's order); payload: a value for each member, in order: sdk/abi.json */
     EVENT_TRIGGER_OUTCOME = 11, /* id: the trigger; payload: enum event_trigger_outcome u8 */
     EVENT_SCHEDULE = 12,      /* id: schedule_state; payload: schedule_facts, four u32 */
 } event_kind;

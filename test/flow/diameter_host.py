@@ -65,6 +65,9 @@ class GateHarness:
     def authorize(self, number, hss, identifier):
         self.say("authorize", number, hss, identifier)
 
+    def knows(self, reference):
+        self.say("known", reference)
+
     def trigger(self, number, kind, node, identifier):
         self.say("trigger", number, kind, node, identifier)
 

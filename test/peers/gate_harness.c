@@ -6,6 +6,7 @@
  *   hold | release                 keep requests unanswered, answer what was kept
  *   downlink ID IMSI HOST REALM HEX WAIT RETRANSMIT
  *   authorize ID HSS IDENTIFIER    asks an HSS about a device, for the APN iot
+ *   known REFERENCE                the one that reports are known by
  *   trigger ID KIND HOST IDENTIFIER  asks it about a trigger: enum inquiry_kind
  *   metrics                        prints the metrics, then "end"
  *   stop                           disconnects and exits
@@ -23,6 +24,7 @@
 
 #include "base/fields.h"
 #include "gate/diameter.h"
+#include "twin/t8_monitoring.h"
 #include "twin/trigger.h"
 
 enum { RING_BYTES = 1 << 20, HELD_MAX = 4096, PEERS_MAX = 16, LINE_MAX_BYTES = 8192, METRICS_BYTES = 65536, TURN_MS = 50 };
@@ -30,6 +32,7 @@ enum { RING_BYTES = 1 << 20, HELD_MAX = 4096, PEERS_MAX = 16, LINE_MAX_BYTES = 8
 static uint64_t held[HELD_MAX];
 static uint32_t held_count;
 static bool is_holding, is_stopping;
+static uint32_t known_reference;
 static network_answer answer = { .result = 2001 };
 static loop *home;
 static diameter_gate *gate;
@@ -132,6 +135,55 @@ static void on_inquiry(uint64_t id, const uint8_t *body, size_t length)
     print_fields(body + sizeof told, length - sizeof told);
 }
 
+static void print_json(const t8_object *object, const uint8_t *fields, size_t length)
+{
+    static uint8_t text[LINE_MAX_BYTES];
+    dro_builder out = dro_builder_over(text, sizeof text);
+    t8_members_json(&out, object, fields, length, UINT64_MAX, "");
+    printf("{%.*s}", (int)dro_builder_length(&out), (const char *)text);
+}
+
+/* One TOLD field: what, and the report as T8 shows it. */
+static void print_told(const uint8_t *fields, size_t length)
+{
+    dro_field field;
+    dro_cursor in = dro_cursor_over(fields, length);
+    printf("{\"what\":\"report\"");
+    for (in = dro_cursor_over(fields, length); dro_field_next(&in, &field);) {
+        uint32_t number = 0;
+        memcpy(&number, field.bytes, field.length < sizeof number ? field.length : sizeof number);
+        if (field.tag == TOLD_FIELD_KIND)
+            printf(",\"kind\":%u", number);
+        else if (field.tag == TOLD_FIELD_VERDICT)
+            printf(",\"verdict\":%u", number);
+        else if (field.tag == TOLD_FIELD_REPORT) {
+            printf(",\"report\":");
+            print_json(&t8_monitoring_report, field.bytes, field.length);
+        }
+    }
+    printf("}");
+}
+
+static void on_report(uint64_t id, const uint8_t *body, size_t length)
+{
+    network_report head;
+    dro_field field;
+    memcpy(&head, body, sizeof head);
+    dro_cursor in = dro_cursor_over(body + sizeof head, length - sizeof head);
+    printf("{\"type\":\"report\",\"number\":%" PRIu64 ",\"reference\":%u,\"place\":%u,\"kinds\":%u,\"told\":[", head.number, head.reference,
+           head.place, head.kinds);
+    for (bool is_first = true; dro_field_next(&in, &field);)
+        if (field.tag == API_FIELD_TOLD) {
+            printf("%s", is_first ? "" : ",");
+            print_told(field.bytes, field.length);
+            is_first = false;
+        }
+    printf("]");
+    print_fields(body + sizeof head, length - sizeof head);
+    report_answer told = { head.reference == known_reference ? VERDICT_DONE : VERDICT_NOT_THERE, head.place };
+    diameter_gate_on_report_answer(gate, id, &told, sizeof told);
+}
+
 static void on_update(uint64_t id, const uint8_t *body, size_t length)
 {
     printf("{\"type\":\"update\"");
@@ -174,6 +226,8 @@ static void serve_core(void)
             on_peer(body);
         else if (header.type == MESSAGE_INQUIRY_ANSWER)
             on_inquiry(header.id, body, header.length - sizeof header);
+        else if (header.type == MESSAGE_NETWORK_REPORT)
+            on_report(header.id, body, header.length - sizeof header);
         else if (header.type == MESSAGE_AUTHORIZATION_UPDATE)
             on_update(header.id, body, header.length - sizeof header);
         else if (header.type == MESSAGE_TRIGGER_OUTCOME)
@@ -273,6 +327,8 @@ static void on_line(const char *line)
         send_downlink(line);
     else if (strncmp(line, "authorize ", 10) == 0)
         send_authorization(line);
+    else if (strncmp(line, "known ", 6) == 0)
+        (void)!sscanf(line, "known %u", &known_reference);
     else if (strncmp(line, "trigger ", 8) == 0)
         send_trigger(line);
     else if (strncmp(line, "metrics", 7) == 0)

@@ -40,3 +40,14 @@ uint32_t diameter_type_least(diameter_type type)
     }
     return 0;
 }
+
+bool diameter_value_is_known(diameter_name name, uint32_t value)
+{
+    bool is_listed = false;
+    for (uint32_t i = 0; i < diameter_value_count; i++) {
+        if (diameter_values[i].name == name && diameter_values[i].value == value)
+            return true;
+        is_listed |= diameter_values[i].name == name;
+    }
+    return !is_listed;
+}

@@ -63,6 +63,11 @@ typedef struct diameter_cause {
     const char *text;
 } diameter_cause;
 
+typedef struct diameter_known_value {
+    uint16_t name;                  /* diameter_name of an AVP that has one of a few values */
+    uint32_t value;
+} diameter_known_value;
+
 typedef struct diameter_code_index {
     const uint16_t *names;
     uint32_t count;
@@ -74,6 +79,8 @@ extern const diameter_command diameter_commands[];
 extern const uint32_t diameter_command_count;
 extern const diameter_cause diameter_causes[];
 extern const uint32_t diameter_cause_count;
+extern const diameter_known_value diameter_values[];
+extern const uint32_t diameter_value_count;
 extern const diameter_code_index diameter_indexes[2];
 
 /* AVP_UNKNOWN when the dictionary has no such AVP. */
@@ -89,5 +96,7 @@ static inline diameter_name diameter_name_of(uint32_t code, uint32_t vendor)
 const diameter_command *diameter_command_find(uint32_t code, uint32_t application, bool is_request);
 /* "DIAMETER_SUCCESS", or NULL. */
 const char *diameter_cause_text(uint32_t code, uint32_t vendor);
+/* Does the specification have this value of the AVP? True of AVPs of which no values are listed. */
+bool diameter_value_is_known(diameter_name name, uint32_t value);
 /* Fewest bytes a value of this type has. */
 uint32_t diameter_type_least(diameter_type type);
