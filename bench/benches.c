@@ -306,6 +306,7 @@ const bench_row bench_rows[] = {
     { "compaction", "the same durable load with a log that only grows, and with one kept as small as it may be", bench_compaction },
     { "hot", "uplinks of one twin alone, by Zipf's law, and in 200 domains, beside uniform ones", bench_hot },
     { "nidd", "uplinks (ODR) of 16 MMEs until the application has answered each one's notification (T8)", bench_nidd },
+    { "monte", "reports of the network (RIR) of 16 MMEs until the application has answered each one's notification (T8 monitoring)", bench_monte },
     { "queue", "downlinks of applications queued for sleeping devices, their bytes of memory, and how fast they leave", bench_queue },
     { "overload", "uplinks offered at one, two and five times the peak: what is still answered, how the rest is refused", bench_overload },
     { "group", "one downlink to all members of a group (T8), until the last MT-Data-Request was answered", bench_group },

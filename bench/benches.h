@@ -13,6 +13,7 @@ bool bench_compaction(const bench_options *options, bench_result *result);
 bool bench_compute(const bench_options *options, bench_result *result);
 bool bench_hot(const bench_options *options, bench_result *result);
 bool bench_nidd(const bench_options *options, bench_result *result);
+bool bench_monte(const bench_options *options, bench_result *result);
 bool bench_queue(const bench_options *options, bench_result *result);
 bool bench_overload(const bench_options *options, bench_result *result);
 bool bench_group(const bench_options *options, bench_result *result);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench/benches.h"
 #include "bench/http.h"
@@ -23,8 +22,6 @@ enum {
     ALONE = 500,        /* one at a time */
     POSTS_CONNECTIONS = 8,
     POSTS_DEPTH = 32,
-    PAUSE_NS = 100000,
-    LATE_S = 60,        /* no notification for so long: failed */
 };
 
 typedef struct notifying {
@@ -88,30 +85,12 @@ static bool configure(notifying *n, bench_result *r)
 
 /* ---- uplinks ---- */
 
-/* Until `most` notifications at most have not come yet. */
-static bool wait_for(notifying *n, uint64_t sent, uint64_t most)
-{
-    uint64_t newest = sink_count(n->sink);
-    int64_t moved_ns = bench_now_ns();
-    for (uint64_t count = newest; count + most < sent; count = sink_count(n->sink)) {
-        if (bench_is_interrupted())
-            return false;
-        if (count != newest)
-            moved_ns = bench_now_ns();
-        newest = count;
-        if (bench_now_ns() - moved_ns > LATE_S * INT64_C(1000000000))
-            return bench_fail("%llu of %llu notifications came, none for %d s", (unsigned long long)count, (unsigned long long)sent, LATE_S);
-        nanosleep(&(struct timespec){ 0, PAUSE_NS }, NULL);
-    }
-    return true;
-}
-
 static bool alone(notifying *n, bench_result *r)
 {
     n->took = (histogram){ 0 };
     uint64_t sent = sink_count(n->sink);
     for (int i = 0; i < ALONE; i++)
-        if (load_once(n->load) < 0 || !wait_for(n, ++sent, 0))
+        if (load_once(n->load) < 0 || !sink_wait(n->sink, ++sent, 0))
             return bench_is_interrupted() ? false : bench_fail("an uplink was not answered 2001");
     bench_set_number(r, "alone_p50_micros", (double)histogram_at(&n->took, 0.5));
     bench_set_number(r, "alone_p99_micros", (double)histogram_at(&n->took, 0.99));
@@ -126,9 +105,9 @@ static bool together(notifying *n, double seconds, bench_result *r)
     double sink_s = sink_cpu_s(n->sink);
     snapshot_take(n->host, &before);
     for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end; sent += BATCH)
-        if (!load_send(n->load, BATCH) || !wait_for(n, sent + BATCH, WAITING_MAX - BATCH))
+        if (!load_send(n->load, BATCH) || !sink_wait(n->sink, sent + BATCH, WAITING_MAX - BATCH))
             return false;
-    if (!wait_for(n, sent, 0)) /* the last one counts, too */
+    if (!sink_wait(n->sink, sent, 0)) /* the last one counts, too */
         return false;
     snapshot_take(n->host, &after);
     double count = (double)(sent - first);

@@ -16,7 +16,7 @@
 
 #include "bench/bench.h"
 
-enum { EVENTS = 64, WAIT_MS = 50, IN_BYTES = 256 * 1024, ANSWERS_MAX = 1024 /* in one write */ };
+enum { EVENTS = 64, WAIT_MS = 50, IN_BYTES = 256 * 1024, ANSWERS_MAX = 1024 /* in one write */, PAUSE_NS = 100000 };
 static const char accepted[] = "HTTP/1.1 204 No Content\r\n\r\n";
 
 typedef struct lane { /* a connection */
@@ -198,6 +198,23 @@ uint16_t sink_port(const sink *s)
 uint64_t sink_count(const sink *s)
 {
     return atomic_load_explicit(&s->count, memory_order_acquire);
+}
+
+bool sink_wait(const sink *s, uint64_t sent, uint64_t most)
+{
+    uint64_t newest = sink_count(s);
+    int64_t moved_ns = bench_now_ns();
+    for (uint64_t count = newest; count + most < sent; count = sink_count(s)) {
+        if (bench_is_interrupted())
+            return false;
+        if (count != newest)
+            moved_ns = bench_now_ns();
+        newest = count;
+        if (bench_now_ns() - moved_ns > SINK_LATE_S * INT64_C(1000000000))
+            return bench_fail("%llu of %llu notifications came, none for %d s", (unsigned long long)count, (unsigned long long)sent, SINK_LATE_S);
+        nanosleep(&(struct timespec){ 0, PAUSE_NS }, NULL);
+    }
+    return true;
 }
 
 double sink_cpu_s(const sink *s)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SINK_CONNECTIONS_MAX = 64, SINK_BODY_MAX = 8 * 1024 };
+enum { SINK_CONNECTIONS_MAX = 64, SINK_BODY_MAX = 8 * 1024, SINK_LATE_S = 60 };
 
 typedef struct sink sink;
 
@@ -15,4 +15,6 @@ sink *sink_new(void *owner, void (*on_request)(void *owner, const char *body, si
 void sink_free(sink *sink); /* NULL is fine */
 uint16_t sink_port(const sink *sink);
 uint64_t sink_count(const sink *sink); /* requests answered; any thread */
+/* Until at most `most` of `sent` requests have not come yet. False: interrupted, or said why: none came for SINK_LATE_S. */
+bool sink_wait(const sink *sink, uint64_t sent, uint64_t most);
 double sink_cpu_s(const sink *sink);   /* of its thread; any thread */

@@ -4,6 +4,7 @@ import { historyChart } from "./chart.js";
 import { card, empty, failure, h, notice, replace, table } from "./dom.js";
 import { age, hex, measured, unit, value, when, why, windowText } from "./format.js";
 import { inputFor, inputsFor } from "./inputs.js";
+import { networkParts } from "./network.js";
 
 const SETTLE_MS = 400; // events that come together are shown together
 const AGES_MS = 5000;
@@ -28,6 +29,7 @@ export function showTwin(place, { signal, onState }, id) {
     properties: h("div", {}),
     controls: h("div", {}),
     tickets: h("div", {}),
+    network: h("div", {}, empty("Loading…")),
     timeline: h("div", {}),
   };
   const choice = h("select", { id: "property", onchange: () => drawChart() });
@@ -36,7 +38,7 @@ export function showTwin(place, { signal, onState }, id) {
     { id: "range", onchange: () => drawChart() },
     RANGES.map(([title, hours]) => h("option", { value: hours }, title)),
   );
-  const data = { twin: null, td: {}, timeline: [], tickets: [], turn: 0 };
+  const data = { twin: null, td: {}, timeline: [], tickets: [], exposures: {}, said: [], turn: 0 };
   let settle; // the timer of an update to come
 
   const cards = h(
@@ -59,11 +61,12 @@ export function showTwin(place, { signal, onState }, id) {
     ),
     h("div", {}, card("Commands", parts.controls), card("Tickets", parts.tickets)),
   );
+  const networkCard = card("Network", parts.network);
   const timelineCard = card("Timeline", parts.timeline);
   const show = (...below) => replace(place, h("p", {}, h("a", { href: "#/" }, "← All twins")), head, ...below);
 
   async function begin() {
-    show(contactLine, cards, timelineCard);
+    show(contactLine, cards, networkCard, timelineCard);
     try {
       [data.twin, data.td] = await Promise.all([
         api.get(path, signal),
@@ -111,13 +114,15 @@ export function showTwin(place, { signal, onState }, id) {
     if (signal.aborted) return;
     const turn = ++data.turn;
     try {
-      const [twin, timeline, tickets] = await Promise.all([
+      const [twin, timeline, tickets, exposures, said] = await Promise.all([
         api.get(path, signal),
         api.get(`${path}/timeline`, signal),
         api.get(`${path}/tickets`, signal),
+        api.get(`${path}/exposures`, signal),
+        api.get(`${path}/timeline${api.query({ network: true })}`, signal),
       ]);
       if (turn !== data.turn) return; // a newer question is under way
-      Object.assign(data, { twin, timeline: timeline.events ?? [], tickets: tickets.tickets ?? [] });
+      Object.assign(data, { twin, timeline: timeline.events ?? [], tickets: tickets.tickets ?? [], exposures, said: said.events ?? [] });
     } catch (problem) {
       if (problem.name !== "AbortError") notice(problem.message, true);
       if (problem.status === 404 && cards.isConnected) show(failure(problem));
@@ -126,6 +131,7 @@ export function showTwin(place, { signal, onState }, id) {
     drawContact();
     drawProperties();
     drawTickets();
+    replace(parts.network, networkParts(data.twin, data.exposures, data.said));
     drawTimeline();
     await drawChart();
   }

@@ -43,11 +43,16 @@ int64_t hss_device_named(const options *o, t6a_text name)
     return found >= 1 && found <= o->devices ? (int64_t)found - 1 : -1;
 }
 
+void hss_name_of(const options *o, uint32_t index, char *out, size_t room)
+{
+    const char *pattern = o->hss_names, *number = strchr(pattern, '%');
+    snprintf(out, room, "%.*s%u%s", (int)(number - pattern), pattern, index + 1, number + 1);
+}
+
 static void member_of(const hss *h, uint32_t index, s6t_member *member)
 {
-    const char *pattern = h->options->hss_names, *number = strchr(pattern, '%');
     snprintf(member->imsi, sizeof member->imsi, "%0*llu", h->imsi_digits, (unsigned long long)(h->imsi_first + index));
-    snprintf(member->name, sizeof member->name, "%.*s%u%s", (int)(number - pattern), pattern, index + 1, number + 1);
+    hss_name_of(h->options, index, member->name, sizeof member->name);
 }
 
 /* The same devices in each run of the same seed, and at each HSS. */

@@ -27,3 +27,4 @@ peer *hss_peer(hss *hss);
 const hss_counts *hss_count(const hss *hss);
 /* The device that an External Identifier names; -1: none. */
 int64_t hss_device_named(const options *options, t6a_text name);
+void hss_name_of(const options *options, uint32_t device, char *out, size_t room);

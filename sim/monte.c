@@ -26,6 +26,7 @@ typedef struct watch {
     uint32_t detection_s;
     uint8_t scef, type;
     bool is_used, is_told;            /* told: of the loss that lasts */
+    bool is_of_group;                 /* reports say of whom they are */
 } watch;
 
 typedef struct report { uint32_t watch, reference, available_until, time; } report;
@@ -174,10 +175,21 @@ static void put_location(const monte *m, uint32_t device, dro_builder *out)
 
 typedef struct reporting { const monte *m; const watch *watch; const report *report; } reporting;
 
+static void put_user(dro_builder *out, const reporting *r)
+{
+    char name[T6A_NAME_MAX + 1];
+    r->m->around.name(r->m->around.owner, r->watch->device, name);
+    size_t group = diameter_group_begin(out, AVP_USER_IDENTIFIER);
+    diameter_put_text(out, AVP_EXTERNAL_IDENTIFIER, name);
+    diameter_group_end(out, group);
+}
+
 /* Monitoring-Event-Report. */
 static void put_report(dro_builder *out, const void *what)
 {
     const reporting *r = what;
+    if (r->watch->is_of_group)
+        put_user(out, r);
     uint8_t plmn[PLMN_LENGTH];
     size_t group = diameter_group_begin(out, AVP_MONITORING_EVENT_REPORT);
     diameter_put_u32(out, AVP_SCEF_REFERENCE_ID, r->watch->reference);
@@ -420,6 +432,7 @@ static void take_event(answering *a, const diameter_message *message, const diam
     if (diameter_find_in(message, group, AVP_SCEF_REFERENCE_ID) == NULL || a->event_count == MONTE_STATUSES_MAX)
         return;
     watch wanted = wanted_of(message, group, scef);
+    wanted.is_of_group = of.count > 1;
     bool is_one = of.count == 1 && (wanted.type == MONTE_LOCATION || wanted.type == MONTE_ROAMING); /* told at once */
     bool is_good = scef >= 0 && wanted.type != 0xff, is_whole = is_one && wanted.left == 1;
     if (is_one && wanted.left > 1)

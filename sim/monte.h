@@ -31,6 +31,7 @@ typedef struct monte_event {
 typedef struct monte_network {    /* what it asks of the network around it */
     void *owner;
     uint32_t (*serving)(void *owner, uint32_t device);                                   /* index of its MME */
+    void (*name)(void *owner, uint32_t device, char out[T6A_NAME_MAX + 1]);              /* its External Identifier */
     void (*schedule)(void *owner, uint32_t device, uint32_t tau_s, uint32_t active_s);   /* a device's timers; 0: its own */
     const char *imsi_first;
     uint32_t devices;

@@ -474,6 +474,11 @@ static uint32_t serving(void *owner, uint32_t device)
     return n->devices[device].mme;
 }
 
+static void name_of(void *owner, uint32_t device, char out[T6A_NAME_MAX + 1])
+{
+    hss_name_of(((const network *)owner)->options, device, out, T6A_NAME_MAX + 1);
+}
+
 /* Seconds of the wall clock on the wire, time of its own for the device. */
 static void set_timers(void *owner, uint32_t index, uint32_t tau_s, uint32_t active_s)
 {
@@ -631,7 +636,7 @@ static bool make_hsses(network *n, tls_context *tls)
 
 static bool make_monte(network *n)
 {
-    monte_network around = { .owner = n, .serving = serving, .schedule = set_timers, .imsi_first = n->options->imsi_first, .devices = n->count };
+    monte_network around = { .owner = n, .serving = serving, .name = name_of, .schedule = set_timers, .imsi_first = n->options->imsi_first, .devices = n->count };
     n->monte = monte_new(&around);
     n->lost = calloc(LOST_MAX, sizeof *n->lost);
     n->lost_since_ms = calloc(LOST_MAX, sizeof *n->lost_since_ms);

@@ -21,17 +21,21 @@ void summary_progress(const network *n, double seconds)
             c->downlinks, c->downlinks_delivered, c->downlinks_asleep, v.asleep, v.waiting, v.open_mmes);
 }
 
-static int rows_of(const network *n, summary_row rows[ROWS_MAX])
+/* Appends `count` rows; how many there are then. */
+static int put_rows(summary_row *to, int at, const summary_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[at++] = rows[i];
+    return at;
+}
+#define PUT(to, at, rows) put_rows(to, at, rows, sizeof(rows) / sizeof(rows)[0])
+
+static int traffic_rows(const network *n, summary_row *to, int at)
 {
     const network_counts *c = network_count(n);
     const device_counts *d = &c->devices;
-    peer_counts p = network_peer_counts(n);
-    hss_counts s = network_hss_counts(n);
-    const monte_counts *m = network_monte_counts(n);
-    iwf_counts t = network_iwf_counts(n);
     network_view v = network_look(n);
-    const histogram *h = network_latency(n);
-    summary_row all[] = {
+    summary_row rows[] = {
         { "devices", "devices", network_device_count(n) },
         { "attached", "attached at the end", v.attached },
         { "sleeping", "of them asleep", v.asleep },
@@ -59,14 +63,25 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
         { "downlinks_asleep", "answered 5653", c->downlinks_asleep },
         { "downlinks_unknown", "for nobody here", c->downlinks_unknown },
         { "downlinks_unanswered", "delivered after the host had gone", c->downlinks_unanswered },
+        { "lost", "devices that got lost", c->lost },
+        { "found", "that came back", c->found },
+    };
+    return PUT(to, at, rows);
+}
+
+/* What the nodes beside the MMEs did, and what MMEs said for them. */
+static int node_rows(const network *n, summary_row *to, int at)
+{
+    hss_counts s = network_hss_counts(n);
+    const monte_counts *m = network_monte_counts(n);
+    iwf_counts t = network_iwf_counts(n);
+    summary_row rows[] = {
         { "authorizations", "asked of an HSS and granted (NIR)", s.authorizations },
         { "authorizations_refused", "refused", s.refused },
         { "authorizations_unknown", "for nobody here", s.unknown },
         { "revocations", "revoked by an HSS", s.revocations },
         { "revocations_taken", "taken by the host", s.revocations_taken },
         { "group_segments", "parts of the group's list told", s.segments },
-        { "lost", "devices that got lost", c->lost },
-        { "found", "that came back", c->found },
         { "monitoring", "events that an HSS was to watch for (CIR)", m->configured },
         { "monitoring_refused", "refused: not seen in this network", m->refused },
         { "monitoring_removed", "given up again", m->removed },
@@ -82,6 +97,16 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
         { "triggers_delivered", "delivered", t.delivered },
         { "triggers_expired", "whose time was over before", t.expired },
         { "outcomes_taken", "outcomes taken by the host (DNR)", t.outcomes_taken },
+    };
+    return PUT(to, at, rows);
+}
+
+static int peer_rows(const network *n, summary_row *to, int at)
+{
+    const device_counts *d = &network_count(n)->devices;
+    peer_counts p = network_peer_counts(n);
+    const histogram *h = network_latency(n);
+    summary_row rows[] = {
         { "periods_set", "devices that took a new period", d->periods_set },
         { "blinks", "that blinked", d->blinks },
         { "commands_unknown", "that did not understand", d->commands_unknown },
@@ -94,10 +119,12 @@ static int rows_of(const network *n, summary_row rows[ROWS_MAX])
         { "p50_micros", "median time to an ODA, us", histogram_at(h, 0.5) },
         { "p99_micros", "99th percentile", histogram_at(h, 0.99) },
     };
-    int count = (int)(sizeof all / sizeof all[0]);
-    for (int i = 0; i < count; i++)
-        rows[i] = all[i];
-    return count;
+    return PUT(to, at, rows);
+}
+
+static int rows_of(const network *n, summary_row rows[ROWS_MAX])
+{
+    return peer_rows(n, rows, node_rows(n, rows, traffic_rows(n, rows, 0)));
 }
 
 void summary_print(const network *n, const options *o, double seconds)

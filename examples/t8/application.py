@@ -87,6 +87,7 @@ def main():
     token = pathlib.Path(token_file).read_text().strip()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notifications)
     destination = f"http://127.0.0.1:{server.server_address[1]}/"
+    say(f"listening at {destination}")
     wanted = zip(("externalId", "externalGroupId"), itertools.zip_longest(sys.argv[4::2], sys.argv[5::2]))
     for member, (identifier, location_file) in wanted:
         location = configured(f"{host}/3gpp-nidd/v1/{application}/configurations", token, member, identifier, destination)

@@ -8,6 +8,7 @@
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/inquiry.h"
+#include "core/monitoring_area.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"
@@ -83,6 +84,7 @@ static bool is_in_range(core *core, const exposure_call *wanted)
     int64_t reports = t8_integer(wanted->fields, wanted->length, MONITORING_REPORTS_MAX, 1);
     int64_t until_ms = t8_integer(wanted->fields, wanted->length, MONITORING_EXPIRE_TIME, 0);
     bool is_sms = type == MONITORING_UE_REACHABILITY && option(wanted, MONITORING_REACHABILITY) == REACHABILITY_SMS;
+    bool is_area = type == MONITORING_NUMBER_OF_UES_IN_AN_AREA;
     const rule rules[] = {
         { .is_wrong = is_sms && reports > 1, .member = "/maximumNumberOfReports", .why = "can be 1 only with reachabilityType SMS" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && location == LOCATION_LAST_KNOWN && reports > 1, .member = "/maximumNumberOfReports",
@@ -91,6 +93,11 @@ static bool is_in_range(core *core, const exposure_call *wanted)
           .why = "is one of 5G networks" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && accuracy != UINT32_MAX && accuracy > ACCURACY_TWAN_ID, .member = "/accuracy",
           .why = "is one that this network cannot report" },
+        { .is_wrong = is_area && (reports != 1 || !has(wanted, MONITORING_REPORTS_MAX)), .member = "/maximumNumberOfReports",
+          .why = "can be 1 only: serving nodes count when they are asked" },
+        { .is_wrong = is_area && wanted->group != NULL, .member = "/externalGroupId", .why = "cannot be there: serving nodes count all devices" },
+        { .is_wrong = is_area && !monitoring_area_is_readable(wanted->fields, wanted->length), .member = "/locationArea",
+          .why = "has a place that no serving node can be asked about: cellIds as 001-01-0a1b2c3, trackingAreaIds as 001-01-0a1b, enodeBIds as 001-01-0a1b2c" },
         { .is_wrong = until_ms > time_max_ms, .member = "/monitorExpireTime", .why = "is later than 2036-02-07T06:28:15Z" },
     };
     return rules_hold(core, wanted, 403, "PARAMETER_OUT_OF_RANGE", RULES(rules));
@@ -200,6 +207,9 @@ static bool refused(core *core, const call *call, const inquiry_said *said)
     case VERDICT_OUT_OF_RANGE:
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "", "the network does not take these values (%u)", said->code);
         break;
+    case VERDICT_NOT_SERVED:
+        tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "/locationArea", "locationArea is served by no node that is connected");
+        break;
     case VERDICT_BUSY: tell_problem(core, call->caller, 503, "about:blank", "the network has too much to do; try again"); break;
     default: tell_problem(core, call->caller, 500, "about:blank", "the network refused it (%u)", said->code); break;
     }
@@ -210,6 +220,10 @@ static bool monitoring_asks(core *core, const exposure_call *wanted)
 {
     if (core->said != NULL)
         return refused(core, wanted->call, core->said);
+    if (option(wanted, MONITORING_TYPE) == MONITORING_NUMBER_OF_UES_IN_AN_AREA) {
+        monitoring_area_ask(core, wanted);
+        return true;
+    }
     if (inquiry_has_node(core, INQUIRY_MONITORING))
         return ask(core, wanted);
     tell_problem(core, wanted->call->caller, 503, "about:blank", "no HSS is among diameter.peers: nobody could report this event");

@@ -17,6 +17,7 @@
 #include "core/images.h"
 #include "core/mailbox.h"
 #include "core/names.h"
+#include "core/exposure.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"

@@ -142,7 +142,7 @@ void invoker_credential_write(const core *core, uint32_t application, dro_builde
     dro_field field;
     while (dro_field_next(&in, &field))
         if (field.tag == API_FIELD_REVOKED)
-            dro_field_put(out, field.tag, field.bytes, field.length);
+            dro_field_put(out, (uint8_t)field.tag, field.bytes, field.length);
 }
 
 /* ---- who ---- */

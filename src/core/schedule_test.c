@@ -8,6 +8,7 @@
 
 #include "core/apply.h"
 #include "core/core_testbed.h"
+#include "core/network.h"
 #include "core/record.h"
 #include "core/schedule.h"
 #include "core/state.h"

@@ -25,8 +25,8 @@ enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
 enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
 
-enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK,
-                      TURN_REPORT, TURN_TRIGGER, TURN_SCHEDULE };
+enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK, TURN_REPORT,
+                      TURN_TRIGGER, TURN_SCHEDULE };
 
 enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearly all are shorter */ };
 

@@ -94,6 +94,8 @@ uint64_t usage_configurations(const core *core, uint32_t application)
     uint64_t of_groups = 0; /* the host's: every core has them all */
     for (uint32_t i = 0; i < core->groups->configuration_high; i++)
         of_groups += core->groups->configurations[i] != NULL && core->groups->configurations[i]->application == application;
+    for (uint32_t i = 0; i < core->exposures.group_high; i++)
+        of_groups += core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->application == application;
     return of_groups + core->usage[slot].configurations + (core->count > 1 ? board_usage_configurations(&core->board, slot) : 0);
 }
 

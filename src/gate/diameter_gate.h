@@ -71,6 +71,8 @@ enum {
 
     RELAY_COPY_BYTES = 2048,             /* of a request that passes; a longer one is lost with its next hop */
     RELAY_WAYS_MAX = 3,                  /* next hops that one is tried with */
+    RELAY_HOLD_MS = 10000,               /* one whose way was lost waits so long for another, */
+    RELAY_HELD_MAX = 4096,               /* and so many */
     EVENT_SETS = 4096,                   /* of events of MMEs whose SCEF is remembered, */
     EVENT_WAYS = 4,                      /* so many each; of a set the oldest goes */
     EVENT_SCEFS_MAX = 256,               /* names of SCEFs they are of */
@@ -373,7 +375,9 @@ bool relay_request(diameter_peer *from, const diameter_message *request, const d
 diameter_peer *relay_next_hop(diameter_peer *from, const relay_plan *plan);
 void relay_on_answer(diameter_gate *gate, pending_outgoing *entry, const diameter_message *answer, const diameter_command *command,
                      uint32_t result, uint32_t experimental);
-/* Another way, or 3002 for who asked. */
+/* Once a second: what was held has a way again, perhaps. */
+void relay_go_on(diameter_gate *gate);
+/* Another way, held for one, or 3002 for who asked. */
 void relay_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter_reason reason);
 
 /* ---- interworking.c ---- */

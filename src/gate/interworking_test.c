@@ -56,7 +56,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    close(mme);
+    if (mme >= 0)
+        close(mme);
     if (scef >= 0)
         close(scef);
     testbed_stop(&bed);
@@ -147,7 +148,8 @@ static void no_answer_in_time_is_3002_and_a_late_one_nobodys(void **state)
     assert_int_equal(testbed_result(&bed), DIAMETER_UNABLE_TO_DELIVER);
     assert_int_equal(bed.message.header.hop_by_hop, 0x01020304);
     testbed_send(&bed, scef, first, length);
-    assert_true(testbed_is_silent(&bed, mme));
+    testbed_turn(&bed);
+    assert_int_equal(testbed_metric(&bed, "dromio_diameter_drops_total{reason=\"unknown_answer\"}"), 1);
     assert_int_equal(testbed_metric(&bed, "dromio_interworking_unanswered_total{home=\"00101\",direction=\"up\"}"), 1);
 }
 
@@ -178,6 +180,58 @@ static void what_is_lost_goes_again_with_the_t_flag(void **state)
     testbed_send(&bed, second, buffer, answer(DIAMETER_SUCCESS));
     expect(mme, DIAMETER_SUCCESS);
     close(second);
+}
+
+static void what_is_lost_waits_for_a_way_and_not_for_ever(void **state)
+{
+    (void)state;
+    testbed_send(&bed, mme, vector_odr, sizeof vector_odr);
+    assert_true(testbed_receive(&bed, scef));
+    lose(&scef);
+    testbed_pass(&bed, 3);
+    assert_true(testbed_is_silent(&bed, mme));
+    scef = open_scef("scef1." HOME);
+    testbed_pass(&bed, 1);
+    assert_true(testbed_receive(&bed, scef));
+    assert_true((bed.message.header.flags & DIAMETER_FLAG_RETRANSMITTED) != 0);
+    lose(&scef);
+    testbed_pass(&bed, RELAY_HOLD_MS / 1000 + 1);
+    expect(mme, DIAMETER_UNABLE_TO_DELIVER);
+    scef = open_scef("scef1." HOME);
+    testbed_pass(&bed, 2);
+    assert_true(testbed_is_silent(&bed, scef));
+    assert_int_equal(testbed_metric(&bed, "dromio_diameter_pending{direction=\"out\"}"), 0);
+}
+
+static void who_is_away_for_long_is_3002(void **state)
+{
+    (void)state;
+    lose(&scef);
+    testbed_send(&bed, mme, vector_odr, sizeof vector_odr); /* the first that meets no way: it may be back at once */
+    testbed_pass(&bed, 2);
+    assert_true(testbed_is_silent(&bed, mme));
+    testbed_pass(&bed, RELAY_HOLD_MS / 1000);
+    expect(mme, DIAMETER_UNABLE_TO_DELIVER);
+    testbed_send(&bed, mme, vector_odr, sizeof vector_odr);
+    expect(mme, DIAMETER_UNABLE_TO_DELIVER);
+    assert_true((bed.message.header.flags & DIAMETER_FLAG_ERROR) != 0);
+    assert_true(diameter_is(diameter_find(&bed.message, AVP_ORIGIN_HOST), "scef.dromio.test"));
+    scef = open_scef("scef1." HOME);
+    testbed_send(&bed, mme, vector_odr, sizeof vector_odr);
+    assert_true(testbed_receive(&bed, scef));
+    assert_int_equal(bed.message.header.flags, DIAMETER_FLAG_REQUEST | DIAMETER_FLAG_PROXIABLE);
+}
+
+static void what_is_held_for_who_is_gone_is_forgotten(void **state)
+{
+    (void)state;
+    testbed_send(&bed, mme, vector_odr, sizeof vector_odr);
+    assert_true(testbed_receive(&bed, scef));
+    lose(&scef);
+    lose(&mme);
+    testbed_pass(&bed, 2);
+    assert_int_equal(testbed_metric(&bed, "dromio_diameter_pending{direction=\"out\"}"), 0);
+    assert_int_equal(testbed_metric(&bed, "dromio_diameter_pending{direction=\"in\"}"), 0);
 }
 
 static void what_is_too_long_to_be_kept_is_lost_with_its_way(void **state)
@@ -263,6 +317,8 @@ int main(void)
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         CLAIM(what_passes_is_what_was_sent_but_for_its_destination), CLAIM(an_answer_is_what_was_said_with_the_id_that_was_asked_with),
         CLAIM(no_answer_in_time_is_3002_and_a_late_one_nobodys), CLAIM(what_is_lost_goes_again_with_the_t_flag),
+        CLAIM(what_is_lost_waits_for_a_way_and_not_for_ever), CLAIM(what_is_held_for_who_is_gone_is_forgotten),
+        CLAIM(who_is_away_for_long_is_3002),
         CLAIM(what_is_too_long_to_be_kept_is_lost_with_its_way), CLAIM(it_does_not_go_round_for_ever),
         CLAIM(a_home_network_that_is_silent_does_not_take_all), CLAIM(events_have_a_bound),
     };

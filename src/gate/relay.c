@@ -1,7 +1,9 @@
 /* Requests that pass through this host (RFC 6733 6.1 and 6.2), as an IWK-SCEF has them: what is not ours
  * to answer goes on with a Hop-by-Hop id of ours and a Route-Record, its answer back with the one it came
  * with; all else stays as it is. Each waits in both tables of diameter_pending.h, and a copy beside the
- * second one, so that it can go another way, with the T flag, when its next hop is lost.
+ * second one, so that it can go another way, with the T flag, when its next hop is lost. Is there none just now
+ * it is held for a moment: 3002 would let who asked send it anew, and it may have arrived. What comes for a home
+ * network whose last way was lost a moment ago is held too.
  *
  * interworking.c says what passes and why; here is how. */
 #include <stdlib.h>
@@ -32,6 +34,8 @@ typedef struct relay_copy {        /* of the entry with the same index */
 } relay_copy;
 
 struct relay {
+    uint32_t held;                 /* entries that are with nobody */
+    int64_t away_ns[ROAMING_HOMES_MAX]; /* since when no way to it is known; 0: there was one */
     relay_copy copies[PENDING_REQUESTS_MAX]; /* touched as far as requests ever waited at once */
 };
 
@@ -247,6 +251,40 @@ static bool begin_waiting(diameter_peer *from, const diameter_message *request, 
     return true;
 }
 
+/* With nobody for now. */
+static void hold(diameter_gate *gate, pending_outgoing *entry)
+{
+    int64_t last_ns = loop_now_ns(gate->home) + RELAY_HOLD_MS * NS_PER_MS;
+    entry->peer_slot = entry->peer_generation = UINT32_MAX;
+    entry->deadline_ns = entry->deadline_ns < last_ns ? entry->deadline_ns : last_ns;
+    gate->relay->held++;
+}
+
+/* Was there a way to the home network until a moment ago? Then there will be, perhaps. */
+static bool is_just_away(diameter_gate *gate, const way *way, const relay_plan *plan)
+{
+    struct way anywhere = *way;
+    anywhere.request = NULL;
+    if (!plan->is_up || gate->relay->held >= RELAY_HELD_MAX || next_hop(gate, &anywhere) != NULL) /* there is one, but it has been there */
+        return false;
+    int64_t *away_ns = &gate->relay->away_ns[plan->home], now_ns = loop_now_ns(gate->home);
+    if (*away_ns == 0)
+        *away_ns = now_ns;
+    return now_ns - *away_ns < RELAY_HOLD_MS * NS_PER_MS;
+}
+
+/* False: too long to be kept. */
+static bool hold_first(diameter_peer *from, const diameter_message *request, const relay_plan *plan, pending_outgoing *entry, relay_copy *copy)
+{
+    dro_builder out = dro_builder_over(copy->bytes, sizeof copy->bytes);
+    put_request(from, request, plan, entry->hop_by_hop, &out);
+    copy->length = out.err == DRO_OK ? (uint32_t)dro_builder_length(&out) : 0;
+    copy->ways = 0;
+    if (out.err == DRO_OK)
+        hold(from->gate, entry);
+    return out.err == DRO_OK;
+}
+
 bool relay_request(diameter_peer *from, const diameter_message *request, const diameter_command *command, const relay_plan *plan)
 {
     diameter_gate *gate = from->gate;
@@ -256,7 +294,9 @@ bool relay_request(diameter_peer *from, const diameter_message *request, const d
     pending_incoming *asked;
     pending_outgoing *entry = NULL;
     diameter_peer *to = next_hop(gate, &way);
-    if (to == NULL) {
+    if (to != NULL && plan->is_up)
+        gate->relay->away_ns[plan->home] = 0;
+    if (to == NULL && !is_just_away(gate, &way, plan)) {
         diameter_count_drop(&gate->counts, DIAMETER_DROP_NO_PEER);
         return t6a_refuse(from, DIAMETER_UNABLE_TO_DELIVER);
     }
@@ -267,7 +307,7 @@ bool relay_request(diameter_peer *from, const diameter_message *request, const d
     copy->is_up = plan->is_up;
     copy->command = command;
     copy->data_length = data == NULL ? 0 : data->length;
-    if (send_first(from, to, request, plan, entry, copy))
+    if (to != NULL ? send_first(from, to, request, plan, entry, copy) : hold_first(from, request, plan, entry, copy))
         return true;
     forget(gate, entry);
     t6a_drop(gate, asked);
@@ -288,7 +328,8 @@ static bool go_another_way(diameter_gate *gate, pending_outgoing *entry, relay_c
     diameter_peer *to = next_hop(gate, &way);
     if (to == NULL || !peer_room(to, copy->length, &out))
         return false;
-    copy->bytes[FLAGS_AT] |= DIAMETER_FLAG_RETRANSMITTED; /* RFC 6733 5.5.4 */
+    if (copy->ways > 0)
+        copy->bytes[FLAGS_AT] |= DIAMETER_FLAG_RETRANSMITTED; /* RFC 6733 5.5.4 */
     dro_builder_bytes(&out, copy->bytes, copy->length);
     peer_send(to, &out);
     count_sent(gate, to, entry, copy);
@@ -300,12 +341,37 @@ void relay_without_answer(diameter_gate *gate, pending_outgoing *entry, diameter
 {
     relay_copy *copy = copy_of(gate, entry);
     pending_incoming *asked = pending_find_incoming(gate->pending, copy->incoming);
-    if (asked != NULL && reason == DIAMETER_DROP_CONNECTION_LOST && go_another_way(gate, entry, copy, asked))
+    bool is_held = entry->peer_slot == UINT32_MAX, is_lost = reason == DIAMETER_DROP_CONNECTION_LOST;
+    if (asked != NULL && is_lost && go_another_way(gate, entry, copy, asked))
         return;
+    if (asked != NULL && is_lost && copy->length > 0 && copy->ways < RELAY_WAYS_MAX && !gate->is_stopping && gate->relay->held < RELAY_HELD_MAX) {
+        hold(gate, entry);
+        return;
+    }
+    gate->relay->held -= is_held;
     interworking_count(gate, copy->home, copy->is_up, INTERWORKING_UNANSWERED, 1);
     forget(gate, entry);
     if (asked != NULL)
         t6a_answer(gate, asked, DIAMETER_UNABLE_TO_DELIVER, 0);
+}
+
+static void go_on(void *context, pending_outgoing *entry)
+{
+    diameter_gate *gate = context;
+    if (entry->kind != OUTGOING_RELAY || entry->peer_slot != UINT32_MAX)
+        return;
+    relay_copy *copy = copy_of(gate, entry);
+    const pending_incoming *asked = pending_find_incoming(gate->pending, copy->incoming);
+    if (asked == NULL || gate_peer_find(gate, asked->peer_slot, asked->peer_generation) == NULL)
+        relay_without_answer(gate, entry, DIAMETER_DROP_ANSWER_TIMEOUT); /* who asked is gone */
+    else if (go_another_way(gate, entry, copy, asked))
+        gate->relay->held--;
+}
+
+void relay_go_on(diameter_gate *gate)
+{
+    if (gate->relay != NULL && gate->relay->held > 0)
+        pending_each_outgoing(gate->pending, go_on, gate);
 }
 
 /* ---- the way back ---- */

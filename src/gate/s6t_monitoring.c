@@ -10,7 +10,7 @@
 #include "wire/diameter/read.h"
 #include "wire/diameter/write.h"
 
-enum { LAST_SECOND = UINT32_MAX, CELL_DIGITS = 7, AREA_DIGITS = 4, ENODEB_DIGITS = 6, PLACE_TEXT_MAX = 32 };
+enum { LAST_SECOND = UINT32_MAX };
 
 typedef struct wanted { const uint8_t *fields; size_t length; } wanted; /* of the T8 subscription */
 
@@ -246,29 +246,6 @@ bool s6t_read_monitoring(diameter_gate *gate, const pending_outgoing *entry, con
 
 /* ---- an area ---- */
 
-/* "001-01-0a1b2c3": the network, then so many hexadecimal digits. */
-static bool place_read(const dro_field *field, size_t digits, uint8_t network[PLMN_BYTES], uint32_t *value)
-{
-    char text[PLACE_TEXT_MAX + 1], plmn[PLMN_DIGITS_MAX + 1], *end;
-    if (field->length > PLACE_TEXT_MAX)
-        return false;
-    memcpy(text, field->bytes, field->length);
-    text[field->length] = '\0';
-    const char *first = strchr(text, '-'), *second = first == NULL ? NULL : strchr(first + 1, '-');
-    size_t network_digits = second == NULL ? 0 : (size_t)(second - first - 1);
-    if (second == NULL || first - text != 3 || (network_digits != 2 && network_digits != 3) || strlen(second + 1) != digits ||
-        strspn(second + 1, "0123456789abcdefABCDEF") != digits)
-        return false;
-    memcpy(plmn, text, 3);
-    memcpy(plmn + 3, first + 1, network_digits);
-    plmn[3 + network_digits] = '\0';
-    if (!plmn_is_valid(plmn))
-        return false;
-    plmn_write(plmn, network);
-    *value = (uint32_t)strtoul(second + 1, &end, 16);
-    return true;
-}
-
 static void put_place(diameter_name name, const uint8_t network[PLMN_BYTES], uint32_t value, size_t bytes, dro_builder *out)
 {
     uint8_t octets[PLMN_BYTES + 4];
@@ -288,8 +265,8 @@ static void put_place(diameter_name name, const uint8_t network[PLMN_BYTES], uin
 static bool put_places(const wanted *wanted, dro_builder *out)
 {
     static const struct { uint32_t tag; size_t digits, bytes; diameter_name name; } kinds[] = {
-        { AREA_CELLS, CELL_DIGITS, 4, AVP_E_UTRAN_CELL_GLOBAL_IDENTITY }, { AREA_TRACKING_AREAS, AREA_DIGITS, 2, AVP_TRACKING_AREA_IDENTITY },
-        { AREA_ENODEBS, ENODEB_DIGITS, 3, AVP_ENODEB_ID },
+        { AREA_CELLS, PLACE_CELL_DIGITS, 4, AVP_E_UTRAN_CELL_GLOBAL_IDENTITY }, { AREA_TRACKING_AREAS, PLACE_AREA_DIGITS, 2, AVP_TRACKING_AREA_IDENTITY },
+        { AREA_ENODEBS, PLACE_ENODEB_DIGITS, 3, AVP_ENODEB_ID },
     };
     dro_field room, field;
     const dro_field *area = t8_find(wanted->fields, wanted->length, MONITORING_AREA, &room);
@@ -299,7 +276,7 @@ static bool put_places(const wanted *wanted, dro_builder *out)
         uint8_t network[PLMN_BYTES];
         uint32_t value;
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-            if (kinds[i].tag == field.tag && place_read(&field, kinds[i].digits, network, &value)) {
+            if (kinds[i].tag == field.tag && plmn_place_read((const char *)field.bytes, field.length, kinds[i].digits, network, &value)) {
                 put_place(kinds[i].name, network, value, kinds[i].bytes, out);
                 count++;
             }

@@ -589,6 +589,7 @@ void t6a_sweep(diameter_gate *gate)
 {
     pending_each_incoming(gate->pending, sweep_incoming, gate);
     pending_each_outgoing(gate->pending, sweep_outgoing, gate);
+    relay_go_on(gate);
     t6a_tell_again(gate);
 }
 

@@ -1,9 +1,10 @@
 #include "twin/plmn.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { FILLER = 0xf };
+enum { FILLER = 0xf, PLACE_TEXT_MAX = 32 };
 
 bool plmn_is_valid(const char *digits)
 {
@@ -42,4 +43,26 @@ void plmn_realm(const char *digits, char out[PLMN_REALM_MAX])
 {
     bool is_short = strlen(digits) < PLMN_DIGITS_MAX; /* its network code is written with a zero before it */
     snprintf(out, PLMN_REALM_MAX, "epc.mnc%s%.3s.mcc%.3s.3gppnetwork.org", is_short ? "0" : "", digits + 3, digits);
+}
+
+bool plmn_place_read(const char *given, size_t length, size_t digits, uint8_t network[PLMN_BYTES], uint32_t *value)
+{
+    char text[PLACE_TEXT_MAX + 1], plmn[PLMN_DIGITS_MAX + 1];
+    if (length > PLACE_TEXT_MAX)
+        return false;
+    memcpy(text, given, length);
+    text[length] = '\0';
+    const char *first = strchr(text, '-'), *second = first == NULL ? NULL : strchr(first + 1, '-');
+    size_t network_digits = second == NULL ? 0 : (size_t)(second - first - 1);
+    if (second == NULL || first - text != 3 || (network_digits != 2 && network_digits != 3) || strlen(second + 1) != digits ||
+        strspn(second + 1, "0123456789abcdefABCDEF") != digits)
+        return false;
+    memcpy(plmn, text, 3);
+    memcpy(plmn + 3, first + 1, network_digits);
+    plmn[3 + network_digits] = '\0';
+    if (!plmn_is_valid(plmn))
+        return false;
+    plmn_write(plmn, network);
+    *value = (uint32_t)strtoul(second + 1, NULL, 16);
+    return true;
 }

@@ -131,6 +131,13 @@ def test_every_uplink_is_told_to_the_application_once(tmp_path):
     assert settings["configurations"] == settings["connected"] == 500 and settings["alone_p50_micros"] > 0
 
 
+def test_every_report_is_told_to_the_application_once(tmp_path):
+    result = run("monte", tmp_path, "--twins", "500", "--seconds", "1")
+    settings = result["settings"]
+    assert result["per_second"] > 0 and settings["notifications"] > 0  # it fails itself when one is missing, strange or there twice
+    assert settings["subscriptions"] == 500 and settings["alone_p50_micros"] > 0 and settings["subscriptions_per_second"] > 0
+
+
 def test_queue_goes_beyond_memory_and_flushes_all_of_it(tmp_path):
     result = run("queue", tmp_path, "--twins", "200", "--quick")
     settings = result["settings"]
@@ -245,7 +252,7 @@ def test_bad_usage_is_exit_2(options):
 def test_help_names_every_bench():
     done = subprocess.run([BENCH, "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
-    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "queue", "overload", "group", "curve", "compute", "growth"))
+    assert all(f"  {n} " in done.stdout for n in ("turns", "durable", "diameter", "http", "density", "latency", "hot", "nidd", "monte", "queue", "overload", "group", "curve", "compute", "growth"))
 
 
 def test_a_host_that_does_not_start_is_said(tmp_path):

@@ -129,6 +129,49 @@ def test_a_property_is_set_within_its_bounds_and_its_ticket_is_followed(browser,
     browser.until_text("300: reported")
 
 
+def network_of(twin):
+    """What the network and applications have to do with it, as a host shows it."""
+    at = "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"
+    twin.network = {
+        "connection": {"bearer": "05", "plmn": "26201", "roaming": True, "radio": "EUTRAN_NB_IOT", "node": "mme7.epc.test", "realm": "epc.test"},
+        "schedule": {"state": "applied", "wanted": {"latency": 3600}, "network": {"periodic": 3600, "active": 20}},
+    }
+    twin.exposures = [
+        {"api": "3gpp-monitoring-event", "application": "as1", "made": "2026-11-23T08:00:00.000Z", "reports": 2,
+         "resource": {"self": at, "externalId": twin.id, "monitoringType": "LOSS_OF_CONNECTIVITY", "maximumNumberOfReports": 10,
+                      "monitorExpireTime": "2026-12-01T00:00:00Z"}},
+        {"api": "3gpp-device-triggering", "application": "as2", "made": "2026-11-23T08:01:00.000Z", "reports": 0,
+         "resource": {"externalId": twin.id, "applicationPortId": 4711, "deliveryResult": "TRIGGERED"}},
+        {"api": "3gpp-network-parameter-configuration", "application": "<b>as3</b>", "made": "2026-11-23T08:02:00.000Z", "reports": 0,
+         "resource": {"externalId": twin.id, "maximumLatency": 7200, "maximumResponseTime": 30}},
+    ]
+    event = {"id": None, "frame": None, "cpu_micros": 0, "properties": {}, "downlinks": [], "notifications": [], "timers": [], "log": []}
+    twin.said = [
+        {**event, "time": "2026-11-23T08:05:00.000Z", "kind": "network", "outcome": "handled",
+         "network_report": {"subscription": "6250000040000000", "said": "event", "report": {"monitoringType": "LOSS_OF_CONNECTIVITY", "lossOfConnectReason": 6}}},
+        {**event, "time": "2026-11-23T08:04:00.000Z", "kind": "connection", "outcome": "established",
+         "network": {"command": "CMR", "peer": "mme7.epc.test", "plmn": "26201", "roaming": True, "radio": "EUTRAN_NB_IOT"}},
+        {**event, "time": "2026-11-23T08:03:00.000Z", "kind": "delivery", "outcome": "delivered", "network": {"command": "TDA"}},
+    ]
+
+
+def test_what_the_network_and_applications_do_with_a_twin_is_shown(browser, host):
+    network_of(host.twins[TWIN])
+    sign_in(browser, host, PAGE)
+    for text in ("established over EUTRAN NB IOT at mme7.epc.test", "26201", "roaming", "wanted: latency 60 min", "network: periodic 60 min, active 20 s",
+                 "loss of connectivity", "2 of 10 reports", "triggers port 4711", "triggered", "latency 2 h, response 30 s", "<b>as3</b>",
+                 "lossOfConnectReason 6", "established mme7.epc.test"):
+        browser.until_text(text)
+    card = browser.script("return [...document.querySelectorAll('section')].find(each => each.querySelector('h2').textContent === 'Network').innerText")
+    assert "TDA" not in card  # deliveries are in the timeline and the tickets
+
+
+def test_a_twin_that_nobody_asks_for_says_so(browser, host):
+    sign_in(browser, host, PAGE)
+    browser.until_text("No application watches, triggers or configures this device over T8.")
+    browser.until_text("The network has said nothing of this device yet.")
+
+
 def test_a_refused_write_shows_the_reasons(browser, host):
     sign_in(browser, host, PAGE)
     browser.type("#set-limit", "30")

@@ -108,11 +108,6 @@ def until_2030():
 
 # ---- who may what ----
 
-def test_without_the_home_scef_it_is_3002(iwk, mme):
-    answer = mme.odr(IMSI, b"\1")
-    assert result_of(answer) == 3002 and answer.header.is_error and find(answer, 264) == b"scef.dromio.test"
-
-
 def test_subscribers_without_agreement_are_this_hosts_own(mme, home):
     assert result_of(mme.odr(OWN_IMSI, b"\1")) == 5001  # no twin
     assert result_of(mme.cmr(OWN_IMSI)) == 5652
@@ -177,11 +172,20 @@ def test_the_first_scef_that_is_there_gets_it_and_the_next_when_it_is_lost(iwk, 
         assert 'dromio_interworking_failovers_total{home="26201",direction="up"} 1' in iwk.metrics()
 
 
-def test_a_request_that_is_lost_with_its_only_way_is_3002(iwk, mme):
+def test_a_request_that_is_lost_with_its_only_way_goes_again_once_it_is_back(iwk, mme):
     with HomeScef(iwk, on_request=lambda taken: None) as home:
-        box = mme.begin_odr(IMSI, b"\1")
+        box = mme.begin_odr(IMSI, b"\1", end=78)
         home.take(ODR)
-    assert result_of(box.get(timeout=LIMIT_S)) == 3002
+    until(lambda: not is_open(iwk, home.identity), "its end")
+    boxes = [box, mme.begin_odr(IMSI, b"\2", end=79, is_again=True), mme.begin_odr(IMSI, b"\3", end=80)]
+    with HomeScef(iwk) as home:
+        taken = sorted((one.data, one.end_to_end, one.is_again) for one in (home.take(ODR) for _ in boxes))
+        assert taken == [(b"\1", 78, True), (b"\2", 79, True), (b"\3", 80, False)]
+        assert [result_of(box.get(timeout=LIMIT_S)) for box in boxes] == [2001] * 3
+
+
+def is_open(host, identity):
+    return any(peer["identity"] == identity and peer["state"] == "open" for peer in host.admin.get("/v1/peers").json()["peers"])
 
 
 def test_a_relay_leads_there_too(iwk, mme):
@@ -205,8 +209,7 @@ def test_who_asked_and_went_gets_nothing_and_the_rest_goes_on(iwk, mme):
         with Mme(iwk, "mme2.epc.test") as gone:
             gone.begin_odr(IMSI, b"\1")
             taken = home.take(ODR)
-        until(lambda: not any(peer["identity"] == "mme2.epc.test" and peer["state"] == "open"
-                              for peer in iwk.admin.get("/v1/peers").json()["peers"]), "its end")
+        until(lambda: not is_open(iwk, "mme2.epc.test"), "its end")
         home.answer(taken, 2001)
         home.on_request = lambda taken: 2001
         assert result_of(mme.odr(IMSI, b"\2")) == 2001

@@ -148,6 +148,7 @@ def test_a_group_is_watched_member_by_member(scef, sim):
     answer = configure(scef, event(30, REACHABLE, avp(3128, 1)), name=user("all@demo.example", group=True))
     assert answer.result == 2001 and find(answer, 4209) == bytes([0, 0, 0, 3])  # python-diameter does not know it
     scef.wait(lambda: len(reports(scef, 30)) == 3)
+    assert {find(report, 3102, 3111) for report in reports(scef, 30)} == {f"thermo-{n}@demo.example" for n in (1, 2, 3)}
 
 
 def test_timers_change_how_often_a_device_wakes(scef, sim):

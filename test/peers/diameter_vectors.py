@@ -200,6 +200,10 @@ def s6t_corpus(directory):
         "request_group": b"\0" + avp(3102, [names[2], avp(3168, 1, V, m=False)], V).as_bytes() + b"".join(item.as_bytes() for item in members)
                          + avp(3174, 1, V, m=False).as_bytes(),
     }
+    report = avp(623, [avp(624, 7, m=False), avp(626, 0, m=False), avp(627, 50, m=False), avp(625, 60, m=False)], m=False)
+    load = avp(650, [avp(651, 0, m=False), avp(652, 40000, m=False), avp(649, b"mme1.example.org", m=False)], m=False)
+    inputs["answer_overload"] = b"\1" + b"".join(item.as_bytes() for item in (LOSS, report, load, avp(301, 3, m=False)))
+    inputs["request_overload"] = b"\0" + avp(3102, names, V).as_bytes() + LOSS.as_bytes() + avp(301, 15, m=False).as_bytes()
     os.makedirs(os.path.join(directory, "s6t"), exist_ok=True)
     for name, data in inputs.items():
         with open(os.path.join(directory, "s6t", name), "wb") as file:

@@ -59,6 +59,7 @@ class Answers:
                 ("GET", twin + "/tickets", self.ticket_list),
                 ("GET", twin + "/tickets" + name, self.ticket_get),
                 ("GET", twin + "/timeline", self.timeline),
+                ("GET", twin + "/exposures", self.exposures),
                 ("GET", twin + "/history", self.history),
                 ("GET", twin + "/td", self.td),
                 ("POST", "/v1/query", self.query),
@@ -214,8 +215,13 @@ class Answers:
             raise Problem(404, "Not Found", "no such ticket")
         return 200, tickets[number]
 
+    def exposures(self, ask, identifier):
+        return 200, {"exposures": self.twin(identifier).exposures, "more": False}
+
     def timeline(self, ask, identifier):
-        return 200, {"events": self.twin(identifier).events[: int(ask.query.get("limit", 100))]}
+        twin = self.twin(identifier)
+        events = twin.said + twin.events if "network" in ask.query else twin.events
+        return 200, {"events": events[: int(ask.query.get("limit", 100))]}
 
     def history(self, ask, identifier):
         name = ask.query.get("property", "")

@@ -47,6 +47,7 @@ class Twin:
         self.desired, self.tickets, self.events, self.secrets = {}, {}, [], {}
         self.last = self.next = None
         self.why = "unknown"
+        self.exposures, self.said, self.network = [], [], {}  # network: "connection", "schedule"
 
     def property(self, name):
         value, at, quality, source = self.properties[name] or (None, None, None, None)
@@ -72,6 +73,7 @@ class Twin:
             "properties": {name: self.property(name) for name in THERMO},
             "contact": {"last": self.last, "next": self.next, "why": self.why},
             "mailbox": waiting,
+            **self.network,
         }
 
 
