@@ -144,7 +144,10 @@ void charge_mail_put(core *core, uint32_t index, const mail *mail, const char *r
 
 void charge_exposure_put(core *core, uint32_t index, enum charge_kind kind, const exposure *of, const char *event, const char *result)
 {
+    const group *group = of->group == 0 ? NULL : group_at(core, of->group);
     dro_builder *out = charge_begin(core, index, kind);
+    if (group != NULL)
+        dro_field_put_text(out, CHARGE_EXTERNAL_GROUP, group->id);
     charge_application(core, out, of->application);
     if (event != NULL)
         dro_field_put_text(out, CHARGE_EVENT, event);

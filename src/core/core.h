@@ -73,7 +73,7 @@ typedef struct core_options {
     bool has_hss;                /* an HSS is among the configured peers */
     apn_policy apns;
     const char *t8_root;         /* "https://scef.example:8443": what links of T8 begin with */
-    const char *trigger_sender;  /* digits (E.164) of who sends device triggers; "": none */
+    const char *trigger_sender;  /* digits (E.164) of who sends device triggers; "" or NULL: none */
     int64_t trigger_port;        /* of the application in devices that are triggered for a downlink */
     bool reliable_data;          /* the reliable data service (TS 24.250) may be asked for */
     int64_t reliable_data_timer_s; /* its T200 */

@@ -224,6 +224,12 @@ static void remove_from(core *core, uint32_t index, uint64_t number)
     }
 }
 
+uint32_t exposure_field_kind(const dro_field *field)
+{
+    enum { KIND_AT = HEAD - 2 };
+    return field->length >= HEAD && field->bytes[KIND_AT] < EXPOSURE_KINDS ? field->bytes[KIND_AT] : EXPOSURE_KINDS;
+}
+
 dro_err exposure_head_read(dro_cursor *in, exposure *head)
 {
     *head = (exposure){ .number = dro_cursor_le(in, 8), .destination = NONE, .retry_ms = INT64_MAX };

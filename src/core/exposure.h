@@ -86,6 +86,8 @@ void exposure_notice(core *core, uint32_t twin, const exposure *of, const uint8_
 /* The notice of that number goes, in the same record: was it the last one of an exposure that is over? */
 void exposure_notice_gone(core *core, uint32_t twin, uint64_t exposure);
 
+/* Of a FIELD_EXPOSURE; EXPOSURE_KINDS: it is none. */
+uint32_t exposure_field_kind(const dro_field *field);
 /* Of a FIELD_EXPOSURE; its fields are what is left. */
 DRO_CHECKED dro_err exposure_head_read(dro_cursor *in, exposure *head);
 DRO_CHECKED dro_err exposure_apply(core *core, uint32_t twin, const dro_field *field);

@@ -86,6 +86,7 @@ bool record_is_event(const dro_field *field)
     case FIELD_PROPERTY: return field->length > 2 && (field->bytes[2] & 0x80) == 0;
     case FIELD_TICKET: return field->length > 9;
     case FIELD_NOTIFY: case FIELD_TRAP: case FIELD_PASSED: case FIELD_REPORT: return true;
+    case FIELD_EXPOSURE: return exposure_field_kind(field) == EXPOSURE_TRIGGER;
     default: return false;
     }
 }

@@ -1,3 +1,4 @@
+#include "core/charge.h"
 #include "core/report.h"
 
 #include <stdlib.h>
@@ -227,6 +228,12 @@ static void put_heard(core *core, const report_turn *report)
     record_part_end(core, FIELD_REPORT);
 }
 
+/* Of a group's subscription, whose own counts are core 0's. */
+static void charge_member_report(core *core, uint32_t index, const exposure *of, uint32_t type)
+{
+    charge_exposure(core, index, CHARGE_MONITORING, of, type < MONITORING_TYPES ? monitoring_type_texts[type] : NULL, NULL);
+}
+
 void report_turn_end(core *core, turn *turn)
 {
     report_turn *report = turn->report;
@@ -239,6 +246,8 @@ void report_turn_end(core *core, turn *turn)
         monitoring_cancel(core, turn->twin, of);
     else if (is_own && report->kind == TOLD_EVENT)
         monitoring_report(core, turn->twin, of, report->fields, report->length);
+    else if (of != NULL && of->group != 0 && of->status == EXPOSURE_ACTIVE && report->kind == TOLD_EVENT)
+        charge_member_report(core, turn->twin, of, type_of(of, report->fields, report->length));
     core->counters.reports++;
 }
 

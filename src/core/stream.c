@@ -19,6 +19,7 @@
 #include "core/report.h"
 #include "core/state.h"
 #include "core/tell.h"
+#include "core/trigger.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
 
@@ -151,6 +152,14 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
     if (item->field->tag == FIELD_PASSED) {
         passed_data(item, out);
         return "dromio.event.v1";
+    }
+    if (item->field->tag == FIELD_EXPOSURE) {
+        trigger_line line = { .outcome = "" };
+        (void)trigger_row(item->field, &line); /* record_is_event has looked */
+        json_put(out, "{\"trigger\":\"%016llx\",\"reference\":%u,\"result\":\"%s\",\"time\":", (unsigned long long)line.number, line.reference, line.outcome);
+        json_time(out, item->view->time_ms);
+        dro_builder_text(out, "}");
+        return "dromio.trigger.v1";
     }
     if (item->field->tag == FIELD_REPORT) {
         report_json(item->field, out);

@@ -21,7 +21,6 @@ typedef struct trigger_state {   /* kept behind a trigger's members as API_FIELD
     uint8_t is_sent;
 } trigger_state;
 
-typedef struct trigger_flight trigger_flight; /* a trigger that somebody is asked for */
 typedef struct turn turn;
 
 /* What became of a trigger, from who delivers it. */

@@ -46,6 +46,7 @@ static int setup(void **state)
     (void)state;
     testbed_init(&bed);
     policy = (roaming_policy){ .home_count = 1, .homes = { { .plmn = "00101", .realm = HOME } } };
+    roaming_prepare(&policy);
     bed.config.roaming = &policy;
     testbed_start(&bed);
     mme = testbed_open(&bed);

@@ -42,13 +42,44 @@ bool roaming_add_report(roaming_home *home, const char *text)
     return false;
 }
 
+/* FNV-1a, letters without case. */
+static uint32_t hash_of(const void *text, size_t length)
+{
+    const uint8_t *bytes = text;
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (bytes[i] >= 'A' && bytes[i] <= 'Z' ? bytes[i] + 32u : bytes[i])) * 16777619u;
+    return hash;
+}
+
+/* The first six digits as a number; of five as if a 0 followed. */
+static uint32_t number_of(const char *digits)
+{
+    uint32_t number = 0, count = 0;
+    for (; count < PLMN_DIGITS_MAX && digits[count] != '\0'; count++)
+        number = number * 10 + (uint32_t)(digits[count] - '0');
+    return count < PLMN_DIGITS_MAX ? number * 10 : number;
+}
+
+void roaming_prepare(roaming_policy *policy)
+{
+    for (uint32_t i = 0; i < policy->home_count; i++) {
+        const roaming_home *home = &policy->homes[i];
+        size_t length = strlen(home->realm);
+        policy->keys[i] = (roaming_key){ number_of(home->plmn), strlen(home->plmn) == PLMN_DIGITS_MAX ? 1 : 10, hash_of(home->realm, length), (uint32_t)length };
+    }
+}
+
 /* The longest one: two networks may share five digits. */
 int roaming_of_imsi(const roaming_policy *policy, const char *imsi)
 {
     int best = ROAMING_NONE;
+    if (strnlen(imsi, PLMN_DIGITS_MAX) < PLMN_DIGITS_MAX)
+        return ROAMING_NONE;
+    uint32_t number = number_of(imsi);
     for (uint32_t i = 0; i < policy->home_count; i++) {
-        const char *plmn = policy->homes[i].plmn;
-        if (plmn_is_of(plmn, imsi) && (best == ROAMING_NONE || strlen(plmn) > strlen(policy->homes[best].plmn)))
+        const roaming_key *key = &policy->keys[i];
+        if (number - key->network < key->limit && (best == ROAMING_NONE || key->limit < policy->keys[best].limit))
             best = (int)i;
     }
     return best;
@@ -61,9 +92,12 @@ static bool is_text(const char *text, const void *bytes, size_t length)
 
 int roaming_of_realm(const roaming_policy *policy, const void *realm, size_t length)
 {
-    for (uint32_t i = 0; i < policy->home_count; i++)
-        if (is_text(policy->homes[i].realm, realm, length))
+    uint32_t hash = hash_of(realm, length);
+    for (uint32_t i = 0; i < policy->home_count; i++) {
+        const roaming_key *key = &policy->keys[i];
+        if (key->realm_hash == hash && key->realm_length == length && strncasecmp(policy->homes[i].realm, realm, length) == 0)
             return (int)i;
+    }
     return ROAMING_NONE;
 }
 

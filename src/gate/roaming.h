@@ -29,11 +29,20 @@ typedef struct roaming_home {      /* a network whose subscribers come here */
     uint32_t reports;              /* Monitoring-Types that may be configured and reported, a bit each */
 } roaming_home;
 
+typedef struct roaming_key {       /* of a row, apart: every request looks here */
+    uint32_t network, limit;       /* its PLMN's digits as a number, and how many numbers of six digits begin so: 1 or 10 */
+    uint32_t realm_hash, realm_length;
+} roaming_key;
+
 typedef struct roaming_policy {
     char plmn[PLMN_DIGITS_MAX + 1]; /* the network here; "": not said */
     roaming_home homes[ROAMING_HOMES_MAX];
     uint32_t home_count;           /* 0: this host is no IWK-SCEF */
+    roaming_key keys[ROAMING_HOMES_MAX]; /* by roaming_prepare */
 } roaming_policy;
+
+/* Once all rows are there, before anybody looks. */
+void roaming_prepare(roaming_policy *policy);
 
 /* Each false: what is wrong, or there are too many. */
 bool roaming_add_host(roaming_home *home, const char *text);

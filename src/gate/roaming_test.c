@@ -8,7 +8,7 @@
 
 #include "gate/roaming.h"
 
-static const roaming_policy policy = {
+static roaming_policy policy = {
     .home_count = 3,
     .homes = { { .plmn = "31041", .realm = "epc.mnc041.mcc310.3gppnetwork.org" },
                { .plmn = "310410", .realm = "epc.mnc410.mcc310.3gppnetwork.org", .hosts = { "scef.other.example" }, .host_count = 1 },
@@ -23,6 +23,9 @@ static void the_longest_network_of_an_imsi_counts(void **state)
     assert_int_equal(roaming_of_imsi(&policy, "262010000000001"), 2);
     assert_int_equal(roaming_of_imsi(&policy, "262020000000001"), ROAMING_NONE);
     assert_int_equal(roaming_of_imsi(&policy, "2620"), ROAMING_NONE);
+    assert_int_equal(roaming_of_imsi(&policy, "262009999999999"), ROAMING_NONE);
+    assert_int_equal(roaming_of_imsi(&policy, "310420000000001"), ROAMING_NONE);
+    assert_int_equal(roaming_of_imsi(&policy, "310409000000001"), ROAMING_NONE);
 }
 
 static void a_realm_is_a_networks_in_any_case_of_letters(void **state)
@@ -79,6 +82,7 @@ static void lists_have_an_end(void **state)
 
 int main(void)
 {
+    roaming_prepare(&policy);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_network_of_an_imsi_counts), cmocka_unit_test(a_realm_is_a_networks_in_any_case_of_letters),
         cmocka_unit_test(an_scef_is_known_by_its_name_or_by_the_realm_in_it), cmocka_unit_test(what_is_not_listed_is_not_limited),

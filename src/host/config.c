@@ -588,6 +588,7 @@ static bool check_interworking(config *config)
             return wrong("interworking.homes: each row needs a plmn");
         if (home->realm[0] == '\0')
             plmn_realm(home->plmn, home->realm);
+        roaming_prepare(policy);
         if (strcasecmp(home->realm, config->host_realm) == 0)
             return wrong("interworking.homes: a home network has a realm other than host.realm");
         bool is_twice = roaming_of_realm(policy, home->realm, strlen(home->realm)) != (int)i;

@@ -159,6 +159,30 @@ def test_a_trigger_is_charged_once_it_has_ended(real, thermometer):
         charged(real, 1, externalIdentifier=device.id, recordType="Device-Trigger", result="TERMINATE")
 
 
+def test_each_report_of_a_watched_device_is_charged(sink):
+    """Over the network of dromio-sim: its HSS is asked, its MME reports."""
+    settings = (CALLBACKS, "diameter.peers=[{identity='hss.epc.dromio.test', realm='epc.dromio.test', applications=['s6t']}]", *ON)
+    with Host(*settings) as host:
+        host.admin.put_twin("thermo-1@demo.example", imsi="001010000000001")
+        client = host.application("as1", ["demo.example"], ["monitoring"])
+        network = subprocess.Popen([str(BUILD / "dromio-sim"), "--connect", f"127.0.0.1:{host.diameter_port}", "--devices", "1", "--hss", "1",
+                                    "--period", "300", "--active", "10", "--speed", "60", "--edrx", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            body = {"externalId": "thermo-1@demo.example", "notificationDestination": sink.link("/charged"), "monitoringType": "UE_REACHABILITY",
+                    "reachabilityType": "DATA", "maximumNumberOfReports": 2}
+            def is_made():
+                answer = client.post("/3gpp-monitoring-event/v1/as1/subscriptions", body)
+                return answer if answer.status != 503 else None  # the HSS comes
+            made = until(is_made, "an HSS that answers")
+            assert made.status == 201, made
+            told = charged(host, 2, recordType="Monitoring-Report")
+            assert {record["eventType"] for record in told} == {"UE_REACHABILITY"}
+            assert all(record["scsAsIds"] == ["as1"] and made.headers["Location"].endswith(record["reference"]) for record in told)
+        finally:
+            network.terminate()
+            network.wait(60)
+
+
 def test_what_is_charged_is_shown(real, thermometer):
     device = thermometer()
     device.uplink(thermo_reading(1))

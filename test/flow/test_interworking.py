@@ -1,10 +1,13 @@
 """A host as IWK-SCEF (TS 29.128, T6ai and T7): python-diameter plays the MMEs of the visited network and the SCEFs of home
 networks; what passes is what was sent, but for the destination, a Route-Record and the Hop-by-Hop id."""
 import queue
+import types
 
+import diameter_peer as wire
 import pytest
+from diameter_wire import Recorder, dissect, tshark
 from host import EVERY_HOST, LIMIT_S, Host, until
-from mme import PROXIABLE, T6A, UPDATE, V3GPP, Mme, avp, find, result_of
+from mme import PROXIABLE, T6A, UPDATE, V3GPP, Mme, avp, encode, find, result_of
 from scef import CIR, CMR, HOME, ODR, RIR, TDR, HomeScef, event, report, t6ai, unknown
 
 pytestmark = pytest.mark.skipif(any(setting.startswith("host.gates=") for setting in EVERY_HOST), reason="an IWK-SCEF has one gate")
@@ -291,3 +294,87 @@ def test_what_passed_is_counted(iwk, mme, home):
     home.tdr(IMSI, bytes(7))
     assert (data("up"), data("down")) == (before[0] + 11, before[1] + 7)
     assert 'dromio_interworking_succeeded_total{home="99970",direction="up",command="MO-Data"}' in iwk.metrics()
+
+
+# ---- bytes ----
+
+def from_abroad(extra=b"", data=b"\x01", host="mme1.example.org", **header):
+    return wire.odr(data, IMSI, host, extra, **header)
+
+
+BROKEN = [
+    (from_abroad(extra=wire.raw_avp(263, b"x", length=4)), 5014),                       # shorter than its header
+    (from_abroad(extra=wire.raw_avp(3102, b"\0\0\0\1\x40\0\0\xff", vendor=V3GPP)), 5014),  # longer than the group around it
+    (from_abroad(extra=wire.raw_avp(9999, b"x")), 5001),
+    (from_abroad(extra=wire.raw_avp(4314, b"\0\0\0\0", flags=0x41, vendor=V3GPP)), 3009),  # a reserved bit
+    (from_abroad(extra=wire.raw_avp(283, b"dromio.test") * 3), 5009),
+    (from_abroad(extra=wire.raw_avp(264, b"mme1.example.org")), 5009),
+    (from_abroad(host="mme\0.example.org"), 5004),
+    (from_abroad(extra=wire.raw_avp(284, b"\0\0\1\x18" * 9)), 5014),                    # a group of garbage
+    (from_abroad()[:4] + b"\xe0" + from_abroad()[5:], 3008),                            # E bit in a request
+]
+
+
+@pytest.mark.parametrize("data, result", BROKEN)
+def test_broken_bytes_are_answered_here(iwk, home, data, result):
+    with wire.RawPeer(iwk.diameter_port).open() as peer:
+        peer.send(data)
+        answer = peer.receive()
+        assert (result_of(answer), find(answer, 264)) == (result, b"scef.dromio.test")
+        peer.send(from_abroad())
+        assert result_of(peer.receive()) == 2001
+    assert home.take(ODR).data == b"\x01" and home.requests.empty()
+
+
+@pytest.mark.parametrize("data", [b"\x02" + from_abroad()[1:], wire.with_length(from_abroad(), 12), wire.with_length(from_abroad(), 0xFFFFFF)])
+def test_bytes_that_are_no_message_end_their_connection_alone(iwk, mme, home, data):
+    with wire.RawPeer(iwk.diameter_port).open("mme3.example.org") as peer:
+        peer.send(data)
+        assert peer.is_closed()
+    assert result_of(mme.odr(IMSI, b"\2")) == 2001
+    assert home.take(ODR).data == b"\2" and home.requests.empty()
+
+
+def test_answers_that_are_not_what_was_asked_for_are_dropped(iwk, mme):
+    """A wrong id, another command, one too many: nobody hears of it, and the right one is taken."""
+    with HomeScef(iwk, on_request=lambda taken: None) as home:
+        box = mme.begin_odr(IMSI, b"\1")
+        taken = home.take(ODR)
+        for hop, end, code in ((taken.hop_by_hop ^ 1, taken.end_to_end, ODR), (taken.hop_by_hop, taken.end_to_end ^ 1, ODR),
+                               (taken.hop_by_hop, taken.end_to_end, TDR)):
+            home.send(encode(code, T6A, [avp(263, "s"), avp(268, 2001), *home.origin()], hop, end, is_request=False))
+        with HomeScef(iwk, f"scef2.{HOME}") as other:  # another peer's word is none
+            other.answer(taken, 5012)
+            home.answer(taken, 2001)
+            assert result_of(box.get(timeout=LIMIT_S)) == 2001
+            home.answer(taken, 2001)
+        assert mme.order.count(("answer", ODR)) == 1
+
+
+# ---- tshark ----
+
+@pytest.mark.skipif(tshark() is None, reason="tshark is not installed")
+def test_tshark_reads_all_that_passes(iwk, tmp_path):
+    recorder = Recorder(iwk.diameter_port)
+    through = types.SimpleNamespace(diameter_port=recorder.port, realm=iwk.realm)
+    with Mme(through) as mme, HomeScef(through) as home:
+        mme.attach(IMSI, extra=[avp(284, [avp(280, b"agent.epc.test"), avp(33, b"state")])])
+        mme.uplink(IMSI, b"\x01\x02\x03")
+        assert result_of(home.tdr(IMSI, b"\x81")) == 2001
+        t6ai(mme, CIR, event(90, home.identity, 0), event(91, home.identity, 2), report(90, home.identity, 0), imsi=IMSI)
+        t6ai(mme, RIR, report(90))
+        mme.cmr(IMSI, apn="internet")
+        for _ in range(4):
+            home.take()
+    path = tmp_path / "iwk.pcap"
+    recorder.write_pcap(path)
+    recorder.stop()
+    ours = "diameter && tcp.srcport == 3868"
+    assert dissect(path, "frame.number", only="_ws.malformed && tcp.srcport == 3868") == []
+    assert dissect(path, "_ws.expert.message", only=f"{ours} && _ws.expert.severity >= 0x600000") == []
+    commands = {code for row in dissect(path, "diameter.cmd.code", only=ours) for code in row[0].split(",")}
+    assert commands == {"257", str(CMR), str(ODR), str(TDR), str(CIR), str(RIR)}
+    routes = {row[0] for row in dissect(path, "diameter.Route-Record", only=f"{ours} && diameter.flags.request == 1") if row[0]}
+    assert routes == {"mme1.epc.test", f"scef1.{HOME}"}
+    names = " ".join(row[0] for row in dissect(path, "diameter.Service-Result-Code", only=ours) if row[0])
+    assert "2001" in names and "5101" in names

@@ -2,7 +2,7 @@
 import itertools
 
 import pytest
-from host import LIMIT_S, Host, until
+from host import LIMIT_S, Events, Host, until
 from mme import Mme, result_of
 from t8 import CALLBACKS, b64, path_of
 from test_images import from_c, with_model
@@ -99,6 +99,16 @@ def test_a_twin_triggers_its_device_and_hears_what_became_of_it(waker, iwf):
     assert [event["kind"] for event in waker.timeline()].count("trigger_outcome") == 1
     rows = [event for event in waker.timeline("?network=true") if event["kind"] == "trigger"]
     assert [(row["outcome"], row["network"]["reference"]) for row in rows] == [("TRIGGERED", asked.reference)], rows
+
+
+def test_the_event_stream_tells_of_triggers(waker, iwf):
+    with Events(waker.host.admin, f"?twin={waker.name}") as events:
+        waker.says(b"t\x06wake")
+        reference = iwf.asked.get(timeout=LIMIT_S).reference
+        wanted, sent = (events.next("dromio.trigger.v1")["cloud"]["data"] for _ in range(2))
+        assert (wanted["result"], sent["result"], sent["reference"], sent["trigger"]) == ("WANTED", "TRIGGERED", reference, wanted["trigger"])
+        iwf.tell(reference, SUCCESS)
+        assert events.next("dromio.trigger.v1")["cloud"]["data"]["result"] == "SUCCESS"
 
 
 @pytest.mark.parametrize("outcome, number", [(EXPIRED, 701), (UNDELIVERABLE, 702), (4, 703), (9, 704)])
