@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds recorded T8 messages against 3GPP's OpenAPI files.
+"""Holds recorded messages of T8 and CAPIF against 3GPP's OpenAPI files.
 
 usage: t8_check.py FOLDER RECORD...     (python of tools/setup --t8)
 
-FOLDER has TS29122_NIDD.yaml and what it refers to. A RECORD is NDJSON as test/peers/t8_record.py writes it. Requests that
+FOLDER has TS29122_*.yaml, TS29222_*.yaml and what they refer to. A RECORD is NDJSON as test/peers/t8_record.py writes it. Requests that
 were taken (2xx), their answers, all refusals and all notifications must be as the files say. Prints what is not."""
 import collections
 import json
@@ -16,11 +16,20 @@ import jsonschema_rs
 import yaml
 
 ROOT = "http://3gpp.example/"
-MAIN = "TS29122_NIDD.yaml"
-# Resources of this host's own beside those of the file.
-OWN = [re.compile(r"^/[^/]+/configurations/[^/]+/websocket$")]
-NOTIFICATIONS = ["NiddUplinkDataNotification", "NiddDownlinkDataDeliveryStatusNotification", "NiddConfigurationStatusNotification",
-                 "GmdNiddDownlinkDataDeliveryNotification"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "test" / "peers"))
+from t8_record import FILES  # noqa: E402
+
+# Resources of this host's own beside those of the files.
+OWN = re.compile(r"^/[^/]+/(configurations|subscriptions|transactions)/[^/]+/websocket$")
+# What is told of an API's resource; the first that a body is like.
+NOTIFICATIONS = {
+    "3gpp-nidd": ["NiddUplinkDataNotification", "NiddDownlinkDataDeliveryStatusNotification", "NiddConfigurationStatusNotification",
+                  "GmdNiddDownlinkDataDeliveryNotification"],
+    "3gpp-monitoring-event": ["MonitoringNotification"],
+    "3gpp-device-triggering": ["DeviceTriggeringDeliveryReportNotification"],
+    "3gpp-network-parameter-configuration": ["ConfigurationNotification"],
+}
+LINKS = ["niddConfiguration", "niddDownlinkDataTransfer", "subscription", "transaction", "configuration"]
 
 
 def as_json_schema(node):
@@ -40,7 +49,7 @@ class Files:
         self.registry = jsonschema_rs.Registry(resources)
         self.known = {}
 
-    def resolve(self, node, name=MAIN):
+    def resolve(self, node, name):
         while isinstance(node, dict) and "$ref" in node:
             there, _, pointer = node["$ref"].partition("#")
             name = there or name
@@ -64,13 +73,14 @@ def escape(text):
 class Checker:
     def __init__(self, folder):
         self.files = Files(folder)
-        self.paths = {path: re.compile("^" + re.sub(r"\{\w+\}", "[^/]+", path) + "$") for path in self.files.raw[MAIN]["paths"]}
+        self.paths = {api: {path: re.compile("^" + re.sub(r"\{\w+\}", "[^/]+", path) + "$") for path in self.files.raw[main]["paths"]}
+                      for api, main in FILES.items()}
         self.counts = collections.Counter()
 
-    def schema(self, pointer, node, value, content_type):
-        """Of a request body or a response: `node` stands at `pointer`."""
-        node, name = self.files.resolve(node)
-        if name != MAIN or "$ref" in node:
+    def schema(self, main, pointer, node, value, content_type):
+        """Of a request body or a response: `node` stands at `pointer` of the API's file."""
+        node, name = self.files.resolve(node, main)
+        if name != main or "$ref" in node:
             pointer = None
         content = node.get("content", {})
         kind = content_type if content_type in content else next(iter(content), None)
@@ -84,17 +94,18 @@ class Checker:
         return self.files.wrong(f"{pointer}/content/{escape(kind)}/schema", name, value)
 
     def exchange(self, record):
-        path = next((path for path, pattern in self.paths.items() if pattern.match(record["path"])), None)
+        api, main = record["api"], FILES[record["api"]]
+        path = next((path for path, pattern in self.paths[api].items() if pattern.match(record["path"])), None)
         if path is None:
-            return None if record["status"] in (401, 404) or any(own.match(record["path"]) for own in OWN) else "a path that is not in the file"
+            return None if record["status"] in (401, 404) or OWN.match(record["path"]) else "a path that is not in the file"
         method = record["method"].lower()
-        operation = self.files.raw[MAIN]["paths"][path].get(method)
+        operation = self.files.raw[main]["paths"][path].get(method)
         if operation is None:
             return None if record["status"] in (401, 405) or method == "head" else "a method that is not in the file"
         at = f"/paths/{escape(path)}/{method}"
-        self.counts[f"{record['method']} {path} {record['status']}"] += 1
+        self.counts[f"{api} {record['method']} {path} {record['status']}"] += 1
         if 200 <= record["status"] < 300 and record["has_body"] and "requestBody" in operation:
-            reason = self.schema(at + "/requestBody", operation["requestBody"], record["body"], "application/json")
+            reason = self.schema(main, at + "/requestBody", operation["requestBody"], record["body"], record["kind"])
             if reason:
                 return "request: " + reason
         status = str(record["status"])
@@ -105,20 +116,24 @@ class Checker:
             return None
         if key == "default" or record["type"] == "application/problem+json":
             return self.files.wrong("/components/schemas/ProblemDetails", "TS29122_CommonData.yaml", record["answer"])
-        reason = self.schema(f"{at}/responses/{key}", operation["responses"][key], record["answer"], record["type"])
+        reason = self.schema(main, f"{at}/responses/{key}", operation["responses"][key], record["answer"], record["type"])
         return reason and "answer: " + reason
 
     def notification(self, body):
-        kinds = NOTIFICATIONS
-        if isinstance(body, dict) and set(body) == {"subscription"}:
+        link = next((body[name] for name in LINKS if name in body), "") if isinstance(body, dict) else ""
+        api = next((api for api in NOTIFICATIONS if f"/{api}/" in link), None)
+        if api is None:
+            return f"of no resource of a known API: {link}"
+        kinds = NOTIFICATIONS[api]
+        if set(body) == {"subscription"}:
             kinds = ["TestNotification"]
-        elif isinstance(body, dict) and set(body) <= {"niddConfiguration", "externalId", "msisdn", "managedPorts"}:
+        elif set(body) <= {"niddConfiguration", "externalId", "msisdn", "managedPorts"}:
             kinds = ["ManagePortNotification"]  # it needs so little that others would pass for it
-        if isinstance(body, dict) and set(body) == {"niddConfiguration", "status"}:
+        if set(body) == {"niddConfiguration", "status"}:
             body = {**body, "externalId": "group@example.com"}  # of a group; the file has devices only in mind
         reasons = []
         for kind in kinds:
-            name = "TS29122_CommonData.yaml" if kind == "TestNotification" else MAIN
+            name = "TS29122_CommonData.yaml" if kind == "TestNotification" else FILES[api]
             reason = self.files.wrong(f"/components/schemas/{kind}", name, body)
             if reason is None:
                 self.counts[kind] += 1
@@ -137,7 +152,7 @@ def main():
             record = json.loads(line)
             reason = checker.notification(record["notification"]) if "notification" in record else checker.exchange(record)
             if reason:
-                what = "notification" if "notification" in record else f"{record['method']} {record['path']} -> {record['status']}"
+                what = "notification" if "notification" in record else f"{record['api']} {record['method']} {record['path']} -> {record['status']}"
                 wrong.add(f"{re.sub(r'[0-9a-f]{16}', 'ID', what)}: {reason}")
     for name, count in sorted(checker.counts.items()):
         print(f"{count:7} {name}")

@@ -337,6 +337,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_METRICS] = api_metrics,
     [API_CAPIF_STATUS] = api_capif_status,
     [API_CAPIF_REVOKE] = api_capif_revoke,
+    [API_INVOKER_SECURITY_REVOKE] = api_capif_revoke,
     [API_INVOKER_MAKE] = api_invoker_make,
     [API_INVOKER_PUT] = api_invoker_change,
     [API_INVOKER_PATCH] = api_invoker_change,
@@ -431,7 +432,7 @@ static bool changes_something(uint32_t operation)
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
-           (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_DELETE);
+           (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_REVOKE);
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */

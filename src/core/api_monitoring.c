@@ -216,6 +216,13 @@ static bool refused(core *core, const call *call, const inquiry_said *said)
     return true;
 }
 
+/* Without an HSS: this host sees contacts of a device itself. */
+static bool is_seen_here(const exposure_call *wanted)
+{
+    return wanted->twin != NONE && option(wanted, MONITORING_TYPE) == MONITORING_UE_REACHABILITY &&
+           option(wanted, MONITORING_REACHABILITY) == REACHABILITY_DATA && option(wanted, MONITORING_IDLE_STATUS) != 1;
+}
+
 static bool monitoring_asks(core *core, const exposure_call *wanted)
 {
     if (core->said != NULL)
@@ -226,7 +233,9 @@ static bool monitoring_asks(core *core, const exposure_call *wanted)
     }
     if (inquiry_has_node(core, INQUIRY_MONITORING))
         return ask(core, wanted);
-    tell_problem(core, wanted->call->caller, 503, "about:blank", "no HSS is among diameter.peers: nobody could report this event");
+    if (is_seen_here(wanted))
+        return false;
+    tell_problem(core, wanted->call->caller, 503, "about:blank", "no HSS is among diameter.peers: without one this host reports UE_REACHABILITY of DATA alone");
     return true;
 }
 
@@ -341,6 +350,31 @@ void monitoring_report(core *core, uint32_t index, exposure *of, const uint8_t *
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
     if (most != 0 && count >= most)
         exposure_over(core, index, exposure_of(twin_at(core, index), number));
+}
+
+/* The next one behind that number that this host itself reports for. */
+static exposure *seen_here(const twin *twin, uint64_t after)
+{
+    exposure *e = twin->nidd->exposures;
+    while (e != NULL && (e->number <= after || e->kind != EXPOSURE_MONITORING || e->status != EXPOSURE_ACTIVE || e->reference != 0))
+        e = e->next;
+    return e;
+}
+
+void monitoring_contact(core *core, uint32_t index, int64_t before_ms)
+{
+    uint8_t bytes[16];
+    dro_builder report = dro_builder_over(bytes, sizeof bytes);
+    const twin *twin = twin_at(core, index);
+    bool is_same = before_ms != COLUMNS_NEVER && core->now_ms - before_ms < MONITORING_CONTACT_MS;
+    if (twin->nidd == NULL || twin->nidd->exposures == NULL || is_same)
+        return;
+    t8_put_byte(&report, REPORT_REACHABILITY, REACHABILITY_DATA);
+    uint64_t after = 0;
+    for (exposure *e; (e = seen_here(twin, after)) != NULL;) { /* it is another one when its report was counted */
+        after = e->number;
+        monitoring_report(core, index, e, bytes, dro_builder_length(&report));
+    }
 }
 
 void monitoring_cancel(core *core, uint32_t index, exposure *of)
@@ -464,11 +498,26 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
         core->counters.refused++;
 }
 
+/* The network has no part of it. */
+static void end_here(core *core, uint32_t index, const exposure *of, const call *call)
+{
+    record_begin(core, index, RECORD_DELTA);
+    exposure_gone(core, index, of->number);
+    record_end(core);
+    nidd_trim(twin_at(core, index));
+    if (call != NULL)
+        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+}
+
 static void monitoring_ends(core *core, uint32_t index, exposure *of, const call *call)
 {
     uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     uint64_t number = of->number;
+    if (of->reference == 0 && index != NONE) {
+        end_here(core, index, of, call);
+        return;
+    }
     put_subject(&out, of->fields, of->length);
     put_reference(&out, API_FIELD_REFERENCE_GONE, of->reference);
     inquiry asked = { .kind = INQUIRY_MONITORING, .subject = number, .group = of->group, .twin = index != NONE ? twin_at(core, index)->number : 0,
@@ -476,7 +525,7 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
                       .late = call != NULL && !core->is_draining ? deferred_new(call->gate, call->header, call->message) : NULL };
     bool has_late = asked.late != NULL;
     of->is_asked = true;
-    const char *why = of->reference == 0 ? "the network has no part of it" : inquiry_begin(core, &asked);
+    const char *why = inquiry_begin(core, &asked);
     of = exposure_find(core, number, &index);
     if (why != NULL && of != NULL)
         put_off(core, of);

@@ -182,6 +182,8 @@ extern const exposure_class monitoring_class;
 /* Inside a record of the twin: a report of the network about a subscription of its own (fields of monitoring_report_field);
  * told, counted, and the last one ends it. */
 void monitoring_report(core *core, uint32_t twin, exposure *of, const uint8_t *report, size_t length);
+/* The same: the device can be reached now, as it could before at `before_ms`. For those that no network watches. */
+void monitoring_contact(core *core, uint32_t twin, int64_t before_ms);
 /* The same: the network has ended it. */
 void monitoring_cancel(core *core, uint32_t twin, exposure *of);
 /* About a group's: core 0, inside a record of no twin (RECORD_GROUPS). `member`: REPORT_ID or REPORT_MSISDN. */

@@ -442,9 +442,16 @@ void api_capif_revoke(core *core, const call *call)
     uint32_t scopes = 0;
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
     dro_field field;
+    bool is_one = true; /* the path's invoker is the body's */
     while (dro_field_next(&in, &field))
-        if (field.tag == API_FIELD_CAPIF_ID)
+        if (field.tag == API_FIELD_APPLICATION)
+            is_one &= field.length == id.length && memcmp(field.bytes, id.at, id.length) == 0;
+        else if (field.tag == API_FIELD_CAPIF_ID)
             scopes |= capif_scope_of(core, (const char *)field.bytes, field.length);
+    if (!is_one) {
+        tell_problem(core, call->caller, 400, "about:blank", "/apiInvokerId: is not the one of the path");
+        return;
+    }
     if (application == NULL || application->is_session || scopes == 0) {
         tell_problem(core, call->caller, 404, "about:blank", application == NULL ? "no API invoker is called that" : "none of these service APIs is here");
         return;
@@ -464,5 +471,6 @@ void api_capif_revoke(core *core, const call *call)
     credentials_send(core, NONE, application, false);
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     dro_builder_text(&out, "{\"supportedFeatures\":\"0\"}");
-    call_reply(core, call, 200, UINT64_MAX, NULL, &out);
+    bool has_answer = call->operation == API_CAPIF_REVOKE;
+    call_reply(core, call, has_answer ? 200 : 204, UINT64_MAX, NULL, has_answer ? &out : NULL);
 }

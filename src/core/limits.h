@@ -67,6 +67,7 @@ enum {
     TRIGGER_ENDED_KEPT_MS = 10 * 60 * 1000, /* a trigger can be seen so long behind its end, and a repeated outcome is known */
     TRIGGER_RETRY_MS = 1000,       /* who cannot be asked about a trigger is asked again after this; twice as long each further time, */
     TRIGGER_RETRY_SHIFT = 6,       /* at most so often twice */
+    MONITORING_CONTACT_MS = 10 * 1000, /* contacts of a device within are one, where this host itself reports UE_REACHABILITY */
     GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
     GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told */
     GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */

@@ -9,6 +9,7 @@
 #include "core/ahead.h"
 #include "core/authorization.h"
 #include "core/charge.h"
+#include "core/exposure.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/mailbox.h"
@@ -65,6 +66,7 @@ void contact_heard(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
     uint32_t learned_s = twin->learned_s;
+    int64_t before_ms = twin->last_contact_ms;
     if (twin->last_contact_ms != COLUMNS_NEVER && core->now_ms > twin->last_contact_ms) {
         int64_t interval_s = (core->now_ms - twin->last_contact_ms + 500) / 1000;
         if (interval_s > 0 && interval_s < UINT32_MAX / 4) {
@@ -83,14 +85,18 @@ void contact_heard(core *core, uint32_t index)
     if (is_twins && (pattern_ms == COLUMNS_NEVER || twin->next_contact_ms <= pattern_ms)) {
         next = twin->next_contact_ms;
         why = CONTACT_TWIN;
-    } else if (pattern_ms != COLUMNS_NEVER) { /* the network's word, before what was only seen */
+    } else if (pattern_ms != COLUMNS_NEVER) {
         next = pattern_ms;
         why = CONTACT_PATTERN;
-    } else if (twin->contact_count >= LEARN_AFTER && learned_s > 0) {
-        next = core->now_ms + (int64_t)learned_s * 1000;
+    }
+    /* The network says when it is heard of at the latest; most devices have something to say before that. */
+    int64_t learned_ms = core->now_ms + (int64_t)learned_s * 1000;
+    if (why != CONTACT_TWIN && twin->contact_count >= LEARN_AFTER && learned_s > 0 && (next == COLUMNS_NEVER || learned_ms < next)) {
+        next = learned_ms;
         why = CONTACT_LEARNED;
     }
     contact_put(core, twin, core->now_ms, next, why, learned_s);
+    monitoring_contact(core, index, before_ms);
 }
 
 void contact_open(core *core, uint32_t index, int64_t until_ms)
@@ -98,7 +104,9 @@ void contact_open(core *core, uint32_t index, int64_t until_ms)
     twin *twin = twin_at(core, index);
     twin->retry_ms = 0;
     twin->flags &= (uint8_t)~TWIN_BLOCKED;
+    int64_t before_ms = twin->last_contact_ms;
     contact_put(core, twin, core->now_ms, until_ms > core->now_ms ? until_ms : core->now_ms, CONTACT_REACHABLE, twin->learned_s);
+    monitoring_contact(core, index, before_ms);
 }
 
 void contact_expect(core *core, uint32_t index, contact_why why, int64_t next_ms)

@@ -172,11 +172,13 @@ static bool has_failure(const plan *plan, uint8_t failure)
     return false;
 }
 
-/* None of the sets is there: an array of CpReport with 500 (TS 29.122, 5.10.3.2.3.4). */
+/* None of the sets is there: an array of CpReport with 500 (TS 29.122, 5.10.3.2.3.4), of a set that was alone in the request one
+ * CpReport. */
 static void reply_all_failed(core *core, const call *call, const plan *plan)
 {
     dro_builder json = dro_builder_over(core->scratch, SCRATCH_BYTES);
-    const char *before = "[";
+    bool is_one = call->operation == API_PATTERN_PUT;
+    const char *before = is_one ? "" : "[";
     for (uint8_t failure = 0; failure < PATTERN_FAILURES; failure++) {
         uint8_t bytes[T8_FIELDS_MAX];
         dro_builder report = dro_builder_over(bytes, sizeof bytes);
@@ -189,7 +191,7 @@ static void reply_all_failed(core *core, const call *call, const plan *plan)
         dro_builder_text(&json, "}");
         before = ",";
     }
-    dro_builder_text(&json, "]");
+    dro_builder_text(&json, is_one ? "" : "]");
     reply reply = { .status = 500, .content = CONTENT_JSON, .etag = UINT64_MAX };
     tell_reply(core, call->caller, &reply, json.start, dro_builder_length(&json));
 }

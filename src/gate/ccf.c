@@ -12,7 +12,7 @@ enum { ANSWER_BYTES_MAX = 4 * SERVICE_API_BYTES_MAX };
 
 bool ccf_is_elsewhere(http *http, exchange *exchange, const route *route)
 {
-    bool is_of_ccf = route->operation >= API_CAPIF_DISCOVER && route->operation <= API_INVOKER_SECURITY_DELETE;
+    bool is_of_ccf = route->operation >= API_CAPIF_DISCOVER && route->operation <= API_INVOKER_SECURITY_REVOKE;
     bool is_of_aef = route->operation == API_CAPIF_CHECK || route->operation == API_CAPIF_REVOKE;
     if (!is_of_ccf || is_of_aef || http->config->capif.root[0] == '\0')
         return false;

@@ -263,7 +263,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_TRACE] = HTTP_BODY_SMALL_MAX,
         [BODY_APPLICATION_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_RDS_PORT] = HTTP_BODY_SMALL_MAX,
-        [BODY_CAPIF_CHECK] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_REVOKE] = HTTP_BODY_SMALL_MAX,
+        [BODY_CAPIF_CHECK] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_REVOKE] = HTTP_BODY_SMALL_MAX, [BODY_CAPIF_NOTIFICATION] = HTTP_BODY_SMALL_MAX,
         [BODY_CAPIF_INVOKER] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_INVOKER_PATCH] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_SECURITY] = HTTP_BODY_TWIN_MAX,
         [BODY_T8] = HTTP_BODY_TWIN_MAX, [BODY_T8_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_T8_SET] = HTTP_BODY_TWIN_MAX, [BODY_T8_COVERAGE] = HTTP_BODY_TWIN_MAX,
@@ -584,6 +584,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);
     case BODY_CAPIF_CHECK: return capif_body_check(arena, json, out, fault);
     case BODY_CAPIF_REVOKE: return capif_body_revocation(arena, json, true, out, fault);
+    case BODY_CAPIF_NOTIFICATION: return capif_body_revocation(arena, json, false, out, fault);
     case BODY_CAPIF_INVOKER: return capif_body_invoker(arena, json, false, out, fault);
     case BODY_CAPIF_INVOKER_PATCH: return capif_body_invoker(arena, json, true, out, fault);
     case BODY_CAPIF_SECURITY: return capif_body_security(arena, json, &(capif_place){ connection->http->aef, shows_certificates(connection->http) }, out, fault);

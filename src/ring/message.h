@@ -184,6 +184,7 @@ enum api_operation {
     API_INVOKER_SECURITY_PUT,       /* APPLICATION, SECURITY_CONTEXT */
     API_INVOKER_SECURITY_UPDATE,    /* APPLICATION, SECURITY_CONTEXT: of one that is there */
     API_INVOKER_SECURITY_DELETE,    /* APPLICATION */
+    API_INVOKER_SECURITY_REVOKE,    /* APPLICATION (of the path, of the body), CAPIF_ID* */
 };
 
 enum api_field { /* width or form */

@@ -68,7 +68,7 @@ def test_one_of_which_the_answer_was_lost_is_found_again():
         def is_lost(method, path):  # it publishes, and says that it broke
             if method == "POST" and not lost:
                 lost.append(path)
-                core.publish("POST", "scef.dromio.test", [], {"apiName": NIDD, "aefProfiles": [{"aefId": "scef.dromio.test", "versions": [{"apiVersion": "v1"}]}]})
+                core.publish("POST", "scef.dromio.test", [], {"apiName": NIDD, "aefProfiles": [{"aefId": "scef.dromio.test", "versions": [{"apiVersion": "v1"}], "domainName": "old.example"}]})
                 return 500
             return None
         core.broken = is_lost
@@ -361,8 +361,15 @@ def test_what_is_revoked_is_good_no_more_and_a_new_token_is():
         assert whole.get(at).status == 403 and whole.get("/v1/groups").status == 200
         host.kill()
         host.start()
+        ccf.close()
         assert before.get(at).status == 403
         until(lambda: host.client(token(host, "inv", secret).json()["access_token"]).get(at).status == 200, "a token of a later second")
+        later = host.client(token(host, "inv", secret).json()["access_token"])
+        by_ccf = f"{TRUSTED}/inv/delete"  # the same, said to the core function that the host is
+        assert later.post(by_ccf, notice["revokeInfo"]).status == 403
+        assert ccf.post(by_ccf, {**notice["revokeInfo"], "apiInvokerId": "ccf"}).status == 400
+        assert ccf.post(by_ccf, notice["revokeInfo"]).status == 204
+        assert later.get(at).status == 403
 
 
 def test_with_another_core_function_these_are_its_own():

@@ -6,7 +6,7 @@ import queue
 import threading
 
 import pytest
-from host import LIMIT_S, Host, until
+from host import LIMIT_S, Host, thermo_reading, until
 from mme import Mme
 from monte import REFERENCE_UNKNOWN, V3GPP, MonteHss, avp, external, find, item, msisdn_of, refusal, report, result_of
 from t8 import CALLBACKS, path_of
@@ -372,6 +372,28 @@ def test_a_group_nobody_knows_is_404(of_group, as1, real, hss):
     made = of_group(monitorExpireTime=FUTURE)
     assert made.post().status == 404
     assert real.admin.get(f"/v1/groups/{made.group}").status == 404  # nothing of it is left here
+
+
+# ---- without an HSS ----
+
+def test_without_any_hss_this_host_reports_what_it_sees_itself(sink):
+    with Host(CALLBACKS) as host:
+        client = host.application("as1", ["acme.example"], ["monitoring"])
+        seen = Subscription(host, client, sink, monitoringType="UE_REACHABILITY", reachabilityType="DATA", maximumNumberOfReports=1)
+        assert seen.post().status == 201, seen.answer
+        other = Subscription(host, client, sink, monitoringType="UE_REACHABILITY", reachabilityType="DATA")
+        assert other.post().status == 201 and client.delete(other.at).status == 204 and client.get(other.at).status == 404
+        for members in ({"monitoringType": "LOSS_OF_CONNECTIVITY"}, {"monitoringType": "UE_REACHABILITY", "reachabilityType": "SMS", "maximumNumberOfReports": 1}):
+            answer = Subscription(host, client, sink, **members).post()
+            assert answer.status == 503 and "no HSS is among diameter.peers" in answer.json()["detail"]
+        with Mme(host) as mme:
+            imsi = f"00103{seen.number:010d}"
+            mme.attach(imsi)
+            mme.uplink(imsi, thermo_reading(1, 20))
+            until(seen.reports, "a report")
+        (told,) = seen.reports()
+        assert (told["monitoringType"], told["reachabilityType"], told["externalId"]) == ("UE_REACHABILITY", "DATA", seen.id)
+        until(lambda: client.get(seen.at).status == 404, "its end")
 
 
 # ---- a crash ----

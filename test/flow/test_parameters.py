@@ -136,7 +136,7 @@ def test_a_subscription_is_changed_set_by_set(as1, hss, device):
     assert as1.get(at).json()["cpParameterSets"]["b"]["communicationDurationTime"] == 9
     hss.refused[11] = STORAGE_FAILED
     refused = as1.put(at + "/cpSets/b", pattern("b", communicationDurationTime=11))
-    assert (refused.status, refused.json()) == (500, [{"setIds": ["b"], "failureCode": "MALFUNCTION"}])
+    assert (refused.status, refused.json()) == (500, {"setIds": ["b"], "failureCode": "MALFUNCTION"})
     assert as1.get(at + "/cpSets/b").json()["communicationDurationTime"] == 9
     question(hss)
     assert as1.put(at + "/cpSets/b", pattern("other")).status == 400

@@ -117,7 +117,7 @@ class Client:
                 continue
             if answer.headers.get("Connection", "").lower() == "close":
                 self.close()
-            t8_record.exchange(method, path, body, answer)
+            t8_record.exchange(method, path, body, answer, sent.get("Content-Type", "application/json"))
             return answer
 
     def connect(self):

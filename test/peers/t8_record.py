@@ -1,16 +1,31 @@
-"""What tests say and hear on T8, kept for test_t8_spec.py: one line for each different message. Nothing is kept
+"""What tests say and hear on T8 and CAPIF, kept for test_t8_spec.py: one line for each message. Nothing is kept
 where 3GPP's files are not: DROMIO_3GPP_OPENAPI names their folder."""
 import json
 import os
 import pathlib
 import tempfile
 import threading
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BESIDE = ROOT.parent / "shared" / "spec" / "openapi"
 named = os.environ.get("DROMIO_3GPP_OPENAPI")
 FOLDER = pathlib.Path(named) if named else BESIDE if (BESIDE / "TS29122_NIDD.yaml").is_file() else None
-BASE = "/3gpp-nidd/v1"
+# API by the first part of its paths; the second is its version.
+FILES = {
+    "3gpp-nidd": "TS29122_NIDD.yaml",
+    "3gpp-monitoring-event": "TS29122_MonitoringEvent.yaml",
+    "3gpp-device-triggering": "TS29122_DeviceTriggering.yaml",
+    "3gpp-cp-parameter-provisioning": "TS29122_CpProvisioning.yaml",
+    "3gpp-network-parameter-configuration": "TS29122_NpConfiguration.yaml",
+    "3gpp-ecr-control": "TS29122_ECRControl.yaml",
+    "service-apis": "TS29222_CAPIF_Discover_Service_API.yaml",
+    "published-apis": "TS29222_CAPIF_Publish_Service_API.yaml",
+    "api-invoker-management": "TS29222_CAPIF_API_Invoker_Management_API.yaml",
+    "api-provider-management": "TS29222_CAPIF_API_Provider_Management_API.yaml",
+    "capif-security": "TS29222_CAPIF_Security_API.yaml",
+    "aef-security": "TS29222_AEF_Security_API.yaml",
+}
 MOST = 200_000
 
 _lock = threading.Lock()
@@ -28,6 +43,14 @@ def _json(body):
     return body
 
 
+def _body(body, kind):
+    """A form as an object of its members, all else as JSON."""
+    if kind.startswith("application/x-www-form-urlencoded") and body:
+        text = body.decode() if isinstance(body, bytes) else body
+        return dict(urllib.parse.parse_qsl(text)) or _json(body)
+    return _json(body)
+
+
 def _keep(record):
     global _lines
     with _lock:
@@ -36,11 +59,14 @@ def _keep(record):
             _lines += 1
 
 
-def exchange(method, path, body, answer):
-    if _file is None or not path.startswith(BASE + "/"):
+def exchange(method, path, body, answer, kind="application/json"):
+    """A request with the type of its body, and its answer."""
+    parts = path.split("?")[0].split("/", 3)
+    if _file is None or len(parts) < 3 or parts[1] not in FILES or parts[2] != "v1":
         return
-    _keep({"method": method, "path": path[len(BASE):].split("?")[0], "body": _json(body), "has_body": bool(body), "status": answer.status,
-           "type": (answer.headers.get("Content-Type") or "").split(";")[0], "answer": _json(answer.body), "has_answer": bool(answer.body)})
+    _keep({"api": parts[1], "method": method, "path": "/" + "".join(parts[3:]), "body": _body(body, kind), "has_body": bool(body), "kind": kind.split(";")[0],
+           "status": answer.status, "type": (answer.headers.get("Content-Type") or "").split(";")[0], "answer": _json(answer.body),
+           "has_answer": bool(answer.body)})
 
 
 def notification(body):
