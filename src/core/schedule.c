@@ -222,8 +222,10 @@ void schedule_learn(core *core, uint32_t index, const schedule_facts *facts, int
     schedule_put(core, &next);
     bool is_set = twin->why == CONTACT_RETRANSMISSION && twin->retry_ms > core->now_ms; /* the network named a time itself */
     int64_t contact_ms = schedule_next_ms(twin, twin->last_contact_ms, core->now_ms);
-    if (is_new && !is_set && contact_ms != COLUMNS_NEVER)
+    if (is_new && !is_set && contact_ms != COLUMNS_NEVER) {
+        twin->contact_count = 0; /* what was seen of it may be over: it is learned anew */
         contact_expect(core, index, CONTACT_PATTERN, contact_ms);
+    }
 }
 
 /* What was there because of something that is over. Kept: when it was heard of last. */
