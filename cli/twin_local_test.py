@@ -218,11 +218,21 @@ class Author(unittest.TestCase):
                               {"uplink": "", "expect": ["n = 3"]})
         self.run_tool("test", self.folder, path)
 
+    def test_a_trigger_and_what_became_of_it(self):
+        self.twin({**LEAST, "properties": {"n": {"type": "integer", "readOnly": True}}},
+                  EMPTY.replace("(void)kind; (void)id; (void)length;",
+                                'if (kind == DROMIO_EVENT_UPLINK) dromio_trigger(5, 4711, "up", 2, 60);'
+                                "if (kind == DROMIO_EVENT_TRIGGER_OUTCOME) least_set_n(id * 10 + dromio_payload[0] + length, 0);"))
+        path = self.recording({"uplink": "", "expect": ["trigger 5 port 4711 7570 validity 60"]}, {"triggered": {"5": "delivered"}, "expect": ["n = 51"]},
+                              {"triggered": {"7": "unknown"}, "expect": ["n = 75"]})
+        self.run_tool("test", self.folder, path)
+
     def test_a_recording_that_is_none_is_said(self):
         for step, says in (({}, "no event"), ({"uplink": "0"}, "hex"), ({"uplink": "zz"}, "hex"), ({"uplink": 1}, "hex"),
                            ({"uplink": "00" * 2049}, "longer than an event"), ({"timer": -1}, "timer is a number"),
                            ({"write": {"temperature": 1}}, "no writable property"), ({"write": {"period": 9}}, "does not allow"),
-                           ({"write": {}}, "one member"), ({"action": {"jump": {}}}, "no action"),
+                           ({"triggered": {"1": "lost"}}, "an outcome is"), ({"triggered": {"x": "failed"}}, "a trigger is a number"),
+                           ({"triggered": 1}, "a triggered step"), ({"write": {}}, "one member"), ({"action": {"jump": {}}}, "no action"),
                            ({"action": {"blink": {}}}, "is required: seconds"), ({"action": {"blink": {"seconds": "x"}}}, "not allow"),
                            ({"action": {"blink": {"seconds": 1, "hours": 2}}}, "none of the model's"),
                            ({"created": {"key": "AAAA"}}, "does not allow"), ({"created": {"key": None}}, "does not allow"),

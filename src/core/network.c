@@ -85,11 +85,14 @@ void contact_heard(core *core, uint32_t index)
     if (is_twins && (pattern_ms == COLUMNS_NEVER || twin->next_contact_ms <= pattern_ms)) {
         next = twin->next_contact_ms;
         why = CONTACT_TWIN;
-    } else if (pattern_ms != COLUMNS_NEVER) { /* the network's word, before what was only seen */
+    } else if (pattern_ms != COLUMNS_NEVER) {
         next = pattern_ms;
         why = CONTACT_PATTERN;
-    } else if (twin->contact_count >= LEARN_AFTER && learned_s > 0) {
-        next = core->now_ms + (int64_t)learned_s * 1000;
+    }
+    /* The network says when it is heard of at the latest; most devices have something to say before that. */
+    int64_t learned_ms = core->now_ms + (int64_t)learned_s * 1000;
+    if (why != CONTACT_TWIN && twin->contact_count >= LEARN_AFTER && learned_s > 0 && (next == COLUMNS_NEVER || learned_ms < next)) {
+        next = learned_ms;
         why = CONTACT_LEARNED;
     }
     contact_put(core, twin, core->now_ms, next, why, learned_s);

@@ -277,8 +277,8 @@ static bool pass_down(diameter_peer *peer, const diameter_message *request, cons
     diameter_gate *gate = peer->gate;
     const relay_plan *plan = &gate->interworking->plan;
     const diameter_avp *user = diameter_find(request, AVP_USER_IDENTIFIER);
-    if (command->code == COMMAND_MO_DATA || command->code == COMMAND_REPORTING_INFORMATION)
-        return t6a_refuse(peer, DIAMETER_COMMAND_UNSUPPORTED); /* a serving node's to send */
+    if (command->code != COMMAND_MT_DATA && command->code != COMMAND_CONNECTION_MANAGEMENT)
+        return t6a_refuse(peer, DIAMETER_COMMAND_UNSUPPORTED); /* a serving node's to send; events come by the HSS */
     if (plan->host == NULL || is_ours(gate, diameter_find(request, AVP_DESTINATION_HOST)))
         return t6a_refuse(peer, DIAMETER_UNABLE_TO_DELIVER);
     if (user != NULL && home_of_user(gate, request) != plan->home)

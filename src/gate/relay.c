@@ -88,7 +88,8 @@ static bool is_same(const char *text, const uint8_t *bytes, uint32_t length)
 static uint32_t fitness(const way *way, const diameter_peer *peer)
 {
     const roaming_policy *policy = peer->gate->config->roaming;
-    bool is_agent = (peer->applications & (PEER_RELAY | PEER_T7)) != 0;
+    bool is_beside = is_same(peer->gate->config->realm, (const uint8_t *)peer->realm, (uint32_t)strlen(peer->realm)); /* one of this network leads to no other */
+    bool is_agent = (peer->applications & PEER_RELAY) != 0 || ((peer->applications & PEER_T7) != 0 && (way->home == NULL || !is_beside));
     bool is_named = way->host_length > 0 && is_same(peer->identity, way->host, way->host_length);
     int home = roaming_of_realm(policy, peer->realm, strlen(peer->realm));
     bool is_stranger = home != ROAMING_NONE && (way->home == NULL || way->home != &policy->homes[home]);

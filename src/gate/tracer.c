@@ -103,6 +103,16 @@ void tracer_on_traced(tracer *tracer, const void *body, uint32_t length)
 
 /* ---- messages ---- */
 
+/* The group that names the device: User-Identifier, or Tsp's own. */
+static const diameter_avp *device_of(const diameter_message *message)
+{
+    static const diameter_name names[] = { AVP_USER_IDENTIFIER, AVP_DEVICE_ACTION, AVP_DEVICE_NOTIFICATION };
+    const diameter_avp *group = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && group == NULL; i++)
+        group = diameter_find(message, names[i]);
+    return group;
+}
+
 /* User-Name, in User-Identifier (T6a, S6t) or by itself; "" where there is none that could be an IMSI. */
 static void imsi_of(const diameter_message *message, char out[16])
 {
@@ -118,10 +128,10 @@ static void imsi_of(const diameter_message *message, char out[16])
     }
 }
 
-/* MSISDN in User-Identifier, as S6t may name devices; "": none. */
+/* MSISDN, as S6t and Tsp may name devices; "": none. */
 static void msisdn_of(const diameter_message *message, char out[16])
 {
-    const diameter_avp *group = diameter_find(message, AVP_USER_IDENTIFIER);
+    const diameter_avp *group = device_of(message);
     const diameter_avp *number = group != NULL ? diameter_find_in(message, group, AVP_MSISDN) : NULL;
     _Static_assert((int)DIAMETER_DIGITS_MAX < 16, "room for the digits");
     memset(out, 0, 16);
@@ -129,10 +139,10 @@ static void msisdn_of(const diameter_message *message, char out[16])
         memset(out, 0, 16);
 }
 
-/* External-Identifier in User-Identifier, as S6t names devices; "": none. */
+/* External-Identifier, as S6t and Tsp name devices; "": none. */
 static void external_of(const diameter_message *message, char out[DIAMETER_IDENTITY_MAX + 1])
 {
-    const diameter_avp *group = diameter_find(message, AVP_USER_IDENTIFIER);
+    const diameter_avp *group = device_of(message);
     const diameter_avp *name = group != NULL ? diameter_find_in(message, group, AVP_EXTERNAL_IDENTIFIER) : NULL;
     uint32_t length = name != NULL && name->length <= DIAMETER_IDENTITY_MAX ? name->length : 0;
     if (length > 0)

@@ -128,7 +128,8 @@ def test_a_home_network_speaks_of_its_own_subscribers_only(iwk, mme, home):
     assert result_of(home.tdr(OWN_IMSI, b"\x81")) == 5101
     with HomeScef(iwk, f"scef1.{OTHER}", OTHER) as other:
         assert result_of(home.tdr(IMSI, b"\x81", to=other.identity, realm=OTHER)) == 3002  # not to another network
-        assert result_of(home.odr(OTHER_IMSI, b"\1")) == 3001  # an SCEF does not send uplinks
+        assert result_of(home.odr(OTHER_IMSI, b"\1")) == 3001  # an SCEF does not send uplinks,
+        assert result_of(t6ai(home, CIR, event(1, home.identity, 0), imsi=IMSI)) == 3001  # nor events
         assert other.requests.empty() and other.downlinks.empty()
     assert mme.downlinks.empty()
 

@@ -8,6 +8,7 @@ from host import LIMIT_S, ONE_GATE, Host, until
 from mme import Mme, avp, find, result_of
 from sink import Sink
 from t8 import CALLBACKS, b64, path_of
+from test_trace import Trace
 from trigger import (EXPIRED, RECALL, REPLACE, SENDER, SUCCESS, TEMPORARY, TRIGGER, UNCONFIRMED, UNDELIVERABLE, Centre, MtcIwf, SubscriberHss, refusal)
 
 AT = "/3gpp-device-triggering/v1/as1/transactions"
@@ -38,6 +39,11 @@ class Triggered:
     def made(self, **members):
         answer = self.post(**members)
         assert answer.status == 201, answer
+        return self
+
+    def made_soon(self):
+        """Of a host that has just begun: each of its cores hears of the peers by itself."""
+        until(lambda: self.post().status == 201, "a way to the network")
         return self
 
     def patch(self, members):
@@ -293,6 +299,15 @@ def test_a_trigger_expires_without_a_word(real, as1, sink, iwf):
     iwf.asked.get(timeout=LIMIT_S)
     made.hears("EXPIRED")  # the grace behind its validity is the host's
     assert made.result() == "EXPIRED"
+
+
+def test_a_trace_of_the_device_shows_them(real, device, iwf):
+    made = device()
+    with Trace(real, twin=made.id) as trace:
+        made.made()
+        iwf.tell(iwf.asked.get(timeout=LIMIT_S).reference, SUCCESS, made.id)
+        trace.until("DAR", "DAA", "DNR", "DNA")
+        assert [(way, command) for way, command, _ in trace.commands() if command.startswith("D")] == [("out", "DAR"), ("in", "DAA"), ("in", "DNR"), ("out", "DNA")]
 
 
 def test_peers_show_what_they_are(real, iwf):

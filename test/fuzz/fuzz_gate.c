@@ -15,7 +15,7 @@ static void make(fuzz_gate *bed)
     dro_log_setup("fuzz", DRO_LOG_ERROR);
     dro_clock_fake_init(&bed->clock, 1795348800000);
     bed->config = (gate_config){ .core_count = 1, .to_core = &bed->to_core, .diameter_listener = -1, .identity = "scef.dromio.test",
-                                 .realm = "dromio.test", .accept_any_peer = true, .clock = &bed->clock.clock };
+                                 .realm = "dromio.test", .accept_any_peer = true, .roaming = bed->roaming, .clock = &bed->clock.clock };
     if (memory == NULL)
         abort();
     ring_format(memory, FUZZ_RING_BYTES);

@@ -12,6 +12,7 @@ typedef struct fuzz_gate {
     ring_writer to_core;
     ring_reader core;
     gate_config config;
+    const roaming_policy *roaming;        /* set before the first call; NULL: none */
     void (*serve)(struct fuzz_gate *bed); /* the core: takes what there is in the ring */
     int peer;                             /* our end; -1: closed */
 } fuzz_gate;
