@@ -176,6 +176,8 @@ static void check_metrics(doctor *doctor)
         { "dromio_diameter_drops_total", "reason=\"busy\"", "busy", "Diameter requests were refused with 3004", "more cores, or fewer devices for this host" },
         { "dromio_rds_refused_total", NULL, "reliable data", "an uplink was ignored that is no frame of the reliable data service, or of no link",
           "where a device does not speak it, configure it without reliableDataService; dromio twin timeline says what was ignored" },
+        { "dromio_charging_gaps_total", NULL, "charging", "a part of the log went uncharged: those records are lost", "watch dromio_charging_backlog_bytes; charging.backlog is the bound" },
+        { "dromio_charging_failures_total", NULL, "charging", "the charging files could not be written", "dromio charging says whether they can now; the host's log says why" },
         { "dromio_http_refused_total", "reason=\"busy\"", "busy", "HTTP requests were refused with 503", "more cores, or slower clients" },
     };
     struct request request = { .method = "GET", .path = "/metrics", .accept = "text/plain", .timeout_ms = 10000 };

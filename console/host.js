@@ -5,6 +5,7 @@ import { age, bytes, count, hex, value, when } from "./format.js";
 import { rates } from "./rates.js";
 
 const EVERY_MS = 5000;
+const FILES_SHOWN = 5;
 const MOST = 50;
 
 function figures(status) {
@@ -104,10 +105,38 @@ function letters({ dead_letters: all }) {
   );
 }
 
+function charging({ enabled, state, records, backlog_bytes: backlog, gaps, files = [] }) {
+  if (!enabled) return empty("No charging records are written: ", h("code", {}, "charging.enabled"), " is off.");
+  const shown = [
+    ["State", h("span", { class: `badge ${state === "writing" ? "good" : state === "failed" ? "failed" : "pending"}` }, state)],
+    ["Records", count(records)],
+    ["Waiting in the log", `${count(Math.ceil((backlog ?? 0) / 1024))} KiB`],
+    ["Gaps", count(gaps)],
+  ];
+  return [
+    h(
+      "dl",
+      { class: "figures" },
+      shown.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))),
+    ),
+    files.length > 0
+      ? table(
+          "Newest charging files",
+          [{ title: "File" }, { title: "Bytes", class: "number" }],
+          files
+            .slice(-FILES_SHOWN)
+            .reverse()
+            .map((file) => [h("code", {}, file.name), count(file.bytes)]),
+        )
+      : null,
+  ];
+}
+
 export function showHost(main, { signal }) {
   document.title = "Host – Dromio";
   const parts = [
     ["/v1/peers", "Diameter peers", peers],
+    ["/v1/charging", "Charging records", charging],
     ["/v1/images", "Images", images],
     ["/v1/dead-letters", "Dead letters", letters],
   ].map(([path, title, draw]) => ({ path, title, draw, place: h("div", {}, empty("Loading…")) }));
@@ -120,7 +149,8 @@ export function showHost(main, { signal }) {
           try {
             replace(part.place, part.draw(await api.get(part.path, signal)));
           } catch (problem) {
-            if (problem.name !== "AbortError") replace(part.place, failure(problem));
+            if (problem.status === 403) replace(part.place, empty("Only for the administrator."));
+            else if (problem.name !== "AbortError") replace(part.place, failure(problem));
           }
         }),
       );

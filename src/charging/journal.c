@@ -58,7 +58,7 @@ static uint64_t number_of(const char *name)
 
 static dro_err failed(const char *name, const char *what, int64_t error)
 {
-    dro_error("charging: %s cannot be %s: %s", name, what, strerror((int)-error));
+    dro_error("%s cannot be %s: %s", name, what, strerror((int)-error));
     return error == -ENOSPC || error == -EDQUOT ? DRO_LIMIT : DRO_IO;
 }
 
@@ -172,7 +172,7 @@ static dro_err position_open(journal *journal)
             found++;
     }
     if (found == 0) {
-        dro_error("charging: %s is damaged: %s", position_name, advice);
+        dro_error("%s is damaged: %s", position_name, advice);
         return DRO_CORRUPT;
     }
     journal->durable = found == 2 && states[1].turn > states[0].turn ? states[1] : states[0];
@@ -211,7 +211,7 @@ static dro_err tail_read(journal *journal, uint64_t *sequence)
 /* Somebody took or changed it: what it held is not ours to mend, and what comes goes into the next one. */
 static void give_up_open(journal *journal, const char *name, const char *why)
 {
-    dro_error("charging: %s %s: lines before %" PRIu64 " are missing or damaged; going on with the next file", name, why, journal->durable.sequence);
+    dro_error("%s %s: lines before %" PRIu64 " are missing or damaged; going on with the next file", name, why, journal->durable.sequence);
     if (journal->file >= 0)
         journal->files->close(journal->files, journal->file);
     journal->file = -1;
@@ -295,7 +295,7 @@ static void closed_list(journal *journal)
 {
     files *files = journal->files;
     if (files->list(files, on_name, journal) != 0)
-        dro_warn("charging: the directory cannot be listed"); /* for show only */
+        dro_warn("the directory cannot be listed"); /* for show only */
     for (uint32_t i = 0; i < journal->closed_count; i++) {
         int file = files->find(files, journal->closed[i].name);
         int64_t size = file < 0 ? 0 : files->size(files, file);

@@ -89,7 +89,7 @@ static void session_begin(charging_room *room)
     dro_err err = journal_open(&room->journal, &options);
     if (err == DRO_OK) {
         if (room->failures > 0)
-            dro_info("charging: the files can be written again");
+            dro_info("the files can be written again");
         room->session = ++room->sessions;
         room->retry_ms = RETRY_MS;
     } else {
@@ -105,7 +105,7 @@ static void session_begin(charging_room *room)
 /* Nothing of what was not durable counts: the cores begin again where the files end. */
 static void session_end(charging_room *room)
 {
-    dro_warn("charging: records wait in the log until the files can be written again");
+    dro_warn("records wait in the log until the files can be written again");
     journal_close(room->journal);
     room->journal = NULL;
     room->session = 0;
@@ -149,7 +149,7 @@ static bool take(charging_room *room, const uint8_t *body, size_t length)
     if (err == DRO_OK)
         return true;
     room->malformed++;
-    dro_error("charging: a charge cannot be written as a line: passed over");
+    dro_error("a charge cannot be written as a line: passed over");
     return true;
 }
 
@@ -168,7 +168,7 @@ static bool take_from(charging_room *room, ring_reader *in)
     }
     ring_release(in);
     if (err == DRO_CORRUPT) {
-        dro_error("charging: a core broke its ring");
+        dro_error("a core broke its ring");
         _exit(1);
     }
     return count > 0;
@@ -264,7 +264,7 @@ void charging_run(const charging_config *config)
     while (files_directory_open(&directory, config->directory) != DRO_OK) /* the host goes on; its log holds what is to be charged */
         poll(NULL, 0, CANNOT_OPEN_MS);
     if (!confine_charging(directory.directory, &missing))
-        dro_warn("charging: this kernel lacks %s: the room that writes the files is less confined", missing);
+        dro_warn("this kernel lacks %s: the room that writes the files is less confined", missing);
     charging_room *room = charging_room_new(config, &directory.files);
     if (room == NULL)
         _exit(1);

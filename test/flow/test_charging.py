@@ -284,9 +284,12 @@ def kill_loop(cycles, rooms, seed, *settings):
         oracle.provision()
         for _ in range(cycles):
             oracle.run(oracle.chance.randrange(20, 400))
-            for device in oracle.devices:
-                if oracle.load is not None and device.under_way is None and oracle.chance.random() < 0.7:
-                    oracle.send_next(device)
+            try:
+                for device in oracle.devices:  # at a random moment: with requests on the wire
+                    if oracle.load is not None and device.under_way is None and oracle.chance.random() < 0.7:
+                        oracle.send_next(device)
+            except OSError:  # the room that ended before took the connection along
+                oracle.load = None
             kind = oracle.chance.choice(rooms)
             if kind == "host":
                 host.kill()
@@ -373,16 +376,16 @@ def test_more_than_the_backlog_is_given_up_and_said():
             return host.metric("dromio_log_written_bytes_total") > 12 << 20
         until(is_full, "a log of more than the backlog")
         oracle.finish()
-        assert host.metric("dromio_charging_backlog_bytes") <= 4 << 20
+        assert host.metric("dromio_charging_backlog_bytes") <= 8 << 20  # and whole segments of each core
         directory_of(host).unlink()
         away.rename(directory_of(host))
-        [gap] = charged(host, 1, recordType="Gap")
-        assert gap["from"] < gap["to"] and "externalIdentifier" not in gap
-        until(lambda: host.metric("dromio_charging_backlog_bytes") == 0, "an end")
+        until(lambda: host.metric("dromio_charging_is_writing") == 1 and host.metric("dromio_charging_backlog_bytes") == 0, "an end")
+        gaps = charged(host, host.metric("dromio_charging_gaps_total"), recordType="Gap")  # one of each log that fell behind
+        assert len(gaps) >= 1 and all(gap["from"] < gap["to"] and "externalIdentifier" not in gap for gap in gaps)
         up = [r for r in records(host) if r["recordType"] == "MO-Data"]
         assert 0 < len(up) < sum(d.sent for d in oracle.devices)
         shown = host.admin.get("/v1/charging").json()
-        assert shown["gaps"] == 1 and shown["state"] == "writing"
+        assert shown["gaps"] == len(gaps) and shown["state"] == "writing"
 
 
 def test_an_open_file_that_was_taken_away_costs_its_own_records_only():

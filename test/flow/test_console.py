@@ -210,6 +210,16 @@ def test_the_host_page_shows_peers_images_and_dead_letters(browser, host):
         browser.until_text(text)
 
 
+def test_the_host_page_shows_how_far_charging_is(browser, host):
+    sign_in(browser, host, "/console/#/host")
+    browser.until_text("No charging records are written")
+    host.charging = {"enabled": True, "state": "failed", "records": 685, "backlog_bytes": 5000, "gaps": 0, "failures": 1, "error": "x",
+                     "files": [{"name": "charging-0000000001-20261123T081659Z.jsonl", "bytes": 209567}]}
+    browser.until_text("charging-0000000001-20261123T081659Z.jsonl")
+    browser.until_text("failed")
+    browser.until_text("5 KiB")
+
+
 def test_markup_from_outside_stays_text(browser, host):
     evil = "<img src=x onerror=document.title='owned'><b id=evil>"
     with host.lock:

@@ -74,7 +74,8 @@ def told(sink, path, kind):
 
 
 def subscribe(as1, sink, path, kind, **members):
-    answer = as1.post(MONITORING, {"externalId": "thermo-1@demo.example", "notificationDestination": sink.link(path), "monitoringType": kind, **members})
+    wanted = {"externalId": "thermo-1@demo.example", "notificationDestination": sink.link(path), "monitoringType": kind, **members}
+    answer = as1.post(MONITORING, {name: value for name, value in wanted.items() if value is not None})
     assert answer.status == 201, answer
     return answer
 
@@ -94,6 +95,35 @@ def test_an_application_hears_of_a_device_that_is_lost(network, as1, sink):
     until(lambda: told(sink, "/lost", "LOSS_OF_CONNECTIVITY"), "its loss")
     assert told(sink, "/lost", "LOSS_OF_CONNECTIVITY")[0]["lossOfConnectReason"] == 2  # MAX_DETECTION_TIME_EXPIRED_MME
     assert run.end()["reports_unknown"] == 0
+
+
+def test_reports_about_a_group_s_members_are_told_together(network, as1, sink):
+    run = network("--hss", "1")
+    subscribe(as1, sink, "/group", "UE_REACHABILITY", reachabilityType="DATA", maximumNumberOfReports=1, groupReportGuardTime=1,
+              externalId=None, externalGroupId="all@demo.example")
+    everybody = {f"thermo-{number}@demo.example" for number in range(1, DEVICES + 1)}
+    until(lambda: {report["externalId"] for report in told(sink, "/group", "UE_REACHABILITY")} == everybody, "all members")
+    assert run.end()["reports_taken"] == DEVICES
+
+
+def test_no_report_is_lost_with_the_host(sink):
+    """The network sends again what was not answered, and what was answered has been kept."""
+    with Host(CALLBACKS) as own:
+        own.admin.put_twin("thermo-1@demo.example", model="acme/thermo", imsi=f"{1010000000001:015}")
+        application = own.application("as1", ["demo.example"], ["monitoring", "read"])
+        run = Network(own, "--hss", "1")
+        try:
+            until(lambda: application.get("/v1/peers").json()["peers"] and "hss" in str(own.admin.get("/v1/peers").json()), "the HSS")
+            subscribe(application, sink, "/kept", "UE_REACHABILITY", reachabilityType="DATA", maximumNumberOfReports=4)
+            for count in (1, 2):
+                until(lambda: len(told(sink, "/kept", "UE_REACHABILITY")) >= count, f"{count} reports")
+                own.kill()
+                own.start()
+            times = lambda: {report["eventTime"] for report in told(sink, "/kept", "UE_REACHABILITY")}  # noqa: E731
+            until(lambda: len(times()) == 4, "all reports")
+            assert run.end()["reports_unknown"] == 0
+        finally:
+            run.close()
 
 
 def test_where_a_device_is_is_told_at_once(network, as1, sink):

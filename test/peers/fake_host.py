@@ -66,6 +66,7 @@ class Answers:
                 ("GET", "/v1/dead-letters", self.dead_letter_list),
                 ("GET", "/v1/status", self.status),
                 ("GET", "/v1/peers", self.peers),
+                ("GET", "/v1/charging", self.charging),
                 ("POST", "/v1/applications", self.application_add),
                 ("GET", "/v1/applications", self.application_list),
                 ("GET", "/v1/applications" + name, self.application_get),
@@ -214,6 +215,9 @@ class Answers:
         if number not in tickets:
             raise Problem(404, "Not Found", "no such ticket")
         return 200, tickets[number]
+
+    def charging(self, ask):
+        return 200, self.host.charging
 
     def exposures(self, ask, identifier):
         return 200, {"exposures": self.twin(identifier).exposures, "more": False}

@@ -84,6 +84,7 @@ class Host:
         self.lock = threading.RLock()
         self.admin_token = secrets.token_urlsafe(24)
         self.one_time, self.sessions, self.applications = set(), set(), {}
+        self.charging = {"enabled": False}
         self.twins, self.images, self.dead_letters = {}, {DIGEST: {"model": "acme/thermo", "version": "1.0.0"}}, []
         self.log, self.streams, self.tickets_made = [], [], 0
         self.counts = dict.fromkeys(("turns", "commits", "uplinks", "downlinks"), 0)
