@@ -22,7 +22,7 @@
 #include "twin/t8_monitoring.h"
 #include "twin/value.h"
 
-enum { REPORT_HEAD = 8 + 8 + 1 /* of FIELD_REPORT: number, exposure, kind */, REPORT_BYTES_MAX = 2048, GROUP_REPORTS_REMEMBERED = 1024 };
+enum { REPORT_HEAD = 8 + 8 + 1 /* of FIELD_REPORT: number, exposure, kind */ };
 
 static void report_answer_send(core *core, caller caller, enum inquiry_verdict verdict, uint32_t place, uint64_t round)
 {
