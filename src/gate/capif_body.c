@@ -113,19 +113,22 @@ typedef bool (*read_fn)(const reader *in, yyjson_val *root, const void *context)
 
 static bool read_all(body_arena *arena, body_text json, dro_builder *out, body_fault *fault, read_fn read, const void *context)
 {
-    yyjson_alc allocator;
-    size_t size;
-    void *bytes = body_arena_bytes(arena, &size);
+    size_t room, need = yyjson_read_max_memory_usage(json.length, YYJSON_READ_NOFLAG) + 1024;
+    void *memory = body_arena_bytes(arena, &room);
+    yyjson_alc pool;
     reader in = { out, fault };
     *fault = (body_fault){ 0 };
-    yyjson_alc_pool_init(&allocator, bytes, size);
-    yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &allocator, NULL);
+    if (need > room) {
+        refuse(&in, "", "the body is too large");
+        fault->status = 413;
+        return false;
+    }
+    yyjson_alc_pool_init(&pool, memory, need);
+    yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, NULL);
     yyjson_val *root = yyjson_doc_get_root(document);
     bool is_good = is_object(root) ? read(&in, root, context) : refuse(&in, "", "the body must be a JSON object, with no member twice");
-    dro_wipe(bytes, size < 13 * json.length + 4096 ? size : 13 * json.length + 4096);
-    if (is_good && out->err != DRO_OK)
-        return refuse(&in, "", "the body is too large");
-    return is_good;
+    dro_wipe(memory, need);
+    return is_good && out->err != DRO_OK ? refuse(&in, "", "the body is too large") : is_good;
 }
 
 /* ---- AEF security ---- */

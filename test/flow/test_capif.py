@@ -115,6 +115,20 @@ def test_a_change_of_configuration_changes_and_withdraws(tmp_path):
             until(lambda: shown(host)["apis"] == [], "nothing shown")
 
 
+@pytest.mark.parametrize("garbage", [
+    (200, b"not json", None), (200, b"{}", None), (200, b'[1,{"apiName":3},{"apiName":"x","apiId":""},null]', None), (200, b"[" * 5000, None),
+    (200, b"[" + b"{}," * 100_000 + b"{}]", None), (201, b"", None), (201, b"{}", "http://x/%2e%2e/"), (201, b"[]", "/"), (201, b'{"apiId":"' + b"i" * 5000 + b'"}', "http://x/" + "l" * 5000),
+    (302, b"", "http://127.0.0.1:1/"), (204, b"", None), (500, b"\xff\x00", None)], ids=lambda garbage: f"{garbage[0]}-{garbage[1][:12]}")
+def test_nonsense_of_a_core_function_is_a_failure(garbage):
+    with CoreFunction() as core:
+        core.raw = garbage
+        with at(core, "capif.apis=3gpp-nidd", thermo=False) as host:
+            until(lambda: host.metric('dromio_capif_requests_total{outcome="failed"}') > 0, "a failure")
+            assert host.is_healthy() and statuses(host) == {NIDD: "waiting"}
+            core.raw = None
+            is_published(host, core, NIDD)
+
+
 def test_an_address_that_is_not_allowed_is_not_reached():
     with CoreFunction() as core, Host(f"capif.core_function={core.root}", "capif.check=1", thermo=False) as host:
         until(lambda: "its address may not be reached" in str(shown(host)), "the reason")

@@ -91,6 +91,8 @@ def test_schemathesis_finds_nothing(real, sink, names, tmp_path, which):
 
 DEVICE = "thermo-1@demo.example"
 OTHERS = {  # api: scope, collection, name of its member in paths, a body that makes one
+    "3gpp-monitoring-event": ("monitoring", "subscriptions", "subscriptionId", {"externalId": DEVICE, "monitoringType": "ROAMING_STATUS",
+                                                                                "maximumNumberOfReports": 5}),
     "3gpp-device-triggering": ("trigger", "transactions", "transactionId", {"externalId": DEVICE, "validityPeriod": 3600, "priority": "PRIORITY",
                                                                             "applicationPortId": 4711, "triggerPayload": "AQID"}),
     "3gpp-cp-parameter-provisioning": ("parameters", "subscriptions", "subscriptionId", {"externalId": DEVICE, "cpParameterSets": {

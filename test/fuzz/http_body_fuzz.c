@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "base/fields.h"
+#include "gate/capif_body.h"
 #include "gate/nidd_body.h"
 #include "twin/identifier.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { KINDS = 14, QUERY = 5 };
+enum { KINDS = 19, QUERY = 5 };
 
 /* A good one names a member and says which way; of a bad one the name is there as a whole or not at all. */
 static bool read_member_line(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
@@ -40,6 +41,11 @@ static bool read_one(body_arena *arena, unsigned which, body_text json, dro_buil
     case 11: return body_read_group(arena, json, out, fault);
     case 12: return read_member_line(arena, json, out, fault);
     case 13: return body_read_trace(arena, json, out, fault);
+    case 14: return capif_body_check(arena, json, out, fault);
+    case 15: return capif_body_revocation(arena, json, true, out, fault);
+    case 16: return capif_body_invoker(arena, json, false, out, fault);
+    case 17: return capif_body_invoker(arena, json, true, out, fault);
+    case 18: return capif_body_security(arena, json, &(capif_place){ "scef.dromio.test", true }, out, fault);
     default: return body_read_query(arena, json, out, fault);
     }
 }

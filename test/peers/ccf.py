@@ -18,6 +18,7 @@ class CoreFunction:
         self.secret, self.number = secret, 0
         self.broken = None       # status of every answer, a function of (method, path) that gives one, or None
         self.has_list = True
+        self.raw = None          # (status, body, Location) of every answer, whatever was asked
         core = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -26,6 +27,9 @@ class CoreFunction:
             def handle_any(self):
                 body = self.rfile.read(int(self.headers["Content-Length"] or 0))
                 given = json.loads(body) if body else None
+                if core.raw is not None:
+                    self.say_raw(*core.raw)
+                    return
                 status, answer, location = core.answer(self.command, self.path, given)
                 certificate = self.connection.getpeercert() if hasattr(self.connection, "getpeercert") else None
                 name = dict(pair[0] for pair in certificate["subject"])["commonName"] if certificate else None
@@ -43,6 +47,16 @@ class CoreFunction:
                     self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def say_raw(self, status, data, location):
+                self.send_response(status)
+                if location:
+                    self.send_header("Location", location)
+                if status != 204:
+                    self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if status != 204:
+                    self.wfile.write(data)
 
             do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
