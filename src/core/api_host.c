@@ -114,6 +114,7 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_NOTICES_REFUSED] = { "dromio_notices_refused_total", "counter", "Notifications that their destination refused for good." },
         [COUNT_NOTICES_DROPPED] = { "dromio_notices_dropped_total", "counter", "Notifications dropped: too many waited, or too long." },
         [COUNT_NOTICES_WAITING] = { "dromio_notices_waiting", "gauge", "Notifications not taken yet." },
+        [COUNT_REPORTS] = { "dromio_network_reports_total", "counter", "Reports of the network about what applications watch; repetitions are in dromio_duplicates_total." },
         [COUNT_TRIGGERS_SENT] = { "dromio_triggers_sent_total", "counter", "Device triggers that the network has taken, replacements too." },
         [COUNT_TRIGGERS_REFUSED] = { "dromio_triggers_refused_total", "counter", "Device triggers that the network has refused." },
         [COUNT_TRIGGERS_ENDED] = { "dromio_triggers_ended_total", "counter", "Device triggers whose outcome is known, or whose time is over." },

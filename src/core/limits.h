@@ -76,6 +76,9 @@ enum {
     RDS_LINKS_MAX = 16,            /* pairs of ports of a device with acknowledged transfer; one that is down goes first */
     RDS_ANSWERS_MAX = 8,           /* frames of the service itself that wait to answer a device; it asks again, */
     RDS_QUESTIONS_MAX = 32,        /* and to ask it: of pairs of ports */
+    REPORT_BYTES_MAX = 2048,       /* bytes of one report of the network, as T8 has it */
+    GROUP_REPORTS_REMEMBERED = 1024, /* the newest about groups: one that comes again is known */
+    REPORTS_REMEMBERED = 16,       /* the newest about a twin */
     INQUIRIES_MAX = 1024,          /* questions that wait for the network; a power of two */
     INQUIRY_TRIES_MAX = 4,         /* ways tried for one: peers that went away, or do not answer */
     INQUIRY_FIELDS_MAX = 8192,     /* bytes of one */

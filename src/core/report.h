@@ -5,10 +5,9 @@
 #pragma once
 
 #include "core/exposure.h"
+#include "core/limits.h"
 #include "core/turn.h"
 #include "ring/message.h"
-
-enum { REPORTS_REMEMBERED = 16 }; /* of a twin: what a node repeats is among its newest */
 
 typedef struct reports_heard { uint64_t numbers[REPORTS_REMEMBERED]; } reports_heard; /* newest first; 0: none */
 
