@@ -676,10 +676,8 @@ static bool read_and_send(reading *reading, const diameter_command *command)
     uint64_t id;
     if (!read_all(reading))
         return false;
-    if (!has_room(reading)) {
-        diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
-        return t6a_refuse(reading->peer, DIAMETER_TOO_BUSY);
-    }
+    if (!has_room(reading))
+        return t6a_refuse_busy(reading->peer, reading->request);
     pending_incoming *entry = t6a_keep(reading->peer, reading->request, command, &id);
     if (entry == NULL)
         return false;
