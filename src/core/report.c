@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/authorization.h"
 #include "core/groups.h"
+#include "core/inquiry.h"
 #include "core/mailbox.h"
 #include "core/network.h"
 #include "core/nidd.h"
@@ -441,7 +442,9 @@ static void of_reference(core *core, caller caller, const taking *taken)
         index = is_there ? authorization_twin_of(core, &taken->who) : NONE;
         is_there = index != NONE;
     }
-    if (!is_there)
+    if (!is_there && !taken->head.is_copy && of == NULL && inquiry_is_about(core, taken->head.reference)) /* it was quicker than its answer */
+        report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
+    else if (!is_there)
         report_answer_send(core, caller, taken->head.is_copy ? VERDICT_DONE : VERDICT_NOT_THERE, taken->head.place, 0);
     else if (of->kind != EXPOSURE_MONITORING)
         class_take(core, caller, taken, index, of);
