@@ -47,7 +47,7 @@ static void wish(uint32_t index, schedule_wish of)
 static void learn(uint32_t index, schedule_facts facts, int64_t available_ms)
 {
     record_begin(here.world.core, index, RECORD_DELTA);
-    schedule_learn(here.world.core, index, &facts, available_ms);
+    (void)schedule_learn(here.world.core, index, &facts, available_ms);
     record_end(here.world.core);
     assert_int_equal(timers_update(here.world.core, index), DRO_OK);
     world_settle(&here.world);
@@ -148,7 +148,7 @@ static void the_twin_is_told_once_even_over_a_restart(void **state)
     uint32_t index = connected_twin();
     reading(imsi, 1, 1);
     record_begin(here.world.core, index, RECORD_DELTA);
-    schedule_learn(here.world.core, index, &hourly, 0);
+    (void)schedule_learn(here.world.core, index, &hourly, 0);
     record_end(here.world.core); /* durable, and the turn for it not begun */
     core_settle(here.world.core);
     reopen();

@@ -118,26 +118,33 @@ void trigger_expires(core *core, uint32_t index, exposure *ended)
 
 /* ---- the network says what became of one ---- */
 
-/* Do all names in the report, if it has any, mean this twin? */
+/* Whose name it is: a twin here, another core's, or nobody's. */
+static bool is_others(core *core, const dro_field *name, uint32_t index)
+{
+    char digits[16];
+    uint32_t found = NONE;
+    directory_kind kind = name->tag == API_FIELD_IMSI ? DIRECTORY_IMSI : name->tag == API_FIELD_MSISDN ? DIRECTORY_MSISDN : DIRECTORY_ID;
+    snprintf(digits, sizeof digits, "%.*s", kind == DIRECTORY_ID ? 0 : (int)name->length, (const char *)name->bytes);
+    if (kind == DIRECTORY_ID)
+        found = twin_find(core, (const char *)name->bytes, name->length);
+    else if (kind == DIRECTORY_IMSI)
+        found = twin_find_imsi(core, digits);
+    else
+        found = twin_find_msisdn(core, digits);
+    dro_wipe(digits, sizeof digits);
+    if (found != NONE)
+        return found != index;
+    return core->count > 1 && directory_has(&core->options.directory, kind, (const char *)name->bytes, name->length);
+}
+
+/* Do the names in the report, if it has any, mean this twin? One that nobody here has may be the network's own. */
 static bool is_of_twin(core *core, const uint8_t *fields, size_t length, uint32_t index)
 {
     dro_cursor in = dro_cursor_over(fields, length);
     dro_field field;
-    char digits[16];
-    while (dro_field_next(&in, &field)) {
-        uint32_t found = index;
-        bool is_number = field.tag == API_FIELD_IMSI || field.tag == API_FIELD_MSISDN;
-        snprintf(digits, sizeof digits, "%.*s", is_number ? (int)field.length : 0, (const char *)field.bytes);
-        if (field.tag == API_FIELD_ID)
-            found = twin_find(core, (const char *)field.bytes, field.length);
-        else if (field.tag == API_FIELD_IMSI)
-            found = twin_find_imsi(core, digits);
-        else if (field.tag == API_FIELD_MSISDN)
-            found = twin_find_msisdn(core, digits);
-        dro_wipe(digits, sizeof digits);
-        if (found != index && found != NONE) /* one that nobody here has may be the network's own */
+    while (dro_field_next(&in, &field))
+        if ((field.tag == API_FIELD_ID || field.tag == API_FIELD_IMSI || field.tag == API_FIELD_MSISDN) && is_others(core, &field, index))
             return false;
-    }
     return true;
 }
 

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
 from mme import RELEASE, V3GPP, Mme, avp, find, is_asleep, result_of
+from parameter_hss import ParameterHss
 from t8 import CALLBACKS, b64, path_of
 from trigger import EXPIRED, SUCCESS, MtcIwf
 from test_kill_loop import Oracle
@@ -181,6 +182,22 @@ def test_each_report_of_a_watched_device_is_charged(sink):
         finally:
             network.terminate()
             network.wait(60)
+
+
+def test_parameters_that_the_network_took_are_charged():
+    with Host(CALLBACKS, 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]}]', *ON) as host, ParameterHss(host):
+        host.admin.put_twin("p1@acme.example")
+        client = host.application("as1", ["acme.example"], ["parameters"])
+        at = "/3gpp-cp-parameter-provisioning/v1/as1/subscriptions"
+        body = {"externalId": "p1@acme.example", "cpParameterSets": {"night": {"setId": "night", "stationaryIndication": "MOBILE"}}}
+        made = client.post(at, body)
+        assert made.status == 201, made
+        [record] = charged(host, 1, recordType="Parameter-Change", result="made")
+        assert (record["externalIdentifier"], record["scsAsIds"], record["eventType"]) == ("p1@acme.example", ["as1"], "3gpp-cp-parameter-provisioning")
+        assert made.headers["Location"].endswith(record["reference"])
+        body["cpParameterSets"]["night"]["stationaryIndication"] = "STATIONARY"
+        assert client.put(path_of(made.headers["Location"]), body).status == 200
+        charged(host, 1, recordType="Parameter-Change", result="changed")
 
 
 def test_what_is_charged_is_shown(real, thermometer):

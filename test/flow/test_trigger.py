@@ -41,6 +41,11 @@ class Triggered:
         assert answer.status == 201, answer
         return self
 
+    def made_soon(self):
+        """Of a host that has just begun: each of its cores hears of the peers by itself."""
+        until(lambda: self.post().status == 201, "a way to the network")
+        return self
+
     def patch(self, members):
         return self.client.request("PATCH", self.at, members, Content_Type="application/json")
 

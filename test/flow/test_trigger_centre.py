@@ -154,7 +154,7 @@ def test_an_outcome_counts_once_over_kill(sink):
         client = host.application("as1", ["acme.example"], ["trigger"])
         made = Triggered(host, client, sink)
         with MtcIwf(host) as iwf:
-            made.made()
+            made.made_soon()
             reference = iwf.asked.get(timeout=LIMIT_S).reference
         host.kill()
         host.start()
@@ -168,7 +168,7 @@ def test_an_outcome_counts_once_over_kill(sink):
         with MtcIwf(host) as iwf:
             assert result_of(iwf.tell(reference, 0, end=4711, is_again=True)) == 2001
             assert made.result() == "SUCCESS"
-            fresh = Triggered(host, client, sink).made()
+            fresh = Triggered(host, client, sink).made_soon()
             assert iwf.asked.get(timeout=LIMIT_S).reference != reference
             fresh.patch({"notificationDestination": sink.link("/elsewhere")})
         assert set(made.told()) == {"SUCCESS"}  # told at least once, whatever was killed
@@ -179,7 +179,7 @@ def test_a_recall_that_could_not_be_told_is_told_after_kill(sink):
         client = host.application("as1", ["acme.example"], ["trigger"])
         made = Triggered(host, client, sink)
         with MtcIwf(host, can_replace=True) as iwf:
-            made.made()
+            made.made_soon()
             first = iwf.asked.get(timeout=LIMIT_S)
         until(lambda: all(peer["state"] != "open" for peer in host.admin.get("/v1/peers").json()["peers"]), "the end of the connection")
         assert made.client.delete(made.at).status == 204
