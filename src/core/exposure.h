@@ -165,7 +165,8 @@ typedef struct exposure_class {
     void (*begins)(core *core, uint32_t twin, exposure *made);
     /* The twin goes, and the exposure with it: the network may be told. */
     void (*forsaken)(core *core, const twin *twin, const exposure *lost);
-    /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Its twin is in no turn. NULL: nothing is done. */
+    /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Inside a record: of the twin; of a group's exposure of
+     * none on core 0, and of the member's twin too. That a group's has ended as a whole: in no record. NULL: nothing is done. */
     void (*told)(core *core, uint32_t twin, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length);
     /* Members that are not in its fields, each with a comma in front. */
     void (*write)(core *core, const exposure *shown, dro_builder *out);

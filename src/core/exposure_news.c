@@ -114,7 +114,9 @@ static void put_one(core *core, uint64_t exposure_number, uint64_t number, const
 bool exposure_news_put(core *core, exposure *of, const uint8_t *fields, size_t length)
 {
     uint64_t number = core->nidd.next++, exposure_number = of->number;
-    if (of->destination == NONE)
+    const group *group = of->group == 0 ? NULL : group_at(core, of->group);
+    bool may_hear = group == NULL || application_may(core, of->application, t8_apis[of->kind]->scope, group->domain);
+    if (of->destination == NONE || !may_hear)
         return true;
     if (core->exposures.news_count >= GROUP_NEWS_MAX) {
         core->counters.notices_dropped++;
@@ -154,20 +156,83 @@ void exposure_news_write(core *core)
 
 /* ---- told ---- */
 
+/* A member that a notification has once: what several members of the group have alike becomes one, with all their names. */
+typedef struct joint {
+    const t8_member *member;     /* NULL: there is none yet */
+    dro_builder fields;          /* of its object */
+    dro_field first;             /* as it came */
+    uint8_t bytes[GROUP_NOTICE_BYTES];
+} joint;
+
+/* Its fields that are of lists, or those that are not. */
+static void put_some(const t8_object *object, const dro_field *of, bool is_of_lists, dro_builder *out)
+{
+    dro_cursor in = dro_cursor_over(of->bytes, of->length);
+    dro_field field;
+    while (dro_field_next(&in, &field)) {
+        const t8_member *member = t8_member_of(object, field.tag);
+        if (member != NULL && ((member->uses & T8_LIST) != 0) == is_of_lists)
+            dro_field_put(out, (uint8_t)field.tag, field.bytes, field.length);
+    }
+}
+
+static bool is_alike(const t8_object *object, const dro_field *one, const dro_field *other)
+{
+    uint8_t bytes[2][256];
+    dro_builder parts[2] = { dro_builder_over(bytes[0], sizeof bytes[0]), dro_builder_over(bytes[1], sizeof bytes[1]) };
+    put_some(object, one, false, &parts[0]);
+    put_some(object, other, false, &parts[1]);
+    size_t length = dro_builder_length(&parts[0]);
+    return parts[0].err == DRO_OK && parts[1].err == DRO_OK && length == dro_builder_length(&parts[1]) && memcmp(bytes[0], bytes[1], length) == 0;
+}
+
+/* The field of news that is such a member; NULL: all of it may come again and again. */
+static const t8_member *single_of(const exposure *of, const news *n, dro_field *field)
+{
+    dro_cursor in = dro_cursor_over(n->fields, n->length);
+    const t8_object *notice = exposure_classes[of->kind]->api->notice;
+    const t8_member *member = notice != NULL && dro_field_next(&in, field) ? t8_member_of(notice, field->tag) : NULL;
+    return member == NULL || member->kind != T8_OBJECT || member->uses & T8_LIST ? NULL : member;
+}
+
+/* False: it is another than the one that is there, and for the next notification. */
+static bool joint_add(joint *all, const t8_member *member, const dro_field *field)
+{
+    if (all->member == NULL) {
+        *all = (joint){ .member = member, .first = *field };
+        all->fields = dro_builder_over(all->bytes, sizeof all->bytes);
+        dro_builder_bytes(&all->fields, field->bytes, field->length);
+        return true;
+    }
+    if (member != all->member || !is_alike(member->object, &all->first, field))
+        return false;
+    put_some(member->object, field, true, &all->fields);
+    return true;
+}
+
 /* As many as fit, the oldest first, in one notification. */
 static void tell_some(core *core, exposure *of)
 {
+    static _Thread_local joint joint;
     static _Thread_local uint8_t inner[GROUP_NOTICE_BYTES], bytes[GROUP_NOTICE_BYTES + 64];
     dro_builder fields = dro_builder_over(inner, sizeof inner), out = dro_builder_over(bytes, sizeof bytes);
     uint64_t newest = 0;
     uint8_t kind = of->kind;
     uint32_t count = 0;
-    for (const news *n = of->news->first; n != NULL && count < GROUP_RESULTS_MAX; n = n->next, count++) {
-        if ((size_t)(fields.end - fields.at) < n->length)
+    size_t room = sizeof inner;
+    joint.member = NULL;
+    for (const news *n = of->news->first; n != NULL && count < GROUP_RESULTS_MAX && n->length + 8u <= room; n = n->next, count++) {
+        dro_field field;
+        const t8_member *single = single_of(of, n, &field);
+        if (single != NULL && !joint_add(&joint, single, &field))
             break;
-        dro_builder_bytes(&fields, n->fields, n->length);
+        if (single == NULL)
+            dro_builder_bytes(&fields, n->fields, n->length);
+        room -= n->length;
         newest = n->number;
     }
+    if (joint.member != NULL)
+        dro_field_put(&fields, joint.member->field, joint.bytes, dro_builder_length(&joint.fields));
     dro_field_put(&out, API_FIELD_EXPOSURE, &kind, 1);
     dro_field_put(&out, API_FIELD_RESOURCE, inner, dro_builder_length(&fields));
     of->news->notice = notice_of_group(core, of->destination, of->number, NOTICE_EXPOSURE, bytes, dro_builder_length(&out));

@@ -153,20 +153,21 @@ static void parameters_kept(core *core, uint32_t index, exposure *kept)
     schedule_facts said = core->said != NULL ? parameters_facts(core->said->fields, core->said->length) : facts_with(NULL, NULL, 0);
     schedule_facts wanted = facts_with(NULL, kept->fields, kept->length), facts = facts_with(&said, kept->fields, kept->length);
     schedule_held(core, index);
-    schedule_learn(core, index, &facts, 0);
+    (void)schedule_learn(core, index, &facts, 0);
     if (differs(said.periodic_s, wanted.periodic_s) || differs(said.active_s, wanted.active_s))
         tell_applied(core, index, kept, &facts);
 }
 
 /* ---- what the network says on its own ---- */
 
-void parameters_updated(core *core, uint32_t index, exposure *of, const schedule_facts *facts)
+/* Said again it changes nothing, and nobody is told again. */
+static void updated(core *core, uint32_t index, exposure *of, const schedule_facts *facts)
 {
-    schedule_learn(core, index, facts, 0);
-    tell_applied(core, index, of, facts);
+    if (schedule_learn(core, index, facts, 0))
+        tell_applied(core, index, of, facts);
 }
 
-void parameters_cancelled(core *core, uint32_t index, exposure *of)
+static void cancelled(core *core, uint32_t index, exposure *of)
 {
     uint8_t bytes[512], inner[256];
     uint64_t number = of->number;
@@ -182,6 +183,62 @@ void parameters_cancelled(core *core, uint32_t index, exposure *of)
     if (result.err == DRO_OK && out.err == DRO_OK)
         exposure_notice(core, index, of, bytes, dro_builder_length(&out));
     provision_over(core, index, exposure_of(twin_at(core, index), number));
+}
+
+/* Of a group's, on core 0: a member, as the network names it. */
+static void put_member(dro_builder *out, const uint8_t *fields, size_t length, uint8_t id_tag, uint8_t msisdn_tag)
+{
+    dro_field room;
+    const dro_field *name = t8_find(fields, length, API_FIELD_ID, &room);
+    if (name != NULL)
+        dro_field_put(out, id_tag, name->bytes, name->length);
+    else if ((name = t8_find(fields, length, API_FIELD_MSISDN, &room)) != NULL)
+        dro_field_put(out, msisdn_tag, name->bytes, name->length);
+}
+
+static void group_told(core *core, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)
+{
+    uint8_t bytes[512];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_field told = { .length = 0 };
+    schedule_facts facts = parameters_facts(fields, length);
+    (void)t8_find(fields, length, API_FIELD_TOLD, &told);
+    bool is_failure = kind == TOLD_ENDED || (kind == TOLD_RESULT && t8_option(told.bytes, told.length, TOLD_FIELD_VERDICT, VERDICT_DONE) != VERDICT_DONE);
+    if (kind != TOLD_APPLIED && !is_failure)
+        return;
+    size_t begin = t8_object_begin(&out, is_failure ? PARAMETERS_RESULT : PARAMETERS_APPLIED);
+    put_member(&out, fields, length, is_failure ? RESULT_ID : APPLIED_ID, is_failure ? RESULT_MSISDN : APPLIED_MSISDN);
+    if (is_failure) {
+        t8_put_byte(&out, RESULT_REASON, RESULT_OTHER_REASON);
+    } else {
+        put_applied(&out, APPLIED_LATENCY, facts.periodic_s);
+        put_applied(&out, APPLIED_RESPONSE_TIME, facts.active_s);
+    }
+    t8_object_end(&out, begin);
+    if (out.err == DRO_OK)
+        (void)exposure_news_put(core, of, bytes, dro_builder_length(&out)); /* counted where it cannot be kept */
+}
+
+static void parameters_told(core *core, uint32_t index, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)
+{
+    schedule_facts facts = parameters_facts(fields, length);
+    dro_field room;
+    bool is_of_member = t8_find(fields, length, API_FIELD_ID, &room) != NULL || t8_find(fields, length, API_FIELD_MSISDN, &room) != NULL;
+    if (index == NONE && kind == TOLD_ENDED && !is_of_member)
+        exposure_group_gone(core, of);
+    else if (index == NONE)
+        group_told(core, of, kind, fields, length);
+    else if (kind == TOLD_APPLIED && of->group != 0)
+        (void)schedule_learn(core, index, &facts, 0);
+    else if (kind == TOLD_APPLIED)
+        updated(core, index, of, &facts);
+    else if (kind == TOLD_ENDED && of->group == 0)
+        cancelled(core, index, of);
+}
+
+static int64_t parameters_guard(const uint8_t *fields, size_t length)
+{
+    return t8_integer(fields, length, PARAMETERS_GUARD_TIME, 0);
 }
 
 bool parameters_are_there(const core *core, uint32_t index)
@@ -227,5 +284,7 @@ const exposure_class parameters_class = {
     .ends = parameters_ends,
     .expires = parameters_expires,
     .forsaken = parameters_forsaken,
+    .told = parameters_told,
     .until = parameters_until,
+    .guard_s = parameters_guard,
 };

@@ -8,8 +8,5 @@ extern const exposure_class parameters_class;
 
 /* LATENCY, RESPONSE_TIME and PACKETS among the fields of the network's word. */
 schedule_facts parameters_facts(const uint8_t *fields, size_t length);
-/* Inside a record of the twin: the network applies these now; or has ended it. */
-void parameters_updated(core *core, uint32_t twin, exposure *of, const schedule_facts *facts);
-void parameters_cancelled(core *core, uint32_t twin, exposure *of);
 /* Does an application suggest something for the device, or for a group that it is in? */
 bool parameters_are_there(const core *core, uint32_t twin);

@@ -434,9 +434,15 @@ static void patterns_forsaken(core *core, const twin *twin, const exposure *lost
         provision_forget(core, INQUIRY_PATTERNS, 0, twin->number, references, count);
 }
 
-void patterns_cancelled(core *core, uint32_t index, exposure *of)
+/* T8 has no notification for it: the subscription is not there any more. */
+static void patterns_told(core *core, uint32_t index, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)
 {
-    provision_over(core, index, of);
+    (void)fields;
+    (void)length;
+    if (kind == TOLD_ENDED && index == NONE)
+        exposure_group_gone(core, of);
+    else if (kind == TOLD_ENDED && of->group == 0)
+        provision_over(core, index, of);
 }
 
 const exposure_class patterns_class = {
@@ -448,6 +454,7 @@ const exposure_class patterns_class = {
     .ends = patterns_ends,
     .expires = patterns_expires,
     .forsaken = patterns_forsaken,
+    .told = patterns_told,
     .until = patterns_until,
 };
 

@@ -5,9 +5,6 @@
 
 extern const exposure_class patterns_class;
 
-/* Inside a record of the twin: the network has ended it. */
-void patterns_cancelled(core *core, uint32_t twin, exposure *of);
-
 void api_pattern_get(core *core, const call *call);
 void api_pattern_put(core *core, const call *call);
 void api_pattern_delete(core *core, const call *call);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/authorization.h"
 #include "core/call.h"
 #include "core/groups.h"
 #include "core/nidd.h"
@@ -98,6 +99,8 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
 {
     if (said->outcome != INQUIRY_ANSWERED) {
         inquiry_tell_why(core, asked, said);
+        if (asked->group != 0)
+            authorization_group_refused(core, asked->group);
         return;
     }
     core->exposures.agreed = (uint32_t)asked->subject;
@@ -106,6 +109,8 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
     core->exposures.agreed = 0;
     if (said->verdict == VERDICT_DONE && !core->exposures.is_done)
         forget_run(core, asked);
+    if (!core->exposures.is_done && asked->group != 0)
+        authorization_group_refused(core, asked->group);
 }
 
 bool provision_ask(core *core, const exposure_call *wanted, enum inquiry_kind kind, uint32_t first, uint32_t count, const dro_builder *question)

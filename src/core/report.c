@@ -12,8 +12,10 @@
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/parameters.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
@@ -205,11 +207,33 @@ static uint32_t type_of(const exposure *of, const uint8_t *report, size_t length
     return t8_option(report, length, REPORT_TYPE, asked);
 }
 
+static uint32_t seconds_of(const dro_field *idle, uint32_t tag)
+{
+    int64_t seconds = t8_integer(idle->bytes, idle->length, tag, SCHEDULE_UNSAID);
+    return seconds < 0 || seconds > SCHEDULE_UNSAID ? SCHEDULE_UNSAID : (uint32_t)seconds;
+}
+
+/* An idle status says how the device sleeps, and any report how long it can be reached. */
+static void schedule_hear(core *core, uint32_t index, const report_turn *report)
+{
+    dro_field idle = object_of(report, REPORT_IDLE_STATUS), cycle;
+    int64_t until_ms = t8_integer(report->fields, report->length, REPORT_AVAILABLE_UNTIL, 0);
+    schedule_facts facts = { seconds_of(&idle, IDLE_PERIODIC_TIMER), seconds_of(&idle, IDLE_ACTIVE_TIME), seconds_of(&idle, IDLE_PACKETS), SCHEDULE_UNSAID };
+    double cycle_s = 0;
+    if (t8_find(idle.bytes, idle.length, IDLE_EDRX_CYCLE, &cycle) != NULL && cycle.length == sizeof cycle_s)
+        memcpy(&cycle_s, cycle.bytes, sizeof cycle_s);
+    if (cycle_s > 0 && cycle_s < UINT32_MAX / 1000)
+        facts.edrx_ms = (uint32_t)(cycle_s * 1000);
+    if (report->kind == TOLD_EVENT && (idle.length > 0 || until_ms != 0))
+        (void)schedule_learn(core, index, &facts, until_ms);
+}
+
 /* What the host itself makes of it. True: the device can be reached now, as after a connection request that says so. */
 static bool contact_learn(core *core, uint32_t index, const exposure *of, const report_turn *report)
 {
     uint32_t type = type_of(of, report->fields, report->length);
     uint32_t reachability = t8_option(report->fields, report->length, REPORT_REACHABILITY, REACHABILITY_DATA);
+    schedule_hear(core, index, report);
     bool can_be_reached = (type == MONITORING_UE_REACHABILITY && reachability == REACHABILITY_DATA) || type == MONITORING_AVAILABILITY_AFTER_DDN_FAILURE;
     if (report->kind == TOLD_EVENT && can_be_reached)
         contact_open(core, index, t8_integer(report->fields, report->length, REPORT_AVAILABLE_UNTIL, 0));
@@ -332,6 +356,19 @@ static void report_take(core *core, caller caller, const taking *taken, uint32_t
     }
 }
 
+static bool is_of_member(const taking *taken)
+{
+    dro_field room;
+    return t8_find(taken->who.fields, taken->who.length, API_FIELD_ID, &room) != NULL || t8_find(taken->who.fields, taken->who.length, API_FIELD_MSISDN, &room) != NULL;
+}
+
+static void take_care(core *core, uint32_t index)
+{
+    nidd_trim(twin_at(core, index));
+    if (timers_update(core, index) != DRO_OK)
+        core->counters.refused++;
+}
+
 /* Of a kind that is no monitoring: its class knows what to do. */
 static void class_take(core *core, caller caller, const taking *taken, uint32_t index, exposure *of)
 {
@@ -341,9 +378,41 @@ static void class_take(core *core, caller caller, const taking *taken, uint32_t 
             report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
         return;
     }
-    if (class != NULL && class->told != NULL)
-        class->told(core, index, of, (enum told_kind)taken->kind, taken->who.fields, taken->who.length);
-    report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
+    bool is_of_group = index == NONE, is_whole = is_of_group && taken->kind == TOLD_ENDED && !is_of_member(taken);
+    if (class == NULL || class->told == NULL || (is_of_group && group_is_heard(core, taken->head.number))) {
+        report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
+        return;
+    }
+    core->counters.reports++;
+    if (!is_whole)
+        record_begin(core, index, is_of_group ? RECORD_GROUPS : RECORD_DELTA);
+    class->told(core, index, of, (enum told_kind)taken->kind, taken->who.fields, taken->who.length);
+    if (is_of_group && !is_whole) {
+        group_heard_push(core, taken->head.number);
+        record_put(core, FIELD_REPORTS_HEARD, &taken->head.number, 8);
+    }
+    report_answer_send(core, caller, VERDICT_DONE, taken->head.place, is_whole ? round_now(core) : record_end(core));
+    if (!is_of_group)
+        take_care(core, index);
+}
+
+/* By the name of a twin's own wish for its device's sleep. */
+static void schedule_take(core *core, caller caller, const taking *taken, uint32_t index)
+{
+    schedule_facts facts = parameters_facts(taken->who.fields, taken->who.length);
+    if (twin_at(core, index)->flags & TWIN_RUNNING) {
+        if (twin_defer(core, index, caller.gate, taken->header, taken->body) != DRO_OK)
+            report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
+        return;
+    }
+    core->counters.reports++;
+    record_begin(core, index, RECORD_DELTA);
+    if (taken->kind == TOLD_APPLIED)
+        (void)schedule_learn(core, index, &facts, 0);
+    else if (taken->kind == TOLD_ENDED)
+        schedule_cancelled(core, index);
+    report_answer_send(core, caller, VERDICT_DONE, taken->head.place, record_end(core));
+    take_care(core, index);
 }
 
 static void end_all_of_group(core *core, const taking *taken)
@@ -353,8 +422,12 @@ static void end_all_of_group(core *core, const taking *taken)
     const group *group = name == NULL ? NULL : group_find(core, (const char *)name->bytes, name->length);
     for (uint32_t i = 0; group != NULL && core->index == 0 && i < core->exposures.group_high; i++) {
         exposure *e = core->exposures.of_groups[i];
-        if (e != NULL && e->group == group->number && e->kind == EXPOSURE_MONITORING && e->status == EXPOSURE_ACTIVE)
+        if (e == NULL || e->group != group->number || e->status != EXPOSURE_ACTIVE || !(taken->head.kinds >> e->kind & 1))
+            continue;
+        if (e->kind == EXPOSURE_MONITORING)
             monitoring_group_cancel(core, e, NULL);
+        else if (exposure_classes[e->kind] != NULL && exposure_classes[e->kind]->told != NULL)
+            exposure_classes[e->kind]->told(core, NONE, e, TOLD_ENDED, NULL, 0);
     }
 }
 
@@ -375,13 +448,20 @@ static void end_all(core *core, caller caller, const taking *taken)
         record_begin(core, index, RECORD_DELTA);
         if (e->kind == EXPOSURE_MONITORING)
             monitoring_cancel(core, index, e);
+        else if (exposure_classes[e->kind] != NULL && exposure_classes[e->kind]->told != NULL)
+            exposure_classes[e->kind]->told(core, index, e, TOLD_ENDED, NULL, 0);
         else
             exposure_over(core, index, e);
         record_end(core);
     }
+    if (index != NONE && taken->head.kinds & 1u << EXPOSURE_PARAMETERS) {
+        record_begin(core, index, RECORD_DELTA);
+        schedule_cancelled(core, index);
+        record_end(core);
+    }
     if (index != NONE)
-        nidd_trim(twin_at(core, index));
-    else if (taken->head.kinds & 1u << EXPOSURE_MONITORING)
+        take_care(core, index);
+    else
         end_all_of_group(core, taken);
     report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
 }
@@ -436,12 +516,15 @@ static void of_reference(core *core, caller caller, const taking *taken)
 {
     uint32_t index;
     exposure *of = exposure_find_reference(core, taken->head.reference, &index);
+    uint32_t wished = of == NULL ? schedule_find(core, taken->head.reference) : NONE;
     bool is_there = of != NULL && of->status == EXPOSURE_ACTIVE;
     if (taken->head.is_copy) { /* for the member's twin; a group's subscription is known on each core */
         index = is_there ? authorization_twin_of(core, &taken->who) : NONE;
         is_there = index != NONE;
     }
-    if (!is_there)
+    if (wished != NONE)
+        schedule_take(core, caller, taken, wished);
+    else if (!is_there)
         report_answer_send(core, caller, taken->head.is_copy ? VERDICT_DONE : VERDICT_NOT_THERE, taken->head.place, 0);
     else if (of->kind != EXPOSURE_MONITORING)
         class_take(core, caller, taken, index, of);

@@ -206,7 +206,7 @@ static bool take(uint32_t *known, uint32_t said)
     return true;
 }
 
-void schedule_learn(core *core, uint32_t index, const schedule_facts *facts, int64_t available_ms)
+bool schedule_learn(core *core, uint32_t index, const schedule_facts *facts, int64_t available_ms)
 {
     twin *twin = twin_at(core, index);
     schedule next = now_of(core, index);
@@ -214,11 +214,11 @@ void schedule_learn(core *core, uint32_t index, const schedule_facts *facts, int
     is_new |= take(&next.facts.active_s, facts->active_s);
     is_new |= take(&next.facts.packets, facts->packets);
     is_new |= take(&next.facts.edrx_ms, facts->edrx_ms);
-    if (!is_new && available_ms == next.available_ms)
-        return;
+    if (!is_new && (available_ms == 0 || available_ms == next.available_ms))
+        return false;
     next.is_told &= !is_new;
     next.facts_ms = core->now_ms;
-    next.available_ms = available_ms;
+    next.available_ms = available_ms != 0 ? available_ms : next.available_ms;
     schedule_put(core, &next);
     bool is_set = twin->why == CONTACT_RETRANSMISSION && twin->retry_ms > core->now_ms; /* the network named a time itself */
     int64_t contact_ms = schedule_next_ms(twin, twin->last_contact_ms, core->now_ms);
@@ -226,6 +226,7 @@ void schedule_learn(core *core, uint32_t index, const schedule_facts *facts, int
         twin->contact_count = 0; /* what was seen of it may be over: it is learned anew */
         contact_expect(core, index, CONTACT_PATTERN, contact_ms);
     }
+    return is_new;
 }
 
 /* What was there because of something that is over. Kept: when it was heard of last. */
@@ -426,7 +427,7 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
     core->counters.schedules_refused += !is_done;
     record_begin(core, index, RECORD_DELTA);
     if (is_done)
-        schedule_learn(core, index, &facts, 0);
+        (void)schedule_learn(core, index, &facts, 0);
     if (is_newest)
         schedule_move(core, index, is_done ? SCHEDULE_APPLIED : SCHEDULE_REFUSED, now_of(core, index).reference);
     record_end(core);

@@ -46,8 +46,8 @@ int64_t schedule_listens_until_ms(const twin *twin); /* it can be reached so lon
 
 /* Inside a record. */
 void schedule_wished(core *core, uint32_t twin, const schedule_wish *wish);
-/* The network said so, of its own or as its answer: SCHEDULE_UNSAID what it did not say. */
-void schedule_learn(core *core, uint32_t twin, const schedule_facts *facts, int64_t available_ms);
+/* The network said so, of its own or as its answer: SCHEDULE_UNSAID what it did not say. True: some of it is new. */
+bool schedule_learn(core *core, uint32_t twin, const schedule_facts *facts, int64_t available_ms);
 void schedule_move(core *core, uint32_t twin, schedule_state state, uint32_t reference); /* of the wish */
 void schedule_told(core *core, uint32_t twin);  /* its turn for event 12 is over */
 void schedule_held(core *core, uint32_t twin);  /* an application's parameters count from now on */

@@ -90,9 +90,9 @@ static void put_api(const http *http, dro_builder *out, const service_api *api)
 
 /* ---- discovery ---- */
 
-static bool is_one_of(slice wanted, const char *one, const char *other)
+static bool is_one(slice wanted, const char *is)
 {
-    return wanted.at == NULL || slice_is(wanted, one) || (other != NULL && slice_is(wanted, other));
+    return wanted.at == NULL || slice_is(wanted, is);
 }
 
 static bool is_same(slice wanted, slice is)
@@ -104,9 +104,9 @@ static bool is_asked_for(const http *http, const asking *asking, const service_a
 {
     const slice *filters = asking->filters;
     return is_same(filters[CAPIF_FILTER_NAME], api->name) && is_same(filters[CAPIF_FILTER_VERSION], api->version) &&
-           is_one_of(filters[CAPIF_FILTER_COMMUNICATION], "REQUEST_RESPONSE", "SUBSCRIBE_NOTIFY") &&
-           is_one_of(filters[CAPIF_FILTER_PROTOCOL], "HTTP_1_1", NULL) && is_one_of(filters[CAPIF_FILTER_FORMAT], "JSON", NULL) &&
-           is_one_of(filters[CAPIF_FILTER_AEF], http->aef, NULL) && filters[CAPIF_FILTER_CATEGORY].at == NULL;
+           (filters[CAPIF_FILTER_COMMUNICATION].at == NULL || service_api_has_type(api, filters[CAPIF_FILTER_COMMUNICATION])) &&
+           is_one(filters[CAPIF_FILTER_PROTOCOL], "HTTP_1_1") && is_one(filters[CAPIF_FILTER_FORMAT], "JSON") &&
+           is_one(filters[CAPIF_FILTER_AEF], http->aef) && filters[CAPIF_FILTER_CATEGORY].at == NULL;
 }
 
 /* The application that is asked for: the caller, or any for the administrator. NULL after a problem. */

@@ -292,6 +292,8 @@ void t6a_sweep(diameter_gate *gate);
 void t6a_tell_again(diameter_gate *gate);
 /* Why a request is refused: into gate->fault; false. */
 bool t6a_refuse(diameter_peer *peer, uint32_t result);
+/* 3004, counted: there is no room for it now. */
+bool t6a_refuse_busy(diameter_peer *peer, const diameter_message *request);
 bool t6a_refuse_avp(diameter_peer *peer, uint32_t result, const diameter_message *request, const diameter_avp *avp);
 /* `name` is not there, inside `around`. */
 bool t6a_refuse_missing(diameter_peer *peer, diameter_name around, diameter_name name);

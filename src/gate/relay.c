@@ -235,8 +235,7 @@ static bool begin_waiting(diameter_peer *from, const diameter_message *request, 
     if (err != DRO_OK) {
         if (*entry != NULL)
             pending_drop_outgoing(gate->pending, *entry);
-        diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
-        return t6a_refuse(from, DIAMETER_TOO_BUSY);
+        return t6a_refuse_busy(from, request);
     }
     (*entry)->kind = OUTGOING_RELAY;
     (*entry)->end_to_end = request->header.end_to_end;

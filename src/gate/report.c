@@ -354,9 +354,10 @@ bool report_put_told(const diameter_message *message, const diameter_avp *report
 {
     enum told_kind kind = told_kind_of(message, report);
     bool has_results = diameter_find_in(message, report, AVP_SERVICE_REPORT) != NULL;
+    bool is_applied = diameter_find_in(message, report, AVP_UPDATED_NETWORK_CONFIGURATION) != NULL;
     uint32_t code;
-    if (kind == TOLD_EVENT && has_results && !has_event(message, report))
-        kind = TOLD_RESULT;
+    if (kind == TOLD_EVENT && (has_results || is_applied) && !has_event(message, report))
+        kind = is_applied ? TOLD_APPLIED : TOLD_RESULT;
     size_t told = t8_object_begin(out, API_FIELD_TOLD);
     t8_put_byte(out, TOLD_FIELD_KIND, (uint8_t)kind);
     if (kind == TOLD_RESULT)
@@ -502,6 +503,7 @@ static bool put_one(reading *reading, uint32_t reference, const diameter_avp *re
     size_t names = dro_builder_length(&reading->messages) - fields;
     if (!report_put_told(reading->request, report, &reading->messages, &wrong))
         return refuse(reading, wrong);
+    s6t_read_configuration(reading->request, diameter_find_in(reading->request, report, AVP_UPDATED_NETWORK_CONFIGURATION), &reading->messages);
     message_end(reading, begin, home_of_reference(reading->peer->gate->config, reference));
     if (names > 0 && reference >> 19 == 1)
         put_copy(reading, begin, fields, names);
@@ -674,10 +676,8 @@ static bool read_and_send(reading *reading, const diameter_command *command)
     uint64_t id;
     if (!read_all(reading))
         return false;
-    if (!has_room(reading)) {
-        diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
-        return t6a_refuse(reading->peer, DIAMETER_TOO_BUSY);
-    }
+    if (!has_room(reading))
+        return t6a_refuse_busy(reading->peer, reading->request);
     pending_incoming *entry = t6a_keep(reading->peer, reading->request, command, &id);
     if (entry == NULL)
         return false;

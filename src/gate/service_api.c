@@ -90,14 +90,34 @@ static void write_name(dro_builder *out, slice uri)
     member(out, "resourceName", (slice){ text, (uint32_t)length });
 }
 
+/* What is told of again and again has a resource that is subscribed to. */
+static const char *type_of(const resource *of)
+{
+    static const char *const subscribed[] = { "/configurations", "/subscriptions", "/transactions" };
+    for (size_t i = 0; i < sizeof subscribed / sizeof *subscribed; i++)
+        if (memmem(of->uri.at, of->uri.length, subscribed[i], strlen(subscribed[i])) != NULL)
+            return "SUBSCRIBE_NOTIFY";
+    return "REQUEST_RESPONSE";
+}
+
+bool service_api_has_type(const service_api *api, slice type)
+{
+    for (uint32_t i = 0; i < route_count(); i++) {
+        resource of;
+        if (resource_of(route_at(i), &of) && is_same(of.api, api->name) && slice_is(type, type_of(&of)))
+            return true;
+    }
+    return false;
+}
+
 /* Each resource once, at its first route, with the methods of all. */
 static void write_resource(dro_builder *out, uint32_t first, const resource *of)
 {
-    bool notifies = memmem(of->uri.at, of->uri.length, "/configurations", 15) != NULL || memmem(of->uri.at, of->uri.length, "/subscriptions", 14) != NULL ||
-                    memmem(of->uri.at, of->uri.length, "/transactions", 13) != NULL;
     dro_builder_text(out, "{");
     write_name(out, of->uri);
-    dro_builder_text(out, notifies ? ",\"commType\":\"SUBSCRIBE_NOTIFY\"," : ",\"commType\":\"REQUEST_RESPONSE\",");
+    dro_builder_text(out, ",\"commType\":\"");
+    dro_builder_text(out, type_of(of));
+    dro_builder_text(out, "\",");
     member(out, "uri", of->uri);
     dro_builder_text(out, ",\"operations\":[");
     for (uint32_t i = first, shown = 0; i < route_count(); i++) {

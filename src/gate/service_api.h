@@ -24,5 +24,7 @@ typedef struct service_place { /* where this host is reached, and as whom */
 
 /* All of them, in the table's order. */
 uint32_t service_apis(service_api out[SERVICE_APIS_MAX]);
+/* Is some resource of it of that CommunicationType? */
+bool service_api_has_type(const service_api *api, slice type);
 /* A ServiceAPIDescription; `id` its apiId, "": without one. */
 void service_api_write(dro_builder *out, const service_api *api, const service_place *place, const char *id);

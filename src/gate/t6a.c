@@ -206,15 +206,20 @@ static bool read_user(diameter_peer *peer, const diameter_message *request, netw
     return true;
 }
 
+bool t6a_refuse_busy(diameter_peer *peer, const diameter_message *request)
+{
+    diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_BUSY);
+    if (overload_is_heard(request))
+        overload_count(&peer->gate->overload, true);
+    return t6a_refuse(peer, DIAMETER_TOO_BUSY);
+}
+
 pending_incoming *t6a_keep(diameter_peer *peer, const diameter_message *request, const diameter_command *command, uint64_t *id)
 {
     diameter_gate *gate = peer->gate;
     pending_incoming *entry;
     if (pending_put_incoming(gate->pending, request, command, id, &entry) != DRO_OK) {
-        diameter_count_drop(&gate->counts, DIAMETER_DROP_BUSY);
-        if (overload_is_heard(request))
-            overload_count(&gate->overload, true);
-        t6a_refuse(peer, DIAMETER_TOO_BUSY);
+        t6a_refuse_busy(peer, request);
         return NULL;
     }
     peer->waiting++;
@@ -235,10 +240,7 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
     }
     uint8_t *body = busy_has_space(peer, ring, (uint32_t)length) ? ring_reserve(ring, (uint32_t)length) : NULL;
     if (body == NULL) {
-        diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_BUSY);
-        if (overload_is_heard(request))
-            overload_count(&peer->gate->overload, true);
-        t6a_refuse(peer, DIAMETER_TOO_BUSY);
+        t6a_refuse_busy(peer, request);
     } else if (t6a_keep(peer, request, command, id) == NULL) {
         body = NULL;
     }

@@ -1,12 +1,15 @@
 """CAPIF (TS 29.222): what this host publishes at a core function."""
+import json
 import re
 import ssl
+import time
 import urllib.parse
 
 import pytest
 from ccf import CoreFunction
 from certificates import Authority
 from host import Host, until
+from issuer import Issuer
 
 ALLOW = "capif.allow=127.0.0.0/8"
 NIDD = "3gpp-nidd"
@@ -252,7 +255,7 @@ def test_an_invoker_finds_what_it_may_use(own):
     assert discover(nidd, "reader").status == 403 and discover(own.admin, "nobody").status == 404
     assert nidd.get("/service-apis/v1/allServiceAPIs").status == 400
     for filters, is_found in (({"api_name": NIDD}, True), ({"api_name": "3gpp-other"}, False), ({"api_version": "v1"}, True), ({"api_version": "v2"}, False),
-                              ({"comm_type": "REQUEST_RESPONSE"}, True), ({"protocol": "HTTP_1_1"}, True), ({"protocol": "HTTP_2"}, False),
+                              ({"comm_type": "SUBSCRIBE_NOTIFY"}, True), ({"comm_type": "OTHER"}, False), ({"protocol": "HTTP_1_1"}, True), ({"protocol": "HTTP_2"}, False),
                               ({"aef_id": AEF}, True), ({"aef_id": "other"}, False), ({"data_format": "JSON"}, True), ({"data_format": "XML"}, False),
                               ({"api_cat": "x"}, False), ({"supported_features": "1"}, True)):
         assert bool(names_of(discover(nidd, "finder", **filters))) == is_found, filters
@@ -396,3 +399,23 @@ def test_with_another_core_function_these_are_its_own():
         ccf = application(host, "ccf", ["capif"])
         notice = {"apiInvokerId": "inv", "apiIds": [core.published()[NIDD]["apiId"]], "cause": "UNEXPECTED_REASON"}  # by the id that it gave
         assert ccf.post("/aef-security/v1/revoke-authorization", {"revokeInfo": notice, "supportedFeatures": ""}).status == 200
+
+
+def test_a_token_of_the_core_function_is_taken_back_also_without_its_time(tmp_path):
+    """CAPIF's claims (TS 29.222 8.5.4.2.8) have no iat: what says nothing is as old as it may be."""
+    issuer, now = Issuer("ccf", "aud", "ES256"), int(time.time())
+    (tmp_path / "keys.json").write_text(json.dumps(issuer.key_set()))
+    with Host(f'auth.issuers=[{{issuer="*",audience="*",keys="{tmp_path}/keys.json"}}]', thermo=False) as host:
+        application(host, "inv")
+        ccf = application(host, "ccf", ["capif"])
+
+        def status(**claims):
+            claims = {"iss": "inv", "sub": None, "client_id": None, "aud": None, **claims}
+            return host.client(issuer.token("inv", f"3gpp#{AEF}:3gpp-nidd", **claims)).get("/3gpp-nidd/v1/inv/configurations").status
+        timeless, dated = {"iat": None, "exp": now + 3600}, {"iat": now - 5, "exp": now + 3600}
+        assert (status(**timeless), status(**dated)) == (200, 200)
+        notice = {"apiInvokerId": "inv", "apiIds": [NIDD], "cause": "OVERLIMIT_USAGE"}
+        assert ccf.post("/aef-security/v1/revoke-authorization", {"revokeInfo": notice, "supportedFeatures": "0"}).status == 200
+        assert (status(**timeless), status(**dated)) == (403, 403)
+        assert status(iat=None, exp=now + 2 * 24 * 3600) == 200  # it cannot be from before: none lives so long
+        assert status(iat=now + 20, exp=now + 3600) == 200       # within the skew of clocks

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 from host import LIMIT_S, Host, until
-from hss import refusal, tbcd
-from mme import avp
-from parameter_hss import NOT_ALLOWED, OUT_OF_RANGE, STORAGE_FAILED, UNKNOWN, ParameterHss
+from hss import external, refusal, tbcd
+from mme import avp, result_of
+from parameter_hss import NOT_ALLOWED, OUT_OF_RANGE, STORAGE_FAILED, UNKNOWN, ParameterHss, updated
 from sink import Sink
 from t8 import CALLBACKS, path_of
 
@@ -249,7 +249,7 @@ def test_parameters_out_of_range_are_named(as1, device, members, pointer):
 
 @pytest.mark.parametrize("body,status", [
     ({}, 400), ({"externalId": "nobody@acme.example", "maximumLatency": 60}, 404), ({"msisdn": "4917000000000", "maximumLatency": 60}, 404),
-    ({"externalGroupId": "nobody@acme.example", "maximumLatency": 60}, 404), ({"externalId": "p1@acme.example"}, 400),
+    ({"externalId": "p1@acme.example"}, 400),
     ({"externalId": "p1@acme.example", "msisdn": "4917000000000", "maximumLatency": 60}, 400), ({"externalId": "p1@acme.example", "maximumLatency": "1"}, 400),
 ])
 def test_bodies_that_name_nothing_are_refused(real, as1, body, status):
@@ -291,6 +291,75 @@ def test_a_groups_parameters_are_asked_for_once(real, as1, hss, device):
 
 def provision_group(as1, group):
     return as1.post(CP, {"externalGroupId": group, "cpParameterSets": {"a": pattern("a", stationaryIndication="STATIONARY")}})
+
+
+# ---- what the network says on its own ----
+
+PATTERNS_CANCELLED, PARAMETERS_CANCELLED = 1 << 3, 1 << 4  # RIR-Flags
+
+
+def group_of_one(real, device):
+    group = f"g{next(numbers)}@acme.example"
+    assert real.admin.put(f"/v1/groups/{group}", {}).status in (200, 201)
+    assert real.admin.put(f"/v1/groups/{group}/members/{device}", None).status in (200, 201, 204)
+    return group
+
+
+def test_what_the_network_changes_later_is_told_once(real, as1, hss, device, sink):
+    path = "/later" + device
+    answer = as1.post(NP, {"externalId": device, "maximumLatency": 7200, "notificationDestination": sink.link(path)})
+    (reference,) = hss.networks
+    for number in (7, 7, 8):
+        assert result_of(hss.report(real.identity, updated(real.identity, reference, (3600, 30, None)), end=0x7000 + number)) == 2001
+    (notice,) = until(lambda: sink.taken(path), "the notification")
+    assert notice == {"configuration": answer.json()["self"],
+                      "appliedParam": {"externalIds": [device], "maximumLatency": 3600, "maximumResponseTime": 30}}
+    assert real.admin.twin(device)["contact"]["schedule"]["network"]["periodic"] == 3600
+    as1.get(path_of(answer))
+    assert len(sink.taken(path)) == 1
+
+
+def test_what_the_network_cancels_is_not_there_any_more(real, as1, hss, device, sink):
+    path = "/cancelled" + device
+    parameters = path_of(as1.post(NP, {"externalId": device, "maximumLatency": 7200, "notificationDestination": sink.link(path)}))
+    patterns = path_of(provision(as1, device, pattern("a")))
+    other = path_of(as1.post(NP, {"externalId": device, "maximumResponseTime": 20}))
+    user = avp(3102, [external(device)], 10415)
+    assert result_of(hss.report(real.identity, user, avp(3167, PATTERNS_CANCELLED, 10415, m=False))) == 2001
+    assert as1.get(patterns).status == 404 and as1.get(parameters).status == 200
+    assert result_of(hss.report(real.identity, user, avp(3167, PARAMETERS_CANCELLED, 10415, m=False))) == 2001
+    assert as1.get(parameters).status == 404 and as1.get(other).status == 404
+    (notice,) = until(lambda: sink.taken(path), "the notification")
+    assert notice["configResults"] == [{"externalIds": [device], "resultReason": "OTHER_REASON"}]
+
+
+def test_one_configuration_is_ended_by_its_reference(real, as1, hss, device):
+    first = path_of(as1.post(NP, {"externalId": device, "maximumLatency": 7200}))
+    (reference,) = hss.networks
+    second = path_of(as1.post(NP, {"externalId": device, "maximumLatency": 3600}))
+    assert result_of(hss.report(real.identity, avp(3184, [avp(3125, real.identity.encode(), 10415), avp(3126, reference, 10415)], 10415, m=False))) == 2001
+    assert as1.get(first).status == 404 and as1.get(second).status == 200
+
+
+def test_results_of_a_groups_members_are_told_together(real, as1, hss, device, sink):
+    group, path = group_of_one(real, device), "/group" + device
+    answer = as1.post(NP, {"externalGroupId": group, "maximumLatency": 7200, "groupReportingGuardTime": 1,
+                           "notificationDestination": sink.link(path)})
+    assert answer.status == 201, answer
+    (reference,) = hss.networks
+    failed = avp(3152, [avp(3146, [avp(266, 10415), avp(3147, 5513, 10415)], 10415)], 10415)
+    changed = [avp(3166, [avp(3102, [external(name)], 10415), updated(real.identity, reference, (5400, 25, None))], 10415, m=False)
+               for name in (device, "other@acme.example")]
+    items = [*changed, avp(3166, [avp(3102, [external("odd@acme.example")], 10415), updated(real.identity, reference, (60, None, None))], 10415, m=False),
+             avp(3166, [avp(3102, [external("gone@acme.example")], 10415), failed], 10415, m=False)]
+    report = avp(3165, [avp(3124, reference, 10415), avp(3125, real.identity.encode(), 10415), *items], 10415, m=False)
+    assert result_of(hss.report(real.identity, report)) == 2001
+    all_of = lambda key: [notice[key] for notice in sink.taken(path) if key in notice]
+    until(lambda: len(all_of("appliedParam")) == 2 and all_of("configResults"), "the notifications")
+    assert all_of("configResults") == [[{"externalIds": ["gone@acme.example"], "resultReason": "OTHER_REASON"}]]
+    assert all_of("appliedParam") == [{"externalIds": [device, "other@acme.example"], "maximumLatency": 5400, "maximumResponseTime": 25},
+                                      {"externalIds": ["odd@acme.example"], "maximumLatency": 60}]
+    assert real.admin.twin(device)["contact"]["schedule"]["network"] == {"periodic": 5400, "active": 25}
 
 
 # ---- answers that make no sense ----

@@ -5,9 +5,9 @@ import itertools
 
 import pytest
 from host import BUILD, LIMIT_S, Host, thermo_reading, until
-from hss import refusal
-from mme import Mme
-from parameter_hss import OUT_OF_RANGE, ParameterHss
+from hss import external, instant, refusal
+from mme import PROXIABLE, RIR, T6A, V3GPP, Mme, avp, ends, find, result_of
+from parameter_hss import OUT_OF_RANGE, ParameterHss, updated
 from t8 import CALLBACKS, path_of
 
 CALM = BUILD / "examples" / "calm.wasm"
@@ -165,3 +165,54 @@ def test_a_ticket_and_a_retry_follow_the_schedule(real, hss):
         mme.on_downlink = lambda downlink: 2001
         mme.uplink(imsi, thermo_reading(2))  # it wakes earlier: what waits leaves at once
         real.admin.ticket_is(name, ticket["ticket"], "delivered")
+
+
+# ---- what the network says on its own ----
+
+PARAMETERS_CANCELLED = 1 << 4  # RIR-Flags
+
+
+def test_the_network_changes_what_it_applied(real, hss, sleeper):
+    sleeper.reading()
+    sleeper.is_in("applied")
+    (reference,) = hss.networks
+    for _ in range(2):  # said twice it is the same
+        assert result_of(hss.report(real.identity, updated(real.identity, reference, (900, 12, None)))) == 2001
+    until(lambda: sleeper.value("sleep") == 900 and sleeper.value("listens") == 12, "event 12")
+    contact = sleeper.contact()
+    assert contact["schedule"]["network"] == {"periodic": 900, "active": 12} and contact["schedule"]["state"] == "applied"
+    assert seconds_between(contact["last"], contact["next"]) == 900
+
+
+def test_the_network_cancels_all_of_it(real, hss, sleeper):
+    sleeper.reading()
+    sleeper.is_in("applied")
+    answer = hss.report(real.identity, avp(3102, [external(sleeper.id)], V3GPP), avp(3167, PARAMETERS_CANCELLED, V3GPP, m=False))
+    assert result_of(answer) == 2001
+    assert sleeper.schedule() == {"state": "cancelled", "wanted": {"latency": 600, "response": 10}, "network": {}}
+    for temperature in (20.0, 20.0, 20.0, 20.0):  # its next wish is asked for again
+        sleeper.reading(temperature)
+    sleeper.is_in("applied")
+
+
+def test_an_idle_status_in_a_report_says_how_it_sleeps(real, hss):
+    watcher = real.application("as3", ["acme.example"], ["monitoring"])
+    hss.on_cir = lambda cir: [avp(268, 2001)]
+    with Mme(real) as mme:
+        sleeper = Sleeper(real, mme)
+        answer = watcher.post("/3gpp-monitoring-event/v1/as3/subscriptions", {
+            "externalId": sleeper.id, "monitoringType": "UE_REACHABILITY", "reachabilityType": "DATA", "maximumNumberOfReports": 9,
+            "idleStatusIndication": True, "notificationDestination": "http://192.0.2.1/x"})
+        assert answer.status == 201, answer
+        reference = find(hss.cirs.get(timeout=LIMIT_S).message, 3122, 3124)
+        mme.uplink(sleeper.imsi, b"\x00")
+        soon = 60 + int(datetime.datetime.now().timestamp())
+        report = avp(3123, [avp(3124, reference, V3GPP), avp(3125, real.identity.encode(), V3GPP), avp(3127, 8, V3GPP), avp(3140, 1, V3GPP),
+                            avp(4322, [avp(4324, 14, V3GPP, m=False), avp(1619, 5400, V3GPP, m=False)], V3GPP, m=False),
+                            avp(3329, instant(soon * 1000), V3GPP, m=False)], V3GPP)
+        answer = mme.ask(RIR, T6A, [avp(263, f"{mme.identity};9;{next(ends)}"), avp(277, 1), avp(283, mme.destination), report], flags=PROXIABLE)
+        assert result_of(answer) == 2001
+        contact = until(lambda: "schedule" in sleeper.contact() and sleeper.contact(), "the schedule")
+        assert contact["schedule"]["network"] == {"periodic": 5400, "active": 14}
+        assert seconds_between(contact["last"], contact["available_until"]) > 40
+        until(lambda: sleeper.value("sleep") == 5400, "event 12")

@@ -2,10 +2,14 @@
 suggested network configurations and enhanced coverage, over python-diameter's encoder and decoder."""
 import queue
 
+from diameter.message.avp import AvpGrouped
+from diameter.message.avp.dictionary import AVP_VENDOR_DICTIONARY
 from hss import Hss, refusal
 from mme import PROXIABLE, RETRANSMITTED, S6T, V3GPP, avp, ends, find
 
 CIR, RIR = 8388718, 8388719
+# Updated-Network-Configuration is younger than python-diameter's dictionary.
+AVP_VENDOR_DICTIONARY[V3GPP].setdefault(3184, {"name": "Updated-Network-Configuration", "type": AvpGrouped, "vendor": V3GPP})
 STORAGE_FAILED, NOT_THERE, OUT_OF_RANGE, NOT_ALLOWED, UNKNOWN = 5513, 5514, 5512, 5101, 5001
 
 
