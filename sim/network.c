@@ -175,7 +175,7 @@ static void send_request(network *n, mme *at, uint32_t index, enum device_action
     char imsi[16];
     network_imsi(n, index, imsi);
     t6a_request request = { .command = COMMAND_CONNECTION_MANAGEMENT, .imsi = imsi, .bearer = EPS_BEARER,
-                            .apn = n->options->apn };
+                            .apn = n->options->apn, .plmn = n->options->plmn };
     n->links[index].is_outstanding = true;
     if (action == DEVICE_UPLINK) {
         request.command = COMMAND_MO_DATA;

@@ -30,6 +30,7 @@ static const option_row rows[] = {
     { "tls-name", "NAME", "a DNS name of the host's certificate (scef.dromio.test)", OPTION_TEXT, AT(tls_name) },
     { "identity", "NAME", "Origin-Host of the first MME (mme.epc.dromio.test)", OPTION_TEXT, AT(identity) },
     { "realm", "NAME", "Origin-Realm of the MMEs (epc.dromio.test)", OPTION_TEXT, AT(realm) },
+    { "plmn", "DIGITS", "the network here, where it is not the devices' own: MCC and MNC (that of their IMSIs)", OPTION_TEXT, AT(plmn) },
     { "mmes", "N", "number of MMEs, a connection each (1)", OPTION_U32, AT(mmes), 1, OPTIONS_MMES_MAX },
     { "devices", "N", "number of devices (1000)", OPTION_U32, AT(devices), 1, OPTIONS_DEVICES_MAX },
     { "imsi-first", "DIGITS", "IMSI of the first device (001010000000001); the others follow", OPTION_TEXT, AT(imsi_first) },
@@ -148,6 +149,9 @@ static int check(const options *out)
     double last = strtod(out->imsi_first, NULL) + out->devices - 1;
     if (last >= pow(10, (double)digits))
         return complain("too many devices behind", out->imsi_first);
+    size_t network = strlen(out->plmn);
+    if (network != 0 && (strspn(out->plmn, "0123456789") != network || network < 5))
+        return complain("a network is 5 or 6 digits, not", out->plmn);
     const char *number = strchr(out->hss_names, '%');
     if (number == NULL || strchr(number + 1, '%') != NULL)
         return complain("--hss-names has one % in it, not", out->hss_names);

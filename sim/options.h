@@ -16,6 +16,7 @@ typedef struct options {
     char connect[256];  /* host:port or [v6]:port */
     char identity[200]; /* of the first MME; the others get a number behind the first label */
     char realm[200];
+    char plmn[7];
     char imsi_first[16];
     char apn[101];
     char tls_ca[1024], tls_certificate[1024], tls_key[1024], tls_name[256];

@@ -11,7 +11,7 @@ enum {
     CAUSE_REBOOTING = 0,         /* Disconnect-Cause */
     CMR_UE_REACHABLE = 1,
     TDA_ACKNOWLEDGED = 1,
-    PLMN_BYTES = 3,
+    PLMN_BYTES = 3, PLMN_DIGITS = 6,
     PRODUCT_VENDOR = 0,
     INCOMPLETE_LIST = 1,         /* NIA-Flags and NIR-Flags */
     GROUP_IDENTIFIER = 1,        /* Type-Of-External-Identifier */
@@ -86,13 +86,14 @@ static void put_user(dro_builder *out, const t6a_request *request)
     diameter_put(out, AVP_BEARER_IDENTIFIER, &request->bearer, 1);
 }
 
-/* MCC and MNC of the IMSI, nibble-swapped as TS 29.272 has it; the MNC has two digits here. */
-static void put_visited_plmn(dro_builder *out, const char *imsi)
+/* MCC and MNC, nibble-swapped as TS 29.272 has it: those said, else of the IMSI, whose MNC has two digits here. */
+static void put_visited_plmn(dro_builder *out, const char *imsi, const char *said)
 {
-    uint8_t digit[5];
-    for (int i = 0; i < 5; i++)
-        digit[i] = (uint8_t)(imsi[i] - '0');
-    uint8_t plmn[PLMN_BYTES] = { (uint8_t)(digit[1] << 4 | digit[0]), (uint8_t)(0xf0 | digit[2]),
+    const char *digits = said != NULL && said[0] != '\0' ? said : imsi;
+    uint8_t digit[PLMN_DIGITS] = { [5] = 0xf };
+    for (int i = 0; i < (digits == said && strlen(said) == PLMN_DIGITS ? PLMN_DIGITS : PLMN_DIGITS - 1); i++)
+        digit[i] = (uint8_t)(digits[i] - '0');
+    uint8_t plmn[PLMN_BYTES] = { (uint8_t)(digit[1] << 4 | digit[0]), (uint8_t)(digit[5] << 4 | digit[2]),
                                  (uint8_t)(digit[4] << 4 | digit[3]) };
     diameter_put(out, AVP_VISITED_PLMN_ID, plmn, sizeof plmn);
 }
@@ -108,7 +109,7 @@ static void put_connection(dro_builder *out, const t6a_request *request)
         return;
     diameter_put_text(out, AVP_SERVICE_SELECTION, request->apn);
     diameter_put_u32(out, AVP_RAT_TYPE, RAT_EUTRAN_NB_IOT);
-    put_visited_plmn(out, request->imsi);
+    put_visited_plmn(out, request->imsi, request->plmn);
 }
 
 /* ---- an uplink like the one before ---- */

@@ -49,6 +49,7 @@ typedef struct t6a_request {
     bool is_reachable;             /* CMR-Flags bit 0 */
     uint32_t available_until;      /* Maximum-UE-Availability-Time, seconds since 1970; 0: absent */
     const char *apn;               /* of CMR establishment */
+    const char *plmn;              /* the network here; NULL or "": that of the IMSI */
     const uint8_t *data;           /* Non-IP-Data of ODR */
     uint32_t data_length;
 } t6a_request;

@@ -176,7 +176,7 @@ void exposure_notice(core *core, uint32_t index, const exposure *of, const uint8
 {
     uint8_t bytes[T8_FIELDS_MAX + 16], kind = of->kind;
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    if (of->destination == NONE)
+    if (of->destination == NONE || !application_may(core, of->application, t8_apis[of->kind]->scope, twin_at(core, index)->domain))
         return;
     dro_field_put(&out, API_FIELD_EXPOSURE, &kind, 1);
     dro_field_put(&out, API_FIELD_RESOURCE, fields, length);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/authorization.h"
 #include "core/call.h"
 #include "core/exposure.h"
 #include "core/groups.h"
@@ -88,8 +89,11 @@ static void tables_keep(core *core)
 
 void exposure_group_gone(core *core, exposure *gone)
 {
+    uint32_t group = gone->group;
     exposure_group_remove(core, gone);
     tables_keep(core);
+    if (group != 0)
+        authorization_group_refused(core, group); /* one of an HSS's that nothing is had of any more */
 }
 
 void exposure_group_end(core *core, exposure *ended, const call *call)

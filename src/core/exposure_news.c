@@ -114,7 +114,9 @@ static void put_one(core *core, uint64_t exposure_number, uint64_t number, const
 bool exposure_news_put(core *core, exposure *of, const uint8_t *fields, size_t length)
 {
     uint64_t number = core->nidd.next++, exposure_number = of->number;
-    if (of->destination == NONE)
+    const group *group = of->group == 0 ? NULL : group_at(core, of->group);
+    bool may_hear = group == NULL || application_may(core, of->application, t8_apis[of->kind]->scope, group->domain);
+    if (of->destination == NONE || !may_hear)
         return true;
     if (core->exposures.news_count >= GROUP_NEWS_MAX) {
         core->counters.notices_dropped++;

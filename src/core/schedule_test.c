@@ -99,17 +99,36 @@ static void the_next_contact_is_a_periodic_tau_after_the_last(void **state)
     assert_int_equal(the_twin(index)->next_contact_ms, last + 3600 * 1000);
     assert_int_equal(the_twin(index)->why, CONTACT_PATTERN);
     assert_int_equal(schedule_listens_until_ms(the_twin(index)), last + 10 * 1000);
-    for (uint32_t i = 2; i < 8; i++) { /* however often it is heard of in between */
-        pass(60 * 1000);
-        reading(imsi, i, (uint8_t)i);
-    }
+    pass(60 * 1000);
+    reading(imsi, 2, 2);
     assert_int_equal(the_twin(index)->next_contact_ms, the_twin(index)->last_contact_ms + 3600 * 1000);
+    assert_int_equal(the_twin(index)->why, CONTACT_PATTERN);
     int64_t until = the_twin(index)->last_contact_ms + 30 * 1000;
     learn(index, (schedule_facts){ 7200, SCHEDULE_UNSAID, SCHEDULE_UNSAID, SCHEDULE_UNSAID }, until);
     reopen();
     index = twin_find(here.world.core, "a@acme.example", 14);
     assert_int_equal(the_twin(index)->next_contact_ms, the_twin(index)->last_contact_ms + 7200 * 1000);
     assert_int_equal(schedule_listens_until_ms(the_twin(index)), until);
+}
+
+/* The timer says when it is heard of at the latest: one that reports more often is expected by what was learned, until the timer changes. */
+static void a_device_that_reports_more_often_is_expected_as_it_does(void **state)
+{
+    (void)state;
+    uint32_t index = connected_twin();
+    learn(index, hourly, 0);
+    for (uint32_t i = 0; i < 6; i++) {
+        pass(60 * 1000);
+        reading(imsi, i, (uint8_t)i);
+    }
+    assert_int_equal(the_twin(index)->why, CONTACT_LEARNED);
+    assert_in_range(the_twin(index)->next_contact_ms, the_twin(index)->last_contact_ms + 59 * 1000, the_twin(index)->last_contact_ms + 61 * 1000);
+    learn(index, (schedule_facts){ 7200, SCHEDULE_UNSAID, SCHEDULE_UNSAID, SCHEDULE_UNSAID }, 0);
+    assert_int_equal(the_twin(index)->why, CONTACT_PATTERN);
+    assert_int_equal(the_twin(index)->next_contact_ms, the_twin(index)->last_contact_ms + 7200 * 1000);
+    pass(60 * 1000);
+    reading(imsi, 7, 7);
+    assert_int_equal(the_twin(index)->why, CONTACT_PATTERN); /* it is learned anew */
 }
 
 static void a_missed_contact_is_expected_a_period_later(void **state)
@@ -222,6 +241,7 @@ int main(void)
         CLAIM(a_wish_is_kept_and_shown),
         CLAIM(a_wish_that_is_there_already_changes_nothing),
         CLAIM(the_next_contact_is_a_periodic_tau_after_the_last),
+        CLAIM(a_device_that_reports_more_often_is_expected_as_it_does),
         CLAIM(a_missed_contact_is_expected_a_period_later),
         CLAIM(what_the_twin_says_itself_comes_first_where_it_is_sooner),
         CLAIM(the_twin_is_told_once_even_over_a_restart),

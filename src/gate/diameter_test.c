@@ -654,10 +654,35 @@ static void every_cut_of_every_message_leaves_the_host_serving(void **state)
 #define OPEN(test) cmocka_unit_test_setup_teardown(test, setup_open, teardown)
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* TS 29.128: to a node that is no peer, by the one that spoke for it; with what is left of the APN's rate. */
+static void a_release_goes_by_who_spoke_for_the_node_with_what_is_left(void **state)
+{
+    (void)state;
+    const rate_status left = { .uplink = 3, .downlink = UINT32_MAX, .until_ms = 1795348800000 };
+    downlink_request request = { .user = { .imsi = "001010000000001", .bearer_length = 1, .bearer = { 5 } },
+                                 .host_length = 16, .realm_length = 11, .via_length = 16 };
+    dro_builder out = dro_builder_over(buffer, sizeof buffer);
+    dro_builder_bytes(&out, &request, sizeof request);
+    dro_builder_text(&out, "mme7.example.net" "example.net" "MME1.example.org");
+    dro_builder_bytes(&out, &left, sizeof left);
+    diameter_gate_on_release(bed.gate, buffer, (uint32_t)dro_builder_length(&out));
+    assert_true(testbed_receive(&bed, mme));
+    assert_int_equal(bed.message.header.code, COMMAND_CONNECTION_MANAGEMENT);
+    assert_true(diameter_is(diameter_find(&bed.message, AVP_DESTINATION_HOST), "mme7.example.net"));
+    const diameter_avp *status = diameter_find(&bed.message, AVP_APN_RATE_CONTROL_STATUS);
+    assert_int_equal(diameter_u32(diameter_find_in(&bed.message, status, AVP_UPLINK_NUMBER_OF_PACKETS_ALLOWED)), 3);
+    assert_null(diameter_find_in(&bed.message, status, AVP_DOWNLINK_NUMBER_OF_PACKETS_ALLOWED));
+    /* 2026-11-22 12:00 UTC in seconds since 1900, RFC 5905 */
+    assert_true(diameter_u64(diameter_find_in(&bed.message, status, AVP_APN_RATE_CONTROL_STATUS_VALIDITY_TIME)) == (1795348800ull + 2208988800ull) << 32);
+    diameter_gate_on_release(bed.gate, buffer, (uint32_t)sizeof request + 16 + 11 + 15); /* the name is cut off */
+    assert_true(testbed_is_silent(&bed, mme));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         OPEN(an_uplink_goes_to_the_core_and_its_answer_back),
+        OPEN(a_release_goes_by_who_spoke_for_the_node_with_what_is_left),
         OPEN(an_experimental_result_is_told_as_one),
         OPEN(flags_of_an_uplink_reach_the_core),
         OPEN(proxy_info_comes_back_as_it_was),

@@ -179,7 +179,8 @@ const char *t8_apply(const t8_object *object, const uint8_t *old, size_t old_len
     dro_field field;
     if (old_length > sizeof rooms[0])
         return "is too large";
-    memcpy(rooms[0], old, old_length);
+    if (old_length > 0) /* nothing has no address */
+        memcpy(rooms[0], old, old_length);
     for (int turn = 0; dro_field_next(&in, &field);) {
         change change;
         if (!change_read(&field, &change))

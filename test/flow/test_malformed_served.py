@@ -10,15 +10,18 @@ import threading
 import time
 
 import pytest
-from diameter.message.commands import MOData, NIDDInformation
+from diameter.message.commands import DeliveryReport, DeviceNotification, MOData, NIDDInformation
 from diameter_peer import IMSI, S6T, T6A, V3GPP, RawPeer, avp, capabilities, cer, dpr, dwr, find, odr, origin, raw_avp, request, result_of, t6a_avps
 from host import LIMIT_S, ONE_GATE, Client, until
 from mme import Mme, encode
+from trigger import T4 as T4_NUMBER
+from trigger import TSP, MtcIwf, SubscriberHss
 
 SERVED_S, TRIES = 0.1, 8
 DEVICE = "m@acme.example"
 NAME = raw_avp(3102, raw_avp(3111, DEVICE.encode(), vendor=V3GPP), vendor=V3GPP)
 names = itertools.count(1)
+SETTINGS = ('t8.trigger_sender="491701234"',)
 
 
 class T6a:
@@ -71,7 +74,89 @@ class S6t:
         assert answers.get(timeout=LIMIT_S).status in (201, 403, 404, 500, 503)
 
 
-@pytest.fixture(scope="module", params=[T6a(), S6t()], ids=["T6a", "S6t"])
+class Reports:
+    """Who delivers triggers: reports of one that has ended, so that each good one is answered 2001."""
+    reference = 0x7F000001
+
+    def good(self, host, extra=None, **more):
+        return request(self.command, self.application, self.begin(host), extra=self.inside(self.reference) if extra is None else extra, **more)
+
+    def without(self, code):
+        return request(self.command, self.application, [item for item in self.begin("mme1.example.org") if item.code != code], extra=self.inside(self.reference))
+
+    @contextlib.contextmanager
+    def asked(self, real, peer):
+        answers = queue.Queue()
+        as1 = Client(real.http_port, real.as1.token)
+        body = {"externalId": DEVICE, "validityPeriod": 1, "priority": "PRIORITY", "applicationPortId": 1, "triggerPayload": "AAAA",
+                "notificationDestination": "http://as.example/notify"}
+        with self.beside(real):
+            threading.Thread(target=lambda: answers.put(as1.post("/3gpp-device-triggering/v1/as1/transactions", body)), daemon=True).start()
+            yield peer.receive(), answers.empty
+            assert answers.get(timeout=LIMIT_S).status in (201, 403, 404, 500, 503)
+
+
+def number_avp(code, value, **more):
+    return raw_avp(code, value.to_bytes(4, "big"), vendor=V3GPP, **more)
+
+
+class Tsp(Reports):
+    """An MTC-IWF's side: Device-Notification-Requests."""
+    application, command, foreign = TSP, DeviceNotification, T6A
+
+    @staticmethod
+    def begin(host):
+        return [avp(263, "iwf;1;1"), avp(258, TSP), avp(277, 1), *origin(host), avp(293, b"scef.dromio.test"), avp(283, b"dromio.test")]
+
+    @staticmethod
+    def inside(reference, **outcome):
+        return raw_avp(3002, number_avp(3007, reference) + number_avp(3005, 2) + raw_avp(3009, bytes(outcome.pop("width", 4)), vendor=V3GPP, **outcome), vendor=V3GPP)
+
+    def beside(self, real):
+        return contextlib.nullcontext()
+
+    @property
+    def twice(self):
+        return self.good("mme1.example.org", self.inside(1) + self.inside(1))
+
+    @property
+    def broken(self):
+        return self.good("mme1.example.org", self.inside(1, length=200))
+
+    @property
+    def narrow(self):
+        return self.good("mme1.example.org", self.inside(1, width=3))
+
+
+class T4(Reports):
+    """An SMS-SC's side: Delivery-Report-Requests."""
+    application, command, foreign = T4_NUMBER, DeliveryReport, T6A
+
+    @staticmethod
+    def begin(host):
+        return [avp(263, "smsc;1;1"), avp(277, 1), *origin(host), avp(293, b"scef.dromio.test"), avp(283, b"dromio.test")]
+
+    @staticmethod
+    def inside(reference, outcome=number_avp(3200, 2)):
+        return NAME + raw_avp(3309, b"\x09\x91\x94\x71\x10\x32\xf4", vendor=V3GPP) + outcome + number_avp(3007, reference)
+
+    def beside(self, real):
+        return SubscriberHss(real, imsi=IMSI)
+
+    @property
+    def twice(self):
+        return self.good("mme1.example.org", self.inside(1) + NAME)
+
+    @property
+    def broken(self):
+        return self.good("mme1.example.org", self.inside(1) + raw_avp(3102, raw_avp(1, IMSI.encode(), length=200), vendor=V3GPP))
+
+    @property
+    def narrow(self):
+        return self.good("mme1.example.org", self.inside(1, raw_avp(3200, b"\0\0\2", vendor=V3GPP)))
+
+
+@pytest.fixture(scope="module", params=[T6a(), S6t(), Tsp(), T4()], ids=["T6a", "S6t", "Tsp", "T4"])
 def side(request):
     return request.param
 
@@ -79,7 +164,13 @@ def side(request):
 @pytest.fixture(scope="module")
 def device(real):
     real.admin.put_twin(DEVICE, imsi=IMSI, model="acme/thermo")
-    real.as1 = real.application("as1", ["acme.example"], ["nidd"])
+    real.as1 = real.application("as1", ["acme.example"], ["nidd", "trigger"])
+    with MtcIwf(real) as iwf:
+        body = {"externalId": DEVICE, "validityPeriod": 1, "priority": "PRIORITY", "applicationPortId": 1, "triggerPayload": "AAAA",
+                "notificationDestination": "http://as.example/notify"}
+        until(lambda: real.as1.post("/3gpp-device-triggering/v1/as1/transactions", body).status == 201, "a trigger")
+        Reports.reference = iwf.asked.get(timeout=LIMIT_S).reference
+        assert result_of(iwf.tell(Reports.reference, 0)) == 2001
     with Mme(real) as mme:
         mme.attach(IMSI)
         yield

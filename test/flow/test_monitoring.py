@@ -245,6 +245,20 @@ def test_without_an_hss_to_reach_the_application_is_asked_to_try_again(subscript
     assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
 
 
+def test_an_application_that_may_not_any_more_hears_nothing(real, sink, hss):
+    client = real.application("less", ["acme.example"], ["monitoring", "read"])
+    made = Subscription(real, client, sink)
+    answer = client.post(BASE.replace("as1", "less"), made.body)
+    assert answer.status == 201
+    (reference,) = hss.watched.get(timeout=LIMIT_S).references
+    assert real.admin.request("PATCH", "/v1/applications/less", {"scopes": ["read"]}, Content_Type="application/merge-patch+json").status == 200
+    assert result_of(hss.tell(report(reference, LOSS))) == 2001
+    assert real.admin.request("PATCH", "/v1/applications/less", {"scopes": ["read", "monitoring"]}, Content_Type="application/merge-patch+json").status == 200
+    assert result_of(hss.tell(report(reference, LOSS, avp(3162, 1, V3GPP)))) == 2001
+    until(made.reports, "the report of when it may")
+    assert [each.get("lossOfConnectReason") for each in made.reports()] == [1]
+
+
 def test_an_application_and_a_twin_that_go_take_their_subscriptions_along(real, sink, subscription, hss):
     client = real.application("leaving", ["acme.example"], ["monitoring"])
     made = subscription()
@@ -332,7 +346,7 @@ def group_report(reference, *items):
     return avp(3165, [avp(3124, reference, V3GPP), avp(3125, b"scef.dromio.test", V3GPP), *items], V3GPP, m=False)
 
 
-def test_reports_of_a_group_s_members_are_told_together(of_group, as1, hss):
+def test_reports_of_a_group_s_members_are_told_together(of_group, as1, hss, real):
     made = of_group(groupReportGuardTime=1, monitorExpireTime=FUTURE).made(hss)
     assert (made.watched.external_identifier, made.watched.is_group, made.watched.guard_s) == (made.group, True, 1)
     assert made.json["externalGroupId"] == made.group and made.json in as1.get(BASE).json()
@@ -348,6 +362,7 @@ def test_reports_of_a_group_s_members_are_told_together(of_group, as1, hss):
     gone = hss.watched.get(timeout=LIMIT_S)
     assert gone.gone == [made.reference] and gone.is_group
     assert as1.get(made.at).status == 404
+    until(lambda: real.admin.get(f"/v1/groups/{made.group}").status == 404, "the end of a group nothing is had of")
 
 
 def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss):
@@ -422,6 +437,38 @@ def test_nothing_is_lost_or_forgotten_over_kill_9(sink):
                 until(kept.reports, "what was reported before")
             hss.tell(report(one.reference, LOSS, avp(3162, 1, V3GPP)))
             until(lambda: any(each.get("lossOfConnectReason") == 1 for each in one.reports()), "a report after the crash")
+
+
+@pytest.mark.parametrize("before,after", [(3, 1), (1, 3), (3, 2)])
+def test_subscriptions_open_with_another_number_of_cores(sink, tmp_path, before, after):
+    def settings(cores):
+        return (*SETTINGS, f"host.cores={cores}")
+    with Host(*settings(before), directory=tmp_path) as host:
+        client = host.application("as1", ["acme.example"], ["monitoring"])
+        token = client.token
+        with MonteHss(host) as hss:
+            made = [Subscription(host, client, sink).made(hss) for _ in range(12)]
+            of_group = OfGroup(host, client, sink, monitorExpireTime=FUTURE, groupReportGuardTime=1).made(hss)
+            sink.status = 503
+            for one in made:
+                assert result_of(hss.tell(report(one.reference, LOSS))) == 2001
+            assert result_of(hss.tell(group_report(of_group.reference, item([external("k@acme.example")], LOSS)))) == 2001
+        host.kill()
+    sink.status = 204
+    with Host(*settings(after), directory=tmp_path) as host:
+        client = host.client(token)
+        members = ("externalId", "externalGroupId", "monitoringType", "maximumNumberOfReports")
+        listed = client.get(BASE).json()
+        for one in [*made, of_group]:
+            shown = client.get(one.at).json()
+            assert [shown.get(name) for name in members] == [one.json.get(name) for name in members] and shown in listed
+        assert len(listed) == 13
+        until(lambda: all(one.reports() for one in [*made, of_group]), "what was reported before")
+        with MonteHss(host) as hss:
+            for one in made:
+                assert result_of(hss.tell(report(one.reference, LOSS, avp(3162, 1, V3GPP)))) == 2001
+            until(lambda: all(any(each.get("lossOfConnectReason") == 1 for each in one.reports()) for one in made), "reports of now")
+            assert client.delete(made[0].at).status == 204 and hss.watched.get(timeout=LIMIT_S).gone == [made[0].reference]
 
 
 def quietly(call):

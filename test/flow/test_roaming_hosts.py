@@ -108,7 +108,7 @@ class Sim:
         self.pair, self.devices, self.oracle = pair, devices, tmp_path / "oracle"
         self.process = subprocess.Popen(
             [str(BUILD / "dromio-sim"), "--connect", f"127.0.0.1:{pair.iwk.diameter_port}", "--imsi-first", str(FIRST), "--realm", VISITED,
-             "--identity", f"mme.{VISITED}", "--devices", str(devices), "--oracle", str(self.oracle), *options],
+             "--plmn", "00101", "--identity", f"mme.{VISITED}", "--devices", str(devices), "--oracle", str(self.oracle), *options],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def __enter__(self):
@@ -146,7 +146,7 @@ def test_twins_at_home_hold_what_their_devices_sent(pair, tmp_path):
         summary = sim.end()
         assert summary["attached"] >= 35 and summary["moves"] > 0
     shown = pair.home.admin.get("/v1/twins/t1@sim.example").json()["connection"]
-    assert shown["via"] == f"iwk.{VISITED}" and shown["node"].endswith(VISITED)
+    assert (shown["plmn"], shown["roaming"], shown["via"]) == ("00101", True, f"iwk.{VISITED}") and shown["node"].endswith(VISITED)
     assert 'dromio_interworking_succeeded_total{home="99970",direction="up",command="MO-Data"}' in pair.iwk.metrics()
 
 

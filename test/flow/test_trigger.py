@@ -201,6 +201,28 @@ def test_deleting_recalls(device, iwf):
     assert made.told() == []
 
 
+def test_an_application_that_goes_takes_its_triggers_along(real, sink, iwf):
+    client = real.application("as7", ["acme.example"], ["trigger"])
+    made = Triggered(real, client, sink)
+    answer = client.post(AT.replace("as1", "as7"), made.body())
+    assert answer.status == 201, answer
+    first = iwf.asked.get(timeout=LIMIT_S)
+    assert real.admin.delete("/v1/applications/as7").status == 204
+    recall = iwf.asked.get(timeout=LIMIT_S)
+    assert (recall.kind, recall.old, recall.name) == (RECALL, first.reference, made.id)
+    until(lambda: result_of(iwf.tell(first.reference, SUCCESS)) == 5004, "the end of the trigger")
+
+
+def test_a_device_that_goes_takes_its_triggers_along(device, iwf, real):
+    made = device().made()
+    first = iwf.asked.get(timeout=LIMIT_S)
+    assert real.admin.delete(f"/v1/twins/{made.id}").status == 204
+    recall = iwf.asked.get(timeout=LIMIT_S)
+    assert (recall.kind, recall.old, recall.name) == (RECALL, first.reference, made.id)
+    assert result_of(iwf.tell(first.reference, SUCCESS)) == 5004
+    assert made.client.get(made.at).status == 404
+
+
 def test_one_that_has_gone_out_already_is_deleted_without_a_recall(device, iwf):
     made = device().made()
     iwf.asked.get(timeout=LIMIT_S)

@@ -2,15 +2,17 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <yyjson.h>
 
 #include "base/fields.h"
 #include "gate/capif_body.h"
 #include "gate/nidd_body.h"
+#include "gate/t8_body.h"
 #include "twin/identifier.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { KINDS = 19, QUERY = 5 };
+enum { QUERY = 5, T8 = 19, KINDS = T8 + 2 * EXPOSURE_KINDS };
 
 /* A good one names a member and says which way; of a bad one the name is there as a whole or not at all. */
 static bool read_member_line(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
@@ -22,6 +24,46 @@ static bool read_member_line(body_arena *arena, body_text json, dro_builder *out
     assert(is_named ? strcmp(id, same) == 0 : id[0] == '\0');
     assert(!is_good || is_named);
     return is_good;
+}
+
+/* What was read can be shown, and that is JSON again. */
+static void t8_is_shown(const t8_api *api, const dro_builder *out)
+{
+    static char text[256 * 1024];
+    dro_field room;
+    const dro_field *resource = t8_find(out->start, dro_builder_length(out), API_FIELD_RESOURCE, &room);
+    assert(resource != NULL);
+    dro_builder json = dro_builder_over(text, sizeof text);
+    dro_builder_text(&json, "{");
+    t8_members_json(&json, api->resource, resource->bytes, resource->length, api->features, "");
+    dro_builder_text(&json, "}");
+    assert(json.err == DRO_OK);
+    yyjson_doc *shown = yyjson_read(text, dro_builder_length(&json), YYJSON_READ_NOFLAG);
+    assert(shown != NULL);
+    yyjson_doc_free(shown);
+}
+
+/* A resource of T8; odd: a patch of it, which is applied to nothing. */
+static bool read_t8(body_arena *arena, unsigned which, body_text json, dro_builder *out, body_fault *fault)
+{
+    const t8_api *api = t8_apis[which / 2];
+    bool is_patch = which % 2 == 1;
+    if (api == NULL || (is_patch && api->patch_kind == T8_PATCH_NONE) || !t8_body_read(arena, json, api, is_patch, out, fault)) {
+        fault->status = fault->status == 0 ? 400 : fault->status;
+        if (api == NULL || (is_patch && api->patch_kind == T8_PATCH_NONE))
+            fault->detail[0] = '-'; /* nothing was read */
+        return false;
+    }
+    if (!is_patch) {
+        t8_is_shown(api, out);
+    } else if (api->patch_kind == T8_PATCH_JSON) {
+        uint8_t fields[T8_FIELDS_MAX], tag;
+        dro_field room;
+        dro_builder applied = dro_builder_over(fields, sizeof fields);
+        const dro_field *resource = t8_find(out->start, dro_builder_length(out), API_FIELD_RESOURCE, &room);
+        (void)t8_apply(api->resource, NULL, 0, resource->bytes, resource->length, &applied, &tag);
+    }
+    return true;
 }
 
 static bool read_one(body_arena *arena, unsigned which, body_text json, dro_builder *out, body_fault *fault)
@@ -46,7 +88,8 @@ static bool read_one(body_arena *arena, unsigned which, body_text json, dro_buil
     case 16: return capif_body_invoker(arena, json, false, out, fault);
     case 17: return capif_body_invoker(arena, json, true, out, fault);
     case 18: return capif_body_security(arena, json, &(capif_place){ "scef.dromio.test", true }, out, fault);
-    default: return body_read_query(arena, json, out, fault);
+    case QUERY: return body_read_query(arena, json, out, fault);
+    default: return read_t8(arena, which - T8, json, out, fault);
     }
 }
 

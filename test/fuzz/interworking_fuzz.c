@@ -1,6 +1,6 @@
 /* What an MME and the SCEF of a home network may say to an IWK-SCEF: the AVPs behind good first ones of a request of
  * either (first byte: bits 0 to 2 the command, bit 3 who), or of the answer to an MO-Data-Request that was
- * passed on (bit 4). What passes can be read, and nothing waits for ever. */
+ * passed on (bit 4). A request that passes can be read, and nothing waits for ever. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static void send_with(int peer, const diameter_header *header, bool is_scef, con
         abort();
 }
 
-/* All that was written to a peer can be read; the header of the last request in it. */
+/* Each request that was written to a peer can be read; the header of the last one. */
 static bool read_all(int peer, diameter_header *asked)
 {
     static uint8_t said[128 * 1024];
@@ -85,9 +85,10 @@ static bool read_all(int peer, diameter_header *asked)
         if (diameter_length(said + at) > (size_t)(got - at))
             break; /* the socket had no room for more */
         bool is_read = diameter_read(&message, said + at, diameter_length(said + at), &fault);
-        if (!is_read && fault.result != DIAMETER_UNABLE_TO_COMPLY) /* more AVPs than we would read ourselves */
+        bool is_request = (message.header.flags & DIAMETER_FLAG_REQUEST) != 0; /* a refusal repeats the Proxy-Info that it refuses */
+        if (!is_read && is_request && fault.result != DIAMETER_UNABLE_TO_COMPLY) /* more AVPs than we would read ourselves */
             abort();
-        if ((message.header.flags & DIAMETER_FLAG_REQUEST) != 0 && message.header.application == DIAMETER_APPLICATION_T6A) {
+        if (is_request && message.header.application == DIAMETER_APPLICATION_T6A) {
             has_request = true;
             *asked = message.header;
         }
