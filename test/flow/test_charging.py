@@ -123,6 +123,26 @@ def test_a_downlink_of_an_application_is_charged_once_it_has_ended(real, as1, th
     assert down["submissionTimestamp"] <= down["eventTimestamp"]
 
 
+def test_each_member_of_a_groups_downlink_is_charged(real, as1, thermometer, mme):
+    devices = [thermometer() for _ in range(3)]
+    assert real.admin.put("/v1/groups/billed@acme.example", {}).status == 201
+    for device in devices:
+        assert real.admin.put(f"/v1/groups/billed@acme.example/members/{device.id}", {}).status in (200, 201, 204)
+    mme.on_downlink = lambda downlink: 5012 if downlink.imsi == devices[2].imsi else 2001
+    made = as1.post("/3gpp-nidd/v1/as1/configurations", {"externalGroupId": "billed@acme.example", "notificationDestination": "http://127.0.0.1:9/"})
+    assert made.status == 201, made
+    sent = as1.post(path_of(made.headers["Location"]) + "/downlink-data-deliveries", {"externalGroupId": "billed@acme.example", "data": b64(b"all of you")})
+    assert sent.status in (200, 201), sent
+    told = charged(real, 2, recordType="Group-MT-Data", result="SUCCESS_NEXT_HOP_UNACKNOWLEDGED")
+    assert {record["externalIdentifier"] for record in told} == {device.id for device in devices[:2]}
+    assert all((record["externalGroupIdentifier"], record["scsAsIds"], record["accountingOutputOctets"]) == ("billed@acme.example", ["as1"], 10)
+               for record in told)
+    mme.on_downlink = lambda downlink: 2001
+    devices[2].uplink(thermo_reading(1))  # it waited, and is reached now
+    charged(real, 3, recordType="Group-MT-Data", result="SUCCESS_NEXT_HOP_UNACKNOWLEDGED")
+    assert not [r for r in records(real) if r["recordType"] == "MT-Data" and r["externalIdentifier"] in {device.id for device in devices}]
+
+
 def test_a_downlink_that_fails_says_how(real, as1, thermometer, mme):
     device = thermometer()
     at = configured(as1, device)
