@@ -8,6 +8,7 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/twin_table.h"
+#include "twin/t8.h"
 
 enum { SLOT_BITS = 10 };
 _Static_assert(1 << SLOT_BITS == INQUIRIES_MAX, "a slot is the low bits of an id");
@@ -280,6 +281,20 @@ void inquiries_on_answer(core *core, uint32_t gate, const ring_header *header, c
         slot_fail(core, slot, INQUIRY_ANSWERED, "the twin is busy");
     else
         slot_answered(core, slot, &answer, body + sizeof answer, header->length - sizeof *header - sizeof answer);
+}
+
+bool inquiry_is_about(const core *core, uint32_t reference)
+{
+    const inquiry_table *table = core->inquiries;
+    for (uint32_t i = 0; table != NULL && table->count > 0 && i < table->used; i++) {
+        const inquiry *asked = &table->list[i].asked;
+        dro_field room;
+        bool is_one = table->list[i].id != 0 && t8_find(asked->fields, asked->length, API_FIELD_REFERENCE, &room) != NULL &&
+                      room.length == sizeof reference && memcmp(room.bytes, &reference, sizeof reference) == 0;
+        if (is_one)
+            return true;
+    }
+    return false;
 }
 
 void inquiries_due(core *core)

@@ -49,6 +49,9 @@ void inquiry_tell_why(core *core, const inquiry *asked, const inquiry_said *said
 /* Are there nodes, reachable or not, that are asked such things? */
 bool inquiry_has_node(const core *core, enum inquiry_kind kind);
 
+/* Is the network being asked to have this reference? Then it may know it before this host does. */
+bool inquiry_is_about(const core *core, uint32_t reference);
+
 void inquiries_on_answer(core *core, uint32_t gate, const ring_header *header, const uint8_t *body);
 void inquiries_due(core *core);
 void inquiries_gate_lost(core *core, uint32_t gate);

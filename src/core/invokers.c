@@ -114,12 +114,15 @@ static dro_err keep(core *core, uint32_t application, const dro_builder *fields)
     return err;
 }
 
-void invokers_write(const core *core, dro_builder *out)
+/* Of one whose application goes in this write nothing is left. */
+void invokers_write(core *core, dro_builder *out)
 {
     static uint8_t bytes[4 + INVOKER_BYTES_MAX];
     for (uint32_t i = 0; i < core->invokers.count; i++) {
         const invoker *row = &core->invokers.list[i];
         dro_builder inner = dro_builder_over(bytes, sizeof bytes);
+        if (application_at(core, row->application) == NULL)
+            continue;
         dro_builder_le(&inner, row->application, 4);
         dro_builder_bytes(&inner, row->fields, row->length);
         dro_field_put(out, HOST_INVOKER, bytes, dro_builder_length(&inner));

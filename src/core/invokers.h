@@ -21,7 +21,7 @@ typedef struct invoker_table {
     uint32_t count, capacity;
 } invoker_table;
 
-void invokers_write(const core *core, dro_builder *out);              /* into the host's file */
+void invokers_write(core *core, dro_builder *out);                    /* into the host's file */
 DRO_CHECKED dro_err invoker_read(core *core, const dro_field *field);  /* and from there */
 void invokers_free(core *core);
 /* Its application is gone; not kept by itself. */

@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/authorization.h"
 #include "core/groups.h"
+#include "core/inquiry.h"
 #include "core/mailbox.h"
 #include "core/network.h"
 #include "core/nidd.h"
@@ -524,6 +525,8 @@ static void of_reference(core *core, caller caller, const taking *taken)
     }
     if (wished != NONE)
         schedule_take(core, caller, taken, wished);
+    else if (!is_there && !taken->head.is_copy && of == NULL && inquiry_is_about(core, taken->head.reference)) /* it was quicker than its answer */
+        report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
     else if (!is_there)
         report_answer_send(core, caller, taken->head.is_copy ? VERDICT_DONE : VERDICT_NOT_THERE, taken->head.place, 0);
     else if (of->kind != EXPOSURE_MONITORING)

@@ -55,6 +55,7 @@ struct publisher {
     task task;                 /* under way */
     row *at;                   /* that it is about */
     uint64_t digest;           /* of the body under way */
+    uint64_t kept;             /* of what core 0 keeps */
     uint32_t failures;         /* in a row */
     char root[512], registration[NAME_MAX_BYTES + 1], apf[NAME_MAX_BYTES + 1], aef[NAME_MAX_BYTES + 1];
     char reason[REASON_MAX];
@@ -105,7 +106,7 @@ static void put_row(dro_builder *out, const row *at)
 static void tell_core(publisher *capif, bool is_kept)
 {
     static uint8_t message[sizeof(capif_news) + CAPIF_STATE_MAX];
-    capif_news news = { .is_kept = is_kept || capif->is_late };
+    capif_news news = { 0 };
     dro_builder out = dro_builder_over(message, sizeof message);
     dro_builder_bytes(&out, &news, sizeof news);
     dro_field_put_text(&out, API_FIELD_CAPIF_ROOT, capif->root);
@@ -115,10 +116,15 @@ static void tell_core(publisher *capif, bool is_kept)
     put_text(&out, API_FIELD_DETAIL, capif->reason);
     for (uint32_t i = 0; i < capif->row_count; i++)
         put_row(&out, &capif->rows[i]);
+    uint64_t digest = dro_hash(2, message + sizeof news, dro_builder_length(&out) - sizeof news);
+    news.is_kept = (is_kept || capif->is_late) && digest != capif->kept; /* a cycle that changed nothing writes nothing */
+    memcpy(message, &news, sizeof news);
     dro_field_pad(&out);
     capif->options.on_aef(capif->options.context, capif->aef);
     bool is_sent = out.err == DRO_OK && ring_send(capif->options.to_core, MESSAGE_CAPIF_STATE, 0, 0, message, (uint32_t)dro_builder_length(&out));
     capif->is_late = !is_sent && news.is_kept;
+    if (is_sent && news.is_kept)
+        capif->kept = digest;
 }
 
 void publisher_flush(publisher *capif)

@@ -40,6 +40,14 @@ class Oracle:
         device.sent += 1
         self.load.send(device.imsi, device.under_way[1], device.under_way[0])
 
+    def send_some(self):
+        try:
+            for device in self.devices:
+                if self.load is not None and device.under_way is None and self.chance.random() < 0.7:
+                    self.send_next(device)
+        except OSError:  # of the host before: what it had answered was all that was left of the connection
+            pass
+
     def run(self, answers):
         """Until that many more are acknowledged, or the connection ends."""
         wanted = sum(d.acknowledged for d in self.devices) + answers
@@ -114,9 +122,7 @@ def kill_loop(cycles, rooms, seed):
             for _ in range(oracle.chance.randrange(1, 4)):
                 if not oracle.run(oracle.chance.randrange(20, 400)):
                     break
-            for device in oracle.devices:  # at a random moment: with requests on the wire
-                if oracle.load is not None and device.under_way is None and oracle.chance.random() < 0.7:
-                    oracle.send_next(device)
+            oracle.send_some()  # at a random moment: with requests on the wire
             if kind == "host":
                 host.kill()
                 host.start()

@@ -409,6 +409,22 @@ def test_what_the_network_was_not_told_it_is_told_later(real, as1, hss, device):
         until(lambda: not back.networks and len(back.sets) == len(hss.sets) - 1, "the network to be told")
 
 
+def test_so_it_is_of_groups(real, as1, hss, device):
+    group = group_of_one(real, device)
+    made = path_of(as1.post(NP, {"externalGroupId": group, "maximumLatency": 7200}))
+    patterns = path_of(as1.post(CP, {"externalGroupId": group, "cpParameterSets": {"a": pattern("a"), "b": pattern("b")}}))
+    assert as1.put(patterns + "/cpSets/a", pattern("a", communicationDurationTime=4)).status == 200
+    hss.close()
+    until(lambda: real.admin.get("/v1/peers").json()["peers"][0]["state"] == "closed", "the end of the HSS's connection")
+    assert as1.delete(made).status == 204 and as1.delete(patterns + "/cpSets/b").status == 204
+    real.kill()
+    real.start()
+    assert as1.get(made).status == 404 and list(as1.get(patterns).json()["cpParameterSets"]) == ["a"]
+    with ParameterHss(real) as back:
+        back.networks, back.sets = dict(hss.networks), dict(hss.sets)
+        until(lambda: not back.networks and [values.get(3116) for values in back.sets.values()] == [4], "the network to be told")
+
+
 def test_a_twin_that_goes_takes_what_the_network_has_of_it(real, as1, hss, device):
     as1.post(NP, {"externalId": device, "maximumLatency": 7200})
     provision(as1, device, pattern("a"), pattern("b"))

@@ -23,7 +23,7 @@ class Watcher(Hss):
     """An HSS that agrees to all that it is to watch."""
 
     def __init__(self, host):
-        self.watched = queue.Queue()
+        self.watched, self.verdict, self.before = queue.Queue(), 2001, None
         super().__init__(host)
 
     def on_other(self, message):
@@ -33,7 +33,10 @@ class Watcher(Hss):
         session = next(each for each in message.avps if each.code == 263)
         reference = find(message, 3122, 3124)
         self.watched.put(message)
-        status = [avp(3142, [avp(3124, reference, V3GPP), avp(3125, b"scef.dromio.test", V3GPP)], V3GPP)] if reference is not None else []
+        if self.before is not None:
+            self.before(reference)
+        service = avp(3152, [avp(3146, [avp(266, V3GPP), avp(3147, self.verdict, V3GPP)], V3GPP), avp(3153, 0, V3GPP)], V3GPP)
+        status = [avp(3142, [service, avp(3124, reference, V3GPP), avp(3125, b"scef.dromio.test", V3GPP)], V3GPP)] if reference is not None else []
         self._answer(message, [session, avp(268, 2001), avp(277, 1), *self.origin(), *status])
 
 
@@ -107,6 +110,46 @@ def tracker(real, as1, sink):
     return Tracker(real, as1, sink)
 
 
+ASKED = [  # members of T8, AVPs of Monitoring-Event-Configuration by their path (TS 29.336 8.4)
+    ({"monitoringType": "LOSS_OF_CONNECTIVITY", "maximumDetectionTime": 60}, {(3127,): 0, (3131,): 60, (3128,): 9}),
+    ({"monitoringType": "UE_REACHABILITY", "reachabilityType": "DATA", "maximumLatency": 30, "maximumResponseTime": 10, "suggestedNumberOfDlPackets": 3},
+     {(3127,): 1, (3129, 3132): 2, (3129, 3133): 30, (3129, 3134): 10, (3129, 1674): 3}),
+    ({"monitoringType": "UE_REACHABILITY", "reachabilityType": "SMS", "maximumNumberOfReports": 1}, {(3127,): 1, (3129, 3132): 1, (3128,): 1}),
+    ({"monitoringType": "UE_REACHABILITY", "reachabilityType": "DATA", "idleStatusIndication": True}, {(3127,): 8, (3129, 3132): 2}),
+    ({"monitoringType": "LOCATION_REPORTING", "locationType": "CURRENT_LOCATION", "accuracy": "CGI_ECGI", "minimumReportInterval": 90},
+     {(3127,): 2, (3135, 3136): 0, (3135, 3137): 0, (3135, 3117): 90}),
+    ({"monitoringType": "LOCATION_REPORTING", "locationType": "LAST_KNOWN_LOCATION", "accuracy": "PLMN", "maximumNumberOfReports": 1},
+     {(3127,): 2, (3135, 3136): 1, (3135, 3137): 4}),
+    ({"monitoringType": "CHANGE_OF_IMSI_IMEI_ASSOCIATION", "associationType": "IMEISV"}, {(3127,): 3, (3138,): 1}),
+    ({"monitoringType": "ROAMING_STATUS", "plmnIndication": True}, {(3127,): 4, (3172,): 0}),
+    ({"monitoringType": "ROAMING_STATUS", "plmnIndication": False}, {(3127,): 4, (3172,): 1}),
+    ({"monitoringType": "COMMUNICATION_FAILURE", "mtcProviderId": "meters"}, {(3127,): 5, (3178, 3179): "meters"}),
+    ({"monitoringType": "AVAILABILITY_AFTER_DDN_FAILURE"}, {(3127,): 6, (3128,): None}),  # has no Maximum-Number-of-Reports
+    ({"monitoringType": "AVAILABILITY_AFTER_DDN_FAILURE", "idleStatusIndication": True}, {(3127,): 9}),
+    ({"monitoringType": "PDN_CONNECTIVITY_STATUS", "dnn": "iot"}, {(3127,): 10, (3180, 493): "iot"}),
+]
+
+
+@pytest.mark.parametrize("members,avps", ASKED, ids=[f"{number} {members['monitoringType']}" for number, (members, _) in enumerate(ASKED)])
+def test_an_hss_is_asked_in_the_words_of_its_type(tracker, hss, members, avps):
+    answer = tracker.client.post(BASE, {"externalId": tracker.id, "notificationDestination": tracker.sink.link(tracker.path), "maximumNumberOfReports": 9, **members})
+    assert answer.status == 201, answer
+    asked = hss.watched.get(timeout=LIMIT_S)
+    assert {path: find(asked, 3122, *path) for path in avps} == avps
+    assert find(asked, 3102, 3111) == tracker.id and find(asked, 3122, 3125) == b"scef.dromio.test" and find(asked, 293) is None
+    others = {3131, 3129, 3135, 3138, 3172, 3180} - {path[0] for path in avps}
+    assert [code for code in others if find(asked, 3122, code) is not None] == []
+
+
+@pytest.mark.parametrize("code,status", [(5001, 404), (5510, 403), (5511, 403), (5512, 403), (5513, 500), (5101, 403)])
+def test_what_one_event_s_status_refuses_is_refused(tracker, hss, code, status):
+    hss.verdict = code  # the answer itself says 2001
+    answer = tracker.client.post(BASE, {"externalId": tracker.id, "notificationDestination": tracker.sink.link(tracker.path), "maximumNumberOfReports": 9,
+                                        "monitoringType": "COMMUNICATION_FAILURE"})
+    assert answer.status == status, answer
+    hss.watched.get(timeout=LIMIT_S)
+
+
 def test_the_twin_hears_what_the_network_says(tracker, hss, mme):
     lost = tracker.watched(hss, "LOSS_OF_CONNECTIVITY")
     assert result_of(tell(mme, report(lost, LOSS, v(3162, 2, m=False)))) == 2001  # a serving node says it itself
@@ -120,6 +163,16 @@ def test_the_twin_hears_what_the_network_says(tracker, hss, mme):
     rows = tracker.rows()  # the newest first
     assert [each["said"] for each in rows] == ["event"] * 3 and rows[2]["report"]["lossOfConnectReason"] == 2
     assert rows[0]["report"]["plmnId"] == {"mcc": "262", "mnc": "01"}
+
+
+def test_a_report_that_is_quicker_than_its_answer_is_not_lost(tracker, hss, mme):
+    """A serving node may see the event before the HSS has said that it is watched."""
+    early = queue.Queue()
+    hss.before = lambda reference: early.put(result_of(tell(mme, report(reference, LOSS))))
+    reference = tracker.watched(hss, "LOSS_OF_CONNECTIVITY")
+    hss.before = None
+    assert early.get(timeout=LIMIT_S) == 3004
+    assert result_of(tell(mme, report(reference, LOSS))) == 2001 and tracker.value("lost") == 1
 
 
 def test_an_event_stream_shows_reports(tracker, hss, as1):
