@@ -123,6 +123,24 @@ static void one_that_has_ended_stays_until_all_is_told(void **state)
     assert_null(twin_at(core, index)->nidd);
 }
 
+/* Notifications of others push out its last one. */
+static void one_that_has_ended_goes_with_a_notification_that_finds_no_room(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    uint64_t ended = put(index, 1, INT64_MAX), other = put(index, TWIN_NOTICES_MAX + 1, INT64_MAX);
+    core *core = here.world.core;
+    record_begin(core, index, RECORD_DELTA);
+    monitoring_report(core, index, kept(ended), NULL, 0);
+    for (uint32_t i = 1; i < TWIN_NOTICES_MAX; i++)
+        monitoring_report(core, index, kept(other), NULL, 0);
+    assert_int_equal(kept(ended)->status, EXPOSURE_OVER);
+    monitoring_report(core, index, kept(other), NULL, 0);
+    record_end(core);
+    assert_null(kept(ended));
+    assert_int_equal(kept(other)->reports, TWIN_NOTICES_MAX);
+}
+
 static void a_device_has_a_bound(void **state)
 {
     (void)state;
@@ -153,6 +171,7 @@ int main(void)
         CLAIM(it_is_found_by_number_and_by_reference_over_a_restart),
         CLAIM(full_records_do_not_add_up),
         CLAIM(one_that_has_ended_stays_until_all_is_told),
+        CLAIM(one_that_has_ended_goes_with_a_notification_that_finds_no_room),
         CLAIM(a_device_has_a_bound),
         CLAIM(its_time_ends_it),
     };

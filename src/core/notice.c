@@ -179,8 +179,9 @@ void notice_put_of(core *core, uint32_t index, uint64_t configuration, uint8_t k
         core->counters.notices_dropped++;
         if (nidd->notice_count == 0)
             return;
-        uint64_t oldest = nidd->notices->number; /* what is newer is worth more */
+        uint64_t oldest = nidd->notices->number, of = nidd->notices->configuration; /* what is newer is worth more */
         record_put(core, FIELD_NOTICE_GONE, &oldest, 8);
+        exposure_notice_gone(core, index, of);
         nidd = twin->nidd;
     }
     dro_builder *part = record_part(core);
