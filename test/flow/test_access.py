@@ -341,10 +341,14 @@ class Guarded:
             made = client.post(base, {**user, "notificationDestination": "http://192.0.2.1/x"})
             assert made.status == 201, made
             self.configurations.append(made.headers["Location"].rsplit("/", 1)[1])
+        watched = client.post("/3gpp-monitoring-event/v1/owner/subscriptions", {
+            "externalId": "door@acme.example", "monitoringType": "UE_REACHABILITY", "reachabilityType": "DATA", "maximumNumberOfReports": 1,
+            "notificationDestination": "http://192.0.2.1/x"})
+        assert watched.status == 201, watched
         ticket = client.put("/v1/twins/door@acme.example/properties/period", {"value": 60}).json()["ticket"]
         trace = host.admin.post("/v1/traces", {"twin": "door@acme.example"}).json()["trace"]
         self.names = {"id": "door@acme.example", "group": "doors@acme.example", "name": "period", "ticket": ticket, "trace": trace, "application": "owner",
-                      "scsAsId": "owner", "downlinkDataDeliveryId": "0" * 16, "subscriptionId": "0" * 16, "transactionId": "0" * 16, "portId": "ue3-ef7", "securityId": "owner",
+                      "scsAsId": "owner", "downlinkDataDeliveryId": "0" * 16, "subscriptionId": watched.json()["self"].rsplit("/", 1)[1], "transactionId": "0" * 16, "setId": "1", "portId": "ue3-ef7", "securityId": "owner",
                       "apiInvokerId": "owner", "onboardingId": "owner", "apfId": "scef.dromio.test", "serviceApiId": "3gpp-nidd",
                       "digest": host.admin.get("/v1/images").json()["images"][0]["image"]}
 
@@ -362,7 +366,14 @@ class Guarded:
                   "bulk": {"id": "door@acme.example"}, "rds_port": {"appId": "meter"}}
         of_t8 = {"3gpp-monitoring-event": {"t8": {**device, "notificationDestination": "http://192.0.2.1/x", "monitoringType": "ROAMING_STATUS",
                                                   "maximumNumberOfReports": 1},
-                                           "t8_patch": [{"op": "add", "path": "/excludedExternalIds/-", "value": "door@acme.example"}]}}
+                                           "t8_patch": [{"op": "add", "path": "/excludedExternalIds/-", "value": "door@acme.example"}]},
+                 "3gpp-device-triggering": dict.fromkeys(("t8", "t8_patch"), {
+                     **device, "notificationDestination": "http://192.0.2.1/x", "validityPeriod": 60, "priority": "PRIORITY", "applicationPortId": 1,
+                     "triggerPayload": "AQ=="}),
+                 "3gpp-cp-parameter-provisioning": {"t8": {**device, "cpParameterSets": {"1": {"setId": "1", "stationaryIndication": "MOBILE"}}},
+                                                    "t8_set": {"setId": "1", "stationaryIndication": "MOBILE"}},
+                 "3gpp-network-parameter-configuration": {"t8": {**device, "maximumLatency": 600}, "t8_patch": {"maximumLatency": 600}},
+                 "3gpp-ecr-control": {"t8_coverage": device}}
         bodies.update(of_t8.get(row["path"].split("/")[1], {}))
         body = None if row["method"] in ("GET", "DELETE") else json.dumps(bodies.get(row["body"], {}))
         kind = {"Content_Type": "application/json"} if body is not None else {}
@@ -423,7 +434,8 @@ def test_a_route_shows_nothing_of_others(guarded, row):
         if "{scsAsId}" in row["path"]:
             assert guarded.ask(row, path, token).status == 403, path
             mine = path.replace("/owner/", "/stranger/")
-            assert "{configurationId}" not in row["path"] or guarded.ask(row, mine, token).status == 404, mine
+            is_one = re.search(r"\{(configuration|subscription|transaction)Id\}", row["path"])
+            assert not is_one or guarded.ask(row, mine, token).status == 404, mine
         elif row["handler"] == "bulk":
             assert [line["status"] for line in guarded.ask(row, path, token).lines()] == [404], path
         elif "{id}" in row["path"] or "{group}" in row["path"]:

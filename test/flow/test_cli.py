@@ -232,6 +232,7 @@ def test_an_application_lives_from_add_to_rm(host):
     assert "acme.example" in dromio(host, "app", "list").stdout
     assert dromio(host, "app", "token", "as1").stdout.strip() not in ("", token)
     assert json.loads(dromio(host, "app", "show", "as1", "-o", "json").stdout)["scopes"] == ["read", "write"]
+    assert dromio(host, "app", "add", "core", "--domain", "acme.example", "--scope", "capif").returncode == 0
     assert dromio(host, "app", "rm", "as1").returncode == 0
     assert dromio(host, "app", "show", "as1").returncode == 3
 

@@ -23,6 +23,7 @@ THERMO = BUILD / "examples" / "thermo.wasm"
 EVERY_HOST = os.environ.get("DROMIO_TEST_SET", "").split()  # settings of every host, e.g. "host.cores=3"
 ONE_GATE = not any(setting.startswith("host.gates=") for setting in EVERY_HOST)  # else /metrics has the counters of whichever gate answers
 LIMIT_S = int(os.environ.get("DROMIO_TEST_LIMIT_S", "60"))   # a test's patience, never a measurement
+IDLE_S = 5                                                    # a connection that waited longer is not used again
 POLL_S = 0.01
 
 
@@ -94,7 +95,7 @@ class Client:
 
     def __init__(self, port, token, context=None):
         self.port, self.token, self.context = port, token, context
-        self.connection = None
+        self.connection, self.used_at = None, 0.0
 
     def request(self, method, path, body=None, **headers):
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -103,6 +104,9 @@ class Client:
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
             sent.setdefault("Content-Type", "application/json")
+        if time.monotonic() > self.used_at + IDLE_S:  # the host ends what is idle, and a POST is not made twice
+            self.close()
+        self.used_at = time.monotonic()
         for is_last in (False, True):
             is_fresh = self.connection is None
             if is_fresh:
