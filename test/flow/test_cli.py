@@ -195,6 +195,9 @@ def test_timeline_history_and_td_show(host, twin):
     with host.lock:
         for step in range(20):
             host.uplink(twin, 20.0 + step)
+    with host.lock:
+        twin.schedule = {"state": "applied", "wanted": {"latency": 3600}, "network": {"periodic": 3600, "active": 20}}
+    assert "applied wanted latency=3600 network periodic=3600 active=20" in dromio(host, "twin", "get", TWIN).stdout
     timeline = dromio(host, "twin", "timeline", TWIN)
     assert timeline.returncode == 0 and "uplink" in timeline.stdout and "temperature=39.0" in timeline.stdout
     history = dromio(host, "twin", "history", TWIN, "temperature")
