@@ -22,7 +22,7 @@
 #define OPTION_SCOPE(what, more)                                                                                       \
     {                                                                                                                  \
         "--scope", 0, "SCOPE", "what it may do; may come again" what,                                                  \
-            "read write provision images nidd monitoring trigger parameters" more                                      \
+            "read write provision images nidd monitoring trigger parameters capif" more                                      \
     }
 #define OPTION_CEILING                                                                                                 \
     {                                                                                                                  \

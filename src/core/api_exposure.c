@@ -110,6 +110,12 @@ static bool group_named(core *core, const call *call, exposure_call *wanted)
     return false;
 }
 
+static void tell_full(core *core, const call *call)
+{
+    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "the device has as many of these as it can have: %d, or %d bytes together", TWIN_EXPOSURES_MAX,
+               TWIN_EXPOSURE_BYTES);
+}
+
 /* Whom a new one is about. False after a problem, or while its twin is busy. */
 static bool subject_find(core *core, const call *call, exposure_call *wanted)
 {
@@ -124,7 +130,7 @@ static bool subject_find(core *core, const call *call, exposure_call *wanted)
         return false;
     if (exposure_has_room(twin_at(core, wanted->twin)))
         return true;
-    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "the device has %d of these already", TWIN_EXPOSURES_MAX);
+    tell_full(core, call);
     return false;
 }
 
@@ -303,6 +309,10 @@ static bool identity_is_same(core *core, const exposure_call *wanted)
 static void change(core *core, const call *call, exposure *old, uint32_t index, const uint8_t *fields, size_t length)
 {
     const exposure_class *class = exposure_classes[old->kind];
+    if (index != NONE && !exposure_may_change(twin_at(core, index), old)) {
+        tell_full(core, call);
+        return;
+    }
     exposure_call wanted = { .call = call, .owner = application_at(core, old->application), .twin = index,
                              .group = old->group != 0 ? group_at(core, old->group) : NULL, .old = old, .fields = fields, .length = length };
     if (!identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||

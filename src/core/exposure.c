@@ -92,9 +92,19 @@ uint32_t exposure_reference_new(core *core, const twin *twin)
     return reference;
 }
 
+static bool has_bytes(uint32_t used)
+{
+    return used + T8_FIELDS_MAX <= TWIN_EXPOSURE_BYTES;
+}
+
 bool exposure_has_room(const twin *twin)
 {
-    return twin->nidd == NULL || twin->nidd->exposure_count < TWIN_EXPOSURES_MAX;
+    return twin->nidd == NULL || (twin->nidd->exposure_count < TWIN_EXPOSURES_MAX && has_bytes(twin->nidd->exposure_bytes));
+}
+
+bool exposure_may_change(const twin *twin, const exposure *old)
+{
+    return has_bytes(twin->nidd->exposure_bytes - old->length);
 }
 
 /* ---- in records ---- */
@@ -219,6 +229,7 @@ static void remove_from(core *core, uint32_t index, uint64_t number)
         exposure *gone = *at;
         *at = gone->next;
         nidd->exposure_count--;
+        nidd->exposure_bytes -= gone->length;
         exposure_free(core, index, gone);
         return;
     }
@@ -303,6 +314,7 @@ static dro_err exposure_apply_new(core *core, uint32_t index, dro_cursor *in)
     made->next = *at;
     *at = made;
     nidd->exposure_count++;
+    nidd->exposure_bytes += made->length;
     core->exposures.count++;
     if (made->application != 0)
         usage_configuration(core, made->application, 1);

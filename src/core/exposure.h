@@ -72,6 +72,7 @@ static inline bool exposure_reference_is_of_group(uint32_t reference) { return r
 uint32_t exposure_reference_new(core *core, const twin *twin); /* NULL: for a group */
 uint64_t exposure_number_new(core *core, const twin *twin);
 bool exposure_has_room(const twin *twin);
+bool exposure_may_change(const twin *twin, const exposure *old); /* into one as large as any */
 
 /* Inside a record of the twin. A new one, or one with that number anew: `head` says all but the links and the destination. */
 void exposure_put(core *core, const exposure *head, const uint8_t *fields, size_t length);

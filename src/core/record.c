@@ -33,6 +33,7 @@
 
 enum { HEADER = 48, FIELDS_MAX = 420 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 
+enum { LAST_FIELDS = 32 }; /* of FIELDS_MAX, for what record_end adds: it is always there */
 enum { CHARGED = 11 }; /* byte that says that there are charges among the fields */
 
 struct record {
@@ -67,7 +68,7 @@ void record_begin(core *core, uint32_t index, int kind)
     record->has_context = record->has_charges = false;
     record->cold_context = NULL;
     record->event_first = core->event_next;
-    record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
+    record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX - LAST_FIELDS);
 }
 
 bool record_is_open(const core *core)
@@ -221,6 +222,7 @@ uint64_t record_end(core *core)
     record *record = core->record;
     uint32_t index = record->twin;
     assert(record->kind != 0 && record->fields.err == DRO_OK);
+    record->fields.end += LAST_FIELDS;
     if (core->now_ms < 0)
         core->now_ms = 0;
     if (record->kind == RECORD_DELTA && index != NONE && queue_is_spent(twin_at(core, index)))

@@ -362,6 +362,17 @@ def test_results_of_a_groups_members_are_told_together(real, as1, hss, device, s
     assert real.admin.twin(device)["contact"]["schedule"]["network"] == {"periodic": 5400, "active": 25}
 
 
+@pytest.mark.parametrize("name", [avp(1, "001019999999999"), external("gone@acme.example")], ids=["by an IMSI that nobody has", "by its name"])
+def test_the_end_for_one_member_is_not_that_of_its_group(real, as1, hss, device, name):
+    group = group_of_one(real, device)
+    parameters = path_of(as1.post(NP, {"externalGroupId": group, "maximumLatency": 7200}))
+    patterns = path_of(provision_group(as1, group))
+    for reference in (*hss.networks, *hss.sets):
+        item = avp(3166, [avp(3102, [name], 10415), avp(3149, 2, 10415)], 10415, m=False)
+        assert result_of(hss.report(real.identity, avp(3165, [avp(3124, reference, 10415), avp(3125, real.identity.encode(), 10415), item], 10415, m=False))) == 2001
+    assert as1.get(parameters).status == 200 and as1.get(patterns).status == 200
+
+
 # ---- answers that make no sense ----
 
 def grouped(code, *inner):
