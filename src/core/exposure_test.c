@@ -6,7 +6,9 @@
 
 #include "core/core_testbed.h"
 #include "core/exposure.h"
+#include "core/inquiry.h"
 #include "core/nidd.h"
+#include "core/peers.h"
 #include "core/record.h"
 #include "core/report.h"
 #include "core/state.h"
@@ -213,6 +215,45 @@ static void all_of_a_kind_end_though_one_goes_meanwhile(void **state)
     assert_int_equal(kept(other)->status, EXPOSURE_OVER);
 }
 
+static void connect_peer(const char *host, uint32_t applications)
+{
+    uint8_t bytes[256];
+    peer_state head = { .is_open = true, .applications = applications, .host_length = (uint16_t)strlen(host), .realm_length = 1, .address_length = 1 };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &head, sizeof head);
+    dro_builder_text(&out, host);
+    dro_builder_text(&out, "ra");
+    peers_update(here.world.core, 0, bytes, (uint32_t)dro_builder_length(&out));
+}
+
+static void nobody_hears(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    (void)core;
+    (void)asked;
+    (void)said;
+}
+
+static void silent_nodes_leave_room_for_questions_to_others(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    connect_peer("hss.example", PEER_S6T);
+    connect_peer("iwf.example", PEER_TSP);
+    inquiry monitoring = { .kind = INQUIRY_MONITORING, .fields = (const uint8_t *)"", .done = nobody_hears };
+    inquiry patterns = { .kind = INQUIRY_PATTERNS, .fields = (const uint8_t *)"", .done = nobody_hears };
+    inquiry trigger = { .kind = INQUIRY_TRIGGER, .fields = (const uint8_t *)"", .done = nobody_hears };
+    uint32_t count = 0;
+    while (count < INQUIRIES_MAX && inquiry_begin(core, &monitoring) == NULL)
+        count++;
+    assert_int_equal(count, INQUIRIES_OF_NODES_MAX);
+    assert_non_null(inquiry_begin(core, &patterns)); /* of the same HSS */
+    assert_null(inquiry_begin(core, &trigger));
+    core->now_ns += INQUIRY_WAIT_MS * 1000000ll;
+    inquiries_due(core);
+    assert_null(inquiry_begin(core, &patterns));
+    inquiries_free(core);
+}
+
 static void its_time_ends_it(void **state)
 {
     (void)state;
@@ -234,6 +275,7 @@ int main(void)
         CLAIM(one_that_has_ended_stays_until_all_is_told),
         CLAIM(one_that_has_ended_goes_with_a_notification_that_finds_no_room),
         CLAIM(a_device_has_a_bound),
+        CLAIM(silent_nodes_leave_room_for_questions_to_others),
         CLAIM(the_largest_of_a_device_are_bounded_together),
         CLAIM(all_of_a_kind_end_though_one_goes_meanwhile),
         CLAIM(its_time_ends_it),

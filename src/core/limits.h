@@ -83,6 +83,7 @@ enum {
     GROUP_REPORTS_REMEMBERED = 1024, /* the newest about groups: one that comes again is known */
     REPORTS_REMEMBERED = 16,       /* the newest about a twin */
     INQUIRIES_MAX = 1024,          /* questions that wait for the network; a power of two */
+    INQUIRIES_OF_NODES_MAX = 512,  /* of them for nodes of one sort */
     INQUIRY_TRIES_MAX = 4,         /* ways tried for one: peers that went away, or do not answer */
     INQUIRY_FIELDS_MAX = 8192,     /* bytes of one */
 
