@@ -22,7 +22,7 @@
 #define OPTION_SCOPE(what, more)                                                                                       \
     {                                                                                                                  \
         "--scope", 0, "SCOPE", "what it may do; may come again" what,                                                  \
-            "read write provision images nidd monitoring trigger parameters" more                                      \
+            "read write provision images nidd monitoring trigger parameters capif" more                                      \
     }
 #define OPTION_CEILING                                                                                                 \
     {                                                                                                                  \
@@ -314,7 +314,7 @@ const struct command commands[] = {
       .arguments = "ID NAME=VALUE...",
       .summary = "wake a device over its network",
       .text = "Members as in T8 (TS 29.122, 5.7.2): validityPeriod, priority, applicationPortId, triggerPayload (base64) are needed. VALUE is JSON where it is a number, true, false, a list or an object; else text.",
-      .options = { OPTION_OF_APP, OPTION_GROUP, OPTION_NOTIFY },
+      .options = { OPTION_OF_APP, OPTION_NOTIFY },
       .examples = { "dromio trigger send meter-17@acme.example --app as1 --notify https://as1.example/woken validityPeriod=600 priority=PRIORITY applicationPortId=4711 triggerPayload=AQ==" },
       .run = trigger_send },
     { .name = "trigger remove",

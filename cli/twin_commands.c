@@ -66,6 +66,35 @@ static int print_properties(struct cli *cli, const yyjson_val *properties, const
     return is_fine ? EXIT_OK : cli_fail(EXIT_FAILED, "no memory");
 }
 
+static void add_pair(struct buffer *out, const char *name, yyjson_val *value)
+{
+    size_t length;
+    char *text = yyjson_is_str(value) ? NULL : yyjson_val_write(value, 0, &length);
+    buffer_printf(out, "%s%s=%s", out->length > 0 ? " " : "", name, yyjson_is_str(value) ? yyjson_get_str(value) : text != NULL ? text : "");
+    free(text);
+}
+
+static void add_word(struct buffer *out, const char *word)
+{
+    if (word[0] != '\0')
+        buffer_printf(out, "%s%s", out->length > 0 ? " " : "", word);
+}
+
+/* What a twin wants of its device's sleep, as "applied wanted latency=3600 network periodic=3600". */
+static void add_schedule(struct buffer *out, yyjson_val *schedule)
+{
+    static const char *const parts[] = { "wanted", "network" };
+    size_t index, max;
+    yyjson_val *name, *value;
+    add_word(out, member_text(schedule, "state"));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        yyjson_val *part = yyjson_obj_get(schedule, parts[i]);
+        if (yyjson_obj_size(part) > 0)
+            add_word(out, parts[i]);
+        yyjson_obj_foreach(part, index, max, name, value) add_pair(out, yyjson_get_str(name), value);
+    }
+}
+
 static int print_twin(struct cli *cli, const yyjson_val *twin)
 {
     static const char *const heads[] = { "TWIN", "VALUE" };
@@ -87,6 +116,13 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
         snprintf(title, sizeof title, "contact %s", contacts[i]);
         table_text(table, title);
         cell_member(table, contact, contacts[i]);
+    }
+    if (yyjson_obj_get(contact, "schedule") != NULL) {
+        struct buffer text = { 0 };
+        add_schedule(&text, yyjson_obj_get(contact, "schedule"));
+        table_text(table, "schedule");
+        table_cell(table, buffer_string(&text), text.length, false);
+        buffer_fini(&text);
     }
     yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, "connection"), index, max, name, tag)
     {
@@ -394,6 +430,22 @@ int twin_history(struct cli *cli)
     return code;
 }
 
+/* What the network said, as "LOSS_OF_CONNECTIVITY lossOfConnectReason=2"; whom and when are the row's. */
+static void add_report(struct buffer *out, yyjson_val *said)
+{
+    size_t index, max;
+    yyjson_val *name, *value, *report = yyjson_obj_get(said, "report");
+    if (strcmp(member_text(said, "said"), "event") != 0)
+        add_word(out, member_text(said, "said"));
+    add_word(out, member_text(report, "monitoringType"));
+    yyjson_obj_foreach(report, index, max, name, value)
+    {
+        const char *text = yyjson_get_str(name);
+        if (strcmp(text, "monitoringType") != 0 && strcmp(text, "externalId") != 0 && strcmp(text, "msisdn") != 0 && strcmp(text, "eventTime") != 0)
+            add_pair(out, text, value);
+    }
+}
+
 /* What an event led to, as "temperature=21.4 downlink 810258". */
 static void add_effects(struct buffer *out, yyjson_val *event)
 {
@@ -423,11 +475,13 @@ static void add_effects(struct buffer *out, yyjson_val *event)
         buffer_printf(out, "%slog \"%s\"", out->length > 0 ? " " : "",
                       yyjson_is_str(value) ? yyjson_get_str(value) : "");
     }
-    yyjson_val *network = yyjson_obj_get(event, "network");
+    yyjson_val *network = yyjson_obj_get(event, "network"), *schedule = yyjson_obj_get(event, "schedule");
+    add_report(out, yyjson_obj_get(event, "network_report"));
+    if (strcmp(member_text(event, "kind"), "schedule") == 0)
+        add_schedule(out, schedule != NULL ? schedule : yyjson_obj_get(network, "schedule"));
     const char *const said[] = { "command", "peer", "reason" };
     for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
-        if (member_text(network, said[i])[0] != '\0')
-            buffer_printf(out, "%s%s", out->length > 0 ? " " : "", member_text(network, said[i]));
+        add_word(out, member_text(network, said[i]));
     if (out->length == 0)
         buffer_text(out, "-");
 }

@@ -150,7 +150,7 @@ function events(timeline) {
 // The card's content for a twin as GET shows it, its exposures, and its timeline with the network's part.
 export function networkParts(twin, exposureList, timeline) {
   return [
-    h("p", { class: "contact-line" }, connectionLine(twin.connection), scheduleLine(twin.schedule)),
+    h("p", { class: "contact-line" }, connectionLine(twin.connection), scheduleLine(twin.contact?.schedule)),
     exposures(exposureList),
     h("h3", {}, "Said last"),
     events(timeline),

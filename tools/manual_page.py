@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-OPTION = re.compile(r"^  (-\S*(?: \S+)?) {2,}(.+)$")
+OPTION = re.compile(r"^  (-\S*(?: \S+)?) +(.+)$")
 NAME = re.compile(r"^  ([a-z]+) {2,}(.+)$")
 
 

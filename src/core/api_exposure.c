@@ -110,6 +110,20 @@ static bool group_named(core *core, const call *call, exposure_call *wanted)
     return false;
 }
 
+static void tell_full(core *core, const call *call)
+{
+    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "the device has as many of these as it can have: %d, or %d bytes together", TWIN_EXPOSURES_MAX,
+               TWIN_EXPOSURE_BYTES);
+}
+
+bool exposure_fits(core *core, const call *call, uint32_t index, const exposure *old)
+{
+    if (index == NONE || exposure_may_change(twin_at(core, index), old))
+        return true;
+    tell_full(core, call);
+    return false;
+}
+
 /* Whom a new one is about. False after a problem, or while its twin is busy. */
 static bool subject_find(core *core, const call *call, exposure_call *wanted)
 {
@@ -124,7 +138,7 @@ static bool subject_find(core *core, const call *call, exposure_call *wanted)
         return false;
     if (exposure_has_room(twin_at(core, wanted->twin)))
         return true;
-    tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "the device has %d of these already", TWIN_EXPOSURES_MAX);
+    tell_full(core, call);
     return false;
 }
 
@@ -305,7 +319,7 @@ static void change(core *core, const call *call, exposure *old, uint32_t index, 
     const exposure_class *class = exposure_classes[old->kind];
     exposure_call wanted = { .call = call, .owner = application_at(core, old->application), .twin = index,
                              .group = old->group != 0 ? group_at(core, old->group) : NULL, .old = old, .fields = fields, .length = length };
-    if (!identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||
+    if (!exposure_fits(core, call, index, old) || !identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||
         (class->asks != NULL && class->asks(core, &wanted)))
         return;
     keep(core, &wanted, class);

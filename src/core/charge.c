@@ -135,7 +135,7 @@ void charge_mail_put(core *core, uint32_t index, const mail *mail, const char *r
     dro_builder *out = charge_begin(core, index, CHARGE_DOWNLINK);
     charge_put_u32(out, CHARGE_OUTPUT, length);
     if (ticket != NULL) {
-        dro_field_put_u64(out, CHARGE_REFERENCE, ticket->number);
+        dro_field_put_u64(out, CHARGE_TICKET, ticket->number);
         dro_field_put_u64(out, CHARGE_SUBMITTED, (uint64_t)ticket->made_ms);
     }
     dro_field_put_text(out, CHARGE_RESULT, result);

@@ -11,6 +11,7 @@
 #include "core/number.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "core/usage.h"
@@ -55,12 +56,19 @@ exposure *exposure_find(core *core, uint64_t number, uint32_t *index)
     return NULL;
 }
 
-exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+static exposure *of_group_by_reference(const core *core, uint32_t reference)
 {
-    *index = NONE;
     for (uint32_t i = 0; i < core->exposures.group_high; i++)
         if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->reference == reference)
             return core->exposures.of_groups[i];
+    return NULL;
+}
+
+exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+{
+    *index = NONE;
+    if (exposure_reference_is_of_group(reference))
+        return of_group_by_reference(core, reference);
     index_probe probe = index_begin(number_hash(core, reference));
     while (index_next(&core->exposures.references, &probe, index)) {
         const nidd *nidd = twin_at(core, *index)->nidd;
@@ -89,13 +97,24 @@ uint32_t exposure_reference_new(core *core, const twin *twin)
     uint32_t high = twin == NULL ? 1u << REFERENCE_BITS : (uint32_t)(twin->number >> 52) << 20, reference, ignored;
     do
         reference = high | (++core->exposures.reference_next & ((1u << REFERENCE_BITS) - 1));
-    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL || farewell_has(core, reference));
+    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL || schedule_find(core, reference) != NONE ||
+           farewell_has(core, reference));
     return reference;
+}
+
+static bool has_bytes(uint32_t used)
+{
+    return used + T8_FIELDS_MAX <= TWIN_EXPOSURE_BYTES;
 }
 
 bool exposure_has_room(const twin *twin)
 {
-    return twin->nidd == NULL || twin->nidd->exposure_count < TWIN_EXPOSURES_MAX;
+    return twin->nidd == NULL || (twin->nidd->exposure_count < TWIN_EXPOSURES_MAX && has_bytes(twin->nidd->exposure_bytes));
+}
+
+bool exposure_may_change(const twin *twin, const exposure *old)
+{
+    return has_bytes(twin->nidd->exposure_bytes - old->length);
 }
 
 /* ---- in records ---- */
@@ -220,6 +239,7 @@ static void remove_from(core *core, uint32_t index, uint64_t number)
         exposure *gone = *at;
         *at = gone->next;
         nidd->exposure_count--;
+        nidd->exposure_bytes -= gone->length;
         exposure_free(core, index, gone);
         return;
     }
@@ -304,6 +324,7 @@ static dro_err exposure_apply_new(core *core, uint32_t index, dro_cursor *in)
     made->next = *at;
     *at = made;
     nidd->exposure_count++;
+    nidd->exposure_bytes += made->length;
     core->exposures.count++;
     if (made->application != 0)
         usage_configuration(core, made->application, 1);

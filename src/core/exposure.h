@@ -72,6 +72,7 @@ static inline bool exposure_reference_is_of_group(uint32_t reference) { return r
 uint32_t exposure_reference_new(core *core, const twin *twin); /* NULL: for a group */
 uint64_t exposure_number_new(core *core, const twin *twin);
 bool exposure_has_room(const twin *twin);
+bool exposure_may_change(const twin *twin, const exposure *old); /* into one as large as any */
 
 /* Inside a record of the twin. A new one, or one with that number anew: `head` says all but the links and the destination. */
 void exposure_put(core *core, const exposure *head, const uint8_t *fields, size_t length);
@@ -194,7 +195,6 @@ void monitoring_group_result(core *core, exposure *of, const dro_field *member, 
 
 /* ---- api_exposure.c ---- */
 
-
 void api_twin_exposures(core *core, const call *call); /* of a device, of all applications that the caller may see */
 void api_exposure_list(core *core, const call *call);
 void api_exposure_make(core *core, const call *call);
@@ -203,6 +203,8 @@ void api_exposure_put(core *core, const call *call);
 void api_exposure_patch(core *core, const call *call);
 void api_exposure_delete(core *core, const call *call);
 void api_exposure_websocket(core *core, const call *call);
+/* Has the twin room for `old` with other fields? False after a problem. */
+bool exposure_fits(core *core, const call *call, uint32_t twin, const exposure *old);
 /* The one that the call names, if it is the caller's; else NULL after a problem. */
 exposure *exposure_called(core *core, const call *call, uint32_t *twin);
 void exposure_json(core *core, const exposure *shown, dro_builder *out);

@@ -17,6 +17,7 @@ typedef struct news { struct news *next; uint64_t number; uint16_t length; uint8
 
 struct exposure_news {
     news *first, *last;          /* oldest first */
+    uint32_t count;
     uint64_t out;                /* the newest in the notification under way; 0: none is */
     struct notice *notice;
     int64_t tell_ms;             /* not before */
@@ -62,6 +63,7 @@ static dro_err news_add(core *core, uint64_t exposure_number, uint64_t number, c
     if (made->next == NULL)
         all->last = made;
     core->exposures.news_count++;
+    all->count++;
     return DRO_OK;
 }
 
@@ -73,6 +75,7 @@ static void news_drop(core *core, exposure *of, uint64_t last)
         news *gone = all->first;
         all->first = gone->next;
         free(gone);
+        all->count--;
         core->exposures.news_count--;
     }
     if (all != NULL && all->first == NULL)
@@ -118,7 +121,7 @@ bool exposure_news_put(core *core, exposure *of, const uint8_t *fields, size_t l
     bool may_hear = group == NULL || application_may(core, of->application, t8_apis[of->kind]->scope, group->domain);
     if (of->destination == NONE || !may_hear)
         return true;
-    if (core->exposures.news_count >= GROUP_NEWS_MAX) {
+    if (core->exposures.news_count >= GROUP_NEWS_MAX || (of->news != NULL && of->news->count >= GROUP_NEWS_OF_ONE_MAX)) {
         core->counters.notices_dropped++;
         return false;
     }

@@ -6,8 +6,11 @@
 
 #include "core/core_testbed.h"
 #include "core/exposure.h"
+#include "core/inquiry.h"
 #include "core/nidd.h"
+#include "core/peers.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "twin/t8_monitoring.h"
@@ -152,6 +155,105 @@ static void a_device_has_a_bound(void **state)
     assert_false(exposure_has_room(twin_at(here.world.core, index)));
 }
 
+/* A full record has all of them, beside all else that a twin has. */
+static void the_largest_of_a_device_are_bounded_together(void **state)
+{
+    (void)state;
+    static uint8_t large[T8_FIELDS_MAX];
+    uint32_t index = a_twin(), count = 0;
+    core *core = here.world.core;
+    record_begin(core, index, RECORD_DELTA);
+    for (; exposure_has_room(twin_at(core, index)); count++) {
+        exposure head = { .number = exposure_number_new(core, twin_at(core, index)), .application = application_number(), .until_ms = INT64_MAX };
+        uint8_t fields[T8_FIELDS_MAX];
+        dro_builder out = dro_builder_over(fields, sizeof fields);
+        dro_field_put_text(&out, T8_FIELD_DESTINATION, "http://as.example/notify");
+        dro_field_put(&out, MONITORING_AREA, large, T8_FIELDS_MAX - 64);
+        exposure_put(core, &head, fields, dro_builder_length(&out));
+    }
+    record_end(core);
+    assert_in_range(count, 8, TWIN_EXPOSURES_MAX - 1);
+    const exposure *first = twin_at(core, index)->nidd->exposures;
+    assert_true(exposure_may_change(twin_at(core, index), first));
+    for (uint32_t i = 0; i < TWIN_NOTICES_MAX; i++) {
+        record_begin(core, index, RECORD_DELTA);
+        exposure_notice(core, index, first, large, T8_FIELDS_MAX - 64);
+        record_end(core);
+    }
+    uint32_t notices = twin_at(core, index)->nidd->notice_count;
+    assert_in_range(twin_at(core, index)->nidd->notice_bytes, TWIN_NOTICE_BYTES / 2, TWIN_NOTICE_BYTES);
+    record_full(core, index);
+    core_settle(core);
+    reopen();
+    core = here.world.core;
+    assert_int_equal(twin_at(core, the_twin())->nidd->exposure_count, count);
+    assert_int_equal(twin_at(core, the_twin())->nidd->notice_count, notices);
+    assert_int_equal(core->counters.fields_dropped, 0);
+}
+
+/* What is told of the first pushes out the last notification of the second, which goes with it. */
+static void all_of_a_kind_end_though_one_goes_meanwhile(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin();
+    uint64_t first = put(index, 5, INT64_MAX), ended = put(index, 1, INT64_MAX), other = put(index, TWIN_NOTICES_MAX, INT64_MAX);
+    core *core = here.world.core;
+    record_begin(core, index, RECORD_DELTA);
+    monitoring_report(core, index, kept(ended), NULL, 0);
+    for (uint32_t i = 1; i < TWIN_NOTICES_MAX; i++)
+        monitoring_report(core, index, kept(other), NULL, 0);
+    record_end(core);
+    struct { ring_header header; uint8_t body[128]; } message = { .header = { .type = MESSAGE_NETWORK_REPORT } };
+    dro_builder body = dro_builder_over(message.body, sizeof message.body);
+    network_report head = { .kinds = 1 << EXPOSURE_MONITORING };
+    dro_builder_bytes(&body, &head, sizeof head);
+    dro_field_put(&body, API_FIELD_ID, id, sizeof id - 1);
+    message.header.length = (uint32_t)(sizeof message.header + dro_builder_length(&body));
+    reports_on_message(core, 0, &message.header, message.body);
+    assert_null(kept(ended));
+    assert_int_equal(kept(first)->status, EXPOSURE_OVER);
+    assert_int_equal(kept(other)->status, EXPOSURE_OVER);
+}
+
+static void connect_peer(const char *host, uint32_t applications)
+{
+    uint8_t bytes[256];
+    peer_state head = { .is_open = true, .applications = applications, .host_length = (uint16_t)strlen(host), .realm_length = 1, .address_length = 1 };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_builder_bytes(&out, &head, sizeof head);
+    dro_builder_text(&out, host);
+    dro_builder_text(&out, "ra");
+    peers_update(here.world.core, 0, bytes, (uint32_t)dro_builder_length(&out));
+}
+
+static void nobody_hears(core *core, const inquiry *asked, const inquiry_said *said)
+{
+    (void)core;
+    (void)asked;
+    (void)said;
+}
+
+static void silent_nodes_leave_room_for_questions_to_others(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    connect_peer("hss.example", PEER_S6T);
+    connect_peer("iwf.example", PEER_TSP);
+    inquiry monitoring = { .kind = INQUIRY_MONITORING, .fields = (const uint8_t *)"", .done = nobody_hears };
+    inquiry patterns = { .kind = INQUIRY_PATTERNS, .fields = (const uint8_t *)"", .done = nobody_hears };
+    inquiry trigger = { .kind = INQUIRY_TRIGGER, .fields = (const uint8_t *)"", .done = nobody_hears };
+    uint32_t count = 0;
+    while (count < INQUIRIES_MAX && inquiry_begin(core, &monitoring) == NULL)
+        count++;
+    assert_int_equal(count, INQUIRIES_OF_NODES_MAX);
+    assert_non_null(inquiry_begin(core, &patterns)); /* of the same HSS */
+    assert_null(inquiry_begin(core, &trigger));
+    core->now_ns += INQUIRY_WAIT_MS * 1000000ll;
+    inquiries_due(core);
+    assert_null(inquiry_begin(core, &patterns));
+    inquiries_free(core);
+}
+
 static void its_time_ends_it(void **state)
 {
     (void)state;
@@ -173,6 +275,9 @@ int main(void)
         CLAIM(one_that_has_ended_stays_until_all_is_told),
         CLAIM(one_that_has_ended_goes_with_a_notification_that_finds_no_room),
         CLAIM(a_device_has_a_bound),
+        CLAIM(silent_nodes_leave_room_for_questions_to_others),
+        CLAIM(the_largest_of_a_device_are_bounded_together),
+        CLAIM(all_of_a_kind_end_though_one_goes_meanwhile),
         CLAIM(its_time_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,7 @@ typedef struct inquiry_slot {    /* one question without an answer */
 typedef struct inquiry_table {
     inquiry_slot list[INQUIRIES_MAX];
     uint32_t used, free, count;  /* slots ever used, first free of them */
+    uint32_t counts[INQUIRY_KINDS]; /* of those that ask the same nodes, under the first kind that does */
     uint64_t serial;
 } inquiry_table;
 
@@ -47,7 +48,16 @@ static const struct { uint32_t peers; const char *away, *silent, *busy; } roles[
 
 /* ---- the table ---- */
 
-static inquiry_slot *slot_new(core *core)
+/* Nodes that are silent do not keep other ones from being asked. */
+static uint32_t *count_of(inquiry_table *table, enum inquiry_kind kind)
+{
+    uint32_t first = 0;
+    while (roles[first].peers != roles[kind].peers)
+        first++;
+    return &table->counts[first];
+}
+
+static inquiry_slot *slot_new(core *core, enum inquiry_kind kind)
 {
     inquiry_table *table = core->inquiries;
     if (table == NULL) {
@@ -57,7 +67,7 @@ static inquiry_slot *slot_new(core *core)
         table->free = NONE;
     }
     uint32_t index = table->free != NONE ? table->free : table->used;
-    if (index == INQUIRIES_MAX)
+    if (index == INQUIRIES_MAX || *count_of(table, kind) == INQUIRIES_OF_NODES_MAX)
         return NULL;
     inquiry_slot *made = &table->list[index];
     if (index == table->free)
@@ -65,7 +75,8 @@ static inquiry_slot *slot_new(core *core)
     else
         table->used++;
     table->count++;
-    *made = (inquiry_slot){ .id = ++table->serial << SLOT_BITS | index };
+    ++*count_of(table, kind);
+    *made = (inquiry_slot){ .id = ++table->serial << SLOT_BITS | index, .asked = { .kind = kind } };
     return made;
 }
 
@@ -92,6 +103,7 @@ static void slot_free(core *core, inquiry_slot *gone)
 {
     inquiry_table *table = core->inquiries;
     bytes_free(gone->bytes, bytes_of(gone));
+    --*count_of(table, gone->asked.kind);
     *gone = (inquiry_slot){ .next_free = table->free };
     table->free = (uint32_t)(gone - table->list);
     table->count--;
@@ -182,7 +194,7 @@ static bool keep_bytes(inquiry_slot *slot, const inquiry *asked)
 
 const char *inquiry_begin(core *core, const inquiry *asked)
 {
-    inquiry_slot *made = slot_new(core);
+    inquiry_slot *made = slot_new(core, asked->kind);
     const char *why = made == NULL ? "too many questions wait for the network" : NULL;
     if (made != NULL) {
         made->asked = *asked;

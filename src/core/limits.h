@@ -37,7 +37,8 @@ enum {
 
     TWIN_CONFIGURATIONS_MAX = 16,  /* NIDD configurations */
     TWIN_DELIVERIES_ENDED_MAX = 32,/* kept beyond downlink.packets, of all downlinks of applications; the oldest ended goes first */
-    TWIN_NOTICES_MAX = 32,         /* notifications waiting for applications; the oldest goes first */
+    TWIN_NOTICES_MAX = 32,         /* notifications waiting for applications; the oldest goes first, */
+    TWIN_NOTICE_BYTES = 48 << 10,  /* so it does beyond these */
     CORE_NOTICE_BYTES_MAX = 512 << 20, /* of all twins */
     DESTINATIONS_MAX = 65536,      /* different notification destinations */
     NOTICES_SENT_MAX = 2048,       /* under way in the gates */
@@ -61,7 +62,8 @@ enum {
     GROUP_PAGE_SCAN = 100000,      /* places looked at for one page */
     TWIN_GROUPS_MAX = 32,          /* groups of a twin */
 
-    TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device */
+    TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device, */
+    TWIN_EXPOSURE_BYTES = 48 << 10,/* and the bytes of all: a full record has all that a twin has */
     TWIN_TRIGGER_PAUSE_MS = 60 * 1000, /* between two triggers of a twin, or for its downlinks */
     TRIGGER_GRACE_MS = 30 * 1000,  /* behind a trigger's validity: its outcome may be on the way */
     TRIGGER_ENDED_KEPT_MS = 10 * 60 * 1000, /* a trigger can be seen so long behind its end, and a repeated outcome is known */
@@ -69,7 +71,8 @@ enum {
     TRIGGER_RETRY_SHIFT = 6,       /* at most so often twice */
     MONITORING_CONTACT_MS = 10 * 1000, /* contacts of a device within are one, where this host itself reports UE_REACHABILITY */
     GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
-    GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told */
+    GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told, */
+    GROUP_NEWS_OF_ONE_MAX = 8192,  /* of one subscription or the like: others have room beside it */
     FAREWELLS_MAX = 8192,          /* things the network has of twins that are gone, of a core; the oldest goes first, */
     FAREWELL_FIELDS_MAX = 5632,    /* bytes of one, */
     FAREWELLS_ASKED_MAX = 64,      /* that it is asked to end at a time, */
@@ -85,6 +88,7 @@ enum {
     GROUP_REPORTS_REMEMBERED = 1024, /* the newest about groups: one that comes again is known */
     REPORTS_REMEMBERED = 16,       /* the newest about a twin */
     INQUIRIES_MAX = 1024,          /* questions that wait for the network; a power of two */
+    INQUIRIES_OF_NODES_MAX = 512,  /* of them for nodes of one sort */
     INQUIRY_TRIES_MAX = 4,         /* ways tried for one: peers that went away, or do not answer */
     INQUIRY_FIELDS_MAX = 8192,     /* bytes of one */
 

@@ -69,6 +69,7 @@ typedef struct nidd {            /* of one twin */
     struct reports_heard *heard; /* core/report.h; NULL: none yet */
     notice *notices, *notices_last;
     uint16_t configuration_count, delivery_count, notice_count, exposure_count;
+    uint32_t notice_bytes, exposure_bytes;
     uint32_t ended_bytes;        /* of deliveries that have ended */
     uint16_t awaited_count;      /* of deliveries for which the twin's word is awaited */
     nidd_delivery *found;        /* the last one that was looked for: the next one is it again, or behind it */

@@ -175,7 +175,8 @@ void notice_put_of(core *core, uint32_t index, uint64_t configuration, uint8_t k
         core->counters.notices_dropped++;
         return;
     }
-    if (nidd->notice_count >= TWIN_NOTICES_MAX || core->nidd.notice_bytes >= CORE_NOTICE_BYTES_MAX) {
+    bool is_full = core->nidd.notice_bytes >= CORE_NOTICE_BYTES_MAX; /* for all twins: one goes for one that comes */
+    while (is_full || nidd->notice_count >= TWIN_NOTICES_MAX || nidd->notice_bytes + length > TWIN_NOTICE_BYTES) {
         core->counters.notices_dropped++;
         if (nidd->notice_count == 0)
             return;
@@ -183,6 +184,7 @@ void notice_put_of(core *core, uint32_t index, uint64_t configuration, uint8_t k
         record_put(core, FIELD_NOTICE_GONE, &oldest, 8);
         exposure_notice_gone(core, index, of);
         nidd = twin->nidd;
+        is_full = false;
     }
     dro_builder *part = record_part(core);
     dro_builder_le(part, core->nidd.next++, 8);
@@ -296,6 +298,7 @@ dro_err notice_apply(core *core, uint32_t index, dro_cursor *in)
         nidd->notices = made;
     nidd->notices_last = made;
     nidd->notice_count++;
+    nidd->notice_bytes += made->length;
     notice_link(core, made);
     return DRO_OK;
 }
@@ -315,6 +318,7 @@ void notice_apply_gone(core *core, uint32_t index, uint64_t number)
         if (nidd->notices_last == at)
             nidd->notices_last = before;
         nidd->notice_count--;
+        nidd->notice_bytes -= at->length;
         notice_unlink(core, at);
         free(at);
         return;

@@ -9,6 +9,7 @@
 #include "core/nidd.h"
 #include "core/provision.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/schedule.h"
 #include "core/tell.h"
 #include "core/timers.h"
@@ -185,17 +186,6 @@ static void cancelled(core *core, uint32_t index, exposure *of)
     provision_over(core, index, exposure_of(twin_at(core, index), number));
 }
 
-/* Of a group's, on core 0: a member, as the network names it. */
-static void put_member(dro_builder *out, const uint8_t *fields, size_t length, uint8_t id_tag, uint8_t msisdn_tag)
-{
-    dro_field room;
-    const dro_field *name = t8_find(fields, length, API_FIELD_ID, &room);
-    if (name != NULL)
-        dro_field_put(out, id_tag, name->bytes, name->length);
-    else if ((name = t8_find(fields, length, API_FIELD_MSISDN, &room)) != NULL)
-        dro_field_put(out, msisdn_tag, name->bytes, name->length);
-}
-
 static void group_told(core *core, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)
 {
     uint8_t bytes[512];
@@ -204,10 +194,15 @@ static void group_told(core *core, exposure *of, enum told_kind kind, const uint
     schedule_facts facts = parameters_facts(fields, length);
     (void)t8_find(fields, length, API_FIELD_TOLD, &told);
     bool is_failure = kind == TOLD_ENDED || (kind == TOLD_RESULT && t8_option(told.bytes, told.length, TOLD_FIELD_VERDICT, VERDICT_DONE) != VERDICT_DONE);
-    if (kind != TOLD_APPLIED && !is_failure)
+    dro_field room;
+    const dro_field *member = report_member(core, fields, length, &room);
+    if (member == NULL || (kind != TOLD_APPLIED && !is_failure)) /* of a number that nobody here knows there is nothing to say */
         return;
     size_t begin = t8_object_begin(&out, is_failure ? PARAMETERS_RESULT : PARAMETERS_APPLIED);
-    put_member(&out, fields, length, is_failure ? RESULT_ID : APPLIED_ID, is_failure ? RESULT_MSISDN : APPLIED_MSISDN);
+    if (member->tag == REPORT_ID)
+        dro_field_put(&out, is_failure ? RESULT_ID : APPLIED_ID, member->bytes, member->length);
+    else
+        dro_field_put(&out, is_failure ? RESULT_MSISDN : APPLIED_MSISDN, member->bytes, member->length);
     if (is_failure) {
         t8_put_byte(&out, RESULT_REASON, RESULT_OTHER_REASON);
     } else {
@@ -222,9 +217,7 @@ static void group_told(core *core, exposure *of, enum told_kind kind, const uint
 static void parameters_told(core *core, uint32_t index, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)
 {
     schedule_facts facts = parameters_facts(fields, length);
-    dro_field room;
-    bool is_of_member = t8_find(fields, length, API_FIELD_ID, &room) != NULL || t8_find(fields, length, API_FIELD_MSISDN, &room) != NULL;
-    if (index == NONE && kind == TOLD_ENDED && !is_of_member)
+    if (index == NONE && kind == TOLD_ENDED && !report_is_of_member(fields, length))
         exposure_group_gone(core, of);
     else if (index == NONE)
         group_told(core, of, kind, fields, length);

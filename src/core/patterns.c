@@ -9,6 +9,7 @@
 #include "core/nidd.h"
 #include "core/provision.h"
 #include "core/record.h"
+#include "core/report.h"
 #include "core/render.h"
 #include "core/tell.h"
 #include "core/timers.h"
@@ -434,12 +435,10 @@ static void patterns_forsaken(core *core, const twin *twin, const exposure *lost
         provision_forget(core, INQUIRY_PATTERNS, twin, references, count);
 }
 
-/* T8 has no notification for it: the subscription is not there any more. */
+/* T8 has no notification for it: the subscription is not there any more. Of a group's it goes as a whole only. */
 static void patterns_told(core *core, uint32_t index, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)
 {
-    (void)fields;
-    (void)length;
-    if (kind == TOLD_ENDED && index == NONE)
+    if (kind == TOLD_ENDED && index == NONE && !report_is_of_member(fields, length)) /* the others' are as they were */
         exposure_group_gone(core, of);
     else if (kind == TOLD_ENDED && of->group == 0)
         provision_over(core, index, of);
@@ -566,7 +565,7 @@ void api_pattern_put(core *core, const call *call)
         tell_problem(core, call->caller, 413, "about:blank", "the subscription is too large");
         return;
     }
-    if (!patterns_is_good(core, &wanted))
+    if (!exposure_fits(core, call, index, old) || !patterns_is_good(core, &wanted))
         return;
     plan_make(core, &wanted, 0, &plan);
     plan_narrow(&plan, &id);
@@ -591,6 +590,10 @@ void api_pattern_delete(core *core, const call *call)
     dro_field id = set_id(&entry);
     if (without(old, &id, INT64_MIN, &left) == 0) {
         exposure_end(core, index, old, call);
+        return;
+    }
+    if (index != NONE && !exposure_has_room(twin_at(core, index))) {
+        tell_problem(core, call->caller, 503, "about:blank", "no room to remember what the network is to be told");
         return;
     }
     dro_cursor in = dro_cursor_over(old->fields, old->length);

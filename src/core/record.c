@@ -34,6 +34,7 @@
 
 enum { HEADER = 48, FIELDS_MAX = 420 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 
+enum { LAST_FIELDS = 32 }; /* of FIELDS_MAX, for what record_end adds: it is always there */
 enum { CHARGED = 11 }; /* byte that says that there are charges among the fields */
 
 struct record {
@@ -68,7 +69,7 @@ void record_begin(core *core, uint32_t index, int kind)
     record->has_context = record->has_charges = false;
     record->cold_context = NULL;
     record->event_first = core->event_next;
-    record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX);
+    record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX - LAST_FIELDS);
 }
 
 bool record_is_open(const core *core)
@@ -154,6 +155,8 @@ void record_part_end(core *core, uint8_t tag)
     dro_builder *part = &core->record->part;
     assert(part->err == DRO_OK);
     record_put(core, tag, part->start, dro_builder_length(part));
+    if (tag == FIELD_CHARGE)
+        dro_wipe(part->start, dro_builder_length(part)); /* it may name the IMSI */
 }
 
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length)
@@ -222,6 +225,7 @@ uint64_t record_end(core *core)
     record *record = core->record;
     uint32_t index = record->twin;
     assert(record->kind != 0 && record->fields.err == DRO_OK);
+    record->fields.end += LAST_FIELDS;
     if (core->now_ms < 0)
         core->now_ms = 0;
     if (record->kind == RECORD_DELTA && index != NONE && queue_is_spent(twin_at(core, index)))

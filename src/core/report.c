@@ -357,10 +357,30 @@ static void report_take(core *core, caller caller, const taking *taken, uint32_t
     }
 }
 
-static bool is_of_member(const taking *taken)
+bool report_is_of_member(const uint8_t *fields, size_t length)
 {
+    static const uint8_t names[] = { API_FIELD_ID, API_FIELD_MSISDN, API_FIELD_IMSI };
     dro_field room;
-    return t8_find(taken->who.fields, taken->who.length, API_FIELD_ID, &room) != NULL || t8_find(taken->who.fields, taken->who.length, API_FIELD_MSISDN, &room) != NULL;
+    for (size_t i = 0; i < sizeof names; i++)
+        if (t8_find(fields, length, names[i], &room) != NULL)
+            return true;
+    return false;
+}
+
+const dro_field *report_member(core *core, const uint8_t *fields, size_t length, dro_field *room)
+{
+    const dro_field *named = t8_find(fields, length, API_FIELD_ID, room);
+    if (named == NULL)
+        named = t8_find(fields, length, API_FIELD_MSISDN, room);
+    grant who = { fields, length };
+    uint32_t index = named != NULL ? NONE : authorization_twin_of(core, &who);
+    size_t id_length;
+    if (index == NONE)
+        return named;
+    room->tag = REPORT_ID;
+    room->bytes = (const uint8_t *)twin_id(core, twin_at(core, index), &id_length);
+    room->length = (uint32_t)id_length;
+    return room;
 }
 
 static void take_care(core *core, uint32_t index)
@@ -379,7 +399,7 @@ static void class_take(core *core, caller caller, const taking *taken, uint32_t 
             report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
         return;
     }
-    bool is_of_group = index == NONE, is_whole = is_of_group && taken->kind == TOLD_ENDED && !is_of_member(taken);
+    bool is_of_group = index == NONE, is_whole = is_of_group && taken->kind == TOLD_ENDED && !report_is_of_member(taken->who.fields, taken->who.length);
     if (class == NULL || class->told == NULL || (is_of_group && group_is_heard(core, taken->head.number))) {
         report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
         return;
@@ -432,6 +452,15 @@ static void end_all_of_group(core *core, const taking *taken)
     }
 }
 
+/* The next one behind that number: what is told of one may be the end of another. */
+static exposure *next_of_kinds(const twin *twin, uint32_t kinds, uint64_t after)
+{
+    exposure *e = twin->nidd == NULL ? NULL : twin->nidd->exposures;
+    while (e != NULL && (e->number <= after || e->status != EXPOSURE_ACTIVE || !(kinds >> e->kind & 1)))
+        e = e->next;
+    return e;
+}
+
 /* All that the device has of some kinds is over. Each ends in a record of its own: what is said again finds it ended. */
 static void end_all(core *core, caller caller, const taking *taken)
 {
@@ -441,11 +470,9 @@ static void end_all(core *core, caller caller, const taking *taken)
             report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
         return;
     }
-    nidd *nidd = index == NONE ? NULL : twin_at(core, index)->nidd;
-    for (exposure *e = nidd == NULL ? NULL : nidd->exposures, *next; e != NULL; e = next) {
-        next = e->next;
-        if (e->status != EXPOSURE_ACTIVE || !(taken->head.kinds >> e->kind & 1))
-            continue;
+    uint64_t after = 0;
+    for (exposure *e; index != NONE && (e = next_of_kinds(twin_at(core, index), taken->head.kinds, after)) != NULL;) {
+        after = e->number;
         record_begin(core, index, RECORD_DELTA);
         if (e->kind == EXPOSURE_MONITORING)
             monitoring_cancel(core, index, e);
@@ -469,34 +496,19 @@ static void end_all(core *core, caller caller, const taking *taken)
 
 /* ---- of groups ---- */
 
-/* The member as the network names it, else as this host does. NULL: by a number that nobody here knows. */
-static const dro_field *member_of(core *core, const taking *taken, dro_field *room)
-{
-    const dro_field *named = t8_find(taken->who.fields, taken->who.length, API_FIELD_ID, room);
-    if (named == NULL)
-        named = t8_find(taken->who.fields, taken->who.length, API_FIELD_MSISDN, room);
-    uint32_t index = named != NULL ? NONE : authorization_twin_of(core, &taken->who);
-    size_t length;
-    if (index == NONE)
-        return named;
-    room->tag = REPORT_ID;
-    room->bytes = (const uint8_t *)twin_id(core, twin_at(core, index), &length);
-    room->length = (uint32_t)length;
-    return room;
-}
-
 /* Kept with what else waits to be told of the group's subscription, on core 0. */
 static void group_take(core *core, caller caller, const taking *taken, exposure *of)
 {
     dro_field room;
-    const dro_field *member = member_of(core, taken, &room);
+    const dro_field *member = report_member(core, taken->who.fields, taken->who.length, &room);
+    bool is_whole = !report_is_of_member(taken->who.fields, taken->who.length);
     if (group_is_heard(core, taken->head.number)) {
         core->counters.duplicates++;
         report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
         return;
     }
     core->counters.reports++;
-    if (taken->kind == TOLD_ENDED && member == NULL) {
+    if (taken->kind == TOLD_ENDED && is_whole) {
         monitoring_group_cancel(core, of, NULL);
         report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
         return;
@@ -504,7 +516,7 @@ static void group_take(core *core, caller caller, const taking *taken, exposure 
     record_begin(core, NONE, RECORD_GROUPS);
     if (taken->kind == TOLD_EVENT)
         monitoring_group_report(core, of, member, taken->report, taken->length);
-    else if (taken->kind == TOLD_ENDED)
+    else if (taken->kind == TOLD_ENDED && member != NULL) /* of a number that nobody here knows there is nothing to say */
         monitoring_group_cancel(core, of, member);
     else if (taken->kind == TOLD_RESULT && taken->verdict != VERDICT_DONE && member != NULL)
         monitoring_group_result(core, of, member, false);

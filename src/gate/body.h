@@ -15,7 +15,7 @@
 
 enum {
     BODY_POINTER_MAX = 160,
-    BODY_DETAIL_MAX = 160,
+    BODY_DETAIL_MAX = 400,
     BODY_ALIASES_MAX = 16,
     BODY_TAGS_MAX = 32,
     BODY_SECRETS_MAX = 16,       /* as a model has */

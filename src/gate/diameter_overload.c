@@ -151,12 +151,19 @@ static bool read_report(const diameter_message *answer, const diameter_avp *grou
     return is_good && out->type <= REALM_REPORT && out->reduction <= ALL;
 }
 
+/* With a report its number is over (RFC 7683): a node that begins anew may count from the start. Not at once, what is on
+ * its way could be older than the end. */
+static bool is_forgotten(const overload_report *report, int64_t now_ns)
+{
+    return now_ns - report->until_ns >= OVERLOAD_VALID_S * NS_PER_S;
+}
+
 /* Of the node or realm that the answer is of. True: it changes what is in force. */
 static bool follow(overload *here, const said *said, const diameter_avp *origin, uint32_t application, int64_t now_ns)
 {
     bool is_realm = said->type == REALM_REPORT;
     overload_report *report = find_report(here, is_realm, application, origin->data, origin->length);
-    if (report != NULL && said->number <= report->number) {
+    if (report != NULL && said->number <= report->number && !is_forgotten(report, now_ns)) {
         here->old++;
         return false;
     }

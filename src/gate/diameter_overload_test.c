@@ -231,6 +231,19 @@ static void only_a_newer_number_changes_it(void **state)
     assert_int_equal(here.old, 2);
 }
 
+/* Or nobody would hear a node that began anew and counts from the start. */
+static void a_number_is_over_with_its_report(void **state)
+{
+    (void)state;
+    assert_true(hear((olr){ .number = UINT64_MAX, .reduction = 30, .valid_s = 60 }));
+    now_ns += 60ll * SECOND;
+    assert_false(hear((olr){ .number = 1, .reduction = 90, .valid_s = 60 }));
+    now_ns += (int64_t)OVERLOAD_VALID_S * SECOND;
+    assert_true(hear((olr){ .number = 1, .reduction = 90, .valid_s = 60 }));
+    assert_int_equal(abated(way_to("mme1.epc.test")), 90);
+    assert_false(hear((olr){ .number = 1, .reduction = 50, .valid_s = 60 }));
+}
+
 static void it_ends_by_its_time_by_no_validity_and_by_no_reduction(void **state)
 {
     (void)state;
@@ -384,6 +397,7 @@ int main(void)
         TEST(load_is_what_is_kept),
         TEST(the_percentage_of_that_host_stays_back),
         TEST(only_a_newer_number_changes_it),
+        TEST(a_number_is_over_with_its_report),
         TEST(it_ends_by_its_time_by_no_validity_and_by_no_reduction),
         TEST(what_is_left_out_has_a_default),
         TEST(what_cannot_be_is_ignored),

@@ -10,7 +10,7 @@
 #include "twin/plmn.h"
 #include "twin/value.h"
 
-typedef enum form { TEXT, LIST, NUMBER, HEX, TIME, FLAG, PLMN } form;
+typedef enum form { TEXT, LIST, NUMBER, TICKET, HEX, TIME, FLAG, PLMN } form;
 
 static const char *const kinds[CHARGE_KINDS] = {
     [CHARGE_UPLINK] = "MO-Data",
@@ -40,6 +40,7 @@ static const struct member { uint8_t tag; form form; uint8_t least, most; const 
     { CHARGE_OUTPUT, NUMBER, 4, 4, "accountingOutputOctets" },
     { CHARGE_EVENT, TEXT, 1, 255, "eventType" },
     { CHARGE_REFERENCE, HEX, 8, 8, "reference" },
+    { CHARGE_TICKET, TICKET, 8, 8, "reference" },
     { CHARGE_SUBMITTED, TIME, 8, 8, "submissionTimestamp" },
     { CHARGE_RESULT, TEXT, 1, 255, "result" },
     { CHARGE_EXCEPTION, FLAG, 0, 0, "exceptionReport" },
@@ -94,7 +95,8 @@ static void put_value(dro_builder *out, form form, const dro_field *field)
     switch (form) {
     case TEXT: case LIST: json_text(out, (const char *)field->bytes, field->length); break;
     case NUMBER: put(out, "%" PRIu64, dro_field_u64(field, &ignored)); break;
-    case HEX: put(out, "\"%" PRIx64 "\"", dro_field_u64(field, &ignored)); break;
+    case TICKET: put(out, "\"%" PRIu64 "\"", dro_field_u64(field, &ignored)); break;
+    case HEX: put(out, "\"%016" PRIx64 "\"", dro_field_u64(field, &ignored)); break;
     case TIME: put_time(out, (int64_t)dro_field_u64(field, &ignored)); break;
     case FLAG: dro_builder_text(out, "true"); break;
     case PLMN: put_plmn(out, field->bytes); break;

@@ -42,12 +42,13 @@ enum charge_tag {
     CHARGE_RESULT = 11,      /* text: how it ended, in the words of T8 or of tickets */
     CHARGE_SUBMITTED = 12,   /* i64 ms: when the application asked */
     CHARGE_EXCEPTION = 13,   /* empty: an exception report */
-    CHARGE_REFERENCE = 14,   /* u64: number of the delivery, ticket, subscription or transaction */
+    CHARGE_REFERENCE = 14,   /* u64: number of the delivery, subscription or transaction; 16 digits in paths */
     CHARGE_EXTERNAL_GROUP = 15, /* text: External Group Identifier */
     CHARGE_EVENT = 16,       /* text: type of the monitoring event, or of the parameters */
     CHARGE_FROM = 17,        /* text: where in the log a gap begins */
     CHARGE_TO = 18,          /* text: and ends */
     CHARGE_CHARACTERISTICS = 19, /* text: 3GPP-Charging-Characteristics */
+    CHARGE_TICKET = 20,      /* u64: number of the ticket; decimal in paths */
 };
 
 /* Where it comes from; names it for good. */

@@ -39,7 +39,7 @@ static void a_line_says_what_its_charge_does(void **state)
     assert_string_equal((char *)text,
         "{\"localSequenceNumber\":7,\"id\":\"0000000000000abc-2.1-0000000500000040-3\",\"recordType\":\"MT-Data\","
         "\"eventTimestamp\":\"2026-11-23T08:00:00.000Z\",\"sCEFID\":\"scef.dromio.test\",\"externalIdentifier\":\"m1@acme.example\","
-        "\"scsAsIds\":[\"as1\",\"as\\\"2\"],\"servingNodePLMNIdentifier\":\"00101\",\"accountingOutputOctets\":12,\"reference\":\"6250\","
+        "\"scsAsIds\":[\"as1\",\"as\\\"2\"],\"servingNodePLMNIdentifier\":\"00101\",\"accountingOutputOctets\":12,\"reference\":\"0000000000006250\","
         "\"submissionTimestamp\":\"2026-11-23T07:59:59.000Z\",\"result\":\"SUCCESS\",\"exceptionReport\":true}\n");
 }
 

@@ -195,6 +195,9 @@ def test_timeline_history_and_td_show(host, twin):
     with host.lock:
         for step in range(20):
             host.uplink(twin, 20.0 + step)
+    with host.lock:
+        twin.schedule = {"state": "applied", "wanted": {"latency": 3600}, "network": {"periodic": 3600, "active": 20}}
+    assert "applied wanted latency=3600 network periodic=3600 active=20" in dromio(host, "twin", "get", TWIN).stdout
     timeline = dromio(host, "twin", "timeline", TWIN)
     assert timeline.returncode == 0 and "uplink" in timeline.stdout and "temperature=39.0" in timeline.stdout
     history = dromio(host, "twin", "history", TWIN, "temperature")
@@ -232,6 +235,7 @@ def test_an_application_lives_from_add_to_rm(host):
     assert "acme.example" in dromio(host, "app", "list").stdout
     assert dromio(host, "app", "token", "as1").stdout.strip() not in ("", token)
     assert json.loads(dromio(host, "app", "show", "as1", "-o", "json").stdout)["scopes"] == ["read", "write"]
+    assert dromio(host, "app", "add", "core", "--domain", "acme.example", "--scope", "capif").returncode == 0
     assert dromio(host, "app", "rm", "as1").returncode == 0
     assert dromio(host, "app", "show", "as1").returncode == 3
 

@@ -134,8 +134,8 @@ def network_of(twin):
     at = "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"
     twin.network = {
         "connection": {"bearer": "05", "plmn": "26201", "roaming": True, "radio": "EUTRAN_NB_IOT", "node": "mme7.epc.test", "realm": "epc.test"},
-        "schedule": {"state": "applied", "wanted": {"latency": 3600}, "network": {"periodic": 3600, "active": 20}},
     }
+    twin.schedule = {"state": "applied", "wanted": {"latency": 3600}, "network": {"periodic": 3600, "active": 20}}
     twin.exposures = [
         {"api": "3gpp-monitoring-event", "application": "as1", "made": "2026-11-23T08:00:00.000Z", "reports": 2,
          "resource": {"self": at, "externalId": twin.id, "monitoringType": "LOSS_OF_CONNECTIVITY", "maximumNumberOfReports": 10,

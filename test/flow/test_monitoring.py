@@ -210,6 +210,11 @@ def test_events_of_5g_are_refused(subscription, kind):
     assert (answer.status, answer.json()["cause"], answer.json()["invalidParams"][0]["param"]) == (403, "OPERATION_NOT_ALLOWED", "/monitoringType")
 
 
+def test_a_type_that_is_none_is_answered_with_all_there_are(subscription):
+    answer = subscription().post(monitoringType="ROAMING")
+    assert answer.status == 400 and "AVAILABILITY_AFTER_DDN_FAILURE, " in answer.json()["detail"] and answer.json()["detail"].endswith("AREA_OF_INTEREST")
+
+
 def test_members_of_a_later_release_and_of_5g_are_passed_over(subscription, hss):
     made = subscription(somethingNew={"a": 1}, afServiceId="x", monitoringEventReport={"monitoringType": "ROAMING_STATUS"}).made(hss)
     assert not {"somethingNew", "afServiceId", "monitoringEventReport"} & set(made.json)

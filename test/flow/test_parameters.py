@@ -150,6 +150,16 @@ def test_a_subscription_is_changed_set_by_set(as1, hss, device):
     assert not hss.sets and as1.get(at).status == 404
 
 
+def test_what_a_device_has_is_bounded_in_bytes_set_by_set_too(as1, hss, device):
+    small = path_of(provision(as1, device, pattern("small")))
+    answers = [provision(as1, device, *(pattern(f"{i}-{k}-{'x' * 240}") for k in range(4))) for i in range(20)]
+    assert {answer.status for answer in answers} == {201, 403}
+    assert answers[-1].json()["cause"] == "QUOTA_EXCEEDED"
+    refused = as1.put(small + "/cpSets/small", pattern("small", communicationDurationTime=9))
+    assert refused.status == 403 and refused.json()["cause"] == "QUOTA_EXCEEDED", refused
+    assert "communicationDurationTime" not in as1.get(small + "/cpSets/small").json()
+
+
 def test_the_last_set_takes_its_subscription_with_it(as1, hss, device):
     answer = provision(as1, device, pattern("a b/c"))
     assert answer.status == 201, answer
@@ -360,6 +370,17 @@ def test_results_of_a_groups_members_are_told_together(real, as1, hss, device, s
     assert all_of("appliedParam") == [{"externalIds": [device, "other@acme.example"], "maximumLatency": 5400, "maximumResponseTime": 25},
                                       {"externalIds": ["odd@acme.example"], "maximumLatency": 60}]
     assert real.admin.twin(device)["contact"]["schedule"]["network"] == {"periodic": 5400, "active": 25}
+
+
+@pytest.mark.parametrize("name", [avp(1, "001019999999999"), external("gone@acme.example")], ids=["by an IMSI that nobody has", "by its name"])
+def test_the_end_for_one_member_is_not_that_of_its_group(real, as1, hss, device, name):
+    group = group_of_one(real, device)
+    parameters = path_of(as1.post(NP, {"externalGroupId": group, "maximumLatency": 7200}))
+    patterns = path_of(provision_group(as1, group))
+    for reference in (*hss.networks, *hss.sets):
+        item = avp(3166, [avp(3102, [name], 10415), avp(3149, 2, 10415)], 10415, m=False)
+        assert result_of(hss.report(real.identity, avp(3165, [avp(3124, reference, 10415), avp(3125, real.identity.encode(), 10415), item], 10415, m=False))) == 2001
+    assert as1.get(parameters).status == 200 and as1.get(patterns).status == 200
 
 
 # ---- answers that make no sense ----

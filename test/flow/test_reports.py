@@ -1,7 +1,9 @@
 """Reports of the network against a real host: what becomes of the device's twin, its timeline and event stream, and of
 downlinks that wait; from an HSS, from serving nodes, again after a crash."""
 import itertools
+import os
 import queue
+import subprocess
 import threading
 
 import pytest
@@ -161,6 +163,9 @@ def test_the_twin_hears_what_the_network_says(tracker, hss, mme):
     until(lambda: len(tracker.reports()) == 3, "the application's reports")
     assert tracker.reports()[2]["plmnId"] == {"mcc": "262", "mnc": "01"} and tracker.reports()[2]["roamingStatus"] is True
     rows = tracker.rows()  # the newest first
+    environment = {**os.environ, "DROMIO_HOST": f"http://127.0.0.1:{tracker.host.http_port}", "DROMIO_TOKEN": tracker.host.admin.token}
+    shown = subprocess.run([str(BUILD / "dromio"), "twin", "timeline", tracker.id], capture_output=True, text=True, env=environment, timeout=LIMIT_S).stdout
+    assert "LOSS_OF_CONNECTIVITY lossOfConnectReason=2" in shown and "ROAMING_STATUS" in shown and "roamingStatus=true" in shown
     assert [each["said"] for each in rows] == ["event"] * 3 and rows[2]["report"]["lossOfConnectReason"] == 2
     assert rows[0]["report"]["plmnId"] == {"mcc": "262", "mnc": "01"}
 

@@ -47,7 +47,7 @@ class Twin:
         self.desired, self.tickets, self.events, self.secrets = {}, {}, [], {}
         self.last = self.next = None
         self.why = "unknown"
-        self.exposures, self.said, self.network = [], [], {}  # network: "connection", "schedule"
+        self.exposures, self.said, self.network, self.schedule = [], [], {}, {}  # network: "connection"
 
     def property(self, name):
         value, at, quality, source = self.properties[name] or (None, None, None, None)
@@ -71,7 +71,7 @@ class Twin:
             "revision": self.revision,
             "tags": self.tags,
             "properties": {name: self.property(name) for name in THERMO},
-            "contact": {"last": self.last, "next": self.next, "why": self.why},
+            "contact": {"last": self.last, "next": self.next, "why": self.why, **({"schedule": self.schedule} if self.schedule else {})},
             "mailbox": waiting,
             **self.network,
         }
