@@ -237,7 +237,7 @@ hss *hss_new(const options *o, tls_context *tls, monte *monte, uint32_t index, i
     made->imsi_digits = (int)strlen(o->imsi_first);
     made->granted = calloc(o->devices / 8 + 1, 1);
     name_itself(made, index);
-    peer_config config = { .connect = o->connect, .identity = made->identity, .realm = o->realm, .tls = tls, .tls_name = o->tls_name,
+    peer_config config = { .connect = o->hss_connect, .identity = made->identity, .realm = o->hss_realm, .tls = tls, .tls_name = o->tls_name,
                            .application = DIAMETER_APPLICATION_S6T, .window = HSS_WINDOW, .seed = o->seed + OPTIONS_MMES_MAX + index,
                            .epoll = epoll, .owner = made, .on_open = on_open, .on_answer = on_answer, .on_request = on_request };
     made->peer = made->granted == NULL ? NULL : peer_new(&config);

@@ -167,7 +167,7 @@ iwf *iwf_new(const options *o, tls_context *tls, const iwf_network *around, int 
         return NULL;
     made->around = *around;
     made->waiting = calloc(IWF_TRIGGERS_MAX, sizeof *made->waiting);
-    peer_config config = { .connect = o->connect, .identity = o->iwf_identity, .realm = o->realm, .tls = tls, .tls_name = o->tls_name,
+    peer_config config = { .connect = o->hss_connect, .identity = o->iwf_identity, .realm = o->hss_realm, .tls = tls, .tls_name = o->tls_name,
                            .application = DIAMETER_APPLICATION_TSP, .window = WINDOW, .seed = o->seed + OPTIONS_MMES_MAX + OPTIONS_HSSES_MAX,
                            .epoll = epoll, .owner = made, .on_open = on_open, .on_answer = on_answer, .on_request = on_request };
     made->peer = made->waiting == NULL ? NULL : peer_new(&config);

@@ -49,6 +49,8 @@ static const option_row rows[] = {
     { "seed", "N", "of all that is random (1)", OPTION_U64, AT(seed) },
     { "hss", "N", "HSSs beside the MMEs, a connection each (0)", OPTION_U32, AT(hsses), 0, OPTIONS_HSSES_MAX },
     { "hss-identity", "NAME", "Origin-Host of the first HSS (hss.epc.dromio.test)", OPTION_TEXT, AT(hss_identity) },
+    { "hss-connect", "ADDRESS", "where HSSs and the MTC-IWF connect, where their SCEF is not the host of the MMEs: roaming (that of the MMEs)", OPTION_TEXT, AT(hss_connect) },
+    { "hss-realm", "NAME", "Origin-Realm of HSSs and the MTC-IWF (that of the MMEs)", OPTION_TEXT, AT(hss_realm) },
     { "hss-names", "PATTERN", "External Identifiers that the HSSs know; % is the number of a device (thermo-%@demo.example)", OPTION_TEXT, AT(hss_names) },
     { "hss-grant", "SECONDS", "what an HSS grants ends so long after (0: never)", OPTION_NUMBER, AT(hss_grant_s), 0, 1e9 },
     { "hss-refuse", "P", "share of the devices that are refused (0)", OPTION_NUMBER, AT(hss_refuse), 0, 1 },
@@ -164,6 +166,8 @@ static int check(const options *out)
         return complain("--tls-certificate needs", "--tls-ca");
     if (strrchr(out->connect, ':') == NULL)
         return complain("an address is host:port, not", out->connect);
+    if (strrchr(out->hss_connect, ':') == NULL)
+        return complain("an address is host:port, not", out->hss_connect);
     return 0;
 }
 
@@ -189,5 +193,9 @@ int options_read(options *out, int argc, char **argv)
     }
     if (optind < argc)
         return complain("unexpected argument", argv[optind]);
+    if (out->hss_connect[0] == '\0')
+        memcpy(out->hss_connect, out->connect, sizeof out->hss_connect);
+    if (out->hss_realm[0] == '\0')
+        memcpy(out->hss_realm, out->realm, sizeof out->hss_realm);
     return out->help || out->version ? 0 : check(out);
 }

@@ -25,7 +25,8 @@ typedef struct options {
     uint32_t mmes, devices, period_s, window, active_s;
     uint64_t seed;
     double loss, duplicate, late, restart, move, edrx, speed, for_s;
-    char hss_identity[200], hss_names[200], hss_group[200];
+    char hss_identity[200], hss_realm[200], hss_names[200], hss_group[200];
+    char hss_connect[256]; /* and hss_realm: as those of the MMEs where they are not given */
     uint32_t hsses, hss_segment;
     double hss_grant_s, hss_refuse, hss_revoke_s;
     char iwf_identity[200];

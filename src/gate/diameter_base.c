@@ -74,13 +74,13 @@ static void put_capabilities(const diameter_peer *peer, dro_builder *out)
     diameter_put_u32(out, AVP_ORIGIN_STATE_ID, peer->gate->origin_state);
 }
 
-static void put_applications(dro_builder *out)
+static void put_applications(uint32_t offered, dro_builder *out)
 {
     diameter_put_u32(out, AVP_SUPPORTED_VENDOR_ID, DIAMETER_VENDOR_3GPP);
     /* Peers of RFC 3588 (freeDiameter) take its absence for a wish for IPsec. */
     diameter_put_u32(out, AVP_INBAND_SECURITY_ID, NO_INBAND_SECURITY);
     for (size_t i = 0; i < sizeof applications / sizeof applications[0]; i++)
-        if (applications[i].bit != PEER_RELAY)
+        if (applications[i].bit != PEER_RELAY && (offered & applications[i].bit) != 0)
             diameter_put_application(out, applications[i].application);
 }
 
@@ -98,11 +98,18 @@ void base_send_cea(diameter_peer *peer, const diameter_header *request, const di
     peer_put_origin(peer->gate, &out);
     put_capabilities(peer, &out);
     diameter_put_failed(&out, fault);
-    put_applications(&out);
+    put_applications(UINT32_MAX, &out);
     diameter_end(&out, begin);
     peer_send(peer, &out);
     peer->answers++;
     diameter_count_answer(&peer->gate->counts, DIAMETER_OUT, diameter_command_find(header.code, 0, false), result, 0);
+}
+
+/* Asked by us, it hears of what we have to do with it alone: an SCEF that is told of S6t takes us for an HSS. */
+static uint32_t offered_to(const diameter_peer *peer)
+{
+    uint32_t agreed = peer->row == NO_ROW ? 0 : peer->gate->config->peers[peer->row].applications;
+    return agreed == 0 || (agreed & PEER_RELAY) != 0 ? UINT32_MAX : agreed;
 }
 
 static void send_cer(diameter_peer *peer)
@@ -114,7 +121,7 @@ static void send_cer(diameter_peer *peer)
     size_t begin = diameter_begin(&out, &header);
     peer_put_origin(peer->gate, &out);
     put_capabilities(peer, &out);
-    put_applications(&out);
+    put_applications(offered_to(peer), &out);
     diameter_end(&out, begin);
     peer_send(peer, &out);
 }
