@@ -116,6 +116,14 @@ static void tell_full(core *core, const call *call)
                TWIN_EXPOSURE_BYTES);
 }
 
+bool exposure_fits(core *core, const call *call, uint32_t index, const exposure *old)
+{
+    if (index == NONE || exposure_may_change(twin_at(core, index), old))
+        return true;
+    tell_full(core, call);
+    return false;
+}
+
 /* Whom a new one is about. False after a problem, or while its twin is busy. */
 static bool subject_find(core *core, const call *call, exposure_call *wanted)
 {
@@ -309,13 +317,9 @@ static bool identity_is_same(core *core, const exposure_call *wanted)
 static void change(core *core, const call *call, exposure *old, uint32_t index, const uint8_t *fields, size_t length)
 {
     const exposure_class *class = exposure_classes[old->kind];
-    if (index != NONE && !exposure_may_change(twin_at(core, index), old)) {
-        tell_full(core, call);
-        return;
-    }
     exposure_call wanted = { .call = call, .owner = application_at(core, old->application), .twin = index,
                              .group = old->group != 0 ? group_at(core, old->group) : NULL, .old = old, .fields = fields, .length = length };
-    if (!identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||
+    if (!exposure_fits(core, call, index, old) || !identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||
         (class->asks != NULL && class->asks(core, &wanted)))
         return;
     keep(core, &wanted, class);

@@ -303,6 +303,18 @@ static void charge_one_report(core *core, const exposure_call *wanted, const exp
     record_end(core);
 }
 
+/* The subscription with that report, in place of the one that an earlier request got. */
+static void report_put(const exposure_call *wanted, const dro_builder *report, dro_builder *fields)
+{
+    dro_cursor in = dro_cursor_over(wanted->fields, wanted->length);
+    dro_field field;
+    fields->at = fields->start;
+    while (dro_field_next(&in, &field))
+        if (field.tag != MONITORING_REPORT)
+            dro_field_put(fields, (uint8_t)field.tag, field.bytes, field.length);
+    dro_field_put(fields, MONITORING_REPORT, report->start, dro_builder_length(report));
+}
+
 static bool monitoring_made(core *core, const exposure_call *wanted, exposure *head, dro_builder *fields)
 {
     uint8_t bytes[T8_FIELDS_MAX];
@@ -321,7 +333,7 @@ static bool monitoring_made(core *core, const exposure_call *wanted, exposure *h
         reply_report(core, wanted->call, bytes, dro_builder_length(&report));
         return false;
     }
-    dro_field_put(fields, MONITORING_REPORT, bytes, dro_builder_length(&report));
+    report_put(wanted, &report, fields);
     return true;
 }
 

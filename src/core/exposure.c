@@ -10,6 +10,7 @@
 #include "core/number.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "core/usage.h"
@@ -54,12 +55,19 @@ exposure *exposure_find(core *core, uint64_t number, uint32_t *index)
     return NULL;
 }
 
-exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+static exposure *of_group_by_reference(const core *core, uint32_t reference)
 {
-    *index = NONE;
     for (uint32_t i = 0; i < core->exposures.group_high; i++)
         if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->reference == reference)
             return core->exposures.of_groups[i];
+    return NULL;
+}
+
+exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+{
+    *index = NONE;
+    if (exposure_reference_is_of_group(reference))
+        return of_group_by_reference(core, reference);
     index_probe probe = index_begin(number_hash(core, reference));
     while (index_next(&core->exposures.references, &probe, index)) {
         const nidd *nidd = twin_at(core, *index)->nidd;
@@ -88,7 +96,7 @@ uint32_t exposure_reference_new(core *core, const twin *twin)
     uint32_t high = twin == NULL ? 1u << REFERENCE_BITS : (uint32_t)(twin->number >> 52) << 20, reference, ignored;
     do
         reference = high | (++core->exposures.reference_next & ((1u << REFERENCE_BITS) - 1));
-    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL);
+    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL || schedule_find(core, reference) != NONE);
     return reference;
 }
 

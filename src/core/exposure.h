@@ -195,7 +195,6 @@ void monitoring_group_result(core *core, exposure *of, const dro_field *member, 
 
 /* ---- api_exposure.c ---- */
 
-
 void api_twin_exposures(core *core, const call *call); /* of a device, of all applications that the caller may see */
 void api_exposure_list(core *core, const call *call);
 void api_exposure_make(core *core, const call *call);
@@ -204,6 +203,8 @@ void api_exposure_put(core *core, const call *call);
 void api_exposure_patch(core *core, const call *call);
 void api_exposure_delete(core *core, const call *call);
 void api_exposure_websocket(core *core, const call *call);
+/* Has the twin room for `old` with other fields? False after a problem. */
+bool exposure_fits(core *core, const call *call, uint32_t twin, const exposure *old);
 /* The one that the call names, if it is the caller's; else NULL after a problem. */
 exposure *exposure_called(core *core, const call *call, uint32_t *twin);
 void exposure_json(core *core, const exposure *shown, dro_builder *out);

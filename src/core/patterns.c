@@ -565,7 +565,7 @@ void api_pattern_put(core *core, const call *call)
         tell_problem(core, call->caller, 413, "about:blank", "the subscription is too large");
         return;
     }
-    if (!patterns_is_good(core, &wanted))
+    if (!exposure_fits(core, call, index, old) || !patterns_is_good(core, &wanted))
         return;
     plan_make(core, &wanted, 0, &plan);
     plan_narrow(&plan, &id);

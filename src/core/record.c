@@ -154,6 +154,8 @@ void record_part_end(core *core, uint8_t tag)
     dro_builder *part = &core->record->part;
     assert(part->err == DRO_OK);
     record_put(core, tag, part->start, dro_builder_length(part));
+    if (tag == FIELD_CHARGE)
+        dro_wipe(part->start, dro_builder_length(part)); /* it may name the IMSI */
 }
 
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length)
