@@ -140,14 +140,18 @@ def test_put_replaces_it_at_the_hss_too(subscription, as1, hss):
     assert answer.status == 400 and answer.json()["invalidParams"][0]["param"] == "/externalId"
 
 
-@pytest.mark.parametrize("said,status,cause", [
-    (refusal(5001), 404, "USER_UNKNOWN"), (refusal(5510), 403, "OPERATION_NOT_ALLOWED"), (refusal(5512), 403, "PARAMETER_OUT_OF_RANGE"), (refusal(5513), 500, None), ([avp(268, 3004)], 503, None), ([avp(268, 5012)], 500, None),
+@pytest.mark.parametrize("said,status,cause,name", [
+    (refusal(5001), 404, "USER_UNKNOWN", None), (refusal(5510), 403, "OPERATION_NOT_ALLOWED", None), (refusal(5512), 403, "PARAMETER_OUT_OF_RANGE", None),
+    (refusal(5513), 500, None, "5513 DIAMETER_ERROR_CONFIGURATION_EVENT_STORAGE_NOT_SUCCESSFUL"), ([avp(268, 3004)], 503, None, None),
+    ([avp(268, 5012)], 500, None, "5012 DIAMETER_UNABLE_TO_COMPLY"),
 ])
-def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, cause):
+def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, cause, name):
     hss.on_watched = lambda watched: said
     made = subscription()
     answer = made.post()
     assert answer.status == status and (cause is None or answer.json()["cause"] == cause), answer
+    if status == 500:
+        assert answer.json()["detail"] == f"the network refused it ({name})", answer
     assert made.id not in as1.get(BASE).body.decode()
 
 
