@@ -242,6 +242,8 @@ static const exposure *group_keep(core *core, const exposure_call *wanted, const
     dro_err err = exposure_group_put(core, head, fields->start, dro_builder_length(fields), &kept);
     if (err == DRO_OK)
         err = groups_keep(core);
+    if (err != DRO_OK && is_new && kept != NULL) /* who asked hears that it is not there */
+        exposure_group_remove(core, kept);
     if (err != DRO_OK)
         return NULL;
     if (is_new && has_test)

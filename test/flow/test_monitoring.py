@@ -382,6 +382,20 @@ def test_much_that_is_told_of_a_group_goes_over_a_websocket_too(of_group, as1, h
     assert [one["externalId"] for one in (said if protocol is None else said["content"])["monitoringEventReports"]] == names
 
 
+def test_what_could_not_be_kept_of_a_group_is_nowhere(of_group, as1, hss, real):
+    made = of_group(monitorExpireTime=FUTURE)
+    assert real.admin.put(f"/v1/groups/{made.group}", {}).status in (200, 201)
+    (tables,) = real.data.rglob("host")
+    in_the_way = tables.parent / ".host.new"
+    in_the_way.mkdir()
+    assert made.post().status == 503
+    in_the_way.rmdir()
+    (reference,) = hss.watched.get(timeout=LIMIT_S).references
+    assert hss.watched.get(timeout=LIMIT_S).gone == [reference]
+    assert made.group not in as1.get(BASE).body.decode()
+    made.made(hss)
+
+
 def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss):
     made = of_group(monitorExpireTime=FUTURE).made(hss)
     answer = as1.request("PATCH", made.at, [{"op": "add", "path": "/excludedExternalIds", "value": ["a@acme.example"]},
