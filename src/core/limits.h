@@ -76,6 +76,7 @@ enum {
     FAREWELLS_MAX = 8192,          /* things the network has of twins that are gone, of a core; the oldest goes first, */
     FAREWELL_FIELDS_MAX = 5632,    /* bytes of one, */
     FAREWELLS_ASKED_MAX = 64,      /* that it is asked to end at a time, */
+    FAREWELLS_BATCH = 64,          /* looked to in a round, */
     FAREWELL_PAUSE_MS = 1000,      /* and again after this without an answer; twice as long each further time, */
     FAREWELL_PAUSE_MAX_MS = 5 * 60 * 1000, /* at most */
     GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */
