@@ -6,6 +6,7 @@
 #include "core/call.h"
 #include "core/charge.h"
 #include "core/exposure.h"
+#include "core/farewell.h"
 #include "core/groups.h"
 #include "core/inquiry.h"
 #include "core/monitoring_area.h"
@@ -146,19 +147,15 @@ static void put_reference(dro_builder *out, uint8_t tag, uint32_t reference)
         dro_field_put(out, tag, &reference, 4);
 }
 
-static void ended(core *core, const inquiry *asked, const inquiry_said *said);
-
-/* Nobody here has what the network may have under that reference. */
-static void network_forget(core *core, uint32_t reference, const inquiry *like, const uint8_t *fields, size_t length)
+/* Nobody here has what the network may have under that reference, until then. */
+static void network_forget(core *core, uint32_t reference, const inquiry *like, int64_t until_ms, const uint8_t *fields, size_t length)
 {
     uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     put_subject(&out, fields, length);
     put_reference(&out, API_FIELD_REFERENCE_GONE, reference);
-    inquiry asked = { .kind = INQUIRY_MONITORING, .group = like->group, .twin = like->twin, .fields = bytes, .length = dro_builder_length(&out), .done = ended };
-    const char *why = inquiry_begin(core, &asked);
-    if (why != NULL)
-        dro_warn("monitoring: the network was not told that %08x is over: %s", reference, why);
+    farewell head = { .kind = INQUIRY_MONITORING, .group = like->group, .until_ms = until_ms };
+    farewell_put(core, like->twin, &head, bytes, dro_builder_length(&out));
 }
 
 /* The network's word on a new one, or on a change. */
@@ -177,7 +174,7 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
     core->exposures.agreed = 0;
     bool is_kept = core->exposures.is_done || exposure_find_reference(core, reference, &ignored) != NULL;
     if (said->verdict == VERDICT_DONE && !is_kept)
-        network_forget(core, reference, asked, asked->fields, asked->length);
+        network_forget(core, reference, asked, INT64_MAX, asked->fields, asked->length);
     if (!is_kept && asked->group != 0)
         authorization_group_refused(core, asked->group);
 }
@@ -480,7 +477,7 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
 {
     uint32_t index;
     uint64_t number = asked->subject;
-    exposure *of = number == 0 ? NULL : exposure_find(core, number, &index);
+    exposure *of = exposure_find(core, number, &index);
     bool is_over = said->outcome == INQUIRY_ANSWERED;
     if (asked->late != NULL && core->gates[asked->late->gate].is_open)
         reply_ended(core, asked, said, of);
@@ -550,7 +547,7 @@ static void monitoring_forsaken(core *core, const twin *twin, const exposure *lo
 {
     const inquiry like = { .twin = twin->number };
     if (lost->reference != 0 && lost->status != EXPOSURE_OVER)
-        network_forget(core, lost->reference, &like, lost->fields, lost->length);
+        network_forget(core, lost->reference, &like, lost->until_ms, lost->fields, lost->length);
 }
 
 const exposure_class monitoring_class = {

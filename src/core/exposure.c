@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "core/call.h"
+#include "core/farewell.h"
 #include "core/groups.h"
 #include "core/nidd.h"
 #include "core/number.h"
@@ -96,7 +97,8 @@ uint32_t exposure_reference_new(core *core, const twin *twin)
     uint32_t high = twin == NULL ? 1u << REFERENCE_BITS : (uint32_t)(twin->number >> 52) << 20, reference, ignored;
     do
         reference = high | (++core->exposures.reference_next & ((1u << REFERENCE_BITS) - 1));
-    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL || schedule_find(core, reference) != NONE);
+    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL || schedule_find(core, reference) != NONE ||
+           farewell_has(core, reference));
     return reference;
 }
 

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "core/apply.h"
 #include "core/exposure.h"
+#include "core/farewell.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/names.h"
@@ -318,6 +319,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             idempotent_replay(core, field);
         else if (field->tag == FIELD_EXPOSURE_NEWS || field->tag == FIELD_EXPOSURE_NEWS_GONE)
             exposure_news_replay(core, field);
+        else if (field->tag == FIELD_FAREWELL || field->tag == FIELD_FAREWELL_GONE)
+            farewell_replay(core, field);
         else if (field->tag == FIELD_REPORTS_HEARD)
             reports_replay(core, field);
         else if (field->tag == FIELD_USAGE)
@@ -439,6 +442,7 @@ void host_tables_write(core *core)
     write_idempotents(core);
     groups_told_write(core);
     exposure_news_write(core);
+    farewells_write(core);
     reports_write(core);
     usage_write(core);
     write_dead_letters(core);

@@ -75,6 +75,11 @@ enum {
     GROUP_EXPOSURES_MAX = 1024,    /* the same of all groups */
     GROUP_NEWS_MAX = 65536,        /* reports about members of groups that wait to be told, */
     GROUP_NEWS_OF_ONE_MAX = 8192,  /* of one subscription or the like: others have room beside it */
+    FAREWELLS_MAX = 8192,          /* things the network has of twins that are gone, of a core; the oldest goes first, */
+    FAREWELL_FIELDS_MAX = 5632,    /* bytes of one, */
+    FAREWELLS_ASKED_MAX = 64,      /* that it is asked to end at a time, */
+    FAREWELL_PAUSE_MS = 1000,      /* and again after this without an answer; twice as long each further time, */
+    FAREWELL_PAUSE_MAX_MS = 5 * 60 * 1000, /* at most */
     GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */
     NIDD_FIELDS_MAX = 4096,        /* bytes of what an application gave */
     NIDD_PATH_MAX = 256,

@@ -432,7 +432,7 @@ static void patterns_forsaken(core *core, const twin *twin, const exposure *lost
 {
     uint32_t references[T8_LIST_MAX], count = references_of(lost->fields, lost->length, references);
     if (lost->status != EXPOSURE_OVER)
-        provision_forget(core, INQUIRY_PATTERNS, 0, twin->number, references, count);
+        provision_forget(core, INQUIRY_PATTERNS, twin, references, count);
 }
 
 /* T8 has no notification for it: the subscription is not there any more. Of a group's it goes as a whole only. */

@@ -370,6 +370,18 @@ def test_reports_of_a_group_s_members_are_told_together(of_group, as1, hss, real
     until(lambda: real.admin.get(f"/v1/groups/{made.group}").status == 404, "the end of a group nothing is had of")
 
 
+@pytest.mark.parametrize("protocol", [None, "dromio.notifications.v1"])
+def test_much_that_is_told_of_a_group_goes_over_a_websocket_too(of_group, as1, hss, real, protocol):
+    made = of_group(groupReportGuardTime=1, monitorExpireTime=FUTURE, websockNotifConfig={"requestWebsocketUri": True}).made(hss)
+    names = [f"{n}-{'k' * 200}@acme.example" for n in range(60)]
+    assert result_of(hss.tell(group_report(made.reference, *[item([external(name)], LOSS) for name in names]))) == 2001
+    with Websocket(real.http_port, path_of(made.json["websockNotifConfig"]["websocketUri"]), as1.token, protocol=protocol) as socket:
+        text = socket.text()
+    said = json.loads(text)
+    assert len(text) > 16384
+    assert [one["externalId"] for one in (said if protocol is None else said["content"])["monitoringEventReports"]] == names
+
+
 def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss):
     made = of_group(monitorExpireTime=FUTURE).made(hss)
     answer = as1.request("PATCH", made.at, [{"op": "add", "path": "/excludedExternalIds", "value": ["a@acme.example"]},
