@@ -211,6 +211,7 @@ static dro_err recover_all(core *core)
             group_mail_recovered(core, i);
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
+    core->nidd.is_recovered = true;
     names_enter(core);
     groups_recovered(core);
     orphans_look(core);

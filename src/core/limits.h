@@ -64,6 +64,8 @@ enum {
 
     TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device, */
     TWIN_EXPOSURE_BYTES = 48 << 10,/* and the bytes of all: a full record has all that a twin has */
+    EXPOSURE_RETRY_MS = 1000,      /* the network is told again that one is over after this; twice as long each further time, */
+    EXPOSURE_RETRY_MAX_MS = 5 * 60 * 1000, /* at most */
     TWIN_TRIGGER_PAUSE_MS = 60 * 1000, /* between two triggers of a twin, or for its downlinks */
     TRIGGER_GRACE_MS = 30 * 1000,  /* behind a trigger's validity: its outcome may be on the way */
     TRIGGER_ENDED_KEPT_MS = 10 * 60 * 1000, /* a trigger can be seen so long behind its end, and a repeated outcome is known */
