@@ -394,6 +394,15 @@ static void end_alone(core *core, uint32_t index, exposure *ended)
     record_end(core);
 }
 
+void exposure_put_off(core *core, exposure *of)
+{
+    int64_t pause_ms = (int64_t)EXPOSURE_RETRY_MS << of->retries;
+    if (pause_ms < EXPOSURE_RETRY_MAX_MS)
+        of->retries++;
+    of->retry_ms = core->now_ms + (pause_ms < EXPOSURE_RETRY_MAX_MS ? pause_ms : EXPOSURE_RETRY_MAX_MS);
+    of->is_asked = false;
+}
+
 void exposures_forsaken(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);

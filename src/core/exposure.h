@@ -96,6 +96,8 @@ void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */
 int64_t exposures_due(const twin *twin);
 void exposures_expire(core *core, uint32_t twin);
+/* Nobody of the network heard that it is over: told again later, later each time. */
+void exposure_put_off(core *core, exposure *of);
 void exposures_forsaken(core *core, uint32_t twin);        /* inside the record in which it goes: the network is told until it has answered */
 /* "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"; 0: the collection's. */
 void exposure_path_write(const application *owner, uint8_t kind, uint64_t number, dro_builder *out);

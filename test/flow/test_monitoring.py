@@ -413,6 +413,16 @@ def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss
         assert answer.status == 400, (patch, answer)
 
 
+def test_what_a_change_brings_at_once_takes_the_place_of_what_was_there(of_group, as1, hss):
+    hss.at_once = [lambda reference: report(reference, LOSS, avp(3162, 0, V3GPP))]
+    made = of_group(monitorExpireTime=FUTURE).made(hss)
+    assert made.json["monitoringEventReport"]["lossOfConnectReason"] == 0
+    hss.at_once = [lambda reference: report(reference, LOSS, avp(3162, 1, V3GPP))]
+    assert as1.request("PATCH", made.at, [{"op": "add", "path": "/excludedExternalIds", "value": ["a@acme.example"]}],
+                       Content_Type="application/json-patch+json").status == 204
+    assert as1.get(made.at).json()["monitoringEventReport"]["lossOfConnectReason"] == 1
+
+
 def test_a_group_nobody_knows_is_404(of_group, as1, real, hss):
     hss.on_watched = lambda watched: refusal(5001)
     made = of_group(monitorExpireTime=FUTURE)
