@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "core/apply.h"
+#include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -322,6 +323,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             reports_replay(core, field);
         else if (field->tag == FIELD_USAGE)
             usage_replay(core, field);
+        else if (field->tag == FIELD_CHARGED)
+            charges_owed_replay(core, field);
         return DRO_OK;
     }
     if (field->tag == FIELD_EVENT)
@@ -440,6 +443,7 @@ void host_tables_write(core *core)
     groups_told_write(core);
     exposure_news_write(core);
     reports_write(core);
+    charges_owed_dump(core);
     usage_write(core);
     write_dead_letters(core);
 }
