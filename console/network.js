@@ -56,22 +56,18 @@ function connectionLine(connection) {
   ];
 }
 
-function scheduleLine(schedule) {
-  if (!schedule) return null;
+function scheduleWords(schedule) {
   const told = (row) =>
     Object.entries(row ?? {})
       .map(([name, count]) => (name === "packets" ? `${count} packets` : name.endsWith("_ms") ? `${name.slice(0, -3)} ${count} ms` : `${name} ${seconds(count)}`))
       .join(", ");
   const wanted = told(schedule.wanted);
   const network = told(schedule.network);
-  return h(
-    "span",
-    {},
-    "Schedule ",
-    h("b", {}, words(schedule.state)),
-    wanted ? `, wanted: ${wanted}` : "",
-    network ? `, network: ${network}` : "",
-  );
+  return [h("b", {}, words(schedule.state)), wanted ? `, wanted: ${wanted}` : "", network ? `, network: ${network}` : ""];
+}
+
+function scheduleLine(schedule) {
+  return schedule ? h("span", {}, "Schedule ", scheduleWords(schedule)) : null;
 }
 
 // ---- applications ----
@@ -125,6 +121,8 @@ function said(event) {
     const { monitoringType, externalId, msisdn, eventTime, ...rest } = report;
     return [h("b", {}, [word === "event" ? "" : `${word} `, words(monitoringType)]), h("ul", { class: "effects" }, members(rest))];
   }
+  const schedule = event.kind === "schedule" ? (event.schedule ?? event.network?.schedule) : null;
+  if (schedule) return scheduleWords(schedule);
   if (event.kind === "reachability") return h("b", {}, "the device can be reached");
   const { command, peer, end_to_end: end, contact, ...rest } = event.network ?? {};
   return [

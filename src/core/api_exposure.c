@@ -4,6 +4,7 @@
 
 #include "core/authorization.h"
 #include "core/call.h"
+#include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -113,6 +114,14 @@ static void tell_full(core *core, const call *call)
 {
     tell_cause(core, call->caller, 403, "QUOTA_EXCEEDED", "the device has as many of these as it can have: %d, or %d bytes together", TWIN_EXPOSURES_MAX,
                TWIN_EXPOSURE_BYTES);
+}
+
+bool exposure_fits(core *core, const call *call, uint32_t index, const exposure *old)
+{
+    if (index == NONE || exposure_may_change(twin_at(core, index), old))
+        return true;
+    tell_full(core, call);
+    return false;
 }
 
 /* Whom a new one is about. False after a problem, or while its twin is busy. */
@@ -235,6 +244,10 @@ static const exposure *group_keep(core *core, const exposure_call *wanted, const
         exposure_charge(core, NONE, kept, is_new ? "made" : "changed");
         err = groups_keep(core);
     }
+    if (err != DRO_OK && is_new && kept != NULL) { /* who asked hears that it is not there */
+        charge_owed_take_back(core);
+        exposure_group_remove(core, kept);
+    }
     if (err != DRO_OK)
         return NULL;
     if (is_new && has_test)
@@ -310,13 +323,9 @@ static bool identity_is_same(core *core, const exposure_call *wanted)
 static void change(core *core, const call *call, exposure *old, uint32_t index, const uint8_t *fields, size_t length)
 {
     const exposure_class *class = exposure_classes[old->kind];
-    if (index != NONE && !exposure_may_change(twin_at(core, index), old)) {
-        tell_full(core, call);
-        return;
-    }
     exposure_call wanted = { .call = call, .owner = application_at(core, old->application), .twin = index,
                              .group = old->group != 0 ? group_at(core, old->group) : NULL, .old = old, .fields = fields, .length = length };
-    if (!identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||
+    if (!exposure_fits(core, call, index, old) || !identity_is_same(core, &wanted) || (class->is_good != NULL && !class->is_good(core, &wanted)) ||
         (class->asks != NULL && class->asks(core, &wanted)))
         return;
     keep(core, &wanted, class);

@@ -6,6 +6,7 @@
 #include "core/call.h"
 #include "core/charge.h"
 #include "core/exposure.h"
+#include "core/farewell.h"
 #include "core/groups.h"
 #include "core/inquiry.h"
 #include "core/monitoring_area.h"
@@ -18,7 +19,7 @@
 #include "core/twin_table.h"
 #include "twin/t8_monitoring.h"
 
-enum { RETRY_MS = 1000, RETRY_MAX_MS = 5 * 60 * 1000, FIELDS_MAX = T8_FIELDS_MAX + 512 };
+enum { FIELDS_MAX = T8_FIELDS_MAX + 512 };
 /* Times go to the network in seconds of 32 bits since 1900 (RFC 6733, 4.3.1): no later one can be said. */
 static const int64_t time_max_ms = 2085978495000; /* 2036-02-07T06:28:15Z */
 
@@ -69,7 +70,7 @@ static bool is_complete(core *core, const exposure_call *wanted)
           .why = "is missing: CHANGE_OF_IMSI_IMEI_ASSOCIATION needs it" },
         { .is_wrong = has_area && !has(wanted, MONITORING_AREA), .member = "/locationArea", .why = "is missing: NUMBER_OF_UES_IN_AN_AREA needs it" },
         { .is_wrong = has_area && is_of_device, .member = "/externalId", .why = "cannot be there with NUMBER_OF_UES_IN_AN_AREA" },
-        { .is_wrong = type < MONITORING_TYPES_4G && !has_area && !is_of_device && !is_of_group && !has(wanted, MONITORING_IPV4) && !has(wanted, MONITORING_IPV6),
+        { .is_wrong = type < MONITORING_TYPES_REPORTED && !has_area && !is_of_device && !is_of_group && !has(wanted, MONITORING_IPV4) && !has(wanted, MONITORING_IPV6),
           .member = "/externalId", .why = ", msisdn or externalGroupId must be there" },
         { .is_wrong = has_members && !is_of_group, .member = "/externalGroupId", .why = "is missing: members are added to and excluded from a group" },
         { .is_wrong = has(wanted, MONITORING_GUARD_TIME) && !is_of_group, .member = "/groupReportGuardTime", .why = "is of a group" },
@@ -77,7 +78,7 @@ static bool is_complete(core *core, const exposure_call *wanted)
     return rules_hold(core, wanted, 400, NULL, RULES(rules));
 }
 
-/* What no node of a 4G network could do: 403. */
+/* What no node of this network could do: 403. */
 static bool is_in_range(core *core, const exposure_call *wanted)
 {
     uint32_t type = option(wanted, MONITORING_TYPE), location = option(wanted, MONITORING_LOCATION), accuracy = option(wanted, MONITORING_ACCURACY);
@@ -90,7 +91,7 @@ static bool is_in_range(core *core, const exposure_call *wanted)
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && location == LOCATION_LAST_KNOWN && reports > 1, .member = "/maximumNumberOfReports",
           .why = "can be 1 only with LAST_KNOWN_LOCATION" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && location > LOCATION_LAST_KNOWN, .member = "/locationType",
-          .why = "is one of 5G networks" },
+          .why = "is one that this network cannot report" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && accuracy != UINT32_MAX && accuracy > ACCURACY_TWAN_ID, .member = "/accuracy",
           .why = "is one that this network cannot report" },
         { .is_wrong = is_area && (reports != 1 || !has(wanted, MONITORING_REPORTS_MAX)), .member = "/maximumNumberOfReports",
@@ -105,9 +106,9 @@ static bool is_in_range(core *core, const exposure_call *wanted)
 
 static bool monitoring_is_good(core *core, const exposure_call *wanted)
 {
-    if (option(wanted, MONITORING_TYPE) >= MONITORING_TYPES_4G) {
+    if (option(wanted, MONITORING_TYPE) >= MONITORING_TYPES_REPORTED) {
         tell_invalid(core, wanted->call->caller, 403, "OPERATION_NOT_ALLOWED", "/monitoringType",
-                     "monitoringType is one of 5G networks: this is the exposure function of a 4G one");
+                     "monitoringType is one that this network cannot report");
         return false;
     }
     if (!is_complete(core, wanted) || !is_in_range(core, wanted))
@@ -146,19 +147,15 @@ static void put_reference(dro_builder *out, uint8_t tag, uint32_t reference)
         dro_field_put(out, tag, &reference, 4);
 }
 
-static void ended(core *core, const inquiry *asked, const inquiry_said *said);
-
-/* Nobody here has what the network may have under that reference. */
-static void network_forget(core *core, uint32_t reference, const inquiry *like, const uint8_t *fields, size_t length)
+/* Nobody here has what the network may have under that reference, until then. */
+static void network_forget(core *core, uint32_t reference, const inquiry *like, int64_t until_ms, const uint8_t *fields, size_t length)
 {
     uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     put_subject(&out, fields, length);
     put_reference(&out, API_FIELD_REFERENCE_GONE, reference);
-    inquiry asked = { .kind = INQUIRY_MONITORING, .group = like->group, .twin = like->twin, .fields = bytes, .length = dro_builder_length(&out), .done = ended };
-    const char *why = inquiry_begin(core, &asked);
-    if (why != NULL)
-        dro_warn("monitoring: the network was not told that %08x is over: %s", reference, why);
+    farewell head = { .kind = INQUIRY_MONITORING, .group = like->group, .until_ms = until_ms };
+    farewell_put(core, like->twin, &head, bytes, dro_builder_length(&out));
 }
 
 /* The network's word on a new one, or on a change. */
@@ -177,7 +174,7 @@ static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
     core->exposures.agreed = 0;
     bool is_kept = core->exposures.is_done || exposure_find_reference(core, reference, &ignored) != NULL;
     if (said->verdict == VERDICT_DONE && !is_kept)
-        network_forget(core, reference, asked, asked->fields, asked->length);
+        network_forget(core, reference, asked, INT64_MAX, asked->fields, asked->length);
     if (!is_kept && asked->group != 0)
         authorization_group_refused(core, asked->group);
 }
@@ -308,6 +305,18 @@ static void charge_one_report(core *core, const exposure_call *wanted, const exp
     record_end(core);
 }
 
+/* The subscription with that report, in place of the one that an earlier request got. */
+static void report_put(const exposure_call *wanted, const dro_builder *report, dro_builder *fields)
+{
+    dro_cursor in = dro_cursor_over(wanted->fields, wanted->length);
+    dro_field field;
+    fields->at = fields->start;
+    while (dro_field_next(&in, &field))
+        if (field.tag != MONITORING_REPORT)
+            dro_field_put(fields, (uint8_t)field.tag, field.bytes, field.length);
+    dro_field_put(fields, MONITORING_REPORT, report->start, dro_builder_length(report));
+}
+
 static bool monitoring_made(core *core, const exposure_call *wanted, exposure *head, dro_builder *fields)
 {
     uint8_t bytes[T8_FIELDS_MAX];
@@ -326,7 +335,7 @@ static bool monitoring_made(core *core, const exposure_call *wanted, exposure *h
         reply_report(core, wanted->call, bytes, dro_builder_length(&report));
         return false;
     }
-    dro_field_put(fields, MONITORING_REPORT, bytes, dro_builder_length(&report));
+    report_put(wanted, &report, fields);
     return true;
 }
 
@@ -444,15 +453,6 @@ static int64_t monitoring_guard(const uint8_t *fields, size_t length)
 
 /* ---- its end ---- */
 
-static void put_off(core *core, exposure *of)
-{
-    int64_t pause_ms = (int64_t)RETRY_MS << of->retries;
-    if (pause_ms < RETRY_MAX_MS)
-        of->retries++;
-    of->retry_ms = core->now_ms + (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS);
-    of->is_asked = false;
-}
-
 static void reply_ended(core *core, const inquiry *asked, const inquiry_said *said, const exposure *of)
 {
     caller caller = { asked->late->gate, asked->late->header.id };
@@ -483,14 +483,14 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
 {
     uint32_t index;
     uint64_t number = asked->subject;
-    exposure *of = number == 0 ? NULL : exposure_find(core, number, &index);
+    exposure *of = exposure_find(core, number, &index);
     bool is_over = said->outcome == INQUIRY_ANSWERED;
     if (asked->late != NULL && core->gates[asked->late->gate].is_open)
         reply_ended(core, asked, said, of);
     if (of == NULL || of->status != EXPOSURE_ENDING)
         return;
     if (!is_over) {
-        put_off(core, of);
+        exposure_put_off(core, of);
     } else if (index == NONE) {
         exposure_group_gone(core, of);
         return;
@@ -534,7 +534,7 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
     const char *why = inquiry_begin(core, &asked);
     of = exposure_find(core, number, &index);
     if (why != NULL && of != NULL)
-        put_off(core, of);
+        exposure_put_off(core, of);
     if (call != NULL && (why != NULL || !has_late)) /* it is the application's no more, whenever the network hears of it */
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
     if (index != NONE && timers_update(core, index) != DRO_OK)
@@ -553,7 +553,7 @@ static void monitoring_forsaken(core *core, const twin *twin, const exposure *lo
 {
     const inquiry like = { .twin = twin->number };
     if (lost->reference != 0 && lost->status != EXPOSURE_OVER)
-        network_forget(core, lost->reference, &like, lost->fields, lost->length);
+        network_forget(core, lost->reference, &like, lost->until_ms, lost->fields, lost->length);
 }
 
 const exposure_class monitoring_class = {

@@ -6,6 +6,7 @@
 #include "base/wipe.h"
 #include "core/call.h"
 #include "core/charge.h"
+#include "core/farewell.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"
@@ -249,24 +250,14 @@ static void trigger_ends(core *core, uint32_t index, exposure *ended, const call
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
 }
 
-static void forsaken_done(core *core, const inquiry *asked, const inquiry_said *said)
-{
-    (void)core, (void)asked, (void)said; /* it goes whatever the network says */
-}
-
+/* Where it was sent by a service centre the subscriber's data is asked for first, as for any recall. */
 static void trigger_forsaken(core *core, const twin *twin, const exposure *lost)
 {
-    uint8_t bytes[TRIGGER_QUESTION_BYTES];
-    char room[TRIGGER_NODE_BYTES + 1];
-    dro_builder out = dro_builder_over(bytes, sizeof bytes);
     trigger_state state = trigger_state_of(lost->fields, lost->length);
-    if (trigger_has_ended(trigger_result_of(lost)) || !state.is_sent || !state.may_change || state.stage != TRIGGER_BY_FUNCTION)
+    if (trigger_has_ended(trigger_result_of(lost)) || !state.is_sent || !state.may_change || state.ends_ms <= core->now_ms)
         return;
-    trigger_wanted asked = { .fields = lost->fields, .length = lost->length, .reference = exposure_reference_new(core, twin),
-                     .old_reference = lost->reference, .action = TRIGGER_RECALL };
-    inquiry question = { .done = forsaken_done };
-    trigger_question(core, &asked, &out, &question, room);
-    (void)inquiry_begin(core, &question); /* if it cannot be told it expires there by itself */
+    farewell head = { .kind = INQUIRY_TRIGGER, .reference = exposure_reference_new(core, twin), .gone = lost->reference, .until_ms = state.ends_ms };
+    farewell_put(core, twin->number, &head, lost->fields, lost->length);
 }
 
 const exposure_class trigger_class = {

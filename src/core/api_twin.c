@@ -709,9 +709,9 @@ void api_twin_delete(core *core, const call *call)
     uint32_t index = call_twin(core, call);
     if (index == NONE || call_deferred(core, call, index) || !call_precondition(core, call, twin_at(core, index)))
         return;
+    record_begin(core, index, RECORD_GONE);
     exposures_forsaken(core, index);
     schedule_forsaken(core, twin_at(core, index));
-    record_begin(core, index, RECORD_GONE);
     record_end(core);
     twin_forget(core, index);
     call_reply(core, call, 204, UINT64_MAX, NULL, NULL);

@@ -93,6 +93,18 @@ void charge_owed_put(core *core, uint8_t kind, const exposure *of, const char *e
         dro_error("charging: the %s of what an application has at a group goes uncharged: \"%s\"", result, dro_err_text(err));
 }
 
+void charge_owed_take_back(core *core)
+{
+    owed **at = core->charges_owed == NULL ? NULL : &core->charges_owed->first;
+    while (at != NULL && *at != NULL && (*at)->next != NULL)
+        at = &(*at)->next;
+    if (at == NULL || *at == NULL || (*at)->is_kept)
+        return;
+    free(*at);
+    *at = NULL;
+    core->charges_owed->count--;
+}
+
 void charges_owed_kept(core *core)
 {
     for (owed *o = core->charges_owed == NULL ? NULL : core->charges_owed->first; o != NULL; o = o->next)

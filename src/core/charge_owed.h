@@ -12,6 +12,7 @@ enum { HOST_CHARGE = 50, CHARGES_OWED_MAX = 2048 /* a group's exposures, each tw
 
 /* Before groups_keep. `event`, `result`: as of charge_exposure. */
 void charge_owed_put(core *core, uint8_t kind, const exposure *of, const char *event, const char *result);
+void charge_owed_take_back(core *core);                   /* groups_keep failed, and the change is not there either: the newest goes */
 void charges_owed_kept(core *core);                       /* the tables are durable: those in them may be recorded */
 int charges_owed_step(core *core);                        /* records those; how many */
 void charges_owed_settle(core *core);                     /* at a start, when all records are read */

@@ -104,7 +104,8 @@ static uint32_t first_chunk(const core *core)
 static uint64_t tables_bytes(const core *core)
 {
     enum { DUPLICATE_BYTES = 18, IDEMPOTENT_BYTES = 512, DEAD_LETTER_BYTES = 4096 }; /* about */
-    uint64_t bytes = (uint64_t)core->idempotency.count * IDEMPOTENT_BYTES + (uint64_t)core->dead_letters.count * DEAD_LETTER_BYTES;
+    uint64_t bytes = (uint64_t)core->idempotency.count * IDEMPOTENT_BYTES + (uint64_t)core->dead_letters.count * DEAD_LETTER_BYTES +
+                     core->farewells.bytes;
     for (uint32_t i = 0; i < core->host_count; i++)
         bytes += core->hosts[i].seen != NULL ? (uint64_t)core->hosts[i].seen->count * DUPLICATE_BYTES : 0;
     return bytes;

@@ -16,6 +16,7 @@
 #include "core/checkpoint.h"
 #include "core/cold.h"
 #include "core/counters.h"
+#include "core/farewell.h"
 #include "core/follow.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -212,6 +213,7 @@ static dro_err recover_all(core *core)
             group_mail_recovered(core, i);
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
+    core->nidd.is_recovered = true;
     names_enter(core);
     groups_recovered(core);
     orphans_look(core);
@@ -339,6 +341,7 @@ void core_close(core *core)
     groups_fini(core);
     nidd_fini(core);
     exposures_fini(core);
+    farewells_free(core);
     capif_free(core);
     invokers_free(core);
     host_free(core);
@@ -615,7 +618,7 @@ int core_round(core *core)
         work += notices_send(core);
     if (core->index == 0)
         signing_step(core);
-    work += groups_step(core);
+    work += groups_step(core) + farewells_step(core);
     if (core->trace_count > 0)
         traces_expire(core);
     work += checkpoint_step(core);
@@ -666,6 +669,11 @@ int64_t core_next_due(const core *core)
     groups_ms = exposures_ms < groups_ms ? exposures_ms : groups_ms;
     if (groups_ms != INT64_MAX) {
         int64_t left = groups_ms > core->now_ms ? (groups_ms - core->now_ms) * 1000000 : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    int64_t farewells_ms = core_refusal(core) == NULL ? farewells_due(core) : INT64_MAX;
+    if (farewells_ms != INT64_MAX) {
+        int64_t left = farewells_ms > core->now_ms ? (farewells_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t orphans_ms = core_refusal(core) == NULL ? orphans_due_ms(core) : INT64_MAX;

@@ -14,6 +14,7 @@ typedef struct core_counters {
     uint64_t rds_refused, rds_repeated, rds_retransmissions, rds_dropped, fields_dropped;
     uint64_t reports;            /* of the network, about what applications asked it to watch */
     uint64_t triggers_sent, triggers_refused, triggers_ended, triggers_unknown;
+    uint64_t farewells_told, farewells_dropped;
     uint64_t schedules_asked, schedules_applied, schedules_refused;
     uint64_t authorizations_granted, authorizations_refused, authorizations_failed, authorizations_revoked;
 } core_counters;
@@ -25,7 +26,7 @@ enum core_counter {
     COUNT_GROUPS, COUNT_GROUP_MEMBERS, COUNT_GROUP_OPERATIONS,
     COUNT_TRIGGERS_SENT, COUNT_TRIGGERS_REFUSED, COUNT_TRIGGERS_ENDED, COUNT_TRIGGERS_UNKNOWN,
     COUNT_SCHEDULES_ASKED, COUNT_SCHEDULES_APPLIED, COUNT_SCHEDULES_REFUSED,
-    COUNT_REPORTS,
+    COUNT_REPORTS, COUNT_FAREWELLS_TOLD, COUNT_FAREWELLS_DROPPED, COUNT_FAREWELLS_WAITING,
     COUNT_AUTHORIZATIONS_GRANTED, COUNT_AUTHORIZATIONS_REFUSED, COUNT_AUTHORIZATIONS_FAILED, COUNT_AUTHORIZATIONS_REVOKED,
     COUNT_LOG_LIVE_BYTES, COUNT_CONTEXTS, COUNT_CONTEXT_BYTES, COUNT_CONTEXT_HITS, COUNT_CONTEXT_MISSES, COUNT_CONTEXT_READS, COUNT_CONTEXTS_UNREADABLE,
     COUNT_DOWNLINK_BYTES, COUNT_DOWNLINKS_AWAY, COUNT_DOWNLINK_READS, COUNT_DOWNLINK_CHUNKS, COUNT_DOWNLINK_CHUNK_BYTES,

@@ -7,11 +7,13 @@
 #include "core/call.h"
 #include "core/charge.h"
 #include "core/charge_owed.h"
+#include "core/farewell.h"
 #include "core/groups.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "core/usage.h"
@@ -56,12 +58,19 @@ exposure *exposure_find(core *core, uint64_t number, uint32_t *index)
     return NULL;
 }
 
-exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+static exposure *of_group_by_reference(const core *core, uint32_t reference)
 {
-    *index = NONE;
     for (uint32_t i = 0; i < core->exposures.group_high; i++)
         if (core->exposures.of_groups[i] != NULL && core->exposures.of_groups[i]->reference == reference)
             return core->exposures.of_groups[i];
+    return NULL;
+}
+
+exposure *exposure_find_reference(core *core, uint32_t reference, uint32_t *index)
+{
+    *index = NONE;
+    if (exposure_reference_is_of_group(reference))
+        return of_group_by_reference(core, reference);
     index_probe probe = index_begin(number_hash(core, reference));
     while (index_next(&core->exposures.references, &probe, index)) {
         const nidd *nidd = twin_at(core, *index)->nidd;
@@ -90,7 +99,8 @@ uint32_t exposure_reference_new(core *core, const twin *twin)
     uint32_t high = twin == NULL ? 1u << REFERENCE_BITS : (uint32_t)(twin->number >> 52) << 20, reference, ignored;
     do
         reference = high | (++core->exposures.reference_next & ((1u << REFERENCE_BITS) - 1));
-    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL);
+    while (reference == 0 || exposure_find_reference(core, reference, &ignored) != NULL || schedule_find(core, reference) != NONE ||
+           farewell_has(core, reference));
     return reference;
 }
 
@@ -398,6 +408,15 @@ static void end_alone(core *core, uint32_t index, exposure *ended)
     record_begin(core, index, RECORD_DELTA);
     exposure_gone(core, index, number);
     record_end(core);
+}
+
+void exposure_put_off(core *core, exposure *of)
+{
+    int64_t pause_ms = (int64_t)EXPOSURE_RETRY_MS << of->retries;
+    if (pause_ms < EXPOSURE_RETRY_MAX_MS)
+        of->retries++;
+    of->retry_ms = core->now_ms + (pause_ms < EXPOSURE_RETRY_MAX_MS ? pause_ms : EXPOSURE_RETRY_MAX_MS);
+    of->is_asked = false;
 }
 
 void exposures_forsaken(core *core, uint32_t index)

@@ -99,7 +99,9 @@ void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */
 int64_t exposures_due(const twin *twin);
 void exposures_expire(core *core, uint32_t twin);
-void exposures_forsaken(core *core, uint32_t twin);        /* it goes: the network is told, once */
+/* Nobody of the network heard that it is over: told again later, later each time. */
+void exposure_put_off(core *core, exposure *of);
+void exposures_forsaken(core *core, uint32_t twin);        /* inside the record in which it goes: the network is told until it has answered */
 /* "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"; 0: the collection's. */
 void exposure_path_write(const application *owner, uint8_t kind, uint64_t number, dro_builder *out);
 
@@ -167,7 +169,7 @@ typedef struct exposure_class {
     void (*expires)(core *core, uint32_t twin, exposure *ended);
     /* MAKING, and its time has come: asks the network. */
     void (*begins)(core *core, uint32_t twin, exposure *made);
-    /* The twin goes, and the exposure with it: the network may be told. */
+    /* The twin goes, and the exposure with it: inside that record; what the network is to be told is a farewell. */
     void (*forsaken)(core *core, const twin *twin, const exposure *lost);
     /* The network says something of it on its own; `fields` of a MESSAGE_NETWORK_REPORT. Inside a record: of the twin; of a group's exposure of
      * none on core 0, and of the member's twin too. That a group's has ended as a whole: in no record. NULL: nothing is done. */
@@ -199,7 +201,6 @@ void monitoring_group_result(core *core, exposure *of, const dro_field *member, 
 
 /* ---- api_exposure.c ---- */
 
-
 void api_twin_exposures(core *core, const call *call); /* of a device, of all applications that the caller may see */
 void api_exposure_list(core *core, const call *call);
 void api_exposure_make(core *core, const call *call);
@@ -208,6 +209,8 @@ void api_exposure_put(core *core, const call *call);
 void api_exposure_patch(core *core, const call *call);
 void api_exposure_delete(core *core, const call *call);
 void api_exposure_websocket(core *core, const call *call);
+/* Has the twin room for `old` with other fields? False after a problem. */
+bool exposure_fits(core *core, const call *call, uint32_t twin, const exposure *old);
 /* The one that the call names, if it is the caller's; else NULL after a problem. */
 exposure *exposure_called(core *core, const call *call, uint32_t *twin);
 void exposure_json(core *core, const exposure *shown, dro_builder *out);

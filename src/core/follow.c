@@ -238,6 +238,9 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_GROUP_OPERATIONS: return core->index == 0 ? core->groups->operation_count : 0;
     case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
     case COUNT_REPORTS: return c->reports;
+    case COUNT_FAREWELLS_TOLD: return c->farewells_told;
+    case COUNT_FAREWELLS_DROPPED: return c->farewells_dropped;
+    case COUNT_FAREWELLS_WAITING: return core->farewells.count;
     case COUNT_TRIGGERS_SENT: return c->triggers_sent;
     case COUNT_TRIGGERS_REFUSED: return c->triggers_refused;
     case COUNT_TRIGGERS_ENDED: return c->triggers_ended;

@@ -12,6 +12,7 @@
 #include "core/apply.h"
 #include "core/charge_owed.h"
 #include "core/exposure.h"
+#include "core/farewell.h"
 #include "core/groups.h"
 #include "core/host.h"
 #include "core/names.h"
@@ -319,6 +320,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             idempotent_replay(core, field);
         else if (field->tag == FIELD_EXPOSURE_NEWS || field->tag == FIELD_EXPOSURE_NEWS_GONE)
             exposure_news_replay(core, field);
+        else if (field->tag == FIELD_FAREWELL || field->tag == FIELD_FAREWELL_GONE)
+            farewell_replay(core, field);
         else if (field->tag == FIELD_REPORTS_HEARD)
             reports_replay(core, field);
         else if (field->tag == FIELD_USAGE)
@@ -442,6 +445,7 @@ void host_tables_write(core *core)
     write_idempotents(core);
     groups_told_write(core);
     exposure_news_write(core);
+    farewells_write(core);
     reports_write(core);
     charges_owed_dump(core);
     usage_write(core);

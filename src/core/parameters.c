@@ -265,7 +265,7 @@ static void parameters_expires(core *core, uint32_t index, exposure *of)
 static void parameters_forsaken(core *core, const twin *twin, const exposure *lost)
 {
     if (lost->reference != 0 && lost->status != EXPOSURE_OVER)
-        provision_forget(core, INQUIRY_PARAMETERS, 0, twin->number, &lost->reference, 1);
+        provision_forget(core, INQUIRY_PARAMETERS, twin, &lost->reference, 1);
 }
 
 const exposure_class parameters_class = {

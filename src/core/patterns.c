@@ -436,7 +436,7 @@ static void patterns_forsaken(core *core, const twin *twin, const exposure *lost
 {
     uint32_t references[T8_LIST_MAX], count = references_of(lost->fields, lost->length, references);
     if (lost->status != EXPOSURE_OVER)
-        provision_forget(core, INQUIRY_PATTERNS, 0, twin->number, references, count);
+        provision_forget(core, INQUIRY_PATTERNS, twin, references, count);
 }
 
 /* T8 has no notification for it: the subscription is not there any more. Of a group's it goes as a whole only. */
@@ -569,7 +569,7 @@ void api_pattern_put(core *core, const call *call)
         tell_problem(core, call->caller, 413, "about:blank", "the subscription is too large");
         return;
     }
-    if (!patterns_is_good(core, &wanted))
+    if (!exposure_fits(core, call, index, old) || !patterns_is_good(core, &wanted))
         return;
     plan_make(core, &wanted, 0, &plan);
     plan_narrow(&plan, &id);

@@ -1,8 +1,8 @@
+#include "core/farewell.h"
 #include "core/provision.h"
 
 #include <string.h>
 
-#include "base/log.h"
 #include "core/authorization.h"
 #include "core/call.h"
 #include "core/groups.h"
@@ -12,8 +12,6 @@
 #include "core/tell.h"
 #include "core/timers.h"
 #include "core/twin_table.h"
-
-enum { RETRY_MS = 1000, RETRY_MAX_MS = 5 * 60 * 1000 };
 
 /* ---- references ---- */
 
@@ -56,43 +54,39 @@ void provision_put_subject(dro_builder *out, const uint8_t *fields, size_t lengt
 }
 
 /* By its own name: what applications call it is not known any more. */
-static bool put_name(core *core, uint32_t group, uint64_t twin, dro_builder *out)
+static void put_name(const core *core, const twin *twin, dro_builder *out)
 {
-    const struct group *of = group == 0 ? NULL : group_at(core, group);
-    uint32_t index = group != 0 || twin == 0 ? NONE : twin_find_number(core, twin);
-    size_t length = 0;
-    const char *name = of != NULL ? of->id : index != NONE && twin_at(core, index)->row != NONE ? twin_id(core, twin_at(core, index), &length) : NULL;
-    if (name != NULL)
-        dro_field_put(out, API_FIELD_ID, name, of != NULL ? strlen(name) : length);
-    return name != NULL;
+    size_t length;
+    const char *name = twin_id(core, twin, &length);
+    dro_field_put(out, API_FIELD_ID, name, length);
 }
 
-static void forgotten(core *core, const inquiry *asked, const inquiry_said *said)
-{
-    (void)core;
-    if (said->outcome != INQUIRY_ANSWERED)
-        dro_warn("the network was not told that %08x is over: %s", (uint32_t)asked->subject, said->why);
-}
-
-void provision_forget(core *core, enum inquiry_kind kind, uint32_t group, uint64_t twin, const uint32_t *references, uint32_t count)
+void provision_forget(core *core, enum inquiry_kind kind, const twin *twin, const uint32_t *references, uint32_t count)
 {
     uint8_t bytes[PROVISION_FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    bool is_named = put_name(core, group, twin, &out);
+    put_name(core, twin, &out);
     put_references(&out, references, count);
-    inquiry asked = { .kind = kind, .group = group, .subject = count > 0 ? references[0] : 0, .fields = bytes, .length = dro_builder_length(&out), .done = forgotten };
-    const char *why = count == 0 ? NULL : !is_named || out.err != DRO_OK ? "its name is not known any more" : inquiry_begin(core, &asked);
-    if (why != NULL)
-        dro_warn("the network was not told that %08x is over: %s", references[0], why);
+    farewell head = { .kind = (uint8_t)kind, .until_ms = INT64_MAX };
+    if (count > 0 && out.err == DRO_OK)
+        farewell_put(core, twin->number, &head, bytes, dro_builder_length(&out));
 }
 
-/* What the network took and nobody kept. */
+/* What the network took and nobody kept; by the names that it was asked with: its twin may have gone meanwhile. */
 static void forget_run(core *core, const inquiry *asked)
 {
-    uint32_t references[T8_LIST_MAX], count = (uint32_t)asked->detail;
-    for (uint32_t i = 0; i < count && i < T8_LIST_MAX; i++)
-        references[i] = (uint32_t)asked->subject + i;
-    provision_forget(core, asked->kind, asked->group, asked->twin, references, count);
+    uint8_t bytes[PROVISION_FIELDS_MAX];
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    dro_cursor in = dro_cursor_over(asked->fields, asked->length);
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        if (field.tag == API_FIELD_ID || field.tag == API_FIELD_MSISDN || field.tag == API_FIELD_PROVIDER)
+            dro_field_put(&out, (uint8_t)field.tag, field.bytes, field.length);
+    for (uint32_t i = 0; i < (uint32_t)asked->detail && i < T8_LIST_MAX; i++)
+        put_references(&out, &(uint32_t){ (uint32_t)asked->subject + i }, 1);
+    farewell head = { .kind = (uint8_t)asked->kind, .group = asked->group, .until_ms = INT64_MAX };
+    if (out.err == DRO_OK)
+        farewell_put(core, asked->twin, &head, bytes, dro_builder_length(&out));
 }
 
 static void agreed(core *core, const inquiry *asked, const inquiry_said *said)
@@ -150,15 +144,6 @@ bool provision_refused(core *core, const call *call, const inquiry_said *said, c
 
 /* ---- the end ---- */
 
-static void put_off(core *core, exposure *of)
-{
-    int64_t pause_ms = (int64_t)RETRY_MS << of->retries;
-    if (pause_ms < RETRY_MAX_MS)
-        of->retries++;
-    of->retry_ms = core->now_ms + (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS);
-    of->is_asked = false;
-}
-
 static void care(core *core, uint32_t index)
 {
     if (index != NONE && twin_at(core, index)->number != 0 && timers_update(core, index) != DRO_OK)
@@ -195,7 +180,7 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
     if (said->outcome == INQUIRY_ANSWERED)
         gone(core, index, of);
     else
-        put_off(core, of);
+        exposure_put_off(core, of);
     care(core, index);
 }
 
@@ -214,7 +199,7 @@ void provision_ends(core *core, uint32_t index, exposure *of, const call *call, 
     const char *why = inquiry_begin(core, &asked);
     of = exposure_find(core, number, &index);
     if (why != NULL && of != NULL)
-        put_off(core, of);
+        exposure_put_off(core, of);
     if (call != NULL && (why != NULL || !has_late))
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
     care(core, index);

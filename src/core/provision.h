@@ -25,7 +25,7 @@ bool provision_has_nobody(core *core, const call *call, enum inquiry_kind kind);
 bool provision_refused(core *core, const call *call, const inquiry_said *said, const char *pointer);
 /* The hook `ends`: tells the network that those references are over; the exposure goes with its answer. */
 void provision_ends(core *core, uint32_t twin, exposure *of, const call *call, enum inquiry_kind kind, const uint32_t *references, uint32_t count);
-/* The same of what nobody here has: once, without looking back. */
-void provision_forget(core *core, enum inquiry_kind kind, uint32_t group, uint64_t twin, const uint32_t *references, uint32_t count);
+/* The same of what goes with its twin: farewells, inside the record in which that goes. */
+void provision_forget(core *core, enum inquiry_kind kind, const twin *twin, const uint32_t *references, uint32_t count);
 /* Inside a record: an exposure that the network has ended, or that ends without asking it. */
 void provision_over(core *core, uint32_t twin, exposure *of, const char *why);

@@ -4,6 +4,7 @@
  *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
  *
  * Bytes 8 to 48 are the associated data of the fields. */
+#include "core/farewell.h"
 #include "core/rate.h"
 #include "core/rds_ports.h"
 #include "core/record.h"
@@ -154,6 +155,8 @@ void record_part_end(core *core, uint8_t tag)
     dro_builder *part = &core->record->part;
     assert(part->err == DRO_OK);
     record_put(core, tag, part->start, dro_builder_length(part));
+    if (tag == FIELD_CHARGE)
+        dro_wipe(part->start, dro_builder_length(part)); /* it may name the IMSI */
 }
 
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length)
@@ -450,6 +453,17 @@ static dro_err replay_host(core *core, const record_view *view)
     return err == DRO_OK ? in.err : err;
 }
 
+/* What the network is to be told of one that is gone. */
+static dro_err replay_gone(core *core, const record_view *view)
+{
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    while (dro_field_next(&in, &field))
+        if (field.tag == FIELD_FAREWELL || field.tag == FIELD_FAREWELL_GONE)
+            farewell_replay(core, &field);
+    return in.err;
+}
+
 /* A chunk, which is no part of the timeline. */
 static dro_err replay_chunk(core *core, uint32_t index, log_place place, const record_view *view)
 {
@@ -469,6 +483,8 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     if (view->twin == 0)
         return replay_host(core, view);
     uint32_t index = twin_find_number(core, view->twin);
+    if (view->kind == RECORD_GONE && (err = replay_gone(core, view)) != DRO_OK)
+        return err;
     if (index == NONE && view->kind != RECORD_FULL)
         return DRO_OK; /* its full record comes later, or it is gone */
     if (view->kind == RECORD_CHUNK)

@@ -69,6 +69,8 @@ enum record_field {
     FIELD_EXPOSURE_GONE = 65, /* number u64 */
     FIELD_EXPOSURE_NEWS = 66, /* exposure u64, number u64, fields: to be told of a group's; of no twin */
     FIELD_EXPOSURE_NEWS_GONE = 67, /* exposure u64, number u64: all up to this one were told; of no twin */
+    FIELD_FAREWELL = 68,   /* core/farewell.h: number u64, until i64, group u32, reference u32, gone u32, kind u8, fields; of no twin, or of one that goes */
+    FIELD_FAREWELL_GONE = 69, /* number u64; the same */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 

@@ -534,5 +534,5 @@ void schedule_forsaken(core *core, const twin *twin)
 {
     const schedule *known = schedule_of(twin);
     if (known != NULL && known->reference != 0)
-        provision_forget(core, INQUIRY_PARAMETERS, 0, twin->number, &known->reference, 1);
+        provision_forget(core, INQUIRY_PARAMETERS, twin, &known->reference, 1);
 }

@@ -56,7 +56,7 @@ void schedule_forget(core *core, uint32_t twin, uint32_t reference); /* the netw
 void schedule_cancelled(core *core, uint32_t twin); /* by the network */
 
 uint32_t schedule_find(core *core, uint32_t reference); /* the twin whose wish the network knows by that; NONE */
-void schedule_forsaken(core *core, const twin *twin);   /* it goes: the network is told, once */
+void schedule_forsaken(core *core, const twin *twin);   /* as exposures_forsaken */
 
 DRO_CHECKED dro_err schedule_apply(core *core, uint32_t twin, const dro_field *field);
 void schedule_full(core *core, const twin *twin);

@@ -22,6 +22,7 @@ enum {
 struct serving_table {
     serving rows[SERVINGS_MAX];
     uint16_t buckets[BUCKETS], high;       /* rows ever used */
+    uint16_t free;                         /* first of those that nobody has any more; 0: none */
     char *vias[SERVING_VIAS_MAX];
 };
 
@@ -49,12 +50,10 @@ static bool is_same(const serving *a, const serving *b)
 
 static uint16_t free_row(serving_table *table)
 {
-    if (table->high + 1 < SERVINGS_MAX)
-        return ++table->high;
-    uint16_t row = 1;
-    while (row < SERVINGS_MAX && table->rows[row].users > 0)
-        row++;
-    return row < SERVINGS_MAX ? row : 0;
+    uint16_t row = table->free;
+    if (row != 0)
+        table->free = table->rows[row].next;
+    return row != 0 ? row : table->high + 1 < SERVINGS_MAX ? ++table->high : 0;
 }
 
 /* 0: no room. */
@@ -84,6 +83,8 @@ static void row_give_back(serving_table *table, uint16_t row)
     while (*link != row)
         link = &table->rows[*link].next;
     *link = table->rows[row].next;
+    table->rows[row].next = table->free;
+    table->free = row;
 }
 
 /* 0: none, or no room for one more. */

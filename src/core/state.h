@@ -19,6 +19,7 @@
 #include "core/contexts.h"
 #include "core/core.h"
 #include "core/exposure.h"
+#include "core/farewell.h"
 #include "core/counters.h"
 #include "core/host.h"
 #include "core/host_tables.h"
@@ -135,6 +136,7 @@ struct core {
     uint32_t met_count;
     nidd_table nidd;
     exposure_table exposures;
+    farewell_table farewells;    /* what the network has of twins that are gone */
     queue_table queues;
     struct groups *groups;       /* core/groups.h */
     idempotency idempotency;

@@ -18,7 +18,7 @@
 #include "twin/t8.h"
 #include "twin/value.h"
 
-enum { BODY_MAX = 8 * 1024, RESULTS_BODY_MAX = 256 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
+enum { BODY_MAX = 8 * 1024, LINK_TEXT = NIDD_LINK_MAX + 1 };
 
 typedef struct range { uint8_t address[16]; uint8_t bits; bool is_ipv6; } range;
 
@@ -499,7 +499,7 @@ static bool is_socket(const dro_field *link, uint64_t *socket)
 
 static void notice_to_socket(courier *courier, uint64_t socket, uint32_t core, uint64_t id, uint8_t kind, const parts *parts)
 {
-    char body[BODY_MAX];
+    static char body[COURIER_BODY_MAX];
     dro_builder out = dro_builder_over(body, sizeof body);
     body_write(courier, kind, parts, &out);
     bool is_sent = out.err == DRO_OK && courier->socket_send != NULL &&
@@ -528,9 +528,9 @@ void courier_on_notice(courier *courier, uint32_t core, uint64_t id, const void 
         refuse(courier, core, id, parts.link.bytes != NULL ? NOTICE_FAILED : NOTICE_REFUSED);
         return;
     }
-    sent->results = request.kind == NOTICE_GROUP || (request.kind == NOTICE_EXPOSURE && length > BODY_MAX / 4) ? malloc(RESULTS_BODY_MAX) : NULL;
+    sent->results = request.kind == NOTICE_GROUP || (request.kind == NOTICE_EXPOSURE && length > BODY_MAX / 4) ? malloc(COURIER_BODY_MAX) : NULL;
     char *text = sent->results != NULL ? sent->results : sent->body;
-    dro_builder out = dro_builder_over(text, sent->results != NULL ? RESULTS_BODY_MAX : sizeof sent->body);
+    dro_builder out = dro_builder_over(text, sent->results != NULL ? COURIER_BODY_MAX : sizeof sent->body);
     body_write(courier, request.kind, &parts, &out);
     sent->id = id;
     sent->core = core;

@@ -18,6 +18,7 @@ enum {
     COURIER_CONNECT_MS = 5 * 1000,
     COURIER_ANSWER_MS = 20 * 1000,
     COURIER_ANSWER_BYTES_MAX = 64 * 1024, /* of an answer's body, which nobody reads */
+    COURIER_BODY_MAX = 256 * 1024,   /* of a notification: of a group it says much */
     COURIER_RANGES_MAX = 64,
 };
 

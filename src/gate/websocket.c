@@ -9,6 +9,7 @@
 #include "base/base64.h"
 #include "base/fields.h"
 #include "gate/answer.h"
+#include "gate/courier.h"
 #include "gate/home.h"
 #include "wire/websocket/frame.h"
 
@@ -17,7 +18,7 @@ enum {
     NAME_TEXT = 24,                  /* of a notice's number */
     KEY_TEXT = 24,                   /* Sec-WebSocket-Key: base64 of 16 bytes */
     ACCEPT_TEXT = 28,
-    FRAME_ROOM = 9 * 1024,           /* a notice with what is around it */
+    FRAME_ROOM = COURIER_BODY_MAX + 1024, /* a notice with what is around it */
     SILENCE_MS = 3 * HTTP_COMMENT_MS, /* without a Pong: it is gone */
 };
 
@@ -259,7 +260,7 @@ static websocket *find(const http *http, uint64_t id)
 bool websocket_notice(void *context, uint64_t socket, uint32_t core, uint64_t id, const void *body, size_t length)
 {
     http *http = context;
-    uint8_t bytes[FRAME_ROOM];
+    static uint8_t bytes[FRAME_ROOM];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     websocket *to = find(http, socket);
     if (to == NULL || !to->is_open || to->is_closing || to->owner->owner->is_broken ||

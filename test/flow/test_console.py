@@ -151,6 +151,8 @@ def network_of(twin):
          "network_report": {"subscription": "6250000040000000", "said": "event", "report": {"monitoringType": "LOSS_OF_CONNECTIVITY", "lossOfConnectReason": 6}}},
         {**event, "time": "2026-11-23T08:04:00.000Z", "kind": "connection", "outcome": "established",
          "network": {"command": "CMR", "peer": "mme7.epc.test", "plmn": "26201", "roaming": True, "radio": "EUTRAN_NB_IOT"}},
+        {**event, "time": "2026-11-23T08:03:30.000Z", "kind": "schedule", "outcome": "waiting",
+         "network": {"command": None, "schedule": {"state": "waiting", "wanted": {"latency": 600}, "network": {}}}},
         {**event, "time": "2026-11-23T08:03:00.000Z", "kind": "delivery", "outcome": "delivered", "network": {"command": "TDA"}},
     ]
 
@@ -160,7 +162,7 @@ def test_what_the_network_and_applications_do_with_a_twin_is_shown(browser, host
     sign_in(browser, host, PAGE)
     for text in ("established over EUTRAN NB IOT at mme7.epc.test", "26201", "roaming", "wanted: latency 60 min", "network: periodic 60 min, active 20 s",
                  "loss of connectivity", "2 of 10 reports", "triggers port 4711", "triggered", "latency 2 h, response 30 s", "<b>as3</b>",
-                 "lossOfConnectReason 6", "established mme7.epc.test"):
+                 "lossOfConnectReason 6", "established mme7.epc.test", "waiting, wanted: latency 10 min"):
         browser.until_text(text)
     card = browser.script("return [...document.querySelectorAll('section')].find(each => each.querySelector('h2').textContent === 'Network').innerText")
     assert "TDA" not in card  # deliveries are in the timeline and the tickets

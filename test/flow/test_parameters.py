@@ -150,6 +150,16 @@ def test_a_subscription_is_changed_set_by_set(as1, hss, device):
     assert not hss.sets and as1.get(at).status == 404
 
 
+def test_what_a_device_has_is_bounded_in_bytes_set_by_set_too(as1, hss, device):
+    small = path_of(provision(as1, device, pattern("small")))
+    answers = [provision(as1, device, *(pattern(f"{i}-{k}-{'x' * 240}") for k in range(4))) for i in range(20)]
+    assert {answer.status for answer in answers} == {201, 403}
+    assert answers[-1].json()["cause"] == "QUOTA_EXCEEDED"
+    refused = as1.put(small + "/cpSets/small", pattern("small", communicationDurationTime=9))
+    assert refused.status == 403 and refused.json()["cause"] == "QUOTA_EXCEEDED", refused
+    assert "communicationDurationTime" not in as1.get(small + "/cpSets/small").json()
+
+
 def test_the_last_set_takes_its_subscription_with_it(as1, hss, device):
     answer = provision(as1, device, pattern("a b/c"))
     assert answer.status == 201, answer
