@@ -276,6 +276,11 @@ static const char *type_text(const uint8_t *fields, size_t length)
     return type < MONITORING_TYPES ? monitoring_type_texts[type] : NULL;
 }
 
+const char *monitoring_type_text(const exposure *of)
+{
+    return type_text(of->fields, of->length);
+}
+
 static uint32_t reports_max(const uint8_t *fields, size_t length)
 {
     return (uint32_t)t8_integer(fields, length, MONITORING_REPORTS_MAX, 0);
@@ -358,7 +363,7 @@ void monitoring_report(core *core, uint32_t index, exposure *of, const uint8_t *
     of = exposure_of(twin_at(core, index), number);
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
     if (most != 0 && count >= most)
-        exposure_over(core, index, exposure_of(twin_at(core, index), number));
+        exposure_over(core, index, exposure_of(twin_at(core, index), number), "completed");
 }
 
 /* The next one behind that number that this host itself reports for. */
@@ -393,7 +398,7 @@ void monitoring_cancel(core *core, uint32_t index, exposure *of)
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     t8_put_byte(&out, NOTIFICATION_CANCELLED, 1);
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
-    exposure_over(core, index, exposure_of(twin_at(core, index), number));
+    exposure_over(core, index, exposure_of(twin_at(core, index), number), "cancelled");
 }
 
 /* ---- of groups ---- */
@@ -424,6 +429,7 @@ void monitoring_group_cancel(core *core, exposure *of, const dro_field *member)
     record_begin(core, NONE, RECORD_GROUPS);
     (void)exposure_news_put(core, of, bytes, dro_builder_length(&out));
     record_end(core);
+    exposure_charge(core, NONE, of, "cancelled");
     of->status = EXPOSURE_OVER;
     if (groups_keep(core) != DRO_OK)
         dro_warn("monitoring: the end of a group's subscription could not be written; the network ends it again when asked");
@@ -539,7 +545,7 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
 static void monitoring_expires(core *core, uint32_t index, exposure *of)
 {
     record_begin(core, index, RECORD_DELTA);
-    exposure_over(core, index, of);
+    exposure_over(core, index, of, "expired");
     record_end(core);
 }
 

@@ -11,6 +11,7 @@
 #include "core/api.h"
 #include "core/authorization.h"
 #include "core/backup.h"
+#include "core/charge_owed.h"
 #include "core/charging.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
@@ -201,6 +202,7 @@ static dro_err recover_all(core *core)
     dumps_forget(core);
     owners_settle(core, &core->nidd.owners);
     exposures_settle(core);
+    charges_owed_settle(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -333,6 +335,7 @@ void core_close(core *core)
     questions_free(core);
     inquiries_free(core);
     reports_fini(core);
+    charges_owed_fini(core);
     triggers_free(core);
     names_free(core);
     groups_fini(core);

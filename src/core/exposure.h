@@ -81,7 +81,10 @@ void exposure_count_put(core *core, exposure *changed, uint32_t reports); /* wit
 /* It goes at once, with what was to be told of it. */
 void exposure_gone(core *core, uint32_t twin, uint64_t number);
 /* It has ended by itself: goes when all is told. */
-void exposure_over(core *core, uint32_t twin, exposure *ended);
+void exposure_over(core *core, uint32_t twin, exposure *ended, const char *why); /* as exposure_charge */
+/* It was made, changed or is over: "made", "changed", "removed" by its application, "expired", "completed" by its last report, "cancelled" by
+ * the network. Of a twin inside its record; of a group on core 0, before groups_keep. Once, while it is ACTIVE. */
+void exposure_charge(core *core, uint32_t twin, const exposure *of, const char *result);
 /* To its application: fields of its api's notice object. */
 void exposure_notice(core *core, uint32_t twin, const exposure *of, const uint8_t *fields, size_t length);
 /* The notice of that number goes, in the same record: was it the last one of an exposure that is over? */
@@ -183,6 +186,7 @@ extern const exposure_class *const exposure_classes[EXPOSURE_KINDS];
 /* ---- api_monitoring.c ---- */
 
 extern const exposure_class monitoring_class;
+const char *monitoring_type_text(const exposure *of);
 /* Inside a record of the twin: a report of the network about a subscription of its own (fields of monitoring_report_field);
  * told, counted, and the last one ends it. */
 void monitoring_report(core *core, uint32_t twin, exposure *of, const uint8_t *report, size_t length);

@@ -205,10 +205,10 @@ void provision_ends(core *core, uint32_t index, exposure *of, const call *call, 
     care(core, index);
 }
 
-void provision_over(core *core, uint32_t index, exposure *of)
+void provision_over(core *core, uint32_t index, exposure *of, const char *why)
 {
     bool is_of_parameters = of->kind == EXPOSURE_PARAMETERS;
-    exposure_over(core, index, of);
+    exposure_over(core, index, of, why);
     if (is_of_parameters)
         schedule_freed(core, index);
 }
