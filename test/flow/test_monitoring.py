@@ -108,9 +108,6 @@ def test_a_one_time_report_that_comes_at_once_is_the_answer(subscription, as1, h
     said = answer.json()
     assert (said["monitoringType"], said["externalId"], said["roamingStatus"]) == ("ROAMING_STATUS", made.id, True)
     assert made.id not in as1.get(BASE).body.decode()
-    is_for_good = status != 503
-    assert ("try again" in answer.json()["detail"]) != is_for_good and ("Retry-After" in answer.headers) != is_for_good
-    assert cause != "USER_UNKNOWN" or "no such device" in answer.json()["detail"]
     hss.watched.get(timeout=LIMIT_S)
     with pytest.raises(queue.Empty):  # the HSS has nothing left of it, so nothing is to be ended there
         hss.watched.get(timeout=0.3)
@@ -153,6 +150,9 @@ def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, c
     answer = made.post()
     assert answer.status == status and (cause is None or answer.json()["cause"] == cause), answer
     assert made.id not in as1.get(BASE).body.decode()
+    is_for_good = status != 503
+    assert ("try again" in answer.json()["detail"]) != is_for_good and ("Retry-After" in answer.headers) != is_for_good
+    assert cause != "USER_UNKNOWN" or "no such device" in answer.json()["detail"]
 
 
 def test_an_end_is_told_to_the_hss_until_it_has_heard(subscription, as1, hss, real):
