@@ -99,6 +99,7 @@ static void tables_keep(core *core)
 void exposure_group_gone(core *core, exposure *gone)
 {
     uint32_t group = gone->group;
+    exposure_charge(core, NONE, gone, gone->until_ms <= core->now_ms ? "expired" : "cancelled");
     exposure_group_remove(core, gone);
     tables_keep(core);
     if (group != 0)
@@ -109,6 +110,7 @@ void exposure_group_end(core *core, exposure *ended, const call *call)
 {
     const exposure_class *class = exposure_classes[ended->kind];
     bool is_told = class != NULL && class->ends != NULL && ended->status == EXPOSURE_ACTIVE;
+    exposure_charge(core, NONE, ended, call == NULL && ended->until_ms <= core->now_ms ? "expired" : "removed");
     if (is_told) {
         ended->status = EXPOSURE_ENDING;
         members_unsure(core, ended);

@@ -298,6 +298,7 @@ static void is_due(core *core, exposure *of)
     } else if (of->status == EXPOSURE_OVER && !has_news(of)) {
         exposure_group_gone(core, of);
     } else if (of->status == EXPOSURE_ACTIVE && of->until_ms <= core->now_ms) {
+        exposure_charge(core, NONE, of, "expired");
         of->status = EXPOSURE_OVER;
         if (of->kind == EXPOSURE_PARAMETERS && of->group != 0)
             groups_unsure(core, of->group);

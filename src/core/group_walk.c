@@ -2,6 +2,7 @@
  *
  * An operation walks the places of its group. A member whose twin is busy is met again in the next
  * pass; where too much is under way the walk waits for answers, which wake the core. */
+#include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 
@@ -504,6 +505,6 @@ int groups_step(core *core)
             has_more |= walk(core, operation, &batch);
     }
     groups->walk_next++; /* another is the first in the next round */
-    done += groups_tell(core) + exposures_groups_step(core);
+    done += groups_tell(core) + exposures_groups_step(core) + charges_owed_step(core);
     return done + has_more + (int)(GROUP_BATCH - batch);
 }

@@ -13,8 +13,6 @@
 #include "core/timers.h"
 #include "core/twin_table.h"
 
-enum { RETRY_MS = 1000, RETRY_MAX_MS = 5 * 60 * 1000 };
-
 /* ---- references ---- */
 
 uint32_t provision_references(core *core, uint32_t index, uint32_t count)
@@ -151,15 +149,6 @@ bool provision_refused(core *core, const call *call, const inquiry_said *said, b
 
 /* ---- the end ---- */
 
-static void put_off(core *core, exposure *of)
-{
-    int64_t pause_ms = (int64_t)RETRY_MS << of->retries;
-    if (pause_ms < RETRY_MAX_MS)
-        of->retries++;
-    of->retry_ms = core->now_ms + (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS);
-    of->is_asked = false;
-}
-
 static void care(core *core, uint32_t index)
 {
     if (index != NONE && twin_at(core, index)->number != 0 && timers_update(core, index) != DRO_OK)
@@ -196,7 +185,7 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
     if (said->outcome == INQUIRY_ANSWERED)
         gone(core, index, of);
     else
-        put_off(core, of);
+        exposure_put_off(core, of);
     care(core, index);
 }
 
@@ -215,16 +204,16 @@ void provision_ends(core *core, uint32_t index, exposure *of, const call *call, 
     const char *why = inquiry_begin(core, &asked);
     of = exposure_find(core, number, &index);
     if (why != NULL && of != NULL)
-        put_off(core, of);
+        exposure_put_off(core, of);
     if (call != NULL && (why != NULL || !has_late))
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
     care(core, index);
 }
 
-void provision_over(core *core, uint32_t index, exposure *of)
+void provision_over(core *core, uint32_t index, exposure *of, const char *why)
 {
     bool is_of_parameters = of->kind == EXPOSURE_PARAMETERS;
-    exposure_over(core, index, of);
+    exposure_over(core, index, of, why);
     if (is_of_parameters)
         schedule_freed(core, index);
 }

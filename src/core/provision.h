@@ -29,4 +29,4 @@ void provision_ends(core *core, uint32_t twin, exposure *of, const call *call, e
 /* The same of what goes with its twin: farewells, inside the record in which that goes. */
 void provision_forget(core *core, enum inquiry_kind kind, const twin *twin, const uint32_t *references, uint32_t count);
 /* Inside a record: an exposure that the network has ended, or that ends without asking it. */
-void provision_over(core *core, uint32_t twin, exposure *of);
+void provision_over(core *core, uint32_t twin, exposure *of, const char *why);

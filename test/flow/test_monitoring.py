@@ -396,6 +396,20 @@ def test_much_that_is_told_of_a_group_goes_over_a_websocket_too(of_group, as1, h
     assert [one["externalId"] for one in (said if protocol is None else said["content"])["monitoringEventReports"]] == names
 
 
+def test_what_could_not_be_kept_of_a_group_is_nowhere(of_group, as1, hss, real):
+    made = of_group(monitorExpireTime=FUTURE)
+    assert real.admin.put(f"/v1/groups/{made.group}", {}).status in (200, 201)
+    (tables,) = real.data.rglob("host")
+    in_the_way = tables.parent / ".host.new"
+    in_the_way.mkdir()
+    assert made.post().status == 503
+    in_the_way.rmdir()
+    (reference,) = hss.watched.get(timeout=LIMIT_S).references
+    assert hss.watched.get(timeout=LIMIT_S).gone == [reference]
+    assert made.group not in as1.get(BASE).body.decode()
+    made.made(hss)
+
+
 def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss):
     made = of_group(monitorExpireTime=FUTURE).made(hss)
     answer = as1.request("PATCH", made.at, [{"op": "add", "path": "/excludedExternalIds", "value": ["a@acme.example"]},
@@ -411,6 +425,16 @@ def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss
                   [{"op": "add", "path": "/excludedExternalIds", "value": "x"}], [{"op": "add", "path": "/excludedExternalIds/-"}]):
         answer = as1.request("PATCH", made.at, patch, Content_Type="application/json-patch+json")
         assert answer.status == 400, (patch, answer)
+
+
+def test_what_a_change_brings_at_once_takes_the_place_of_what_was_there(of_group, as1, hss):
+    hss.at_once = [lambda reference: report(reference, LOSS, avp(3162, 0, V3GPP))]
+    made = of_group(monitorExpireTime=FUTURE).made(hss)
+    assert made.json["monitoringEventReport"]["lossOfConnectReason"] == 0
+    hss.at_once = [lambda reference: report(reference, LOSS, avp(3162, 1, V3GPP))]
+    assert as1.request("PATCH", made.at, [{"op": "add", "path": "/excludedExternalIds", "value": ["a@acme.example"]}],
+                       Content_Type="application/json-patch+json").status == 204
+    assert as1.get(made.at).json()["monitoringEventReport"]["lossOfConnectReason"] == 1
 
 
 def test_a_group_nobody_knows_is_404(of_group, as1, real, hss):
