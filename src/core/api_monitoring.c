@@ -12,6 +12,7 @@
 #include "core/monitoring_area.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/provision.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -195,11 +196,11 @@ static bool ask(core *core, const exposure_call *wanted)
     return true;
 }
 
-static bool refused(core *core, const call *call, const inquiry_said *said)
+static bool refused(core *core, const call *call, const inquiry_said *said, bool is_group)
 {
     switch (said->verdict) {
     case VERDICT_DONE: return false;
-    case VERDICT_USER_UNKNOWN: tell_cause(core, call->caller, 404, "USER_UNKNOWN", "the network does not know this subscription"); break;
+    case VERDICT_USER_UNKNOWN: provision_tell_unknown(core, call, is_group); break;
     case VERDICT_NOT_ALLOWED: tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the network does not let this be monitored (%u)", said->code); break;
     case VERDICT_OUT_OF_RANGE:
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "", "the network does not take these values (%u)", said->code);
@@ -223,7 +224,7 @@ static bool is_seen_here(const exposure_call *wanted)
 static bool monitoring_asks(core *core, const exposure_call *wanted)
 {
     if (core->said != NULL)
-        return refused(core, wanted->call, core->said);
+        return refused(core, wanted->call, core->said, wanted->group != NULL);
     if (option(wanted, MONITORING_TYPE) == MONITORING_NUMBER_OF_UES_IN_AN_AREA) {
         monitoring_area_ask(core, wanted);
         return true;

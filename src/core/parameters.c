@@ -65,7 +65,7 @@ static bool parameters_asks(core *core, const exposure_call *wanted)
     uint8_t bytes[PROVISION_FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     if (core->said != NULL)
-        return provision_refused(core, wanted->call, core->said, "/maximumLatency");
+        return provision_refused(core, wanted->call, core->said, wanted->group != NULL, "/maximumLatency");
     if (provision_has_nobody(core, wanted->call, INQUIRY_PARAMETERS))
         return true;
     uint32_t reference = provision_references(core, wanted->twin, 1);

@@ -266,7 +266,7 @@ static bool is_refused(core *core, const exposure_call *wanted, plan *plan)
         return all_failed(core, wanted, plan);
     }
     if (said->verdict == VERDICT_USER_UNKNOWN || said->verdict == VERDICT_NOT_ALLOWED || said->verdict == VERDICT_OUT_OF_RANGE || said->verdict == VERDICT_BUSY)
-        return provision_refused(core, wanted->call, said, "/cpParameterSets");
+        return provision_refused(core, wanted->call, said, wanted->group != NULL, "/cpParameterSets");
     for (uint32_t i = 0; i < plan->count; i++)
         if (plan->sets[i].failure == NO_FAILURE)
             plan->sets[i].failure = said->verdict == VERDICT_NOT_KEPT ? PATTERN_MALFUNCTION : PATTERN_OTHER_REASON;

@@ -127,11 +127,16 @@ bool provision_has_nobody(core *core, const call *call, enum inquiry_kind kind)
     return true;
 }
 
-bool provision_refused(core *core, const call *call, const inquiry_said *said, const char *pointer)
+void provision_tell_unknown(core *core, const call *call, bool is_group)
+{
+    tell_cause(core, call->caller, 404, "USER_UNKNOWN", is_group ? "the HSS knows no such group" : "the HSS knows no such device");
+}
+
+bool provision_refused(core *core, const call *call, const inquiry_said *said, bool is_group, const char *pointer)
 {
     switch (said->verdict) {
     case VERDICT_DONE: return false;
-    case VERDICT_USER_UNKNOWN: tell_cause(core, call->caller, 404, "USER_UNKNOWN", "the network does not know this subscription"); break;
+    case VERDICT_USER_UNKNOWN: provision_tell_unknown(core, call, is_group); break;
     case VERDICT_NOT_ALLOWED: tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the network does not let this be set (%u)", said->code); break;
     case VERDICT_OUT_OF_RANGE:
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", pointer, "the network does not take these values (%u)", said->code);

@@ -142,6 +142,7 @@ def test_put_replaces_it_at_the_hss_too(subscription, as1, hss):
 
 @pytest.mark.parametrize("said,status,cause", [
     (refusal(5001), 404, "USER_UNKNOWN"), (refusal(5510), 403, "OPERATION_NOT_ALLOWED"), (refusal(5512), 403, "PARAMETER_OUT_OF_RANGE"), (refusal(5513), 500, None), ([avp(268, 3004)], 503, None), ([avp(268, 5012)], 500, None),
+    ([avp(268, 3002)], 503, None), *(([avp(268, code)], 500, None) for code in (3001, 3003, 3007, 3008, 3009)),
 ])
 def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, cause):
     hss.on_watched = lambda watched: said
@@ -149,6 +150,9 @@ def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, c
     answer = made.post()
     assert answer.status == status and (cause is None or answer.json()["cause"] == cause), answer
     assert made.id not in as1.get(BASE).body.decode()
+    is_for_good = status != 503
+    assert ("try again" in answer.json()["detail"]) != is_for_good and ("Retry-After" in answer.headers) != is_for_good
+    assert cause != "USER_UNKNOWN" or "no such device" in answer.json()["detail"]
 
 
 def test_an_end_is_told_to_the_hss_until_it_has_heard(subscription, as1, hss, real):
@@ -313,6 +317,16 @@ def test_serving_nodes_count_the_devices_in_an_area_and_the_sum_is_told(real, as
             assert find(node.asked.get(timeout=LIMIT_S), 3122, 3127) == 7
         other.said = refusal(5101)
         assert area(as1, sink).json()["uePerLocationReport"] == {"ueCount": 3}  # what the others say
+        other.said = [avp(268, 3001)]
+        assert area(as1, sink).json()["uePerLocationReport"] == {"ueCount": 3}
+        one.said = [avp(268, 3007)]
+        answer = area(as1, sink)
+        assert answer.status == 500 and "Retry-After" not in answer.headers
+        assert answer.json()["detail"].startswith("no serving node takes such requests"), answer
+        one.said = [avp(268, 3004)]  # in either order
+        assert area(as1, sink).status == 503
+        one.said, other.said = other.said, one.said
+        assert area(as1, sink).status == 503
         for change, member in (({"maximumNumberOfReports": 2}, "/maximumNumberOfReports"), ({"locationArea": {"cellIds": ["here"]}}, "/locationArea"),
                                ({"locationArea": {"routingAreaIds": ["001-01-0a1b"]}}, "/locationArea")):
             answer = area(as1, sink, **change)
@@ -426,7 +440,8 @@ def test_what_a_change_brings_at_once_takes_the_place_of_what_was_there(of_group
 def test_a_group_nobody_knows_is_404(of_group, as1, real, hss):
     hss.on_watched = lambda watched: refusal(5001)
     made = of_group(monitorExpireTime=FUTURE)
-    assert made.post().status == 404
+    answer = made.post()
+    assert answer.status == 404 and answer.json()["detail"] == "the HSS knows no such group", answer
     assert real.admin.get(f"/v1/groups/{made.group}").status == 404  # nothing of it is left here
 
 
