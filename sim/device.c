@@ -199,6 +199,8 @@ static void wake_for_reading(device *d, const device_settings *s, device_counts 
     restart_timer(d, now);
     read_and_send(d, s, counts, now);
     int64_t period_ms = (int64_t)d->period_s * 1000;
+    if (period_ms < (int64_t)d->tau_ms) /* it may sleep longer than that, and reads when it wakes */
+        period_ms = (int64_t)d->tau_ms;
     d->next_reading += period_ms;
     if (d->next_reading <= now) /* the machine cannot keep up: readings are left out, not piled up */
         d->next_reading = now + period_ms;

@@ -317,6 +317,20 @@ static void timers_of_the_network_wake_it_between_readings(void **state)
     assert_int_equal(device_due(&d), first + 100000);
 }
 
+static void one_that_may_sleep_longer_reads_when_it_wakes(void **state)
+{
+    (void)state;
+    device_settings s = settings();
+    device d = attached(&s);
+    int64_t first = wake_for_reading(&d, &s);
+    take_uplink(&d, &s, first);
+    device_set_timers(&d, 250000, 2000, first);
+    assert_int_equal(device_due(&d), first + 100000); /* the reading it had set out for */
+    device_wake(&d, &s, &counts, first + 100000);
+    take_uplink(&d, &s, first + 100000);
+    assert_int_equal(device_due(&d), first + 350000);
+}
+
 static void a_trigger_reaches_who_is_awake_or_paged(void **state)
 {
     (void)state;
@@ -354,6 +368,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_is_the_same_device),
         cmocka_unit_test(a_lost_device_is_silent_until_it_is_back),
         cmocka_unit_test(timers_of_the_network_wake_it_between_readings),
+        cmocka_unit_test(one_that_may_sleep_longer_reads_when_it_wakes),
         cmocka_unit_test(a_trigger_reaches_who_is_awake_or_paged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -629,6 +629,7 @@ void network_turn(network *n, int wait_ms)
 
 void network_stop(network *n)
 {
+    look_for_lost(n); /* who came back since the last tick counts */
     n->is_stopping = true;
 }
 

@@ -4,7 +4,7 @@
 
 #include "core/authorization.h"
 #include "core/call.h"
-#include "core/charge.h"
+#include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -224,8 +224,8 @@ static const exposure *twin_keep(core *core, const exposure_call *wanted, const 
     exposure *kept = exposure_find(core, number, &ignored);
     if (kept != NULL && is_new && has_test && kept->destination != NONE)
         notice_put_of(core, index, number, NOTICE_TEST, NULL, 0);
-    if (kept != NULL && (head->kind == EXPOSURE_PATTERNS || head->kind == EXPOSURE_PARAMETERS))
-        charge_exposure(core, index, CHARGE_PARAMETERS, kept, class->api->path, is_new ? "made" : "changed");
+    if (kept != NULL)
+        exposure_charge(core, index, kept, is_new ? "made" : "changed");
     if (kept != NULL && class->kept != NULL)
         class->kept(core, index, kept);
     record_end(core);
@@ -240,8 +240,14 @@ static const exposure *group_keep(core *core, const exposure_call *wanted, const
     exposure *kept = NULL;
     bool is_new = wanted->old == NULL, has_test = wants_test(wanted);
     dro_err err = exposure_group_put(core, head, fields->start, dro_builder_length(fields), &kept);
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
+        exposure_charge(core, NONE, kept, is_new ? "made" : "changed");
         err = groups_keep(core);
+    }
+    if (err != DRO_OK && is_new && kept != NULL) { /* who asked hears that it is not there */
+        charge_owed_take_back(core);
+        exposure_group_remove(core, kept);
+    }
     if (err != DRO_OK)
         return NULL;
     if (is_new && has_test)

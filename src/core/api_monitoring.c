@@ -12,6 +12,7 @@
 #include "core/monitoring_area.h"
 #include "core/nidd.h"
 #include "core/number.h"
+#include "core/provision.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/tell.h"
@@ -19,7 +20,7 @@
 #include "core/twin_table.h"
 #include "twin/t8_monitoring.h"
 
-enum { RETRY_MS = 1000, RETRY_MAX_MS = 5 * 60 * 1000, FIELDS_MAX = T8_FIELDS_MAX + 512 };
+enum { FIELDS_MAX = T8_FIELDS_MAX + 512 };
 /* Times go to the network in seconds of 32 bits since 1900 (RFC 6733, 4.3.1): no later one can be said. */
 static const int64_t time_max_ms = 2085978495000; /* 2036-02-07T06:28:15Z */
 
@@ -70,7 +71,7 @@ static bool is_complete(core *core, const exposure_call *wanted)
           .why = "is missing: CHANGE_OF_IMSI_IMEI_ASSOCIATION needs it" },
         { .is_wrong = has_area && !has(wanted, MONITORING_AREA), .member = "/locationArea", .why = "is missing: NUMBER_OF_UES_IN_AN_AREA needs it" },
         { .is_wrong = has_area && is_of_device, .member = "/externalId", .why = "cannot be there with NUMBER_OF_UES_IN_AN_AREA" },
-        { .is_wrong = type < MONITORING_TYPES_4G && !has_area && !is_of_device && !is_of_group && !has(wanted, MONITORING_IPV4) && !has(wanted, MONITORING_IPV6),
+        { .is_wrong = type < MONITORING_TYPES_REPORTED && !has_area && !is_of_device && !is_of_group && !has(wanted, MONITORING_IPV4) && !has(wanted, MONITORING_IPV6),
           .member = "/externalId", .why = ", msisdn or externalGroupId must be there" },
         { .is_wrong = has_members && !is_of_group, .member = "/externalGroupId", .why = "is missing: members are added to and excluded from a group" },
         { .is_wrong = has(wanted, MONITORING_GUARD_TIME) && !is_of_group, .member = "/groupReportGuardTime", .why = "is of a group" },
@@ -78,7 +79,7 @@ static bool is_complete(core *core, const exposure_call *wanted)
     return rules_hold(core, wanted, 400, NULL, RULES(rules));
 }
 
-/* What no node of a 4G network could do: 403. */
+/* What no node of this network could do: 403. */
 static bool is_in_range(core *core, const exposure_call *wanted)
 {
     uint32_t type = option(wanted, MONITORING_TYPE), location = option(wanted, MONITORING_LOCATION), accuracy = option(wanted, MONITORING_ACCURACY);
@@ -91,7 +92,7 @@ static bool is_in_range(core *core, const exposure_call *wanted)
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && location == LOCATION_LAST_KNOWN && reports > 1, .member = "/maximumNumberOfReports",
           .why = "can be 1 only with LAST_KNOWN_LOCATION" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && location > LOCATION_LAST_KNOWN, .member = "/locationType",
-          .why = "is one of 5G networks" },
+          .why = "is one that this network cannot report" },
         { .is_wrong = type == MONITORING_LOCATION_REPORTING && accuracy != UINT32_MAX && accuracy > ACCURACY_TWAN_ID, .member = "/accuracy",
           .why = "is one that this network cannot report" },
         { .is_wrong = is_area && (reports != 1 || !has(wanted, MONITORING_REPORTS_MAX)), .member = "/maximumNumberOfReports",
@@ -106,9 +107,9 @@ static bool is_in_range(core *core, const exposure_call *wanted)
 
 static bool monitoring_is_good(core *core, const exposure_call *wanted)
 {
-    if (option(wanted, MONITORING_TYPE) >= MONITORING_TYPES_4G) {
+    if (option(wanted, MONITORING_TYPE) >= MONITORING_TYPES_REPORTED) {
         tell_invalid(core, wanted->call->caller, 403, "OPERATION_NOT_ALLOWED", "/monitoringType",
-                     "monitoringType is one of 5G networks: this is the exposure function of a 4G one");
+                     "monitoringType is one that this network cannot report");
         return false;
     }
     if (!is_complete(core, wanted) || !is_in_range(core, wanted))
@@ -195,11 +196,11 @@ static bool ask(core *core, const exposure_call *wanted)
     return true;
 }
 
-static bool refused(core *core, const call *call, const inquiry_said *said)
+static bool refused(core *core, const call *call, const inquiry_said *said, bool is_group)
 {
     switch (said->verdict) {
     case VERDICT_DONE: return false;
-    case VERDICT_USER_UNKNOWN: tell_cause(core, call->caller, 404, "USER_UNKNOWN", "the network does not know this subscription"); break;
+    case VERDICT_USER_UNKNOWN: provision_tell_unknown(core, call, is_group); break;
     case VERDICT_NOT_ALLOWED: tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the network does not let this be monitored (%u)", said->code); break;
     case VERDICT_OUT_OF_RANGE:
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "", "the network does not take these values (%u)", said->code);
@@ -223,7 +224,7 @@ static bool is_seen_here(const exposure_call *wanted)
 static bool monitoring_asks(core *core, const exposure_call *wanted)
 {
     if (core->said != NULL)
-        return refused(core, wanted->call, core->said);
+        return refused(core, wanted->call, core->said, wanted->group != NULL);
     if (option(wanted, MONITORING_TYPE) == MONITORING_NUMBER_OF_UES_IN_AN_AREA) {
         monitoring_area_ask(core, wanted);
         return true;
@@ -274,6 +275,11 @@ static const char *type_text(const uint8_t *fields, size_t length)
 {
     uint32_t type = (uint32_t)t8_option(fields, length, MONITORING_TYPE, 0);
     return type < MONITORING_TYPES ? monitoring_type_texts[type] : NULL;
+}
+
+const char *monitoring_type_text(const exposure *of)
+{
+    return type_text(of->fields, of->length);
 }
 
 static uint32_t reports_max(const uint8_t *fields, size_t length)
@@ -358,7 +364,7 @@ void monitoring_report(core *core, uint32_t index, exposure *of, const uint8_t *
     of = exposure_of(twin_at(core, index), number);
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
     if (most != 0 && count >= most)
-        exposure_over(core, index, exposure_of(twin_at(core, index), number));
+        exposure_over(core, index, exposure_of(twin_at(core, index), number), "completed");
 }
 
 /* The next one behind that number that this host itself reports for. */
@@ -393,7 +399,7 @@ void monitoring_cancel(core *core, uint32_t index, exposure *of)
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     t8_put_byte(&out, NOTIFICATION_CANCELLED, 1);
     exposure_notice(core, index, of, bytes, dro_builder_length(&out));
-    exposure_over(core, index, exposure_of(twin_at(core, index), number));
+    exposure_over(core, index, exposure_of(twin_at(core, index), number), "cancelled");
 }
 
 /* ---- of groups ---- */
@@ -424,6 +430,7 @@ void monitoring_group_cancel(core *core, exposure *of, const dro_field *member)
     record_begin(core, NONE, RECORD_GROUPS);
     (void)exposure_news_put(core, of, bytes, dro_builder_length(&out));
     record_end(core);
+    exposure_charge(core, NONE, of, "cancelled");
     of->status = EXPOSURE_OVER;
     if (groups_keep(core) != DRO_OK)
         dro_warn("monitoring: the end of a group's subscription could not be written; the network ends it again when asked");
@@ -446,15 +453,6 @@ static int64_t monitoring_guard(const uint8_t *fields, size_t length)
 }
 
 /* ---- its end ---- */
-
-static void put_off(core *core, exposure *of)
-{
-    int64_t pause_ms = (int64_t)RETRY_MS << of->retries;
-    if (pause_ms < RETRY_MAX_MS)
-        of->retries++;
-    of->retry_ms = core->now_ms + (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS);
-    of->is_asked = false;
-}
 
 static void reply_ended(core *core, const inquiry *asked, const inquiry_said *said, const exposure *of)
 {
@@ -493,7 +491,7 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
     if (of == NULL || of->status != EXPOSURE_ENDING)
         return;
     if (!is_over) {
-        put_off(core, of);
+        exposure_put_off(core, of);
     } else if (index == NONE) {
         exposure_group_gone(core, of);
         return;
@@ -537,7 +535,7 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
     const char *why = inquiry_begin(core, &asked);
     of = exposure_find(core, number, &index);
     if (why != NULL && of != NULL)
-        put_off(core, of);
+        exposure_put_off(core, of);
     if (call != NULL && (why != NULL || !has_late)) /* it is the application's no more, whenever the network hears of it */
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
     if (index != NONE && timers_update(core, index) != DRO_OK)
@@ -548,7 +546,7 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
 static void monitoring_expires(core *core, uint32_t index, exposure *of)
 {
     record_begin(core, index, RECORD_DELTA);
-    exposure_over(core, index, of);
+    exposure_over(core, index, of, "expired");
     record_end(core);
 }
 

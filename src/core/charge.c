@@ -142,12 +142,8 @@ void charge_mail_put(core *core, uint32_t index, const mail *mail, const char *r
     charge_end(core);
 }
 
-void charge_exposure_put(core *core, uint32_t index, enum charge_kind kind, const exposure *of, const char *event, const char *result)
+void charge_exposure_fields(core *core, dro_builder *out, const exposure *of, const char *event, const char *result)
 {
-    const group *group = of->group == 0 ? NULL : group_at(core, of->group);
-    dro_builder *out = charge_begin(core, index, kind);
-    if (group != NULL)
-        dro_field_put_text(out, CHARGE_EXTERNAL_GROUP, group->id);
     charge_application(core, out, of->application);
     if (event != NULL)
         dro_field_put_text(out, CHARGE_EVENT, event);
@@ -155,6 +151,15 @@ void charge_exposure_put(core *core, uint32_t index, enum charge_kind kind, cons
     dro_field_put_u64(out, CHARGE_SUBMITTED, (uint64_t)of->made_ms);
     if (result != NULL)
         dro_field_put_text(out, CHARGE_RESULT, result);
+}
+
+void charge_exposure_put(core *core, uint32_t index, enum charge_kind kind, const exposure *of, const char *event, const char *result)
+{
+    const group *group = of->group == 0 ? NULL : group_at(core, of->group);
+    dro_builder *out = charge_begin(core, index, kind);
+    if (group != NULL)
+        dro_field_put_text(out, CHARGE_EXTERNAL_GROUP, group->id);
+    charge_exposure_fields(core, out, of, event, result);
     charge_end(core);
 }
 

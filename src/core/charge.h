@@ -61,6 +61,7 @@ static inline void charge_mail(core *core, uint32_t twin, const mail *mail, cons
 
 /* Of a resource of T8 beside non-IP data: a report about it, its end, or that the network has taken it. `event`: what kind; `result`: how
  * it ended, NULL: it has not. */
+void charge_exposure_fields(core *core, dro_builder *out, const exposure *of, const char *event, const char *result); /* but of whom */
 void charge_exposure_put(core *core, uint32_t twin, enum charge_kind kind, const exposure *of, const char *event, const char *result);
 static inline void charge_exposure(core *core, uint32_t twin, enum charge_kind kind, const exposure *of, const char *event, const char *result)
 {

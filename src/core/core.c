@@ -11,6 +11,7 @@
 #include "core/api.h"
 #include "core/authorization.h"
 #include "core/backup.h"
+#include "core/charge_owed.h"
 #include "core/charging.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
@@ -201,6 +202,7 @@ static dro_err recover_all(core *core)
     dumps_forget(core);
     owners_settle(core, &core->nidd.owners);
     exposures_settle(core);
+    charges_owed_settle(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -211,6 +213,7 @@ static dro_err recover_all(core *core)
             group_mail_recovered(core, i);
     }
     int64_t took = core->clock->monotonic_ns(core->clock) - began;
+    core->nidd.is_recovered = true;
     names_enter(core);
     groups_recovered(core);
     orphans_look(core);
@@ -332,6 +335,7 @@ void core_close(core *core)
     questions_free(core);
     inquiries_free(core);
     reports_fini(core);
+    charges_owed_fini(core);
     triggers_free(core);
     names_free(core);
     groups_fini(core);

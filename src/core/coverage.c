@@ -152,7 +152,7 @@ void api_coverage(core *core, const call *call)
     if (index == NONE || !question_put(core, call, &out))
         return;
     if (core->said != NULL) {
-        if (!provision_refused(core, call, core->said, "/restrictedPlmnIds"))
+        if (!provision_refused(core, call, core->said, false, "/restrictedPlmnIds"))
             reply_data(core, call, core->said);
         return;
     }

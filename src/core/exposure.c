@@ -5,6 +5,8 @@
 
 #include "base/hash.h"
 #include "core/call.h"
+#include "core/charge.h"
+#include "core/charge_owed.h"
 #include "core/farewell.h"
 #include "core/groups.h"
 #include "core/nidd.h"
@@ -183,9 +185,23 @@ static bool has_notices(const twin *twin, uint64_t number)
     return n != NULL;
 }
 
-void exposure_over(core *core, uint32_t index, exposure *ended)
+void exposure_charge(core *core, uint32_t index, const exposure *of, const char *result)
+{
+    bool is_monitoring = of->kind == EXPOSURE_MONITORING;
+    if (!charging_is_on(core) || of->kind == EXPOSURE_TRIGGER || of->status != EXPOSURE_ACTIVE || of->application == 0)
+        return;
+    const char *event = is_monitoring ? monitoring_type_text(of) : exposure_classes[of->kind]->api->path;
+    enum charge_kind kind = is_monitoring ? CHARGE_CONFIGURATION : CHARGE_PARAMETERS;
+    if (index == NONE)
+        charge_owed_put(core, (uint8_t)kind, of, event, result);
+    else
+        charge_exposure_put(core, index, kind, of, event, result);
+}
+
+void exposure_over(core *core, uint32_t index, exposure *ended, const char *why)
 {
     uint64_t number = ended->number;
+    exposure_charge(core, index, ended, why);
     if (has_notices(twin_at(core, index), number))
         exposure_status_put(core, ended, EXPOSURE_OVER);
     else
@@ -394,6 +410,15 @@ static void end_alone(core *core, uint32_t index, exposure *ended)
     record_end(core);
 }
 
+void exposure_put_off(core *core, exposure *of)
+{
+    int64_t pause_ms = (int64_t)EXPOSURE_RETRY_MS << of->retries;
+    if (pause_ms < EXPOSURE_RETRY_MAX_MS)
+        of->retries++;
+    of->retry_ms = core->now_ms + (pause_ms < EXPOSURE_RETRY_MAX_MS ? pause_ms : EXPOSURE_RETRY_MAX_MS);
+    of->is_asked = false;
+}
+
 void exposures_forsaken(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
@@ -425,6 +450,7 @@ void exposure_end(core *core, uint32_t index, exposure *ended, const call *call)
         return;
     }
     record_begin(core, index, RECORD_DELTA);
+    exposure_charge(core, index, ended, call == NULL && ended->until_ms <= core->now_ms ? "expired" : "removed");
     if (is_told) {
         notices_drop(core, twin_at(core, index), number);
         exposure_status_put(core, ended, EXPOSURE_ENDING);

@@ -81,7 +81,10 @@ void exposure_count_put(core *core, exposure *changed, uint32_t reports); /* wit
 /* It goes at once, with what was to be told of it. */
 void exposure_gone(core *core, uint32_t twin, uint64_t number);
 /* It has ended by itself: goes when all is told. */
-void exposure_over(core *core, uint32_t twin, exposure *ended);
+void exposure_over(core *core, uint32_t twin, exposure *ended, const char *why); /* as exposure_charge */
+/* It was made, changed or is over: "made", "changed", "removed" by its application, "expired", "completed" by its last report, "cancelled" by
+ * the network. Of a twin inside its record; of a group on core 0, before groups_keep. Once, while it is ACTIVE. */
+void exposure_charge(core *core, uint32_t twin, const exposure *of, const char *result);
 /* To its application: fields of its api's notice object. */
 void exposure_notice(core *core, uint32_t twin, const exposure *of, const uint8_t *fields, size_t length);
 /* The notice of that number goes, in the same record: was it the last one of an exposure that is over? */
@@ -96,6 +99,8 @@ void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */
 int64_t exposures_due(const twin *twin);
 void exposures_expire(core *core, uint32_t twin);
+/* Nobody of the network heard that it is over: told again later, later each time. */
+void exposure_put_off(core *core, exposure *of);
 void exposures_forsaken(core *core, uint32_t twin);        /* inside the record in which it goes: the network is told until it has answered */
 /* "/3gpp-monitoring-event/v1/as1/subscriptions/6250000040000000"; 0: the collection's. */
 void exposure_path_write(const application *owner, uint8_t kind, uint64_t number, dro_builder *out);
@@ -181,6 +186,7 @@ extern const exposure_class *const exposure_classes[EXPOSURE_KINDS];
 /* ---- api_monitoring.c ---- */
 
 extern const exposure_class monitoring_class;
+const char *monitoring_type_text(const exposure *of);
 /* Inside a record of the twin: a report of the network about a subscription of its own (fields of monitoring_report_field);
  * told, counted, and the last one ends it. */
 void monitoring_report(core *core, uint32_t twin, exposure *of, const uint8_t *report, size_t length);

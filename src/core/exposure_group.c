@@ -32,6 +32,13 @@ static uint32_t slot_free(core *core)
     return NONE;
 }
 
+/* A change of them is one of who may say how members sleep. */
+static void members_unsure(core *core, const exposure *changed)
+{
+    if (changed->kind == EXPOSURE_PARAMETERS && changed->group != 0)
+        groups_unsure(core, changed->group);
+}
+
 dro_err exposure_group_put(core *core, const exposure *head, const uint8_t *fields, size_t length, exposure **out)
 {
     dro_field room;
@@ -66,6 +73,7 @@ dro_err exposure_group_put(core *core, const exposure *head, const uint8_t *fiel
     core->exposures.of_groups[slot] = made;
     if (slot >= core->exposures.group_high)
         core->exposures.group_high = slot + 1;
+    members_unsure(core, made);
     *out = made;
     return DRO_OK;
 }
@@ -78,6 +86,7 @@ void exposure_group_remove(core *core, exposure *gone)
         destination_release(core, gone->destination);
     core->exposures.of_groups[slot] = NULL;
     core->exposures.group_count--;
+    members_unsure(core, gone);
     free(gone);
 }
 
@@ -90,6 +99,7 @@ static void tables_keep(core *core)
 void exposure_group_gone(core *core, exposure *gone)
 {
     uint32_t group = gone->group;
+    exposure_charge(core, NONE, gone, gone->until_ms <= core->now_ms ? "expired" : "cancelled");
     exposure_group_remove(core, gone);
     tables_keep(core);
     if (group != 0)
@@ -100,10 +110,13 @@ void exposure_group_end(core *core, exposure *ended, const call *call)
 {
     const exposure_class *class = exposure_classes[ended->kind];
     bool is_told = class != NULL && class->ends != NULL && ended->status == EXPOSURE_ACTIVE;
-    if (is_told)
+    exposure_charge(core, NONE, ended, call == NULL && ended->until_ms <= core->now_ms ? "expired" : "removed");
+    if (is_told) {
         ended->status = EXPOSURE_ENDING;
-    else
+        members_unsure(core, ended);
+    } else {
         exposure_group_remove(core, ended);
+    }
     tables_keep(core);
     if (is_told)
         class->ends(core, NONE, ended, call);

@@ -298,7 +298,10 @@ static void is_due(core *core, exposure *of)
     } else if (of->status == EXPOSURE_OVER && !has_news(of)) {
         exposure_group_gone(core, of);
     } else if (of->status == EXPOSURE_ACTIVE && of->until_ms <= core->now_ms) {
+        exposure_charge(core, NONE, of, "expired");
         of->status = EXPOSURE_OVER;
+        if (of->kind == EXPOSURE_PARAMETERS && of->group != 0)
+            groups_unsure(core, of->group);
         if (groups_keep(core) != DRO_OK)
             dro_warn("the end of what an application has at a group could not be written; the next start ends it again");
     } else {

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "core/core_testbed.h"
@@ -254,6 +255,33 @@ static void silent_nodes_leave_room_for_questions_to_others(void **state)
     inquiries_free(core);
 }
 
+/* As of two cores whose logs are one core's now. */
+static void more_destinations_than_new_ones_may_have_are_recovered(void **state)
+{
+    (void)state;
+    uint32_t index = a_twin(), number;
+    uint64_t kept_number = put(index, 5, INT64_MAX);
+    core *core = here.world.core;
+    for (uint32_t i = 1; i < DESTINATIONS_MAX; i++) {
+        char link[40];
+        int length = snprintf(link, sizeof link, "http://as.example/%u", i);
+        assert_int_equal(destination_get(core, link, (size_t)length, &number), DRO_OK);
+    }
+    assert_int_equal(destination_get(core, "http://b.example/", 17, &number), DRO_LIMIT);
+    record_begin(core, index, RECORD_DELTA);
+    exposure_gone(core, index, kept_number);
+    record_end(core);
+    assert_int_equal(destination_get(core, "http://b.example/", 17, &number), DRO_OK);
+    core->nidd.is_recovered = false; /* reads what is on the log */
+    put(index, 5, INT64_MAX);
+    core->nidd.is_recovered = true;
+    assert_int_equal(twin_at(core, index)->nidd->exposure_count, 1);
+    assert_int_equal(destination_get(core, "http://c.example/", 17, &number), DRO_LIMIT);
+    core_settle(core);
+    reopen();
+    assert_int_equal(twin_at(here.world.core, the_twin())->nidd->exposure_count, 1);
+}
+
 static void its_time_ends_it(void **state)
 {
     (void)state;
@@ -275,6 +303,7 @@ int main(void)
         CLAIM(one_that_has_ended_stays_until_all_is_told),
         CLAIM(one_that_has_ended_goes_with_a_notification_that_finds_no_room),
         CLAIM(a_device_has_a_bound),
+        CLAIM(more_destinations_than_new_ones_may_have_are_recovered),
         CLAIM(silent_nodes_leave_room_for_questions_to_others),
         CLAIM(the_largest_of_a_device_are_bounded_together),
         CLAIM(all_of_a_kind_end_though_one_goes_meanwhile),

@@ -294,13 +294,17 @@ int64_t farewells_due(const core *core)
 
 int farewells_step(core *core)
 {
-    int taken = 0;
+    uint32_t taken = 0;
     if (core->farewells.count == 0 || core->farewells.due_ms > core->now_ms || core_refusal(core) != NULL)
         return 0;
     core->farewells.due_ms = INT64_MAX; /* what is to come says so below, and an answer */
     for (farewell *one = core->farewells.first, *next; one != NULL; one = next) {
+        if (taken == FAREWELLS_BATCH) {
+            core->farewells.due_ms = 0;
+            break;
+        }
         next = one->next;
         taken += take(core, one);
     }
-    return taken;
+    return (int)taken;
 }

@@ -8,6 +8,7 @@
 #include "core/nidd.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "core/schedule.h"
 #include "core/tell.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
@@ -149,8 +150,11 @@ bool group_clear_some(core *core, group *gone, uint32_t most)
     uint32_t looked = 0;
     while (gone->place_count > 0 && looked++ < most) {
         uint32_t number = group_place(gone, gone->place_count - 1);
-        if (number != 0)
-            leave(core, membership_at(core, number)->twin, gone);
+        if (number != 0) {
+            uint32_t index = membership_at(core, number)->twin;
+            leave(core, index, gone);
+            schedule_look_soon(core, index);
+        }
         gone->place_count--; /* holes behind it are not asked for again: nobody joins a group that is gone */
     }
     return gone->place_count == 0;
@@ -178,9 +182,14 @@ dro_err group_apply(core *core, uint32_t index, const dro_field *field)
     uint32_t since = field->tag == FIELD_GROUP ? (uint32_t)dro_cursor_le(&in, 4) : 0;
     if (in.err != DRO_OK || group == NULL)
         return in.err;
-    if (field->tag == FIELD_GROUP)
-        return join(core, index, group, since);
+    if (field->tag == FIELD_GROUP) {
+        dro_err err = join(core, index, group, since);
+        if (err == DRO_OK)
+            schedule_look_soon(core, index);
+        return err;
+    }
     leave(core, index, group);
+    schedule_look_soon(core, index);
     return DRO_OK;
 }
 

@@ -2,6 +2,7 @@
  *
  * An operation walks the places of its group. A member whose twin is busy is met again in the next
  * pass; where too much is under way the walk waits for answers, which wake the core. */
+#include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/groups.h"
 
@@ -14,6 +15,7 @@
 #include "core/nidd.h"
 #include "core/peers.h"
 #include "core/record.h"
+#include "core/schedule.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
@@ -455,6 +457,36 @@ static int clear(core *core)
     return done > 0 ? done : groups_clear(core);
 }
 
+/* ---- network parameters of groups ---- */
+
+void groups_unsure(core *core, uint32_t number)
+{
+    group *of = group_at(core, number);
+    if (of == NULL) /* removed: who leaves it is looked at then */
+        return;
+    of->unsure_cursor = 0;
+    of->is_unsure = core->groups->has_unsure = true;
+}
+
+/* What is to be done for a member its own timer does: here it is only said. */
+static int unsure_step(core *core)
+{
+    groups *groups = core->groups;
+    uint32_t looked = 0;
+    groups->has_unsure = false;
+    for (uint32_t i = 0; i < groups->high; i++) {
+        group *of = &groups->list[i];
+        if (of->id == NULL || of->is_gone || !of->is_unsure)
+            continue;
+        for (; looked < GROUP_SCAN && of->unsure_cursor < of->place_count; looked++, of->unsure_cursor++)
+            if (group_place(of, of->unsure_cursor) != 0)
+                schedule_look_soon(core, membership_at(core, group_place(of, of->unsure_cursor))->twin);
+        of->is_unsure = of->unsure_cursor < of->place_count;
+        groups->has_unsure |= of->is_unsure;
+    }
+    return 1;
+}
+
 int groups_step(core *core)
 {
     groups *groups = core->groups;
@@ -465,6 +497,7 @@ int groups_step(core *core)
     int done = groups->has_gone ? clear(core) : 0;
     if (groups->has_orphans)
         done += orphans_clear(core);
+    done += groups->has_unsure ? unsure_step(core) : 0;
     done += authorization_groups_step(core);
     for (uint32_t i = 0; groups->operation_count > 0 && i < GROUP_OPERATIONS_MAX; i++) {
         group_operation *operation = groups->operations[(groups->walk_next + i) % GROUP_OPERATIONS_MAX];
@@ -472,6 +505,6 @@ int groups_step(core *core)
             has_more |= walk(core, operation, &batch);
     }
     groups->walk_next++; /* another is the first in the next round */
-    done += groups_tell(core) + exposures_groups_step(core);
+    done += groups_tell(core) + exposures_groups_step(core) + charges_owed_step(core);
     return done + has_more + (int)(GROUP_BATCH - batch);
 }

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/authorization.h"
+#include "core/charge_owed.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/exposure.h"
@@ -325,9 +326,11 @@ void group_operation_remove(core *core, group_operation *gone)
 dro_err groups_keep(core *core)
 {
     dro_err err = host_keep(core);
-    if (err == DRO_OK)
-        follow_wake(core);
-    return err;
+    if (err != DRO_OK)
+        return err;
+    charges_owed_kept(core);
+    follow_wake(core);
+    return DRO_OK;
 }
 
 /* A row of the tables: its numbers, then the rest of it as it is. */
@@ -392,6 +395,7 @@ void groups_write(const core *core, dro_builder *out)
             row_write(out, HOST_GROUP_OPERATION, COLUMNS(operation_columns), groups->operations[i], groups->operations[i]->fields,
                       groups->operations[i]->length);
     exposure_groups_write(core, out);
+    charges_owed_write(core, out);
 }
 
 /* ---- read ---- */
@@ -483,6 +487,7 @@ dro_err groups_read(core *core, const dro_field *field)
     case HOST_GROUP_CONFIGURATION: return read_configuration(core, &in);
     case HOST_GROUP_OPERATION: return read_operation(core, &in);
     case HOST_EXPOSURE: return exposure_groups_read(core, field);
+    case HOST_CHARGE: return charges_owed_read(core, field);
     default: return DRO_OK;
     }
 }

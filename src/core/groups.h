@@ -40,6 +40,8 @@ typedef struct group {
     uint32_t listed, repeated;   /* HSS: names in its last whole list; of them members of this core that it named before */
     uint32_t listing, repeating; /* the same of a list that is coming */
     bool is_list_begun;
+    bool is_unsure;              /* its network parameters have changed: schedules of its members here are looked at, from this place on: */
+    uint32_t unsure_cursor;
 } group;
 
 /* What became of a member in an operation, on this core. */
@@ -136,6 +138,7 @@ typedef struct groups {
     bool has_gone;               /* groups or operations to clear away */
     bool is_releasing;           /* members of a configuration that was revoked */
     int64_t release_ms;          /* the next of them then */
+    bool has_unsure;             /* groups whose members are to be looked at */
     bool has_orphans;            /* mail of operations that were gone at the start, from this twin on: */
     uint32_t orphan_cursor;
 } groups;
@@ -179,6 +182,8 @@ void groups_show(core *core);                             /* on the board */
 void group_operation_counts(const core *core, const group_operation *operation, uint32_t counts[GROUP_STATES]); /* of all cores */
 void group_clear(core *core, group *gone);                /* at once */
 void group_operation_forget(core *core, group_operation *gone);
+
+void groups_unsure(core *core, uint32_t number);          /* its network parameters were made or have ended: members are looked at in steps */
 
 /* ---- group_member.c ---- */
 

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "core/apply.h"
+#include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/farewell.h"
 #include "core/groups.h"
@@ -325,6 +326,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             reports_replay(core, field);
         else if (field->tag == FIELD_USAGE)
             usage_replay(core, field);
+        else if (field->tag == FIELD_CHARGED)
+            charges_owed_replay(core, field);
         return DRO_OK;
     }
     if (field->tag == FIELD_EVENT)
@@ -444,6 +447,7 @@ void host_tables_write(core *core)
     exposure_news_write(core);
     farewells_write(core);
     reports_write(core);
+    charges_owed_dump(core);
     usage_write(core);
     write_dead_letters(core);
 }

@@ -33,18 +33,20 @@ typedef struct inquiry_table {
 } inquiry_table;
 
 /* Who is asked, and how that is said to people. */
-static const struct { uint32_t peers; const char *away, *silent, *busy; } roles[INQUIRY_KINDS] = {
-    [INQUIRY_NIDD] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
-    [INQUIRY_MONITORING] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
-    [INQUIRY_PATTERNS] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
-    [INQUIRY_PARAMETERS] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
-    [INQUIRY_COVERAGE] = { PEER_S6T, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
-    [INQUIRY_AREA] = { PEER_T6A, "the serving node cannot be reached", "the serving node does not answer", "the serving node is busy" },
-    [INQUIRY_SUBSCRIBER] = { PEER_S6M, "no HSS can be reached", "the HSS does not answer", "the HSS is busy" },
+#define OF_HSS "no HSS can be reached", "the HSS does not answer", "the HSS is busy", "the HSS, or a node on the way to it, does not take such requests"
+static const struct { uint32_t peers; const char *away, *silent, *busy, *not_taken; } roles[INQUIRY_KINDS] = {
+    [INQUIRY_NIDD] = { PEER_S6T, OF_HSS },
+    [INQUIRY_MONITORING] = { PEER_S6T, OF_HSS },
+    [INQUIRY_PATTERNS] = { PEER_S6T, OF_HSS },
+    [INQUIRY_PARAMETERS] = { PEER_S6T, OF_HSS },
+    [INQUIRY_COVERAGE] = { PEER_S6T, OF_HSS },
+    [INQUIRY_AREA] = { PEER_T6A, "the serving node cannot be reached", "the serving node does not answer", "the serving node is busy",
+                       "no serving node takes such requests" },
+    [INQUIRY_SUBSCRIBER] = { PEER_S6M, OF_HSS },
     [INQUIRY_TRIGGER] = { PEER_TSP, "no trigger function (MTC-IWF) can be reached", "the trigger function (MTC-IWF) does not answer",
-                          "the trigger function (MTC-IWF) is busy" },
+                          "the trigger function (MTC-IWF) is busy", "the trigger function (MTC-IWF) does not take such requests" },
     [INQUIRY_MESSAGE] = { PEER_T4, "no service centre (SMS-SC) can be reached", "the service centre (SMS-SC) does not answer",
-                          "the service centre (SMS-SC) is busy" },
+                          "the service centre (SMS-SC) is busy", "the service centre (SMS-SC) does not take such requests" },
 };
 
 /* ---- the table ---- */
@@ -127,6 +129,12 @@ static void slot_end(core *core, inquiry_slot *slot, const inquiry_said *said)
 static void slot_fail(core *core, inquiry_slot *slot, enum inquiry_outcome outcome, const char *why)
 {
     slot_end(core, slot, &(inquiry_said){ .outcome = outcome == INQUIRY_ANSWERED ? INQUIRY_NO_ANSWER : outcome, .verdict = VERDICT_BUSY, .why = why });
+}
+
+static void slot_not_taken(core *core, inquiry_slot *slot, uint32_t code)
+{
+    const char *why = roles[slot->asked.kind].not_taken;
+    slot_end(core, slot, &(inquiry_said){ .outcome = INQUIRY_NOT_TAKEN, .verdict = VERDICT_NOT_TAKEN, .why = why, .code = code });
 }
 
 /* ---- asking ---- */
@@ -249,8 +257,13 @@ void inquiry_tell_refusal(core *core, caller caller, uint32_t code)
 
 void inquiry_tell_why(core *core, const inquiry *asked, const inquiry_said *said)
 {
-    if (asked->late != NULL && core->gates[asked->late->gate].is_open)
-        tell_problem(core, (caller){ asked->late->gate, asked->late->header.id }, 503, "about:blank", "%s; try again", said->why);
+    if (asked->late == NULL || !core->gates[asked->late->gate].is_open)
+        return;
+    caller caller = { asked->late->gate, asked->late->header.id };
+    if (said->outcome == INQUIRY_NOT_TAKEN) /* to try again would be in vain */
+        tell_problem(core, caller, 500, "about:blank", "%s (%u)", said->why, said->code);
+    else
+        tell_problem(core, caller, 503, "about:blank", "%s; try again", said->why);
 }
 
 /* One that was lost on its way, or left without an answer, goes through another node as the same request. */
@@ -294,6 +307,8 @@ void inquiries_on_answer(core *core, uint32_t gate, const ring_header *header, c
     bool is_running = index != NONE && twin_at(core, index)->flags & TWIN_RUNNING;
     if (answer.verdict == VERDICT_BUSY)
         slot_fail(core, slot, INQUIRY_ANSWERED, roles[slot->asked.kind].busy);
+    else if (answer.verdict == VERDICT_NOT_TAKEN)
+        slot_not_taken(core, slot, answer.code);
     else if (is_running && twin_defer(core, index, gate, header, body) == DRO_OK)
         return;
     else if (is_running || core_refusal(core) != NULL)

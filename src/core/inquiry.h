@@ -10,7 +10,7 @@
 #include "core/turn.h"
 
 typedef struct inquiry_said {    /* borrowed */
-    enum inquiry_outcome outcome; /* ANSWERED, and never VERDICT_BUSY then; else nobody did, for the reason in `why` */
+    enum inquiry_outcome outcome; /* ANSWERED, and never VERDICT_BUSY or NOT_TAKEN then; else nobody did, for the reason in `why` */
     enum inquiry_verdict verdict;
     uint32_t code;               /* as the node's protocol has it, for people */
     const char *why;

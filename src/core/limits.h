@@ -64,6 +64,8 @@ enum {
 
     TWIN_EXPOSURES_MAX = 32,       /* monitoring subscriptions, triggers and the like of a device, */
     TWIN_EXPOSURE_BYTES = 48 << 10,/* and the bytes of all: a full record has all that a twin has */
+    EXPOSURE_RETRY_MS = 1000,      /* the network is told again that one is over after this; twice as long each further time, */
+    EXPOSURE_RETRY_MAX_MS = 5 * 60 * 1000, /* at most */
     TWIN_TRIGGER_PAUSE_MS = 60 * 1000, /* between two triggers of a twin, or for its downlinks */
     TRIGGER_GRACE_MS = 30 * 1000,  /* behind a trigger's validity: its outcome may be on the way */
     TRIGGER_ENDED_KEPT_MS = 10 * 60 * 1000, /* a trigger can be seen so long behind its end, and a repeated outcome is known */
@@ -76,6 +78,7 @@ enum {
     FAREWELLS_MAX = 8192,          /* things the network has of twins that are gone, of a core; the oldest goes first, */
     FAREWELL_FIELDS_MAX = 5632,    /* bytes of one, */
     FAREWELLS_ASKED_MAX = 64,      /* that it is asked to end at a time, */
+    FAREWELLS_BATCH = 64,          /* looked to in a round, */
     FAREWELL_PAUSE_MS = 1000,      /* and again after this without an answer; twice as long each further time, */
     FAREWELL_PAUSE_MAX_MS = 5 * 60 * 1000, /* at most */
     GROUP_NEWS_GUARD_MAX_S = 7 * 24 * 3600, /* the longest guard time that is kept to */

@@ -36,16 +36,16 @@ bool monitoring_area_is_readable(const uint8_t *fields, size_t length)
 }
 
 /* How far it came, in an inquiry's detail. */
-typedef struct progress { uint8_t asked; bool is_served; uint32_t count; } progress;
+typedef struct progress { uint8_t asked; bool is_served, may_later; uint32_t count; } progress; /* may_later: one did not refuse for good */
 
 static uint64_t packed(const progress *progress)
 {
-    return (uint64_t)progress->asked << 40 | (uint64_t)progress->is_served << 32 | progress->count;
+    return (uint64_t)progress->asked << 40 | (uint64_t)progress->is_served << 32 | (uint64_t)progress->may_later << 33 | progress->count;
 }
 
 static progress unpacked(uint64_t detail)
 {
-    return (progress){ .asked = (uint8_t)(detail >> 40), .is_served = (detail >> 32 & 1) != 0, .count = (uint32_t)detail };
+    return (progress){ .asked = (uint8_t)(detail >> 40), .is_served = (detail >> 32 & 1) != 0, .may_later = (detail >> 33 & 1) != 0, .count = (uint32_t)detail };
 }
 
 /* The serving node at that place of those that are connected now. */
@@ -83,7 +83,8 @@ static void finish(core *core, const inquiry *asked, const inquiry_said *said, c
     uint8_t inner[64], report[96], bytes[128];
     dro_builder ues = dro_builder_over(inner, sizeof inner), told = dro_builder_over(report, sizeof report), out = dro_builder_over(bytes, sizeof bytes);
     if (!progress->is_served && said->outcome != INQUIRY_ANSWERED) {
-        inquiry_tell_why(core, asked, said);
+        const inquiry_said later = { .outcome = INQUIRY_NO_ANSWER, .why = "a serving node is busy or does not answer" };
+        inquiry_tell_why(core, asked, said->outcome == INQUIRY_NOT_TAKEN && progress->may_later ? &later : said);
         return;
     }
     t8_put_integer(&ues, UES_COUNT, progress->count);
@@ -105,6 +106,7 @@ static void area_said(core *core, const inquiry *asked, const inquiry_said *said
         progress.count = more > UINT32_MAX - progress.count ? UINT32_MAX : progress.count + more;
         progress.is_served = true;
     }
+    progress.may_later |= said->outcome != INQUIRY_ANSWERED && said->outcome != INQUIRY_NOT_TAKEN;
     bool is_awaited = asked->late != NULL && core->gates[asked->late->gate].is_open;
     deferred *again = is_awaited && node_at(core, progress.asked, &ignored) ? deferred_new(asked->late->gate, &asked->late->header, asked->late->body) : NULL;
     if (again == NULL || ask_next(core, progress, again, asked->fields, asked->length) != NULL)

@@ -92,6 +92,7 @@ typedef struct destination {     /* where notices go */
 
 typedef struct nidd_table {      /* of all twins */
     index_table configurations, links;
+    bool is_recovered;           /* until then all that is on the log has a destination: of other numbers of cores there may be more */
     owner_table owners;
     orphans orphans;
     uint64_t next;               /* number of the next configuration, delivery or notice */

@@ -51,7 +51,7 @@ static uint32_t destination_slot(core *core)
         core->nidd.destination_free = destination_at(core, number)->next_free;
         return number;
     }
-    if (core->nidd.destination_count >= DESTINATIONS_MAX)
+    if (core->nidd.is_recovered && core->nidd.destination_count >= DESTINATIONS_MAX)
         return NONE;
     if (core->nidd.destination_count == core->nidd.destination_capacity) {
         uint32_t capacity = core->nidd.destination_capacity == 0 ? 64 : core->nidd.destination_capacity * 2;

@@ -65,7 +65,7 @@ static bool parameters_asks(core *core, const exposure_call *wanted)
     uint8_t bytes[PROVISION_FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     if (core->said != NULL)
-        return provision_refused(core, wanted->call, core->said, "/maximumLatency");
+        return provision_refused(core, wanted->call, core->said, wanted->group != NULL, "/maximumLatency");
     if (provision_has_nobody(core, wanted->call, INQUIRY_PARAMETERS))
         return true;
     uint32_t reference = provision_references(core, wanted->twin, 1);
@@ -183,7 +183,7 @@ static void cancelled(core *core, uint32_t index, exposure *of)
     dro_field_put(&out, PARAMETERS_RESULT, inner, dro_builder_length(&result));
     if (result.err == DRO_OK && out.err == DRO_OK)
         exposure_notice(core, index, of, bytes, dro_builder_length(&out));
-    provision_over(core, index, exposure_of(twin_at(core, index), number));
+    provision_over(core, index, exposure_of(twin_at(core, index), number), "cancelled");
 }
 
 static void group_told(core *core, exposure *of, enum told_kind kind, const uint8_t *fields, size_t length)

@@ -266,7 +266,7 @@ static bool is_refused(core *core, const exposure_call *wanted, plan *plan)
         return all_failed(core, wanted, plan);
     }
     if (said->verdict == VERDICT_USER_UNKNOWN || said->verdict == VERDICT_NOT_ALLOWED || said->verdict == VERDICT_OUT_OF_RANGE || said->verdict == VERDICT_BUSY)
-        return provision_refused(core, wanted->call, said, "/cpParameterSets");
+        return provision_refused(core, wanted->call, said, wanted->group != NULL, "/cpParameterSets");
     for (uint32_t i = 0; i < plan->count; i++)
         if (plan->sets[i].failure == NO_FAILURE)
             plan->sets[i].failure = said->verdict == VERDICT_NOT_KEPT ? PATTERN_MALFUNCTION : PATTERN_OTHER_REASON;
@@ -392,18 +392,22 @@ static uint32_t without(const exposure *of, const dro_field *id, int64_t over_ms
 }
 
 /* A record, or the host's tables: the subscription with other fields. NULL: it could not be kept. */
-static exposure *keep(core *core, uint32_t index, const exposure *old, const dro_builder *fields)
+static exposure *keep(core *core, uint32_t index, const exposure *old, const dro_builder *fields, bool is_charged)
 {
     exposure head = *old, *kept = NULL;
     uint32_t ignored;
     head.until_ms = patterns_until(fields->start, dro_builder_length(fields));
     if (index == NONE) {
-        if (exposure_group_put(core, &head, fields->start, dro_builder_length(fields), &kept) != DRO_OK || groups_keep(core) != DRO_OK)
+        if (exposure_group_put(core, &head, fields->start, dro_builder_length(fields), &kept) != DRO_OK)
             return NULL;
-        return kept;
+        if (is_charged)
+            exposure_charge(core, NONE, kept, "changed");
+        return groups_keep(core) == DRO_OK ? kept : NULL;
     }
     record_begin(core, index, RECORD_DELTA);
     exposure_put(core, &head, fields->start, dro_builder_length(fields));
+    if (is_charged && (kept = exposure_find(core, head.number, &ignored)) != NULL)
+        exposure_charge(core, index, kept, "changed");
     record_end(core);
     if (timers_update(core, index) != DRO_OK)
         core->counters.refused++;
@@ -416,7 +420,7 @@ static void patterns_expires(core *core, uint32_t index, exposure *of)
     uint8_t bytes[T8_FIELDS_MAX];
     dro_builder fields = dro_builder_over(bytes, sizeof bytes);
     if (without(of, NULL, core->now_ms, &fields) > 0 && fields.err == DRO_OK) {
-        (void)keep(core, index, of, &fields);
+        (void)keep(core, index, of, &fields, false);
         return;
     }
     if (index == NONE) {
@@ -424,7 +428,7 @@ static void patterns_expires(core *core, uint32_t index, exposure *of)
         return;
     }
     record_begin(core, index, RECORD_DELTA);
-    provision_over(core, index, of);
+    provision_over(core, index, of, "expired");
     record_end(core);
 }
 
@@ -441,7 +445,7 @@ static void patterns_told(core *core, uint32_t index, exposure *of, enum told_ki
     if (kind == TOLD_ENDED && index == NONE && !report_is_of_member(fields, length)) /* the others' are as they were */
         exposure_group_gone(core, of);
     else if (kind == TOLD_ENDED && of->group == 0)
-        provision_over(core, index, of);
+        provision_over(core, index, of, "cancelled");
 }
 
 const exposure_class patterns_class = {
@@ -532,7 +536,7 @@ static void put_agreed(core *core, const exposure_call *wanted, const plan *plan
             dro_field_put(&fields, (uint8_t)field.tag, field.bytes, field.length);
     }
     dro_field id = plan->sets[0].id, entry;
-    exposure *kept = fields.err == DRO_OK ? keep(core, wanted->twin, wanted->old, &fields) : NULL;
+    exposure *kept = fields.err == DRO_OK ? keep(core, wanted->twin, wanted->old, &fields, true) : NULL;
     if (kept == NULL) {
         tell_problem(core, wanted->call->caller, fields.err != DRO_OK ? 413 : 503, "about:blank", "the set could not be kept");
         return;
@@ -606,7 +610,7 @@ void api_pattern_delete(core *core, const call *call)
     head.status = EXPOSURE_ENDING;
     if (index == NONE) {
         head.number = group_number(core->groups->next++);
-        if (exposure_group_put(core, &head, bytes, dro_builder_length(&gone), &ended) != DRO_OK || keep(core, index, old, &left) == NULL) {
+        if (exposure_group_put(core, &head, bytes, dro_builder_length(&gone), &ended) != DRO_OK || keep(core, index, old, &left, true) == NULL) {
             tell_problem(core, call->caller, 503, "about:blank", "the change could not be kept");
             return;
         }
@@ -620,6 +624,9 @@ void api_pattern_delete(core *core, const call *call)
         exposure_put(core, &head, bytes, dro_builder_length(&gone));
         kept.number = number;
         exposure_put(core, &kept, rest, dro_builder_length(&left));
+        exposure *charged = exposure_find(core, number, &index);
+        if (charged != NULL)
+            exposure_charge(core, index, charged, "changed");
         record_end(core);
         ended = exposure_find(core, head.number, &index);
     }

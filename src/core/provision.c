@@ -13,8 +13,6 @@
 #include "core/timers.h"
 #include "core/twin_table.h"
 
-enum { RETRY_MS = 1000, RETRY_MAX_MS = 5 * 60 * 1000 };
-
 /* ---- references ---- */
 
 uint32_t provision_references(core *core, uint32_t index, uint32_t count)
@@ -129,11 +127,16 @@ bool provision_has_nobody(core *core, const call *call, enum inquiry_kind kind)
     return true;
 }
 
-bool provision_refused(core *core, const call *call, const inquiry_said *said, const char *pointer)
+void provision_tell_unknown(core *core, const call *call, bool is_group)
+{
+    tell_cause(core, call->caller, 404, "USER_UNKNOWN", is_group ? "the HSS knows no such group" : "the HSS knows no such device");
+}
+
+bool provision_refused(core *core, const call *call, const inquiry_said *said, bool is_group, const char *pointer)
 {
     switch (said->verdict) {
     case VERDICT_DONE: return false;
-    case VERDICT_USER_UNKNOWN: tell_cause(core, call->caller, 404, "USER_UNKNOWN", "the network does not know this subscription"); break;
+    case VERDICT_USER_UNKNOWN: provision_tell_unknown(core, call, is_group); break;
     case VERDICT_NOT_ALLOWED: tell_cause(core, call->caller, 403, "OPERATION_NOT_ALLOWED", "the network does not let this be set (%u)", said->code); break;
     case VERDICT_OUT_OF_RANGE:
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", pointer, "the network does not take these values (%u)", said->code);
@@ -145,15 +148,6 @@ bool provision_refused(core *core, const call *call, const inquiry_said *said, c
 }
 
 /* ---- the end ---- */
-
-static void put_off(core *core, exposure *of)
-{
-    int64_t pause_ms = (int64_t)RETRY_MS << of->retries;
-    if (pause_ms < RETRY_MAX_MS)
-        of->retries++;
-    of->retry_ms = core->now_ms + (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS);
-    of->is_asked = false;
-}
 
 static void care(core *core, uint32_t index)
 {
@@ -191,7 +185,7 @@ static void ended(core *core, const inquiry *asked, const inquiry_said *said)
     if (said->outcome == INQUIRY_ANSWERED)
         gone(core, index, of);
     else
-        put_off(core, of);
+        exposure_put_off(core, of);
     care(core, index);
 }
 
@@ -210,16 +204,16 @@ void provision_ends(core *core, uint32_t index, exposure *of, const call *call, 
     const char *why = inquiry_begin(core, &asked);
     of = exposure_find(core, number, &index);
     if (why != NULL && of != NULL)
-        put_off(core, of);
+        exposure_put_off(core, of);
     if (call != NULL && (why != NULL || !has_late))
         call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
     care(core, index);
 }
 
-void provision_over(core *core, uint32_t index, exposure *of)
+void provision_over(core *core, uint32_t index, exposure *of, const char *why)
 {
     bool is_of_parameters = of->kind == EXPOSURE_PARAMETERS;
-    exposure_over(core, index, of);
+    exposure_over(core, index, of, why);
     if (is_of_parameters)
         schedule_freed(core, index);
 }

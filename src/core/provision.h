@@ -22,10 +22,11 @@ bool provision_ask(core *core, const exposure_call *wanted, enum inquiry_kind ki
 /* True after a problem: there is no one to ask. */
 bool provision_has_nobody(core *core, const call *call, enum inquiry_kind kind);
 /* The network's refusal of the whole, to the application: true after a problem. `pointer`: of a value out of range. */
-bool provision_refused(core *core, const call *call, const inquiry_said *said, const char *pointer);
+bool provision_refused(core *core, const call *call, const inquiry_said *said, bool is_group, const char *pointer);
+void provision_tell_unknown(core *core, const call *call, bool is_group); /* the network does not know whom it is about */
 /* The hook `ends`: tells the network that those references are over; the exposure goes with its answer. */
 void provision_ends(core *core, uint32_t twin, exposure *of, const call *call, enum inquiry_kind kind, const uint32_t *references, uint32_t count);
 /* The same of what goes with its twin: farewells, inside the record in which that goes. */
 void provision_forget(core *core, enum inquiry_kind kind, const twin *twin, const uint32_t *references, uint32_t count);
 /* Inside a record: an exposure that the network has ended, or that ends without asking it. */
-void provision_over(core *core, uint32_t twin, exposure *of);
+void provision_over(core *core, uint32_t twin, exposure *of, const char *why);

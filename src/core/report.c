@@ -487,7 +487,7 @@ static void end_all(core *core, caller caller, const taking *taken)
         else if (exposure_classes[e->kind] != NULL && exposure_classes[e->kind]->told != NULL)
             exposure_classes[e->kind]->told(core, index, e, TOLD_ENDED, NULL, 0);
         else
-            exposure_over(core, index, e);
+            exposure_over(core, index, e, "cancelled");
         record_end(core);
     }
     if (index != NONE && taken->head.kinds & 1u << EXPOSURE_PARAMETERS) {

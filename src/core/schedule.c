@@ -122,6 +122,7 @@ dro_err schedule_apply(core *core, uint32_t index, const dro_field *field)
     if (extra == NULL || extra->schedule == NULL)
         return err != DRO_OK ? err : DRO_NOMEM;
     read.is_telling = false; /* what a turn has of it is not the newest any more */
+    read.is_unsure = extra->schedule->is_unsure;
     read.is_asking = extra->schedule->is_asking;
     read.failures = extra->schedule->failures;
     read.ask_ms = extra->schedule->ask_ms;
@@ -295,6 +296,12 @@ static bool schedule_tell(core *core, uint32_t index)
 
 /* ---- its time ---- */
 
+static void care(core *core, uint32_t index)
+{
+    if (!(twin_at(core, index)->flags & TWIN_RUNNING) && timers_update(core, index) != DRO_OK)
+        core->counters.refused++;
+}
+
 /* The network has to hear of it: a wish, or that one is over. */
 static bool is_to_be_asked(const schedule *known)
 {
@@ -304,14 +311,46 @@ static bool is_to_be_asked(const schedule *known)
 int64_t schedule_due(const twin *twin)
 {
     const schedule *known = schedule_of(twin);
+    if (known != NULL && known->is_unsure)
+        return 0;
     if (known == NULL || (known->is_told && (known->is_asking || !is_to_be_asked(known))))
         return INT64_MAX;
     return known->is_told ? known->ask_ms : 0;
 }
 
+static bool is_wished(const schedule *of)
+{
+    return of->state == SCHEDULE_WAITING || of->state == SCHEDULE_APPLIED;
+}
+
+static void look(core *core, uint32_t index)
+{
+    schedule *known = schedule_of(twin_at(core, index));
+    bool are_there = parameters_are_there(core, index), is_held = known->state == SCHEDULE_HELD;
+    known->is_unsure = false;
+    if (!(are_there ? is_wished(known) : is_held))
+        return;
+    record_begin(core, index, RECORD_DELTA);
+    (are_there ? schedule_held : schedule_freed)(core, index);
+    record_end(core);
+}
+
+void schedule_look_soon(core *core, uint32_t index)
+{
+    schedule *known = schedule_of(twin_at(core, index));
+    if (known == NULL || known->is_unsure || !(is_wished(known) || known->state == SCHEDULE_HELD))
+        return;
+    known->is_unsure = true;
+    care(core, index);
+}
+
 bool schedule_expire(core *core, uint32_t index)
 {
     const schedule *known = schedule_of(twin_at(core, index));
+    if (known != NULL && known->is_unsure && core_refusal(core) == NULL) {
+        look(core, index);
+        known = schedule_of(twin_at(core, index));
+    }
     if (known == NULL)
         return true;
     if (!known->is_told)
@@ -390,12 +429,6 @@ static void put_off(core *core, schedule *known)
     if (pause_ms < SCHEDULE_AGAIN_MAX_MS)
         known->failures++;
     known->ask_ms = core->now_ms + (pause_ms < SCHEDULE_AGAIN_MAX_MS ? pause_ms : SCHEDULE_AGAIN_MAX_MS);
-}
-
-static void care(core *core, uint32_t index)
-{
-    if (!(twin_at(core, index)->flags & TWIN_RUNNING) && timers_update(core, index) != DRO_OK)
-        core->counters.refused++;
 }
 
 /* The twin whose question is answered; NULL: it is gone, or wishes for nothing any more. */
@@ -524,7 +557,7 @@ void schedule_ask(core *core, uint32_t index)
 void schedule_held(core *core, uint32_t index)
 {
     schedule now = now_of(core, index);
-    if (now.state == SCHEDULE_WAITING || now.state == SCHEDULE_APPLIED)
+    if (is_wished(&now))
         schedule_move(core, index, SCHEDULE_HELD, now.reference);
 }
 

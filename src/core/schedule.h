@@ -34,6 +34,7 @@ typedef struct schedule {        /* of one twin */
     uint8_t state;               /* schedule_state of the wish */
     bool is_told;                /* the twin knows */
     /* not kept */
+    bool is_unsure;              /* a group that it is in has other parameters, or it is in another: held or not, is to be seen */
     bool is_telling;             /* a turn is on its way with all of this */
     bool is_asking;              /* the network's word is awaited */
     uint8_t failures;            /* questions in a row that nobody answered */
@@ -52,6 +53,9 @@ void schedule_move(core *core, uint32_t twin, schedule_state state, uint32_t ref
 void schedule_told(core *core, uint32_t twin);  /* its turn for event 12 is over */
 void schedule_held(core *core, uint32_t twin);  /* an application's parameters count from now on */
 void schedule_freed(core *core, uint32_t twin); /* those of one do not any more */
+
+/* Outside of records too: whether parameters of a group count for the twin may have changed; it is looked at soon, by the timer heap. */
+void schedule_look_soon(core *core, uint32_t twin);
 void schedule_forget(core *core, uint32_t twin, uint32_t reference); /* the network's facts; what it has of the wish from now on */
 void schedule_cancelled(core *core, uint32_t twin); /* by the network */
 

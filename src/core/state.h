@@ -144,6 +144,7 @@ struct core {
     idempotency *idempotency_dump;   /* at recovery: a dump that is not whole yet */
     dead_letters *dead_letters_dump;
     struct upload_table *uploads;
+    struct charges_owed *charges_owed; /* core 0: core/charge_owed.h; NULL before the first */
     uint64_t *group_reports;     /* core 0: numbers of the newest reports about groups (core/report.c); NULL before the first */
     uint32_t group_report_count;
     struct inquiry_table *inquiries; /* NULL before the first */

@@ -112,7 +112,7 @@ void trigger_expires(core *core, uint32_t index, exposure *ended)
         return;
     }
     record_begin(core, index, RECORD_DELTA);
-    exposure_over(core, index, ended);
+    exposure_over(core, index, ended, "expired");
     record_end(core);
 }
 

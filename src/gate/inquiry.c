@@ -30,6 +30,20 @@ static const inquiry_row *row_of(uint32_t kind)
     return kind < INQUIRY_KINDS && rows[kind].put != NULL ? &rows[kind] : NULL;
 }
 
+/* RFC 6733, 7.1.3: a protocol error is of the way or of the node's size of the day, or says that this is not taken here at all. */
+static bool is_not_taken(uint32_t result)
+{
+    switch (result) {
+    case 3001: /* DIAMETER_COMMAND_UNSUPPORTED */
+    case 3003: /* DIAMETER_REALM_NOT_SERVED */
+    case 3007: /* DIAMETER_APPLICATION_UNSUPPORTED */
+    case 3008: /* DIAMETER_INVALID_HDR_BITS */
+    case 3009: /* DIAMETER_INVALID_AVP_BITS */
+        return true;
+    default: return false;
+    }
+}
+
 enum inquiry_verdict inquiry_verdict_of(uint32_t result, uint32_t experimental)
 {
     switch (experimental) {
@@ -44,6 +58,8 @@ enum inquiry_verdict inquiry_verdict_of(uint32_t result, uint32_t experimental)
     case DIAMETER_ERROR_REQUESTED_LOCATION_NOT_SERVED: return VERDICT_NOT_SERVED;
     default: return VERDICT_REFUSED;
     }
+    if (is_not_taken(result))
+        return VERDICT_NOT_TAKEN;
     return result >= 5000 ? VERDICT_UNFIT : result >= 2000 && result < 3000 ? VERDICT_DONE : VERDICT_BUSY;
 }
 

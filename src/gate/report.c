@@ -467,10 +467,21 @@ static bool refuse(const reading *reading, const diameter_avp *wrong)
     return t6a_refuse_avp(reading->peer, DIAMETER_INVALID_AVP_VALUE, reading->request, wrong);
 }
 
+/* A listed peer speaks of its own devices. */
+static bool judge_user(const reading *reading, const diameter_avp *user)
+{
+    char imsi[IMSI_DIGITS_MAX + 1];
+    bool is_good = !t6a_imsi(diameter_find_in(reading->request, user, AVP_USER_NAME), imsi) || t6a_judge_user(reading->peer, imsi, NULL);
+    dro_wipe(imsi, sizeof imsi);
+    return is_good;
+}
+
 /* Names of the device, from a User-Identifier; NULL: none. */
 static bool put_user(reading *reading, const diameter_avp *user)
 {
     const diameter_avp *wrong;
+    if (user != NULL && !judge_user(reading, user))
+        return false;
     return user == NULL || s6t_put_identities(reading->request, user, &reading->messages, &wrong) || refuse(reading, wrong);
 }
 
@@ -561,6 +572,8 @@ static bool put_cancelled(reading *reading)
                               (flags & VALUE_RIR_FLAGS_ALL_NETWORK_PARAMETERS_CANCELLED ? 1u << EXPOSURE_PARAMETERS : 0));
     if (kinds == 0)
         return true;
+    if (!t6a_judge_named(reading->peer, diameter_find_in(reading->request, diameter_find(reading->request, AVP_USER_IDENTIFIER), AVP_USER_NAME)))
+        return false;
     size_t begin = message_begin(reading, 0, NO_PLACE, kinds), fields = dro_builder_length(&reading->messages);
     if (!put_user(reading, diameter_find(reading->request, AVP_USER_IDENTIFIER)))
         return false;

@@ -177,7 +177,7 @@ bool s6t_put_monitoring(diameter_gate *gate, const inquiry_question *asked, dro_
 {
     wanted wanted = wanted_of(asked);
     bool is_new = inquiry_field(asked, API_FIELD_REFERENCE).tag != 0, ends_all = inquiry_field(asked, API_FIELD_ALL_GONE).tag != 0;
-    if (!s6t_put_user(asked, out) || (is_new && option_of(&wanted, MONITORING_TYPE, MONITORING_TYPES) >= MONITORING_TYPES_4G))
+    if (!s6t_put_user(asked, out) || (is_new && option_of(&wanted, MONITORING_TYPE, MONITORING_TYPES) >= MONITORING_TYPES_REPORTED))
         return false;
     if (!ends_all) {
         size_t group = diameter_group_begin(out, AVP_MONITORING_EVENT_CONFIGURATION);

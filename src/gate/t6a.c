@@ -147,6 +147,12 @@ bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *a
     return false;
 }
 
+bool t6a_judge_named(diameter_peer *peer, const diameter_avp *user_name)
+{
+    const peer_policy *policy = policy_of(peer);
+    return user_name != NULL || policy == NULL || policy->range_count == 0 || t6a_judge_user(peer, "", NULL);
+}
+
 void t6a_on_request(diameter_peer *peer, const diameter_message *request, const diameter_command *command)
 {
     diameter_gate *gate = peer->gate;

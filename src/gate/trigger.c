@@ -205,7 +205,7 @@ static void put_word(enum trigger_stage stage, uint32_t word, bool may_change, c
     trigger_answer said = { .stage = (uint8_t)stage, .word = (uint8_t)word, .may_change = may_change,
                             .diagnostic = (uint8_t)(number < TRIGGER_NO_DIAGNOSTIC ? number : TRIGGER_NO_DIAGNOSTIC) };
     dro_field_put(out, API_FIELD_TRIGGER_WORD, &said, sizeof said);
-    if (told->verdict != VERDICT_BUSY)
+    if (told->verdict != VERDICT_BUSY && told->verdict != VERDICT_NOT_TAKEN)
         told->verdict = trigger_is_taken(word) ? VERDICT_DONE : VERDICT_REFUSED;
 }
 

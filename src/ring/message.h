@@ -527,6 +527,7 @@ enum inquiry_outcome {
     INQUIRY_LOST,                 /* sent, then the connection ended */
     INQUIRY_NO_ANSWER,            /* sent, none in time, or one that cannot be used */
     INQUIRY_ABATED,               /* that peer wants to be asked less now: nothing was sent */
+    INQUIRY_NOT_TAKEN,            /* core's: answered with VERDICT_NOT_TAKEN */
 };
 enum inquiry_verdict {
     VERDICT_DONE,
@@ -539,6 +540,7 @@ enum inquiry_verdict {
     VERDICT_NOT_KEPT,             /* it could not be stored */
     VERDICT_NOT_THERE,            /* what was to end is not there */
     VERDICT_NOT_SERVED,           /* an area of another node */
+    VERDICT_NOT_TAKEN,            /* such a request is not taken there at all, now or later; of what it asked nothing is said */
 };
 typedef struct inquiry_answer {
     uint32_t outcome;             /* enum inquiry_outcome */

@@ -22,6 +22,7 @@ static const char *const kinds[CHARGE_KINDS] = {
     [CHARGE_TRIGGER] = "Device-Trigger",
     [CHARGE_PARAMETERS] = "Parameter-Change",
     [CHARGE_GAP] = "Gap",
+    [CHARGE_CONFIGURATION] = "Monitoring-Configuration",
 };
 
 /* A member's place in the line is its row's; a tag that may come again is a list. */

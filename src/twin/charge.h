@@ -25,6 +25,7 @@ enum charge_kind {
     CHARGE_TRIGGER = 7,      /* a device trigger, once it has ended */
     CHARGE_PARAMETERS = 8,   /* the network took other parameters of a device */
     CHARGE_GAP = 9,          /* what lay there went uncharged: the named bound of what is held back */
+    CHARGE_CONFIGURATION = 10, /* a monitoring subscription was made, changed or is over */
     CHARGE_KINDS,
 };
 

@@ -14,7 +14,7 @@ import urllib.parse
 
 import pytest
 from host import BUILD, DROMIOD, ROOT, Host, thermo_reading, until
-from mme import CER, Mme, T6A, V3GPP, avp, result_of
+from mme import CER, Mme, RIR, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
 from sink import Sink
@@ -306,6 +306,22 @@ def test_a_listed_peer_serves_its_own_devices():
         assert "00102" not in host.log()
         with pytest.raises(AssertionError):  # its name from another realm
             Mme(host, realm="other.test")
+
+
+def test_a_listed_peer_reports_of_its_own_devices():
+    own, other = avp(1, "001010000000001"), avp(1, "001020000000001")
+    ends_all = avp(3167, 1 << 1 | 1 << 3 | 1 << 4, V3GPP, m=False)
+    with Host('diameter.peers=[{identity="mme1.epc.test",realm="epc.test",applications=["t6a"],imsis=["00101"]}]') as host:
+        host.admin.put_twin("in@acme.example", imsi="001010000000001")
+        host.admin.put_twin("out@acme.example", imsi="001020000000001")
+        with Mme(host) as mme:
+            def said(name, *more):
+                return result_of(mme.ask(RIR, T6A, [avp(263, f"mme1;8;{name.value}"), avp(277, 1), avp(293, b"scef.dromio.test"), avp(283, mme.destination),
+                                                    avp(3102, [name], V3GPP), *more]))
+            report = avp(3123, [avp(3124, 7, V3GPP), avp(3127, 0, V3GPP)], V3GPP)
+            assert (said(own, report), said(other, report)) == (5515, 5101)
+            assert (said(own, ends_all), said(other, ends_all)) == (2001, 5101)
+            assert said(avp(3111, "out@acme.example", V3GPP), ends_all) == 5101
 
 
 def test_a_listed_peer_has_a_rate():

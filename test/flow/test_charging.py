@@ -19,6 +19,7 @@ from test_kill_loop import Oracle
 
 ON = ("charging.enabled=true", "charging.file_age=1")
 SETTINGS = (CALLBACKS, *ON)
+HSS_IS_KNOWN = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]}]'
 ASLEEP = is_asleep()
 FINAL = re.compile(r"charging-\d{10}-\d{8}T\d{6}Z\.jsonl")
 
@@ -199,13 +200,24 @@ def test_each_report_of_a_watched_device_is_charged(sink):
             told = charged(host, 2, recordType="Monitoring-Report")
             assert {record["eventType"] for record in told} == {"UE_REACHABILITY"}
             assert all(record["scsAsIds"] == ["as1"] and record["reference"] == made.headers["Location"].rsplit("/", 1)[1] for record in told)
+            whole = charged(host, 2, recordType="Monitoring-Configuration")  # its second report was its last
+            assert [record["result"] for record in whole] == ["made", "completed"]
+            assert all((record["reference"], record["eventType"]) == (told[0]["reference"], "UE_REACHABILITY") for record in whole)
+            del body["externalId"]
+            for subject in ({"externalId": "thermo-1@demo.example"}, {"externalGroupId": "all@demo.example"}):
+                made = client.post("/3gpp-monitoring-event/v1/as1/subscriptions", {**body, "maximumNumberOfReports": 1000, **subject})
+                assert made.status == 201, made
+                assert client.delete(path_of(made.headers["Location"])).status in (200, 204)
+                whole = charged(host, 2, recordType="Monitoring-Configuration", reference=made.headers["Location"].rsplit("/", 1)[1])
+                assert [record["result"] for record in whole] == ["made", "removed"]
+                assert whole[1].get("externalGroupIdentifier") == subject.get("externalGroupId")
         finally:
             network.terminate()
             network.wait(60)
 
 
 def test_parameters_that_the_network_took_are_charged():
-    with Host(CALLBACKS, 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]}]', *ON) as host, ParameterHss(host):
+    with Host(CALLBACKS, HSS_IS_KNOWN, *ON) as host, ParameterHss(host):
         host.admin.put_twin("p1@acme.example")
         client = host.application("as1", ["acme.example"], ["parameters"])
         at = "/3gpp-cp-parameter-provisioning/v1/as1/subscriptions"
@@ -218,6 +230,58 @@ def test_parameters_that_the_network_took_are_charged():
         body["cpParameterSets"]["night"]["stationaryIndication"] = "STATIONARY"
         assert client.put(path_of(made.headers["Location"]), body).status == 200
         charged(host, 1, recordType="Parameter-Change", result="changed")
+        assert client.delete(path_of(made.headers["Location"])).status == 204
+        charged(host, 1, recordType="Parameter-Change", result="removed", reference=record["reference"])
+
+
+def test_what_is_set_for_a_group_is_charged_once_whatever_ends_when():
+    """It is kept in the host's tables and not in the log: the host is killed behind each answer."""
+    with Host(CALLBACKS, HSS_IS_KNOWN, *ON) as host:
+        assert host.admin.put("/v1/groups/g@acme.example", {}).status == 201
+        client = host.application("as1", ["acme.example"], ["parameters"])
+        at, patterns = "/3gpp-network-parameter-configuration/v1/as1/configurations", "/3gpp-cp-parameter-provisioning/v1/as1/subscriptions"
+        sets = {name: {"setId": name, "stationaryIndication": "MOBILE"} for name in ("night", "day")}
+        made = []
+
+        def make(path, **members):
+            made.append(client.post(path, {"externalGroupId": "g@acme.example", **members}))
+            return made[-1].status == 201
+
+        steps = [
+            lambda: make(at, maximumLatency=7200),
+            lambda: client.put(path_of(made[0].headers["Location"]), {"externalGroupId": "g@acme.example", "maximumLatency": 3600}).status == 200,
+            lambda: make(patterns, cpParameterSets=sets),
+            lambda: client.delete(path_of(made[1].headers["Location"]) + "/cpSets/night").status == 204,
+            lambda: client.delete(path_of(made[1].headers["Location"])).status == 204,
+            lambda: make(at, maximumLatency=1800),
+            lambda: client.delete(path_of(made[0].headers["Location"])).status == 204,
+        ]
+        for step in steps:
+            with ParameterHss(host):
+                until(lambda: any(peer["state"] == "open" for peer in host.admin.get("/v1/peers").json()["peers"]), "the HSS")
+                assert step(), made
+                host.kill()
+            client.close()
+            host.start()
+        assert host.admin.delete("/v1/applications/as1").status == 204  # and what it had
+        wanted = [(0, "made"), (0, "changed"), (1, "made"), (1, "changed"), (1, "removed"), (2, "made"), (0, "removed"), (2, "removed")]
+        all_of = lambda: [r for r in records(host) if r["recordType"] == "Parameter-Change"]  # noqa: E731
+        until(lambda: len(all_of()) >= len(wanted), "all records")
+        references = [one.headers["Location"].rsplit("/", 1)[1] for one in made]
+        assert [(r["reference"], r["result"]) for r in all_of()] == [(references[i], result) for i, result in wanted]
+        assert {r["externalGroupIdentifier"] for r in all_of()} == {"g@acme.example"}
+        assert all("externalIdentifier" not in r and "servingNodeIdentity" not in r for r in all_of())
+        assert all(r["scsAsIds"] == ["as1"] for r in all_of()[:-1])
+        for _ in range(2):
+            host.kill()
+            host.start()
+        assert host.stop() == 0
+        host.start()
+        host.admin.put_twin("last@acme.example", imsi="001010000000088")
+        with Mme(host) as mme:
+            mme.attach("001010000000088")
+            charged(host, 1, recordType="Connection-Establishment")  # behind all that could have come again
+        assert len(all_of()) == len(wanted)
 
 
 def test_what_is_charged_is_shown(real, thermometer):

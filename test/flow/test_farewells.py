@@ -94,6 +94,40 @@ def test_what_the_network_does_not_know_is_over_too(sink):
         assert host.metric("dromio_farewells_total") == 1
 
 
+def test_an_application_that_is_removed_ends_what_it_had_after_a_kill(sink):
+    with Host(*SETTINGS) as host:
+        client = host.application("as1", ["acme.example"], ["monitoring"])
+        with MonteHss(host) as hss:
+            made = Subscription(host, client, sink).made(hss)
+            silent(hss)
+            assert host.admin.delete("/v1/applications/as1").status == 204
+            host.kill()
+        host.start()
+        with MonteHss(host) as hss:
+            assert hss.watched.get(timeout=LIMIT_S).gone == [made.reference]
+
+
+def test_all_of_many_devices_is_ended(sink):
+    with Host(*SETTINGS) as host:
+        client = host.application("as1", ["acme.example"], ["parameters"])
+        with ParameterHss(host) as hss:
+            devices = [f"f{next(names)}@acme.example" for _ in range(200)]  # more than are asked at a time
+            for device in devices:
+                host.admin.put_twin(device)
+                assert client.post(NP, {"externalId": device, "maximumLatency": 7200}).status == 201
+            had = dict(hss.networks)
+            silent(hss)
+            for number, device in enumerate(devices, 1):
+                removed(host, device, number)
+            host.kill()
+        host.start()
+        assert waiting(host) == len(had) == 200
+        with ParameterHss(host) as hss:
+            hss.networks = dict(had)
+            all_told(host)
+            assert not hss.networks and host.metric("dromio_farewells_dropped_total") == 0
+
+
 def test_what_the_network_takes_while_the_device_goes_is_ended_there():
     with Host(*SETTINGS) as host, ParameterHss(host) as hss:
         client = host.application("as1", ["acme.example"], ["parameters"])

@@ -143,7 +143,8 @@ def test_put_replaces_it_at_the_hss_too(subscription, as1, hss):
 @pytest.mark.parametrize("said,status,cause,name", [
     (refusal(5001), 404, "USER_UNKNOWN", None), (refusal(5510), 403, "OPERATION_NOT_ALLOWED", None), (refusal(5512), 403, "PARAMETER_OUT_OF_RANGE", None),
     (refusal(5513), 500, None, "5513 DIAMETER_ERROR_CONFIGURATION_EVENT_STORAGE_NOT_SUCCESSFUL"), ([avp(268, 3004)], 503, None, None),
-    ([avp(268, 5012)], 500, None, "5012 DIAMETER_UNABLE_TO_COMPLY"),
+    ([avp(268, 5012)], 500, None, "5012 DIAMETER_UNABLE_TO_COMPLY"), ([avp(268, 3002)], 503, None, None),
+    *(([avp(268, code)], 500, None, str(code)) for code in (3001, 3003, 3007, 3008, 3009)),
 ])
 def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, cause, name):
     hss.on_watched = lambda watched: said
@@ -151,8 +152,11 @@ def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, c
     answer = made.post()
     assert answer.status == status and (cause is None or answer.json()["cause"] == cause), answer
     if status == 500:
-        assert answer.json()["detail"] == f"the network refused it ({name})", answer
+        assert name in answer.json()["detail"], answer
     assert made.id not in as1.get(BASE).body.decode()
+    is_for_good = status != 503
+    assert ("try again" in answer.json()["detail"]) != is_for_good and ("Retry-After" in answer.headers) != is_for_good
+    assert cause != "USER_UNKNOWN" or "no such device" in answer.json()["detail"]
 
 
 def test_an_end_is_told_to_the_hss_until_it_has_heard(subscription, as1, hss, real):
@@ -317,6 +321,16 @@ def test_serving_nodes_count_the_devices_in_an_area_and_the_sum_is_told(real, as
             assert find(node.asked.get(timeout=LIMIT_S), 3122, 3127) == 7
         other.said = refusal(5101)
         assert area(as1, sink).json()["uePerLocationReport"] == {"ueCount": 3}  # what the others say
+        other.said = [avp(268, 3001)]
+        assert area(as1, sink).json()["uePerLocationReport"] == {"ueCount": 3}
+        one.said = [avp(268, 3007)]
+        answer = area(as1, sink)
+        assert answer.status == 500 and "Retry-After" not in answer.headers
+        assert answer.json()["detail"].startswith("no serving node takes such requests"), answer
+        one.said = [avp(268, 3004)]  # in either order
+        assert area(as1, sink).status == 503
+        one.said, other.said = other.said, one.said
+        assert area(as1, sink).status == 503
         for change, member in (({"maximumNumberOfReports": 2}, "/maximumNumberOfReports"), ({"locationArea": {"cellIds": ["here"]}}, "/locationArea"),
                                ({"locationArea": {"routingAreaIds": ["001-01-0a1b"]}}, "/locationArea")):
             answer = area(as1, sink, **change)
@@ -368,8 +382,8 @@ def test_reports_of_a_group_s_members_are_told_together(of_group, as1, hss, real
     hss.tell(group_report(made.reference, item([external("late@acme.example")], LOSS)))
     until(lambda: len(made.reports()) == 41, "the last report")
     assert as1.delete(made.at).status == 204
-    gone = hss.watched.get(timeout=LIMIT_S)
-    assert gone.gone == [made.reference] and gone.is_group
+    gone = next(each for each in iter(lambda: hss.watched.get(timeout=LIMIT_S), None) if each.gone == [made.reference])  # others may end too
+    assert gone.is_group
     assert as1.get(made.at).status == 404
     until(lambda: real.admin.get(f"/v1/groups/{made.group}").status == 404, "the end of a group nothing is had of")
 
@@ -384,6 +398,20 @@ def test_much_that_is_told_of_a_group_goes_over_a_websocket_too(of_group, as1, h
     said = json.loads(text)
     assert len(text) > 16384
     assert [one["externalId"] for one in (said if protocol is None else said["content"])["monitoringEventReports"]] == names
+
+
+def test_what_could_not_be_kept_of_a_group_is_nowhere(of_group, as1, hss, real):
+    made = of_group(monitorExpireTime=FUTURE)
+    assert real.admin.put(f"/v1/groups/{made.group}", {}).status in (200, 201)
+    (tables,) = real.data.rglob("host")
+    in_the_way = tables.parent / ".host.new"
+    in_the_way.mkdir()
+    assert made.post().status == 503
+    in_the_way.rmdir()
+    (reference,) = hss.watched.get(timeout=LIMIT_S).references
+    assert hss.watched.get(timeout=LIMIT_S).gone == [reference]
+    assert made.group not in as1.get(BASE).body.decode()
+    made.made(hss)
 
 
 def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss):
@@ -403,10 +431,21 @@ def test_members_are_excluded_and_added_again_by_a_json_patch(of_group, as1, hss
         assert answer.status == 400, (patch, answer)
 
 
+def test_what_a_change_brings_at_once_takes_the_place_of_what_was_there(of_group, as1, hss):
+    hss.at_once = [lambda reference: report(reference, LOSS, avp(3162, 0, V3GPP))]
+    made = of_group(monitorExpireTime=FUTURE).made(hss)
+    assert made.json["monitoringEventReport"]["lossOfConnectReason"] == 0
+    hss.at_once = [lambda reference: report(reference, LOSS, avp(3162, 1, V3GPP))]
+    assert as1.request("PATCH", made.at, [{"op": "add", "path": "/excludedExternalIds", "value": ["a@acme.example"]}],
+                       Content_Type="application/json-patch+json").status == 204
+    assert as1.get(made.at).json()["monitoringEventReport"]["lossOfConnectReason"] == 1
+
+
 def test_a_group_nobody_knows_is_404(of_group, as1, real, hss):
     hss.on_watched = lambda watched: refusal(5001)
     made = of_group(monitorExpireTime=FUTURE)
-    assert made.post().status == 404
+    answer = made.post()
+    assert answer.status == 404 and answer.json()["detail"] == "the HSS knows no such group", answer
     assert real.admin.get(f"/v1/groups/{made.group}").status == 404  # nothing of it is left here
 
 

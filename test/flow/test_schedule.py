@@ -24,6 +24,11 @@ def real():
         assert "00103" not in host.log(), "an IMSI was logged"
 
 
+@pytest.fixture(scope="module")
+def as1(real):
+    return real.application("as1", ["acme.example"], ["parameters"])
+
+
 @pytest.fixture
 def hss(real):
     with ParameterHss(real) as peer:
@@ -114,8 +119,7 @@ def test_what_the_network_refuses_the_twin_hears(real, hss, sleeper):
     until(lambda: any(event["notifications"] for event in events()), "the twin's word")
 
 
-def test_an_applications_parameters_count_while_they_are_there(real, hss, sleeper):
-    as1 = real.application("as1", ["acme.example"], ["parameters"])
+def test_an_applications_parameters_count_while_they_are_there(as1, hss, sleeper):
     sleeper.reading()
     sleeper.is_in("applied")
     answer = as1.post(NP, {"externalId": sleeper.id, "maximumLatency": 1800})
@@ -125,6 +129,53 @@ def test_an_applications_parameters_count_while_they_are_there(real, hss, sleepe
     assert as1.delete(path_of(answer)).status == 204
     sleeper.is_in("applied")
     assert list(hss.networks.values()) == [(600, 10, None)]
+
+
+@pytest.fixture
+def group(real):
+    name = f"sleepers{next(numbers)}@acme.example"
+    assert real.admin.put(f"/v1/groups/{name}", {}).status in (200, 201)
+    yield name
+    real.admin.delete(f"/v1/groups/{name}")
+
+
+def member(real, group, sleeper):
+    assert real.admin.put(f"/v1/groups/{group}/members/{sleeper.id}", None).status in (200, 201, 204)
+
+
+def has_only(hss, *networks):
+    until(lambda: sorted(hss.networks.values(), key=str) == sorted(networks, key=str), f"the HSS to have {networks}")
+
+
+def test_so_do_those_of_a_group(real, as1, hss, sleeper, group):
+    member(real, group, sleeper)
+    sleeper.reading()
+    sleeper.is_in("applied")
+    answer = as1.post(NP, {"externalGroupId": group, "maximumLatency": 1800})
+    assert answer.status == 201, answer
+    sleeper.is_in("held")
+    has_only(hss, (1800, None, None))
+    assert as1.delete(path_of(answer)).status == 204
+    sleeper.is_in("applied")
+    has_only(hss, (600, 10, None))
+
+
+def test_who_joins_or_leaves_such_a_group_is_held_or_free(real, as1, hss, sleeper, group):
+    answer = as1.post(NP, {"externalGroupId": group, "maximumLatency": 1800})
+    assert answer.status == 201, answer
+    sleeper.reading()
+    sleeper.is_in("applied")
+    member(real, group, sleeper)
+    sleeper.is_in("held")
+    has_only(hss, (1800, None, None))
+    assert real.admin.delete(f"/v1/groups/{group}/members/{sleeper.id}").status == 204
+    sleeper.is_in("applied")
+    has_only(hss, (1800, None, None), (600, 10, None))
+    member(real, group, sleeper)
+    sleeper.is_in("held")
+    assert real.admin.delete(f"/v1/groups/{group}").status == 204  # its parameters go with it
+    sleeper.is_in("applied")
+    has_only(hss, (600, 10, None))
 
 
 def test_a_wish_outlives_a_crash_and_waits_for_an_hss(real, sleeper):
