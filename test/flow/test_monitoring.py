@@ -91,6 +91,16 @@ def test_reports_reach_the_application_until_there_were_as_many_as_it_wanted(sub
     until(lambda: as1.get(made.at).status == 404, "the end of the subscription")
 
 
+def test_reachability_of_another_kind_than_asked_for_is_not_told(subscription, hss, real):
+    made = subscription(monitoringType="UE_REACHABILITY", reachabilityType="SMS", maximumNumberOfReports=1).made(hss)
+    for kind in (1, 0):  # reachable for data, for SMS
+        assert result_of(hss.tell(report(made.reference, REACHABILITY, avp(3140, kind, V3GPP)))) == 2001
+    until(made.reports, "a report")
+    assert [each["reachabilityType"] for each in made.reports()] == ["SMS"]
+    rows = [row for row in real.admin.get(f"/v1/twins/{made.id}/timeline").json()["events"] if row["kind"] == "network"]
+    assert len(rows) == 2 and not any("schedule" in row for row in rows)
+
+
 def test_a_repeated_report_is_told_once(subscription, hss):
     made = subscription().made(hss)
     for again in (False, True):

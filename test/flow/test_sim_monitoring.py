@@ -175,6 +175,18 @@ def test_what_is_lost_over_the_air_is_a_communication_failure(scef, sim):
     assert children(reports(scef, 63)[0], 3123, 4300) == {4301: 0, 4302: 21}  # radio network, radio connection with UE lost
 
 
+def test_a_device_that_slept_through_a_downlink_is_available_when_it_wakes(scef, sim):
+    sim("--devices", "1", "--hss", "1", *SLEEPY)
+    attached(scef)
+    assert configure(scef, event(64, AVAILABLE), event(65, AVAILABLE_AND_IDLE), event(66, REACHABLE, avp(3128, 1000))).result == 2001
+    scef.wait(lambda: len(reports(scef, 66)) == 2)
+    assert not reports(scef, 64)  # nothing failed
+    scef.wait(lambda: scef.answer_to(scef.downlink(FIRST, b"\x82\x05")).experimental)
+    scef.wait(lambda: reports(scef, 64) and reports(scef, 65))
+    assert find(reports(scef, 64)[0], 3123, 3127) == AVAILABLE and find(reports(scef, 64)[0], 3123, 3329) is not None
+    assert find(reports(scef, 65)[0], 3123, 3127) == AVAILABLE_AND_IDLE and 4324 in children(reports(scef, 65)[0], 3123, 4322)
+
+
 def area(*places):
     return [avp(4306, [avp(1496, [avp(1600, [place])])]) for place in places]
 
