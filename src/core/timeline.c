@@ -287,7 +287,7 @@ static bool put_record(const core *core, const model *model, const record_view *
     put_list(view, model, FIELD_TIMER, ",\"timers\":[", "]", put_timer, out);
     put_list(view, model, FIELD_LOG, ",\"log\":[", "]", put_log, out);
     put_report(view, out);
-    if (find_field(view, FIELD_SCHEDULE, &field)) {
+    if (find_field(view, FIELD_SCHEDULE, &field) && schedule_field_says(&field)) {
         dro_builder_text(out, ",\"schedule\":");
         schedule_field_json(&field, out);
     }
