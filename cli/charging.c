@@ -145,6 +145,32 @@ static int verify(struct cli *cli, const char *directory)
 
 /* ---- the host ---- */
 
+/* Lists have tables of their own, under the other members. */
+static int print_state(struct cli *cli, yyjson_doc *doc)
+{
+    static const list_columns logs = { .member = "logs", .count = 3, .names = { "log", "place", "index" }, .heads = { "LOG", "READ TO", "RECORD" },
+                                       .empty = "no log is read yet" };
+    const yyjson_val *root = yyjson_doc_get_root(doc);
+    size_t index, max;
+    yyjson_val *name, *value;
+    yyjson_mut_doc *made = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *plain = yyjson_mut_obj(made);
+    yyjson_mut_doc_set_root(made, plain);
+    yyjson_obj_foreach((yyjson_val *)root, index, max, name, value)
+    {
+        if (!yyjson_is_arr(value))
+            yyjson_mut_obj_add(plain, yyjson_val_mut_copy(made, name), yyjson_val_mut_copy(made, value));
+    }
+    yyjson_doc *kept = yyjson_mut_doc_imut_copy(made, NULL);
+    yyjson_mut_doc_free(made);
+    int code = kept == NULL ? cli_fail(EXIT_FAILED, "no memory") : cli_print_members(cli, yyjson_doc_get_root(kept));
+    yyjson_doc_free(kept);
+    if (code != EXIT_OK || yyjson_obj_get(root, "logs") == NULL)
+        return code;
+    fprintf(cli->out, "\n");
+    return cli_print_list(cli, doc, &logs);
+}
+
 int charging_show(struct cli *cli)
 {
     static const list_columns files = { .member = "files", .count = 2, .names = { "name", "bytes" }, .heads = { "FILE", "BYTES" },
@@ -159,7 +185,7 @@ int charging_show(struct cli *cli)
     if (code != EXIT_OK)
         return code;
     const yyjson_val *root = yyjson_doc_get_root(doc);
-    code = cli->format == OUTPUT_TABLE ? cli_print_members(cli, root) : cli_print_json(cli, doc, NULL);
+    code = cli->format == OUTPUT_TABLE ? print_state(cli, doc) : cli_print_json(cli, doc, NULL);
     if (code == EXIT_OK && strcmp(member_text(root, "state"), "failed") == 0)
         cli_note("the charging files cannot be written; the host's log says why");
     yyjson_doc_free(doc);

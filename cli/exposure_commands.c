@@ -154,6 +154,16 @@ static int print_resources(struct cli *cli, const exposure_words *words, yyjson_
     return code;
 }
 
+/* They are other resources, with other columns. */
+static void tell_patterns(yyjson_doc *doc)
+{
+    yyjson_doc *others = resources_of(doc, &patterns);
+    size_t count = others == NULL ? 0 : yyjson_arr_size(yyjson_doc_get_root(others));
+    if (count > 0)
+        cli_note("it has communication patterns too (%zu): --patterns shows them", count);
+    yyjson_doc_free(others);
+}
+
 /* Of a device, or of an application. */
 static int list(struct cli *cli, const exposure_words *words)
 {
@@ -165,6 +175,8 @@ static int list(struct cli *cli, const exposure_words *words)
         code = cli_fail(EXIT_USAGE, "of which device (ID), or of which application (--app)?");
     else if (id != NULL && invocation_option(cli->in, "--app") != NULL)
         code = cli_fail(EXIT_USAGE, "either of a device (ID), or of an application (--app)");
+    else if (id != NULL && strchr(id, '@') == NULL)
+        code = cli_fail(EXIT_USAGE, "%s is no device's id (NAME@DOMAIN); of an application: --app %s", id, id);
     else if (id != NULL) {
         url_add(&path, "/v1/twins/", id);
         buffer_text(&path, "/exposures");
@@ -175,6 +187,8 @@ static int list(struct cli *cli, const exposure_words *words)
     if (code == EXIT_OK && id != NULL) {
         kept = resources_of(doc, words);
         code = print_resources(cli, words, kept);
+        if (code == EXIT_OK && words == &parameters)
+            tell_patterns(doc);
     } else if (code == EXIT_OK)
         code = print_resources(cli, words, doc);
     yyjson_doc_free(doc);

@@ -10,6 +10,7 @@
 enum {
     PEER_LANE = 18,           /* columns between the bars */
     APPLICATION_LANE = 32,
+    APPLICATION_WORD = 13,    /* behind its bar: the word above it, and room */
     POLL_MS = 300,
     FAREWELL_MS = 5000,
     PAST_SHOWN = 40,          /* of the log, where the trace has nothing yet */
@@ -75,7 +76,8 @@ static void ladder_head(struct tracing *trace)
     if (trace->has_head || trace->cli->format != OUTPUT_TABLE)
         return;
     trace->has_head = true;
-    fprintf(trace->cli->out, "%-24s  %-*s%-*s%s\n", "TIME", PEER_LANE + 1, "PEER", APPLICATION_LANE + 1, "HOST", "APPLICATION");
+    fprintf(trace->cli->out, "%-24s  %-*s%-*s%-*s%s\n", "TIME", PEER_LANE + 1, "PEER", APPLICATION_LANE + 1, "HOST", APPLICATION_WORD + 1, "APPLICATION",
+            "WITH");
 }
 
 typedef struct step { /* one line of the ladder */
@@ -108,10 +110,10 @@ static void ladder_step(struct tracing *trace, const step *shown)
         arrow(&line, PEER_LANE, !shown->is_out, label);
         gap(&line, APPLICATION_LANE);
     }
-    buffer_text(&line, "|");
+    gap(&line, APPLICATION_WORD);
+    text_escape(&line, shown->peer, strlen(shown->peer));
     if (shown->bytes > 0)
         buffer_printf(&line, "  %ld B", shown->bytes);
-    add_more(&line, "  ", shown->peer);
     if (!trace->is_twin)
         add_more(&line, "  ", shown->device);
     add_more(&line, "  hop ", shown->hop_by_hop);

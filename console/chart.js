@@ -113,7 +113,8 @@ export function historyChart({ name, unitName, rows, contacts, contact, width, n
           svg("circle", { class: `dot ${point.row.quality ?? ""}`, cx: x(point.at), cy: y(point.value), r: 2.5 }),
         )
       : [];
-  const marks = [mark(now, "now", "mark-now", x, bottom, width)];
+  const isNear = next > now && Math.abs(x(next) - x(now)) < 90; // their words would lie on each other
+  const marks = [mark(now, "now", "mark-now", x, bottom, width, isNear && x(next) <= width - 90)];
   if (!Number.isNaN(next) && next > now && next <= to)
     marks.push(mark(next, "next window", "mark-next", x, bottom, width));
 
@@ -175,9 +176,9 @@ function stepped(points, x, y, name, rows) {
   return found.join(" ");
 }
 
-function mark(at, text, kind, x, bottom, width) {
+function mark(at, text, kind, x, bottom, width, isBefore = false) {
   const place = x(at);
-  const isLeft = place > width - 90;
+  const isLeft = isBefore || place > width - 90;
   return [
     svg("line", { class: kind, x1: place, x2: place, y1: MARGIN.top, y2: bottom }),
     svg(

@@ -49,6 +49,8 @@ function peers({ peers: all }) {
       { title: "Requests", class: "number" },
       { title: "Answers", class: "number" },
       { title: "Errors", class: "number" },
+      { title: "Load %", class: "number" },
+      { title: "Less %", class: "number" },
     ],
     all.map((peer) => [
       [peer.identity, h("div", { class: "under muted" }, peer.realm)],
@@ -58,6 +60,8 @@ function peers({ peers: all }) {
       count(peer.requests),
       count(peer.answers),
       count(peer.errors),
+      count(peer.load),
+      count(peer.reduction),
     ]),
   );
 }

@@ -131,12 +131,13 @@ static void configure(hss *h, peer *from, const t6a_message *request, bool is_gr
 {
     int64_t index = is_group ? 0 : hss_device_named(h->options, request->external_identifier);
     uint32_t device = (uint32_t)index;
-    bool is_ecr = diameter_find(request->whole, AVP_ENHANCED_COVERAGE_RESTRICTION) != NULL;
+    bool is_ecr = diameter_find(request->whole, AVP_ENHANCED_COVERAGE_RESTRICTION) != NULL ||
+                  (diameter_u32(diameter_find(request->whole, AVP_CIR_FLAGS)) & VALUE_CIR_FLAGS_ENHANCED_COVERAGE_QUERY) != 0;
     if (index < 0) {
         h->counts.unknown++;
         peer_answer_custom(from, request, 0, DIAMETER_ERROR_USER_UNKNOWN, &(t6a_custom){ 0 });
     } else if (is_ecr) {
-        peer_answer(from, request, DIAMETER_UNABLE_TO_COMPLY); /* this network has no such restriction */
+        monte_coverage(h->monte, from, request, is_group ? NULL : &device);
     } else {
         monte_configure(h->monte, from, request, is_group ? NULL : &device);
     }

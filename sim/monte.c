@@ -12,8 +12,11 @@ enum {
     NOBODY = 0,               /* in links: 1 + index */
     FIRST_WATCHES = 1024,
     PLMN_LENGTH = 3, ECGI_LENGTH = 7, TAI_LENGTH = 5,
-    UE_REACHABLE_AND_IDLE = 8,    /* Monitoring-Type: as 1, the idle status is left out */
-    REACHABLE_FOR_DATA = 1, NOT_ROAMING = 1, MAX_DETECTION_TIME_EXPIRED_MME = 2,
+    UE_REACHABLE_AND_IDLE = 8, AVAILABLE_AND_IDLE = 9, /* Monitoring-Type: as MONTE_REACHABLE, MONTE_AVAILABLE, with the idle status */
+    NOT_ROAMING = 1, MAX_DETECTION_TIME_EXPIRED_MME = 2,
+    RADIO_CONNECTION_WITH_UE_LOST = 21, /* S1AP, Cause of the radio network layer (TS 36.413 9.2.1.3) */
+    NB_IOT = 1005, CYCLE_OF_20_48_S = 2, /* RAT-Type; code of the eDRX cycle that these devices have (TS 24.008 10.5.5.32) */
+    NOT_SEEN = 0xff,
     DELETE_ALL_MONITORING = 1, DELETE_ALL_PARAMETERS = 16, /* CIR-Flags */
     DEFAULT_DETECTION_S = 60,
     TAG_NUMBER = 0x7fffffff,
@@ -27,9 +30,16 @@ typedef struct watch {
     uint8_t scef, type;
     bool is_used, is_told;            /* told: of the loss that lasts */
     bool is_of_group;                 /* reports say of whom they are */
+    bool with_idle, for_sms, is_of_other_apn;
 } watch;
 
-typedef struct report { uint32_t watch, reference, available_until, time; } report;
+typedef struct report { uint32_t watch, reference, available_until, time; bool is_deleted; } report;
+
+typedef struct coverage {             /* Enhanced-Coverage-Restriction */
+    uint8_t count;
+    bool is_set, is_allowed;          /* the list is of networks where it is allowed; else of those where it is not */
+    uint8_t plmns[MONTE_PLMNS_MAX][PLMN_LENGTH];
+} coverage;
 
 struct monte {
     monte_network around;
@@ -38,6 +48,7 @@ struct monte {
     watch *watches;
     uint32_t used, capacity, free;    /* free: chain by next */
     uint32_t *first;                  /* [devices] */
+    coverage *coverages;              /* [devices]; NULL: none was ever set */
     report *reports;                  /* a ring for each MME would be mostly empty: one, in order */
     uint32_t report_first, report_count;
     uint64_t imsi_first;
@@ -65,6 +76,7 @@ void monte_free(monte *m)
     if (m == NULL)
         return;
     free(m->watches);
+    free(m->coverages);
     free(m->first);
     free(m->reports);
     free(m);
@@ -154,9 +166,14 @@ static void plmn_of(const monte *m, uint8_t out[PLMN_LENGTH])
 }
 
 /* A cell of its own for each hundred devices of an MME. */
+static uint32_t cell_of(uint32_t mme, uint32_t device)
+{
+    return (mme + 1) << 16 | (device / 100 & 0xffff);
+}
+
 static void put_location(const monte *m, uint32_t device, dro_builder *out)
 {
-    uint32_t mme = m->around.serving(m->around.owner, device), cell = (mme + 1) << 16 | (device / 100 & 0xffff);
+    uint32_t mme = m->around.serving(m->around.owner, device), cell = cell_of(mme, device);
     uint8_t ecgi[ECGI_LENGTH], tai[TAI_LENGTH];
     plmn_of(m, ecgi);
     plmn_of(m, tai);
@@ -184,34 +201,100 @@ static void put_user(dro_builder *out, const reporting *r)
     diameter_group_end(out, group);
 }
 
+static uint32_t wire_type(const watch *w)
+{
+    return !w->with_idle ? w->type : w->type == MONTE_REACHABLE ? UE_REACHABLE_AND_IDLE : AVAILABLE_AND_IDLE;
+}
+
+static void put_idle(const reporting *r, dro_builder *out)
+{
+    static const uint8_t cycle_value = CYCLE_OF_20_48_S;
+    monte_idle idle = r->m->around.idle(r->m->around.owner, r->watch->device);
+    if (!r->watch->with_idle)
+        return;
+    size_t group = diameter_group_begin(out, AVP_IDLE_STATUS_INDICATION);
+    diameter_put_time(out, AVP_IDLE_STATUS_TIMESTAMP, r->report->available_until);
+    if (idle.active_s > 0)
+        diameter_put_u32(out, AVP_ACTIVE_TIME, idle.active_s);
+    if (idle.periodic_s > 0)
+        diameter_put_u32(out, AVP_SUBSCRIBED_PERIODIC_RAU_TAU_TIMER, idle.periodic_s);
+    if (idle.is_edrx) {
+        size_t cycle = diameter_group_begin(out, AVP_EDRX_CYCLE_LENGTH);
+        diameter_put_u32(out, AVP_RAT_TYPE, NB_IOT);
+        diameter_put(out, AVP_EDRX_CYCLE_LENGTH_VALUE, &cycle_value, 1);
+        diameter_group_end(out, cycle);
+    }
+    diameter_group_end(out, group);
+}
+
+static void put_pdn(const reporting *r, dro_builder *out)
+{
+    size_t group = diameter_group_begin(out, AVP_PDN_CONNECTIVITY_STATUS_REPORT);
+    diameter_put_text(out, AVP_SERVICE_SELECTION, r->m->around.apn);
+    diameter_put_u32(out, AVP_PDN_CONNECTIVITY_STATUS_TYPE, r->report->is_deleted ? VALUE_PDN_CONNECTIVITY_STATUS_TYPE_DELETED : VALUE_PDN_CONNECTIVITY_STATUS_TYPE_CREATED);
+    diameter_put_u32(out, AVP_NON_IP_PDN_TYPE_INDICATOR, VALUE_NON_IP_PDN_TYPE_INDICATOR_TRUE);
+    diameter_put_u32(out, AVP_NON_IP_DATA_DELIVERY_MECHANISM, VALUE_NON_IP_DATA_DELIVERY_MECHANISM_SCEF);
+    diameter_group_end(out, group);
+}
+
+/* Over the air is the only place where something gets lost here. */
+static void put_failure(dro_builder *out)
+{
+    size_t group = diameter_group_begin(out, AVP_COMMUNICATION_FAILURE_INFORMATION);
+    diameter_put_u32(out, AVP_CAUSE_TYPE, VALUE_CAUSE_TYPE_RADIO_NETWORK_LAYER);
+    diameter_put_u32(out, AVP_S1AP_CAUSE, RADIO_CONNECTION_WITH_UE_LOST);
+    diameter_group_end(out, group);
+}
+
+static void put_roaming(const monte *m, dro_builder *out)
+{
+    uint8_t plmn[PLMN_LENGTH];
+    plmn_of(m, plmn);
+    diameter_put_u32(out, AVP_ROAMING_INFORMATION, NOT_ROAMING);
+    diameter_put(out, AVP_VISITED_PLMN_ID, plmn, sizeof plmn);
+}
+
 /* Monitoring-Event-Report. */
 static void put_report(dro_builder *out, const void *what)
 {
     const reporting *r = what;
     if (r->watch->is_of_group)
         put_user(out, r);
-    uint8_t plmn[PLMN_LENGTH];
     size_t group = diameter_group_begin(out, AVP_MONITORING_EVENT_REPORT);
     diameter_put_u32(out, AVP_SCEF_REFERENCE_ID, r->watch->reference);
     diameter_put_text(out, AVP_SCEF_ID, r->m->scefs[r->watch->scef]);
-    diameter_put_u32(out, AVP_MONITORING_TYPE, r->watch->type);
+    diameter_put_u32(out, AVP_MONITORING_TYPE, wire_type(r->watch));
     diameter_put_time(out, AVP_REPORTING_TIME_STAMP, r->report->time);
     switch ((enum monte_type)r->watch->type) {
     case MONTE_LOSS:
         diameter_put_u32(out, AVP_LOSS_OF_CONNECTIVITY_REASON, MAX_DETECTION_TIME_EXPIRED_MME);
         break;
     case MONTE_REACHABLE:
-        diameter_put_u32(out, AVP_REACHABILITY_INFORMATION, REACHABLE_FOR_DATA);
+        diameter_put_u32(out, AVP_REACHABILITY_INFORMATION, r->watch->for_sms ? VALUE_REACHABILITY_INFORMATION_REACHABLE_FOR_SMS : VALUE_REACHABILITY_INFORMATION_REACHABLE_FOR_DATA);
+        put_idle(r, out);
+        diameter_put_time(out, AVP_MAXIMUM_UE_AVAILABILITY_TIME, r->report->available_until);
+        break;
+    case MONTE_AVAILABLE:
+        put_idle(r, out);
         diameter_put_time(out, AVP_MAXIMUM_UE_AVAILABILITY_TIME, r->report->available_until);
         break;
     case MONTE_LOCATION:
         put_location(r->m, r->watch->device, out);
         break;
     case MONTE_ROAMING:
-        plmn_of(r->m, plmn);
-        diameter_put_u32(out, AVP_ROAMING_INFORMATION, NOT_ROAMING);
-        diameter_put(out, AVP_VISITED_PLMN_ID, plmn, sizeof plmn);
+        put_roaming(r->m, out);
         break;
+    case MONTE_IMEI:
+        diameter_put_u32(out, AVP_IMEI_CHANGE, VALUE_IMEI_CHANGE_IMEI);
+        break;
+    case MONTE_FAILURE:
+        put_failure(out);
+        break;
+    case MONTE_PDN:
+        put_pdn(r, out);
+        break;
+    case MONTE_AREA:
+        break; /* is counted, not watched */
     }
     diameter_group_end(out, group);
 }
@@ -223,14 +306,15 @@ static uint32_t now_s(void)
 
 /* ---- reports ---- */
 
-static void push(monte *m, watch *w, uint32_t available_until)
+static void push(monte *m, watch *w, const monte_event *event)
 {
     if (m->report_count == MONTE_REPORTS_MAX) {
         m->counts.reports_dropped++;
         return;
     }
     m->reports[(m->report_first + m->report_count++) % MONTE_REPORTS_MAX] =
-        (report){ .watch = (uint32_t)(w - m->watches), .reference = w->reference, .available_until = available_until, .time = now_s() };
+        (report){ .watch = (uint32_t)(w - m->watches), .reference = w->reference, .available_until = event->available_until, .time = now_s(),
+                  .is_deleted = event->is_deleted };
 }
 
 /* An end by time needs no report; by number the last one is on its way, so the watch stays until it was sent. */
@@ -246,8 +330,8 @@ void monte_tell(monte *m, const monte_event *event)
         at = w->next;
         if (is_over(w))
             watch_end(m, w);
-        else if (w->type == event->type)
-            push(m, w, event->available_until);
+        else if (w->type == event->type && !w->is_of_other_apn)
+            push(m, w, event);
     }
 }
 
@@ -258,7 +342,7 @@ void monte_tell_loss(monte *m, uint32_t device, uint32_t away_s)
         if (w->type != MONTE_LOSS || w->is_told || away_s < w->detection_s || is_over(w))
             continue;
         w->is_told = true;
-        push(m, w, 0);
+        push(m, w, &(monte_event){ .device = device, .type = MONTE_LOSS });
     }
 }
 
@@ -402,24 +486,42 @@ static void remove_named(monte *m, const diameter_message *message, const diamet
             watches_remove(m, of.first + i, scef, diameter_u32(gone), false);
 }
 
-/* A kind of event that this network sees, or 0xff. */
+/* A kind of event that this network sees, or NOT_SEEN. */
 static uint8_t type_of(uint32_t type)
 {
     switch (type) {
-    case MONTE_LOSS: case MONTE_REACHABLE: case MONTE_LOCATION: case MONTE_ROAMING: return (uint8_t)type;
+    case MONTE_LOSS: case MONTE_REACHABLE: case MONTE_LOCATION: case MONTE_IMEI: case MONTE_ROAMING: case MONTE_FAILURE: case MONTE_AVAILABLE: case MONTE_PDN:
+        return (uint8_t)type;
     case UE_REACHABLE_AND_IDLE: return MONTE_REACHABLE;
-    default: return 0xff;
+    case AVAILABLE_AND_IDLE: return MONTE_AVAILABLE;
+    default: return NOT_SEEN;
     }
 }
 
-static watch wanted_of(const diameter_message *message, const diameter_avp *group, int scef)
+static bool is_of_other_apn(const monte *m, const diameter_message *message, const diameter_avp *group)
 {
+    const diameter_avp *configuration = diameter_find_in(message, group, AVP_PDN_CONNECTIVITY_STATUS_CONFIGURATION);
+    const diameter_avp *apn = diameter_find_in(message, configuration, AVP_SERVICE_SELECTION);
+    return apn != NULL && !diameter_is_identity(apn, m->around.apn);
+}
+
+static bool is_for_sms(const diameter_message *message, const diameter_avp *group)
+{
+    const diameter_avp *configuration = diameter_find_in(message, group, AVP_UE_REACHABILITY_CONFIGURATION);
+    return diameter_u32(diameter_find_in(message, configuration, AVP_REACHABILITY_TYPE)) == VALUE_REACHABILITY_TYPE_SMS;
+}
+
+static watch wanted_of(const monte *m, const diameter_message *message, const diameter_avp *group, int scef)
+{
+    uint32_t type = diameter_u32(diameter_find_in(message, group, AVP_MONITORING_TYPE));
+    bool has_end = type != MONTE_AVAILABLE && type != AVAILABLE_AND_IDLE; /* it has no number of reports (TS 29.336 8.4.2) */
     const diameter_avp *most = diameter_find_in(message, group, AVP_MAXIMUM_NUMBER_OF_REPORTS);
     const diameter_avp *until = diameter_find_in(message, group, AVP_MONITORING_DURATION);
     const diameter_avp *detection = diameter_find_in(message, group, AVP_MAXIMUM_DETECTION_TIME);
     return (watch){ .reference = diameter_u32(diameter_find_in(message, group, AVP_SCEF_REFERENCE_ID)), .scef = (uint8_t)scef,
-                    .type = type_of(diameter_u32(diameter_find_in(message, group, AVP_MONITORING_TYPE))),
-                    .left = most != NULL ? diameter_u32(most) : until == NULL ? 1 : 0, .until = diameter_time(until),
+                    .type = type_of(type), .with_idle = type == UE_REACHABLE_AND_IDLE || type == AVAILABLE_AND_IDLE,
+                    .for_sms = is_for_sms(message, group), .is_of_other_apn = is_of_other_apn(m, message, group),
+                    .left = most != NULL ? diameter_u32(most) : until == NULL && has_end ? 1 : 0, .until = diameter_time(until),
                     .detection_s = detection == NULL ? DEFAULT_DETECTION_S : diameter_u32(detection) };
 }
 
@@ -431,10 +533,10 @@ static void take_event(answering *a, const diameter_message *message, const diam
         remove_named(m, message, group, scef, of);
     if (diameter_find_in(message, group, AVP_SCEF_REFERENCE_ID) == NULL || a->event_count == MONTE_STATUSES_MAX)
         return;
-    watch wanted = wanted_of(message, group, scef);
+    watch wanted = wanted_of(m, message, group, scef);
     wanted.is_of_group = of.count > 1;
     bool is_one = of.count == 1 && (wanted.type == MONTE_LOCATION || wanted.type == MONTE_ROAMING); /* told at once */
-    bool is_good = scef >= 0 && wanted.type != 0xff, is_whole = is_one && wanted.left == 1;
+    bool is_good = scef >= 0 && wanted.type != NOT_SEEN, is_whole = is_one && wanted.left == 1;
     if (is_one && wanted.left > 1)
         wanted.left--;
     for (uint32_t i = 0; i < of.count && is_good && !is_whole; i++) {
@@ -503,4 +605,135 @@ void monte_configure(monte *m, peer *from, const t6a_message *request, const uin
     if (group != NULL)
         take_parameters(&a, message, group, of);
     peer_answer_custom(from, request, DIAMETER_SUCCESS, 0, &(t6a_custom){ .put = put_answer, .what = &a });
+}
+
+/* ---- an area ---- */
+
+typedef struct counting {
+    const monte *m;
+    const diameter_message *message;
+    const diameter_avp *event;
+    uint32_t mme;
+} counting;
+
+/* Number in an identity of that many octets behind this network's own; -1: another one's, or none. */
+static int64_t number_in(const monte *m, const diameter_avp *place, size_t octets)
+{
+    uint8_t plmn[PLMN_LENGTH];
+    uint32_t number = 0;
+    plmn_of(m, plmn);
+    if (place == NULL || place->length != PLMN_LENGTH + octets || memcmp(place->data, plmn, PLMN_LENGTH) != 0)
+        return -1;
+    for (size_t i = 0; i < octets; i++)
+        number = number << 8 | place->data[PLMN_LENGTH + i];
+    return number;
+}
+
+static uint32_t count_at(const counting *c, const diameter_avp *location)
+{
+    enum { CELL_OCTETS = 4, AREA_OCTETS = 2, ENODEB_OCTETS = 3, CELL_BITS = 0x0fffffff, CELLS_BITS = 8 };
+    const monte *m = c->m;
+    const diameter_avp *at = diameter_find_in(c->message, location, AVP_MME_LOCATION_INFORMATION);
+    int64_t cell = number_in(m, diameter_find_in(c->message, at, AVP_E_UTRAN_CELL_GLOBAL_IDENTITY), CELL_OCTETS);
+    int64_t area = number_in(m, diameter_find_in(c->message, at, AVP_TRACKING_AREA_IDENTITY), AREA_OCTETS);
+    int64_t enodeb = number_in(m, diameter_find_in(c->message, at, AVP_ENODEB_ID), ENODEB_OCTETS);
+    uint32_t count = 0;
+    for (uint32_t device = 0; device < m->around.devices; device++) {
+        uint32_t here = cell_of(c->mme, device);
+        bool is_in = (cell >= 0 && (cell & CELL_BITS) == here) || area == (int64_t)c->mme + 1 || enodeb == (int64_t)(here >> CELLS_BITS);
+        count += is_in && m->around.serving(m->around.owner, device) == c->mme && m->around.attached(m->around.owner, device);
+    }
+    return count;
+}
+
+static void put_counts(dro_builder *out, const void *what)
+{
+    const counting *c = what;
+    const diameter_avp *scef = diameter_find_in(c->message, c->event, AVP_SCEF_ID);
+    const diameter_avp *place = diameter_find_in(c->message, c->event, AVP_NUMBER_OF_UE_PER_LOCATION_CONFIGURATION);
+    uint32_t reference = diameter_u32(diameter_find_in(c->message, c->event, AVP_SCEF_REFERENCE_ID));
+    size_t report = diameter_group_begin(out, AVP_MONITORING_EVENT_REPORT);
+    diameter_put_u32(out, AVP_SCEF_REFERENCE_ID, reference);
+    if (scef != NULL)
+        diameter_put(out, AVP_SCEF_ID, scef->data, scef->length);
+    diameter_put_u32(out, AVP_MONITORING_TYPE, MONTE_AREA);
+    for (uint32_t i = 0; place != NULL && i < MONTE_PLACES_MAX; place = diameter_find_next(c->message, place), i++) {
+        const diameter_avp *location = diameter_find_in(c->message, place, AVP_EPS_LOCATION_INFORMATION);
+        if (location == NULL)
+            continue;
+        size_t group = diameter_group_begin(out, AVP_NUMBER_OF_UE_PER_LOCATION_REPORT);
+        diameter_put(out, AVP_EPS_LOCATION_INFORMATION, location->data, location->length);
+        diameter_put_u32(out, AVP_UE_COUNT, count_at(c, location));
+        diameter_group_end(out, group);
+    }
+    diameter_group_end(out, report);
+}
+
+void monte_count_area(monte *m, peer *from, const t6a_message *request, uint32_t mme)
+{
+    const diameter_avp *event = diameter_find(request->whole, AVP_MONITORING_EVENT_CONFIGURATION);
+    bool is_area = diameter_u32(diameter_find_in(request->whole, event, AVP_MONITORING_TYPE)) == MONTE_AREA;
+    counting c = { m, request->whole, event, mme };
+    m->counts.counted += is_area;
+    m->counts.refused += !is_area;
+    if (is_area)
+        peer_answer_custom(from, request, DIAMETER_SUCCESS, 0, &(t6a_custom){ .put = put_counts, .what = &c });
+    else
+        peer_answer_custom(from, request, 0, DIAMETER_ERROR_CONFIGURATION_EVENT_STORAGE_NOT_SUCCESSFUL, &(t6a_custom){ 0 });
+}
+
+/* ---- coverage enhancement ---- */
+
+static bool read_coverage(const diameter_message *message, const diameter_avp *restriction, coverage *out)
+{
+    const diameter_avp *allowed = diameter_find_in(message, restriction, AVP_ALLOWED_PLMN_LIST);
+    const diameter_avp *restricted = diameter_find_in(message, restriction, AVP_RESTRICTED_PLMN_LIST);
+    const diameter_avp *plmn = diameter_find_in(message, allowed != NULL ? allowed : restricted, AVP_VISITED_PLMN_ID);
+    *out = (coverage){ .is_set = allowed != NULL || restricted != NULL, .is_allowed = allowed != NULL };
+    for (; plmn != NULL; plmn = diameter_find_next(message, plmn)) {
+        if (out->count == MONTE_PLMNS_MAX || plmn->length != PLMN_LENGTH)
+            return false;
+        memcpy(out->plmns[out->count++], plmn->data, PLMN_LENGTH);
+    }
+    return true;
+}
+
+typedef struct covering { const monte *m; coverage known; } covering;
+
+static void put_coverage(dro_builder *out, const void *what)
+{
+    const covering *c = what;
+    uint8_t here[PLMN_LENGTH];
+    plmn_of(c->m, here);
+    size_t data = diameter_group_begin(out, AVP_ENHANCED_COVERAGE_RESTRICTION_DATA);
+    size_t restriction = diameter_group_begin(out, AVP_ENHANCED_COVERAGE_RESTRICTION);
+    if (c->known.is_set) {
+        size_t list = diameter_group_begin(out, c->known.is_allowed ? AVP_ALLOWED_PLMN_LIST : AVP_RESTRICTED_PLMN_LIST);
+        for (uint32_t i = 0; i < c->known.count; i++)
+            diameter_put(out, AVP_VISITED_PLMN_ID, c->known.plmns[i], PLMN_LENGTH);
+        diameter_group_end(out, list);
+    }
+    diameter_group_end(out, restriction);
+    diameter_put(out, AVP_VISITED_PLMN_ID, here, sizeof here);
+    diameter_group_end(out, data);
+}
+
+/* It is remembered and changes nothing: the simulated radio has no coverage enhancement. */
+void monte_coverage(monte *m, peer *from, const t6a_message *request, const uint32_t *device)
+{
+    const diameter_avp *restriction = diameter_find(request->whole, AVP_ENHANCED_COVERAGE_RESTRICTION);
+    devices of = device != NULL ? (devices){ *device, 1 } : (devices){ 0, m->around.devices };
+    covering c = { .m = m };
+    if (restriction != NULL && m->coverages == NULL)
+        m->coverages = calloc(m->around.devices, sizeof *m->coverages);
+    if (restriction != NULL && (m->coverages == NULL || !read_coverage(request->whole, restriction, &c.known))) {
+        peer_answer(from, request, DIAMETER_UNABLE_TO_COMPLY); /* more networks than there is room for */
+        return;
+    }
+    for (uint32_t i = 0; i < of.count && restriction != NULL; i++)
+        m->coverages[of.first + i] = c.known;
+    m->counts.coverages += restriction != NULL;
+    if (restriction == NULL && m->coverages != NULL)
+        c.known = m->coverages[of.first];
+    peer_answer_custom(from, request, DIAMETER_SUCCESS, 0, &(t6a_custom){ .put = put_coverage, .what = &c });
 }

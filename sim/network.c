@@ -33,6 +33,8 @@ typedef struct network_link { /* of a device, beside it: what the network has to
     uint32_t next;        /* in its MME's queue; 1 + index */
     uint32_t held;        /* 1 + index of its downlink */
     bool is_queued, is_outstanding;
+    bool has_failed;      /* a downlink, while it slept */
+    bool is_exchanged;    /* another IMEI since it attached */
 } network_link;
 
 typedef struct mme {
@@ -247,6 +249,19 @@ static void on_duplicate_answer(network *n, uint64_t tag, enum device_answer ans
         n->counts.duplicates_differ++;
 }
 
+static void tell_of_connection(network *n, uint32_t index, enum device_action asked, enum device_answer answer)
+{
+    bool is_attached = asked == DEVICE_ESTABLISH && answer == DEVICE_ANSWER_OK; /* also where it was before: a new connection */
+    if (is_attached)
+        monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_LOCATION });
+    if (is_attached || (asked == DEVICE_RELEASE && answer != DEVICE_ANSWER_BUSY))
+        monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_PDN, .is_deleted = !is_attached });
+    if (is_attached && n->links[index].is_exchanged) {
+        n->links[index].is_exchanged = false;
+        monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_IMEI });
+    }
+}
+
 static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int64_t micros, const t6a_message *message)
 {
     mme *at = owner;
@@ -268,8 +283,7 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     device_on_answer(d, &n->settings, asked, answer, sim_now(n));
     n->attached += (uint32_t)d->is_attached - (uint32_t)was_attached;
     n->links[index].is_outstanding = false;
-    if (asked == DEVICE_ESTABLISH && answer == DEVICE_ANSWER_OK) /* also where it was before: a new connection */
-        monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_LOCATION });
+    tell_of_connection(n, index, asked, answer);
     if ((tag >> TAG_AGAIN_SHIFT & 1) != 0 && answer != DEVICE_ANSWER_BUSY) {
         uint64_t again = tag | (uint64_t)1 << TAG_DUPLICATE_SHIFT | (uint64_t)answer << TAG_RESULT_SHIFT;
         n->counts.duplicates += peer_send_again(from, slot, again, n->now_ns);
@@ -356,10 +370,16 @@ static void on_downlink(network *n, mme *at, const t6a_message *request)
     int64_t now = sim_now(n);
     int64_t until = request->wait_until != 0 ? sim_of_wall_second(n, request->wait_until)
                                              : now + (int64_t)(NETWORK_HOLD_S * 1000 * n->options->speed);
-    if (device_on_downlink(d, &n->settings, request->data.bytes, request->data.length, now, until, &when) == DELIVERY_HELD)
+    bool is_in_reach = device_is_awake(d, now) && !device_is_lost(d) && d->command_at == DEVICE_NEVER && request->data.length <= DEVICE_COMMAND_MAX;
+    if (device_on_downlink(d, &n->settings, request->data.bytes, request->data.length, now, until, &when) == DELIVERY_HELD) {
         hold(n, at, (uint32_t)index, request);
-    else
+    } else {
+        if (is_in_reach) /* so it was lost over the air */
+            monte_tell(n->monte, &(monte_event){ .device = (uint32_t)index, .type = MONTE_FAILURE });
+        else
+            n->links[index].has_failed = true;
         answer_unreachable(n, at, request, when);
+    }
     reschedule(n, (uint32_t)index);
 }
 
@@ -375,6 +395,7 @@ static void on_release(network *n, mme *at, const t6a_message *request)
     device_on_release(d, &n->settings, sim_now(n));
     n->attached--;
     n->counts.released++;
+    monte_tell(n->monte, &(monte_event){ .device = (uint32_t)index, .type = MONTE_PDN, .is_deleted = true });
     peer_answer_delivery(at->peer, request, &(t6a_delivery){ .result = DIAMETER_SUCCESS });
     reschedule(n, (uint32_t)index);
     enqueue(n, (uint32_t)index);
@@ -387,7 +408,9 @@ static void on_request(void *owner, peer *from, const t6a_message *request)
         on_release(at->network, at, request);
         return;
     }
-    if (request->command == COMMAND_MT_DATA && request->application == DIAMETER_APPLICATION_T6A)
+    if (request->command == COMMAND_CONFIGURATION_INFORMATION && request->application == DIAMETER_APPLICATION_T6A)
+        monte_count_area(at->network->monte, from, request, at->index);
+    else if (request->command == COMMAND_MT_DATA && request->application == DIAMETER_APPLICATION_T6A)
         on_downlink(at->network, at, request);
     else
         peer_answer(from, request, DIAMETER_COMMAND_UNSUPPORTED);
@@ -415,7 +438,13 @@ static void deliver(network *n, uint32_t index)
 
 static void on_reachable(network *n, uint32_t index)
 {
-    monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_REACHABLE, .available_until = wall_second_of(n, n->devices[index].awake_until) });
+    monte_event event = { .device = index, .type = MONTE_REACHABLE, .available_until = wall_second_of(n, n->devices[index].awake_until) };
+    monte_tell(n->monte, &event);
+    if (!n->links[index].has_failed)
+        return;
+    n->links[index].has_failed = false;
+    event.type = MONTE_AVAILABLE;
+    monte_tell(n->monte, &event);
 }
 
 /* ---- devices that get lost ---- */
@@ -474,6 +503,27 @@ static uint32_t serving(void *owner, uint32_t device)
     return n->devices[device].mme;
 }
 
+static bool attached(void *owner, uint32_t device)
+{
+    const network *n = owner;
+    return n->devices[device].is_attached;
+}
+
+/* Seconds of the wall clock, as all timers on the wire. */
+static uint32_t wire_seconds(const network *n, double own_ms)
+{
+    double seconds = own_ms / 1000 / n->options->speed;
+    return seconds <= 0 ? 0 : seconds < 1 ? 1 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+}
+
+static monte_idle idle(void *owner, uint32_t device_index)
+{
+    const network *n = owner;
+    const device *d = &n->devices[device_index];
+    double active_ms = d->active_ms > 0 ? (double)d->active_ms : (double)n->settings.active_ms;
+    return (monte_idle){ .active_s = d->is_edrx ? 0 : wire_seconds(n, active_ms), .periodic_s = wire_seconds(n, (double)d->tau_ms), .is_edrx = d->is_edrx };
+}
+
 static void name_of(void *owner, uint32_t device, char out[T6A_NAME_MAX + 1])
 {
     hss_name_of(((const network *)owner)->options, device, out, T6A_NAME_MAX + 1);
@@ -503,6 +553,17 @@ static bool trigger_device(void *owner, uint32_t index)
     return is_reached;
 }
 
+/* What was lost over the air, or whether the device is another one, by what was counted meanwhile. */
+static void tell_of_wake(network *n, uint32_t index, const device_counts *before)
+{
+    const device_counts *after = &n->counts.devices;
+    if (after->readings_lost != before->readings_lost)
+        monte_tell(n->monte, &(monte_event){ .device = index, .type = MONTE_FAILURE });
+    if (after->restarts != before->restarts && n->options->exchange > 0 &&
+        (double)(dro_random_next(&n->dice) >> 11) * 0x1p-53 < n->options->exchange)
+        n->links[index].is_exchanged = true;
+}
+
 static void wake_due(network *n)
 {
     int64_t now = sim_now(n), index;
@@ -512,8 +573,10 @@ static void wake_due(network *n)
         if (n->is_stopping)
             d->next_reading = d->confirm_at = DEVICE_NEVER;
         bool was_awake = device_is_awake(d, now);
+        device_counts before = n->counts.devices;
         if (device_wake(d, &n->settings, &n->counts.devices, now) && n->links[index].held != 0)
             deliver(n, (uint32_t)index);
+        tell_of_wake(n, (uint32_t)index, &before);
         if (!was_awake && device_is_awake(d, now))
             on_reachable(n, (uint32_t)index);
         reschedule(n, (uint32_t)index);
@@ -637,7 +700,8 @@ static bool make_hsses(network *n, tls_context *tls)
 
 static bool make_monte(network *n)
 {
-    monte_network around = { .owner = n, .serving = serving, .name = name_of, .schedule = set_timers, .imsi_first = n->options->imsi_first, .devices = n->count };
+    monte_network around = { .owner = n, .serving = serving, .name = name_of, .schedule = set_timers, .attached = attached, .idle = idle,
+                             .imsi_first = n->options->imsi_first, .apn = n->options->apn, .devices = n->count };
     n->monte = monte_new(&around);
     n->lost = calloc(LOST_MAX, sizeof *n->lost);
     n->lost_since_ms = calloc(LOST_MAX, sizeof *n->lost_since_ms);

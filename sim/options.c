@@ -42,6 +42,7 @@ static const option_row rows[] = {
     { "duplicate", "P", "an uplink is sent twice, with the same End-to-End id (0)", OPTION_NUMBER, AT(duplicate), 0, 1 },
     { "late", "P", "a reading arrives after the one that follows it (0)", OPTION_NUMBER, AT(late), 0, 1 },
     { "restart", "P", "a device restarts before a reading: its sequence begins at 0 (0)", OPTION_NUMBER, AT(restart), 0, 1 },
+    { "exchange", "P", "a device that restarts is another piece of equipment (IMEI) with this probability (0)", OPTION_NUMBER, AT(exchange), 0, 1 },
     { "move", "P", "a device moves to another MME before a reading (0)", OPTION_NUMBER, AT(move), 0, 1 },
     { "edrx", "P", "share of devices that are paged (eDRX) instead of asleep (PSM) (0.2)", OPTION_NUMBER, AT(edrx), 0, 1 },
     { "window", "N", "requests in flight for each MME (256)", OPTION_U32, AT(window), 1, OPTIONS_WINDOW_MAX },

@@ -24,7 +24,7 @@ typedef struct options {
     char temperatures[4096]; /* directory with sf-temps.csv and seattle-temps.csv */
     uint32_t mmes, devices, period_s, window, active_s;
     uint64_t seed;
-    double loss, duplicate, late, restart, move, edrx, speed, for_s;
+    double loss, duplicate, late, restart, exchange, move, edrx, speed, for_s;
     char hss_identity[200], hss_realm[200], hss_names[200], hss_group[200];
     char hss_connect[256]; /* and hss_realm: as those of the MMEs where they are not given */
     uint32_t hsses, hss_segment;

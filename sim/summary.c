@@ -86,6 +86,8 @@ static int node_rows(const network *n, summary_row *to, int at)
         { "monitoring_refused", "refused: not seen in this network", m->refused },
         { "monitoring_removed", "given up again", m->removed },
         { "timers_set", "devices that were given timers", m->schedules },
+        { "areas_counted", "areas whose devices were counted", m->counted },
+        { "coverage_set", "coverage restrictions that were set", m->coverages },
         { "reports", "reports of an MME (RIR)", m->reports },
         { "reports_taken", "taken by the host", m->reports_taken },
         { "reports_unknown", "that the host had not asked for: ended", m->reports_unknown },

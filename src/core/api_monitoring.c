@@ -209,7 +209,7 @@ static bool refused(core *core, const call *call, const inquiry_said *said, bool
         tell_invalid(core, call->caller, 403, "PARAMETER_OUT_OF_RANGE", "/locationArea", "locationArea is served by no node that is connected");
         break;
     case VERDICT_BUSY: tell_problem(core, call->caller, 503, "about:blank", "the network has too much to do; try again"); break;
-    default: tell_problem(core, call->caller, 500, "about:blank", "the network refused it (%u)", said->code); break;
+    default: inquiry_tell_refusal(core, call->caller, said->code); break;
     }
     return true;
 }

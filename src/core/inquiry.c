@@ -9,6 +9,7 @@
 #include "core/tell.h"
 #include "core/twin_table.h"
 #include "twin/t8.h"
+#include "wire/diameter/dict.h"
 
 enum { SLOT_BITS = 10 };
 _Static_assert(1 << SLOT_BITS == INQUIRIES_MAX, "a slot is the low bits of an id");
@@ -246,6 +247,12 @@ bool inquiry_take_up(core *core, const inquiry *asked, const inquiry_said *said)
     message_take(core, late->gate, &late->header, late->body);
     core->said = before;
     return true;
+}
+
+void inquiry_tell_refusal(core *core, caller caller, uint32_t code)
+{
+    const char *name = diameter_cause_of(code);
+    tell_problem(core, caller, 500, "about:blank", "the network refused it (%u%s%s)", code, name[0] != '\0' ? " " : "", name);
 }
 
 void inquiry_tell_why(core *core, const inquiry *asked, const inquiry_said *said)

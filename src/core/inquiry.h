@@ -46,6 +46,8 @@ bool inquiry_defer(core *core, const call *call, inquiry *asked);
 bool inquiry_take_up(core *core, const inquiry *asked, const inquiry_said *said);
 /* From `done`: who waits is told 503 with said->why. */
 void inquiry_tell_why(core *core, const inquiry *asked, const inquiry_said *said);
+/* 500, with the network's code and its name. */
+void inquiry_tell_refusal(core *core, caller caller, uint32_t code);
 /* Are there nodes, reachable or not, that are asked such things? */
 bool inquiry_has_node(const core *core, enum inquiry_kind kind);
 

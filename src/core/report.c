@@ -208,6 +208,14 @@ static uint32_t type_of(const exposure *of, const uint8_t *report, size_t length
     return t8_option(report, length, REPORT_TYPE, asked);
 }
 
+/* A network may say that a device can be reached for data to who asked for SMS: the twin hears of it, the application does not. */
+static bool is_of_kind_asked(const exposure *of, const uint8_t *report, size_t length)
+{
+    uint32_t told = t8_option(report, length, REPORT_REACHABILITY, MONITORING_TYPES);
+    uint32_t asked = t8_option(of->fields, of->length, MONITORING_REACHABILITY, told);
+    return type_of(of, report, length) != MONITORING_UE_REACHABILITY || told == MONITORING_TYPES || told == asked;
+}
+
 static uint32_t seconds_of(const dro_field *idle, uint32_t tag)
 {
     int64_t seconds = t8_integer(idle->bytes, idle->length, tag, SCHEDULE_UNSAID);
@@ -269,7 +277,7 @@ void report_turn_end(core *core, turn *turn)
     turn->is_reachable = contact_learn(core, turn->twin, of, report);
     if (is_own && report->kind == TOLD_ENDED)
         monitoring_cancel(core, turn->twin, of);
-    else if (is_own && report->kind == TOLD_EVENT)
+    else if (is_own && report->kind == TOLD_EVENT && is_of_kind_asked(of, report->fields, report->length))
         monitoring_report(core, turn->twin, of, report->fields, report->length);
     else if (of != NULL && of->group != 0 && of->status == EXPOSURE_ACTIVE && report->kind == TOLD_EVENT)
         charge_member_report(core, turn->twin, of, type_of(of, report->fields, report->length));
@@ -514,7 +522,7 @@ static void group_take(core *core, caller caller, const taking *taken, exposure 
         return;
     }
     record_begin(core, NONE, RECORD_GROUPS);
-    if (taken->kind == TOLD_EVENT)
+    if (taken->kind == TOLD_EVENT && is_of_kind_asked(of, taken->report, taken->length))
         monitoring_group_report(core, of, member, taken->report, taken->length);
     else if (taken->kind == TOLD_ENDED && member != NULL) /* of a number that nobody here knows there is nothing to say */
         monitoring_group_cancel(core, of, member);

@@ -408,6 +408,12 @@ const char *schedule_field_state(const dro_field *field)
     return schedule_state_text((schedule_state)field_read(field).state);
 }
 
+bool schedule_field_says(const dro_field *field)
+{
+    schedule read = field_read(field);
+    return read.state != SCHEDULE_NONE || !schedule_wish_is_empty(&read.wish) || memcmp(&read.facts, &nothing.facts, sizeof read.facts) != 0;
+}
+
 void schedule_field_json(const dro_field *field, dro_builder *out)
 {
     schedule read = field_read(field);

@@ -72,4 +72,5 @@ bool schedule_expire(core *core, uint32_t twin); /* false: no room for its turn 
 void schedule_ask(core *core, uint32_t twin);
 void schedule_json(const twin *twin, dro_builder *out);  /* ,"available_until":...,"schedule":{...}; nothing without one */
 const char *schedule_field_state(const dro_field *field);
+bool schedule_field_says(const dro_field *field);                    /* anything at all */
 void schedule_field_json(const dro_field *field, dro_builder *out); /* of a record, for the timeline */

@@ -28,10 +28,15 @@ static void refuse(exchange *exchange, int status, const char *error, const char
     answer_whole(exchange, &made, body, (size_t)length);
 }
 
-static void refuse_client(http *http, exchange *exchange)
+static void refuse_unknown(http *http, exchange *exchange, const char *why)
 {
     http->counts.refused[REFUSED_UNAUTHORIZED]++;
-    refuse(exchange, 401, "invalid_client", "the client is not known, or its secret is wrong");
+    refuse(exchange, 401, "invalid_client", why);
+}
+
+static void refuse_client(http *http, exchange *exchange)
+{
+    refuse_unknown(http, exchange, "the client is not known, or its secret is wrong");
 }
 
 /* ---- who asks ---- */
@@ -85,8 +90,9 @@ int oauth_begin(connection *connection, dro_builder *out)
 
 void oauth_refuse(http *http, exchange *exchange, int status)
 {
-    if (status == 401)
-        refuse_client(http, exchange);
+    if (status == 401) /* before the body is read: it may show the client well */
+        refuse_unknown(http, exchange, "the Authorization header shows no client (Basic, id and secret); a client is shown in one way: "
+                                       "with client_id and client_secret in the form leave the header out");
     else
         refuse(exchange, 400, "invalid_request", "the body must be application/x-www-form-urlencoded");
 }
@@ -214,7 +220,7 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
     else if (!slice_is(type, "client_credentials"))
         refuse(exchange, 400, "unsupported_grant_type", "only client_credentials is taken");
     else if (!read_client(http, &asking, &form))
-        refuse(exchange, 400, "invalid_request", "the client is named or shown in two ways");
+        refuse(exchange, 400, "invalid_request", "two ways of authentication were used (the Authorization header and client_secret in the form), or two names");
     else if ((client = find_client(http, &asking)) == NULL)
         refuse_client(http, exchange);
     else if (!token_may(http->tokens, client, &http->config->limits, http->config->gate_count > 0 ? http->config->gate_count : 1,

@@ -418,6 +418,7 @@ static void count_answer(diameter_peer *peer, const diameter_command *request, u
 {
     const diameter_command *answer = diameter_command_find(request->code, request->application, false);
     peer->answers++;
+    peer->errors += result < 2000 || result >= 3000; /* 0: an experimental one */
     gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, result, experimental);
 }
 

@@ -91,7 +91,9 @@ def test_basic_and_the_body_name_a_client(real, app):
     by_head = app.ask(headers={"Authorization": f"Basic {pair}"}, client_id=None, client_secret=None)
     assert by_head.status == 200, by_head
     both = app.ask(headers={"Authorization": f"Basic {pair}"})
-    assert (both.status, both.json()["error"]) == (400, "invalid_request")
+    assert (both.status, both.json()["error"]) == (400, "invalid_request") and "two ways" in both.json()["error_description"]
+    other = app.ask(headers={"Authorization": f"Bearer {app.secret}"})  # beside a form that shows it well
+    assert (other.status, other.json()["error"]) == (401, "invalid_client") and "leave the header out" in other.json()["error_description"]
     wrong = base64.b64encode(b"app:wrong").decode()
     for authorization in (f"Basic {wrong}", "Basic !", "Basic", f"Bearer {app.secret}"):
         answer = app.ask(headers={"Authorization": authorization}, client_id=None, client_secret=None)

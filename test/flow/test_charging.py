@@ -320,7 +320,10 @@ def test_the_command_line_shows_and_checks_files(real, thermometer, tmp_path):
         return shown if shown["records"] == len(records(real)) and shown["files"][-1]["name"] == newest else None
     shown = until(is_all_shown, "all records")
     assert shown["state"] == "writing"
-    assert "writing" in cli("charging", token=real.admin.token, host=real).stdout
+    table = cli("charging", token=real.admin.token, host=real).stdout
+    assert "writing" in table and "[" not in table
+    heads = next(line for line in table.splitlines() if line.startswith("LOG"))
+    assert heads.split() == ["LOG", "READ", "TO", "RECORD"] and all(log["log"] in table.split(heads)[1] for log in shown["logs"])
     listed = cli("charging", "--files", "-o", "ndjson", token=real.admin.token, host=real)
     assert json.loads(listed.stdout.splitlines()[-1])["name"] == max(path.name for path in directory_of(real).glob("charging-*.jsonl"))
     checked = cli("charging", "--verify", str(directory_of(real)), "-o", "json")

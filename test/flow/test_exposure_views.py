@@ -77,6 +77,7 @@ def test_triggers_are_sent_listed_shown_and_removed(real, as1, iwf):
     dromio(real, "trigger", "remove", number, "--app", "as1", token=as1.token)
     dromio(real, "trigger", "show", number, "--app", "as1", token=as1.token, code=3)
     assert dromio(real, "trigger", "list", "v2@acme.example").stdout == ""
+    assert "--app as1" in dromio(real, "monitoring", "list", "as1", code=2).stderr
     assert "no monitoring subscriptions" in dromio(real, "monitoring", "list", "v2@acme.example").stderr
     assert json.loads(dromio(real, "parameters", "list", "v2@acme.example", "-o", "json").stdout) == []
 

@@ -140,15 +140,19 @@ def test_put_replaces_it_at_the_hss_too(subscription, as1, hss):
     assert answer.status == 400 and answer.json()["invalidParams"][0]["param"] == "/externalId"
 
 
-@pytest.mark.parametrize("said,status,cause", [
-    (refusal(5001), 404, "USER_UNKNOWN"), (refusal(5510), 403, "OPERATION_NOT_ALLOWED"), (refusal(5512), 403, "PARAMETER_OUT_OF_RANGE"), (refusal(5513), 500, None), ([avp(268, 3004)], 503, None), ([avp(268, 5012)], 500, None),
-    ([avp(268, 3002)], 503, None), *(([avp(268, code)], 500, None) for code in (3001, 3003, 3007, 3008, 3009)),
+@pytest.mark.parametrize("said,status,cause,name", [
+    (refusal(5001), 404, "USER_UNKNOWN", None), (refusal(5510), 403, "OPERATION_NOT_ALLOWED", None), (refusal(5512), 403, "PARAMETER_OUT_OF_RANGE", None),
+    (refusal(5513), 500, None, "5513 DIAMETER_ERROR_CONFIGURATION_EVENT_STORAGE_NOT_SUCCESSFUL"), ([avp(268, 3004)], 503, None, None),
+    ([avp(268, 5012)], 500, None, "5012 DIAMETER_UNABLE_TO_COMPLY"), ([avp(268, 3002)], 503, None, None),
+    *(([avp(268, code)], 500, None, str(code)) for code in (3001, 3003, 3007, 3008, 3009)),
 ])
-def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, cause):
+def test_what_the_hss_refuses_is_refused(subscription, as1, hss, said, status, cause, name):
     hss.on_watched = lambda watched: said
     made = subscription()
     answer = made.post()
     assert answer.status == status and (cause is None or answer.json()["cause"] == cause), answer
+    if status == 500:
+        assert name in answer.json()["detail"], answer
     assert made.id not in as1.get(BASE).body.decode()
     is_for_good = status != 503
     assert ("try again" in answer.json()["detail"]) != is_for_good and ("Retry-After" in answer.headers) != is_for_good

@@ -89,6 +89,27 @@ def test_an_application_hears_that_a_device_wakes_up(network, as1, sink):
     assert summary["monitoring"] == 1 and summary["reports"] == summary["reports_taken"] == 3
 
 
+def test_reachability_for_sms_is_told_as_such(network, as1, sink):
+    network("--hss", "1")
+    subscribe(as1, sink, "/sms", "UE_REACHABILITY", reachabilityType="SMS", maximumNumberOfReports=1)
+    until(lambda: told(sink, "/sms", "UE_REACHABILITY"), "a report")
+    assert {report["reachabilityType"] for report in told(sink, "/sms", "UE_REACHABILITY")} == {"SMS"}
+
+
+def test_what_else_the_network_sees_is_told(network, as1, sink):
+    run = network("--hss", "1", "--restart", "0.5", "--exchange", "1", "--loss", "0.5")
+    kinds = {"PDN_CONNECTIVITY_STATUS": {}, "COMMUNICATION_FAILURE": {}, "CHANGE_OF_IMSI_IMEI_ASSOCIATION": {"associationType": "IMEI"}}
+    for kind, members in kinds.items():
+        subscribe(as1, sink, "/" + kind, kind, maximumNumberOfReports=100, **members)
+    for kind in kinds:
+        until(lambda: told(sink, "/" + kind, kind), kind)
+    connection = told(sink, "/PDN_CONNECTIVITY_STATUS", "PDN_CONNECTIVITY_STATUS")[0]["pdnConnInfoList"][0]
+    assert (connection["apn"], connection["pdnType"], connection["interfaceInd"]) == ("iot", "NON_IP", "EXPOSURE_FUNCTION")
+    assert told(sink, "/COMMUNICATION_FAILURE", "COMMUNICATION_FAILURE")[0]["failureCause"]["s1ApCause"] == 21
+    assert told(sink, "/CHANGE_OF_IMSI_IMEI_ASSOCIATION", "CHANGE_OF_IMSI_IMEI_ASSOCIATION")[0]["imeiChange"] == "IMEI"
+    assert run.end()["reports_unknown"] == 0
+
+
 def test_an_application_hears_of_a_device_that_is_lost(network, as1, sink):
     run = network("--hss", "1", "--lose", "7200", "--lost", "4")
     subscribe(as1, sink, "/lost", "LOSS_OF_CONNECTIVITY", maximumDetectionTime=1, maximumNumberOfReports=100)

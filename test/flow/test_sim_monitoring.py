@@ -10,7 +10,8 @@ from test_sim import FIRST, SLEEPY, sim  # noqa: F401
 V = 10415
 CIR, RIR, DAR, DNR = 8388718, 8388719, 8388639, 8388640
 S6T, T6A, TSP = 16777345, 16777346, 16777309
-LOSS, REACHABLE, LOCATION, IMEI, ROAMING = 0, 1, 2, 3, 4
+LOSS, REACHABLE, LOCATION, IMEI, ROAMING, FAILURE, AVAILABLE, AREA, REACHABLE_AND_IDLE, AVAILABLE_AND_IDLE, PDN = range(11)
+CREATED, DELETED = 0, 1
 UNKNOWN_REFERENCE = 5515
 HSS, IWF, MME = "hss.epc.dromio.test", "iwf.epc.dromio.test", "mme.epc.dromio.test"
 SCEF = FakeScef.identity.encode()
@@ -114,6 +115,97 @@ def test_where_a_device_is_and_whether_it_roams_is_told_at_once(scef, sim):
     assert {a.code: a.value for a in told[11].value}[3139] == 1  # SUBSCRIBER_NOT_ROAMING
 
 
+def children(seen, *path):
+    """Values below the first AVP down that path, by code."""
+    return {item.code: item.value for item in find(seen, *path)}
+
+
+def test_reachability_is_told_of_the_kind_that_was_asked_for(scef, sim):
+    sim("--devices", "1", "--hss", "1", *SLEEPY)
+    attached(scef)
+    kinds = [event(50 + bits, REACHABLE, avp(3128, 1), avp(3129, [avp(3132, bits)])) for bits in (1, 2)]  # SMS, data
+    assert configure(scef, *kinds).result == 2001
+    scef.wait(lambda: reports(scef, 51) and reports(scef, 52))
+    assert (find(reports(scef, 51)[0], 3123, 3140), find(reports(scef, 52)[0], 3123, 3140)) == (0, 1)
+
+
+@pytest.mark.parametrize("edrx", [0, 1])
+def test_the_idle_status_has_the_device_s_own_timers(scef, sim, edrx):
+    sim("--devices", "1", "--hss", "1", "--period", "30", "--active", "20", "--speed", "10", "--edrx", str(edrx))
+    attached(scef)
+    parameters = avp(3170, [avp(3124, 40), avp(3125, SCEF), avp(1619, 60, m=False)], m=False)
+    assert configure(scef, parameters, event(41, REACHABLE_AND_IDLE, avp(3128, 1))).result == 2001
+    scef.wait(lambda: reports(scef, 41))
+    report = reports(scef, 41)[0]
+    idle = children(report, 3123, 4322)
+    assert find(report, 3123, 3127) == REACHABLE_AND_IDLE and idle[1619] == 60 and 4323 in idle
+    if edrx:
+        assert {item.code: item.value for item in idle[1691]} == {1032: 1005, 1692: b"\x02"} and 4324 not in idle  # NB-IoT, 20.48 s
+    else:
+        assert idle[4324] == 2 and 1691 not in idle  # 20 s of a device whose time is ten times as fast
+
+
+def test_a_connection_is_told_as_it_comes_and_goes(scef, sim):
+    run = sim("--devices", "1", "--hss", "1", "--restart", "1", *SLEEPY)
+    attached(scef)
+    other = avp(3180, [avp(493, "other", vendor=0)])
+    assert configure(scef, event(60, PDN, avp(3128, 100)), event(61, PDN, avp(3128, 100), other)).result == 2001
+    scef.wait(lambda: len(reports(scef, 60)) >= 4)
+    told = [children(report, 3123, 3181) for report in reports(scef, 60)]
+    first = [one[3182] for one in told].index(DELETED)
+    assert [one[3182] for one in told][first:first + 2] == [DELETED, CREATED]
+    assert told[0][493] == "iot" and told[0][1681] == 1 and told[0][1682] == 1  # non-IP, by the SCEF
+    assert not reports(scef, 61)
+    assert run.stop()["reports_unknown"] == 0
+
+
+def test_another_device_with_the_same_subscription_is_told(scef, sim):
+    sim("--devices", "1", "--hss", "1", "--restart", "1", "--exchange", "1", *SLEEPY)
+    attached(scef)
+    assert configure(scef, event(62, IMEI, avp(3128, 1), avp(3138, 0))).result == 2001
+    scef.wait(lambda: reports(scef, 62))
+    assert find(reports(scef, 62)[0], 3123, 3141) == 1
+
+
+def test_what_is_lost_over_the_air_is_a_communication_failure(scef, sim):
+    sim("--devices", "1", "--hss", "1", "--loss", "1", *SLEEPY)
+    attached(scef)
+    assert configure(scef, event(63, FAILURE, avp(3128, 2))).result == 2001
+    scef.wait(lambda: len(reports(scef, 63)) == 2)
+    assert children(reports(scef, 63)[0], 3123, 4300) == {4301: 0, 4302: 21}  # radio network, radio connection with UE lost
+
+
+def area(*places):
+    return [avp(4306, [avp(1496, [avp(1600, [place])])]) for place in places]
+
+
+def test_an_mme_counts_the_devices_in_an_area(scef, sim):
+    sim("--devices", "5", "--mmes", "2", "--hss", "1", *SLEEPY)
+    scef.wait(lambda: len(scef.of(CMR, action=0)) == 5)
+    scef.wait(lambda: all(host in {c.host for c in scef.connections} for host in (MME, "mme2.epc.dromio.test")))
+    home, elsewhere = b"\x00\xf1\x10", b"\x62\xf2\x10"
+    for host, tac, expected in ((MME, 1, 3), ("mme2.epc.dromio.test", 2, 2), (MME, 2, 0)):
+        answer = ask(scef, host, CIR, T6A, [event(70, AREA, *area(avp(1603, home + tac.to_bytes(2, "big"))))])
+        assert answer.result == 2001 and find(answer, 3123, 4307, 4308) == expected, (host, tac)
+    cell = (1 << 16).to_bytes(4, "big")
+    assert find(ask(scef, MME, CIR, T6A, [event(71, AREA, *area(avp(1602, home + cell[:3] + b"\0")))]), 3123, 4307, 4308) is not None
+    assert find(ask(scef, MME, CIR, T6A, [event(72, AREA, *area(avp(1602, elsewhere + cell)))]), 3123, 4307, 4308) == 0
+    assert (lambda said: said.result or said.experimental)(ask(scef, MME, CIR, T6A, [event(73, LOSS)])) == 5513
+
+
+def test_a_coverage_restriction_is_remembered(scef, sim):
+    run = sim("--devices", "2", "--hss", "1", *SLEEPY)
+    query = avp(3145, 2)
+    attached(scef)
+    assert find(configure(scef, query), 3156, 3155) == []
+    wanted = avp(3155, [avp(3158, [avp(1407, b"\x62\xf2\x10"), avp(1407, b"\x00\xf1\x10")])])
+    assert configure(scef, wanted).result == 2001
+    answer = configure(scef, query)
+    assert find(answer, 3156, 3155, 3158) and [item.value for item in find(answer, 3156, 3155, 3158)] == [b"\x62\xf2\x10", b"\x00\xf1\x10"]
+    assert find(configure(scef, query, name=user("thermo-2@demo.example")), 3156, 3155) == []
+    assert run.stop()["coverage_set"] == 1
+
+
 def test_a_deleted_event_and_an_unknown_one_end(scef, sim):
     scef.policy = lambda seen: ("experimental", UNKNOWN_REFERENCE) if seen.command == RIR and find(seen, 3123, 3124) == 21 else 2001
     run = sim("--devices", "1", "--hss", "1", *SLEEPY)
@@ -133,8 +225,8 @@ def test_a_deleted_event_and_an_unknown_one_end(scef, sim):
 @pytest.mark.parametrize("name,avps,result,status", [
     (user("thermo-2@demo.example"), [event(1, LOSS)], 5001, None),
     (user("nobody"), [event(1, LOSS)], 5001, None),
-    (None, [event(1, IMEI)], 2001, 5513),
-    (None, [avp(3155, [])], 5012, None),
+    (None, [event(1, AREA)], 2001, 5513),  # an MME is asked that
+    (None, [avp(3155, [avp(3158, [avp(1407, b"\x00\xf1\x10")] * 17)])], 5012, None),  # room for 16
 ])
 def test_what_the_network_cannot_do_is_refused(scef, sim, name, avps, result, status):
     sim("--devices", "1", "--hss", "1", *SLEEPY)

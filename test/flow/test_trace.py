@@ -243,13 +243,13 @@ def test_the_ladder(real, mme, thermometer):
     past = trace_cli(real, "peer", "trace", device.id)
     assert past.returncode == 0, past.stderr
     lines = past.stdout.splitlines()
-    assert lines[0].split() == ["TIME", "PEER", "HOST", "APPLICATION"]
+    assert lines[0].split() == ["TIME", "PEER", "HOST", "APPLICATION", "WITH"]
     assert [line.split("|")[1].split()[1:-1] for line in lines[1:]] == [["CMR"], ["CMA", "2001"], ["ODR"], ["ODA", "2001"]], past.stdout
     device.uplink(thermo_reading(2))
     with Trace(real, twin=device.id) as trace:
         trace.until("ODA")
         now = trace_cli(real, "peer", "trace", device.id).stdout.splitlines()
-        assert "|-- ODR ---------->|" in now[1] and "|<- ODA 2001 ------|" in now[2] and mme.identity in now[1]
+        assert "|-- ODR ---------->|" in now[1] and "|<- ODA 2001 ------|" in now[2] and now[1][now[0].index("WITH"):].startswith(mme.identity)
         lines = trace_cli(real, "peer", "trace", device.id, "-o", "ndjson").stdout.splitlines()
         assert [json.loads(line)["command"] for line in lines] == ["ODR", "ODA"]
         followed = trace_cli(real, "peer", "trace", device.id, "--follow", "--count", "2", "-o", "ndjson")
@@ -271,7 +271,7 @@ def test_following_begins_with_what_the_log_has(real, mme, thermometer):
     seen = trace_cli(real, "peer", "trace", device.id, "--follow", "--timeout", "100ms")
     assert seen.returncode == 0, seen.stderr
     lines = seen.stdout.splitlines()
-    assert lines[0].split() == ["TIME", "PEER", "HOST", "APPLICATION"]
+    assert lines[0].split() == ["TIME", "PEER", "HOST", "APPLICATION", "WITH"]
     assert [line.split("|")[1].split()[1:-1] for line in lines[1:]] == [["CMR"], ["CMA", "2001"], ["ODR"], ["ODA", "2001"]], seen.stdout
     with Trace(real, twin=device.id) as trace:  # of somebody else: its end is not this one's
         assert trace.status == 201

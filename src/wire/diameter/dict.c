@@ -18,6 +18,14 @@ const char *diameter_cause_text(uint32_t code, uint32_t vendor)
     return NULL;
 }
 
+const char *diameter_cause_of(uint32_t code)
+{
+    const char *base = diameter_cause_text(code, 0), *experimental = diameter_cause_text(code, DIAMETER_VENDOR_3GPP);
+    if (base != NULL && experimental != NULL)
+        return "";
+    return base != NULL ? base : experimental != NULL ? experimental : "";
+}
+
 uint32_t diameter_type_least(diameter_type type)
 {
     switch (type) {

@@ -96,6 +96,8 @@ static inline diameter_name diameter_name_of(uint32_t code, uint32_t vendor)
 const diameter_command *diameter_command_find(uint32_t code, uint32_t application, bool is_request);
 /* "DIAMETER_SUCCESS", or NULL. */
 const char *diameter_cause_text(uint32_t code, uint32_t vendor);
+/* Of a result whose vendor is not known any more; "": none has that code, or both have. */
+const char *diameter_cause_of(uint32_t code);
 /* Does the specification have this value of the AVP? True of AVPs of which no values are listed. */
 bool diameter_value_is_known(diameter_name name, uint32_t value);
 /* Fewest bytes a value of this type has. */
