@@ -174,6 +174,8 @@ static void check_metrics(doctor *doctor)
     static const struct { const char *metric, *label, *check, *what, *next; } bad[] = {
         { "dromio_http_late_answers_total", NULL, "late answers", "answers came late or never", "dromio top shows who is busy" },
         { "dromio_diameter_drops_total", "reason=\"busy\"", "busy", "Diameter requests were refused with 3004", "more cores, or fewer devices for this host" },
+        { "dromio_connections_refused_total", NULL, "connections", "a device was refused its T6a connection",
+          "the host's log says connection_refused with the node and why, GET /v1/twins/{id}/timeline?network=true for one device" },
         { "dromio_rds_refused_total", NULL, "reliable data", "an uplink was ignored that is no frame of the reliable data service, or of no link",
           "where a device does not speak it, configure it without reliableDataService; dromio twin timeline says what was ignored" },
         { "dromio_charging_gaps_total", NULL, "charging", "a part of the log went uncharged: those records are lost", "watch dromio_charging_backlog_bytes; charging.backlog is the bound" },

@@ -174,7 +174,7 @@ CAUSES = [  # code, vendor, when
     ("5015", "0", "the message's length; then closed"),
     ("5017", "0", "CER: wants TLS inside"),
     ("5001", "10415", "no twin has this IMSI, or this identity"),
-    ("5101", "10415", "a listed peer, for a device or over an APN that is not its own"),
+    ("5101", "10415", "a listed peer, for a device or over an APN that is not its own; one with `imsis` that ends all of a device (RIR-Flags) without its IMSI"),
     ("5515", "10415", "a report nobody asked for, or not any more"),
     ("5651", "10415", "no such connection"),
     ("5652", "10415", "CMR: no twin has this IMSI, or nobody configured it for this APN"),

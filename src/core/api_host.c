@@ -114,6 +114,7 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_NOTICES_REFUSED] = { "dromio_notices_refused_total", "counter", "Notifications that their destination refused for good." },
         [COUNT_NOTICES_DROPPED] = { "dromio_notices_dropped_total", "counter", "Notifications dropped: too many waited, or too long." },
         [COUNT_NOTICES_WAITING] = { "dromio_notices_waiting", "gauge", "Notifications not taken yet." },
+        [COUNT_CONNECTIONS_REFUSED] = { "dromio_connections_refused_total", "counter", "Connection-Management-Requests that were refused, not for want of time." },
         [COUNT_REPORTS] = { "dromio_network_reports_total", "counter", "Reports of the network about what applications watch; repetitions are in dromio_duplicates_total." },
         [COUNT_FAREWELLS_TOLD] = { "dromio_farewells_total", "counter", "Things the network had of devices that are gone, and was told the end of." },
         [COUNT_FAREWELLS_DROPPED] = { "dromio_farewells_dropped_total", "counter", "Those that it will not be told the end of: too many waited." },

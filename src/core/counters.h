@@ -8,7 +8,7 @@
 
 typedef struct core_counters {
     uint64_t context_hits, context_misses, contexts_unreadable;
-    uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, dead_letters, traps[16], refused, streams_lost;
+    uint64_t turns, commits, records, uplinks, duplicates, downlinks, connections, connections_refused, dead_letters, traps[16], refused, streams_lost;
     uint64_t notices, notices_failed, notices_refused, notices_dropped;
     uint64_t exceptions, uplinks_over_rate, uplinks_dropped, downlinks_held;
     uint64_t rds_refused, rds_repeated, rds_retransmissions, rds_dropped, fields_dropped;
@@ -33,6 +33,7 @@ enum core_counter {
     COUNT_DOWNLINK_MOVED_BYTES, COUNT_LOG_WRITTEN,
     COUNT_EXCEPTIONS, COUNT_UPLINKS_OVER_RATE, COUNT_UPLINKS_DROPPED, COUNT_DOWNLINKS_HELD,
     COUNT_RDS_REFUSED, COUNT_RDS_REPEATED, COUNT_RDS_RETRANSMISSIONS, COUNT_RDS_DROPPED, COUNT_FIELDS_DROPPED,
+    COUNT_CONNECTIONS_REFUSED,
     COUNT_CHARGING_BACKLOG, COUNT_CHARGING_GAPS,
     COUNT_END,
 };

@@ -237,6 +237,7 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_GROUP_MEMBERS: return core->groups->member_count;
     case COUNT_GROUP_OPERATIONS: return core->index == 0 ? core->groups->operation_count : 0;
     case COUNT_NIDD_CONFIGURATIONS: return core->nidd.configuration_count;
+    case COUNT_CONNECTIONS_REFUSED: return c->connections_refused;
     case COUNT_REPORTS: return c->reports;
     case COUNT_FAREWELLS_TOLD: return c->farewells_told;
     case COUNT_FAREWELLS_DROPPED: return c->farewells_dropped;

@@ -106,6 +106,8 @@ enum {
     WAIT_MS_MAX = 600000,          /* how long one may, whatever the gate says */
     LIST_LIMIT_MAX = 500,
     LIST_LIMIT = 100,
+    CONNECTION_REFUSALS_MAX = 16,  /* refused CMRs of a core in a second that timelines show */
+    CONNECTION_REFUSAL_LOG_S = 10, /* between two lines of the log about them */
     TIMELINE_LIMIT_MAX = 200,
     TIMELINE_LIMIT = 20,
     HISTORY_LIMIT_MAX = 1000,

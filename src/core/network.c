@@ -9,6 +9,7 @@
 #include "core/ahead.h"
 #include "core/authorization.h"
 #include "core/charge.h"
+#include "core/connection_refusal.h"
 #include "core/exposure.h"
 #include "core/follow.h"
 #include "core/host.h"
@@ -30,8 +31,7 @@
 
 enum { /* result codes the core answers with */
     RESULT_SUCCESS = 2001, RESULT_TOO_BUSY = 3004, RESULT_UNABLE_TO_COMPLY = 5012,
-    EXPERIMENTAL_USER_UNKNOWN = 5001, EXPERIMENTAL_INVALID_EPS_BEARER = 5651, EXPERIMENTAL_NO_CONFIGURATION = 5652,
-    EXPERIMENTAL_NOT_ALLOWED = 5101,
+    EXPERIMENTAL_USER_UNKNOWN = 5001, EXPERIMENTAL_INVALID_EPS_BEARER = 5651,
     ESTABLISH = 0, RELEASE = 1, /* Connection-Action */
     LEARN_AFTER = 3, /* contacts before an interval is believed */
 };
@@ -281,7 +281,7 @@ static void connection_change(core *core, caller caller, const connection_reques
     bool is_known = twin->flags & TWIN_CONNECTED && bearer_matches(twin, &request->user);
     uint16_t host, realm;
     if (request->action != ESTABLISH && !is_known) {
-        network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
+        connection_refuse(core, caller, request, texts, index, REFUSAL_BEARER);
         return;
     }
     if (host_name_get(core, (const char *)texts, request->host_length, &host) != DRO_OK ||
@@ -290,7 +290,7 @@ static void connection_change(core *core, caller caller, const connection_reques
         return;
     }
     if (request->action == RELEASE && host != twin->connection.host) { /* the one before; the device has moved on */
-        network_answer_send(core, caller, 0, EXPERIMENTAL_INVALID_EPS_BEARER, 0);
+        connection_refuse(core, caller, request, texts, index, REFUSAL_MOVED);
         return;
     }
     const char *apn = (const char *)texts + request->host_length + request->realm_length;
@@ -412,18 +412,18 @@ void network_connection(core *core, uint32_t gate, const ring_header *header, co
         network_answer_send(core, caller, RESULT_UNABLE_TO_COMPLY, 0, 0);
         return;
     }
-    const uint8_t *apn = body + sizeof request + request.host_length + request.realm_length;
+    const uint8_t *texts = body + sizeof request, *apn = texts + request.host_length + request.realm_length;
     uint32_t index = twin_find_imsi(core, request.user.imsi);
     if (core_refusal(core) != NULL)
         network_answer_send(core, caller, RESULT_TOO_BUSY, 0, 0);
     else if (index == NONE || twin_at(core, index)->row == NONE)
-        network_answer_send(core, caller, 0, request.action == ESTABLISH ? EXPERIMENTAL_NO_CONFIGURATION : EXPERIMENTAL_USER_UNKNOWN, 0);
+        connection_refuse(core, caller, &request, texts, index, REFUSAL_NO_TWIN);
     else if (request.action == ESTABLISH && !authorization_lets_connect(core, index, (const char *)apn, request.apn_length))
-        network_answer_send(core, caller, 0, EXPERIMENTAL_NO_CONFIGURATION, 0);
+        connection_refuse(core, caller, &request, texts, index, REFUSAL_NO_CONFIGURATION);
     else if (request.action != RELEASE && !is_network_allowed(core, index, &request, (const char *)apn))
-        network_answer_send(core, caller, 0, EXPERIMENTAL_NOT_ALLOWED, 0);
+        connection_refuse(core, caller, &request, texts, index, REFUSAL_VISITED);
     else if (!names_are_asked(core, gate, header, body, index))
-        connection_change(core, caller, &request, body + sizeof request, index);
+        connection_change(core, caller, &request, texts, index);
 }
 
 void network_connections_gate_lost(core *core, uint32_t gate)

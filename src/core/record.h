@@ -63,6 +63,7 @@ enum record_field {
     FIELD_RDS_MAIL = 46,   /* as FIELD_MAIL: a frame of the reliable data service itself */
     FIELD_SCHEDULE = 100,  /* core/schedule.c; empty: none */
     FIELD_SERVING = 110,   /* flags u8, PLMN 3 octets, RAT u32, charging id u32, three texts with length u8, peer it came through; empty: nothing */
+    FIELD_CONNECTION_REFUSED = 112, /* result u32, connection_refusal u8, node text: nothing of the twin's */
     FIELD_CHARGED = 121,   /* number u64: charges owed up to this one have their record; of no twin */
     FIELD_CHARGE = 120,    /* core/charge.h: nothing of the twin's */
     FIELD_EXPOSURE = 64,   /* number u64, reference u32, application u32, made i64, until i64, reports u32, kind u8, status u8, fields */

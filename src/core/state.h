@@ -187,6 +187,7 @@ struct core {
     bool is_stopping, is_started;
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
+    struct { int64_t until_ns, say_ns; uint32_t count, unsaid; } refusals; /* of connections: in this second; since the last line of the log */
     core_counters counters;
     dro_latency own_latencies[BOARD_LATENCIES], *latencies; /* own_, or on the board where there are several cores */
     int64_t round_submitted_ns[8]; /* of rounds in flight */

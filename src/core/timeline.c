@@ -1,4 +1,5 @@
 /* Timelines and histories: read back from the log, along a twin's chain of records. */
+#include "core/connection_refusal.h"
 #include "core/timeline.h"
 
 #include <string.h>
@@ -217,7 +218,11 @@ static bool put_procedure(const core *core, const record_view *view, dro_builder
                                "\"notifications\":[],\"timers\":[],\"log\":[],\"network\":{\"command\":%s";
     dro_field field;
     trigger_line trigger;
-    if (find_field(view, FIELD_CONNECTION, &field)) {
+    if (find_field(view, FIELD_CONNECTION_REFUSED, &field)) {
+        dro_builder_text(out, ",\"kind\":\"connection\",\"id\":null");
+        json_put(out, rest, "refused", "\"CMR\"");
+        connection_refusal_json(&field, out);
+    } else if (find_field(view, FIELD_CONNECTION, &field)) {
         dro_cursor in = dro_cursor_over(field.bytes, field.length);
         bool is_there = field.length >= 4;
         dro_builder_text(out, ",\"kind\":\"connection\",\"id\":null");

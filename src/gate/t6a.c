@@ -418,6 +418,7 @@ static void count_answer(diameter_peer *peer, const diameter_command *request, u
 {
     const diameter_command *answer = diameter_command_find(request->code, request->application, false);
     peer->answers++;
+    peer->errors += result < 2000 || result >= 3000; /* 0: an experimental one */
     gate_count_answer(peer->gate, peer, DIAMETER_OUT, answer, result, experimental);
 }
 
@@ -615,12 +616,22 @@ static bool is_our_session(const diameter_gate *gate, const diameter_message *an
     return session == NULL || diameter_is(session, text); /* an error made on the way may be without */
 }
 
+/* A node says how busy it is itself; an agent passes on what nodes of its realms say. */
+static bool bears_own_name(const diameter_peer *peer, const diameter_message *answer)
+{
+    const diameter_avp *host = diameter_find(answer, AVP_ORIGIN_HOST), *realm = diameter_find(answer, AVP_ORIGIN_REALM);
+    bool is_own = diameter_is_identity(host, peer->identity) && diameter_is_identity(realm, peer->realm);
+    return is_own || ((peer->applications & (PEER_RELAY | PEER_T7)) != 0 && realm != NULL && peer_serves_realm(peer, realm->data, realm->length));
+}
+
 /* What the answer says of overload and load. */
 static void hear_load(diameter_peer *peer, const diameter_message *answer)
 {
     int64_t now_ns = loop_now_ns(peer->gate->home);
     uint32_t load;
-    if (overload_hear(&peer->gate->overload, answer, now_ns))
+    if (!bears_own_name(peer, answer))
+        peer->gate->overload.bad += diameter_find(answer, AVP_OC_OLR) != NULL;
+    else if (overload_hear(&peer->gate->overload, answer, now_ns))
         peer->is_news = true;
     if (!overload_load(answer, peer->identity, &load))
         return;

@@ -110,6 +110,20 @@ def test_a_part_stays_back_and_only_a_newer_number_counts(host, device):
         until(lambda: told(host, mme.identity, "reduction") == 50, "the report in the list of peers")
 
 
+def test_a_node_says_how_busy_it_is_and_not_how_busy_others_are(host, device):
+    one, other = device(), device()
+    with Mme(host, identity="victim.epc.test") as victim, \
+            Mme(host, identity="liar.epc.test", on_downlink=lambda downlink: [avp(268, 2001), *report(2 ** 63, 100, 86400)]) as liar:
+        victim.attach(one.imsi)
+        liar.attach(other.imsi)
+        bad = host.metric('dromio_diameter_overload_reports_total{result="bad"}')
+        liar.identity = victim.identity  # its answers bear another name
+        assert other.send(b"\x01x").status == 200
+        assert host.metric('dromio_diameter_overload_reports_total{result="bad"}') == bad + 1
+        assert told(host, victim.identity, "reduction") is None
+        assert one.send(b"\x01x").status == 200
+
+
 @pytest.mark.parametrize("wrong", [
     report(1, 101), report(1, 50, kind=2), [FEATURES, avp(623, [avp(624, 1, m=False)], m=False)], [FEATURES, avp(623, [], m=False)],
     [avp(621, [avp(622, 2, m=False)], m=False), report(1, 100)[1]],  # another algorithm

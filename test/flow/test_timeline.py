@@ -1,5 +1,6 @@
 """What a twin went through: timeline, history, Thing Description."""
-from host import thermo_period, thermo_reading
+from host import thermo_period, thermo_reading, until
+from mme import UPDATE, result_of
 
 import pytest
 
@@ -81,6 +82,23 @@ def test_the_thing_description(thermometer):
     base = thing.get("base", "")
     path = href if href.startswith("/") else "/" + (base + href).split("://", 1)[-1].split("/", 1)[-1]
     assert device.host.admin.get(path).json()["unit"] == "Cel"
+
+
+def test_a_refused_connection_leaves_a_trace(real, mme, thermometer):
+    device = thermometer()
+    peer = lambda: next(one for one in real.admin.get("/v1/peers").json()["peers"] if one["identity"] == mme.identity)
+    before = peer()["errors"]
+    assert result_of(mme.cmr(device.imsi, action=UPDATE, bearer=b"\x09")) == 5651
+    assert result_of(mme.cmr("001019999999998")) == 5652  # of nobody here
+    newest = timeline(device, "?network=true")[0]
+    assert (newest["kind"], newest["outcome"]) == ("connection", "refused")
+    said = newest["network"]
+    assert (said["command"], said["peer"], said["result"]) == ("CMR", mme.identity, 5651) and "no connection by that bearer" in said["reason"]
+    assert all(event["outcome"] != "refused" for event in timeline(device))
+    until(lambda: peer()["errors"] == before + 2, "both to be counted")
+    assert real.metric("dromio_connections_refused_total") >= 2
+    assert "connection_refused node=" in real.log() and "9999999998" not in real.log()
+    device.uplink(thermo_reading(1, 21.5))  # the connection is as it was
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
