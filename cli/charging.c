@@ -50,7 +50,7 @@ static bool check_series(checking *to, const char *id)
     return strncmp(to->series, id, length) == 0 && to->series[length] == '\0';
 }
 
-static bool check_record(checking *to, const char *name, uint64_t line, const yyjson_val *record)
+static bool check_record(checking *to, const char *name, uint64_t line, yyjson_val *record)
 {
     uint64_t number = yyjson_get_uint(yyjson_obj_get(record, "localSequenceNumber"));
     if (number == 0 || !yyjson_is_str(yyjson_obj_get(record, "recordType")))
@@ -150,13 +150,13 @@ static int print_state(struct cli *cli, yyjson_doc *doc)
 {
     static const list_columns logs = { .member = "logs", .count = 3, .names = { "log", "place", "index" }, .heads = { "LOG", "READ TO", "RECORD" },
                                        .empty = "no log is read yet" };
-    const yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_val *root = yyjson_doc_get_root(doc);
     size_t index, max;
     yyjson_val *name, *value;
     yyjson_mut_doc *made = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *plain = yyjson_mut_obj(made);
     yyjson_mut_doc_set_root(made, plain);
-    yyjson_obj_foreach((yyjson_val *)root, index, max, name, value)
+    yyjson_obj_foreach(root, index, max, name, value)
     {
         if (!yyjson_is_arr(value))
             yyjson_mut_obj_add(plain, yyjson_val_mut_copy(made, name), yyjson_val_mut_copy(made, value));

@@ -82,7 +82,7 @@ static void cell_part(struct table *table, const char *self, int n)
     buffer_fini(&part);
 }
 
-static void row_put(struct table *table, const exposure_words *words, const yyjson_val *resource)
+static void row_put(struct table *table, const exposure_words *words, yyjson_val *resource)
 {
     const char *self = member_text(resource, "self");
     bool is_of_group = yyjson_obj_get(resource, "externalGroupId") != NULL;

@@ -16,20 +16,20 @@ static const char node[] = "mme7.visited.example", realm[] = "visited.example";
 
 static connection_request roaming(const char *imsi, const char *type)
 {
-    connection_request request = { .user = { .bearer_length = 1, .bearer = { 5 } }, .rat_type = 1005, .uplink_rate = UINT32_MAX, .downlink_rate = UINT32_MAX,
+    connection_request wanted = { .user = { .bearer_length = 1, .bearer = { 5 } }, .rat_type = 1005, .uplink_rate = UINT32_MAX, .downlink_rate = UINT32_MAX,
                                    .has_plmn = 1, .plmn = { 0x62, 0xf2, 0x10 }, .host_length = sizeof node - 1, .realm_length = sizeof realm - 1 };
-    strcpy(request.user.imsi, imsi);
-    snprintf(request.type, sizeof request.type, "%s", type);
-    return request;
+    strcpy(wanted.user.imsi, imsi);
+    snprintf(wanted.type, sizeof wanted.type, "%s", type);
+    return wanted;
 }
 
-static connection_answer connect_by(connection_request *request, const char *via)
+static connection_answer connect_by(connection_request *wanted, const char *via)
 {
-    uint8_t bytes[sizeof *request + 512];
+    uint8_t bytes[sizeof *wanted + 512];
     connection_answer answer = { 0 };
-    request->via_length = (uint16_t)strlen(via);
+    wanted->via_length = (uint16_t)strlen(via);
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    dro_builder_bytes(&out, request, sizeof *request);
+    dro_builder_bytes(&out, wanted, sizeof *wanted);
     dro_builder_text(&out, node);
     dro_builder_text(&out, realm);
     dro_builder_text(&out, via);
@@ -71,12 +71,12 @@ static void rows_have_a_bound_and_come_back(void **state)
 {
     (void)state;
     uint32_t index = make_twin("a@acme.example", "001010000000001"), other = make_twin("b@acme.example", "001010000000002");
-    connection_request request = roaming("001010000000001", ""), second = roaming("001010000000002", "99999999");
+    connection_request wanted = roaming("001010000000001", ""), second = roaming("001010000000002", "99999999");
     for (uint32_t i = 0; i < 2 * SERVINGS_MAX; i++) { /* one after the other: each gives its row back */
         core *core = here.world.core;
-        snprintf(request.type, sizeof request.type, "%08u", i);
+        snprintf(wanted.type, sizeof wanted.type, "%08u", i);
         record_begin(core, index, RECORD_DELTA);
-        serving_put(core, index, &request, "", 0);
+        serving_put(core, index, &wanted, "", 0);
         record_end(core);
         assert_int_not_equal(row_of(index), 0);
         if (i % 512 == 0)
@@ -90,9 +90,9 @@ static void a_restart_has_it_again_and_goes_on_with_charging_ids(void **state)
 {
     (void)state;
     uint32_t index = make_twin("a@acme.example", "001010000000001"), last = 0;
-    connection_request request = roaming("001010000000001", "35209900");
+    connection_request wanted = roaming("001010000000001", "35209900");
     for (uint32_t i = 0; i < 200; i++) { /* many more than the time that passes gives */
-        connection_answer answer = connect_by(&request, "iwk.example");
+        connection_answer answer = connect_by(&wanted, "iwk.example");
         assert_true(answer.charging_id > last);
         last = answer.charging_id;
     }
@@ -104,7 +104,7 @@ static void a_restart_has_it_again_and_goes_on_with_charging_ids(void **state)
         index = twin_find(here.world.core, "a@acme.example", 14);
         assert_int_not_equal(row_of(index), 0);
         assert_string_equal(serving_via(here.world.core, twin_at(here.world.core, index)), "iwk.example");
-        connection_answer answer = connect_by(&request, "iwk.example");
+        connection_answer answer = connect_by(&wanted, "iwk.example");
         assert_true(answer.charging_id > last);
         last = answer.charging_id;
     }

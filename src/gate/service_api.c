@@ -170,7 +170,8 @@ static void write_interface(dro_builder *out, const char *root)
     bool is_ipv6 = inet_pton(AF_INET6, host, &ignored) == 1;
     if (!is_ipv6 && inet_pton(AF_INET, host, &ignored) != 1) {
         bool is_usual = port == (is_secure ? 443u : 80u);
-        snprintf(host + length, sizeof host - (size_t)length, is_usual ? "" : ":%lu", port);
+        if (!is_usual)
+            snprintf(host + length, sizeof host - (size_t)length, ":%lu", port);
         member(out, "domainName", slice_of(host));
         return;
     }
