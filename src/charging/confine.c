@@ -1,25 +1,13 @@
 #include "charging/confine.h"
 
-#include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define CHARGING_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define CHARGING_ARCH AUDIT_ARCH_AARCH64
-#endif
+#include "base/calls.h"
 
-#ifdef CHARGING_ARCH
 static const int allowed[] = {
     SYS_read,          SYS_write,          SYS_close,       SYS_pread64,       SYS_pwrite64,       SYS_openat,        SYS_renameat,
     SYS_ftruncate,     SYS_fdatasync,      SYS_fsync,       SYS_fstat,         SYS_getdents64,     SYS_lseek,         SYS_fcntl,
@@ -31,46 +19,6 @@ static const int allowed[] = {
     SYS_poll,
 #endif
 };
-enum { ALLOWED = sizeof allowed / sizeof allowed[0] };
-
-static struct sock_filter statement(unsigned code, uint32_t k)
-{
-    return (struct sock_filter){ (uint16_t)code, 0, 0, k };
-}
-
-static struct sock_filter jump(uint32_t k, unsigned if_true, unsigned if_false)
-{
-    return (struct sock_filter){ BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)if_true, (uint8_t)if_false, k };
-}
-
-/* As the desk's: everything else fails with EPERM, and memory never becomes executable. */
-static bool calls_confine(void)
-{
-    struct sock_filter filter[ALLOWED + 16];
-    unsigned n = 0;
-    filter[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-    filter[n++] = jump(CHARGING_ARCH, 1, 0);
-    filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    filter[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    filter[n++] = jump(SYS_mmap, 1, 0);
-    filter[n++] = jump(SYS_mprotect, 0, 4);
-    filter[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]));
-    filter[n++] = (struct sock_filter){ BPF_JMP | BPF_JSET | BPF_K, 0, 1, PROT_EXEC };
-    filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-    filter[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    for (unsigned i = 0; i < ALLOWED; i++)
-        filter[n++] = jump((uint32_t)allowed[i], ALLOWED - i, 0);
-    filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-    filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog program = { .len = (uint16_t)n, .filter = filter };
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-#else
-static bool calls_confine(void)
-{
-    return false;
-}
-#endif
 
 /* Rights of the first version of Landlock, which every later one knows: what is handled and not given to a directory is refused. */
 static bool files_confine(int directory)
@@ -101,7 +49,7 @@ bool confine_charging(int directory, const char **missing)
     *missing = "no_new_privs";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return false;
-    bool has_files = files_confine(directory), has_calls = calls_confine();
+    bool has_files = files_confine(directory), has_calls = dro_calls_confine(allowed, sizeof allowed / sizeof allowed[0]);
     *missing = !has_files && !has_calls ? "Landlock and seccomp" : !has_files ? "Landlock" : "seccomp";
     return has_files && has_calls;
 }
