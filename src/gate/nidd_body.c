@@ -46,14 +46,6 @@ static bool put(const reader *in, const nidd_member *member, const void *bytes, 
     return true;
 }
 
-static bool is_of(slice text, const char *characters)
-{
-    for (uint32_t i = 0; i < text.length; i++)
-        if (text.at[i] == '\0' || strchr(characters, text.at[i]) == NULL)
-            return false;
-    return true;
-}
-
 static bool read_text(const reader *in, const nidd_member *member, yyjson_val *value)
 {
     char identifier[IDENTIFIER_MAX + 1];
@@ -64,7 +56,7 @@ static bool read_text(const reader *in, const nidd_member *member, yyjson_val *v
             return refuse(in, member->name, "must be local@domain");
         return put(in, member, identifier, strlen(identifier));
     case NIDD_DIGITS:
-        if (text.length < 5 || text.length > 15 || !is_of(text, "0123456789"))
+        if (text.length < 5 || text.length > 15 || !t8_is_of(text, "0123456789"))
             return refuse(in, member->name, "must have 5 to 15 digits");
         break;
     case NIDD_LINK:
@@ -72,7 +64,7 @@ static bool read_text(const reader *in, const nidd_member *member, yyjson_val *v
             return refuse(in, member->name, "must be an absolute URI of http or https, at most %d bytes", NIDD_LINK_MAX);
         break;
     case NIDD_HEX:
-        if (text.length > NIDD_FEATURES_MAX || !is_of(text, "0123456789abcdefABCDEF"))
+        if (text.length > NIDD_FEATURES_MAX || !t8_is_of(text, "0123456789abcdefABCDEF"))
             return refuse(in, member->name, "must be at most %d hexadecimal digits", NIDD_FEATURES_MAX);
         break; /* which of them are here too, the core says */
     default:

@@ -87,7 +87,7 @@ static bool is_visible(slice text)
     return true;
 }
 
-static bool is_of(slice text, const char *characters)
+bool t8_is_of(slice text, const char *characters)
 {
     for (uint32_t i = 0; i < text.length; i++)
         if (text.at[i] == '\0' || strchr(characters, text.at[i]) == NULL)
@@ -157,7 +157,7 @@ static bool read_text(const reader *in, const t8_member *member, slice text)
             return refuse(in, "must be local@domain");
         return put(in, member, identifier, strlen(identifier));
     case T8_DIGITS:
-        if (text.length < 5 || text.length > 15 || !is_of(text, "0123456789"))
+        if (text.length < 5 || text.length > 15 || !t8_is_of(text, "0123456789"))
             return refuse(in, "must have 5 to 15 digits");
         break;
     case T8_LINK:
@@ -165,7 +165,7 @@ static bool read_text(const reader *in, const t8_member *member, slice text)
             return refuse(in, "must be an absolute URI of http or https, at most %d bytes", T8_LINK_MAX);
         break;
     case T8_FEATURES:
-        if (text.length > T8_FEATURES_MAX || !is_of(text, "0123456789abcdefABCDEF"))
+        if (text.length > T8_FEATURES_MAX || !t8_is_of(text, "0123456789abcdefABCDEF"))
             return refuse(in, "must be at most %d hexadecimal digits", T8_FEATURES_MAX);
         break; /* which of them are here too, the core says */
     case T8_TIME_OF_DAY:

@@ -7,6 +7,7 @@
 
 /* An absolute URI of http or https with a host and no user. */
 bool t8_link_is_good(slice text);
+bool t8_is_of(slice text, const char *characters); /* of these alone */
 
 /* Writes RESOURCE, behind the ID, MSISDN or GROUP in it. `is_patch`: as the api's patch_kind says. False: `fault` says why. */
 bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_patch, dro_builder *out, body_fault *fault);
