@@ -127,21 +127,6 @@ static int64_t monitoring_until(const uint8_t *fields, size_t length)
 
 /* ---- asking the network ---- */
 
-static void put_subject(dro_builder *out, const uint8_t *fields, size_t length)
-{
-    static const struct { uint8_t tag, as; } subjects[] = {
-        { T8_FIELD_ID, API_FIELD_ID }, { T8_FIELD_MSISDN, API_FIELD_MSISDN }, { T8_FIELD_GROUP, API_FIELD_ID },
-    };
-    dro_field room;
-    for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
-        const dro_field *name = t8_find(fields, length, subjects[i].tag, &room);
-        if (name == NULL)
-            continue;
-        dro_field_put(out, subjects[i].as, name->bytes, name->length);
-        return;
-    }
-}
-
 static void put_reference(dro_builder *out, uint8_t tag, uint32_t reference)
 {
     if (reference != 0)
@@ -153,7 +138,7 @@ static void network_forget(core *core, uint32_t reference, const inquiry *like, 
 {
     uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    put_subject(&out, fields, length);
+    exposure_put_subject(&out, fields, length);
     put_reference(&out, API_FIELD_REFERENCE_GONE, reference);
     farewell head = { .kind = INQUIRY_MONITORING, .group = like->group, .until_ms = until_ms };
     farewell_put(core, like->twin, &head, bytes, dro_builder_length(&out));
@@ -186,7 +171,7 @@ static bool ask(core *core, const exposure_call *wanted)
     const twin *twin = wanted->twin == NONE ? NULL : twin_at(core, wanted->twin);
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     uint32_t reference = exposure_reference_new(core, twin);
-    put_subject(&out, wanted->fields, wanted->length);
+    exposure_put_subject(&out, wanted->fields, wanted->length);
     put_reference(&out, API_FIELD_REFERENCE, reference);
     put_reference(&out, API_FIELD_REFERENCE_GONE, wanted->old != NULL ? wanted->old->reference : 0);
     dro_field_put(&out, API_FIELD_RESOURCE, wanted->fields, wanted->length);
@@ -525,7 +510,7 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
         end_here(core, index, of, call);
         return;
     }
-    put_subject(&out, of->fields, of->length);
+    exposure_put_subject(&out, of->fields, of->length);
     put_reference(&out, API_FIELD_REFERENCE_GONE, of->reference);
     inquiry asked = { .kind = INQUIRY_MONITORING, .subject = number, .group = of->group, .twin = index != NONE ? twin_at(core, index)->number : 0,
                       .fields = bytes, .length = dro_builder_length(&out), .done = ended,

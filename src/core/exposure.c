@@ -229,6 +229,21 @@ void exposure_notice_gone(core *core, uint32_t index, uint64_t number)
         record_put(core, FIELD_EXPOSURE_GONE, &number, 8);
 }
 
+void exposure_put_subject(dro_builder *out, const uint8_t *fields, size_t length)
+{
+    static const struct { uint8_t tag, as; } subjects[] = {
+        { T8_FIELD_ID, API_FIELD_ID }, { T8_FIELD_MSISDN, API_FIELD_MSISDN }, { T8_FIELD_GROUP, API_FIELD_ID },
+    };
+    dro_field room;
+    for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+        const dro_field *name = t8_find(fields, length, subjects[i].tag, &room);
+        if (name == NULL)
+            continue;
+        dro_field_put(out, subjects[i].as, name->bytes, name->length);
+        return;
+    }
+}
+
 /* ---- applied ---- */
 
 static void exposure_free(core *core, uint32_t index, exposure *gone)

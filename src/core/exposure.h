@@ -94,6 +94,9 @@ void exposure_notice_gone(core *core, uint32_t twin, uint64_t exposure);
 uint32_t exposure_field_kind(const dro_field *field);
 /* Of a FIELD_EXPOSURE; its fields are what is left. */
 DRO_CHECKED dro_err exposure_head_read(dro_cursor *in, exposure *head);
+/* Who it is about, as its application named them, into a question to the network. */
+void exposure_put_subject(dro_builder *out, const uint8_t *fields, size_t length);
+
 DRO_CHECKED dro_err exposure_apply(core *core, uint32_t twin, const dro_field *field);
 void exposures_full(core *core, const twin *twin);
 void exposures_free(core *core, uint32_t twin);            /* the twin goes, or a full record says all anew */

@@ -41,16 +41,11 @@ static void put_references(dro_builder *out, const uint32_t *references, uint32_
 
 void provision_put_subject(dro_builder *out, const uint8_t *fields, size_t length)
 {
-    static const struct { uint8_t tag, as; } subjects[] = {
-        { T8_FIELD_ID, API_FIELD_ID }, { T8_FIELD_MSISDN, API_FIELD_MSISDN }, { T8_FIELD_GROUP, API_FIELD_ID },
-        { T8_FIELD_PROVIDER, API_FIELD_PROVIDER },
-    };
     dro_field room;
-    for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
-        const dro_field *name = t8_find(fields, length, subjects[i].tag, &room);
-        if (name != NULL)
-            dro_field_put(out, subjects[i].as, name->bytes, name->length);
-    }
+    exposure_put_subject(out, fields, length);
+    const dro_field *provider = t8_find(fields, length, T8_FIELD_PROVIDER, &room);
+    if (provider != NULL)
+        dro_field_put(out, API_FIELD_PROVIDER, provider->bytes, provider->length);
 }
 
 /* By its own name: what applications call it is not known any more. */
