@@ -8,6 +8,7 @@
 #include "core/exposure.h"
 #include "core/groups.h"
 #include "core/host.h"
+#include "core/inquiry.h"
 #include "core/nidd.h"
 #include "core/number.h"
 #include "core/peers.h"
@@ -367,6 +368,25 @@ void api_exposure_patch(core *core, const call *call)
 }
 
 /* ---- its end ---- */
+
+void exposure_end_ask(core *core, uint32_t index, exposure *of, const call *call, inquiry *asked)
+{
+    uint64_t number = of->number;
+    asked->subject = number;
+    asked->group = of->group;
+    asked->twin = index != NONE ? twin_at(core, index)->number : 0;
+    asked->late = call != NULL && !core->is_draining ? deferred_new(call->gate, call->header, call->message) : NULL;
+    bool has_late = asked->late != NULL;
+    of->is_asked = true;
+    const char *why = inquiry_begin(core, asked);
+    of = exposure_find(core, number, &index);
+    if (why != NULL && of != NULL)
+        exposure_put_off(core, of);
+    if (call != NULL && (why != NULL || !has_late)) /* it is the application's no more, whenever the network hears of it */
+        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
+    if (index != NONE && twin_at(core, index)->number != 0 && timers_update(core, index) != DRO_OK)
+        core->counters.refused++;
+}
 
 void api_exposure_delete(core *core, const call *call)
 {

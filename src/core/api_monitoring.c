@@ -505,26 +505,13 @@ static void monitoring_ends(core *core, uint32_t index, exposure *of, const call
 {
     uint8_t bytes[FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    uint64_t number = of->number;
     if (of->reference == 0 && index != NONE) {
         end_here(core, index, of, call);
         return;
     }
     exposure_put_subject(&out, of->fields, of->length);
     put_reference(&out, API_FIELD_REFERENCE_GONE, of->reference);
-    inquiry asked = { .kind = INQUIRY_MONITORING, .subject = number, .group = of->group, .twin = index != NONE ? twin_at(core, index)->number : 0,
-                      .fields = bytes, .length = dro_builder_length(&out), .done = ended,
-                      .late = call != NULL && !core->is_draining ? deferred_new(call->gate, call->header, call->message) : NULL };
-    bool has_late = asked.late != NULL;
-    of->is_asked = true;
-    const char *why = inquiry_begin(core, &asked);
-    of = exposure_find(core, number, &index);
-    if (why != NULL && of != NULL)
-        exposure_put_off(core, of);
-    if (call != NULL && (why != NULL || !has_late)) /* it is the application's no more, whenever the network hears of it */
-        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
-    if (index != NONE && timers_update(core, index) != DRO_OK)
-        core->counters.refused++;
+    exposure_end_ask(core, index, of, call, &(inquiry){ .kind = INQUIRY_MONITORING, .fields = bytes, .length = dro_builder_length(&out), .done = ended });
 }
 
 /* The network's part had the same end. */

@@ -18,6 +18,7 @@ typedef struct twin twin;
 struct group;
 struct notice;
 struct inquiry_said;
+struct inquiry;
 
 typedef enum exposure_status {
     EXPOSURE_ACTIVE,
@@ -217,4 +218,7 @@ bool exposure_fits(core *core, const call *call, uint32_t twin, const exposure *
 /* The one that the call names, if it is the caller's; else NULL after a problem. */
 exposure *exposure_called(core *core, const call *call, uint32_t *twin);
 void exposure_json(core *core, const exposure *shown, dro_builder *out);
+/* The network is asked to end it: `asked` has kind, fields and done. The call (or NULL) waits for the word, or is answered 204 where
+ * nothing can be asked now; it is asked again later then. */
+void exposure_end_ask(core *core, uint32_t twin, exposure *of, const call *call, struct inquiry *asked);
 void exposure_reply(core *core, const call *call, uint16_t status, const exposure *shown); /* 201 with its Location */

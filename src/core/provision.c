@@ -188,21 +188,9 @@ void provision_ends(core *core, uint32_t index, exposure *of, const call *call, 
 {
     uint8_t bytes[PROVISION_FIELDS_MAX];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    uint64_t number = of->number;
     provision_put_subject(&out, of->fields, of->length);
     put_references(&out, references, count);
-    inquiry asked = { .kind = kind, .subject = number, .group = of->group, .twin = index != NONE ? twin_at(core, index)->number : 0,
-                      .fields = bytes, .length = dro_builder_length(&out), .done = ended,
-                      .late = call != NULL && !core->is_draining ? deferred_new(call->gate, call->header, call->message) : NULL };
-    bool has_late = asked.late != NULL;
-    of->is_asked = true;
-    const char *why = inquiry_begin(core, &asked);
-    of = exposure_find(core, number, &index);
-    if (why != NULL && of != NULL)
-        exposure_put_off(core, of);
-    if (call != NULL && (why != NULL || !has_late))
-        call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
-    care(core, index);
+    exposure_end_ask(core, index, of, call, &(inquiry){ .kind = kind, .fields = bytes, .length = dro_builder_length(&out), .done = ended });
 }
 
 void provision_over(core *core, uint32_t index, exposure *of, const char *why)
