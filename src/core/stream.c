@@ -110,69 +110,66 @@ static void passed_data(const stream_item *item, dro_builder *out)
     dro_builder_text(out, "}");
 }
 
-static const char *event_data(core *core, const stream_item *item, dro_builder *out)
+static void property_data(const stream_item *item, const model *model, dro_builder *out)
 {
-    const model *model = twin_model(core, item->twin);
     dro_cursor in = dro_cursor_over(item->field->bytes, item->field->length);
-    if (item->field->tag == FIELD_PROPERTY) {
-        uint32_t property = (uint32_t)dro_cursor_le(&in, 2);
-        quality quality = (enum quality)(dro_cursor_le(&in, 1) & 3);
-        source source = (enum source)dro_cursor_le(&in, 1);
-        int64_t time = (int64_t)dro_cursor_le(&in, 8);
-        value value = value_read(&in);
-        dro_builder_text(out, "{\"property\":");
-        json_string(out, property < model->property_count ? model->properties[property].name : "");
-        dro_builder_text(out, ",\"value\":");
+    uint32_t property = (uint32_t)dro_cursor_le(&in, 2);
+    quality quality = (enum quality)(dro_cursor_le(&in, 1) & 3);
+    source source = (enum source)dro_cursor_le(&in, 1);
+    int64_t time = (int64_t)dro_cursor_le(&in, 8);
+    value value = value_read(&in);
+    dro_builder_text(out, "{\"property\":");
+    json_string(out, property < model->property_count ? model->properties[property].name : "");
+    dro_builder_text(out, ",\"value\":");
+    value_json(out, &value);
+    dro_builder_text(out, ",\"unit\":");
+    if (property < model->property_count && model->properties[property].unit[0] != '\0')
+        json_string(out, model->properties[property].unit);
+    else
+        dro_builder_text(out, "null");
+    dro_builder_text(out, ",\"time\":");
+    json_time(out, time);
+    json_put(out, ",\"quality\":\"%s\",\"source\":\"%s\"}", quality_text(quality), source_text(source));
+}
+
+static void notify_data(const stream_item *item, const model *model, dro_builder *out)
+{
+    dro_cursor in = dro_cursor_over(item->field->bytes, item->field->length);
+    uint32_t event = (uint32_t)dro_cursor_le(&in, 2);
+    value value = value_read(&in);
+    dro_builder_text(out, "{\"event\":");
+    json_string(out, event < model->event_count ? model->events[event].name : "");
+    dro_builder_text(out, ",\"value\":");
+    if (value.kind == VALUE_NONE)
+        dro_builder_text(out, "null");
+    else
         value_json(out, &value);
-        dro_builder_text(out, ",\"unit\":");
-        if (property < model->property_count && model->properties[property].unit[0] != '\0')
-            json_string(out, model->properties[property].unit);
-        else
-            dro_builder_text(out, "null");
-        dro_builder_text(out, ",\"time\":");
-        json_time(out, time);
-        json_put(out, ",\"quality\":\"%s\",\"source\":\"%s\"}", quality_text(quality), source_text(source));
-        return "dromio.property.changed.v1";
-    }
-    if (item->field->tag == FIELD_NOTIFY) {
-        uint32_t event = (uint32_t)dro_cursor_le(&in, 2);
-        value value = value_read(&in);
-        dro_builder_text(out, "{\"event\":");
-        json_string(out, event < model->event_count ? model->events[event].name : "");
-        dro_builder_text(out, ",\"value\":");
-        if (value.kind == VALUE_NONE)
-            dro_builder_text(out, "null");
-        else
-            value_json(out, &value);
-        dro_builder_text(out, ",\"time\":");
-        json_time(out, item->view->time_ms);
-        dro_builder_text(out, "}");
-        return "dromio.event.v1";
-    }
-    if (item->field->tag == FIELD_PASSED) {
-        passed_data(item, out);
-        return "dromio.event.v1";
-    }
-    if (item->field->tag == FIELD_EXPOSURE) {
-        trigger_line line = { .outcome = "" };
-        (void)trigger_row(item->field, &line); /* record_is_event has looked */
-        json_put(out, "{\"trigger\":\"%016llx\",\"reference\":%u,\"result\":\"%s\",\"time\":", (unsigned long long)line.number, line.reference, line.outcome);
-        json_time(out, item->view->time_ms);
-        dro_builder_text(out, "}");
-        return "dromio.trigger.v1";
-    }
-    if (item->field->tag == FIELD_REPORT) {
-        report_json(item->field, out);
-        return "dromio.network.v1";
-    }
-    if (item->field->tag == FIELD_TRAP) {
-        dro_builder_text(out, "{\"reason\":");
-        json_text(out, (const char *)item->field->bytes, item->field->length);
-        dro_builder_text(out, ",\"image\":");
-        render_digest(core, item->twin->image, out);
-        dro_builder_text(out, "}");
-        return "dromio.trap.v1";
-    }
+    dro_builder_text(out, ",\"time\":");
+    json_time(out, item->view->time_ms);
+    dro_builder_text(out, "}");
+}
+
+static void trigger_data(const stream_item *item, dro_builder *out)
+{
+    trigger_line line = { .outcome = "" };
+    (void)trigger_row(item->field, &line); /* record_is_event has looked */
+    json_put(out, "{\"trigger\":\"%016llx\",\"reference\":%u,\"result\":\"%s\",\"time\":", (unsigned long long)line.number, line.reference, line.outcome);
+    json_time(out, item->view->time_ms);
+    dro_builder_text(out, "}");
+}
+
+static void trap_data(core *core, const stream_item *item, dro_builder *out)
+{
+    dro_builder_text(out, "{\"reason\":");
+    json_text(out, (const char *)item->field->bytes, item->field->length);
+    dro_builder_text(out, ",\"image\":");
+    render_digest(core, item->twin->image, out);
+    dro_builder_text(out, "}");
+}
+
+static void ticket_data(core *core, const stream_item *item, dro_builder *out)
+{
+    dro_cursor in = dro_cursor_over(item->field->bytes, item->field->length);
     ticket ticket = { .number = dro_cursor_le(&in, 8) };
     ticket.is_action = dro_cursor_le(&in, 1) != 0;
     ticket.index = (uint8_t)dro_cursor_le(&in, 1);
@@ -185,7 +182,21 @@ static const char *event_data(core *core, const stream_item *item, dro_builder *
         memcpy(ticket.reason, reason, reason_length);
     ticket.value = value_read(&in);
     api_ticket_json(core, item->twin, &ticket, out);
-    return "dromio.ticket.v1";
+}
+
+/* A field that record_is_event shows: its JSON, and what type of event it is. */
+static const char *event_data(core *core, const stream_item *item, dro_builder *out)
+{
+    const model *model = twin_model(core, item->twin);
+    switch (item->field->tag) {
+    case FIELD_PROPERTY: property_data(item, model, out); return "dromio.property.changed.v1";
+    case FIELD_NOTIFY: notify_data(item, model, out); return "dromio.event.v1";
+    case FIELD_PASSED: passed_data(item, out); return "dromio.event.v1";
+    case FIELD_EXPOSURE: trigger_data(item, out); return "dromio.trigger.v1";
+    case FIELD_REPORT: report_json(item->field, out); return "dromio.network.v1";
+    case FIELD_TRAP: trap_data(core, item, out); return "dromio.trap.v1";
+    default: ticket_data(core, item, out); return "dromio.ticket.v1";
+    }
 }
 
 static void message_send(core *core, stream *stream, const char *id, const char *type, const uint8_t *data, size_t length, uint64_t round)

@@ -53,6 +53,45 @@ static bool rds_port_read(slice text, uint8_t out[2])
     return port_number_read(text, &at, &out[1]) && at == text.length;
 }
 
+/* Parameters of a path that go on as they are, and those that are a resource's number. */
+static const struct text_parameter { unsigned parameter; uint8_t field; uint32_t least, most; const char *unknown; } texts[] = {
+    { PARAMETER_NAME, API_FIELD_NAME, 0, MODEL_NAME_MAX, "the twin's model has no such name" },
+    { PARAMETER_APPLICATION, API_FIELD_APPLICATION, 0, BODY_NAME_MAX, "no such application" },
+    { PARAMETER_SCS_AS, API_FIELD_SCS_AS, 0, BODY_NAME_MAX, "no such application" },
+    { PARAMETER_SECURITY, API_FIELD_SECURITY, 0, TOKEN_ID_MAX, "no such application" },
+    { PARAMETER_INVOKER, API_FIELD_APPLICATION, 0, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_APF, API_FIELD_CAPIF_APF, 0, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_SERVICE_API, API_FIELD_CAPIF_ID, 0, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_SET_ID, API_FIELD_SET_ID, 1, T8_TEXT_MAX, "no such set" },
+};
+static const struct resource_parameter { unsigned parameter; uint8_t field; const char *unknown; } resources[] = {
+    { PARAMETER_TRACE, API_FIELD_TRACE, "no such trace" },
+    { PARAMETER_CONFIGURATION, API_FIELD_CONFIGURATION, "no such resource" },
+    { PARAMETER_DELIVERY, API_FIELD_DELIVERY, "no such delivery" },
+};
+
+static bool put_by_table(dro_builder *out, unsigned parameter, slice text, fields_fault *fault)
+{
+    uint64_t number;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i].parameter != parameter)
+            continue;
+        if (text.length < texts[i].least || text.length > texts[i].most)
+            return fail(fault, 404, texts[i].unknown);
+        dro_field_put(out, texts[i].field, text.at, text.length);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof resources / sizeof resources[0]; i++) {
+        if (resources[i].parameter != parameter)
+            continue;
+        if (!resource_read(text, &number))
+            return fail(fault, 404, resources[i].unknown);
+        dro_field_put_u64(out, resources[i].field, number);
+        return true;
+    }
+    return true;
+}
+
 static bool put_parameter(dro_builder *out, const route *route, unsigned parameter, slice text, fields_fault *fault)
 {
     uint8_t ports[2];
@@ -71,11 +110,6 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, route->body == BODY_GROUP ? 400 : 404, "the group is not an External Group Identifier, local@domain");
         dro_field_put_text(out, API_FIELD_GROUP, identifier);
         return true;
-    case PARAMETER_NAME:
-        if (text.length > MODEL_NAME_MAX)
-            return fail(fault, 404, "the twin's model has no such name");
-        dro_field_put(out, API_FIELD_NAME, text.at, text.length);
-        return true;
     case PARAMETER_DIGEST:
         if (!digest_read(text, digest))
             return fail(fault, 404, "no such image: a digest is sha256: and 64 hexadecimal digits");
@@ -86,51 +120,12 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such ticket");
         dro_field_put_u64(out, API_FIELD_TICKET, number);
         return true;
-    case PARAMETER_APPLICATION:
-        if (text.length > BODY_NAME_MAX)
-            return fail(fault, 404, "no such application");
-        dro_field_put(out, API_FIELD_APPLICATION, text.at, text.length);
-        return true;
-    case PARAMETER_SCS_AS:
-        if (text.length > BODY_NAME_MAX)
-            return fail(fault, 404, "no such application");
-        dro_field_put(out, API_FIELD_SCS_AS, text.at, text.length);
-        return true;
-    case PARAMETER_SECURITY:
-        if (text.length > TOKEN_ID_MAX)
-            return fail(fault, 404, "no such application");
-        dro_field_put(out, API_FIELD_SECURITY, text.at, text.length);
-        return true;
-    case PARAMETER_INVOKER:
-    case PARAMETER_APF:
-    case PARAMETER_SERVICE_API:
-        if (text.length > TOKEN_ID_MAX)
-            return fail(fault, 404, "nothing is called that");
-        dro_field_put(out, parameter == PARAMETER_INVOKER ? API_FIELD_APPLICATION : parameter == PARAMETER_APF ? API_FIELD_CAPIF_APF : API_FIELD_CAPIF_ID,
-                      text.at, text.length);
-        return true;
-    case PARAMETER_TRACE:
-        if (!resource_read(text, &number))
-            return fail(fault, 404, "no such trace");
-        dro_field_put_u64(out, API_FIELD_TRACE, number);
-        return true;
     case PARAMETER_RDS_PORT:
         if (!rds_port_read(text, ports))
             return fail(fault, 404, "no such ports: ue0-ef0 to ue15-ef15");
         dro_field_put(out, API_FIELD_RDS_PORT, ports, sizeof ports);
         return true;
-    case PARAMETER_SET_ID:
-        if (text.length == 0 || text.length > T8_TEXT_MAX)
-            return fail(fault, 404, "no such set");
-        dro_field_put(out, API_FIELD_SET_ID, text.at, text.length);
-        return true;
-    case PARAMETER_CONFIGURATION:
-    case PARAMETER_DELIVERY:
-        if (!resource_read(text, &number))
-            return fail(fault, 404, parameter == PARAMETER_DELIVERY ? "no such delivery" : "no such resource");
-        dro_field_put_u64(out, parameter == PARAMETER_DELIVERY ? API_FIELD_DELIVERY : API_FIELD_CONFIGURATION, number);
-        return true;
-    default: return true;
+    default: return put_by_table(out, parameter, text, fault);
     }
 }
 
