@@ -54,7 +54,7 @@ static bool rds_port_read(slice text, uint8_t out[2])
 }
 
 /* Parameters of a path that go on as they are, and those that are a resource's number. */
-static const struct text_parameter { unsigned parameter; uint8_t field; uint32_t least, most; const char *unknown; } texts[] = {
+static const struct { unsigned parameter; uint8_t field; uint32_t least, most; const char *unknown; } texts[] = {
     { PARAMETER_NAME, API_FIELD_NAME, 0, MODEL_NAME_MAX, "the twin's model has no such name" },
     { PARAMETER_APPLICATION, API_FIELD_APPLICATION, 0, BODY_NAME_MAX, "no such application" },
     { PARAMETER_SCS_AS, API_FIELD_SCS_AS, 0, BODY_NAME_MAX, "no such application" },
@@ -64,7 +64,7 @@ static const struct text_parameter { unsigned parameter; uint8_t field; uint32_t
     { PARAMETER_SERVICE_API, API_FIELD_CAPIF_ID, 0, TOKEN_ID_MAX, "nothing is called that" },
     { PARAMETER_SET_ID, API_FIELD_SET_ID, 1, T8_TEXT_MAX, "no such set" },
 };
-static const struct resource_parameter { unsigned parameter; uint8_t field; const char *unknown; } resources[] = {
+static const struct { unsigned parameter; uint8_t field; const char *unknown; } resources[] = {
     { PARAMETER_TRACE, API_FIELD_TRACE, "no such trace" },
     { PARAMETER_CONFIGURATION, API_FIELD_CONFIGURATION, "no such resource" },
     { PARAMETER_DELIVERY, API_FIELD_DELIVERY, "no such delivery" },
