@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/state.h"
+#include "twin/effect.h"
 #include "asker.h"
 
 enum { TWINS = 3, FIRST_ID = 7000, HEAD_AT = 64 /* of a ring's memory: the reader's index */ };
@@ -188,6 +189,26 @@ static void a_turn_outlives_a_few_deaths_of_its_cell(void **state)
     }
 }
 
+/* The cell goes on writing behind what it has published. */
+static void effects_that_change_after_the_check_are_kept_as_checked(void **state)
+{
+    static const char before[] = "told", after[] = "\xff\xfe!!";
+    uint8_t bytes[64];
+    core *core = here.world.core;
+    (void)state;
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    effect effect = { .kind = EFFECT_NOTIFY, .notify = { 0, { .kind = VALUE_STRING, .string = before, .length = 4 } } };
+    effect_write(&out, &effect);
+    size_t length = dro_builder_length(&out);
+    assert_true(effects_take(core, bytes, (uint32_t)length));
+    memcpy(bytes + length - 4, after, 4);
+    assert_int_equal(core->effect_count, 1);
+    assert_memory_equal(core->effects[0].notify.value.string, before, 4);
+    effects_wipe(core);
+    for (size_t i = 0; i < length; i++)
+        assert_int_equal(core->effect_bytes[i], 0);
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
@@ -197,6 +218,7 @@ int main(void)
         CLAIM(a_second_answer_is_none),
         CLAIM(a_cell_without_a_turn_that_leaves_no_room_is_given_up),
         CLAIM(what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody),
+        CLAIM(effects_that_change_after_the_check_are_kept_as_checked),
         CLAIM(a_turn_outlives_a_few_deaths_of_its_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
