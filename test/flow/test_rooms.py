@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from floods import NarrowHost
 from host import DROMIOD, LIBC, Client, Events, Host, thermo_period, thermo_reading, until
 from mme import Mme, find, result_of
 
@@ -373,13 +374,6 @@ def test_two_gates_and_two_cells():
         host.admin.close()
         host.wait()
         assert host.admin.value("g3@d3.example", "temperature") == 3
-
-
-class NarrowHost(Host):
-    """One whose gate may have some 200 connections only."""
-
-    def arguments(self):
-        return ["prlimit", "--nofile=256:256", *super().arguments()]
 
 
 def test_half_headers_keep_nobody_out():
