@@ -305,7 +305,7 @@ static void end(void)
     dro_clock_fake_advance(&bed.clock, LONG_S * 1000000000ll);
     for (int i = 0; i < 4; i++)
         turn();
-    assert(bed.http->connection_count == 0 && bed.http->under_way == 0 && bed.http->blocks.used == 0);
+    assert(bed.http->connection_count == 0 && bed.http->under_way == 0 && block_pool_bytes(&bed.http->blocks) == 0);
     assert(bed.http->bulk_count == 0 && bed.http->stream_count == 0 && bed.http->query_count == 0 && bed.http->upload_count == 0);
     int listener = bed.config.http_listener;
     http_free(bed.http);
