@@ -217,11 +217,11 @@ static void image_struck(core *core, const turn *turn, uint32_t status)
         now->killers++;
         is_worse = true;
     }
+    if (core->count > 1)
+        board_strikes_put(&core->board, turn->image, &(board_strikes){ now->window, now->twins, now->killers, now->failures, now->turns - now->turns_before });
     if (!is_worse)
         return;
     core->conduct_is_worse = true;
-    if (core->count > 1)
-        board_strikes_put(&core->board, turn->image, &(board_strikes){ now->window, now->twins, now->killers, now->failures, now->turns - now->turns_before });
     if (core->index > 0 && core->options.bells != NULL) {
         uint64_t one = 1;
         ssize_t ignored = write(core->options.bells[0], &one, sizeof one);

@@ -380,7 +380,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0) {
         capif_send(core, index);
-        stops_send(core, index);
+        if (core->stops.count > 0)
+            stops_send(core, index);
         credentials_send_all(core, index);
     }
     traces_gate_attached(core, index);
