@@ -487,7 +487,13 @@ class Deliveries(Actor):
         for key in self.known.keys(f"delivery/{self.device}"):
             if self.known.of(key)[0] == 1:
                 wanted[key] = self.known.notes[f"{key}/at"]
-        until(lambda: all(path == "" or path in self.taken() for path in wanted.values()), f"the ends of the downlinks of {self.device}")
+        def missing():
+            taken = self.taken()
+            return [f"{key} at {path}" for key, path in wanted.items() if path != "" and path not in taken]
+        try:
+            until(lambda: not missing(), f"the ends of the downlinks of {self.device}")
+        except AssertionError as late:
+            raise Broken(f"{late}: {', '.join(missing())}") from late
         taken = self.taken()
         for key, path in wanted.items():
             ends = {status for status in taken.get(path, ()) if not status.startswith("BUFFERING")}
