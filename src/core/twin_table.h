@@ -76,13 +76,16 @@ typedef struct twin {
     uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
     uint32_t timer_place;        /* in the timer heap, 0: none */
     uint8_t flags, why, contact_count;
-    bool is_cold;                /* its context is in the log only */
+    bool is_cold : 1;            /* its context is in the log only */
+    bool base_key : 1;           /* which key its newest full record is under: its generation is odd. No more than two live */
     twin_connection connection;
     uint32_t memberships;        /* of groups, the newest; 0: none */
     uint64_t revision;           /* application writes */
     uint64_t msisdn_hash;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
 } twin;
+
+static inline bool twin_base_key(uint8_t tag) { return (tag & 1) != 0; }
 
 enum { TWIN_CHUNK = 4096 }; /* twins of a chunk; they never move */
 

@@ -427,6 +427,13 @@ dro_err vault_domain_new(vault *self, uint32_t key, uint8_t wrapped[VAULT_WRAPPE
     return DRO_OK;
 }
 
+void vault_key_make(vault *self, uint32_t key, uint8_t wrapped[VAULT_WRAPPED])
+{
+    self->random->fill(self->random, self->secrets->key, VAULT_KEY);
+    wrap(self, self->secrets->wrap, key, wrapped);
+    dro_wipe(self->secrets->key, VAULT_KEY);
+}
+
 dro_err vault_domain_load(vault *self, uint32_t key, const uint8_t wrapped[VAULT_WRAPPED])
 {
     struct domain *domain;
@@ -626,6 +633,14 @@ dro_err vault_open_context(vault *self, const vault_binding *binding, const uint
     associate(binding, associated);
     const uint8_t *key = twin_key(self, domain, binding, load64(sealed));
     return open_sealed(self, key, associated, sizeof associated, sealed, length, plain);
+}
+
+dro_err vault_reseal_context(vault *self, const vault_binding *binding, const uint8_t *sealed, size_t length, uint8_t *again)
+{
+    dro_err err = vault_open_context(self, binding, sealed, length, vault_in_place(again));
+    if (err == DRO_OK)
+        vault_seal_context(self, binding, vault_in_place(again), length - VAULT_OVERHEAD, again);
+    return err;
 }
 
 void vault_seal_log(vault *self, uint32_t number, const void *associated, size_t associated_length, const void *plain,

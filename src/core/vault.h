@@ -64,6 +64,8 @@ bool vault_is_secret(const vault *vault); /* keys sit in memfd_secret */
 DRO_CHECKED dro_err vault_domain_new(vault *vault, uint32_t key, uint8_t wrapped[VAULT_WRAPPED]);
 /* Takes a key kept before, in any order. DRO_CORRUPT: not under this master key, or damaged. */
 DRO_CHECKED dro_err vault_domain_load(vault *vault, uint32_t key, const uint8_t wrapped[VAULT_WRAPPED]);
+/* A key to keep, which seals nothing before it is loaded. */
+void vault_key_make(vault *vault, uint32_t key, uint8_t wrapped[VAULT_WRAPPED]);
 bool vault_domain_has(const vault *vault, uint32_t key);
 /* Forgets its older key, or all of it: what was sealed under them cannot be opened again. */
 void vault_older_drop(vault *vault, uint32_t domain);
@@ -91,6 +93,9 @@ void vault_seal_context(vault *vault, const vault_binding *binding, const void *
 /* Writes length - VAULT_OVERHEAD bytes to `plain`. DRO_CORRUPT: not what was sealed for this binding. DRO_NOT_FOUND: its key
  * is not here any more. */
 DRO_CHECKED dro_err vault_open_context(vault *vault, const vault_binding *binding, const uint8_t *sealed, size_t length, void *plain);
+
+/* The same plain bytes under the domain's newest key: `again` is as long as `sealed`, and holds them in clear for a moment. */
+DRO_CHECKED dro_err vault_reseal_context(vault *vault, const vault_binding *binding, const uint8_t *sealed, size_t length, uint8_t *again);
 
 void vault_seal_log(vault *vault, uint32_t domain, const void *associated, size_t associated_length,
                     const void *plain, size_t length, uint8_t *sealed);

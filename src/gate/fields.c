@@ -62,6 +62,7 @@ static const struct { unsigned parameter; uint8_t field; uint32_t least, most; c
     { PARAMETER_INVOKER, API_FIELD_APPLICATION, 0, TOKEN_ID_MAX, "nothing is called that" },
     { PARAMETER_APF, API_FIELD_CAPIF_APF, 0, TOKEN_ID_MAX, "nothing is called that" },
     { PARAMETER_SERVICE_API, API_FIELD_CAPIF_ID, 0, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_DOMAIN, API_FIELD_DOMAIN, 1, IDENTIFIER_MAX, "no such domain" },
     { PARAMETER_SET_ID, API_FIELD_SET_ID, 1, T8_TEXT_MAX, "no such set" },
 };
 static const struct { unsigned parameter; uint8_t field; const char *unknown; } resources[] = {
@@ -172,7 +173,7 @@ static const struct {
 } query_names[] = {
     { "model", QUERY_MODEL }, { "tag", QUERY_TAG },         { "limit", QUERY_LIMIT },       { "cursor", QUERY_CURSOR },
     { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
-    { "state", QUERY_STATE },
+    { "state", QUERY_STATE }, { "history", QUERY_HISTORY },
     { "after", QUERY_AFTER }, { "network", QUERY_NETWORK },
     { "api-invoker-id", QUERY_API_INVOKER_ID }, { "api-name", QUERY_API_NAME }, { "api-version", QUERY_API_VERSION },
     { "comm-type", QUERY_COMM_TYPE }, { "protocol", QUERY_PROTOCOL }, { "aef-id", QUERY_AEF_ID }, { "data-format", QUERY_DATA_FORMAT },
@@ -254,6 +255,12 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
             return fail(fault, 400, "network must be true or false");
         if (slice_is(text, "true"))
             dro_field_put(out, API_FIELD_NETWORK, NULL, 0);
+        return true;
+    case QUERY_HISTORY:
+        if (!slice_is(text, "keep") && !slice_is(text, "drop"))
+            return fail(fault, 400, "history must be keep or drop");
+        if (slice_is(text, "drop"))
+            dro_field_put(out, API_FIELD_HISTORY_DROPS, NULL, 0);
         return true;
     case QUERY_CURSOR:
         if (text.length == 0 || text.length > HTTP_CURSOR_MAX)

@@ -185,6 +185,12 @@ enum api_operation {
     API_INVOKER_SECURITY_UPDATE,    /* APPLICATION, SECURITY_CONTEXT: of one that is there */
     API_INVOKER_SECURITY_DELETE,    /* APPLICATION */
     API_INVOKER_SECURITY_REVOKE,    /* APPLICATION (of the path, of the body), CAPIF_ID* */
+    /* Domains and keys; core 0. */
+    API_DOMAIN_LIST = 320,          /* LIMIT(?), CURSOR(?) */
+    API_DOMAIN_GET,                 /* DOMAIN */
+    API_DOMAIN_ROTATE,              /* DOMAIN, HISTORY_DROPS(?) */
+    API_DOMAIN_DELETE,              /* DOMAIN */
+    API_REKEY,                      /* another master key */
 };
 
 enum api_field { /* width or form */
@@ -306,6 +312,7 @@ enum api_field { /* width or form */
     API_FIELD_TRACE = 242,      /* u64; its core in the lowest 4 bits */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
+    API_FIELD_HISTORY_DROPS = 250, /* empty: timelines under the older key are given up */
 };
 
 typedef struct api_request {
