@@ -699,7 +699,7 @@ int64_t core_next_due(const core *core)
             due_ns = left;
     }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
-        if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))
+        if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))
             due_ns = CELL_STALL_MS * 1000000ll;
     return due_ns;
 }

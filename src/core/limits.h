@@ -141,6 +141,7 @@ enum {
     LOGIN_S = 24 * 3600,
     TURN_DEADLINE_MICROS = 1000,
     TURN_TRIES_MAX = 2,            /* a turn that killed two cells is a dead letter */
+    TURN_DEATHS_MAX = 8,           /* cells that died with a turn, though another was blamed or none, before it counts as a try */
     BACKUP_IDLE_S = 60,            /* nobody asks for the next piece: the backup ends */
     BACKUP_BEGIN_MS = 2000,        /* all cores begin a backup within, or it ends */
     BACKUP_SHARE = 8,              /* of the core's time, one part for a backup while there is other work */

@@ -107,8 +107,9 @@ struct core {
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
     ahead ahead;
-    effect effects[EFFECTS_MAX]; /* of the result being taken */
-    uint32_t effect_count;
+    effect effects[EFFECTS_MAX]; /* of the result being taken; they point into effect_bytes */
+    uint32_t effect_count, effect_length;
+    uint8_t effect_bytes[EFFECTS_BYTES_MAX];
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     turn_line waiting;           /* turns that no cell has taken yet */

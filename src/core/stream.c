@@ -346,8 +346,9 @@ static int catch_up_one(core *core, stream *stream)
     if (stream->place == 0) {
         bool is_whole;
         stream->place = mark_find(core, stream->next, &is_whole);
-        if (!is_whole)
+        if (!is_whole && !stream->has_told_gap)
             gap_send(core, stream);
+        stream->has_told_gap = true;
     }
     log_place before = stream->place;
     catch_up late = { stream, core };
@@ -436,11 +437,12 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
             bool is_old = core->event_next - last - 1 > STREAM_EVENTS_KEPT;
             stream->is_behind = true;
             stream->next = is_old ? core->event_next - STREAM_EVENTS_KEPT : last + 1;
+            stream->has_told_gap = is_old;
         }
     }
     reply reply = { .status = 200, .content = CONTENT_NONE, .etag = stream->next - 1 };
     tell_reply(core, call.caller, &reply, NULL, 0);
-    if (stream->is_behind && stream->next + STREAM_EVENTS_KEPT == core->event_next)
+    if (stream->has_told_gap)
         gap_send(core, stream);
 }
 

@@ -159,10 +159,22 @@ static void request_write(const core *core, const turn *turn, uint32_t context, 
     request->event_length = turn->length;
 }
 
+/* Room for a turn in the ring of a cell, NULL: none now. A cell that has no turn and yet leaves no room has broken its
+ * index: that is a silence too, which ends as CELL_STALL_MS says. */
+static uint8_t *cell_room(core *core, cell_link *cell, uint32_t length)
+{
+    uint8_t *room = ring_reserve(&cell->turns, length);
+    if (room == NULL && !cell->is_short && cell->in_flight == 0)
+        cell->heard_ns = core->now_ns;
+    cell->is_short = room == NULL;
+    return room;
+}
+
 static void turn_commit(core *core, turn *turn, uint16_t type, uint32_t length)
 {
     cell_link *cell = &core->cells[turn->cell];
     ring_commit(&cell->turns, type, RING_WIPE, turn_id(core, turn), length);
+    turn->order = cell->sent++;
     if (cell->in_flight++ == 0)
         cell->heard_ns = core->now_ns;
     turn->state = TURN_SENT;
@@ -180,7 +192,7 @@ static bool turn_try(core *core, turn *turn)
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
     uint32_t length = (uint32_t)sizeof(turn_request) + context_padded + turn->length;
-    uint8_t *room = ring_reserve(&cell->turns, length);
+    uint8_t *room = cell_room(core, cell, length);
     if (room == NULL)
         return false;
     request_write(core, turn, context, room);
@@ -208,7 +220,7 @@ static bool turn_try_behind(core *core, turn *turn)
 {
     cell_link *cell = &core->cells[turn->cell];
     uint32_t length = (uint32_t)sizeof(turn_request) + turn->length;
-    uint8_t *room = cell_takes(cell, core, turn->image) ? ring_reserve(&cell->turns, length) : NULL;
+    uint8_t *room = cell_takes(cell, core, turn->image) ? cell_room(core, cell, length) : NULL;
     if (room == NULL)
         return false;
     request_write(core, turn, 0, room);
@@ -307,32 +319,50 @@ void turns_publish(core *core)
             ring_publish(&core->cells[i].turns);
 }
 
-static void resend(core *core, uint32_t cell, bool is_old, uint64_t blamed)
+static bool is_in_cell(const turn *turn, uint32_t cell, bool is_old)
 {
+    return turn->state == TURN_SENT && turn->cell == cell && turn->is_old_cell == is_old;
+}
+
+/* The turn that ended its cell. The cell says which one it runs, but what was broken in it may say another, or none: then
+ * it is the next one that would have been answered, if we gave the cell up. NONE: nobody is to blame. */
+static uint32_t turn_to_blame(core *core, const cell_link *link, uint32_t cell, bool is_old)
+{
+    uint64_t running = link->running != NULL ? atomic_load(link->running) : 0;
+    uint32_t index = (uint32_t)running;
+    if (index < CORE_TURNS_MAX && turn_id(core, &core->turns[index]) == running && is_in_cell(&core->turns[index], cell, is_old))
+        return index;
+    for (uint32_t i = 0; link->is_given_up && i < CORE_TURNS_MAX; i++)
+        if (is_in_cell(&core->turns[i], cell, is_old) && core->turns[i].order == link->answered)
+            return i;
+    return NONE;
+}
+
+static void resend(core *core, cell_link *link, uint32_t cell, bool is_old)
+{
+    uint32_t blamed = turn_to_blame(core, link, cell, is_old);
     for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) {
         turn *turn = &core->turns[i];
-        if (turn->state != TURN_SENT || turn->cell != cell || turn->is_old_cell != is_old)
+        if (!is_in_cell(turn, cell, is_old))
             continue;
-        if (blamed == turn_id(core, turn))
+        if (i == blamed || ++turn->deaths >= TURN_DEATHS_MAX)
             turn->tries++;
         if (turn->is_behind)
             turn->state = TURN_HELD;
         else
             wait_in_line(core, turn);
     }
+    link->in_flight = 0;
 }
 
 void turns_resend(core *core, uint32_t cell)
 {
-    uint64_t blamed = core->cells[cell].running != NULL ? atomic_load(core->cells[cell].running) : 0;
-    resend(core, cell, false, blamed);
-    core->cells[cell].in_flight = 0;
+    resend(core, &core->cells[cell], cell, false);
 }
 
 void turns_resend_old(core *core, uint32_t cell)
 {
-    resend(core, cell, true, 0);
-    core->old_cells[cell].in_flight = 0;
+    resend(core, &core->old_cells[cell], cell, true);
 }
 
 /* ---- back from the cell ---- */
@@ -550,15 +580,15 @@ void turn_unreadable(core *core, turn *turn, const char *where)
         twin_resume(core, index);
 }
 
-/* The turn a result belongs to, or NULL: the cell made it up. */
-static turn *turn_of(core *core, uint32_t cell, bool is_old, const ring_header *header, const turn_result *result)
+/* The turn a result belongs to, or NULL: the cell made it up, or left one out. */
+static turn *turn_of(core *core, const cell_link *link, uint32_t cell, bool is_old, const ring_header *header, const turn_result *result)
 {
     uint32_t index = (uint32_t)header->id;
     size_t body = header->length - sizeof *header;
     if (header->type != MESSAGE_TURN_RESULT || body < sizeof *result || index >= CORE_TURNS_MAX)
         return NULL;
     turn *turn = &core->turns[index];
-    if (turn->state != TURN_SENT || turn->serial != header->id >> 32 || turn->cell != cell || turn->is_old_cell != is_old ||
+    if (!is_in_cell(turn, cell, is_old) || turn->serial != header->id >> 32 || turn->order != link->answered ||
         twin_at(core, turn->twin)->number != result->twin)
         return NULL;
     if (result->status != TURN_OK)
@@ -583,13 +613,14 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         turn_result result;
         size_t have = header.length - sizeof header;
         memcpy(&result, body, have < sizeof result ? have : sizeof result);
-        turn *turn = turn_of(core, index, is_old, &header, &result);
+        turn *turn = turn_of(core, cell, index, is_old, &header, &result);
         if (turn == NULL) {
             err = DRO_CORRUPT;
             break;
         }
         const uint8_t *context = body + sizeof result;
         cell->in_flight--;
+        cell->answered++;
         if (turn->is_behind) { /* of a turn before it that waits to be tried again */
             turn->state = TURN_HELD;
         } else if (turn->is_stale) {
@@ -606,10 +637,11 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
     ring_release(&cell->results);
     if (count > 0)
         cell->heard_ns = core->now_ns;
-    bool is_stalled = cell->in_flight > 0 && core->now_ns - cell->heard_ns > CELL_STALL_MS * 1000000ll;
+    bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > CELL_STALL_MS * 1000000ll;
     if (err != DRO_OK || is_stalled) {
         dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
         cell->heard_ns = core->now_ns;
+        cell->is_given_up = true;
         core->options.supervisor->replace_cell(core->options.supervisor, index, is_old);
         if (err != DRO_OK && is_old)
             core_old_cell_lost(core, index);

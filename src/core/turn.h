@@ -33,8 +33,10 @@ enum { TURN_EVENT_SMALL = 64 /* bytes of an event kept in the turn itself: nearl
 typedef struct turn {            /* a turn in flight */
     uint32_t twin, next;         /* index; next free or next waiting */
     uint32_t serial;             /* upper half of its id in the rings */
+    uint32_t order;              /* of the turns sent to its cell: they are answered in that order */
     uint32_t image;              /* its twin's, or the one it is being given; NONE: plain, no cell sees it */
     uint8_t cell, tries, kind, state;
+    uint8_t deaths;              /* of cells that had it, whoever is to blame */
     bool is_old_cell;            /* sent to the cell that is being replaced */
     bool is_behind;              /* another turn of its twin is before it */
     bool is_stale;               /* sent, and what it builds on was not kept: its result is none */

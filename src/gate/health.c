@@ -90,6 +90,6 @@ void health_answer(http *http, exchange *exchange)
 
 void openapi_answer(exchange *exchange)
 {
-    answer made = { .status = 200, .content_type = "application/json", .etag = ANSWER_NO_ETAG };
+    answer made = { .status = 200, .content_type = "application/json", .etag = ANSWER_NO_ETAG, .is_lasting = true };
     answer_whole(exchange, &made, openapi_json, sizeof openapi_json);
 }

@@ -1,5 +1,6 @@
 #include "gate/http.h"
 
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +12,21 @@
 
 enum { NS_PER_MS = 1000000 };
 
+/* What many connections needed and few need now goes back to the system; what is free between them would stay with us. */
+static void trim(http *http)
+{
+    if (http->connections_most < HTTP_TRIM_FROM || http->connection_count > http->connections_most / 4)
+        return;
+    http->connections_most = http->connection_count;
+    block_pool_trim(&http->blocks);
+    malloc_trim(0);
+}
+
 static void on_sweep(loop_timer *timer)
 {
     http *home = (http *)(void *)((char *)timer - offsetof(http, sweep));
     exchange_sweep(home);
+    trim(home);
     if (loop_timer_set(home->loop, timer, loop_now_ns(home->loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS) != DRO_OK)
         abort(); /* it had its place in the heap a moment ago */
 }

@@ -39,6 +39,9 @@ class Sink:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 super().server_bind()
 
+            def handle_error(self, *_):
+                pass  # who asked has gone away, or was killed
+
         self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
