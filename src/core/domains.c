@@ -299,9 +299,11 @@ dro_err domain_keys_load(core *core, const uint8_t *bytes, size_t length)
         vault_master_discard(path); /* a start that the power ended did not come to use it */
     else if (err == DRO_CORRUPT && before != NULL && before[0] != '\0')
         err = (err = load_with(core, before, bytes, length)) == DRO_OK ? take_over(core) : err;
-    if (err == DRO_CORRUPT)
-        dro_error("the keys of domains cannot be opened: is this the master key the data was made with, and log/keys undamaged? A backup "
-                  "of the same moment has the one, the master key of then opens it");
+    if (length % ENTRY != 0)
+        dro_error("log/keys is damaged, it has no whole number of keys: put it back from a backup of the same moment");
+    else if (err == DRO_CORRUPT)
+        dro_error("log/keys has a key of domains that cannot be opened: is this the master key the data was made with? Else put it back from a "
+                  "backup of the same moment");
     return err;
 }
 

@@ -170,6 +170,10 @@ void record_part_end_of(core *core, uint8_t tag, uint32_t domain)
         record_part_end(core, tag);
         return;
     }
+    if (domain >= core->domain_count || core->domains[domain].is_gone) { /* of nobody */
+        dro_wipe(record->part.start, length);
+        return;
+    }
     memcpy(head, &domain, 4);
     memcpy(sealed, head, sizeof head);
     vault_seal_log(core->vault, domain, head, sizeof head, record->part.start, length, sealed + sizeof head);
