@@ -40,13 +40,7 @@ static void domain_json(const core *core, uint32_t number, dro_builder *out)
 /* The domain of the path, or NONE after a 404. */
 static uint32_t call_domain(core *core, const call *call)
 {
-    char name[COLUMNS_DOMAIN_MAX];
-    uint32_t number = NONE;
-    if (call->domain.at != NULL && call->domain.length <= sizeof name) {
-        for (uint32_t i = 0; i < call->domain.length; i++)
-            name[i] = (char)tolower((unsigned char)call->domain.at[i]);
-        number = domain_find(core, name, call->domain.length);
-    }
+    uint32_t number = call->domain.at == NULL ? NONE : domain_find(core, call->domain.at, call->domain.length);
     if (number == NONE || !core->domains[number].is_kept) {
         tell_problem(core, call->caller, 404, "about:blank", "no domain is called %.*s", (int)call->domain.length, call->domain.at != NULL ? call->domain.at : "");
         return NONE;

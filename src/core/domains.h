@@ -28,6 +28,7 @@ typedef struct domain {
     bool is_kept;                /* name and key are on the disk */
     bool has_older;              /* the key of the generation before is still there */
     bool drops_history;          /* it does not wait for the timelines under it */
+    bool is_stopped;             /* core/stops.h */
     bool is_going, is_gone;      /* its twins are being deleted; they are, and its key */
     uint8_t key[VAULT_WRAPPED], older_key[VAULT_WRAPPED];
 } domain;

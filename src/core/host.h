@@ -21,6 +21,7 @@ typedef struct image {
     uint32_t twins;
     uint8_t artifact_sum[32];    /* SHA-256; it is in the sealed host file, so it stands for a MAC */
     bool is_broken;              /* its code cannot be made: nothing is taken for its twins */
+    bool is_stopped;             /* quarantined: core/stops.h */
     uint8_t *artifact;           /* NULL: being made */
     size_t artifact_length;
     char *model_json;
@@ -47,7 +48,7 @@ typedef struct application {
     uint32_t domain_count;
     uint32_t *domains;
     int64_t expires_ms;          /* sessions; 0: never */
-    bool is_session, is_one_time;
+    bool is_session, is_one_time, is_stopped;
 } application;
 
 typedef struct host {

@@ -62,7 +62,6 @@ static const struct { unsigned parameter; uint8_t field; uint32_t least, most; c
     { PARAMETER_INVOKER, API_FIELD_APPLICATION, 0, TOKEN_ID_MAX, "nothing is called that" },
     { PARAMETER_APF, API_FIELD_CAPIF_APF, 0, TOKEN_ID_MAX, "nothing is called that" },
     { PARAMETER_SERVICE_API, API_FIELD_CAPIF_ID, 0, TOKEN_ID_MAX, "nothing is called that" },
-    { PARAMETER_DOMAIN, API_FIELD_DOMAIN, 1, IDENTIFIER_MAX, "no such domain" },
     { PARAMETER_SET_ID, API_FIELD_SET_ID, 1, T8_TEXT_MAX, "no such set" },
 };
 static const struct { unsigned parameter; uint8_t field; const char *unknown; } resources[] = {
@@ -115,6 +114,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
         if (!digest_read(text, digest))
             return fail(fault, 404, "no such image: a digest is sha256: and 64 hexadecimal digits");
         dro_field_put(out, API_FIELD_IMAGE, digest, sizeof digest);
+        return true;
+    case PARAMETER_DOMAIN:
+        if (text.length > IDENTIFIER_MAX || !domain_read(text, identifier))
+            return fail(fault, 404, "no such domain");
+        dro_field_put_text(out, API_FIELD_DOMAIN, identifier);
         return true;
     case PARAMETER_TICKET:
         if (!number_read(text, &number))

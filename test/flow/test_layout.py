@@ -29,7 +29,7 @@ def stopped(request, tmp_path_factory):
 
 @pytest.mark.parametrize("text, told", [
     ("dromio layout 6\n", "newer dromiod: it has layout 6, this one knows layouts up to 5"),
-    ("", "damaged"), ("4\n", "damaged"), ("dromio layout 5", "damaged"), ("dromio layout 5\n" * 4, "damaged"),
+    ("", "damaged"), ("5\n", "damaged"), ("dromio layout 5", "damaged"), ("dromio layout 5\n" * 4, "damaged"),
 ])
 def test_what_is_newer_or_damaged_is_refused_and_stays_as_it_is(stopped, text, told):
     data = stopped[0].data
