@@ -72,6 +72,7 @@ enum record_field {
     FIELD_EXPOSURE_NEWS_GONE = 67, /* exposure u64, number u64: all up to this one were told; of no twin */
     FIELD_FAREWELL = 68,   /* core/farewell.h: number u64, until i64, group u32, reference u32, gone u32, kind u8, fields; of no twin, or of one that goes */
     FIELD_FAREWELL_GONE = 69, /* number u64; the same */
+    FIELD_PENALTY = 130,   /* core/conduct.h: strikes u8, level u8, status u8, at i64, until i64; empty: none */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 
