@@ -14,7 +14,7 @@ import sys
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP",
               "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "setId": "SET_ID", "apiInvokerId": "INVOKER", "onboardingId": "INVOKER", "apfId": "APF", "serviceApiId": "SERVICE_API", "domain": "DOMAIN", "trace": "TRACE", "portId": "RDS_PORT"}
-QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state",
+QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state", "history",
            "api-invoker-id", "api-name", "api-version", "comm-type", "protocol", "aef-id", "data-format", "api-cat", "preferred-aef-loc",
            "supported-features", "api-supported-features", "authenticationInfo", "authorizationInfo"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "provision", "capif", "admin"]

@@ -177,7 +177,7 @@ static const struct {
 } query_names[] = {
     { "model", QUERY_MODEL }, { "tag", QUERY_TAG },         { "limit", QUERY_LIMIT },       { "cursor", QUERY_CURSOR },
     { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
-    { "state", QUERY_STATE },
+    { "state", QUERY_STATE }, { "history", QUERY_HISTORY },
     { "after", QUERY_AFTER }, { "network", QUERY_NETWORK },
     { "api-invoker-id", QUERY_API_INVOKER_ID }, { "api-name", QUERY_API_NAME }, { "api-version", QUERY_API_VERSION },
     { "comm-type", QUERY_COMM_TYPE }, { "protocol", QUERY_PROTOCOL }, { "aef-id", QUERY_AEF_ID }, { "data-format", QUERY_DATA_FORMAT },
@@ -259,6 +259,12 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
             return fail(fault, 400, "network must be true or false");
         if (slice_is(text, "true"))
             dro_field_put(out, API_FIELD_NETWORK, NULL, 0);
+        return true;
+    case QUERY_HISTORY:
+        if (!slice_is(text, "keep") && !slice_is(text, "drop"))
+            return fail(fault, 400, "history must be keep or drop");
+        if (slice_is(text, "drop"))
+            dro_field_put(out, API_FIELD_HISTORY_DROPS, NULL, 0);
         return true;
     case QUERY_CURSOR:
         if (text.length == 0 || text.length > HTTP_CURSOR_MAX)
