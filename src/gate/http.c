@@ -131,14 +131,18 @@ static void unlink_resumed(http *http, const connection *gone)
     }
 }
 
+/* Of strangers only some in a turn: their requests take no time from those of others. */
 static void resume_all(http *http)
 {
     connection *list = http->resumed;
+    uint32_t strangers = 0;
     http->resumed = NULL;
     while (list != NULL) {
         connection *next = list->next_resumed;
         list->is_resumed = false;
-        if (!list->is_broken) {
+        if (list->is_stranger && ++strangers > HTTP_STRANGERS_A_TURN) {
+            connection_resume(list);
+        } else if (!list->is_broken) {
             connection_continue(list);
             connection_mark(list);
         }

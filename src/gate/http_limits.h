@@ -7,6 +7,7 @@ enum {
     HTTP_EXCHANGES_MAX = 16384,          /* requests under way, all connections */
     HTTP_EXCHANGES_ALL = 16384 + 64,     /* with those that only hear that they are too many */
     HTTP_PIPELINE_MAX = 64,              /* requests under way, one connection */
+    HTTP_STRANGERS_A_TURN = 16,          /* that go on with what waited, in a turn of the loop */
     HTTP_TRIM_FROM = 256,                /* so many connections, and a quarter of them later: memory is given back */
     HTTP_ACCEPT_MAX = 64,                /* connections taken per turn of the loop */
     HTTP_EVICT_AFTER_MS = 1000,          /* a stranger, half a header or idle for that long: goes when there is no place left */

@@ -1,9 +1,11 @@
 """Floods: many connections that each do as little as keeps a place, and what honest clients get meanwhile."""
+import fcntl
 import os
 import pathlib
 import resource
 import select
 import socket
+import struct
 import time
 
 from host import LIMIT_S, Host, until
@@ -11,11 +13,12 @@ from host import LIMIT_S, Host, until
 HALF_HEAD = b"GET /v1/twins HTTP/1.1\r\nHost: x\r\nX-A: b"
 LONG_HEAD = b"GET /v1/twins HTTP/1.1\r\nHost: x\r\nX-A: " + b"b" * 12000
 UNREAD = b"GET /v1/twins HTTP/1.1\r\nHost: x\r\n\r\n"
-UNREAD_PAGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+UNREAD_PAGE = b"GET /console/twin.js HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW_BODY = b"POST /v1/twins:bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\nab"
 SLOW_FORM = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\n" + b"a" * 4000
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SMALL_WINDOW = 2048
+SIOCOUTQ = 0x5411  # bytes sent that the other side has not acknowledged
 
 
 class NarrowHost(Host):
@@ -59,9 +62,6 @@ def are_read(held):
 
 
 def read_left(one):
-    import fcntl
-    import struct
-    SIOCOUTQ = 0x5411
     try:
         return struct.unpack("i", fcntl.ioctl(one, SIOCOUTQ, b"\0" * 4))[0]
     except OSError:
@@ -98,7 +98,7 @@ def request_of(host, path="/v1/twins?limit=1"):
     return f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {host.admin.token}\r\n\r\n".encode()
 
 
-def honest(host, count, family=None):
+def honest(host, count):
     """`count` requests, each on a connection of its own: seconds each took, sorted. All must be answered well."""
     request, times = request_of(host), []
     for _ in range(count):
