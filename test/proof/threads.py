@@ -1,0 +1,24 @@
+"""Everything that has threads runs under ThreadSanitizer: the ticker beside a cell's turns, the log's reader beside recovery, the helper that makes pages, and, as threads, what are rooms elsewhere: both
+sides of a ring, writers and readers of the directory, cores and a cell of a simulated host that recover. No report is allowed."""
+import os
+import subprocess
+
+PROMISE = "What runs in several threads does not race"
+UNIT = "programs"
+SHORT, LONG = 13, 13
+SECONDS = 300
+IN_CHECK = False
+LIMITS = "memory that processes share: ThreadSanitizer sees one process; rings and columns are looked at as threads, and by `sandbox`, instead"
+
+PROGRAMS = ("ring", "directory", "pages", "commit_log", "log_reader", "log_check", "columns", "cell", "cell_computing", "engine", "bench_sink", "sim", "cores")
+
+
+def run(proof):
+    build = proof.built("threads")
+    environment = {**os.environ, "TSAN_OPTIONS": f"halt_on_error=0:report_signal_unsafe=0:exitcode=66:log_path={proof.work}/report"}
+    for name in PROGRAMS[proof.done:]:
+        ran = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--timeout-multiplier", "10", name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        reports = "\n".join(path.read_text()[:3000] for path in proof.work.glob("report*"))
+        if reports or ran.returncode != 0 or "Ok:                 1" not in ran.stdout:
+            proof.fail(f"{name}:\n{reports or ran.stdout[-2000:]}")
+        proof.count()
