@@ -28,7 +28,7 @@ int64_t penalty_until_ms(const core *core, const twin *twin)
     return penalty != NULL && penalty->until_ms > core->now_ms ? penalty->until_ms : 0;
 }
 
-uint8_t turn_forbidden(const core *core, const turn *turn)
+uint8_t turn_forbidden(core *core, const turn *turn, bool has_run)
 {
     const twin *twin = twin_at(core, turn->twin);
     if (core->stops.has_any) {
@@ -40,7 +40,10 @@ uint8_t turn_forbidden(const core *core, const turn *turn)
         if (!is_plain && core->images[turn->image].is_stopped)
             return TURN_QUARANTINED;
     }
-    return twin->has_penalty && penalty_until_ms(core, twin) != 0 ? TURN_PENALTY : 0;
+    if (twin->has_penalty && penalty_until_ms(core, twin) != 0)
+        return TURN_PENALTY;
+    bool is_counted = !has_run && turn->image != NONE && (twin->has_budget || core->budgets.images[turn->image].image.is_on);
+    return is_counted && !budget_lets_begin(core, turn) ? TURN_BUDGET : 0;
 }
 
 /* ---- set aside ---- */
@@ -61,6 +64,10 @@ static void refuse(core *core, const turn *turn, uint8_t status)
     else if (status == TURN_PENALTY)
         tell_later(core, turn->caller, 503, "penalty", (uint32_t)((penalty_until_ms(core, twin) - core->now_ms + 999) / 1000),
                    "the twin is set aside because its turns failed");
+    else if (status == TURN_BUDGET)
+        tell_later(core, turn->caller, 429, core->budgets.reason,
+                   core->budgets.until_ms > core->now_ms ? (uint32_t)((core->budgets.until_ms - core->now_ms + 999) / 1000) : 60,
+                   "the twin, or its image, has used up what it may");
     else
         tell_later(core, turn->caller, 503, "stopped", STOP_RETRY_S, "an operator has stopped %s", core->stops.has_code ? "all guest code" : "the domain");
 }
@@ -69,8 +76,10 @@ void turn_set_aside(core *core, turn *turn, uint8_t status)
 {
     static const char *const reasons[] = { [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty" };
     core->counters.set_aside++;
+    if (turn->operation == TURN_TIMER && !(status == TURN_BUDGET && core->budgets.is_of_result)) /* it stays set, and waits */
+        return;
     if (!is_asked(turn)) {
-        turn_bury(core, turn, status, reasons[status], 0);
+        turn_bury(core, turn, status, status == TURN_BUDGET ? core->budgets.reason : reasons[status], 0);
         return;
     }
     uint32_t index = turn->twin;

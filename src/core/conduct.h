@@ -36,8 +36,9 @@ typedef struct image_conduct {   /* of one image in one window of time, on this 
 
 enum { CONDUCT_SEEN = 4096, PENALTY_LEVEL_MAX = 30 };
 
-/* Why a turn may not run now: 0, or a status beyond those of a cell (TURN_STOPPED and the like). */
-uint8_t turn_forbidden(const core *core, const turn *turn);
+/* Why a turn may not run now, or what came of it (`has_run`) may not be taken: 0, or a status beyond those of a
+ * cell (TURN_STOPPED and the like). */
+uint8_t turn_forbidden(core *core, const turn *turn, bool has_run);
 /* One that may not: refused, or kept as a dead letter. It was not sent, or its result is not taken. */
 void turn_set_aside(core *core, turn *turn, uint8_t status);
 /* In the record of a turn that failed; no_number: of a twin that is not there yet. */

@@ -281,6 +281,7 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_CHARGING_GAPS: return charging_gaps(core);
     case COUNT_PENALTIES: return c->penalties;
     case COUNT_SET_ASIDE: return c->set_aside;
+    case COUNT_LOG_LEFT_OUT: return c->log_left_out;
     case COUNT_END: break;
     }
     return 0;

@@ -78,6 +78,7 @@ typedef struct twin {
     uint32_t timer_place;        /* in the timer heap, 0: none */
     uint8_t flags, why, contact_count;
     bool is_cold : 1;            /* its context is in the log only */
+    bool has_budget : 1;         /* something is missing in its bucket: core/budget.h */
     bool has_penalty : 1;        /* extra->penalty is there */
     twin_connection connection;
     uint32_t memberships;        /* of groups, the newest; 0: none */
