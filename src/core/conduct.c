@@ -200,7 +200,7 @@ static void window_begin(core *core, image_conduct *now)
         return;
     if (now->seen != NULL)
         memset(now->seen, 0, CONDUCT_SEEN / 8);
-    *now = (image_conduct){ .window = window, .turns = now->turns, .turns_before = now->turns, .seen = now->seen };
+    *now = (image_conduct){ .window = window, .turns = now->turns, .turns_before = now->turns_before, .judged = now->judged, .seen = now->seen };
 }
 
 /* True: it was not among them before. */
@@ -227,7 +227,7 @@ static void image_struck(core *core, const turn *turn, uint32_t status)
         is_worse = true;
     }
     if (core->count > 1)
-        board_strikes_put(&core->board, turn->image, &(board_strikes){ now->window, now->twins, now->killers, now->failures, now->turns - now->turns_before });
+        board_strikes_put(&core->board, turn->image, &(board_strikes){ now->window, now->twins, now->killers, now->failures });
     if (!is_worse)
         return;
     core->conduct_is_worse = true;
@@ -243,7 +243,7 @@ static board_strikes strikes_of_all(const core *core, uint32_t image)
     const image_conduct *own = &core->conduct[image];
     board_strikes sum = { .window = window_now(core) };
     if (own->window == sum.window)
-        sum = (board_strikes){ own->window, own->twins, own->killers, own->failures, own->turns - own->turns_before };
+        sum = (board_strikes){ own->window, own->twins, own->killers, own->failures };
     for (uint32_t i = 1; i < core->count; i++) {
         board_strikes theirs = board_strikes_of(&core->board, i, image);
         if (theirs.window != sum.window)
@@ -251,26 +251,40 @@ static board_strikes strikes_of_all(const core *core, uint32_t image)
         sum.twins += theirs.twins;
         sum.killers += theirs.killers;
         sum.failures += theirs.failures;
-        sum.turns += theirs.turns;
     }
     return sum;
+}
+
+/* Kept since the first failure of this window was heard of. */
+static uint64_t turns_since(core *core, uint32_t image)
+{
+    image_conduct *own = &core->conduct[image];
+    uint64_t turns = own->turns + (core->count > 1 ? board_counted_turns(&core->board, image) : 0);
+    if (own->judged != window_now(core)) {
+        own->judged = window_now(core);
+        own->turns_before = turns;
+    }
+    return turns - own->turns_before;
 }
 
 static void judge(core *core, uint32_t image)
 {
     const conduct_options *options = &core->options.conduct;
     board_strikes all = strikes_of_all(core, image);
+    if (all.failures == 0)
+        return;
+    uint64_t turns = turns_since(core, image);
     char subject[65], reason[STOP_REASON_MAX];
     bool kills = options->quarantine_kills > 0 && all.killers >= options->quarantine_kills;
     bool fails = options->quarantine_twins > 0 && all.twins >= options->quarantine_twins &&
-                 (uint64_t)all.failures * 100 >= (all.failures + all.turns) * options->quarantine_percent;
+                 (uint64_t)all.failures * 100 >= (all.failures + turns) * options->quarantine_percent;
     if (!kills && !fails)
         return;
     if (kills)
         snprintf(reason, sizeof reason, "turns of %u twins killed their cells", all.killers);
     else
         snprintf(reason, sizeof reason, "turns of %u twins failed, %u of %llu", all.twins, all.failures,
-                 (unsigned long long)(all.failures + all.turns));
+                 (unsigned long long)(all.failures + turns));
     stop_image_subject(core->images[image].digest, subject);
     dro_err err = stop_begin(core, STOP_IMAGE, subject, reason, true);
     if (err != DRO_OK && err != DRO_EXISTS)

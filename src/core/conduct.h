@@ -29,7 +29,9 @@ typedef struct image_conduct {   /* of one image in one window of time, on this 
     uint32_t window;             /* number of the window these are of */
     uint32_t twins, failures;    /* different twins that failed; turns that did */
     uint32_t killers;            /* different twins that killed their cells */
-    uint64_t turns, turns_before;/* of the image that were kept, since the start; at the first failure of the window */
+    uint64_t turns;              /* of the image that were kept, since the start */
+    uint64_t turns_before;       /* core 0: of all cores, when it heard of the first failure of window `judged` */
+    uint32_t judged;
     uint64_t killed_by;          /* a bit for each killer, by its number */
     uint64_t *seen;              /* CONDUCT_SEEN bits for twins that failed, by their numbers; NULL before the first */
 } image_conduct;

@@ -304,5 +304,5 @@ void core_show_counters(core *core)
     for (uint32_t i = 0; i < COUNT_END; i++)
         board_count(&core->board, i, count_here(core, i));
     for (uint32_t i = 0; i < core->image_count; i++)
-        board_count_image(&core->board, i, core->images[i].twins, core->image_traps[i]);
+        board_count_image(&core->board, i, core->images[i].twins, core->conduct[i].turns, core->image_traps[i]);
 }
