@@ -34,7 +34,7 @@ static dro_err filter_close(int own_bell, int core_bell, int ready)
         FILTER_BEGIN,
         FILTER_ALLOW_FIRST(__NR_read, own_bell),
         FILTER_ALLOW_FIRST_OF(__NR_write, core_bell, ready >= 0 ? ready : core_bell),
-        FILTER_ALLOW(__NR_futex),
+        FILTER_ALLOW_FUTEX,
         FILTER_ALLOW(__NR_clock_nanosleep),
         FILTER_ALLOW(__NR_restart_syscall), /* the kernel's own way on after SIGCONT; nobody calls it */
         FILTER_ALLOW(__NR_rt_sigreturn),

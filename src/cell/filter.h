@@ -4,6 +4,7 @@
 
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
@@ -22,11 +23,14 @@
 
 #define FILTER_LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define FILTER_RETURN(what) BPF_STMT(BPF_RET | BPF_K, what)
-/* First: calls of another architecture (or numbering) end the process. */
+/* First: calls of another architecture end the process, and those of x32, which say that they are of this one but have
+ * numbers of their own. */
+enum { FILTER_X32 = 0x40000000 };
 #define FILTER_BEGIN                                              \
     FILTER_LOAD(arch),                                            \
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCHITECTURE, 1, 0), \
-        FILTER_RETURN(SECCOMP_RET_KILL_PROCESS), FILTER_LOAD(nr)
+        FILTER_RETURN(SECCOMP_RET_KILL_PROCESS), FILTER_LOAD(nr), \
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FILTER_X32, 0, 1), FILTER_RETURN(SECCOMP_RET_KILL_PROCESS)
 #define FILTER_ON(number, what) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), FILTER_RETURN(what)
 #define FILTER_ALLOW(number) FILTER_ON(number, SECCOMP_RET_ALLOW)
 /* Allowed when its first argument is `value`, else the end. */
@@ -40,6 +44,14 @@
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 1, 0), \
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(other), 0, 1), FILTER_RETURN(SECCOMP_RET_ALLOW), \
         FILTER_RETURN(SECCOMP_RET_KILL_PROCESS)
+/* Only waiting for a word of one's own and waking who waits, with or without a time: no other operation of futex. */
+#define FILTER_ALLOW_FUTEX                                                   \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_futex, 0, 7), FILTER_LOAD(args[1]), \
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~(uint32_t)FUTEX_CLOCK_REALTIME), \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAIT_PRIVATE, 3, 0),       \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAKE_PRIVATE, 2, 0),       \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_WAIT_BITSET_PRIVATE, 1, 0), \
+        FILTER_RETURN(SECCOMP_RET_KILL_PROCESS), FILTER_RETURN(SECCOMP_RET_ALLOW)
 /* `what` when an argument has any of the bits. */
 #define FILTER_ON_BITS(number, argument, bits, what)                          \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4), FILTER_LOAD(args[argument]), \

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -117,7 +118,8 @@ static dro_err apply_identity(core *core, uint32_t index, dro_cursor *in)
     }
     if (!is_plain)
         core->images[image].twins++;
-    core->domains[domain].twins++;
+    twin->base_key = twin_base_key(vault_newest_tag(core->vault, domain));
+    domain_twins_add(core, domain, 1);
     return err;
 }
 
@@ -444,6 +446,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_SERVING: return serving_apply(core, index, field);
     case FIELD_RDS: return rds_apply(core, index, field);
+    case FIELD_PENALTY: return penalty_apply(twin, field);
     case FIELD_SCHEDULE: return schedule_apply(core, index, field);
     case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
     case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
@@ -459,7 +462,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
-    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED: case FIELD_EXPOSURE_NEWS: case FIELD_EXPOSURE_NEWS_GONE: case FIELD_CHARGE: case FIELD_CHARGED:
+    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED: case FIELD_EXPOSURE_NEWS: case FIELD_EXPOSURE_NEWS_GONE: case FIELD_CHARGE: case FIELD_CHARGED: case FIELD_OF_DOMAIN:
     case FIELD_CONNECTION_REFUSED: case FIELD_FAREWELL: case FIELD_FAREWELL_GONE:
         break; /* for timelines, streams and the host's own tables */
     }
@@ -486,6 +489,7 @@ void apply_reset(core *core, uint32_t index)
     rates_free(twin);
     rds_free(twin);
     rds_ports_free(twin);
+    penalty_free(twin);
     schedule_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };

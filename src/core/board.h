@@ -63,9 +63,14 @@ bool board_all_moved(const board *board);
 
 /* ---- counters ---- */
 
-enum { BOARD_COUNTERS = 64, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
+enum { BOARD_COUNTERS = 96, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
 void board_count(board *board, uint32_t counter, uint64_t value);
 void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
+/* What of an image's turns failed in a window of time (core/conduct.h). Of a window that is over nothing counts. */
+typedef struct board_strikes { uint32_t window, twins, killers, failures; uint64_t turns; } board_strikes;
+void board_strikes_put(board *board, uint32_t image, const board_strikes *strikes);
+board_strikes board_strikes_of(const board *board, uint32_t core, uint32_t image);
+bool board_strikes_are_new(board *board); /* core 0: some core has put more since it asked last */
 /* What applications use, by slot; of the other cores, today's downlinks only. */
 enum { BOARD_USAGE = 4096 };
 void board_usage_put(board *board, uint32_t slot, uint32_t configurations, uint64_t downlinks);
@@ -80,6 +85,12 @@ void board_operation_put(board *board, uint32_t slot, uint32_t number, const uin
 uint64_t board_group_members(const board *board, uint32_t cores, uint32_t slot, uint32_t number);
 /* Bits of the other cores that did not show this operation yet. */
 uint32_t board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count);
+/* Twins of a domain, and how far a core is with a change of its keys (core/rotation.c); by the domain's number. */
+enum { BOARD_DOMAINS = 16384 };
+void board_domain_twins(board *board, uint32_t domain, uint32_t twins);
+void board_domain_state(board *board, uint32_t domain, uint64_t state);
+uint64_t board_domain_twins_of_others(const board *board, uint32_t domain);
+uint64_t board_domain_state_of(const board *board, uint32_t core, uint32_t domain);
 /* What a core measures lies here, where all may read it; only its own core writes. */
 enum board_latency { BOARD_ROUND, BOARD_TURN_CPU, BOARD_LATENCIES };
 dro_latency *board_latencies(const board *board, uint32_t core); /* [BOARD_LATENCIES] */

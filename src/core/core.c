@@ -203,6 +203,7 @@ static dro_err recover_all(core *core)
     owners_settle(core, &core->nidd.owners);
     exposures_settle(core);
     charges_owed_settle(core);
+    rotation_recovered(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -344,6 +345,7 @@ void core_close(core *core)
     farewells_free(core);
     capif_free(core);
     invokers_free(core);
+    conduct_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -379,6 +381,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0) {
         capif_send(core, index);
+        if (core->stops.count > 0)
+            stops_send(core, index);
         credentials_send_all(core, index);
     }
     traces_gate_attached(core, index);
@@ -601,6 +605,7 @@ int core_round(core *core)
     core->now_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     core->work = 0;
+    follow(core); /* what was stopped is stopped before a result is taken */
     int work = turns_take(core) + cold_take(core);
     if (core->waiting.first != NONE)
         work += turns_send_waiting(core);
@@ -618,10 +623,13 @@ int core_round(core *core)
         work += notices_send(core);
     if (core->index == 0)
         signing_step(core);
+    conduct_step(core);
     work += groups_step(core) + farewells_step(core);
     if (core->trace_count > 0)
         traces_expire(core);
     work += checkpoint_step(core);
+    if (core->rotation.count > 0)
+        work += rotation_step(core);
     if (core->met_count > 0)
         waiters_due(core); /* before what they are told of may leave memory */
     work += queues_step(core);
@@ -664,6 +672,11 @@ int64_t core_next_due(const core *core)
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
+    int64_t rotation_ns = rotation_due_ns(core);
+    if (rotation_ns >= 0) {
+        int64_t left = rotation_ns > core->now_ns ? rotation_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
     int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;
     int64_t exposures_ms = core_refusal(core) == NULL ? exposures_groups_due(core) : INT64_MAX;
     groups_ms = exposures_ms < groups_ms ? exposures_ms : groups_ms;
@@ -691,8 +704,8 @@ int64_t core_next_due(const core *core)
             due_ns = left;
     }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
-        if (core->cells[i].is_open && core->cells[i].in_flight > 0 && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))
-            due_ns = CELL_STALL_MS * 1000000ll;
+        if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core) * 1000000ll))
+            due_ns = cell_stall_ms(core) * 1000000ll;
     return due_ns;
 }
 

@@ -2,6 +2,7 @@
 #include "core/trigger.h"
 #include "core/turn.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -170,9 +171,13 @@ void effects_keep(core *core, turn *turn)
         keep_effect(core, turn, &core->effects[i]);
 }
 
+/* The cell can still write to where they lie: what is checked has to be what is kept. */
 bool effects_take(core *core, const uint8_t *effects, uint32_t length)
 {
-    dro_cursor in = dro_cursor_over(effects, length);
+    assert(length <= sizeof core->effect_bytes);
+    memcpy(core->effect_bytes, effects, length);
+    core->effect_length = length;
+    dro_cursor in = dro_cursor_over(core->effect_bytes, length);
     core->effect_count = 0;
     while (core->effect_count < EFFECTS_MAX && effect_next(&in, &core->effects[core->effect_count]))
         core->effect_count++;
@@ -182,5 +187,7 @@ bool effects_take(core *core, const uint8_t *effects, uint32_t length)
 void effects_wipe(core *core)
 {
     dro_wipe(core->effects, core->effect_count * sizeof core->effects[0]);
+    dro_wipe(core->effect_bytes, core->effect_length);
     core->effect_count = 0;
+    core->effect_length = 0;
 }

@@ -279,6 +279,8 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_CHARGING_BACKLOG: return charging_backlog(core);
     case COUNT_CHARGING_GAPS: return charging_gaps(core);
+    case COUNT_PENALTIES: return c->penalties;
+    case COUNT_SET_ASIDE: return c->set_aside;
     case COUNT_END: break;
     }
     return 0;

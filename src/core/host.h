@@ -10,6 +10,7 @@
 
 #include "base/fields.h"
 #include "core/core.h"
+#include "core/domains.h"
 #include "core/duplicates.h"
 #include "core/number.h"
 #include "twin/admission.h"
@@ -20,6 +21,7 @@ typedef struct image {
     uint32_t twins;
     uint8_t artifact_sum[32];    /* SHA-256; it is in the sealed host file, so it stands for a MAC */
     bool is_broken;              /* its code cannot be made: nothing is taken for its twins */
+    bool is_stopped;             /* quarantined: core/stops.h */
     uint8_t *artifact;           /* NULL: being made */
     size_t artifact_length;
     char *model_json;
@@ -27,8 +29,6 @@ typedef struct image {
     bool is_ready;               /* the cells have it; of core 0's image: `artifact` is there */
     admit_info info;
 } image;
-
-typedef struct domain { char *name; uint32_t twins; bool is_kept; } domain; /* kept: name and key are on the disk */
 
 enum {
     APPLICATION_APNS_MAX = 4,
@@ -48,7 +48,7 @@ typedef struct application {
     uint32_t domain_count;
     uint32_t *domains;
     int64_t expires_ms;          /* sessions; 0: never */
-    bool is_session, is_one_time;
+    bool is_session, is_one_time, is_stopped;
 } application;
 
 typedef struct host {
@@ -63,10 +63,8 @@ DRO_CHECKED dro_err host_show(core *core);                                /* on 
 DRO_CHECKED dro_err host_apply(core *core, const uint8_t *bytes, size_t length); /* as it came from the board */
 /* Why nothing that changes something is taken now, or NULL. */
 const char *core_refusal(const core *core);
-/* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask; so of host_name_get. */
-DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number);
-uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
 bool host_name_find(core *core, const char *name, size_t length, uint16_t *number);
+/* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask. */
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);

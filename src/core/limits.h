@@ -6,6 +6,7 @@ enum {
     CORE_GATES_MAX = 16,
     CORE_CELLS_MAX = 16,
     CORE_IMAGES_MAX = 256,
+    ROTATIONS_MAX = 64,            /* domains whose keys change at the same time, or that are being deleted */
     CORE_QUESTIONS_MAX = 1024,     /* requests that wait for core 0's word */
     CORE_START_WAIT_S = 600,       /* for core 0, when all are opened at once */
     SERVINGS_MAX = 4096,           /* different things that serving networks say of connections */
@@ -140,8 +141,11 @@ enum {
     LOGIN_S = 24 * 3600,
     TURN_DEADLINE_MICROS = 1000,
     TURN_TRIES_MAX = 2,            /* a turn that killed two cells is a dead letter */
+    TURN_DEATHS_MAX = 8,           /* cells that died with a turn, though another was blamed or none, before it counts as a try */
     BACKUP_IDLE_S = 60,            /* nobody asks for the next piece: the backup ends */
     BACKUP_BEGIN_MS = 2000,        /* all cores begin a backup within, or it ends */
     BACKUP_SHARE = 8,              /* of the core's time, one part for a backup while there is other work */
+    STOP_STALL_MS = 2000,          /* the same while something is stopped: it may be what is in the cell */
+    STOP_RETRY_S = 60,             /* Retry-After for what an operator has stopped */
     CELL_STALL_MS = 5000,          /* turns in flight, no result: the cell is replaced */
 };

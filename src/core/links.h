@@ -27,7 +27,10 @@ typedef struct cell_link {
     ring_reader results;
     ring_writer turns;
     bool is_open;
-    uint32_t image_count, in_flight, oldest_in_flight;
+    uint32_t image_count, in_flight;
+    uint32_t sent, answered;     /* counts of turns: the next result is that of turn number `answered` */
+    bool is_short;               /* its ring had no room for a turn the last time */
+    bool is_given_up;            /* it broke its ring, or answers nothing: somebody in it is to blame */
     int64_t heard_ns;
     _Atomic uint64_t *running;
     bool lacks[CORE_IMAGES_MAX]; /* images that came while it was being made: its successor has them */

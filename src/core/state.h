@@ -17,6 +17,7 @@
 #include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
+#include "core/conduct.h"
 #include "core/core.h"
 #include "core/exposure.h"
 #include "core/farewell.h"
@@ -29,7 +30,9 @@
 #include "core/links.h"
 #include "core/nidd.h"
 #include "core/queue.h"
+#include "core/rotation.h"
 #include "core/signing.h"
+#include "core/stops.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
 #include "core/usage.h"
@@ -61,6 +64,7 @@ struct core {
     log_place old_place;         /* of the record being read, there */
     struct old_logs *old_logs;   /* that are open; NULL: none */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
+    uint32_t replay_domain;      /* its domain */
     bool is_moving;              /* what they held is not all in the own log yet */
     bool move_is_over, move_has_tables; /* the pass over the twins; the tables are written too */
     uint32_t move_left, move_passes; /* twins that this pass wrote; passes so far */
@@ -87,9 +91,10 @@ struct core {
     uint32_t plain_table;        /* rows of twins without an image */
     uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
+    image_conduct conduct[CORE_IMAGES_MAX];
+    bool conduct_is_worse;       /* something was counted since images were judged */
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
     domain *domains;
-    uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
     uint32_t domain_count, keys_kept; /* kept: those whose keys are on the disk */
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count, duplicates_held;
@@ -101,13 +106,15 @@ struct core {
     signing signing;             /* core 0's */
     capif capif;                 /* core 0's */
     invoker_table invokers;      /* core 0's */
+    stop_table stops;            /* core/stops.h */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
     cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
     ahead ahead;
-    effect effects[EFFECTS_MAX]; /* of the result being taken */
-    uint32_t effect_count;
+    effect effects[EFFECTS_MAX]; /* of the result being taken; they point into effect_bytes */
+    uint32_t effect_count, effect_length;
+    uint8_t effect_bytes[EFFECTS_BYTES_MAX];
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
     turn_line waiting;           /* turns that no cell has taken yet */
@@ -182,9 +189,11 @@ struct core {
     uint64_t bytes_seen;         /* of what was written into the log, */
     uint64_t bytes_moved;        /* and of that by the hand, since that was looked at */
     uint32_t bytes_owed;         /* to be written by the hand */
+    rotation rotation;           /* of domains' keys */
     uint32_t full_bytes;         /* of a full record, smoothed; 0: none seen */
     bool is_draining;            /* the gates finish what they took: nobody waits for a device any more */
     bool is_stopping, is_started;
+    uint64_t shredded;           /* records under keys that are destroyed, at recovery */
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     struct { int64_t until_ns, say_ns; uint32_t count, unsaid; } refusals; /* of connections: in this second; since the last line of the log */
@@ -195,6 +204,12 @@ struct core {
 };
 
 enum { SCRATCH_BYTES = 192 * 1024 };
+
+/* Turns in flight and no result: a cell that is to stop has less time. */
+static inline int64_t cell_stall_ms(const core *core)
+{
+    return core->stops.has_any ? STOP_STALL_MS : CELL_STALL_MS;
+}
 
 /* core.c */
 void core_settle(core *core);   /* waits until all that is written is durable */

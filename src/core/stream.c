@@ -354,8 +354,9 @@ static int catch_up_one(core *core, stream *stream)
     if (stream->place == 0) {
         bool is_whole;
         stream->place = mark_find(core, stream->next, &is_whole);
-        if (!is_whole)
+        if (!is_whole && !stream->has_told_gap)
             gap_send(core, stream);
+        stream->has_told_gap = true;
     }
     log_place before = stream->place;
     catch_up late = { stream, core };
@@ -413,7 +414,6 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
 {
     call call;
     dro_err err = call_read(&call, gate, header, body);
-    bool has_gap = false;
     stream *stream = NULL;
     for (uint32_t i = 0; i < STREAMS_MAX && stream == NULL; i++)
         if (core->streams[i].id == 0)
@@ -444,13 +444,13 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
         if (last + 1 < core->event_next) {
             uint64_t oldest = event_oldest(core);
             stream->is_behind = true;
-            has_gap = last + 1 < oldest;
-            stream->next = has_gap ? oldest : last + 1;
+            stream->has_told_gap = last + 1 < oldest;
+            stream->next = stream->has_told_gap ? oldest : last + 1;
         }
     }
     reply reply = { .status = 200, .content = CONTENT_NONE, .etag = stream->next - 1 };
     tell_reply(core, call.caller, &reply, NULL, 0);
-    if (has_gap)
+    if (stream->has_told_gap)
         gap_send(core, stream);
 }
 

@@ -121,12 +121,34 @@ static void streams_of_a_gate_that_stands_still_stay_in_their_bound(void **state
         assert_int_equal(crowd_next[i], core->event_next);
 }
 
+/* Older than what is kept by number, and older than what the log has: two reasons, one gap. */
+static void a_gap_is_told_once(void **state)
+{
+    (void)state;
+    here.world.core->event_next += 1 << 20; /* as after a move to another number of cores */
+    make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    reading("001010000000001", 0, 0);
+    asker_forget();
+    subscribe(7, "5");
+    uint32_t gaps = 0, events = 0;
+    for (uint32_t i = 0; i < here.count; i++) {
+        if (here.heard[i].header.type != MESSAGE_STREAM_EVENT)
+            continue;
+        events++;
+        gaps += memmem(here.heard[i].body, here.heard[i].header.length, "dromio.gap.v1", 13) != NULL;
+    }
+    assert_int_equal(gaps, 1);
+    assert_true(events > 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(a_stream_resumes_where_it_was),
         CLAIM(a_stream_without_credit_waits_and_loses_nothing),
         CLAIM(streams_of_a_gate_that_stands_still_stay_in_their_bound),
+        CLAIM(a_gap_is_told_once),
     };
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "core/api.h"
 #include "core/charge.h"
 #include "core/cold.h"
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/host_tables.h"
 #include "core/links.h"
@@ -159,10 +160,22 @@ static void request_write(const core *core, const turn *turn, uint32_t context, 
     request->event_length = turn->length;
 }
 
+/* Room for a turn in the ring of a cell, NULL: none now. A cell that has no turn and yet leaves no room has broken its
+ * index: that is a silence too, which ends as CELL_STALL_MS says. */
+static uint8_t *cell_room(core *core, cell_link *cell, uint32_t length)
+{
+    uint8_t *room = ring_reserve(&cell->turns, length);
+    if (room == NULL && !cell->is_short && cell->in_flight == 0)
+        cell->heard_ns = core->now_ns;
+    cell->is_short = room == NULL;
+    return room;
+}
+
 static void turn_commit(core *core, turn *turn, uint16_t type, uint32_t length)
 {
     cell_link *cell = &core->cells[turn->cell];
     ring_commit(&cell->turns, type, RING_WIPE, turn_id(core, turn), length);
+    turn->order = cell->sent++;
     if (cell->in_flight++ == 0)
         cell->heard_ns = core->now_ns;
     turn->state = TURN_SENT;
@@ -180,7 +193,7 @@ static bool turn_try(core *core, turn *turn)
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
     uint32_t length = (uint32_t)sizeof(turn_request) + context_padded + turn->length;
-    uint8_t *room = ring_reserve(&cell->turns, length);
+    uint8_t *room = cell_room(core, cell, length);
     if (room == NULL)
         return false;
     request_write(core, turn, context, room);
@@ -208,7 +221,7 @@ static bool turn_try_behind(core *core, turn *turn)
 {
     cell_link *cell = &core->cells[turn->cell];
     uint32_t length = (uint32_t)sizeof(turn_request) + turn->length;
-    uint8_t *room = cell_takes(cell, core, turn->image) ? ring_reserve(&cell->turns, length) : NULL;
+    uint8_t *room = cell_takes(cell, core, turn->image) ? cell_room(core, cell, length) : NULL;
     if (room == NULL)
         return false;
     request_write(core, turn, 0, room);
@@ -243,10 +256,16 @@ static void wait_in_line(core *core, turn *turn)
 }
 
 static void turn_pass(core *core, turn *turn);
+static void turn_leave_out(core *core, turn *turn, uint8_t status);
 
 void turn_send(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
+    uint8_t forbidden = turn_forbidden(core, turn);
+    if (forbidden != 0) {
+        turn_leave_out(core, turn, forbidden);
+        return;
+    }
     if (turn->image == NONE) {
         turn_pass(core, turn);
         return;
@@ -307,32 +326,50 @@ void turns_publish(core *core)
             ring_publish(&core->cells[i].turns);
 }
 
-static void resend(core *core, uint32_t cell, bool is_old, uint64_t blamed)
+static bool is_in_cell(const turn *turn, uint32_t cell, bool is_old)
 {
+    return turn->state == TURN_SENT && turn->cell == cell && turn->is_old_cell == is_old;
+}
+
+/* The turn that ended its cell. The cell says which one it runs, but what was broken in it may say another, or none: then
+ * it is the next one that would have been answered, if we gave the cell up. NONE: nobody is to blame. */
+static uint32_t turn_to_blame(core *core, const cell_link *link, uint32_t cell, bool is_old)
+{
+    uint64_t running = link->running != NULL ? atomic_load(link->running) : 0;
+    uint32_t index = (uint32_t)running;
+    if (index < CORE_TURNS_MAX && turn_id(core, &core->turns[index]) == running && is_in_cell(&core->turns[index], cell, is_old))
+        return index;
+    for (uint32_t i = 0; link->is_given_up && i < CORE_TURNS_MAX; i++)
+        if (is_in_cell(&core->turns[i], cell, is_old) && core->turns[i].order == link->answered)
+            return i;
+    return NONE;
+}
+
+static void resend(core *core, cell_link *link, uint32_t cell, bool is_old)
+{
+    uint32_t blamed = turn_to_blame(core, link, cell, is_old);
     for (uint32_t i = 0; i < CORE_TURNS_MAX; i++) {
         turn *turn = &core->turns[i];
-        if (turn->state != TURN_SENT || turn->cell != cell || turn->is_old_cell != is_old)
+        if (!is_in_cell(turn, cell, is_old))
             continue;
-        if (blamed == turn_id(core, turn))
+        if (i == blamed || ++turn->deaths >= TURN_DEATHS_MAX)
             turn->tries++;
         if (turn->is_behind)
             turn->state = TURN_HELD;
         else
             wait_in_line(core, turn);
     }
+    link->in_flight = 0;
 }
 
 void turns_resend(core *core, uint32_t cell)
 {
-    uint64_t blamed = core->cells[cell].running != NULL ? atomic_load(core->cells[cell].running) : 0;
-    resend(core, cell, false, blamed);
-    core->cells[cell].in_flight = 0;
+    resend(core, &core->cells[cell], cell, false);
 }
 
 void turns_resend_old(core *core, uint32_t cell)
 {
-    resend(core, cell, true, 0);
-    core->old_cells[cell].in_flight = 0;
+    resend(core, &core->old_cells[cell], cell, true);
 }
 
 /* ---- back from the cell ---- */
@@ -396,6 +433,7 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     api_turn_end(core, turn, result->outcome);
     if (turn->operation == TURN_TRIGGER)
         trigger_turn_keep(core, turn);
+    conduct_kept(core, turn);
     record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
@@ -410,10 +448,11 @@ static const char *const trap_reasons[] = {
     [TURN_TRAP] = "trap", [TURN_OUT_OF_BOUNDS] = "memory access out of bounds", [TURN_STACK_OVERFLOW] = "stack overflow",
     [TURN_DEADLINE] = "deadline exceeded", [TURN_MEMORY] = "memory limit", [TURN_BAD_RESULT] = "unknown result of dromio_event",
     [TURN_BAD_CONTEXT] = "context does not fit the image", [TURN_EFFECTS] = "too many or malformed effects",
-    [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read",
+    [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read", [TURN_STOPPED] = "stopped",
+    [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty",
 };
 
-static const char *trap_reason(uint32_t status)
+const char *turn_failure_text(uint32_t status)
 {
     return status < sizeof trap_reasons / sizeof trap_reasons[0] && trap_reasons[status] != NULL ? trap_reasons[status]
                                                                                                 : "unknown";
@@ -436,20 +475,21 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
     for (uint32_t i = 0; !is_secret && i < turn->length; i++)
         json_put(part, "%02x", turn->event[i]);
     json_put(part, "\",\"reason\":\"%s\",\"image\":\"sha256:", reason);
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; turn->image != NONE && i < 32; i++)
         json_put(part, "%02x", core->images[turn->image].digest[i]);
     dro_builder_text(part, "\"}");
     dead_letter_keep(core, domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
     record_part_end(core, FIELD_DEAD);
 }
 
-/* A turn that failed changes nothing of the twin, and its event is kept as a dead letter. */
-static void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
+void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
 {
     core->counters.traps[status & 15]++;
-    core->image_traps[turn->image][status & 15]++;
+    if (turn->image != NONE)
+        core->image_traps[turn->image][status & 15]++;
     core->counters.dead_letters++;
     if (turn->operation == TURN_CREATE) {
+        conduct_failed(core, turn, status);
         api_create_failed(core, turn, reason);
         return;
     }
@@ -463,8 +503,10 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         schedule_told(core, turn->twin);
     if (turn->operation == TURN_UPLINK)
         nidd_uplink(core, turn->twin, turn->event, turn->length, &turn->sign);
-    record_put(core, FIELD_TRAP, reason, strlen(reason));
+    if (status <= TURN_UNREADABLE) /* it ran, or should have */
+        record_put(core, FIELD_TRAP, reason, strlen(reason));
     put_dead_letter(core, turn, reason);
+    conduct_failed(core, turn, status);
     api_turn_failed(core, turn, reason);
     if (turn->operation == TURN_TRIGGER)
         trigger_turn_keep(core, turn);
@@ -475,6 +517,20 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         trigger_turn_done(core, turn, round);
     else
         api_turn_done(core, turn);
+}
+
+/* Over without having begun: nothing waits for its end, but for what an uplink's contact lets go. */
+static void turn_leave_out(core *core, turn *turn, uint8_t status)
+{
+    uint32_t index = turn->twin;
+    uint64_t number = twin_at(core, index)->number;
+    turn_set_aside(core, turn, status);
+    turn_free(core, turn);
+    if (twin_at(core, index)->number != number)
+        return;
+    mailbox_flush(core, index);
+    if (timers_update(core, index) != DRO_OK)
+        dro_error("timers: out of memory");
 }
 
 /* It is over: kept or buried, and what waited for its end goes on. */
@@ -488,13 +544,15 @@ static void turn_settle(core *core, turn *turn, const turn_result *result, uint3
     else if (status != TURN_OK)
         behind_are_stale(core, turn);
     bool is_put = turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE;
-    if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
+    if (status > TURN_UNREADABLE)
+        turn_set_aside(core, turn, (uint8_t)status);
+    else if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
         if (turn->operation == TURN_CREATE)
             twin_forget(core, index);
     } else if (status == TURN_OK)
         turn_keep(core, turn, result, context);
     else
-        turn_bury(core, turn, status, trap_reason(status), result->cpu_nanos);
+        turn_bury(core, turn, status, turn_failure_text(status), result->cpu_nanos);
     effects_wipe(core);
     turn_free(core, turn);
     if (behind != NONE)
@@ -516,7 +574,13 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     uint32_t status = result->status;
     core->counters.turns++;
     dro_latency_add(&core->latencies[BOARD_TURN_CPU], result->cpu_nanos);
-    if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
+    uint8_t forbidden = turn_forbidden(core, turn);
+    if (forbidden != 0) { /* meanwhile: what it says counts for nothing */
+        turn_settle(core, turn, result, forbidden, NULL);
+        return;
+    }
+    bool is_known = status == TURN_DEADLINE && twin_at(core, turn->twin)->has_penalty;
+    if ((status == TURN_DEADLINE || status == TURN_HOST) && !is_known && ++turn->tries < TURN_TRIES_MAX) {
         wait_again(core, turn);
         return;
     }
@@ -534,7 +598,7 @@ void turn_unreadable(core *core, turn *turn, const char *where)
     uint64_t number = twin_at(core, index)->number;
     char reason[128];
     uint32_t behind = turn->behind;
-    snprintf(reason, sizeof reason, "%s: %s", trap_reason(TURN_UNREADABLE), where);
+    snprintf(reason, sizeof reason, "%s: %s", turn_failure_text(TURN_UNREADABLE), where);
     if (behind == NONE)
         twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
     behind_are_stale(core, turn);
@@ -550,15 +614,15 @@ void turn_unreadable(core *core, turn *turn, const char *where)
         twin_resume(core, index);
 }
 
-/* The turn a result belongs to, or NULL: the cell made it up. */
-static turn *turn_of(core *core, uint32_t cell, bool is_old, const ring_header *header, const turn_result *result)
+/* The turn a result belongs to, or NULL: the cell made it up, or left one out. */
+static turn *turn_of(core *core, const cell_link *link, uint32_t cell, bool is_old, const ring_header *header, const turn_result *result)
 {
     uint32_t index = (uint32_t)header->id;
     size_t body = header->length - sizeof *header;
     if (header->type != MESSAGE_TURN_RESULT || body < sizeof *result || index >= CORE_TURNS_MAX)
         return NULL;
     turn *turn = &core->turns[index];
-    if (turn->state != TURN_SENT || turn->serial != header->id >> 32 || turn->cell != cell || turn->is_old_cell != is_old ||
+    if (!is_in_cell(turn, cell, is_old) || turn->serial != header->id >> 32 || turn->order != link->answered ||
         twin_at(core, turn->twin)->number != result->twin)
         return NULL;
     if (result->status != TURN_OK)
@@ -583,13 +647,14 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         turn_result result;
         size_t have = header.length - sizeof header;
         memcpy(&result, body, have < sizeof result ? have : sizeof result);
-        turn *turn = turn_of(core, index, is_old, &header, &result);
+        turn *turn = turn_of(core, cell, index, is_old, &header, &result);
         if (turn == NULL) {
             err = DRO_CORRUPT;
             break;
         }
         const uint8_t *context = body + sizeof result;
         cell->in_flight--;
+        cell->answered++;
         if (turn->is_behind) { /* of a turn before it that waits to be tried again */
             turn->state = TURN_HELD;
         } else if (turn->is_stale) {
@@ -606,10 +671,11 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
     ring_release(&cell->results);
     if (count > 0)
         cell->heard_ns = core->now_ns;
-    bool is_stalled = cell->in_flight > 0 && core->now_ns - cell->heard_ns > CELL_STALL_MS * 1000000ll;
+    bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > cell_stall_ms(core) * 1000000ll;
     if (err != DRO_OK || is_stalled) {
         dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
         cell->heard_ns = core->now_ns;
+        cell->is_given_up = true;
         core->options.supervisor->replace_cell(core->options.supervisor, index, is_old);
         if (err != DRO_OK && is_old)
             core_old_cell_lost(core, index);
@@ -638,7 +704,7 @@ int turns_send_waiting(core *core)
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
-        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken) { /* it killed its cells; or no cell can have its code */
+        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken || turn_forbidden(core, turn) != 0) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
             turn_finish(core, turn, &failed, NULL, NULL);
             done++;

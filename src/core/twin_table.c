@@ -10,6 +10,7 @@
 #include "base/wipe.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -130,8 +131,15 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     rds_free(twin);
     schedule_free(core, index);
     rds_ports_free(twin);
+    penalty_free(twin);
     free(extra->creating_id);
     extra_release(twin);
+}
+
+static void domain_leave(core *core, const twin *twin)
+{
+    rotation_twin_gone(core, twin);
+    domain_twins_add(core, twin->domain, -1);
 }
 
 void twin_free(core *core, uint32_t index)
@@ -157,7 +165,7 @@ void twin_free(core *core, uint32_t index)
     if (twin->row != NONE && twin->image != NONE)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
-        core->domains[twin->domain].twins--;
+        domain_leave(core, twin);
     context_forget(core, twin);
     base_move(core, twin, 0);
     memset(twin, 0, sizeof *twin);
@@ -333,7 +341,8 @@ void twin_extra_trim(twin *twin)
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
         extra->creating_id != NULL || extra->queue.bytes > 0 || extra->timer_count > 0 || extra->alias_count > 0 ||
-        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL || extra->schedule != NULL)
+        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL || extra->schedule != NULL ||
+        extra->penalty != NULL)
         return;
     extra_release(twin);
 }

@@ -108,18 +108,25 @@ static void put_line(dro_builder *out, const char *name, const char *value, size
 }
 
 /* Bytes into the exchange's place. */
-static void put_out(exchange *exchange, const void *bytes, size_t length)
+static void put_bytes(exchange *exchange, const void *bytes, size_t length, bool is_lasting)
 {
     connection *owner = exchange->owner;
     block_chain *out = owner->first == exchange ? &owner->out : &exchange->out;
     if (owner->is_broken)
         return;
-    if (out->bytes + length > HTTP_OUT_MAX || !block_chain_append(&owner->http->blocks, out, bytes, length)) {
+    bool is_put = out->bytes + length <= HTTP_OUT_MAX && (is_lasting ? block_chain_append_lasting(out, bytes, (uint32_t)length)
+                                                                     : block_chain_append(&owner->http->blocks, out, bytes, length));
+    if (!is_put) {
         owner->http->counts.refused[REFUSED_SLOW]++;
         connection_break(owner);
         return;
     }
     connection_mark(owner);
+}
+
+static void put_out(exchange *exchange, const void *bytes, size_t length)
+{
+    put_bytes(exchange, bytes, length, false);
 }
 
 static void put_fields(dro_builder *out, const answer *answer)
@@ -185,7 +192,7 @@ void answer_whole(exchange *exchange, const answer *answer, const void *body, si
     bool has_none = answer->status == 204 || answer->status == 304;
     put_head(exchange, answer, has_none ? FRAMING_NONE : FRAMING_LENGTH, length);
     if (!has_none && !exchange->is_head)
-        put_out(exchange, body, length);
+        put_bytes(exchange, body, length, answer->is_lasting);
     exchange_end(exchange);
 }
 

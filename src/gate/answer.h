@@ -21,6 +21,7 @@ typedef struct answer {
     const char *challenge;       /* WWW-Authenticate; NULL: the usual one with 401, none else */
     const char *lines;           /* further whole header lines, "" or NULL for none */
     bool is_stored;              /* a cache may keep it */
+    bool is_lasting;             /* its body lasts as long as the host, and is not copied */
 } answer;
 
 /* All at once. */

@@ -17,6 +17,7 @@
 #include "gate/http.h"
 #include "gate/parse.h"
 #include "gate/parts.h"
+#include "gate/strangers.h"
 #include "gate/websocket.h"
 
 enum { NS_PER_MS = 1000000, ACCEPT_PAUSE_MS = 100, EVICT_PAUSE_MS = 1, LINGER_READS = 16 };
@@ -48,7 +49,7 @@ void connection_open(http *http, int descriptor)
     made->is_reading = true;
     made->may_write = true;
     made->events = EPOLLIN;
-    made->phase_ns = made->progress_ns = loop_now_ns(http->loop);
+    made->phase_ns = made->progress_ns = made->stranger_ns = loop_now_ns(http->loop);
     parse_init(made);
     if (http->config->tls[TLS_HTTP] != NULL) {
         tls_accept(&made->tls, http->config->tls[TLS_HTTP], descriptor, on_tls_evicted);
@@ -63,8 +64,10 @@ void connection_open(http *http, int descriptor)
     if (http->open != NULL)
         http->open->previous = made;
     http->open = made;
-    http->connection_count++;
+    if (++http->connection_count > http->connections_most)
+        http->connections_most = http->connection_count;
     http->counts.accepted++;
+    strangers_add(made);
     connection_schedule(made);
 }
 
@@ -72,6 +75,7 @@ void connection_open(http *http, int descriptor)
 void connection_close(connection *connection)
 {
     http *http = connection->http;
+    strangers_remove(connection);
     exchange_drop_all(connection);
     block_chain_clear(&http->blocks, &connection->out);
     if (connection->in != NULL)
@@ -106,14 +110,16 @@ static bool has_lasted(const connection *connection, int64_t now_ns)
     return now_ns - connection->phase_ns > (int64_t)HTTP_EVICT_AFTER_MS * NS_PER_MS;
 }
 
-/* No place is left. A header comes in one piece: those that still have half of one hold places for nothing and go,
- * so that their number wins nothing; else whoever has been idle for longest. One that has just come is not idle, its
- * request is on the way. */
+/* No place is left. Strangers go first, so that their number wins nothing; then those of the others that have half a
+ * header, which comes in one piece; else whoever has been idle for longest. One that has just come is not idle, its request
+ * is on the way. */
 static void evict(http *http)
 {
     connection *oldest = NULL;
     int64_t now_ns = loop_now_ns(http->loop);
     int slow = 0;
+    if (strangers_evict(http))
+        return;
     for (connection *at = http->open; at != NULL && slow < HTTP_ACCEPT_MAX; at = at->next) {
         if (at->first != NULL || at->is_broken || !has_lasted(at, now_ns))
             continue;
@@ -282,19 +288,27 @@ static void on_end(connection *connection)
     connection_mark(connection);
 }
 
+/* What is read goes into a large block; half a header waits in a small one. */
+static block *open_in(connection *connection)
+{
+    block_pool *pool = &connection->http->blocks;
+    if (connection->in == NULL) {
+        connection->start = connection->parsed = 0;
+        connection->in = block_take(pool, BLOCK_LARGE);
+        return connection->in;
+    }
+    return connection->in->capacity == HTTP_BLOCK_SMALL ? connection_resize(connection, BLOCK_LARGE) : connection->in;
+}
+
 static void read_some(connection *connection)
 {
     http *http = connection->http;
-    if (connection->in == NULL) {
-        connection->in = block_take(&http->blocks);
-        connection->start = connection->parsed = 0;
-        if (connection->in == NULL) {
-            connection_break(connection);
-            return;
-        }
+    block *in = open_in(connection);
+    if (in == NULL) {
+        connection_break(connection);
+        return;
     }
-    block *in = connection->in;
-    uint8_t *room = in->bytes + in->end;
+    uint8_t *room = in->room + in->end;
     size_t length = HTTP_BLOCK_BYTES - in->end;
     ssize_t got = tls_is_on(&connection->tls) ? tls_receive(&connection->tls, room, length)
                                               : recv(connection->watch.descriptor, room, length, 0);
@@ -361,6 +375,8 @@ static bool shake_hands(connection *connection)
 {
     switch (tls_handshake(&connection->tls)) {
     case TLS_DONE:
+        if (request_certificate(connection, &(shown_certificate){ 0 }))
+            strangers_know(connection); /* one of our authority's */
         connection->phase = PHASE_IDLE;
         connection->phase_ns = loop_now_ns(connection->http->loop);
         watch_for(connection, EPOLLIN);
@@ -408,6 +424,8 @@ static void on_ready(loop_watch *watch, uint32_t events)
         take_bytes(ready);
     if (events & EPOLLHUP && !ready->is_broken)
         connection_break(ready);
+    if (!ready->is_dirty) /* else when it was written out */
+        strangers_weigh(ready);
     connection_schedule(ready);
 }
 
@@ -422,7 +440,7 @@ static ssize_t write_some(connection *connection)
     struct iovec parts[HTTP_WRITE_PARTS];
     struct msghdr message = { .msg_iov = parts };
     for (block *at = connection->out.first; at != NULL && message.msg_iovlen < HTTP_WRITE_PARTS; at = at->next)
-        parts[message.msg_iovlen++] = (struct iovec){ at->bytes + at->start, at->end - at->start };
+        parts[message.msg_iovlen++] = (struct iovec){ (void *)(at->bytes + at->start), at->end - at->start };
     if (message.msg_iovlen == 1)
         return send(connection->watch.descriptor, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
     return sendmsg(connection->watch.descriptor, &message, MSG_NOSIGNAL);
@@ -470,7 +488,7 @@ static void finish(connection *connection)
 static bool made_room(const connection *connection, size_t before)
 {
     size_t now = connection->out.bytes;
-    return (before >= HTTP_OUT_HIGH && now < HTTP_OUT_HIGH) ||
+    return (connection->is_stranger && before > 0 && now == 0) || (before >= HTTP_OUT_HIGH && now < HTTP_OUT_HIGH) ||
            (before >= HTTP_BULK_OUT_HIGH && now < HTTP_BULK_OUT_HIGH);
 }
 
@@ -495,10 +513,23 @@ void connection_flush(connection *connection)
     if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
         events |= EPOLLIN;
     watch_for(connection, events);
+    strangers_weigh(connection);
     connection_schedule(connection);
 }
 
 /* ---- small things ---- */
+
+/* What was read moves into a block of another size. NULL: there is none, and it stays. */
+block *connection_resize(connection *connection, enum block_size size)
+{
+    block *made = block_resize(&connection->http->blocks, connection->in, connection->start, size);
+    if (made == NULL)
+        return NULL;
+    connection->in = made;
+    connection->parsed -= connection->start;
+    connection->start = 0;
+    return made;
+}
 
 slice connection_text(const connection *connection, span span)
 {

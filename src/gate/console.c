@@ -195,6 +195,7 @@ void console_answer(http *http, exchange *exchange, const target *target, slice 
                     .content_type = is_same ? NULL : found->content_type,
                     .etag = ANSWER_NO_ETAG,
                     .lines = lines,
-                    .is_stored = true };
+                    .is_stored = true,
+                    .is_lasting = true };
     answer_whole(exchange, &made, found->bytes, found->length);
 }

@@ -72,16 +72,34 @@ bool gate_may_log(diameter_gate *gate)
     return gate->logged++ < LOG_LINES_A_TICK;
 }
 
-/* Makes room among the peers nobody knows yet: the one that waits longest goes. */
+static bool is_unknown(const diameter_peer *peer)
+{
+    return peer != NULL && (peer->state == PEER_WAIT_CER || peer->state == PEER_DRAINING || (peer->state == PEER_HANDSHAKE && !peer->is_ours));
+}
+
+/* The host of an address, by which strangers are told apart. */
+static uint32_t host_hash(const diameter_peer *peer)
+{
+    const char *port = strrchr(peer->address, ':');
+    return gate_identity_hash(peer->address, port == NULL ? strlen(peer->address) : (size_t)(port - peer->address)) % DIAMETER_CONNECTIONS_MAX;
+}
+
+/* Makes room among the peers nobody knows yet: of the address that has most of them, the one that waits longest. So a flood
+ * from few addresses takes no place from a peer at another one that has not spoken yet. */
 static void evict_unknown(diameter_gate *gate)
 {
+    uint16_t of_host[DIAMETER_CONNECTIONS_MAX] = { 0 }, most = 0;
     diameter_peer *oldest = NULL;
+    for (uint32_t i = 0; i < DIAMETER_CONNECTIONS_MAX; i++)
+        if (is_unknown(gate->peers[i]))
+            of_host[host_hash(gate->peers[i])]++;
     for (uint32_t i = 0; i < DIAMETER_CONNECTIONS_MAX; i++) {
         diameter_peer *peer = gate->peers[i];
-        bool is_unknown = peer != NULL && (peer->state == PEER_WAIT_CER || peer->state == PEER_DRAINING ||
-                                           (peer->state == PEER_HANDSHAKE && !peer->is_ours));
-        if (is_unknown && (oldest == NULL || peer->deadline_ns < oldest->deadline_ns))
+        uint16_t count = is_unknown(peer) ? of_host[host_hash(peer)] : 0;
+        if (count > most || (count > 0 && count == most && peer->deadline_ns < oldest->deadline_ns)) {
             oldest = peer;
+            most = count;
+        }
     }
     diameter_count_drop(&gate->counts, DIAMETER_DROP_ACCEPT_LIMIT);
     if (oldest != NULL)

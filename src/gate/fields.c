@@ -115,6 +115,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such image: a digest is sha256: and 64 hexadecimal digits");
         dro_field_put(out, API_FIELD_IMAGE, digest, sizeof digest);
         return true;
+    case PARAMETER_DOMAIN:
+        if (text.length > IDENTIFIER_MAX || !domain_read(text, identifier))
+            return fail(fault, 404, "no such domain");
+        dro_field_put_text(out, API_FIELD_DOMAIN, identifier);
+        return true;
     case PARAMETER_TICKET:
         if (!number_read(text, &number))
             return fail(fault, 404, "no such ticket");
@@ -172,7 +177,7 @@ static const struct {
 } query_names[] = {
     { "model", QUERY_MODEL }, { "tag", QUERY_TAG },         { "limit", QUERY_LIMIT },       { "cursor", QUERY_CURSOR },
     { "wait", QUERY_WAIT },   { "timeout", QUERY_TIMEOUT }, { "property", QUERY_PROPERTY }, { "twin", QUERY_TWIN },
-    { "state", QUERY_STATE },
+    { "state", QUERY_STATE }, { "history", QUERY_HISTORY },
     { "after", QUERY_AFTER }, { "network", QUERY_NETWORK },
     { "api-invoker-id", QUERY_API_INVOKER_ID }, { "api-name", QUERY_API_NAME }, { "api-version", QUERY_API_VERSION },
     { "comm-type", QUERY_COMM_TYPE }, { "protocol", QUERY_PROTOCOL }, { "aef-id", QUERY_AEF_ID }, { "data-format", QUERY_DATA_FORMAT },
@@ -254,6 +259,12 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
             return fail(fault, 400, "network must be true or false");
         if (slice_is(text, "true"))
             dro_field_put(out, API_FIELD_NETWORK, NULL, 0);
+        return true;
+    case QUERY_HISTORY:
+        if (!slice_is(text, "keep") && !slice_is(text, "drop"))
+            return fail(fault, 400, "history must be keep or drop");
+        if (slice_is(text, "drop"))
+            dro_field_put(out, API_FIELD_HISTORY_DROPS, NULL, 0);
         return true;
     case QUERY_CURSOR:
         if (text.length == 0 || text.length > HTTP_CURSOR_MAX)

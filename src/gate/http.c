@@ -1,5 +1,6 @@
 #include "gate/http.h"
 
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +12,21 @@
 
 enum { NS_PER_MS = 1000000 };
 
+/* What many connections needed and few need now goes back to the system; what is free between them would stay with us. */
+static void trim(http *http)
+{
+    if (http->connections_most < HTTP_TRIM_FROM || http->connection_count > http->connections_most / 4)
+        return;
+    http->connections_most = http->connection_count;
+    block_pool_trim(&http->blocks);
+    malloc_trim(0);
+}
+
 static void on_sweep(loop_timer *timer)
 {
     http *home = (http *)(void *)((char *)timer - offsetof(http, sweep));
     exchange_sweep(home);
+    trim(home);
     if (loop_timer_set(home->loop, timer, loop_now_ns(home->loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS) != DRO_OK)
         abort(); /* it had its place in the heap a moment ago */
 }
@@ -119,14 +131,18 @@ static void unlink_resumed(http *http, const connection *gone)
     }
 }
 
+/* Of strangers only some in a turn: their requests take no time from those of others. */
 static void resume_all(http *http)
 {
     connection *list = http->resumed;
+    uint32_t strangers = 0;
     http->resumed = NULL;
     while (list != NULL) {
         connection *next = list->next_resumed;
         list->is_resumed = false;
-        if (!list->is_broken) {
+        if (list->is_stranger && ++strangers > HTTP_STRANGERS_A_TURN) {
+            connection_resume(list);
+        } else if (!list->is_broken) {
             connection_continue(list);
             connection_mark(list);
         }

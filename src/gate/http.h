@@ -137,6 +137,18 @@ enum connection_pending { PENDING_NONE, PENDING_HEAD, PENDING_BODY, PENDING_END 
 enum connection_sink { SINK_DISCARD, SINK_COLLECT, SINK_UPLOAD, SINK_BULK };
 enum connection_phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_HANDSHAKE };
 
+enum connection_list_name { LIST_STRANGERS, LIST_HEAVY, CONNECTION_LISTS }; /* of strangers.c */
+
+typedef struct connection_list {
+    connection *oldest, *newest;
+    uint32_t count;
+} connection_list;
+
+struct connection_links {
+    connection *older, *newer;
+    bool is_listed;
+};
+
 struct connection {
     loop_watch watch;
     loop_timer timer;
@@ -144,6 +156,8 @@ struct connection {
     http *http;
     connection *previous, *next;       /* open ones */
     connection *next_dirty, *next_resumed;
+    struct connection_links links[CONNECTION_LISTS];
+    int64_t stranger_ns;               /* since when it is one */
     llhttp_t parser;
     block *in;                         /* NULL: nothing read that is not handled */
     uint32_t start, parsed;            /* in `in`: the head's first byte; what llhttp has seen */
@@ -157,7 +171,7 @@ struct connection {
     uint8_t pending, phase, sink;
     uint16_t refusal;                  /* status, set inside a parser callback */
     bool is_reading, is_blocked, is_dirty, is_resumed, is_parser_paused, is_eof, is_closing, is_broken, is_lingering;
-    bool wants_linger, is_foreign, may_write, is_waiting;
+    bool wants_linger, is_foreign, may_write, is_waiting, is_stranger;
     websocket *websocket;              /* what comes now are its frames; NULL: HTTP */
     bool is_upgrade, has_websocket_protocol; /* of the request at hand */
     char websocket_accept[29];         /* "": its key or version is not good */
@@ -186,6 +200,7 @@ void connection_process(connection *connection);
 void connection_continue(connection *connection); /* it was blocked, or bytes of TLS wait in it */
 void connection_flush(connection *connection);
 void connection_close(connection *connection);
+block *connection_resize(connection *connection, enum block_size size);
 void connection_schedule(connection *connection);
 slice connection_text(const connection *connection, span span);
 slice connection_field(const connection *connection, enum head_field field);
@@ -229,6 +244,7 @@ struct http {
     void (*more_metrics)(void *context, dro_builder *out);
     void *more_context;
     bool is_accepting, is_stopping, is_ready;
+    uint32_t stopped;                  /* stop_news.kinds */
     int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
     char aef[256];                     /* our name in CAPIF's scopes */
@@ -240,7 +256,8 @@ struct http {
     uint32_t under_way;                /* exchanges */
     uint32_t exchanges_touched;        /* those behind were never used */
     connection *open, *dirty, *resumed;
-    uint32_t connection_count;
+    uint32_t connection_count, connections_most; /* since memory was given back */
+    connection_list lists[CONNECTION_LISTS];
     upload *uploads;
     bulk *bulks;
     stream *streams;

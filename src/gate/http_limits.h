@@ -7,12 +7,16 @@ enum {
     HTTP_EXCHANGES_MAX = 16384,          /* requests under way, all connections */
     HTTP_EXCHANGES_ALL = 16384 + 64,     /* with those that only hear that they are too many */
     HTTP_PIPELINE_MAX = 64,              /* requests under way, one connection */
+    HTTP_STRANGERS_A_TURN = 16,          /* that go on with what waited, in a turn of the loop */
+    HTTP_TRIM_FROM = 256,                /* so many connections, and a quarter of them later: memory is given back */
     HTTP_ACCEPT_MAX = 64,                /* connections taken per turn of the loop */
-    HTTP_EVICT_AFTER_MS = 1000,          /* half a header or idle for that long: goes when there is no place left */
+    HTTP_EVICT_AFTER_MS = 1000,          /* a stranger, half a header or idle for that long: goes when there is no place left */
+    HTTP_HEAVY_MAX = 256,                /* strangers that hold more than the least: the oldest goes for another */
     HTTP_RING_MESSAGES_MAX = 2048,       /* messages taken from one ring per turn */
 
     /* One request */
     HTTP_BLOCK_BYTES = 16 * 1024,        /* request line and header fields together, and a read */
+    HTTP_BLOCK_SMALL = 1024,             /* what is kept of half a header in, and the begin of an answer */
     HTTP_TARGET_MAX = 8 * 1024,
     HTTP_HEADERS_MAX = 64,
     HTTP_TRAILER_MAX = 4 * 1024,
@@ -46,7 +50,8 @@ enum {
     HTTP_BULK_OUT_HIGH = 24 * 1024 * 1024, /* a client that sends all before it reads: about 300,000 lines */
     HTTP_STREAM_OUT_MAX = 512 * 1024,    /* a slow reader of events is disconnected */
     HTTP_BLOCKS_MAX = 16 * 1024,         /* 256 MiB of buffers in all */
-    HTTP_BLOCKS_KEPT = 1024,             /* of them kept while free */
+    HTTP_BLOCKS_SMALL_MAX = 2 * HTTP_CONNECTIONS_MAX + HTTP_EXCHANGES_ALL, /* each has one of both kinds */
+    HTTP_BLOCKS_KEPT = 1024,             /* of each size kept while free */
     HTTP_WRITE_PARTS = 16,               /* blocks per write */
     HTTP_DESCRIPTION_MAX = 512 * 1024,   /* bytes of a Thing Description */
 

@@ -93,13 +93,15 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     put_rooms(http->config->usage, out);
     put_one(out, "dromio_http_connections", "gauge", "Open connections.", http->connection_count);
     put_one(out, "dromio_http_connections_total", "counter", "Connections accepted.", counts->accepted);
-    put_one(out, "dromio_http_connections_evicted_total", "counter", "Idle connections closed to make room.",
+    put_one(out, "dromio_http_connections_evicted_total", "counter", "Connections closed to make room, strangers first.",
             counts->evicted);
+    put_one(out, "dromio_http_strangers", "gauge", "Connections that have shown no good token.", http->lists[LIST_STRANGERS].count);
+    put_one(out, "dromio_http_strangers_heavy", "gauge", "Of them those that hold more memory than the least.", http->lists[LIST_HEAVY].count);
     put_one(out, "dromio_http_requests_under_way", "gauge", "Requests not yet answered.", http->under_way);
     put_one(out, "dromio_http_received_bytes_total", "counter", "Bytes read.", counts->received_bytes);
     put_one(out, "dromio_http_sent_bytes_total", "counter", "Bytes written.", counts->sent_bytes);
     put_one(out, "dromio_http_buffer_bytes", "gauge", "Bytes of buffers in use.",
-            (uint64_t)http->blocks.used * sizeof(block));
+            block_pool_bytes(&http->blocks));
     put_one(out, "dromio_http_late_answers_total", "counter", "Answers that came after their time, or never.",
             counts->late);
     put_one(out, "dromio_http_tokens", "gauge", "Tokens that are accepted.", token_table_count(http->tokens));

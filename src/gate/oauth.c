@@ -11,6 +11,7 @@
 #include "gate/answer.h"
 #include "gate/form.h"
 #include "gate/scope.h"
+#include "gate/strangers.h"
 #include "twin/access.h"
 #include "twin/value.h"
 
@@ -203,6 +204,7 @@ static void grant(http *http, exchange *exchange, const asking *asking, const to
 void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t length, body_text body)
 {
     static char room[FORM_MAX];
+    connection *owner = exchange->owner;
     asking asking;
     form form;
     read_head(&asking, request, length);
@@ -228,6 +230,8 @@ void oauth_ask(http *http, exchange *exchange, const uint8_t *request, uint32_t 
         answer_too_many(exchange, wait_ns, "the application asks more often than it may");
     else
         grant(http, exchange, &asking, client, form_get(&form, "scope"));
+    if (client != NULL)
+        strangers_know(owner);
     dro_wipe(room, sizeof room);
 }
 

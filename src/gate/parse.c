@@ -193,7 +193,7 @@ static void refuse_error(connection *connection, llhttp_errno_t err)
 /* A request is over: the bytes of the next one are another head's. */
 static void next_request(connection *connection)
 {
-    dro_wipe(connection->in->bytes + connection->start, connection->parsed - connection->start);
+    dro_wipe(connection->in->room + connection->start, connection->parsed - connection->start);
     connection->start = connection->parsed;
     connection->head = (head){ 0 };
     connection->trailer_bytes = 0;
@@ -267,6 +267,11 @@ static void tidy(connection *connection)
         connection->phase = PHASE_HEAD;
         connection->phase_ns = loop_now_ns(connection->http->loop);
     }
+    if (in->end - connection->start <= HTTP_BLOCK_SMALL) {
+        if (in->capacity > HTTP_BLOCK_SMALL)
+            connection_resize(connection, BLOCK_SMALL); /* where there is none it waits where it is */
+        return;
+    }
     if (in->end < HTTP_BLOCK_BYTES)
         return;
     if (connection->start == 0) {
@@ -276,8 +281,8 @@ static void tidy(connection *connection)
         return;
     }
     uint32_t length = in->end - connection->start;
-    memmove(in->bytes, in->bytes + connection->start, length);
-    dro_wipe(in->bytes + length, in->end - length);
+    memmove(in->room, in->room + connection->start, length);
+    dro_wipe(in->room + length, in->end - length);
     in->end = length;
     connection->parsed -= connection->start;
     connection->start = 0;

@@ -16,6 +16,7 @@
 #include "gate/nidd_body.h"
 #include "gate/oauth.h"
 #include "gate/parts.h"
+#include "gate/strangers.h"
 #include "gate/t8_body.h"
 #include "twin/t8_coverage.h"
 #include "twin/t8_patterns.h"
@@ -39,6 +40,8 @@ static unsigned method_of(const connection *connection)
 /* Requests overlap only where all of them are safe (RFC 9112 9.3.2). */
 static bool must_wait(const connection *connection, bool is_safe)
 {
+    if (connection->under_way == 0 && connection->is_stranger)
+        return connection->out.bytes > 0; /* who reads no refusal gets no other */
     if (connection->under_way == 0)
         return connection->out.bytes >= HTTP_OUT_HIGH;
     return !is_safe || !connection->last->is_safe || connection->under_way >= HTTP_PIPELINE_MAX ||
@@ -214,6 +217,10 @@ static const token *check_token(connection *connection, exchange *exchange)
 {
     access_result result;
     const token *found = find_token(connection, &result);
+    if (found != NULL)
+        strangers_know(connection);
+    else
+        strangers_forget(connection);
     if (found == NULL && !connection->http->is_ready) { /* which tokens are good is not known yet */
         settle_body(connection, exchange);
         answer_problem(exchange, 503, "the host is starting");
@@ -580,6 +587,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case BODY_STOP: return body_read_stop(arena, json, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);
     case BODY_CAPIF_CHECK: return capif_body_check(arena, json, out, fault);

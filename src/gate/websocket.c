@@ -307,7 +307,7 @@ static bool read_one(websocket *of, block *in, uint32_t *parsed)
 {
     size_t used;
     websocket_text text;
-    websocket_event event = websocket_read(&of->reader, in->bytes + *parsed, in->end - *parsed, &used, &text);
+    websocket_event event = websocket_read(&of->reader, in->room + *parsed, in->end - *parsed, &used, &text);
     *parsed += (uint32_t)used;
     switch (event) {
     case WEBSOCKET_NEEDS_MORE: return false;
@@ -332,7 +332,7 @@ static void tidy(connection *connection)
         connection->parsed = 0;
         return;
     }
-    memmove(in->bytes, in->bytes + connection->parsed, left); /* the begin of a frame, which is shorter than a block */
+    memmove(in->room, in->room + connection->parsed, left); /* the begin of a frame, which is shorter than a block */
     in->end = left;
     connection->parsed = 0;
 }

@@ -380,6 +380,14 @@ static void enter_core(room_context *room, uint32_t index)
     keep_usage(room, false);
 }
 
+static conduct_options conduct_of(const config *config)
+{
+    return (conduct_options){ .penalty_failures = (uint32_t)config->penalty_failures, .penalty_forget_ms = config->penalty_forget * 1000,
+                              .penalty_first_ms = config->penalty_first * 1000, .penalty_longest_ms = config->penalty_longest * 1000,
+                              .window_ms = config->quarantine_seconds * 1000, .quarantine_twins = (uint32_t)config->quarantine_twins,
+                              .quarantine_percent = (uint32_t)config->quarantine_percent, .quarantine_kills = (uint32_t)config->quarantine_kills };
+}
+
 static application_limits limits_of(const config *config)
 {
     return (application_limits){ .of = { [LIMIT_REQUESTS] = (uint32_t)config->limits_requests, [LIMIT_BURST] = (uint32_t)config->limits_burst,
@@ -408,7 +416,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
     log_store_directory_init(&logs, config->data);
     core_options options = { .clock = dro_clock_system(), .random = dro_random_system(), .index = index,
                              .count = room->layout->core_count, .board = room->layout->board, .bells = room->core_bells,
-                             .logs = &logs.store, .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
+                             .logs = &logs.store, .master_key_path = config->vault_master_key, .master_key_before = config->vault_master_key_before, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
@@ -419,6 +427,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
                              .charging = { config->charging_enabled, config->charging_imsi,
                                            (uint64_t)config->charging_backlog / room->layout->core_count },
+                             .conduct = conduct_of(config),
                              .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .schedule_pause_s = (uint32_t)config->schedule_pause,
                              .trigger_sender = config->t8_trigger_sender, .trigger_port = config->t8_trigger_port,
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),

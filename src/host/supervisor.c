@@ -33,6 +33,8 @@ enum {
     STOP_LIMIT_MS = 4500,      /* SIGTERM to exit: 5 s */
     RESTART_LIMIT = 20,        /* deaths of a kind of room... */
     RESTART_WINDOW_MS = 10000, /* ...in this time: give up, something is wrong for good */
+    CELL_DEATHS = 10,          /* of one cell in that time: it is foreign code's doing, and the next one comes later */
+    CELL_PAUSE_MS = 1000,
     LOOK_MS = 1000,            /* between two looks at what the rooms cost */
     CORE_DIED = -2,
 };
@@ -45,6 +47,9 @@ typedef struct cell_slot {
     int ready;                 /* read end, while one is starting */
     uint32_t starting_images;
     bool wants_new;            /* new images came while the old cell was not drained */
+    int deaths;                /* of cells that had been ready, since... */
+    int64_t deaths_ms;
+    int64_t start_ms;          /* when the next one is due; 0: none waits */
 } cell_slot;
 
 typedef struct core_slot {     /* a core and its cells */
@@ -187,6 +192,7 @@ static bool start_cell(supervisor *here, uint32_t core, uint32_t index)
     int ends[2];
     if (slot->starting > 0)
         return true;
+    slot->start_ms = 0;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return false;
     slot->starting_set = slot->last_set = set_free(slot);
@@ -422,9 +428,38 @@ static void charging_died(supervisor *here)
         dro_error("the charging room cannot be started again");
 }
 
+/* What foreign code can bring about may cost its own twins a wait, but not the host its life. */
+static bool cell_is_paused(cell_slot *slot)
+{
+    int64_t now = now_ms();
+    if (now - slot->deaths_ms > RESTART_WINDOW_MS) {
+        slot->deaths_ms = now;
+        slot->deaths = 0;
+    }
+    if (++slot->deaths <= CELL_DEATHS)
+        return false;
+    slot->start_ms = now + CELL_PAUSE_MS;
+    return true;
+}
+
+static void start_paused_cells(supervisor *here)
+{
+    char name[32];
+    for (uint32_t core = 0; core < here->layout.core_count; core++)
+        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+            cell_slot *slot = &here->cores[core].cells[i];
+            if (slot->start_ms == 0 || now_ms() < slot->start_ms)
+                continue;
+            slot->start_ms = 0;
+            if (!start_cell(here, core, i))
+                dro_error("%s cannot be started again", cell_name(here, core, i, name));
+        }
+}
+
 static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid)
 {
     cell_slot *slot = &here->cores[core].cells[index];
+    pid_t was_ready = slot->current;
     char name[32];
     if (pid == slot->old) {
         slot->old = 0;
@@ -442,7 +477,10 @@ static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid
         slot->current = 0;
         tell_core(here, core, CONTROL_CELL_LOST, index, slot->current_set, 0);
     }
-    if (!start_cell(here, core, index))
+    if (pid == was_ready && cell_is_paused(slot))
+        dro_warn("%s ended more than %d times in %d s: the next one starts in %d ms", cell_name(here, core, index, name), CELL_DEATHS,
+                 RESTART_WINDOW_MS / 1000, CELL_PAUSE_MS);
+    else if (!start_cell(here, core, index))
         dro_error("%s cannot be started again", cell_name(here, core, index, name));
 }
 
@@ -488,6 +526,7 @@ static int some_cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t
 {
     const cell_slot *slot = &here->cores[core].cells[index];
     bool is_wanted = pid == slot->old; /* it was drained: we killed it */
+    bool was_ready = pid == slot->current; /* so the next one will be too, and then it is what runs in it */
     char text[64], name[32];
     if (!is_wanted)
         dro_warn("%s ended: %s; starting another", cell_name(here, core, index, name), how(status, text));
@@ -496,7 +535,7 @@ static int some_cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t
     if (here->is_stopping)
         return -1;
     cell_died(here, core, index, pid);
-    return !is_wanted && is_hopeless(here) ? 1 : -1;
+    return !is_wanted && !was_ready && is_hopeless(here) ? 1 : -1;
 }
 
 /* As core_died; true when it was a core or a cell. */
@@ -702,6 +741,8 @@ static int loop(supervisor *here)
         take_control(here);
         take_ready(here);
         take_cells(here);
+        if (!here->is_stopping)
+            start_paused_cells(here);
         look_at_rooms(here);
         int code = reap(here);
         if (code != -1)

@@ -59,6 +59,7 @@ enum message_type {
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_CAPIF = 78,         /* the fields of the newest MESSAGE_CAPIF_STATE, of core 0: to a new gate, and at each change to all */
+    MESSAGE_STOPS = 80,         /* stop_news, of core 0: to a new gate, and at each change to all */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -185,6 +186,17 @@ enum api_operation {
     API_INVOKER_SECURITY_UPDATE,    /* APPLICATION, SECURITY_CONTEXT: of one that is there */
     API_INVOKER_SECURITY_DELETE,    /* APPLICATION */
     API_INVOKER_SECURITY_REVOKE,    /* APPLICATION (of the path, of the body), CAPIF_ID* */
+    /* Stops (core/stops.h): core 0. Of what: DOMAIN, IMAGE, APPLICATION, or none of them: all guest code */
+    API_STOP_LIST = 290,
+    API_STOP_PUT,                   /* DETAIL(?): why */
+    API_STOP_DELETE,
+    API_PENALTY_DELETE,             /* ID */
+    /* Domains and keys; core 0. */
+    API_DOMAIN_LIST = 320,          /* LIMIT(?), CURSOR(?) */
+    API_DOMAIN_GET,                 /* DOMAIN */
+    API_DOMAIN_ROTATE,              /* DOMAIN, HISTORY_DROPS(?) */
+    API_DOMAIN_DELETE,              /* DOMAIN */
+    API_REKEY,                      /* another master key */
 };
 
 enum api_field { /* width or form */
@@ -306,7 +318,11 @@ enum api_field { /* width or form */
     API_FIELD_TRACE = 242,      /* u64; its core in the lowest 4 bits */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
+    API_FIELD_HISTORY_DROPS = 250, /* empty: timelines under the older key are given up */
 };
+
+/* What is stopped, for /healthz. */
+typedef struct stop_news { uint32_t kinds, reserved; } stop_news; /* kinds: 1 code, 2 domains, 4 images, 8 applications */
 
 typedef struct api_request {
     uint16_t operation;   /* enum api_operation */

@@ -73,9 +73,10 @@ bool ring_has_room(ring_writer *writer, uint32_t length)
 {
     if (writer->capacity - (writer->tail - writer->head_seen) >= length)
         return true;
-    writer->head_seen = atomic_load_explicit(&writer->shared->head, memory_order_acquire);
-    if (writer->tail - writer->head_seen > writer->capacity) /* the reader lies: never write */
+    uint32_t head = atomic_load_explicit(&writer->shared->head, memory_order_acquire);
+    if (writer->tail - head > writer->capacity) /* the reader lies: never write, and never count with it */
         return false;
+    writer->head_seen = head;
     return writer->capacity - (writer->tail - writer->head_seen) >= length;
 }
 
@@ -147,14 +148,15 @@ static dro_err header_take(const ring_reader *reader, uint32_t head, uint32_t re
 {
     uint32_t offset = head & (reader->capacity - 1);
     uint32_t lap = reader->capacity - offset;
-    if (ready > reader->capacity || ready < 8)
+    if (ready > reader->capacity || ready < 8 || offset % 8 != 0) /* where a reader begins is in memory that the writer has too */
         return DRO_CORRUPT;
     *header = (ring_header){ 0 };
     memcpy(header, reader->bytes + offset, lap < sizeof *header ? 8 : sizeof *header);
     if (header->length < 8 || header->length % 8 != 0 || header->length > ready || header->length > lap)
         return DRO_CORRUPT;
-    bool is_odd = header->length < sizeof *header || header->length > message_max(reader->capacity);
-    return header->type != TYPE_PAD && is_odd ? DRO_CORRUPT : DRO_OK;
+    if (header->type == TYPE_PAD) /* fills a lap that has begun, so a message follows it: never two, or whoever reads would not end */
+        return offset > 0 && header->length == lap ? DRO_OK : DRO_CORRUPT;
+    return header->length < sizeof *header || header->length > message_max(reader->capacity) ? DRO_CORRUPT : DRO_OK;
 }
 
 static const uint8_t *body_at(const ring_reader *reader, uint32_t head)

@@ -15,7 +15,7 @@ import tarfile
 import pytest
 from host import BUILD, DROMIOD, LIMIT_S, Host, thermo_reading, until
 from mme import Mme
-from test_kill_loop import Oracle
+from oracle import Oracle
 
 DROMIO = BUILD / "dromio"
 SMALL_LOG = ("log.segment=1MiB", "log.replay=1MiB")

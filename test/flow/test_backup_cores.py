@@ -9,8 +9,8 @@ import threading
 
 from host import Host, until
 from mme import Mme, result_of
+from oracle import Oracle
 from test_backup import DROMIO, SMALL_LOG, Taker, dromio, fill, is_refused, restored_host, rewritten, take
-from test_kill_loop import Oracle
 
 CORES = 3
 SETTINGS = (*SMALL_LOG, f"host.cores={CORES}")

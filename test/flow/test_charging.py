@@ -12,10 +12,10 @@ import subprocess
 import pytest
 from host import BUILD, Client, Host, thermo_reading, until
 from mme import RELEASE, V3GPP, Mme, avp, find, is_asleep, result_of
+from oracle import Oracle
 from parameter_hss import ParameterHss
 from t8 import CALLBACKS, b64, path_of
 from trigger import EXPIRED, SUCCESS, MtcIwf
-from test_kill_loop import Oracle
 
 ON = ("charging.enabled=true", "charging.file_age=1")
 SETTINGS = (CALLBACKS, *ON)

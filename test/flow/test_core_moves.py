@@ -3,7 +3,7 @@ during the move to new logs: what was acknowledged is there, once."""
 import os
 
 from host import Host, until
-from test_kill_loop import Oracle
+from oracle import Oracle
 
 ALWAYS = ("log.segment=1MiB", "log.replay=1MiB")
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from floods import NarrowHost
 from host import DROMIOD, LIBC, Client, Events, Host, thermo_period, thermo_reading, until
 from mme import Mme, find, result_of
 
@@ -190,6 +191,30 @@ def test_a_room_that_dies_again_and_again_is_started_again(host):
     host.admin.put_twin("x@acme.example")
 
 
+def living_cells(host):
+    return {name: pid for name, pid in host.rooms().items() if name.startswith("cell")}
+
+
+def test_cells_that_die_all_the_time_do_not_end_the_host():
+    """Foreign code may be why: its own twins wait then, and nobody else."""
+    with Host("host.cores=1", "cells.max=4") as host:
+        for _ in range(6):  # each of them less often than that its successor would come later; all of them more than 20 times
+            cells = until(lambda: len(found := living_cells(host)) == 4 and found, "four cells")
+            for pid in cells.values():
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: all((pid := host.rooms().get(name)) and pid != dead for name, dead in cells.items()), "other cells")
+        host.admin.put_twin("x@acme.example")
+        assert "giving up" not in host.log()
+
+
+def test_a_cell_that_died_often_comes_later():
+    with Host("host.cores=1") as host:
+        for _ in range(11):
+            host.room_is_back("cell", host.kill_room("cell"))
+        assert "ended more than 10 times" in host.log()
+        host.admin.put_twin("x@acme.example")
+
+
 def test_a_gate_that_dies_ends_its_connections_only(host):
     host.admin.put_twin("x@acme.example", imsi="001010000000001")
     mme = Mme(host).attach("001010000000001")
@@ -349,13 +374,6 @@ def test_two_gates_and_two_cells():
         host.admin.close()
         host.wait()
         assert host.admin.value("g3@d3.example", "temperature") == 3
-
-
-class NarrowHost(Host):
-    """One whose gate may have some 200 connections only."""
-
-    def arguments(self):
-        return ["prlimit", "--nofile=256:256", *super().arguments()]
 
 
 def test_half_headers_keep_nobody_out():

@@ -194,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dro_clock_fake_advance(&host.clock, (int64_t)HTTP_UPLOAD_MS * 2 * NS_PER_MS);
     for (int i = 0; i < TURNS_AFTER; i++)
         turn(-1);
-    assert(host.http->connection_count == 0 && host.http->under_way == 0 && host.http->blocks.used == 0);
+    assert(host.http->connection_count == 0 && host.http->under_way == 0 && block_pool_bytes(&host.http->blocks) == 0);
     assert(host.http->bulk_count == 0 && host.http->stream_count == 0 && host.http->query_count == 0 &&
            host.http->upload_count == 0);
     return 0;

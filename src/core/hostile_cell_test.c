@@ -1,0 +1,225 @@
+/* A cell that was broken into: whatever it writes into its rings, the core gives it up, goes on, and keeps nothing of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/state.h"
+#include "twin/effect.h"
+#include "asker.h"
+
+enum { TWINS = 3, FIRST_ID = 7000, HEAD_AT = 64 /* of a ring's memory: the reader's index */ };
+
+static uint32_t end_to_end;
+
+static void imsi_of(uint32_t twin, char imsi[16])
+{
+    snprintf(imsi, 16, "0010100000%05u", twin);
+}
+
+static int begin(void **state)
+{
+    world_options options = { .seed = 31, .segment_bytes = 1 << 20, .on_message = asker_hears };
+    char id[64], imsi[16];
+    (void)state;
+    world_init(&here.world, &options);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    world_push_image(&here.world, THERMO);
+    here.id = 100;
+    asker_forget();
+    end_to_end = 0;
+    for (uint32_t i = 0; i < TWINS; i++) {
+        snprintf(id, sizeof id, "t%u@acme.example", i);
+        imsi_of(i, imsi);
+        on_twin(API_TWIN_PUT, id);
+        request_text(&request, API_FIELD_MODEL, "acme/thermo");
+        request_text(&request, API_FIELD_IMSI, imsi);
+        assert_int_equal(status_of(ask()), 201);
+        assert_true(world_connect(&here.world, 0, ++here.id, imsi, WORLD_ESTABLISH, false));
+        world_settle(&here.world);
+    }
+    return 0;
+}
+
+static void send_reading(uint32_t twin)
+{
+    uint8_t frame[8] = { 1, (uint8_t)end_to_end, 8, 0, 100, 0x0d, 0xac };
+    char imsi[16];
+    imsi_of(twin, imsi);
+    for (int i = 0; i < 7; i++)
+        frame[7] ^= frame[i];
+    world_frame uplink = { .end_to_end = ++end_to_end, .data = frame, .length = sizeof frame };
+    assert_true(world_uplink(&here.world, 0, FIRST_ID + twin, imsi, &uplink));
+}
+
+/* A turn of each twin is in the cell's ring. */
+static void turns_are_sent(void)
+{
+    for (uint32_t i = 0; i < TWINS; i++)
+        send_reading(i);
+    core_round(here.world.core);
+    assert_int_equal(here.world.core->cells[0].in_flight, TWINS);
+}
+
+static void answers(uint32_t twin, bool are_there)
+{
+    assert_int_equal(heard_of(FIRST_ID + twin) != NULL, are_there);
+}
+
+/* All the messages in the ring, as the cell sees them; it takes none. */
+static void look_at_turns(ring_header headers[TWINS], turn_request requests[TWINS])
+{
+    uint32_t position = 0;
+    for (int i = 0; i < TWINS; i++) {
+        const uint8_t *body = ring_peek(&here.world.room->turns, &position, &headers[i]);
+        assert_non_null(body);
+        memcpy(&requests[i], body, sizeof requests[i]);
+    }
+}
+
+static void answer_as(uint64_t id, uint64_t twin)
+{
+    turn_result result = { .twin = twin, .status = TURN_TRAP };
+    assert_true(ring_send(&here.world.room->results, MESSAGE_TURN_RESULT, 0, id, &result, sizeof result));
+    ring_publish(&here.world.room->results);
+}
+
+/* The cell was given up; a new one does what is left, and everybody is answered. */
+static void is_given_up_and_all_goes_on(void)
+{
+    assert_false(here.world.core->cells[0].is_open);
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < TWINS; i++)
+        answers(i, true);
+    assert_int_equal(here.world.core->turn_count, 0);
+}
+
+static void a_cell_that_leaves_one_turn_out_is_given_up(void **state)
+{
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    (void)state;
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    answer_as(headers[1].id, requests[1].twin);
+    core_round(here.world.core);
+    is_given_up_and_all_goes_on();
+}
+
+static void a_result_with_the_name_of_another_twin_is_none(void **state)
+{
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    (void)state;
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    answer_as(headers[0].id, requests[1].twin);
+    core_round(here.world.core);
+    is_given_up_and_all_goes_on();
+}
+
+static void a_second_answer_is_none(void **state)
+{
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    (void)state;
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    answer_as(headers[0].id, requests[0].twin);
+    answer_as(headers[0].id, requests[0].twin);
+    core_round(here.world.core);
+    is_given_up_and_all_goes_on();
+}
+
+static void a_cell_without_a_turn_that_leaves_no_room_is_given_up(void **state)
+{
+    uint32_t head = 0x7ffffff8;
+    (void)state;
+    memcpy((uint8_t *)here.world.room->turns_memory + HEAD_AT, &head, sizeof head);
+    here.world.core->cells[0].turns.head_seen = here.world.core->cells[0].turns.tail - WORLD_RING; /* as after a lap: it has to look */
+    send_reading(0);
+    core_round(here.world.core);
+    assert_int_equal(here.world.core->cells[0].in_flight, 0);
+    assert_true(here.world.core->cells[0].is_short);
+    assert_in_range(core_next_due(here.world.core), 0, CELL_STALL_MS * 1000000ll);
+    world_advance(&here.world, CELL_STALL_MS + 1);
+    core_round(here.world.core);
+    world_settle(&here.world);
+    answers(0, true);
+}
+
+/* It breaks its ring each time, and says that nothing was running. */
+static void what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody(void **state)
+{
+    (void)state;
+    send_reading(0);
+    for (int i = 0; i < TURN_TRIES_MAX; i++) {
+        core_round(here.world.core);
+        assert_int_equal(here.world.core->cells[0].in_flight, 1);
+        answer_as(12345, 1);
+        core_round(here.world.core);
+        assert_false(here.world.core->cells[0].is_open);
+        world_cell_lose(&here.world);
+    }
+    core_round(here.world.core);
+    assert_int_equal(here.world.core->turn_count, 0);
+    assert_int_equal(here.world.core->counters.dead_letters, 1);
+    world_settle(&here.world);
+    answers(0, true);
+}
+
+/* Somebody kills cells from outside: that is no turn's fault, unless it goes on and on. */
+static void a_turn_outlives_a_few_deaths_of_its_cell(void **state)
+{
+    (void)state;
+    for (int deaths = TURN_DEATHS_MAX - 1; deaths <= TURN_DEATHS_MAX + 1; deaths += 2) {
+        uint64_t dead = here.world.core->counters.dead_letters;
+        send_reading(0);
+        for (int i = 0; i < deaths; i++) {
+            core_round(here.world.core);
+            world_cell_lose(&here.world);
+        }
+        world_settle(&here.world);
+        assert_int_equal(here.world.core->counters.dead_letters - dead, deaths > TURN_DEATHS_MAX);
+        answers(0, true);
+        asker_forget();
+    }
+}
+
+/* The cell goes on writing behind what it has published. */
+static void effects_that_change_after_the_check_are_kept_as_checked(void **state)
+{
+    static const char before[] = "told", after[] = "\xff\xfe!!";
+    uint8_t bytes[64];
+    core *core = here.world.core;
+    (void)state;
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    effect effect = { .kind = EFFECT_NOTIFY, .notify = { 0, { .kind = VALUE_STRING, .string = before, .length = 4 } } };
+    effect_write(&out, &effect);
+    size_t length = dro_builder_length(&out);
+    assert_true(effects_take(core, bytes, (uint32_t)length));
+    memcpy(bytes + length - 4, after, 4);
+    assert_int_equal(core->effect_count, 1);
+    assert_memory_equal(core->effects[0].notify.value.string, before, 4);
+    effects_wipe(core);
+    for (size_t i = 0; i < length; i++)
+        assert_int_equal(core->effect_bytes[i], 0);
+}
+
+int main(void)
+{
+#define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
+    const struct CMUnitTest tests[] = {
+        CLAIM(a_cell_that_leaves_one_turn_out_is_given_up),
+        CLAIM(a_result_with_the_name_of_another_twin_is_none),
+        CLAIM(a_second_answer_is_none),
+        CLAIM(a_cell_without_a_turn_that_leaves_no_room_is_given_up),
+        CLAIM(what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody),
+        CLAIM(effects_that_change_after_the_check_are_kept_as_checked),
+        CLAIM(a_turn_outlives_a_few_deaths_of_its_cell),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
