@@ -32,7 +32,7 @@ enum {
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
     HOST_APPLICATION_MORE = 9, /* number u32; fields CEILING, CERTIFICATE, APN as in ring/message.h */
-    HOST_DOMAIN_KEYS = 10, /* domain_facts_write */
+    HOST_DOMAIN_KEYS = 11, /* domain_facts_write */
     HOST_CAPIF = 55,      /* MESSAGE_CAPIF_STATE's fields */
     HOST_SIGNING = 8,     /* a signing key: signing_write */
     HOST_TOKEN_KEY = 7,   /* token_key_write */

@@ -5,8 +5,8 @@ import tarfile
 
 from host import Host, until
 from key_file import KeyFile, all_records, found_in_files
+from oracle import Oracle
 from test_cold import BUDGET, Fleet
-from test_kill_loop import Oracle
 
 SMALL = ("log.segment=1MiB", "log.replay=1MiB", "log.timeline=0")
 COLD = (*SMALL, f"contexts.memory={BUDGET}")
