@@ -63,7 +63,7 @@ bool board_all_moved(const board *board);
 
 /* ---- counters ---- */
 
-enum { BOARD_COUNTERS = 64, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
+enum { BOARD_COUNTERS = 80, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
 void board_count(board *board, uint32_t counter, uint64_t value);
 void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
 /* What applications use, by slot; of the other cores, today's downlinks only. */

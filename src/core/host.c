@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/groups.h"
 #include "core/images.h"
 #include "core/links.h"
@@ -100,8 +101,11 @@ static dro_err domain_add(core *core, const char *name, size_t length)
 static dro_err domain_keep(core *core, uint32_t number)
 {
     dro_err err = keys_keep(core);
+    audit_owe(core, AUDIT_DOMAIN_MADE, core->domains[number].name, NULL);
     if (err == DRO_OK)
         err = host_keep(core);
+    else
+        audit_kept(core, false);
     core->domains[number].is_kept = err == DRO_OK;
     return err;
 }
@@ -366,6 +370,7 @@ static void write_all(core *core, dro_builder *out)
     invokers_write(core, out);
     if (core->capif.fields != NULL)
         dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
+    audit_write(core, out);
     groups_write(core, out);
 }
 
@@ -431,8 +436,10 @@ static dro_err host_put(core *core, bool to_file)
     dro_err err = host_write(core, &plain, &length);
     if (err != DRO_OK)
         return err;
-    if (to_file)
+    if (to_file) {
         err = file_keep(core, plain, length);
+        audit_kept(core, err == DRO_OK);
+    }
     for (uint32_t i = 0; err == DRO_OK && i < core->host_count; i++)
         core->hosts[i].is_kept = true;
     if (err == DRO_OK && core->count > 1)
@@ -567,6 +574,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return invoker_read(core, field);
     else if (field->tag == HOST_CAPIF)
         return capif_read(core, field);
+    else if (field->tag == HOST_AUDIT)
+        return audit_read(core, field);
     else if (field->tag >= HOST_GROUP_NUMBERS)
         return groups_read(core, field);
     return in.err;

@@ -8,6 +8,7 @@
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/answer.h"
+#include "gate/audit.h"
 #include "gate/capif_body.h"
 #include "gate/ccf.h"
 #include "gate/fields.h"
@@ -200,6 +201,7 @@ static void refuse_token(connection *connection, exchange *exchange, access_resu
 {
     char challenge[192];
     connection->http->counts.refused[REFUSED_UNAUTHORIZED]++;
+    audit_access(connection, exchange, 401, NULL);
     settle_body(connection, exchange);
     if (result == ACCESS_FORGED) /* each try costs us more than a connection costs the other side */
         exchange->keeps_alive = false;
@@ -249,6 +251,7 @@ static bool check_scope(connection *connection, exchange *exchange, const route 
                                               : (route->scopes & (ROUTE_ANY | ROUTE_OPEN)) != 0 ||
                                                     (connection->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
     if (!is_good) {
+        audit_access(connection, exchange, 403, caller->id);
         settle_body(connection, exchange);
         answer_challenge(exchange, 403, "Bearer realm=\"dromio\", error=\"insufficient_scope\"",
                          "the token's scopes do not cover this");
@@ -327,6 +330,7 @@ static bool build_fields(connection *connection, exchange *exchange, const route
     dro_builder out = dro_builder_over(connection->request, sizeof connection->request);
     fields_fault fault = { 0 };
     dro_builder_bytes(&out, &request, sizeof request);
+    audit_put(connection, exchange, route, &out);
     if (!fields_of_path(&out, route, target, &fault) ||
         !fields_of_header(connection, exchange, &out, route, caller, &fault) ||
         !fields_of_query(connection, &out, route, target, &fault)) {

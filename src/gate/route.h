@@ -39,6 +39,7 @@ enum { ROUTE_ANY = 1 << 16, ROUTE_OPEN = 1 << 17, ROUTE_ONCE = 1 << 18 };
 typedef struct route {
     uint8_t method, handler, body;
     uint16_t operation;     /* enum api_operation, 0: none */
+    uint16_t act;           /* enum audit_act, 0: the audit log does not tell of it */
     uint32_t scopes;        /* one of them is enough */
     uint32_t queries;       /* bits of enum route_query */
     const char *name;       /* "GET /v1/twins/{id}", for metrics */

@@ -6,7 +6,8 @@
  *   1  one log beside the host's files
  *   2  logs in generations, one a core; groups, keys of tokens; this file
  *   3  chunks of queues, which full records name
- *   4  what is published at a CAPIF core function; resources of T8 beside non-IP data delivery */
+ *   4  what is published at a CAPIF core function; resources of T8 beside non-IP data delivery
+ *   5  notes of the audit log */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +15,7 @@
 #include <stdint.h>
 
 #define DATA_LAYOUT_FILE "layout"
-enum { DATA_LAYOUT = 4, DATA_LAYOUT_TEXT = 32 };
+enum { DATA_LAYOUT = 5, DATA_LAYOUT_TEXT = 32 };
 
 /* The text with a NUL; its length. */
 size_t data_layout_write(uint32_t layout, char out[DATA_LAYOUT_TEXT]);

@@ -24,12 +24,12 @@ def stopped(request, tmp_path_factory):
         shown = (host.data / "layout").read_text()
         assert host.stop() == 0
         yield host, directory / "b.tar"
-        assert shown == "dromio layout 4\n" == (host.data / "layout").read_text()
+        assert shown == "dromio layout 5\n" == (host.data / "layout").read_text()
 
 
 @pytest.mark.parametrize("text, told", [
-    ("dromio layout 5\n", "newer dromiod: it has layout 5, this one knows layouts up to 4"),
-    ("", "damaged"), ("4\n", "damaged"), ("dromio layout 4", "damaged"), ("dromio layout 4\n" * 4, "damaged"),
+    ("dromio layout 6\n", "newer dromiod: it has layout 6, this one knows layouts up to 5"),
+    ("", "damaged"), ("4\n", "damaged"), ("dromio layout 5", "damaged"), ("dromio layout 5\n" * 4, "damaged"),
 ])
 def test_what_is_newer_or_damaged_is_refused_and_stays_as_it_is(stopped, text, told):
     data = stopped[0].data
@@ -40,7 +40,7 @@ def test_what_is_newer_or_damaged_is_refused_and_stays_as_it_is(stopped, text, t
     assert files_of(data) == before
     doctor = dromio("doctor", "--data", data)
     assert doctor.returncode == 1 and "layout" in doctor.stdout, doctor
-    (data / "layout").write_text("dromio layout 4\n")
+    (data / "layout").write_text("dromio layout 5\n")
 
 
 def test_one_from_before_the_number_gets_it_and_shows_its_twins(stopped):
@@ -52,7 +52,7 @@ def test_one_from_before_the_number_gets_it_and_shows_its_twins(stopped):
         host.start()
         assert host.admin.get("/v1/twins/l@acme.example").status == 200
         assert host.stop() == 0
-        assert (host.data / "layout").read_text() == "dromio layout 4\n"
+        assert (host.data / "layout").read_text() == "dromio layout 5\n"
 
 
 def test_a_backup_carries_the_number(stopped, tmp_path):
@@ -61,7 +61,7 @@ def test_a_backup_carries_the_number(stopped, tmp_path):
         assert clone.admin.get("/v1/twins/l@acme.example").status == 200
     out = tmp_path / "newer.tar"
     rewritten(file, out, lambda name, content: content.replace(b'"layout":4', b'"layout":5') if name == "backup.json" else content)
-    is_refused(out, "newer dromiod", "layout 5")
+    is_refused(out, "newer dromiod", "layout 6")
     refused = restore(out, tmp_path / "data")
     assert refused.returncode == 1 and not (tmp_path / "data").exists()
     rewritten(file, out, lambda name, content: content.replace(b'"layout":4,', b"") if name == "backup.json" else content)
@@ -69,4 +69,4 @@ def test_a_backup_carries_the_number(stopped, tmp_path):
 
 
 def test_the_version_says_which_layouts_are_known():
-    assert "layout 4" in subprocess.run([str(DROMIOD), "--version"], capture_output=True, text=True, timeout=LIMIT_S).stdout
+    assert "layout 5" in subprocess.run([str(DROMIOD), "--version"], capture_output=True, text=True, timeout=LIMIT_S).stdout

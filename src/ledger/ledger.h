@@ -9,7 +9,10 @@
 #include "base/clock.h"
 #include "ring/ring.h"
 
-typedef struct charging_config {
+typedef struct journal_kind journal_kind;
+
+typedef struct ledger_config {
+    const journal_kind *kind; /* ledger/journal.h */
     uint32_t core_count;
     ring_reader *from_core;  /* [core_count], as all of these */
     ring_writer *to_core;
@@ -20,15 +23,15 @@ typedef struct charging_config {
     int64_t file_age_s;
     dro_clock *clock;
     dro_random *random;
-} charging_config;
+} ledger_config;
 
-_Noreturn void charging_run(const charging_config *config);
+_Noreturn void ledger_run(const ledger_config *config);
 
-/* What is ready; for charging_run and tests. A room is made once a process. */
-typedef struct charging_room charging_room;
+/* What is ready; for ledger_run and tests. A room is made once a process. */
+typedef struct ledger_room ledger_room;
 typedef struct files files;
-charging_room *charging_room_new(const charging_config *config, files *files); /* NULL: no memory */
-void charging_room_free(charging_room *room);
+ledger_room *ledger_room_new(const ledger_config *config, files *files); /* NULL: no memory */
+void ledger_room_free(ledger_room *room);
 /* False: nothing to do. */
-bool charging_room_round(charging_room *room);
-int64_t charging_room_due_ns(const charging_room *room); /* until something is; -1: nothing */
+bool ledger_room_round(ledger_room *room);
+int64_t ledger_room_due_ns(const ledger_room *room); /* until something is; -1: nothing */
