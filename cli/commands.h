@@ -61,6 +61,11 @@ int charging_show(struct cli *cli);
 int host_dead_letters(struct cli *cli);
 int host_login(struct cli *cli);
 
+int stop_add(struct cli *cli);
+int stop_list(struct cli *cli);
+int stop_remove(struct cli *cli);
+int twin_release(struct cli *cli);
+
 int application_add(struct cli *cli);
 int application_set(struct cli *cli);
 int application_list(struct cli *cli);

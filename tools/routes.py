@@ -13,7 +13,7 @@ import sys
 
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP",
-              "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "setId": "SET_ID", "apiInvokerId": "INVOKER", "onboardingId": "INVOKER", "apfId": "APF", "serviceApiId": "SERVICE_API", "trace": "TRACE", "portId": "RDS_PORT"}
+              "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "setId": "SET_ID", "apiInvokerId": "INVOKER", "onboardingId": "INVOKER", "apfId": "APF", "serviceApiId": "SERVICE_API", "domain": "DOMAIN", "trace": "TRACE", "portId": "RDS_PORT"}
 QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state",
            "api-invoker-id", "api-name", "api-version", "comm-type", "protocol", "aef-id", "data-format", "api-cat", "preferred-aef-loc",
            "supported-features", "api-supported-features", "authenticationInfo", "authorizationInfo"]
@@ -23,7 +23,7 @@ HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "descripti
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
           "form", "trace", "application_patch", "rds_port", "t8", "t8_patch", "t8_set", "t8_coverage",
-          "capif_check", "capif_revoke", "capif_notification", "capif_invoker", "capif_invoker_patch", "capif_security"]
+          "capif_check", "capif_revoke", "capif_notification", "capif_invoker", "capif_invoker_patch", "capif_security", "stop"]
 # Acts of src/twin/audit.h that nobody but the host does have no route.
 ACT = re.compile(r"^(-|[a-z0-9-]+(\.[a-z0-9-]+)+)$")
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]

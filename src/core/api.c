@@ -15,6 +15,7 @@
 #include "core/patterns.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/stops.h"
 #include "core/tell.h"
 #include "core/timeline.h"
 #include "core/trace.h"
@@ -398,6 +399,10 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
+    [API_STOP_LIST] = api_stop_list,
+    [API_STOP_PUT] = api_stop_put,
+    [API_STOP_DELETE] = api_stop_delete,
+    [API_PENALTY_DELETE] = api_penalty_delete,
 };
 
 /* The same paths, where they name a configuration of a group. */
@@ -434,6 +439,7 @@ static bool changes_something(uint32_t operation)
            operation == API_EXPOSURE_DELETE || operation == API_PATTERN_PUT || operation == API_PATTERN_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
+           operation == API_STOP_PUT || operation == API_STOP_DELETE || operation == API_PENALTY_DELETE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
            (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_REVOKE);
 }
@@ -441,11 +447,20 @@ static bool changes_something(uint32_t operation)
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */
 static bool shows_no_twin(uint32_t operation)
 {
-    return operation == API_CAPIF_STATUS || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
+    return operation == API_CAPIF_STATUS || operation == API_STOP_LIST || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
            operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_AUDIT_LIST || operation == API_AUDIT_HEAD || operation == API_TRACE_MAKE ||
            operation == API_TRACE_GET || operation == API_TRACE_DELETE;
+}
+
+/* Of a domain that is stopped; a problem of its own where the caller may not see the twin. */
+static bool is_held(core *core, const call *call)
+{
+    if (!core->stops.has_any || call->id.at == NULL || (call->scopes & SCOPE_ADMIN) != 0)
+        return false;
+    uint32_t index = twin_find(core, call->id.at, call->id.length);
+    return index != NONE && stop_holds_twin(core, index) && application_sees(core, call->application, call->scopes, twin_at(core, index)->domain);
 }
 
 void api_request_take(core *core, uint32_t gate, const ring_header *header, const uint8_t *body)
@@ -469,6 +484,11 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
     }
     if (!audit_begin(core, &call)) {
         tell_problem(core, call.caller, 503, "about:blank", "too many requests are under way");
+        core->is_reply_free = false;
+        return;
+    }
+    if (is_change && is_held(core, &call)) {
+        tell_later(core, call.caller, 503, "stopped", STOP_RETRY_S, "an operator has stopped the domain");
         return;
     }
     (is_of_group(&call) ? of_groups : operations)[call.operation](core, &call);

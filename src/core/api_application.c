@@ -395,12 +395,14 @@ void api_application_delete(core *core, const call *call)
         return;
     struct application gone = *application;
     *application = (struct application){ 0 };
+    stop_drop(core, STOP_APPLICATION, gone.id);
     if (host_keep(core) != DRO_OK) {
         *application = gone;
         tell_problem(core, call->caller, 503, "about:blank", "the change could not be kept");
         return;
     }
     credentials_send(core, NONE, &gone, true);
+    stops_settle(core);
     invoker_forget(core, gone.number);
     application_clear(&gone);
     orphans_look(core);

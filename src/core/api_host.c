@@ -77,6 +77,9 @@ static void status_of_all(core *core, dro_builder *out)
     json_put(out, ",\"contexts\":{\"in_memory\":%llu,\"bytes\":%llu,\"hits\":%llu,\"misses\":%llu,\"reading\":%llu,\"unreadable\":%llu}",
              (unsigned long long)c[COUNT_CONTEXTS], (unsigned long long)c[COUNT_CONTEXT_BYTES], (unsigned long long)c[COUNT_CONTEXT_HITS],
              (unsigned long long)c[COUNT_CONTEXT_MISSES], (unsigned long long)c[COUNT_CONTEXT_READS], (unsigned long long)c[COUNT_CONTEXTS_UNREADABLE]);
+    json_put(out, ",\"penalties\":%llu,\"set_aside\":%llu,\"stops\":%u,\"stopped\":", (unsigned long long)c[COUNT_PENALTIES],
+             (unsigned long long)c[COUNT_SET_ASIDE], core->stops.count);
+    stops_put(core, STOPS_SHOWN_MAX, out);
 }
 
 void api_status(core *core, const call *call)
@@ -157,6 +160,8 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_AUDIT_GAPS] = { "dromio_audit_gaps_total", "counter", "Parts of the log whose entries are in no audit file." },
         [COUNT_AUDIT_DROPPED] = { "dromio_audit_refusals_dropped_total", "counter", "Refusals that are counted in the audit log and have no entry of their own." },
         [COUNT_CHARGING_GAPS] = { "dromio_charging_gaps_total", "counter", "Parts of the log that could not be charged any more." },
+        [COUNT_PENALTIES] = { "dromio_penalties_total", "counter", "Times a twin was set aside because its turns failed." },
+        [COUNT_SET_ASIDE] = { "dromio_events_set_aside_total", "counter", "Events whose turn was not run: stopped, quarantined, penalty." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
         [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
@@ -189,7 +194,8 @@ static void latency_put(const core *core, dro_builder *out, const char *name, co
 void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
-                                              "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable" };
+                                              "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable",
+                                              [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty" };
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     for (uint32_t i = 0; i < COUNT_END; i++)
         counter(&out, i, core_count_all(core, i));
@@ -201,6 +207,7 @@ void api_metrics(core *core, const call *call)
     latency_put(core, &out, "dromio_turn_cpu_seconds", "CPU time of a turn in its cell.", BOARD_TURN_CPU);
     charging_metrics(core, &out);
     audit_metrics(core, &out);
+    stops_metrics(core, &out);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {

@@ -11,6 +11,7 @@
 #include "core/number.h"
 #include "core/render.h"
 #include "core/state.h"
+#include "core/stops.h"
 #include "core/tell.h"
 
 enum { UPLOADS_MAX = 8 };
@@ -79,7 +80,16 @@ static void image_json(const core *core, const image *image, dro_builder *out)
         dro_builder_text(out, i > 0 ? "," : "");
         json_string(out, image->info.imports[i]);
     }
-    dro_builder_text(out, "]}");
+    dro_builder_text(out, "]");
+    const stop *stop = stop_of_image(core, index);
+    if (stop != NULL) {
+        json_put(out, ",\"quarantined\":{\"by\":\"%s\",\"reason\":", stop->is_automatic ? "host" : "operator");
+        json_string(out, stop->reason);
+        dro_builder_text(out, ",\"since\":");
+        json_time(out, stop->since_ms);
+        dro_builder_text(out, "}");
+    }
+    dro_builder_text(out, "}");
 }
 
 static void answer(core *core, caller caller, uint16_t status, const image *image)

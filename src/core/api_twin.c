@@ -216,6 +216,11 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
         tell_broken(core, call->caller, wanted);
         return false;
     }
+    const stop *stop = twin == NULL || put->is_given ? stop_of_image(core, wanted) : NULL;
+    if (stop != NULL) {
+        tell_problem(core, call->caller, 409, "quarantined", "the image is quarantined: %s", stop->reason);
+        return false;
+    }
     return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/wipe.h"
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -444,6 +445,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_RATES: return rates_apply(core, index, field);
     case FIELD_SERVING: return serving_apply(core, index, field);
     case FIELD_RDS: return rds_apply(core, index, field);
+    case FIELD_PENALTY: return penalty_apply(twin, field);
     case FIELD_SCHEDULE: return schedule_apply(core, index, field);
     case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
     case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
@@ -486,6 +488,7 @@ void apply_reset(core *core, uint32_t index)
     rates_free(twin);
     rds_free(twin);
     rds_ports_free(twin);
+    penalty_free(twin);
     schedule_free(core, index);
     extra->timer_count = 0;
     dro_field none = { .tag = FIELD_ALIASES };

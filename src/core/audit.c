@@ -241,6 +241,29 @@ static bool is_of_applications(uint32_t operation)
            operation == API_APPLICATION_TOKEN || operation == API_CAPIF_REVOKE || (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_SECURITY_REVOKE);
 }
 
+/* What is stopped, or goes on: the subject of a path under /v1/stops. */
+static void put_stop(const call *call, dro_builder *out)
+{
+    char text[2 * 32 + 8];
+    dro_field room;
+    const dro_field *domain = field_of(call, API_FIELD_DOMAIN, &room);
+    dro_builder digest = dro_builder_over(text, sizeof text - 1);
+    if (call->operation != API_STOP_PUT && call->operation != API_STOP_DELETE)
+        return;
+    if (call->image != NULL) {
+        dro_builder_text(&digest, "sha256:");
+        audit_hex(&digest, call->image, 32);
+        *digest.at = '\0';
+        text_put(out, AUDIT_OBJECT, text);
+    } else if (call->application_id.at != NULL) {
+        put_text(out, AUDIT_OBJECT, call->application_id);
+    } else if (domain != NULL) {
+        dro_field_put(out, AUDIT_OBJECT, domain->bytes, domain->length > 255 ? 255 : domain->length);
+    } else {
+        text_put(out, AUDIT_OBJECT, "code");
+    }
+}
+
 static void put_objects(const call *call, dro_builder *out)
 {
     bool has_both = call->group.at != NULL && call->id.at != NULL;
@@ -250,6 +273,7 @@ static void put_objects(const call *call, dro_builder *out)
     if (call->group.at != NULL && (!has_both || call->scs_as.at != NULL))
         put_text(out, AUDIT_OBJECT, call->group);
     put_text(out, AUDIT_OBJECT, call->id);
+    put_stop(call, out);
     put_text(out, AUDIT_OBJECT, call->peer);
     put_number(out, call->configuration);
     put_number(out, call->delivery);
@@ -379,6 +403,12 @@ static bool refusal_has_room(core *core)
         return true;
     audit->dropped++;
     return false;
+}
+
+void audit_note_often(core *core, enum audit_act act, const char *object, const char *detail)
+{
+    if (core->audit != NULL && refusal_has_room(core))
+        audit_note(core, act, object, detail);
 }
 
 /* What was made, by the last part of its path; a twin's, a group's and an application's the request named. */

@@ -36,6 +36,8 @@ enum { HOST_AUDIT = 57 };        /* field of the host's file: number u64, note *
 void audit_note(core *core, enum audit_act act, const char *object, const char *detail);
 /* The same of somebody: "peer mme.example", "application as1". status 0: nobody was answered. */
 void audit_note_of(core *core, enum audit_act act, const char *actor, const char *object, uint32_t status, const char *detail);
+/* As audit_note, of what guests can bring about as often as they like: counts among the refusals. */
+void audit_note_often(core *core, enum audit_act act, const char *object, const char *detail);
 /* Bytes as in FIELD_AUDIT. */
 void audit_note_bytes(core *core, const uint8_t *note, size_t length);
 /* Before host_keep, of what that keeps and no request asked for: owed with it. Else as audit_note. */

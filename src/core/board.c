@@ -22,6 +22,8 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     uint32_t reserved;
     _Atomic uint64_t counters[BOARD_COUNTERS];
     struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
+    struct { _Atomic uint32_t window, twins, killers, failures; _Atomic uint64_t turns; } strikes[BOARD_IMAGES];
+    _Atomic uint32_t strikes_put, strikes_seen; /* how often; the second is core 0's */
     struct { _Atomic uint64_t configurations, downlinks; } usage[BOARD_USAGE]; /* downlinks: day << 32 | of that day */
     _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
     _Atomic uint64_t repeated[BOARD_GROUPS]; /* the same of names that an HSS repeated */
@@ -189,6 +191,41 @@ void board_count_image(board *board, uint32_t image, uint32_t twins, const uint6
     atomic_store_explicit(&mine->images[image].twins, twins, memory_order_relaxed);
     for (int i = 0; i < BOARD_TRAPS; i++)
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
+}
+
+void board_strikes_put(board *board, uint32_t image, const board_strikes *strikes)
+{
+    board_core *mine = &board->shared->cores[board->index];
+    atomic_store_explicit(&mine->strikes[image].twins, strikes->twins, memory_order_relaxed);
+    atomic_store_explicit(&mine->strikes[image].killers, strikes->killers, memory_order_relaxed);
+    atomic_store_explicit(&mine->strikes[image].failures, strikes->failures, memory_order_relaxed);
+    atomic_store_explicit(&mine->strikes[image].turns, strikes->turns, memory_order_relaxed);
+    atomic_store_explicit(&mine->strikes[image].window, strikes->window, memory_order_release);
+    atomic_fetch_add_explicit(&mine->strikes_put, 1, memory_order_release);
+}
+
+/* Some of it may be of the put after: it is more, then. */
+board_strikes board_strikes_of(const board *board, uint32_t core, uint32_t image)
+{
+    const board_core *theirs = &board->shared->cores[core];
+    board_strikes strikes = { .window = atomic_load_explicit(&theirs->strikes[image].window, memory_order_acquire) };
+    strikes.twins = atomic_load_explicit(&theirs->strikes[image].twins, memory_order_relaxed);
+    strikes.killers = atomic_load_explicit(&theirs->strikes[image].killers, memory_order_relaxed);
+    strikes.failures = atomic_load_explicit(&theirs->strikes[image].failures, memory_order_relaxed);
+    strikes.turns = atomic_load_explicit(&theirs->strikes[image].turns, memory_order_relaxed);
+    return strikes;
+}
+
+bool board_strikes_are_new(board *board)
+{
+    bool are_new = false;
+    for (uint32_t i = 1; i < board->count; i++) {
+        board_core *theirs = &board->shared->cores[i];
+        uint32_t put = atomic_load_explicit(&theirs->strikes_put, memory_order_acquire);
+        are_new |= put != atomic_load_explicit(&theirs->strikes_seen, memory_order_relaxed);
+        atomic_store_explicit(&theirs->strikes_seen, put, memory_order_relaxed);
+    }
+    return are_new;
 }
 
 void board_usage_put(board *board, uint32_t slot, uint32_t configurations, uint64_t downlinks)

@@ -349,6 +349,7 @@ void core_close(core *core)
     farewells_free(core);
     capif_free(core);
     invokers_free(core);
+    conduct_free(core);
     host_free(core);
     index_fini(&core->ids);
     index_fini(&core->imsis);
@@ -384,6 +385,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
     *gate = (gate_link){ .in = in, .out = out, .is_open = true };
     if (core->index == 0) {
         capif_send(core, index);
+        if (core->stops.count > 0)
+            stops_send(core, index);
         credentials_send_all(core, index);
     }
     traces_gate_attached(core, index);
@@ -608,6 +611,7 @@ int core_round(core *core)
     core->now_ms = core->clock->wall_ms(core->clock);
     core->now_ns = core->clock->monotonic_ns(core->clock);
     core->work = 0;
+    follow(core); /* what was stopped is stopped before a result is taken */
     int work = turns_take(core) + cold_take(core);
     if (core->waiting.first != NONE)
         work += turns_send_waiting(core);
@@ -625,6 +629,7 @@ int core_round(core *core)
         work += notices_send(core);
     if (core->index == 0)
         signing_step(core);
+    conduct_step(core);
     work += groups_step(core) + farewells_step(core);
     if (core->trace_count > 0)
         traces_expire(core);
@@ -701,8 +706,8 @@ int64_t core_next_due(const core *core)
             due_ns = left;
     }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
-        if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > CELL_STALL_MS * 1000000ll))
-            due_ns = CELL_STALL_MS * 1000000ll;
+        if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core) * 1000000ll))
+            due_ns = cell_stall_ms(core) * 1000000ll;
     return due_ns;
 }
 

@@ -49,6 +49,16 @@ typedef struct downlink_limits { /* 0: the usual, of core/limits.h */
     uint64_t memory;             /* bytes of all of them in memory; 0: no bound */
 } downlink_limits;
 
+/* When a twin that fails is set aside, and when an image is stopped for it: core/conduct.h. */
+typedef struct conduct_options {
+    uint32_t penalty_failures;   /* not forgotten yet, from which a twin is set aside; 0: never */
+    int64_t penalty_forget_ms;   /* one failure is forgotten in */
+    int64_t penalty_first_ms, penalty_longest_ms; /* set aside for; twice as long each further time, at most */
+    int64_t window_ms;           /* in which failures of an image are counted; 0: they are not */
+    uint32_t quarantine_twins, quarantine_percent; /* so many twins failed, and so many of the turns; 0 twins: never */
+    uint32_t quarantine_kills;   /* so many twins killed their cells; 0: never */
+} conduct_options;
+
 typedef struct core_options {
     dro_clock *clock;
     dro_random *random;
@@ -83,6 +93,7 @@ typedef struct core_options {
     const char *issuer, *audience; /* of access tokens; NULL: "" */
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool has_provision_scope;    /* whoever may write may not for that say which device a twin is of */
+    conduct_options conduct;     /* 0: nothing is set aside */
     application_limits limits;   /* of applications that have none of their own; 0: none */
     struct { bool is_on, has_imsi; uint64_t backlog_bytes; } charging; /* backlog: of log held back for it at most */
     struct { bool is_on; uint64_t backlog_bytes; } audit;

@@ -283,6 +283,8 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_AUDIT_BACKLOG: return ledger_backlog(core, LEDGER_AUDIT);
     case COUNT_AUDIT_GAPS: return ledger_gaps(core, LEDGER_AUDIT);
     case COUNT_AUDIT_DROPPED: return audit_dropped(core);
+    case COUNT_PENALTIES: return c->penalties;
+    case COUNT_SET_ASIDE: return c->set_aside;
     case COUNT_END: break;
     }
     return 0;

@@ -21,6 +21,7 @@
 #include "core/links.h"
 #include "core/number.h"
 #include "core/state.h"
+#include "core/stops.h"
 #include "core/tell.h"
 #include "core/twin_table.h"
 
@@ -226,7 +227,7 @@ void gates_tell(core *core, uint32_t gate, uint16_t type, const void *message, u
 void credentials_send(core *core, uint32_t gate, const application *application, bool is_gone)
 {
     static uint8_t message[48 * 1024];
-    credential head = { .number = application->number, .scopes = application->scopes, .is_gone = is_gone,
+    credential head = { .number = application->number, .scopes = application->scopes, .is_gone = is_gone || application->is_stopped,
                         .is_one_time = application->is_one_time, .expires_ms = application->expires_ms };
     memcpy(head.token, application->token, 32);
     dro_builder out = dro_builder_over(message, sizeof message);
@@ -367,6 +368,7 @@ static void write_all(core *core, dro_builder *out)
             token_key_write(&core->token_keys.list[i], &inner);
             dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
         }
+    stops_write(core, out);
     invokers_write(core, out);
     if (core->capif.fields != NULL)
         dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
@@ -570,6 +572,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
+    else if (field->tag == HOST_STOP)
+        return stop_read(core, field);
     else if (field->tag == HOST_INVOKER)
         return invoker_read(core, field);
     else if (field->tag == HOST_CAPIF)
@@ -696,6 +700,8 @@ dro_err host_load(core *core)
         err = tables_are_lost(core) ? DRO_NOT_FOUND : DRO_OK;
     else if (err == DRO_OK)
         err = tables_read(core, sealed, sealed_length);
+    if (err == DRO_OK)
+        stops_settle(core);
     free(keys);
     free(sealed);
     return err;
@@ -740,6 +746,7 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     const uint8_t *at = dro_cursor_bytes(&in, keys);
     dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
     applications_forget(core);
+    stops_forget(core);
     groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
@@ -748,6 +755,8 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
         names += field.tag == HOST_NAME;
     }
     if (err == DRO_OK)
+        stops_settle(core);
+    if (err == DRO_OK)
         groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
 }
@@ -755,6 +764,7 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
 void host_free(core *core)
 {
     token_keys_free(core);
+    stops_free(core);
     for (uint32_t i = 0; i < core->domain_count; i++)
         free(core->domains[i].name);
     free(core->domains);

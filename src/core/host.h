@@ -20,6 +20,7 @@ typedef struct image {
     uint32_t twins;
     uint8_t artifact_sum[32];    /* SHA-256; it is in the sealed host file, so it stands for a MAC */
     bool is_broken;              /* its code cannot be made: nothing is taken for its twins */
+    bool is_stopped;             /* quarantined: core/stops.h */
     uint8_t *artifact;           /* NULL: being made */
     size_t artifact_length;
     char *model_json;
@@ -28,7 +29,7 @@ typedef struct image {
     admit_info info;
 } image;
 
-typedef struct domain { char *name; uint32_t twins; bool is_kept; } domain; /* kept: name and key are on the disk */
+typedef struct domain { char *name; uint32_t twins; bool is_kept, is_stopped; } domain; /* kept: name and key are on the disk */
 
 enum {
     APPLICATION_APNS_MAX = 4,
@@ -48,7 +49,7 @@ typedef struct application {
     uint32_t domain_count;
     uint32_t *domains;
     int64_t expires_ms;          /* sessions; 0: never */
-    bool is_session, is_one_time;
+    bool is_session, is_one_time, is_stopped;
 } application;
 
 typedef struct host {

@@ -175,6 +175,7 @@ void notice_full(core *core, const notice *notice);
 int notices_send(core *core);
 void notices_on_answer(core *core, uint64_t id, const notice_answer *answer);
 /* The application is connected: what waits goes there. Another websocket that was there before is told so. */
+void destinations_go_on(core *core); /* what was held back may go */
 void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket);
 /* The same of a group's configuration, whose websocket asked core 0. */
 void destination_on_here(core *core, uint32_t gate, const struct websocket_here *here);

@@ -447,6 +447,22 @@ static uint32_t window_of(const destination *to)
     return to->failures > 0 ? 1 : NOTICE_WINDOW;
 }
 
+/* Nobody is told of a domain that is stopped, nor an application that is. It keeps its place. */
+static bool is_held(core *core, const notice *waiting)
+{
+    uint32_t index;
+    if (!core->stops.has_any)
+        return false;
+    if (waiting->twin != NONE && stop_holds_twin(core, waiting->twin))
+        return true;
+    const nidd_configuration *own = nidd_configuration_find(core, waiting->configuration, &index);
+    const group_configuration *of_group = own == NULL ? group_configuration_at(core, waiting->configuration) : NULL;
+    const exposure *other = own == NULL && of_group == NULL ? exposure_find(core, waiting->configuration, &index) : NULL;
+    uint32_t number = own != NULL ? own->application : of_group != NULL ? of_group->application : other != NULL ? other->application : 0;
+    const application *owner = number != 0 ? application_at(core, number) : NULL;
+    return owner != NULL && owner->is_stopped;
+}
+
 /* One of a device to a destination at a time: they arrive in the order they were made. */
 static bool is_its_turn(const core *core, const notice *wanted)
 {
@@ -474,7 +490,7 @@ static bool destination_work(core *core, uint32_t number)
     while (to->next != NULL && to->sent < window_of(to)) {
         notice *next = to->next;
         to->next = next->after;
-        if (next->slot != NONE || !is_its_turn(core, next))
+        if (next->slot != NONE || !is_its_turn(core, next) || is_held(core, next))
             continue;
         if (!notice_send(core, next)) {
             to->next = next;
@@ -605,6 +621,13 @@ static void destination_begin_anew(core *core, uint32_t number)
     to->retry_ns = 0;
     to->next = to->first;
     destination_ready(core, number);
+}
+
+void destinations_go_on(core *core)
+{
+    for (uint32_t i = 0; i < core->nidd.destination_count; i++)
+        if (destination_at(core, i)->link != NULL)
+            destination_begin_anew(core, i);
 }
 
 void destination_connect(core *core, uint32_t number, uint32_t gate, uint64_t socket)

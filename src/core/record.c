@@ -4,6 +4,7 @@
  *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
  *
  * Bytes 8 to 48 are the associated data of the fields. */
+#include "core/conduct.h"
 #include "core/farewell.h"
 #include "core/rate.h"
 #include "core/rds_ports.h"
@@ -610,6 +611,7 @@ static void full_lists(core *core, const twin *twin)
     }
     if (extra != NULL)
         queue_full(core, core->record->twin);
+    penalty_write(core, twin);
     nidd_full(core, twin, true);
     if (extra != NULL)
         full_waiting(core, twin);

@@ -65,9 +65,9 @@ enum record_field {
     FIELD_SERVING = 110,   /* flags u8, PLMN 3 octets, RAT u32, charging id u32, three texts with length u8, peer it came through; empty: nothing */
     FIELD_CONNECTION_REFUSED = 112, /* result u32, connection_refusal u8, node text: nothing of the twin's */
     FIELD_CHARGED = 121,   /* number u64: charges owed up to this one have their record; of no twin */
-    FIELD_AUDIT = 130,     /* twin/audit.h: a note of the audit log; of no twin */
-    FIELD_AUDITED = 131,   /* numbers u64*: what was owed under them has its record; of no twin */
-    FIELD_AUDIT_HEAD = 132, /* series u64, sequence u64, hash 32: how far the audit files were; of no twin */
+    FIELD_AUDIT = 140,     /* twin/audit.h: a note of the audit log; of no twin */
+    FIELD_AUDITED = 141,   /* numbers u64*: what was owed under them has its record; of no twin */
+    FIELD_AUDIT_HEAD = 142, /* series u64, sequence u64, hash 32: how far the audit files were; of no twin */
     FIELD_CHARGE = 120,    /* core/charge.h: nothing of the twin's */
     FIELD_EXPOSURE = 64,   /* number u64, reference u32, application u32, made i64, until i64, reports u32, kind u8, status u8, fields */
     FIELD_EXPOSURE_GONE = 65, /* number u64 */
@@ -75,6 +75,7 @@ enum record_field {
     FIELD_EXPOSURE_NEWS_GONE = 67, /* exposure u64, number u64: all up to this one were told; of no twin */
     FIELD_FAREWELL = 68,   /* core/farewell.h: number u64, until i64, group u32, reference u32, gone u32, kind u8, fields; of no twin, or of one that goes */
     FIELD_FAREWELL_GONE = 69, /* number u64; the same */
+    FIELD_PENALTY = 130,   /* core/conduct.h: strikes u8, level u8, status u8, at i64, until i64; empty: none */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/schedule.h"
@@ -183,5 +184,6 @@ void render_twin(core *core, uint32_t index, bool is_whole, dro_builder *out)
     serving_render(core, twin, is_whole, out);
     json_put(out, ",\"mailbox\":%u", queue_mail_count(twin));
     groups_render(core, twin, out);
+    penalty_render(core, twin, out);
     dro_builder_text(out, "}");
 }

@@ -17,6 +17,7 @@
 #include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
+#include "core/conduct.h"
 #include "core/core.h"
 #include "core/exposure.h"
 #include "core/farewell.h"
@@ -30,6 +31,7 @@
 #include "core/nidd.h"
 #include "core/queue.h"
 #include "core/signing.h"
+#include "core/stops.h"
 #include "core/turn.h"
 #include "core/token_keys.h"
 #include "core/usage.h"
@@ -88,6 +90,8 @@ struct core {
     uint32_t plain_table;        /* rows of twins without an image */
     uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
+    image_conduct conduct[CORE_IMAGES_MAX];
+    bool conduct_is_worse;       /* something was counted since images were judged */
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
     domain *domains;
     uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
@@ -102,6 +106,7 @@ struct core {
     signing signing;             /* core 0's */
     capif capif;                 /* core 0's */
     invoker_table invokers;      /* core 0's */
+    stop_table stops;            /* core/stops.h */
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
@@ -198,6 +203,12 @@ struct core {
 };
 
 enum { SCRATCH_BYTES = 192 * 1024 };
+
+/* Turns in flight and no result: a cell that is to stop has less time. */
+static inline int64_t cell_stall_ms(const core *core)
+{
+    return core->stops.has_any ? STOP_STALL_MS : CELL_STALL_MS;
+}
 
 /* core.c */
 void core_settle(core *core);   /* waits until all that is written is durable */

@@ -210,7 +210,7 @@ void tell_broken(core *core, caller caller, uint32_t image)
                  core->images[image].info.model.name);
 }
 
-static void problem_send(core *core, caller caller, uint16_t status, const char *type, const char *cause, const char *pointer, const char *detail)
+static void problem_send(core *core, caller caller, uint16_t status, const char *type, const char *cause, const char *pointer, uint32_t later_s, const char *detail)
 {
     static const struct { uint16_t status; const char *title; } titles[] = {
         { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
@@ -237,7 +237,7 @@ static void problem_send(core *core, caller caller, uint16_t status, const char 
     }
     dro_builder_text(&out, "}");
     reply reply = { .status = status, .content = CONTENT_PROBLEM, .etag = UINT64_MAX,
-                    .retry_after_s = status == 503 ? 1 : status == 429 ? (uint32_t)usage_next_day_s(core) : 0 };
+                    .retry_after_s = later_s > 0 ? later_s : status == 503 ? 1 : status == 429 ? (uint32_t)usage_next_day_s(core) : 0 };
     bool is_reply_free = core->is_reply_free;
     core->is_reply_free |= status == 503; /* promises nothing */
     tell_reply(core, caller, &reply, text, dro_builder_length(&out));
@@ -251,7 +251,17 @@ void tell_problem(core *core, caller caller, uint16_t status, const char *type, 
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    problem_send(core, caller, status, type, NULL, NULL, detail);
+    problem_send(core, caller, status, type, NULL, NULL, 0, detail);
+}
+
+void tell_later(core *core, caller caller, uint16_t status, const char *type, uint32_t retry_after_s, const char *format, ...)
+{
+    char detail[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    problem_send(core, caller, status, type, NULL, NULL, retry_after_s > 0 ? retry_after_s : 1, detail);
 }
 
 void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...)
@@ -261,7 +271,7 @@ void tell_cause(core *core, caller caller, uint16_t status, const char *cause, c
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    problem_send(core, caller, status, "about:blank", cause, NULL, detail);
+    problem_send(core, caller, status, "about:blank", cause, NULL, 0, detail);
 }
 
 void tell_invalid(core *core, caller caller, uint16_t status, const char *cause, const char *pointer, const char *format, ...)
@@ -271,5 +281,5 @@ void tell_invalid(core *core, caller caller, uint16_t status, const char *cause,
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    problem_send(core, caller, status, "about:blank", cause, pointer, detail);
+    problem_send(core, caller, status, "about:blank", cause, pointer, 0, detail);
 }

@@ -37,4 +37,6 @@ void tell_cause(core *core, caller caller, uint16_t status, const char *cause, c
 /* A problem with one member of the body: a JSON pointer (RFC 6901), in TS 29.122's invalidParams. Cause NULL: none. */
 void tell_invalid(core *core, caller caller, uint16_t status, const char *cause, const char *pointer, const char *format, ...) __attribute__((format(printf, 6, 7)));
 void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
+/* May be asked again after so many seconds. */
+void tell_later(core *core, caller caller, uint16_t status, const char *type, uint32_t retry_after_s, const char *format, ...) __attribute__((format(printf, 6, 7)));
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));

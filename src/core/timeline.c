@@ -19,9 +19,6 @@
 #include "twin/value.h"
 
 static const char *const outcomes[] = { "handled", "not_handled", "swallowed" };
-static const char *const traps[] = { [1] = "trap", "memory access out of bounds", "stack overflow", "deadline exceeded", "memory limit",
-                                     "unknown result of dromio_event", "context does not fit the image",
-                                     "too many or malformed effects", "cell failed", [TURN_UNREADABLE] = "its context cannot be read" };
 
 static void put_hex(dro_builder *out, const uint8_t *bytes, size_t length)
 {
@@ -57,7 +54,7 @@ static void put_event(const model *model, const dro_field *field, dro_builder *o
     if (outcome < 3)
         json_put(out, ",\"outcome\":\"%s\"", outcomes[outcome]);
     else
-        json_put(out, ",\"outcome\":\"trap: %s\"", outcome > 16 && outcome - 16 < sizeof traps / sizeof traps[0] && traps[outcome - 16] != NULL ? traps[outcome - 16] : "unknown");
+        json_put(out, ",\"outcome\":\"%s: %s\"", outcome > 16 + TURN_UNREADABLE ? "set aside" : "trap", turn_failure_text(outcome - 16));
     json_put(out, ",\"cpu_micros\":%.3g", cpu_nanos / 1000.0);
 }
 

@@ -4,14 +4,24 @@
 
 #include <stdlib.h>
 
+#include "core/conduct.h"
 #include "core/mailbox.h"
 #include "core/nidd.h"
 #include "core/rds_ports.h"
 #include "core/schedule.h"
 #include "core/state.h"
+#include "core/stops.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "twin/event.h"
+
+/* Timers of a twin that is stopped or set aside wait; INT64_MAX: until stops_settle comes back to it. */
+static int64_t timers_wait_until(const core *core, const twin *twin)
+{
+    bool is_stopped = core->stops.has_any && twin->image != NONE &&
+                      (core->stops.has_code || core->domains[twin->domain].is_stopped || core->images[twin->image].is_stopped);
+    return is_stopped ? INT64_MAX : penalty_until_ms(core, twin);
+}
 
 static int64_t due_of(const core *core, uint32_t index)
 {
@@ -25,9 +35,13 @@ static int64_t due_of(const core *core, uint32_t index)
         due = rds_ports_due(twin);
     if (schedule_due(twin) < due)
         due = schedule_due(twin);
-    for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
-        if (twin->extra->timers[i].due_ms < due)
-            due = twin->extra->timers[i].due_ms;
+    if (stop_holds_twin(core, index)) /* nothing of it is done; stops_settle comes back to it */
+        return INT64_MAX;
+    int64_t free_ms = timers_wait_until(core, twin);
+    for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++) {
+        int64_t timer_ms = twin->extra->timers[i].due_ms > free_ms ? twin->extra->timers[i].due_ms : free_ms;
+        due = timer_ms < due ? timer_ms : due;
+    }
     return due;
 }
 
@@ -115,7 +129,7 @@ int64_t timers_next(const core *core)
 static int timer_due(const core *core, const twin *twin)
 {
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
-        if (twin->extra->timers[i].due_ms <= core->now_ms)
+        if (twin->extra->timers[i].due_ms <= core->now_ms && timers_wait_until(core, twin) <= core->now_ms)
             return i;
     return -1;
 }

@@ -13,6 +13,7 @@
 #include "core/api.h"
 #include "core/charge.h"
 #include "core/cold.h"
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/host_tables.h"
 #include "core/links.h"
@@ -255,10 +256,16 @@ static void wait_in_line(core *core, turn *turn)
 }
 
 static void turn_pass(core *core, turn *turn);
+static void turn_leave_out(core *core, turn *turn, uint8_t status);
 
 void turn_send(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
+    uint8_t forbidden = turn_forbidden(core, turn);
+    if (forbidden != 0) {
+        turn_leave_out(core, turn, forbidden);
+        return;
+    }
     if (turn->image == NONE) {
         turn_pass(core, turn);
         return;
@@ -426,6 +433,7 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
     api_turn_end(core, turn, result->outcome);
     if (turn->operation == TURN_TRIGGER)
         trigger_turn_keep(core, turn);
+    conduct_kept(core, turn);
     record_context(core, turn_slot(core, turn), context, result->context_length);
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
@@ -440,10 +448,11 @@ static const char *const trap_reasons[] = {
     [TURN_TRAP] = "trap", [TURN_OUT_OF_BOUNDS] = "memory access out of bounds", [TURN_STACK_OVERFLOW] = "stack overflow",
     [TURN_DEADLINE] = "deadline exceeded", [TURN_MEMORY] = "memory limit", [TURN_BAD_RESULT] = "unknown result of dromio_event",
     [TURN_BAD_CONTEXT] = "context does not fit the image", [TURN_EFFECTS] = "too many or malformed effects",
-    [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read",
+    [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read", [TURN_STOPPED] = "stopped",
+    [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty",
 };
 
-static const char *trap_reason(uint32_t status)
+const char *turn_failure_text(uint32_t status)
 {
     return status < sizeof trap_reasons / sizeof trap_reasons[0] && trap_reasons[status] != NULL ? trap_reasons[status]
                                                                                                 : "unknown";
@@ -466,20 +475,21 @@ static void put_dead_letter(core *core, const turn *turn, const char *reason)
     for (uint32_t i = 0; !is_secret && i < turn->length; i++)
         json_put(part, "%02x", turn->event[i]);
     json_put(part, "\",\"reason\":\"%s\",\"image\":\"sha256:", reason);
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; turn->image != NONE && i < 32; i++)
         json_put(part, "%02x", core->images[turn->image].digest[i]);
     dro_builder_text(part, "\"}");
     dead_letter_keep(core, domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
     record_part_end(core, FIELD_DEAD);
 }
 
-/* A turn that failed changes nothing of the twin, and its event is kept as a dead letter. */
-static void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
+void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
 {
     core->counters.traps[status & 15]++;
-    core->image_traps[turn->image][status & 15]++;
+    if (turn->image != NONE)
+        core->image_traps[turn->image][status & 15]++;
     core->counters.dead_letters++;
     if (turn->operation == TURN_CREATE) {
+        conduct_failed(core, turn, status);
         api_create_failed(core, turn, reason);
         return;
     }
@@ -493,8 +503,10 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         schedule_told(core, turn->twin);
     if (turn->operation == TURN_UPLINK)
         nidd_uplink(core, turn->twin, turn->event, turn->length, &turn->sign);
-    record_put(core, FIELD_TRAP, reason, strlen(reason));
+    if (status <= TURN_UNREADABLE) /* it ran, or should have */
+        record_put(core, FIELD_TRAP, reason, strlen(reason));
     put_dead_letter(core, turn, reason);
+    conduct_failed(core, turn, status);
     api_turn_failed(core, turn, reason);
     if (turn->operation == TURN_TRIGGER)
         trigger_turn_keep(core, turn);
@@ -505,6 +517,20 @@ static void turn_bury(core *core, turn *turn, uint32_t status, const char *reaso
         trigger_turn_done(core, turn, round);
     else
         api_turn_done(core, turn);
+}
+
+/* Over without having begun: nothing waits for its end, but for what an uplink's contact lets go. */
+static void turn_leave_out(core *core, turn *turn, uint8_t status)
+{
+    uint32_t index = turn->twin;
+    uint64_t number = twin_at(core, index)->number;
+    turn_set_aside(core, turn, status);
+    turn_free(core, turn);
+    if (twin_at(core, index)->number != number)
+        return;
+    mailbox_flush(core, index);
+    if (timers_update(core, index) != DRO_OK)
+        dro_error("timers: out of memory");
 }
 
 /* It is over: kept or buried, and what waited for its end goes on. */
@@ -518,13 +544,15 @@ static void turn_settle(core *core, turn *turn, const turn_result *result, uint3
     else if (status != TURN_OK)
         behind_are_stale(core, turn);
     bool is_put = turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE;
-    if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
+    if (status > TURN_UNREADABLE)
+        turn_set_aside(core, turn, (uint8_t)status);
+    else if (status == TURN_OK && is_put && api_put_is_taken(core, turn)) {
         if (turn->operation == TURN_CREATE)
             twin_forget(core, index);
     } else if (status == TURN_OK)
         turn_keep(core, turn, result, context);
     else
-        turn_bury(core, turn, status, trap_reason(status), result->cpu_nanos);
+        turn_bury(core, turn, status, turn_failure_text(status), result->cpu_nanos);
     effects_wipe(core);
     turn_free(core, turn);
     if (behind != NONE)
@@ -546,7 +574,13 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     uint32_t status = result->status;
     core->counters.turns++;
     dro_latency_add(&core->latencies[BOARD_TURN_CPU], result->cpu_nanos);
-    if ((status == TURN_DEADLINE || status == TURN_HOST) && ++turn->tries < TURN_TRIES_MAX) {
+    uint8_t forbidden = turn_forbidden(core, turn);
+    if (forbidden != 0) { /* meanwhile: what it says counts for nothing */
+        turn_settle(core, turn, result, forbidden, NULL);
+        return;
+    }
+    bool is_known = status == TURN_DEADLINE && twin_at(core, turn->twin)->has_penalty;
+    if ((status == TURN_DEADLINE || status == TURN_HOST) && !is_known && ++turn->tries < TURN_TRIES_MAX) {
         wait_again(core, turn);
         return;
     }
@@ -564,7 +598,7 @@ void turn_unreadable(core *core, turn *turn, const char *where)
     uint64_t number = twin_at(core, index)->number;
     char reason[128];
     uint32_t behind = turn->behind;
-    snprintf(reason, sizeof reason, "%s: %s", trap_reason(TURN_UNREADABLE), where);
+    snprintf(reason, sizeof reason, "%s: %s", turn_failure_text(TURN_UNREADABLE), where);
     if (behind == NONE)
         twin_at(core, index)->flags &= (uint8_t)~TWIN_RUNNING;
     behind_are_stale(core, turn);
@@ -637,7 +671,7 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
     ring_release(&cell->results);
     if (count > 0)
         cell->heard_ns = core->now_ns;
-    bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > CELL_STALL_MS * 1000000ll;
+    bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > cell_stall_ms(core) * 1000000ll;
     if (err != DRO_OK || is_stalled) {
         dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
         cell->heard_ns = core->now_ns;
@@ -670,7 +704,7 @@ int turns_send_waiting(core *core)
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
-        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken) { /* it killed its cells; or no cell can have its code */
+        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken || turn_forbidden(core, turn) != 0) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
             turn_finish(core, turn, &failed, NULL, NULL);
             done++;

@@ -23,7 +23,8 @@ typedef struct deferred {       /* a message that waits for a turn to end */
 enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /* until the turns before it ended */ };
 
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
-enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1 };
+enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1,
+       TURN_STOPPED, TURN_QUARANTINED, TURN_PENALTY /* it was not run, or not any more: core/conduct.h */ };
 
 enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK, TURN_REPORT,
                       TURN_TRIGGER, TURN_SCHEDULE };
@@ -76,6 +77,9 @@ dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
 void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
 void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
+/* It changes nothing of the twin; its event is kept as a dead letter, or whoever asked is told. The turn stays the caller's. */
+void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos);
+const char *turn_failure_text(uint32_t status);
 void turn_line_put(core *core, turn_line *line, turn *turn);
 uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
 uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */

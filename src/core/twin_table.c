@@ -10,6 +10,7 @@
 #include "base/wipe.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
+#include "core/conduct.h"
 #include "core/groups.h"
 #include "core/mailbox.h"
 #include "core/names.h"
@@ -130,6 +131,7 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     rds_free(twin);
     schedule_free(core, index);
     rds_ports_free(twin);
+    penalty_free(twin);
     free(extra->creating_id);
     extra_release(twin);
 }
@@ -333,7 +335,8 @@ void twin_extra_trim(twin *twin)
     const twin_extra *extra = twin->extra;
     if (extra == NULL || extra->mail != NULL || extra->tickets != NULL || extra->deferred != NULL ||
         extra->creating_id != NULL || extra->queue.bytes > 0 || extra->timer_count > 0 || extra->alias_count > 0 ||
-        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL || extra->schedule != NULL)
+        extra->queue.chunk_count > 0 || extra->queue.unplaced > 0 || extra->rates != NULL || extra->rds != NULL || extra->rds_ports != NULL || extra->schedule != NULL ||
+        extra->penalty != NULL)
         return;
     extra_release(twin);
 }

@@ -44,6 +44,7 @@ typedef struct twin_extra {      /* what only a busy twin has */
     struct rds_managed *rds_ports; /* core/rds_ports.h */
     struct schedule *schedule;   /* core/schedule.h; NULL: its sleep is not known, nor wished for */
     struct rds *rds;             /* core/rds.h; NULL: nothing was exchanged */
+    struct penalty *penalty;     /* core/conduct.h; NULL: it did not fail lately */
 } twin_extra;
 
 enum twin_flag {
@@ -76,7 +77,8 @@ typedef struct twin {
     uint32_t learned_s;          /* smoothed interval between contacts; 0: not known */
     uint32_t timer_place;        /* in the timer heap, 0: none */
     uint8_t flags, why, contact_count;
-    bool is_cold;                /* its context is in the log only */
+    bool is_cold : 1;            /* its context is in the log only */
+    bool has_penalty : 1;        /* extra->penalty is there */
     twin_connection connection;
     uint32_t memberships;        /* of groups, the newest; 0: none */
     uint64_t revision;           /* application writes */

@@ -2,6 +2,7 @@
  * tables read them, its authorizer allows reading and listed functions only. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,13 @@ typedef struct desk_config {
 } desk_config;
 
 int desk_run(const desk_config *config, int stop);
+
+/* What is ready; for desk_run and tests. Borrows the config's rings. */
+typedef struct desk_room desk_room;
+desk_room *desk_room_new(const desk_config *config); /* NULL: why was told through the log */
+void desk_room_free(desk_room *room);                /* NULL is fine */
+/* One question of each gate at most. DRO_CORRUPT: a gate broke its ring. */
+DRO_CHECKED dro_err desk_room_round(desk_room *room, bool *did_work);
 
 /* One query in this process, for tests: the JSON answer (api_reply's body) into
  * `out`; *status is the HTTP status. Each core's columns have `bytes` bytes; a table's rows are those of all of them. */

@@ -24,12 +24,12 @@ typedef struct desk_gate {
     bool is_answering; /* `answer` from `sent` on is still to be sent; nothing is read until then */
 } desk_gate;
 
-typedef struct desk_room {
+struct desk_room {
     desk *desk;
     uint32_t gate_count;
     desk_gate *gates;
     uint8_t *question; /* [RING_MESSAGE_MAX]: a copy the gate can no longer change */
-} desk_room;
+};
 
 static void answer_question(desk_room *room, desk_gate *gate, const uint8_t *body, size_t length)
 {
@@ -151,17 +151,26 @@ static bool wait_for_work(const desk_room *room, const desk_config *config, int 
     return ready <= 0 || watched[1].revents == 0;
 }
 
+dro_err desk_room_round(desk_room *room, bool *did_work)
+{
+    *did_work = false;
+    for (uint32_t i = 0; i < room->gate_count; i++) {
+        dro_err err = serve(room, &room->gates[i], did_work);
+        if (err == DRO_OK)
+            continue;
+        dro_error("the ring from gate %u is broken", i);
+        return err;
+    }
+    return DRO_OK;
+}
+
 static int loop(desk_room *room, const desk_config *config, int stop)
 {
     do {
         bool did_work;
         do {
-            did_work = false;
-            for (uint32_t i = 0; i < room->gate_count; i++)
-                if (serve(room, &room->gates[i], &did_work) != DRO_OK) {
-                    dro_error("the ring from gate %u is broken", i);
-                    return 1;
-                }
+            if (desk_room_round(room, &did_work) != DRO_OK)
+                return 1;
             struct pollfd told = { .fd = stop, .events = POLLIN };
             if (did_work && poll(&told, 1, 0) > 0)
                 return 0;
@@ -170,33 +179,56 @@ static int loop(desk_room *room, const desk_config *config, int stop)
     return 0;
 }
 
+static void gates_begin(desk_room *room, const desk_config *config)
+{
+    for (uint32_t i = 0; i < room->gate_count; i++) {
+        room->gates[i].in = &config->from_gate[i];
+        room->gates[i].out = &config->to_gate[i];
+        if (config->stale != NULL)
+            refuse_stale(&room->gates[i], config->stale[i]);
+    }
+}
+
+desk_room *desk_room_new(const desk_config *config)
+{
+    desk_room *room = calloc(1, sizeof *room);
+    if (room == NULL)
+        return NULL;
+    room->gates = calloc(config->gate_count + 1, sizeof *room->gates);
+    room->question = malloc(RING_MESSAGE_MAX);
+    dro_err err = DRO_NOMEM;
+    if (room->gates != NULL && room->question != NULL) {
+        room->gate_count = config->gate_count;
+        gates_begin(room, config);
+        err = desk_new(&room->desk, config->columns, config->core_count, config->columns_bytes, config->clock);
+    }
+    if (err == DRO_OK)
+        return room;
+    dro_error("the columns cannot be read: %s", dro_err_text(err));
+    desk_room_free(room);
+    return NULL;
+}
+
+void desk_room_free(desk_room *room)
+{
+    if (room == NULL)
+        return;
+    for (uint32_t i = 0; i < room->gate_count; i++)
+        answer_fini(&room->gates[i].answer);
+    desk_free(room->desk);
+    free(room->question);
+    free(room->gates);
+    free(room);
+}
+
 int desk_run(const desk_config *config, int stop)
 {
-    desk_room room = { .gate_count = config->gate_count,
-                       .gates = calloc(config->gate_count + 1, sizeof *room.gates),
-                       .question = malloc(RING_MESSAGE_MAX) };
-    int result = 1;
-    if (room.gates == NULL || room.question == NULL)
-        goto done;
-    for (uint32_t i = 0; i < room.gate_count; i++) {
-        room.gates[i].in = &config->from_gate[i];
-        room.gates[i].out = &config->to_gate[i];
-        if (config->stale != NULL)
-            refuse_stale(&room.gates[i], config->stale[i]);
-    }
-    dro_err err = desk_new(&room.desk, config->columns, config->core_count, config->columns_bytes, config->clock);
-    if (err != DRO_OK) {
-        dro_error("the columns cannot be read: %s", dro_err_text(err));
-        goto done;
-    }
+    desk_room *room = desk_room_new(config);
+    if (room == NULL)
+        return 1;
     if (!confine_desk())
         dro_warn("the kernel has no seccomp: the desk runs without its filter");
-    result = loop(&room, config, stop);
-done:
-    for (uint32_t i = 0; room.gates != NULL && i < room.gate_count; i++)
-        answer_fini(&room.gates[i].answer);
-    desk_free(room.desk);
-    free(room.question);
-    free(room.gates);
+    int result = loop(room, config, stop);
+    desk_room_free(room);
     return result;
 }

@@ -491,6 +491,14 @@ static bool read_sql(reader *in, const char *pointer, yyjson_val *value)
     return true;
 }
 
+static bool read_stop_reason(reader *in, const char *pointer, yyjson_val *value)
+{
+    if (!read_text(in, pointer, value, 0, BODY_REASON_MAX))
+        return false;
+    dro_field_put(in->out, API_FIELD_DETAIL, unsafe_yyjson_get_str(value), unsafe_yyjson_get_len(value));
+    return true;
+}
+
 /* An object whose members are those of the table. `required` is a bit per row. */
 static bool read_members(reader *in, yyjson_val *object, const member *members, size_t count, unsigned required)
 {
@@ -616,6 +624,13 @@ static bool read_trace_root(reader *in, yyjson_val *root, void *context)
     return read_members(in, root, members, 3, yyjson_obj_get(root, "peer") == NULL ? 1 : 0);
 }
 
+static bool read_stop_root(reader *in, yyjson_val *root, void *context)
+{
+    static const member members[] = { { "reason", read_stop_reason } };
+    (void)context;
+    return read_members(in, root, members, 1, 0);
+}
+
 static bool read_query_root(reader *in, yyjson_val *root, void *context)
 {
     static const member members[] = { { "sql", read_sql } };
@@ -692,6 +707,11 @@ bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, 
     member_line line = { id, is_member };
     id[0] = '\0';
     return with_document(arena, json, &(reader){ out, fault, false }, read_member_line_root, &line);
+}
+
+bool body_read_stop(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return json.length == 0 || with_document(arena, json, &(reader){ out, fault, false }, read_stop_root, NULL);
 }
 
 bool body_read_trace(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)

@@ -115,6 +115,11 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
             return fail(fault, 404, "no such image: a digest is sha256: and 64 hexadecimal digits");
         dro_field_put(out, API_FIELD_IMAGE, digest, sizeof digest);
         return true;
+    case PARAMETER_DOMAIN:
+        if (text.length > IDENTIFIER_MAX || !domain_read(text, identifier))
+            return fail(fault, 404, "no such domain");
+        dro_field_put_text(out, API_FIELD_DOMAIN, identifier);
+        return true;
     case PARAMETER_TICKET:
         if (!number_read(text, &number))
             return fail(fault, 404, "no such ticket");

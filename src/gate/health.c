@@ -55,6 +55,23 @@ static void put_certificates(const http *http, dro_builder *out)
         dro_builder_text(out, "}");
 }
 
+/* What kinds of things are stopped: whose they are is not for everybody to know. */
+static void put_stopped(const http *http, dro_builder *out)
+{
+    static const char *const kinds[] = { "code", "domain", "image", "application" };
+    const char *before = ",\"stopped\":[\"";
+    for (uint32_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if ((http->stopped >> i & 1) == 0)
+            continue;
+        dro_builder_text(out, before);
+        dro_builder_text(out, kinds[i]);
+        dro_builder_text(out, "\"");
+        before = ",\"";
+    }
+    if ((http->stopped & 15) != 0)
+        dro_builder_text(out, "]");
+}
+
 void health_answer(http *http, exchange *exchange)
 {
     char bytes[HEALTH_BYTES];
@@ -76,6 +93,7 @@ void health_answer(http *http, exchange *exchange)
         dro_builder_text(&out, http->config->health);
     }
     put_certificates(http, &out);
+    put_stopped(http, &out);
     dro_builder_text(&out, "}");
     if (out.err != DRO_OK) {
         answer_problem(exchange, 500, "the health text is too long");

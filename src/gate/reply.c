@@ -192,6 +192,10 @@ void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, cons
         on_reply(http, from, id, body, length);
     } else if (type == MESSAGE_CREDENTIAL && from == 0) {
         on_credential(http, body, length);
+    } else if (type == MESSAGE_STOPS && from == 0 && length >= sizeof(stop_news)) {
+        stop_news news;
+        memcpy(&news, body, sizeof news);
+        http->stopped = news.kinds;
     } else if (type == MESSAGE_SIGNING_KEY && from == 0) {
         on_signing_key(http, body, length);
     } else if (type == MESSAGE_STREAM_EVENT && from != HTTP_DESK) {

@@ -35,6 +35,8 @@ typedef struct config {
     char t8_api_root[512], t8_allow_callbacks[1024];
     char t8_trigger_sender[16];
     int64_t t8_trigger_port;
+    int64_t penalty_failures, penalty_forget, penalty_first, penalty_longest;
+    int64_t quarantine_twins, quarantine_percent, quarantine_seconds, quarantine_kills;
     int64_t schedule_pause;
     int64_t t8_group_guard, t8_reliable_data_timer;
     bool t8_reliable_data_service;

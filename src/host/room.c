@@ -404,6 +404,14 @@ static void enter_core(room_context *room, uint32_t index)
     keep_usage(room, false);
 }
 
+static conduct_options conduct_of(const config *config)
+{
+    return (conduct_options){ .penalty_failures = (uint32_t)config->penalty_failures, .penalty_forget_ms = config->penalty_forget * 1000,
+                              .penalty_first_ms = config->penalty_first * 1000, .penalty_longest_ms = config->penalty_longest * 1000,
+                              .window_ms = config->quarantine_seconds * 1000, .quarantine_twins = (uint32_t)config->quarantine_twins,
+                              .quarantine_percent = (uint32_t)config->quarantine_percent, .quarantine_kills = (uint32_t)config->quarantine_kills };
+}
+
 static application_limits limits_of(const config *config)
 {
     return (application_limits){ .of = { [LIMIT_REQUESTS] = (uint32_t)config->limits_requests, [LIMIT_BURST] = (uint32_t)config->limits_burst,
@@ -453,6 +461,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .charging = { config->charging_enabled, config->charging_imsi,
                                            (uint64_t)config->charging_backlog / room->layout->core_count },
                              .audit = { config->audit_enabled, (uint64_t)config->audit_backlog / room->layout->core_count },
+                             .conduct = conduct_of(config),
                              .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .schedule_pause_s = (uint32_t)config->schedule_pause,
                              .trigger_sender = config->t8_trigger_sender, .trigger_port = config->t8_trigger_port,
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),

@@ -7,7 +7,6 @@
 #include "twin/charge.h"
 
 _Static_assert((int)JOURNAL_HEAD == (int)AUDIT_HASH_BYTES && (int)JOURNAL_HEAD == SHA256_DIGEST_LENGTH, "a head is a hash");
-_Static_assert(JOURNAL_HELD_MAX >= AUDIT_BYTES_MAX && JOURNAL_HELD_MAX >= CHARGE_BYTES_MAX, "an entry can be held");
 
 static dro_err charging_line(dro_builder *out, const line_origin *origin, uint8_t head[JOURNAL_HEAD], const uint8_t *bytes, size_t length)
 {

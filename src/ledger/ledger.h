@@ -1,6 +1,6 @@
-/* Charging: the room that writes the charging files. It has no keys and no sockets; of the disk it sees the
- * charging directory alone. Cores send it what they find in their logs (ring/charging.h); it is told nothing
- * that is not durable there, and says back how far that is in its files. */
+/* Ledger: the room that writes files of lines about what is in the host's logs: one for charging, one for the audit log.
+ * It has no keys and no sockets; of the disk it sees its own directory alone. Cores send it what they find in their
+ * logs (ring/ledger.h); it is told nothing that is not durable there, and says back how far that is in its files. */
 #pragma once
 
 #include <stdbool.h>

@@ -40,8 +40,8 @@ enum message_type {
     MESSAGE_NETWORK_REPORT = 61,/* network_report + fields           -> MESSAGE_REPORT_ANSWER  */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
-    MESSAGE_LEDGER_STATE = 74,       /* ledger_state: from the charging room, ring/charging.h */
-    MESSAGE_LEDGER_LINES = 80,  /* ledger_lines: from the room of the audit log                              */
+    MESSAGE_LEDGER_STATE = 74,  /* ledger_state: from the room of charging or of the audit log, ring/ledger.h */
+    MESSAGE_LEDGER_LINES = 83,  /* ledger_lines: from the room of the audit log                              */
     MESSAGE_AUDIT = 81,         /* act u16, fields of enum audit_tag (twin/audit.h): what the gate itself refused or saw; core 0 */
     MESSAGE_CAPIF_STATE = 75,   /* capif_news + fields: what the publisher has at a CAPIF core function, to be kept; core 0    */
     MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
@@ -55,13 +55,14 @@ enum message_type {
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
-    MESSAGE_LEDGER = 77,        /* ledger_message: to the charging room */
+    MESSAGE_LEDGER = 77,        /* ledger_message: to such a room */
     MESSAGE_LEDGER_QUESTION = 82, /* ledger_question: to the room of the audit log -> MESSAGE_LEDGER_LINES */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_REPORT_ANSWER = 64, /* report_answer                                              */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_CAPIF = 78,         /* the fields of the newest MESSAGE_CAPIF_STATE, of core 0: to a new gate, and at each change to all */
+    MESSAGE_STOPS = 80,         /* stop_news, of core 0: to a new gate, and at each change to all */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -190,6 +191,11 @@ enum api_operation {
     API_INVOKER_SECURITY_UPDATE,    /* APPLICATION, SECURITY_CONTEXT: of one that is there */
     API_INVOKER_SECURITY_DELETE,    /* APPLICATION */
     API_INVOKER_SECURITY_REVOKE,    /* APPLICATION (of the path, of the body), CAPIF_ID* */
+    /* Stops (core/stops.h): core 0. Of what: DOMAIN, IMAGE, APPLICATION, or none of them: all guest code */
+    API_STOP_LIST = 290,
+    API_STOP_PUT,                   /* DETAIL(?): why */
+    API_STOP_DELETE,
+    API_PENALTY_DELETE,             /* ID */
 };
 
 enum api_field { /* width or form */
@@ -313,6 +319,9 @@ enum api_field { /* width or form */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
 };
+
+/* What is stopped, for /healthz. */
+typedef struct stop_news { uint32_t kinds, reserved; } stop_news; /* kinds: 1 code, 2 domains, 4 images, 8 applications */
 
 typedef struct api_request {
     uint16_t operation;   /* enum api_operation */

@@ -148,7 +148,7 @@ static dro_err header_take(const ring_reader *reader, uint32_t head, uint32_t re
 {
     uint32_t offset = head & (reader->capacity - 1);
     uint32_t lap = reader->capacity - offset;
-    if (ready > reader->capacity || ready < 8)
+    if (ready > reader->capacity || ready < 8 || offset % 8 != 0) /* where a reader begins is in memory that the writer has too */
         return DRO_CORRUPT;
     *header = (ring_header){ 0 };
     memcpy(header, reader->bytes + offset, lap < sizeof *header ? 8 : sizeof *header);

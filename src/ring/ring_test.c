@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 
 enum { CAPACITY = RING_CAPACITY_MIN, INDEXES = 192, HEADER = sizeof(ring_header) };
@@ -163,6 +164,30 @@ static void a_tail_out_of_the_ring_is_corrupt(void **state)
     }
 }
 
+/* Where a reader begins is read from memory that the writer has too: found by fuzzing, 7 bytes behind the ring were read. */
+static void a_reader_that_begins_at_an_odd_place_reads_nothing_behind_the_ring(void **state)
+{
+    (void)state;
+    enum { PAGE = 4096 };
+    size_t bytes = ring_bytes(CAPACITY), pages = (bytes + PAGE - 1) / PAGE * PAGE;
+    uint8_t *whole = mmap(NULL, pages + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *memory = whole + pages - bytes;
+    assert_true(whole != MAP_FAILED && mprotect(whole + pages, PAGE, PROT_NONE) == 0); /* the ring ends where nobody may read */
+    for (uint32_t odd = 1; odd < 8; odd++) {
+        ring_reader reader;
+        ring_header header;
+        dro_err err;
+        uint32_t head = CAPACITY - odd, tail = head + 64, position = 0;
+        ring_format(memory, CAPACITY);
+        memcpy(memory, &tail, 4);
+        memcpy(memory + 64, &head, 4);
+        ring_reader_open(&reader, memory, CAPACITY);
+        assert_null(ring_next(&reader, &header, &err));
+        assert_int_equal(err, DRO_CORRUPT);
+        assert_null(ring_peek(&reader, &position, &header));
+    }
+    munmap(whole, pages + PAGE);
+}
+
 /* Whoever reads would go on as long as the writer adds to them. */
 static void padding_without_a_message_behind_it_is_corrupt(void **state)
 {
@@ -258,6 +283,7 @@ int main(void)
         CLAIM(peeking_into_a_broken_ring_shows_nothing),
         CLAIM(a_full_ring_refuses_until_space_is_given_back), CLAIM(what_is_secret_is_wiped_before_its_space_is_free),
         CLAIM(a_broken_header_is_corrupt), CLAIM(a_tail_out_of_the_ring_is_corrupt), CLAIM(padding_without_a_message_behind_it_is_corrupt),
+        CLAIM(a_reader_that_begins_at_an_odd_place_reads_nothing_behind_the_ring),
         CLAIM(a_lying_reader_makes_the_ring_full), CLAIM(a_message_on_the_way_to_sleep_is_seen),
         CLAIM(two_threads_pass_every_message_once),
     };

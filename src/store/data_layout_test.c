@@ -21,7 +21,7 @@ static void what_is_written_is_read(void **state)
     }
     char text[DATA_LAYOUT_TEXT];
     data_layout_write(DATA_LAYOUT, text);
-    assert_string_equal(text, "dromio layout 4\n");
+    assert_string_equal(text, "dromio layout 5\n");
 }
 
 static void anything_else_is_none(void **state)

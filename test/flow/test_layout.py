@@ -29,7 +29,7 @@ def stopped(request, tmp_path_factory):
 
 @pytest.mark.parametrize("text, told", [
     ("dromio layout 6\n", "newer dromiod: it has layout 6, this one knows layouts up to 5"),
-    ("", "damaged"), ("4\n", "damaged"), ("dromio layout 5", "damaged"), ("dromio layout 5\n" * 4, "damaged"),
+    ("", "damaged"), ("5\n", "damaged"), ("dromio layout 5", "damaged"), ("dromio layout 5\n" * 4, "damaged"),
 ])
 def test_what_is_newer_or_damaged_is_refused_and_stays_as_it_is(stopped, text, told):
     data = stopped[0].data
@@ -60,11 +60,11 @@ def test_a_backup_carries_the_number(stopped, tmp_path):
     with restored_host(file, tmp_path / "clone", host.data / "master.key") as clone:
         assert clone.admin.get("/v1/twins/l@acme.example").status == 200
     out = tmp_path / "newer.tar"
-    rewritten(file, out, lambda name, content: content.replace(b'"layout":4', b'"layout":5') if name == "backup.json" else content)
+    rewritten(file, out, lambda name, content: content.replace(b'"layout":5', b'"layout":6') if name == "backup.json" else content)
     is_refused(out, "newer dromiod", "layout 6")
     refused = restore(out, tmp_path / "data")
     assert refused.returncode == 1 and not (tmp_path / "data").exists()
-    rewritten(file, out, lambda name, content: content.replace(b'"layout":4,', b"") if name == "backup.json" else content)
+    rewritten(file, out, lambda name, content: content.replace(b'"layout":5,', b"") if name == "backup.json" else content)
     assert restore(out, tmp_path / "data").returncode == 0 and not (tmp_path / "data" / "layout").exists()
 
 

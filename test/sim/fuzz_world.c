@@ -45,7 +45,7 @@ world *fuzz_world(bool has_cell, world_message_fn on_message)
         return &here;
     if (!is_registered)
         is_registered = atexit(world_end) == 0;
-    world_options options = { .seed = 5, .segment_bytes = 1 << 20, .on_message = on_message };
+    world_options options = { .seed = 5, .segment_bytes = 1 << 20, .is_charging = true, .on_message = on_message };
     world_init(&here, &options);
     WORLD_ASSERT(world_open(&here) == DRO_OK);
     world_push_image(&here, THERMO);

@@ -42,6 +42,7 @@ typedef struct world_options {
     uint32_t cores;                 /* 0: 1; world_cores changes it between two starts */
     bool no_cell;                   /* turns wait, or the test is the cell */
     bool is_traced;
+    bool is_charging;               /* what is charged is kept for a room that may come */
     uint32_t trap_percent;          /* of the chances to: the turn of a reading ends as a trap */
     world_message_fn on_message;    /* what the core says to a gate */
     void *context;

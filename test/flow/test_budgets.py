@@ -1,0 +1,250 @@
+"""What runs too badly does not run for a while: penalties, quarantine, stops. Nothing that was acknowledged is lost by it."""
+import base64
+
+import hostile
+import pytest
+from host import Client, Events, Host, thermo_reading, until
+from mme import Mme
+from sink import Sink
+
+CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
+FAST = ("penalty.first=60", "quarantine.twins=0")  # set aside for longer than a test takes
+
+
+@pytest.fixture(scope="module")
+def wasm(tmp_path_factory):
+    return hostile.image(tmp_path_factory.mktemp("hostile"))
+
+
+class Story:
+    """A host with the hostile image and some devices of it."""
+
+    def __init__(self, wasm, *settings, twins=1, name="one"):
+        self.host = Host(*settings)
+        self.wasm, self.count = wasm, twins
+
+    def __enter__(self):
+        self.host.__enter__()
+        self.admin = self.host.admin
+        self.image = self.host.push(self.wasm).json()["image"]
+        for index in range(self.count):
+            self.admin.put_twin(self.name(index), image=self.image, imsi=self.imsi(index))
+        self.mme = Mme(self.host)
+        for index in range(self.count):
+            self.mme.attach(self.imsi(index))
+        return self
+
+    def __exit__(self, *error):
+        self.mme.close()
+        return self.host.__exit__(*error)
+
+    @staticmethod
+    def name(index=0):
+        return f"h{index}@acme.example"
+
+    @staticmethod
+    def imsi(index=0):
+        return f"0010177{index:08d}"
+
+    def event(self, kind, index=0, amount=0):
+        """Acknowledged, whatever becomes of it."""
+        self.mme.uplink(self.imsi(index), bytes([kind, amount]))
+
+    def good(self, index=0):
+        return self.admin.value(self.name(index), "count")
+
+    def letters(self, reason):
+        return [letter for letter in self.admin.get("/v1/dead-letters?limit=1000").json()["dead_letters"] if letter["reason"] == reason]
+
+    def stop(self, what, **body):
+        answer = self.admin.put(f"/v1/stops/{what}", body or b"")
+        assert answer.status == 204, answer
+
+    def resume(self, what):
+        answer = self.admin.delete(f"/v1/stops/{what}")
+        assert answer.status == 204, answer
+
+    def again(self):
+        self.mme.close()
+        self.host.kill()
+        self.host.start()
+        self.mme = Mme(self.host)
+
+
+def test_a_twin_that_fails_again_and_again_is_set_aside(wasm):
+    with Story(wasm, *FAST, twins=2) as story:
+        story.event(hostile.GOOD)
+        for _ in range(5):
+            story.event(hostile.TRAP)
+        shown = story.admin.twin(story.name())["penalty"]
+        assert (shown["times"], shown["reason"]) == (1, "trap")
+        for _ in range(3):
+            story.event(hostile.GOOD)  # acknowledged, but not run
+        assert story.good() == 1
+        kept = story.letters("penalty")
+        assert [letter["frame"] for letter in kept] == ["0000"] * 3 and kept[0]["id"] == story.name()
+        answer = story.admin.write(story.name(), "limit", 7)
+        assert (answer.status, answer.json()["type"]) == (503, "penalty") and 0 < int(answer.headers["Retry-After"]) <= 60
+        story.event(hostile.GOOD, 1)  # the other one runs
+        assert story.good(1) == 1 and "penalty" not in story.admin.twin(story.name(1))
+        assert story.host.metric("dromio_penalties_total") == 1 and story.host.metric("dromio_events_set_aside_total") == 4
+        newest = story.admin.get(f"/v1/twins/{story.name()}/timeline?limit=1").json()["events"][0]
+        assert (newest["frame"], newest["outcome"]) == ("0000", "set aside: penalty")
+        assert story.admin.delete(f"/v1/twins/{story.name()}/penalty").status == 204
+        assert story.admin.delete(f"/v1/twins/{story.name()}/penalty").status == 404
+        story.event(hostile.GOOD)
+        assert story.good() == 2 and "penalty" not in story.admin.twin(story.name())
+
+
+def test_a_penalty_outlives_a_crash_and_ends_with_time(wasm):
+    with Story(wasm, "penalty.first=2", "quarantine.twins=0", "penalty.failures=2") as story:
+        for _ in range(2):
+            story.event(hostile.LOOP)
+        first = story.admin.twin(story.name())["penalty"]
+        assert first["reason"] == "deadline exceeded"
+        story.again()
+        assert story.admin.twin(story.name())["penalty"] == first
+        until(lambda: "penalty" not in story.admin.twin(story.name()), "the end of the penalty")
+        story.event(hostile.GOOD)
+        assert story.good() == 1
+        story.event(hostile.LOOP)  # one more is enough now, and it is set aside for longer
+        assert story.admin.twin(story.name())["penalty"]["times"] == 2
+
+
+def test_timers_of_a_twin_that_is_set_aside_wait(wasm):
+    with Story(wasm, *FAST) as story:
+        story.stop("code")
+        story.event(hostile.TIMER)
+        story.resume("code")
+        story.event(hostile.TIMER)  # it calls itself from now on
+        until(lambda: story.admin.value(story.name(), "timers") > 3, "timers that run")
+        for _ in range(5):
+            story.event(hostile.TRAP)
+        stands = story.admin.value(story.name(), "timers")
+        story.event(hostile.GOOD)
+        assert story.admin.value(story.name(), "timers") == stands
+        assert story.admin.delete(f"/v1/twins/{story.name()}/penalty").status == 204
+        until(lambda: story.admin.value(story.name(), "timers") > stands, "timers that run again")
+        story.stop("code")
+        stands = story.admin.value(story.name(), "timers")
+        story.event(hostile.GOOD)
+        assert story.admin.value(story.name(), "timers") == stands
+        story.again()
+        assert story.admin.value(story.name(), "timers") == stands
+        story.resume("code")
+        until(lambda: story.admin.value(story.name(), "timers") > stands, "timers after the stop and the crash")
+
+
+def test_an_image_of_which_many_twins_fail_is_quarantined(wasm):
+    with Story(wasm, "quarantine.twins=4", twins=6) as story:
+        for index in range(3):
+            for _ in range(2):
+                story.event(hostile.TRAP, index)
+        assert "quarantined" not in story.admin.get(f"/v1/images/{story.image}").json()
+        story.event(hostile.TRAP, 3)
+        until(lambda: "quarantined" in story.admin.get(f"/v1/images/{story.image}").json(), "the quarantine")
+        shown = story.admin.get(f"/v1/images/{story.image}").json()["quarantined"]
+        assert shown["by"] == "host" and shown["reason"] == "turns of 4 twins failed, 7 of 7"
+        assert story.admin.get("/v1/stops").json()["stops"][0]["image"] == story.image
+        assert story.admin.get("/healthz").json()["stopped"] == ["image"]
+        story.event(hostile.GOOD, 5)
+        assert story.good(5) is None and story.letters("quarantined")[0]["id"] == story.name(5)
+        answer = story.admin.put(f"/v1/twins/new@acme.example", {"image": story.image})
+        assert (answer.status, answer.json()["type"]) == (409, "quarantined"), answer
+        story.admin.put_twin("t@acme.example", imsi="001017800000001")  # another image
+        story.mme.attach("001017800000001")
+        story.mme.uplink("001017800000001", thermo_reading(1))
+        assert story.admin.value("t@acme.example", "readings") == 1
+        story.again()
+        story.event(hostile.GOOD, 5)
+        assert len(story.letters("quarantined")) == 2
+        story.resume(f"images/{story.image}")
+        story.event(hostile.GOOD, 5)
+        assert story.good(5) == 1 and "stopped" not in story.admin.get("/healthz").json()
+
+
+def test_few_failures_among_many_turns_do_not_quarantine(wasm):
+    with Story(wasm, "quarantine.twins=3", twins=4) as story:
+        story.event(hostile.TRAP, 0)
+        for _ in range(6):
+            story.event(hostile.GOOD, 3)
+        for index in range(3):
+            story.event(hostile.TRAP, index)
+        assert story.admin.get("/v1/stops").json() == {"stops": []}
+
+
+def test_a_stop_of_all_code_reaches_every_core_and_outlives_a_crash(wasm):
+    with Story(wasm, *FAST, twins=8) as story:
+        story.event(hostile.GOOD)
+        story.stop("code", reason="INC-4711")
+        shown = story.admin.get("/v1/stops").json()["stops"]
+        assert [(stop["stop"], stop["reason"], stop["by"]) for stop in shown] == [("code", "INC-4711", "operator")]
+        assert story.admin.get("/v1/status").json()["stopped"] == shown
+        assert Client(story.host.http_port, None).get("/healthz").json()["stopped"] == ["code"]
+        for is_again in (False, True):
+            for index in range(8):
+                story.event(hostile.GOOD, index)
+            assert [story.good(index) for index in range(8)] == [1] + [None] * 7
+            assert len(story.letters("stopped")) == (16 if is_again else 8)
+            answer = story.admin.put("/v1/twins/new@acme.example", {"image": story.image})
+            assert (answer.status, answer.json()["type"]) == (503, "stopped") and answer.headers["Retry-After"] == "60"
+            assert story.admin.get("/v1/twins/new@acme.example").status == 404
+            if not is_again:
+                story.again()
+        story.resume("code")
+        for index in range(8):
+            story.event(hostile.GOOD, index)
+        assert [story.good(index) for index in range(8)] == [2] + [1] * 7
+        assert story.admin.delete("/v1/stops/code").status == 404
+
+
+def test_a_stop_of_a_domain_holds_all_that_leaves_for_it(wasm):
+    with Sink() as sink, Story(wasm, *FAST, CALLBACKS) as story:
+        admin, mme = story.admin, story.mme
+        writer = story.host.application("as1", ["acme.example"], ("read", "write", "nidd"))
+        admin.put_twin("u@other.example", image=story.image, imsi="001017800000002")
+        mme.attach("001017800000002")
+        answer = writer.post("/3gpp-nidd/v1/as1/configurations", {"externalId": story.name(), "notificationDestination": sink.link()})
+        assert answer.status == 201, answer
+        story.event(hostile.GOOD)
+        until(lambda: len(sink.taken()) == 1, "the first notification")
+        story.stop("domains/acme.example")
+        story.event(hostile.GOOD)
+        answer = writer.write(story.name(), "limit", 3)
+        assert (answer.status, answer.json()["type"]) == (503, "stopped"), answer
+        assert writer.get(f"/v1/twins/{story.name()}").status == 200
+        mme.uplink("001017800000002", bytes([hostile.GOOD, 0]))
+        assert admin.value("u@other.example", "count") == 1 and story.good() == 1
+        assert len(sink.taken()) == 1
+        story.resume("domains/acme.example")
+        until(lambda: len(sink.taken()) == 2, "the notification that was held back")
+        assert base64.b64decode(sink.taken()[1]["data"]) == b"\0\0"
+        assert admin.put("/v1/stops/domains/nobody.example", b"").status == 404
+
+
+def test_a_stopped_application_is_nobody(wasm):
+    with Sink() as sink, Story(wasm, *FAST, CALLBACKS) as story:
+        client = story.host.application("as1", ["acme.example"], ("read", "write", "nidd"))
+        answer = client.post("/3gpp-nidd/v1/as1/configurations", {"externalId": story.name(), "notificationDestination": sink.link()})
+        assert answer.status == 201, answer
+        with Events(client) as events:
+            story.event(hostile.GOOD)
+            events.next("dromio.property.changed.v1")
+            until(lambda: len(sink.taken()) == 1, "the first notification")
+            story.stop("applications/as1", reason="leaked token")
+            with pytest.raises((EOFError, OSError, AssertionError, StopIteration)):
+                while True:
+                    events.next()
+        assert client.get("/v1/twins").status == 401
+        story.event(hostile.GOOD)
+        assert story.good() == 2  # its devices are not meant
+        story.again()
+        assert client.get("/v1/twins").status == 401
+        story.event(hostile.GOOD)
+        assert len(sink.taken()) == 1
+        story.resume("applications/as1")
+        until(lambda: len(sink.taken()) == 3, "the notifications that were held back")
+        assert client.get("/v1/twins").status == 200
+        story.stop("applications/as1")
+        assert story.admin.delete("/v1/applications/as1").status == 204
+        assert story.admin.get("/v1/stops").json() == {"stops": []}
