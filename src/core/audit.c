@@ -274,6 +274,8 @@ static void put_objects(const call *call, dro_builder *out)
         put_text(out, AUDIT_OBJECT, call->group);
     put_text(out, AUDIT_OBJECT, call->id);
     put_stop(call, out);
+    if (call->operation == API_DOMAIN_ROTATE || call->operation == API_DOMAIN_DELETE)
+        put_text(out, AUDIT_OBJECT, call->domain);
     put_text(out, AUDIT_OBJECT, call->peer);
     put_number(out, call->configuration);
     put_number(out, call->delivery);

@@ -108,12 +108,12 @@ uint32_t chunks_small(const twin_queue *queue)
     return at;
 }
 
-bool chunks_before(const twin_queue *queue, uint32_t segment, uint32_t *first, uint32_t *end)
+bool chunks_before(const twin_queue *queue, log_place place, uint32_t *first, uint32_t *end)
 {
     *end = 0;
     for (uint32_t i = 0; i < queue->chunk_count; i++) {
         const queue_chunk *chunk = &queue->chunks[i];
-        if (chunk->old_log == 0 && log_place_segment(chunk->place) >= segment)
+        if (chunk->old_log == 0 && chunk->place >= place)
             continue;
         *first = *end == 0 ? i : *first;
         *end = i + 1;

@@ -552,6 +552,13 @@ uint64_t ledger_backlog(const core *core, enum ledger_kind kind)
     return (uint64_t)(log_place_segment(end) - log_place_segment(from)) * segment_bytes(core) + ((end & UINT32_MAX) - (from & UINT32_MAX)) * 8;
 }
 
+uint64_t ledger_reached(const core *core, enum ledger_kind kind)
+{
+    if (core->ledgers[kind] == NULL || core->log == NULL)
+        return UINT64_MAX;
+    return ledger_backlog(core, kind) == 0 ? UINT64_MAX : core->ledgers[kind]->done;
+}
+
 static uint32_t segment_first(const core *core, const ledger *here)
 {
     uint64_t backlog = here->kind == LEDGER_CHARGING ? core->options.charging.backlog_bytes : core->options.audit.backlog_bytes;

@@ -25,6 +25,7 @@ bool ledgers_prepare_sleep(core *core);                /* as ring_prepare_sleep 
 void ledgers_awake(core *core);
 uint32_t ledgers_segment_first(const core *core);      /* segments from this one on are still needed */
 bool ledgers_need_old(const core *core);               /* logs of other numbers of cores */
+uint64_t ledger_reached(const core *core, enum ledger_kind kind); /* the place in the log before which all is told */
 uint64_t ledger_gaps(const core *core, enum ledger_kind kind);
 uint64_t ledger_backlog(const core *core, enum ledger_kind kind); /* bytes of this core's log that are not told */
 void ledger_placed(core *core, enum ledger_kind kind, uint64_t place); /* an entry lies there, of a kind whose entries are few */

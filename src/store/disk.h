@@ -45,6 +45,9 @@ struct disk {
     int (*fetch_reap)(disk *disk, disk_fetched *done, int max, bool wait);
     /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
     int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
+    /* The same, and what was there before is overwritten before its blocks are free, as far as the file system writes in
+     * place. Nobody may have it open. NULL: replace. */
+    int (*replace_over)(disk *disk, const char *name, const void *bytes, size_t length);
     /* Both durable on return (fsync of the directory). `to` is replaced if it is there. */
     int (*rename)(disk *disk, const char *from, const char *to);
     int (*remove)(disk *disk, const char *name);

@@ -290,7 +290,7 @@ class Follower(Actor):
 
     def connect(self):
         super().connect()
-        last = self.known.notes.get("event/last")
+        last = self.known.notes.get("events", {"last": None})["last"]
         self.events = Events(self.client, f"?model={MODEL}&property=readings", last=last)
         if self.events.status != 200:
             raise EOFError
@@ -323,26 +323,28 @@ class Follower(Actor):
         self.events.socket.settimeout(0.05)
         return True
 
+    def seen(self):
+        """{device: its newest reading that was an event}"""
+        return self.known.notes.get("events", {"seen": {}})["seen"]
+
     def take(self, event):
-        self.known.put("event/last", event["id"])
+        seen = self.seen()
         if event["event"] == "dromio.gap.v1":
             check(self.gaps_allowed > 0, "the stream has a gap:", event["data"])
             self.gaps_allowed -= 1
             self.may_skip = set(self.readings.devices)
-            return
-        if not event["cloud"]["subject"].startswith("k"):
-            return
-        device = int(event["cloud"]["subject"][1:].split("@")[0])
-        value, key = event["cloud"]["data"]["value"], f"event/{device}"
-        before = self.known.notes.get(key, 0)
-        is_next = value == before + 1 or (device in self.may_skip and value > before)
-        check(is_next, f"the stream has reading {value} of {self.readings.name_of(device)} after {before}, id {event['id']}")
-        self.may_skip.discard(device)
-        self.known.put(key, value)
+        elif event["cloud"]["subject"].startswith("k"):
+            device = int(event["cloud"]["subject"][1:].split("@")[0])
+            value, before = event["cloud"]["data"]["value"], seen.get(str(device), 0)
+            is_next = value == before + 1 or (device in self.may_skip and value > before)
+            check(is_next, f"the stream has reading {value} of {self.readings.name_of(device)} after {before}, id {event['id']}")
+            self.may_skip.discard(device)
+            seen = {**seen, str(device): value}
+        self.known.put("events", {"last": event["id"], "seen": seen})
 
     def is_under_way(self):
         """Until it has seen all: after the readings are finished."""
-        return any(self.known.notes.get(f"event/{device}", 0) < self.known.of(self.readings.key(device))[1] and device not in self.may_skip
+        return any(self.seen().get(str(device), 0) < self.known.of(self.readings.key(device))[1] and device not in self.may_skip
                    for device in self.readings.devices)
 
 
@@ -440,10 +442,12 @@ class Deliveries(Actor):
 
     kind = "delivery"
     BASE = "/3gpp-nidd/v1/as-kill/configurations"
+    WAITING = 12  # at the same time: of a device 32 notifications are kept for a destination that does not take them
 
     def __init__(self, oracle, number=0):
         super().__init__(oracle, number)
         self.device, self.imsi = f"n{number}@kill.example", f"00101{number + 5000:010d}"
+        self.waiting = [path for key, path in self.known.notes.items() if key.startswith(f"delivery/{self.device}") and path != ""]
 
     def provision(self, admin, mme):
         answer = admin.put(f"/v1/twins/{self.device}", {"imsi": self.imsi})
@@ -458,6 +462,10 @@ class Deliveries(Actor):
         self.client = Client(self.oracle.host.http_port, self.known.notes["as-kill"])
 
     def step(self):
+        self.waiting = [path for path in self.waiting if not self.ends(path)]
+        if len(self.waiting) >= self.WAITING:
+            time.sleep(PAUSE_S)
+            return
         count = self.known.notes.get(f"deliveries/{self.device}", 0) + 1
         self.known.put(f"deliveries/{self.device}", count)
         key, data = f"delivery/{self.device}/{count}", f"{self.device} {count}"
@@ -469,29 +477,24 @@ class Deliveries(Actor):
             return
         if self.asked(answer, 200, 201):
             self.known.put(f"{key}/at", path_of(answer) if answer.status == 201 else "")
+            self.waiting += [path_of(answer)] if answer.status == 201 else []
             self.known.acknowledged(key, 1)
 
     def is_under_way(self):
         return False  # what got no answer is asked for no more: there are no keys of repetitions in T8
 
-    def taken(self):
-        """{path of a delivery: its final status} of what was told."""
-        found = {}
-        for body in self.oracle.sink.taken(f"/{self.device}"):
-            if "deliveryStatus" in body:
-                found.setdefault(path_of(body["niddDownlinkDataTransfer"]), set()).add(body["deliveryStatus"])
-        return found
+    def ends(self, path):
+        """What was told of it that is no more than a state on the way."""
+        return [status for status in self.known.notes.get(f"told{path}", ()) if not status.startswith(("BUFFERING", "TRIGGERED"))]
 
     def finish(self):
         wanted = {}
         for key in self.known.keys(f"delivery/{self.device}"):
             if self.known.of(key)[0] == 1:
                 wanted[key] = self.known.notes[f"{key}/at"]
-        until(lambda: all(path == "" or path in self.taken() for path in wanted.values()), f"the ends of the downlinks of {self.device}")
-        taken = self.taken()
+        until(lambda: all(path == "" or self.ends(path) for path in wanted.values()), f"the ends of the downlinks of {self.device}")
         for key, path in wanted.items():
-            ends = {status for status in taken.get(path, ()) if not status.startswith("BUFFERING")}
-            check(path == "" or len(ends) == 1 and all(e.startswith("SUCCESS") for e in ends), f"{key}: it ended as {ends}")
+            check(path == "" or len(self.ends(path)) == 1 and self.ends(path)[0].startswith("SUCCESS"), f"{key}: it ended as {self.ends(path)}")
             data = f"{self.device} {key.rsplit('/', 1)[1]}".encode()
             check(self.oracle.network.count(self.imsi, data) > 0, f"{key}: the device never got it")
 
@@ -586,18 +589,13 @@ class Network(Actor):
     def __init__(self, oracle):
         super().__init__(oracle)
         self.mme = None
-        self.got = {}
-        self.lock = threading.Lock()
 
     def connect(self):
         super().connect()
         self.mme = Mme(self.oracle.host, identity="down.epc.test", on_downlink=self.on_downlink)
 
     def on_downlink(self, downlink):
-        with self.lock:
-            key = (downlink.imsi, downlink.data)
-            self.got[key] = self.got.get(key, 0) + 1
-            self.known.put(f"got/{downlink.imsi}/{downlink.data.hex()}", self.got[key])
+        self.known.put(f"got/{downlink.imsi}/{downlink.data.hex()}", self.count(downlink.imsi, downlink.data) + 1)
         return 2001
 
     def count(self, imsi, data):
@@ -628,6 +626,7 @@ class Oracle:
         self.known = knowledge or Knowledge()
         self.refused = 0
         self.sink = Sink(self.known.notes.get("sink", 0))
+        self.sink.on_notice = self.on_notice
         if "sink" not in self.known.notes:
             self.known.put("sink", self.sink.port)
         self.network = Network(self)
@@ -637,6 +636,12 @@ class Oracle:
         self.deliveries = [Deliveries(self, n) for n in range(2)]
         self.actors = [self.readings, *(Writes(self, n, self.readings) for n in range(2)), *self.commands, *self.deliveries, Things(self),
                        Applications(self), self.follower]
+
+    def on_notice(self, body):
+        """A status is told again until it was taken, but never another one after an end."""
+        if "deliveryStatus" in body:
+            key = "told" + path_of(body["niddDownlinkDataTransfer"])
+            self.known.put(key, sorted({*self.known.notes.get(key, ()), body["deliveryStatus"]}))
 
     def chance_of(self, name):
         return self.random.Random(zlib.crc32(f"{self.seed} {name}".encode()))

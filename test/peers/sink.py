@@ -10,6 +10,7 @@ import t8_record
 class Sink:
     def __init__(self, port=0):
         self.notices, self.status = [], 204
+        self.on_notice = lambda body: None  # before it is answered
         self.lock = threading.Lock()
         sink = self
 
@@ -22,6 +23,7 @@ class Sink:
                 with sink.lock:
                     status = sink.status(self.path) if callable(sink.status) else sink.status
                     sink.notices.append((self.path, self.headers["Content-Type"], json.loads(body), status))
+                sink.on_notice(json.loads(body))
                 self.send_response(status)
                 if status == 302:
                     self.send_header("Location", sink.link("/moved"))
