@@ -330,7 +330,6 @@ static bool build_fields(connection *connection, exchange *exchange, const route
     dro_builder out = dro_builder_over(connection->request, sizeof connection->request);
     fields_fault fault = { 0 };
     dro_builder_bytes(&out, &request, sizeof request);
-    audit_put(connection, exchange, route, &out);
     if (!fields_of_path(&out, route, target, &fault) ||
         !fields_of_header(connection, exchange, &out, route, caller, &fault) ||
         !fields_of_query(connection, &out, route, target, &fault)) {
@@ -339,6 +338,7 @@ static bool build_fields(connection *connection, exchange *exchange, const route
             answer_problem(exchange, fault.status, "%s", fault.detail);
         return false;
     }
+    audit_put(connection, exchange, route, &out); /* behind what an Idempotency-Key is of */
     assert(out.err == DRO_OK); /* every part has its bound, and they fit together */
     connection->is_foreign = fields_are_foreign(target, caller);
     connection->request_length = (uint32_t)dro_builder_length(&out);
