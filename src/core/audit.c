@@ -62,7 +62,8 @@ struct audit {
     uint32_t refusals;
     uint64_t dropped, dropped_told;
     int64_t dropped_ns;
-    head sealed, cut_at;         /* as the log has it */
+    head sealed;                 /* as the log has it */
+    head asked_for;              /* the room was asked for this line */
     int64_t sealed_ns, signed_ns;
     uint64_t signed_sequence;
     uint8_t public_key[VAULT_PUBLIC];
@@ -692,13 +693,13 @@ static head head_said(const core *core)
     return now;
 }
 
-static void cut_tell(core *core)
+static void cut_tell(core *core, const head *missing)
 {
     struct audit *audit = core->audit;
     audit->cuts++;
     dro_error("audit: the files are not what they were: line %" PRIu64 " is not there as it was written; entries may be lost: docs/audit.md",
-              audit->sealed.sequence);
-    note_head(core, AUDIT_LOG_CUT, &audit->sealed, "the files do not have this line as it was written");
+              missing->sequence);
+    note_head(core, AUDIT_LOG_CUT, missing, "the files do not have this line as it was written");
 }
 
 /* A session of the room begins: is what the log says of the files still true of them? */
@@ -712,9 +713,10 @@ static void head_compare(core *core)
     else if (sealed->series != now.series)
         note_head(core, AUDIT_LOG_BEGUN, sealed, "another series ended so, whose files are not here");
     else if (sealed->sequence > now.sequence || (sealed->sequence == now.sequence && memcmp(sealed->hash, now.hash, sizeof now.hash) != 0))
-        cut_tell(core);
+        cut_tell(core, sealed);
     else if (sealed->sequence > 0) {
         ledger_question question = { .id = ASKED_CHECK, .since = sealed->sequence, .lines_max = 1 };
+        audit->asked_for = *sealed;
         if (!ledger_ask(core, LEDGER_AUDIT, &question))
             dro_warn("audit: its room does not listen");
         return;
@@ -725,7 +727,7 @@ static void head_compare(core *core)
 /* The line that was sealed, or another one, or nothing. */
 static void checked(core *core, const uint8_t *lines, size_t length)
 {
-    const head *sealed = &core->audit->sealed;
+    const head *sealed = &core->audit->asked_for;
     char text[2 * AUDIT_HASH_BYTES + 16];
     dro_builder out = dro_builder_over(text, sizeof text);
     dro_builder_text(&out, "\"hash\":\"");
@@ -733,7 +735,7 @@ static void checked(core *core, const uint8_t *lines, size_t length)
     dro_builder_text(&out, "\"}\n");
     size_t tail = dro_builder_length(&out);
     if (length < tail || memcmp(lines + length - tail, text, tail) != 0)
-        cut_tell(core);
+        cut_tell(core, sealed);
 }
 
 static int64_t head_due_ns(const core *core)
@@ -895,7 +897,7 @@ void api_audit_head(core *core, const call *call)
             hex_json(&out, "signature", signature, sizeof signature);
             hex_json(&out, "key", core->audit->public_key, sizeof core->audit->public_key);
         }
-        json_put(&out, ",\"cuts\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"backlog_bytes\":%" PRIu64, core->audit->cuts,
+        json_put(&out, ",\"sealed\":%" PRIu64 ",\"cuts\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"backlog_bytes\":%" PRIu64, core->audit->sealed.sequence, core->audit->cuts,
                  core_count_all(core, COUNT_AUDIT_GAPS), core_count_all(core, COUNT_AUDIT_DROPPED), core_count_all(core, COUNT_AUDIT_BACKLOG));
     }
     dro_builder_text(&out, "}");

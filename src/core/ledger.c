@@ -142,6 +142,7 @@ void ledger_placed(core *core, enum ledger_kind kind, uint64_t place)
 static log_place mark_next(ledger *here, log_place place)
 {
     while (here->mark_count > 0 && here->marks[here->mark_first] < place) {
+        here->marked_from = here->marks[here->mark_first] + 1; /* a new session of the room may begin before: then it is read for */
         here->mark_first = (here->mark_first + 1) % MARKS_MAX;
         here->mark_count--;
     }
