@@ -28,6 +28,7 @@ def found(host, **members):
 
 
 def test_a_start_names_the_configuration_and_a_chain_begins(host):
+    found(host, act="audit.begun")
     first, second = entries(host)[:2]
     assert first["act"] == "host.started" and first["seq"] == 1 and first["previous"] == "0" * 64
     assert "configuration sha256:" in first["detail"] and second["act"] == "audit.begun" and len(second["key"]) == 64
