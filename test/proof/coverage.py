@@ -24,7 +24,7 @@ GROUPS = {
                 r"src/cell/(wasm.*|validator|rewrite|artifact|context)\.c", r"src/desk/(sql_text|plain|range)\.c", r"src/ring/ring\.c"),
     "log": (r"src/store/.*\.c", r"src/core/(record|apply)\.c"),
     "vault": (r"src/core/vault.*\.c",),
-    "budgets": (r"src/core/(conduct|stops|api_stops)\.c",),
+    "budgets": (r"src/core/(budget|conduct|stops|api_stops)\.c", r"src/twin/budget\.c",),
 }
 NOT_PRODUCT = re.compile(r".*(_test|_fuzz|_model|_sample|_fake)\.c$|.*/disk_memory\.c$")  # scaffolding of tests beside the code
 FLOWS = ("test_http_protocol.py", "test_http_api.py", "test_nidd.py", "test_capif.py", "test_tokens.py", "test_monitoring.py", "test_backup.py", "test_twins.py", "test_uplinks.py", "test_cold.py", "test_damage.py")
