@@ -474,7 +474,7 @@ typedef struct connection_request { /* Connection-Management-Request */
     char charging[CHARGING_TEXT_MAX + 1]; /* 3GPP-Charging-Characteristics; "": absent, as the next */
     char type[DEVICE_TYPE_DIGITS + 1];    /* the first digits of the IMEI: which type of device; what names the device is left out */
     char software[SOFTWARE_DIGITS + 1];   /* Software-Version */
-    uint8_t reserved3[3];
+    uint8_t reserved3[7];
     rate_status rates;
 } connection_request;             /* then host, realm, Service-Selection, peer */
 
@@ -690,7 +690,7 @@ typedef struct traced {
     uint16_t peer_length, device_length;
     char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
     char imsi[16], msisdn[16]; /* "": none, or the device's name stands for it */
-    uint8_t reserved[2];
+    uint8_t reserved[6];
 } traced;                   /* then the peer's identity, the device's External Identifier */
 
 /* ---- Turns: core <-> cell ---- */
