@@ -100,7 +100,7 @@ class Guarded:
         trace = host.admin.post("/v1/traces", {"twin": "door@acme.example"}).json()["trace"]
         self.names = {"id": "door@acme.example", "group": "doors@acme.example", "name": "period", "ticket": ticket, "trace": trace, "application": "owner",
                       "scsAsId": "owner", "downlinkDataDeliveryId": "0" * 16, "subscriptionId": watched.json()["self"].rsplit("/", 1)[1], "transactionId": "0" * 16, "setId": "1", "portId": "ue3-ef7", "securityId": "owner",
-                      "apiInvokerId": "owner", "onboardingId": "owner", "apfId": "scef.dromio.test", "serviceApiId": "3gpp-nidd",
+                      "domain": "acme.example", "apiInvokerId": "owner", "onboardingId": "owner", "apfId": "scef.dromio.test", "serviceApiId": "3gpp-nidd",
                       "digest": host.admin.get("/v1/images").json()["images"][0]["image"]}
 
     def paths(self, row, **other):
