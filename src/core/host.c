@@ -63,6 +63,11 @@ static void keys_write(const core *core, uint32_t count, uint8_t *bytes)
     }
 }
 
+static dro_err kept_err(int error)
+{
+    return error == 0 ? DRO_OK : error == -ENOSPC || error == -EDQUOT ? DRO_FULL : DRO_IO;
+}
+
 static dro_err keys_keep(core *core)
 {
     size_t length = keys_length(core->domain_count);
@@ -74,7 +79,7 @@ static dro_err keys_keep(core *core)
     free(bytes);
     if (error == 0)
         core->keys_kept = core->domain_count;
-    return error == 0 ? DRO_OK : DRO_IO;
+    return kept_err(error);
 }
 
 static dro_err domain_add(core *core, const char *name, size_t length)
@@ -399,7 +404,7 @@ static dro_err file_keep(core *core, const uint8_t *plain, size_t length)
     vault_seal_log(core->vault, 0, "host", 4, plain, length, sealed);
     int error = core->options.log_disk->replace(core->options.log_disk, "host", sealed, length + VAULT_OVERHEAD);
     free(sealed);
-    return error == 0 ? DRO_OK : DRO_IO;
+    return kept_err(error);
 }
 
 /* For the other cores: length of the keys u32, keys as in their file, the host's file in clear, which images are ready. */
