@@ -14,7 +14,7 @@ import sys
 PARAMETERS = {"id": "ID", "name": "NAME", "digest": "DIGEST", "ticket": "TICKET", "application": "APPLICATION",
               "scsAsId": "SCS_AS", "configurationId": "CONFIGURATION", "downlinkDataDeliveryId": "DELIVERY", "group": "GROUP",
               "securityId": "SECURITY", "subscriptionId": "CONFIGURATION", "transactionId": "CONFIGURATION", "setId": "SET_ID", "apiInvokerId": "INVOKER", "onboardingId": "INVOKER", "apfId": "APF", "serviceApiId": "SERVICE_API", "domain": "DOMAIN", "trace": "TRACE", "portId": "RDS_PORT"}
-QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state",
+QUERIES = ["model", "tag", "limit", "cursor", "wait", "timeout", "property", "twin", "after", "network", "state", "history",
            "api-invoker-id", "api-name", "api-version", "comm-type", "protocol", "aef-id", "data-format", "api-cat", "preferred-aef-loc",
            "supported-features", "api-supported-features", "authenticationInfo", "authorizationInfo"]
 SCOPES = ["read", "write", "images", "nidd", "monitoring", "trigger", "parameters", "provision", "capif", "admin"]
@@ -36,6 +36,7 @@ def rows_of(path):
         where = f"{row['method']} {row['path']}"
         assert where not in seen, f"{where}: twice"
         seen.add(where)
+        assert len(where) <= 255, f"{where}: longer than ROUTE_NAME_MAX"
         assert row["method"] in METHODS, where
         assert row["handler"] in HANDLERS and row["body"] in BODIES, where
         assert all(query in QUERIES for query in row["query"].split()), where

@@ -83,6 +83,8 @@ static void read_field(call *call, const dro_field *field, dro_err *err)
         break;
     case API_FIELD_EXPOSURE: call->exposure = (uint32_t)dro_field_u64(field, err); break;
     case API_FIELD_NETWORK: call->with_network = true; break;
+    case API_FIELD_HISTORY_DROPS: call->drops_history = true; break;
+    case API_FIELD_DOMAIN: call->domain = text_of(field); break;
     case API_FIELD_PEER: call->peer = text_of(field); break;
     case API_FIELD_SECONDS: call->seconds = dro_field_u64(field, err); break;
     case API_FIELD_TRACE: call->trace = dro_field_u64(field, err); break;
@@ -396,6 +398,11 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
+    [API_DOMAIN_LIST] = api_domain_list,
+    [API_DOMAIN_GET] = api_domain_get,
+    [API_DOMAIN_ROTATE] = api_domain_rotate,
+    [API_DOMAIN_DELETE] = api_domain_delete,
+    [API_REKEY] = api_rekey,
     [API_STOP_LIST] = api_stop_list,
     [API_STOP_PUT] = api_stop_put,
     [API_STOP_DELETE] = api_stop_delete,
@@ -438,13 +445,14 @@ static bool changes_something(uint32_t operation)
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
            operation == API_STOP_PUT || operation == API_STOP_DELETE || operation == API_PENALTY_DELETE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
-           (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_REVOKE);
+           (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_REVOKE) ||
+           (operation >= API_DOMAIN_ROTATE && operation <= API_REKEY);
 }
 
 /* Answered though the log is broken: from the host's own tables and counters, or what is durable. */
 static bool shows_no_twin(uint32_t operation)
 {
-    return operation == API_CAPIF_STATUS || operation == API_STOP_LIST || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
+    return operation == API_DOMAIN_LIST || operation == API_DOMAIN_GET || operation == API_CAPIF_STATUS || operation == API_STOP_LIST || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
            operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_TRACE_MAKE ||

@@ -24,5 +24,6 @@ void api_put_idempotency(core *core, const uint8_t (*keys)[32], uint32_t twin, u
 void api_create_failed(core *core, turn *turn, const char *reason);
 void api_ticket_json(core *core, const twin *twin, const ticket *ticket, dro_builder *out);
 void api_admin(core *core, caller caller, const struct api_request *request, const uint8_t *fields, size_t length);
+void twin_delete(core *core, uint32_t twin); /* and what waits for it is told; no turn of it runs */
 void put_free(struct put *put);
 void api_put_end(core *core, struct put *put); /* and gives up what it claimed and no twin has; NULL is fine */

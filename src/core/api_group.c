@@ -136,6 +136,8 @@ static uint32_t domain_of(core *core, const call *call, dro_err *err)
         *err = domain_get(core, at + 1, length, &domain);
     else
         domain = domain_find(core, at + 1, length);
+    if (domain != NONE && core->domains[domain].is_going && application_sees(core, call->application, call->scopes, domain))
+        *err = DRO_DENIED;
     return domain != NONE && application_sees(core, call->application, call->scopes, domain) ? domain : NONE;
 }
 
@@ -157,7 +159,9 @@ void api_group_put(core *core, const call *call)
         err = group_add(core, call->group.at, call->group.length, domain, GROUP_LOCAL, &made);
     if (err == DRO_OK && (err = groups_keep(core)) != DRO_OK)
         group_remove(core, made);
-    if (err == DRO_LIMIT)
+    if (err == DRO_DENIED)
+        tell_problem(core, call->caller, 409, "domain_is_going", "the domain is being deleted");
+    else if (err == DRO_LIMIT)
         tell_problem(core, call->caller, 507, "too_many_groups", "a host has at most %d groups", GROUPS_MAX);
     else if (err != DRO_OK)
         tell_problem(core, call->caller, 503, "about:blank", "the group could not be kept: %s", dro_err_text(err));

@@ -418,6 +418,11 @@ static void put_write(core *core, uint32_t index, const struct put *put)
 bool api_put_is_taken(core *core, const turn *turn)
 {
     const struct put *put = turn->put;
+    if (core->domains[put->domain].is_going || core->domains[put->domain].is_gone) {
+        if (turn->caller.gate != NONE)
+            tell_problem(core, turn->caller, 409, "domain_is_going", "the domain is being deleted");
+        return true;
+    }
     if (put->imsi[0] != '\0' && !number_is_free(core, turn->caller, "imsi", put->imsi, turn->twin, false))
         return true;
     if (put->msisdn[0] != '\0' && !number_is_free(core, turn->caller, "msisdn", put->msisdn, turn->twin, false))
@@ -565,6 +570,10 @@ static bool domain_choose(core *core, const call *call, struct put *put, dro_err
     memcpy(put->id, call->id.at, call->id.length);
     size_t length = (size_t)(call->id.at + call->id.length - at - 1);
     put->domain = domain_find(core, at + 1, length);
+    if (put->domain != NONE && core->domains[put->domain].is_going && application_sees(core, call->application, call->scopes, put->domain)) {
+        *err = DRO_DENIED;
+        return false;
+    }
     if (call->scopes & SCOPE_ADMIN) {
         *err = domain_get(core, at + 1, length, &put->domain);
         return *err == DRO_OK;
@@ -656,7 +665,9 @@ void api_twin_put(core *core, const call *call)
         put_free(put);
         if (err == DRO_AGAIN && domain_ask(core, call))
             return;
-        if (err != DRO_OK)
+        if (err == DRO_DENIED)
+            tell_problem(core, call->caller, 409, "domain_is_going", "the domain is being deleted");
+        else if (err != DRO_OK)
             tell_problem(core, call->caller, 503, "about:blank", "the domain could not be kept: %s", dro_err_text(err));
         else
             tell_problem(core, call->caller, 404, "about:blank", "no twin is called %.*s", (int)call->id.length, call->id.at);
@@ -709,16 +720,21 @@ void api_twin_get(core *core, const call *call)
     call_reply(core, call, 200, twin_at(core, index)->revision, NULL, &out);
 }
 
-void api_twin_delete(core *core, const call *call)
+void twin_delete(core *core, uint32_t index)
 {
-    uint32_t index = call_twin(core, call);
-    if (index == NONE || call_deferred(core, call, index) || !call_precondition(core, call, twin_at(core, index)))
-        return;
     record_begin(core, index, RECORD_GONE);
     exposures_forsaken(core, index);
     schedule_forsaken(core, twin_at(core, index));
     record_end(core);
     twin_forget(core, index);
+}
+
+void api_twin_delete(core *core, const call *call)
+{
+    uint32_t index = call_twin(core, call);
+    if (index == NONE || call_deferred(core, call, index) || !call_precondition(core, call, twin_at(core, index)))
+        return;
+    twin_delete(core, index);
     call_reply(core, call, 204, UINT64_MAX, NULL, NULL);
 }
 

@@ -28,6 +28,7 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
     _Atomic uint64_t repeated[BOARD_GROUPS]; /* the same of names that an HSS repeated */
     struct { _Atomic uint32_t number, counts[BOARD_GROUP_STATES]; } operations[BOARD_GROUP_OPERATIONS];
+    struct { _Atomic uint64_t twins, state; } domains[BOARD_DOMAINS];
     dro_latency latencies[BOARD_LATENCIES];
 } board_core;
 
@@ -252,6 +253,30 @@ uint64_t board_usage_downlinks(const board *board, uint32_t slot, uint32_t day)
         sum += told >> 32 == day ? told & UINT32_MAX : 0;
     }
     return sum;
+}
+
+void board_domain_twins(board *board, uint32_t domain, uint32_t twins)
+{
+    atomic_store_explicit(&board->shared->cores[board->index].domains[domain].twins, twins, memory_order_relaxed);
+}
+
+void board_domain_state(board *board, uint32_t domain, uint64_t state)
+{
+    atomic_store_explicit(&board->shared->cores[board->index].domains[domain].state, state, memory_order_release);
+}
+
+uint64_t board_domain_twins_of_others(const board *board, uint32_t domain)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].domains[domain].twins, memory_order_relaxed);
+    return sum;
+}
+
+uint64_t board_domain_state_of(const board *board, uint32_t core, uint32_t domain)
+{
+    return atomic_load_explicit(&board->shared->cores[core].domains[domain].state, memory_order_acquire);
 }
 
 dro_latency *board_latencies(const board *board, uint32_t core)

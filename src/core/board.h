@@ -85,6 +85,12 @@ void board_operation_put(board *board, uint32_t slot, uint32_t number, const uin
 uint64_t board_group_members(const board *board, uint32_t cores, uint32_t slot, uint32_t number);
 /* Bits of the other cores that did not show this operation yet. */
 uint32_t board_operation_add(const board *board, uint32_t slot, uint32_t number, uint32_t *counts, uint32_t count);
+/* Twins of a domain, and how far a core is with a change of its keys (core/rotation.c); by the domain's number. */
+enum { BOARD_DOMAINS = 16384 };
+void board_domain_twins(board *board, uint32_t domain, uint32_t twins);
+void board_domain_state(board *board, uint32_t domain, uint64_t state);
+uint64_t board_domain_twins_of_others(const board *board, uint32_t domain);
+uint64_t board_domain_state_of(const board *board, uint32_t core, uint32_t domain);
 /* What a core measures lies here, where all may read it; only its own core writes. */
 enum board_latency { BOARD_ROUND, BOARD_TURN_CPU, BOARD_LATENCIES };
 dro_latency *board_latencies(const board *board, uint32_t core); /* [BOARD_LATENCIES] */

@@ -10,12 +10,12 @@ enum { IF_MATCH_MAX = 16 }; /* entity tags of one If-Match */
 typedef struct call {
     caller caller;
     uint32_t operation, application, scopes;
-    text id, name, model, application_id, cursor, tag, token, scs_as, group, peer;
+    text id, domain, name, model, application_id, cursor, tag, token, scs_as, group, peer;
     const uint8_t *image, *idempotency, *resource; /* resource: fields of a T8 object */
     size_t resource_length;
     uint32_t exposure;             /* enum exposure_kind */
     value value;
-    bool has_value, if_none_match, is_last, has_limit, with_network, has_shown;
+    bool has_value, if_none_match, is_last, has_limit, with_network, has_shown, drops_history;
     uint64_t if_match[IF_MATCH_MAX]; /* one of them */
     uint32_t if_match_count;
     uint64_t limit, ticket, timeout_ms, new_scopes, configuration, delivery, trace, after, seconds;
@@ -112,6 +112,12 @@ void api_group_delivery_make(core *core, const call *call);
 void api_group_delivery_get(core *core, const call *call);
 void api_group_delivery_change(core *core, const call *call);
 void api_group_delivery_delete(core *core, const call *call);
+/* api_domain.c */
+void api_domain_list(core *core, const call *call);
+void api_domain_get(core *core, const call *call);
+void api_domain_rotate(core *core, const call *call);
+void api_domain_delete(core *core, const call *call);
+void api_rekey(core *core, const call *call);
 /* api_group.c */
 struct group *call_group(core *core, const call *call);  /* if the caller may see it; else NULL after a 404 */
 bool group_cursor_read(core *core, const call *call, uint32_t *place);

@@ -453,6 +453,13 @@ uint64_t charging_backlog(const core *core)
     return (uint64_t)(log_place_segment(end) - log_place_segment(from)) * segment_bytes(core) + ((end & UINT32_MAX) - (from & UINT32_MAX)) * 8;
 }
 
+uint64_t charging_reached(const core *core)
+{
+    if (core->charging == NULL || core->log == NULL)
+        return UINT64_MAX;
+    return charging_backlog(core) == 0 ? UINT64_MAX : core->charging->charged;
+}
+
 uint32_t charging_segment_first(const core *core)
 {
     if (core->charging == NULL)

@@ -19,6 +19,7 @@ int charging_step(core *core);
 int64_t charging_due_ns(const core *core);             /* monotonic; INT64_MAX: nothing is due */
 bool charging_prepare_sleep(core *core);               /* as ring_prepare_sleep */
 void charging_awake(core *core);
+uint64_t charging_reached(const core *core);            /* the place in the log before which all is charged */
 uint32_t charging_segment_first(const core *core);     /* segments from this one on are still needed */
 uint64_t charging_gaps(const core *core);
 void charging_metrics(const core *core, dro_builder *out);

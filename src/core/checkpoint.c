@@ -164,7 +164,7 @@ static void pay(core *core)
 }
 
 /* One twin; DRO_AGAIN: not now. */
-static dro_err rewrite(core *core, uint32_t index)
+dro_err checkpoint_rewrite(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
     if (!queue_is_placed(twin))
@@ -197,7 +197,7 @@ static int rewrite_some(core *core)
             break;
         const twin *twin = twin_at(core, core->checkpoint_twin);
         if (twin->number != 0 && twin->row != NONE && twin->base_segment != 0 && twin->base_segment < young && !is_paused(core, twin)) {
-            if (rewrite(core, core->checkpoint_twin) == DRO_AGAIN)
+            if (checkpoint_rewrite(core, core->checkpoint_twin) == DRO_AGAIN)
                 break;
             pay(core);
             written++;
@@ -218,7 +218,7 @@ static int move_some(core *core)
             core->chunk_twin = 0;
         const twin *twin = twin_at(core, core->chunk_twin);
         if (twin->number != 0 && twin->row != NONE && !queue_is_paused(core, twin)) {
-            dro_err err = queue_move(core, core->chunk_twin, young);
+            dro_err err = queue_move(core, core->chunk_twin, (log_place)young << 32);
             if (err == DRO_AGAIN)
                 break;
             begun += err == DRO_OK;
@@ -343,7 +343,7 @@ static int move_pass(core *core)
     for (; looked < TWINS_LOOKED_AT && written < TWINS_WRITTEN && core->checkpoint_twin < core->twin_high; looked++) {
         if (is_to_move(core, twin_at(core, core->checkpoint_twin))) {
             dro_err err = queue_move(core, core->checkpoint_twin, 0); /* what lies in old logs; the next pass writes the twin */
-            if ((err == DRO_NOT_FOUND ? rewrite(core, core->checkpoint_twin) : err) == DRO_AGAIN)
+            if ((err == DRO_NOT_FOUND ? checkpoint_rewrite(core, core->checkpoint_twin) : err) == DRO_AGAIN)
                 return written;
             core->move_left++;
             written++;

@@ -60,9 +60,11 @@ static void remove_at(core *core, twin_queue *queue, uint32_t at, uint32_t many)
 
 static dro_err put_at(core *core, twin_queue *queue, uint32_t at, const queue_chunk *chunk)
 {
+    if (queue->chunk_count == UINT8_MAX)
+        return DRO_MALFORMED;
     queue_chunk *chunks = realloc(queue->chunks, (queue->chunk_count + 1u) * sizeof *chunks);
-    if (chunks == NULL || queue->chunk_count == UINT8_MAX)
-        return chunks == NULL ? DRO_NOMEM : DRO_MALFORMED;
+    if (chunks == NULL)
+        return DRO_NOMEM;
     queue->chunks = chunks;
     memmove(chunks + at + 1, chunks + at, (queue->chunk_count - at) * sizeof *chunks);
     chunks[at] = *chunk;
@@ -108,12 +110,12 @@ uint32_t chunks_small(const twin_queue *queue)
     return at;
 }
 
-bool chunks_before(const twin_queue *queue, uint32_t segment, uint32_t *first, uint32_t *end)
+bool chunks_before(const twin_queue *queue, log_place place, uint32_t *first, uint32_t *end)
 {
     *end = 0;
     for (uint32_t i = 0; i < queue->chunk_count; i++) {
         const queue_chunk *chunk = &queue->chunks[i];
-        if (chunk->old_log == 0 && log_place_segment(chunk->place) >= segment)
+        if (chunk->old_log == 0 && chunk->place >= place)
             continue;
         *first = *end == 0 ? i : *first;
         *end = i + 1;
@@ -199,7 +201,7 @@ static void take_out(core *core, uint32_t index, dro_cursor *in)
 
 static dro_err apply(core *core, uint32_t index, const uint8_t *fields, size_t length, queue_chunk made)
 {
-    chunk_head head;
+    chunk_head head = { 0 };
     dro_cursor in = dro_cursor_over(fields, length);
     dro_err err = head_read(&in, &head);
     twin_queue *queue = queue_at(core, index);

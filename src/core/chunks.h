@@ -19,8 +19,8 @@ bool chunks_may_take(const core *core, uint32_t twin);
 void chunks_join(core *core, uint32_t twin, uint32_t end);
 /* The newest small ones, to be joined: where they begin. */
 uint32_t chunks_small(const twin_queue *queue);
-/* Those in segments before `segment` or in old logs lie from *first to before *end. False: there are none. */
-bool chunks_before(const twin_queue *queue, uint32_t segment, uint32_t *first, uint32_t *end);
+/* Those placed before `place` or in old logs lie from *first to before *end. False: there are none. */
+bool chunks_before(const twin_queue *queue, log_place place, uint32_t *first, uint32_t *end);
 void chunks_forget(core *core, uint32_t twin); /* the list: what was in them is in memory or of no use */
 /* Checks a chunk's record and gives its fields behind its head. */
 DRO_CHECKED dro_err chunk_open(const twin *twin, const queue_chunk *chunk, const record_view *view, dro_cursor *fields);

@@ -130,6 +130,10 @@ static void turn_fetched(core *core, turn *turn, const log_fetched *fetched)
         fail(core, turn, fetched->place, fetched->err);
         return;
     }
+    if (fetched->place != place && rotation_context_is_old(core, twin, sealed)) { /* what was written since is under the newest key */
+        cold_wait(core, turn);
+        return;
+    }
     if (!context_room(core, turn->twin, twin->context_length)) {
         twin->is_cold = true;
         twin->context_place = place;
@@ -164,7 +168,13 @@ static void rewrite_fetched(core *core, const log_fetched *fetched)
         rewrite_failed(core, fetched->place); /* told. Its segment stays, and a later lap tries again */
         return;
     }
-    record_full_cold(core, index, sealed);
+    uint8_t *again = core->log_scratch;
+    if (!rotation_context_is_old(core, twin, sealed))
+        record_full_cold(core, index, sealed);
+    else if (rotation_reseal(core, twin, sealed, again) == DRO_OK)
+        record_full_cold(core, index, again);
+    else
+        rewrite_failed(core, fetched->place);
 }
 
 int cold_take(core *core)

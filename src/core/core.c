@@ -203,6 +203,7 @@ static dro_err recover_all(core *core)
     owners_settle(core, &core->nidd.owners);
     exposures_settle(core);
     charges_owed_settle(core);
+    rotation_recovered(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
         twin_extra *extra = twin_at(core, i)->number != 0 ? twin_at(core, i)->extra : NULL;
@@ -650,6 +651,8 @@ int core_round(core *core)
     if (core->trace_count > 0)
         traces_expire(core);
     work += checkpoint_step(core);
+    if (core->rotation.count > 0)
+        work += rotation_step(core);
     if (core->met_count > 0)
         waiters_due(core); /* before what they are told of may leave memory */
     work += queues_step(core);
@@ -690,6 +693,11 @@ int64_t core_next_due(const core *core)
     int64_t backup_ns = backup_due_ns(core);
     if (backup_ns >= 0) {
         int64_t left = backup_ns > core->now_ns ? backup_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
+    int64_t rotation_ns = rotation_due_ns(core);
+    if (rotation_ns >= 0) {
+        int64_t left = rotation_ns > core->now_ns ? rotation_ns - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     int64_t groups_ms = core_refusal(core) == NULL ? groups_due_ms(core) : INT64_MAX;

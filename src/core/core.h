@@ -68,6 +68,7 @@ typedef struct core_options {
     log_store *logs;             /* where logs lie; NULL: there is the one on log_disk and never another */
     disk *log_disk;              /* core 0: the host's own files, and the log of a host that always had one core */
     disk *image_disk;            /* core 0: images and their artifacts */
+    const char *master_key_before; /* NULL or "": none. Keys that are under this one are wrapped by the other at the start */
     const char *master_key_path;
     const uint8_t *master_key;   /* 32 bytes instead of a path: tests */
     void *columns_memory;        /* shared, zeroed */

@@ -607,3 +607,12 @@ void group_operation_counts(const core *core, const group_operation *operation, 
     if (missing != 0 && group != NULL) /* cores that did not take it up yet: all their members wait */
         counts[GROUP_STATE_WAITING] += (uint32_t)board_group_members(&core->board, missing, group->slot, group->number);
 }
+
+uint32_t groups_of_domain(const core *core, uint32_t domain)
+{
+    const groups *groups = core->groups;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < groups->high; i++)
+        count += groups->list[i].id != NULL && !groups->list[i].is_gone && groups->list[i].domain == domain;
+    return count;
+}

@@ -153,6 +153,7 @@ static inline bool group_number_is(uint64_t number) { return number >> 51 == 1; 
 
 DRO_CHECKED dro_err groups_init(core *core);
 void groups_fini(core *core);
+uint32_t groups_of_domain(const core *core, uint32_t domain);
 group *group_find(const core *core, const char *id, size_t length);       /* or NULL */
 group *group_at(const core *core, uint32_t number);                       /* or NULL */
 group_configuration *group_configuration_at(const core *core, uint64_t number); /* with the bit; or NULL */

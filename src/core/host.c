@@ -32,6 +32,7 @@ enum {
     HOST_NAME = 4,        /* text */
     HOST_NUMBERS = 5,     /* next application u32 */
     HOST_APPLICATION_MORE = 9, /* number u32; fields CEILING, CERTIFICATE, APN as in ring/message.h */
+    HOST_DOMAIN_KEYS = 11, /* domain_facts_write */
     HOST_CAPIF = 55,      /* MESSAGE_CAPIF_STATE's fields */
     HOST_SIGNING = 8,     /* a signing key: signing_write */
     HOST_TOKEN_KEY = 7,   /* token_key_write */
@@ -40,92 +41,7 @@ enum {
     IMAGE_DIGEST = 1, IMAGE_SUM = 2, IMAGE_INFO = 3, IMAGE_MODEL = 4, IMAGE_JSON = 5,
 };
 
-/* ---- domains ---- */
-
-uint32_t domain_find(const core *core, const char *name, size_t length)
-{
-    for (uint32_t i = 1; i < core->domain_count; i++)
-        if (core->domains[i].name != NULL && strlen(core->domains[i].name) == length && memcmp(core->domains[i].name, name, length) == 0)
-            return i;
-    return NONE;
-}
-
-static size_t keys_length(uint32_t count)
-{
-    return count * (size_t)(4 + VAULT_WRAPPED);
-}
-
-static void keys_write(const core *core, uint32_t count, uint8_t *bytes)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(bytes + i * (4 + VAULT_WRAPPED), &i, 4);
-        memcpy(bytes + i * (4 + VAULT_WRAPPED) + 4, core->domain_keys + i * VAULT_WRAPPED, VAULT_WRAPPED);
-    }
-}
-
-static dro_err kept_err(int error)
-{
-    return error == 0 ? DRO_OK : error == -ENOSPC || error == -EDQUOT ? DRO_FULL : DRO_IO;
-}
-
-static dro_err keys_keep(core *core)
-{
-    size_t length = keys_length(core->domain_count);
-    uint8_t *bytes = malloc(length);
-    if (bytes == NULL)
-        return DRO_NOMEM;
-    keys_write(core, core->domain_count, bytes);
-    int error = core->options.log_disk->replace(core->options.log_disk, "keys", bytes, length);
-    free(bytes);
-    if (error == 0)
-        core->keys_kept = core->domain_count;
-    return kept_err(error);
-}
-
-static dro_err domain_add(core *core, const char *name, size_t length)
-{
-    if (core->domain_count >= VAULT_DOMAINS_MAX || length > COLUMNS_DOMAIN_MAX)
-        return DRO_LIMIT;
-    uint32_t number = core->domain_count;
-    domain *domains = realloc(core->domains, (number + 1) * sizeof *domains);
-    if (domains == NULL)
-        return DRO_NOMEM;
-    core->domains = domains;
-    uint8_t *keys = realloc(core->domain_keys, (number + 1) * (size_t)VAULT_WRAPPED);
-    if (keys == NULL)
-        return DRO_NOMEM;
-    core->domain_keys = keys;
-    domains[number] = (domain){ .name = strndup(name, length) };
-    if (domains[number].name == NULL)
-        return DRO_NOMEM;
-    core->domain_count++;
-    return length == 0 ? DRO_OK : columns_domain_set(core->columns, number, domains[number].name);
-}
-
-/* Nothing may refer to a domain whose key is not on the disk: a failure here is mended by the next who asks. */
-static dro_err domain_keep(core *core, uint32_t number)
-{
-    dro_err err = keys_keep(core);
-    if (err == DRO_OK)
-        err = host_keep(core);
-    core->domains[number].is_kept = err == DRO_OK;
-    return err;
-}
-
-dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number)
-{
-    *number = domain_find(core, name, length);
-    if (core->index > 0)
-        return *number != NONE ? DRO_OK : DRO_AGAIN;
-    if (*number != NONE)
-        return core->domains[*number].is_kept ? DRO_OK : domain_keep(core, *number);
-    dro_err err = domain_add(core, name, length);
-    if (err != DRO_OK)
-        return err;
-    *number = core->domain_count - 1;
-    err = vault_domain_new(core->vault, *number, core->domain_keys + *number * VAULT_WRAPPED);
-    return err == DRO_OK ? domain_keep(core, *number) : err;
-}
+/* ---- names of Diameter nodes ---- */
 
 static bool is_host(const core *core, uint32_t number, const char *name, size_t length)
 {
@@ -340,6 +256,7 @@ static void write_all(core *core, dro_builder *out)
             dro_builder_le(&inner, i, 4);
             dro_builder_text(&inner, core->domains[i].name);
             dro_field_put(out, HOST_DOMAIN, part, dro_builder_length(&inner));
+            domain_facts_write(core, i, HOST_DOMAIN_KEYS, out);
         }
     for (uint32_t i = 0; i < core->host_count; i++)
         dro_field_put_text(out, HOST_NAME, core->hosts[i].name);
@@ -404,19 +321,19 @@ static dro_err file_keep(core *core, const uint8_t *plain, size_t length)
     vault_seal_log(core->vault, 0, "host", 4, plain, length, sealed);
     int error = core->options.log_disk->replace(core->options.log_disk, "host", sealed, length + VAULT_OVERHEAD);
     free(sealed);
-    return kept_err(error);
+    return disk_err(error);
 }
 
 /* For the other cores: length of the keys u32, keys as in their file, the host's file in clear, which images are ready. */
 static dro_err board_keep(core *core, const uint8_t *plain, size_t length)
 {
-    size_t keys = keys_length(core->keys_kept), all = 4 + keys + length + CORE_IMAGES_MAX * 16;
+    size_t keys = domain_keys_length(core), all = 4 + keys + length + CORE_IMAGES_MAX * 16;
     uint8_t *bytes = malloc(all);
     if (bytes == NULL)
         return DRO_NOMEM;
     dro_builder out = dro_builder_over(bytes, all);
     dro_builder_le(&out, keys, 4);
-    keys_write(core, core->keys_kept, out.at);
+    domain_keys_write(core, out.at);
     out.at += keys;
     dro_builder_bytes(&out, plain, length);
     for (uint32_t i = 0; i < core->image_count; i++)
@@ -541,6 +458,8 @@ static dro_err read_field(core *core, const dro_field *field)
         core->domains[number].name = strndup((const char *)in.at, dro_cursor_left(&in));
         return core->domains[number].name == NULL ? DRO_NOMEM : columns_domain_set(core->columns, number, core->domains[number].name);
     }
+    if (field->tag == HOST_DOMAIN_KEYS)
+        return domain_facts_read(core, field);
     if (field->tag == HOST_NAME) {
         if (core->host_count >= CORE_HOSTS_MAX)
             return DRO_CORRUPT;
@@ -598,29 +517,6 @@ static dro_err file_read(disk *disk, const char *name, uint8_t **bytes, size_t *
     }
     disk->close(disk, file);
     return err;
-}
-
-/* The keys of the domains from the next number on. */
-static dro_err keys_load(core *core, const uint8_t *bytes, size_t length)
-{
-    if (length % (4 + VAULT_WRAPPED) != 0) {
-        dro_error("log/keys is damaged, it has no whole number of keys: put it back from a backup of the same moment");
-        return DRO_CORRUPT;
-    }
-    for (size_t i = 0; i < length / (4 + VAULT_WRAPPED); i++) {
-        uint32_t number = core->domain_count;
-        dro_err err = domain_add(core, "", 0);
-        if (err != DRO_OK)
-            return err;
-        const uint8_t *wrapped = bytes + i * (4 + VAULT_WRAPPED) + 4;
-        memcpy(core->domain_keys + number * VAULT_WRAPPED, wrapped, VAULT_WRAPPED);
-        err = vault_domain_load(core->vault, number, wrapped);
-        if (err != DRO_OK) {
-            dro_error("key of domain %u cannot be opened: is this the master key the data was made with?", number);
-            return err;
-        }
-    }
-    return DRO_OK;
 }
 
 /* The host's files are durable before its first log is begun. */
@@ -682,13 +578,10 @@ dro_err host_load(core *core)
     if (err == DRO_OK && keys == NULL) { /* the first start */
         if (keys_are_lost(core))
             return DRO_NOT_FOUND;
-        err = domain_add(core, "", 0);
-        if (err == DRO_OK)
-            err = vault_domain_new(core->vault, 0, core->domain_keys);
-        return err == DRO_OK ? keys_keep(core) : err;
+        return domain_make_host(core);
     }
     if (err == DRO_OK)
-        err = keys_load(core, keys, keys_bytes);
+        err = domain_keys_load(core, keys, keys_bytes);
     core->keys_kept = core->domain_count;
     if (err == DRO_OK)
         err = file_read(core->options.log_disk, "host", &sealed, &sealed_length);
@@ -704,14 +597,6 @@ dro_err host_load(core *core)
 }
 
 /* ---- as core 0 shows it ---- */
-
-static dro_err keys_follow(core *core, const uint8_t *bytes, size_t length)
-{
-    enum { ONE = 4 + VAULT_WRAPPED };
-    if (length % ONE != 0 || length / ONE < core->domain_count)
-        return DRO_CORRUPT;
-    return keys_load(core, bytes + core->domain_count * (size_t)ONE, length - core->domain_count * (size_t)ONE);
-}
 
 static bool is_known(const core *core, const dro_field *field, uint32_t names)
 {
@@ -740,7 +625,7 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     dro_cursor in = dro_cursor_over(bytes, length);
     size_t keys = dro_cursor_le(&in, 4);
     const uint8_t *at = dro_cursor_bytes(&in, keys);
-    dro_err err = in.err == DRO_OK ? keys_follow(core, at, keys) : in.err;
+    dro_err err = in.err == DRO_OK ? domain_keys_follow(core, at, keys) : in.err;
     applications_forget(core);
     stops_forget(core);
     groups_follow_begin(core);
@@ -761,10 +646,7 @@ void host_free(core *core)
 {
     token_keys_free(core);
     stops_free(core);
-    for (uint32_t i = 0; i < core->domain_count; i++)
-        free(core->domains[i].name);
-    free(core->domains);
-    free(core->domain_keys);
+    domains_free(core);
     for (uint32_t i = 0; i < core->host_count; i++) {
         duplicates_free(core->hosts[i].seen);
         duplicates_free(core->hosts[i].dump);

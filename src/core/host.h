@@ -10,6 +10,7 @@
 
 #include "base/fields.h"
 #include "core/core.h"
+#include "core/domains.h"
 #include "core/duplicates.h"
 #include "core/number.h"
 #include "twin/admission.h"
@@ -28,8 +29,6 @@ typedef struct image {
     bool is_ready;               /* the cells have it; of core 0's image: `artifact` is there */
     admit_info info;
 } image;
-
-typedef struct domain { char *name; uint32_t twins; bool is_kept, is_stopped; } domain; /* kept: name and key are on the disk */
 
 enum {
     APPLICATION_APNS_MAX = 4,
@@ -64,10 +63,8 @@ DRO_CHECKED dro_err host_show(core *core);                                /* on 
 DRO_CHECKED dro_err host_apply(core *core, const uint8_t *bytes, size_t length); /* as it came from the board */
 /* Why nothing that changes something is taken now, or NULL. */
 const char *core_refusal(const core *core);
-/* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask; so of host_name_get. */
-DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint32_t *number);
-uint32_t domain_find(const core *core, const char *name, size_t length);  /* or NONE */
 bool host_name_find(core *core, const char *name, size_t length, uint16_t *number);
+/* Made if missing. DRO_AGAIN: core 0 makes it, see question_ask. */
 DRO_CHECKED dro_err host_name_get(core *core, const char *name, size_t length, uint16_t *number);
 dro_err image_table(core *core, uint32_t index);
 void host_free(core *core);

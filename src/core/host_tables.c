@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/wipe.h"
 #include "core/apply.h"
 #include "core/charge_owed.h"
 #include "core/exposure.h"
@@ -106,15 +107,16 @@ static void idempotent_write(core *core, const idempotent *entry, const uint8_t 
     dro_builder_le(part, (uint64_t)entry->made_ms | (uint64_t)entry->owner << OWNER_SHIFT, 8);
     dro_builder_le(part, entry->status, 2);
     dro_builder_bytes(part, answer, entry->length);
-    record_part_end(core, FIELD_IDEMPOTENT);
 }
 
 void idempotent_put(core *core, const uint8_t key[32], const uint8_t body[32], uint16_t status, const void *answer, size_t length)
 {
-    idempotent entry = { .made_ms = core->now_ms, .status = status, .owner = (uint16_t)record_owner(core), .length = (uint32_t)length };
+    idempotent entry = { .made_ms = core->now_ms, .status = status, .owner = (uint16_t)record_owner(core), .domain = (uint16_t)record_domain(core),
+                         .length = (uint32_t)length };
     memcpy(entry.key, key, 32);
     memcpy(entry.body, body, 32);
     idempotent_write(core, &entry, answer);
+    record_part_end(core, FIELD_IDEMPOTENT);
     idempotent_keep(core, &core->idempotency, &entry, answer);
 }
 
@@ -130,6 +132,7 @@ static void replay_into(core *core, idempotency *table, const dro_field *field)
     if (entry.owner == 0)
         entry.owner = (uint16_t)core->replay_owner;
     entry.status = (uint16_t)dro_cursor_le(&in, 2);
+    entry.domain = (uint16_t)core->replay_domain;
     if (in.err != DRO_OK)
         return;
     memcpy(entry.key, key, 32);
@@ -310,6 +313,23 @@ static dro_err duplicate_replay(core *core, const dro_field *field)
     return core->hosts[number].dump != NULL ? duplicates_put_later(core->hosts[number].dump, words[0], words[1]) : DRO_OK;
 }
 
+/* Of a table, but under the key of the domain that it tells of. What was under one that is destroyed is of nobody. */
+static dro_err of_domain_replay(core *core, int kind, const dro_field *sealed)
+{
+    uint8_t *plain = core->log_scratch;
+    dro_field field;
+    if (sealed->length > LOG_RECORD_MAX)
+        return DRO_MALFORMED;
+    dro_err err = record_field_of(core, sealed, plain, &field);
+    if (err != DRO_OK)
+        return err == DRO_NOT_FOUND ? DRO_OK : err;
+    memcpy(&core->replay_domain, sealed->bytes, 4);
+    err = field.tag == FIELD_OF_DOMAIN ? DRO_MALFORMED : host_table_replay(core, kind, &field);
+    core->replay_domain = 0;
+    dro_wipe(plain, field.length);
+    return err;
+}
+
 /* Of a dump whose begin was not seen nothing is taken: replay began in the middle of it. */
 dro_err host_table_replay(core *core, int kind, const dro_field *field)
 {
@@ -330,6 +350,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             charges_owed_replay(core, field);
         return DRO_OK;
     }
+    if (field->tag == FIELD_OF_DOMAIN)
+        return of_domain_replay(core, kind, field);
     if (field->tag == FIELD_EVENT)
         return mark_replay(core, kind, field);
     if (field->tag == FIELD_DUPLICATE)
@@ -361,6 +383,43 @@ void dumps_forget(core *core)
     }
     idempotency_dump_forget(core);
     letters_dump_forget(core);
+}
+
+static void idempotents_forget(core *core, uint32_t domain)
+{
+    idempotency old = core->idempotency;
+    core->idempotency = (idempotency){ 0 };
+    for (uint32_t i = 0; i < old.count; i++) {
+        const idempotent *entry = &old.entries[(old.start + i) % IDEMPOTENCY_MAX];
+        if (entry->domain != domain && !is_old(core, entry))
+            idempotent_keep(core, &core->idempotency, entry, entry->answer);
+    }
+    idempotency_clear(&old);
+}
+
+static void letters_forget(core *core, uint32_t domain)
+{
+    dead_letters *old = &core->dead_letters, *kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
+        abort(); /* what is to be gone would be written again: begin anew from the log */
+    for (uint32_t i = 0; i < old->count; i++) {
+        dead_letter *letter = &old->list[(old->next + DEAD_LETTERS_MAX - old->count + i) % DEAD_LETTERS_MAX];
+        if (letter->domain == domain)
+            continue;
+        kept->list[kept->next++] = *letter;
+        *letter = (dead_letter){ 0 };
+    }
+    kept->count = kept->next;
+    kept->next %= DEAD_LETTERS_MAX;
+    letters_clear(old);
+    *old = *kept;
+    free(kept);
+}
+
+void host_tables_forget(core *core, uint32_t domain)
+{
+    idempotents_forget(core, domain);
+    letters_forget(core, domain);
 }
 
 void host_tables_free(core *core)
@@ -407,6 +466,7 @@ static void write_idempotents(core *core)
         for (uint32_t n = 0; n < DUMP_ENTRIES / 8 && bytes < BYTES && done < table->count; n++, done++) {
             const idempotent *entry = &table->entries[(table->start + done) % IDEMPOTENCY_MAX];
             idempotent_write(core, entry, entry->answer);
+            record_part_end_of(core, FIELD_IDEMPOTENT, entry->domain);
             bytes += entry->length + 80;
         }
         if (done == table->count)
@@ -429,7 +489,7 @@ static void write_dead_letters(core *core)
             dro_builder *part = record_part(core);
             dro_builder_le(part, letters->list[at].domain | (uint32_t)letters->list[at].owner << 16, 4);
             dro_builder_text(part, letters->list[at].text);
-            record_part_end(core, FIELD_DEAD);
+            record_part_end_of(core, FIELD_DEAD, letters->list[at].domain);
         }
         if (done == letters->count)
             mark_put(core, MARK_END, 0);

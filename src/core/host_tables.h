@@ -15,6 +15,7 @@ typedef struct idempotent {
     uint8_t key[32], body[32];
     int64_t made_ms;
     uint16_t status, owner;      /* partition of its twin + 1; 0: the host's */
+    uint16_t domain;             /* of its twin */
     uint32_t length;             /* of the answer's body */
     uint8_t *answer;
 } idempotent;
@@ -37,5 +38,6 @@ void dead_letter_keep(core *core, uint32_t domain, const char *json, size_t leng
 dro_err host_table_replay(core *core, int kind, const dro_field *field);
 DRO_CHECKED dro_err host_tables_settle(core *core); /* after recovery, before anybody looks */
 void host_tables_free(core *core);
+void host_tables_forget(core *core, uint32_t domain); /* what is of its twins */
 void dumps_forget(core *core); /* those that a crash left unfinished */
 void host_tables_write(core *core);

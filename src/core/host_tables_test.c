@@ -125,6 +125,7 @@ static void half_a_dump_changes_nothing(void **state)
     uint8_t key[64] = { 1 }, begin_mark[3] = { 1, 0, 0 };
     uint32_t result;
     uint16_t host;
+    make_twin("a@acme.example", NULL); /* of the domain that the dead letter is of */
     assert_int_equal(host_name_get(core, "mme9", 4, &host), DRO_OK);
     begin_mark[1] = (uint8_t)host;
     assert_int_equal(duplicate_add(core, host, 77, 2001), DRO_OK);
@@ -145,6 +146,40 @@ static void half_a_dump_changes_nothing(void **state)
     assert_int_equal(core->dead_letters.count, 1);
     assert_string_equal(core->dead_letters.list[0].text, "{\"n\":1}");
     assert_null(core->idempotency_dump);
+}
+
+/* They would be read by who has the host's key and an old copy of the log. */
+static void dead_letters_and_answers_go_with_their_domain(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    uint8_t key[64] = { 1 };
+    uint32_t domain;
+    make_twin("a@acme.example", NULL);
+    make_twin("b@other.example", NULL);
+    assert_int_equal(domain_get(core, "other.example", 13, &domain), DRO_OK);
+    record_begin(core, twin_find(core, "b@other.example", 15), RECORD_DELTA);
+    idempotent_put(core, key, key + 32, 202, "{}", 2);
+    record_end(core);
+    dead_letter_keep(core, 1, "{\"n\":1}", 7);
+    dead_letter_keep(core, domain, "{\"n\":2}", 7);
+    host_tables_write(core);
+    reopen();
+    core = here.world.core;
+    assert_non_null(idempotent_find(core, key));
+    assert_int_equal(core->dead_letters.count, 2);
+    assert_int_equal(rotation_delete(core, domain), DRO_OK);
+    for (int i = 0; i < 100 && !core->domains[domain].is_gone; i++) {
+        world_advance(&here.world, 50);
+        world_settle(&here.world);
+    }
+    assert_true(core->domains[domain].is_gone);
+    reopen();
+    core = here.world.core;
+    assert_null(idempotent_find(core, key));
+    assert_int_equal(core->dead_letters.count, 1);
+    assert_string_equal(core->dead_letters.list[0].text, "{\"n\":1}");
+    assert_int_equal(twin_find(core, "b@other.example", 15), NONE);
 }
 
 /* ---- idempotency ---- */
@@ -181,6 +216,7 @@ int main(void)
         CLAIM(names_of_strangers_are_not_kept),
         CLAIM(an_origin_host_costs_what_it_sends),
         CLAIM(half_a_dump_changes_nothing),
+        CLAIM(dead_letters_and_answers_go_with_their_domain),
         CLAIM(a_key_gives_the_first_answer_for_a_day),
     };
     return cmocka_run_group_tests_name("host_tables", tests, NULL, NULL);

@@ -1,6 +1,5 @@
 #include "core/images.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +78,7 @@ static dro_err keep_files(core *core, const uint8_t digest[32], const uint8_t *w
         file_name(digest, "artifact", name);
         error = disk->replace(disk, name, result->artifact, result->artifact_length);
     }
-    return error == 0 ? DRO_OK : error == -ENOSPC || error == -EDQUOT ? DRO_FULL : DRO_IO;
+    return disk_err(error);
 }
 
 /* The artifact of an image that is kept, for the cells and in the host's table. */

@@ -218,11 +218,11 @@ bool queue_load(core *core, uint32_t index)
     return true;
 }
 
-dro_err queue_move(core *core, uint32_t index, uint32_t segment)
+dro_err queue_move(core *core, uint32_t index, log_place before)
 {
     uint32_t first, end;
     const twin_queue *queue = twin_at(core, index)->extra == NULL ? NULL : queue_at(core, index);
-    if (queue == NULL || !chunks_before(queue, segment, &first, &end) || is_read(queue) || queue->unplaced > 0)
+    if (queue == NULL || !chunks_before(queue, before, &first, &end) || is_read(queue) || queue->unplaced > 0)
         return DRO_NOT_FOUND;
     if (core->queues.moves >= MOVES_MAX)
         return DRO_AGAIN;

@@ -101,8 +101,8 @@ bool queue_is_spent(const twin *twin);            /* inside a record: nothing in
 DRO_CHECKED dro_err queue_apply_chunks(core *core, uint32_t twin, dro_cursor *in);
 void queue_apply_spent(core *core, uint32_t twin);
 void queue_drop(core *core, uint32_t twin);       /* its chunks are of no use any more, whatever was done with them */
-/* Has chunks read that lie in segments before that one, to be written anew. DRO_AGAIN: not now; DRO_NOT_FOUND: there are none. */
-dro_err queue_move(core *core, uint32_t twin, uint32_t segment);
+/* Has chunks read that are placed before that, to be written anew. DRO_AGAIN: not now; DRO_NOT_FOUND: there are none. */
+dro_err queue_move(core *core, uint32_t twin, log_place before);
 uint16_t queue_chunk_newest(const twin *twin);    /* the lower half of the id of the one just written, */
 void queue_placed(core *core, uint32_t twin, uint16_t id, log_place place); /* which has a place now */
 /* A chunk's record, of `length` bytes, was read at recovery. */

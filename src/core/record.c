@@ -160,6 +160,45 @@ void record_part_end(core *core, uint8_t tag)
         dro_wipe(part->start, dro_builder_length(part)); /* it may name the IMSI */
 }
 
+enum { OF_DOMAIN_HEAD = 5 };
+
+void record_part_end_of(core *core, uint8_t tag, uint32_t domain)
+{
+    struct record *record = core->record;
+    size_t length = dro_builder_length(&record->part);
+    uint8_t head[OF_DOMAIN_HEAD] = { [4] = tag }, *sealed = core->log_scratch;
+    if (domain == 0) {
+        record_part_end(core, tag);
+        return;
+    }
+    if (domain >= core->domain_count || core->domains[domain].is_gone) { /* of nobody */
+        dro_wipe(record->part.start, length);
+        return;
+    }
+    memcpy(head, &domain, 4);
+    memcpy(sealed, head, sizeof head);
+    vault_seal_log(core->vault, domain, head, sizeof head, record->part.start, length, sealed + sizeof head);
+    dro_wipe(record->part.start, length);
+    record_put(core, FIELD_OF_DOMAIN, sealed, sizeof head + length + VAULT_OVERHEAD);
+}
+
+dro_err record_field_of(core *core, const dro_field *sealed, uint8_t *plain, dro_field *field)
+{
+    uint32_t domain;
+    if (sealed->length < OF_DOMAIN_HEAD + VAULT_OVERHEAD)
+        return DRO_MALFORMED;
+    memcpy(&domain, sealed->bytes, 4);
+    if (domain >= core->domain_count)
+        return DRO_CORRUPT;
+    *field = (dro_field){ sealed->bytes[4], (uint32_t)(sealed->length - OF_DOMAIN_HEAD - VAULT_OVERHEAD), plain };
+    return vault_open_log(core->vault, domain, sealed->bytes, OF_DOMAIN_HEAD, sealed->bytes + OF_DOMAIN_HEAD, sealed->length - OF_DOMAIN_HEAD, plain);
+}
+
+uint32_t record_domain(const core *core)
+{
+    return core->record->twin == NONE ? 0 : twin_at(core, core->record->twin)->domain;
+}
+
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length)
 {
     twin *twin = twin_at(core, core->record->twin);
@@ -200,6 +239,8 @@ static size_t record_build(core *core)
     put_le(out + 40, plain + VAULT_OVERHEAD, 4);
     put_le(out + 44, context, 4);
     vault_seal_log(core->vault, domain, out + 8, HEADER - 8, record->field_bytes, plain, out + HEADER);
+    if (record->kind == RECORD_FULL)
+        rotation_sealed(core, twin_at(core, record->twin));
     size_t length = HEADER + plain + VAULT_OVERHEAD;
     if (context > 0)
         memcpy(out + length, twin->is_cold ? record->cold_context : twin->context->sealed, context);
@@ -331,6 +372,7 @@ static dro_err record_look(const uint8_t *bytes, size_t length, record_view *vie
     if (in.err != DRO_OK || sealed_length < VAULT_OVERHEAD || sealed_length > FIELDS_MAX + VAULT_OVERHEAD ||
         view->context_length > CONTEXT_MAX || (view->context_length > 0 && view->context_length <= VAULT_OVERHEAD))
         return DRO_CORRUPT;
+    view->key_tag = vault_sealed_tag(view->fields);
     return DRO_OK;
 }
 
@@ -480,6 +522,7 @@ static dro_err replay(core *core, log_place place, const record_view *view)
         core->event_next = view->event_first + events;
     if (events > 0 && !core->is_reading_old)
         streams_mark(core, view->event_first, place);
+    core->replay_domain = view->twin == 0 ? 0 : view->domain;
     core->replay_owner = view->twin == 0 ? 0 : (uint32_t)(view->twin >> 52) + 1;
     if (view->twin == 0)
         return replay_host(core, view);
@@ -521,9 +564,22 @@ static dro_err replay(core *core, log_place place, const record_view *view)
         return DRO_CORRUPT;
     }
     twin->last = place;
-    if (view->kind == RECORD_FULL)
+    if (view->kind == RECORD_FULL) {
+        twin->base_key = twin_base_key(view->key_tag);
         base_move(core, twin, log_place_segment(place));
+    }
     return err == DRO_OK ? in.err : err;
+}
+
+/* A domain that was deleted, or a key that another has taken the place of. Its events are counted all the same. */
+static dro_err replay_shredded(core *core, const record_view *view)
+{
+    if (view->domain >= core->domain_count)
+        return DRO_CORRUPT;
+    if (view->event_first > core->event_next)
+        core->event_next = view->event_first;
+    core->shredded++;
+    return DRO_OK;
 }
 
 /* Of an old log: another core's twin. Told by the header alone; its events are counted all the same. */
@@ -556,8 +612,8 @@ dro_err record_replay_any(void *context, uint32_t group, log_place place, const 
                             : record_open(core, bytes, length, core->record->field_bytes, &view);
     if (err == DRO_OK)
         err = replay(core, place, &view);
-    else if (err == DRO_NOT_FOUND) /* its domain's key was deleted: shredded */
-        err = DRO_OK;
+    else if (err == DRO_NOT_FOUND) /* its key was destroyed: nothing that lives is in it */
+        err = replay_shredded(core, &view);
     record_close(&view);
     return err;
 }
@@ -642,9 +698,22 @@ static void full_row(core *core, const twin *twin)
     }
 }
 
+/* Under the newest key, before the record says that all of the twin is. */
+static void context_renew(core *core, uint32_t index)
+{
+    twin *twin = twin_at(core, index);
+    if (twin->context_length == 0 || !rotation_context_is_old(core, twin, twin->context->sealed))
+        return;
+    uint8_t *again = core->log_scratch;
+    if (rotation_reseal(core, twin, twin->context->sealed, again) != DRO_OK)
+        abort(); /* it was never out of memory, and memory lies: begin anew from the log */
+    memcpy(twin->context->sealed, again, twin->context_length);
+}
+
 void record_full(core *core, uint32_t index)
 {
     assert(!twin_at(core, index)->is_cold);
+    context_renew(core, index);
     record_full_cold(core, index, NULL);
 }
 

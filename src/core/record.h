@@ -73,6 +73,7 @@ enum record_field {
     FIELD_FAREWELL = 68,   /* core/farewell.h: number u64, until i64, group u32, reference u32, gone u32, kind u8, fields; of no twin, or of one that goes */
     FIELD_FAREWELL_GONE = 69, /* number u64; the same */
     FIELD_PENALTY = 130,   /* core/conduct.h: strikes u8, level u8, status u8, at i64, until i64; empty: none */
+    FIELD_OF_DOMAIN = 131, /* domain u32, tag u8, sealed under its key: a field of one of the host's tables that tells of its twins */
     FIELD_GROUP_MAIL = 43, /* number u64, operation u64, expires i64: a mail whose bytes are the operation's */
 };
 
@@ -84,6 +85,11 @@ void record_abandon(core *core); /* nothing is written; what was applied is the 
 /* The same from parts: returns a builder; then record_put_end. */
 dro_builder *record_part(core *core);
 void record_part_end(core *core, uint8_t field);
+/* The same in a record of the host's, readable as long as that domain's key is there. */
+void record_part_end_of(core *core, uint8_t field, uint32_t domain);
+/* The field in a FIELD_OF_DOMAIN; `plain` has room for as many bytes as it has. DRO_NOT_FOUND: its key is destroyed. */
+DRO_CHECKED dro_err record_field_of(core *core, const dro_field *sealed, uint8_t *plain, dro_field *field);
+uint32_t record_domain(const core *core); /* of the twin whose record is being written; 0: the host's */
 void record_context(core *core, uint32_t slot, const uint8_t *plain, size_t length); /* seals it as the twin's new context; slot: as in vault_binding */
 /* Seals and appends; the round it is in. ROUND_NEVER: the log is broken. */
 uint64_t record_end(core *core);
@@ -106,6 +112,7 @@ typedef struct record_view {
     size_t fields_length;
     const uint8_t *context;/* sealed */
     size_t context_length;
+    uint8_t key_tag;       /* of the key that sealed its fields (vault_sealed_tag) */
 } record_view;
 DRO_CHECKED dro_err record_open(core *core, const uint8_t *bytes, size_t length, uint8_t *plain, record_view *view);
 void record_close(record_view *view); /* wipes the fields: identities are among them */

@@ -30,6 +30,7 @@
 #include "core/links.h"
 #include "core/nidd.h"
 #include "core/queue.h"
+#include "core/rotation.h"
 #include "core/signing.h"
 #include "core/stops.h"
 #include "core/turn.h"
@@ -63,6 +64,7 @@ struct core {
     log_place old_place;         /* of the record being read, there */
     struct old_logs *old_logs;   /* that are open; NULL: none */
     uint32_t replay_owner;       /* partition + 1 of the twin whose record is read; 0: a record of the host's tables */
+    uint32_t replay_domain;      /* its domain */
     bool is_moving;              /* what they held is not all in the own log yet */
     bool move_is_over, move_has_tables; /* the pass over the twins; the tables are written too */
     uint32_t move_left, move_passes; /* twins that this pass wrote; passes so far */
@@ -93,7 +95,6 @@ struct core {
     bool conduct_is_worse;       /* something was counted since images were judged */
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
     domain *domains;
-    uint8_t *domain_keys;        /* wrapped, VAULT_WRAPPED each */
     uint32_t domain_count, keys_kept; /* kept: those whose keys are on the disk */
     host hosts[CORE_HOSTS_MAX];
     uint32_t host_count, duplicates_held;
@@ -188,10 +189,12 @@ struct core {
     uint64_t bytes_seen;         /* of what was written into the log, */
     uint64_t bytes_moved;        /* and of that by the hand, since that was looked at */
     uint32_t bytes_owed;         /* to be written by the hand */
+    rotation rotation;           /* of domains' keys */
     uint32_t full_bytes;         /* of a full record, smoothed; 0: none seen */
     bool is_draining;            /* the gates finish what they took: nobody waits for a device any more */
     bool is_stopping, is_started;
     uint32_t storage_told;       /* enum storage_state, as the gates know it */
+    uint64_t shredded;           /* records under keys that are destroyed, at recovery */
     bool is_full;                /* no space for a new segment: changes are refused until there is */
     int64_t full_until_ns;       /* and nobody asks the disk for it before */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */

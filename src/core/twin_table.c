@@ -136,6 +136,12 @@ static void extra_free(core *core, uint32_t index, twin *twin)
     extra_release(twin);
 }
 
+static void domain_leave(core *core, const twin *twin)
+{
+    rotation_twin_gone(core, twin);
+    domain_twins_add(core, twin->domain, -1);
+}
+
 void twin_free(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
@@ -159,7 +165,7 @@ void twin_free(core *core, uint32_t index)
     if (twin->row != NONE && twin->image != NONE)
         core->images[twin->image].twins--;
     if (twin->domain != NONE && twin->row != NONE)
-        core->domains[twin->domain].twins--;
+        domain_leave(core, twin);
     context_forget(core, twin);
     base_move(core, twin, 0);
     memset(twin, 0, sizeof *twin);

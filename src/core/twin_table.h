@@ -78,6 +78,7 @@ typedef struct twin {
     uint32_t timer_place;        /* in the timer heap, 0: none */
     uint8_t flags, why, contact_count;
     bool is_cold : 1;            /* its context is in the log only */
+    bool base_key : 1;           /* which key its newest full record is under: its generation is odd. No more than two live */
     bool has_penalty : 1;        /* extra->penalty is there */
     twin_connection connection;
     uint32_t memberships;        /* of groups, the newest; 0: none */
@@ -85,6 +86,8 @@ typedef struct twin {
     uint64_t msisdn_hash;
     uint8_t imsi[16], msisdn[16];/* sealed by vault_identity_seal */
 } twin;
+
+static inline bool twin_base_key(uint8_t tag) { return (tag & 1) != 0; }
 
 enum { TWIN_CHUNK = 4096 }; /* twins of a chunk; they never move */
 

@@ -18,6 +18,7 @@ enum {
     HEADER = 16,        /* epoch, counter */
     IDENTITY_DIGITS = 15,
 };
+#define COUNTER_END (1ull << 56) /* of a nonce's counter: above is the key's tag. Enough for centuries of a start */
 
 /* How many expanded keys are kept. The small set is for where little secret memory is granted. */
 struct cache_sizes {
@@ -34,6 +35,7 @@ struct secrets {
     uint8_t schedule[VAULT_SCHEDULE] __attribute__((aligned(16)));   /* of one operation */
     uint8_t master[VAULT_KEY];
     uint8_t wrap[VAULT_KEY];
+    uint8_t wrap_next[VAULT_KEY];                                    /* of the master key that is to come */
     uint8_t key[VAULT_KEY];                                          /* of one operation */
     uint8_t purpose[VAULT_KEY];                                      /* of one operation */
     uint8_t blocks[2 * VAULT_BLOCK];
@@ -45,9 +47,11 @@ struct secrets {
     uint8_t cached[][VAULT_GCM_KEY] __attribute__((aligned(64)));    /* twins, then logs */
 };
 
-struct domain {
+struct domain {                  /* one of its keys */
     uint8_t context[VAULT_SCHEDULE] __attribute__((aligned(16))); /* of the context key */
     uint8_t log[VAULT_KEY];
+    uint16_t generation;
+    uint8_t older;               /* place of its older key + 1; 0: it has none */
     bool is_loaded;
 };
 
@@ -55,20 +59,26 @@ struct chunk {
     struct domain domains[CHUNK_DOMAINS];
 };
 
+struct olders {                  /* keys that are being replaced: few at a time */
+    struct domain keys[VAULT_ROTATIONS_MAX];
+};
+
 /* ---- what is not ---- */
 
 struct cache_entry { /* beside secrets.cached of the same index */
     uint64_t twin;   /* or 0 for a log key */
     uint64_t epoch;
-    uint32_t domain;
+    uint32_t domain; /* with the key's tag above CACHE_TAG */
     bool is_used;
 };
+enum { CACHE_TAG = 24 };
 
 struct vault {
     vault_cipher *cipher;
     struct secrets *secrets;
     size_t secrets_bytes;
     struct chunk *chunks[CHUNKS];
+    struct olders *olders; /* NULL before the first */
     struct cache_sizes sizes;
     struct cache_entry *cache;
     bool is_secret;
@@ -77,6 +87,46 @@ struct vault {
     uint64_t counter; /* of the nonce: the next one to use */
     dro_random *random;
 };
+
+/* ---- what is sealed is noted, in builds that look for a nonce used twice (test/proof/nonces.py) ---- */
+
+#ifdef DROMIO_NOTED_SEALS
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* 28 bytes into a file of this process: the first half of the key's SHA-256, the nonce. One write, which a kill leaves whole. */
+static void vault_note(const vault *self, const uint8_t *key, const uint8_t nonce[VAULT_NONCE])
+{
+    static int file = -1;
+    static int owner;
+    const char *directory = getenv("DROMIO_NOTED_SEALS");
+    uint8_t note[SHA256_DIGEST_LENGTH + VAULT_NONCE];
+    (void)self;
+    if (directory == NULL)
+        return;
+    if (file < 0 || owner != (int)getpid()) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%d-%llx", directory, owner = (int)getpid(), (unsigned long long)self->epoch);
+        file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (file < 0)
+            abort();
+    }
+    SHA256(key, VAULT_KEY, note); /* both ciphers begin an expanded key with the key itself */
+    memcpy(note + 16, nonce, VAULT_NONCE);
+    if (write(file, note, 16 + VAULT_NONCE) != 16 + VAULT_NONCE)
+        abort();
+    dro_wipe(note, sizeof note);
+}
+#else
+static void vault_note(const vault *self, const uint8_t *key, const uint8_t nonce[VAULT_NONCE])
+{
+    (void)self;
+    (void)key;
+    (void)nonce;
+}
+#endif
 
 /* ---- keys from keys ---- */
 
@@ -176,6 +226,8 @@ void vault_close(vault *self)
         self->cipher->free(self->cipher);
     for (int i = 0; i < CHUNKS && !self->is_beside; i++)
         vault_secret_free(self->chunks[i], sizeof *self->chunks[i]);
+    if (!self->is_beside)
+        vault_secret_free(self->olders, sizeof *self->olders);
     vault_secret_free(self->secrets, self->secrets_bytes);
     free(self->cache);
     free(self);
@@ -188,6 +240,7 @@ dro_err vault_open_beside(vault **out, const vault *first)
         return DRO_NOMEM;
     self->is_beside = true;
     memcpy(self->chunks, first->chunks, sizeof self->chunks);
+    self->olders = first->olders;
     dro_err err = make_secrets(self, (struct cache_sizes){ .logs = large.logs });
     if (err == DRO_OK) {
         self->cache = calloc(self->sizes.logs, sizeof *self->cache);
@@ -209,6 +262,7 @@ bool vault_is_secret(const vault *self)
 
 /* ---- domains ---- */
 
+/* Its newest key. */
 static struct domain *domain_at(const vault *self, uint32_t number)
 {
     struct chunk *chunk = number < VAULT_DOMAINS_MAX ? self->chunks[number / CHUNK_DOMAINS] : NULL;
@@ -216,17 +270,38 @@ static struct domain *domain_at(const vault *self, uint32_t number)
     return domain != NULL && domain->is_loaded ? domain : NULL;
 }
 
+static struct domain *older_of(const vault *self, const struct domain *domain)
+{
+    return domain->older == 0 ? NULL : &self->olders->keys[domain->older - 1];
+}
+
+static void *secret_more(vault *self, size_t bytes, uint32_t number)
+{
+    bool is_secret;
+    void *memory = vault_secret_new(bytes, &is_secret);
+    if (self->is_secret && !is_secret)
+        dro_warn("vault no-secret-memory domains=%u \"RLIMIT_MEMLOCK is used up: further keys are only locked\"", number);
+    self->is_secret = self->is_secret && (memory == NULL || is_secret);
+    return memory;
+}
+
 static struct domain *domain_room(vault *self, uint32_t number)
 {
     struct chunk **chunk = &self->chunks[number / CHUNK_DOMAINS];
-    if (*chunk == NULL) {
-        bool is_secret;
-        *chunk = vault_secret_new(sizeof **chunk, &is_secret);
-        if (self->is_secret && !is_secret)
-            dro_warn("vault no-secret-memory domains=%u \"RLIMIT_MEMLOCK is used up: further keys are only locked\"", number);
-        self->is_secret = self->is_secret && (*chunk == NULL || is_secret);
-    }
+    if (*chunk == NULL)
+        *chunk = secret_more(self, sizeof **chunk, number);
     return *chunk == NULL ? NULL : &(*chunk)->domains[number % CHUNK_DOMAINS];
+}
+
+/* The place of an older key of the domain: its own or a free one. */
+static dro_err older_room(vault *self, struct domain *domain, uint32_t number)
+{
+    if (self->olders == NULL && (self->olders = secret_more(self, sizeof *self->olders, number)) == NULL)
+        return DRO_NOMEM;
+    for (uint8_t i = 0; i < VAULT_ROTATIONS_MAX && domain->older == 0; i++)
+        if (!self->olders->keys[i].is_loaded)
+            domain->older = (uint8_t)(i + 1);
+    return domain->older == 0 ? DRO_LIMIT : DRO_OK;
 }
 
 /* CMAC's subkeys (NIST SP 800-38B, 6.1). */
@@ -260,14 +335,14 @@ static void take_identity_keys(vault *self, const uint8_t key[VAULT_KEY])
 static void forget_cached(vault *self, uint32_t number)
 {
     for (uint32_t i = 0; i < self->sizes.twins + self->sizes.logs; i++) {
-        if (!self->cache[i].is_used || self->cache[i].domain != number)
+        if (!self->cache[i].is_used || (self->cache[i].domain & ((1u << CACHE_TAG) - 1)) != number)
             continue;
         self->cache[i].is_used = false;
         dro_wipe(self->secrets->cached[i], VAULT_GCM_KEY);
     }
 }
 
-static void take_domain(vault *self, struct domain *domain, uint32_t number, const uint8_t key[VAULT_KEY])
+static void take_key(vault *self, struct domain *domain, uint32_t number, uint16_t generation, const uint8_t key[VAULT_KEY])
 {
     forget_cached(self, number); /* of another key under this number */
     derive_named(self, key, "log", domain->log);
@@ -276,54 +351,124 @@ static void take_domain(vault *self, struct domain *domain, uint32_t number, con
     dro_wipe(self->secrets->purpose, VAULT_KEY);
     if (number == 0)
         take_identity_keys(self, key);
+    domain->generation = generation;
     domain->is_loaded = true;
 }
 
-/* A wrapped key is bound to its number. */
-static size_t wrap_binding(uint32_t number, uint8_t out[16])
+/* Where a key of that generation goes: the newest one makes room for a newer. */
+static dro_err key_room(vault *self, uint32_t key, struct domain **out)
+{
+    uint32_t number = vault_key_domain(key);
+    uint16_t generation = vault_key_generation(key);
+    if (number >= VAULT_DOMAINS_MAX)
+        return DRO_RANGE;
+    struct domain *domain = *out = domain_room(self, number);
+    if (domain == NULL)
+        return DRO_NOMEM;
+    if (!domain->is_loaded || domain->generation == generation)
+        return DRO_OK;
+    struct domain *older = older_of(self, domain);
+    if (older != NULL && older->generation != generation)
+        return DRO_LIMIT;
+    dro_err err = older_room(self, domain, number);
+    if (err != DRO_OK)
+        return err;
+    if (generation > domain->generation) {
+        self->olders->keys[domain->older - 1] = *domain;
+        self->olders->keys[domain->older - 1].older = 0;
+    } else {
+        *out = older_of(self, domain);
+    }
+    return DRO_OK;
+}
+
+/* A wrapped key is bound to its number and generation. */
+static size_t wrap_binding(uint32_t key, uint8_t out[16])
 {
     memcpy(out, "domain key\0", 12);
-    memcpy(out + 12, &number, 4);
+    memcpy(out + 12, &key, 4);
     return 16;
 }
 
-dro_err vault_domain_new(vault *self, uint32_t number, uint8_t wrapped[VAULT_WRAPPED])
+/* Wraps secrets->key. */
+static void wrap(vault *self, const uint8_t *wrap, uint32_t number, uint8_t wrapped[VAULT_WRAPPED])
 {
     struct secrets *secrets = self->secrets;
-    struct domain *domain = number < VAULT_DOMAINS_MAX ? domain_room(self, number) : NULL;
-    if (domain == NULL)
-        return number < VAULT_DOMAINS_MAX ? DRO_NOMEM : DRO_RANGE;
     uint8_t binding[16];
     size_t length = wrap_binding(number, binding);
-    self->random->fill(self->random, secrets->key, VAULT_KEY);
     self->random->fill(self->random, wrapped, VAULT_NONCE);
-    self->cipher->gcm_key(self->cipher, secrets->wrap, secrets->gcm_key);
+    self->cipher->gcm_key(self->cipher, wrap, secrets->gcm_key);
+    vault_note(self, secrets->gcm_key, wrapped);
     self->cipher->seal(self->cipher, secrets->gcm_key, wrapped, binding, length, secrets->key, VAULT_KEY,
                        wrapped + VAULT_NONCE, wrapped + VAULT_NONCE + VAULT_KEY);
-    take_domain(self, domain, number, secrets->key);
-    dro_wipe(secrets->key, VAULT_KEY);
+}
+
+/* Into secrets->key. */
+static dro_err unwrap(vault *self, uint32_t number, const uint8_t wrapped[VAULT_WRAPPED])
+{
+    struct secrets *secrets = self->secrets;
+    uint8_t binding[16];
+    size_t length = wrap_binding(number, binding);
+    self->cipher->gcm_key(self->cipher, secrets->wrap, secrets->gcm_key);
+    return self->cipher->open(self->cipher, secrets->gcm_key, wrapped, binding, length, wrapped + VAULT_NONCE, VAULT_KEY,
+                              secrets->key, wrapped + VAULT_NONCE + VAULT_KEY) ? DRO_OK : DRO_CORRUPT;
+}
+
+dro_err vault_domain_new(vault *self, uint32_t key, uint8_t wrapped[VAULT_WRAPPED])
+{
+    struct domain *domain;
+    dro_err err = key_room(self, key, &domain);
+    if (err != DRO_OK)
+        return err;
+    self->random->fill(self->random, self->secrets->key, VAULT_KEY);
+    wrap(self, self->secrets->wrap, key, wrapped);
+    take_key(self, domain, vault_key_domain(key), vault_key_generation(key), self->secrets->key);
+    dro_wipe(self->secrets->key, VAULT_KEY);
     return DRO_OK;
 }
 
-dro_err vault_domain_load(vault *self, uint32_t number, const uint8_t wrapped[VAULT_WRAPPED])
+void vault_key_make(vault *self, uint32_t key, uint8_t wrapped[VAULT_WRAPPED])
 {
-    struct secrets *secrets = self->secrets;
-    struct domain *domain = number < VAULT_DOMAINS_MAX ? domain_room(self, number) : NULL;
-    if (domain == NULL)
-        return number < VAULT_DOMAINS_MAX ? DRO_NOMEM : DRO_RANGE;
-    uint8_t binding[16];
-    size_t length = wrap_binding(number, binding);
-    self->cipher->gcm_key(self->cipher, secrets->wrap, secrets->gcm_key);
-    if (!self->cipher->open(self->cipher, secrets->gcm_key, wrapped, binding, length, wrapped + VAULT_NONCE, VAULT_KEY,
-                            secrets->key, wrapped + VAULT_NONCE + VAULT_KEY))
-        return DRO_CORRUPT;
-    take_domain(self, domain, number, secrets->key);
-    dro_wipe(secrets->key, VAULT_KEY);
-    return DRO_OK;
+    self->random->fill(self->random, self->secrets->key, VAULT_KEY);
+    wrap(self, self->secrets->wrap, key, wrapped);
+    dro_wipe(self->secrets->key, VAULT_KEY);
+}
+
+dro_err vault_domain_load(vault *self, uint32_t key, const uint8_t wrapped[VAULT_WRAPPED])
+{
+    struct domain *domain;
+    if (vault_key_domain(key) >= VAULT_DOMAINS_MAX)
+        return DRO_RANGE;
+    dro_err err = unwrap(self, key, wrapped);
+    if (err == DRO_OK)
+        err = key_room(self, key, &domain);
+    if (err == DRO_OK)
+        take_key(self, domain, vault_key_domain(key), vault_key_generation(key), self->secrets->key);
+    dro_wipe(self->secrets->key, VAULT_KEY);
+    return err;
+}
+
+bool vault_domain_has(const vault *self, uint32_t key)
+{
+    const struct domain *domain = domain_at(self, vault_key_domain(key));
+    const struct domain *older = domain == NULL ? NULL : older_of(self, domain);
+    return domain != NULL && (domain->generation == vault_key_generation(key) ||
+                              (older != NULL && older->generation == vault_key_generation(key)));
+}
+
+void vault_older_drop(vault *self, uint32_t number)
+{
+    struct domain *domain = domain_at(self, number), *older = domain == NULL ? NULL : older_of(self, domain);
+    if (older == NULL)
+        return;
+    forget_cached(self, number);
+    dro_wipe(older, sizeof *older);
+    domain->older = 0;
 }
 
 void vault_domain_drop(vault *self, uint32_t number)
 {
+    vault_older_drop(self, number);
     struct domain *domain = domain_at(self, number);
     if (domain == NULL)
         return;
@@ -336,6 +481,28 @@ void vault_domain_drop(vault *self, uint32_t number)
     dro_wipe(self->secrets->identity_schedule, VAULT_SCHEDULE);
     dro_wipe(self->secrets->identity, VAULT_KEY);
     dro_wipe(self->secrets->signing_schedule, VAULT_SCHEDULE);
+}
+
+/* ---- another master key ---- */
+
+void vault_master_next(vault *self, const uint8_t master[VAULT_KEY])
+{
+    derive_named(self, master, "wrap", self->secrets->wrap_next);
+}
+
+dro_err vault_rewrap(vault *self, uint32_t key, const uint8_t wrapped[VAULT_WRAPPED], uint8_t again[VAULT_WRAPPED])
+{
+    dro_err err = unwrap(self, key, wrapped);
+    if (err == DRO_OK)
+        wrap(self, self->secrets->wrap_next, key, again);
+    dro_wipe(self->secrets->key, VAULT_KEY);
+    return err;
+}
+
+void vault_master_take(vault *self)
+{
+    memcpy(self->secrets->wrap, self->secrets->wrap_next, VAULT_KEY);
+    dro_wipe(self->secrets->wrap_next, VAULT_KEY);
 }
 
 /* ---- expanded keys, kept for a while ---- */
@@ -352,15 +519,36 @@ static bool is_of(const struct cache_entry *entry, uint32_t domain, uint64_t twi
     return entry->is_used && entry->twin == twin && entry->epoch == epoch && entry->domain == domain;
 }
 
+static uint32_t cache_name(uint32_t number, const struct domain *key)
+{
+    return number | (uint32_t)(uint8_t)key->generation << CACHE_TAG;
+}
+
+/* The key that sealed this: its tag is the lowest byte of a generation, and no more than two live. */
+static dro_err key_of(const vault *self, uint32_t number, const uint8_t *sealed, size_t length, const struct domain **out)
+{
+    const struct domain *domain = domain_at(self, number);
+    if (length < VAULT_OVERHEAD)
+        return DRO_CORRUPT;
+    if (domain == NULL)
+        return DRO_NOT_FOUND;
+    uint8_t age = (uint8_t)(domain->generation - vault_sealed_tag(sealed));
+    const struct domain *older = older_of(self, domain);
+    bool is_older = older != NULL && age == (uint8_t)(domain->generation - older->generation);
+    *out = age == 0 ? domain : is_older ? older : NULL;
+    bool is_past = age <= INT8_MAX && age <= domain->generation;
+    return *out != NULL ? DRO_OK : is_past ? DRO_NOT_FOUND : DRO_CORRUPT;
+}
+
 /* From a turn's open to its seal the key stays expanded, where the domain's key lies. */
 static const uint8_t *twin_key(vault *self, const struct domain *domain, const vault_binding *binding, uint64_t epoch)
 {
     uint32_t at = binding->slot & (self->sizes.twins - 1);
     struct cache_entry *entry = &self->cache[at];
-    if (!is_of(entry, binding->domain, binding->twin, epoch)) {
+    if (!is_of(entry, cache_name(binding->domain, domain), binding->twin, epoch)) {
         derive(self, domain->context, binding->twin, epoch, self->secrets->key);
         self->cipher->gcm_key(self->cipher, self->secrets->key, self->secrets->cached[at]);
-        *entry = (struct cache_entry){ binding->twin, epoch, binding->domain, true };
+        *entry = (struct cache_entry){ binding->twin, epoch, cache_name(binding->domain, domain), true };
     }
     return self->secrets->cached[at];
 }
@@ -369,24 +557,25 @@ static const uint8_t *log_key(vault *self, const struct domain *domain, uint32_t
 {
     uint32_t at = self->sizes.twins + ((uint32_t)mix(epoch + number) & (self->sizes.logs - 1));
     struct cache_entry *entry = &self->cache[at];
-    if (!is_of(entry, number, 0, epoch)) {
+    if (!is_of(entry, cache_name(number, domain), 0, epoch)) {
         self->cipher->schedule(self->cipher, domain->log, self->secrets->schedule);
         derive(self, self->secrets->schedule, number, epoch, self->secrets->key);
         dro_wipe(self->secrets->schedule, VAULT_SCHEDULE);
         self->cipher->gcm_key(self->cipher, self->secrets->key, self->secrets->cached[at]);
-        *entry = (struct cache_entry){ 0, epoch, number, true };
+        *entry = (struct cache_entry){ 0, epoch, cache_name(number, domain), true };
     }
     return self->secrets->cached[at];
 }
 
 /* ---- seal and open ---- */
 
-/* The counter never goes back in an epoch, and an epoch is new at every start. */
-static void take_nonce(vault *self, uint8_t nonce[VAULT_NONCE])
+/* The counter never goes back in an epoch, and an epoch is new at every start. The key's tag is its uppermost byte. */
+static void take_nonce(vault *self, uint16_t generation, uint8_t nonce[VAULT_NONCE])
 {
-    assert(self->counter < UINT64_MAX);
+    assert(self->counter < COUNTER_END);
     memset(nonce, 0, VAULT_NONCE);
     store64(nonce, self->counter++);
+    nonce[VAULT_TAG_AT] = (uint8_t)generation;
 }
 
 static void nonce_of(const uint8_t *sealed, uint8_t nonce[VAULT_NONCE])
@@ -395,11 +584,12 @@ static void nonce_of(const uint8_t *sealed, uint8_t nonce[VAULT_NONCE])
     memcpy(nonce, sealed + 8, 8);
 }
 
-static void seal(vault *self, const uint8_t *key, const void *associated, size_t associated_length, const void *plain,
-                 size_t length, uint8_t *sealed)
+static void seal(vault *self, const struct domain *domain, const uint8_t *key, const void *associated, size_t associated_length,
+                 const void *plain, size_t length, uint8_t *sealed)
 {
     uint8_t nonce[VAULT_NONCE];
-    take_nonce(self, nonce);
+    take_nonce(self, domain->generation, nonce);
+    vault_note(self, key, nonce);
     store64(sealed, self->epoch);
     memcpy(sealed + 8, nonce, 8);
     self->cipher->seal(self->cipher, key, nonce, associated, associated_length, plain, length, sealed + HEADER,
@@ -430,18 +620,27 @@ void vault_seal_context(vault *self, const vault_binding *binding, const void *p
     uint8_t associated[ASSOCIATED_CONTEXT];
     associate(binding, associated);
     const uint8_t *key = twin_key(self, domain, binding, self->epoch);
-    seal(self, key, associated, sizeof associated, plain, length, sealed);
+    seal(self, domain, key, associated, sizeof associated, plain, length, sealed);
 }
 
 dro_err vault_open_context(vault *self, const vault_binding *binding, const uint8_t *sealed, size_t length, void *plain)
 {
-    const struct domain *domain = domain_at(self, binding->domain);
-    if (domain == NULL || length < VAULT_OVERHEAD)
-        return DRO_CORRUPT;
+    const struct domain *domain = NULL;
+    dro_err err = key_of(self, binding->domain, sealed, length, &domain);
+    if (err != DRO_OK)
+        return err;
     uint8_t associated[ASSOCIATED_CONTEXT];
     associate(binding, associated);
     const uint8_t *key = twin_key(self, domain, binding, load64(sealed));
     return open_sealed(self, key, associated, sizeof associated, sealed, length, plain);
+}
+
+dro_err vault_reseal_context(vault *self, const vault_binding *binding, const uint8_t *sealed, size_t length, uint8_t *again)
+{
+    dro_err err = vault_open_context(self, binding, sealed, length, vault_in_place(again));
+    if (err == DRO_OK)
+        vault_seal_context(self, binding, vault_in_place(again), length - VAULT_OVERHEAD, again);
+    return err;
 }
 
 void vault_seal_log(vault *self, uint32_t number, const void *associated, size_t associated_length, const void *plain,
@@ -449,17 +648,24 @@ void vault_seal_log(vault *self, uint32_t number, const void *associated, size_t
 {
     const struct domain *domain = domain_at(self, number);
     assert(domain != NULL);
-    seal(self, log_key(self, domain, number, self->epoch), associated, associated_length, plain, length, sealed);
+    seal(self, domain, log_key(self, domain, number, self->epoch), associated, associated_length, plain, length, sealed);
 }
 
 dro_err vault_open_log(vault *self, uint32_t number, const void *associated, size_t associated_length, const uint8_t *sealed,
                        size_t length, void *plain)
 {
-    const struct domain *domain = domain_at(self, number);
-    if (domain == NULL || length < VAULT_OVERHEAD)
-        return DRO_CORRUPT;
+    const struct domain *domain = NULL;
+    dro_err err = key_of(self, number, sealed, length, &domain);
+    if (err != DRO_OK)
+        return err;
     const uint8_t *key = log_key(self, domain, number, load64(sealed));
     return open_sealed(self, key, associated, associated_length, sealed, length, plain);
+}
+
+uint8_t vault_newest_tag(const vault *self, uint32_t number)
+{
+    const struct domain *domain = domain_at(self, number);
+    return domain == NULL ? 0 : (uint8_t)domain->generation;
 }
 
 uint8_t *vault_in_place(uint8_t *sealed)

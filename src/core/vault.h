@@ -5,11 +5,15 @@
  * In memory all keys live in one memfd_secret mapping where the kernel has it,
  * else locked and undumpable; vault_is_secret says which.
  *
- * Per domain three keys are derived: context, log, identity.
+ * A domain has one key, or two while one takes the place of another; the newer one seals. A key's
+ * generation is 0 for the first of a domain, then one more each time.
+ *
+ * Per key of a domain three keys are derived: context, log, identity.
  *  - A context's key is AES-PRF(context key; twin number | epoch), the epoch the
  *    64 random bits of the start that sealed it.
  *  - One 96-bit nonce counter a core and epoch, never per twin, never rolled back.
- *  - A sealed context is: epoch u64, nonce counter u64, ciphertext, tag 16.
+ *  - A sealed context is: epoch u64, nonce counter 56 bits, lowest byte of the key's generation,
+ *    ciphertext, tag 16. The nonce is that second u64, then zeros.
  *    Associated data: twin number u64, image digest 32, revision u64.
  *  - A sealed log part is the same under the domain's log key of the epoch; its
  *    associated data the caller's.
@@ -30,7 +34,15 @@ enum {
     VAULT_WRAPPED = 60,        /* nonce 12, key 32, tag 16 */
     VAULT_DOMAINS_MAX = 16384,
     VAULT_EPOCH_CACHE = 64,    /* log keys of old epochs kept expanded */
+    VAULT_ROTATIONS_MAX = 64,  /* domains with two keys at a time */
+    VAULT_GENERATION_MAX = 0xfffe,
+    VAULT_TAG_AT = 7,          /* byte of a nonce with the key's tag */
 };
+
+/* A domain's key is called by both in one number. */
+static inline uint32_t vault_key(uint32_t domain, uint16_t generation) { return domain | (uint32_t)generation << 16; }
+static inline uint32_t vault_key_domain(uint32_t key) { return key & 0xffff; }
+static inline uint16_t vault_key_generation(uint32_t key) { return (uint16_t)(key >> 16); }
 
 typedef struct vault_options {
     const char *master_key_path; /* read or made; NULL with `master_key` for tests */
@@ -46,13 +58,27 @@ void vault_close(vault *vault); /* wipes */
 DRO_CHECKED dro_err vault_open_beside(vault **out, const vault *first);
 bool vault_is_secret(const vault *vault); /* keys sit in memfd_secret */
 
-/* Makes a key for a new domain `number` (0 .. VAULT_DOMAINS_MAX - 1; 0 is the
- * host's own) and gives its wrapped form to keep. */
-DRO_CHECKED dro_err vault_domain_new(vault *vault, uint32_t number, uint8_t wrapped[VAULT_WRAPPED]);
-/* Takes a key kept before. DRO_CORRUPT: not under this master key, or damaged. */
-DRO_CHECKED dro_err vault_domain_load(vault *vault, uint32_t number, const uint8_t wrapped[VAULT_WRAPPED]);
-/* Forgets it: what was sealed under it cannot be opened again. */
-void vault_domain_drop(vault *vault, uint32_t number);
+/* Makes a `key` (vault_key) of a domain (0 .. VAULT_DOMAINS_MAX - 1; 0 is the host's own) and gives its
+ * wrapped form to keep. One of a later generation than the domain has seals from now on, and the one that
+ * did becomes its older key. DRO_LIMIT: it has an older one already, or too many domains have. */
+DRO_CHECKED dro_err vault_domain_new(vault *vault, uint32_t key, uint8_t wrapped[VAULT_WRAPPED]);
+/* Takes a key kept before, in any order. DRO_CORRUPT: not under this master key, or damaged. */
+DRO_CHECKED dro_err vault_domain_load(vault *vault, uint32_t key, const uint8_t wrapped[VAULT_WRAPPED]);
+/* A key to keep, which seals nothing before it is loaded. */
+void vault_key_make(vault *vault, uint32_t key, uint8_t wrapped[VAULT_WRAPPED]);
+bool vault_domain_has(const vault *vault, uint32_t key);
+/* Forgets its older key, or all of it: what was sealed under them cannot be opened again. */
+void vault_older_drop(vault *vault, uint32_t domain);
+void vault_domain_drop(vault *vault, uint32_t domain);
+
+/* Another master key: vault_rewrap wraps keys under it until vault_master_take makes it the only one. */
+void vault_master_next(vault *vault, const uint8_t master[32]);
+DRO_CHECKED dro_err vault_rewrap(vault *vault, uint32_t key, const uint8_t wrapped[VAULT_WRAPPED], uint8_t again[VAULT_WRAPPED]);
+void vault_master_take(vault *vault);
+
+/* Which key sealed this, and which one seals: the lowest byte of its generation. */
+static inline uint8_t vault_sealed_tag(const uint8_t *sealed) { return sealed[8 + VAULT_TAG_AT]; }
+uint8_t vault_newest_tag(const vault *vault, uint32_t domain);
 
 typedef struct vault_binding {   /* what a context is bound to */
     uint32_t domain;
@@ -64,8 +90,12 @@ typedef struct vault_binding {   /* what a context is bound to */
 
 /* Writes length + VAULT_OVERHEAD bytes to `sealed`. */
 void vault_seal_context(vault *vault, const vault_binding *binding, const void *plain, size_t length, uint8_t *sealed);
-/* Writes length - VAULT_OVERHEAD bytes to `plain`. DRO_CORRUPT: not what was sealed for this binding. */
+/* Writes length - VAULT_OVERHEAD bytes to `plain`. DRO_CORRUPT: not what was sealed for this binding. DRO_NOT_FOUND: its key
+ * is not here any more. */
 DRO_CHECKED dro_err vault_open_context(vault *vault, const vault_binding *binding, const uint8_t *sealed, size_t length, void *plain);
+
+/* The same plain bytes under the domain's newest key: `again` is as long as `sealed`, and holds them in clear for a moment. */
+DRO_CHECKED dro_err vault_reseal_context(vault *vault, const vault_binding *binding, const uint8_t *sealed, size_t length, uint8_t *again);
 
 void vault_seal_log(vault *vault, uint32_t domain, const void *associated, size_t associated_length,
                     const void *plain, size_t length, uint8_t *sealed);

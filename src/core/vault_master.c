@@ -74,6 +74,18 @@ static dro_err sync_directory(const char *path)
     return err;
 }
 
+static dro_err write_key(const char *path, dro_random *random, uint8_t key[VAULT_KEY])
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return told(path, "make");
+    random->fill(random, key, VAULT_KEY);
+    dro_err err = write(fd, key, VAULT_KEY) == VAULT_KEY && fsync(fd) == 0 ? DRO_OK : told(path, "write");
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    return err;
+}
+
 /* link(2) gives the name only where nobody has it: a key that is there is never replaced. */
 static dro_err make_key(const char *path, dro_random *random, uint8_t key[VAULT_KEY])
 {
@@ -83,13 +95,7 @@ static dro_err make_key(const char *path, dro_random *random, uint8_t key[VAULT_
         return told(path, "make");
     }
     unlink(fresh); /* of a start that the power ended */
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return told(fresh, "make");
-    random->fill(random, key, VAULT_KEY);
-    dro_err err = write(fd, key, VAULT_KEY) == VAULT_KEY && fsync(fd) == 0 ? DRO_OK : told(fresh, "write");
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    close(fd);
+    dro_err err = write_key(fresh, random, key);
     if (err == DRO_OK && link(fresh, path) != 0)
         err = errno == EEXIST ? DRO_EXISTS : told(path, "make");
     unlink(fresh);
@@ -120,4 +126,63 @@ dro_err vault_master_load(const char *path, dro_random *random, uint8_t key[VAUL
     if (err != DRO_OK)
         dro_wipe(key, VAULT_KEY);
     return err;
+}
+
+dro_err vault_master_read(const char *path, uint8_t key[VAULT_KEY])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? DRO_NOT_FOUND : told(path, "read");
+    dro_err err = read_key(fd, path, key);
+    close(fd);
+    return err;
+}
+
+/* ---- another one in its place ---- */
+
+const char *vault_master_next_path(const char *path)
+{
+    static char next[PATH_BYTES_MAX + 8];
+    snprintf(next, sizeof next, "%s.next", path);
+    return next;
+}
+
+bool vault_master_is_ours(const char *path)
+{
+    return !is_credential(path);
+}
+
+dro_err vault_master_make_next(const char *path, dro_random *random, uint8_t key[VAULT_KEY])
+{
+    const char *next = vault_master_next_path(path);
+    unlink(next); /* nothing is under it: a start looks */
+    dro_err err = write_key(next, random, key);
+    return err == DRO_OK ? sync_directory(path) : err;
+}
+
+/* Its blocks, before the file system gives them to somebody else. */
+static void overwrite(int fd, const char *path)
+{
+    static const uint8_t zeros[VAULT_KEY];
+    if (pwrite(fd, zeros, VAULT_KEY, 0) != VAULT_KEY || fsync(fd) != 0)
+        dro_warn("vault not-overwritten file=%s error=\"%s\" \"the master key from before may still lie in free blocks of the disk\"", path, strerror(errno));
+}
+
+dro_err vault_master_replace(const char *path)
+{
+    const char *next = vault_master_next_path(path);
+    int old = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    dro_err err = rename(next, path) == 0 ? sync_directory(path) : told(path, "replace");
+    if (err == DRO_OK && old >= 0)
+        overwrite(old, path);
+    if (old >= 0)
+        close(old);
+    return err;
+}
+
+void vault_master_discard(const char *path)
+{
+    const char *next = vault_master_next_path(path);
+    if (unlink(next) == 0 && sync_directory(path) == DRO_OK)
+        dro_info("vault discarded file=%s \"nothing is wrapped by it\"", next);
 }

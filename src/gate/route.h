@@ -28,6 +28,7 @@ enum route_parameter {
 enum route_query {
     QUERY_MODEL = 1, QUERY_TAG = 2, QUERY_LIMIT = 4, QUERY_CURSOR = 8,
     QUERY_WAIT = 16, QUERY_TIMEOUT = 32, QUERY_PROPERTY = 64, QUERY_TWIN = 128, QUERY_AFTER = 256, QUERY_NETWORK = 512, QUERY_STATE = 1024,
+    QUERY_HISTORY = 2048,
     /* CAPIF's, in the order of enum capif_filter */
     QUERY_API_INVOKER_ID = 1 << 16, QUERY_API_NAME = 1 << 17, QUERY_API_VERSION = 1 << 18, QUERY_COMM_TYPE = 1 << 19, QUERY_PROTOCOL = 1 << 20,
     QUERY_AEF_ID = 1 << 21, QUERY_DATA_FORMAT = 1 << 22, QUERY_API_CAT = 1 << 23, QUERY_PREFERRED_AEF_LOC = 1 << 24,
@@ -37,12 +38,14 @@ enum route_query {
 /* Beside the bits of enum scope. */
 enum { ROUTE_ANY = 1 << 16, ROUTE_OPEN = 1 << 17, ROUTE_ONCE = 1 << 18 };
 
+enum { ROUTE_NAME_MAX = 255 };
+
 typedef struct route {
     uint8_t method, handler, body;
     uint16_t operation;     /* enum api_operation, 0: none */
     uint32_t scopes;        /* one of them is enough */
     uint32_t queries;       /* bits of enum route_query */
-    const char *name;       /* "GET /v1/twins/{id}", for metrics */
+    const char *name;       /* "GET /v1/twins/{id}", for metrics and Idempotency-Keys; ROUTE_NAME_MAX bytes at most, tools/routes.py sees to it */
 } route;
 
 typedef struct route_segment {

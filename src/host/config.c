@@ -74,6 +74,7 @@ static const key keys[] = {
     { "log.segment", BYTES(log_segment, MIB, GIB), "64MiB", "size of a segment of the log" },
     { "log.timeline", BYTES(log_timeline, 0, 1024 * GIB), "256MiB", "log kept for timelines and histories" },
     { "log.replay", BYTES(log_replay, MIB, 1024 * GIB), "128MiB", "log replayed at a start, beyond what lives" },
+    { "vault.master_key_before", TEXT(vault_master_key_before), "", "file of the master key that vault.master_key takes the place of: keys are wrapped anew at the start" },
     { "vault.master_key", TEXT(vault_master_key), "", "file of the master key; default the credential master.key of systemd, else DATA/master.key" },
     { "console.directory", TEXT(console_directory), "", "files of the console; default: beside the program" },
     { "t8.allow_callbacks", TEXT(t8_allow_callbacks), "", "list of address ranges notifications may reach although loopback, link-local or private" },

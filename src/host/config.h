@@ -28,6 +28,7 @@ typedef struct config {
     int64_t contexts_memory, columns_memory, log_segment, log_timeline, log_replay;
     char cell_sandbox[8];
     char vault_master_key[1024];
+    char vault_master_key_before[1024];
     char console_directory[1024];
     char t8_apn[APN_TEXT_MAX + 1], t8_without_configuration[8];
     apn_rule apns[APN_RULES_MAX];

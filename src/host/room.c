@@ -416,7 +416,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
     log_store_directory_init(&logs, config->data);
     core_options options = { .clock = dro_clock_system(), .random = dro_random_system(), .index = index,
                              .count = room->layout->core_count, .board = room->layout->board, .bells = room->core_bells,
-                             .logs = &logs.store, .master_key_path = config->vault_master_key, .columns_memory = room->layout->columns[index],
+                             .logs = &logs.store, .master_key_path = config->vault_master_key, .master_key_before = config->vault_master_key_before, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
                              .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,

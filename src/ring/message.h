@@ -192,6 +192,12 @@ enum api_operation {
     API_STOP_PUT,                   /* DETAIL(?): why */
     API_STOP_DELETE,
     API_PENALTY_DELETE,             /* ID */
+    /* Domains and keys; core 0. */
+    API_DOMAIN_LIST = 320,          /* LIMIT(?), CURSOR(?) */
+    API_DOMAIN_GET,                 /* DOMAIN */
+    API_DOMAIN_ROTATE,              /* DOMAIN, HISTORY_DROPS(?) */
+    API_DOMAIN_DELETE,              /* DOMAIN */
+    API_REKEY,                      /* another master key */
 };
 
 enum api_field { /* width or form */
@@ -313,6 +319,7 @@ enum api_field { /* width or form */
     API_FIELD_TRACE = 242,      /* u64; its core in the lowest 4 bits */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
+    API_FIELD_HISTORY_DROPS = 250, /* empty: timelines under the older key are given up */
 };
 
 /* What is stopped, for /healthz. */

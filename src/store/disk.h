@@ -5,6 +5,7 @@
  * returns at once, its completion says the bytes survive a power cut. */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +46,9 @@ struct disk {
     int (*fetch_reap)(disk *disk, disk_fetched *done, int max, bool wait);
     /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
     int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
+    /* The same, and what was there before is overwritten before its blocks are free, as far as the file system writes in
+     * place. Nobody may have it open. NULL: replace. */
+    int (*replace_over)(disk *disk, const char *name, const void *bytes, size_t length);
     /* Both durable on return (fsync of the directory). `to` is replaced if it is there. */
     int (*rename)(disk *disk, const char *from, const char *to);
     int (*remove)(disk *disk, const char *name);
@@ -55,6 +59,12 @@ struct disk {
     int (*descriptor)(disk *disk);
     void (*free)(disk *disk);
 };
+
+/* What a replace, rename or remove gave. */
+static inline dro_err disk_err(int error)
+{
+    return error == 0 ? DRO_OK : error == -ENOSPC || error == -EDQUOT ? DRO_FULL : DRO_IO;
+}
 
 /* Files in `directory` (made if missing, mode 0700): io_uring with O_DIRECT and
  * RWF_DSYNC where the kernel and the file system have it, else pwrite and fdatasync,

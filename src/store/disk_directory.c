@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "store/disk_reader.h"
 
+#define OLD_PREFIX ".old-" /* of files to be overwritten */
+
 enum {
     FILES_MAX = 4096,      /* open at once */
     NAME_BYTES_MAX = 255,
@@ -275,6 +277,68 @@ static int directory_replace(disk *self, const char *name, const void *bytes, si
     return error;
 }
 
+/* The blocks of a file that has no other name: -errno or 0. */
+static int overwrite(int directory, const char *name)
+{
+    static const uint8_t zeros[4096];
+    int fd = openat(directory, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat stat;
+    int error = fd < 0 || fstat(fd, &stat) != 0 ? -errno : 0;
+    for (off_t at = 0; error == 0 && stat.st_nlink == 1 && at < stat.st_size; at += (off_t)sizeof zeros) {
+        size_t part = stat.st_size - at < (off_t)sizeof zeros ? (size_t)(stat.st_size - at) : sizeof zeros;
+        if (pwrite(fd, zeros, part, at) != (ssize_t)part)
+            error = -errno;
+    }
+    if (error == 0 && fsync(fd) != 0)
+        error = -errno;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* The old one keeps another name till it is overwritten: whenever the power goes, the next start finds it by that
+ * (olds_end). While both names are of one file, it is not overwritten. */
+static int old_end(disk_directory *here, const char *old)
+{
+    int error = overwrite(here->directory, old);
+    if (error == -ENOENT)
+        return 0;
+    return error == 0 && unlinkat(here->directory, old, 0) == 0 ? 0 : error != 0 ? error : -errno;
+}
+
+static int directory_replace_over(disk *self, const char *name, const void *bytes, size_t length)
+{
+    disk_directory *here = of(self);
+    char old[NAME_BYTES_MAX + 1];
+    if (here->writer == NULL)
+        return -EROFS;
+    if (snprintf(old, sizeof old, OLD_PREFIX "%s", name) >= (int)sizeof old)
+        return -ENAMETOOLONG;
+    int error = old_end(here, old);
+    if (error == 0 && linkat(here->directory, name, here->directory, old, 0) != 0 && errno != ENOENT)
+        error = -errno;
+    if (error == 0)
+        error = directory_replace(self, name, bytes, length);
+    int ended = old_end(here, old);
+    if (ended != 0)
+        dro_warn("disk not-overwritten file=%s error=\"%s\" \"the next start tries again\"", name, strerror(-ended));
+    return error;
+}
+
+static void olds_end(disk_directory *here)
+{
+    int fd = openat(here->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL)
+        if (strncmp(entry->d_name, OLD_PREFIX, strlen(OLD_PREFIX)) == 0 && old_end(here, entry->d_name) != 0)
+            dro_warn("disk not-overwritten file=%s", entry->d_name);
+    if (stream != NULL)
+        closedir(stream);
+    else if (fd >= 0)
+        close(fd);
+}
+
 static int directory_rename(disk *self, const char *from, const char *to)
 {
     int fd = of(self)->directory;
@@ -342,6 +406,7 @@ static const disk directory_disk = {
     .fetch_start = directory_fetch_start,
     .fetch_reap = directory_fetch_reap,
     .replace = directory_replace,
+    .replace_over = directory_replace_over,
     .rename = directory_rename,
     .remove = directory_remove,
     .list = directory_list,
@@ -395,6 +460,8 @@ dro_err disk_open_directory_by(disk **out, const char *directory, disk_way way)
         err = disk_writer_new(&here->writer, here->directory, way);
     if (err == DRO_OK)
         err = disk_reader_new(&here->reader, here->writer);
+    if (err == DRO_OK)
+        olds_end(here);
     if (err != DRO_OK) {
         directory_free(&here->disk);
         return err;

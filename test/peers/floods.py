@@ -13,7 +13,7 @@ from host import LIMIT_S, Host, until
 HALF_HEAD = b"GET /v1/twins HTTP/1.1\r\nHost: x\r\nX-A: b"
 LONG_HEAD = b"GET /v1/twins HTTP/1.1\r\nHost: x\r\nX-A: " + b"b" * 12000
 UNREAD = b"GET /v1/twins HTTP/1.1\r\nHost: x\r\n\r\n"
-UNREAD_PAGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+UNREAD_PAGE = b"GET /console/twin.js HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW_BODY = b"POST /v1/twins:bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\nab"
 SLOW_FORM = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\n" + b"a" * 4000
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
