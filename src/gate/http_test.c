@@ -397,7 +397,7 @@ static void health_says_that_the_disk_is_full(void **state)
         host->length = 0;
         say(host, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_heard(host, "HTTP/1.1 200 ");
-        assert_heard(host, words[said]);
+        assert_non_null(strstr(host->text, words[said]));
     }
 }
 
