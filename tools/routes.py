@@ -36,6 +36,7 @@ def rows_of(path):
         where = f"{row['method']} {row['path']}"
         assert where not in seen, f"{where}: twice"
         seen.add(where)
+        assert len(where) <= 255, f"{where}: longer than ROUTE_NAME_MAX"
         assert row["method"] in METHODS, where
         assert row["handler"] in HANDLERS and row["body"] in BODIES, where
         assert all(query in QUERIES for query in row["query"].split()), where

@@ -6,6 +6,9 @@
 #include "base/wipe.h"
 #include "cell/cell_private.h"
 #include "cell/filter.h"
+#ifdef DROMIO_HOSTILE
+#include "cell/hostile.h"
+#endif
 
 enum {
     HEAP_BYTES = 8 * 1024 * 1024, /* of heap touched first: a backtrace, a fresh instance take from it */
@@ -48,6 +51,9 @@ dro_err cell_confine(cell *cell, int ready)
 {
     int core_bell = cell->options.results != NULL ? cell->options.results->doorbell : -1;
     dro_err err = heap_prepare();
+#ifdef DROMIO_HOSTILE
+    hostile_prepare(cell);
+#endif
     if (err == DRO_OK)
         err = cell_warm(cell);
     if (err == DRO_OK && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)

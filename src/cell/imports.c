@@ -5,6 +5,9 @@
 #include "abi_imports.h"
 #include "base/utf8.h"
 #include "base/wipe.h"
+#ifdef DROMIO_HOSTILE
+#include "cell/hostile.h"
+#endif
 #include "twin/event.h"
 #include "twin/ticket.h"
 
@@ -235,6 +238,18 @@ static bool random_bits(void *context, engine_value *values)
     return true;
 }
 
+#ifdef DROMIO_HOSTILE
+static bool native(void *context, engine_value *values)
+{
+    turn *turn = context;
+    const uint8_t *bytes = guest_bytes(turn, values[1].i32, values[2].i32);
+    if (bytes == NULL)
+        return refuse(turn, TURN_OUT_OF_BOUNDS);
+    values[0].i32 = hostile_act(turn, (uint32_t)values[0].i32, bytes, (uint32_t)values[2].i32);
+    return true;
+}
+#endif
+
 static const engine_import_fn calls[ABI_IMPORT_COUNT] = {
     [ABI_IMPORT_PROPERTY_SET_NUMBER] = property_set_number,
     [ABI_IMPORT_PROPERTY_SET_INTEGER] = property_set_integer,
@@ -252,6 +267,9 @@ static const engine_import_fn calls[ABI_IMPORT_COUNT] = {
     [ABI_IMPORT_LOG] = write_log,
     [ABI_IMPORT_NOW] = now,
     [ABI_IMPORT_RANDOM] = random_bits,
+#ifdef DROMIO_HOSTILE
+    [ABI_IMPORT_NATIVE] = native,
+#endif
 };
 
 engine_options imports_engine_options(turn *turn)

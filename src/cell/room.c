@@ -7,6 +7,9 @@
 
 #include "base/wipe.h"
 #include "cell/cell_private.h"
+#ifdef DROMIO_HOSTILE
+#include "cell/hostile.h"
+#endif
 #include "twin/event.h"
 
 enum {
@@ -97,7 +100,15 @@ static bool take_turn(cell *cell, const ring_header *header, const uint8_t *body
     if (cell->options.running != NULL)
         atomic_store_explicit(cell->options.running, 0, memory_order_relaxed);
     carry(cell, header, request, result);
-    ring_commit(cell->options.results, MESSAGE_TURN_RESULT, RING_WIPE, header->id, (uint32_t)used);
+    uint64_t id = header->id;
+    uint32_t length_used = (uint32_t)used;
+#ifdef DROMIO_HOSTILE
+    hostile_forge(cell, result, &id, &length_used);
+#endif
+    ring_commit(cell->options.results, MESSAGE_TURN_RESULT, RING_WIPE, id, length_used);
+#ifdef DROMIO_HOSTILE
+    hostile_commit(cell);
+#endif
     return true;
 }
 
@@ -123,6 +134,9 @@ int cell_round(cell *cell, int max)
         wipe_stack();
         ring_release(cell->options.turns);
         ring_publish(cell->options.results);
+#ifdef DROMIO_HOSTILE
+        hostile_published(cell);
+#endif
     }
     return err == DRO_OK ? taken : -1;
 }

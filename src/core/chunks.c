@@ -60,9 +60,11 @@ static void remove_at(core *core, twin_queue *queue, uint32_t at, uint32_t many)
 
 static dro_err put_at(core *core, twin_queue *queue, uint32_t at, const queue_chunk *chunk)
 {
+    if (queue->chunk_count == UINT8_MAX)
+        return DRO_MALFORMED;
     queue_chunk *chunks = realloc(queue->chunks, (queue->chunk_count + 1u) * sizeof *chunks);
-    if (chunks == NULL || queue->chunk_count == UINT8_MAX)
-        return chunks == NULL ? DRO_NOMEM : DRO_MALFORMED;
+    if (chunks == NULL)
+        return DRO_NOMEM;
     queue->chunks = chunks;
     memmove(chunks + at + 1, chunks + at, (queue->chunk_count - at) * sizeof *chunks);
     chunks[at] = *chunk;
@@ -199,7 +201,7 @@ static void take_out(core *core, uint32_t index, dro_cursor *in)
 
 static dro_err apply(core *core, uint32_t index, const uint8_t *fields, size_t length, queue_chunk made)
 {
-    chunk_head head;
+    chunk_head head = { 0 };
     dro_cursor in = dro_cursor_over(fields, length);
     dro_err err = head_read(&in, &head);
     twin_queue *queue = queue_at(core, index);

@@ -121,6 +121,28 @@ static void a_result_with_the_name_of_another_twin_is_none(void **state)
     is_given_up_and_all_goes_on();
 }
 
+/* Found by fuzzing: such a status was looked up in a table that has no place for it. */
+static void a_status_that_no_cell_has_is_a_bad_result(void **state)
+{
+    static const uint32_t statuses[TWINS] = { TURN_STOPPED, 35, UINT32_MAX };
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    (void)state;
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    for (int i = 0; i < TWINS; i++) {
+        turn_result result = { .twin = requests[i].twin, .status = statuses[i] };
+        assert_true(ring_send(&here.world.room->results, MESSAGE_TURN_RESULT, 0, headers[i].id, &result, sizeof result));
+    }
+    ring_publish(&here.world.room->results);
+    core_round(here.world.core);
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < TWINS; i++)
+        answers(i, true);
+    assert_int_equal(here.world.core->counters.set_aside, 0); /* nobody was penalised by a word of the cell's */
+    assert_int_equal(here.world.core->turn_count, 0);
+}
+
 static void a_second_answer_is_none(void **state)
 {
     ring_header headers[TWINS];
@@ -216,6 +238,7 @@ int main(void)
         CLAIM(a_cell_that_leaves_one_turn_out_is_given_up),
         CLAIM(a_result_with_the_name_of_another_twin_is_none),
         CLAIM(a_second_answer_is_none),
+        CLAIM(a_status_that_no_cell_has_is_a_bad_result),
         CLAIM(a_cell_without_a_turn_that_leaves_no_room_is_given_up),
         CLAIM(what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody),
         CLAIM(effects_that_change_after_the_check_are_kept_as_checked),

@@ -387,7 +387,7 @@ void api_invoker_security_put(core *core, const call *call)
     bool is_update = call->operation == API_INVOKER_SECURITY_UPDATE;
     const application *invoker = is_update ? secured(core, call) : onboarded(core, call);
     dro_cursor in = dro_cursor_over(call->fields, call->fields_length);
-    dro_field field;
+    dro_field field = { 0 };
     if (invoker == NULL)
         return;
     while (dro_field_next(&in, &field) && field.tag != API_FIELD_SECURITY_CONTEXT)

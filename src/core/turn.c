@@ -584,6 +584,8 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         wait_again(core, turn);
         return;
     }
+    if (status >= TURN_UNREADABLE) /* what a core alone says of a turn, or nobody */
+        status = TURN_BAD_RESULT;
     if (status == TURN_OK && !effects_take(core, effects, result->effects_length))
         status = TURN_EFFECTS;
     if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)

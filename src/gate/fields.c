@@ -420,12 +420,13 @@ static bool put_if_none_match(connection *connection, exchange *exchange, dro_bu
     return true;
 }
 
-/* SHA-256 of application, method and path, and key; the body's follows later. */
+/* SHA-256 of application, method and path, and key; the body's follows later. The route counts by its name: keys are kept over
+ * upgrades, and another version has other rows in its table. */
 static bool put_idempotency(connection *connection, dro_builder *out, const route *route, const token *caller,
                             fields_fault *fault)
 {
     slice key = connection_field(connection, FIELD_IDEMPOTENCY_KEY);
-    uint8_t bytes[HTTP_REQUEST_MAX + HTTP_IDEMPOTENCY_KEY_MAX], hash[2 * TOKEN_HASH] = { 0 };
+    uint8_t bytes[HTTP_REQUEST_MAX + HTTP_IDEMPOTENCY_KEY_MAX + ROUTE_NAME_MAX], hash[2 * TOKEN_HASH] = { 0 };
     dro_builder text = dro_builder_over(bytes, sizeof bytes);
     if (key.length == 0 || route->method == METHOD_GET || route->body == BODY_QUERY || route->body == BODY_IMAGE ||
         route->body == BODY_BULK)
@@ -433,7 +434,8 @@ static bool put_idempotency(connection *connection, dro_builder *out, const rout
     if (key.length > HTTP_IDEMPOTENCY_KEY_MAX)
         return fail(fault, 400, "Idempotency-Key may have at most 255 bytes");
     dro_builder_le(&text, caller->number, 4);
-    dro_builder_le(&text, route_index(route), 2);
+    dro_builder_le(&text, strlen(route->name), 2);
+    dro_builder_bytes(&text, route->name, strlen(route->name));
     dro_builder_le(&text, key.length, 2);
     dro_builder_bytes(&text, key.at, key.length);
     /* The fields of the path, so that "@" and "%40" are the same here too. */

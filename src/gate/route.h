@@ -38,12 +38,14 @@ enum route_query {
 /* Beside the bits of enum scope. */
 enum { ROUTE_ANY = 1 << 16, ROUTE_OPEN = 1 << 17, ROUTE_ONCE = 1 << 18 };
 
+enum { ROUTE_NAME_MAX = 255 };
+
 typedef struct route {
     uint8_t method, handler, body;
     uint16_t operation;     /* enum api_operation, 0: none */
     uint32_t scopes;        /* one of them is enough */
     uint32_t queries;       /* bits of enum route_query */
-    const char *name;       /* "GET /v1/twins/{id}", for metrics */
+    const char *name;       /* "GET /v1/twins/{id}", for metrics and Idempotency-Keys; ROUTE_NAME_MAX bytes at most, tools/routes.py sees to it */
 } route;
 
 typedef struct route_segment {

@@ -6,7 +6,7 @@
 
 #include "ring/ring.h"
 
-enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t) * CORE_CELLS_MAX * CELL_SETS };
+enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t) };
 
 /* Nothing of 0 bytes is whole too. */
 static bool share(void **memory, size_t bytes)
@@ -37,13 +37,12 @@ static bool make_gate(gate_memory *made, uint32_t cores)
 
 static bool make_core(layout *layout, uint32_t core)
 {
-    void *running = NULL;
-    bool is_whole = share(&running, RUNNING_BYTES) && share(&layout->columns[core], layout->columns_bytes);
-    layout->running[core] = running;
+    bool is_whole = share(&layout->columns[core], layout->columns_bytes);
     for (uint32_t cell = 0; cell < layout->cell_count; cell++)
         for (int set = 0; set < CELL_SETS && is_whole; set++) {
             cell_memory *made = &layout->cells[core][cell][set];
-            is_whole = share(&made->turns, ring_bytes(CELL_RING)) && share(&made->results, ring_bytes(CELL_RING));
+            is_whole = share(&made->turns, ring_bytes(CELL_RING)) && share(&made->results, ring_bytes(CELL_RING)) &&
+                       share(&made->running, RUNNING_BYTES);
         }
     return is_whole;
 }
@@ -123,21 +122,14 @@ static void free_cells_but(layout *layout, uint32_t core, const cell_memory *kep
             if (&layout->cells[core][cell][set] != kept) {
                 unshare(&layout->cells[core][cell][set].turns, ring_bytes(CELL_RING));
                 unshare(&layout->cells[core][cell][set].results, ring_bytes(CELL_RING));
+                unshare(&layout->cells[core][cell][set].running, RUNNING_BYTES);
             }
-}
-
-static void free_running(layout *layout, uint32_t core)
-{
-    if (layout->running[core] != NULL)
-        munmap((void *)layout->running[core], RUNNING_BYTES);
-    layout->running[core] = NULL;
 }
 
 /* What is one core's own. */
 static void free_core(layout *layout, uint32_t core)
 {
     free_cells_but(layout, core, NULL);
-    free_running(layout, core);
     unshare(&layout->columns[core], layout->columns_bytes);
 }
 
@@ -235,7 +227,6 @@ void layout_keep_desk(layout *layout)
             free_core_rings(&layout->gates[gate][set], NO_CORE);
     for (uint32_t core = 0; core < layout->core_count; core++) {
         free_cells_but(layout, core, NULL);
-        free_running(layout, core);
         mprotect(layout->columns[core], layout->columns_bytes, PROT_READ);
     }
     free_charging_but(layout, NULL, NO_CORE);

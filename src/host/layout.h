@@ -27,14 +27,13 @@ enum {
 
 typedef struct gate_memory { void *to_core[CORES_MAX], *from_core[CORES_MAX], *to_desk, *from_desk; } gate_memory;
 typedef struct charging_memory { void *from_core[CORES_MAX], *to_core[CORES_MAX]; } charging_memory;
-typedef struct cell_memory { void *turns, *results; } cell_memory;
+typedef struct cell_memory { void *turns, *results, *running /* the turn it runs; pages of its own: no cell sees another's */; } cell_memory;
 
 typedef struct layout {
     uint32_t core_count, gate_count, cell_count; /* cells: of each core */
     gate_memory gates[CORE_GATES_MAX][GATE_SETS];
     cell_memory cells[CORES_MAX][CORE_CELLS_MAX][CELL_SETS];
     charging_memory charging[CHARGING_SETS];     /* none where nothing is charged */
-    _Atomic uint64_t *running[CORES_MAX];        /* [cell][set]: the turn it runs */
     void *columns[CORES_MAX];
     size_t columns_bytes;                        /* of each core */
     void *directory;                             /* names to cores, twin/directory.h */
@@ -55,7 +54,7 @@ void layout_format_gate(layout *layout, uint32_t gate, uint32_t set);
 void layout_format_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);
 static inline _Atomic uint64_t *layout_running(const layout *layout, uint32_t core, uint32_t cell, uint32_t set)
 {
-    return &layout->running[core][cell * CELL_SETS + set];
+    return layout->cells[core][cell][set].running;
 }
 void layout_format_charging(layout *layout, uint32_t set);
 /* Unmaps all but what the room needs. */

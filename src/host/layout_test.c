@@ -68,12 +68,11 @@ static void a_core_keeps_its_own_and_no_other_s(void **state)
     layout_keep_core(layout, 1);
     assert_int_equal(rings_with(layout, 1), 2 * GATES * GATE_SETS);
     assert_int_equal(rings_with(layout, 0) + rings_with(layout, 2), 0);
-    assert_int_equal(cells_of(layout, 1), 2 * CELLS * CELL_SETS);
+    assert_int_equal(cells_of(layout, 1), 3 * CELLS * CELL_SETS);
     assert_int_equal(cells_of(layout, 0) + cells_of(layout, 2), 0);
     assert_int_equal(desk_rings(layout), 0);
     assert_true(is_mapped(layout->columns[1]) && is_mapped(layout->directory) && is_mapped(layout->board));
-    assert_true(is_mapped((const void *)layout->running[1]));
-    assert_null(layout->running[0]);
+    assert_true(is_mapped(layout->cells[1][0][0].running));
     assert_false(is_mapped(columns) || is_mapped(turns));
 }
 
@@ -96,19 +95,18 @@ static void a_gate_has_its_rings_and_may_read_the_directory(void **state)
     close(file);
 }
 
-static void a_cell_has_one_pair_of_rings(void **state)
+static void a_cell_has_one_pair_of_rings_and_its_own_word_of_what_runs(void **state)
 {
     layout *layout = *state;
     layout_keep_cell(layout, 2, 1, 3);
-    assert_int_equal(cells_of(layout, 2), 2);
-    assert_true(is_mapped(layout->cells[2][1][3].results) && is_mapped((const void *)layout->running[2]));
+    assert_int_equal(cells_of(layout, 2), 3);
+    assert_true(is_mapped(layout->cells[2][1][3].results) && is_mapped(layout->cells[2][1][3].running));
     for (uint32_t core = 0; core < CORES; core++) {
         assert_int_equal(rings_with(layout, core), 0);
         assert_null(layout->columns[core]);
     }
     assert_int_equal(cells_of(layout, 0) + cells_of(layout, 1) + desk_rings(layout), 0);
     assert_true(layout->directory == NULL && layout->board == NULL);
-    assert_null(layout->running[0]);
 }
 
 static void the_desk_reads_the_columns_of_all_cores(void **state)
@@ -134,7 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_core_keeps_its_own_and_no_other_s),
         CASE(a_gate_has_its_rings_and_may_read_the_directory),
-        CASE(a_cell_has_one_pair_of_rings),
+        CASE(a_cell_has_one_pair_of_rings_and_its_own_word_of_what_runs),
         CASE(the_desk_reads_the_columns_of_all_cores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

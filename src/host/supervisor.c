@@ -77,6 +77,7 @@ typedef struct supervisor {
     uint8_t admin_token[32];
     usage usage;               /* what the rooms cost */
     int64_t looked_ms;
+    bool is_clock_off;         /* the machine's clock is not believed */
 } supervisor;
 
 static int64_t now_ms(void)
@@ -732,6 +733,23 @@ static void look_at_rooms(supervisor *here)
     }
 }
 
+/* Once when it is seen and once when it is over. */
+static void tend_clock(supervisor *here)
+{
+    char when[DRO_TIME_TEXT];
+    dro_clock_tend();
+    bool is_off = dro_clock_off_ms() != 0;
+    if (is_off == here->is_clock_off)
+        return;
+    here->is_clock_off = is_off;
+    dro_time_text(dro_clock_system()->wall_ms(dro_clock_system()), when);
+    if (is_off)
+        dro_error("clock_not_believed off_s=%lld \"the machine's clock jumped by more than is believed; the host goes on from %s; if the machine is right, restart dromiod\"",
+                  (long long)(dro_clock_off_ms() / 1000), when);
+    else
+        dro_info("clock_believed \"the machine's clock is near the host's time again\" time=%s", when);
+}
+
 static int loop(supervisor *here)
 {
     bool are_cores_asked = false;
@@ -744,6 +762,7 @@ static int loop(supervisor *here)
         if (!here->is_stopping)
             start_paused_cells(here);
         look_at_rooms(here);
+        tend_clock(here);
         int code = reap(here);
         if (code != -1)
             return code;
@@ -895,6 +914,10 @@ static bool open_listeners(supervisor *here)
 int supervise(const config *config, int certificates)
 {
     static supervisor here;
+    if (dro_clock_share() != DRO_OK) {
+        dro_error("no memory for the host's time: %m");
+        return 1;
+    }
     dro_descriptors_raise(); /* bells: a large host has more of them than the usual soft limit */
     here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1, .certificates = certificates } };
     here.room.admin_token = here.admin_token;

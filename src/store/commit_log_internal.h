@@ -53,6 +53,7 @@ struct commit_log {
     uint64_t durable;       /* newest round that survives */
     log_place end_place;    /* behind its last record */
     bool is_failed;
+    bool is_end_kept;         /* it was opened to write, so its closing is worth a word in `end` */
 
     uint8_t *buffers[LOG_BUFFERS];
     bool buffer_is_used[LOG_BUFFERS];

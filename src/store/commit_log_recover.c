@@ -35,7 +35,7 @@ static dro_err tell_damage(const struct recovery *this, const char *evidence, ui
     log_segment_name(this->segment, name);
     dro_error("log damaged file=%s offset=%" PRIu64 " reason=\"%s\" \"round %" PRIu64 " is not readable, but %s %" PRIu64
               ": no power cut does that. Put the file back from a backup. To give up everything from there on instead: "
-              "truncate -s %" PRIu64 " %s, and move later segments away\"",
+              "truncate -s %" PRIu64 " %s, move later segments away, and remove the file end\"",
               name, this->offset, this->why, this->state.round + 1, evidence, round, this->offset, name);
     return DRO_CORRUPT;
 }
@@ -238,6 +238,16 @@ static dro_err go_on(struct recovery *this, uint64_t epoch)
     return DRO_OK;
 }
 
+/* The newest rounds, when they are damaged, look as a power cut leaves them. But a log that was closed said where it ended. */
+static dro_err look_at_end(struct recovery *this)
+{
+    uint64_t round;
+    dro_err err = log_end_load(this->log->disk, &round);
+    if (err == DRO_OK && this->state.round < round)
+        return tell_damage(this, "the log was closed behind round", round);
+    return err;
+}
+
 dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn replay, void *context)
 {
     dro_err err = load_replay_point(log);
@@ -248,9 +258,12 @@ dro_err commit_log_recover(commit_log *log, uint64_t epoch, commit_log_replay_fn
     if (err == DRO_OK)
         err = look_behind(&this);
     if (err == DRO_OK)
+        err = look_at_end(&this);
+    if (err == DRO_OK)
         err = remove_behind(&this);
     if (err == DRO_OK)
         err = go_on(&this, epoch);
+    log->is_end_kept = err == DRO_OK;
     return err;
 }
 
@@ -286,6 +299,8 @@ dro_err commit_log_replay(disk *disk, commit_log_replay_fn replay, void *context
     err = replay_all(&this, replay, context);
     if (err == DRO_OK)
         err = look_behind(&this);
+    if (err == DRO_OK)
+        err = look_at_end(&this);
     commit_log_close(log);
     return err;
 }

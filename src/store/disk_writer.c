@@ -174,8 +174,10 @@ static int ring_start(disk_writer *writer, int directory)
     error = io_uring_register_eventfd(&writer->ring, writer->event);
     if (error == 0)
         error = ring_probe(writer, directory);
-    if (error != 0)
+    if (error != 0) {
         io_uring_queue_exit(&writer->ring);
+        writer->under_way = 0; /* the probe's own: nobody waits for it */
+    }
     return error;
 }
 

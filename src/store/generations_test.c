@@ -265,6 +265,8 @@ static uint64_t play(const disk_memory_faults *faults)
             disk_memory_power_cut(machine.disk, NULL);
         }
     }
+    if (faults->crash_call > 0) /* it may have gone while the last one was closed, which nobody is told */
+        disk_memory_power_cut(machine.disk, NULL);
     assert_int_equal(machine_open(&machine, 1), DRO_OK);
     machine_check(&machine);
     machine_close(&machine);

@@ -116,7 +116,7 @@ dro_err log_check_segment(log_check *check, uint32_t number, const log_check_sou
     check->window_length = 0;
     while (err == DRO_OK && offset < source->bytes) {
         log_round_view view;
-        const char *why;
+        const char *why = NULL;
         err = read_round(check, number, source, offset, &view, &why);
         if (err == DRO_TRUNCATED || err == DRO_MALFORMED || err == DRO_CORRUPT) {
             if (source->is_exact)

@@ -10,11 +10,13 @@
 
 #define EPOCH_MAGIC 0x31455244u  /* "DRE1" */
 #define REPLAY_MAGIC 0x31505244u /* "DRP1" */
+#define END_MAGIC 0x314e5244u    /* "DRN1" */
 
 enum { FORMAT_NEVER = 0x7fffffff };
 
 static const char epoch_name[] = "epoch";
 static const char replay_name[] = "replay";
+static const char end_name[] = "end";
 
 /* ---- bytes ---- */
 
@@ -150,6 +152,32 @@ dro_err log_replay_store(disk *files, const log_replay_point *point)
     uint8_t bytes[LOG_REPLAY_BYTES];
     log_replay_encode(point, bytes);
     return store(files, replay_name, bytes, sizeof bytes);
+}
+
+dro_err log_end_load(disk *files, uint64_t *round)
+{
+    uint8_t bytes[LOG_END_BYTES + 1];
+    size_t length;
+    dro_cursor in;
+    *round = 0;
+    dro_err err = load(files, end_name, bytes, sizeof bytes, &length);
+    if (err != DRO_OK)
+        return err == DRO_NOT_FOUND ? DRO_OK : err;
+    err = tell_damage(whole(&in, bytes, length, LOG_END_BYTES, END_MAGIC), end_name,
+                      "put it back from a backup of the same moment as the segments; without it nobody knows whether the newest rounds are all there");
+    if (err == DRO_OK)
+        *round = dro_cursor_le(&in, 8);
+    return err;
+}
+
+dro_err log_end_store(disk *files, uint64_t round)
+{
+    uint8_t bytes[LOG_END_BYTES];
+    dro_builder builder = dro_builder_over(bytes, sizeof bytes);
+    begin(&builder, END_MAGIC);
+    dro_builder_le(&builder, round, 8);
+    end(&builder);
+    return store(files, end_name, bytes, sizeof bytes);
 }
 
 dro_err log_replay_fence(disk *files)

@@ -1,5 +1,6 @@
-/* The small files beside the segments: `epoch` (starts of this log) and `replay`
- * (where recovery begins, and what the first round there must follow). Each is
+/* The small files beside the segments: `epoch` (starts of this log), `replay`
+ * (where recovery begins, and what the first round there must follow) and `end` (how far it was
+ * acknowledged when it was closed). Each is
  * replaced whole, with a CRC32C at its end. Encoding and decoding are pure. */
 #pragma once
 
@@ -11,6 +12,7 @@ enum {
      * takes one for the other. Keys never depend on it: each start has random bits of its own. */
     LOG_EPOCH_FENCE = 1024,
     LOG_REPLAY_BYTES = 40 + LOG_GROUPS * 16,
+    LOG_END_BYTES = 24,
 };
 
 typedef struct log_replay_point {
@@ -28,6 +30,10 @@ DRO_CHECKED dro_err log_replay_decode(log_replay_point *point, const void *bytes
 /* DRO_NOT_FOUND: there is none. DRO_CORRUPT and DRO_IO are told through dro_log. */
 DRO_CHECKED dro_err log_replay_load(disk *disk, log_replay_point *point);
 DRO_CHECKED dro_err log_replay_store(disk *disk, const log_replay_point *point);
+/* The newest round that was acknowledged when the log was closed the last time; 0: it never was. A log that ends before
+ * that has lost something, though it may look like a power cut. Errors as log_replay_load's, but for DRO_NOT_FOUND. */
+DRO_CHECKED dro_err log_end_load(disk *disk, uint64_t *round);
+DRO_CHECKED dro_err log_end_store(disk *disk, uint64_t round);
 /* Where generation 0 was: a replay point of a format that never comes. A dromiod from before there were
  * generations looks there for its log, and would find none and begin an empty host. */
 DRO_CHECKED dro_err log_replay_fence(disk *disk);

@@ -27,10 +27,10 @@ static dro_err directory_open(log_store *store, uint32_t generation, uint32_t co
 
 /* ---- removing ---- */
 
-/* What a log made; the host's own files may lie beside it. */
+/* What a log made; the host's own files may lie beside it. `end` goes first: it would call what is left, or what is made anew in its place, damaged. */
 static bool is_of_log(const char *name)
 {
-    return strncmp(name, "segment-", 8) == 0 || strncmp(name, "spare-", 6) == 0 || strcmp(name, "replay") == 0;
+    return strncmp(name, "segment-", 8) == 0 || strncmp(name, "spare-", 6) == 0 || strcmp(name, "replay") == 0 || strcmp(name, "end") == 0;
 }
 
 /* By path: core 0 has the directory of generation 0 open, and nobody else may open it to write. */
@@ -65,6 +65,7 @@ static dro_err directory_remove(log_store *store, uint32_t generation, uint32_t 
     if (err != DRO_OK)
         return err == DRO_NOT_FOUND ? DRO_OK : err;
     by_path here = { .path = path };
+    unlink_name(&here, "end");
     int error = files->list(files, unlink_name, &here);
     files->free(files);
     error = error < 0 ? -error : here.error != 0 ? here.error : directory_sync(path);
@@ -114,8 +115,12 @@ static dro_err memory_remove(log_store *store, uint32_t generation, uint32_t cor
     disk *files = memory_directory(store, generation, core);
     names names = { .count = 0 };
     int error = files == NULL ? -ENOMEM : files->list(files, note_name, &names);
+    int gone = files == NULL ? 0 : files->remove(files, "end");
+    if (error == 0 && gone != -ENOENT)
+        error = gone;
     for (int i = 0; i < names.count && error == 0; i++)
-        error = files->remove(files, names.list[i]);
+        if (strcmp(names.list[i], "end") != 0)
+            error = files->remove(files, names.list[i]);
     if (files != NULL)
         files->free(files);
     return error == 0 ? DRO_OK : DRO_IO;

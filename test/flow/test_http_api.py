@@ -223,6 +223,15 @@ def test_an_idempotency_key_is_bound_to_application_route_and_body(gate):
     problem(gate.request("PUT", TWIN, {}, Idempotency_Key="k" * 300), 400)
 
 
+def test_an_idempotency_key_counts_its_route_by_name_so_that_it_lasts_over_upgrades(gate):
+    """It is kept for a day: what it is made of may not depend on how many routes a version has."""
+    asked = gate.request("PUT", TWIN, {}, Idempotency_Key="k1")
+    application, route, twin = struct.pack("<I", 0), b"PUT /v1/twins/{id}", asked.fields()["ID"][0]
+    field = bytes([1, len(twin)]) + twin  # its number in every version, and its length
+    made_of = application + struct.pack("<H", len(route)) + route + struct.pack("<H", 2) + b"k1" + field
+    assert asked.fields()["IDEMPOTENCY"][0][:32] == hashlib.sha256(made_of).digest()
+
+
 # ---- what is refused ----
 
 @pytest.mark.parametrize("text", ["", "{", "[", "{}x", '{"a":}', "\ufeff{}", '{"tags":{"a":"\\ud800"}}', "NaN", "{'a':1}", "// c\n{}",

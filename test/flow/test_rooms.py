@@ -96,6 +96,12 @@ def test_a_cell_is_under_seccomp_and_has_no_files(host):
     assert not any(str(host.data) in os.readlink(f"/proc/{gate}/fd/{number}") for number in os.listdir(f"/proc/{gate}/fd"))
 
 
+def test_what_is_shipped_has_no_way_for_guest_code_to_run_native_code():
+    """The import of the proof `sandbox` (meson option `hostile`) is in a build of its own, which says so and cannot be installed."""
+    assert b"hostile" not in DROMIOD.read_bytes()
+    assert "-hostile" not in subprocess.run([str(DROMIOD), "--version"], capture_output=True, text=True, timeout=60).stdout
+
+
 class FilterRule(ctypes.Structure):
     _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32)]
 

@@ -369,7 +369,10 @@ class Events:
         resume = f"Last-Event-ID: {last}\r\n" if last is not None else ""
         self.socket.sendall(f"GET /v1/events{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n{resume}\r\n".encode())
         self.file = self.socket.makefile("rb")
-        self.status = int(self.file.readline().split()[1])
+        answer = self.file.readline()
+        if not answer:
+            raise EOFError("the host ended before it answered")
+        self.status = int(answer.split()[1])
         self.headers = {}
         while (line := self.file.readline().strip()):
             name, value = line.decode().split(":", 1)

@@ -16,9 +16,13 @@ static const uint8_t master_key[32] = { 7, 1, 7 };
 static const uint8_t admin_token[32] = { 9 };
 static const char node_host[] = "mme1.epc.example", node_realm[] = "epc.example";
 
+void (*world_on_fail)(void);
+
 void world_fail(const char *file, int line, const char *what)
 {
     fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+    if (world_on_fail != NULL)
+        world_on_fail();
     abort();
 }
 
@@ -471,7 +475,7 @@ static dro_err seat_open(world *world, uint32_t index)
                              .columns_memory = seat->columns,
                              .columns_bytes = WORLD_COLUMNS_BYTES,
                              .supervisor = &seat->supervisor,
-                             .admin_token = admin_token,
+                             .admin_token = world->options.admin_token != NULL ? world->options.admin_token : admin_token,
                              .gate_count = WORLD_GATES,
                              .cell_count = 1,
                              .segment_bytes = world->options.segment_bytes,
@@ -573,7 +577,8 @@ int world_round(world *world)
         work += seat_round(world, &world->seats[i]);
     for (uint32_t i = 0; i < WORLD_GATES; i++)
         if (!world_chance(world, 20))
-            work += gate_listen(world, i, 1 + (int)world_below(world, GATE_MAX));
+            work += world->options.on_gate != NULL ? world->options.on_gate(world->options.context, i)
+                                                   : gate_listen(world, i, 1 + (int)world_below(world, GATE_MAX));
     world_advance(world, 0);
     return work;
 }
@@ -605,7 +610,7 @@ bool world_chance(world *world, uint32_t percent)
 
 /* ---- requests ---- */
 
-void request_begin(world_request *request, uint16_t operation)
+void world_request_begin(world_request *request, uint16_t operation)
 {
     api_request head = { .operation = operation, .scopes = SCOPE_ADMIN | 0x7f };
     request->out = dro_builder_over(request->bytes, sizeof request->bytes);
@@ -635,7 +640,7 @@ void request_value(world_request *request, const value *value)
     dro_field_put(&request->out, API_FIELD_VALUE, bytes, dro_builder_length(&part));
 }
 
-bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
+bool world_request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
 {
     WORLD_ASSERT(request->out.err == DRO_OK);
     return world_send(world, gate, MESSAGE_API, id, request->bytes, dro_builder_length(&request->out));

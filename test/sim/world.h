@@ -45,7 +45,9 @@ typedef struct world_options {
     bool is_charging;               /* what is charged is kept for a room that may come */
     uint32_t trap_percent;          /* of the chances to: the turn of a reading ends as a trap */
     world_message_fn on_message;    /* what the core says to a gate */
+    int (*on_gate)(void *context, uint32_t gate); /* instead: a real gate's turn, and how much it did */
     void *context;
+    const uint8_t *admin_token;     /* its SHA-256; NULL: nobody has it */
 } world_options;
 
 typedef struct world_room {         /* rings of one cell */
@@ -132,12 +134,18 @@ typedef struct world_request {
     dro_builder out;
     uint8_t bytes[WORLD_REQUEST_MAX];
 } world_request;
-void request_begin(world_request *request, uint16_t operation);
+void world_request_begin(world_request *request, uint16_t operation);
+bool world_request_send(world *world, uint32_t gate, uint64_t id, const world_request *request);
+/* Not by these names to the linker: the gate has functions of them. */
+static inline void request_begin(world_request *request, uint16_t operation) { world_request_begin(request, operation); }
+static inline bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
+{
+    return world_request_send(world, gate, id, request);
+}
 void request_text(world_request *request, uint8_t tag, const char *text);
 void request_bytes(world_request *request, uint8_t tag, const void *bytes, size_t length);
 void request_u64(world_request *request, uint8_t tag, uint64_t number);
 void request_value(world_request *request, const value *value);
-bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request);
 /* Pushes a file as image and waits until it is kept. */
 void world_push_image(world *world, const char *path);
 
@@ -152,4 +160,5 @@ bool world_downlink_answer(world *world, uint32_t gate, uint64_t id, const downl
  * that says what is not. */
 void world_check(const world *world);
 void world_fail(const char *file, int line, const char *what);
+extern void (*world_on_fail)(void); /* called before it aborts; NULL: nothing more is said */
 #define WORLD_ASSERT(claim) ((claim) ? (void)0 : world_fail(__FILE__, __LINE__, #claim))
