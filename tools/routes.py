@@ -23,7 +23,7 @@ HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "descripti
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
           "form", "trace", "application_patch", "rds_port", "t8", "t8_patch", "t8_set", "t8_coverage",
-          "capif_check", "capif_revoke", "capif_notification", "capif_invoker", "capif_invoker_patch", "capif_security", "stop"]
+          "capif_check", "capif_revoke", "capif_notification", "capif_invoker", "capif_invoker_patch", "capif_security", "stop", "image_patch"]
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 

@@ -398,6 +398,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
+    [API_IMAGE_PATCH] = api_image_patch,
     [API_DOMAIN_LIST] = api_domain_list,
     [API_DOMAIN_GET] = api_domain_get,
     [API_DOMAIN_ROTATE] = api_domain_rotate,
@@ -443,7 +444,7 @@ static bool changes_something(uint32_t operation)
            operation == API_EXPOSURE_DELETE || operation == API_PATTERN_PUT || operation == API_PATTERN_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
-           operation == API_STOP_PUT || operation == API_STOP_DELETE || operation == API_PENALTY_DELETE ||
+           operation == API_STOP_PUT || operation == API_IMAGE_PATCH || operation == API_STOP_DELETE || operation == API_PENALTY_DELETE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
            (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_REVOKE) ||
            (operation >= API_DOMAIN_ROTATE && operation <= API_REKEY);

@@ -157,7 +157,8 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_CHARGING_BACKLOG] = { "dromio_charging_backlog_bytes", "gauge", "Bytes of log whose charges are not in a charging file yet." },
         [COUNT_CHARGING_GAPS] = { "dromio_charging_gaps_total", "counter", "Parts of the log that could not be charged any more." },
         [COUNT_PENALTIES] = { "dromio_penalties_total", "counter", "Times a twin was set aside because its turns failed." },
-        [COUNT_SET_ASIDE] = { "dromio_events_set_aside_total", "counter", "Events whose turn was not run: stopped, quarantined, penalty." },
+        [COUNT_SET_ASIDE] = { "dromio_events_set_aside_total", "counter", "Events whose turn was not run: stopped, quarantined, penalty, budget." },
+        [COUNT_LOG_LEFT_OUT] = { "dromio_log_lines_left_out_total", "counter", "Lines of twins' logs beyond their budget." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
         [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
@@ -191,7 +192,7 @@ void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
                                               "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable",
-                                              [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty" };
+                                              [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty", [TURN_BUDGET] = "budget" };
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     for (uint32_t i = 0; i < COUNT_END; i++)
         counter(&out, i, core_count_all(core, i));

@@ -107,6 +107,7 @@ static dro_err open_host(core *core)
 {
     for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
         core->images[i].table = NONE;
+    budgets_init(core);
     dro_err err = columns_table_add(core->columns, image_model(core, NONE), &core->plain_table);
     if (err != DRO_OK)
         return err;

@@ -18,6 +18,7 @@
 #include "store/log_store.h"
 #include "twin/admission.h"
 #include "twin/apn.h"
+#include "twin/budget.h"
 #include "twin/directory.h"
 
 typedef struct core core;
@@ -94,6 +95,7 @@ typedef struct core_options {
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool has_provision_scope;    /* whoever may write may not for that say which device a twin is of */
     conduct_options conduct;     /* 0: nothing is set aside */
+    budget_limits budgets[BUDGET_SCOPES]; /* of what has no limits of its own; 0: none */
     application_limits limits;   /* of applications that have none of their own; 0: none */
     struct { bool is_on, has_imsi; uint64_t backlog_bytes; } charging; /* backlog: of log held back for it at most */
     bool no_log;                 /* bench: turns are not kept */

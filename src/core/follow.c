@@ -281,6 +281,7 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_CHARGING_GAPS: return charging_gaps(core);
     case COUNT_PENALTIES: return c->penalties;
     case COUNT_SET_ASIDE: return c->set_aside;
+    case COUNT_LOG_LEFT_OUT: return c->log_left_out;
     case COUNT_END: break;
     }
     return 0;
@@ -303,5 +304,5 @@ void core_show_counters(core *core)
     for (uint32_t i = 0; i < COUNT_END; i++)
         board_count(&core->board, i, count_here(core, i));
     for (uint32_t i = 0; i < core->image_count; i++)
-        board_count_image(&core->board, i, core->images[i].twins, core->image_traps[i]);
+        board_count_image(&core->board, i, core->images[i].twins, core->conduct[i].turns, core->image_traps[i]);
 }

@@ -287,6 +287,7 @@ static void write_all(core *core, dro_builder *out)
             dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
         }
     stops_write(core, out);
+    budgets_write(core, out);
     invokers_write(core, out);
     if (core->capif.fields != NULL)
         dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
@@ -489,6 +490,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
+    else if (field->tag == HOST_BUDGET)
+        return budget_read(core, field);
     else if (field->tag == HOST_STOP)
         return stop_read(core, field);
     else if (field->tag == HOST_INVOKER)
@@ -628,6 +631,7 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     dro_err err = in.err == DRO_OK ? domain_keys_follow(core, at, keys) : in.err;
     applications_forget(core);
     stops_forget(core);
+    budgets_follow_begin(core);
     groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
@@ -635,8 +639,10 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
             err = read_field(core, &field);
         names += field.tag == HOST_NAME;
     }
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
+        budgets_follow_end(core);
         stops_settle(core);
+    }
     if (err == DRO_OK)
         groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
@@ -646,6 +652,7 @@ void host_free(core *core)
 {
     token_keys_free(core);
     stops_free(core);
+    budgets_free(core);
     domains_free(core);
     for (uint32_t i = 0; i < core->host_count; i++) {
         duplicates_free(core->hosts[i].seen);

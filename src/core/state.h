@@ -14,6 +14,7 @@
 #include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
+#include "core/budget.h"
 #include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
@@ -91,6 +92,7 @@ struct core {
     uint32_t plain_table;        /* rows of twins without an image */
     uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
+    budget_table budgets;
     image_conduct conduct[CORE_IMAGES_MAX];
     bool conduct_is_worse;       /* something was counted since images were judged */
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];

@@ -587,6 +587,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case BODY_IMAGE_PATCH: return body_read_image_patch(arena, json, out, fault);
     case BODY_STOP: return body_read_stop(arena, json, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);

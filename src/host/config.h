@@ -10,8 +10,9 @@
 #include "gate/gate.h"
 #include "gate/issuers.h"
 #include "twin/apn.h"
+#include "twin/budget.h"
 
-enum { CONFIG_KEYS_MAX = 128 };
+enum { CONFIG_KEYS_MAX = 192 };
 
 typedef struct config {
     char data[1024];
@@ -36,6 +37,7 @@ typedef struct config {
     char t8_api_root[512], t8_allow_callbacks[1024];
     char t8_trigger_sender[16];
     int64_t t8_trigger_port;
+    int64_t budgets[BUDGET_SCOPES][BUDGET_VALUES];
     int64_t penalty_failures, penalty_forget, penalty_first, penalty_longest;
     int64_t quarantine_twins, quarantine_percent, quarantine_seconds, quarantine_kills;
     int64_t schedule_pause;

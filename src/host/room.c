@@ -380,6 +380,13 @@ static void enter_core(room_context *room, uint32_t index)
     keep_usage(room, false);
 }
 
+static void budgets_of(const config *config, budget_limits out[BUDGET_SCOPES])
+{
+    for (int scope = 0; scope < BUDGET_SCOPES; scope++)
+        for (int value = 0; value < BUDGET_VALUES; value++)
+            out[scope].of[value] = (uint32_t)config->budgets[scope][value];
+}
+
 static conduct_options conduct_of(const config *config)
 {
     return (conduct_options){ .penalty_failures = (uint32_t)config->penalty_failures, .penalty_forget_ms = config->penalty_forget * 1000,
@@ -433,6 +440,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
                              .limits = limits_of(config), .has_provision_scope = config->auth_provision_scope, .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
+    budgets_of(config, options.budgets);
     options.apns = (apn_policy){ config->apns, config->apn_count, config->t8_apn, strcmp(config->t8_without_configuration, "refuse") == 0 };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)

@@ -191,6 +191,7 @@ enum api_operation {
     API_STOP_PUT,                   /* DETAIL(?): why */
     API_STOP_DELETE,
     API_PENALTY_DELETE,             /* ID */
+    API_IMAGE_PATCH,                /* IMAGE, BUDGET*; NULLED "budget", "twin", "image": the host's again; core 0 */
     /* Domains and keys; core 0. */
     API_DOMAIN_LIST = 320,          /* LIMIT(?), CURSOR(?) */
     API_DOMAIN_GET,                 /* DOMAIN */
@@ -317,6 +318,7 @@ enum api_field { /* width or form */
     API_FIELD_SECONDS = 241,    /* u64 */
     API_FIELD_TRACE = 242,      /* u64; its core in the lowest 4 bits */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
+    API_FIELD_BUDGET = 245,     /* u8 enum budget_scope, u8 enum budget_value, u32; BUDGET_UNSAID: the host's again */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
     API_FIELD_HISTORY_DROPS = 250, /* empty: timelines under the older key are given up */
 };
