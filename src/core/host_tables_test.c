@@ -203,6 +203,8 @@ static void an_old_dump_shows_nothing_of_a_domain_that_is_gone(void **state)
     assert_string_equal(core->dead_letters.list[0].text, "{\"n\":1}");
     assert_int_equal(twin_find(core, "b@other.example", 15), NONE);
     assert_true(core->shredded > 0);
+    assert_int_equal(domain_find(core, "other.example", 13), NONE); /* the host's file has its name still */
+    make_twin("b@other.example", NULL);
 }
 
 /* ---- idempotency ---- */
