@@ -1,12 +1,12 @@
 """One host, twins of one image, uplinks of random ones at an even rate; windows without and with badly behaved twins, in pairs, in either
 order. First one twin of them runs away: each of its events, a hundred a second, is an endless loop. Then a hundredth of all twins is
-hostile, a hundred events a second together: traps, endless loops, floods of downlinks, of log lines, memory that grows. Before
-each window with them their penalties are ended, so that what the host does at first is in it. Told is the 99th percentile of
-the others' answers, as the ratio of the two windows of a pair, and the median over the pairs. Every event has to be answered 2001, the hostile ones too."""
+hostile, a hundred events a second together: traps, endless loops, floods of downlinks, of log lines, memory that grows. They
+go on from window to window, and so do their penalties: what the host has to learn of them at first is in the first pair alone, which is told beside the
+others. Told is the 99th percentile of the others' answers, as the ratio of the two windows of a pair, and the median over the pairs. Every event has to be answered 2001, the hostile ones too."""
 PROMISE = "A runaway twin costs the others 5 % of their 99th percentile at most, a hundredth of hostile twins 20 %"
 UNIT = "pairs of windows"
-SHORT, LONG = 10, 60
-SECONDS = 75
+SHORT, LONG = 20, 120
+SECONDS = 110
 IN_CHECK = False
 LIMITS = "Load and host share the machine's CPUs; the short form has 4,000 twins, the long one 100,000; a pair's ratio scatters with whatever else the machine does, so the spread is told beside the median"
 
@@ -24,7 +24,7 @@ from host import Host  # noqa: E402
 from mme import Load, Mme  # noqa: E402
 
 RATE, BAD_RATE = 1000, 100      # uplinks a second: of the others, of those that behave badly
-WINDOW_S, LONG_WINDOW_S = 3, 6
+WINDOW_S, LONG_WINDOW_S = 2, 6
 RUNAWAY_MOST, HOSTILE_MOST = 1.05, 1.20
 
 
@@ -89,17 +89,11 @@ def percentile(sorted_values, share):
     return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
 
 
-def forgiven(stage, indices):
-    for index in indices:
-        assert stage.host.admin.delete(f"/v1/twins/{name(index)}/penalty").status in (204, 404)
-
-
-def pair(proof, stage, number, indices, bad_event):
+def pair(proof, stage, number, bad_event):
     """Ratio of the 99th percentiles."""
     seconds = LONG_WINDOW_S if proof.is_long else WINDOW_S
     tails = {}
     for is_bad in ((False, True), (True, False))[number % 2]:
-        forgiven(stage, indices)
         took, wrong = stage.window(seconds, bad_event if is_bad else None)
         if wrong:
             proof.fail(f"pair {number}: {len(wrong)} uplinks were answered otherwise than 2001: {set(wrong)}")
@@ -122,7 +116,7 @@ def run(proof):
             kinds = (hostile.TRAP, hostile.LOOP, hostile.DOWNLINKS, hostile.LOGS, hostile.GROW)
             event = (lambda: (0, bytes([hostile.LOOP, 0]))) if is_runaway else \
                 (lambda: (choose.choice(indices), bytes([choose.choice(kinds), choose.randrange(20, 100)])))
-            ratio, tail = pair(proof, stage, number // 2, indices, event)
+            ratio, tail = pair(proof, stage, number // 2, event)
             ratios["runaway" if is_runaway else "hostile"].append(ratio)
             quiet.append(tail)
             proof.state.update(ratios)
@@ -130,6 +124,7 @@ def run(proof):
         stage.close()
     for which, found in ratios.items():
         if found:
+            proof.measured[f"{which}_p99_ratio_first"] = round(found[0], 3)
             proof.measured[f"{which}_p99_ratio_median"] = round(statistics.median(found), 3)
             proof.measured[f"{which}_p99_ratio_lowest"] = round(min(found), 3)
             proof.measured[f"{which}_p99_ratio_highest"] = round(max(found), 3)
