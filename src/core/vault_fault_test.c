@@ -96,13 +96,14 @@ int __wrap_open64(const char *path, int flags, ...)
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
+static bool has_secret_memory = true;
 long __wrap_syscall(long number, ...) /* memfd_secret is the only one */
 {
     va_list list;
     va_start(list, number);
     int flags = va_arg(list, int);
     va_end(list);
-    return fails() ? -1 : __real_syscall(number, flags);
+    return fails() || !has_secret_memory ? -1 : __real_syscall(number, flags);
 }
 
 /* The other cipher: none, or one that is wrong. */
@@ -168,6 +169,7 @@ static int begin(void **state)
     (void)state;
     fault_at(0, 0);
     other = CIPHER_REAL;
+    has_secret_memory = true;
     freed = 0;
     dro_random_seeded_init(&seeded, 7);
     strcpy(directory, "/tmp/dromio-vault-XXXXXX");
@@ -248,6 +250,41 @@ static void an_opening_that_fails_anywhere_is_told_and_the_next_is_good(void **s
     assert_int_equal(open_at(&vault), DRO_OK);
     vault_close(vault);
     open_with_each_fault(false, ENOMEM);
+}
+
+static void without_secret_memory_all_goes_on_in_locked_memory(void **state)
+{
+    vault *vault, *beside;
+    uint8_t wrapped[VAULT_WRAPPED];
+    (void)state;
+    has_secret_memory = false;
+    open_with_each_fault(true, ENOMEM);
+    assert_int_equal(open_at(&vault), DRO_OK);
+    assert_false(vault_is_secret(vault));
+    assert_int_equal(vault_open_beside(&beside, vault), DRO_OK);
+    vault_close(beside);
+    for (int n = 1; n <= 3; n++) { /* no secret memory, no memory at all, none that can be locked */
+        fault_at(n, ENOMEM);
+        dro_err err = vault_domain_new(vault, (uint32_t)n * 5000, wrapped);
+        fault_at(0, 0);
+        assert_int_equal(err, n == 2 ? DRO_NOMEM : DRO_OK);
+    }
+    works(vault);
+    vault_close(vault);
+    has_secret_memory = true;
+    assert_int_equal(open_at(&vault), DRO_OK);
+    has_secret_memory = false; /* used up: what comes now is only locked, and nothing is secret any more */
+    bool was_secret = vault_is_secret(vault);
+    works(vault);
+    assert_false(vault_is_secret(vault));
+    if (was_secret) {
+        vault_close(vault);
+        has_secret_memory = true;
+        assert_int_equal(open_at(&vault), DRO_OK);
+        has_secret_memory = false;
+        assert_int_equal(vault_open_beside(&beside, vault), DRO_UNSUPPORTED);
+    }
+    vault_close(vault);
 }
 
 static void a_call_that_was_interrupted_is_made_again(void **state)
@@ -556,6 +593,7 @@ int main(void)
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CLAIM(an_opening_that_fails_anywhere_is_told_and_the_next_is_good),
+        CLAIM(without_secret_memory_all_goes_on_in_locked_memory),
         CLAIM(a_call_that_was_interrupted_is_made_again),
         CLAIM(who_comes_second_takes_the_first_ones_key),
         CLAIM(a_path_too_long_for_its_fresh_file_is_told),
