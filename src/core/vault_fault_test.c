@@ -468,6 +468,59 @@ static void what_is_of_no_domain_or_too_short_does_not_open(void **state)
     vault_close(NULL);
 }
 
+static void a_domain_has_two_keys_at_most_and_what_is_sealed_again_is_under_the_newest(void **state)
+{
+    vault *vault;
+    uint8_t wrapped[VAULT_WRAPPED], sealed[SEALED], again[SEALED], back[PLAIN], plain[PLAIN] = "what is private";
+    vault_binding binding = { .domain = 1, .twin = 100, .image = image, .revision = 3 };
+    (void)state;
+    assert_int_equal(open_at(&vault), DRO_OK);
+    assert_int_equal(vault_newest_tag(vault, 1), 0); /* nobody's */
+    assert_false(vault_domain_has(vault, vault_key(1, 0)));
+    assert_int_equal(vault_domain_new(vault, vault_key(1, 0), wrapped), DRO_OK);
+    vault_seal_context(vault, &binding, plain, sizeof plain, sealed);
+    assert_int_equal(vault_domain_new(vault, vault_key(1, 1), wrapped), DRO_OK);
+    assert_int_equal(vault_newest_tag(vault, 1), 1);
+    assert_true(vault_domain_has(vault, vault_key(1, 0)) && vault_domain_has(vault, vault_key(1, 1)) && !vault_domain_has(vault, vault_key(1, 2)));
+    assert_int_equal(vault_domain_new(vault, vault_key(1, 2), wrapped), DRO_LIMIT); /* the oldest is still needed */
+    assert_int_equal(vault_reseal_context(vault, &binding, sealed, sizeof sealed, again), DRO_OK);
+    assert_int_equal(vault_sealed_tag(again), 1);
+    assert_int_equal(vault_open_context(vault, &binding, again, sizeof again, back), DRO_OK);
+    assert_memory_equal(back, plain, sizeof plain);
+    sealed[SEALED - 1] ^= 1;
+    assert_int_equal(vault_reseal_context(vault, &binding, sealed, sizeof sealed, again), DRO_CORRUPT);
+    assert_int_equal(vault_domain_new(vault, 0, wrapped), DRO_OK);
+    vault_domain_drop(vault, 0); /* the host's own: nothing is hashed or signed under it any more */
+    assert_int_not_equal(vault_sign(vault, 1, "abc", 3, sealed), DRO_OK);
+    vault_close(vault);
+}
+
+static void a_master_key_of_another_user_is_refused(void **state)
+{
+    uint8_t key[VAULT_KEY], same[VAULT_KEY];
+    (void)state;
+    assert_int_equal(vault_master_load(path, &seeded.random, key), DRO_OK);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/nowhere", 1), 0);
+    assert_true(vault_master_is_ours(path));
+    assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(path, 12345, 12345), 0);
+        assert_int_equal(vault_master_read(path, same), DRO_DENIED);
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", directory, 1), 0);
+        assert_int_equal(vault_master_read(path, same), DRO_DENIED);
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        assert_int_equal(chown(path, 0, 0), 0);
+    }
+    char before[4096];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(directory), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(vault_master_load("master.key", &seeded.random, key), DRO_OK); /* a path of one word */
+    assert_int_equal(vault_master_read(path, same), DRO_OK);
+    assert_memory_equal(key, same, sizeof key);
+    assert_int_equal(chdir(before), 0);
+}
+
 static void a_signature_that_cannot_be_made_is_told(void **state)
 {
     vault *vault;
@@ -602,6 +655,8 @@ int main(void)
         CLAIM(a_vault_beside_fails_with_the_memory_and_takes_nothing),
         CLAIM(a_domain_without_memory_is_refused_and_others_stay),
         CLAIM(what_is_of_no_domain_or_too_short_does_not_open),
+        CLAIM(a_domain_has_two_keys_at_most_and_what_is_sealed_again_is_under_the_newest),
+        CLAIM(a_master_key_of_another_user_is_refused),
         CLAIM(a_signature_that_cannot_be_made_is_told),
         CLAIM(a_cipher_that_is_wrong_is_not_used),
         CLAIM(openssl_is_there_whole_or_not_at_all),
