@@ -1,4 +1,4 @@
-#include "ring/charging.h"
+#include "ring/ledger.h"
 #include "ring/message.h"
 #include "ring/ring.h"
 
@@ -264,10 +264,10 @@ static void no_message_has_bytes_that_nobody_sets(void **state)
     IS_FULL(turn_request);
     IS_FULL(turn_result);
     IS_FULL(query_request);
-    IS_FULL(charging_place);
-    IS_FULL(charge_message);
-    IS_FULL(charging_file);
-    IS_FULL(charged_message);
+    IS_FULL(ledger_place);
+    IS_FULL(ledger_message);
+    IS_FULL(ledger_file);
+    IS_FULL(ledger_state);
 }
 #endif
 

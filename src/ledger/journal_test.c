@@ -1,5 +1,5 @@
 /* The journal on a disk whose every call fails once, and whose power is cut at every call: each charge is in one line, once, in order. */
-#include "charging/journal.h"
+#include "ledger/journal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "charging/files_fake.h"
+#include "ledger/files_fake.h"
 #include "twin/charge.h"
 
 enum { CHARGES = 24, IN_A_COMMIT = 5, FILE_BYTES = 1500, FILES_TEXT = 32 * 1024 };
@@ -35,7 +35,7 @@ static int scene_setup(void **state)
     files_fake_init(&scene->fake);
     dro_clock_fake_init(&scene->clock, 1795420800000);
     dro_random_seeded_init(&scene->random, 7);
-    scene->options = (journal_options){ .files = &scene->fake.files, .clock = &scene->clock.clock, .random = &scene->random.random, .node = "n",
+    scene->options = (journal_options){ .kind = &journal_charging, .files = &scene->fake.files, .clock = &scene->clock.clock, .random = &scene->random.random, .node = "n",
                                         .file_bytes = FILE_BYTES, .file_age_ms = 60000 };
     *state = scene;
     return 0;
@@ -48,16 +48,16 @@ static int scene_teardown(void **state)
 }
 
 /* The log that is charged: charge n is at place n / 2 + 1 of core n % 2, with its number as the bytes that went. */
-static charging_place place_of(uint32_t n)
+static ledger_place place_of(uint32_t n)
 {
-    return (charging_place){ .generation = 0, .core = 0, .place = n / 2 + 1, .index = n % 2 };
+    return (ledger_place){ .generation = 0, .core = 0, .place = n / 2 + 1, .index = n % 2 };
 }
 
 static dro_err put(journal *journal, uint32_t n)
 {
     uint8_t bytes[64];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    charging_place place = place_of(n);
+    ledger_place place = place_of(n);
     dro_builder_le(&out, CHARGE_UPLINK, 1);
     charge_put_u32(&out, CHARGE_INPUT, n);
     return journal_put(journal, &place, 1795420800000, bytes, dro_builder_length(&out));
@@ -172,7 +172,7 @@ static void an_old_file_is_closed(void **state)
 {
     scene *scene = *state;
     journal *journal;
-    charging_file files[CHARGING_FILES_MAX];
+    ledger_file files[LEDGER_FILES_MAX];
     assert_int_equal(journal_open(&journal, &scene->options), DRO_OK);
     assert_int_equal(journal_due_ms(journal), -1);
     assert_int_equal(put(journal, 0), DRO_OK);
@@ -193,7 +193,7 @@ static void places_without_charges_are_kept_too(void **state)
     journal *journal;
     assert_int_equal(journal_open(&journal, &scene->options), DRO_OK);
     assert_false(journal_has_news(journal));
-    journal_pass(journal, &(charging_place){ .generation = 3, .core = 1, .place = 77 });
+    journal_pass(journal, &(ledger_place){ .generation = 3, .core = 1, .place = 77 });
     assert_true(journal_has_news(journal) && !journal_has_lines(journal));
     assert_int_equal(journal_commit(journal), DRO_OK);
     journal_close(journal);
@@ -208,11 +208,11 @@ static void the_oldest_logs_make_room(void **state)
     scene *scene = *state;
     journal *journal;
     assert_int_equal(journal_open(&journal, &scene->options), DRO_OK);
-    for (uint32_t i = 0; i < CHARGING_PLACES_MAX + 1; i++)
-        journal_pass(journal, &(charging_place){ .generation = i, .place = 1 });
+    for (uint32_t i = 0; i < LEDGER_PLACES_MAX + 1; i++)
+        journal_pass(journal, &(ledger_place){ .generation = i, .place = 1 });
     assert_int_equal(journal_commit(journal), DRO_OK);
-    assert_int_equal(journal_durable(journal)->count, CHARGING_PLACES_MAX);
-    for (uint32_t i = 0; i < CHARGING_PLACES_MAX; i++)
+    assert_int_equal(journal_durable(journal)->count, LEDGER_PLACES_MAX);
+    for (uint32_t i = 0; i < LEDGER_PLACES_MAX; i++)
         assert_int_not_equal(journal_durable(journal)->places[i].generation, 0);
     journal_close(journal);
 }
@@ -291,7 +291,7 @@ static void a_second_power_cut_while_opening_is_made_good_too(void **state)
 
 /* ---- what others did ---- */
 
-static void leave_open(scene *scene, char name[CHARGING_NAME])
+static void leave_open(scene *scene, char name[LEDGER_NAME])
 {
     journal *journal;
     assert_int_equal(journal_open(&journal, &scene->options), DRO_OK);
@@ -319,7 +319,7 @@ static void assert_next_file(scene *scene)
 static void an_open_file_that_is_gone_is_given_up(void **state)
 {
     scene *scene = *state;
-    char name[CHARGING_NAME];
+    char name[LEDGER_NAME];
     leave_open(scene, name);
     for (int i = 0; i < FAKE_INODES; i++)
         if (strcmp(scene->fake.names[i].name, name) == 0)
@@ -330,7 +330,7 @@ static void an_open_file_that_is_gone_is_given_up(void **state)
 static void an_open_file_that_was_cut_or_changed_is_given_up(void **state)
 {
     scene *scene = *state;
-    char name[CHARGING_NAME];
+    char name[LEDGER_NAME];
     leave_open(scene, name);
     fake_bytes *bytes = (fake_bytes *)(uintptr_t)files_fake_find(&scene->fake, name);
     bytes->bytes[bytes->length - 1] = ' ';
@@ -341,7 +341,7 @@ static void an_open_file_that_was_cut_or_changed_is_given_up(void **state)
 static void what_is_beyond_the_position_is_cut(void **state)
 {
     scene *scene = *state;
-    char name[CHARGING_NAME];
+    char name[LEDGER_NAME];
     journal *journal;
     leave_open(scene, name);
     fake_bytes *bytes = (fake_bytes *)(uintptr_t)files_fake_find(&scene->fake, name);
@@ -356,7 +356,7 @@ static void what_is_beyond_the_position_is_cut(void **state)
 static void a_damaged_position_is_said_and_nothing_is_guessed(void **state)
 {
     scene *scene = *state;
-    char name[CHARGING_NAME];
+    char name[LEDGER_NAME];
     journal *journal;
     leave_open(scene, name);
     fake_bytes *bytes = (fake_bytes *)(uintptr_t)files_fake_find(&scene->fake, "position");
@@ -385,7 +385,7 @@ static void a_slot_reads_back_and_any_changed_byte_shows(void **state)
 
 static uint64_t tail_of(const char *text)
 {
-    return journal_tail_sequence((const uint8_t *)text, strlen(text));
+    return journal_tail_sequence(&journal_charging, (const uint8_t *)text, strlen(text));
 }
 
 static void the_tail_gives_the_last_whole_line(void **state)
@@ -399,7 +399,7 @@ static void the_tail_gives_the_last_whole_line(void **state)
     assert_int_equal(tail_of("{\"localSequenceNumber\":4x,\"id\":\"x\"}\n"), 0);
     assert_int_equal(tail_of("}\n"), 0);
     assert_int_equal(tail_of(""), 0);
-    assert_int_equal(journal_tail_sequence((const uint8_t *)"{\"localSequenceNumber\":41,\0\0\0}\n", 30), 0);
+    assert_int_equal(journal_tail_sequence(&journal_charging, (const uint8_t *)"{\"localSequenceNumber\":41,\0\0\0}\n", 30), 0);
 }
 
 static void lines_wait_when_there_are_too_many(void **state)

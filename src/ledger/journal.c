@@ -1,4 +1,4 @@
-#include "charging/journal.h"
+#include "ledger/journal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +11,6 @@
 #include "base/cursor.h"
 #include "base/log.h"
 #include "store/crc32c.h"
-#include "twin/charge.h"
 
 static const char position_name[] = "position";
 static const char position_fresh[] = "position.new";
@@ -22,37 +21,42 @@ struct journal {
     files *files;
     int position, file;          /* -1: not open */
     journal_state durable, now;  /* now: with what is pending */
-    charging_file closed[CHARGING_FILES_MAX]; /* the newest, oldest first */
+    ledger_file closed[LEDGER_FILES_MAX]; /* the newest, oldest first */
     uint32_t closed_count;
+    size_t held;                 /* bytes of what has no line yet, for more may join it; 0: nothing */
+    line_origin held_of;
+    uint8_t held_bytes[JOURNAL_HELD_MAX];
     size_t pending;
     uint8_t lines[JOURNAL_PENDING_MAX];
 };
 
 /* ---- names ---- */
 
-static void open_name(uint64_t number, char out[CHARGING_NAME])
+static void open_name(const journal *journal, uint64_t number, char out[LEDGER_NAME])
 {
-    snprintf(out, CHARGING_NAME, "charging-%010" PRIu64 ".jsonl.open", number);
+    snprintf(out, LEDGER_NAME, "%s-%010" PRIu64 ".jsonl.open", journal->options.kind->name, number);
 }
 
-static void closed_name(uint64_t number, int64_t closed_ms, char out[CHARGING_NAME])
+static void closed_name(const journal *journal, uint64_t number, int64_t closed_ms, char out[LEDGER_NAME])
 {
     time_t seconds = (time_t)(closed_ms / 1000);
     struct tm when;
     char text[24] = "19700101T000000Z";
     if (gmtime_r(&seconds, &when) != NULL)
         strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &when);
-    snprintf(out, CHARGING_NAME, "charging-%010" PRIu64 "-%s.jsonl", number, text);
+    snprintf(out, LEDGER_NAME, "%s-%010" PRIu64 "-%s.jsonl", journal->options.kind->name, number, text);
 }
 
 /* 0: not the name of a closed file. */
-static uint64_t number_of(const char *name)
+static uint64_t number_of(const journal *journal, const char *name)
 {
     uint64_t number;
-    char rest[CHARGING_NAME], again[CHARGING_NAME];
-    if (strlen(name) >= CHARGING_NAME || sscanf(name, "charging-%20" SCNu64 "-%24[0-9TZ].jsonl", &number, rest) != 2)
+    const char *kind = journal->options.kind->name;
+    size_t skip = strlen(kind);
+    char rest[LEDGER_NAME], again[LEDGER_NAME];
+    if (strlen(name) >= LEDGER_NAME || strncmp(name, kind, skip) != 0 || sscanf(name + skip, "-%20" SCNu64 "-%24[0-9TZ].jsonl", &number, rest) != 2)
         return 0;
-    snprintf(again, sizeof again, "charging-%010" PRIu64 "-%.20s.jsonl", number, rest);
+    snprintf(again, sizeof again, "%s-%010" PRIu64 "-%.20s.jsonl", kind, number, rest);
     return strcmp(again, name) == 0 ? number : 0;
 }
 
@@ -80,10 +84,11 @@ void journal_slot_write(const journal_state *state, uint8_t slot[JOURNAL_SLOT])
         dro_builder_le(&out, state->places[i].place, 8);
         dro_builder_le(&out, state->places[i].index, 4);
     }
+    dro_builder_bytes(&out, state->head, sizeof state->head); /* behind what was there first: zeros of before */
     uint32_t crc = crc32c(0, slot, JOURNAL_SLOT - 4);
     memcpy(slot + JOURNAL_SLOT - 4, &crc, 4);
 }
-_Static_assert(8 + 7 * 8 + 4 + CHARGING_PLACES_MAX * 20 + 4 <= JOURNAL_SLOT, "a slot holds all places");
+_Static_assert(8 + 7 * 8 + 4 + LEDGER_PLACES_MAX * 20 + JOURNAL_HEAD + 4 <= JOURNAL_SLOT, "a slot holds all places");
 
 bool journal_slot_read(journal_state *state, const uint8_t slot[JOURNAL_SLOT])
 {
@@ -100,7 +105,7 @@ bool journal_slot_read(journal_state *state, const uint8_t slot[JOURNAL_SLOT])
     state->opened_ms = (int64_t)dro_cursor_le(&in, 8);
     state->closed_ms = (int64_t)dro_cursor_le(&in, 8);
     state->count = (uint32_t)dro_cursor_le(&in, 4);
-    if (state->count > CHARGING_PLACES_MAX)
+    if (state->count > LEDGER_PLACES_MAX)
         return false;
     for (uint32_t i = 0; i < state->count; i++) {
         state->places[i].generation = (uint32_t)dro_cursor_le(&in, 4);
@@ -108,6 +113,7 @@ bool journal_slot_read(journal_state *state, const uint8_t slot[JOURNAL_SLOT])
         state->places[i].place = dro_cursor_le(&in, 8);
         state->places[i].index = (uint32_t)dro_cursor_le(&in, 4);
     }
+    memcpy(state->head, dro_cursor_bytes(&in, sizeof state->head), sizeof state->head);
     return in.err == DRO_OK && state->number > 0 && state->sequence > 0;
 }
 
@@ -154,7 +160,7 @@ static dro_err position_make(journal *journal)
 
 static dro_err position_open(journal *journal)
 {
-    static const char advice[] = "put the whole directory back from a backup; or move it away: then all that the log still holds is charged again, in a new series";
+    static const char advice[] = "put the whole directory back from a backup; or move it away: then all that the log still holds is written again, in a new series";
     files *files = journal->files;
     journal_state states[2];
     int found = 0;
@@ -181,30 +187,41 @@ static dro_err position_open(journal *journal)
 
 /* ---- the open file ---- */
 
-uint64_t journal_tail_sequence(const uint8_t *bytes, size_t length)
+uint64_t journal_tail_sequence(const journal_kind *kind, const uint8_t *bytes, size_t length)
 {
-    static const char begin[] = "{\"localSequenceNumber\":";
-    size_t at = length;
+    size_t at = length, begin = strlen(kind->line_begin);
     if (length < 2 || bytes[length - 1] != '\n' || bytes[length - 2] != '}')
         return 0;
     for (at = length - 1; at > 0 && bytes[at - 1] != '\n'; at--)
         if (bytes[at - 1] < ' ')
             return 0;
-    if (length - at < sizeof begin || memcmp(bytes + at, begin, sizeof begin - 1) != 0)
+    if (length - at <= begin || memcmp(bytes + at, kind->line_begin, begin) != 0)
         return 0;
     uint64_t number = 0;
     size_t digits = 0;
-    for (at += sizeof begin - 1; at < length && bytes[at] >= '0' && bytes[at] <= '9' && digits < 19; at++, digits++)
+    for (at += begin; at < length && bytes[at] >= '0' && bytes[at] <= '9' && digits < 19; at++, digits++)
         number = number * 10 + (uint64_t)(bytes[at] - '0');
     return at < length && bytes[at] == ',' ? number : 0;
 }
 
+/* Of a chain: does the last line end with the hash that the position has? */
+static bool tail_is_head(const journal *journal, const uint8_t *bytes, size_t length)
+{
+    char text[2 * JOURNAL_HEAD + 3];
+    for (size_t i = 0; i < JOURNAL_HEAD; i++)
+        snprintf(text + 2 * i, 3, "%02x", journal->durable.head[i]);
+    memcpy(text + 2 * JOURNAL_HEAD, "\"}\n", 3);
+    return length >= sizeof text && memcmp(bytes + length - sizeof text, text, sizeof text) == 0;
+}
+
 static dro_err tail_read(journal *journal, uint64_t *sequence)
 {
+    const journal_kind *kind = journal->options.kind;
     static uint8_t tail[JOURNAL_TAIL];
     uint64_t length = journal->durable.length < sizeof tail ? journal->durable.length : sizeof tail;
     int64_t n = journal->files->read(journal->files, journal->file, journal->durable.length - length, tail, length);
-    *sequence = n == (int64_t)length ? journal_tail_sequence(tail, length) : 0;
+    bool is_whole = n == (int64_t)length && (!kind->is_chain || tail_is_head(journal, tail, length));
+    *sequence = is_whole ? journal_tail_sequence(kind, tail, length) : 0;
     return n < 0 ? failed("the open file", "read", n) : DRO_OK;
 }
 
@@ -224,8 +241,8 @@ static void give_up_open(journal *journal, const char *name, const char *why)
 static dro_err open_file(journal *journal)
 {
     files *files = journal->files;
-    char name[CHARGING_NAME];
-    open_name(journal->durable.number, name);
+    char name[LEDGER_NAME];
+    open_name(journal, journal->durable.number, name);
     journal->file = files->find(files, name);
     if (journal->file == -ENOENT && journal->durable.length > 0) {
         give_up_open(journal, name, "is not there");
@@ -262,10 +279,10 @@ static dro_err open_file(journal *journal)
 
 static void closed_add(journal *journal, const char *name, uint64_t bytes)
 {
-    if (journal->closed_count == CHARGING_FILES_MAX)
+    if (journal->closed_count == LEDGER_FILES_MAX)
         memmove(journal->closed, journal->closed + 1, --journal->closed_count * sizeof journal->closed[0]);
-    charging_file *file = &journal->closed[journal->closed_count++];
-    *file = (charging_file){ .bytes = bytes };
+    ledger_file *file = &journal->closed[journal->closed_count++];
+    *file = (ledger_file){ .bytes = bytes };
     snprintf(file->name, sizeof file->name, "%s", name);
 }
 
@@ -273,22 +290,22 @@ static void closed_add(journal *journal, const char *name, uint64_t bytes)
 static void on_name(void *context, const char *name)
 {
     journal *journal = context;
-    uint64_t number = number_of(name);
+    uint64_t number = number_of(journal, name);
     uint32_t at = journal->closed_count;
     if (number == 0)
         return;
-    while (at > 0 && number_of(journal->closed[at - 1].name) > number)
+    while (at > 0 && number_of(journal, journal->closed[at - 1].name) > number)
         at--;
-    if (journal->closed_count == CHARGING_FILES_MAX && at == 0)
+    if (journal->closed_count == LEDGER_FILES_MAX && at == 0)
         return;
-    if (journal->closed_count == CHARGING_FILES_MAX) {
+    if (journal->closed_count == LEDGER_FILES_MAX) {
         memmove(journal->closed, journal->closed + 1, (at - 1) * sizeof journal->closed[0]);
         at--;
     } else {
         memmove(journal->closed + at + 1, journal->closed + at, (journal->closed_count++ - at) * sizeof journal->closed[0]);
     }
-    journal->closed[at] = (charging_file){ 0 };
-    snprintf(journal->closed[at].name, CHARGING_NAME, "%s", name);
+    journal->closed[at] = (ledger_file){ 0 };
+    snprintf(journal->closed[at].name, LEDGER_NAME, "%s", name);
 }
 
 static void closed_list(journal *journal)
@@ -309,11 +326,11 @@ static void closed_list(journal *journal)
 static dro_err finish_closed(journal *journal, uint64_t bytes)
 {
     files *files = journal->files;
-    char from[CHARGING_NAME], to[CHARGING_NAME];
+    char from[LEDGER_NAME], to[LEDGER_NAME];
     if (journal->durable.number == 1)
         return DRO_OK;
-    open_name(journal->durable.number - 1, from);
-    closed_name(journal->durable.number - 1, journal->durable.closed_ms, to);
+    open_name(journal, journal->durable.number - 1, from);
+    closed_name(journal, journal->durable.number - 1, journal->durable.closed_ms, to);
     int err = files->rename(files, from, to);
     if (err == -ENOENT)
         return DRO_OK;
@@ -376,7 +393,7 @@ void journal_close(journal *journal)
 
 /* ---- lines ---- */
 
-void journal_pass(journal *journal, const charging_place *place)
+void journal_pass(journal *journal, const ledger_place *place)
 {
     journal_state *now = &journal->now;
     uint32_t i = 0, oldest = 0;
@@ -385,7 +402,7 @@ void journal_pass(journal *journal, const charging_place *place)
             oldest = i;
         i++;
     }
-    if (i == CHARGING_PLACES_MAX) /* of so many logs the oldest is long gone */
+    if (i == LEDGER_PLACES_MAX) /* of so many logs the oldest is long gone */
         i = oldest;
     else if (i == now->count)
         now->count++;
@@ -393,43 +410,75 @@ void journal_pass(journal *journal, const charging_place *place)
     now->places[i].reserved = 0;
 }
 
-dro_err journal_put(journal *journal, const charging_place *place, int64_t time_ms, const uint8_t *charge, size_t length)
+/* What was held gets its line. */
+static dro_err held_write(journal *journal)
 {
-    charge_origin origin = { journal->now.series, place->generation, place->core, place->place, place->index, journal->now.sequence, time_ms,
-                             journal->options.node };
-    if (length > CHARGE_BYTES_MAX)
-        return DRO_MALFORMED;
-    if (JOURNAL_PENDING_MAX - journal->pending < CHARGE_LINE_MAX)
-        return DRO_AGAIN;
+    if (journal->held == 0)
+        return DRO_OK;
     dro_builder out = dro_builder_over(journal->lines + journal->pending, JOURNAL_PENDING_MAX - journal->pending);
-    dro_err err = charge_line(&out, &origin, charge, length);
-    charging_place behind = *place;
-    behind.index++;
-    journal_pass(journal, &behind);
-    if (err != DRO_OK)
+    journal->held_of.sequence = journal->now.sequence;
+    dro_err err = journal->options.kind->line(&out, &journal->held_of, journal->now.head, journal->held_bytes, journal->held);
+    journal->held = 0;
+    if (err != DRO_OK) {
+        dro_error("a line cannot be written: \"%s\"", dro_err_text(err));
         return DRO_MALFORMED;
+    }
     journal->pending += dro_builder_length(&out);
     journal->now.sequence++;
     return DRO_OK;
 }
 
+static bool held_take(journal *journal, const uint8_t *bytes, size_t length)
+{
+    const journal_kind *kind = journal->options.kind;
+    if (journal->held == 0 || kind->join == NULL)
+        return false;
+    dro_builder held = dro_builder_over(journal->held_bytes, kind->bytes_max);
+    held.at += journal->held;
+    if (!kind->join(&held, bytes, length))
+        return false;
+    journal->held = dro_builder_length(&held);
+    return true;
+}
+
+dro_err journal_put(journal *journal, const ledger_place *place, int64_t time_ms, const uint8_t *bytes, size_t length)
+{
+    const journal_kind *kind = journal->options.kind;
+    ledger_place behind = *place;
+    behind.index++;
+    if (length > kind->bytes_max || length == 0)
+        return DRO_MALFORMED;
+    if (JOURNAL_PENDING_MAX - journal->pending < 2 * kind->line_max) /* what is held, and this */
+        return DRO_AGAIN;
+    bool is_taken = held_take(journal, bytes, length);
+    dro_err err = is_taken ? DRO_OK : held_write(journal);
+    journal_pass(journal, &behind);
+    if (is_taken)
+        return DRO_OK;
+    journal->held_of = (line_origin){ journal->now.series, place->generation, place->core, place->place, place->index, 0, time_ms,
+                                      journal->options.node };
+    memcpy(journal->held_bytes, bytes, length);
+    journal->held = length;
+    return kind->join != NULL ? err : held_write(journal);
+}
+
 bool journal_has_lines(const journal *journal)
 {
-    return journal->pending > 0;
+    return journal->pending > 0 || journal->held > 0;
 }
 
 bool journal_has_news(const journal *journal)
 {
     const journal_state *now = &journal->now, *durable = &journal->durable;
-    return journal->pending > 0 || now->count != durable->count || memcmp(now->places, durable->places, now->count * sizeof now->places[0]) != 0;
+    return journal_has_lines(journal) || now->count != durable->count || memcmp(now->places, durable->places, now->count * sizeof now->places[0]) != 0;
 }
 
 static dro_err lines_write(journal *journal)
 {
     files *files = journal->files;
-    char name[CHARGING_NAME];
+    char name[LEDGER_NAME];
     int err = 0;
-    open_name(journal->now.number, name);
+    open_name(journal, journal->now.number, name);
     if (journal->now.length == 0)
         journal->now.opened_ms = journal->options.clock->wall_ms(journal->options.clock);
     if (journal->file < 0) {
@@ -475,6 +524,8 @@ static dro_err file_close(journal *journal)
 dro_err journal_commit(journal *journal)
 {
     bool has_news = journal_has_news(journal);
+    if (held_write(journal) != DRO_OK)
+        dro_error("what is at the end of a commit is passed over");
     dro_err err = journal->pending > 0 ? lines_write(journal) : DRO_OK;
     if (err == DRO_OK && has_news)
         err = position_write(journal);
@@ -486,7 +537,178 @@ const journal_state *journal_durable(const journal *journal)
     return &journal->durable;
 }
 
-uint32_t journal_files(const journal *journal, charging_file files[CHARGING_FILES_MAX])
+/* ---- reading ---- */
+
+enum { READ_BYTES = 64 * 1024 };
+_Static_assert((int)READ_BYTES >= (int)JOURNAL_TAIL, "a line fits");
+
+typedef struct old_file { char name[LEDGER_NAME]; uint64_t number; } old_file;
+typedef struct old_files { const journal *journal; old_file *list; uint32_t count, capacity; bool is_full; } old_files;
+
+static void on_old_file(void *context, const char *name)
+{
+    old_files *all = context;
+    uint64_t number = number_of(all->journal, name);
+    if (number == 0)
+        return;
+    if (all->count == all->capacity) {
+        uint32_t capacity = all->capacity == 0 ? 64 : 2 * all->capacity;
+        old_file *list = realloc(all->list, capacity * sizeof *list);
+        if (list == NULL) {
+            all->is_full = true;
+            return;
+        }
+        all->list = list;
+        all->capacity = capacity;
+    }
+    old_file *made = &all->list[all->count++];
+    snprintf(made->name, sizeof made->name, "%s", name);
+    made->number = number;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const old_file *one = a, *other = b;
+    return one->number < other->number ? -1 : one->number > other->number;
+}
+
+/* The sequence of the line that begins at `at`; 0: that is none. */
+static uint64_t line_sequence(const journal_kind *kind, const uint8_t *at, size_t length)
+{
+    size_t begin = strlen(kind->line_begin), digits = 0;
+    uint64_t number = 0;
+    if (length <= begin || memcmp(at, kind->line_begin, begin) != 0)
+        return 0;
+    for (at += begin, length -= begin; digits < length && digits < 19 && at[digits] >= '0' && at[digits] <= '9'; digits++)
+        number = number * 10 + (uint64_t)(at[digits] - '0');
+    return number;
+}
+
+static uint64_t first_of(journal *journal, int file)
+{
+    uint8_t bytes[64];
+    int64_t n = journal->files->read(journal->files, file, 0, bytes, sizeof bytes);
+    return n <= 0 ? 0 : line_sequence(journal->options.kind, bytes, (size_t)n);
+}
+
+/* Where a line at or before the wanted one begins: halves until no less than a piece is left. */
+static uint64_t offset_of(journal *journal, int file, uint64_t length, uint64_t since)
+{
+    static uint8_t piece[READ_BYTES];
+    uint64_t low = 0, high = length;
+    while (high - low > READ_BYTES) {
+        uint64_t middle = low + (high - low) / 2;
+        int64_t n = journal->files->read(journal->files, file, middle, piece, sizeof piece);
+        const uint8_t *end = n <= 0 ? NULL : memchr(piece, '\n', (size_t)n);
+        uint64_t begin = end == NULL ? length : middle + (uint64_t)(end + 1 - piece);
+        if (begin >= high || line_sequence(journal->options.kind, end + 1, (size_t)(piece + n - end - 1)) > since)
+            high = middle;
+        else
+            low = begin;
+    }
+    return low;
+}
+
+typedef struct lines_wanted { uint64_t since, next; uint32_t left; dro_builder *out; bool is_over; } lines_wanted;
+
+static void line_take(const journal_kind *kind, lines_wanted *wanted, const uint8_t *line, size_t length)
+{
+    uint64_t sequence = line_sequence(kind, line, length);
+    if (sequence < wanted->since || sequence == 0)
+        return;
+    dro_builder before = *wanted->out;
+    dro_builder_bytes(wanted->out, line, length);
+    wanted->is_over = wanted->left == 0 || wanted->out->err != DRO_OK;
+    if (wanted->is_over) {
+        *wanted->out = before;
+        return;
+    }
+    wanted->left--;
+    wanted->next = sequence + 1;
+}
+
+static int64_t lines_of(journal *journal, int file, uint64_t length, lines_wanted *wanted)
+{
+    static uint8_t piece[READ_BYTES];
+    uint64_t at = offset_of(journal, file, length, wanted->since);
+    while (at < length && !wanted->is_over) {
+        size_t most = length - at < sizeof piece ? (size_t)(length - at) : sizeof piece;
+        int64_t n = journal->files->read(journal->files, file, at, piece, most);
+        if (n < 0)
+            return n;
+        const uint8_t *line = piece, *end;
+        while (!wanted->is_over && (end = memchr(line, '\n', (size_t)(piece + n - line))) != NULL) {
+            line_take(journal->options.kind, wanted, line, (size_t)(end + 1 - line));
+            line = end + 1;
+        }
+        if (line == piece) /* no line has so many bytes: what is here is not ours */
+            return -EINVAL;
+        at += (uint64_t)(line - piece);
+    }
+    return 0;
+}
+
+static int64_t lines_of_name(journal *journal, const char *name, uint64_t length, lines_wanted *wanted)
+{
+    int file = journal->files->find(journal->files, name);
+    if (file < 0)
+        return file == -ENOENT && length == 0 ? 0 : file;
+    int64_t err = length > 0 ? (int64_t)length : journal->files->size(journal->files, file);
+    if (err >= 0)
+        err = lines_of(journal, file, (uint64_t)err, wanted);
+    journal->files->close(journal->files, file);
+    return err;
+}
+
+/* The last file that does not begin behind the line, else the first. */
+static uint32_t file_with(journal *journal, const old_files *all, uint64_t since)
+{
+    uint32_t low = 0, high = all->count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        int file = journal->files->find(journal->files, all->list[middle].name);
+        uint64_t begins = file < 0 ? 0 : first_of(journal, file);
+        if (file >= 0)
+            journal->files->close(journal->files, file);
+        if (begins > since)
+            high = middle;
+        else
+            low = middle;
+    }
+    return low;
+}
+
+static uint64_t oldest_line(journal *journal, const old_files *all, const char *open)
+{
+    int file = journal->files->find(journal->files, all->count > 0 ? all->list[0].name : open);
+    uint64_t oldest = file < 0 ? 0 : first_of(journal, file);
+    if (file >= 0)
+        journal->files->close(journal->files, file);
+    return oldest;
+}
+
+dro_err journal_lines(journal *journal, uint64_t since, uint32_t most, dro_builder *out, uint64_t *first, uint64_t *next)
+{
+    old_files all = { .journal = journal };
+    lines_wanted wanted = { .since = since, .next = since, .left = most, .out = out };
+    char open[LEDGER_NAME];
+    open_name(journal, journal->durable.number, open);
+    int64_t err = journal->files->list(journal->files, on_old_file, &all);
+    if (all.count > 0)
+        qsort(all.list, all.count, sizeof all.list[0], by_number);
+    *first = oldest_line(journal, &all, open);
+    for (uint32_t i = all.count > 0 ? file_with(journal, &all, since) : 0; err >= 0 && i < all.count && !wanted.is_over; i++)
+        err = lines_of_name(journal, all.list[i].name, 0, &wanted);
+    if (err >= 0 && !wanted.is_over && journal->durable.length > 0)
+        err = lines_of_name(journal, open, journal->durable.length, &wanted);
+    free(all.list);
+    *next = wanted.next;
+    if (err < 0 || all.is_full)
+        return failed("the directory", "read", err < 0 ? err : -ENOMEM);
+    return DRO_OK;
+}
+
+uint32_t journal_files(const journal *journal, ledger_file files[LEDGER_FILES_MAX])
 {
     memcpy(files, journal->closed, journal->closed_count * sizeof files[0]);
     return journal->closed_count;

@@ -1,4 +1,4 @@
-#include "charging/files.h"
+#include "ledger/files.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "charging/files_fake.h"
+#include "ledger/files_fake.h"
 
 #include <errno.h>
 #include <stdlib.h>

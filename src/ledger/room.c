@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "charging/charging.h"
-#include "charging/confine.h"
-#include "charging/journal.h"
+#include "ledger/ledger.h"
+#include "ledger/confine.h"
+#include "ledger/journal.h"
 #include "ring/message.h"
+#include "twin/audit.h"
 #include "twin/charge.h"
+
+_Static_assert((int)JOURNAL_HELD_MAX >= (int)CHARGE_BYTES_MAX && (int)JOURNAL_HELD_MAX >= (int)AUDIT_BYTES_MAX, "an entry of any kind fits");
 
 enum {
     COMMIT_MS = 100,        /* lines wait so long for others to be committed with, */
@@ -22,8 +25,8 @@ enum {
     TAKE_MAX = 4096,        /* messages of a core in a round */
 };
 
-struct charging_room {
-    charging_config config;
+struct ledger_room {
+    ledger_config config;
     files *files;
     journal *journal;       /* NULL: it failed */
     uint64_t session, sessions;
@@ -33,23 +36,23 @@ struct charging_room {
     bool is_told;           /* all that is durable, to all cores */
     bool is_waiting;        /* for a commit before more can be taken */
     uint64_t told_number;   /* the open file when files were told */
-    uint8_t message[sizeof(charged_message) + CHARGING_PLACES_MAX * sizeof(charging_place) + CHARGING_FILES_MAX * sizeof(charging_file)];
+    uint8_t message[sizeof(ledger_state) + LEDGER_PLACES_MAX * sizeof(ledger_place) + LEDGER_FILES_MAX * sizeof(ledger_file)];
 };
 
-static int64_t now_ns(const charging_room *room)
+static int64_t now_ns(const ledger_room *room)
 {
     return room->config.clock->monotonic_ns(room->config.clock);
 }
 
 /* ---- telling ---- */
 
-static uint32_t message_make(charging_room *room)
+static uint32_t message_make(ledger_room *room)
 {
-    static charging_file files[CHARGING_FILES_MAX];
-    charged_message message = { .session = room->session, .malformed = room->malformed, .failures = room->failures };
+    static ledger_file files[LEDGER_FILES_MAX];
+    ledger_state message = { .session = room->session, .malformed = room->malformed, .failures = room->failures };
     uint8_t *at = room->message + sizeof message;
     if (room->journal == NULL)
-        strcpy(message.error, "the charging files cannot be written: see the host's log");
+        strcpy(message.error, "the files cannot be written: see the host's log");
     else {
         const journal_state *state = journal_durable(room->journal);
         message.series = state->series;
@@ -57,6 +60,7 @@ static uint32_t message_make(charging_room *room)
         message.length = state->length;
         message.sequence = state->sequence;
         message.opened_ms = state->opened_ms;
+        memcpy(message.head, state->head, sizeof message.head);
         message.place_count = state->count;
         message.file_count = journal_files(room->journal, files);
         memcpy(at, state->places, state->count * sizeof state->places[0]);
@@ -69,22 +73,22 @@ static uint32_t message_make(charging_room *room)
 }
 
 /* A core whose ring is full is told with the next round. */
-static void tell_all(charging_room *room)
+static void tell_all(ledger_room *room)
 {
     uint32_t length = message_make(room);
     room->is_told = true;
     for (uint32_t i = 0; i < room->config.core_count; i++) {
         ring_writer *out = &room->config.to_core[i];
-        room->is_told &= ring_send(out, MESSAGE_CHARGED, 0, room->session, room->message, length);
+        room->is_told &= ring_send(out, MESSAGE_LEDGER_STATE, 0, room->session, room->message, length);
         ring_publish(out);
     }
 }
 
 /* ---- sessions ---- */
 
-static void session_begin(charging_room *room)
+static void session_begin(ledger_room *room)
 {
-    journal_options options = { .files = room->files, .clock = room->config.clock, .random = room->config.random, .node = room->config.node,
+    journal_options options = { .kind = room->config.kind, .files = room->files, .clock = room->config.clock, .random = room->config.random, .node = room->config.node,
                                 .file_bytes = room->config.file_bytes, .file_age_ms = room->config.file_age_s * 1000 };
     dro_err err = journal_open(&room->journal, &options);
     if (err == DRO_OK) {
@@ -103,7 +107,7 @@ static void session_begin(charging_room *room)
 }
 
 /* Nothing of what was not durable counts: the cores begin again where the files end. */
-static void session_end(charging_room *room)
+static void session_end(ledger_room *room)
 {
     dro_warn("records wait in the log until the files can be written again");
     journal_close(room->journal);
@@ -114,7 +118,7 @@ static void session_end(charging_room *room)
     tell_all(room);
 }
 
-static void commit(charging_room *room)
+static void commit(ledger_room *room)
 {
     room->is_waiting = false;
     room->commit_ns = now_ns(room);
@@ -127,14 +131,14 @@ static void commit(charging_room *room)
 /* ---- taking ---- */
 
 /* False: the journal is full for now; the message stays. */
-static bool take(charging_room *room, const uint8_t *body, size_t length)
+static bool take(ledger_room *room, const uint8_t *body, size_t length)
 {
-    charge_message message;
-    uint8_t charge[CHARGE_BYTES_MAX]; /* a copy that the core can no longer change */
+    ledger_message message;
+    uint8_t entry[JOURNAL_HELD_MAX]; /* a copy that the core can no longer change */
     if (length < sizeof message)
         return true;
     memcpy(&message, body, sizeof message);
-    if (message.length > length - sizeof message || message.length > sizeof charge) {
+    if (message.length > length - sizeof message || message.length > sizeof entry) {
         room->malformed++;
         return true;
     }
@@ -142,25 +146,49 @@ static bool take(charging_room *room, const uint8_t *body, size_t length)
         journal_pass(room->journal, &message.place);
         return true;
     }
-    memcpy(charge, body + sizeof message, message.length);
-    dro_err err = journal_put(room->journal, &message.place, message.time_ms, charge, message.length);
+    memcpy(entry, body + sizeof message, message.length);
+    dro_err err = journal_put(room->journal, &message.place, message.time_ms, entry, message.length);
     if (err == DRO_AGAIN)
         return false;
     if (err == DRO_OK)
         return true;
     room->malformed++;
-    dro_error("a charge cannot be written as a line: passed over");
+    dro_error("an entry cannot be written as a line: passed over");
     return true;
 }
 
-static bool take_from(charging_room *room, ring_reader *in)
+/* Lines of the files for whoever asked the core; where its ring is full it asks again. */
+static void answer(ledger_room *room, uint32_t core, const uint8_t *body, size_t length)
 {
+    static uint8_t bytes[sizeof(ledger_lines) + LEDGER_LINES_MAX];
+    ledger_question question;
+    ledger_lines head = { 0 };
+    ring_writer *out = &room->config.to_core[core];
+    if (length < sizeof question)
+        return;
+    memcpy(&question, body, sizeof question);
+    dro_builder lines = dro_builder_over(bytes + sizeof head, LEDGER_LINES_MAX);
+    bool is_read = room->journal != NULL && room->config.kind->is_chain &&
+                   journal_lines(room->journal, question.since, question.lines_max, &lines, &head.first, &head.next) == DRO_OK;
+    head.is_failed = !is_read;
+    head.length = is_read ? (uint32_t)dro_builder_length(&lines) : 0;
+    memcpy(bytes, &head, sizeof head);
+    if (!ring_send(out, MESSAGE_LEDGER_LINES, 0, question.id, bytes, (uint32_t)sizeof head + head.length))
+        dro_warn("a core does not take what it asked for");
+    ring_publish(out);
+}
+
+static bool take_from(ledger_room *room, uint32_t core)
+{
+    ring_reader *in = &room->config.from_core[core];
     ring_header header;
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
     for (; count < TAKE_MAX && !room->is_waiting && (body = ring_next(in, &header, &err)) != NULL; count++) {
-        bool is_ours = header.type == MESSAGE_CHARGE && header.id == room->session && room->journal != NULL;
+        bool is_ours = header.type == MESSAGE_LEDGER && header.id == room->session && room->journal != NULL;
+        if (header.type == MESSAGE_LEDGER_QUESTION)
+            answer(room, core, body, header.length - sizeof header);
         if (is_ours && !take(room, body, header.length - sizeof header))
             room->is_waiting = true;
         else
@@ -177,7 +205,7 @@ static bool take_from(charging_room *room, ring_reader *in)
 /* ---- the loop ---- */
 
 /* Monotonic time of the next commit; INT64_MAX: there is nothing to commit. */
-static int64_t commit_due_ns(const charging_room *room)
+static int64_t commit_due_ns(const ledger_room *room)
 {
     if (room->journal == NULL)
         return INT64_MAX;
@@ -194,7 +222,7 @@ static int64_t commit_due_ns(const charging_room *room)
     return left <= 0 ? 0 : now_ns(room) + left * 1000000;
 }
 
-bool charging_room_round(charging_room *room)
+bool ledger_room_round(ledger_room *room)
 {
     bool has_work = false;
     if (room->journal == NULL && now_ns(room) >= room->retry_ns) {
@@ -202,7 +230,7 @@ bool charging_room_round(charging_room *room)
         has_work = true;
     }
     for (uint32_t i = 0; i < room->config.core_count; i++)
-        has_work |= take_from(room, &room->config.from_core[i]);
+        has_work |= take_from(room, i);
     if (commit_due_ns(room) <= now_ns(room)) {
         commit(room);
         has_work = true;
@@ -212,7 +240,7 @@ bool charging_room_round(charging_room *room)
     return has_work;
 }
 
-int64_t charging_room_due_ns(const charging_room *room)
+int64_t ledger_room_due_ns(const ledger_room *room)
 {
     enum { FULL_NS = 10000000 }; /* a core that does not read has no bell to ring us with */
     int64_t due = room->journal == NULL ? room->retry_ns : commit_due_ns(room);
@@ -222,9 +250,9 @@ int64_t charging_room_due_ns(const charging_room *room)
     return left == INT64_MAX ? -1 : left;
 }
 
-charging_room *charging_room_new(const charging_config *config, files *files)
+ledger_room *ledger_room_new(const ledger_config *config, files *files)
 {
-    charging_room *room = calloc(1, sizeof *room);
+    ledger_room *room = calloc(1, sizeof *room);
     if (room != NULL) {
         room->config = *config;
         room->files = files;
@@ -234,20 +262,20 @@ charging_room *charging_room_new(const charging_config *config, files *files)
     return room;
 }
 
-void charging_room_free(charging_room *room)
+void ledger_room_free(ledger_room *room)
 {
     if (room != NULL)
         journal_close(room->journal);
     free(room);
 }
 
-static void sleep_until_due(const charging_config *config, charging_room *room)
+static void sleep_until_due(const ledger_config *config, ledger_room *room)
 {
     bool is_awake = false;
     uint64_t count;
     for (uint32_t i = 0; i < config->core_count; i++)
         is_awake |= ring_prepare_sleep(&config->from_core[i]);
-    int64_t due = charging_room_due_ns(room);
+    int64_t due = ledger_room_due_ns(room);
     struct timespec wait = { due / 1000000000, due % 1000000000 };
     struct pollfd on = { config->doorbell, POLLIN, 0 };
     if (!is_awake && ppoll(&on, 1, due < 0 ? NULL : &wait, NULL) > 0 && read(config->doorbell, &count, sizeof count) < 0)
@@ -256,19 +284,19 @@ static void sleep_until_due(const charging_config *config, charging_room *room)
         ring_awake(&config->from_core[i]);
 }
 
-void charging_run(const charging_config *config)
+void ledger_run(const ledger_config *config)
 {
     static files_directory directory;
     const char *missing;
     enum { CANNOT_OPEN_MS = 5000 };
     while (files_directory_open(&directory, config->directory) != DRO_OK) /* the host goes on; its log holds what is to be charged */
         poll(NULL, 0, CANNOT_OPEN_MS);
-    if (!confine_charging(directory.directory, &missing))
+    if (!confine_ledger(directory.directory, &missing))
         dro_warn("this kernel lacks %s: the room that writes the files is less confined", missing);
-    charging_room *room = charging_room_new(config, &directory.files);
+    ledger_room *room = ledger_room_new(config, &directory.files);
     if (room == NULL)
         _exit(1);
     for (;;)
-        if (!charging_room_round(room))
+        if (!ledger_room_round(room))
             sleep_until_due(config, room);
 }

@@ -1,5 +1,5 @@
 /* The room between a scripted core and a disk that fails: what the core is told is durable, and each charge is there once. */
-#include "charging/charging.h"
+#include "ledger/ledger.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "charging/files_fake.h"
-#include "charging/journal.h"
-#include "ring/charging.h"
+#include "ledger/files_fake.h"
+#include "ledger/journal.h"
+#include "ring/ledger.h"
 #include "ring/message.h"
 #include "twin/charge.h"
 
@@ -28,8 +28,8 @@ typedef struct scripted {
     ring_reader from_room;
     ring_reader in[1];
     ring_writer out[1];
-    charging_config config;
-    charging_room *room;
+    ledger_config config;
+    ledger_room *room;
     uint64_t session, next, durable, failures;
 } scripted;
 
@@ -55,9 +55,9 @@ static int core_setup(void **state)
     core->back = aligned_alloc(64, ring_bytes(RING));
     assert_true(core->there != NULL && core->back != NULL);
     rings_open(core);
-    core->config = (charging_config){ .core_count = 1, .from_core = core->in, .to_core = core->out, .node = "n", .file_bytes = 3000, .file_age_s = 60,
+    core->config = (ledger_config){ .kind = &journal_charging, .core_count = 1, .from_core = core->in, .to_core = core->out, .node = "n", .file_bytes = 3000, .file_age_s = 60,
                                       .clock = &core->clock.clock, .random = &core->random.random };
-    core->room = charging_room_new(&core->config, &core->fake.files);
+    core->room = ledger_room_new(&core->config, &core->fake.files);
     assert_non_null(core->room);
     *state = core;
     return 0;
@@ -66,7 +66,7 @@ static int core_setup(void **state)
 static int core_teardown(void **state)
 {
     scripted *core = *state;
-    charging_room_free(core->room);
+    ledger_room_free(core->room);
     free(core->there);
     free(core->back);
     free(core);
@@ -79,11 +79,11 @@ static void listen(scripted *core)
     dro_err err;
     const uint8_t *body;
     while ((body = ring_next(&core->from_room, &header, &err)) != NULL) {
-        charged_message message;
+        ledger_state message;
         uint64_t charged = 0;
         memcpy(&message, body, sizeof message);
         for (uint32_t i = 0; i < message.place_count; i++) {
-            charging_place place;
+            ledger_place place;
             memcpy(&place, body + sizeof message + i * sizeof place, sizeof place);
             if (place.generation == 0)
                 charged = place.place - 1 + place.index;
@@ -102,13 +102,13 @@ static void listen(scripted *core)
 
 static void send(scripted *core, uint64_t session, uint64_t n)
 {
-    uint8_t bytes[sizeof(charge_message) + 32];
-    dro_builder out = dro_builder_over(bytes + sizeof(charge_message), 32);
+    uint8_t bytes[sizeof(ledger_message) + 32];
+    dro_builder out = dro_builder_over(bytes + sizeof(ledger_message), 32);
     dro_builder_le(&out, CHARGE_UPLINK, 1);
     charge_put_u32(&out, CHARGE_INPUT, (uint32_t)n);
-    charge_message message = { .place = { .place = n + 1 }, .time_ms = 1795420800000, .length = (uint32_t)dro_builder_length(&out) };
+    ledger_message message = { .place = { .place = n + 1 }, .time_ms = 1795420800000, .length = (uint32_t)dro_builder_length(&out) };
     memcpy(bytes, &message, sizeof message);
-    assert_true(ring_send(&core->to_room, MESSAGE_CHARGE, 0, session, bytes, (uint32_t)sizeof message + message.length));
+    assert_true(ring_send(&core->to_room, MESSAGE_LEDGER, 0, session, bytes, (uint32_t)sizeof message + message.length));
 }
 
 /* Until the room has done all it can for now, and time went on by a tenth of a second. */
@@ -118,7 +118,7 @@ static void play(scripted *core)
     for (int i = 0; i < 3 && core->session != 0 && core->next < CHARGES; i++)
         send(core, core->session, core->next++);
     ring_publish(&core->to_room);
-    for (int i = 0; i < 8 && charging_room_round(core->room); i++)
+    for (int i = 0; i < 8 && ledger_room_round(core->room); i++)
         ;
     dro_clock_fake_advance(&core->clock, 100 * MS);
 }
@@ -199,11 +199,11 @@ static void malformed_messages_are_passed_over(void **state)
     scripted *core = *state;
     play(core);
     listen(core);
-    charge_message message = { .place = { .generation = 9, .place = 1 }, .length = 5000 };
-    assert_true(ring_send(&core->to_room, MESSAGE_CHARGE, 0, core->session, &message, sizeof message));
-    assert_true(ring_send(&core->to_room, MESSAGE_CHARGE, 0, core->session, &message, 8));
-    struct { charge_message head; uint8_t bytes[8]; } unknown = { .head = { .place = { .generation = 9, .place = 2 }, .length = 3 }, .bytes = { 250 } };
-    assert_true(ring_send(&core->to_room, MESSAGE_CHARGE, 0, core->session, &unknown, sizeof unknown));
+    ledger_message message = { .place = { .generation = 9, .place = 1 }, .length = 5000 };
+    assert_true(ring_send(&core->to_room, MESSAGE_LEDGER, 0, core->session, &message, sizeof message));
+    assert_true(ring_send(&core->to_room, MESSAGE_LEDGER, 0, core->session, &message, 8));
+    struct { ledger_message head; uint8_t bytes[8]; } unknown = { .head = { .place = { .generation = 9, .place = 2 }, .length = 3 }, .bytes = { 250 } };
+    assert_true(ring_send(&core->to_room, MESSAGE_LEDGER, 0, core->session, &unknown, sizeof unknown));
     finish(core);
 }
 
@@ -213,10 +213,10 @@ static void a_room_that_dies_is_followed_by_one_that_goes_on(void **state)
     for (int death = 1; death < 12; death++) {
         for (int i = 0; i < death; i++)
             play(core);
-        charging_room_free(core->room); /* kill -9: what is in memory is gone */
+        ledger_room_free(core->room); /* kill -9: what is in memory is gone */
         rings_open(core);
         core->session = 0;
-        core->room = charging_room_new(&core->config, &core->fake.files);
+        core->room = ledger_room_new(&core->config, &core->fake.files);
         assert_non_null(core->room);
     }
     finish(core);

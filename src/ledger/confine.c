@@ -1,4 +1,4 @@
-#include "charging/confine.h"
+#include "ledger/confine.h"
 
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -19,7 +19,7 @@ static const int allowed[] = {
 #endif
 };
 
-bool confine_charging(int directory, const char **missing)
+bool confine_ledger(int directory, const char **missing)
 {
     time_t now = time(NULL);
     struct tm parts;

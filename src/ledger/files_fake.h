@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "charging/files.h"
+#include "ledger/files.h"
 
 enum { FAKE_INODES = 256, FAKE_BYTES = 24 * 1024, FAKE_NAME = 64 };
 
