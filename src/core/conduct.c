@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/audit.h"
 #include "core/board.h"
 #include "core/call.h"
 #include "core/follow.h"
@@ -165,6 +166,16 @@ static bool is_clean(const penalty *now)
     return now->strikes == 0 && now->level == 0;
 }
 
+static void penalty_note(core *core, const twin *twin, const penalty *now)
+{
+    char name[256], detail[64];
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    snprintf(name, sizeof name, "%.*s", (int)length, id);
+    snprintf(detail, sizeof detail, "its turns failed; for %lld s", (long long)(now->until_ms - core->now_ms) / 1000);
+    audit_note_often(core, AUDIT_TWIN_PENALIZED, name, detail);
+}
+
 static void penalty_add(core *core, const twin *twin, uint32_t status)
 {
     const conduct_options *options = &core->options.conduct;
@@ -182,6 +193,7 @@ static void penalty_add(core *core, const twin *twin, uint32_t status)
             now.level++;
         now.until_ms = core->now_ms + length_ms(core, now.level);
         core->counters.penalties++;
+        penalty_note(core, twin, &now);
     }
     penalty_put(core, &now);
 }

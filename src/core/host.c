@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/groups.h"
 #include "core/images.h"
 #include "core/links.h"
@@ -291,6 +292,7 @@ static void write_all(core *core, dro_builder *out)
     invokers_write(core, out);
     if (core->capif.fields != NULL)
         dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
+    audit_write(core, out);
     groups_write(core, out);
 }
 
@@ -356,8 +358,10 @@ static dro_err host_put(core *core, bool to_file)
     dro_err err = host_write(core, &plain, &length);
     if (err != DRO_OK)
         return err;
-    if (to_file)
+    if (to_file) {
         err = file_keep(core, plain, length);
+        audit_kept(core, err == DRO_OK);
+    }
     for (uint32_t i = 0; err == DRO_OK && i < core->host_count; i++)
         core->hosts[i].is_kept = true;
     if (err == DRO_OK && core->count > 1)
@@ -498,6 +502,8 @@ static dro_err read_field(core *core, const dro_field *field)
         return invoker_read(core, field);
     else if (field->tag == HOST_CAPIF)
         return capif_read(core, field);
+    else if (field->tag == HOST_AUDIT)
+        return audit_read(core, field);
     else if (field->tag >= HOST_GROUP_NUMBERS)
         return groups_read(core, field);
     return in.err;

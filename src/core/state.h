@@ -38,6 +38,7 @@
 #include "core/token_keys.h"
 #include "core/usage.h"
 #include "core/vault.h"
+#include "ring/ledger.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
 #include "twin/effect.h"
@@ -131,7 +132,8 @@ struct core {
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
-    struct charging *charging;   /* NULL: off */
+    struct ledger *ledgers[LEDGERS]; /* core/ledger.h; NULL: off */
+    struct audit *audit;         /* core/audit.h; NULL: off */
     stream *streams;
     uint32_t stream_count;
     struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */

@@ -43,6 +43,7 @@ enum { ROUTE_NAME_MAX = 255 };
 typedef struct route {
     uint8_t method, handler, body;
     uint16_t operation;     /* enum api_operation, 0: none */
+    uint16_t act;           /* enum audit_act, 0: the audit log does not tell of it */
     uint32_t scopes;        /* one of them is enough */
     uint32_t queries;       /* bits of enum route_query */
     const char *name;       /* "GET /v1/twins/{id}", for metrics and Idempotency-Keys; ROUTE_NAME_MAX bytes at most, tools/routes.py sees to it */

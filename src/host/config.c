@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#include <openssl/evp.h>
 
 #include "base/toml.h"
 #include "gate/courier.h"
@@ -135,6 +136,14 @@ static const key keys[] = {
     { "charging.file_age", COUNT(charging_file_age, 1, 366 * 86400), "300", "or so many seconds after its first record" },
     { "charging.backlog", BYTES(charging_backlog, 2 * MIB, 1024 * GIB), "4GiB", "log that is held back while its records cannot be written; beyond it the oldest go uncharged, and a record says so" },
     { "charging.imsi", BOOLEAN(charging_imsi), "false", "servedIMSI in the records: in clear, in the charging files" },
+    { "audit.enabled", BOOLEAN(audit_enabled), "true", "write the audit log: docs/audit.md" },
+    { "audit.directory", TEXT(audit_directory), "", "where; default: DATA/audit. Made 0700, its files 0600" },
+    { "audit.file_size", BYTES(audit_file_bytes, 4096, 64 * GIB), "16MiB", "an audit file is closed when it has so much," },
+    { "audit.file_age", COUNT(audit_file_age, 1, 366 * 86400), "86400", "or so many seconds after its first entry" },
+    { "audit.backlog", BYTES(audit_backlog, 2 * MIB, 1024 * GIB), "4GiB", "log that is held back while its entries cannot be written; beyond it the oldest are lost, and an entry says so" },
+    { "audit.twins", BOOLEAN(audit_twins), "true", "entries of what is done to twins and groups" },
+    { "audit.t8", BOOLEAN(audit_t8), "true", "entries of what applications make over T8" },
+    { "audit.commands", BOOLEAN(audit_commands), "false", "entries of property writes, actions, downlinks and triggers" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
@@ -683,6 +692,39 @@ static const char issuers_text[] = "list of {issuer, audience, keys}: others who
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
 static const char homes_text[] = "list of {plmn, realm, hosts, apns, uplink, downlink, reports}: home networks whose subscribers roam here; with a row this host is an IWK-SCEF";
 static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over, visited}: the first that fits a configuration gives its APN";
+
+/* A text of the key's value. */
+static void digest_key(EVP_MD_CTX *digest, const config *config, const key *key)
+{
+    const char *field = (const char *)config + key->offset;
+    char number[24];
+    int64_t value = key->kind == KEY_BOOLEAN ? *(const bool *)field : 0;
+    if (key->kind == KEY_COUNT || key->kind == KEY_BYTES)
+        memcpy(&value, field, sizeof value);
+    snprintf(number, sizeof number, "%lld", (long long)value);
+    const char *text = key->kind == KEY_TEXT ? field : number;
+    EVP_DigestUpdate(digest, key->path, strlen(key->path) + 1);
+    EVP_DigestUpdate(digest, text, strlen(text) + 1);
+}
+
+void config_digest(const config *config, char text[CONFIG_DIGEST_TEXT])
+{
+    uint8_t sum[CONFIG_DIGEST_TEXT / 2];
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    text[0] = '\0';
+    if (digest == NULL || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1)
+        return;
+    for (size_t i = 0; i < KEY_TOTAL; i++)
+        digest_key(digest, config, &keys[i]);
+    EVP_DigestUpdate(digest, config->peers, config->peer_count * sizeof config->peers[0]);
+    EVP_DigestUpdate(digest, config->apns, config->apn_count * sizeof config->apns[0]);
+    EVP_DigestUpdate(digest, config->issuers, config->issuer_count * sizeof config->issuers[0]);
+    EVP_DigestUpdate(digest, &config->interworking, sizeof config->interworking);
+    EVP_DigestFinal_ex(digest, sum, NULL);
+    EVP_MD_CTX_free(digest);
+    for (size_t i = 0; i < sizeof sum; i++)
+        snprintf(text + 2 * i, 3, "%02x", sum[i]);
+}
 
 void config_help(FILE *out)
 {

@@ -56,6 +56,9 @@ typedef struct config {
     bool charging_enabled, charging_imsi;
     char charging_directory[1024];
     int64_t charging_file_bytes, charging_file_age, charging_backlog;
+    bool audit_enabled, audit_twins, audit_t8, audit_commands;
+    char audit_directory[1024];
+    int64_t audit_file_bytes, audit_file_age, audit_backlog;
     bool bench_no_log;
     int64_t bench_load, bench_window, bench_downlinks;
 } config;
@@ -69,6 +72,9 @@ bool config_set(config *config, const char *assignment);
 bool config_check(config *config);
 /* Is an HSS among the peers? */
 bool config_has_hss(const config *config);
+enum { CONFIG_DIGEST_TEXT = 65 };
+/* SHA-256 of all keys, in hexadecimal: equal for equal configurations of one build. */
+void config_digest(const config *config, char text[CONFIG_DIGEST_TEXT]);
 /* One line a key: name, default, text. */
 void config_help(FILE *out);
 /* The table for programs that make manual pages and samples of it: name, kind, default,
