@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/api.h"
 #include "core/charge.h"
 #include "core/groups.h"
@@ -110,12 +111,14 @@ void ticket_move(core *core, uint32_t index, uint64_t number, ticket_state state
 void waiter_add(core *core, uint32_t index, uint64_t number, ticket_state state, int64_t until_ns, caller caller)
 {
     core->waiters[core->waiter_count++] = (waiter){ .twin = index, .ticket = number, .state = state, .until_ns = until_ns, .caller = caller };
+    audit_answered(core, caller, &(reply){ .status = 202 }); /* it is taken; what comes of it is told later */
 }
 
 void waiter_add_delivery(core *core, uint32_t index, uint64_t number, int64_t until_ns, caller caller)
 {
     core->waiters[core->waiter_count++] =
         (waiter){ .twin = index, .ticket = number, .is_delivery = true, .until_ns = until_ns, .caller = caller };
+    audit_answered(core, caller, &(reply){ .status = 202 });
 }
 
 bool waiter_is_there(const core *core, uint32_t index, uint64_t number)

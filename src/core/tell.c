@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/backup.h"
 #include "core/links.h"
 #include "core/names.h"
@@ -68,10 +69,8 @@ static void outbox_put(gate_link *gate, uint64_t round, uint64_t id, uint32_t le
     outbox_entry *entry;
     size_t need = sizeof *entry + padded(length);
     uint8_t *room = outbox_room(&gate->outbox, need);
-    if (room == NULL) { /* the gate times the request out */
-        dro_error("outbox full bytes=%zu", gate->outbox.end - gate->outbox.start);
-        return;
-    }
+    if (room == NULL) /* an answer could be asked for again; an event or a token would be missing */
+        core_no_memory("what gates are told");
     entry = (outbox_entry *)(void *)room; /* of malloc, and all lengths are padded to 8 */
     entry->round = round;
     entry->id = id;
@@ -177,6 +176,8 @@ void tell_reply(core *core, caller caller, const reply *reply, const void *body,
     size_t location = reply->location != NULL ? strlen(reply->location) : 0;
     if (core->trace_count > 0)
         trace_reply(core, caller, reply, length);
+    if (core->audit != NULL)
+        audit_answered(core, caller, reply);
     const uint8_t *at = body;
     if (location > 1024)
         location = 1024;

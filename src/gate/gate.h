@@ -71,6 +71,7 @@ typedef struct gate_config {
     capif_config capif;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
     const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
+    struct { bool is_on, has_twins, has_t8, has_commands; } audit; /* what the audit log tells of */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */
     dro_clock *clock;
     dro_random *random;           /* NULL: the system's */

@@ -47,6 +47,7 @@ typedef struct world_options {
     world_message_fn on_message;    /* what the core says to a gate */
     int (*on_gate)(void *context, uint32_t gate); /* instead: a real gate's turn, and how much it did */
     void *context;
+    const char *directory;          /* the host's data lie there, on a real disk; NULL: on one in memory */
     const uint8_t *admin_token;     /* its SHA-256; NULL: nobody has it */
 } world_options;
 
@@ -83,6 +84,7 @@ struct world {
     dro_random_seeded core_random;  /* what the core is given */
     disk *log_disk, *image_disk;
     log_store_memory logs;
+    log_store_directory directory_logs;
     void *directory_memory, *board_memory;
     directory directory;
     core *core;                     /* core 0, and the room of its cell */
@@ -108,6 +110,7 @@ void world_fini(world *world);
 dro_err world_open(world *world);
 void world_cores(world *world, uint32_t cores); /* how many the next world_open opens */
 void world_close(world *world);     /* as a kill: nothing is waited for */
+void world_forget(world *world);    /* a core has ended in the middle of something: its memory is lost */
 /* The power goes and comes: what was not durable is gone. The core is closed. */
 bool world_failed(const world *world); /* a core's log is broken */
 void world_power_cut(world *world, const disk_memory_faults *next);
