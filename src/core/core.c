@@ -620,6 +620,12 @@ static int commit(core *core)
     return done;
 }
 
+void core_no_memory(const char *for_what)
+{
+    dro_error("core: no memory for %s: it begins anew from the log", for_what);
+    abort();
+}
+
 void core_settle(core *core)
 {
     while (core->round_last > core->round_told && !commit_log_failed(core->log)) {

@@ -218,5 +218,7 @@ static inline int64_t cell_stall_ms(const core *core)
 }
 
 /* core.c */
+/* What was promised cannot be kept in memory: says so, and the room ends. It begins anew from the log, which has all that was acknowledged. */
+void core_no_memory(const char *for_what) __attribute__((noreturn));
 void core_settle(core *core);   /* waits until all that is written is durable */
 dro_err core_submit(core *core);
