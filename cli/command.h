@@ -41,6 +41,7 @@ struct command {
     struct option options[COMMAND_OPTIONS_MAX]; /* ends at a NULL name */
     const char *examples[COMMAND_EXAMPLES_MAX]; /* ends at NULL */
     bool is_local;                              /* needs no host and no token */
+    bool is_local_with_arguments;               /* with one it needs neither */
     const char *local_option;                   /* with this option neither; or NULL */
     int (*run)(struct cli *cli);                /* -> enum exit_code */
     int (*run_raw)(int argc, char **argv);      /* instead: does its own reading of what follows its name */

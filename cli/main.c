@@ -83,7 +83,7 @@ static int run(const invocation *in)
 {
     struct cli cli = { .in = in, .format = format_of(in), .out = stdout };
     const char *local = in->command->local_option;
-    bool is_local = in->command->is_local || (local != NULL && invocation_has(in, local));
+    bool is_local = in->command->is_local || (in->command->is_local_with_arguments && in->argument_count > 0) || (local != NULL && invocation_has(in, local));
     int code = is_local ? EXIT_OK : connect_cli(&cli);
     if (code == EXIT_OK)
         code = in->command->run(&cli);

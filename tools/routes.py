@@ -23,7 +23,9 @@ HANDLERS = ["core", "health", "metrics", "openapi", "upload", "bulk", "descripti
 BODIES = ["none", "twin", "property", "action", "application", "query", "image", "bulk",
           "nidd_configuration", "nidd_configuration_patch", "nidd_delivery", "nidd_delivery_patch", "group",
           "form", "trace", "application_patch", "rds_port", "t8", "t8_patch", "t8_set", "t8_coverage",
-          "capif_check", "capif_revoke", "capif_notification", "capif_invoker", "capif_invoker_patch", "capif_security", "stop"]
+          "capif_check", "capif_revoke", "capif_notification", "capif_invoker", "capif_invoker_patch", "capif_security", "stop", "image_patch"]
+# Acts of src/twin/audit.h that nobody but the host does have no route.
+ACT = re.compile(r"^(-|[a-z0-9-]+(\.[a-z0-9-]+)+)$")
 METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
 
@@ -39,6 +41,8 @@ def rows_of(path):
         assert len(where) <= 255, f"{where}: longer than ROUTE_NAME_MAX"
         assert row["method"] in METHODS, where
         assert row["handler"] in HANDLERS and row["body"] in BODIES, where
+        assert ACT.match(row["audit"] or ""), f"{where}: its column audit names an act of src/twin/audit.h, or is - where nothing is changed"
+        assert row["audit"] != "-" or row["method"] == "GET" or row["note"], f"{where}: why does the audit log not tell of it? Say so in its note"
         assert all(query in QUERIES for query in row["query"].split()), where
         assert all(name in PARAMETERS for name in re.findall(r"\{(\w+)\}", row["path"])), where
     return rows
@@ -68,9 +72,10 @@ def write_table(rows, out):
     out.write("static const route routes[ROUTES] = {\n")
     for row in rows:
         operation = "0" if row["operation"] == "-" else f"API_{row['operation']}"
+        act = "AUDIT_NONE" if row["audit"] == "-" else f"AUDIT_{re.sub('[.-]', '_', row['audit']).upper()}"
         queries = " | ".join(f"QUERY_{query.upper().replace('-', '_')}" for query in row["query"].split()) or "0"
         out.write(f'    {{ METHOD_{row["method"]}, HANDLER_{row["handler"].upper()}, BODY_{row["body"].upper()}, '
-                  f'{operation}, {scope_of(row)}, {queries}, "{row["method"]} {row["path"]}" }},\n')
+                  f'{operation}, {act}, {scope_of(row)}, {queries}, "{row["method"]} {row["path"]}" }},\n')
     out.write("};\n\n")
     out.write("static const route_path route_paths[ROUTE_PATHS] = {\n")
     for path in paths:

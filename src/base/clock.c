@@ -2,31 +2,104 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { NS_PER_MS = 1000000, TEND_MS = 100 };
+
+typedef struct shared_time {
+    _Atomic int64_t offset_ns;  /* of our time to the monotonic clock */
+    _Atomic int64_t off_ms;
+} shared_time;
+
+static const shared_time *shared; /* what rooms read; NULL: nobody tends it */
+static shared_time *tended;       /* dromiod's alone: no room inherits it */
+static int64_t tended_ns;         /* when it was last looked at */
+
+static int64_t now_of(clockid_t which)
+{
+    struct timespec now;
+    clock_gettime(which, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static int64_t system_wall_ms(dro_clock *clock)
 {
     (void)clock;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (shared == NULL)
+        return now_of(CLOCK_REALTIME) / NS_PER_MS;
+    return (now_of(CLOCK_MONOTONIC) + atomic_load_explicit(&shared->offset_ns, memory_order_relaxed)) / NS_PER_MS;
 }
 
 static int64_t system_monotonic_ns(dro_clock *clock)
 {
     (void)clock;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return now_of(CLOCK_MONOTONIC);
 }
 
 dro_clock *dro_clock_system(void)
 {
     static dro_clock clock = { system_wall_ms, system_monotonic_ns };
     return &clock;
+}
+
+/* ---- one time for all rooms ---- */
+
+int64_t dro_clock_step(int64_t ours_ms, int64_t wall_ms, int64_t passed_ms)
+{
+    int64_t ahead_ms = wall_ms - ours_ms;
+    if (ahead_ms >= 0)
+        return ahead_ms <= CLOCK_AHEAD_MAX_S * INT64_C(1000) || ours_ms < CLOCK_SANE_MS ? ahead_ms : 0;
+    if (-ahead_ms > CLOCK_BEHIND_MAX_S * INT64_C(1000))
+        return 0;
+    int64_t slower_ms = passed_ms / CLOCK_SLOWER;
+    return -ahead_ms < slower_ms ? ahead_ms : -slower_ms;
+}
+
+dro_err dro_clock_share(void)
+{
+    int memory = memfd_create("dromio time", MFD_CLOEXEC);
+    if (memory < 0 || ftruncate(memory, sizeof *tended) != 0) {
+        if (memory >= 0)
+            close(memory);
+        return DRO_IO;
+    }
+    void *ours = mmap(NULL, sizeof *tended, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    void *theirs = mmap(NULL, sizeof *tended, PROT_READ, MAP_SHARED, memory, 0);
+    close(memory);
+    if (ours == MAP_FAILED || theirs == MAP_FAILED || madvise(ours, sizeof *tended, MADV_DONTFORK) != 0)
+        return DRO_IO;
+    tended = ours;
+    tended_ns = now_of(CLOCK_MONOTONIC);
+    atomic_store(&tended->offset_ns, now_of(CLOCK_REALTIME) - tended_ns);
+    shared = theirs;
+    return DRO_OK;
+}
+
+void dro_clock_tend(void)
+{
+    int64_t now_ns = now_of(CLOCK_MONOTONIC), wall_ns = now_of(CLOCK_REALTIME);
+    if (tended == NULL || now_ns - tended_ns < TEND_MS * (int64_t)NS_PER_MS)
+        return;
+    int64_t offset_ns = atomic_load(&tended->offset_ns);
+    int64_t ours_ms = (now_ns + offset_ns) / NS_PER_MS, wall_ms = wall_ns / NS_PER_MS;
+    int64_t step_ms = dro_clock_step(ours_ms, wall_ms, (now_ns - tended_ns) / NS_PER_MS);
+    bool is_believed = step_ms != 0 || ours_ms == wall_ms || (wall_ms < ours_ms && ours_ms - wall_ms <= CLOCK_BEHIND_MAX_S * INT64_C(1000));
+    tended_ns = now_ns;
+    atomic_store(&tended->off_ms, is_believed ? 0 : wall_ms - ours_ms);
+    if (step_ms != 0)
+        atomic_store(&tended->offset_ns, offset_ns + step_ms * NS_PER_MS);
+}
+
+int64_t dro_clock_off_ms(void)
+{
+    return shared == NULL ? 0 : atomic_load_explicit(&shared->off_ms, memory_order_relaxed);
 }
 
 static void system_fill(dro_random *random, void *bytes, size_t length)

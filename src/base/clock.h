@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/err.h"
+
 typedef struct dro_clock dro_clock;
 struct dro_clock {
     int64_t (*wall_ms)(dro_clock *clock);      /* milliseconds since 1970 UTC; may jump */
@@ -18,6 +20,20 @@ struct dro_random {
 
 dro_clock *dro_clock_system(void);   /* the machine's clock; shared, never freed */
 dro_random *dro_random_system(void); /* getrandom(2) */
+
+/* One time for all rooms, that runs with the monotonic clock and follows the machine's wall clock with care (decision 050): dromiod
+ * shares it before it forks and tends it, rooms can only read it. Without it dro_clock_system says what the machine says. */
+enum {
+    CLOCK_AHEAD_MAX_S = 7 * 24 * 3600,  /* so far ahead is believed, and taken at once */
+    CLOCK_BEHIND_MAX_S = 24 * 3600,     /* so far behind is believed: our time runs slower until it is reached */
+    CLOCK_SLOWER = 10,                  /* by one part of so many */
+};
+#define CLOCK_SANE_MS 1767225600000     /* 2026-01-01: who is earlier has no time yet, and takes any that is later */
+DRO_CHECKED dro_err dro_clock_share(void);
+void dro_clock_tend(void);              /* about once a second */
+int64_t dro_clock_off_ms(void);         /* how far the machine's clock is ahead of ours and not believed; 0: it is */
+/* By how much our time is to change, `passed_ms` after the last such look. */
+int64_t dro_clock_step(int64_t ours_ms, int64_t wall_ms, int64_t passed_ms);
 
 /* xoshiro256** from a seed: for tests, simulation and the seeds of turns. */
 typedef struct dro_random_seeded {

@@ -58,12 +58,57 @@ static void what_the_format_has_not_is_the_epoch(void **state)
     }
 }
 
+static const int64_t DAY_MS = 24 * 3600 * INT64_C(1000), NOW_MS = INT64_C(1795348800000);
+
+static void a_clock_a_little_ahead_is_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS, 1000), 0);
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS + 1, 1000), 1);
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS + 7 * DAY_MS, 1000), 7 * DAY_MS); /* a machine that was stopped */
+}
+
+static void a_clock_that_goes_back_makes_time_slower_but_never_back(void **state)
+{
+    (void)state;
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS - 30, 1000), -30);
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS - DAY_MS, 1000), -100);
+    int64_t ours = NOW_MS, wall = NOW_MS - 3600 * 1000, steps = 0;
+    for (; ours != wall && steps < 100000; steps++) {
+        int64_t before = ours;
+        ours += 1000;
+        wall += 1000;
+        ours += dro_clock_step(ours, wall, 1000);
+        assert_true(ours > before);
+    }
+    assert_int_equal(steps, 36000); /* an hour in ten */
+}
+
+static void a_jump_of_years_is_not_believed(void **state)
+{
+    (void)state;
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS + 3650 * DAY_MS, 1000), 0);
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS - 3650 * DAY_MS, 1000), 0);
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS + 7 * DAY_MS + 1, 1000), 0);
+    assert_int_equal(dro_clock_step(NOW_MS, NOW_MS - DAY_MS - 1, 1000), 0);
+}
+
+static void who_has_no_time_yet_takes_any(void **state)
+{
+    (void)state;
+    assert_int_equal(dro_clock_step(1000, NOW_MS, 1000), NOW_MS - 1000); /* booted in 1970 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_is_written_as_the_c_library_counts_it),
         cmocka_unit_test(a_known_time_is_written_as_rfc_3339),
         cmocka_unit_test(what_the_format_has_not_is_the_epoch),
+        cmocka_unit_test(a_clock_a_little_ahead_is_taken),
+        cmocka_unit_test(a_clock_that_goes_back_makes_time_slower_but_never_back),
+        cmocka_unit_test(a_jump_of_years_is_not_believed),
+        cmocka_unit_test(who_has_no_time_yet_takes_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

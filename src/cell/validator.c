@@ -45,13 +45,16 @@ _Noreturn static void run_program(int image, int output)
     _exit(EXIT_NOT_STARTED);
 }
 
-/* "/proc/self/fd/3:0000038: error: what" becomes "second validator, offset 0x38: what". */
+/* "/proc/self/fd/3:0000038: error: what", or as newer versions say "0000038: error: what", becomes "second validator, offset 0x38: what". */
 static void tell_line(const char *line, wasm_reason_fn reason, void *context)
 {
     char text[WASM_REASON_MAX];
     unsigned long offset;
     int used = 0;
-    if (sscanf(line, "/proc/self/fd/3:%lx: error: %n", &offset, &used) >= 1 && used > 0)
+    bool has_offset = sscanf(line, "/proc/self/fd/3:%lx: error: %n", &offset, &used) == 1 && used > 0;
+    if (!has_offset)
+        has_offset = sscanf(line, "%lx: error: %n", &offset, &used) == 1 && used > 0;
+    if (has_offset)
         snprintf(text, sizeof text, "second validator, offset 0x%lx: %s", offset, line + used);
     else
         snprintf(text, sizeof text, "second validator: %s", line);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audit.h"
 #include "core/call.h"
 #include "core/coverage.h"
 #include "core/groups.h"
@@ -382,6 +383,8 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_NIDD_PORT_PUT] = api_nidd_port_put,
     [API_NIDD_PORT_DELETE] = api_nidd_port_delete,
     [API_CHARGING_GET] = api_charging_get,
+    [API_AUDIT_LIST] = api_audit_list,
+    [API_AUDIT_HEAD] = api_audit_head,
     [API_TWIN_EXPOSURES] = api_twin_exposures,
     [API_EXPOSURE_LIST] = api_exposure_list,
     [API_EXPOSURE_MAKE] = api_exposure_make,
@@ -398,6 +401,7 @@ static void (*const operations[])(core *core, const call *call) = {
     [API_TRACE_MAKE] = api_trace_make,
     [API_TRACE_GET] = api_trace_get,
     [API_TRACE_DELETE] = api_trace_delete,
+    [API_IMAGE_PATCH] = api_image_patch,
     [API_DOMAIN_LIST] = api_domain_list,
     [API_DOMAIN_GET] = api_domain_get,
     [API_DOMAIN_ROTATE] = api_domain_rotate,
@@ -443,7 +447,7 @@ static bool changes_something(uint32_t operation)
            operation == API_EXPOSURE_DELETE || operation == API_PATTERN_PUT || operation == API_PATTERN_DELETE || operation == API_NIDD_PORT_PUT || operation == API_NIDD_PORT_DELETE ||
            operation == API_GROUP_PUT || operation == API_GROUP_DELETE || operation == API_GROUP_MEMBER_PUT || operation == API_GROUP_MEMBER_DELETE ||
            operation == API_GROUP_PROPERTY_PUT || operation == API_GROUP_ACTION || operation == API_GROUP_TICKET_DELETE || operation == API_CAPIF_REVOKE ||
-           operation == API_STOP_PUT || operation == API_STOP_DELETE || operation == API_PENALTY_DELETE ||
+           operation == API_STOP_PUT || operation == API_IMAGE_PATCH || operation == API_STOP_DELETE || operation == API_PENALTY_DELETE ||
            (operation >= API_INVOKER_MAKE && operation <= API_INVOKER_DELETE) ||
            (operation >= API_INVOKER_SECURITY_PUT && operation <= API_INVOKER_SECURITY_REVOKE) ||
            (operation >= API_DOMAIN_ROTATE && operation <= API_REKEY);
@@ -455,7 +459,7 @@ static bool shows_no_twin(uint32_t operation)
     return operation == API_DOMAIN_LIST || operation == API_DOMAIN_GET || operation == API_CAPIF_STATUS || operation == API_STOP_LIST || operation == API_INVOKER_SECURITY_GET || operation == API_IMAGE_LIST || operation == API_IMAGE_GET || operation == API_APPLICATION_LIST ||
            operation == API_APPLICATION_GET || operation == API_LOGIN || operation == API_SESSION || operation == API_STATUS ||
            operation == API_PEERS || operation == API_METRICS || operation == API_BACKUP ||
-           operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_TRACE_MAKE ||
+           operation == API_ACCESS_TOKEN || operation == API_CHARGING_GET || operation == API_AUDIT_LIST || operation == API_AUDIT_HEAD || operation == API_TRACE_MAKE ||
            operation == API_TRACE_GET || operation == API_TRACE_DELETE;
 }
 
@@ -487,10 +491,16 @@ void api_request_take(core *core, uint32_t gate, const ring_header *header, cons
         core->is_reply_free = false;
         return;
     }
+    if (!audit_begin(core, &call)) {
+        tell_problem(core, call.caller, 503, "about:blank", "too many requests are under way");
+        core->is_reply_free = false;
+        return;
+    }
     if (is_change && is_held(core, &call)) {
         tell_later(core, call.caller, 503, "stopped", STOP_RETRY_S, "an operator has stopped the domain");
         return;
     }
     (is_of_group(&call) ? of_groups : operations)[call.operation](core, &call);
     core->is_reply_free = false;
+    audit_pause(core);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/call.h"
+#include "core/audit.h"
 #include "core/charging.h"
 #include "core/counters.h"
 #include "core/host.h"
@@ -155,9 +156,13 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_FIELDS_DROPPED] = { "dromio_fields_dropped_total", "counter", "Changes of twins that were not made: a limit stood against them, or memory." },
         [COUNT_DOWNLINKS_HELD] = { "dromio_downlinks_held_total", "counter", "Times a device's downlinks had to wait for a rate." },
         [COUNT_CHARGING_BACKLOG] = { "dromio_charging_backlog_bytes", "gauge", "Bytes of log whose charges are not in a charging file yet." },
+        [COUNT_AUDIT_BACKLOG] = { "dromio_audit_backlog_bytes", "gauge", "Bytes of log that are not looked through for the audit files yet." },
+        [COUNT_AUDIT_GAPS] = { "dromio_audit_gaps_total", "counter", "Parts of the log whose entries are in no audit file." },
+        [COUNT_AUDIT_DROPPED] = { "dromio_audit_refusals_dropped_total", "counter", "Refusals that are counted in the audit log and have no entry of their own." },
         [COUNT_CHARGING_GAPS] = { "dromio_charging_gaps_total", "counter", "Parts of the log that could not be charged any more." },
         [COUNT_PENALTIES] = { "dromio_penalties_total", "counter", "Times a twin was set aside because its turns failed." },
-        [COUNT_SET_ASIDE] = { "dromio_events_set_aside_total", "counter", "Events whose turn was not run: stopped, quarantined, penalty." },
+        [COUNT_SET_ASIDE] = { "dromio_events_set_aside_total", "counter", "Events whose turn was not run: stopped, quarantined, penalty, budget." },
+        [COUNT_LOG_LEFT_OUT] = { "dromio_log_lines_left_out_total", "counter", "Lines of twins' logs beyond their budget." },
         [COUNT_CONTEXTS] = { "dromio_contexts", "gauge", "Sealed contexts in memory." },
         [COUNT_CONTEXT_BYTES] = { "dromio_context_bytes", "gauge", "Bytes of sealed contexts in memory." },
         [COUNT_CONTEXT_HITS] = { "dromio_context_hits_total", "counter", "Turns whose context was in memory." },
@@ -191,7 +196,7 @@ void api_metrics(core *core, const call *call)
 {
     static const char *const statuses[16] = { NULL, "trap", "out_of_bounds", "stack_overflow", "deadline", "memory",
                                               "bad_result", "bad_context", "effects", "cell_failed", [TURN_UNREADABLE] = "context_unreadable",
-                                              [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty" };
+                                              [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty", [TURN_BUDGET] = "budget" };
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     for (uint32_t i = 0; i < COUNT_END; i++)
         counter(&out, i, core_count_all(core, i));
@@ -202,6 +207,7 @@ void api_metrics(core *core, const call *call)
     latency_put(core, &out, "dromio_round_seconds", "From giving a round of the log to the disk until it is durable.", BOARD_ROUND);
     latency_put(core, &out, "dromio_turn_cpu_seconds", "CPU time of a turn in its cell.", BOARD_TURN_CPU);
     charging_metrics(core, &out);
+    audit_metrics(core, &out);
     stops_metrics(core, &out);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)

@@ -89,6 +89,8 @@ static void image_json(const core *core, const image *image, dro_builder *out)
         json_time(out, stop->since_ms);
         dro_builder_text(out, "}");
     }
+    dro_builder_text(out, ",\"budget\":");
+    budget_put(core, index, out);
     dro_builder_text(out, "}");
 }
 

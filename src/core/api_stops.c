@@ -41,12 +41,11 @@ static bool subject_of(core *core, const call *call, uint8_t *kind, char subject
     *kind = STOP_CODE;
     if (domain != NULL) {
         *kind = STOP_DOMAIN;
-        uint32_t number = domain_find(core, (const char *)domain->bytes, domain->length);
-        if (number == NONE) {
+        snprintf(subject, STOP_SUBJECT_MAX + 1, "%.*s", (int)domain->length, (const char *)domain->bytes);
+        if (domain_find(core, subject, strlen(subject)) == NONE && stop_find(core, STOP_DOMAIN, subject) == NULL) { /* it may be gone since */
             tell_problem(core, call->caller, 404, "about:blank", "no such domain is here");
             return false;
         }
-        snprintf(subject, STOP_SUBJECT_MAX + 1, "%s", core->domains[number].name);
     } else if (call->image != NULL) {
         *kind = STOP_IMAGE;
         if (image_find(core, call->image) == NONE) {

@@ -462,7 +462,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_GROUP: case FIELD_GROUP_GONE: return group_apply(core, index, field);
     case FIELD_GROUP_STATE: return group_state_apply(core, index, &in);
     case FIELD_EVENT: case FIELD_NOTIFY: case FIELD_LOG: case FIELD_DEAD: case FIELD_IDEMPOTENT: case FIELD_TRAP: case FIELD_GROUP_TOLD:
-    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED: case FIELD_EXPOSURE_NEWS: case FIELD_EXPOSURE_NEWS_GONE: case FIELD_CHARGE: case FIELD_CHARGED: case FIELD_OF_DOMAIN:
+    case FIELD_CHUNK: case FIELD_USAGE: case FIELD_PASSED: case FIELD_EXPOSURE_NEWS: case FIELD_EXPOSURE_NEWS_GONE: case FIELD_CHARGE: case FIELD_CHARGED: case FIELD_AUDIT: case FIELD_AUDITED: case FIELD_AUDIT_HEAD: case FIELD_OF_DOMAIN:
     case FIELD_CONNECTION_REFUSED: case FIELD_FAREWELL: case FIELD_FAREWELL_GONE:
         break; /* for timelines, streams and the host's own tables */
     }

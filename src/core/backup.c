@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/audit.h"
 #include "core/call.h"
 #include "core/host.h"
 #include "core/links.h"
@@ -155,6 +156,8 @@ static void begun_tell(core *core)
         .reply = { .status = 200, .content = CONTENT_PIECE, .more = true, .etag = UINT64_MAX, .body_length = sizeof(backup_piece) } };
     backup *b = core->backup;
     gate_link *gate = &core->gates[b->caller.gate];
+    if (core->index == 0)
+        audit_answered(core, b->caller, &(reply){ .status = 200 });
     b->is_told = ring_send(&gate->out, MESSAGE_API_REPLY, 0, b->caller.id, &first, sizeof first);
     ring_publish(&gate->out);
 }

@@ -21,8 +21,8 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     _Atomic uint32_t is_moved;
     uint32_t reserved;
     _Atomic uint64_t counters[BOARD_COUNTERS];
-    struct { _Atomic uint64_t twins, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
-    struct { _Atomic uint32_t window, twins, killers, failures; _Atomic uint64_t turns; } strikes[BOARD_IMAGES];
+    struct { _Atomic uint64_t twins, turns, traps[BOARD_TRAPS]; } images[BOARD_IMAGES];
+    struct { _Atomic uint32_t window, twins, killers, failures; } strikes[BOARD_IMAGES];
     _Atomic uint32_t strikes_put, strikes_seen; /* how often; the second is core 0's */
     struct { _Atomic uint64_t configurations, downlinks; } usage[BOARD_USAGE]; /* downlinks: day << 32 | of that day */
     _Atomic uint64_t groups[BOARD_GROUPS]; /* number << 32 | members */
@@ -186,10 +186,11 @@ void board_count(board *board, uint32_t counter, uint64_t value)
     atomic_store_explicit(&board->shared->cores[board->index].counters[counter], value, memory_order_relaxed);
 }
 
-void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS])
+void board_count_image(board *board, uint32_t image, uint32_t twins, uint64_t turns, const uint64_t traps[BOARD_TRAPS])
 {
     board_core *mine = &board->shared->cores[board->index];
     atomic_store_explicit(&mine->images[image].twins, twins, memory_order_relaxed);
+    atomic_store_explicit(&mine->images[image].turns, turns, memory_order_relaxed);
     for (int i = 0; i < BOARD_TRAPS; i++)
         atomic_store_explicit(&mine->images[image].traps[i], traps[i], memory_order_relaxed);
 }
@@ -200,7 +201,6 @@ void board_strikes_put(board *board, uint32_t image, const board_strikes *strike
     atomic_store_explicit(&mine->strikes[image].twins, strikes->twins, memory_order_relaxed);
     atomic_store_explicit(&mine->strikes[image].killers, strikes->killers, memory_order_relaxed);
     atomic_store_explicit(&mine->strikes[image].failures, strikes->failures, memory_order_relaxed);
-    atomic_store_explicit(&mine->strikes[image].turns, strikes->turns, memory_order_relaxed);
     atomic_store_explicit(&mine->strikes[image].window, strikes->window, memory_order_release);
     atomic_fetch_add_explicit(&mine->strikes_put, 1, memory_order_release);
 }
@@ -213,7 +213,6 @@ board_strikes board_strikes_of(const board *board, uint32_t core, uint32_t image
     strikes.twins = atomic_load_explicit(&theirs->strikes[image].twins, memory_order_relaxed);
     strikes.killers = atomic_load_explicit(&theirs->strikes[image].killers, memory_order_relaxed);
     strikes.failures = atomic_load_explicit(&theirs->strikes[image].failures, memory_order_relaxed);
-    strikes.turns = atomic_load_explicit(&theirs->strikes[image].turns, memory_order_relaxed);
     return strikes;
 }
 
@@ -304,6 +303,15 @@ uint64_t board_counted_twins(const board *board, uint32_t image)
     for (uint32_t i = 0; i < board->count; i++)
         if (i != board->index)
             sum += atomic_load_explicit(&board->shared->cores[i].images[image].twins, memory_order_relaxed);
+    return sum;
+}
+
+uint64_t board_counted_turns(const board *board, uint32_t image)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].images[image].turns, memory_order_relaxed);
     return sum;
 }
 

@@ -65,9 +65,9 @@ bool board_all_moved(const board *board);
 
 enum { BOARD_COUNTERS = 96, BOARD_IMAGES = 256, BOARD_TRAPS = 16 };
 void board_count(board *board, uint32_t counter, uint64_t value);
-void board_count_image(board *board, uint32_t image, uint32_t twins, const uint64_t traps[BOARD_TRAPS]);
+void board_count_image(board *board, uint32_t image, uint32_t twins, uint64_t turns, const uint64_t traps[BOARD_TRAPS]);
 /* What of an image's turns failed in a window of time (core/conduct.h). Of a window that is over nothing counts. */
-typedef struct board_strikes { uint32_t window, twins, killers, failures; uint64_t turns; } board_strikes;
+typedef struct board_strikes { uint32_t window, twins, killers, failures; } board_strikes;
 void board_strikes_put(board *board, uint32_t image, const board_strikes *strikes);
 board_strikes board_strikes_of(const board *board, uint32_t core, uint32_t image);
 bool board_strikes_are_new(board *board); /* core 0: some core has put more since it asked last */
@@ -98,4 +98,5 @@ dro_latency *board_latencies(const board *board, uint32_t core); /* [BOARD_LATEN
 uint64_t board_counted(const board *board, uint32_t counter);
 uint64_t board_count_of(const board *board, uint32_t core, uint32_t counter);
 uint64_t board_counted_twins(const board *board, uint32_t image);
+uint64_t board_counted_turns(const board *board, uint32_t image);
 uint64_t board_counted_traps(const board *board, uint32_t image, uint32_t trap);

@@ -1,5 +1,5 @@
 /* Charge: what is to be charged for goes into the record that makes it so, as a field of its own
- * (FIELD_CHARGE, twin/charge.h): as durable as the event, and there once. core/charging.h takes it from there.
+ * (FIELD_CHARGE, twin/charge.h): as durable as the event, and there once. core/ledger.h takes it from there.
  *
  * All of these are called inside a record, and do nothing while charging is off. */
 #pragma once
@@ -17,7 +17,7 @@ typedef struct nidd_delivery nidd_delivery;
 typedef struct group_operation group_operation;
 typedef struct exposure exposure;
 
-static inline bool charging_is_on(const core *core) { return core->charging != NULL; }
+static inline bool charging_is_on(const core *core) { return core->ledgers[LEDGER_CHARGING] != NULL; }
 
 /* For events of other parts: begins a charge of the twin with what all have (identity, connection), and ends it; between them
  * fields are put. Only where charging_is_on. */

@@ -19,7 +19,7 @@
 
 #include "base/log.h"
 #include "core/backup.h"
-#include "core/charging.h"
+#include "core/ledger.h"
 #include "core/cold.h"
 #include "core/host_tables.h"
 #include "core/number.h"
@@ -251,8 +251,8 @@ static void drop(core *core, uint32_t segment)
     uint64_t kept = (commit_log_segment_last(core->log) - first + 1) * size;
     if (segment > backup_segment_first(core))
         segment = backup_segment_first(core);
-    if (segment > charging_segment_first(core))
-        segment = charging_segment_first(core);
+    if (segment > ledgers_segment_first(core))
+        segment = ledgers_segment_first(core);
     while (first < segment && kept > core->options.timeline_bytes) {
         first++;
         kept -= size;
@@ -318,7 +318,7 @@ static uint64_t written_by_others(const core *core)
 /* Core 0, or the only one: they go once nobody needs them. */
 static void old_logs_finish(core *core)
 {
-    bool is_last = core->index == 0 && core->generations.count > 1 && !core->is_moving && !charging_needs_old(core) && (core->count == 1 || board_all_moved(&core->board));
+    bool is_last = core->index == 0 && core->generations.count > 1 && !core->is_moving && !ledgers_need_old(core) && (core->count == 1 || board_all_moved(&core->board));
     if (!is_last)
         return;
     dro_err err = generations_finish(&core->generations, core->options.log_disk, core->options.logs);

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/audit.h"
 #include "core/board.h"
 #include "core/call.h"
 #include "core/follow.h"
@@ -28,7 +29,7 @@ int64_t penalty_until_ms(const core *core, const twin *twin)
     return penalty != NULL && penalty->until_ms > core->now_ms ? penalty->until_ms : 0;
 }
 
-uint8_t turn_forbidden(const core *core, const turn *turn)
+uint8_t turn_forbidden(core *core, const turn *turn, bool has_run)
 {
     const twin *twin = twin_at(core, turn->twin);
     if (core->stops.has_any) {
@@ -40,7 +41,10 @@ uint8_t turn_forbidden(const core *core, const turn *turn)
         if (!is_plain && core->images[turn->image].is_stopped)
             return TURN_QUARANTINED;
     }
-    return twin->has_penalty && penalty_until_ms(core, twin) != 0 ? TURN_PENALTY : 0;
+    if (twin->has_penalty && penalty_until_ms(core, twin) != 0)
+        return TURN_PENALTY;
+    bool is_counted = !has_run && turn->image != NONE && (twin->has_budget || core->budgets.images[turn->image].image.is_on);
+    return is_counted && !budget_lets_begin(core, turn) ? TURN_BUDGET : 0;
 }
 
 /* ---- set aside ---- */
@@ -61,6 +65,10 @@ static void refuse(core *core, const turn *turn, uint8_t status)
     else if (status == TURN_PENALTY)
         tell_later(core, turn->caller, 503, "penalty", (uint32_t)((penalty_until_ms(core, twin) - core->now_ms + 999) / 1000),
                    "the twin is set aside because its turns failed");
+    else if (status == TURN_BUDGET)
+        tell_later(core, turn->caller, 429, core->budgets.reason,
+                   core->budgets.until_ms > core->now_ms ? (uint32_t)((core->budgets.until_ms - core->now_ms + 999) / 1000) : 60,
+                   "the twin, or its image, has used up what it may");
     else
         tell_later(core, turn->caller, 503, "stopped", STOP_RETRY_S, "an operator has stopped %s", core->stops.has_code ? "all guest code" : "the domain");
 }
@@ -69,8 +77,10 @@ void turn_set_aside(core *core, turn *turn, uint8_t status)
 {
     static const char *const reasons[] = { [TURN_STOPPED] = "stopped", [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty" };
     core->counters.set_aside++;
+    if (turn->operation == TURN_TIMER && !(status == TURN_BUDGET && core->budgets.is_of_result)) /* it stays set, and waits */
+        return;
     if (!is_asked(turn)) {
-        turn_bury(core, turn, status, reasons[status], 0);
+        turn_bury(core, turn, status, status == TURN_BUDGET ? core->budgets.reason : reasons[status], 0);
         return;
     }
     uint32_t index = turn->twin;
@@ -156,6 +166,16 @@ static bool is_clean(const penalty *now)
     return now->strikes == 0 && now->level == 0;
 }
 
+static void penalty_note(core *core, const twin *twin, const penalty *now)
+{
+    char name[256], detail[64];
+    size_t length;
+    const char *id = twin_id(core, twin, &length);
+    snprintf(name, sizeof name, "%.*s", (int)length, id);
+    snprintf(detail, sizeof detail, "its turns failed; for %lld s", (long long)(now->until_ms - core->now_ms) / 1000);
+    audit_note_often(core, AUDIT_TWIN_PENALIZED, name, detail);
+}
+
 static void penalty_add(core *core, const twin *twin, uint32_t status)
 {
     const conduct_options *options = &core->options.conduct;
@@ -173,6 +193,7 @@ static void penalty_add(core *core, const twin *twin, uint32_t status)
             now.level++;
         now.until_ms = core->now_ms + length_ms(core, now.level);
         core->counters.penalties++;
+        penalty_note(core, twin, &now);
     }
     penalty_put(core, &now);
 }
@@ -191,7 +212,7 @@ static void window_begin(core *core, image_conduct *now)
         return;
     if (now->seen != NULL)
         memset(now->seen, 0, CONDUCT_SEEN / 8);
-    *now = (image_conduct){ .window = window, .turns = now->turns, .turns_before = now->turns, .seen = now->seen };
+    *now = (image_conduct){ .window = window, .turns = now->turns, .turns_before = now->turns_before, .judged = now->judged, .seen = now->seen };
 }
 
 /* True: it was not among them before. */
@@ -218,7 +239,7 @@ static void image_struck(core *core, const turn *turn, uint32_t status)
         is_worse = true;
     }
     if (core->count > 1)
-        board_strikes_put(&core->board, turn->image, &(board_strikes){ now->window, now->twins, now->killers, now->failures, now->turns - now->turns_before });
+        board_strikes_put(&core->board, turn->image, &(board_strikes){ now->window, now->twins, now->killers, now->failures });
     if (!is_worse)
         return;
     core->conduct_is_worse = true;
@@ -234,7 +255,7 @@ static board_strikes strikes_of_all(const core *core, uint32_t image)
     const image_conduct *own = &core->conduct[image];
     board_strikes sum = { .window = window_now(core) };
     if (own->window == sum.window)
-        sum = (board_strikes){ own->window, own->twins, own->killers, own->failures, own->turns - own->turns_before };
+        sum = (board_strikes){ own->window, own->twins, own->killers, own->failures };
     for (uint32_t i = 1; i < core->count; i++) {
         board_strikes theirs = board_strikes_of(&core->board, i, image);
         if (theirs.window != sum.window)
@@ -242,26 +263,40 @@ static board_strikes strikes_of_all(const core *core, uint32_t image)
         sum.twins += theirs.twins;
         sum.killers += theirs.killers;
         sum.failures += theirs.failures;
-        sum.turns += theirs.turns;
     }
     return sum;
+}
+
+/* Kept since the first failure of this window was heard of. */
+static uint64_t turns_since(core *core, uint32_t image)
+{
+    image_conduct *own = &core->conduct[image];
+    uint64_t turns = own->turns + (core->count > 1 ? board_counted_turns(&core->board, image) : 0);
+    if (own->judged != window_now(core)) {
+        own->judged = window_now(core);
+        own->turns_before = turns;
+    }
+    return turns - own->turns_before;
 }
 
 static void judge(core *core, uint32_t image)
 {
     const conduct_options *options = &core->options.conduct;
     board_strikes all = strikes_of_all(core, image);
+    if (all.failures == 0)
+        return;
+    uint64_t turns = turns_since(core, image);
     char subject[65], reason[STOP_REASON_MAX];
     bool kills = options->quarantine_kills > 0 && all.killers >= options->quarantine_kills;
     bool fails = options->quarantine_twins > 0 && all.twins >= options->quarantine_twins &&
-                 (uint64_t)all.failures * 100 >= (all.failures + all.turns) * options->quarantine_percent;
+                 (uint64_t)all.failures * 100 >= (all.failures + turns) * options->quarantine_percent;
     if (!kills && !fails)
         return;
     if (kills)
         snprintf(reason, sizeof reason, "turns of %u twins killed their cells", all.killers);
     else
         snprintf(reason, sizeof reason, "turns of %u twins failed, %u of %llu", all.twins, all.failures,
-                 (unsigned long long)(all.failures + all.turns));
+                 (unsigned long long)(all.failures + turns));
     stop_image_subject(core->images[image].digest, subject);
     dro_err err = stop_begin(core, STOP_IMAGE, subject, reason, true);
     if (err != DRO_OK && err != DRO_EXISTS)

@@ -29,15 +29,18 @@ typedef struct image_conduct {   /* of one image in one window of time, on this 
     uint32_t window;             /* number of the window these are of */
     uint32_t twins, failures;    /* different twins that failed; turns that did */
     uint32_t killers;            /* different twins that killed their cells */
-    uint64_t turns, turns_before;/* of the image that were kept, since the start; at the first failure of the window */
+    uint64_t turns;              /* of the image that were kept, since the start */
+    uint64_t turns_before;       /* core 0: of all cores, when it heard of the first failure of window `judged` */
+    uint32_t judged;
     uint64_t killed_by;          /* a bit for each killer, by its number */
     uint64_t *seen;              /* CONDUCT_SEEN bits for twins that failed, by their numbers; NULL before the first */
 } image_conduct;
 
 enum { CONDUCT_SEEN = 4096, PENALTY_LEVEL_MAX = 30 };
 
-/* Why a turn may not run now: 0, or a status beyond those of a cell (TURN_STOPPED and the like). */
-uint8_t turn_forbidden(const core *core, const turn *turn);
+/* Why a turn may not run now, or what came of it (`has_run`) may not be taken: 0, or a status beyond those of a
+ * cell (TURN_STOPPED and the like). */
+uint8_t turn_forbidden(core *core, const turn *turn, bool has_run);
 /* One that may not: refused, or kept as a dead letter. It was not sent, or its result is not taken. */
 void turn_set_aside(core *core, turn *turn, uint8_t status);
 /* In the record of a turn that failed; no_number: of a twin that is not there yet. */

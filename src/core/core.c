@@ -12,7 +12,8 @@
 #include "core/authorization.h"
 #include "core/backup.h"
 #include "core/charge_owed.h"
-#include "core/charging.h"
+#include "core/audit.h"
+#include "core/ledger.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
 #include "core/counters.h"
@@ -61,7 +62,9 @@ static dro_err allocate(core *core)
         return DRO_NOMEM;
     dro_err err = notices_init(core);
     if (err == DRO_OK && core->options.charging.is_on)
-        err = charging_init(core);
+        err = ledger_init(core, LEDGER_CHARGING);
+    if (err == DRO_OK && core->options.audit.is_on)
+        err = audit_init(core);
     if (err == DRO_OK)
         err = groups_init(core);
     return err == DRO_OK ? turns_init(core) : err;
@@ -107,6 +110,7 @@ static dro_err open_host(core *core)
 {
     for (uint32_t i = 0; i < CORE_IMAGES_MAX; i++)
         core->images[i].table = NONE;
+    budgets_init(core);
     dro_err err = columns_table_add(core->columns, image_model(core, NONE), &core->plain_table);
     if (err != DRO_OK)
         return err;
@@ -203,6 +207,7 @@ static dro_err recover_all(core *core)
     owners_settle(core, &core->nidd.owners);
     exposures_settle(core);
     charges_owed_settle(core);
+    audit_settle(core);
     rotation_recovered(core);
     core->tables_segment = commit_log_replay_segment(core->log);
     for (uint32_t i = 0; i < core->twin_high; i++) { /* what was on its way waits again */
@@ -313,7 +318,7 @@ void core_close(core *core)
         return;
     core->is_started = false;
     backup_end(core, NULL);
-    charging_fini(core);
+    ledgers_fini(core);
     commit_log_close(core->log);
     old_logs_close(core);
     if (core->own_disk != NULL)
@@ -337,6 +342,7 @@ void core_close(core *core)
     inquiries_free(core);
     reports_fini(core);
     charges_owed_fini(core);
+    audit_fini(core);
     triggers_free(core);
     names_free(core);
     groups_fini(core);
@@ -400,6 +406,7 @@ void core_gate_lost(core *core, uint32_t index)
     free(gate->outbox.bytes);
     gate->outbox = (outbox){ 0 };
     streams_gate_lost(core, index);
+    audit_gate_lost(core, index);
     network_connections_gate_lost(core, index);
     turns_gate_lost(core, index);
     queues_gate_lost(core, index);
@@ -488,6 +495,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
     case MESSAGE_TRACED: trace_on_message(core, gate, body, length); break;
     case MESSAGE_GROUP_MEMBERS: authorizations_on_members(core, gate, header, body); break;
     case MESSAGE_CAPIF_STATE: capif_on_state(core, body, length); break;
+    case MESSAGE_AUDIT: audit_gate_says(core, body, length); break;
     case MESSAGE_PEER: peers_update(core, gate, body, length); break;
     case MESSAGE_NOTICE_ANSWER:
         if (length >= sizeof(notice_answer)) {
@@ -640,12 +648,13 @@ int core_round(core *core)
         waiters_due(core);
     if (core->stream_count > 0)
         work += streams_catch_up(core);
-    if (core->charging != NULL)
-        work += charging_step(core);
+    work += ledgers_step(core);
     if (core->backup != NULL)
         work += backup_step(core);
     if (core->count > 1 && work > 0) /* before an answer lets anybody look at them */
         core_show_counters(core);
+    if (core->audit != NULL)
+        work += audit_step(core);
     groups_show(core);
     tell_flush(core);
     return work + core->work;
@@ -694,8 +703,10 @@ int64_t core_next_due(const core *core)
         int64_t left = orphans_ms > core->now_ms ? (orphans_ms - core->now_ms) * 1000000 : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
-    if (core->charging != NULL && charging_due_ns(core) != INT64_MAX) {
-        int64_t left = charging_due_ns(core) > core->now_ns ? charging_due_ns(core) - core->now_ns : 0;
+    int64_t ledgers_ns = ledgers_due_ns(core), audit_ns = audit_due_ns(core);
+    ledgers_ns = audit_ns < ledgers_ns ? audit_ns : ledgers_ns;
+    if (ledgers_ns != INT64_MAX) {
+        int64_t left = ledgers_ns > core->now_ns ? ledgers_ns - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
     if (notices_due_ns(core) != INT64_MAX) {
@@ -717,8 +728,7 @@ int core_descriptor(const core *core)
 bool core_prepare_sleep(core *core)
 {
     bool is_awake = commit_log_fetch_waits(core->log);
-    if (core->charging != NULL)
-        is_awake |= charging_prepare_sleep(core);
+    is_awake |= ledgers_prepare_sleep(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
@@ -733,8 +743,7 @@ bool core_prepare_sleep(core *core)
 
 void core_awake(core *core)
 {
-    if (core->charging != NULL)
-        charging_awake(core);
+    ledgers_awake(core);
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             ring_awake(&core->gates[i].in);
@@ -753,6 +762,8 @@ void core_drain(core *core)
 
 bool core_stop(core *core)
 {
+    if (!core->is_stopping && core->index == 0 && !core->is_full)
+        audit_note(core, AUDIT_HOST_STOPPED, NULL, NULL);
     core->is_stopping = true;
     core_round(core);
     bool has_failed = commit_log_failed(core->log);

@@ -13,11 +13,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "ring/message.h"
+#include "ring/ledger.h"
 #include "ring/ring.h"
 #include "store/disk.h"
 #include "store/log_store.h"
 #include "twin/admission.h"
 #include "twin/apn.h"
+#include "twin/budget.h"
 #include "twin/directory.h"
 
 typedef struct core core;
@@ -94,8 +96,10 @@ typedef struct core_options {
     int64_t token_life_s, key_life_s; /* of them, and of the keys that sign them; 0: default */
     bool has_provision_scope;    /* whoever may write may not for that say which device a twin is of */
     conduct_options conduct;     /* 0: nothing is set aside */
+    budget_limits budgets[BUDGET_SCOPES]; /* of what has no limits of its own; 0: none */
     application_limits limits;   /* of applications that have none of their own; 0: none */
     struct { bool is_on, has_imsi; uint64_t backlog_bytes; } charging; /* backlog: of log held back for it at most */
+    struct { bool is_on; uint64_t backlog_bytes; } audit;
     bool no_log;                 /* bench: turns are not kept */
 } core_options;
 
@@ -111,9 +115,11 @@ void core_cell_lost(core *core, uint32_t cell);
 void core_old_cell_lost(core *core, uint32_t cell); /* the replaced one died before it was drained */
 /* True when the replaced cell of an earlier attach has no turns left and may end. */
 bool core_cell_drained(core *core, uint32_t cell);
-/* The room that writes the charging files, where options.charging.is_on. */
-void core_charging_attach(core *core, ring_reader in, ring_writer out);
-void core_charging_lost(core *core);
+/* The rooms that write files of the kind, where options.charging or options.audit is on. */
+void core_ledger_attach(core *core, enum ledger_kind kind, ring_reader in, ring_writer out);
+void core_ledger_lost(core *core, enum ledger_kind kind);
+/* Something of the host itself that the audit log is to tell of: dromiod's word to core 0. */
+void core_audit(core *core, uint32_t act, const char *object, const char *detail);
 void core_admitted(core *core, uint64_t id, const admit_result *result);
 
 /* Does what is ready; how much it did (0: nothing, sleep). */

@@ -13,6 +13,7 @@ typedef struct core_counters {
     uint64_t exceptions, uplinks_over_rate, uplinks_dropped, downlinks_held;
     uint64_t rds_refused, rds_repeated, rds_retransmissions, rds_dropped, fields_dropped;
     uint64_t penalties, set_aside; /* core/conduct.h */
+    uint64_t log_left_out;       /* lines of twins' logs: core/budget.h */
     uint64_t reports;            /* of the network, about what applications asked it to watch */
     uint64_t triggers_sent, triggers_refused, triggers_ended, triggers_unknown;
     uint64_t farewells_told, farewells_dropped;
@@ -35,8 +36,8 @@ enum core_counter {
     COUNT_EXCEPTIONS, COUNT_UPLINKS_OVER_RATE, COUNT_UPLINKS_DROPPED, COUNT_DOWNLINKS_HELD,
     COUNT_RDS_REFUSED, COUNT_RDS_REPEATED, COUNT_RDS_RETRANSMISSIONS, COUNT_RDS_DROPPED, COUNT_FIELDS_DROPPED,
     COUNT_CONNECTIONS_REFUSED,
-    COUNT_CHARGING_BACKLOG, COUNT_CHARGING_GAPS,
-    COUNT_PENALTIES, COUNT_SET_ASIDE,
+    COUNT_CHARGING_BACKLOG, COUNT_CHARGING_GAPS, COUNT_AUDIT_BACKLOG, COUNT_AUDIT_GAPS, COUNT_AUDIT_DROPPED,
+    COUNT_PENALTIES, COUNT_SET_ASIDE, COUNT_LOG_LEFT_OUT,
     COUNT_END,
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/host.h"
 #include "core/number.h"
 #include "core/rotation.h"
@@ -118,8 +119,10 @@ static dro_err domain_add(core *core, const char *name, size_t length)
 static dro_err domain_keep(core *core, uint32_t number)
 {
     dro_err err = domain_keys_keep(core, false);
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
+        audit_owe(core, AUDIT_DOMAIN_MADE, core->domains[number].name, NULL);
         err = host_keep(core);
+    }
     core->domains[number].is_kept = err == DRO_OK;
     return err;
 }

@@ -109,7 +109,7 @@ static void put_log(core *core, const char *text)
     record_part_end(core, FIELD_LOG);
 }
 
-static void keep_effect(core *core, turn *turn, const effect *effect)
+static void keep_effect(core *core, turn *turn, const effect *effect, uint32_t *log_left)
 {
     uint32_t index = turn->twin;
     twin *twin = twin_at(core, index);
@@ -147,6 +147,11 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
         break;
     }
     case EFFECT_LOG:
+        if (effect->log.length > *log_left) {
+            *log_left = 0; /* none after it either */
+            break;
+        }
+        *log_left -= *log_left != UINT32_MAX ? effect->log.length : 0;
         part = record_part(core);
         dro_builder_le(part, effect->log.level, 1);
         dro_builder_bytes(part, effect->log.text, effect->log.length);
@@ -165,10 +170,26 @@ static void keep_effect(core *core, turn *turn, const effect *effect)
     }
 }
 
-void effects_keep(core *core, turn *turn)
+uint32_t effects_keep(core *core, turn *turn)
 {
-    for (uint32_t i = 0; i < core->effect_count; i++)
-        keep_effect(core, turn, &core->effects[i]);
+    uint32_t log_left = UINT32_MAX, bytes = 0, left_out = 0;
+    bool has_log = false;
+    for (uint32_t i = 0; i < core->effect_count; i++) {
+        const effect *effect = &core->effects[i];
+        if (effect->kind == EFFECT_LOG && !has_log) {
+            has_log = true;
+            log_left = budget_log_left(core, turn);
+        }
+        bool is_left_out = effect->kind == EFFECT_LOG && effect->log.length > log_left;
+        left_out += is_left_out;
+        bytes += effect->kind == EFFECT_LOG && !is_left_out ? effect->log.length + 1 : 0;
+        keep_effect(core, turn, effect, &log_left);
+    }
+    if (left_out > 0) {
+        core->counters.log_left_out += left_out;
+        put_log(core, "lines of its log are left out: budget_log");
+    }
+    return bytes;
 }
 
 /* The cell can still write to where they lie: what is checked has to be what is kept. */

@@ -11,7 +11,8 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/checkpoint.h"
-#include "core/charging.h"
+#include "core/audit.h"
+#include "core/ledger.h"
 #include "core/counters.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -277,10 +278,14 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_RDS_DROPPED: return c->rds_dropped;
     case COUNT_FIELDS_DROPPED: return c->fields_dropped;
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
-    case COUNT_CHARGING_BACKLOG: return charging_backlog(core);
-    case COUNT_CHARGING_GAPS: return charging_gaps(core);
+    case COUNT_CHARGING_BACKLOG: return ledger_backlog(core, LEDGER_CHARGING);
+    case COUNT_CHARGING_GAPS: return ledger_gaps(core, LEDGER_CHARGING);
+    case COUNT_AUDIT_BACKLOG: return ledger_backlog(core, LEDGER_AUDIT);
+    case COUNT_AUDIT_GAPS: return ledger_gaps(core, LEDGER_AUDIT);
+    case COUNT_AUDIT_DROPPED: return audit_dropped(core);
     case COUNT_PENALTIES: return c->penalties;
     case COUNT_SET_ASIDE: return c->set_aside;
+    case COUNT_LOG_LEFT_OUT: return c->log_left_out;
     case COUNT_END: break;
     }
     return 0;
@@ -303,5 +308,5 @@ void core_show_counters(core *core)
     for (uint32_t i = 0; i < COUNT_END; i++)
         board_count(&core->board, i, count_here(core, i));
     for (uint32_t i = 0; i < core->image_count; i++)
-        board_count_image(&core->board, i, core->images[i].twins, core->image_traps[i]);
+        board_count_image(&core->board, i, core->images[i].twins, core->conduct[i].turns, core->image_traps[i]);
 }

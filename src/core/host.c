@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/groups.h"
 #include "core/images.h"
 #include "core/links.h"
@@ -287,9 +288,11 @@ static void write_all(core *core, dro_builder *out)
             dro_field_put(out, HOST_TOKEN_KEY, part, dro_builder_length(&inner));
         }
     stops_write(core, out);
+    budgets_write(core, out);
     invokers_write(core, out);
     if (core->capif.fields != NULL)
         dro_field_put(out, HOST_CAPIF, core->capif.fields, core->capif.length);
+    audit_write(core, out);
     groups_write(core, out);
 }
 
@@ -355,8 +358,10 @@ static dro_err host_put(core *core, bool to_file)
     dro_err err = host_write(core, &plain, &length);
     if (err != DRO_OK)
         return err;
-    if (to_file)
+    if (to_file) {
         err = file_keep(core, plain, length);
+        audit_kept(core, err == DRO_OK);
+    }
     for (uint32_t i = 0; err == DRO_OK && i < core->host_count; i++)
         core->hosts[i].is_kept = true;
     if (err == DRO_OK && core->count > 1)
@@ -489,12 +494,16 @@ static dro_err read_field(core *core, const dro_field *field)
         return signing_read(core, field->bytes, field->length);
     else if (field->tag == HOST_TOKEN_KEY && core->index == 0)
         return token_key_read(core, &in);
+    else if (field->tag == HOST_BUDGET)
+        return budget_read(core, field);
     else if (field->tag == HOST_STOP)
         return stop_read(core, field);
     else if (field->tag == HOST_INVOKER)
         return invoker_read(core, field);
     else if (field->tag == HOST_CAPIF)
         return capif_read(core, field);
+    else if (field->tag == HOST_AUDIT)
+        return audit_read(core, field);
     else if (field->tag >= HOST_GROUP_NUMBERS)
         return groups_read(core, field);
     return in.err;
@@ -628,6 +637,7 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
     dro_err err = in.err == DRO_OK ? domain_keys_follow(core, at, keys) : in.err;
     applications_forget(core);
     stops_forget(core);
+    budgets_follow_begin(core);
     groups_follow_begin(core);
     dro_field field;
     for (uint32_t names = 0; err == DRO_OK && dro_field_next(&in, &field);) {
@@ -635,8 +645,10 @@ dro_err host_apply(core *core, const uint8_t *bytes, size_t length)
             err = read_field(core, &field);
         names += field.tag == HOST_NAME;
     }
-    if (err == DRO_OK)
+    if (err == DRO_OK) {
+        budgets_follow_end(core);
         stops_settle(core);
+    }
     if (err == DRO_OK)
         groups_follow_end(core);
     return err == DRO_OK ? in.err : err;
@@ -646,6 +658,7 @@ void host_free(core *core)
 {
     token_keys_free(core);
     stops_free(core);
+    budgets_free(core);
     domains_free(core);
     for (uint32_t i = 0; i < core->host_count; i++) {
         duplicates_free(core->hosts[i].seen);

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/wipe.h"
 #include "core/apply.h"
+#include "core/audit.h"
 #include "core/charge_owed.h"
 #include "core/exposure.h"
 #include "core/farewell.h"
@@ -348,6 +349,8 @@ dro_err host_table_replay(core *core, int kind, const dro_field *field)
             usage_replay(core, field);
         else if (field->tag == FIELD_CHARGED)
             charges_owed_replay(core, field);
+        else if (field->tag == FIELD_AUDITED || field->tag == FIELD_AUDIT_HEAD)
+            audit_replay(core, field);
         return DRO_OK;
     }
     if (field->tag == FIELD_OF_DOMAIN)
@@ -508,6 +511,7 @@ void host_tables_write(core *core)
     farewells_write(core);
     reports_write(core);
     charges_owed_dump(core);
+    audit_dump(core);
     usage_write(core);
     write_dead_letters(core);
 }

@@ -196,6 +196,7 @@ static dro_err file_read(core *core, const image *image, const char *suffix, uin
     if (err != DRO_OK) {
         free(*bytes);
         *bytes = NULL;
+        *length = 0;
     }
     return err;
 }

@@ -12,6 +12,7 @@
 #include "core/number.h"
 #include "core/state.h"
 #include "core/twin_table.h"
+#include "store/disk_memory.h"
 
 /* ---- files ---- */
 
@@ -193,6 +194,25 @@ static void an_artifact_that_is_not_what_was_written_is_made_anew(void **state)
     }
 }
 
+/* A disk that fails once, at each call of a start: the cells are given no code that is not there. */
+static void an_artifact_that_cannot_be_read_is_given_to_no_cell(void **state)
+{
+    (void)state;
+    bool was_any = false;
+    for (uint64_t call = 1; call <= 12; call++) {
+        world_close(&here.world);
+        disk_memory_fail(here.world.image_disk, call);
+        assert_int_equal(world_open(&here.world), DRO_OK);
+        for (uint32_t i = 0; i < here.world.image_count; i++) {
+            was_any |= here.world.images[i].artifact == NULL;
+            assert_true((here.world.images[i].artifact == NULL) == (here.world.images[i].length == 0));
+        }
+        world_settle(&here.world);
+        assert_non_null(here.world.core->images[0].artifact); /* made anew */
+    }
+    assert_true(was_any);
+}
+
 static void a_damaged_image_stops_its_own_twins_only(void **state)
 {
     (void)state;
@@ -280,6 +300,7 @@ int main(void)
         CLAIM(keys_alone_are_a_host_that_never_started),
         CLAIM(another_engine_has_its_images_made_anew_while_it_runs),
         CLAIM(an_artifact_that_is_not_what_was_written_is_made_anew),
+        CLAIM(an_artifact_that_cannot_be_read_is_given_to_no_cell),
         CLAIM(a_damaged_image_stops_its_own_twins_only),
         CLAIM(what_an_interrupted_push_left_is_removed),
         CLAIM(more_images_than_there_can_be_are_507),

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/api.h"
 #include "core/charge.h"
 #include "core/groups.h"
@@ -110,12 +111,14 @@ void ticket_move(core *core, uint32_t index, uint64_t number, ticket_state state
 void waiter_add(core *core, uint32_t index, uint64_t number, ticket_state state, int64_t until_ns, caller caller)
 {
     core->waiters[core->waiter_count++] = (waiter){ .twin = index, .ticket = number, .state = state, .until_ns = until_ns, .caller = caller };
+    audit_answered(core, caller, &(reply){ .status = 202 }); /* it is taken; what comes of it is told later */
 }
 
 void waiter_add_delivery(core *core, uint32_t index, uint64_t number, int64_t until_ns, caller caller)
 {
     core->waiters[core->waiter_count++] =
         (waiter){ .twin = index, .ticket = number, .is_delivery = true, .until_ns = until_ns, .caller = caller };
+    audit_answered(core, caller, &(reply){ .status = 202 });
 }
 
 bool waiter_is_there(const core *core, uint32_t index, uint64_t number)
@@ -476,13 +479,35 @@ static void mail_send(core *core, uint32_t index, mail *mail, uint32_t gate, con
     core->counters.downlinks++;
 }
 
+/* A command that ended while it was out: the device confirmed the value, or a newer one. */
+static bool mail_has_ended(const twin *twin, const mail *mail)
+{
+    const ticket *of = mail->ticket != 0 ? ticket_find(twin, mail->ticket) : NULL;
+    return of != NULL && of->state >= TICKET_REPORTED;
+}
+
+/* Those whose answer was lost, or that were out when the host ended: no device is told what it knows. */
+static void mail_trim(core *core, uint32_t index)
+{
+    const twin *twin = twin_at(core, index);
+    for (const mail *m = twin->extra != NULL ? twin->extra->mail : NULL; m != NULL;) {
+        const mail *next = m->next;
+        if (!m->is_sent && mail_has_ended(twin, m)) {
+            record_begin(core, index, RECORD_DELTA);
+            record_put(core, FIELD_MAIL_GONE, &(uint64_t){ m->number }, 8);
+            record_end(core);
+        }
+        m = next;
+    }
+}
+
 /* Through another connection of the serving node, or a relay. False: there is none. */
 static bool mail_send_again(core *core, uint32_t index, mail *sent, const downlink_answer *answer)
 {
     const twin *twin = twin_at(core, index);
     const peers_node node = network_node(core, twin);
     uint32_t gate;
-    if (answer->outcome != DOWNLINK_LOST || sent->sent_again >= DOWNLINK_AGAIN_MAX || group_mail_is_orphan(core, sent) || core->is_stopping || core_failed(core) ||
+    if (answer->outcome != DOWNLINK_LOST || sent->sent_again >= DOWNLINK_AGAIN_MAX || mail_has_ended(twin, sent) || group_mail_is_orphan(core, sent) || core->is_stopping || core_failed(core) ||
         !(twin->flags & TWIN_CONNECTED) || twin->connection.host != sent->sent_host ||
         !peers_way(core, &node, &gate))
         return false;
@@ -494,6 +519,7 @@ void mailbox_flush(core *core, uint32_t index)
 {
     twin *twin = twin_at(core, index);
     group_mail_trim(core, index);
+    mail_trim(core, index);
     mail *first = twin->extra != NULL ? twin->extra->mail : NULL;
     if (queue_mail_count(twin) == 0 || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
         twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core) || stop_holds_twin(core, index))

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "core/core_testbed.h"
@@ -63,6 +64,75 @@ static void what_was_sent_waits_again_after_a_restart(void **state)
     asker_forget();
     assert_int_equal(reading("001010000000001", 1, 0).result, 2001); /* a contact */
     assert_non_null(downlink_heard());
+}
+
+/* The device has it and says so, but its answer to the delivery is lost. */
+static uint32_t confirmed_while_it_is_out(void)
+{
+    static const uint8_t confirm[] = { 2, 600 >> 8, 600 & 255 };
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    assert_non_null(downlink_heard());
+    assert_int_equal(uplink("001010000000001", 9, confirm, 3).result, 2001);
+    assert_int_equal(newest(index)->state, TICKET_REPORTED);
+    asker_forget();
+    return index;
+}
+
+static void a_command_that_was_confirmed_is_not_sent_again(void **state)
+{
+    (void)state;
+    uint32_t index = confirmed_while_it_is_out();
+    world_gate_lose(&here.world, 0);
+    world_gate_open(&here.world, 0);
+    assert_int_equal(reading("001010000000001", 1, 0).result, 2001); /* a contact */
+    assert_null(downlink_heard());
+    assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 0);
+    assert_int_equal(newest(index)->state, TICKET_REPORTED);
+}
+
+static void a_command_that_was_confirmed_is_not_sent_again_after_a_restart(void **state)
+{
+    (void)state;
+    confirmed_while_it_is_out();
+    world_close(&here.world);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    assert_int_equal(reading("001010000000001", 1, 0).result, 2001);
+    assert_null(downlink_heard());
+}
+
+/* A gate has a connection to the node of all devices here. */
+static void node_is_there(uint32_t index)
+{
+    uint8_t bytes[sizeof(peer_state) + 64];
+    const char *host = here.world.core->hosts[twin_at(here.world.core, index)->connection.host].name;
+    peer_state told = { .is_open = true, .applications = PEER_T6A, .host_length = (uint16_t)strlen(host) };
+    memcpy(bytes, &told, sizeof told);
+    memcpy(bytes + sizeof told, host, strlen(host));
+    assert_true(world_send(&here.world, 1, MESSAGE_PEER, 0, bytes, sizeof told + strlen(host)));
+    world_settle(&here.world);
+}
+
+/* Its connection is lost: the same request goes out over another one, if anybody needs it. */
+static void a_command_that_was_confirmed_is_not_sent_over_another_connection(void **state)
+{
+    (void)state;
+    downlink_answer lost = { .outcome = DOWNLINK_LOST, .end_to_end = 7 };
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    const heard *out = downlink_heard();
+    assert_non_null(out);
+    uint64_t id = out->header.id;
+    static const uint8_t confirm[] = { 2, 600 >> 8, 600 & 255 };
+    assert_int_equal(uplink("001010000000001", 9, confirm, 3).result, 2001);
+    node_is_there(index);
+    asker_forget();
+    assert_true(world_downlink_answer(&here.world, 0, id, &lost));
+    world_settle(&here.world);
+    assert_null(downlink_heard());
+    assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 0);
 }
 
 static void mail_expires(void **state)
@@ -239,6 +309,9 @@ int main(void)
         CLAIM(a_newer_write_takes_the_place_of_one_that_waits),
         CLAIM(another_value_confirmed_fails_the_ticket),
         CLAIM(what_was_sent_waits_again_after_a_restart),
+        CLAIM(a_command_that_was_confirmed_is_not_sent_again),
+        CLAIM(a_command_that_was_confirmed_is_not_sent_again_after_a_restart),
+        CLAIM(a_command_that_was_confirmed_is_not_sent_over_another_connection),
         CLAIM(mail_expires),
         CLAIM(mail_of_a_lost_gate_expires_all_the_same),
         CLAIM(what_cannot_be_read_is_sent_when_it_can),

@@ -2,10 +2,12 @@
  * downlink goes to the gate where its serving node is, whatever gate that was before. */
 #include "core/peers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "core/audit.h"
 #include "core/call.h"
 #include "core/number.h"
 #include "core/render.h"
@@ -55,6 +57,14 @@ static uint32_t peer_place(core *core)
     return NONE;
 }
 
+/* A peer that any gate has open now, or that none has any more. */
+static void audit_peer(core *core, const peer_entry *entry)
+{
+    char actor[PEER_HOST_MAX + 8];
+    snprintf(actor, sizeof actor, "peer %.200s", entry->host);
+    audit_note_of(core, entry->open != 0 ? AUDIT_PEER_CONNECTED : AUDIT_PEER_LOST, actor, entry->address, 0, NULL);
+}
+
 void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t length)
 {
     peer_state state;
@@ -84,6 +94,8 @@ void peers_update(core *core, uint32_t gate, const uint8_t *body, uint32_t lengt
     memcpy(entry->host, host, state.host_length);
     memcpy(entry->realm, host + state.host_length, state.realm_length);
     memcpy(entry->address, host + state.host_length + state.realm_length, state.address_length);
+    if (core->index == 0 && was_open != (entry->open != 0))
+        audit_peer(core, entry);
     core->peers->hashes[index] = host_hash(host, state.host_length);
 }
 

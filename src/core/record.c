@@ -1,6 +1,6 @@
 /* Records: a twin's change, sealed, as it goes into the log and comes back.
  *
- *   previous place u64 | kind u8, has context u8, 0 u8, has charges u8, domain u32, twin u64, time i64,
+ *   previous place u64 | kind u8, has context u8, 0 u8, told u8, domain u32, twin u64, time i64,
  *   first event u64, sealed length u32, context length u32 | sealed fields | sealed context
  *
  * Bytes 8 to 48 are the associated data of the fields. */
@@ -18,10 +18,12 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "core/apply.h"
+#include "core/audit.h"
 #include "core/checkpoint.h"
 #include "core/cold.h"
 #include "core/groups.h"
 #include "core/host_tables.h"
+#include "core/ledger.h"
 #include "core/mailbox.h"
 #include "core/names.h"
 #include "core/nidd.h"
@@ -36,13 +38,13 @@
 enum { HEADER = 48, FIELDS_MAX = 420 * 1024, PART_MAX = 70 * 1024, CONTEXT_MAX = CONTEXT_BYTES_MAX + VAULT_OVERHEAD };
 
 enum { LAST_FIELDS = 32 }; /* of FIELDS_MAX, for what record_end adds: it is always there */
-enum { CHARGED = 11 }; /* byte that says that there are charges among the fields */
+enum { TOLD = 11, TOLD_CHARGES = 1, TOLD_NOTES = 2 }; /* byte that says that there are charges or notes among the fields */
 
 struct record {
     uint32_t twin;
     int kind;
     bool is_silent;              /* written as it is, not applied */
-    bool has_context, has_charges;
+    bool has_context, has_charges, has_notes;
     const uint8_t *cold_context; /* sealed, of a twin whose own is not in memory */
     uint64_t event_first;
     dro_builder fields, part;
@@ -67,7 +69,7 @@ void record_begin(core *core, uint32_t index, int kind)
     record->twin = index;
     record->kind = kind;
     record->is_silent = kind == RECORD_CHUNK;
-    record->has_context = record->has_charges = false;
+    record->has_context = record->has_charges = record->has_notes = false;
     record->cold_context = NULL;
     record->event_first = core->event_next;
     record->fields = dro_builder_over(record->field_bytes, FIELDS_MAX - LAST_FIELDS);
@@ -101,7 +103,9 @@ static void field_drop(core *core, const dro_builder *before, uint8_t tag, dro_e
     dro_wipe(before->at, (size_t)(fields->at - before->at));
     *fields = *before;
     core->counters.fields_dropped++;
-    dro_error("record field=%u \"%s\": left out", tag, dro_err_text(err));
+    dro_error("record field=%u \"%s\": %s", tag, dro_err_text(err), err == DRO_NOMEM ? "the core begins anew from the log" : "left out");
+    if (err == DRO_NOMEM)
+        abort(); /* its caller counts on it: what is answered for the rest of the record would not be true */
 }
 
 void record_put(core *core, uint8_t tag, const void *bytes, size_t length)
@@ -231,7 +235,7 @@ static size_t record_build(core *core)
     memset(out, 0, HEADER);
     out[8] = (uint8_t)record->kind;
     out[9] = has_context;
-    out[CHARGED] = record->has_charges;
+    out[TOLD] = (uint8_t)((record->has_charges ? TOLD_CHARGES : 0) | (record->has_notes ? TOLD_NOTES : 0));
     put_le(out + 12, domain, 4);
     put_le(out + 16, twin == NULL ? 0 : twin->number, 8);
     put_le(out + 24, (uint64_t)core->now_ms, 8);
@@ -252,6 +256,8 @@ enum { TAG_FULL = 26, TAG_CONTEXT = 27, TAG_REVISION = 28, TAG_NUMBER = 44 };
 _Static_assert(CORE_TWINS_MAX <= 1 << TAG_FULL, "a tag holds any index");
 static const uint64_t tag_chunk = 3ull << TAG_FULL; /* a full record is told from one with a context, which it has too; both: a chunk,
                                                       with its id instead of the revision */
+
+static const uint64_t tag_note = UINT64_MAX - 1; /* of no twin, with notes of the audit log */
 
 static uint64_t tag_of(uint32_t index, const twin *twin, const record *record)
 {
@@ -286,8 +292,9 @@ uint64_t record_end(core *core)
             core->bytes_moved += length;
         }
         uint32_t group = index == NONE ? 0 : twin_group(twin_at(core, index));
-        uint64_t tag = index == NONE ? UINT64_MAX : tag_of(index, twin_at(core, index), record);
-        dro_err err = commit_log_append(core->log, group, tag, record->out, length);
+        uint64_t tag = record->has_notes ? tag_note : index == NONE ? UINT64_MAX : tag_of(index, twin_at(core, index), record);
+        bool has_room = record->has_notes || audit_has_room(core, length);
+        dro_err err = has_room ? commit_log_append(core->log, group, tag, record->out, length) : DRO_AGAIN;
         while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
             if (commit_log_can_submit(core->log) && core_submit(core) == DRO_LIMIT)
                 abort(); /* a full disk and a full round: what was applied cannot be kept. Begin anew from the log */
@@ -306,6 +313,8 @@ uint64_t record_end(core *core)
     record->kind = 0;
     if (core->releases != NULL)
         names_recorded(core, round);
+    if (core->audit != NULL)
+        audit_recorded(core);
     return round;
 }
 
@@ -321,7 +330,9 @@ log_place record_placed(void *context, uint64_t tag, log_place place)
         core->is_round_marked = true;
         streams_mark(core, core->round_event_first, place);
     }
-    if (tag == UINT64_MAX)
+    if (tag == tag_note)
+        ledger_placed(core, LEDGER_AUDIT, place);
+    if (tag >= tag_note)
         return 0;
     twin *twin = twin_of_tag(core, tag);
     if (twin->number == 0 || twin->number << TAG_NUMBER != tag >> TAG_NUMBER << TAG_NUMBER)
@@ -345,7 +356,7 @@ void record_soon(void *context, uint64_t tag)
 {
     enum { TO_WRITE = 1 };
     const core *core = context;
-    if (tag == UINT64_MAX)
+    if (tag >= tag_note)
         return;
     const twin *twin = twin_of_tag(core, tag);
     __builtin_prefetch(&twin->number, TO_WRITE);
@@ -419,7 +430,17 @@ void record_is_charged(core *core)
 
 bool record_has_charges(const uint8_t *bytes, size_t length)
 {
-    return length >= HEADER && bytes[CHARGED] != 0;
+    return length >= HEADER && (bytes[TOLD] & TOLD_CHARGES) != 0;
+}
+
+void record_is_noted(core *core)
+{
+    core->record->has_notes = true;
+}
+
+bool record_has_notes(const uint8_t *bytes, size_t length)
+{
+    return length >= HEADER && (bytes[TOLD] & TOLD_NOTES) != 0;
 }
 
 uint64_t record_twin(const uint8_t *bytes, size_t length)

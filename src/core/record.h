@@ -65,6 +65,9 @@ enum record_field {
     FIELD_SERVING = 110,   /* flags u8, PLMN 3 octets, RAT u32, charging id u32, three texts with length u8, peer it came through; empty: nothing */
     FIELD_CONNECTION_REFUSED = 112, /* result u32, connection_refusal u8, node text: nothing of the twin's */
     FIELD_CHARGED = 121,   /* number u64: charges owed up to this one have their record; of no twin */
+    FIELD_AUDIT = 140,     /* twin/audit.h: a note of the audit log; of no twin */
+    FIELD_AUDITED = 141,   /* numbers u64*: what was owed under them has its record; of no twin */
+    FIELD_AUDIT_HEAD = 142, /* series u64, sequence u64, hash 32: how far the audit files were; of no twin */
     FIELD_CHARGE = 120,    /* core/charge.h: nothing of the twin's */
     FIELD_EXPOSURE = 64,   /* number u64, reference u32, application u32, made i64, until i64, reports u32, kind u8, status u8, fields */
     FIELD_EXPOSURE_GONE = 65, /* number u64 */
@@ -123,6 +126,8 @@ const uint8_t *record_fields(const core *core, size_t *length);
 size_t record_size(const core *core);
 void record_put_fields(core *core, const uint8_t *fields, size_t length);
 void record_is_charged(core *core);       /* the record being written has a FIELD_CHARGE */
+void record_is_noted(core *core);         /* a FIELD_AUDIT */
+bool record_has_notes(const uint8_t *bytes, size_t length); /* as below */
 bool record_has_charges(const uint8_t *bytes, size_t length); /* may it? Told without opening it */
 uint64_t record_twin(const uint8_t *bytes, size_t length); /* whose it is; 0: the host's */
 /* The sealed context in a record's bytes (checked by the log), or NULL: not one of this twin. */

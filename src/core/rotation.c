@@ -7,7 +7,7 @@
 #include "base/wipe.h"
 #include "core/api.h"
 #include "core/backup.h"
-#include "core/charging.h"
+#include "core/ledger.h"
 #include "core/checkpoint.h"
 #include "core/chunks.h"
 #include "core/follow.h"
@@ -281,7 +281,7 @@ static void forget_told(core *core)
 static bool nobody_needs(const core *core)
 {
     const rotation *rotation = &core->rotation;
-    return core->round_told >= rotation->round && core->tables_round_next == 0 && charging_reached(core) >= rotation->place &&
+    return core->round_told >= rotation->round && core->tables_round_next == 0 && ledger_reached(core, LEDGER_CHARGING) >= rotation->place &&
            core->rewrites_in_flight == 0 && !backup_holds_names(core);
 }
 

@@ -14,6 +14,7 @@
 #include "base/latency.h"
 #include "core/ahead.h"
 #include "core/board.h"
+#include "core/budget.h"
 #include "core/capif.h"
 #include "core/checkpoint.h"
 #include "core/contexts.h"
@@ -37,6 +38,7 @@
 #include "core/token_keys.h"
 #include "core/usage.h"
 #include "core/vault.h"
+#include "ring/ledger.h"
 #include "store/columns.h"
 #include "store/commit_log.h"
 #include "twin/effect.h"
@@ -91,6 +93,7 @@ struct core {
     uint32_t plain_table;        /* rows of twins without an image */
     uint32_t readmit_next, readmits; /* images before it were looked at in this start; being made anew now */
     uint64_t image_traps[CORE_IMAGES_MAX][16];
+    budget_table budgets;
     image_conduct conduct[CORE_IMAGES_MAX];
     bool conduct_is_worse;       /* something was counted since images were judged */
     struct table { char model[MODEL_NAME_MAX + 1]; uint32_t image; } tables[CORE_IMAGES_MAX];
@@ -129,7 +132,8 @@ struct core {
     struct timer_entry { int64_t due_ms; uint32_t twin; } *timers; /* heap, 1-based */
     uint32_t timer_count, timer_capacity;
 
-    struct charging *charging;   /* NULL: off */
+    struct ledger *ledgers[LEDGERS]; /* core/ledger.h; NULL: off */
+    struct audit *audit;         /* core/audit.h; NULL: off */
     stream *streams;
     uint32_t stream_count;
     struct event_mark { uint64_t sequence; log_place place; } *marks; /* where an event's record lies */

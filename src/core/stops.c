@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/audit.h"
 #include "core/follow.h"
 #include "core/host.h"
 #include "core/images.h"
@@ -204,6 +205,8 @@ dro_err stop_begin(core *core, uint8_t kind, const char *subject, const char *re
     snprintf(row.subject, sizeof row.subject, "%s", subject);
     snprintf(row.reason, sizeof row.reason, "%s", reason);
     dro_err err = row_add(core, &row);
+    if (err == DRO_OK && is_automatic)
+        audit_owe(core, AUDIT_IMAGE_QUARANTINED, subject, reason);
     if (err == DRO_OK && (err = keep(core)) != DRO_OK)
         core->stops.count--;
     if (err == DRO_OK)

@@ -328,6 +328,14 @@ static bool late_record(void *context, uint32_t group, log_place place, const ui
     return has_credit(late->core, late->stream);
 }
 
+/* The first event that can be told again. Who was before it goes on there: at the next time nothing is missing. */
+static uint64_t event_oldest(const core *core)
+{
+    const struct event_mark *oldest = core->mark_count > 0 ? &core->marks[(core->mark_next + MARKS - core->mark_count) % MARKS] : NULL;
+    uint64_t kept = core->event_next > STREAM_EVENTS_KEPT ? core->event_next - STREAM_EVENTS_KEPT : 1;
+    return oldest != NULL && oldest->sequence > kept ? oldest->sequence : kept;
+}
+
 static void gap_send(core *core, stream *stream)
 {
     char gap[300], when[DRO_TIME_TEXT];
@@ -434,10 +442,10 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
         memcpy(text, field.bytes, field.length);
         uint64_t last = strtoull(text, NULL, 10);
         if (last + 1 < core->event_next) {
-            bool is_old = core->event_next - last - 1 > STREAM_EVENTS_KEPT;
+            uint64_t oldest = event_oldest(core);
             stream->is_behind = true;
-            stream->next = is_old ? core->event_next - STREAM_EVENTS_KEPT : last + 1;
-            stream->has_told_gap = is_old;
+            stream->has_told_gap = last + 1 < oldest;
+            stream->next = stream->has_told_gap ? oldest : last + 1;
         }
     }
     reply reply = { .status = 200, .content = CONTENT_NONE, .etag = stream->next - 1 };

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/wipe.h"
+#include "core/audit.h"
 #include "core/backup.h"
 #include "core/links.h"
 #include "core/names.h"
@@ -177,6 +178,8 @@ void tell_reply(core *core, caller caller, const reply *reply, const void *body,
     size_t location = reply->location != NULL ? strlen(reply->location) : 0;
     if (core->trace_count > 0)
         trace_reply(core, caller, reply, length);
+    if (core->audit != NULL)
+        audit_answered(core, caller, reply);
     const uint8_t *at = body;
     if (location > 1024)
         location = 1024;

@@ -16,11 +16,15 @@
 #include "twin/event.h"
 
 /* Timers of a twin that is stopped or set aside wait; INT64_MAX: until stops_settle comes back to it. */
-static int64_t timers_wait_until(const core *core, const twin *twin)
+static int64_t timers_wait_until(const core *core, uint32_t index)
 {
+    const twin *twin = twin_at(core, index);
     bool is_stopped = core->stops.has_any && twin->image != NONE &&
                       (core->stops.has_code || core->domains[twin->domain].is_stopped || core->images[twin->image].is_stopped);
-    return is_stopped ? INT64_MAX : penalty_until_ms(core, twin);
+    if (is_stopped)
+        return INT64_MAX;
+    int64_t penalty_ms = penalty_until_ms(core, twin), budget_ms = budget_until_ms(core, index);
+    return penalty_ms > budget_ms ? penalty_ms : budget_ms;
 }
 
 static int64_t due_of(const core *core, uint32_t index)
@@ -37,7 +41,7 @@ static int64_t due_of(const core *core, uint32_t index)
         due = schedule_due(twin);
     if (stop_holds_twin(core, index)) /* nothing of it is done; stops_settle comes back to it */
         return INT64_MAX;
-    int64_t free_ms = timers_wait_until(core, twin);
+    int64_t free_ms = timers_wait_until(core, index);
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++) {
         int64_t timer_ms = twin->extra->timers[i].due_ms > free_ms ? twin->extra->timers[i].due_ms : free_ms;
         due = timer_ms < due ? timer_ms : due;
@@ -126,10 +130,11 @@ int64_t timers_next(const core *core)
 }
 
 /* The number of a timer of the twin that is due, or -1. */
-static int timer_due(const core *core, const twin *twin)
+static int timer_due(const core *core, uint32_t index)
 {
+    const twin *twin = twin_at(core, index);
     for (int i = 0; twin->extra != NULL && i < twin->extra->timer_count; i++)
-        if (twin->extra->timers[i].due_ms <= core->now_ms && timers_wait_until(core, twin) <= core->now_ms)
+        if (twin->extra->timers[i].due_ms <= core->now_ms && timers_wait_until(core, index) <= core->now_ms)
             return i;
     return -1;
 }
@@ -144,7 +149,7 @@ int timers_due(core *core)
             timers_remove(core, index);
             continue;
         }
-        int slot = timer_due(core, twin);
+        int slot = timer_due(core, index);
         if (slot < 0) {
             mailbox_expire(core, index);
             nidd_expire(core, index);

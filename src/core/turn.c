@@ -261,7 +261,7 @@ static void turn_leave_out(core *core, turn *turn, uint8_t status);
 void turn_send(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
-    uint8_t forbidden = turn_forbidden(core, turn);
+    uint8_t forbidden = turn_forbidden(core, turn, false);
     if (forbidden != 0) {
         turn_leave_out(core, turn, forbidden);
         return;
@@ -427,7 +427,7 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         timer_put(core, index, turn->event_id, -1);
     else if (turn->operation == TURN_SCHEDULE)
         schedule_told(core, index);
-    effects_keep(core, turn);
+    uint32_t log_bytes = effects_keep(core, turn);
     if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
         nidd_uplink(core, index, turn->event, turn->length, &turn->sign);
     api_turn_end(core, turn, result->outcome);
@@ -435,6 +435,7 @@ static void turn_keep(core *core, turn *turn, const turn_result *result, const u
         trigger_turn_keep(core, turn);
     conduct_kept(core, turn);
     record_context(core, turn_slot(core, turn), context, result->context_length);
+    budget_charge(core, turn, result->cpu_nanos, log_bytes, record_size(core));
     uint64_t round = record_end(core);
     if (turn->operation == TURN_UPLINK)
         network_answer_send(core, turn->caller, 2001, 0, round);
@@ -449,7 +450,7 @@ static const char *const trap_reasons[] = {
     [TURN_DEADLINE] = "deadline exceeded", [TURN_MEMORY] = "memory limit", [TURN_BAD_RESULT] = "unknown result of dromio_event",
     [TURN_BAD_CONTEXT] = "context does not fit the image", [TURN_EFFECTS] = "too many or malformed effects",
     [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read", [TURN_STOPPED] = "stopped",
-    [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty",
+    [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty", [TURN_BUDGET] = "budget",
 };
 
 const char *turn_failure_text(uint32_t status)
@@ -507,6 +508,7 @@ void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint
         record_put(core, FIELD_TRAP, reason, strlen(reason));
     put_dead_letter(core, turn, reason);
     conduct_failed(core, turn, status);
+    budget_charge(core, turn, cpu_nanos, 0, 0);
     api_turn_failed(core, turn, reason);
     if (turn->operation == TURN_TRIGGER)
         trigger_turn_keep(core, turn);
@@ -574,13 +576,14 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     uint32_t status = result->status;
     core->counters.turns++;
     dro_latency_add(&core->latencies[BOARD_TURN_CPU], result->cpu_nanos);
-    uint8_t forbidden = turn_forbidden(core, turn);
+    uint8_t forbidden = turn_forbidden(core, turn, true);
     if (forbidden != 0) { /* meanwhile: what it says counts for nothing */
         turn_settle(core, turn, result, forbidden, NULL);
         return;
     }
     bool is_known = status == TURN_DEADLINE && twin_at(core, turn->twin)->has_penalty;
     if ((status == TURN_DEADLINE || status == TURN_HOST) && !is_known && ++turn->tries < TURN_TRIES_MAX) {
+        budget_charge(core, turn, result->cpu_nanos, 0, 0);
         wait_again(core, turn);
         return;
     }
@@ -590,6 +593,10 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
         status = TURN_EFFECTS;
     if (status == TURN_OK && result->outcome > EVENT_SWALLOWED)
         status = TURN_BAD_RESULT;
+    if (status == TURN_OK && !budget_lets_keep(core, turn, result->context_length)) {
+        budget_charge(core, turn, result->cpu_nanos, 0, 0);
+        status = TURN_BUDGET;
+    }
     turn_settle(core, turn, result, status, context);
 }
 
@@ -706,7 +713,7 @@ int turns_send_waiting(core *core)
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
         index = turn->next;
-        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken || turn_forbidden(core, turn) != 0) { /* it killed its cells; or no cell can have its code */
+        if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken || turn_forbidden(core, turn, true) != 0) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
             turn_finish(core, turn, &failed, NULL, NULL);
             done++;

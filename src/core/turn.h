@@ -24,7 +24,7 @@ enum turn_state { TURN_FREE, TURN_WAITING, TURN_SENT, TURN_FETCHING, TURN_HELD /
 
 /* Why a turn came to nothing, beside what a cell says (enum turn_status): its context cannot be read. */
 enum { TURN_UNREADABLE = TURN_NO_IMAGE + 1,
-       TURN_STOPPED, TURN_QUARANTINED, TURN_PENALTY /* it was not run, or not any more: core/conduct.h */ };
+       TURN_STOPPED, TURN_QUARANTINED, TURN_PENALTY, TURN_BUDGET /* it was not run, or not any more: core/conduct.h */ };
 
 enum turn_operation { TURN_UPLINK, TURN_WRITE, TURN_ACTION, TURN_TIMER, TURN_CREATE, TURN_CONFIGURE, TURN_REACHABLE, TURN_DOWNLINK, TURN_REPORT,
                       TURN_TRIGGER, TURN_SCHEDULE };
@@ -98,7 +98,7 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
 /* ---- effects.c: what a turn asked for ---- */
 /* Reads the effects of a result. They come from a cell, which is not trusted: false when they are not whole. */
 DRO_CHECKED bool effects_take(core *core, const uint8_t *effects, uint32_t length);
-void effects_keep(core *core, turn *turn);    /* those that were taken, inside the turn's record */
+uint32_t effects_keep(core *core, turn *turn); /* those that were taken, inside the turn's record; bytes of log lines among them */
 void effects_wipe(core *core);                /* private properties may be among them */
 void timer_put(core *core, uint32_t twin, uint32_t number, int64_t due_ms); /* inside a record; due_ms < 0: gone */
 

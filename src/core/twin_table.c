@@ -147,6 +147,7 @@ void twin_free(core *core, uint32_t index)
     twin *twin = twin_at(core, index);
     size_t length;
     const char *id = twin_id(core, twin, &length);
+    budget_forget(core, index);
     names_release_twin(core, twin);
     if (id != NULL)
         index_remove(&core->ids, id_hash(core, id, length), index);

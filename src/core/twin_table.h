@@ -78,6 +78,7 @@ typedef struct twin {
     uint32_t timer_place;        /* in the timer heap, 0: none */
     uint8_t flags, why, contact_count;
     bool is_cold : 1;            /* its context is in the log only */
+    bool has_budget : 1;         /* something is missing in its bucket: core/budget.h */
     bool base_key : 1;           /* which key its newest full record is under: its generation is odd. No more than two live */
     bool has_penalty : 1;        /* extra->penalty is there */
     twin_connection connection;

@@ -30,7 +30,8 @@ struct backup {
     EVP_MD_CTX *sum;
     gathered sums;          /* lines of ARCHIVE_SUMS */
     bool waits_for_room;
-    uint8_t request[sizeof(api_request)];
+    uint32_t request_length;
+    uint8_t request[HTTP_REQUEST_MAX];
 };
 
 bool backup_begin(http *http, exchange *exchange, const void *request, uint32_t length)
@@ -43,7 +44,8 @@ bool backup_begin(http *http, exchange *exchange, const void *request, uint32_t 
         free(made);
         return false;
     }
-    memcpy(made->request, request, length < sizeof made->request ? length : sizeof made->request);
+    made->request_length = length < sizeof made->request ? length : (uint32_t)sizeof(api_request);
+    memcpy(made->request, request, made->request_length);
     made->time_s = http->config->clock->wall_ms(http->config->clock) / 1000;
     made->owner = exchange;
     http->backup = made;
@@ -58,7 +60,7 @@ static bool ask(http *http, uint32_t core, uint64_t piece, bool is_last)
     const backup *from = http->backup;
     uint8_t bytes[sizeof from->request + 32];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    dro_builder_bytes(&out, from->request, sizeof from->request);
+    dro_builder_bytes(&out, from->request, from->request_length);
     dro_field_put_u64(&out, API_FIELD_LIMIT, piece);
     if (is_last)
         dro_field_put(&out, API_FIELD_LAST, NULL, 0);

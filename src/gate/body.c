@@ -12,6 +12,7 @@
 #include "ring/message.h"
 #include "twin/access.h"
 #include "twin/apn.h"
+#include "twin/budget.h"
 #include "twin/value.h"
 
 enum {
@@ -385,6 +386,48 @@ static bool read_limits(reader *in, const char *pointer, yyjson_val *value)
     return read_named(in, pointer, value, APPLICATION_LIMITS, read_limit);
 }
 
+/* A value of a budget, at "/budget/SCOPE/NAME". */
+static bool read_budget_value(reader *in, const char *pointer, slice name, yyjson_val *value, uint32_t scope)
+{
+    uint8_t field[6] = { (uint8_t)scope, (uint8_t)budget_value_find(name.at, name.length, scope) };
+    uint32_t number = BUDGET_UNSAID;
+    if (field[1] == BUDGET_VALUES)
+        return refuse(in, 422, pointer, "%s is none of a budget: cpu, messages, timers, log, storage, each with _burst too, and memory of a twin", pointer + 1);
+    if (!yyjson_is_null(value)) {
+        if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) > BUDGET_VALUE_MAX)
+            return refuse(in, 422, pointer, "%s must be a whole number from 0 (no limit) to %d", pointer + 1, BUDGET_VALUE_MAX);
+        number = (uint32_t)unsafe_yyjson_get_uint(value);
+    }
+    memcpy(field + 2, &number, sizeof number);
+    dro_field_put(in->out, API_FIELD_BUDGET, field, sizeof field);
+    return true;
+}
+
+static bool read_twin_budget(reader *in, const char *pointer, slice name, yyjson_val *value)
+{
+    return read_budget_value(in, pointer, name, value, BUDGET_OF_TWIN);
+}
+
+static bool read_image_budget(reader *in, const char *pointer, slice name, yyjson_val *value)
+{
+    return read_budget_value(in, pointer, name, value, BUDGET_OF_IMAGE);
+}
+
+static bool read_budget_scope(reader *in, const char *pointer, slice name, yyjson_val *value)
+{
+    uint32_t scope = budget_scope_find(name.at, name.length);
+    if (scope == BUDGET_SCOPES)
+        return refuse(in, 422, pointer, "%s is none of: twin, image", pointer + 1);
+    if (yyjson_is_null(value))
+        return put_null(in, budget_scope_name(scope));
+    return read_named(in, pointer, value, BUDGET_VALUES, scope == BUDGET_OF_TWIN ? read_twin_budget : read_image_budget);
+}
+
+static bool read_budget(reader *in, const char *pointer, yyjson_val *value)
+{
+    return yyjson_is_null(value) ? put_null(in, "budget") : read_named(in, pointer, value, BUDGET_SCOPES, read_budget_scope);
+}
+
 /* "sha256:" and the fingerprint, or "dns:" and a name among the certificate's. */
 static bool is_certificate(slice text)
 {
@@ -631,6 +674,13 @@ static bool read_stop_root(reader *in, yyjson_val *root, void *context)
     return read_members(in, root, members, 1, 0);
 }
 
+static bool read_image_patch_root(reader *in, yyjson_val *root, void *context)
+{
+    static const member members[] = { { "budget", read_budget } };
+    (void)context;
+    return read_members(in, root, members, 1, 1);
+}
+
 static bool read_query_root(reader *in, yyjson_val *root, void *context)
 {
     static const member members[] = { { "sql", read_sql } };
@@ -707,6 +757,11 @@ bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, 
     member_line line = { id, is_member };
     id[0] = '\0';
     return with_document(arena, json, &(reader){ out, fault, false }, read_member_line_root, &line);
+}
+
+bool body_read_image_patch(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
+{
+    return with_document(arena, json, &(reader){ out, fault, true }, read_image_patch_root, NULL);
 }
 
 bool body_read_stop(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)

@@ -61,6 +61,7 @@ bool body_read_group(body_arena *arena, body_text json, dro_builder *out, body_f
 /* A line of members:bulk: {"id", "member"(?): false takes it out}; `id` as above. */
 bool body_read_member_line(body_arena *arena, body_text json, dro_builder *out, char id[IDENTIFIER_MAX + 1], bool *is_member,
                            body_fault *fault);
+bool body_read_image_patch(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool body_read_stop(body_arena *arena, body_text json, dro_builder *out, body_fault *fault); /* empty: no reason */
 bool body_read_trace(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 /* {"sql": text}: the text itself is written to `out`. */

@@ -55,9 +55,9 @@ struct courier {
 /* What is not reached from outside (RFC 6890 and its registry); a configured range opens a hole. */
 static const struct { const char *text; } special[] = {
     { "0.0.0.0/8" }, { "10.0.0.0/8" }, { "100.64.0.0/10" }, { "127.0.0.0/8" }, { "169.254.0.0/16" }, { "172.16.0.0/12" },
-    { "192.0.0.0/24" }, { "192.0.2.0/24" }, { "192.168.0.0/16" }, { "198.18.0.0/15" }, { "198.51.100.0/24" },
-    { "203.0.113.0/24" }, { "224.0.0.0/3" }, { "::/96" }, { "::ffff:0:0/96" }, { "64:ff9b::/96" }, { "64:ff9b:1::/48" },
-    { "100::/64" }, { "2001::/23" }, { "2001:db8::/32" }, { "2002::/16" }, { "fc00::/7" }, { "fe80::/10" }, { "fec0::/10" }, { "ff00::/8" },
+    { "192.0.0.0/24" }, { "192.0.2.0/24" }, { "192.88.99.0/24" }, { "192.168.0.0/16" }, { "198.18.0.0/15" }, { "198.51.100.0/24" },
+    { "203.0.113.0/24" }, { "224.0.0.0/3" }, { "::/96" }, { "::ffff:0:0/96" }, { "::ffff:0:0:0/96" }, { "64:ff9b::/96" }, { "64:ff9b:1::/48" },
+    { "100::/64" }, { "100:0:0:1::/64" }, { "2001::/23" }, { "2001:db8::/32" }, { "2002::/16" }, { "3fff::/20" }, { "5f00::/16" }, { "fc00::/7" }, { "fe80::/10" }, { "fec0::/10" }, { "ff00::/8" },
 };
 
 static bool range_read(const char *text, size_t length, range *out)
@@ -385,7 +385,7 @@ static bool curl_prepare(courier *courier, errand *made)
            curl_easy_setopt(curl, CURLOPT_HTTPHEADER, courier->header) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK && curl_easy_setopt(curl, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)COURIER_CONNECT_MS) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)COURIER_ANSWER_MS) == CURLE_OK &&

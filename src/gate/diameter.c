@@ -443,9 +443,9 @@ static void on_again(loop_timer *timer)
 static void seed(diameter_gate *gate)
 {
     dro_clock *clock = gate->config->clock;
-    dro_random *system = dro_random_system();
+    dro_random *source = gate->config->random != NULL ? gate->config->random : dro_random_system();
     uint64_t random;
-    system->fill(system, &random, sizeof random);
+    source->fill(source, &random, sizeof random);
     dro_random_seeded_init(&gate->random, random);
     uint32_t seconds = (uint32_t)(clock->wall_ms(clock) / 1000);
     gate->origin_state = seconds;

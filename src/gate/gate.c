@@ -19,8 +19,8 @@
 
 enum { NS_PER_MS = 1000000, STOP_TURN_MS = 20 };
 
-typedef struct gate {
-    const gate_config *config;
+struct gate_room {
+    gate_config config;
     loop *loop;
     http *http;
     diameter_gate *diameter;
@@ -29,8 +29,10 @@ typedef struct gate {
     certificates certificates;
     loop_watch doorbell, stop;
     bool is_stopping, is_broken, is_ready_told;
+    bool was_busy, is_blocked; /* blocked: a ring is full */
     int64_t stop_by_ns;
-} gate;
+};
+typedef struct gate_room gate;
 
 static void on_doorbell(loop_watch *watch, uint32_t events)
 {
@@ -111,38 +113,38 @@ static bool drain(gate *home, ring_reader *reader, uint32_t from)
 static bool drain_all(gate *home)
 {
     bool was_any = false;
-    for (uint32_t i = 0; i < home->config->core_count; i++)
-        was_any |= drain(home, &home->config->from_core[i], i);
-    if (home->config->from_desk != NULL)
-        was_any |= drain(home, home->config->from_desk, HTTP_DESK);
+    for (uint32_t i = 0; i < home->config.core_count; i++)
+        was_any |= drain(home, &home->config.from_core[i], i);
+    if (home->config.from_desk != NULL)
+        was_any |= drain(home, home->config.from_desk, HTTP_DESK);
     return was_any;
 }
 
 static void publish_all(gate *home)
 {
-    for (uint32_t i = 0; i < home->config->core_count; i++)
-        ring_publish(&home->config->to_core[i]);
-    if (home->config->to_desk != NULL)
-        ring_publish(home->config->to_desk);
+    for (uint32_t i = 0; i < home->config.core_count; i++)
+        ring_publish(&home->config.to_core[i]);
+    if (home->config.to_desk != NULL)
+        ring_publish(home->config.to_desk);
 }
 
 /* True: something came meanwhile, do not sleep. */
 static bool prepare_sleep(gate *home)
 {
     bool is_there = false;
-    for (uint32_t i = 0; i < home->config->core_count; i++)
-        is_there |= ring_prepare_sleep(&home->config->from_core[i]);
-    if (home->config->from_desk != NULL)
-        is_there |= ring_prepare_sleep(home->config->from_desk);
+    for (uint32_t i = 0; i < home->config.core_count; i++)
+        is_there |= ring_prepare_sleep(&home->config.from_core[i]);
+    if (home->config.from_desk != NULL)
+        is_there |= ring_prepare_sleep(home->config.from_desk);
     return is_there;
 }
 
 static void awake(gate *home)
 {
-    for (uint32_t i = 0; i < home->config->core_count; i++)
-        ring_awake(&home->config->from_core[i]);
-    if (home->config->from_desk != NULL)
-        ring_awake(home->config->from_desk);
+    for (uint32_t i = 0; i < home->config.core_count; i++)
+        ring_awake(&home->config.from_core[i]);
+    if (home->config.from_desk != NULL)
+        ring_awake(home->config.from_desk);
 }
 
 static int wait_ms(gate *home, bool was_busy)
@@ -172,69 +174,97 @@ static void tell_ready(gate *home)
     if (home->is_ready_told || !http_is_ready(home->http))
         return;
     home->is_ready_told = true;
-    if (home->config->ready > 0 && write(home->config->ready, &one, sizeof one) < 0)
+    if (home->config.ready > 0 && write(home->config.ready, &one, sizeof one) < 0)
         dro_warn("ready_not_told");
 }
 
-static void work(gate *home)
+bool gate_room_step(gate_room *home, int wait_ms_max)
 {
-    bool was_busy = true, is_blocked = false; /* blocked: a ring is full */
-    while (!home->is_broken) {
-        loop_wait(home->loop, is_blocked && !was_busy ? 1 : wait_ms(home, was_busy));
-        awake(home);
-        /* First what the cores said: a token whose making or end another gate has told is known here too
-         * before a request that comes with it. */
-        was_busy = drain_all(home);
-        loop_dispatch(home->loop);
-        http_turn(home->http);
-        is_blocked = courier_flush(home->courier);
-        publisher_flush(home->capif);
-        tell_ready(home);
-        diameter_gate_flush(home->diameter);
-        bool is_done = is_stopped(home);
-        publish_all(home);
-        if (is_done)
-            break;
+    int wait = home->is_blocked && !home->was_busy ? 1 : wait_ms(home, home->was_busy);
+    loop_wait(home->loop, wait_ms_max >= 0 && (wait < 0 || wait > wait_ms_max) ? wait_ms_max : wait);
+    awake(home);
+    /* First what the cores said: a token whose making or end another gate has told is known here too
+     * before a request that comes with it. */
+    home->was_busy = drain_all(home);
+    loop_dispatch(home->loop);
+    http_turn(home->http);
+    home->is_blocked = courier_flush(home->courier);
+    publisher_flush(home->capif);
+    tell_ready(home);
+    diameter_gate_flush(home->diameter);
+    bool is_done = is_stopped(home);
+    publish_all(home);
+    return !is_done && !home->is_broken;
+}
+
+static dro_err parts_new(gate *home)
+{
+    const gate_config *config = &home->config;
+    dro_err err = certificates_init(&home->certificates, config, home->loop);
+    home->config.trusted = &home->certificates.issuers;
+    memcpy(home->config.tls, home->certificates.contexts, sizeof home->config.tls);
+    courier_options courier = { .root = config->t8_root, .allow = config->t8_allow_callbacks, .to_core = config->to_core };
+    if (err == DRO_OK)
+        err = courier_new(&home->courier, home->loop, &courier);
+    if (err == DRO_OK)
+        err = diameter_gate_new(&home->diameter, config, home->loop);
+    publisher_options capif = { .config = config, .files = home->certificates.capif, .to_core = config->to_core, .on_aef = on_aef, .context = home };
+    if (err == DRO_OK)
+        err = publisher_new(&home->capif, home->loop, &capif);
+    if (err == DRO_OK)
+        err = http_new(&home->http, config, home->loop, more_metrics, home);
+    if (err == DRO_OK)
+        courier_sockets(home->courier, websocket_notice, home->http);
+    return err;
+}
+
+dro_err gate_room_new(gate_room **out, const gate_config *config, int stop)
+{
+    assert(config->core_count > 0 && config->core_count <= GATE_CORES_MAX);
+    gate *home = calloc(1, sizeof *home);
+    if (home == NULL)
+        return DRO_NOMEM;
+    home->config = *config;
+    home->doorbell = (loop_watch){ on_doorbell, config->doorbell };
+    home->stop = (loop_watch){ on_stop, stop };
+    home->was_busy = true;
+    home->loop = loop_new(config->clock);
+    dro_err err = home->loop != NULL ? loop_add(home->loop, &home->doorbell, EPOLLIN) : DRO_NOMEM;
+    if (err == DRO_OK)
+        err = loop_add(home->loop, &home->stop, EPOLLIN);
+    if (err == DRO_OK)
+        err = parts_new(home);
+    if (err != DRO_OK) {
+        gate_room_free(home);
+        return err;
     }
+    *out = home;
+    return DRO_OK;
+}
+
+void gate_room_free(gate_room *home)
+{
+    if (home == NULL)
+        return;
+    http_free(home->http);
+    diameter_gate_free(home->diameter);
+    courier_free(home->courier);
+    publisher_free(home->capif);
+    certificates_fini(&home->certificates);
+    loop_free(home->loop);
+    free(home);
 }
 
 int gate_run(const gate_config *config, int stop)
 {
-    assert(config->core_count > 0 && config->core_count <= GATE_CORES_MAX);
-    gate_config with_tls = *config;
-    gate home = { .config = &with_tls, .doorbell = { on_doorbell, config->doorbell }, .stop = { on_stop, stop } };
-    dro_err err = DRO_NOMEM;
+    gate_room *home = NULL;
     dro_descriptors_raise(); /* one for each connection */
-    home.loop = loop_new(config->clock);
-    if (home.loop != NULL)
-        err = loop_add(home.loop, &home.doorbell, EPOLLIN);
-    if (err == DRO_OK)
-        err = loop_add(home.loop, &home.stop, EPOLLIN);
-    if (err == DRO_OK)
-        err = certificates_init(&home.certificates, config, home.loop);
-    with_tls.trusted = &home.certificates.issuers;
-    memcpy(with_tls.tls, home.certificates.contexts, sizeof with_tls.tls);
-    courier_options courier = { .root = config->t8_root, .allow = config->t8_allow_callbacks, .to_core = config->to_core };
-    if (err == DRO_OK)
-        err = courier_new(&home.courier, home.loop, &courier);
-    if (err == DRO_OK)
-        err = diameter_gate_new(&home.diameter, &with_tls, home.loop);
-    publisher_options capif = { .config = &with_tls, .files = home.certificates.capif, .to_core = config->to_core, .on_aef = on_aef, .context = &home };
-    if (err == DRO_OK)
-        err = publisher_new(&home.capif, home.loop, &capif);
-    if (err == DRO_OK)
-        err = http_new(&home.http, &with_tls, home.loop, more_metrics, &home);
-    if (err == DRO_OK) {
-        courier_sockets(home.courier, websocket_notice, home.http);
-        work(&home);
-    } else {
+    dro_err err = gate_room_new(&home, config, stop);
+    if (err != DRO_OK)
         dro_error("gate_start reason=\"%s\"", dro_err_text(err));
-    }
-    http_free(home.http);
-    diameter_gate_free(home.diameter);
-    courier_free(home.courier);
-    publisher_free(home.capif);
-    certificates_fini(&home.certificates);
-    loop_free(home.loop);
-    return err == DRO_OK && !home.is_broken ? 0 : 1;
+    while (err == DRO_OK && gate_room_step(home, -1))
+        ;
+    bool is_good = err == DRO_OK && !home->is_broken;
+    gate_room_free(home);
+    return is_good ? 0 : 1;
 }

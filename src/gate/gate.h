@@ -71,9 +71,17 @@ typedef struct gate_config {
     capif_config capif;
     const char *t8_root;          /* "https://scef.example:8443": what links of T8 begin with */
     const char *t8_allow_callbacks; /* address ranges, see gate/courier.h */
+    struct { bool is_on, has_twins, has_t8, has_commands; } audit; /* what the audit log tells of */
     const char *health;           /* JSON members for /healthz, e.g. "\"sandbox\":\"on\"" */
     dro_clock *clock;
+    dro_random *random;           /* NULL: the system's */
 } gate_config;
+
+/* The room in steps, for who has several rooms in one thread (test/sim). What `config` points to stays the caller's and alive. */
+typedef struct gate_room gate_room;
+DRO_CHECKED dro_err gate_room_new(gate_room **out, const gate_config *config, int stop);
+bool gate_room_step(gate_room *gate, int wait_ms_max); /* one turn of its loop; -1: it may sleep as long as it likes. False: it has ended */
+void gate_room_free(gate_room *gate);                  /* NULL is fine */
 
 /* Works until asked to stop (the descriptor `stop` becomes readable). */
 int gate_run(const gate_config *config, int stop);

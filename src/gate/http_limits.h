@@ -24,7 +24,7 @@ enum {
     HTTP_IF_MATCH_MAX = 16,              /* entity tags of If-Match */
     HTTP_TOKEN_MAX = 512,                /* bytes of a bearer token */
     HTTP_IDEMPOTENCY_KEY_MAX = 255,
-    HTTP_REQUEST_MAX = 2048,             /* api_request and the fields of target and header */
+    HTTP_REQUEST_MAX = 2176,             /* api_request and the fields of target and header */
     HTTP_DISCARD_MAX = 64 * 1024,        /* body bytes read after a refusal to keep the connection */
 
     /* Bodies */

@@ -25,6 +25,11 @@ static void put_one(dro_builder *out, const char *name, const char *kind, const 
     put(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, kind, name, value);
 }
 
+static void put_signed(dro_builder *out, const char *name, const char *kind, const char *help, int64_t value)
+{
+    put(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRId64 "\n", name, help, name, kind, name, value);
+}
+
 static void put_answers(const http *http, dro_builder *out)
 {
     put(out, "# HELP dromio_http_answers_total Answers by route and class of status.\n"
@@ -91,6 +96,7 @@ static void put_own(const http *http, dro_builder *out, bool core_answers)
     put_answers(http, out);
     put_refusals(http, out);
     put_rooms(http->config->usage, out);
+    put_signed(out, "dromio_clock_off_seconds", "gauge", "How far the machine's clock is ahead of the host's time, and not believed.", dro_clock_off_ms() / 1000);
     put_one(out, "dromio_http_connections", "gauge", "Open connections.", http->connection_count);
     put_one(out, "dromio_http_connections_total", "counter", "Connections accepted.", counts->accepted);
     put_one(out, "dromio_http_connections_evicted_total", "counter", "Connections closed to make room, strangers first.",

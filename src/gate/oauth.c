@@ -9,6 +9,7 @@
 #include "base/wipe.h"
 #include "gate/access.h"
 #include "gate/answer.h"
+#include "gate/audit.h"
 #include "gate/form.h"
 #include "gate/scope.h"
 #include "gate/strangers.h"
@@ -31,6 +32,7 @@ static void refuse(exchange *exchange, int status, const char *error, const char
 
 static void refuse_unknown(http *http, exchange *exchange, const char *why)
 {
+    audit_access(exchange->owner, exchange, 401, NULL);
     http->counts.refused[REFUSED_UNAUTHORIZED]++;
     refuse(exchange, 401, "invalid_client", why);
 }
@@ -169,10 +171,11 @@ static const token *find_client(http *http, asking *asking)
 /* To the core: the names are what it looks for again. */
 static void ask_core(http *http, exchange *exchange, const asking *asking, const token *client, slice scope)
 {
-    uint8_t bytes[sizeof(api_request) + TOKEN_ID_MAX + SCOPE_TEXT_MAX + 128];
+    uint8_t bytes[sizeof(api_request) + TOKEN_ID_MAX + SCOPE_TEXT_MAX + 128 + AUDIT_TEXT + 16];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     api_request request = { .operation = API_ACCESS_TOKEN, .application = client->number, .scopes = client->scopes };
     dro_builder_bytes(&out, &request, sizeof request);
+    audit_put(exchange->owner, exchange, route_at(exchange->route), &out);
     dro_field_put_text(&out, API_FIELD_APPLICATION, client->id);
     dro_field_put(&out, API_FIELD_TOKEN, client->hash, TOKEN_HASH);
     dro_field_put(&out, API_FIELD_SCOPE_TEXT, scope.at, scope.length);

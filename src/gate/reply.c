@@ -15,6 +15,7 @@ static const char *content_of(const api_reply *reply)
     switch (reply->content) {
     case CONTENT_JSON: return "application/json";
     case CONTENT_PROBLEM: return "application/problem+json";
+    case CONTENT_LINES: return "application/x-ndjson";
     case CONTENT_TEXT: return "text/plain; charset=utf-8";
     default: return NULL;
     }

@@ -8,6 +8,7 @@
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/answer.h"
+#include "gate/audit.h"
 #include "gate/capif_body.h"
 #include "gate/ccf.h"
 #include "gate/fields.h"
@@ -200,6 +201,7 @@ static void refuse_token(connection *connection, exchange *exchange, access_resu
 {
     char challenge[192];
     connection->http->counts.refused[REFUSED_UNAUTHORIZED]++;
+    audit_access(connection, exchange, 401, NULL);
     settle_body(connection, exchange);
     if (result == ACCESS_FORGED) /* each try costs us more than a connection costs the other side */
         exchange->keeps_alive = false;
@@ -249,6 +251,7 @@ static bool check_scope(connection *connection, exchange *exchange, const route 
                                               : (route->scopes & (ROUTE_ANY | ROUTE_OPEN)) != 0 ||
                                                     (connection->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
     if (!is_good) {
+        audit_access(connection, exchange, 403, caller->id);
         settle_body(connection, exchange);
         answer_challenge(exchange, 403, "Bearer realm=\"dromio\", error=\"insufficient_scope\"",
                          "the token's scopes do not cover this");
@@ -335,6 +338,7 @@ static bool build_fields(connection *connection, exchange *exchange, const route
             answer_problem(exchange, fault.status, "%s", fault.detail);
         return false;
     }
+    audit_put(connection, exchange, route, &out); /* behind what an Idempotency-Key is of */
     assert(out.err == DRO_OK); /* every part has its bound, and they fit together */
     connection->is_foreign = fields_are_foreign(target, caller);
     connection->request_length = (uint32_t)dro_builder_length(&out);
@@ -587,6 +591,7 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
     case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
     case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case BODY_IMAGE_PATCH: return body_read_image_patch(arena, json, out, fault);
     case BODY_STOP: return body_read_stop(arena, json, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
     case BODY_RDS_PORT: return nidd_body_read_port(arena, json, out, fault);

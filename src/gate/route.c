@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ring/message.h"
+#include "twin/audit.h"
 #include "route_table.h"
 
 static bool path_fits(const route_path *path, const target *target)

@@ -17,7 +17,7 @@ enum route_body {
     BODY_NIDD_CONFIGURATION, BODY_NIDD_CONFIGURATION_PATCH, BODY_NIDD_DELIVERY, BODY_NIDD_DELIVERY_PATCH, BODY_GROUP,
     BODY_FORM, BODY_TRACE, BODY_APPLICATION_PATCH, BODY_RDS_PORT, BODY_T8, BODY_T8_PATCH, BODY_T8_SET, BODY_T8_COVERAGE,
     BODY_CAPIF_CHECK, BODY_CAPIF_REVOKE, BODY_CAPIF_NOTIFICATION, BODY_CAPIF_INVOKER, BODY_CAPIF_INVOKER_PATCH, BODY_CAPIF_SECURITY,
-    BODY_STOP,
+    BODY_STOP, BODY_IMAGE_PATCH,
 };
 enum route_parameter {
     PARAMETER_NONE, PARAMETER_ID, PARAMETER_NAME, PARAMETER_DIGEST, PARAMETER_TICKET, PARAMETER_APPLICATION,
@@ -43,6 +43,7 @@ enum { ROUTE_NAME_MAX = 255 };
 typedef struct route {
     uint8_t method, handler, body;
     uint16_t operation;     /* enum api_operation, 0: none */
+    uint16_t act;           /* enum audit_act, 0: the audit log does not tell of it */
     uint32_t scopes;        /* one of them is enough */
     uint32_t queries;       /* bits of enum route_query */
     const char *name;       /* "GET /v1/twins/{id}", for metrics and Idempotency-Keys; ROUTE_NAME_MAX bytes at most, tools/routes.py sees to it */

@@ -12,7 +12,7 @@ struct upload {
     gathered image;
     uint32_t sent, request_length;
     bool is_whole, is_begun;
-    uint8_t request[sizeof(api_request)];
+    uint8_t request[HTTP_REQUEST_MAX];
 };
 
 bool upload_begin(http *http, exchange *exchange)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#include <openssl/evp.h>
 
 #include "base/toml.h"
 #include "gate/courier.h"
@@ -61,6 +62,27 @@ static const key keys[] = {
     { "downlink.size", BYTES(downlink_size, 1, 2048), "1358", "bytes of the largest downlink that waits; a larger one goes at once or fails" },
     { "downlink.age", COUNT(downlink_age, 1, 7 * 24 * 3600), "604800", "seconds a downlink waits at most" },
     { "downlink.memory", BYTES(downlink_memory, MIB / 16, 1024 * GIB), "256MiB", "waiting downlinks kept in memory; others are read from the log when their device is reached" },
+    { "budgets.twin.cpu", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_CPU], 0, BUDGET_VALUE_MAX), "6000", "ms of CPU a minute, of one twin" },
+    { "budgets.twin.messages", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_MESSAGES], 0, BUDGET_VALUE_MAX), "600", "downlinks, notifications and triggers a minute, of one twin" },
+    { "budgets.twin.timers", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_TIMERS], 0, BUDGET_VALUE_MAX), "6000", "timers a minute; further ones wait, of one twin" },
+    { "budgets.twin.log", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_LOG], 0, BUDGET_VALUE_MAX), "262144", "bytes of log lines a minute; further lines are left out, of one twin" },
+    { "budgets.twin.storage", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_STORAGE], 0, BUDGET_VALUE_MAX), "268435456", "bytes a minute that its turns write into the log, of one twin" },
+    { "budgets.twin.cpu_burst", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_BURST + BUDGET_CPU], 0, BUDGET_VALUE_MAX), "3000", "of that at once; 0: as much as a minute has" },
+    { "budgets.twin.messages_burst", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_BURST + BUDGET_MESSAGES], 0, BUDGET_VALUE_MAX), "300", "of that at once; 0: as much as a minute has" },
+    { "budgets.twin.timers_burst", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_BURST + BUDGET_TIMERS], 0, BUDGET_VALUE_MAX), "600", "of that at once; 0: as much as a minute has" },
+    { "budgets.twin.log_burst", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_BURST + BUDGET_LOG], 0, BUDGET_VALUE_MAX), "65536", "of that at once; 0: as much as a minute has" },
+    { "budgets.twin.storage_burst", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_BURST + BUDGET_STORAGE], 0, BUDGET_VALUE_MAX), "134217728", "of that at once; 0: as much as a minute has" },
+    { "budgets.twin.memory", COUNT(budgets[BUDGET_OF_TWIN][BUDGET_MEMORY], 0, BUDGET_VALUE_MAX), "0", "bytes of one twin's context; 0: 61440, as many as there can be" },
+    { "budgets.image.cpu", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_CPU], 0, BUDGET_VALUE_MAX), "0", "ms of CPU a minute, of all twins of an image; 0: no limit" },
+    { "budgets.image.messages", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_MESSAGES], 0, BUDGET_VALUE_MAX), "0", "downlinks, notifications and triggers a minute, of all twins of an image; 0: no limit" },
+    { "budgets.image.timers", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_TIMERS], 0, BUDGET_VALUE_MAX), "0", "timers a minute; further ones wait, of all twins of an image; 0: no limit" },
+    { "budgets.image.log", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_LOG], 0, BUDGET_VALUE_MAX), "0", "bytes of log lines a minute; further lines are left out, of all twins of an image; 0: no limit" },
+    { "budgets.image.storage", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_STORAGE], 0, BUDGET_VALUE_MAX), "0", "bytes a minute that its turns write into the log, of all twins of an image; 0: no limit" },
+    { "budgets.image.cpu_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_CPU], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
+    { "budgets.image.messages_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_MESSAGES], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
+    { "budgets.image.timers_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_TIMERS], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
+    { "budgets.image.log_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_LOG], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
+    { "budgets.image.storage_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_STORAGE], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
     { "penalty.failures", COUNT(penalty_failures, 0, 100), "5", "turns of a twin that failed and are not forgotten, from which it is set aside; 0: never" },
     { "penalty.forget", COUNT(penalty_forget, 1, 86400), "10", "seconds in which one of them is forgotten" },
     { "penalty.first", COUNT(penalty_first, 1, 86400), "1", "seconds it is set aside the first time; twice as long each further time," },
@@ -114,6 +136,14 @@ static const key keys[] = {
     { "charging.file_age", COUNT(charging_file_age, 1, 366 * 86400), "300", "or so many seconds after its first record" },
     { "charging.backlog", BYTES(charging_backlog, 2 * MIB, 1024 * GIB), "4GiB", "log that is held back while its records cannot be written; beyond it the oldest go uncharged, and a record says so" },
     { "charging.imsi", BOOLEAN(charging_imsi), "false", "servedIMSI in the records: in clear, in the charging files" },
+    { "audit.enabled", BOOLEAN(audit_enabled), "true", "write the audit log: docs/audit.md" },
+    { "audit.directory", TEXT(audit_directory), "", "where; default: DATA/audit. Made 0700, its files 0600" },
+    { "audit.file_size", BYTES(audit_file_bytes, 4096, 64 * GIB), "16MiB", "an audit file is closed when it has so much," },
+    { "audit.file_age", COUNT(audit_file_age, 1, 366 * 86400), "86400", "or so many seconds after its first entry" },
+    { "audit.backlog", BYTES(audit_backlog, 2 * MIB, 1024 * GIB), "4GiB", "log that is held back while its entries cannot be written; beyond it the oldest are lost, and an entry says so" },
+    { "audit.twins", BOOLEAN(audit_twins), "true", "entries of what is done to twins and groups" },
+    { "audit.t8", BOOLEAN(audit_t8), "true", "entries of what applications make over T8" },
+    { "audit.commands", BOOLEAN(audit_commands), "false", "entries of property writes, actions, downlinks and triggers" },
     { "bench.no_log", BOOLEAN(bench_no_log), "false", "keep nothing: to measure turns without the log" },
     { "bench.load", COUNT(bench_load, 0, LOAD_TWINS_MAX), "0", "twins of dromio-bench that a room of this host sends readings for; 0: none" },
     { "bench.window", COUNT(bench_window, 1, LOAD_WINDOW_MAX), "1024", "readings of bench.load without an answer" },
@@ -662,6 +692,39 @@ static const char issuers_text[] = "list of {issuer, audience, keys}: others who
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
 static const char homes_text[] = "list of {plmn, realm, hosts, apns, uplink, downlink, reports}: home networks whose subscribers roam here; with a row this host is an IWK-SCEF";
 static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over, visited}: the first that fits a configuration gives its APN";
+
+/* A text of the key's value. */
+static void digest_key(EVP_MD_CTX *digest, const config *config, const key *key)
+{
+    const char *field = (const char *)config + key->offset;
+    char number[24];
+    int64_t value = key->kind == KEY_BOOLEAN ? *(const bool *)field : 0;
+    if (key->kind == KEY_COUNT || key->kind == KEY_BYTES)
+        memcpy(&value, field, sizeof value);
+    snprintf(number, sizeof number, "%lld", (long long)value);
+    const char *text = key->kind == KEY_TEXT ? field : number;
+    EVP_DigestUpdate(digest, key->path, strlen(key->path) + 1);
+    EVP_DigestUpdate(digest, text, strlen(text) + 1);
+}
+
+void config_digest(const config *config, char text[CONFIG_DIGEST_TEXT])
+{
+    uint8_t sum[CONFIG_DIGEST_TEXT / 2];
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    text[0] = '\0';
+    if (digest == NULL || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1)
+        return;
+    for (size_t i = 0; i < KEY_TOTAL; i++)
+        digest_key(digest, config, &keys[i]);
+    EVP_DigestUpdate(digest, config->peers, config->peer_count * sizeof config->peers[0]);
+    EVP_DigestUpdate(digest, config->apns, config->apn_count * sizeof config->apns[0]);
+    EVP_DigestUpdate(digest, config->issuers, config->issuer_count * sizeof config->issuers[0]);
+    EVP_DigestUpdate(digest, &config->interworking, sizeof config->interworking);
+    EVP_DigestFinal_ex(digest, sum, NULL);
+    EVP_MD_CTX_free(digest);
+    for (size_t i = 0; i < sizeof sum; i++)
+        snprintf(text + 2 * i, 3, "%02x", sum[i]);
+}
 
 void config_help(FILE *out)
 {

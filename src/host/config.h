@@ -10,8 +10,9 @@
 #include "gate/gate.h"
 #include "gate/issuers.h"
 #include "twin/apn.h"
+#include "twin/budget.h"
 
-enum { CONFIG_KEYS_MAX = 128 };
+enum { CONFIG_KEYS_MAX = 192 };
 
 typedef struct config {
     char data[1024];
@@ -36,6 +37,7 @@ typedef struct config {
     char t8_api_root[512], t8_allow_callbacks[1024];
     char t8_trigger_sender[16];
     int64_t t8_trigger_port;
+    int64_t budgets[BUDGET_SCOPES][BUDGET_VALUES];
     int64_t penalty_failures, penalty_forget, penalty_first, penalty_longest;
     int64_t quarantine_twins, quarantine_percent, quarantine_seconds, quarantine_kills;
     int64_t schedule_pause;
@@ -54,6 +56,9 @@ typedef struct config {
     bool charging_enabled, charging_imsi;
     char charging_directory[1024];
     int64_t charging_file_bytes, charging_file_age, charging_backlog;
+    bool audit_enabled, audit_twins, audit_t8, audit_commands;
+    char audit_directory[1024];
+    int64_t audit_file_bytes, audit_file_age, audit_backlog;
     bool bench_no_log;
     int64_t bench_load, bench_window, bench_downlinks;
 } config;
@@ -67,6 +72,9 @@ bool config_set(config *config, const char *assignment);
 bool config_check(config *config);
 /* Is an HSS among the peers? */
 bool config_has_hss(const config *config);
+enum { CONFIG_DIGEST_TEXT = 65 };
+/* SHA-256 of all keys, in hexadecimal: equal for equal configurations of one build. */
+void config_digest(const config *config, char text[CONFIG_DIGEST_TEXT]);
 /* One line a key: name, default, text. */
 void config_help(FILE *out);
 /* The table for programs that make manual pages and samples of it: name, kind, default,

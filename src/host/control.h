@@ -24,8 +24,8 @@ enum control_type {
     CONTROL_GATE_LOST,     /* index, set */
     CONTROL_DRAIN,         /* the gates finish what they took: see core_drain */
     CONTROL_STOP,
-    CONTROL_CHARGING_UP,   /* set: of rings with the room that writes charging files */
-    CONTROL_CHARGING_LOST,
+    CONTROL_LEDGER_UP,     /* index: kind, set: of rings with the room that writes its files */
+    CONTROL_LEDGER_LOST,   /* index: kind */
     /* dromiod -> gate */
     CONTROL_CERTIFICATES = 32, /* descriptor: a bundle of gate/tls_bundle.h */
 };

@@ -47,11 +47,11 @@ static bool make_core(layout *layout, uint32_t core)
     return is_whole;
 }
 
-static bool make_charging(charging_memory *made, uint32_t cores)
+static bool make_ledger(ledger_memory *made, uint32_t cores)
 {
     bool is_whole = true;
     for (uint32_t i = 0; i < cores && is_whole; i++)
-        is_whole = share(&made->from_core[i], ring_bytes(CHARGING_RING)) && share(&made->to_core[i], ring_bytes(CHARGED_RING));
+        is_whole = share(&made->from_core[i], ring_bytes(LEDGER_RING)) && share(&made->to_core[i], ring_bytes(LEDGER_SAID_RING));
     return is_whole;
 }
 
@@ -67,8 +67,9 @@ dro_err layout_new(layout *layout, const layout_shape *shape)
             is_whole = make_gate(&layout->gates[gate][set], layout->core_count);
     for (uint32_t core = 0; core < layout->core_count && is_whole; core++)
         is_whole = make_core(layout, core);
-    for (int set = 0; set < CHARGING_SETS && is_whole && shape->is_charged; set++)
-        is_whole = make_charging(&layout->charging[set], layout->core_count);
+    for (int kind = 0; kind < LEDGERS; kind++)
+        for (int set = 0; set < LEDGER_SETS && is_whole && shape->has_ledger[kind]; set++)
+            is_whole = make_ledger(&layout->ledgers[kind][set], layout->core_count);
     if (is_whole)
         return DRO_OK;
     layout_free(layout);
@@ -104,15 +105,22 @@ static void free_gates_but(layout *layout, const gate_memory *kept)
             }
 }
 
-static void free_charging_but(layout *layout, const charging_memory *kept, uint32_t kept_core)
+static void free_ledger_rings(ledger_memory *memory, uint32_t kept_core)
 {
-    for (int set = 0; set < CHARGING_SETS; set++)
-        for (uint32_t i = 0; i < CORES_MAX; i++) {
-            if (&layout->charging[set] == kept || i == kept_core)
-                continue;
-            unshare(&layout->charging[set].from_core[i], ring_bytes(CHARGING_RING));
-            unshare(&layout->charging[set].to_core[i], ring_bytes(CHARGED_RING));
-        }
+    for (uint32_t i = 0; i < CORES_MAX; i++) {
+        if (i == kept_core)
+            continue;
+        unshare(&memory->from_core[i], ring_bytes(LEDGER_RING));
+        unshare(&memory->to_core[i], ring_bytes(LEDGER_SAID_RING));
+    }
+}
+
+static void free_ledgers_but(layout *layout, const ledger_memory *kept, uint32_t kept_core)
+{
+    for (int kind = 0; kind < LEDGERS; kind++)
+        for (int set = 0; set < LEDGER_SETS; set++)
+            if (&layout->ledgers[kind][set] != kept)
+                free_ledger_rings(&layout->ledgers[kind][set], kept_core);
 }
 
 static void free_cells_but(layout *layout, uint32_t core, const cell_memory *kept)
@@ -153,7 +161,7 @@ static void free_board(layout *layout)
 void layout_free(layout *layout)
 {
     free_gates_but(layout, NULL);
-    free_charging_but(layout, NULL, NO_CORE);
+    free_ledgers_but(layout, NULL, NO_CORE);
     free_cores_but(layout, NO_CORE);
     free_directory(layout);
     free_board(layout);
@@ -172,11 +180,11 @@ void layout_format_gate(layout *layout, uint32_t gate, uint32_t set)
     ring_format(memory->from_desk, DESK_RING);
 }
 
-void layout_format_charging(layout *layout, uint32_t set)
+void layout_format_ledger(layout *layout, enum ledger_kind kind, uint32_t set)
 {
     for (uint32_t i = 0; i < layout->core_count; i++) {
-        ring_format(layout->charging[set].from_core[i], CHARGING_RING);
-        ring_format(layout->charging[set].to_core[i], CHARGED_RING);
+        ring_format(layout->ledgers[kind][set].from_core[i], LEDGER_RING);
+        ring_format(layout->ledgers[kind][set].to_core[i], LEDGER_SAID_RING);
     }
 }
 
@@ -193,7 +201,7 @@ void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set)
 {
     free_cores_but(layout, NO_CORE);
     free_gates_but(layout, &layout->gates[gate][set]);
-    free_charging_but(layout, NULL, NO_CORE);
+    free_ledgers_but(layout, NULL, NO_CORE);
     free_board(layout);
     mprotect(layout->directory, layout->directory_bytes, PROT_READ);
 }
@@ -201,7 +209,7 @@ void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set)
 void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set)
 {
     free_gates_but(layout, NULL);
-    free_charging_but(layout, NULL, NO_CORE);
+    free_ledgers_but(layout, NULL, NO_CORE);
     free_cores_but(layout, core);
     free_cells_but(layout, core, &layout->cells[core][cell][set]);
     unshare(&layout->columns[core], layout->columns_bytes);
@@ -216,7 +224,7 @@ void layout_keep_core(layout *layout, uint32_t core)
             free_desk_rings(&layout->gates[gate][set]);
             free_core_rings(&layout->gates[gate][set], core);
         }
-    free_charging_but(layout, NULL, core);
+    free_ledgers_but(layout, NULL, core);
     free_cores_but(layout, core);
 }
 
@@ -229,15 +237,15 @@ void layout_keep_desk(layout *layout)
         free_cells_but(layout, core, NULL);
         mprotect(layout->columns[core], layout->columns_bytes, PROT_READ);
     }
-    free_charging_but(layout, NULL, NO_CORE);
+    free_ledgers_but(layout, NULL, NO_CORE);
     free_directory(layout);
     free_board(layout);
 }
 
-void layout_keep_charging(layout *layout, uint32_t set)
+void layout_keep_ledger(layout *layout, enum ledger_kind kind, uint32_t set)
 {
     free_gates_but(layout, NULL);
-    free_charging_but(layout, &layout->charging[set], NO_CORE);
+    free_ledgers_but(layout, &layout->ledgers[kind][set], NO_CORE);
     free_cores_but(layout, NO_CORE);
     free_directory(layout);
     free_board(layout);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "core/limits.h"
+#include "ring/ledger.h"
 
 enum {
     CORES_MAX = 16,
@@ -20,20 +21,20 @@ enum {
     GATE_RING = 2 * 1024 * 1024,
     DESK_RING = 512 * 1024,
     CELL_RING = 1024 * 1024,
-    CHARGING_SETS = 3, /* as of a gate */
-    CHARGING_RING = 1024 * 1024,
-    CHARGED_RING = 128 * 1024,
+    LEDGER_SETS = 3, /* as of a gate */
+    LEDGER_RING = 1024 * 1024,
+    LEDGER_SAID_RING = 256 * 1024,
 };
 
 typedef struct gate_memory { void *to_core[CORES_MAX], *from_core[CORES_MAX], *to_desk, *from_desk; } gate_memory;
-typedef struct charging_memory { void *from_core[CORES_MAX], *to_core[CORES_MAX]; } charging_memory;
+typedef struct ledger_memory { void *from_core[CORES_MAX], *to_core[CORES_MAX]; } ledger_memory;
 typedef struct cell_memory { void *turns, *results, *running /* the turn it runs; pages of its own: no cell sees another's */; } cell_memory;
 
 typedef struct layout {
     uint32_t core_count, gate_count, cell_count; /* cells: of each core */
     gate_memory gates[CORE_GATES_MAX][GATE_SETS];
     cell_memory cells[CORES_MAX][CORE_CELLS_MAX][CELL_SETS];
-    charging_memory charging[CHARGING_SETS];     /* none where nothing is charged */
+    ledger_memory ledgers[LEDGERS][LEDGER_SETS]; /* none of a kind that is off */
     void *columns[CORES_MAX];
     size_t columns_bytes;                        /* of each core */
     void *directory;                             /* names to cores, twin/directory.h */
@@ -45,7 +46,7 @@ typedef struct layout {
 typedef struct layout_shape {
     uint32_t cores, gates, cells;
     size_t columns_bytes, directory_bytes, board_bytes;
-    bool is_charged;
+    bool has_ledger[LEDGERS];
 } layout_shape;
 
 DRO_CHECKED dro_err layout_new(layout *layout, const layout_shape *shape);
@@ -56,10 +57,10 @@ static inline _Atomic uint64_t *layout_running(const layout *layout, uint32_t co
 {
     return layout->cells[core][cell][set].running;
 }
-void layout_format_charging(layout *layout, uint32_t set);
+void layout_format_ledger(layout *layout, enum ledger_kind kind, uint32_t set);
 /* Unmaps all but what the room needs. */
 void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set);
 void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);
 void layout_keep_core(layout *layout, uint32_t core);
 void layout_keep_desk(layout *layout);
-void layout_keep_charging(layout *layout, uint32_t set);
+void layout_keep_ledger(layout *layout, enum ledger_kind kind, uint32_t set);

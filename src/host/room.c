@@ -16,7 +16,9 @@
 #include "base/log.h"
 #include "cell/admit.h"
 #include "cell/cell.h"
-#include "charging/charging.h"
+#include "ledger/journal.h"
+#include "ledger/ledger.h"
+#include "twin/audit.h"
 #include "core/core.h"
 #include "desk/desk.h"
 #include "gate/gate.h"
@@ -263,14 +265,28 @@ static void attach_cell(core_room *here, const control *message)
     here->is_replacing[message->index] = true;
 }
 
-static void attach_charging(core_room *here, const control *message)
+static void attach_ledger(core_room *here, const control *message)
 {
-    const charging_memory *memory = &here->room->layout->charging[message->set];
+    const ledger_memory *memory = &here->room->layout->ledgers[message->index][message->set];
     ring_reader in;
     ring_writer out;
-    ring_reader_open(&in, memory->to_core[here->index], CHARGED_RING);
-    ring_writer_open(&out, memory->from_core[here->index], CHARGING_RING, here->room->charging_bell);
-    core_charging_attach(here->core, in, out);
+    ring_reader_open(&in, memory->to_core[here->index], LEDGER_SAID_RING);
+    ring_writer_open(&out, memory->from_core[here->index], LEDGER_RING, here->room->ledger_bells[message->index]);
+    core_ledger_attach(here->core, (enum ledger_kind)message->index, in, out);
+}
+
+/* Each core tells of its own cells, core 0 of the rest. */
+static void died_note(core_room *here, const char *kind, const uint32_t *number)
+{
+    char name[48];
+    if (number == NULL)
+        snprintf(name, sizeof name, "%s", kind);
+    else if (strcmp(kind, "cell") == 0 && here->room->layout->core_count > 1)
+        snprintf(name, sizeof name, "%s %u.%u", kind, here->index, *number);
+    else
+        snprintf(name, sizeof name, "%s %u", kind, *number);
+    if (here->index == 0 || strcmp(kind, "cell") == 0)
+        core_audit(here->core, AUDIT_ROOM_DIED, name, NULL);
 }
 
 static void on_control(core_room *here, const control *message)
@@ -279,18 +295,25 @@ static void on_control(core_room *here, const control *message)
     switch (message->type) {
     case CONTROL_ADMITTED: on_admitted(here, message); break;
     case CONTROL_GATE_UP: attach_gate(here, message); break;
-    case CONTROL_GATE_LOST: lose_gate(here, message); break;
+    case CONTROL_GATE_LOST:
+        lose_gate(here, message);
+        died_note(here, "gate", &message->index);
+        break;
     case CONTROL_CELL_UP: attach_cell(here, message); break;
     case CONTROL_CELL_LOST:
         core_cell_lost(here->core, message->index);
+        died_note(here, "cell", &message->index);
         wipe_cell(&cells[message->index][message->set]);
         break;
     case CONTROL_OLD_CELL_LOST:
         core_old_cell_lost(here->core, message->index);
         wipe_cell(&cells[message->index][message->set]);
         break;
-    case CONTROL_CHARGING_UP: attach_charging(here, message); break;
-    case CONTROL_CHARGING_LOST: core_charging_lost(here->core); break;
+    case CONTROL_LEDGER_UP: attach_ledger(here, message); break;
+    case CONTROL_LEDGER_LOST:
+        core_ledger_lost(here->core, (enum ledger_kind)message->index);
+        died_note(here, message->index == LEDGER_AUDIT ? "audit" : "charging", NULL);
+        break;
     case CONTROL_DRAIN: core_drain(here->core); break;
     case CONTROL_STOP: here->is_stopping = true; break;
     default: break;
@@ -365,8 +388,9 @@ static void enter_core(room_context *room, uint32_t index)
     int kept[9 + CORES_MAX + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
     char name[32];
     kept[n++] = room->control;
-    if (room->config->charging_enabled)
-        kept[n++] = room->charging_bell;
+    for (int kind = 0; kind < LEDGERS; kind++)
+        if (room_has_ledger(room->config, (enum ledger_kind)kind))
+            kept[n++] = room->ledger_bells[kind];
     for (uint32_t i = 0; i < room->layout->core_count; i++)
         kept[n++] = room->core_bells[i];
     for (uint32_t i = 0; i < room->layout->gate_count; i++)
@@ -378,6 +402,13 @@ static void enter_core(room_context *room, uint32_t index)
     pin_pair(room, index);
     layout_keep_core(room->layout, index);
     keep_usage(room, false);
+}
+
+static void budgets_of(const config *config, budget_limits out[BUDGET_SCOPES])
+{
+    for (int scope = 0; scope < BUDGET_SCOPES; scope++)
+        for (int value = 0; value < BUDGET_VALUES; value++)
+            out[scope].of[value] = (uint32_t)config->budgets[scope][value];
 }
 
 static conduct_options conduct_of(const config *config)
@@ -406,6 +437,15 @@ static dro_err open_disks(const config *config, core_options *options)
     return err == DRO_OK ? disk_open_directory(&options->image_disk, path) : err;
 }
 
+/* What is in force from now on, by its digest: `dromiod --print-config` of the same configuration has it too. */
+static void started_note(core *core, const config *config)
+{
+    char detail[200], digest[CONFIG_DIGEST_TEXT];
+    config_digest(config, digest);
+    snprintf(detail, sizeof detail, "dromiod %s, configuration sha256:%s", DROMIO_VERSION, digest);
+    core_audit(core, AUDIT_HOST_STARTED, config->host_identity, detail);
+}
+
 _Noreturn void room_core(room_context *room, uint32_t index)
 {
     enter_core(room, index);
@@ -427,12 +467,14 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                                            .memory = (uint64_t)config->downlink_memory / room->layout->core_count },
                              .charging = { config->charging_enabled, config->charging_imsi,
                                            (uint64_t)config->charging_backlog / room->layout->core_count },
+                             .audit = { config->audit_enabled, (uint64_t)config->audit_backlog / room->layout->core_count },
                              .conduct = conduct_of(config),
                              .no_log = config->bench_no_log, .t8_root = config->t8_api_root, .group_guard_s = (uint32_t)config->t8_group_guard, .schedule_pause_s = (uint32_t)config->schedule_pause,
                              .trigger_sender = config->t8_trigger_sender, .trigger_port = config->t8_trigger_port,
                              .reliable_data = config->t8_reliable_data_service, .reliable_data_timer_s = config->t8_reliable_data_timer, .has_hss = config_has_hss(config),
                              .issuer = config->auth_issuer, .audience = config->auth_audience,
                              .limits = limits_of(config), .has_provision_scope = config->auth_provision_scope, .token_life_s = config->auth_token_life, .key_life_s = config->auth_key_life };
+    budgets_of(config, options.budgets);
     options.apns = (apn_policy){ config->apns, config->apn_count, config->t8_apn, strcmp(config->t8_without_configuration, "refuse") == 0 };
     dro_err err = directory_open(&options.directory, room->layout->directory, options.count);
     if (err == DRO_OK && index == 0)
@@ -443,6 +485,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
         dro_error("cannot start: \"%s\"", dro_err_text(err));
         _exit(3);
     }
+    if (index == 0)
+        started_note(here.core, config);
     control message = { .type = CONTROL_READY, .status = core_keys_are_secret(here.core) };
     if (control_send(room->control, &message, NULL) != DRO_OK)
         _exit(1);
@@ -511,7 +555,8 @@ _Noreturn void room_gate(room_context *room, uint32_t index)
                          .t8_root = config->t8_api_root, .t8_allow_callbacks = config->t8_allow_callbacks,
                          .issuers = config->issuers, .issuer_count = config->issuer_count, .limits = limits_of(config), .gate_count = layout->gate_count,
                          .usage = room->usage, .issuer = config->auth_issuer, .audience = config->auth_audience, .skew_s = config->auth_clock_skew,
-                         .capif = config->capif, .clock = dro_clock_system() };
+                         .capif = config->capif, .clock = dro_clock_system(),
+                         .audit = { config->audit_enabled, config->audit_twins, config->audit_t8, config->audit_commands } };
     _exit(gate_run(&gate, room->gate_stops[index]));
 }
 
@@ -556,29 +601,43 @@ _Noreturn void room_desk(room_context *room)
     _exit(desk_run(&desk, room->desk_stop));
 }
 
-_Noreturn void room_charging(room_context *room)
+bool room_has_ledger(const config *config, enum ledger_kind kind)
+{
+    return kind == LEDGER_CHARGING ? config->charging_enabled : config->audit_enabled;
+}
+
+static void open_ledger(const room_context *room, enum ledger_kind kind, ledger_config *opened)
+{
+    const ledger_memory *memory = &room->layout->ledgers[kind][room->ledger_sets[kind]];
+    for (uint32_t i = 0; i < room->layout->core_count; i++) {
+        ring_reader_open(&opened->from_core[i], memory->from_core[i], LEDGER_RING);
+        ring_writer_open(&opened->to_core[i], memory->to_core[i], LEDGER_SAID_RING, room->core_bells[i]);
+    }
+}
+
+_Noreturn void room_ledger(room_context *room, enum ledger_kind kind)
 {
     static ring_reader from[CORES_MAX];
     static ring_writer to[CORES_MAX];
     const layout *layout = room->layout;
-    const charging_memory *memory = &layout->charging[room->charging_set];
     const config *config = room->config;
-    int kept[1 + CORES_MAX] = { room->charging_bell };
+    bool is_audit = kind == LEDGER_AUDIT;
+    const char *name = is_audit ? "audit" : "charging", *wanted = is_audit ? config->audit_directory : config->charging_directory;
+    int kept[1 + CORES_MAX] = { room->ledger_bells[kind] };
     char directory[sizeof config->data + 16];
     memcpy(kept + 1, room->core_bells, sizeof room->core_bells);
-    room_enter("charging", kept, 1 + (int)layout->core_count);
-    layout_keep_charging(room->layout, room->charging_set);
+    room_enter(name, kept, 1 + (int)layout->core_count);
+    layout_keep_ledger(room->layout, kind, room->ledger_sets[kind]);
     keep_usage(room, false);
-    for (uint32_t i = 0; i < layout->core_count; i++) {
-        ring_reader_open(&from[i], memory->from_core[i], CHARGING_RING);
-        ring_writer_open(&to[i], memory->to_core[i], CHARGED_RING, room->core_bells[i]);
-    }
-    snprintf(directory, sizeof directory, "%s/charging", config->data);
-    charging_config charging = { .core_count = layout->core_count, .from_core = from, .to_core = to, .doorbell = room->charging_bell,
-                                 .directory = config->charging_directory[0] != '\0' ? config->charging_directory : directory,
-                                 .node = config->host_identity, .file_bytes = (uint64_t)config->charging_file_bytes,
-                                 .file_age_s = config->charging_file_age, .clock = dro_clock_system(), .random = dro_random_system() };
-    charging_run(&charging);
+    snprintf(directory, sizeof directory, "%s/%s", config->data, name);
+    ledger_config ledger = { .kind = is_audit ? &journal_audit : &journal_charging, .core_count = layout->core_count, .from_core = from,
+                             .to_core = to, .doorbell = room->ledger_bells[kind], .directory = wanted[0] != '\0' ? wanted : directory,
+                             .node = config->host_identity,
+                             .file_bytes = (uint64_t)(is_audit ? config->audit_file_bytes : config->charging_file_bytes),
+                             .file_age_s = is_audit ? config->audit_file_age : config->charging_file_age,
+                             .clock = dro_clock_system(), .random = dro_random_system() };
+    open_ledger(room, kind, &ledger);
+    ledger_run(&ledger);
 }
 
 static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)

@@ -64,7 +64,7 @@ typedef struct supervisor {
     layout layout;
     room_context room;
     int signals;
-    pid_t charging;            /* 0: nothing is charged */
+    pid_t ledgers[LEDGERS];    /* 0: off */
     pid_t desk, gates[CORE_GATES_MAX];
     core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
@@ -77,6 +77,7 @@ typedef struct supervisor {
     uint8_t admin_token[32];
     usage usage;               /* what the rooms cost */
     int64_t looked_ms;
+    bool is_clock_off;         /* the machine's clock is not believed */
 } supervisor;
 
 static int64_t now_ms(void)
@@ -142,16 +143,18 @@ static bool start_desk(supervisor *here)
 }
 
 /* It starts with what the cores find in their logs: the host need not wait for it. */
-static bool start_charging(supervisor *here)
+static const char *const ledger_names[LEDGERS] = { [LEDGER_CHARGING] = "charging", [LEDGER_AUDIT] = "audit" };
+
+static bool start_ledger(supervisor *here, enum ledger_kind kind)
 {
-    if (!here->config->charging_enabled)
+    if (!room_has_ledger(here->config, kind))
         return true;
-    here->charging = start("charging");
-    if (here->charging == 0)
-        room_charging(&here->room);
+    here->ledgers[kind] = start(ledger_names[kind]);
+    if (here->ledgers[kind] == 0)
+        room_ledger(&here->room, kind);
     for (uint32_t i = 0; i < here->layout.core_count; i++)
-        tell_core(here, i, CONTROL_CHARGING_UP, 0, here->room.charging_set, 0);
-    return here->charging > 0;
+        tell_core(here, i, CONTROL_LEDGER_UP, kind, here->room.ledger_sets[kind], 0);
+    return here->ledgers[kind] > 0;
 }
 
 static bool start_gate(supervisor *here, uint32_t index)
@@ -243,7 +246,7 @@ static void run_when_ready(supervisor *here)
         if (!pair_is_ready(here, &here->cores[i]))
             return;
     here->is_running = true;
-    bool is_whole = start_desk(here) && start_charging(here);
+    bool is_whole = start_desk(here) && start_ledger(here, LEDGER_CHARGING) && start_ledger(here, LEDGER_AUDIT);
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= start_gate(here, i);
     if (!is_whole)
@@ -418,14 +421,14 @@ static void gate_died(supervisor *here, uint32_t index)
         dro_error("gate %u cannot be started again", index);
 }
 
-static void charging_died(supervisor *here)
+static void ledger_died(supervisor *here, enum ledger_kind kind)
 {
     for (uint32_t i = 0; i < here->layout.core_count; i++)
-        tell_core(here, i, CONTROL_CHARGING_LOST, 0, 0, 0);
-    here->room.charging_set = (here->room.charging_set + 1) % CHARGING_SETS;
-    layout_format_charging(&here->layout, here->room.charging_set);
-    if (!start_charging(here))
-        dro_error("the charging room cannot be started again");
+        tell_core(here, i, CONTROL_LEDGER_LOST, kind, 0, 0);
+    here->room.ledger_sets[kind] = (here->room.ledger_sets[kind] + 1) % LEDGER_SETS;
+    layout_format_ledger(&here->layout, kind, here->room.ledger_sets[kind]);
+    if (!start_ledger(here, kind))
+        dro_error("the %s room cannot be started again", ledger_names[kind]);
 }
 
 /* What foreign code can bring about may cost its own twins a wait, but not the host its life. */
@@ -576,12 +579,14 @@ static int child_died(supervisor *here, pid_t pid, int status)
         gate_died(here, i);
         return is_hopeless(here) ? 1 : -1;
     }
-    if (pid == here->charging) {
-        here->charging = 0;
+    for (int kind = 0; kind < LEDGERS; kind++) {
+        if (pid != here->ledgers[kind])
+            continue;
+        here->ledgers[kind] = 0;
         if (here->is_stopping)
             return -1;
-        dro_warn("charging ended: %s; starting another", how(status, text));
-        charging_died(here);
+        dro_warn("%s ended: %s; starting another", ledger_names[kind], how(status, text));
+        ledger_died(here, (enum ledger_kind)kind);
         return is_hopeless(here) ? 1 : -1;
     }
     if (pid == here->desk) {
@@ -636,10 +641,11 @@ static bool gates_are_gone(const supervisor *here)
 
 static void kill_all(supervisor *here)
 {
-    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 3];
+    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2 + LEDGERS];
     int n = 0;
     all[n++] = &here->desk;
-    all[n++] = &here->charging;
+    for (int kind = 0; kind < LEDGERS; kind++)
+        all[n++] = &here->ledgers[kind];
     all[n++] = &here->renewal.reader;
     for (uint32_t i = 0; i < CORE_GATES_MAX; i++)
         all[n++] = &here->gates[i];
@@ -718,8 +724,9 @@ static void look_at_rooms(supervisor *here)
     here->looked_ms = now;
     usage_look(&here->usage, "dromiod", getpid());
     usage_look(&here->usage, "desk", here->desk);
-    if (here->config->charging_enabled)
-        usage_look(&here->usage, "charging", here->charging);
+    for (int kind = 0; kind < LEDGERS; kind++)
+        if (room_has_ledger(here->config, (enum ledger_kind)kind))
+            usage_look(&here->usage, ledger_names[kind], here->ledgers[kind]);
     for (uint32_t i = 0; i < (uint32_t)here->config->host_gates; i++) {
         snprintf(name, sizeof name, "gate %u", i);
         usage_look(&here->usage, name, here->gates[i]);
@@ -730,6 +737,23 @@ static void look_at_rooms(supervisor *here)
         for (uint32_t i = 0; i < here->layout.cell_count; i++)
             usage_look(&here->usage, cell_name(here, core, i, name), here->cores[core].cells[i].current);
     }
+}
+
+/* Once when it is seen and once when it is over. */
+static void tend_clock(supervisor *here)
+{
+    char when[DRO_TIME_TEXT];
+    dro_clock_tend();
+    bool is_off = dro_clock_off_ms() != 0;
+    if (is_off == here->is_clock_off)
+        return;
+    here->is_clock_off = is_off;
+    dro_time_text(dro_clock_system()->wall_ms(dro_clock_system()), when);
+    if (is_off)
+        dro_error("clock_not_believed off_s=%lld \"the machine's clock jumped by more than is believed; the host goes on from %s; if the machine is right, restart dromiod\"",
+                  (long long)(dro_clock_off_ms() / 1000), when);
+    else
+        dro_info("clock_believed \"the machine's clock is near the host's time again\" time=%s", when);
 }
 
 static int loop(supervisor *here)
@@ -744,6 +768,7 @@ static int loop(supervisor *here)
         if (!here->is_stopping)
             start_paused_cells(here);
         look_at_rooms(here);
+        tend_clock(here);
         int code = reap(here);
         if (code != -1)
             return code;
@@ -765,7 +790,9 @@ static bool make_bells(supervisor *here)
     room_context *room = &here->room;
     int flags = EFD_NONBLOCK | EFD_CLOEXEC;
     bool is_whole = (room->desk_bell = eventfd(0, flags)) >= 0 && (room->desk_stop = eventfd(0, flags)) >= 0 &&
-                    (room->gates_ready = eventfd(0, flags)) >= 0 && (room->charging_bell = eventfd(0, flags)) >= 0;
+                    (room->gates_ready = eventfd(0, flags)) >= 0;
+    for (int kind = 0; kind < LEDGERS; kind++)
+        is_whole &= (room->ledger_bells[kind] = eventfd(0, flags)) >= 0;
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
@@ -782,7 +809,8 @@ static void close_bells(supervisor *here)
     close(room->desk_bell);
     close(room->desk_stop);
     close(room->gates_ready);
-    close(room->charging_bell);
+    for (int kind = 0; kind < LEDGERS; kind++)
+        close(room->ledger_bells[kind]);
     for (uint32_t i = 0; i < here->layout.gate_count; i++) {
         close(room->gate_bells[i]);
         close(room->gate_stops[i]);
@@ -822,7 +850,7 @@ static int run_once(supervisor *here)
     layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates + (config->bench_load > 0),
                            .cells = (uint32_t)config->cells_max, .columns_bytes = (size_t)config->columns_memory,
                            .directory_bytes = directory_bytes((uint32_t)config->host_cores), .board_bytes = board_bytes((uint32_t)config->host_cores),
-                           .is_charged = config->charging_enabled };
+                           .has_ledger = { [LEDGER_CHARGING] = config->charging_enabled, [LEDGER_AUDIT] = config->audit_enabled } };
     if (layout_new(&here->layout, &shape) != DRO_OK || directory_format(here->layout.directory, shape.cores) != DRO_OK ||
         (shape.board_bytes > 0 && board_format(here->layout.board, shape.cores) != DRO_OK) ||
         !make_bells(here) || !open_cores(here)) {
@@ -831,9 +859,11 @@ static int run_once(supervisor *here)
     }
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         layout_format_gate(&here->layout, i, here->room.gate_sets[i] = 0);
-    here->room.charging_set = 0;
-    if (config->charging_enabled)
-        layout_format_charging(&here->layout, 0);
+    for (int kind = 0; kind < LEDGERS; kind++) {
+        here->room.ledger_sets[kind] = 0;
+        if (room_has_ledger(config, (enum ledger_kind)kind))
+            layout_format_ledger(&here->layout, (enum ledger_kind)kind, 0);
+    }
     int code = start_cores(here) ? loop(here) : 1;
     kill_all(here);
     renewal_forget(&here->renewal);
@@ -895,6 +925,10 @@ static bool open_listeners(supervisor *here)
 int supervise(const config *config, int certificates)
 {
     static supervisor here;
+    if (dro_clock_share() != DRO_OK) {
+        dro_error("no memory for the host's time: %m");
+        return 1;
+    }
     dro_descriptors_raise(); /* bells: a large host has more of them than the usual soft limit */
     here = (supervisor){ .config = config, .room = { .config = config, .layout = &here.layout, .images = -1, .certificates = certificates } };
     here.room.admin_token = here.admin_token;

@@ -40,7 +40,9 @@ enum message_type {
     MESSAGE_NETWORK_REPORT = 61,/* network_report + fields           -> MESSAGE_REPORT_ANSWER  */
     MESSAGE_INQUIRY_ANSWER = 60,/* inquiry_answer + fields; id as in MESSAGE_INQUIRY          */
     MESSAGE_WEBSOCKET_GONE = 58, /* websocket_gone: an application's websocket has ended                */
-    MESSAGE_CHARGED = 74,       /* charged_message: from the charging room, ring/charging.h */
+    MESSAGE_LEDGER_STATE = 74,  /* ledger_state: from the room of charging or of the audit log, ring/ledger.h */
+    MESSAGE_LEDGER_LINES = 83,  /* ledger_lines: from the room of the audit log                              */
+    MESSAGE_AUDIT = 81,         /* act u16, fields of enum audit_tag (twin/audit.h): what the gate itself refused or saw; core 0 */
     MESSAGE_CAPIF_STATE = 75,   /* capif_news + fields: what the publisher has at a CAPIF core function, to be kept; core 0    */
     MESSAGE_TRIGGER_OUTCOME = 62, /* trigger_outcome + text + fields  -> MESSAGE_NETWORK_ANSWER */
     MESSAGE_TRACED = 56,        /* traced + text: a message of a trace; also core -> gate, for another core */
@@ -53,7 +55,8 @@ enum message_type {
     MESSAGE_CREDENTIAL = 20,    /* credential + fields: tokens the gate may accept            */
     MESSAGE_NOTICE = 21,        /* notice_request + fields           -> MESSAGE_NOTICE_ANSWER */
     MESSAGE_SIGNING_KEY = 22,   /* signing_key_news: of core 0, before the admin's CREDENTIAL and at each change */
-    MESSAGE_CHARGE = 77,        /* charge_message: to the charging room */
+    MESSAGE_LEDGER = 77,        /* ledger_message: to such a room */
+    MESSAGE_LEDGER_QUESTION = 82, /* ledger_question: to the room of the audit log -> MESSAGE_LEDGER_LINES */
     MESSAGE_RELEASE = 27,       /* downlink_request without data: that connection is over; nothing comes back */
     MESSAGE_REPORT_ANSWER = 64, /* report_answer                                              */
     MESSAGE_INQUIRY = 28,       /* inquiry_request + text + fields   -> MESSAGE_INQUIRY_ANSWER */
@@ -156,6 +159,8 @@ enum api_operation {
     API_TRACE_DELETE,              /* TRACE */
     API_APPLICATION_PATCH = 210,    /* APPLICATION; as APPLICATION_PUT, what is absent stays. A CEILING of 0: removed; NULLED "limits": all of
                                     * them; "apns", "certificates": those that follow replace what is there */
+    API_AUDIT_LIST = 300,          /* AFTER(?), LIMIT(?) -> CONTENT_LINES; core 0, as the one below */
+    API_AUDIT_HEAD = 301,          /* how far it is, signed */
     API_CHARGING_GET = 255,        /* how far charging is */
     API_TWIN_EXPOSURES = 256,      /* ID: what applications have at it over T8 beside NIDD */
     /* T8 beside NIDD: what twin/t8.h has tables of. All have SCS_AS and EXPOSURE */
@@ -191,6 +196,7 @@ enum api_operation {
     API_STOP_PUT,                   /* DETAIL(?): why */
     API_STOP_DELETE,
     API_PENALTY_DELETE,             /* ID */
+    API_IMAGE_PATCH,                /* IMAGE, BUDGET*; NULLED "budget", "twin", "image": the host's again; core 0 */
     /* Domains and keys; core 0. */
     API_DOMAIN_LIST = 320,          /* LIMIT(?), CURSOR(?) */
     API_DOMAIN_GET,                 /* DOMAIN */
@@ -311,12 +317,14 @@ enum api_field { /* width or form */
     API_FIELD_TRIGGER_WORD = 109, /* trigger_answer (twin/trigger.h) */
     API_FIELD_TRIGGER_STATE = 110, /* kept with a trigger: trigger_state (core/trigger.h), */
     API_FIELD_TRIGGER_NODE = 111, /* and who has taken it: host, NUL, realm */
+    API_FIELD_AUDIT = 238,      /* u16 enum audit_act, u64 number of the request, text: address it came from. Of requests that the audit log tells of */
     API_FIELD_WEBSOCKET = 239,  /* u8: notifications over websocket */
     /* Traces. */
     API_FIELD_PEER = 240,       /* text: Diameter identity; "*": any */
     API_FIELD_SECONDS = 241,    /* u64 */
     API_FIELD_TRACE = 242,      /* u64; its core in the lowest 4 bits */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
+    API_FIELD_BUDGET = 245,     /* u8 enum budget_scope, u8 enum budget_value, u32; BUDGET_UNSAID: the host's again */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
     API_FIELD_HISTORY_DROPS = 250, /* empty: timelines under the older key are given up */
 };
@@ -338,6 +346,7 @@ enum api_content {
     CONTENT_PROBLEM,      /* application/problem+json */
     CONTENT_TEXT,         /* text/plain */
     CONTENT_THING_MODEL,  /* a Thing Model the gate makes a Thing Description of; location is the twin's id */
+    CONTENT_LINES,        /* application/x-ndjson */
     CONTENT_PIECE,        /* backup_piece, the name of the part it begins, bytes of the part */
 };
 
@@ -465,7 +474,7 @@ typedef struct connection_request { /* Connection-Management-Request */
     char charging[CHARGING_TEXT_MAX + 1]; /* 3GPP-Charging-Characteristics; "": absent, as the next */
     char type[DEVICE_TYPE_DIGITS + 1];    /* the first digits of the IMEI: which type of device; what names the device is left out */
     char software[SOFTWARE_DIGITS + 1];   /* Software-Version */
-    uint8_t reserved3[3];
+    uint8_t reserved3[7];
     rate_status rates;
 } connection_request;             /* then host, realm, Service-Selection, peer */
 
@@ -681,7 +690,7 @@ typedef struct traced {
     uint16_t peer_length, device_length;
     char command[TRACED_COMMAND_TEXT]; /* "CMR", NUL-padded; a number where the dictionary has no name */
     char imsi[16], msisdn[16]; /* "": none, or the device's name stands for it */
-    uint8_t reserved[2];
+    uint8_t reserved[6];
 } traced;                   /* then the peer's identity, the device's External Identifier */
 
 /* ---- Turns: core <-> cell ---- */

@@ -185,6 +185,14 @@ static void place_records(commit_log *log, log_round_writer *writer)
     }
 }
 
+bool commit_log_has_room(const commit_log *log, size_t length, size_t more)
+{
+    enum { FRAMES_MORE = 2 };
+    size_t records = log->round.length - LOG_ROUND_HEADER + log_record_size(length) + log_record_size(more);
+    bool has_room = log_round_size(records, log->round.frames + FRAMES_MORE) <= log->round_bytes && log->round.records + FRAMES_MORE <= LOG_ROUND_RECORDS_MAX;
+    return has_room || log->round.records == 0;
+}
+
 dro_err commit_log_submit(commit_log *log)
 {
     if (log->is_failed)

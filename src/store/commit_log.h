@@ -71,6 +71,8 @@ DRO_CHECKED dro_err commit_log_make(disk *disk);
 /* Copies the record (whose first 8 bytes are reserved) into the round being
  * gathered. DRO_AGAIN: the round is full, submit first. */
 DRO_CHECKED dro_err commit_log_append(commit_log *log, uint32_t group, uint64_t tag, const void *record, size_t length);
+/* Do a record of that length and another of `more` bytes still fit into the round being gathered? Or is it empty? */
+bool commit_log_has_room(const commit_log *log, size_t length, size_t more);
 /* The number the round being gathered will have. */
 uint64_t commit_log_round(const commit_log *log);
 bool commit_log_can_submit(const commit_log *log); /* something gathered and a flight free */

@@ -7,7 +7,7 @@
  *   2  logs in generations, one a core; groups, keys of tokens; this file
  *   3  chunks of queues, which full records name
  *   4  what is published at a CAPIF core function; resources of T8 beside non-IP data delivery
- *   5  stops; penalties of twins; domains with two keys, and domains that are gone */
+ *   5  stops; penalties of twins; domains with two keys, and domains that are gone; notes of the audit log */
 #pragma once
 
 #include <stdbool.h>

@@ -286,8 +286,9 @@ static int overwrite(int directory, const char *name)
     int error = fd < 0 || fstat(fd, &stat) != 0 ? -errno : 0;
     for (off_t at = 0; error == 0 && stat.st_nlink == 1 && at < stat.st_size; at += (off_t)sizeof zeros) {
         size_t part = stat.st_size - at < (off_t)sizeof zeros ? (size_t)(stat.st_size - at) : sizeof zeros;
-        if (pwrite(fd, zeros, part, at) != (ssize_t)part)
-            error = -errno;
+        ssize_t put = pwrite(fd, zeros, part, at);
+        if (put != (ssize_t)part)
+            error = put < 0 ? -errno : -EIO;
     }
     if (error == 0 && fsync(fd) != 0)
         error = -errno;

@@ -56,6 +56,7 @@ WRAP(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd, ou
 WRAP(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), is_short ? 0 : -1)
 WRAP(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), is_short ? (length > 8 ? __real_write(fd, bytes, length / 2) : 0) : -1)
 WRAP(int, renameat, (int from, const char *old, int to, const char *fresh), (from, old, to, fresh), -1)
+WRAP(int, linkat, (int from, const char *old, int to, const char *fresh, int flags), (from, old, to, fresh, flags), -1)
 WRAP(int, unlinkat, (int at, const char *name, int flags), (at, name, flags), -1)
 WRAP(int, posix_fallocate64, (int fd, off_t offset, off_t length), (fd, offset, length), fault.error)
 WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
@@ -126,7 +127,7 @@ static void see(void *context, const char *name)
 }
 
 typedef struct said { /* what the disk said to have done */
-    bool is_open, is_written, is_replaced, is_renamed, is_removed, is_listed, is_read, is_fetched;
+    bool is_open, is_written, is_replaced, is_replaced_over, is_renamed, is_removed, is_listed, is_read, is_fetched;
     int completions;
 } said;
 
@@ -197,6 +198,9 @@ static said script(disk_way way)
     out.is_renamed = disk->rename(disk, "small", "other") == 0;
     out.is_renamed = disk->rename(disk, "other", "small") == 0 && out.is_renamed;
     out.is_removed = disk->replace(disk, "gone", "x", 1) == 0 && disk->remove(disk, "gone") == 0;
+    memset(small, generation, sizeof small);
+    out.is_replaced_over = disk->replace_over(disk, "keys", small, sizeof small) == 0;
+    out.is_replaced_over &= disk->replace_over(disk, "keys", small, sizeof small) == 0;
     disk->free(disk);
     return out;
 }
@@ -236,8 +240,9 @@ static void each_fault(disk_way way, int error)
             file_is("small", 100, generation, false);
         else
             file_is("small", 100, generation, true);
+        file_is("keys", 100, generation, !got.is_replaced_over);
         if (is_over || error == EINTR)
-            wrong += !(got.is_written && got.is_replaced && got.is_renamed && got.is_removed && got.is_listed && got.is_read && got.is_fetched);
+            wrong += !(got.is_written && got.is_replaced && got.is_replaced_over && got.is_renamed && got.is_removed && got.is_listed && got.is_read && got.is_fetched);
         if (is_over)
             break;
         script(way); /* what it left does not stand in the way */
@@ -298,11 +303,12 @@ static void a_directory_that_is_read_changes_nothing(void **state)
     assert_int_equal(disk->reap(disk, &done, 1, false), 0);
     assert_int_equal(disk->descriptor(disk), -1);
     assert_int_equal(disk->replace(disk, "small", "x", 1), -EROFS);
+    assert_int_equal(disk->replace_over(disk, "small", "x", 1), -EROFS);
     assert_int_equal(disk->rename(disk, "small", "other"), -EROFS);
     assert_int_equal(disk->remove(disk, "small"), -EROFS);
     assert_int_equal(disk->open(disk, "nothing", 0), -ENOENT);
     assert_int_equal(disk->list(disk, see, &seen), 0);
-    assert_int_equal(seen, 2);
+    assert_true(seen >= 2);
     disk->free(disk);
 }
 
@@ -317,6 +323,7 @@ static void names_and_paths_too_long_are_refused(void **state)
     assert_int_equal(disk_open_directory(&disk, path), DRO_IO);
     assert_int_equal(disk_open_directory(&disk, inner), DRO_OK);
     assert_int_equal(disk->replace(disk, name, "x", 1), -ENAMETOOLONG);
+    assert_int_equal(disk->replace_over(disk, name, "x", 1), -ENAMETOOLONG);
     disk_completion done[DISK_WRITES_MAX];
     int file = disk->open(disk, "file", 64 * BLOCK), put = 0;
     assert_true(file >= 0);

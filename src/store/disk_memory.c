@@ -51,6 +51,7 @@ typedef struct disk_memory {
     dro_random_seeded random;
     uint64_t calls;
     bool is_dark; /* the power is off */
+    bool is_full; /* there is no room for more */
     struct file *files[FILES_MAX];
     struct file *handles[HANDLES_MAX];
     struct write writes[WRITES_MAX];
@@ -188,6 +189,8 @@ static int memory_open(disk *self, const char *name, uint64_t bytes)
     struct file *file = file_find(here, name);
     if (file == NULL && bytes == 0)
         return fate == FATE_FINE ? -ENOENT : -EIO;
+    if (here->is_full && (file == NULL || file->size < bytes))
+        return -ENOSPC;
     if (file == NULL)
         file = file_make(here, name);
     if (file == NULL || (file->size < bytes && !file_resize(file, bytes)))
@@ -379,6 +382,8 @@ static int memory_replace(disk *self, const char *name, const void *bytes, size_
         return -EIO;
     char whole[2 * NAME_BYTES];
     name = full(self, name, whole);
+    if (here->is_full)
+        return -ENOSPC;
     file_forget(here, name);
     struct file *file = file_make(here, name);
     if (file == NULL || !file_resize(file, length))
@@ -524,6 +529,21 @@ void disk_memory_power_cut(disk *self, const disk_memory_faults *next)
         write_end(here, at);
     }
     set_faults(here, next);
+}
+
+void disk_memory_fail(disk *self, uint64_t in_calls)
+{
+    of(self)->faults.fail_call = of(self)->calls + in_calls;
+}
+
+void disk_memory_tear(disk *self, bool tear)
+{
+    of(self)->faults.tear = tear;
+}
+
+void disk_memory_fill(disk *self, bool is_full)
+{
+    of(self)->is_full = is_full;
 }
 
 uint64_t disk_memory_calls(const disk *self)

@@ -68,12 +68,6 @@ const char *charge_kind_text(uint32_t kind)
     return kind < CHARGE_KINDS ? kinds[kind] : NULL;
 }
 
-void charge_id(const charge_origin *origin, char out[CHARGE_ID_TEXT])
-{
-    snprintf(out, CHARGE_ID_TEXT, "%016" PRIx64 "-%" PRIu32 ".%" PRIu32 "-%016" PRIx64 "-%" PRIu32, origin->series, origin->generation,
-             origin->core, origin->place, origin->index);
-}
-
 static void put_time(dro_builder *out, int64_t ms)
 {
     char text[DRO_TIME_TEXT];
@@ -125,14 +119,14 @@ static dro_err put_member(dro_builder *out, const struct member *member, dro_cur
     return in.err;
 }
 
-dro_err charge_line(dro_builder *out, const charge_origin *origin, const uint8_t *bytes, size_t length)
+dro_err charge_line(dro_builder *out, const line_origin *origin, const uint8_t *bytes, size_t length)
 {
     dro_cursor in = dro_cursor_over(bytes, length);
     const char *kind = charge_kind_text((uint32_t)dro_cursor_le(&in, 1));
-    char id[CHARGE_ID_TEXT];
+    char id[LINE_ID_TEXT];
     if (in.err != DRO_OK || kind == NULL)
         return DRO_MALFORMED;
-    charge_id(origin, id);
+    line_id(origin, id);
     put(out, "{\"localSequenceNumber\":%" PRIu64 ",\"id\":\"%s\",\"recordType\":\"%s\",\"eventTimestamp\":", origin->sequence, id, kind);
     put_time(out, origin->time_ms);
     dro_builder_text(out, ",\"sCEFID\":");

@@ -13,6 +13,7 @@
 
 #include "base/builder.h"
 #include "base/fields.h"
+#include "twin/line.h"
 
 enum charge_kind {
     CHARGE_NONE = 0,
@@ -52,23 +53,10 @@ enum charge_tag {
     CHARGE_TICKET = 20,      /* u64: number of the ticket; decimal in paths */
 };
 
-/* Where it comes from; names it for good. */
-typedef struct charge_origin {
-    uint64_t series;             /* of the charging directory: random, made with it */
-    uint32_t generation, core;   /* of the log */
-    uint64_t place;              /* of its record there */
-    uint32_t index;              /* of those of that record */
-    uint64_t sequence;           /* of all lines of the series, from 1, without a gap */
-    int64_t time_ms;
-    const char *node;            /* identity of this host */
-} charge_origin;
-
-enum { CHARGE_BYTES_MAX = 4096, CHARGE_LINE_MAX = 8 * CHARGE_BYTES_MAX, CHARGE_ID_TEXT = 72 };
+enum { CHARGE_BYTES_MAX = 4096, CHARGE_LINE_MAX = 8 * CHARGE_BYTES_MAX };
 
 /* One line with its end. DRO_MALFORMED: bytes that are none; DRO_LIMIT: the buffer. Members that this build does not know are left out. */
-DRO_CHECKED dro_err charge_line(dro_builder *out, const charge_origin *origin, const uint8_t *bytes, size_t length);
-/* "SERIES-GENERATION.CORE-PLACE-INDEX", in hex but for generation, core and index. */
-void charge_id(const charge_origin *origin, char out[CHARGE_ID_TEXT]);
+DRO_CHECKED dro_err charge_line(dro_builder *out, const line_origin *origin, const uint8_t *bytes, size_t length);
 const char *charge_kind_text(uint32_t kind); /* NULL: none */
 
 static inline void charge_put_u32(dro_builder *out, uint8_t tag, uint32_t value) { dro_field_put(out, tag, &value, sizeof value); }

@@ -7,7 +7,7 @@
 
 #include "twin/charge.h"
 
-static const charge_origin origin = { .series = 0xabc, .generation = 2, .core = 1, .place = 0x500000040, .index = 3, .sequence = 7,
+static const line_origin origin = { .series = 0xabc, .generation = 2, .core = 1, .place = 0x500000040, .index = 3, .sequence = 7,
                                       .time_ms = 1795420800000, .node = "scef.dromio.test" };
 
 static size_t make(uint8_t bytes[512])

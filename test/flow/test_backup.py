@@ -127,7 +127,7 @@ def test_the_restored_host_begins_later_and_with_other_bits(tmp_path):
         counter = [int.from_bytes(bytes_[8:16], "little") for bytes_ in (original, one, two)]
         random = {bytes_[16:24] for bytes_ in (original, one, two)}
         assert counter[1] == counter[2] > counter[0] + 1000 and len(random) == 3
-        assert {entry.name for entry in (tmp_path / "one").iterdir()} == {entry.name for entry in host.data.iterdir()} - {"master.key", "admin.token"}
+        assert {entry.name for entry in (tmp_path / "one").iterdir()} == {entry.name for entry in host.data.iterdir()} - {"master.key", "admin.token", "audit"}
         for entry in (tmp_path / "one").rglob("*"):
             assert entry.stat().st_mode & 0o077 == 0, entry
 

@@ -248,3 +248,84 @@ def test_a_stopped_application_is_nobody(wasm):
         story.stop("applications/as1")
         assert story.admin.delete("/v1/applications/as1").status == 204
         assert story.admin.get("/v1/stops").json() == {"stops": []}
+
+
+def test_a_twin_that_computes_too_much_waits(wasm):
+    """Each loop costs a deadline twice: no penalty here, so only the budget stands against it."""
+    with Story(wasm, "penalty.failures=0", "quarantine.twins=0", "budgets.twin.cpu=1", "budgets.twin.cpu_burst=1", twins=2) as story:
+        story.event(hostile.LOOP)
+        story.event(hostile.GOOD)
+        letter = story.letters("budget_cpu")[0]
+        assert (letter["frame"], letter["id"]) == ("0000", story.name()) and story.good() is None
+        answer = story.admin.write(story.name(), "limit", 7)
+        assert (answer.status, answer.json()["type"]) == (429, "budget_cpu") and int(answer.headers["Retry-After"]) > 30
+        story.event(hostile.GOOD, 1)
+        assert story.good(1) == 1
+        answer = story.admin.request("PATCH", f"/v1/images/{story.image}", {"budget": {"twin": {"cpu": 0}}})
+        assert answer.status == 200 and answer.json()["budget"]["twin"]["cpu"] == 0, answer
+        story.event(hostile.GOOD)
+        assert story.good() == 1
+
+
+def test_a_turn_with_too_many_messages_changes_nothing(wasm):
+    with Story(wasm, *FAST, "budgets.twin.messages=1", "budgets.twin.messages_burst=5") as story:
+        story.event(hostile.NOTIFY, amount=6)
+        assert story.letters("budget_messages")[0]["frame"] == "0706" and story.good() is None
+        story.event(hostile.NOTIFY, amount=4)
+        assert story.good() == 1
+        story.event(hostile.DOWNLINKS, amount=2)
+        assert story.letters("budget_messages")[0]["frame"] == "0302" and story.good() == 1
+        assert story.admin.twin(story.name())["mailbox"] == 0
+        story.event(hostile.GOOD)
+        assert story.good() == 2
+
+
+def test_lines_of_a_log_beyond_the_budget_are_left_out(wasm):
+    with Story(wasm, *FAST, "budgets.twin.log=1", "budgets.twin.log_burst=200") as story:
+        story.event(hostile.LOGS, amount=10)
+        event = story.admin.get(f"/v1/twins/{story.name()}/timeline?limit=1").json()["events"][0]
+        assert story.good() == 1 and str(event).count("a line that says nothing") == 3 and "budget_log" in str(event)
+        assert story.host.metric("dromio_log_lines_left_out_total") == 7
+
+
+def test_a_context_beyond_the_budget_is_not_kept(wasm):
+    with Story(wasm, *FAST) as story:
+        patch = lambda budget: story.admin.request("PATCH", f"/v1/images/{story.image}", {"budget": budget})
+        assert patch({"twin": {"memory": 2000}}).status == 200
+        story.event(hostile.GROW, amount=60)
+        assert story.letters("budget_memory")[0]["frame"] == "053c" and story.good() is None
+        story.event(hostile.GROW, amount=4)
+        assert story.good() == 1
+        story.again()
+        assert story.admin.get(f"/v1/images/{story.image}").json()["budget"]["twin"]["memory"] == 2000
+        story.event(hostile.GROW, amount=60)
+        assert story.good() == 1
+        assert patch(None).json()["budget"]["twin"]["memory"] == 0
+        story.event(hostile.GROW, amount=60)
+        assert story.good() == 2
+        for bad in ({"twin": {"memory": -1}}, {"twin": {"fun": 1}}, {"host": {}}, {"image": {"memory": 1}}, 7):
+            assert patch(bad).status == 422, bad
+
+
+def test_timers_beyond_the_budget_wait(wasm):
+    with Story(wasm, *FAST, "budgets.twin.timers=1", "budgets.twin.timers_burst=4") as story:
+        story.event(hostile.TIMER)
+        until(lambda: (story.admin.value(story.name(), "timers") or 0) >= 4, "four timers")
+        story.event(hostile.GOOD)
+        assert story.good() == 2 and story.admin.value(story.name(), "timers") <= 6  # the next one is a minute away
+        assert story.admin.get("/v1/dead-letters").json()["dead_letters"] == []
+        assert story.admin.request("PATCH", f"/v1/images/{story.image}", {"budget": {"twin": {"timers": 0}}}).status == 200
+        story.event(hostile.GOOD)
+        until(lambda: story.admin.value(story.name(), "timers") > 8, "timers without a budget")
+
+
+def test_an_image_has_a_budget_for_all_its_twins(wasm):
+    with Story(wasm, *FAST, twins=4) as story:
+        assert story.admin.request("PATCH", f"/v1/images/{story.image}", {"budget": {"image": {"storage": 1, "storage_burst": 4}}}).status == 200
+        for index in range(4):
+            for _ in range(2):
+                story.event(hostile.GOOD, index)
+        assert 1 <= sum(story.good(index) or 0 for index in range(4)) <= 4  # at most one a core
+        kept = story.letters("budget_image_storage")
+        assert len(kept) >= 4 and {letter["reason"] for letter in kept} == {"budget_image_storage"}
+        assert len(kept) + sum(story.good(index) or 0 for index in range(4)) == 8

@@ -68,7 +68,7 @@ def test_each_core_has_twins_and_all_do_turns(host, fleet):
 
 
 def test_rooms_are_named_by_core(host):
-    expected = {"desk", *(f"core {i}" for i in range(CORES)), *(f"cell {i}.0" for i in range(CORES)), *(f"gate {i}" for i in range(GATES))}
+    expected = {"desk", "audit", *(f"core {i}" for i in range(CORES)), *(f"cell {i}.0" for i in range(CORES)), *(f"gate {i}" for i in range(GATES))}
     until(lambda: set(host.rooms()) == expected, "a room of each kind and core")
 
 

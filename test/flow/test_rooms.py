@@ -71,7 +71,7 @@ def host():
 def test_rooms_show_their_kind():
     # Ready is when the gate answers; the cell may be about to take its name.
     with Host("host.cores=1") as host:
-        until(lambda: set(host.rooms()) == {"core 0", "cell 0", "gate 0", "desk"}, "every kind of room")
+        until(lambda: set(host.rooms()) == {"core 0", "cell 0", "gate 0", "desk", "audit"}, "every kind of room")
         for name, pid in host.rooms().items():
             assert open(f"/proc/{pid}/comm").read().strip() == f"dromiod: {name}"[:15]
 
@@ -359,7 +359,7 @@ def test_peers_that_are_not_listed_are_refused_without_accept_any():
 def test_two_gates_and_two_cells():
     with Host("host.cores=1", "host.gates=2", "cells.max=2") as host:
         # The image's new cells are taking the place of the first ones.
-        rooms = {"core 0", "cell 0", "cell 1", "gate 0", "gate 1", "desk"}
+        rooms = {"core 0", "cell 0", "cell 1", "gate 0", "gate 1", "desk", "audit"}
         until(lambda: set(host.rooms()) == rooms, "all rooms")
         imsis = [f"0010100000000{number:02}" for number in range(20)]
         for number, imsi in enumerate(imsis):

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "charging/journal.h"
+#include "ledger/journal.h"
 #include "store/crc32c.h"
 #include "twin/charge.h"
 
@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void read_tail(const uint8_t *data, size_t size)
 {
-    uint64_t sequence = journal_tail_sequence(data, size);
+    uint64_t sequence = journal_tail_sequence(&journal_charging, data, size);
     assert(sequence == 0 || (data[size - 1] == '\n' && data[size - 2] == '}'));
 }
 
@@ -25,7 +25,7 @@ static void read_slot(const uint8_t *data, size_t size)
     memcpy(slot + sizeof slot - 4, &crc, 4);
     if (!journal_slot_read(&state, slot))
         return;
-    assert(state.count <= CHARGING_PLACES_MAX && state.number > 0 && state.sequence > 0);
+    assert(state.count <= LEDGER_PLACES_MAX && state.number > 0 && state.sequence > 0);
     journal_slot_write(&state, copy);
     assert(journal_slot_read(&again, copy) && memcmp(&state, &again, sizeof state) == 0);
 }
@@ -34,13 +34,13 @@ static void read_slot(const uint8_t *data, size_t size)
 static void write_line(const uint8_t *data, size_t size)
 {
     static uint8_t text[CHARGE_LINE_MAX];
-    charge_origin origin = { .sequence = 12, .node = "n" };
+    line_origin origin = { .sequence = 12, .node = "n" };
     dro_builder out = dro_builder_over(text, sizeof text);
     if (size > CHARGE_BYTES_MAX || charge_line(&out, &origin, data, size) != DRO_OK)
         return;
     size_t length = dro_builder_length(&out);
     assert(memchr(text, '\n', length) == text + length - 1);
-    assert(journal_tail_sequence(text, length) == 12);
+    assert(journal_tail_sequence(&journal_charging, text, length) == 12);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "charging/charging.h"
-#include "charging/files_fake.h"
+#include "ledger/ledger.h"
+#include "ledger/files_fake.h"
+#include "ledger/journal.h"
 #include "fuzz_world.h"
-#include "ring/charging.h"
+#include "ring/ledger.h"
 #include "twin/charge.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,11 +33,11 @@ static uint64_t hear(ring_reader *from, uint64_t session)
     dro_err err;
     const uint8_t *body;
     while ((body = ring_next(from, &header, &err)) != NULL) {
-        charged_message said;
-        assert(header.type == MESSAGE_CHARGED && header.length - sizeof header >= sizeof said);
+        ledger_state said;
+        assert(header.type == MESSAGE_LEDGER_STATE && header.length - sizeof header >= sizeof said);
         memcpy(&said, body, sizeof said);
-        assert(said.place_count <= CHARGING_PLACES_MAX && said.file_count <= CHARGING_FILES_MAX);
-        assert(header.length - sizeof header >= sizeof said + said.place_count * sizeof(charging_place) + said.file_count * sizeof(charging_file));
+        assert(said.place_count <= LEDGER_PLACES_MAX && said.file_count <= LEDGER_FILES_MAX);
+        assert(header.length - sizeof header >= sizeof said + said.place_count * sizeof(ledger_place) + said.file_count * sizeof(ledger_file));
         session = said.session;
         ring_done(from, &header);
     }
@@ -61,9 +62,9 @@ static void to_room(dro_cursor *in)
     ring_reader_open(&from_core, there, RING);
     ring_writer_open(&out, back, RING, -1);
     ring_reader_open(&from_room, back, RING);
-    charging_config config = { .core_count = 1, .from_core = &from_core, .to_core = &out, .doorbell = -1, .node = "n", .file_bytes = 3000, .file_age_s = 60,
+    ledger_config config = { .kind = &journal_charging, .core_count = 1, .from_core = &from_core, .to_core = &out, .doorbell = -1, .node = "n", .file_bytes = 3000, .file_age_s = 60,
                                .clock = &clock.clock, .random = &random.random };
-    charging_room *room = charging_room_new(&config, &fake.files);
+    ledger_room *room = ledger_room_new(&config, &fake.files);
     if (room == NULL)
         abort();
     for (int i = 0; i < MESSAGES_MAX && dro_cursor_left(in) > 3; i++) {
@@ -72,16 +73,16 @@ static void to_room(dro_cursor *in)
         if (length > dro_cursor_left(in))
             length = dro_cursor_left(in);
         const uint8_t *body = dro_cursor_bytes(in, length);
-        charging_room_round(room);
+        ledger_room_round(room);
         session = hear(&from_room, session);
-        if (ring_send(&to_room, kind < 128 ? MESSAGE_CHARGE : kind, 0, kind % 2 == 0 ? session : session ^ 1, body, (uint32_t)length))
+        if (ring_send(&to_room, kind < 128 ? MESSAGE_LEDGER : kind, 0, kind % 2 == 0 ? session : session ^ 1, body, (uint32_t)length))
             ring_publish(&to_room);
-        charging_room_round(room);
+        ledger_room_round(room);
         dro_clock_fake_advance(&clock, STEP_MS * 1000000ll);
     }
-    charging_room_round(room);
+    ledger_room_round(room);
     hear(&from_room, session);
-    charging_room_free(room);
+    ledger_room_free(room);
     free(there);
     free(back);
 }
@@ -96,14 +97,14 @@ static void to_core(dro_cursor *in)
     ring_reader_open(&from_room, back, RING);
     ring_writer_open(&out, there, RING, -1);
     ring_reader_open(&from_core, there, RING);
-    core_charging_attach(world->core, from_room, out);
+    core_ledger_attach(world->core, LEDGER_CHARGING, from_room, out);
     for (int i = 0; i < MESSAGES_MAX && dro_cursor_left(in) > 3; i++) {
         uint8_t kind = (uint8_t)dro_cursor_le(in, 1);
         size_t length = dro_cursor_le(in, 2);
         if (length > dro_cursor_left(in))
             length = dro_cursor_left(in);
         const uint8_t *body = dro_cursor_bytes(in, length);
-        if (ring_send(&room, kind < 128 ? MESSAGE_CHARGED : kind, 0, 0, body, (uint32_t)length))
+        if (ring_send(&room, kind < 128 ? MESSAGE_LEDGER_STATE : kind, 0, 0, body, (uint32_t)length))
             ring_publish(&room);
         world_settle(world);
         static world_request request; /* what is told of it can be shown */
@@ -117,7 +118,7 @@ static void to_core(dro_cursor *in)
         assert(err == DRO_OK);
         ring_release(&from_core);
     }
-    core_charging_lost(world->core);
+    core_ledger_lost(world->core, LEDGER_CHARGING);
     world_settle(world);
     world_check(world);
     free(there);

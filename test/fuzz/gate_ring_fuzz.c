@@ -56,7 +56,7 @@ enum { REQUESTS = sizeof requests / sizeof requests[0], ASK_PEER = REQUESTS, ASK
 
 static const uint16_t kinds[] = { MESSAGE_API_REPLY, MESSAGE_NETWORK_ANSWER, MESSAGE_DOWNLINK, MESSAGE_STREAM_EVENT, MESSAGE_CREDENTIAL, MESSAGE_NOTICE,
                                   MESSAGE_SIGNING_KEY, MESSAGE_RELEASE, MESSAGE_REPORT_ANSWER, MESSAGE_INQUIRY, MESSAGE_WEBSOCKET_REPLACED, MESSAGE_CAPIF,
-                                  MESSAGE_TRACE, MESSAGE_TRACED, MESSAGE_CHARGE };
+                                  MESSAGE_TRACE, MESSAGE_TRACED, MESSAGE_LEDGER };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 static struct {

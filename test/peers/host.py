@@ -23,6 +23,7 @@ THERMO = BUILD / "examples" / "thermo.wasm"
 EVERY_HOST = os.environ.get("DROMIO_TEST_SET", "").split()  # settings of every host, e.g. "host.cores=3"
 ONE_GATE = not any(setting.startswith("host.gates=") for setting in EVERY_HOST)  # else /metrics has the counters of whichever gate answers
 LIMIT_S = int(os.environ.get("DROMIO_TEST_LIMIT_S", "60"))   # a test's patience, never a measurement
+IS_STOPPED = "DROMIO_TEST_STOP" in os.environ               # hosts are asked to end at the end of a test, not killed: test/proof/coverage.py wants that
 IDLE_S = 5                                                    # a connection that waited longer is not used again
 POLL_S = 0.01
 
@@ -227,6 +228,8 @@ class Host:
             self.close()
 
     def close(self):
+        if self.is_running() and IS_STOPPED:
+            self.stop()
         if self.is_running():
             self.kill()
         if self.admin is not None:

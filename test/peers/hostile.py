@@ -18,7 +18,7 @@ EXPORT(dromio_abi_1) void dromio_abi_1(void) {}
 static u8 buffer[2048] __attribute__((aligned(16)));
 EXPORT(dromio_event_buffer) u8 *dromio_event_buffer(void) { return buffer; }
 static u32 count, timers; static volatile u32 sink;
-static u8 hoard[16384];
+static volatile u8 hoard[16384];
 EXPORT(dromio_event) i32 dromio_event(u32 kind, u32 id, u32 length)
 {
     if (kind == 6) {                /* once set, again and again */

@@ -9,7 +9,7 @@ TARGETS = {
     "archive": {"reads": "a backup, at restore", "words": ("src/store/archive.h", "cli/archive_check.c", "cli/restore.c"), "bytes": 16384},
     "artifact": {"reads": "compiled images, and what the process that makes them answers", "words": ("src/cell/artifact.c",)},
     "cell_turn": {"reads": "ring messages core -> cell, contexts and events of turns", "numbers": range(0, 40), "bytes": 16384},
-    "charging": {"reads": "charging files at start, charges of the log", "words": ("src/twin/charge.c", "src/charging/journal.c")},
+    "charging": {"reads": "charging files at start, charges of the log", "words": ("src/twin/charge.c", "src/ledger/journal.c")},
     "charging_ring": {"reads": "ring messages core -> charging and charging -> core", "numbers": (74, 77), "bytes": 8192},
     "columns": {"reads": "the columns, spoilt by whoever writes them", "bytes": 1024},
     "config": {"reads": "configuration words", "words": ("src/host/config.c",), "is_loud": True},

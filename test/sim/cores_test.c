@@ -484,6 +484,43 @@ static void an_event_id_of_another_number_of_cores_is_a_gap(void **state)
     assert_true(is_gap);
 }
 
+/* Follows all events of core 0 from behind `last`; where it is then. */
+static uint64_t resume(uint64_t id, uint64_t last, bool *is_gap)
+{
+    char text[24];
+    api_reply reply;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)last);
+    asker_forget();
+    request_begin(&request, 0);
+    request_text(&request, API_FIELD_RESUME, text);
+    assert_true(world_send(&here.world, 0, MESSAGE_SUBSCRIBE, id, request.bytes, dro_builder_length(&request.out)));
+    world_settle(&here.world);
+    *is_gap = false;
+    uint64_t position = 0;
+    for (uint32_t i = 0; i < here.count; i++) {
+        const heard *heard = &here.heard[i];
+        if (heard->header.type == MESSAGE_API_REPLY) {
+            memcpy(&reply, heard->body, sizeof reply);
+            position = reply.etag;
+        }
+        *is_gap |= heard->header.type == MESSAGE_STREAM_EVENT && strstr(heard->body + sizeof(stream_event), "dromio.gap.v1") != NULL;
+    }
+    return position;
+}
+
+static void a_gap_is_told_once(void **state)
+{
+    (void)state;
+    bool is_gap;
+    make_all();
+    reopen(2);
+    uint64_t position = resume(77, 2, &is_gap);
+    assert_true(is_gap);
+    reopen(2);
+    assert_true(resume(78, position, &is_gap) >= position);
+    assert_false(is_gap);
+}
+
 static void the_timeline_begins_anew_and_is_never_wrong(void **state)
 {
     (void)state;
@@ -561,6 +598,7 @@ int main(void)
         CASE(a_key_of_a_request_is_known_to_the_twins_new_core),
         CASE(a_dead_letter_is_in_one_core),
         CASE(an_event_id_of_another_number_of_cores_is_a_gap),
+        CASE(a_gap_is_told_once),
         CASE(the_timeline_begins_anew_and_is_never_wrong),
         CASE(the_old_logs_go_once_every_core_has_moved),
         CASE(counts_of_all_cores_are_there_before_a_round),

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/board.h"
+#include "store/disk_directory.h"
 #include "store/disk_memory.h"
 #include "twin/event.h"
 
@@ -16,9 +17,13 @@ static const uint8_t master_key[32] = { 7, 1, 7 };
 static const uint8_t admin_token[32] = { 9 };
 static const char node_host[] = "mme1.epc.example", node_realm[] = "epc.example";
 
+void (*world_on_fail)(void);
+
 void world_fail(const char *file, int line, const char *what)
 {
     fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+    if (world_on_fail != NULL)
+        world_on_fail();
     abort();
 }
 
@@ -83,7 +88,8 @@ static dro_err supervisor_admit(core_supervisor *supervisor, uint64_t id, const 
     if (here->admit_count == sizeof here->admits / sizeof here->admits[0])
         return DRO_LIMIT;
     uint8_t *copy = malloc(length + 1);
-    assert(copy != NULL);
+    if (copy == NULL)
+        return DRO_NOMEM;
     memcpy(copy, wasm, length);
     here->admits[here->admit_count].id = id;
     here->admits[here->admit_count].wasm = copy;
@@ -417,10 +423,14 @@ void world_init(world *world, const world_options *options)
     dro_clock_fake_init(&world->clock, WORLD_START_MS);
     dro_random_seeded_init(&world->random, options->seed);
     dro_random_seeded_init(&world->core_random, options->seed ^ 0xc0fe);
-    world->log_disk = disk_memory_new(&options->faults);
-    world->image_disk = disk_memory_new(NULL);
-    assert(world->log_disk != NULL && world->image_disk != NULL);
-    log_store_memory_init(&world->logs, world->log_disk);
+    if (options->directory == NULL) {
+        world->log_disk = disk_memory_new(&options->faults);
+        world->image_disk = disk_memory_new(NULL);
+        assert(world->log_disk != NULL && world->image_disk != NULL);
+        log_store_memory_init(&world->logs, world->log_disk);
+    } else {
+        log_store_directory_init(&world->directory_logs, options->directory);
+    }
     for (uint32_t i = 0; i < WORLD_CORES_MAX; i++) {
         world->seats[i] = (world_seat){ .supervisor = { supervisor_admit, supervisor_is_current, supervisor_images, supervisor_replace },
                                         .world = world, .index = i };
@@ -448,8 +458,10 @@ void world_fini(world *world)
     for (uint32_t i = 0; i < WORLD_CORES_MAX; i++)
         munmap(world->seats[i].columns, WORLD_COLUMNS_BYTES);
     world_cores(world, 1);
-    world->log_disk->free(world->log_disk);
-    world->image_disk->free(world->image_disk);
+    if (world->options.directory == NULL) {
+        world->log_disk->free(world->log_disk);
+        world->image_disk->free(world->image_disk);
+    }
     if (world->trace != NULL)
         fclose(world->trace);
     free(world->trace_text);
@@ -464,14 +476,14 @@ static dro_err seat_open(world *world, uint32_t index)
                              .count = world->core_count,
                              .directory = world->directory,
                              .board = world->board_memory,
-                             .logs = &world->logs.store,
+                             .logs = world->options.directory != NULL ? &world->directory_logs.store : &world->logs.store,
                              .log_disk = index == 0 ? world->log_disk : NULL,
                              .image_disk = index == 0 ? world->image_disk : NULL,
                              .master_key = master_key,
                              .columns_memory = seat->columns,
                              .columns_bytes = WORLD_COLUMNS_BYTES,
                              .supervisor = &seat->supervisor,
-                             .admin_token = admin_token,
+                             .admin_token = world->options.admin_token != NULL ? world->options.admin_token : admin_token,
                              .gate_count = WORLD_GATES,
                              .cell_count = 1,
                              .segment_bytes = world->options.segment_bytes,
@@ -485,9 +497,36 @@ static dro_err seat_open(world *world, uint32_t index)
     return err;
 }
 
+/* As host/room.c opens them. */
+static dro_err directories_open(world *world)
+{
+    char path[256];
+    if (world->options.directory == NULL)
+        return DRO_OK;
+    snprintf(path, sizeof path, "%s/log", world->options.directory);
+    dro_err err = disk_open_directory_by(&world->log_disk, path, DISK_SYNC);
+    snprintf(path, sizeof path, "%s/images", world->options.directory);
+    return err != DRO_OK ? err : disk_open_directory_by(&world->image_disk, path, DISK_SYNC);
+}
+
+static void directories_close(world *world)
+{
+    if (world->options.directory == NULL)
+        return;
+    if (world->log_disk != NULL)
+        world->log_disk->free(world->log_disk);
+    if (world->image_disk != NULL)
+        world->image_disk->free(world->image_disk);
+    world->log_disk = world->image_disk = NULL;
+}
+
 dro_err world_open(world *world)
 {
-    dro_err err = DRO_OK;
+    dro_err err = directories_open(world);
+    if (err != DRO_OK) {
+        directories_close(world);
+        return err;
+    }
     if (world->core_count > 1) {
         err = directory_format(world->directory_memory, world->core_count);
         if (err == DRO_OK)
@@ -497,6 +536,7 @@ dro_err world_open(world *world)
         assert(err == DRO_OK);
     }
     memset(world->downlinks, 0, sizeof world->downlinks); /* their numbers come again */
+    world->image_count = 0; /* the last core's */
     for (uint32_t i = 0; i < world->core_count && err == DRO_OK; i++)
         err = seat_open(world, i);
     world_trace(world, "open %s", dro_err_text(err));
@@ -530,7 +570,23 @@ void world_close(world *world)
         core_close(world->seats[i].core);
         world->seats[i].core = NULL;
     }
+    directories_close(world);
     world->core = NULL;
+}
+
+void world_forget(world *world)
+{
+    for (uint32_t i = 0; i < WORLD_CORES_MAX; i++) {
+        world->seats[i].core = NULL;
+        world->seats[i].room = world->seats[i].old_room = NULL;
+    }
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        world->gates[i].is_open = false;
+    if (world->options.directory != NULL)
+        world->log_disk = world->image_disk = NULL;
+    world->core = NULL;
+    world->room = NULL;
+    admits_forget(world);
 }
 
 void world_power_cut(world *world, const disk_memory_faults *next)
@@ -573,7 +629,8 @@ int world_round(world *world)
         work += seat_round(world, &world->seats[i]);
     for (uint32_t i = 0; i < WORLD_GATES; i++)
         if (!world_chance(world, 20))
-            work += gate_listen(world, i, 1 + (int)world_below(world, GATE_MAX));
+            work += world->options.on_gate != NULL ? world->options.on_gate(world->options.context, i)
+                                                   : gate_listen(world, i, 1 + (int)world_below(world, GATE_MAX));
     world_advance(world, 0);
     return work;
 }
@@ -605,7 +662,7 @@ bool world_chance(world *world, uint32_t percent)
 
 /* ---- requests ---- */
 
-void request_begin(world_request *request, uint16_t operation)
+void world_request_begin(world_request *request, uint16_t operation)
 {
     api_request head = { .operation = operation, .scopes = SCOPE_ADMIN | 0x7f };
     request->out = dro_builder_over(request->bytes, sizeof request->bytes);
@@ -635,7 +692,7 @@ void request_value(world_request *request, const value *value)
     dro_field_put(&request->out, API_FIELD_VALUE, bytes, dro_builder_length(&part));
 }
 
-bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
+bool world_request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
 {
     WORLD_ASSERT(request->out.err == DRO_OK);
     return world_send(world, gate, MESSAGE_API, id, request->bytes, dro_builder_length(&request->out));

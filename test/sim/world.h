@@ -45,7 +45,10 @@ typedef struct world_options {
     bool is_charging;               /* what is charged is kept for a room that may come */
     uint32_t trap_percent;          /* of the chances to: the turn of a reading ends as a trap */
     world_message_fn on_message;    /* what the core says to a gate */
+    int (*on_gate)(void *context, uint32_t gate); /* instead: a real gate's turn, and how much it did */
     void *context;
+    const char *directory;          /* the host's data lie there, on a real disk; NULL: on one in memory */
+    const uint8_t *admin_token;     /* its SHA-256; NULL: nobody has it */
 } world_options;
 
 typedef struct world_room {         /* rings of one cell */
@@ -81,6 +84,7 @@ struct world {
     dro_random_seeded core_random;  /* what the core is given */
     disk *log_disk, *image_disk;
     log_store_memory logs;
+    log_store_directory directory_logs;
     void *directory_memory, *board_memory;
     directory directory;
     core *core;                     /* core 0, and the room of its cell */
@@ -106,6 +110,7 @@ void world_fini(world *world);
 dro_err world_open(world *world);
 void world_cores(world *world, uint32_t cores); /* how many the next world_open opens */
 void world_close(world *world);     /* as a kill: nothing is waited for */
+void world_forget(world *world);    /* a core has ended in the middle of something: its memory is lost */
 /* The power goes and comes: what was not durable is gone. The core is closed. */
 bool world_failed(const world *world); /* a core's log is broken */
 void world_power_cut(world *world, const disk_memory_faults *next);
@@ -132,12 +137,18 @@ typedef struct world_request {
     dro_builder out;
     uint8_t bytes[WORLD_REQUEST_MAX];
 } world_request;
-void request_begin(world_request *request, uint16_t operation);
+void world_request_begin(world_request *request, uint16_t operation);
+bool world_request_send(world *world, uint32_t gate, uint64_t id, const world_request *request);
+/* Not by these names to the linker: the gate has functions of them. */
+static inline void request_begin(world_request *request, uint16_t operation) { world_request_begin(request, operation); }
+static inline bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request)
+{
+    return world_request_send(world, gate, id, request);
+}
 void request_text(world_request *request, uint8_t tag, const char *text);
 void request_bytes(world_request *request, uint8_t tag, const void *bytes, size_t length);
 void request_u64(world_request *request, uint8_t tag, uint64_t number);
 void request_value(world_request *request, const value *value);
-bool request_send(world *world, uint32_t gate, uint64_t id, const world_request *request);
 /* Pushes a file as image and waits until it is kept. */
 void world_push_image(world *world, const char *path);
 
@@ -152,4 +163,5 @@ bool world_downlink_answer(world *world, uint32_t gate, uint64_t id, const downl
  * that says what is not. */
 void world_check(const world *world);
 void world_fail(const char *file, int line, const char *what);
+extern void (*world_on_fail)(void); /* called before it aborts; NULL: nothing more is said */
 #define WORLD_ASSERT(claim) ((claim) ? (void)0 : world_fail(__FILE__, __LINE__, #claim))

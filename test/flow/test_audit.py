@@ -1,0 +1,155 @@
+"""The audit log: who did what, in a chain of lines that a second implementation (test/peers/audit.py) verifies (docs/audit.md)."""
+import json
+import subprocess
+
+import pytest
+
+import audit
+from host import BUILD, LIMIT_S, Host, until
+
+ON = ("audit.commands=true",)
+
+
+@pytest.fixture(scope="module")
+def host():
+    with Host(*ON) as made:
+        yield made
+
+
+def entries(host):
+    return audit.of_host(host)
+
+
+def found(host, **members):
+    """The entries that have all these members, once there are any."""
+    def look():
+        return [e for e in entries(host) if all(e.get(name) == value for name, value in members.items())]
+    return until(look, f"an entry with {members}")
+
+
+def test_a_start_names_the_configuration_and_a_chain_begins(host):
+    found(host, act="audit.begun")
+    first, second = entries(host)[:2]
+    assert first["act"] == "host.started" and first["seq"] == 1 and first["previous"] == "0" * 64
+    assert "configuration sha256:" in first["detail"] and second["act"] == "audit.begun" and len(second["key"]) == 64
+
+
+def test_what_the_administrator_did_is_there_with_its_outcome(host):
+    answer = host.admin.post("/v1/applications", {"id": "as1", "domains": ["acme.example"], "scopes": ["read", "write"]})
+    assert answer.status == 201
+    made = found(host, act="application.made", objects=["as1"])[0]
+    assert (made["actor"], made["status"], made["outcome"], made["class"]) == ("admin", 201, "done", "admin")
+    assert set(made["members"]) == {"domains", "scopes"} and made["source"].startswith("127.0.0.1:")
+    assert found(host, act="domain.made", objects=["acme.example"])[0]["actor"] == "host"
+    assert host.admin.post("/v1/applications", {"id": "as1", "domains": ["acme.example"], "scopes": ["read"]}).status == 409
+    assert found(host, act="application.made", status=409)[0]["outcome"] == "refused"
+    other = host.client(answer.json()["token"])
+    assert other.put("/v1/twins/a@acme.example", {"model": "acme/thermo", "secrets": {"key": "c2VjcmV0LXNlY3JldC1zZWNyZXQ="}, "imsi": "001010000000077"}).status == 201
+    twin = found(host, act="twin.made", objects=["a@acme.example"])[0]
+    assert twin["actor"] == "application as1" and set(twin["members"]) == {"model", "imsi", "secrets.key"}
+    assert other.delete("/v1/twins/a@acme.example").status == 204
+    assert found(host, act="twin.removed", objects=["a@acme.example"])[0]["status"] == 204
+
+
+def test_no_secret_no_token_and_no_identity_of_a_device_is_in_it(host):
+    token = host.admin.post("/v1/applications", {"id": "as2", "domains": ["acme.example"], "scopes": ["read"]}).json()["token"]
+    host.admin.put("/v1/twins/s@acme.example", {"model": "acme/thermo", "imsi": "001010000012345", "msisdn": "491700012345", "secrets": {"calibration": 7.25}})
+    found(host, act="twin.made", objects=["s@acme.example"])
+    text = b"".join(p.read_bytes() for p in (host.data / "audit").iterdir())
+    for secret in (token.encode(), host.admin.token.encode(), b"001010000012345", b"491700012345", b"7.25"):
+        assert secret not in text
+
+
+def test_many_of_one_request_share_an_entry(host):
+    lines = "".join(json.dumps({"id": f"b{i}@acme.example", "model": "acme/thermo"}) + "\n" for i in range(200))
+    assert host.admin.post("/v1/twins:bulk", lines.encode()).status == 200
+    def all_there():
+        named = [e for e in entries(host) if e["act"] == "twin.made" and e["objects"][0].startswith("b")]
+        names = [name for e in named for name in e["objects"]]
+        return named if len(names) >= 200 else None
+    made = until(all_there, "an entry for each")
+    names = [name for e in made for name in e["objects"]]
+    assert sorted(names) == sorted(f"b{i}@acme.example" for i in range(200)) and len(made) < 100
+    assert all(len(e["objects"]) <= 64 for e in made)
+
+
+def test_refused_access_is_told_together(host):
+    stranger = host.client("nobody")
+    for _ in range(300):
+        assert stranger.get("/v1/twins").status == 401
+    told = found(host, act="access.refused", status=401)
+    assert len(told) <= 3 and sum(e["count"] for e in told) >= 300 and told[0]["objects"] == ["GET /v1/twins"]
+    assert told[0]["source"] == "127.0.0.1"
+
+
+def dromio(*words, host=None):
+    where = [] if host is None else ["--host", f"http://127.0.0.1:{host.http_port}", "--token-file", str(host.data / "admin.token")]
+    return subprocess.run([str(BUILD / "dromio"), *words, *where], capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def is_refused(answer, *what):
+    assert answer.returncode == 1 and answer.stdout == "", answer
+    assert all(part in answer.stderr for part in what), answer.stderr
+
+
+def test_the_command_verifies_the_host_and_files_alone(host, tmp_path):
+    found(host, act="host.started")
+    assert dromio("audit", "verify", host=host).returncode == 0
+    head = json.loads(dromio("audit", "head", "-o", "json", host=host).stdout)
+    out = dromio("audit", "export", host=host).stdout
+    file = tmp_path / "audit.jsonl"
+    file.write_text(out)
+    whole = dromio("audit", "verify", "--key", head["key"], "--since-head", head["hash"], str(file))
+    assert whole.returncode == 0 and f"to {len(out.splitlines())} hold together" in whole.stdout, whole
+    assert dromio("audit", "verify", str(host.data / "audit")).returncode == 0
+    is_refused(dromio("audit", "verify", "--since-head", "0" * 63 + "1", str(file)), "no entry has the hash")
+    lines = out.splitlines(keepends=True)
+    for changed, what in ((lines[:1] + lines[2:], "missing"), (lines[:2] + lines[1:], "twice"), ([lines[0].replace("done", "none")] + lines[1:], "was changed"),
+                          (lines[:-1] + [lines[-1][:-4]], "its end is missing")):
+        file.write_text("".join(changed))
+        is_refused(dromio("audit", "verify", str(file)), what)
+    assert "host.started" in dromio("audit", "list", "--limit", "5", "--after", "0", host=host).stdout
+
+
+def test_an_end_that_was_cut_is_found_at_the_next_start():
+    with Host(*ON) as host:
+        found(host, act="audit.begun")
+        host.stop()
+        before = {p.name: p.read_bytes() for p in (host.data / "audit").iterdir()}
+        host.start()
+        host.admin.post("/v1/logins")
+        last = found(host, act="session.offered")[0]["seq"]
+        until(lambda: sealed(host) >= last, "its head in the log")
+        host.stop()
+        for path in (host.data / "audit").iterdir():
+            path.unlink()
+        for name, content in before.items():
+            (host.data / "audit" / name).write_bytes(content)
+        host.start()
+        cut = found(host, act="audit.cut")[0]
+        assert cut["sequence"] >= last and host.metric("dromio_audit_cuts_total") == 1
+        is_refused(dromio("audit", "verify", host=host), "audit.cut")
+
+
+def sealed(host):
+    """Up to which entry the host's own log knows of the files."""
+    return host.admin.get("/v1/audit/head").json().get("sealed", 0)
+
+
+def test_each_act_has_one_entry_through_kills():
+    with Host(*ON) as host:
+        wanted = []
+        for cycle in range(4):
+            for i in range(20):
+                name = f"c{cycle}-{i}"
+                if host.admin.post("/v1/applications", {"id": name, "domains": ["acme.example"], "scopes": ["read"]}).status == 201:
+                    wanted.append(name)
+            if cycle % 2:
+                host.room_is_back("audit", host.kill_room("audit"))
+            else:
+                host.kill()
+                host.start()
+            until(lambda: host.admin.get("/v1/audit/head").json().get("state") == "writing", "the audit log")
+        found(host, objects=[wanted[-1]])
+        told = [e["objects"][0] for e in entries(host) if e["act"] == "application.made"]
+        assert sorted(told) == sorted(set(told)) and set(wanted) <= set(told)
