@@ -75,15 +75,13 @@ const idempotent *idempotent_find(core *core, const uint8_t key[32])
 static void idempotent_keep(core *core, idempotency *table, const idempotent *entry, const uint8_t *answer)
 {
     if (table->entries == NULL && (table->entries = calloc(IDEMPOTENCY_MAX, sizeof *table->entries)) == NULL)
-        return;
+        core_no_memory("the keys of requests");
     while (table->count > 0 && (table->count == IDEMPOTENCY_MAX || is_old(core, &table->entries[table->start])))
         idempotent_forget_oldest(table);
     uint32_t at = (table->start + table->count) % IDEMPOTENCY_MAX;
     uint8_t *copy = malloc(entry->length + 1);
-    if (copy == NULL || index_add(&table->index, key_hash(entry->key), at) != DRO_OK) {
-        free(copy);
-        return;
-    }
+    if (copy == NULL || index_add(&table->index, key_hash(entry->key), at) != DRO_OK)
+        core_no_memory("the key of a request"); /* without it the request would be done twice */
     if (entry->length > 0)
         memcpy(copy, answer, entry->length);
     table->entries[at] = *entry;
@@ -156,7 +154,7 @@ static void letter_keep(dead_letters *letters, uint32_t domain, const char *json
     dead_letter *letter = &letters->list[letters->next];
     char *text = strndup(json, length);
     if (text == NULL)
-        return;
+        core_no_memory("a dead letter");
     free(letter->text);
     *letter = (dead_letter){ text, domain & 0xffff, (uint16_t)(domain >> 16) };
     letters->next = (letters->next + 1) % DEAD_LETTERS_MAX;

@@ -103,9 +103,9 @@ static void field_drop(core *core, const dro_builder *before, uint8_t tag, dro_e
     dro_wipe(before->at, (size_t)(fields->at - before->at));
     *fields = *before;
     core->counters.fields_dropped++;
-    dro_error("record field=%u \"%s\": %s", tag, dro_err_text(err), err == DRO_NOMEM ? "the core begins anew from the log" : "left out");
-    if (err == DRO_NOMEM)
-        abort(); /* its caller counts on it: what is answered for the rest of the record would not be true */
+    if (err == DRO_NOMEM) /* its caller counts on it: what is answered for the rest of the record would not be true */
+        core_no_memory("what a record says");
+    dro_error("record field=%u \"%s\": left out", tag, dro_err_text(err));
 }
 
 void record_put(core *core, uint8_t tag, const void *bytes, size_t length)

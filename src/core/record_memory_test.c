@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "core/core_testbed.h"
+#include "core/host_tables.h"
 #include "core/number.h"
 #include "core/record.h"
 #include "core/twin_table.h"
@@ -42,6 +43,7 @@ void __wrap_abort(void)
 static void a_command_without_memory_for_its_ticket_is_not_answered(void **state)
 {
     (void)state;
+    has_ended = false;
     make_twin("a@acme.example", "001010000000001");
     world_close(&here.world);
     assert_int_equal(world_open(&here.world), DRO_OK);
@@ -61,8 +63,29 @@ static void a_command_without_memory_for_its_ticket_is_not_answered(void **state
     assert_true(twin_find(here.world.core, "a@acme.example", 14) != NONE);
 }
 
+/* Its repetition would be done again. */
+static void a_request_whose_key_cannot_be_kept_is_not_answered(void **state)
+{
+    (void)state;
+    static const uint8_t key[32] = { 1 }, body[32] = { 2 };
+    has_ended = false;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    if (setjmp(ended) == 0) {
+        record_begin(here.world.core, index, RECORD_DELTA);
+        is_short = true;
+        idempotent_put(here.world.core, key, body, 202, "{}", 2);
+        is_short = false;
+        record_end(here.world.core);
+    }
+    assert_true(has_ended);
+    world_forget(&here.world);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    assert_null(idempotent_find(here.world.core, key));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { CLAIM(a_command_without_memory_for_its_ticket_is_not_answered) };
+    const struct CMUnitTest tests[] = { CLAIM(a_command_without_memory_for_its_ticket_is_not_answered),
+                                        CLAIM(a_request_whose_key_cannot_be_kept_is_not_answered) };
     return cmocka_run_group_tests_name("record_memory", tests, NULL, NULL);
 }

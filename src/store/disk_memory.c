@@ -536,6 +536,11 @@ void disk_memory_fail(disk *self, uint64_t in_calls)
     of(self)->faults.fail_call = of(self)->calls + in_calls;
 }
 
+void disk_memory_cut(disk *self, uint64_t in_calls)
+{
+    of(self)->faults.crash_call = of(self)->calls + in_calls;
+}
+
 void disk_memory_tear(disk *self, bool tear)
 {
     of(self)->faults.tear = tear;

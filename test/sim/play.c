@@ -331,7 +331,7 @@ static void on_network(play *play, play_open *open, const network_answer *answer
     }
     if (open->kind != PLAY_UPLINK)
         return;
-    WORLD_ASSERT(open->order > device->answered); /* in the order they were sent */
+    WORLD_ASSERT(open->order > device->answered || play->is_lossy); /* in the order they were sent */
     device->answered = open->order;
     device->waiting--;
     device->acked += open->is_reading;
@@ -488,7 +488,7 @@ static void deed(play *play, uint32_t index)
 {
     world *world = play->world;
     play_device *device = &play->devices[index];
-    uint32_t what = world_below(world, 100);
+    uint32_t what = world_below(world, 100), window = play->options.window > 0 ? play->options.window : WINDOW;
     if (what < 5)
         ask(play, PLAY_GET, index);
     else if (device->life == PLAY_ABSENT && !device->is_busy)
@@ -497,9 +497,9 @@ static void deed(play *play, uint32_t index)
         return;
     else if (!device->is_connected && !device->is_connecting)
         ask_connection(play, index);
-    else if (device->confirm >= 0 && device->is_connected && device->waiting < WINDOW && what < 40)
+    else if (device->confirm >= 0 && device->is_connected && device->waiting < window && what < 40)
         ask_confirm(play, index);
-    else if (device->is_connected && device->waiting < WINDOW && what < 60)
+    else if (device->is_connected && device->waiting < window && what < 60)
         ask_reading(play, index);
     else if (device->old_count >= 8 && what < 65)
         ask_uplink(play, index, PLAY_AGAIN, device->old[world_below(world, 8)], (const uint8_t *)"\1again!!", 8);

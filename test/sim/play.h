@@ -9,6 +9,7 @@ enum { PLAY_DEVICES_MAX = 32, PLAY_OPEN_MAX = 512, PLAY_DOWNLINKS_MAX = 128, PLA
 
 typedef struct play_options {
     uint32_t devices, steps;
+    uint32_t window;            /* uplinks of a device without an answer; 0: 3 */
     uint32_t lose_percent;      /* of the steps lose a cell or gate */
     bool is_still;              /* time stays within minutes: nothing expires */
     bool is_wild;               /* twins are removed in the middle of whatever is under way */
@@ -60,6 +61,7 @@ typedef struct play {
     struct { uint64_t number; uint8_t state; } tickets[PLAY_TICKETS];
     uint32_t step, refused, answers, reported, trapped, wild;
     bool is_broken;             /* the disk fails: refusals are right, too */
+    bool is_lossy;              /* one request may be refused or lost, and the next one not: its repetition comes behind that */
 } play;
 
 void play_init(play *play, world *world, const play_options *options);
