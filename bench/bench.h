@@ -17,6 +17,7 @@ typedef struct bench_options {
     bool is_json, is_quick, is_alone;
     uint32_t twins;   /* 0: the benchmark's own */
     double seconds;   /* 0: the benchmark's own */
+    double times;     /* of the peak, that `overload` offers; 0: 1, 2 and 5 */
 } bench_options;
 
 /* One result. Numbers below 0 are left out. */

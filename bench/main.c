@@ -22,6 +22,7 @@ static void usage(void)
            "  --seconds N        how long the load lasts\n"
            "  --alone            without the program it is compared with\n"
            "  --twins N          how many twins\n"
+           "  --times N          overload: offers the peak and N times as much, over 32 connections\n"
            "  --dromiod FILE     the program (beside this one)\n"
            "  --image FILE       the sample thermometer (examples/thermo.wasm beside this program)\n"
            "  --data DIR         where the data directory is made (/var/tmp); use the disk you want to measure\n"
@@ -57,7 +58,7 @@ static int read_options(bench_options *out, int argc, char **argv)
         { "seconds", required_argument, NULL, 's' },  { "twins", required_argument, NULL, 't' },
         { "dromiod", required_argument, NULL, 'p' },  { "image", required_argument, NULL, 'i' },
         { "data", required_argument, NULL, 'd' },     { "alone", no_argument, NULL, 'a' },
-        { "help", no_argument, NULL, 'h' },
+        { "times", required_argument, NULL, 'm' },    { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     double number;
@@ -71,6 +72,10 @@ static int read_options(bench_options *out, int argc, char **argv)
         case 's':
             if (!take_number(optarg, 3600, &out->seconds))
                 return complain("--seconds is a number up to 3600, not", optarg);
+            break;
+        case 'm':
+            if (!take_number(optarg, 100, &out->times))
+                return complain("--times is a number up to 100, not", optarg);
             break;
         case 't':
             if (!take_number(optarg, 10e6, &number) || number != (uint32_t)number)

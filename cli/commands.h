@@ -62,6 +62,13 @@ int audit_verify(struct cli *cli);
 int audit_export(struct cli *cli);
 int audit_head(struct cli *cli);
 int charging_show(struct cli *cli);
+int domain_list(struct cli *cli);
+int domain_show(struct cli *cli);
+int domain_rotate(struct cli *cli);
+int domain_remove(struct cli *cli);
+int host_rekey(struct cli *cli);
+/* A list that comes page by page, all of it or --limit. */
+int cli_list_pages(struct cli *cli, const char *path, const list_columns *columns);
 int host_dead_letters(struct cli *cli);
 int host_login(struct cli *cli);
 

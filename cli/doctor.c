@@ -65,6 +65,17 @@ static void check_isolation(doctor *doctor, yyjson_val *health)
             "keys lie in %s memory", is_secret ? "secret" : "locked");
 }
 
+static void check_storage(doctor *doctor, yyjson_val *health)
+{
+    const char *storage = member_text(health, "storage");
+    if (strcmp(storage, "full") == 0)
+        finding(doctor, FINDING_ILL, "storage", "make space: the host goes on by itself", "the disk is full: changes are refused, reads go on");
+    else if (strcmp(storage, "failed") == 0)
+        finding(doctor, FINDING_ILL, "storage", "look at the host's log and the disk, then restart it", "the log could not be written: nothing is acknowledged any more");
+    else
+        finding(doctor, FINDING_WELL, "storage", NULL, "the log is written");
+}
+
 static bool check_health(doctor *doctor, bool is_needed)
 {
     char reason[256];
@@ -82,6 +93,7 @@ static bool check_health(doctor *doctor, bool is_needed)
     if (status == 200) {
         check_versions(doctor, health);
         check_isolation(doctor, health);
+        check_storage(doctor, health);
     }
     yyjson_doc_free(doc);
     return status == 200;

@@ -96,6 +96,11 @@ static int show_pages(struct cli *cli, const char *path, const char *state, cons
     return code == EXIT_OK || pages.shown == 0 ? code : EXIT_PARTLY;
 }
 
+int cli_list_pages(struct cli *cli, const char *path, const list_columns *columns)
+{
+    return show_pages(cli, path, NULL, columns);
+}
+
 int group_list(struct cli *cli)
 {
     static const list_columns columns = { .member = "groups", .count = 4, .names = { "id", "kind", "members", "made" },

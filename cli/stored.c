@@ -18,7 +18,7 @@
 #include "store/generations.h"
 #include "store/log_check.h"
 
-enum { KEY_BYTES = 32, KEYS_BYTES_MAX = VAULT_DOMAINS_MAX * (4 + VAULT_WRAPPED), HOST_BYTES_MAX = 64 * 1024 * 1024 };
+enum { KEY_BYTES = 32, KEYS_BYTES_MAX = (VAULT_DOMAINS_MAX + VAULT_ROTATIONS_MAX) * (4 + VAULT_WRAPPED), HOST_BYTES_MAX = 64 * 1024 * 1024 };
 
 static bool fail(stored *files, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static bool fail(stored *files, const char *format, ...)
@@ -351,9 +351,13 @@ static bool open_keys(stored *files, vault *vault, const stored_file *keys)
 {
     uint8_t *bytes = read_whole(files, keys, KEYS_BYTES_MAX);
     bool is_fine = bytes != NULL && (keys->bytes % (4 + VAULT_WRAPPED) == 0 || fail(files, "%s is damaged", keys->name));
-    for (uint64_t i = 0; is_fine && i < keys->bytes / (4 + VAULT_WRAPPED); i++)
-        if (vault_domain_load(vault, (uint32_t)i, bytes + i * (4 + VAULT_WRAPPED) + 4) != DRO_OK)
+    for (uint64_t i = 0; is_fine && i < keys->bytes / (4 + VAULT_WRAPPED); i++) {
+        uint32_t key;
+        const uint8_t *entry = bytes + i * (4 + VAULT_WRAPPED);
+        memcpy(&key, entry, sizeof key);
+        if (vault_key_generation(key) != VAULT_GENERATION_GONE && vault_domain_load(vault, key, entry + 4) != DRO_OK)
             is_fine = fail(files, "the master key does not open key %" PRIu64 " of %s: another host's key, or damage", i, keys->name);
+    }
     free(bytes);
     return is_fine;
 }

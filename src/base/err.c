@@ -16,6 +16,7 @@ const char *dro_err_text(dro_err err)
     case DRO_CORRUPT: return "stored bytes are damaged";
     case DRO_DENIED: return "not allowed";
     case DRO_UNSUPPORTED: return "not supported";
+    case DRO_FULL: return "the disk is full: make space";
     }
     return "unknown error";
 }

@@ -16,6 +16,7 @@ typedef enum dro_err {
     DRO_CORRUPT,     /* stored bytes fail their check */
     DRO_DENIED,      /* not allowed */
     DRO_UNSUPPORTED, /* known, but not done by this build */
+    DRO_FULL,        /* no space on the disk */
 } dro_err;
 
 /* A result that must be looked at. */

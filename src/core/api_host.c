@@ -77,6 +77,7 @@ static void status_of_all(core *core, dro_builder *out)
     json_put(out, ",\"contexts\":{\"in_memory\":%llu,\"bytes\":%llu,\"hits\":%llu,\"misses\":%llu,\"reading\":%llu,\"unreadable\":%llu}",
              (unsigned long long)c[COUNT_CONTEXTS], (unsigned long long)c[COUNT_CONTEXT_BYTES], (unsigned long long)c[COUNT_CONTEXT_HITS],
              (unsigned long long)c[COUNT_CONTEXT_MISSES], (unsigned long long)c[COUNT_CONTEXT_READS], (unsigned long long)c[COUNT_CONTEXTS_UNREADABLE]);
+    json_put(out, ",\"storage\":\"%s\"", c[COUNT_STORAGE_FAILED] > 0 ? "failed" : c[COUNT_STORAGE_FULL] > 0 ? "full" : "ok");
     json_put(out, ",\"penalties\":%llu,\"set_aside\":%llu,\"stops\":%u,\"stopped\":", (unsigned long long)c[COUNT_PENALTIES],
              (unsigned long long)c[COUNT_SET_ASIDE], core->stops.count);
     stops_put(core, STOPS_SHOWN_MAX, out);
@@ -160,6 +161,8 @@ static void counter(dro_builder *out, uint32_t which, uint64_t value)
         [COUNT_AUDIT_GAPS] = { "dromio_audit_gaps_total", "counter", "Parts of the log whose entries are in no audit file." },
         [COUNT_AUDIT_DROPPED] = { "dromio_audit_refusals_dropped_total", "counter", "Refusals that are counted in the audit log and have no entry of their own." },
         [COUNT_CHARGING_GAPS] = { "dromio_charging_gaps_total", "counter", "Parts of the log that could not be charged any more." },
+        [COUNT_STORAGE_FULL] = { "dromio_storage_full", "gauge", "Cores whose disk is full: changes are refused until there is space." },
+        [COUNT_STORAGE_FAILED] = { "dromio_storage_failed", "gauge", "Cores whose log could not be written: nothing is acknowledged until a restart." },
         [COUNT_PENALTIES] = { "dromio_penalties_total", "counter", "Times a twin was set aside because its turns failed." },
         [COUNT_SET_ASIDE] = { "dromio_events_set_aside_total", "counter", "Events whose turn was not run: stopped, quarantined, penalty, budget." },
         [COUNT_LOG_LEFT_OUT] = { "dromio_log_lines_left_out_total", "counter", "Lines of twins' logs beyond their budget." },

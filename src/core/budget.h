@@ -22,7 +22,7 @@ enum {
     BUDGET_STATES = 16384,                     /* twins of a core with something missing in their buckets */
     BUDGET_SETS = BUDGET_STATES / BUDGET_WAYS,
     BUDGET_GRAIN = 64,                         /* a charge of less than one such part of a bucket is rounded, by chance */
-    HOST_BUDGET = 11,                          /* field of the host's file: index u32 of an image; scope u8, value u8, u32: what it has of its own */
+    HOST_BUDGET = 12,                          /* field of the host's file: index u32 of an image; scope u8, value u8, u32: what it has of its own */
 };
 
 typedef struct twin twin;

@@ -380,6 +380,8 @@ void core_close(core *core)
 
 /* ---- rooms come and go ---- */
 
+static void storage_send(core *core, uint32_t gate);
+
 void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer out)
 {
     gate_link *gate = &core->gates[index];
@@ -391,6 +393,8 @@ void core_gate_attach(core *core, uint32_t index, ring_reader in, ring_writer ou
             stops_send(core, index);
         credentials_send_all(core, index);
     }
+    if (core->storage_told != STORAGE_OK)
+        storage_send(core, index);
     traces_gate_attached(core, index);
     ring_publish(&gate->out);
 }
@@ -575,16 +579,34 @@ static void rounds_are_durable(core *core, uint64_t durable)
     core->counters.commits = core->round_records[durable % 8];
 }
 
+static void storage_send(core *core, uint32_t gate)
+{
+    storage_news news = { .state = core->storage_told };
+    gates_tell(core, gate, MESSAGE_STORAGE, &news, sizeof news);
+}
+
+/* Gates say in /healthz whether there is space, and whether the log is well. */
+static void storage_show(core *core)
+{
+    uint32_t state = commit_log_failed(core->log) ? STORAGE_FAILED : core->is_full ? STORAGE_FULL : STORAGE_OK;
+    if (state == core->storage_told)
+        return;
+    core->storage_told = state;
+    storage_send(core, NONE);
+}
+
 static int commit(core *core)
 {
     int done = 0;
     if (core->options.no_log)
         return 0;
-    while (commit_log_can_submit(core->log)) {
+    bool is_pausing = core->is_full && core->now_ns < core->full_until_ns;
+    while (!is_pausing && commit_log_can_submit(core->log)) {
         dro_err err = core_submit(core);
         if (core->is_full != (err == DRO_LIMIT))
             dro_warn("log: %s", err == DRO_LIMIT ? "the disk is full; changes are refused until there is space" : "there is space again");
         core->is_full = err == DRO_LIMIT;
+        core->full_until_ns = core->now_ns + CORE_FULL_RETRY_MS * 1000000ll;
         if (err != DRO_OK)
             break;
         done++;
@@ -594,6 +616,7 @@ static int commit(core *core)
         rounds_are_durable(core, durable);
         done++;
     }
+    storage_show(core);
     return done;
 }
 

@@ -1,5 +1,5 @@
 /* The file of keys: for each domain its keys, the older first: number u16, generation u16, wrapped key. One that
- * was deleted has a single entry, of generation GONE and zeros. */
+ * was deleted has a single entry, of generation VAULT_GENERATION_GONE and zeros. */
 #include "core/domains.h"
 
 #include <stdlib.h>
@@ -17,7 +17,6 @@
 
 enum {
     ENTRY = 4 + VAULT_WRAPPED,
-    GONE = 0xffff,
     FLAG_DROPS_HISTORY = 1, FLAG_GOING = 2,
 };
 
@@ -68,7 +67,7 @@ static void write_entries(const core *core, uint32_t count, uint8_t *at)
         const domain *domain = &core->domains[i];
         if (domain->has_older && !domain->is_gone)
             at = put_entry(at, vault_key(i, (uint16_t)(domain->generation - 1)), domain->older_key);
-        at = put_entry(at, vault_key(i, domain->is_gone ? GONE : domain->generation), domain->is_gone ? NULL : domain->key);
+        at = put_entry(at, vault_key(i, domain->is_gone ? VAULT_GENERATION_GONE : domain->generation), domain->is_gone ? NULL : domain->key);
     }
 }
 
@@ -94,7 +93,7 @@ dro_err domain_keys_keep(core *core, bool is_over)
     free(bytes);
     if (error == 0)
         core->keys_kept = core->domain_count;
-    return error == 0 ? DRO_OK : DRO_IO;
+    return disk_err(error);
 }
 
 /* ---- made ---- */
@@ -208,7 +207,7 @@ static dro_err entry_take(core *core, const uint8_t *at, uint32_t *before)
         return err;
     *before = number;
     domain *domain = &core->domains[number];
-    if (vault_key_generation(key) == GONE) {
+    if (vault_key_generation(key) == VAULT_GENERATION_GONE) {
         if (!domain->is_gone)
             domain_end_here(core, number);
         return DRO_OK;

@@ -286,6 +286,8 @@ static uint64_t count_here(const core *core, uint32_t which)
     case COUNT_PENALTIES: return c->penalties;
     case COUNT_SET_ASIDE: return c->set_aside;
     case COUNT_LOG_LEFT_OUT: return c->log_left_out;
+    case COUNT_STORAGE_FULL: return core->is_full;
+    case COUNT_STORAGE_FAILED: return commit_log_failed(core->log);
     case COUNT_END: break;
     }
     return 0;

@@ -324,7 +324,7 @@ static dro_err file_keep(core *core, const uint8_t *plain, size_t length)
     vault_seal_log(core->vault, 0, "host", 4, plain, length, sealed);
     int error = core->options.log_disk->replace(core->options.log_disk, "host", sealed, length + VAULT_OVERHEAD);
     free(sealed);
-    return error == 0 ? DRO_OK : DRO_IO;
+    return disk_err(error);
 }
 
 /* For the other cores: length of the keys u32, keys as in their file, the host's file in clear, which images are ready. */
@@ -430,8 +430,13 @@ static dro_err read_application(core *core, const dro_field *field)
     a.domains = calloc(a.domain_count + 1, sizeof *a.domains);
     if (a.id == NULL || a.domains == NULL)
         return DRO_NOMEM;
-    for (uint32_t i = 0; i < a.domain_count; i++)
-        a.domains[i] = (uint32_t)dro_cursor_le(&in, 4);
+    uint32_t listed = a.domain_count;
+    a.domain_count = 0;
+    for (uint32_t i = 0; i < listed; i++) {
+        uint32_t domain = (uint32_t)dro_cursor_le(&in, 4);
+        if (domain >= core->domain_count || !core->domains[domain].is_gone)
+            a.domains[a.domain_count++] = domain;
+    }
     for (size_t i = 0; i < CORE_APPLICATIONS_MAX; i++)
         if (core->applications[i].id == NULL) {
             core->applications[i] = a;
@@ -458,6 +463,8 @@ static dro_err read_field(core *core, const dro_field *field)
         uint32_t number = (uint32_t)dro_cursor_le(&in, 4);
         if (in.err != DRO_OK || number == 0 || number >= core->domain_count)
             return DRO_CORRUPT;
+        if (core->domains[number].is_gone) /* the power went before its name did */
+            return DRO_OK;
         free(core->domains[number].name);
         core->domains[number].is_kept = true;
         core->domains[number].name = strndup((const char *)in.at, dro_cursor_left(&in));

@@ -182,6 +182,31 @@ static void dead_letters_and_answers_go_with_their_domain(void **state)
     assert_int_equal(twin_find(core, "b@other.example", 15), NONE);
 }
 
+/* As it lies in copies of the log, too. */
+static void an_old_dump_shows_nothing_of_a_domain_that_is_gone(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    uint32_t domain;
+    make_twin("a@acme.example", NULL);
+    make_twin("b@other.example", NULL);
+    assert_int_equal(domain_get(core, "other.example", 13, &domain), DRO_OK);
+    dead_letter_keep(core, 1, "{\"n\":1}", 7);
+    dead_letter_keep(core, domain, "{\"n\":2}", 7);
+    host_tables_write(core);
+    world_settle(&here.world);
+    core->domains[domain].is_gone = true; /* its key alone */
+    assert_int_equal(domain_keys_keep(core, true), DRO_OK);
+    reopen();
+    core = here.world.core;
+    assert_int_equal(core->dead_letters.count, 1);
+    assert_string_equal(core->dead_letters.list[0].text, "{\"n\":1}");
+    assert_int_equal(twin_find(core, "b@other.example", 15), NONE);
+    assert_true(core->shredded > 0);
+    assert_int_equal(domain_find(core, "other.example", 13), NONE); /* the host's file has its name still */
+    make_twin("b@other.example", NULL);
+}
+
 /* ---- idempotency ---- */
 
 static void a_key_gives_the_first_answer_for_a_day(void **state)
@@ -217,6 +242,7 @@ int main(void)
         CLAIM(an_origin_host_costs_what_it_sends),
         CLAIM(half_a_dump_changes_nothing),
         CLAIM(dead_letters_and_answers_go_with_their_domain),
+        CLAIM(an_old_dump_shows_nothing_of_a_domain_that_is_gone),
         CLAIM(a_key_gives_the_first_answer_for_a_day),
     };
     return cmocka_run_group_tests_name("host_tables", tests, NULL, NULL);

@@ -73,10 +73,12 @@ static dro_err keep_files(core *core, const uint8_t digest[32], const uint8_t *w
     disk *disk = core->options.image_disk;
     char name[96];
     file_name(digest, "wasm", name);
-    if (disk->replace(disk, name, wasm, length) != 0)
-        return DRO_IO;
-    file_name(digest, "artifact", name);
-    return disk->replace(disk, name, result->artifact, result->artifact_length) == 0 ? DRO_OK : DRO_IO;
+    int error = disk->replace(disk, name, wasm, length);
+    if (error == 0) {
+        file_name(digest, "artifact", name);
+        error = disk->replace(disk, name, result->artifact, result->artifact_length);
+    }
+    return disk_err(error);
 }
 
 /* The artifact of an image that is kept, for the cells and in the host's table. */

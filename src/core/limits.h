@@ -30,6 +30,7 @@ enum {
     DOWNLINK_PACKETS_MAX = 256,    /* the most that downlink.packets says */
     DOWNLINK_BYTES = 64 << 10,     /* that wait for a device, with what is kept beside them, unless downlink.bytes says otherwise */
     DOWNLINK_BYTES_MAX = 128 << 10,/* the most that it says */
+    CORE_FULL_RETRY_MS = 250,      /* a full disk is asked for space this often, not at each event */
     TWIN_TICKETS_MAX = 64,         /* kept; the oldest ended one goes first */
     TWIN_TIMERS_MAX = 8,
     TWIN_ALIASES_MAX = 8,

@@ -44,8 +44,12 @@ void network_answer_send(core *core, caller caller, uint32_t result, uint32_t ex
     network_answer answer;
     _Static_assert(sizeof answer == sizeof halves && offsetof(network_answer, experimental) == 4, "result, then experimental");
     memcpy(&answer, &halves, sizeof answer);
-    if (caller.gate != NONE)
-        tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);
+    if (caller.gate == NONE)
+        return;
+    bool is_reply_free = core->is_reply_free;
+    core->is_reply_free |= result == RESULT_TOO_BUSY; /* promises nothing: it need not wait for space behind what does */
+    tell(core, caller.gate, MESSAGE_NETWORK_ANSWER, 0, caller.id, &answer, sizeof answer, round);
+    core->is_reply_free = is_reply_free;
 }
 
 /* ---- contacts ---- */

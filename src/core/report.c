@@ -30,8 +30,11 @@ enum { REPORT_HEAD = 8 + 8 + 1 /* of FIELD_REPORT: number, exposure, kind */ };
 static void report_answer_send(core *core, caller caller, enum inquiry_verdict verdict, uint32_t place, uint64_t round)
 {
     report_answer answer = { verdict, place };
+    bool is_reply_free = core->is_reply_free;
+    core->is_reply_free |= verdict == VERDICT_BUSY; /* as a 3004 */
     if (caller.gate != NONE)
         tell(core, caller.gate, MESSAGE_REPORT_ANSWER, 0, caller.id, &answer, sizeof answer, round);
+    core->is_reply_free = is_reply_free;
 }
 
 /* ---- heard before ---- */

@@ -210,7 +210,12 @@ static void message_send(core *core, stream *stream, const char *id, const char 
     dro_builder_bytes(&out, data, length);
     if (out.err != DRO_OK)
         return;
+    /* One that was opened while the log is stuck: what it reads there is durable, and nothing of it waits. */
+    bool is_reply_free = core->is_reply_free;
+    stream->may_pass = stream->may_pass && stream->is_behind && core_refusal(core) != NULL;
+    core->is_reply_free |= stream->may_pass;
     tell(core, stream->gate, MESSAGE_STREAM_EVENT, 0, stream->id, message, (uint32_t)dro_builder_length(&out), round);
+    core->is_reply_free = is_reply_free;
     stream->sent++;
 }
 
@@ -449,7 +454,10 @@ void streams_subscribe(core *core, uint32_t gate, const ring_header *header, con
         }
     }
     reply reply = { .status = 200, .content = CONTENT_NONE, .etag = stream->next - 1 };
+    stream->may_pass = core_refusal(core) != NULL;
+    core->is_reply_free = true; /* it shows nothing yet: also at a full disk it need not wait */
     tell_reply(core, call.caller, &reply, NULL, 0);
+    core->is_reply_free = false;
     if (stream->has_told_gap)
         gap_send(core, stream);
 }

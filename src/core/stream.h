@@ -14,6 +14,7 @@ typedef struct stream {          /* a subscriber of events */
     uint64_t sent, passed;       /* events sent, events the gate has passed on */
     uint64_t next;               /* sequence it wants next while it catches up */
     bool is_behind;
+    bool may_pass;               /* what it is sent need not wait behind what is stuck */
     bool has_told_gap;           /* of events before its first: once */
     log_place place;             /* where the catching up goes on */
     char *twin, *model, *property;

@@ -257,11 +257,16 @@ static void wait_in_line(core *core, turn *turn)
 
 static void turn_pass(core *core, turn *turn);
 static void turn_leave_out(core *core, turn *turn, uint8_t status);
+static void turn_settle(core *core, turn *turn, const turn_result *result, uint32_t status, const uint8_t *context);
 
 void turn_send(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
     uint8_t forbidden = turn_forbidden(core, turn, false);
+    if (forbidden != 0 && twin->flags & TWIN_RUNNING) { /* one of a chain: others may be behind it */
+        turn_settle(core, turn, NULL, forbidden, NULL);
+        return;
+    }
     if (forbidden != 0) {
         turn_leave_out(core, turn, forbidden);
         return;

@@ -36,6 +36,7 @@ enum {
     VAULT_EPOCH_CACHE = 64,    /* log keys of old epochs kept expanded */
     VAULT_ROTATIONS_MAX = 64,  /* domains with two keys at a time */
     VAULT_GENERATION_MAX = 0xfffe,
+    VAULT_GENERATION_GONE = 0xffff, /* in the file of keys: a domain that was deleted, its key is zeros */
     VAULT_TAG_AT = 7,          /* byte of a nonce with the key's tag */
 };
 

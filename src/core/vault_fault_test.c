@@ -96,13 +96,14 @@ int __wrap_open64(const char *path, int flags, ...)
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
+static bool has_secret_memory = true;
 long __wrap_syscall(long number, ...) /* memfd_secret is the only one */
 {
     va_list list;
     va_start(list, number);
     int flags = va_arg(list, int);
     va_end(list);
-    return fails() ? -1 : __real_syscall(number, flags);
+    return fails() || !has_secret_memory ? -1 : __real_syscall(number, flags);
 }
 
 /* The other cipher: none, or one that is wrong. */
@@ -168,6 +169,7 @@ static int begin(void **state)
     (void)state;
     fault_at(0, 0);
     other = CIPHER_REAL;
+    has_secret_memory = true;
     freed = 0;
     dro_random_seeded_init(&seeded, 7);
     strcpy(directory, "/tmp/dromio-vault-XXXXXX");
@@ -248,6 +250,41 @@ static void an_opening_that_fails_anywhere_is_told_and_the_next_is_good(void **s
     assert_int_equal(open_at(&vault), DRO_OK);
     vault_close(vault);
     open_with_each_fault(false, ENOMEM);
+}
+
+static void without_secret_memory_all_goes_on_in_locked_memory(void **state)
+{
+    vault *vault, *beside;
+    uint8_t wrapped[VAULT_WRAPPED];
+    (void)state;
+    has_secret_memory = false;
+    open_with_each_fault(true, ENOMEM);
+    assert_int_equal(open_at(&vault), DRO_OK);
+    assert_false(vault_is_secret(vault));
+    assert_int_equal(vault_open_beside(&beside, vault), DRO_OK);
+    vault_close(beside);
+    for (int n = 1; n <= 3; n++) { /* no secret memory, no memory at all, none that can be locked */
+        fault_at(n, ENOMEM);
+        dro_err err = vault_domain_new(vault, (uint32_t)n * 5000, wrapped);
+        fault_at(0, 0);
+        assert_int_equal(err, n == 2 ? DRO_NOMEM : DRO_OK);
+    }
+    works(vault);
+    vault_close(vault);
+    has_secret_memory = true;
+    assert_int_equal(open_at(&vault), DRO_OK);
+    has_secret_memory = false; /* used up: what comes now is only locked, and nothing is secret any more */
+    bool was_secret = vault_is_secret(vault);
+    works(vault);
+    assert_false(vault_is_secret(vault));
+    if (was_secret) {
+        vault_close(vault);
+        has_secret_memory = true;
+        assert_int_equal(open_at(&vault), DRO_OK);
+        has_secret_memory = false;
+        assert_int_equal(vault_open_beside(&beside, vault), DRO_UNSUPPORTED);
+    }
+    vault_close(vault);
 }
 
 static void a_call_that_was_interrupted_is_made_again(void **state)
@@ -431,6 +468,59 @@ static void what_is_of_no_domain_or_too_short_does_not_open(void **state)
     vault_close(NULL);
 }
 
+static void a_domain_has_two_keys_at_most_and_what_is_sealed_again_is_under_the_newest(void **state)
+{
+    vault *vault;
+    uint8_t wrapped[VAULT_WRAPPED], sealed[SEALED], again[SEALED], back[PLAIN], plain[PLAIN] = "what is private";
+    vault_binding binding = { .domain = 1, .twin = 100, .image = image, .revision = 3 };
+    (void)state;
+    assert_int_equal(open_at(&vault), DRO_OK);
+    assert_int_equal(vault_newest_tag(vault, 1), 0); /* nobody's */
+    assert_false(vault_domain_has(vault, vault_key(1, 0)));
+    assert_int_equal(vault_domain_new(vault, vault_key(1, 0), wrapped), DRO_OK);
+    vault_seal_context(vault, &binding, plain, sizeof plain, sealed);
+    assert_int_equal(vault_domain_new(vault, vault_key(1, 1), wrapped), DRO_OK);
+    assert_int_equal(vault_newest_tag(vault, 1), 1);
+    assert_true(vault_domain_has(vault, vault_key(1, 0)) && vault_domain_has(vault, vault_key(1, 1)) && !vault_domain_has(vault, vault_key(1, 2)));
+    assert_int_equal(vault_domain_new(vault, vault_key(1, 2), wrapped), DRO_LIMIT); /* the oldest is still needed */
+    assert_int_equal(vault_reseal_context(vault, &binding, sealed, sizeof sealed, again), DRO_OK);
+    assert_int_equal(vault_sealed_tag(again), 1);
+    assert_int_equal(vault_open_context(vault, &binding, again, sizeof again, back), DRO_OK);
+    assert_memory_equal(back, plain, sizeof plain);
+    sealed[SEALED - 1] ^= 1;
+    assert_int_equal(vault_reseal_context(vault, &binding, sealed, sizeof sealed, again), DRO_CORRUPT);
+    assert_int_equal(vault_domain_new(vault, 0, wrapped), DRO_OK);
+    vault_domain_drop(vault, 0); /* the host's own: nothing is hashed or signed under it any more */
+    assert_int_not_equal(vault_sign(vault, 1, "abc", 3, sealed), DRO_OK);
+    vault_close(vault);
+}
+
+static void a_master_key_of_another_user_is_refused(void **state)
+{
+    uint8_t key[VAULT_KEY], same[VAULT_KEY];
+    (void)state;
+    assert_int_equal(vault_master_load(path, &seeded.random, key), DRO_OK);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/nowhere", 1), 0);
+    assert_true(vault_master_is_ours(path));
+    assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(path, 12345, 12345), 0);
+        assert_int_equal(vault_master_read(path, same), DRO_DENIED);
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", directory, 1), 0);
+        assert_int_equal(vault_master_read(path, same), DRO_DENIED);
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        assert_int_equal(chown(path, 0, 0), 0);
+    }
+    char before[4096];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(directory), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(vault_master_load("master.key", &seeded.random, key), DRO_OK); /* a path of one word */
+    assert_int_equal(vault_master_read(path, same), DRO_OK);
+    assert_memory_equal(key, same, sizeof key);
+    assert_int_equal(chdir(before), 0);
+}
+
 static void a_signature_that_cannot_be_made_is_told(void **state)
 {
     vault *vault;
@@ -556,6 +646,7 @@ int main(void)
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CLAIM(an_opening_that_fails_anywhere_is_told_and_the_next_is_good),
+        CLAIM(without_secret_memory_all_goes_on_in_locked_memory),
         CLAIM(a_call_that_was_interrupted_is_made_again),
         CLAIM(who_comes_second_takes_the_first_ones_key),
         CLAIM(a_path_too_long_for_its_fresh_file_is_told),
@@ -564,6 +655,8 @@ int main(void)
         CLAIM(a_vault_beside_fails_with_the_memory_and_takes_nothing),
         CLAIM(a_domain_without_memory_is_refused_and_others_stay),
         CLAIM(what_is_of_no_domain_or_too_short_does_not_open),
+        CLAIM(a_domain_has_two_keys_at_most_and_what_is_sealed_again_is_under_the_newest),
+        CLAIM(a_master_key_of_another_user_is_refused),
         CLAIM(a_signature_that_cannot_be_made_is_told),
         CLAIM(a_cipher_that_is_wrong_is_not_used),
         CLAIM(openssl_is_there_whole_or_not_at_all),

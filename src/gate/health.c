@@ -72,6 +72,18 @@ static void put_stopped(const http *http, dro_builder *out)
         dro_builder_text(out, "]");
 }
 
+/* Of the cores the worst. */
+static void put_storage(const http *http, dro_builder *out)
+{
+    static const char *const words[] = { "ok", "full", "failed" };
+    uint32_t worst = STORAGE_OK;
+    for (uint32_t i = 0; i < http->config->core_count; i++)
+        worst = http->storage[i] > worst ? http->storage[i] : worst;
+    dro_builder_text(out, ",\"storage\":\"");
+    dro_builder_text(out, words[worst]);
+    dro_builder_text(out, "\"");
+}
+
 void health_answer(http *http, exchange *exchange)
 {
     char bytes[HEALTH_BYTES];
@@ -94,6 +106,7 @@ void health_answer(http *http, exchange *exchange)
     }
     put_certificates(http, &out);
     put_stopped(http, &out);
+    put_storage(http, &out);
     dro_builder_text(&out, "}");
     if (out.err != DRO_OK) {
         answer_problem(exchange, 500, "the health text is too long");

@@ -245,6 +245,7 @@ struct http {
     void *more_context;
     bool is_accepting, is_stopping, is_ready;
     uint32_t stopped;                  /* stop_news.kinds */
+    uint32_t storage[GATE_CORES_MAX];  /* enum storage_state of each core */
     int64_t heard_ns[GATE_CORES_MAX];  /* when the core last answered anything */
     block_pool blocks;
     char aef[256];                     /* our name in CAPIF's scopes */

@@ -385,6 +385,22 @@ static void health_is_503_until_the_core_has_spoken(void **state)
     assert_heard(host, "HTTP/1.1 200 ");
 }
 
+static void health_says_that_the_disk_is_full(void **state)
+{
+    fixture *host = *state;
+    static const char *const words[] = { "\"storage\":\"ok\"", "\"storage\":\"full\"", "\"storage\":\"failed\"", "\"storage\":\"failed\"" };
+    let_in(host, false);
+    for (uint32_t said = 0; said < 4; said++) { /* the last is none that there is: something is wrong */
+        storage_news news = { .state = said };
+        http_on_message(host->http, 0, MESSAGE_STORAGE, 0, &news, sizeof news);
+        http_on_message(host->http, HTTP_DESK, MESSAGE_STORAGE, 0, &(storage_news){ STORAGE_OK, 0 }, sizeof news); /* none of its business */
+        host->length = 0;
+        say(host, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_heard(host, "HTTP/1.1 200 ");
+        assert_non_null(strstr(host->text, words[said]));
+    }
+}
+
 static void health_is_503_while_the_core_answers_nothing(void **state)
 {
     fixture *host = *state;
@@ -474,6 +490,7 @@ int main(void)
         TEST(a_stream_gets_a_comment_when_nothing_happens),
         TEST(events_are_credited_once_they_are_written),
         TEST(health_is_503_until_the_core_has_spoken),
+        TEST(health_says_that_the_disk_is_full),
         TEST(health_is_503_while_the_core_answers_nothing),
         TEST(metrics_are_told_without_the_core_too),
         TEST(a_bulk_line_the_core_forgot_ends_the_request),

@@ -196,6 +196,10 @@ void http_on_message(http *http, uint32_t from, uint16_t type, uint64_t id, cons
         stop_news news;
         memcpy(&news, body, sizeof news);
         http->stopped = news.kinds;
+    } else if (type == MESSAGE_STORAGE && from < http->config->core_count && length >= sizeof(storage_news)) {
+        storage_news news;
+        memcpy(&news, body, sizeof news);
+        http->storage[from] = news.state <= STORAGE_FAILED ? news.state : STORAGE_FAILED;
     } else if (type == MESSAGE_SIGNING_KEY && from == 0) {
         on_signing_key(http, body, length);
     } else if (type == MESSAGE_STREAM_EVENT && from != HTTP_DESK) {

@@ -63,6 +63,7 @@ enum message_type {
     MESSAGE_WEBSOCKET_REPLACED = 59, /* empty; id is the websocket: another one is there */
     MESSAGE_CAPIF = 78,         /* the fields of the newest MESSAGE_CAPIF_STATE, of core 0: to a new gate, and at each change to all */
     MESSAGE_STOPS = 80,         /* stop_news, of core 0: to a new gate, and at each change to all */
+    MESSAGE_STORAGE = 84,       /* storage_news: to a new gate whose core cannot write its log, and at each change to all */
     MESSAGE_TRACE = 57,         /* trace_request + text; id names the trace   -> MESSAGE_TRACED, until it is off */
 
     /* core -> cell, cell -> core */
@@ -331,6 +332,10 @@ enum api_field { /* width or form */
 
 /* What is stopped, for /healthz. */
 typedef struct stop_news { uint32_t kinds, reserved; } stop_news; /* kinds: 1 code, 2 domains, 4 images, 8 applications */
+
+/* Whether a core can write its log, for /healthz. */
+enum storage_state { STORAGE_OK, STORAGE_FULL, STORAGE_FAILED };
+typedef struct storage_news { uint32_t state, reserved; } storage_news;
 
 typedef struct api_request {
     uint16_t operation;   /* enum api_operation */

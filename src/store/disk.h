@@ -5,6 +5,7 @@
  * returns at once, its completion says the bytes survive a power cut. */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,12 @@ struct disk {
     int (*descriptor)(disk *disk);
     void (*free)(disk *disk);
 };
+
+/* What a replace, rename or remove gave. */
+static inline dro_err disk_err(int error)
+{
+    return error == 0 ? DRO_OK : error == -ENOSPC || error == -EDQUOT ? DRO_FULL : DRO_IO;
+}
 
 /* Files in `directory` (made if missing, mode 0700): io_uring with O_DIRECT and
  * RWF_DSYNC where the kernel and the file system have it, else pwrite and fdatasync,

@@ -4,7 +4,7 @@ import base64
 import hostile
 import pytest
 from host import Client, Events, Host, thermo_reading, until
-from mme import Mme
+from mme import Load, Mme
 from sink import Sink
 
 CALLBACKS = 't8.allow_callbacks=["127.0.0.0/8"]'
@@ -54,7 +54,7 @@ class Story:
         return self.admin.value(self.name(index), "count")
 
     def letters(self, reason):
-        return [letter for letter in self.admin.get("/v1/dead-letters?limit=1000").json()["dead_letters"] if letter["reason"] == reason]
+        return [letter for letter in self.admin.get("/v1/dead-letters?limit=999").json()["dead_letters"] if letter["reason"] == reason]
 
     def stop(self, what, **body):
         answer = self.admin.put(f"/v1/stops/{what}", body or b"")
@@ -329,3 +329,16 @@ def test_an_image_has_a_budget_for_all_its_twins(wasm):
         kept = story.letters("budget_image_storage")
         assert len(kept) >= 4 and {letter["reason"] for letter in kept} == {"budget_image_storage"}
         assert len(kept) + sum(story.good(index) or 0 for index in range(4)) == 8
+
+
+def test_uplinks_that_went_along_with_one_that_failed_are_answered(wasm):
+    """Many of one twin in one visit to its cell: those behind the failures that set it aside."""
+    with Story(wasm, *FAST) as story, Load(story.host, "busy.epc.test") as load:
+        for end in range(1, 201):
+            load.send(story.imsi(), bytes([hostile.TRAP, 0]), end)
+        load.drain()
+        assert set(load.results.values()) == {2001} and len(load.results) == 200
+        assert len(story.letters("trap")) == 5 and len(story.letters("penalty")) == 195
+        assert story.admin.delete(f"/v1/twins/{story.name()}/penalty").status == 204
+        story.event(hostile.GOOD)
+        assert story.good() == 1

@@ -101,7 +101,7 @@ def complete(*words):
 def test_bash_completes_options_of_the_command_alone():
     assert complete("restore", "--d") == {"--data", "--dry-run"}
     assert complete("top", "--i") == {"--interval"}
-    assert complete("do") == {"doctor"}
+    assert complete("doc") == {"doctor"}
     assert complete("status", "-o", "") == {"table", "json", "ndjson"}
 
 

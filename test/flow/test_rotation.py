@@ -1,15 +1,18 @@
 """Keys of domains: another one takes the place of the first while the host works, and what is under neither is gone; a domain
 that is deleted cannot be read any more; another master key wraps them all."""
+import os
 import shutil
+import subprocess
 import tarfile
 
-from host import Host, until
+from host import BUILD, LIMIT_S, Host, until
 from key_file import KeyFile, all_records, found_in_files
 from oracle import Oracle
 from test_cold import BUDGET, Fleet
 
 SMALL = ("log.segment=1MiB", "log.replay=1MiB", "log.timeline=0")
 COLD = (*SMALL, f"contexts.memory={BUDGET}")
+DROMIO = BUILD / "dromio"
 FIRST = 1  # number of the first domain that a host is told of
 
 
@@ -114,7 +117,8 @@ def test_the_older_key_stays_for_timelines_unless_they_are_given_up():
         oracle = Oracle(host, 4)
         oracle.provision()
         oracle.run(100)
-        domain, name = only_domain(host), oracle.devices[0].name
+        domain = only_domain(host)
+        name = next(device.name for device in oracle.devices if host.admin.get(f"/v1/twins/{device.name}/timeline").json()["events"])
         before = len(host.admin.get(f"/v1/twins/{name}/timeline").json()["events"])
         rotate(host, domain, "")
         waits = until(lambda: (found := host.admin.get(f"/v1/domains/{domain}").json())["older_key"]["waits_for"] == "history" and found, "all sealed")
@@ -130,7 +134,7 @@ def test_the_older_key_stays_for_timelines_unless_they_are_given_up():
         host.start()
         oracle.run(50)
         oracle.finish()
-        assert host.admin.get(f"/v1/twins/{name}/timeline").json()["events"] != []
+        assert any(host.admin.get(f"/v1/twins/{device.name}/timeline").json()["events"] for device in oracle.devices)
 
 
 def test_a_deleted_domain_is_gone_and_unreadable_and_others_are_not_touched():
@@ -240,3 +244,25 @@ def test_a_master_key_given_beside_the_one_before_takes_its_place():
         host.settings = settings
         host.start()
         assert host.admin.get("/v1/twins/one@rekey.example").status == 200
+
+
+def dromio(host, *words):
+    known = {"DROMIO_HOST": f"http://127.0.0.1:{host.http_port}", "DROMIO_TOKEN": (host.data / "admin.token").read_text().strip()}
+    return subprocess.run([str(DROMIO), *words], capture_output=True, text=True, timeout=LIMIT_S, env={**os.environ, **known})
+
+
+def test_the_command_line_rotates_waits_and_deletes_and_a_stopped_host_is_well():
+    with Host(*SMALL) as host:
+        for domain in ("one.example", "two.example"):
+            host.admin.put_twin(f"a@{domain}", secrets={"calibration": 1})
+        assert dromio(host, "domain", "rotate", "one.example", "--history", "drop", "--wait").returncode == 0
+        rotated(host, "one.example")
+        assert '"number": 2' in dromio(host, "domain", "show", "one.example", "-o", "json").stdout
+        assert dromio(host, "domain", "show", "none.example").returncode == 3
+        assert dromio(host, "domain", "delete", "two.example", "--wait").returncode == 0
+        listed = dromio(host, "domain", "list").stdout
+        assert "one.example" in listed and "two.example" not in listed
+        assert dromio(host, "host", "rekey").returncode == 0
+        host.stop()
+        looked = dromio(host, "doctor", "--data", str(host.data))
+        assert looked.returncode == 0, looked.stdout
