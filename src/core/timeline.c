@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+#include "core/cold.h"
 #include "core/record.h"
 #include "core/render.h"
 #include "core/report.h"
@@ -301,9 +303,18 @@ static bool chain_next(core *core, const twin *twin, log_place *place, record_vi
     uint8_t *plain = core->log_scratch + LOG_RECORD_MAX;
     size_t length;
     record_close(view);
-    if (*place == 0 || commit_log_read(core->log, *place, sealed, LOG_RECORD_MAX, &length) != DRO_OK ||
-        record_open(core, sealed, length, plain, view) != DRO_OK || view->twin != twin->number || view->previous >= *place)
+    if (*place == 0 || log_place_segment(*place) < commit_log_segment_first(core->log)) /* what is older was dropped */
         return false;
+    dro_err err = commit_log_read(core->log, *place, sealed, LOG_RECORD_MAX, &length);
+    if (err == DRO_OK)
+        err = record_open(core, sealed, length, plain, view);
+    if (err != DRO_OK || view->twin != twin->number || view->previous >= *place) {
+        char where[64];
+        if (log_place_segment(*place) < commit_log_segment_last(core->log))
+            dro_error("timeline damaged twin=%016llx place=\"%s\" \"its past is not shown from there on: put the file back from a backup\"",
+                      (unsigned long long)twin->number, context_where(*place, where));
+        return false;
+    }
     *place = view->previous;
     return true;
 }

@@ -100,8 +100,10 @@ void commit_log_close(commit_log *log)
         if (!is_done && log->disk->reap(log->disk, &done, 1, true) != 1)
             break;
     }
-    if (log->is_end_kept && !log->is_failed && log->flight_count == 0)
-        (void)!log_end_store(log->disk, log->durable); /* without it the next start takes the log's own word for its end */
+    if (log->is_end_kept && !log->is_failed && log->flight_count == 0) {
+        log_end end = { log->durable, log->segments.count > 0 ? log->segments.list[0].number : 0 };
+        (void)!log_end_store(log->disk, &end); /* without it the next start takes the log's own word for its end */
+    }
     log_fetches_fini(log);
     log_segments_fini(&log->segments);
     for (int i = 0; i < LOG_BUFFERS; i++)

@@ -97,8 +97,8 @@ dro_err commit_log_fetch(commit_log *log, log_place place, uint64_t tag)
     dro_err err = log_segments_open(&log->segments, segment);
     if (err != DRO_OK)
         return err;
-    if (log_place_offset(place) >= segment->bytes)
-        return DRO_NOT_FOUND;
+    if (log_place_offset(place) >= segment->bytes) /* what asks has it from a record: the segment was longer */
+        return log_damaged(segment, log_place_offset(place), "the file ends before it");
     log_fetch *fetch = log->fetches;
     while (fetch->is_used)
         fetch++; /* the count says that one is free */

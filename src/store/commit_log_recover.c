@@ -241,10 +241,15 @@ static dro_err go_on(struct recovery *this, uint64_t epoch)
 /* The newest rounds, when they are damaged, look as a power cut leaves them. But a log that was closed said where it ended. */
 static dro_err look_at_end(struct recovery *this)
 {
-    uint64_t round;
-    dro_err err = log_end_load(this->log->disk, &round);
-    if (err == DRO_OK && this->state.round < round)
-        return tell_damage(this, "the log was closed behind round", round);
+    const log_segments *segments = &this->log->segments;
+    log_end end;
+    dro_err err = log_end_load(this->log->disk, &end);
+    if (err == DRO_OK && this->state.round < end.round)
+        return tell_damage(this, "the log was closed behind round", end.round);
+    uint64_t first = segments->count > 0 ? segments->list[0].number : end.segment + 1;
+    bool is_as_closed = this->state.round == end.round; /* else segments may have been dropped since */
+    if (err == DRO_OK && is_as_closed && end.segment > 0 && first > end.segment) /* nothing that is needed, or it would have been missed before */
+        dro_error("log damaged file=segment-%08" PRIx64 " offset=0 \"it is missing: the timelines of twins begin later than they did. Put it back from a backup\"", end.segment);
     return err;
 }
 

@@ -154,28 +154,31 @@ dro_err log_replay_store(disk *files, const log_replay_point *point)
     return store(files, replay_name, bytes, sizeof bytes);
 }
 
-dro_err log_end_load(disk *files, uint64_t *round)
+dro_err log_end_load(disk *files, log_end *found)
 {
     uint8_t bytes[LOG_END_BYTES + 1];
     size_t length;
     dro_cursor in;
-    *round = 0;
+    *found = (log_end){ 0 };
     dro_err err = load(files, end_name, bytes, sizeof bytes, &length);
     if (err != DRO_OK)
         return err == DRO_NOT_FOUND ? DRO_OK : err;
     err = tell_damage(whole(&in, bytes, length, LOG_END_BYTES, END_MAGIC), end_name,
                       "put it back from a backup of the same moment as the segments; without it nobody knows whether the newest rounds are all there");
     if (err == DRO_OK)
-        *round = dro_cursor_le(&in, 8);
+        *found = (log_end){ dro_cursor_le(&in, 8), 0 };
+    if (err == DRO_OK)
+        found->segment = dro_cursor_le(&in, 8);
     return err;
 }
 
-dro_err log_end_store(disk *files, uint64_t round)
+dro_err log_end_store(disk *files, const log_end *reached)
 {
     uint8_t bytes[LOG_END_BYTES];
     dro_builder builder = dro_builder_over(bytes, sizeof bytes);
     begin(&builder, END_MAGIC);
-    dro_builder_le(&builder, round, 8);
+    dro_builder_le(&builder, reached->round, 8);
+    dro_builder_le(&builder, reached->segment, 8);
     end(&builder);
     return store(files, end_name, bytes, sizeof bytes);
 }

@@ -12,7 +12,7 @@ enum {
      * takes one for the other. Keys never depend on it: each start has random bits of its own. */
     LOG_EPOCH_FENCE = 1024,
     LOG_REPLAY_BYTES = 40 + LOG_GROUPS * 16,
-    LOG_END_BYTES = 24,
+    LOG_END_BYTES = 32,
 };
 
 typedef struct log_replay_point {
@@ -30,10 +30,12 @@ DRO_CHECKED dro_err log_replay_decode(log_replay_point *point, const void *bytes
 /* DRO_NOT_FOUND: there is none. DRO_CORRUPT and DRO_IO are told through dro_log. */
 DRO_CHECKED dro_err log_replay_load(disk *disk, log_replay_point *point);
 DRO_CHECKED dro_err log_replay_store(disk *disk, const log_replay_point *point);
-/* The newest round that was acknowledged when the log was closed the last time; 0: it never was. A log that ends before
- * that has lost something, though it may look like a power cut. Errors as log_replay_load's, but for DRO_NOT_FOUND. */
-DRO_CHECKED dro_err log_end_load(disk *disk, uint64_t *round);
-DRO_CHECKED dro_err log_end_store(disk *disk, uint64_t round);
+/* The newest round that was acknowledged when the log was closed the last time, and its oldest segment then; 0: it never was
+ * closed. A log that ends before that has lost something, though it may look like a power cut; one that begins later has lost
+ * some of the past, though segments are dropped too. Errors as log_replay_load's, but for DRO_NOT_FOUND. */
+typedef struct log_end { uint64_t round, segment; } log_end;
+DRO_CHECKED dro_err log_end_load(disk *disk, log_end *end);
+DRO_CHECKED dro_err log_end_store(disk *disk, const log_end *end);
 /* Where generation 0 was: a replay point of a format that never comes. A dromiod from before there were
  * generations looks there for its log, and would find none and begin an empty host. */
 DRO_CHECKED dro_err log_replay_fence(disk *disk);

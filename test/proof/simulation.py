@@ -8,7 +8,7 @@ UNIT = "seeds"
 SHORT, LONG = 300, 100_000
 SECONDS = 60
 IN_CHECK = False
-LIMITS = ("Not in it: the desk (SQL), charging, TLS, SCTP, T8 and its callbacks, groups, the supervisor and its processes, io_uring; the disk fails by its own model. Sockets are those of the "
+LIMITS = ("Not in it: the desk (SQL), charging, TLS, SCTP, T8 and its callbacks, groups, the supervisor and its processes, io_uring; the disk fails by its own model; behind a change of the number of cores a stream may be told of a gap more than once. Sockets are those of the "
           "kernel, between the parts of one process. ./check lives 12 of the seeds")
 
 import concurrent.futures

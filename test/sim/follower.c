@@ -61,8 +61,6 @@ static void on_change(simulation *sim, yyjson_val *root)
         device->is_temperature_seen = true;
     if (strcmp(property, "readings") != 0)
         return;
-    if (sim->follower.is_gap_over) /* from here on all follows */
-        sim->follower.may_miss = sim->follower.is_gap_over = false;
     sim_note(sim, "follower hears %s readings %llu", device->id, (unsigned long long)value);
     SIM_MUST(sim, value <= device->sent);
     SIM_MUST(sim, value > device->event_seen);                                    /* none twice, none late */
@@ -94,7 +92,6 @@ static void on_event(simulation *sim, char *text)
         sim_note(sim, "follower hears of a gap");
         SIM_MUST(sim, follower->may_miss || follower->has_gaps);
         follower->gaps++;
-        follower->is_gap_over = true;
         may_have_missed(sim);
         return;
     }

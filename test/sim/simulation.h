@@ -133,8 +133,7 @@ bool http_answer_read(pipe_end *link, http_answer *out);
 
 typedef struct follower {
     pipe_end link;
-    bool is_open, may_miss;   /* may_miss: what comes next need not follow what came before: another number of cores */
-    bool is_gap_over;         /* that was said */
+    bool is_open, may_miss;   /* may_miss: a gap may be told of: there was another number of cores, and a core without events since says so again */
     bool has_gaps;            /* at any start: the log is too short */
     int64_t next_ms;
     char last_id[256];
