@@ -47,7 +47,8 @@ static uint32_t cells_of(const layout *layout, uint32_t core)
     uint32_t count = 0;
     for (uint32_t cell = 0; cell < layout->cell_count; cell++)
         for (int set = 0; set < CELL_SETS; set++)
-            count += is_mapped(layout->cells[core][cell][set].turns) + is_mapped(layout->cells[core][cell][set].results);
+            count += is_mapped(layout->cells[core][cell][set].turns) + is_mapped(layout->cells[core][cell][set].results) +
+                     is_mapped(layout->cells[core][cell][set].running);
     return count;
 }
 
