@@ -53,10 +53,10 @@ def test_what_the_administrator_did_is_there_with_its_outcome(host):
 
 def test_no_secret_no_token_and_no_identity_of_a_device_is_in_it(host):
     token = host.admin.post("/v1/applications", {"id": "as2", "domains": ["acme.example"], "scopes": ["read"]}).json()["token"]
-    host.admin.put("/v1/twins/s@acme.example", {"model": "acme/thermo", "imsi": "001010000012345", "msisdn": "491700012345", "secrets": {"calibration": 7.25}})
+    host.admin.put("/v1/twins/s@acme.example", {"model": "acme/thermo", "imsi": "001010000012345", "msisdn": "491700012345", "secrets": {"calibration": 7.253906251953125}})
     found(host, act="twin.made", objects=["s@acme.example"])
     text = b"".join(p.read_bytes() for p in (host.data / "audit").iterdir())
-    for secret in (token.encode(), host.admin.token.encode(), b"001010000012345", b"491700012345", b"7.25"):
+    for secret in (token.encode(), host.admin.token.encode(), b"001010000012345", b"491700012345", b"7.2539062"):
         assert secret not in text
 
 

@@ -289,6 +289,10 @@ class Host:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def imsi_in_log(self):
+        """One of those that tests give to devices, whole: five digits of it are in some number or digest sooner or later."""
+        return re.search(r"0010\d{11}(?!\d)", self.log())
+
     def metrics(self):
         return self.admin.get("/metrics").body.decode()
 
