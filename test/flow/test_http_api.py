@@ -445,7 +445,7 @@ def test_a_thing_descriptions_links_lead_to_the_twin(gate):
 
 def test_healthz_needs_no_token_and_says_what_it_was_told(gate):
     answer = gate.request("GET", "/healthz", token=None)
-    assert answer.status == 200 and answer.json() == {"status": "ok", "version": "test", "sandbox": "none"}
+    assert answer.status == 200 and answer.json() == {"status": "ok", "version": "test", "sandbox": "none", "storage": "ok"}
 
 
 def test_metrics_have_the_gates_and_the_cores_part(gate):

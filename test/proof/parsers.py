@@ -1,4 +1,4 @@
-"""Every reader of foreign bytes has a libFuzzer program (`test/fuzz/NAME_fuzz.c`) that is run under AddressSanitizer,
+"""Every reader of foreign bytes has a libFuzzer program (in `test/fuzz`) that is run under AddressSanitizer,
 LeakSanitizer and UndefinedBehaviorSanitizer, from its corpus on, with a dictionary of the words that the reader knows.
 A crash, a failed check of the target, a leak, an input of more than 10 s or 2 GiB breaks the proof; the input is kept
 in `.proof/found` and named. The short form gives each target 20 s of CPU after its corpus, the long one 10^9
