@@ -29,18 +29,24 @@ int64_t penalty_until_ms(const core *core, const twin *twin)
     return penalty != NULL && penalty->until_ms > core->now_ms ? penalty->until_ms : 0;
 }
 
+uint8_t turn_stopped(const core *core, const turn *turn)
+{
+    bool is_plain = turn->image == NONE;
+    if (!core->stops.has_any)
+        return 0;
+    if (core->domains[twin_at(core, turn->twin)->domain].is_stopped && (!is_plain || turn->operation == TURN_DOWNLINK))
+        return TURN_STOPPED;
+    if (!is_plain && core->stops.has_code)
+        return TURN_STOPPED;
+    return !is_plain && core->images[turn->image].is_stopped ? TURN_QUARANTINED : 0;
+}
+
 uint8_t turn_forbidden(core *core, const turn *turn, bool has_run)
 {
     const twin *twin = twin_at(core, turn->twin);
-    if (core->stops.has_any) {
-        bool is_plain = turn->image == NONE;
-        if (core->domains[twin->domain].is_stopped && (!is_plain || turn->operation == TURN_DOWNLINK))
-            return TURN_STOPPED;
-        if (!is_plain && core->stops.has_code)
-            return TURN_STOPPED;
-        if (!is_plain && core->images[turn->image].is_stopped)
-            return TURN_QUARANTINED;
-    }
+    uint8_t stopped = turn_stopped(core, turn);
+    if (stopped != 0)
+        return stopped;
     if (twin->has_penalty && penalty_until_ms(core, twin) != 0)
         return TURN_PENALTY;
     bool is_counted = !has_run && turn->image != NONE && (twin->has_budget || core->budgets.images[turn->image].image.is_on);

@@ -38,6 +38,8 @@ typedef struct image_conduct {   /* of one image in one window of time, on this 
 
 enum { CONDUCT_SEEN = 4096, PENALTY_LEVEL_MAX = 30 };
 
+/* A stop forbids it: 0, TURN_STOPPED or TURN_QUARANTINED. */
+uint8_t turn_stopped(const core *core, const turn *turn);
 /* Why a turn may not run now, or what came of it (`has_run`) may not be taken: 0, or a status beyond those of a
  * cell (TURN_STOPPED and the like). */
 uint8_t turn_forbidden(core *core, const turn *turn, bool has_run);

@@ -743,6 +743,10 @@ int64_t core_next_due(const core *core)
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
     }
+    if (turns_stop_due_ns(core) != INT64_MAX) {
+        int64_t left = turns_stop_due_ns(core) > core->now_ns ? turns_stop_due_ns(core) - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
     for (uint32_t i = 0; i < core->options.cell_count; i++)
         if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core) * 1000000ll))
             due_ns = cell_stall_ms(core) * 1000000ll;

@@ -33,8 +33,8 @@ struct core_supervisor {
     bool (*artifact_is_current)(core_supervisor *supervisor, const uint8_t *artifact, size_t length);
     /* The images a cell needs, by index. Cells with these follow by core_cell_attach. Borrowed until the next call. */
     dro_err (*images)(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count);
-    /* A cell no longer answers: replace it. */
-    void (*replace_cell)(core_supervisor *supervisor, uint32_t cell, bool is_old);
+    /* A cell no longer answers, or (`is_cut_short`) works for what was stopped, which is no fault of its: replace it. */
+    void (*replace_cell)(core_supervisor *supervisor, uint32_t cell, bool is_old, bool is_cut_short);
 };
 
 /* Several cores of one host: each is a room with its own gates' rings, cells, columns and log, and

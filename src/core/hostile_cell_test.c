@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/state.h"
+#include "core/stops.h"
 #include "twin/effect.h"
 #include "asker.h"
 
@@ -211,6 +212,70 @@ static void a_turn_outlives_a_few_deaths_of_its_cell(void **state)
     }
 }
 
+/* As a ring full of turns that all run into their deadline: results come, but the end of them is far. */
+static void a_cell_that_works_on_for_what_was_stopped_is_replaced_and_nobody_blamed(void **state)
+{
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    core *core = here.world.core;
+    (void)state;
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    assert_int_equal(stop_begin(core, STOP_CODE, "", "", false), DRO_OK);
+    assert_in_range(core_next_due(core), 0, STOP_CELL_MS * 1000000ll);
+    world_advance(&here.world, STOP_CELL_MS - 1);
+    answer_as(headers[0].id, requests[0].twin);
+    core_round(core);
+    assert_int_equal(core->cells[0].in_flight, TWINS - 1);
+    assert_false(core->cells[0].is_cut_short);
+    world_advance(&here.world, 1);
+    core_round(core);
+    assert_true(core->cells[0].is_cut_short);
+    assert_false(core->cells[0].is_given_up);
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < TWINS; i++)
+        answers(i, true);
+    assert_int_equal(core->turn_count, 0);
+    assert_int_equal(core->counters.set_aside, TWINS);
+    assert_int_equal(core->counters.traps[TURN_HOST], 0);
+    assert_int_equal(stop_end(core, STOP_CODE, ""), DRO_OK);
+}
+
+/* Those of other images and domains go through it again and again: none has died of anything. */
+static void turns_that_were_not_stopped_outlive_each_cell_that_was_cut_short(void **state)
+{
+    core *core = here.world.core;
+    (void)state;
+    turns_are_sent();
+    for (int i = 0; i <= TURN_DEATHS_MAX * TURN_TRIES_MAX; i++) {
+        core->cells[0].is_cut_short = true;
+        world_cell_lose(&here.world);
+        core_round(core);
+        assert_int_equal(core->cells[0].in_flight, TWINS);
+    }
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < TWINS; i++)
+        answers(i, true);
+    assert_int_equal(core->counters.dead_letters, 0);
+}
+
+/* The stop has ended, or its turns have: the cell stays. */
+static void a_cell_that_is_busy_with_others_is_not_replaced_for_a_stop(void **state)
+{
+    core *core = here.world.core;
+    (void)state;
+    turns_are_sent();
+    assert_int_equal(stop_begin(core, STOP_CODE, "", "", false), DRO_OK);
+    assert_true(core->cells[0].stop_due_ns != 0);
+    assert_int_equal(stop_end(core, STOP_CODE, ""), DRO_OK);
+    world_advance(&here.world, STOP_CELL_MS);
+    core_round(core);
+    assert_int_equal(core->cells[0].stop_due_ns, 0);
+    assert_false(core->cells[0].is_cut_short);
+    world_settle(&here.world);
+    assert_int_equal(core->counters.dead_letters, 0);
+}
+
 /* The cell goes on writing behind what it has published. */
 static void effects_that_change_after_the_check_are_kept_as_checked(void **state)
 {
@@ -241,6 +306,9 @@ int main(void)
         CLAIM(a_status_that_no_cell_has_is_a_bad_result),
         CLAIM(a_cell_without_a_turn_that_leaves_no_room_is_given_up),
         CLAIM(what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody),
+        CLAIM(a_cell_that_works_on_for_what_was_stopped_is_replaced_and_nobody_blamed),
+        CLAIM(turns_that_were_not_stopped_outlive_each_cell_that_was_cut_short),
+        CLAIM(a_cell_that_is_busy_with_others_is_not_replaced_for_a_stop),
         CLAIM(effects_that_change_after_the_check_are_kept_as_checked),
         CLAIM(a_turn_outlives_a_few_deaths_of_its_cell),
     };

@@ -147,6 +147,7 @@ enum {
     BACKUP_BEGIN_MS = 2000,        /* all cores begin a backup within, or it ends */
     BACKUP_SHARE = 8,              /* of the core's time, one part for a backup while there is other work */
     STOP_STALL_MS = 2000,          /* the same while something is stopped: it may be what is in the cell */
+    STOP_CELL_MS = 2000,           /* a cell that is still busy with turns of what was stopped is replaced */
     STOP_RETRY_S = 60,             /* Retry-After for what an operator has stopped */
     CELL_STALL_MS = 5000,          /* turns in flight, no result: the cell is replaced */
 };

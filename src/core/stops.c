@@ -17,6 +17,7 @@
 #include "core/render.h"
 #include "core/state.h"
 #include "core/timers.h"
+#include "core/turn.h"
 #include "core/twin_table.h"
 
 static const char *const kinds[STOP_KINDS] = { "code", "domain", "image", "application" };
@@ -176,6 +177,7 @@ void stops_settle(core *core)
     core->stops.has_any = core->stops.count > 0;
     if (!core->is_started)
         return;
+    turns_stop(core);
     if (has_ended) {
         twins_go_on(core);
         destinations_go_on(core);

@@ -357,7 +357,7 @@ static void resend(core *core, cell_link *link, uint32_t cell, bool is_old)
         turn *turn = &core->turns[i];
         if (!is_in_cell(turn, cell, is_old))
             continue;
-        if (i == blamed || ++turn->deaths >= TURN_DEATHS_MAX)
+        if (!link->is_cut_short && (i == blamed || ++turn->deaths >= TURN_DEATHS_MAX))
             turn->tries++;
         if (turn->is_behind)
             turn->state = TURN_HELD;
@@ -375,6 +375,57 @@ void turns_resend(core *core, uint32_t cell)
 void turns_resend_old(core *core, uint32_t cell)
 {
     resend(core, &core->old_cells[cell], cell, true);
+}
+
+/* ---- what was stopped ---- */
+
+static bool has_stopped_turns(const core *core, uint32_t cell, bool is_old)
+{
+    for (uint32_t i = 0; core->stops.has_any && i < CORE_TURNS_MAX; i++)
+        if (is_in_cell(&core->turns[i], cell, is_old) && turn_stopped(core, &core->turns[i]) != 0)
+            return true;
+    return false;
+}
+
+static void stop_watch(const core *core, cell_link *link, uint32_t cell, bool is_old)
+{
+    if (link->is_open && link->in_flight > 0 && link->stop_due_ns == 0 && has_stopped_turns(core, cell, is_old))
+        link->stop_due_ns = core->now_ns + STOP_CELL_MS * 1000000ll;
+}
+
+void turns_stop(core *core)
+{
+    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+        stop_watch(core, &core->old_cells[i], i, true);
+        stop_watch(core, &core->cells[i], i, false);
+    }
+}
+
+int64_t turns_stop_due_ns(const core *core)
+{
+    int64_t due_ns = INT64_MAX;
+    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+        const cell_link *both[] = { &core->cells[i], &core->old_cells[i] };
+        for (int k = 0; k < 2; k++)
+            if (both[k]->is_open && both[k]->stop_due_ns != 0 && both[k]->stop_due_ns < due_ns)
+                due_ns = both[k]->stop_due_ns;
+    }
+    return due_ns;
+}
+
+/* Turns that run into their deadline one after the other are results too, a ring full of them seconds of work for nothing.
+ * It is asked for again, should another cell have been in its place when dromiod heard of it. */
+static void cut_short(core *core, cell_link *link, uint32_t cell, bool is_old)
+{
+    if (link->stop_due_ns == 0 || core->now_ns < link->stop_due_ns)
+        return;
+    link->stop_due_ns = 0;
+    if (!has_stopped_turns(core, cell, is_old))
+        return;
+    dro_warn("cell=%u is busy with turns of what was stopped: replaced", cell);
+    link->stop_due_ns = core->now_ns + STOP_CELL_MS * 1000000ll;
+    link->is_cut_short = true;
+    core->options.supervisor->replace_cell(core->options.supervisor, cell, is_old, true);
 }
 
 /* ---- back from the cell ---- */
@@ -690,11 +741,13 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
         cell->heard_ns = core->now_ns;
         cell->is_given_up = true;
-        core->options.supervisor->replace_cell(core->options.supervisor, index, is_old);
+        core->options.supervisor->replace_cell(core->options.supervisor, index, is_old, false);
         if (err != DRO_OK && is_old)
             core_old_cell_lost(core, index);
         else if (err != DRO_OK)
             core_cell_lost(core, index);
+    } else {
+        cut_short(core, cell, index, is_old);
     }
     return count;
 }

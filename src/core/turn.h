@@ -90,6 +90,8 @@ bool turns_are_full(const core *core);
 void turns_publish(core *core);
 void turn_free(core *core, turn *turn);
 int turns_take(core *core);                   /* results of the cells */
+void turns_stop(core *core);                  /* something was stopped: no cell is busy with turns of it for longer than STOP_CELL_MS */
+int64_t turns_stop_due_ns(const core *core);  /* when turns_take is to look at that; INT64_MAX: nothing to see */
 void turns_resend(core *core, uint32_t cell); /* after its cell was lost */
 void turns_resend_old(core *core, uint32_t cell);
 void turns_gate_lost(core *core, uint32_t gate); /* nobody waits for their answers any more */

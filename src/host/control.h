@@ -12,7 +12,8 @@ enum control_type {
     CONTROL_READY = 1,     /* recovered; status: 1 if keys sit in memfd_secret */
     CONTROL_ADMIT,         /* id; descriptors: image, room for the result */
     CONTROL_IMAGES,        /* core 0; index: their number; descriptor: all artifacts, see room.h */
-    CONTROL_REPLACE_CELL,  /* index, number (1: the one being drained): it does not answer */
+    CONTROL_REPLACE_CELL,  /* index, number (1: the one being drained): it does not answer;
+                            * status 1: it works for what was stopped, and its death does not count */
     CONTROL_CELL_DRAINED,  /* index: the replaced one may end */
     CONTROL_STOPPED,       /* all is told and durable */
     /* dromiod -> core */

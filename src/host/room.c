@@ -205,10 +205,10 @@ static dro_err give_images(core_supervisor *supervisor, const uint8_t *const *ar
     return err;
 }
 
-static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell, bool is_old)
+static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell, bool is_old, bool is_cut_short)
 {
     core_room *here = (core_room *)supervisor;
-    control message = { .type = CONTROL_REPLACE_CELL, .index = cell, .number = is_old };
+    control message = { .type = CONTROL_REPLACE_CELL, .index = cell, .number = is_old, .status = is_cut_short };
     if (control_send(here->room->control, &message, NULL) != DRO_OK)
         _exit(1);
 }

@@ -47,6 +47,7 @@ typedef struct cell_slot {
     int ready;                 /* read end, while one is starting */
     uint32_t starting_images;
     bool wants_new;            /* new images came while the old cell was not drained */
+    pid_t cut_short;           /* to be killed for what was stopped: a death that does not count */
     int deaths;                /* of cells that had been ready, since... */
     int64_t deaths_ms;
     int64_t start_ms;          /* when the next one is due; 0: none waits */
@@ -316,9 +317,11 @@ static void cell_drained(const cell_slot *slot)
         kill(slot->old, SIGKILL);
 }
 
-static void replace_cell(const cell_slot *slot, bool is_old)
+static void replace_cell(cell_slot *slot, bool is_old, bool is_cut_short)
 {
     pid_t pid = is_old ? slot->old : slot->current;
+    if (is_cut_short && !is_old)
+        slot->cut_short = pid;
     if (pid > 0)
         kill(pid, SIGKILL);
 }
@@ -368,7 +371,7 @@ static void on_control(supervisor *here, uint32_t index, const control *message,
     case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
     case CONTROL_REPLACE_CELL:
         if (has_cell)
-            replace_cell(&core->cells[message->index], message->number != 0);
+            replace_cell(&core->cells[message->index], message->number != 0, message->status != 0);
         break;
     case CONTROL_CELL_DRAINED:
         if (has_cell)
@@ -462,8 +465,10 @@ static void start_paused_cells(supervisor *here)
 static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid)
 {
     cell_slot *slot = &here->cores[core].cells[index];
-    pid_t was_ready = slot->current;
+    bool was_ready = pid == slot->current, is_counted = was_ready && pid != slot->cut_short;
     char name[32];
+    if (pid == slot->cut_short)
+        slot->cut_short = 0;
     if (pid == slot->old) {
         slot->old = 0;
         tell_core(here, core, CONTROL_OLD_CELL_LOST, index, slot->old_set, 0);
@@ -480,7 +485,7 @@ static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid
         slot->current = 0;
         tell_core(here, core, CONTROL_CELL_LOST, index, slot->current_set, 0);
     }
-    if (pid == was_ready && cell_is_paused(slot))
+    if (is_counted && cell_is_paused(slot))
         dro_warn("%s ended more than %d times in %d s: the next one starts in %d ms", cell_name(here, core, index, name), CELL_DEATHS,
                  RESTART_WINDOW_MS / 1000, CELL_PAUSE_MS);
     else if (!start_cell(here, core, index))

@@ -342,3 +342,22 @@ def test_uplinks_that_went_along_with_one_that_failed_are_answered(wasm):
         assert story.admin.delete(f"/v1/twins/{story.name()}/penalty").status == 204
         story.event(hostile.GOOD)
         assert story.good() == 1
+
+
+def test_a_stop_ends_a_cell_that_is_full_of_endless_turns(wasm):
+    """Nobody waits until each has come to its deadline, and the image is not blamed for the cell."""
+    settings = ("host.cores=1", "cells.max=1", "penalty.failures=0", "quarantine.twins=0", "quarantine.kills=1")
+    with Story(wasm, *settings, twins=400) as story, Load(story.host, "endless.epc.test") as load:
+        cell = story.host.room("cell")
+        for end in range(1, 401):
+            load.send(story.imsi(end - 1), bytes([hostile.LOOP, 0]), end)
+        until(lambda: story.host.metric("dromio_turns_in_flight") > 200, "a full cell")
+        story.stop("code")
+        until(lambda: story.host.metric("dromio_turns_in_flight") == 0 or story.host.room("cell") != cell, "a cell that is free")
+        load.drain()
+        assert set(load.results.values()) == {2001} and len(load.results) == 400
+        assert story.letters("cell failed") == [] and len(story.letters("stopped")) > 100
+        assert [stop["stop"] for stop in story.admin.get("/v1/stops").json()["stops"]] == ["code"]
+        story.resume("code")
+        story.event(hostile.GOOD)
+        assert story.good() == 1

@@ -115,9 +115,10 @@ static dro_err supervisor_images(core_supervisor *supervisor, const uint8_t *con
     return DRO_OK;
 }
 
-static void supervisor_replace(core_supervisor *supervisor, uint32_t index, bool is_old)
+static void supervisor_replace(core_supervisor *supervisor, uint32_t index, bool is_old, bool is_cut_short)
 {
     (void)is_old;
+    (void)is_cut_short;
     (void)index;
     ((world_seat *)supervisor)->is_cell_wanted = true;
 }
