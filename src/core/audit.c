@@ -253,7 +253,7 @@ static void put_stop(const call *call, dro_builder *out)
         return;
     if (call->image != NULL) {
         dro_builder_text(&digest, "sha256:");
-        audit_hex(&digest, call->image, 32);
+        line_put_hex(&digest, call->image, 32);
         *digest.at = '\0';
         text_put(out, AUDIT_OBJECT, text);
     } else if (call->application_id.at != NULL) {
@@ -731,7 +731,7 @@ static void checked(core *core, const uint8_t *lines, size_t length)
     char text[2 * AUDIT_HASH_BYTES + 16];
     dro_builder out = dro_builder_over(text, sizeof text);
     dro_builder_text(&out, "\"hash\":\"");
-    audit_hex(&out, sealed->hash, sizeof sealed->hash);
+    line_put_hex(&out, sealed->hash, sizeof sealed->hash);
     dro_builder_text(&out, "\"}\n");
     size_t tail = dro_builder_length(&out);
     if (length < tail || memcmp(lines + length - tail, text, tail) != 0)
@@ -878,7 +878,7 @@ void api_audit_list(core *core, const call *call)
 static void hex_json(dro_builder *out, const char *name, const uint8_t *bytes, size_t length)
 {
     json_put(out, ",\"%s\":\"", name);
-    audit_hex(out, bytes, length);
+    line_put_hex(out, bytes, length);
     dro_builder_text(out, "\"");
 }
 

@@ -27,7 +27,7 @@ static dro_err chained_line(dro_builder *out, const line_origin *origin, uint8_t
         return err;
     SHA256(begin, (size_t)(out->at - begin), hash);
     dro_builder_text(out, ",\"hash\":\"");
-    audit_hex(out, hash, sizeof hash);
+    line_put_hex(out, hash, sizeof hash);
     dro_builder_text(out, "\"}\n");
     if (out->err == DRO_OK)
         memcpy(head, hash, sizeof hash);

@@ -1,14 +1,9 @@
 #include "twin/audit.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "twin/value.h"
-
-typedef enum form { TEXT, LIST, NUMBER, ID, TIME, BYTES } form;
 
 /* `made`: what it is called where the answer was 201. */
 static const struct act { uint16_t act; uint8_t class; const char *name, *made; } acts[] = {
@@ -83,22 +78,22 @@ static const struct act { uint16_t act; uint8_t class; const char *name, *made; 
 };
 
 /* A member's place in the line is its row's; a tag that may come again is a list. */
-static const struct member { uint8_t tag; form form; uint8_t least, most; const char *name; } members[] = {
-    { AUDIT_ACTOR, TEXT, 1, 255, "actor" },
-    { AUDIT_SOURCE, TEXT, 1, 255, "source" },
-    { AUDIT_REQUEST, ID, 8, 8, "request" },
-    { AUDIT_IN, TEXT, 1, 255, "in" },
-    { AUDIT_OBJECT, LIST, 0, 255, "objects" },
-    { AUDIT_MEMBER, LIST, 0, 255, "members" },
-    { AUDIT_STATUS, NUMBER, 2, 2, "status" },
-    { AUDIT_COUNT, NUMBER, 8, 8, "count" },
-    { AUDIT_FIRST, TIME, 8, 8, "first" },
-    { AUDIT_DETAIL, TEXT, 1, 255, "detail" },
-    { AUDIT_SERIES, ID, 8, 8, "series" },
-    { AUDIT_SEQUENCE, NUMBER, 8, 8, "sequence" },
-    { AUDIT_HASH, BYTES, AUDIT_HASH_BYTES, AUDIT_HASH_BYTES, "head" },
-    { AUDIT_SIGNATURE, BYTES, AUDIT_SIGNATURE_BYTES, AUDIT_SIGNATURE_BYTES, "signature" },
-    { AUDIT_KEY, BYTES, 32, 32, "key" },
+static const line_member members[] = {
+    { AUDIT_ACTOR, LINE_TEXT, 1, 255, "actor" },
+    { AUDIT_SOURCE, LINE_TEXT, 1, 255, "source" },
+    { AUDIT_REQUEST, LINE_HEX, 8, 8, "request" },
+    { AUDIT_IN, LINE_TEXT, 1, 255, "in" },
+    { AUDIT_OBJECT, LINE_LIST, 0, 255, "objects" },
+    { AUDIT_MEMBER, LINE_LIST, 0, 255, "members" },
+    { AUDIT_STATUS, LINE_NUMBER, 2, 2, "status" },
+    { AUDIT_COUNT, LINE_NUMBER, 8, 8, "count" },
+    { AUDIT_FIRST, LINE_TIME, 8, 8, "first" },
+    { AUDIT_DETAIL, LINE_TEXT, 1, 255, "detail" },
+    { AUDIT_SERIES, LINE_HEX, 8, 8, "series" },
+    { AUDIT_SEQUENCE, LINE_NUMBER, 8, 8, "sequence" },
+    { AUDIT_HASH, LINE_BYTES, AUDIT_HASH_BYTES, AUDIT_HASH_BYTES, "head" },
+    { AUDIT_SIGNATURE, LINE_BYTES, AUDIT_SIGNATURE_BYTES, AUDIT_SIGNATURE_BYTES, "signature" },
+    { AUDIT_KEY, LINE_BYTES, 32, 32, "key" },
 };
 
 static const struct act *act_of(uint32_t act)
@@ -125,73 +120,6 @@ const char *audit_class_text(enum audit_class is)
 {
     static const char *const texts[AUDIT_CLASSES] = { "admin", "security", "twins", "t8", "commands" };
     return texts[is];
-}
-
-static void put(dro_builder *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(dro_builder *out, const char *format, ...)
-{
-    char text[160];
-    va_list arguments;
-    va_start(arguments, format);
-    int n = vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (n < 0 || (size_t)n >= sizeof text)
-        out->err = DRO_LIMIT;
-    else
-        dro_builder_bytes(out, text, (size_t)n);
-}
-
-void audit_hex(dro_builder *out, const uint8_t *bytes, size_t length)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < length; i++) {
-        char pair[2] = { digits[bytes[i] >> 4], digits[bytes[i] & 15] };
-        dro_builder_bytes(out, pair, sizeof pair);
-    }
-}
-
-static void put_time(dro_builder *out, int64_t ms)
-{
-    char text[DRO_TIME_TEXT];
-    dro_time_text(ms, text);
-    put(out, "\"%s\"", text);
-}
-
-static void put_value(dro_builder *out, form form, const dro_field *field)
-{
-    dro_err ignored = DRO_OK;
-    switch (form) {
-    case TEXT: case LIST: json_text(out, (const char *)field->bytes, field->length); break;
-    case NUMBER: put(out, "%" PRIu64, dro_field_u64(field, &ignored)); break;
-    case ID: put(out, "\"%016" PRIx64 "\"", dro_field_u64(field, &ignored)); break;
-    case TIME: put_time(out, (int64_t)dro_field_u64(field, &ignored)); break;
-    case BYTES:
-        dro_builder_text(out, "\"");
-        audit_hex(out, field->bytes, field->length);
-        dro_builder_text(out, "\"");
-        break;
-    }
-}
-
-/* All fields of the member's tag: the first, of a list each. */
-static dro_err put_member(dro_builder *out, const struct member *member, dro_cursor in)
-{
-    dro_field field;
-    unsigned count = 0;
-    while (dro_field_next(&in, &field)) {
-        if (field.tag != member->tag || (count > 0 && member->form != LIST))
-            continue;
-        if (field.length < member->least || field.length > member->most)
-            return DRO_MALFORMED;
-        if (count++ == 0)
-            put(out, ",\"%s\":%s", member->name, member->form == LIST ? "[" : "");
-        else
-            dro_builder_text(out, ",");
-        put_value(out, member->form, &field);
-    }
-    if (count > 0 && member->form == LIST)
-        dro_builder_text(out, "]");
-    return in.err;
 }
 
 static const dro_field *find(dro_cursor in, uint8_t tag, dro_field *room)
@@ -228,16 +156,14 @@ dro_err audit_line(dro_builder *out, const line_origin *origin, const uint8_t pr
     if (in.err != DRO_OK || name == NULL)
         return DRO_MALFORMED;
     line_id(origin, id);
-    put(out, "{\"seq\":%" PRIu64 ",\"id\":\"%s\",\"time\":", origin->sequence, id);
-    put_time(out, origin->time_ms);
+    line_put(out, "{\"seq\":%" PRIu64 ",\"id\":\"%s\",\"time\":", origin->sequence, id);
+    line_put_time(out, origin->time_ms);
     dro_builder_text(out, ",\"host\":");
     json_text(out, origin->node, strlen(origin->node));
-    put(out, ",\"act\":\"%s\",\"class\":\"%s\",\"outcome\":\"%s\"", name, audit_class_text(audit_class_of(act)), outcome_of(status, find(in, AUDIT_REQUEST, &room) != NULL));
-    dro_err err = DRO_OK;
-    for (size_t i = 0; i < sizeof members / sizeof members[0] && err == DRO_OK; i++)
-        err = put_member(out, &members[i], in);
+    line_put(out, ",\"act\":\"%s\",\"class\":\"%s\",\"outcome\":\"%s\"", name, audit_class_text(audit_class_of(act)), outcome_of(status, find(in, AUDIT_REQUEST, &room) != NULL));
+    dro_err err = line_put_members(out, members, sizeof members / sizeof members[0], in);
     dro_builder_text(out, ",\"previous\":\"");
-    audit_hex(out, previous, AUDIT_HASH_BYTES);
+    line_put_hex(out, previous, AUDIT_HASH_BYTES);
     dro_builder_text(out, "\"");
     return err == DRO_OK ? out->err : err;
 }
@@ -272,8 +198,8 @@ bool audit_may_join(const uint8_t *one, size_t one_length, const uint8_t *other,
 size_t audit_signed(char out[AUDIT_SIGNED_TEXT], uint64_t series, uint64_t sequence, const uint8_t hash[AUDIT_HASH_BYTES])
 {
     dro_builder text = dro_builder_over(out, AUDIT_SIGNED_TEXT);
-    put(&text, "dromio audit %016" PRIx64 " %" PRIu64 " ", series, sequence);
-    audit_hex(&text, hash, AUDIT_HASH_BYTES);
+    line_put(&text, "dromio audit %016" PRIx64 " %" PRIu64 " ", series, sequence);
+    line_put_hex(&text, hash, AUDIT_HASH_BYTES);
     dro_builder_text(&text, "\n");
     return dro_builder_length(&text);
 }

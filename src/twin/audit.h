@@ -85,7 +85,6 @@ const char *audit_class_text(enum audit_class is);
  * the buffer. */
 DRO_CHECKED dro_err audit_line(dro_builder *out, const line_origin *origin, const uint8_t previous[AUDIT_HASH_BYTES], const uint8_t *bytes,
                                size_t length);
-void audit_hex(dro_builder *out, const uint8_t *bytes, size_t length);
 
 /* May their objects be told of in one line: the same act of the same request with the same end? */
 bool audit_may_join(const uint8_t *one, size_t one_length, const uint8_t *other, size_t other_length);
