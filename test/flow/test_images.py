@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from host import THERMO, Events, Host, thermo_reading, until
+from hostile import leb
 from mme import Mme
 
 # Its twins fail on purpose, and are not to be set aside for it.
@@ -51,15 +52,6 @@ MODEL = {"@context": "https://www.w3.org/2022/wot/td/v1.1", "@type": "tm:ThingMo
          "dromio:model": "acme/rogue",
          "properties": {"count": {"type": "integer", "readOnly": True}, "number": {"type": "number", "readOnly": True}},
          "actions": {"act": {}}}
-
-
-def leb(number):
-    out = b""
-    while True:
-        out += bytes([number & 0x7F | (0x80 if number > 0x7F else 0)])
-        number >>= 7
-        if number == 0:
-            return out
 
 
 def section(code, body):
