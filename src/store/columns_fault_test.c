@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/failing.h"
 #include "base/log.h"
 #include "store/columns.h"
 #include "store/columns_layout.h"
@@ -16,20 +17,9 @@
 
 enum { REGION = 24 * 1024 * 1024, STEP = 64 * 1024, ROWS = 40, TAGS = 300, CALLS_MAX = 200 };
 
-static struct { int at, count; } fault;
-
-static bool fails(void)
-{
-    return ++fault.count == fault.at;
-}
-
-#define WRAP(name, parameters, arguments) \
-    void *__real_##name parameters; \
-    void *__wrap_##name parameters; \
-    void *__wrap_##name parameters { return fails() ? NULL : __real_##name arguments; }
-WRAP(calloc, (size_t count, size_t size), (count, size))
-WRAP(malloc, (size_t size), (size))
-WRAP(realloc, (void *old, size_t size), (old, size))
+FAILING(void *, calloc, (size_t count, size_t size), (count, size), NULL)
+FAILING(void *, malloc, (size_t size), (size), NULL)
+FAILING(void *, realloc, (void *old, size_t size), (old, size), NULL)
 
 static uint8_t *memory;
 
@@ -177,10 +167,9 @@ static dro_err life(size_t bytes)
     }
     assert_true(columns_bytes_used(writer) <= bytes);
     columns_free(writer);
-    int at = fault.at;
-    fault.at = 0;
+    fault_spared++;
     read_all(bytes);
-    fault.at = at;
+    fault_spared--;
     return err;
 }
 
@@ -212,11 +201,9 @@ static void allocations_that_fail_cost_columns_at_most(void **state)
     for (int n = 1;; n++) {
         assert_true(n < CALLS_MAX);
         memset(memory, 0, REGION);
-        fault.count = 0;
-        fault.at = n;
+        fault_at(n, ENOMEM);
         dro_err err = life(REGION);
-        bool is_over = fault.count < n;
-        fault.at = 0;
+        bool is_over = fault_is_past(n);
         assert_true(err == DRO_OK || err == DRO_NOMEM);
         if (is_over) {
             assert_int_equal(count_taken(), ROWS);
