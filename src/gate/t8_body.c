@@ -7,7 +7,6 @@
 #include <yyjson.h>
 
 #include "base/base64.h"
-#include "base/clock.h"
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "twin/model.h"
@@ -15,6 +14,7 @@
 typedef struct reader {
     dro_builder *out;
     body_fault *fault;
+    int64_t now_ms;
     bool is_patch;
     uint32_t depth;
     size_t pointer_length;
@@ -185,7 +185,7 @@ static bool read_time(const reader *in, const t8_member *member, slice text)
     int64_t ms;
     if (!time_read(text, &ms))
         return refuse(in, "must be a date and time (RFC 3339)");
-    if (member->uses & T8_FUTURE && ms <= dro_clock_system()->wall_ms(dro_clock_system()))
+    if (member->uses & T8_FUTURE && ms <= in->now_ms)
         return refuse(in, "must be in the future");
     return put(in, member, &ms, sizeof ms);
 }
@@ -499,11 +499,11 @@ static bool too_large(const reader *in)
     return false;
 }
 
-bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_patch, dro_builder *out, body_fault *fault)
+bool t8_body_read(body_arena *arena, body_text json, const t8_body *what, dro_builder *out, body_fault *fault)
 {
     uint8_t fields[T8_FIELDS_MAX];
     dro_builder inner = dro_builder_over(fields, sizeof fields);
-    reader in = { .out = &inner, .fault = fault, .is_patch = is_patch };
+    reader in = { .out = &inner, .fault = fault, .now_ms = what->now_ms, .is_patch = what->is_patch };
     size_t room, need = yyjson_read_max_memory_usage(json.length, YYJSON_READ_NOFLAG) + 1024;
     void *memory = body_arena_bytes(arena, &room);
     yyjson_alc pool;
@@ -513,7 +513,7 @@ bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_
         return too_large(&in);
     yyjson_alc_pool_init(&pool, memory, need);
     yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, &err);
-    bool is_good = document != NULL ? read_root(&in, api, yyjson_doc_get_root(document), out)
+    bool is_good = document != NULL ? read_root(&in, what->api, yyjson_doc_get_root(document), out)
                                     : refuse(&in, "not JSON at byte %zu: %s", err.pos, err.msg);
     dro_wipe(memory, need);
     if (is_good && inner.err == DRO_OK)
