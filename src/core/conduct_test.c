@@ -147,6 +147,8 @@ static void of_too_many_the_oldest_begins_anew(void **state)
     for (uint32_t i = 0; i < 8 * TWIN_CHUNK; i++)
         count += twin_at(&here, i)->has_budget;
     assert_in_range(count, BUDGET_STATES / 2, BUDGET_STATES);
+    for (uint32_t i = 8 * TWIN_CHUNK - BUDGET_SETS / 8; i < 8 * TWIN_CHUNK; i++) /* few of these share a set, and none so many */
+        assert_true(twin_at(&here, i)->has_budget);
     here.chunks = chunks;
 }
 
