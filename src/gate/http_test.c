@@ -1,4 +1,5 @@
 /* The HTTP side on fake time, with a scripted core: what happens when somebody is slow, silent or full. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -471,6 +472,27 @@ static void stopping_waits_for_what_is_under_way(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_set_up, bed_tear_down)
 
+static void a_connection_gives_back_what_it_took(void **state)
+{
+    http_testbed *host = *state;
+    size_t before = 0;
+    for (int n = 0; n < 40; n++) {
+        close(host->client);
+        bed_turn(host);
+        if (n == 20) /* pools and lists have what they will ever have */
+            before = mallinfo2().uordblks;
+        bed_connect(host);
+        host->length = 0;
+        bed_say(host, BED_GET_TWIN);
+        bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+        bed_assert_heard(host, "HTTP/1.1 200 ");
+    }
+    close(host->client);
+    bed_turn(host);
+    assert_int_equal(mallinfo2().uordblks, before);
+    bed_connect(host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +523,7 @@ int main(void)
         TEST(metrics_are_told_without_the_core_too),
         TEST(a_bulk_line_the_core_forgot_ends_the_request),
         TEST(a_bulk_request_waits_for_room_in_the_ring),
+        TEST(a_connection_gives_back_what_it_took),
         TEST(stopping_waits_for_what_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
