@@ -17,6 +17,7 @@
 #include "base/failing.h"
 #include "base/fields.h"
 #include "gate/http_testbed.h"
+#include "gate/join.h"
 #include "gate/jwt.h"
 
 FAILING(void *, malloc, (size_t size), (size), NULL)
@@ -337,6 +338,32 @@ static void a_table_of_tokens_without_memory_is_none(void **state)
     token_table_free(table);
 }
 
+/* All of it, or nothing. */
+static void without_memory_nothing_is_joined(void **state)
+{
+    static const char one[] = "{\"dead_letters\":[{\"n\":3,\"time\":\"2026-11-22T12:00:05.001Z\"}]}", status[] = "{\"twins\":2,\"dead_letters\":1}";
+    const body_text letters[] = { { one, sizeof one - 1 } }, parts[] = { { status, sizeof status - 1 } };
+    bool is_past = false;
+    (void)state;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_letters(letters, 1, 10, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, one) == 0 || strcmp(text, "{\"dead_letters\":[]}") == 0); /* of letters as many as there is room for */
+    }
+    is_past = false;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_status(parts, 1, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, status) == 0);
+    }
+}
+
 /* ---- sockets ---- */
 
 static void a_read_that_is_interrupted_is_made_again(void **state)
@@ -474,6 +501,26 @@ static void without_descriptors_an_idle_client_goes(void **state)
     bed_later(host, 100);
     assert_int_equal(host->http->connection_count, 1);
     close(client);
+}
+
+/* Better busy than deaf. */
+static void nobody_is_kept_out_for_lack_of_a_timer(void **state)
+{
+    enum { COUNT = 70 };
+    http_testbed *host = *state;
+    int clients[COUNT];
+    for (int i = 0; i < COUNT; i++) { /* at some number of timers there is no room for another */
+        clients[i] = come(host);
+        refuse(host, 1, EMFILE);
+        fault_at(1, ENOMEM);
+        loop_turn(host->loop, 0);
+        fault_at(0, 0);
+        refused.count = 0;
+        bed_later(host, 101);
+        assert_int_equal(host->http->counts.accepted, 2 + i); /* who has been idle for a second made room */
+    }
+    for (int i = 0; i < COUNT; i++)
+        close(clients[i]);
 }
 
 /* One that is known by its token. */
@@ -635,6 +682,7 @@ int main(void)
         cmocka_unit_test(blocks_without_memory_are_none),
         cmocka_unit_test_teardown(without_memory_no_signature_is_good_and_no_key_is_kept, nothing_fails),
         cmocka_unit_test_teardown(a_table_of_tokens_without_memory_is_none, nothing_fails),
+        cmocka_unit_test(without_memory_nothing_is_joined),
         TEST(a_read_that_is_interrupted_is_made_again),
         TEST(a_write_that_is_interrupted_is_made_again),
         TEST(what_still_comes_after_a_refusal_is_read_and_thrown_away),
@@ -642,6 +690,7 @@ int main(void)
         AT_THE_DOOR(whoever_waits_at_the_door_comes_in),
         AT_THE_DOOR(who_goes_away_at_the_door_keeps_nobody_out),
         AT_THE_DOOR(without_descriptors_an_idle_client_goes),
+        AT_THE_DOOR(nobody_is_kept_out_for_lack_of_a_timer),
         AT_THE_DOOR(half_a_head_goes_before_the_idle_and_those_before_none),
         AT_THE_DOOR(strangers_go_before_all_who_are_known),
         AT_THE_DOOR(who_is_idle_longest_goes_whoever_came_first),
