@@ -506,21 +506,30 @@ static void without_descriptors_an_idle_client_goes(void **state)
 /* Better busy than deaf. */
 static void nobody_is_kept_out_for_lack_of_a_timer(void **state)
 {
-    enum { COUNT = 70 };
-    http_testbed *host = *state;
-    int clients[COUNT];
-    for (int i = 0; i < COUNT; i++) { /* at some number of timers there is no room for another */
-        clients[i] = come(host);
+    enum { MOST = 40 };
+    (void)state;
+    for (int others = 0; others < MOST; others++) { /* at some number of timers there is no room for another */
+        void *own;
+        int clients[MOST];
+        assert_int_equal(listen_set_up(&own), 0);
+        http_testbed *host = own;
+        for (int i = 0; i < others; i++) {
+            clients[i] = host->client;
+            bed_connect(host);
+        }
+        int client = come(host);
         refuse(host, 1, EMFILE);
         fault_at(1, ENOMEM);
         loop_turn(host->loop, 0);
         fault_at(0, 0);
         refused.count = 0;
         bed_later(host, 101);
-        assert_int_equal(host->http->counts.accepted, 2 + i); /* who has been idle for a second made room */
+        assert_int_equal(host->http->connection_count, others + 2);
+        for (int i = 0; i < others; i++)
+            close(clients[i]);
+        close(client);
+        tear_down(&own);
     }
-    for (int i = 0; i < COUNT; i++)
-        close(clients[i]);
 }
 
 /* One that is known by its token. */
@@ -638,6 +647,47 @@ static void many_halves_of_heads_go_in_several_goes(void **state)
         close(clients[i]);
 }
 
+/* What it says in the same turn comes too late. */
+static void who_has_to_go_is_heard_no_more(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int half = come_known(host, BED_GET_TWIN, "GET /v1/twins/a@b.example HTTP/1.1\r\n");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    int client = come(host); /* the listener is ready first */
+    assert_int_equal(send(half, "Host: h\r\n" BED_TOKEN "\r\n", 40, MSG_NOSIGNAL), 40);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
+    assert_int_equal(host->http->counts.evicted, 1);
+    close(client), close(half);
+    host->client = -1;
+}
+
+static void who_leaves_in_the_same_moment_makes_nobody_stay(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int leaving = come_known(host, BED_GET_TWIN, ""), idle = come_known(host, BED_GET_TWIN, "");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    close(leaving); /* it is ready first */
+    int client = come(host);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(host->http->counts.evicted, 1); /* the other one: who left is gone anyway */
+    assert_true(is_closed(idle));
+    close(client), close(idle);
+    host->client = -1;
+}
+
 static void strangers_go_before_all_who_are_known(void **state)
 {
     http_testbed *host = *state;
@@ -690,7 +740,9 @@ int main(void)
         AT_THE_DOOR(whoever_waits_at_the_door_comes_in),
         AT_THE_DOOR(who_goes_away_at_the_door_keeps_nobody_out),
         AT_THE_DOOR(without_descriptors_an_idle_client_goes),
-        AT_THE_DOOR(nobody_is_kept_out_for_lack_of_a_timer),
+        cmocka_unit_test(nobody_is_kept_out_for_lack_of_a_timer),
+        AT_THE_DOOR(who_has_to_go_is_heard_no_more),
+        AT_THE_DOOR(who_leaves_in_the_same_moment_makes_nobody_stay),
         AT_THE_DOOR(half_a_head_goes_before_the_idle_and_those_before_none),
         AT_THE_DOOR(strangers_go_before_all_who_are_known),
         AT_THE_DOOR(who_is_idle_longest_goes_whoever_came_first),

@@ -44,7 +44,7 @@ static void what_is_no_page_is_refused(void **state)
     (void)state;
     static const char *const others[] = {
         "", "{}", "[]", "{\"twins\":1}", "{\"twins\":[]", "{ \"twins\":[]}", "{\"twins\":[],\"cursor\":\"\"}",
-        "{\"twins\":[],\"cursor\":\"a\",\"more\":1}", "{\"cursor\":\"b\",\"twins\":[],\"cursor\":\"a\"}", "{\"twins\":[1],\"cursor\":5}", "{\"cursor\":\"a\",\"twins\":[]}", "{\"dead_letters\":[]}",
+        "{\"twins\":[],\"cursor\":\"a\",\"more\":1}", "{\"cursor\":\"b\",\"twins\":[],\"cursor\":\"a\"}", "{\"twins\":[1],\"cursor\":5}", "{\"twins\":[1],\"cursor\":\"b\",\"more\":[],\"cursor\":\"a\"}", "{\"cursor\":\"a\",\"twins\":[]}", "{\"dead_letters\":[]}",
     };
     join_page page;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
