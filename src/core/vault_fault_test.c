@@ -17,6 +17,7 @@
 #include <cmocka.h>
 #include <openssl/evp.h>
 
+#include "base/failing.h"
 #include "base/log.h"
 #include "core/vault.h"
 #include "core/vault_cipher.h"
@@ -25,63 +26,40 @@
 
 enum { PLAIN = 100, SEALED = PLAIN + VAULT_OVERHEAD, CALLS_MAX = 300 };
 
-static struct { int at, count, error; } fault; /* the call that fails; those that were made; with which errno */
 static const uint8_t image[32] = { 0xaa };
 static dro_random_seeded seeded;
-
-static bool fails(void)
-{
-    if (++fault.count != fault.at)
-        return false;
-    errno = fault.error;
-    return true;
-}
-
-static void fault_at(int n, int error)
-{
-    fault.at = n;
-    fault.count = 0;
-    fault.error = error;
-}
 
 /* Was that more calls than there are? Nothing fails any more. */
 static bool is_past(int n)
 {
-    bool is_over = fault.count < n;
-    fault_at(0, 0);
     assert_true(n < CALLS_MAX);
-    return is_over;
+    return fault_is_past(n);
 }
 
-#define WRAP(type, name, parameters, arguments, failure) \
-    type __real_##name parameters; \
-    type __wrap_##name parameters; \
-    type __wrap_##name parameters { return fails() ? (failure) : __real_##name arguments; }
-
-WRAP(void *, calloc, (size_t count, size_t size), (count, size), NULL)
-WRAP(void *, mmap64, (void *at, size_t length, int access, int flags, int fd, off_t offset), (at, length, access, flags, fd, offset), MAP_FAILED)
-WRAP(int, mlock, (const void *at, size_t length), (at, length), -1)
-WRAP(int, ftruncate64, (int fd, off_t length), (fd, length), -1)
-WRAP(int, fstat64, (int fd, struct stat *out), (fd, out), -1)
-WRAP(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd, out, length, offset), -1)
-WRAP(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), -1)
-WRAP(int, fsync, (int fd), (fd), -1)
-WRAP(int, link, (const char *from, const char *to), (from, to), -1)
-WRAP(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), -1)
-WRAP(int, rename, (const char *from, const char *to), (from, to), -1)
-WRAP(EVP_CIPHER *, EVP_CIPHER_fetch, (OSSL_LIB_CTX *library, const char *name, const char *properties), (library, name, properties), NULL)
-WRAP(EVP_CIPHER_CTX *, EVP_CIPHER_CTX_new, (void), (), NULL)
-WRAP(int, EVP_CipherInit_ex2, (EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, const uint8_t *key, const uint8_t *nonce, int encrypt, const OSSL_PARAM *more),
+FAILING(void *, calloc, (size_t count, size_t size), (count, size), NULL)
+FAILING(void *, mmap64, (void *at, size_t length, int access, int flags, int fd, off_t offset), (at, length, access, flags, fd, offset), MAP_FAILED)
+FAILING(int, mlock, (const void *at, size_t length), (at, length), -1)
+FAILING(int, ftruncate64, (int fd, off_t length), (fd, length), -1)
+FAILING(int, fstat64, (int fd, struct stat *out), (fd, out), -1)
+FAILING(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd, out, length, offset), -1)
+FAILING(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), -1)
+FAILING(int, fsync, (int fd), (fd), -1)
+FAILING(int, link, (const char *from, const char *to), (from, to), -1)
+FAILING(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), -1)
+FAILING(int, rename, (const char *from, const char *to), (from, to), -1)
+FAILING(EVP_CIPHER *, EVP_CIPHER_fetch, (OSSL_LIB_CTX *library, const char *name, const char *properties), (library, name, properties), NULL)
+FAILING(EVP_CIPHER_CTX *, EVP_CIPHER_CTX_new, (void), (), NULL)
+FAILING(int, EVP_CipherInit_ex2, (EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, const uint8_t *key, const uint8_t *nonce, int encrypt, const OSSL_PARAM *more),
      (context, cipher, key, nonce, encrypt, more), 0)
-WRAP(int, EVP_CipherUpdate, (EVP_CIPHER_CTX *context, uint8_t *out, int *length, const uint8_t *in, int in_length), (context, out, length, in, in_length), 0)
-WRAP(int, EVP_CipherFinal_ex, (EVP_CIPHER_CTX *context, uint8_t *out, int *length), (context, out, length), 0)
-WRAP(int, EVP_CIPHER_CTX_ctrl, (EVP_CIPHER_CTX *context, int type, int number, void *at), (context, type, number, at), 0)
-WRAP(EVP_PKEY *, EVP_PKEY_new_raw_private_key, (int type, ENGINE *engine, const uint8_t *key, size_t length), (type, engine, key, length), NULL)
-WRAP(int, EVP_PKEY_get_raw_public_key, (const EVP_PKEY *key, uint8_t *out, size_t *length), (key, out, length), 0)
-WRAP(EVP_MD_CTX *, EVP_MD_CTX_new, (void), (), NULL)
-WRAP(int, EVP_DigestSignInit_ex, (EVP_MD_CTX *context, EVP_PKEY_CTX **inner, const char *name, OSSL_LIB_CTX *library, const char *properties, EVP_PKEY *key, const OSSL_PARAM *more),
+FAILING(int, EVP_CipherUpdate, (EVP_CIPHER_CTX *context, uint8_t *out, int *length, const uint8_t *in, int in_length), (context, out, length, in, in_length), 0)
+FAILING(int, EVP_CipherFinal_ex, (EVP_CIPHER_CTX *context, uint8_t *out, int *length), (context, out, length), 0)
+FAILING(int, EVP_CIPHER_CTX_ctrl, (EVP_CIPHER_CTX *context, int type, int number, void *at), (context, type, number, at), 0)
+FAILING(EVP_PKEY *, EVP_PKEY_new_raw_private_key, (int type, ENGINE *engine, const uint8_t *key, size_t length), (type, engine, key, length), NULL)
+FAILING(int, EVP_PKEY_get_raw_public_key, (const EVP_PKEY *key, uint8_t *out, size_t *length), (key, out, length), 0)
+FAILING(EVP_MD_CTX *, EVP_MD_CTX_new, (void), (), NULL)
+FAILING(int, EVP_DigestSignInit_ex, (EVP_MD_CTX *context, EVP_PKEY_CTX **inner, const char *name, OSSL_LIB_CTX *library, const char *properties, EVP_PKEY *key, const OSSL_PARAM *more),
      (context, inner, name, library, properties, key, more), 0)
-WRAP(int, EVP_DigestSign, (EVP_MD_CTX *context, uint8_t *out, size_t *length, const uint8_t *bytes, size_t size), (context, out, length, bytes, size), 0)
+FAILING(int, EVP_DigestSign, (EVP_MD_CTX *context, uint8_t *out, size_t *length, const uint8_t *bytes, size_t size), (context, out, length, bytes, size), 0)
 
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
@@ -642,7 +620,7 @@ static void a_seal_that_openssl_cannot_make_ends_the_process(void **state)
 
 int main(void)
 {
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CLAIM(an_opening_that_fails_anywhere_is_told_and_the_next_is_good),

@@ -1,12 +1,12 @@
 #include "gate/nidd_body.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <yyjson.h>
 
 #include "base/base64.h"
-#include "base/clock.h"
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "gate/http_limits.h"
@@ -19,6 +19,7 @@ typedef struct reader {
     body_fault *fault;
     enum nidd_use uses;
     const char *parent; /* JSON pointer of the object */
+    int64_t now_ms;
 } reader;
 
 __attribute__((format(printf, 3, 4))) static bool refuse(const reader *in, const char *name, const char *format, ...)
@@ -26,9 +27,8 @@ __attribute__((format(printf, 3, 4))) static bool refuse(const reader *in, const
     va_list arguments;
     va_start(arguments, format);
     size_t room = sizeof in->fault->detail;
-    int used = name[0] != '\0' ? snprintf(in->fault->detail, room, "%s ", name) : 0;
-    if (used >= 0 && (size_t)used < room)
-        vsnprintf(in->fault->detail + used, room - (size_t)used, format, arguments);
+    size_t used = name[0] != '\0' ? (size_t)snprintf(in->fault->detail, room, "%s ", name) : 0;
+    vsnprintf(in->fault->detail + used, room - used, format, arguments); /* names are those of our tables, and short */
     va_end(arguments);
     in->fault->status = 400;
     snprintf(in->fault->pointer, sizeof in->fault->pointer, "%s%s%s", in->parent, name[0] != '\0' ? "/" : "", name);
@@ -140,16 +140,16 @@ static bool read_scalar(const reader *in, const nidd_member *member, yyjson_val 
     case NIDD_TIME:
         if (!yyjson_is_str(value) || !time_read(text_of(value), &number))
             return refuse(in, member->name, "must be a date and time (RFC 3339)");
-        if (member->field == API_FIELD_DURATION && number <= dro_clock_system()->wall_ms(dro_clock_system()))
+        if (number <= in->now_ms)
             return refuse(in, member->name, "must be in the future");
         return put(in, member, &number, sizeof number);
     case NIDD_SECONDS:
         if (!yyjson_is_uint(value))
             return refuse(in, member->name, "must be a whole number of seconds");
-        number = (int64_t)(unsafe_yyjson_get_uint(value) & INT64_MAX);
+        number = unsafe_yyjson_get_uint(value) > INT64_MAX ? INT64_MAX : (int64_t)unsafe_yyjson_get_uint(value);
         return put(in, member, &number, sizeof number);
     case NIDD_INTEGER:
-        if (!yyjson_is_int(value))
+        if (!yyjson_is_int(value) || (yyjson_is_uint(value) && unsafe_yyjson_get_uint(value) > INT64_MAX))
             return refuse(in, member->name, "must be a whole number");
         number = yyjson_get_sint(value);
         return put(in, member, &number, sizeof number);
@@ -173,7 +173,9 @@ static bool read_member(const reader *in, const nidd_member *member, yyjson_val 
     case NIDD_PORTS: return read_ports(in, member, value);
     case NIDD_PORT: {
         uint8_t ports[2];
-        return read_port(in, member, value, ports) && put(in, member, ports, sizeof ports);
+        if (!read_port(in, member, value, ports))
+            return false;
+        return put(in, member, ports, sizeof ports);
     }
     case NIDD_TIME: case NIDD_SECONDS: case NIDD_INTEGER: case NIDD_BOOLEAN: return read_scalar(in, member, value);
     default: break;
@@ -217,11 +219,10 @@ static bool read_first_delivery(const reader *in, yyjson_val *object)
         return true;
     if (!yyjson_is_arr(list) || yyjson_arr_size(list) != 1)
         return refuse(in, "niddDownlinkDataTransfers", "must be an array of one");
-    reader inner = { &out, in->fault, NIDD_IN_DELIVERY, "/niddDownlinkDataTransfers/0" };
+    reader inner = { &out, in->fault, NIDD_IN_DELIVERY, "/niddDownlinkDataTransfers/0", in->now_ms };
     if (!read_object(&inner, yyjson_arr_get_first(list)))
         return false;
-    if (out.err != DRO_OK)
-        return refuse(in, "niddDownlinkDataTransfers", "is too large");
+    assert(out.err == DRO_OK); /* each member of a delivery has its bound */
     dro_field_put(in->out, API_FIELD_FIRST_DELIVERY, bytes, dro_builder_length(&out));
     return true;
 }
@@ -249,7 +250,9 @@ static bool read_formats(const reader *in, yyjson_val *object, uint8_t formats[2
         formats[0] |= format_bit(item);
     }
     formats[1] = format_bit(one);
-    return one == NULL || formats[1] != 0 || refuse(in, "configuredFormat", "must be CBOR, JSON or XML");
+    if (one != NULL && formats[1] == 0)
+        return refuse(in, "configuredFormat", "must be CBOR, JSON or XML");
+    return true;
 }
 
 static bool read_manage_port(const reader *in, yyjson_val *object)
@@ -278,40 +281,38 @@ static bool read_configuration(const reader *in, yyjson_val *object)
     return read_object(in, object) && read_first_delivery(in, object);
 }
 
-static bool read_all(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault,
-                     bool (*read_value)(const reader *in, yyjson_val *value))
+static bool too_large(const reader *in)
+{
+    refuse(in, "", "the body is too large");
+    in->fault->status = 413;
+    return false;
+}
+
+static bool read_all(body_arena *arena, body_text json, const reader *in, bool (*read_value)(const reader *in, yyjson_val *value))
 {
     size_t room;
     void *memory = body_arena_bytes(arena, &room);
     size_t need = yyjson_read_max_memory_usage(json.length, YYJSON_READ_NOFLAG) + 1024;
-    reader in = { out, fault, uses, "" };
     yyjson_alc pool;
     yyjson_read_err err;
-    *fault = (body_fault){ 0 };
-    if (need > room) {
-        refuse(&in, "", "the body is too large");
-        fault->status = 413;
-        return false;
-    }
+    *in->fault = (body_fault){ 0 };
+    if (need > room)
+        return too_large(in);
     yyjson_alc_pool_init(&pool, memory, need);
     yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, &err);
-    bool is_good = document != NULL ? read_value(&in, yyjson_doc_get_root(document))
-                                    : refuse(&in, "", "not JSON at byte %zu: %s", err.pos, err.msg);
+    bool is_good = document != NULL ? read_value(in, yyjson_doc_get_root(document))
+                                    : refuse(in, "", "not JSON at byte %zu: %s", err.pos, err.msg);
     dro_wipe(memory, need);
-    if (is_good && out->err != DRO_OK) {
-        refuse(&in, "", "the body is too large");
-        fault->status = 413;
-        return false;
-    }
-    return is_good;
+    return is_good && in->out->err != DRO_OK ? too_large(in) : is_good;
 }
 
-bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, dro_builder *out, body_fault *fault)
+bool nidd_body_read(body_arena *arena, body_text json, enum nidd_use uses, int64_t now_ms, dro_builder *out, body_fault *fault)
 {
-    return read_all(arena, json, uses, out, fault, uses == NIDD_IN_CONFIGURATION ? read_configuration : read_object);
+    reader in = { out, fault, uses, "", now_ms };
+    return read_all(arena, json, &in, uses == NIDD_IN_CONFIGURATION ? read_configuration : read_object);
 }
 
 bool nidd_body_read_port(body_arena *arena, body_text json, dro_builder *out, body_fault *fault)
 {
-    return read_all(arena, json, 0, out, fault, read_manage_port);
+    return read_all(arena, json, &(reader){ out, fault, 0, "", 0 }, read_manage_port);
 }

@@ -25,6 +25,11 @@
 
 enum { NS_PER_MS = 1000000 };
 
+static int64_t now_ms(const http *http)
+{
+    return http->config->clock->wall_ms(http->config->clock);
+}
+
 static unsigned method_of(const connection *connection)
 {
     switch (connection->parser.method) {
@@ -181,7 +186,7 @@ static const token *find_token(connection *connection, access_result *result)
 {
     http *http = connection->http;
     slice bearer = bearer_of(connection);
-    int64_t wall_ms = http->config->clock->wall_ms(http->config->clock);
+    int64_t wall_ms = now_ms(http);
     *result = ACCESS_HIT;
     if (bearer.length == 0)
         return has_field(connection, FIELD_AUTHORIZATION) ? NULL : find_by_certificate(connection);
@@ -261,7 +266,7 @@ static bool check_scope(connection *connection, exchange *exchange, const route 
 
 static bool check_body(connection *connection, exchange *exchange, const route *route)
 {
-    static const uint64_t limits[] = {
+    static const uint64_t limits[BODIES] = {
         [BODY_NONE] = HTTP_DISCARD_MAX,        [BODY_TWIN] = HTTP_BODY_TWIN_MAX,
         [BODY_PROPERTY] = HTTP_BODY_SMALL_MAX, [BODY_ACTION] = HTTP_BODY_SMALL_MAX,
         [BODY_QUERY] = HTTP_BODY_QUERY_MAX,    [BODY_APPLICATION] = HTTP_BODY_TWIN_MAX,
@@ -277,6 +282,7 @@ static bool check_body(connection *connection, exchange *exchange, const route *
         [BODY_CAPIF_INVOKER] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_INVOKER_PATCH] = HTTP_BODY_TWIN_MAX, [BODY_CAPIF_SECURITY] = HTTP_BODY_TWIN_MAX,
         [BODY_T8] = HTTP_BODY_TWIN_MAX, [BODY_T8_PATCH] = HTTP_BODY_TWIN_MAX,
         [BODY_T8_SET] = HTTP_BODY_TWIN_MAX, [BODY_T8_COVERAGE] = HTTP_BODY_TWIN_MAX,
+        [BODY_STOP] = HTTP_BODY_SMALL_MAX, [BODY_IMAGE_PATCH] = HTTP_BODY_SMALL_MAX,
     };
     bool is_json = route->body != BODY_NONE && route->body != BODY_IMAGE && route->body != BODY_BULK && route->body != BODY_FORM;
     slice expect = connection_field(connection, FIELD_EXPECT);
@@ -339,8 +345,12 @@ static bool build_fields(connection *connection, exchange *exchange, const route
         return false;
     }
     audit_put(connection, exchange, route, &out); /* behind what an Idempotency-Key is of */
-    assert(out.err == DRO_OK); /* every part has its bound, and they fit together */
     connection->is_foreign = fields_are_foreign(target, caller);
+    if (out.err != DRO_OK) { /* every part has its bound; all of CAPIF's filters do not fit together */
+        if (!hides(connection, exchange))
+            answer_problem(exchange, 414, "the parameters are too long together");
+        return false;
+    }
     connection->request_length = (uint32_t)dro_builder_length(&out);
     return true;
 }
@@ -571,13 +581,15 @@ static bool read_t8(connection *connection, const route *route, body_text json, 
     dro_field room;
     const dro_field *kind = t8_find(out->start + sizeof(api_request), dro_builder_length(out) - sizeof(api_request), API_FIELD_EXPOSURE, &room);
     assert(kind != NULL && kind->length == 1 && kind->bytes[0] < EXPOSURE_KINDS); /* fields_of_path wrote it */
-    return t8_body_read(connection->http->arena, json, t8_apis[kind->bytes[0]], route->body == BODY_T8_PATCH, out, fault);
+    t8_body what = { t8_apis[kind->bytes[0]], route->body == BODY_T8_PATCH, now_ms(connection->http) };
+    return t8_body_read(connection->http->arena, json, &what, out, fault);
 }
 
 static bool read_body(connection *connection, const route *route, dro_builder *out, body_fault *fault)
 {
     body_arena *arena = connection->http->arena;
     body_text json = body_of(connection);
+    int64_t now = now_ms(connection->http);
     fields_put_body_hash(connection, out, json);
     switch (route->body) {
     case BODY_TWIN: return body_read_twin(arena, json, out, fault);
@@ -587,10 +599,10 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_APPLICATION_PATCH: return body_read_application_patch(arena, json, out, fault);
     case BODY_GROUP: return body_read_group(arena, json, out, fault);
     case BODY_QUERY: return body_read_query(arena, json, out, fault);
-    case BODY_NIDD_CONFIGURATION: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, out, fault);
-    case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
-    case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
-    case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case BODY_NIDD_CONFIGURATION: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, now, out, fault);
+    case BODY_NIDD_CONFIGURATION_PATCH: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, now, out, fault);
+    case BODY_NIDD_DELIVERY: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, now, out, fault);
+    case BODY_NIDD_DELIVERY_PATCH: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, now, out, fault);
     case BODY_IMAGE_PATCH: return body_read_image_patch(arena, json, out, fault);
     case BODY_STOP: return body_read_stop(arena, json, out, fault);
     case BODY_TRACE: return body_read_trace(arena, json, out, fault);
@@ -602,8 +614,8 @@ static bool read_body(connection *connection, const route *route, dro_builder *o
     case BODY_CAPIF_INVOKER_PATCH: return capif_body_invoker(arena, json, true, out, fault);
     case BODY_CAPIF_SECURITY: return capif_body_security(arena, json, &(capif_place){ connection->http->aef, shows_certificates(connection->http) }, out, fault);
     case BODY_T8: case BODY_T8_PATCH: return read_t8(connection, route, json, out, fault);
-    case BODY_T8_SET: return t8_body_read(arena, json, &t8_pattern_body, false, out, fault);
-    case BODY_T8_COVERAGE: return t8_body_read(arena, json, &t8_coverage, false, out, fault);
+    case BODY_T8_SET: return t8_body_read(arena, json, &(t8_body){ &t8_pattern_body, false, now }, out, fault);
+    case BODY_T8_COVERAGE: return t8_body_read(arena, json, &(t8_body){ &t8_coverage, false, now }, out, fault);
     default: return true;
     }
 }

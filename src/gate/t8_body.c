@@ -1,13 +1,12 @@
 #include "gate/t8_body.h"
 
-#include <math.h>
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <yyjson.h>
 
 #include "base/base64.h"
-#include "base/clock.h"
 #include "base/fields.h"
 #include "base/wipe.h"
 #include "twin/model.h"
@@ -15,6 +14,7 @@
 typedef struct reader {
     dro_builder *out;
     body_fault *fault;
+    int64_t now_ms;
     bool is_patch;
     uint32_t depth;
     size_t pointer_length;
@@ -25,11 +25,11 @@ __attribute__((format(printf, 2, 3))) static bool refuse(const reader *in, const
 {
     const char *name = strrchr(in->pointer, '/');
     va_list arguments;
+    _Static_assert(BODY_POINTER_MAX < BODY_DETAIL_MAX, "a name fits into the detail");
     va_start(arguments, format);
     size_t room = sizeof in->fault->detail;
-    int used = name != NULL ? snprintf(in->fault->detail, room, "%s ", name + 1) : 0;
-    if (used >= 0 && (size_t)used < room)
-        vsnprintf(in->fault->detail + used, room - (size_t)used, format, arguments);
+    size_t used = name != NULL ? (size_t)snprintf(in->fault->detail, room, "%s ", name + 1) : 0;
+    vsnprintf(in->fault->detail + used, room - used, format, arguments);
     va_end(arguments);
     in->fault->status = 400;
     memcpy(in->fault->pointer, in->pointer, sizeof in->pointer);
@@ -185,7 +185,7 @@ static bool read_time(const reader *in, const t8_member *member, slice text)
     int64_t ms;
     if (!time_read(text, &ms))
         return refuse(in, "must be a date and time (RFC 3339)");
-    if (member->uses & T8_FUTURE && ms <= dro_clock_system()->wall_ms(dro_clock_system()))
+    if (member->uses & T8_FUTURE && ms <= in->now_ms)
         return refuse(in, "must be in the future");
     return put(in, member, &ms, sizeof ms);
 }
@@ -193,7 +193,8 @@ static bool read_time(const reader *in, const t8_member *member, slice text)
 static bool read_bytes(const reader *in, const t8_member *member, slice text)
 {
     uint8_t bytes[T8_FIELDS_MAX];
-    size_t room = member->most > 0 && (size_t)member->most < sizeof bytes ? (size_t)member->most : sizeof bytes;
+    size_t room = member->most > 0 ? (size_t)member->most : sizeof bytes;
+    assert(room <= sizeof bytes); /* our own tables say it */
     dro_builder out = dro_builder_over(bytes, room);
     dro_err err = dro_base64_read(&out, text.at, text.length);
     bool is_good = err == DRO_OK       ? put(in, member, bytes, dro_builder_length(&out))
@@ -232,7 +233,7 @@ static bool read_integer(const reader *in, const t8_member *member, yyjson_val *
 static bool read_number(const reader *in, const t8_member *member, yyjson_val *value)
 {
     double number = yyjson_get_num(value);
-    if (!yyjson_is_num(value) || !isfinite(number) || number < 0)
+    if (!yyjson_is_num(value) || number < 0) /* JSON has no infinity, and yyjson takes none for one */
         return refuse(in, "must be a number, 0 or more");
     return put(in, member, &number, sizeof number);
 }
@@ -266,15 +267,14 @@ static bool is_of_type(yyjson_val *value, enum t8_json_type type)
     case T8_JSON_TEXT: return yyjson_is_str(value);
     case T8_JSON_NUMBER: return yyjson_is_num(value);
     case T8_JSON_BOOLEAN: return yyjson_is_bool(value);
-    case T8_JSON_ANY: break;
+    default: return true;
     }
-    return true;
 }
 
 static bool read_json(const reader *in, const t8_member *member, yyjson_val *value)
 {
     static const char *const types[] = { "a value", "an object", "an array", "a string", "a number", "true or false" };
-    char bytes[4 * T8_JSON_MAX];
+    char bytes[16 * T8_JSON_MAX]; /* yyjson reckons with 6 bytes for each of a string's, and grows by copies */
     size_t length = 0;
     yyjson_alc pool;
     if (!is_of_type(value, (enum t8_json_type)member->least))
@@ -426,9 +426,9 @@ static bool read_change(reader *in, const t8_object *object, yyjson_val *item)
     t8_change change = { .kind = T8_CHANGE_REPLACE + 1 };
     if (!yyjson_is_obj(item) || !yyjson_is_str(operation) || !yyjson_is_str(path))
         return refuse(in, "must be an object with op and path");
-    for (uint8_t i = 0; i <= T8_CHANGE_REPLACE; i++)
+    for (int i = 0; i <= T8_CHANGE_REPLACE; i++)
         if (slice_is(text_of(operation), kinds[i]))
-            change.kind = i;
+            change.kind = (uint8_t)i;
     if (change.kind > T8_CHANGE_REPLACE)
         return refuse(in, "must have an op of add, remove or replace");
     const t8_member *member = path_read(object, text_of(path), &change);
@@ -499,11 +499,11 @@ static bool too_large(const reader *in)
     return false;
 }
 
-bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_patch, dro_builder *out, body_fault *fault)
+bool t8_body_read(body_arena *arena, body_text json, const t8_body *what, dro_builder *out, body_fault *fault)
 {
     uint8_t fields[T8_FIELDS_MAX];
     dro_builder inner = dro_builder_over(fields, sizeof fields);
-    reader in = { .out = &inner, .fault = fault, .is_patch = is_patch };
+    reader in = { .out = &inner, .fault = fault, .now_ms = what->now_ms, .is_patch = what->is_patch };
     size_t room, need = yyjson_read_max_memory_usage(json.length, YYJSON_READ_NOFLAG) + 1024;
     void *memory = body_arena_bytes(arena, &room);
     yyjson_alc pool;
@@ -513,7 +513,7 @@ bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_
         return too_large(&in);
     yyjson_alc_pool_init(&pool, memory, need);
     yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, &err);
-    bool is_good = document != NULL ? read_root(&in, api, yyjson_doc_get_root(document), out)
+    bool is_good = document != NULL ? read_root(&in, what->api, yyjson_doc_get_root(document), out)
                                     : refuse(&in, "not JSON at byte %zu: %s", err.pos, err.msg);
     dro_wipe(memory, need);
     if (is_good && inner.err == DRO_OK)

@@ -9,5 +9,11 @@
 bool t8_link_is_good(slice text);
 bool t8_is_of(slice text, const char *characters); /* of these alone */
 
-/* Writes RESOURCE, behind the ID, MSISDN or GROUP in it. `is_patch`: as the api's patch_kind says. False: `fault` says why. */
-bool t8_body_read(body_arena *arena, body_text json, const t8_api *api, bool is_patch, dro_builder *out, body_fault *fault);
+typedef struct t8_body {
+    const t8_api *api;
+    bool is_patch;  /* as the api's patch_kind says */
+    int64_t now_ms; /* what has to be in the future is later */
+} t8_body;
+
+/* Writes RESOURCE, behind the ID, MSISDN or GROUP in it. False: `fault` says why. */
+bool t8_body_read(body_arena *arena, body_text json, const t8_body *what, dro_builder *out, body_fault *fault);

@@ -205,15 +205,16 @@ static void column_place(columns_column_layout *column, const model_property *pr
 {
     memcpy(column->name, property->name, sizeof column->name);
     column->kind = (uint8_t)property->schema.kind;
+    assert(column->kind != VALUE_NONE); /* no model has such a property (twin/model_rules.c) */
     switch (property->schema.kind) {
     case VALUE_NUMBER:
     case VALUE_INTEGER: column->width = 8; break;
     case VALUE_BOOLEAN: column->width = 1; break;
-    case VALUE_STRING:
-    case VALUE_NONE: column->width = property->schema.length_maximum; break;
+    default: /* a string */
+        column->width = property->schema.length_maximum;
+        if (column->width == 0 || column->width > VALUE_STRING_MAX)
+            column->width = VALUE_STRING_MAX;
     }
-    if (column->width == 0 || column->width > VALUE_STRING_MAX)
-        column->width = VALUE_STRING_MAX;
     column->values = array_place(end, column->width);
     column->states = array_place(end, sizeof(uint16_t));
     column->lengths = column->kind == VALUE_STRING ? array_place(end, sizeof(uint16_t)) : 0;
@@ -614,15 +615,13 @@ static bool value_put(uint8_t *chunk, const columns_column_layout *column, uint3
         return true;
     }
     case VALUE_BOOLEAN: *place = from->boolean; return true;
-    case VALUE_STRING: {
+    default: { /* a string */
         uint16_t length = (uint16_t)(from->length < column->width ? from->length : column->width);
         ((uint16_t *)(chunk + column->lengths))[at] = length;
         memcpy(place, from->string, length);
         return true;
     }
-    case VALUE_NONE: break;
     }
-    return false;
 }
 
 static const columns_column_layout *column_of(const columns_table_layout *table, uint32_t property)
@@ -723,11 +722,9 @@ void columns_value_get(const columns *region, uint32_t table, uint32_t row, uint
         out->value.integer = eight;
         break;
     case VALUE_BOOLEAN: out->value.boolean = *place != 0; break;
-    case VALUE_STRING:
+    default: /* a string */
         out->value.string = (const char *)place;
         out->value.length = ((const uint16_t *)(chunk + column->lengths))[at];
-        break;
-    case VALUE_NONE: break;
     }
     out->time_ms = (int64_t)((uint64_t)(state >> 4) << 32 | *time_at(layout, column, chunk, at));
     out->quality = (quality)(state >> 2 & 3);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/failing.h"
 #include "base/log.h"
 #include "store/columns.h"
 #include "store/columns_layout.h"
@@ -16,20 +17,9 @@
 
 enum { REGION = 24 * 1024 * 1024, STEP = 64 * 1024, ROWS = 40, TAGS = 300, CALLS_MAX = 200 };
 
-static struct { int at, count; } fault;
-
-static bool fails(void)
-{
-    return ++fault.count == fault.at;
-}
-
-#define WRAP(name, parameters, arguments) \
-    void *__real_##name parameters; \
-    void *__wrap_##name parameters; \
-    void *__wrap_##name parameters { return fails() ? NULL : __real_##name arguments; }
-WRAP(calloc, (size_t count, size_t size), (count, size))
-WRAP(malloc, (size_t size), (size))
-WRAP(realloc, (void *old, size_t size), (old, size))
+FAILING(void *, calloc, (size_t count, size_t size), (count, size), NULL)
+FAILING(void *, malloc, (size_t size), (size), NULL)
+FAILING(void *, realloc, (void *old, size_t size), (old, size), NULL)
 
 static uint8_t *memory;
 
@@ -177,10 +167,9 @@ static dro_err life(size_t bytes)
     }
     assert_true(columns_bytes_used(writer) <= bytes);
     columns_free(writer);
-    int at = fault.at;
-    fault.at = 0;
+    fault_spared++;
     read_all(bytes);
-    fault.at = at;
+    fault_spared--;
     return err;
 }
 
@@ -212,11 +201,9 @@ static void allocations_that_fail_cost_columns_at_most(void **state)
     for (int n = 1;; n++) {
         assert_true(n < CALLS_MAX);
         memset(memory, 0, REGION);
-        fault.count = 0;
-        fault.at = n;
+        fault_at(n, ENOMEM);
         dro_err err = life(REGION);
-        bool is_over = fault.count < n;
-        fault.at = 0;
+        bool is_over = fault_is_past(n);
         assert_true(err == DRO_OK || err == DRO_NOMEM);
         if (is_over) {
             assert_int_equal(count_taken(), ROWS);
@@ -227,7 +214,7 @@ static void allocations_that_fail_cost_columns_at_most(void **state)
 
 static void what_is_out_of_bounds_is_refused(void **state)
 {
-    static char longest[COLUMNS_DOMAIN_MAX + 2];
+    static char longest[UINT8_MAX + 2];
     static const uint8_t bad[][8] = { { 5, 'a' }, { 1, 'a', 9, 0, 'x' }, { 1, 'a', 1 } };
     static const size_t lengths[] = { 2, 5, 3 };
     static model many = { .name = "acme/many" };
@@ -235,7 +222,7 @@ static void what_is_out_of_bounds_is_refused(void **state)
     uint32_t table, row;
     (void)state;
     memset(memory, 0, REGION);
-    memset(longest, 'd', sizeof longest - 1);
+    memset(longest, 'd', COLUMNS_DOMAIN_MAX + 1);
     assert_int_equal(columns_create(&writer, memory, REGION), DRO_OK);
     assert_int_equal(columns_domain_set(writer, COLUMNS_DOMAINS_MAX, "a"), DRO_LIMIT);
     assert_int_equal(columns_domain_set(writer, 0, ""), DRO_LIMIT);
@@ -248,6 +235,9 @@ static void what_is_out_of_bounds_is_refused(void **state)
     many.property_count = MODEL_PROPERTIES_MAX + 1;
     assert_int_equal(columns_table_add(writer, &many, &table), DRO_LIMIT);
     assert_int_equal(columns_table_add(writer, &shown, &table), DRO_OK);
+    assert_int_equal(columns_row_add(writer, table, 1, COLUMNS_DOMAINS_MAX, "a@a", 3, &row), DRO_LIMIT);
+    assert_int_equal(columns_row_add(writer, table, 1, 3, "a@a", 0, &row), DRO_LIMIT);
+    assert_int_equal(columns_row_add(writer, table, 1, 3, longest, UINT8_MAX + 1, &row), DRO_LIMIT);
     assert_int_equal(columns_row_add(writer, table, 1, 3, "a@a", 3, &row), DRO_OK);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(columns_tags_set(writer, table, row, bad[i], lengths[i]), DRO_MALFORMED);
@@ -255,9 +245,217 @@ static void what_is_out_of_bounds_is_refused(void **state)
     columns_free(NULL);
 }
 
+/* ---- many of each ---- */
+
+static columns *writer_of(size_t bytes, uint32_t *table, const model *model)
+{
+    columns *writer;
+    memset(memory, 0, REGION);
+    assert_int_equal(columns_create(&writer, memory, bytes), DRO_OK);
+    assert_int_equal(columns_domain_set(writer, 0, "acme.example"), DRO_OK);
+    assert_int_equal(columns_table_add(writer, model, table), DRO_OK);
+    return writer;
+}
+
+static size_t one_tag(uint8_t out[64], const char *kind, uint32_t number)
+{
+    char name[32];
+    size_t length = (size_t)snprintf(name, sizeof name, "%s%u", kind, number);
+    out[0] = (uint8_t)length;
+    memcpy(out + 1, name, length);
+    out[length + 1] = 1;
+    out[length + 2] = 0;
+    out[length + 3] = 'x';
+    return length + 4;
+}
+
+static uint32_t marks_seen(void)
+{
+    columns *reader;
+    columns_table table;
+    columns_mark mark;
+    uint32_t count = 0;
+    fault_spared++;
+    assert_int_equal(columns_attach(&reader, memory, REGION), DRO_OK);
+    assert_int_equal(columns_table_read(reader, 0, &table), DRO_OK);
+    while (columns_mark_read(reader, &table, count, &mark))
+        count++;
+    columns_free(reader);
+    fault_spared--;
+    return count;
+}
+
+/* 1200 sets of tags, each of a name of its own, with allocations that fail: a name may be no column, a set is always found again, and none is left over. */
+static void many_sets_and_names_of_tags_outlive_allocations_that_fail(void **state)
+{
+    enum { SETS = 1200 };
+    static uint32_t all[SETS];
+    static uint64_t used;
+    (void)state;
+    for (int n = 1, is_over = 0; !is_over; n++) {
+        uint32_t table;
+        char id[32];
+        uint8_t tags[64];
+        columns *writer = writer_of(REGION, &table, &shown);
+        fault_at(n, ENOMEM);
+        for (uint32_t i = 0; i < SETS; i++) {
+            size_t length = (size_t)snprintf(id, sizeof id, "%u@acme.example", i);
+            assert_int_equal(columns_row_add(writer, table, i, 0, id, length, &all[i]), DRO_OK);
+            assert_int_equal(columns_tags_set(writer, table, all[i], tags, one_tag(tags, "name", i)), DRO_OK);
+        }
+        uint32_t marks = marks_seen();
+        is_over = fault_is_past(n);
+        assert_true(is_over ? marks == SETS + 1 : marks >= SETS / 3);
+        for (uint32_t i = 0; i < SETS; i++) {
+            size_t length, wanted = one_tag(tags, "name", i);
+            const uint8_t *has = columns_tags_get(writer, table, all[i], &length);
+            assert_int_equal(length, wanted);
+            assert_memory_equal(has, tags, length);
+        }
+        for (uint32_t round = 0; round < 3; round++) { /* given up and taken again: no more space than before */
+            for (uint32_t i = 0; i < SETS; i++)
+                assert_int_equal(columns_tags_set(writer, table, all[i], NULL, 0), DRO_OK);
+            for (uint32_t i = SETS; i-- > 0;)
+                assert_int_equal(columns_tags_set(writer, table, all[i], tags, one_tag(tags, "name", i)), DRO_OK);
+            assert_true(round == 0 || columns_bytes_used(writer) == used);
+            used = columns_bytes_used(writer);
+        }
+        columns_row_remove(writer, table, all[0]);
+        size_t length = 1;
+        assert_null(columns_tags_get(writer, table, all[0], &length));
+        assert_null(columns_id_get(writer, table, all[0], &length));
+        assert_int_equal(length, 0);
+        columns_free(writer);
+    }
+}
+
+/* The names of a table's tags that can be columns have an end; tags go on. */
+static void a_table_has_so_many_names_of_tags_and_no_more(void **state)
+{
+    enum { MOST = COLUMNS_MARK_PAGES_MAX * COLUMNS_MARKS_PER_PAGE };
+    uint32_t table, row;
+    uint8_t tags[64];
+    (void)state;
+    columns *writer = writer_of(REGION, &table, &shown);
+    assert_int_equal(columns_row_add(writer, table, 1, 0, "a@acme.example", 14, &row), DRO_OK);
+    for (uint32_t i = 0; i < MOST + 10; i++)
+        assert_int_equal(columns_tags_set(writer, table, row, tags, one_tag(tags, "", i)), DRO_OK);
+    assert_int_equal(marks_seen(), MOST);
+    uint8_t unnamed[] = { 0, 1, 0, 'x' }, longest[COLUMNS_MARK_MAX + 6] = { COLUMNS_MARK_MAX + 1 };
+    assert_int_equal(columns_tags_set(writer, table, row, unnamed, sizeof unnamed), DRO_OK);
+    memset(longest + 1, 'l', COLUMNS_MARK_MAX + 1);
+    assert_int_equal(columns_tags_set(writer, table, row, longest, COLUMNS_MARK_MAX + 4), DRO_OK);
+    assert_int_equal(marks_seen(), MOST);
+    columns_free(writer);
+}
+
+static void there_are_so_many_tables_and_no_more(void **state)
+{
+    static const model plain = { .name = "acme/plain" };
+    enum { BYTES = 4 * REGION };
+    uint32_t table;
+    columns *writer;
+    (void)state;
+    void *room = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(room, MAP_FAILED);
+    assert_int_equal(columns_create(&writer, room, BYTES), DRO_OK);
+    for (uint32_t i = 0; i < COLUMNS_TABLES_MAX; i++)
+        assert_int_equal(columns_table_add(writer, &plain, &table), DRO_OK);
+    assert_int_equal(columns_table_add(writer, &plain, &table), DRO_LIMIT);
+    columns_free(writer);
+    munmap(room, BYTES);
+}
+
+/* Around every place where something new begins: a byte too little is refused, and what was taken before is sound. */
+static void a_region_that_ends_anywhere_in_something_new_is_refused_whole(void **state)
+{
+    uint32_t table, row;
+    (void)state;
+    for (size_t bytes = sizeof(columns_header) + COLUMNS_PAGE, more = 0; more < 256 * 1024; more += 1024 + 8) {
+        columns *writer;
+        memset(memory, 0, bytes + more);
+        assert_int_equal(columns_create(&writer, memory, bytes + more), DRO_OK);
+        dro_err err = columns_table_add(writer, &shown, &table);
+        assert_true(err == DRO_OK || (err == DRO_LIMIT && more <= sizeof(columns_table_layout) + COLUMNS_PAGE));
+        if (err == DRO_OK && columns_row_add(writer, table, 1, 0, "a@acme.example", 14, &row) == DRO_OK) {
+            uint8_t tags[64];
+            dro_err tagged = columns_tags_set(writer, table, row, tags, one_tag(tags, "name", 1));
+            assert_true(tagged == DRO_OK || tagged == DRO_LIMIT);
+        }
+        assert_true(columns_bytes_used(writer) <= bytes + more);
+        columns_free(writer);
+    }
+}
+
+/* Big chunks in a big region, whose pages are asked for before they are needed. */
+static void a_table_of_long_strings_fills_a_big_region(void **state)
+{
+    static model wide = { .name = "acme/wide", .property_count = 24 };
+    enum { ROWS_WIDE = 32 * COLUMNS_CHUNK_ROWS };
+    size_t bytes = 128u << 20;
+    columns *writer;
+    uint32_t table, row, count = 0;
+    (void)state;
+    for (uint16_t i = 0; i < wide.property_count; i++)
+        wide.properties[i] = (model_property){ .name = "text", .schema = { .kind = VALUE_STRING, .length_maximum = i == 0 ? VALUE_STRING_MAX + 1 : 0 } };
+    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(room, MAP_FAILED);
+    assert_int_equal(columns_create(&writer, room, bytes), DRO_OK);
+    assert_int_equal(columns_table_add(writer, &wide, &table), DRO_OK);
+    for (; count < ROWS_WIDE; count++) {
+        char id[32];
+        size_t length = (size_t)snprintf(id, sizeof id, "%u@acme.example", count);
+        if (columns_row_add(writer, table, count, 0, id, length, &row) != DRO_OK)
+            break;
+        columns_row_prefetch(writer, table, row);
+    }
+    assert_in_range(count, 8 * COLUMNS_CHUNK_ROWS, ROWS_WIDE - 1);
+    columns_free(writer);
+    munmap(room, bytes);
+}
+
+static cell_value set_and_get(columns *writer, uint32_t table, uint32_t row, uint32_t property, cell_value cell)
+{
+    cell_value got;
+    columns_value_set(writer, table, row, property, &cell);
+    columns_value_get(writer, table, row, property, &got);
+    return got;
+}
+
+static void numbers_are_kept_as_the_property_has_them_or_not_at_all(void **state)
+{
+    enum { NUMBER, COUNT, ON, TEXT };
+    static const double odd[] = { 1e300, -1e300, 0x1p63, 0.0 / 0.0 };
+    uint32_t table, row;
+    (void)state;
+    columns *writer = writer_of(REGION, &table, &shown);
+    assert_int_equal(columns_row_add(writer, table, 1, 0, "a@acme.example", 14, &row), DRO_OK);
+    columns_row_begin(writer, table, row);
+    cell_value got = set_and_get(writer, table, row, NUMBER, (cell_value){ .value = { .kind = VALUE_INTEGER, .integer = 7 }, .time_ms = -1 });
+    assert_true(got.value.kind == VALUE_NUMBER && got.value.number == 7.0 && got.time_ms == 0);
+    got = set_and_get(writer, table, row, COUNT, (cell_value){ .value = { .kind = VALUE_NUMBER, .number = -0x1p63 }, .time_ms = INT64_MAX });
+    assert_true(got.value.kind == VALUE_INTEGER && got.value.integer == INT64_MIN && got.time_ms == ((int64_t)1 << COLUMNS_TIME_BITS) - 1);
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        got = set_and_get(writer, table, row, COUNT, (cell_value){ .value = { .kind = VALUE_NUMBER, .number = odd[i] } });
+        assert_int_equal(got.value.kind, VALUE_NONE);
+    }
+    got = set_and_get(writer, table, row, ON, (cell_value){ .value = { .kind = VALUE_BOOLEAN, .boolean = true } });
+    assert_true(got.value.kind == VALUE_BOOLEAN && got.value.boolean);
+    got = set_and_get(writer, table, row, TEXT, (cell_value){ .value = { .kind = VALUE_INTEGER, .integer = 7 } });
+    assert_int_equal(got.value.kind, VALUE_NONE);
+    got = set_and_get(writer, table, row, NUMBER, (cell_value){ .value = { .kind = VALUE_NONE } });
+    assert_int_equal(got.value.kind, VALUE_NONE);
+    columns_value_prefetch(writer, table, row, NUMBER);
+    columns_value_prefetch(writer, table, row, 99); /* no such property */
+    columns_revision_set(writer, table, row, UINT64_MAX);
+    columns_contact_set(writer, table, row, -5);
+    columns_row_end(writer, table, row);
+    columns_free(writer);
+}
+
 int main(void)
 {
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
     memory = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return 1;
@@ -265,6 +463,12 @@ int main(void)
         cmocka_unit_test(a_region_of_any_size_holds_what_it_took),
         cmocka_unit_test(allocations_that_fail_cost_columns_at_most),
         cmocka_unit_test(what_is_out_of_bounds_is_refused),
+        cmocka_unit_test(many_sets_and_names_of_tags_outlive_allocations_that_fail),
+        cmocka_unit_test(a_table_has_so_many_names_of_tags_and_no_more),
+        cmocka_unit_test(there_are_so_many_tables_and_no_more),
+        cmocka_unit_test(a_region_that_ends_anywhere_in_something_new_is_refused_whole),
+        cmocka_unit_test(a_table_of_long_strings_fills_a_big_region),
+        cmocka_unit_test(numbers_are_kept_as_the_property_has_them_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

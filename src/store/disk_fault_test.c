@@ -16,58 +16,38 @@
 
 #include <cmocka.h>
 
+#include "base/failing.h"
 #include "base/log.h"
 #include "store/disk_directory.h"
 #include "store/disk_writer.h"
 
 enum { BLOCK = 4096, BIG = 256 * 1024, BYTES = BIG + 2 * BLOCK, CALLS_MAX = 300, TOKEN = 77 };
 
-static struct { int at, count, error; } fault;
 static bool is_short; /* the call that "fails" does a part of its work instead */
 
-static bool fails(void)
-{
-    if (++fault.count != fault.at)
-        return false;
-    errno = fault.error;
-    return true;
-}
-
-static void fault_at(int n, int error)
-{
-    fault.at = n;
-    fault.count = 0;
-    fault.error = error;
-}
-
-#define WRAP(type, name, parameters, arguments, failure) \
-    type __real_##name parameters; \
-    type __wrap_##name parameters; \
-    type __wrap_##name parameters { return fails() ? (failure) : __real_##name arguments; }
-
-WRAP(void *, calloc, (size_t count, size_t size), (count, size), NULL)
-WRAP(void *, realloc, (void *old, size_t size), (old, size), NULL)
-WRAP(char *, strdup, (const char *text), (text), NULL)
-WRAP(int, posix_memalign, (void **out, size_t alignment, size_t size), (out, alignment, size), ENOMEM)
-WRAP(int, fstat64, (int fd, struct stat *out), (fd, out), -1)
-WRAP(int, fsync, (int fd), (fd), -1)
-WRAP(int, fdatasync, (int fd), (fd), -1)
-WRAP(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd, out, length, offset), is_short ? __real_pread64(fd, out, length / 2, offset) : -1)
-WRAP(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), is_short ? 0 : -1)
-WRAP(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), is_short ? (length > 8 ? __real_write(fd, bytes, length / 2) : 0) : -1)
-WRAP(int, renameat, (int from, const char *old, int to, const char *fresh), (from, old, to, fresh), -1)
-WRAP(int, linkat, (int from, const char *old, int to, const char *fresh, int flags), (from, old, to, fresh, flags), -1)
-WRAP(int, unlinkat, (int at, const char *name, int flags), (at, name, flags), -1)
-WRAP(int, posix_fallocate64, (int fd, off_t offset, off_t length), (fd, offset, length), fault.error)
-WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
-WRAP(int, flock, (int fd, int operation), (fd, operation), -1)
-WRAP(int, eventfd, (unsigned count, int flags), (count, flags), -1)
-WRAP(DIR *, fdopendir, (int fd), (fd), NULL)
-WRAP(struct dirent *, readdir64, (DIR *stream), (stream), NULL)
-WRAP(int, io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigned flags), (entries, ring, flags), -fault.error)
-WRAP(int, io_uring_register_eventfd, (struct io_uring *ring, int fd), (ring, fd), -fault.error)
-WRAP(int, io_uring_submit, (struct io_uring *ring), (ring), -fault.error)
-WRAP(int, __io_uring_get_cqe, (struct io_uring *ring, struct io_uring_cqe **out, unsigned submit, unsigned wait, sigset_t *mask), (ring, out, submit, wait, mask), -fault.error)
+FAILING(void *, calloc, (size_t count, size_t size), (count, size), NULL)
+FAILING(void *, realloc, (void *old, size_t size), (old, size), NULL)
+FAILING(char *, strdup, (const char *text), (text), NULL)
+FAILING(int, posix_memalign, (void **out, size_t alignment, size_t size), (out, alignment, size), ENOMEM)
+FAILING(int, fstat64, (int fd, struct stat *out), (fd, out), -1)
+FAILING(int, fsync, (int fd), (fd), -1)
+FAILING(int, fdatasync, (int fd), (fd), -1)
+FAILING(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd, out, length, offset), is_short ? __real_pread64(fd, out, length / 2, offset) : -1)
+FAILING(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), is_short ? 0 : -1)
+FAILING(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), is_short ? (length > 8 ? __real_write(fd, bytes, length / 2) : 0) : -1)
+FAILING(int, renameat, (int from, const char *old, int to, const char *fresh), (from, old, to, fresh), -1)
+FAILING(int, linkat, (int from, const char *old, int to, const char *fresh, int flags), (from, old, to, fresh, flags), -1)
+FAILING(int, unlinkat, (int at, const char *name, int flags), (at, name, flags), -1)
+FAILING(int, posix_fallocate64, (int fd, off_t offset, off_t length), (fd, offset, length), fault.error)
+FAILING(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
+FAILING(int, flock, (int fd, int operation), (fd, operation), -1)
+FAILING(int, eventfd, (unsigned count, int flags), (count, flags), -1)
+FAILING(DIR *, fdopendir, (int fd), (fd), NULL)
+FAILING(struct dirent *, readdir64, (DIR *stream), (stream), NULL)
+FAILING(int, io_uring_queue_init, (unsigned entries, struct io_uring *ring, unsigned flags), (entries, ring, flags), -fault.error)
+FAILING(int, io_uring_register_eventfd, (struct io_uring *ring, int fd), (ring, fd), -fault.error)
+FAILING(int, io_uring_submit, (struct io_uring *ring), (ring), -fault.error)
+FAILING(int, __io_uring_get_cqe, (struct io_uring *ring, struct io_uring_cqe **out, unsigned submit, unsigned wait, sigset_t *mask), (ring, out, submit, wait, mask), -fault.error)
 
 int __real_openat64(int at, const char *path, int flags, ...);
 int __wrap_openat64(int at, const char *path, int flags, ...);
@@ -231,8 +211,7 @@ static void each_fault(disk_way way, int error)
         generation++;
         fault_at(n, error);
         said got = script(way);
-        bool is_over = fault.count < n;
-        fault_at(0, 0);
+        bool is_over = fault_is_past(n);
         assert_int_equal(open_count(), before);
         if (got.is_written)
             file_is("file", BLOCK, generation, false);
@@ -341,7 +320,7 @@ static void names_and_paths_too_long_are_refused(void **state)
 
 int main(void)
 {
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CLAIM(no_fault_makes_blocking_writes_lie), CLAIM(a_probe_that_cannot_be_waited_for_leaves_no_completion), CLAIM(no_fault_makes_the_ring_lie),

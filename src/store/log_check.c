@@ -35,12 +35,11 @@ static dro_err damaged(log_check *check, uint32_t segment, uint64_t offset, cons
 /* So many bytes from `offset` on are in the window, or all there are. */
 static dro_err fill(log_check *check, const log_check_source *source, uint64_t offset, size_t need)
 {
-    uint64_t have = check->window_start + check->window_length;
-    if (offset >= check->window_start && offset + need <= have)
+    uint64_t have = check->window_start + check->window_length, left = source->bytes - offset;
+    if (offset >= check->window_start && offset + (need < left ? need : left) <= have)
         return DRO_OK;
     check->window_start = offset;
     check->window_length = 0;
-    uint64_t left = source->bytes - offset;
     size_t most = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
     while (check->window_length < most) {
         int64_t got = source->read(source->context, offset + check->window_length, check->window + check->window_length,

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "store/disk_memory.h"
 #include "store/log_check.h"
 
-enum { ROUNDS = 60, SEGMENTS_MAX = 8 };
+enum { ROUNDS = 60, SEGMENTS_MAX = 8, GROUPS = 8 };
 
 struct copy { /* of one segment */
     uint8_t *bytes;
@@ -35,14 +36,16 @@ struct world {
     bool has_replay, is_exact;
 };
 
+static size_t first_longer; /* the first record, by so many bytes */
+
 static void append_round(log_model *model, uint32_t number)
 {
-    uint8_t bytes[4096];
-    size_t length = 2500 + number;
+    uint8_t bytes[2 * LOG_BLOCK];
+    size_t length = 2500 + number + (number == 1 ? first_longer : 0);
     model->records[number] = (model_record){
-        .life = model->life, .object = number % MODEL_OBJECTS, .length = (uint32_t)length, .group = number % LOG_GROUPS };
+        .life = model->life, .object = number % MODEL_OBJECTS, .length = (uint32_t)length, .group = number % GROUPS };
     log_model_bytes(model, number, bytes);
-    assert_int_equal(commit_log_append(model->log, number % LOG_GROUPS, number, bytes, length), DRO_OK);
+    assert_int_equal(commit_log_append(model->log, number % GROUPS, number, bytes, length), DRO_OK);
     model->records[number].round = commit_log_round(model->log);
     model->count = number;
     assert_int_equal(commit_log_submit(model->log), DRO_OK);
@@ -72,7 +75,7 @@ static void take_copies(struct world *w)
 static int make_world(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
     w->disk = disk_memory_new(&(disk_memory_faults){ 0 });
     w->is_exact = true;
     log_model_init(&w->model, w->disk, 1);
@@ -182,9 +185,170 @@ static void a_torn_end_is_no_damage_but_a_hole_is(void **state)
     assert_int_equal(check.offset, 0);
 }
 
+/* ---- a log whose recovery begins in its third segment ---- */
+
+static int make_world_with_replay_point(void **state)
+{
+    make_world(state);
+    struct world *w = *state;
+    assert_int_equal(commit_log_set_replay(w->model.log, w->first + 2), DRO_OK);
+    assert_int_equal(log_replay_load(w->disk, &w->replay), DRO_OK);
+    assert_true(w->count >= 4);
+    return 0;
+}
+
+static void segments_before_the_replay_point_are_checked_too(void **state)
+{
+    struct world *w = *state;
+    log_check check;
+    for (uint32_t from = 0; from <= 2; from++)
+        assert_int_equal(check_all(w, &check, from), DRO_OK);
+    assert_int_equal(check_all(w, &check, 3), DRO_CORRUPT);
+    assert_int_equal(check.segment, w->first + 2);
+    w->replay.state.round++;
+    assert_int_equal(check_all(w, &check, 1), DRO_CORRUPT);
+    assert_int_equal(check.segment, w->first + 2);
+    assert_int_equal(check.offset, 0);
+}
+
+static void a_log_that_ends_before_its_replay_point_has_lost_a_segment(void **state)
+{
+    struct world *w = *state;
+    log_check check;
+    uint32_t count = w->count;
+    w->count = 1;
+    assert_int_equal(check_all(w, &check, 0), DRO_CORRUPT);
+    assert_int_equal(check.segment, w->first + 1);
+    w->count = 2; /* the one where recovery begins is not made before something goes there */
+    assert_int_equal(check_all(w, &check, 0), DRO_OK);
+    w->count = count;
+}
+
+static void a_segment_that_was_left_out_is_named(void **state)
+{
+    struct world *w = *state;
+    log_check check;
+    log_check_source source = { read_copy, &w->copies[0], w->copies[0].length, true };
+    assert_int_equal(log_check_init(&check, NULL), DRO_OK);
+    assert_int_equal(log_check_segment(&check, w->first, &source), DRO_OK);
+    assert_int_equal(log_check_segment(&check, w->first + 2, &source), DRO_CORRUPT);
+    assert_int_equal(check.segment, w->first + 1);
+    log_check_fini(&check);
+}
+
+/* What the power left of the newest rounds may reach back into the segment before; whole rounds far behind it do not come of that. */
+static void a_torn_end_may_begin_in_the_segment_before(void **state)
+{
+    struct world *w = *state;
+    struct copy *last = &w->copies[w->count - 1], *before = last - 1;
+    log_check check;
+    w->is_exact = false;
+    before->bytes[before->length - LOG_BLOCK] ^= 1;
+    last->bytes[0] ^= 1;
+    assert_int_equal(check_all(w, &check, 0), DRO_CORRUPT); /* rounds that were begun long after */
+    assert_int_equal(check.segment, w->first + w->count - 2);
+    memset(last->bytes + LOG_BLOCK, 0, last->length - LOG_BLOCK);
+    assert_int_equal(check_all(w, &check, 0), DRO_OK);
+    log_check_source source = { read_copy, last, last->length, false };
+    assert_int_equal(log_check_init(&check, NULL), DRO_OK);
+    assert_int_equal(log_check_segment(&check, w->first, &source), DRO_OK);
+    assert_int_equal(log_check_end(&check, NULL), DRO_OK); /* nobody has it to look behind */
+    log_check_fini(&check);
+}
+
+/* Another log's first segment held a round less, so its second begins with the number that is torn here; what it follows is another round. */
+static void a_segment_of_another_log_does_not_follow_a_torn_one(void **state)
+{
+    struct world *w = *state, *other;
+    void *made;
+    log_check check;
+    first_longer = LOG_BLOCK;
+    make_world(&made);
+    first_longer = 0;
+    other = made;
+    w->is_exact = w->has_replay = false;
+    w->copies[0].bytes[w->copies[0].length - LOG_BLOCK + 70] ^= 1;
+    struct copy mine = w->copies[1];
+    w->copies[1] = other->copies[1];
+    assert_int_equal(check_all(w, &check, 0), DRO_CORRUPT);
+    assert_int_equal(check.segment, w->first + 1);
+    assert_int_equal(check.offset, 0);
+    assert_string_equal(check.why, "a frame does not follow its group's previous one");
+    w->copies[1] = mine;
+    free_world(&made);
+}
+
+/* ---- sources ---- */
+
+struct odd { uint64_t gives; int error; int reads; }; /* zeros, then nothing or an error */
+
+static int64_t read_odd(void *context, uint64_t offset, void *buffer, size_t length)
+{
+    struct odd *odd = context;
+    odd->reads++;
+    if (offset >= odd->gives)
+        return -odd->error;
+    size_t got = length < odd->gives - offset ? length : (size_t)(odd->gives - offset);
+    memset(buffer, 0, got);
+    return (int64_t)got;
+}
+
+static void a_file_that_cannot_be_read_is_no_damage_of_the_log(void **state)
+{
+    struct odd odd = { 0, EACCES, 0 };
+    log_check check;
+    log_check_source source = { read_odd, &odd, 4 * LOG_BLOCK, false };
+    (void)state;
+    assert_int_equal(log_check_init(&check, NULL), DRO_OK);
+    assert_int_equal(log_check_segment(&check, 1, &source), DRO_IO);
+    assert_int_equal(errno, EACCES);
+    odd = (struct odd){ 4 * LOG_BLOCK, EIO, 0 };
+    assert_int_equal(log_check_segment(&check, 2, &source), DRO_OK); /* nothing in it */
+    check.window_length = 0;
+    odd.gives = 0;
+    assert_int_equal(log_check_end(&check, &source), DRO_IO);
+    assert_int_equal(errno, EIO);
+    log_check_fini(&check);
+}
+
+static void a_file_that_became_shorter_meanwhile_is_damage_of_a_copy(void **state)
+{
+    struct odd odd = { 0, 0, 0 };
+    log_check check;
+    log_check_source source = { read_odd, &odd, 4 * LOG_BLOCK, true };
+    (void)state;
+    assert_int_equal(log_check_init(&check, NULL), DRO_OK);
+    assert_int_equal(log_check_segment(&check, 1, &source), DRO_CORRUPT);
+    assert_string_equal(check.why, "the segment ends");
+    log_check_fini(&check);
+}
+
+/* Found by branches that were never taken: in the last 4 MiB of each segment all was read again for each round. */
+static void a_segment_is_read_once(void **state)
+{
+    enum { MIB = 1024 * 1024 };
+    struct odd odd = { 17 * MIB, 0, 0 };
+    log_check check;
+    log_check_source source = { read_odd, &odd, 17 * MIB, false };
+    (void)state;
+    assert_int_equal(log_check_init(&check, NULL), DRO_OK);
+    assert_int_equal(log_check_segment(&check, 1, &source), DRO_OK);
+    assert_int_equal(log_check_end(&check, &source), DRO_OK); /* block by block, to its end */
+    assert_true(odd.reads <= 6);
+    log_check_fini(&check);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(segments_before_the_replay_point_are_checked_too, make_world_with_replay_point, free_world),
+        cmocka_unit_test_setup_teardown(a_log_that_ends_before_its_replay_point_has_lost_a_segment, make_world_with_replay_point, free_world),
+        cmocka_unit_test_setup_teardown(a_segment_that_was_left_out_is_named, make_world, free_world),
+        cmocka_unit_test_setup_teardown(a_torn_end_may_begin_in_the_segment_before, make_world, free_world),
+        cmocka_unit_test_setup_teardown(a_segment_of_another_log_does_not_follow_a_torn_one, make_world, free_world),
+        cmocka_unit_test(a_file_that_cannot_be_read_is_no_damage_of_the_log),
+        cmocka_unit_test(a_file_that_became_shorter_meanwhile_is_damage_of_a_copy),
+        cmocka_unit_test(a_segment_is_read_once),
         cmocka_unit_test_setup_teardown(a_whole_log_is_whole, make_world, free_world),
         cmocka_unit_test_setup_teardown(without_its_replay_point_it_may_begin_anywhere, make_world, free_world),
         cmocka_unit_test_setup_teardown(every_changed_byte_of_a_copy_is_found_where_it_is, make_world, free_world),

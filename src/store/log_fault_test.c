@@ -8,32 +8,19 @@
 
 #include <cmocka.h>
 
+#include "base/failing.h"
 #include "base/log.h"
 #include "store/commit_log.h"
 #include "store/disk_memory.h"
 
 enum { RECORDS = 60, LENGTH = 3000, SEGMENT = 64 * 1024, CALLS_MAX = 2000 };
 
-static struct { int at, count; } fault;
-
-static int inside; /* the disk in memory: what it allocates never fails */
-
-static bool fails(void)
-{
-    return __atomic_load_n(&inside, __ATOMIC_RELAXED) == 0 && __atomic_add_fetch(&fault.count, 1, __ATOMIC_RELAXED) == fault.at;
-}
-
-#define WRAP(type, name, parameters, arguments, failure) \
-    type __real_##name parameters; \
-    type __wrap_##name parameters; \
-    type __wrap_##name parameters { return fails() ? (failure) : __real_##name arguments; }
-
-WRAP(void *, malloc, (size_t size), (size), NULL)
-WRAP(void *, calloc, (size_t count, size_t size), (count, size), NULL)
-WRAP(void *, realloc, (void *old, size_t size), (old, size), NULL)
-WRAP(int, posix_memalign, (void **out, size_t alignment, size_t size), (out, alignment, size), 12)
-WRAP(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size), NULL)
-WRAP(int, pthread_create, (pthread_t *out, const pthread_attr_t *how, void *(*run)(void *), void *context), (out, how, run, context), 11)
+FAILING(void *, malloc, (size_t size), (size), NULL)
+FAILING(void *, calloc, (size_t count, size_t size), (count, size), NULL)
+FAILING(void *, realloc, (void *old, size_t size), (old, size), NULL)
+FAILING(int, posix_memalign, (void **out, size_t alignment, size_t size), (out, alignment, size), 12)
+FAILING(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size), NULL)
+FAILING(int, pthread_create, (pthread_t *out, const pthread_attr_t *how, void *(*run)(void *), void *context), (out, how, run, context), 11)
 
 /* ---- a disk around the one in memory ---- */
 
@@ -43,9 +30,9 @@ static disk around, *within;
     static type pass_##name parameters \
     { \
         (void)self; \
-        __atomic_add_fetch(&inside, 1, __ATOMIC_RELAXED); \
+        fault_spared++; /* what the disk in memory allocates never fails */ \
         type result = within->name arguments; \
-        __atomic_sub_fetch(&inside, 1, __ATOMIC_RELAXED); \
+        fault_spared--; \
         return result; \
     }
 
@@ -72,9 +59,9 @@ static void pass_close(disk *self, int file)
 
 static disk *disk_around(const disk_memory_faults *faults)
 {
-    inside++;
+    fault_spared++;
     within = disk_memory_new(faults);
-    inside--;
+    fault_spared--;
     assert_non_null(within);
     around = *within; /* what is not passed on here is the inner one's own */
     around.open = pass_open, around.close = pass_close, around.size = pass_size, around.read = pass_read, around.write_durable = pass_write_durable;
@@ -231,11 +218,9 @@ static void allocations(void **state)
     for (int n = 1;; n++) {
         assert_true(n < CALLS_MAX);
         disk *disk = disk_around(&(disk_memory_faults){ 0 });
-        fault.count = 0;
-        fault.at = n;
+        fault_at(n, ENOMEM);
         life(disk);
-        bool is_over = fault.count < n;
-        fault.at = 0;
+        bool is_over = fault_is_past(n);
         if (is_over)
             assert_int_equal(durable, RECORDS);
         comes_back(disk);
@@ -248,7 +233,7 @@ static void allocations(void **state)
 static void calls_of_the_disk(void **state)
 {
     (void)state;
-    fault.at = 0;
+    fault_at(0, 0);
     for (uint64_t n = 1;; n++) {
         assert_true(n < CALLS_MAX);
         disk *disk = disk_around(&(disk_memory_faults){ .fail_call = n });
@@ -265,7 +250,7 @@ static void calls_of_the_disk(void **state)
 
 int main(void)
 {
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
     const struct CMUnitTest tests[] = {
         { "what_is_durable_outlives_any_allocation_that_fails", allocations, NULL, NULL, NULL },
         { "what_is_durable_outlives_any_call_of_the_disk_that_fails", calls_of_the_disk, NULL, NULL, NULL },

@@ -5,6 +5,8 @@
 
 #include "twin/identifier.h"
 
+_Static_assert((int)TRUST_GROUPS_MAX < (int)TRUST_CELLS_MAX, "a cell for each, and one for the others");
+
 /* ---- read ---- */
 
 const char *trust_name(trust_policy *policy, uint32_t group, const char *name)

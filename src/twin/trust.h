@@ -8,7 +8,7 @@
 
 enum {
     TRUST_CELLS_MAX = 16,              /* of a core, as CORE_CELLS_MAX */
-    TRUST_GROUPS_MAX = TRUST_CELLS_MAX - 1, /* one cell is for those of no group */
+    TRUST_GROUPS_MAX = 15,             /* one cell is for those of no group */
     TRUST_DOMAINS_MAX = 64,            /* of a group */
     TRUST_NAME_MAX = 32,
     TRUST_NONE = TRUST_GROUPS_MAX,     /* the group of those that are in none */

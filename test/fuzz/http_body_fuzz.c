@@ -12,6 +12,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const int64_t now_ms = 1795348800000; /* 2026-11-22T12:00:00Z */
+
 enum { QUERY = 5, T8 = 19, KINDS = T8 + 2 * EXPOSURE_KINDS };
 
 /* A good one names a member and says which way; of a bad one the name is there as a whole or not at all. */
@@ -48,7 +50,7 @@ static bool read_t8(body_arena *arena, unsigned which, body_text json, dro_build
 {
     const t8_api *api = t8_apis[which / 2];
     bool is_patch = which % 2 == 1;
-    if (api == NULL || (is_patch && api->patch_kind == T8_PATCH_NONE) || !t8_body_read(arena, json, api, is_patch, out, fault)) {
+    if (api == NULL || (is_patch && api->patch_kind == T8_PATCH_NONE) || !t8_body_read(arena, json, &(t8_body){ api, is_patch, now_ms }, out, fault)) {
         fault->status = fault->status == 0 ? 400 : fault->status;
         if (api == NULL || (is_patch && api->patch_kind == T8_PATCH_NONE))
             fault->detail[0] = '-'; /* nothing was read */
@@ -75,10 +77,10 @@ static bool read_one(body_arena *arena, unsigned which, body_text json, dro_buil
     case 2: return body_read_property(arena, json, out, fault);
     case 3: return body_read_action(arena, json, out, fault);
     case 4: return body_read_application(arena, json, out, fault);
-    case 6: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, out, fault);
-    case 7: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, out, fault);
-    case 8: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, out, fault);
-    case 9: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, out, fault);
+    case 6: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION, now_ms, out, fault);
+    case 7: return nidd_body_read(arena, json, NIDD_IN_CONFIGURATION_PATCH, now_ms, out, fault);
+    case 8: return nidd_body_read(arena, json, NIDD_IN_DELIVERY, now_ms, out, fault);
+    case 9: return nidd_body_read(arena, json, NIDD_IN_DELIVERY_PATCH, now_ms, out, fault);
     case 10: return body_read_application_patch(arena, json, out, fault);
     case 11: return body_read_group(arena, json, out, fault);
     case 12: return read_member_line(arena, json, out, fault);
