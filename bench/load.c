@@ -58,7 +58,7 @@ static size_t bulk_source(void *owner, char *out, size_t room)
             if (b->domains > 0)
                 snprintf(domain, sizeof domain, "%04u", b->next % b->domains);
             int n = snprintf(b->left, sizeof b->left, "{\"id\":\"t%07u@bench%s.example\",\"model\":\"acme/thermo\",\"imsi\":\"%015llu\"}",
-                             b->next, domain, (unsigned long long)(imsi_first + b->next));
+                             b->next, domain, (unsigned long long)imsi_first + b->next);
             memset(b->left + n, ' ', (size_t)(LINE_BYTES - 1 - n));
             b->left[LINE_BYTES - 1] = '\n';
             b->next++;
@@ -174,6 +174,8 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     if (answer->result != DIAMETER_SUCCESS)
         l->counts.last_refusal = answer->experimental != 0 ? answer->experimental : answer->result;
     bool is_ok = answer->result == DIAMETER_SUCCESS, is_busy = answer->result / 1000 == 3;
+    if (tag >> 32 == PHASE_ATTACH && is_busy)
+        return; /* its turn comes again */
     if (tag >> 32 == PHASE_ATTACH) {
         l->counts.attached += is_ok;
         l->counts.attach_refused += !is_ok;

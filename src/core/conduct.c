@@ -304,7 +304,7 @@ static void judge(core *core, uint32_t image)
         snprintf(reason, sizeof reason, "turns of %u twins killed their cells", all.killers);
     else
         snprintf(reason, sizeof reason, "turns of %u twins failed, %u of %llu", all.twins, all.failures,
-                 (unsigned long long)(all.failures + turns));
+                 (unsigned long long)all.failures + turns);
     stop_image_subject(core->images[image].digest, subject);
     dro_err err = stop_begin(core, STOP_IMAGE, subject, reason, true);
     if (err != DRO_OK)

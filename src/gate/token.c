@@ -281,8 +281,9 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length, 
     memcpy(made->hash, row.token, TOKEN_HASH);
     char *at = made->domains + texts.domains_length;
     memcpy(made->domains, texts.domains, texts.domains_length);
-    made->id = strcpy(at, texts.id);
-    made->certificates = memcpy(at + strlen(texts.id) + 1, texts.certificates, texts.certificates_length);
+    size_t id_bytes = strlen(texts.id) + 1;
+    made->id = memcpy(at, texts.id, id_bytes);
+    made->certificates = memcpy(at + id_bytes, texts.certificates, texts.certificates_length);
     if (table->places[place] == NULL)
         table->count++;
     else

@@ -15,7 +15,7 @@
 #include "store/log_round.h"
 #include "store/log_segments.h"
 
-static const dro_log_level quiet = (dro_log_level)(DRO_LOG_ERROR + 1);
+static const dro_log_level quiet = DRO_LOG_NOTHING;
 
 /* ---- a log of known content ---- */
 
