@@ -110,13 +110,16 @@ static void send_slowly(http_testbed *host, const char *text, size_t step)
 
 static void one_of_each(http_testbed *host)
 {
-    static const char *const all[] = {
+    static char long_query[10 * 1024]; /* more than what is gathered has room for at first */
+    snprintf(long_query, sizeof long_query, "POST /v1/query" MANY "Content-Length: 6010\r\n\r\n{\"sql\":\"%06000d\"}", 0);
+    const char *const all[] = {
         "GET /v1/twins/a@acme.example" MANY "\r\n",
         "PUT /v1/twins/a@acme.example" MANY "Content-Length: 22\r\n\r\n{\"model\":\"acme/thermo\"}",
         "POST /v1/query" MANY "Content-Length: 18\r\n\r\n{\"sql\":\"select 1\"}",
         "POST /v1/twins:bulk" MANY "Content-Length: 26\r\n\r\n{\"id\":\"a@acme.example\"}\r\n\r\n",
         "POST /v1/images" MANY "Content-Length: 5\r\n\r\nimage",
         "GET /v1/events" MANY "\r\n",
+        long_query,
         "GET /v1/twins/a@acme.example/td" MANY "\r\n",
         "GET /openapi.json" MANY "\r\n",
         "BREW / HTTP/1.1\r\n\r\n",
@@ -124,7 +127,7 @@ static void one_of_each(http_testbed *host)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         uint64_t id;
         bed_connect(host);
-        send_slowly(host, all[i], 40);
+        send_slowly(host, all[i], strlen(all[i]) > 1000 ? 3000 : 40);
         while (!ring_is_empty(&host->core)) {
             ring_header header;
             dro_err err;
@@ -537,6 +540,57 @@ static void half_a_head_goes_before_the_idle_and_those_before_none(void **state)
     close(half), close(half_later), close(idle), close(idle_later), close(in_body), close(waiting);
 }
 
+/* Of what has no request under way: one whose refused body still comes, and one that has not read its answer, stay. */
+static void who_is_idle_longest_goes_whoever_came_first(void **state)
+{
+    static char body[200 * 1024];
+    http_testbed *host = *state;
+    memset(body, 'x', sizeof body - 1);
+    close(host->client);
+    bed_turn(host);
+    int first = come_known(host, BED_GET_TWIN, "");
+    int discarding = come_known(host, BED_GET_TWIN, "PUT /v1/nothing" BED_HEAD "Content-Length: 9\r\n\r\n{");
+    bed_connect(host);
+    int small = 4096, unread = host->client;
+    setsockopt(unread, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 3; i++) {
+        bed_say(host, BED_GET_TWIN);
+        uint64_t id = bed_asked(host, MESSAGE_API);
+        if (id != 0)
+            bed_answer_with(host, id, CONTENT_JSON, body + 100 * 1024);
+    }
+    int second = come_known(host, BED_GET_TWIN, "");
+    bed_later(host, 10);
+    host->client = first;
+    bed_say(host, BED_GET_TWIN); /* the first was busy last */
+    bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    let_one_come_when_all_places_are_taken(host);
+    assert_true(is_closed(second));
+    assert_false(is_closed(first) || is_closed(discarding));
+    close(second), close(discarding), close(unread);
+}
+
+/* No more than so many in one go. */
+static void many_halves_of_heads_go_in_several_goes(void **state)
+{
+    enum { COUNT = HTTP_ACCEPT_MAX + 3 };
+    http_testbed *host = *state;
+    int clients[COUNT], left = 0;
+    close(host->client);
+    bed_turn(host);
+    for (int i = 0; i < COUNT; i++)
+        clients[i] = come_known(host, BED_GET_TWIN, "GET /v1/tw");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    let_one_come_when_all_places_are_taken(host);
+    for (int i = 0; i < COUNT; i++)
+        left += !is_closed(clients[i]);
+    assert_int_equal(left, COUNT - HTTP_ACCEPT_MAX);
+    host->client = -1;
+    for (int i = 0; i < COUNT; i++)
+        close(clients[i]);
+}
+
 static void strangers_go_before_all_who_are_known(void **state)
 {
     http_testbed *host = *state;
@@ -590,6 +644,8 @@ int main(void)
         AT_THE_DOOR(without_descriptors_an_idle_client_goes),
         AT_THE_DOOR(half_a_head_goes_before_the_idle_and_those_before_none),
         AT_THE_DOOR(strangers_go_before_all_who_are_known),
+        AT_THE_DOOR(who_is_idle_longest_goes_whoever_came_first),
+        AT_THE_DOOR(many_halves_of_heads_go_in_several_goes),
     };
     if (CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free) != 1)
         return 1;
