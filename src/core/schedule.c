@@ -505,6 +505,7 @@ static void ask(core *core, uint32_t index, bool is_withdrawal)
     uint8_t bytes[512];
     twin *twin = twin_at(core, index);
     schedule *known = schedule_of(twin);
+    assert(known != NULL);
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     size_t length;
     const char *id = twin_id(core, twin, &length);
