@@ -154,7 +154,7 @@ void connection_on_listener(loop_watch *watch, uint32_t events)
         }
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK) { /* no descriptors */
+        if (errno != EAGAIN) { /* no descriptors */
             evict(home);
             accept_pause(home, ACCEPT_PAUSE_MS);
         }
@@ -283,8 +283,7 @@ static void on_end(connection *connection)
     bool is_owed = connection->first != NULL || connection->out.bytes > 0; /* an answer may be made and not written yet */
     if (!is_owed || connection->phase != PHASE_IDLE || is_stream)
         connection_break(connection); /* or the request is cut off */
-    else
-        connection->is_reading = connection->is_blocked; /* what is here already is still handled */
+    connection->is_reading = false; /* nothing is left unhandled: while something is, the end is not looked for */
     connection_mark(connection);
 }
 
@@ -331,7 +330,7 @@ static void read_some(connection *connection)
 
 static bool wants_bytes(const connection *connection)
 {
-    return connection->is_lingering || (connection->is_reading && !connection->is_blocked && !connection->is_eof);
+    return connection->is_lingering || (connection->is_reading && !connection->is_blocked);
 }
 
 static void watch_for(connection *connection, uint32_t events)
@@ -383,7 +382,7 @@ static bool shake_hands(connection *connection)
         return true;
     case TLS_AGAIN: watch_for(connection, tls_events(&connection->tls)); break;
     case TLS_PLAIN: refuse_plain(connection); break;
-    case TLS_FAILED: connection_break(connection); break;
+    default: connection_break(connection); break; /* TLS_FAILED */
     }
     return false;
 }
@@ -455,11 +454,9 @@ static void write_out(connection *connection)
             block_chain_drop(&http->blocks, &connection->out, (size_t)put);
             http->counts.sent_bytes += (uint64_t)put;
             connection->progress_ns = loop_now_ns(http->loop);
-        } else if (put < 0 && errno == EINTR) {
-            continue;
-        } else if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        } else if (errno == EAGAIN) {
             connection->may_write = false;
-        } else {
+        } else if (errno != EINTR) {
             connection_break(connection);
             return;
         }
@@ -469,7 +466,7 @@ static void write_out(connection *connection)
 /* All is written and no more is owed: go, but so that the last bytes arrive. */
 static void finish(connection *connection)
 {
-    if (!connection->wants_linger || connection->is_eof) {
+    if (!connection->wants_linger) {
         connection_break(connection);
         return;
     }
@@ -501,8 +498,7 @@ void connection_flush(connection *connection)
     connection->is_waiting = connection->out.bytes > 0;
     if (connection->is_broken)
         return;
-    bool is_done =
-        connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
+    bool is_done = connection->is_closing || (connection->is_eof && connection->first == NULL);
     if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
         finish(connection);
     if ((connection->is_blocked && made_room(connection, before)) || has_hidden_bytes(connection))
@@ -510,7 +506,7 @@ void connection_flush(connection *connection)
     if (connection->is_broken)
         return;
     uint32_t events = connection->out.bytes > 0 || connection->tls.wants_write ? EPOLLOUT : 0;
-    if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
+    if (wants_bytes(connection))
         events |= EPOLLIN;
     watch_for(connection, events);
     strangers_weigh(connection);

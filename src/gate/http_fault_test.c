@@ -17,6 +17,7 @@
 #include "base/failing.h"
 #include "base/fields.h"
 #include "gate/http_testbed.h"
+#include "gate/join.h"
 #include "gate/jwt.h"
 
 FAILING(void *, malloc, (size_t size), (size), NULL)
@@ -110,13 +111,16 @@ static void send_slowly(http_testbed *host, const char *text, size_t step)
 
 static void one_of_each(http_testbed *host)
 {
-    static const char *const all[] = {
+    static char long_query[10 * 1024]; /* more than what is gathered has room for at first */
+    snprintf(long_query, sizeof long_query, "POST /v1/query" MANY "Content-Length: 6010\r\n\r\n{\"sql\":\"%06000d\"}", 0);
+    const char *const all[] = {
         "GET /v1/twins/a@acme.example" MANY "\r\n",
         "PUT /v1/twins/a@acme.example" MANY "Content-Length: 22\r\n\r\n{\"model\":\"acme/thermo\"}",
         "POST /v1/query" MANY "Content-Length: 18\r\n\r\n{\"sql\":\"select 1\"}",
         "POST /v1/twins:bulk" MANY "Content-Length: 26\r\n\r\n{\"id\":\"a@acme.example\"}\r\n\r\n",
         "POST /v1/images" MANY "Content-Length: 5\r\n\r\nimage",
         "GET /v1/events" MANY "\r\n",
+        long_query,
         "GET /v1/twins/a@acme.example/td" MANY "\r\n",
         "GET /openapi.json" MANY "\r\n",
         "BREW / HTTP/1.1\r\n\r\n",
@@ -124,7 +128,7 @@ static void one_of_each(http_testbed *host)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         uint64_t id;
         bed_connect(host);
-        send_slowly(host, all[i], 40);
+        send_slowly(host, all[i], strlen(all[i]) > 1000 ? 3000 : 40);
         while (!ring_is_empty(&host->core)) {
             ring_header header;
             dro_err err;
@@ -334,6 +338,32 @@ static void a_table_of_tokens_without_memory_is_none(void **state)
     token_table_free(table);
 }
 
+/* All of it, or nothing. */
+static void without_memory_nothing_is_joined(void **state)
+{
+    static const char one[] = "{\"dead_letters\":[{\"n\":3,\"time\":\"2026-11-22T12:00:05.001Z\"}]}", status[] = "{\"twins\":2,\"dead_letters\":1}";
+    const body_text letters[] = { { one, sizeof one - 1 } }, parts[] = { { status, sizeof status - 1 } };
+    bool is_past = false;
+    (void)state;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_letters(letters, 1, 10, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, one) == 0 || strcmp(text, "{\"dead_letters\":[]}") == 0); /* of letters as many as there is room for */
+    }
+    is_past = false;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_status(parts, 1, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, status) == 0);
+    }
+}
+
 /* ---- sockets ---- */
 
 static void a_read_that_is_interrupted_is_made_again(void **state)
@@ -473,6 +503,35 @@ static void without_descriptors_an_idle_client_goes(void **state)
     close(client);
 }
 
+/* Better busy than deaf. */
+static void nobody_is_kept_out_for_lack_of_a_timer(void **state)
+{
+    enum { MOST = 40 };
+    (void)state;
+    for (int others = 0; others < MOST; others++) { /* at some number of timers there is no room for another */
+        void *own;
+        int clients[MOST];
+        assert_int_equal(listen_set_up(&own), 0);
+        http_testbed *host = own;
+        for (int i = 0; i < others; i++) {
+            clients[i] = host->client;
+            bed_connect(host);
+        }
+        int client = come(host);
+        refuse(host, 1, EMFILE);
+        fault_at(1, ENOMEM);
+        loop_turn(host->loop, 0);
+        fault_at(0, 0);
+        refused.count = 0;
+        bed_later(host, 101);
+        assert_int_equal(host->http->connection_count, others + 2);
+        for (int i = 0; i < others; i++)
+            close(clients[i]);
+        close(client);
+        tear_down(&own);
+    }
+}
+
 /* One that is known by its token. */
 static int come_known(http_testbed *host, const char *first, const char *then)
 {
@@ -537,6 +596,98 @@ static void half_a_head_goes_before_the_idle_and_those_before_none(void **state)
     close(half), close(half_later), close(idle), close(idle_later), close(in_body), close(waiting);
 }
 
+/* Of what has no request under way: one whose refused body still comes, and one that has not read its answer, stay. */
+static void who_is_idle_longest_goes_whoever_came_first(void **state)
+{
+    static char body[200 * 1024];
+    http_testbed *host = *state;
+    memset(body, 'x', sizeof body - 1);
+    close(host->client);
+    bed_turn(host);
+    int first = come_known(host, BED_GET_TWIN, "");
+    int discarding = come_known(host, BED_GET_TWIN, "PUT /v1/nothing" BED_HEAD "Content-Length: 9\r\n\r\n{");
+    bed_connect(host);
+    int small = 4096, unread = host->client;
+    setsockopt(unread, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 3; i++) {
+        bed_say(host, BED_GET_TWIN);
+        uint64_t id = bed_asked(host, MESSAGE_API);
+        if (id != 0)
+            bed_answer_with(host, id, CONTENT_JSON, body + 100 * 1024);
+    }
+    int second = come_known(host, BED_GET_TWIN, "");
+    bed_later(host, 10);
+    host->client = first;
+    bed_say(host, BED_GET_TWIN); /* the first was busy last */
+    bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    let_one_come_when_all_places_are_taken(host);
+    assert_true(is_closed(second));
+    assert_false(is_closed(first) || is_closed(discarding));
+    close(second), close(discarding), close(unread);
+}
+
+/* No more than so many in one go. */
+static void many_halves_of_heads_go_in_several_goes(void **state)
+{
+    enum { COUNT = HTTP_ACCEPT_MAX + 3 };
+    http_testbed *host = *state;
+    int clients[COUNT], left = 0;
+    close(host->client);
+    bed_turn(host);
+    for (int i = 0; i < COUNT; i++)
+        clients[i] = come_known(host, BED_GET_TWIN, "GET /v1/tw");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    let_one_come_when_all_places_are_taken(host);
+    for (int i = 0; i < COUNT; i++)
+        left += !is_closed(clients[i]);
+    assert_int_equal(left, COUNT - HTTP_ACCEPT_MAX);
+    host->client = -1;
+    for (int i = 0; i < COUNT; i++)
+        close(clients[i]);
+}
+
+/* What it says in the same turn comes too late. */
+static void who_has_to_go_is_heard_no_more(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int half = come_known(host, BED_GET_TWIN, "GET /v1/twins/a@b.example HTTP/1.1\r\n");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    int client = come(host); /* the listener is ready first */
+    assert_int_equal(send(half, "Host: h\r\n" BED_TOKEN "\r\n", 40, MSG_NOSIGNAL), 40);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
+    assert_int_equal(host->http->counts.evicted, 1);
+    close(client), close(half);
+    host->client = -1;
+}
+
+static void who_leaves_in_the_same_moment_makes_nobody_stay(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int leaving = come_known(host, BED_GET_TWIN, ""), idle = come_known(host, BED_GET_TWIN, "");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    close(leaving); /* it is ready first */
+    int client = come(host);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(host->http->counts.evicted, 1); /* the other one: who left is gone anyway */
+    assert_true(is_closed(idle));
+    close(client), close(idle);
+    host->client = -1;
+}
+
 static void strangers_go_before_all_who_are_known(void **state)
 {
     http_testbed *host = *state;
@@ -581,6 +732,7 @@ int main(void)
         cmocka_unit_test(blocks_without_memory_are_none),
         cmocka_unit_test_teardown(without_memory_no_signature_is_good_and_no_key_is_kept, nothing_fails),
         cmocka_unit_test_teardown(a_table_of_tokens_without_memory_is_none, nothing_fails),
+        cmocka_unit_test(without_memory_nothing_is_joined),
         TEST(a_read_that_is_interrupted_is_made_again),
         TEST(a_write_that_is_interrupted_is_made_again),
         TEST(what_still_comes_after_a_refusal_is_read_and_thrown_away),
@@ -588,8 +740,13 @@ int main(void)
         AT_THE_DOOR(whoever_waits_at_the_door_comes_in),
         AT_THE_DOOR(who_goes_away_at_the_door_keeps_nobody_out),
         AT_THE_DOOR(without_descriptors_an_idle_client_goes),
+        cmocka_unit_test(nobody_is_kept_out_for_lack_of_a_timer),
+        AT_THE_DOOR(who_has_to_go_is_heard_no_more),
+        AT_THE_DOOR(who_leaves_in_the_same_moment_makes_nobody_stay),
         AT_THE_DOOR(half_a_head_goes_before_the_idle_and_those_before_none),
         AT_THE_DOOR(strangers_go_before_all_who_are_known),
+        AT_THE_DOOR(who_is_idle_longest_goes_whoever_came_first),
+        AT_THE_DOOR(many_halves_of_heads_go_in_several_goes),
     };
     if (CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free) != 1)
         return 1;

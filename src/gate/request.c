@@ -108,7 +108,7 @@ void request_refuse(connection *connection, int status, const char *detail)
         return;
     }
     refused->keeps_alive = false;
-    answer_problem(refused, status, "%s", detail != NULL ? detail : "malformed");
+    answer_problem(refused, status, "%s", detail);
 }
 
 /* ---- checks ---- */
@@ -138,7 +138,7 @@ static slice bearer_of(const connection *connection)
     if (field.length <= 7 || field.length > 7 + JWT_BYTES_MAX || strncasecmp(field.at, "bearer ", 7) != 0)
         return (slice){ "", 0 };
     uint32_t skip = 7;
-    while (skip < field.length && field.at[skip] == ' ')
+    while (field.at[skip] == ' ') /* the last is none: blanks at the end are no part of the field */
         skip++;
     return (slice){ field.at + skip, field.length - skip };
 }
@@ -325,7 +325,7 @@ static bool answer_local(connection *connection, exchange *exchange, const route
 
 static bool is_console(const target *target)
 {
-    return target->count >= 1 && slice_is(target->segments[0], "console");
+    return slice_is(target->segments[0], "console");
 }
 
 /* The flat request so far: api_request, fields of path, query and header. */
@@ -466,6 +466,8 @@ bool request_begin(connection *connection)
     llhttp_t *parser = &connection->parser;
     unsigned method = method_of(connection);
     if (must_wait(connection, method == METHOD_GET))
+        return false;
+    if (connection->first != NULL && !held_may_ask_all(http))
         return false;
     exchange *begun = exchange_take(http, connection, HTTP_EXCHANGES_MAX);
     bool is_busy = begun == NULL;
@@ -683,9 +685,13 @@ static void dispatch(connection *connection, exchange *exchange)
         exchange->is_untimed = connection->wait_ms > 0;
         set_deadline(http, exchange,
                      connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
-        if (!request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),
-                          route->body != BODY_NONE))
-            answer_busy(exchange, "the host has too much to do");
+        bool is_patient = exchange->kind == EXCHANGE_CORE && !exchange->is_untimed;
+        bool is_asked = (!is_patient || held_may_ask(http, core)) &&
+                        request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out), route->body != BODY_NONE);
+        if (!is_asked)
+            held_refuse(exchange);
+        else if (is_patient)
+            held_asked(exchange, core);
     }
     dro_wipe(http->scratch, dro_builder_length(&out));
 }
