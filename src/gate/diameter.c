@@ -97,7 +97,7 @@ static void evict_unknown(diameter_gate *gate)
     for (uint32_t i = 0; i < DIAMETER_CONNECTIONS_MAX; i++) {
         diameter_peer *peer = gate->peers[i];
         uint16_t count = is_unknown(peer) ? of_host[host_hash(peer)] : 0;
-        if (count > most || (count > 0 && count == most && peer->deadline_ns < oldest->deadline_ns)) {
+        if (count > most || (count > 0 && count == most && oldest != NULL && peer->deadline_ns < oldest->deadline_ns)) {
             oldest = peer;
             most = count;
         }
