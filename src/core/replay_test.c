@@ -251,6 +251,8 @@ static void a_chunk_is_a_part_of_its_twins_queue(void **state)
         assert_int_equal(queue->chunk_count, 1);
         assert_int_equal(queue->chunks[0].id, 7);
         assert_true(queue->chunks[0].place == place());
+        assert_int_equal(replay(&head, 0), DRO_OK); /* as from an old log, which is told where it reads (old_place) */
+        assert_true(queue->chunks[queue->chunk_count - 1].place == core->old_place);
         chunks_forget(core, index);
     }
     assert_true(twin_at(core, index)->last == last);
