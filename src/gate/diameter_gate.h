@@ -303,6 +303,9 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
 /* May this peer speak of the user, and over that APN (NULL: none is named)? False after 5101. */
 bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn);
 bool t6a_judge_named(diameter_peer *peer, const diameter_avp *user_name); /* one that has IMSIs of its own names the device by that */
+/* Fields for a core that finds the device by a reference: PEER_IMSIS, of a peer that has IMSIs of its own. */
+void t6a_put_imsis(const diameter_peer *peer, dro_builder *out);
+bool t6a_has_imsis(const diameter_peer *peer);
 /* An IMSI; false: none. */
 bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
 /* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */
