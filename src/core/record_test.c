@@ -193,6 +193,21 @@ static void what_a_record_said_does_not_stay_in_memory(void **state)
         assert_int_equal(fields[i], 0);
 }
 
+static void a_twin_that_was_deleted_stays_so(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    make_twin("b@acme.example", "001010000000002");
+    on_twin(API_TWIN_DELETE, "a@acme.example");
+    assert_int_equal(status_of(ask()), 204);
+    for (int i = 0; i < 2; i++) {
+        reopen();
+        assert_true(twin_find(here.world.core, "a@acme.example", 14) == NONE);
+        assert_true(twin_find_imsi(here.world.core, "001010000000001") == NONE);
+        assert_true(twin_find(here.world.core, "b@acme.example", 14) != NONE);
+    }
+}
+
 /* With one that comes again, the counter of nonces would begin again under the same keys. */
 static void each_start_seals_in_an_epoch_of_its_own(void **state)
 {
@@ -217,6 +232,7 @@ int main(void)
         CLAIM(what_does_not_apply_is_not_in_the_log),
         CLAIM(a_field_that_finds_no_room_is_not_applied),
         CLAIM(what_a_record_said_does_not_stay_in_memory),
+        CLAIM(a_twin_that_was_deleted_stays_so),
         CLAIM(each_start_seals_in_an_epoch_of_its_own),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);

@@ -138,9 +138,9 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
 /* Which of T8's resources it is, its path says. */
 static void put_exposure_kind(dro_builder *out, const target *target)
 {
-    for (uint8_t i = 0; i < EXPOSURE_KINDS; i++)
+    for (int i = 0; i < EXPOSURE_KINDS; i++)
         if (slice_is(target->segments[0], t8_apis[i]->path))
-            dro_field_put(out, API_FIELD_EXPOSURE, &i, 1);
+            dro_field_put(out, API_FIELD_EXPOSURE, (uint8_t[]){ (uint8_t)i }, 1);
 }
 
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
@@ -209,9 +209,9 @@ static bool put_tag(dro_builder *out, slice text, fields_fault *fault)
 static bool put_state(dro_builder *out, slice text, fields_fault *fault)
 {
     static const char *const states[] = { "waiting", "pending", "sent", "delivered", "reported", "failed" };
-    for (uint8_t i = 0; i < sizeof states / sizeof *states; i++)
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (slice_is(text, states[i])) {
-            dro_field_put(out, API_FIELD_STATUS, &i, 1);
+            dro_field_put(out, API_FIELD_STATUS, (uint8_t[]){ (uint8_t)i }, 1);
             return true;
         }
     return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");

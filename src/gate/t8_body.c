@@ -426,9 +426,9 @@ static bool read_change(reader *in, const t8_object *object, yyjson_val *item)
     t8_change change = { .kind = T8_CHANGE_REPLACE + 1 };
     if (!yyjson_is_obj(item) || !yyjson_is_str(operation) || !yyjson_is_str(path))
         return refuse(in, "must be an object with op and path");
-    for (uint8_t i = 0; i <= T8_CHANGE_REPLACE; i++)
+    for (int i = 0; i <= T8_CHANGE_REPLACE; i++)
         if (slice_is(text_of(operation), kinds[i]))
-            change.kind = i;
+            change.kind = (uint8_t)i;
     if (change.kind > T8_CHANGE_REPLACE)
         return refuse(in, "must have an op of add, remove or replace");
     const t8_member *member = path_read(object, text_of(path), &change);
