@@ -151,7 +151,7 @@ static void look(commit_log *log, bool is_written)
         fetched += commit_log_fetch(log, places[number], number) == DRO_OK;
     if (is_written)
         commit_log_fetch_start(log);
-    for (int tries = 0; is_written && tries < 64 && commit_log_fetching(log) > 0; tries++) {
+    for (int tries = 0; fetched > 0 && tries < 64 && commit_log_fetching(log) > 0; tries++) {
         log_fetched got;
         if (!commit_log_fetched(log, &got))
             continue;
