@@ -24,6 +24,7 @@
 #include "gate/diameter_count.h"
 #include "gate/diameter_overload.h"
 #include "gate/diameter_pending.h"
+#include "gate/refusals.h"
 #include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
 
@@ -168,6 +169,7 @@ struct diameter_gate {
     overload overload;
     uint32_t calm_looks;
     tracer *tracer;
+    refusals refused_peers, refused_certificates; /* for the audit log */
     relay *relay;                  /* NULL, as the next: this host is no IWK-SCEF */
     interworking *interworking;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
@@ -195,6 +197,8 @@ int gate_row_of(const diameter_gate *gate, const char *identity);
 /* Tells the core; a full ring is no harm, it is told again. */
 void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer);
 uint32_t gate_identity_hash(const char *identity, size_t length);
+/* For the audit log: a peer that was refused, `identity` as it says, NULL: it did not say; or its certificate. */
+void gate_note_refusal(diameter_peer *peer, enum audit_act act, uint32_t result, const char *identity, const char *detail);
 /* Not too many lines about strangers. */
 bool gate_may_log(diameter_gate *gate);
 /* Counts for this peer. */

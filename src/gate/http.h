@@ -270,7 +270,7 @@ struct http {
     int64_t date_s;
     char date[32];
     http_counts counts;
-    struct audit_refusals *refusals;   /* gate/audit.h: for the audit log */
+    struct audit_refusals *refused;    /* gate/audit.h: for the audit log */
     dro_latency requests;              /* from the head until the answer is written */
     uint8_t scratch[HTTP_REQUEST_MAX + BODY_FIELDS_MAX + 64]; /* one request while it is built; wiped after */
     char decoded[2 * HTTP_BLOCK_BYTES];                       /* target and query of the request at hand */
