@@ -67,8 +67,54 @@ static void a_full_ring_is_503_with_retry_after(void **state)
     while (ring_send(&host->to_core, MESSAGE_PEER, 0, 0, "x", 1))
         ;
     bed_say(host, BED_GET_TWIN);
+    bed_later(host, HTTP_HELD_MS - HTTP_HELD_LOOK_MS);
+    bed_hear(host);
+    assert_int_equal(host->length, 0); /* who asks again at once is not to be refused the faster */
+    bed_later(host, 2 * HTTP_HELD_LOOK_MS);
     bed_assert_heard(host, "HTTP/1.1 503 ");
     assert_non_null(strstr(host->text, "\r\nRetry-After: 1\r\n"));
+}
+
+static void what_would_wait_too_long_is_refused_or_read_later(void **state)
+{
+    http_testbed *host = *state;
+    patience *core = &host->http->patience[0];
+    core->most = 1; /* as while a queue stands */
+    bed_say(host, BED_GET_TWIN);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    assert_int_equal(core->waiting, 1);
+    bed_say(host, BED_GET_TWIN); /* behind its own: not read yet */
+    assert_int_equal(host->http->under_way, 1);
+    bed_answer(host, id, 200);
+    bed_assert_heard(host, "HTTP/1.1 200 ");
+    bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+    bed_assert_heard(host, "HTTP/1.1 200 ");
+    assert_int_equal(core->waiting, 0);
+    bed_begin_anew(host);
+    core->most = 0;
+    bed_say(host, BED_GET_TWIN);
+    bed_later(host, HTTP_HELD_MS + HTTP_HELD_LOOK_MS);
+    bed_assert_heard(host, "HTTP/1.1 503 ");
+}
+
+static void who_leaves_waits_no_more(void **state)
+{
+    http_testbed *host = *state;
+    patience *core = &host->http->patience[0];
+    bed_say(host, BED_GET_TWIN);
+    bed_asked(host, MESSAGE_API);
+    assert_int_equal(core->waiting, 1);
+    close(host->client);
+    bed_turn(host);
+    assert_int_equal(core->waiting, 0);
+    bed_connect(host);
+    core->most = 0;
+    bed_say(host, BED_GET_TWIN);
+    close(host->client); /* before it is told */
+    bed_later(host, HTTP_HELD_MS + HTTP_HELD_LOOK_MS);
+    assert_int_equal(host->http->under_way, 0);
+    assert_int_equal(host->http->held.count, 0);
+    bed_connect(host);
 }
 
 static void an_answer_for_a_client_that_left_is_dropped(void **state)
@@ -285,6 +331,42 @@ static void a_client_that_closed_its_side_still_gets_all_of_its_answer(void **st
     assert_true(heard > 3 * BYTES);
 }
 
+/* What was there before the end is handled, also what is refused; then there is nobody to wait for. */
+static void requests_in_front_of_the_end_are_answered_and_refused(void **state)
+{
+    http_testbed *host = *state;
+    bed_say(host, "POST /v1/logins HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\n\r\n"
+                  "PUT /v1/nothing HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    shutdown(host->client, SHUT_WR);
+    bed_turn(host);
+    bed_answer(host, id, 200);
+    assert_true(bed_hear(host)); /* at once */
+    bed_assert_heard(host, "HTTP/1.1 200 ");
+    assert_non_null(strstr(host->text, "HTTP/1.1 404 "));
+}
+
+static void who_does_not_read_an_answer_is_closed_with_what_he_asked_since(void **state)
+{
+    enum { BYTES = 120 * 1024 };
+    static char body[BYTES + 1];
+    http_testbed *host = *state;
+    int small = 4096;
+    memset(body, 'x', BYTES);
+    setsockopt(host->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 20 && (host->http->open->out.bytes == 0 || i == 0); i++) {
+        bed_say(host, BED_GET_TWIN);
+        bed_answer_with(host, bed_asked(host, MESSAGE_API), CONTENT_JSON, body);
+    }
+    assert_true(host->http->open->out.bytes > 0);
+    bed_say(host, BED_GET_TWIN);
+    assert_int_not_equal(bed_asked(host, MESSAGE_API), 0);
+    bed_later(host, HTTP_WRITE_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+    assert_int_equal(host->http->under_way, 0);
+    assert_int_equal(host->http->counts.slow_streams, 0);
+}
+
 /* After a refusal so much is read in one turn; the rest in the next. */
 static void a_flood_behind_a_refusal_is_read_in_turns(void **state)
 {
@@ -432,6 +514,8 @@ int main(void)
         TEST(a_wait_may_last_as_long_as_was_asked_for),
         TEST(a_write_that_waits_for_another_costs_nothing_meanwhile),
         TEST(a_full_ring_is_503_with_retry_after),
+        TEST(what_would_wait_too_long_is_refused_or_read_later),
+        TEST(who_leaves_waits_no_more),
         TEST(an_answer_for_a_client_that_left_is_dropped),
         TEST(a_client_that_closed_its_side_is_not_told_of_again),
         TEST(an_id_nobody_gave_is_dropped),
@@ -445,6 +529,8 @@ int main(void)
         TEST(events_are_credited_once_they_are_written),
         TEST(a_stream_that_is_not_read_is_closed),
         TEST(a_client_that_closed_its_side_still_gets_all_of_its_answer),
+        TEST(requests_in_front_of_the_end_are_answered_and_refused),
+        TEST(who_does_not_read_an_answer_is_closed_with_what_he_asked_since),
         TEST(a_flood_behind_a_refusal_is_read_in_turns),
         TEST(a_stranger_that_reads_nothing_is_told_nothing_more),
         TEST(health_is_503_until_the_core_has_spoken),
