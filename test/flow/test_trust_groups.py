@@ -104,6 +104,46 @@ def test_each_group_runs_in_a_process_of_its_own(wasm):
         assert cells["wild"]["cpu_seconds"] >= used and cells["wild"]["refused"] == 0
 
 
+def code_of(pid):
+    """Pages of the images' artifacts that a cell has mapped, without the first, which says where each lies."""
+    pages = set()
+    for line in open(f"/proc/{pid}/maps"):
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and "memfd:dromio images" in fields[5]:
+            first, end = (int(part, 16) for part in fields[0].split("-"))
+            pages |= set(range(int(fields[2], 16), int(fields[2], 16) + end - first, 4096))
+    return pages - {0}
+
+
+def test_no_cell_has_code_of_another_group(wasm):
+    """Neither once it was pushed nor after a restart; a domain that is given other code has that too."""
+    with Story(wasm, twins=8) as story:
+        def code(cell):
+            try:
+                return set().union(*map(code_of, story.cell(cell)))
+            except FileNotFoundError:  # one that was replaced has just gone
+                return set()
+
+        wild, calm = until(lambda: code(WILD), "wild code"), until(lambda: code(UTILITIES), "the meter's code")
+        assert not wild & calm
+        until(lambda: code(OTHERS) == calm, "the same thermometer")
+        for _ in range(2):
+            story.mme.close()
+            story.host.restart()
+            story.mme = Mme(story.host)
+            story.readings(3)
+            story.mme.uplink(wild_imsi(3), bytes([hostile.GOOD, 0]))
+            wild, calm = until(lambda: code(WILD), "wild code"), until(lambda: code(UTILITIES), "the meter's code")
+            assert not wild & calm
+        image = story.admin.twin(wild_name(0))["image"]
+        story.admin.put_twin("late@water.utilities.example", image=image, imsi=wild_imsi(9000))
+        until(lambda: code(UTILITIES) > calm, "other code beside the meter's")
+        until(lambda: code(OTHERS) == calm, "no other code")
+        story.mme.attach(wild_imsi(9000)).uplink(wild_imsi(9000), bytes([hostile.GOOD, 0]))
+        assert story.admin.value("late@water.utilities.example", "count") == 1
+        story.readings(3)
+
+
 class Burning:
     """Every device of the wild group has an event under way all the time, which runs to its deadline."""
 
