@@ -17,6 +17,7 @@
 #include "base/failing.h"
 #include "base/fields.h"
 #include "gate/http_testbed.h"
+#include "gate/join.h"
 #include "gate/jwt.h"
 
 FAILING(void *, malloc, (size_t size), (size), NULL)
@@ -249,67 +250,82 @@ static void blocks_without_memory_are_none(void **state)
 
 /* ---- tokens and keys ---- */
 
-static void without_memory_no_signature_is_good_and_no_key_is_kept(void **state)
+/* RFC 7515, appendix A.3; a P-256 key and an Ed25519 one (RFC 8037, appendix A). */
+static const char token_text[] = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+                                 ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+static const char set[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"},"
+                          "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},"
+                          "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEw"
+                          "OWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxX"
+                          "FvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}]}";
+
+/* What OpenSSL keeps for ever is there before anything fails. */
+static void read_keys(jwt_key keys[JWK_SET_MAX], uint32_t *count)
 {
-    /* RFC 7515, appendix A.3; a P-256 key and an Ed25519 one (RFC 8037, appendix A). */
-    static const char token_text[] = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
-                                     ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-    static const char set[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"},"
-                              "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},"
-                              "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEw"
-                              "OWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxX"
-                              "FvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}]}";
-    jwt_key keys[JWK_SET_MAX];
+    char why[JWK_WHY_MAX];
+    assert_int_equal(jwk_set_read(keys, count, set, strlen(set), why), DRO_OK);
+    assert_int_equal(*count, 3);
+    fails_in_openssl = true;
+}
+
+static void free_keys(jwt_key keys[JWK_SET_MAX], uint32_t count)
+{
+    while (count > 0)
+        jwt_key_free(&keys[--count]);
+}
+
+static void without_memory_no_key_is_kept(void **state)
+{
+    jwt_key keys[JWK_SET_MAX], made;
     uint32_t count;
     char why[JWK_WHY_MAX];
-    jwt token;
-    jwt_memory *memory = jwt_memory_new();
     int failed = 0;
-    (void)state;
-    assert_int_equal(jwt_read(&token, memory, token_text, strlen(token_text)), DRO_OK);
-    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_OK); /* and what OpenSSL keeps for ever is there */
-    assert_true(jwt_is_signed(&token, &keys[0]));
     bool is_past = false;
-    fails_in_openssl = true;
+    (void)state;
+    read_keys(keys, &count);
+    free_keys(keys, count);
     for (int n = 1; !is_past; n++) {
-        jwt_key again[JWK_SET_MAX];
-        uint32_t read = 0;
         fault_at(n, ENOMEM);
-        dro_err err = jwk_set_read(again, &read, set, strlen(set), why);
+        dro_err err = jwk_set_read(keys, &count, set, strlen(set), why);
         is_past = fault_is_past(n);
-        assert_true(err == DRO_OK ? read == 3 : read == 0);
+        assert_int_equal(count, err == DRO_OK ? 3 : 0);
         failed += err != DRO_OK;
-        while (read > 0)
-            jwt_key_free(&again[--read]);
+        free_keys(keys, count);
     }
+    assert_true(failed > 3);
     is_past = false;
     for (int n = 1; !is_past; n++) {
-        fault_at(n, ENOMEM);
-        bool is_signed = jwt_is_signed(&token, &keys[0]);
-        is_past = fault_is_past(n);
-        failed += !is_signed;
-        assert_true(is_signed || !is_past);
-    }
-    token.signature[5] ^= 1;
-    is_past = false;
-    for (int n = 1; !is_past; n++) {
-        fault_at(n, ENOMEM);
-        bool is_signed = jwt_is_signed(&token, &keys[0]);
-        is_past = fault_is_past(n);
-        assert_false(is_signed);
-    }
-    is_past = false;
-    for (int n = 1; !is_past; n++) {
-        jwt_key made;
         fault_at(n, ENOMEM);
         dro_err err = jwk_of_ed25519(&made, "k", (const uint8_t[JWK_PUBLIC]){ 1 });
         is_past = fault_is_past(n);
         assert_int_equal(err == DRO_OK, made.key != NULL);
         jwt_key_free(&made);
     }
-    assert_true(failed > 3);
-    while (count > 0)
-        jwt_key_free(&keys[--count]);
+}
+
+/* Of a good one some are not seen to be good; of a bad one none is. */
+static void without_memory_no_signature_is_good(void **state)
+{
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    jwt token;
+    jwt_memory *memory = jwt_memory_new();
+    (void)state;
+    read_keys(keys, &count);
+    assert_int_equal(jwt_read(&token, memory, token_text, strlen(token_text)), DRO_OK);
+    assert_true(jwt_is_signed(&token, &keys[0]));
+    for (int is_broken = 0; is_broken < 2; is_broken++) {
+        bool is_past = false;
+        int good = 0;
+        for (int n = 1; !is_past; n++) {
+            fault_at(n, ENOMEM);
+            good += jwt_is_signed(&token, &keys[0]);
+            is_past = fault_is_past(n);
+        }
+        assert_int_equal(good > 0, !is_broken);
+        token.signature[5] ^= 1;
+    }
+    free_keys(keys, count);
     jwt_memory_free(memory);
 }
 
@@ -335,6 +351,32 @@ static void a_table_of_tokens_without_memory_is_none(void **state)
     assert_null(token_table_find(table, row.token, 1));
     assert_int_equal(token_table_take(table, &row, sizeof row, &is_narrowed), DRO_OK);
     token_table_free(table);
+}
+
+/* All of it, or nothing. */
+static void without_memory_nothing_is_joined(void **state)
+{
+    static const char one[] = "{\"dead_letters\":[{\"n\":3,\"time\":\"2026-11-22T12:00:05.001Z\"}]}", status[] = "{\"twins\":2,\"dead_letters\":1}";
+    const body_text letters[] = { { one, sizeof one - 1 } }, parts[] = { { status, sizeof status - 1 } };
+    bool is_past = false;
+    (void)state;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_letters(letters, 1, 10, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, one) == 0 || strcmp(text, "{\"dead_letters\":[]}") == 0); /* of letters as many as there is room for */
+    }
+    is_past = false;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_status(parts, 1, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, status) == 0);
+    }
 }
 
 /* ---- sockets ---- */
@@ -476,6 +518,35 @@ static void without_descriptors_an_idle_client_goes(void **state)
     close(client);
 }
 
+/* Better busy than deaf. */
+static void nobody_is_kept_out_for_lack_of_a_timer(void **state)
+{
+    enum { LEAST = 52, MOST = 68 };
+    (void)state;
+    for (int others = LEAST; others < MOST; others++) { /* at some number of timers there is no room for another */
+        void *own;
+        int clients[MOST];
+        assert_int_equal(listen_set_up(&own), 0);
+        http_testbed *host = own;
+        for (int i = 0; i < others; i++) {
+            clients[i] = host->client;
+            bed_connect(host);
+        }
+        int client = come(host);
+        refuse(host, 1, EMFILE);
+        fault_at(1, ENOMEM);
+        loop_turn(host->loop, 0);
+        fault_at(0, 0);
+        refused.count = 0;
+        bed_later(host, 101);
+        assert_int_equal(host->http->connection_count, others + 2);
+        for (int i = 0; i < others; i++)
+            close(clients[i]);
+        close(client);
+        tear_down(&own);
+    }
+}
+
 /* One that is known by its token. */
 static int come_known(http_testbed *host, const char *first, const char *then)
 {
@@ -591,6 +662,48 @@ static void many_halves_of_heads_go_in_several_goes(void **state)
         close(clients[i]);
 }
 
+/* What it says in the same turn comes too late. */
+static void who_has_to_go_is_heard_no_more(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int half = come_known(host, BED_GET_TWIN, "GET /v1/twins/a@b.example HTTP/1.1\r\n");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    int client = come(host); /* the listener is ready first */
+    static const char rest[] = "Host: h\r\n" BED_TOKEN "\r\n";
+    assert_int_equal(send(half, rest, sizeof rest - 1, MSG_NOSIGNAL), sizeof rest - 1);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
+    assert_int_equal(host->http->counts.evicted, 1);
+    close(client), close(half);
+    host->client = -1;
+}
+
+static void who_leaves_in_the_same_moment_makes_nobody_stay(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int leaving = come_known(host, BED_GET_TWIN, ""), idle = come_known(host, BED_GET_TWIN, "");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    close(leaving); /* it is ready first */
+    int client = come(host);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(host->http->counts.evicted, 1); /* the other one: who left is gone anyway */
+    assert_true(is_closed(idle));
+    close(client), close(idle);
+    host->client = -1;
+}
+
 static void strangers_go_before_all_who_are_known(void **state)
 {
     http_testbed *host = *state;
@@ -633,8 +746,10 @@ int main(void)
         TEST(a_timer_without_memory_closes_its_connection),
         cmocka_unit_test(what_is_gathered_has_a_bound_and_stays_when_it_cannot_grow),
         cmocka_unit_test(blocks_without_memory_are_none),
-        cmocka_unit_test_teardown(without_memory_no_signature_is_good_and_no_key_is_kept, nothing_fails),
+        cmocka_unit_test_teardown(without_memory_no_key_is_kept, nothing_fails),
+        cmocka_unit_test_teardown(without_memory_no_signature_is_good, nothing_fails),
         cmocka_unit_test_teardown(a_table_of_tokens_without_memory_is_none, nothing_fails),
+        cmocka_unit_test(without_memory_nothing_is_joined),
         TEST(a_read_that_is_interrupted_is_made_again),
         TEST(a_write_that_is_interrupted_is_made_again),
         TEST(what_still_comes_after_a_refusal_is_read_and_thrown_away),
@@ -642,6 +757,9 @@ int main(void)
         AT_THE_DOOR(whoever_waits_at_the_door_comes_in),
         AT_THE_DOOR(who_goes_away_at_the_door_keeps_nobody_out),
         AT_THE_DOOR(without_descriptors_an_idle_client_goes),
+        cmocka_unit_test(nobody_is_kept_out_for_lack_of_a_timer),
+        AT_THE_DOOR(who_has_to_go_is_heard_no_more),
+        AT_THE_DOOR(who_leaves_in_the_same_moment_makes_nobody_stay),
         AT_THE_DOOR(half_a_head_goes_before_the_idle_and_those_before_none),
         AT_THE_DOOR(strangers_go_before_all_who_are_known),
         AT_THE_DOOR(who_is_idle_longest_goes_whoever_came_first),

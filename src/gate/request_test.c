@@ -213,6 +213,45 @@ static void nothing_is_refused_before_tokens_are_known(void **state)
 }
 
 /* RFC 6749 4.4, TS 29.222 8.5. */
+/* What is malformed behind an answered head ends the connection, after that answer. */
+static void a_body_that_breaks_behind_its_refusal_ends_the_connection(void **state)
+{
+    http_testbed *host = *state;
+    bed_say(host, "PUT /v1/nothing" BED_HEAD "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+    bed_assert_heard(host, "HTTP/1.1 404 ");
+    bed_say(host, "zz\r\n" HEALTH);
+    bed_hear(host);
+    assert_int_equal(times(host->text, "HTTP/1.1 "), 1);
+    bed_later(host, HTTP_LINGER_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+    bed_connect(host); /* and where the answer to the one before is still to come */
+    bed_say(host, BED_GET_TWIN);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    bed_say(host, "GET /v1/nothing" BED_HEAD "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n" HEALTH);
+    bed_answer(host, id, 200);
+    bed_hear(host);
+    assert_int_equal(times(host->text, "HTTP/1.1 "), 2);
+    bed_later(host, HTTP_LINGER_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+}
+
+/* 100 Continue is for who is the first in line. */
+static void who_waits_behind_others_is_not_asked_for_a_body(void **state)
+{
+    http_testbed *host = *state;
+    bed_say(host, BED_GET_TWIN);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    bed_say(host, "GET /v1/twins" BED_HEAD "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    bed_hear(host);
+    assert_int_equal(host->length, 0);
+    bed_say(host, "{}");
+    bed_answer(host, id, 200);
+    bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+    bed_hear(host);
+    assert_int_equal(times(host->text, "HTTP/1.1 200 "), 2);
+    assert_int_equal(times(host->text, "HTTP/1.1 100 "), 0);
+}
+
 static void who_asks_for_a_token_shows_himself(void **state)
 {
     char text[1200];
@@ -308,29 +347,24 @@ static void who_waits_to_be_asked_for_a_body_is_asked(void **state)
 
 static void a_body_that_the_ring_has_no_room_for_is_503(void **state)
 {
-    static char text[80 * 1024];
+    static char body[64 * 1024], text[80 * 1024];
     http_testbed *host = *state;
-    int at = sprintf(text, "PUT /v1/twins/a@b.example" BED_HEAD "Content-Length: 24410\r\n\r\n{\"tags\":{");
-    for (int i = 0; i < 30; i++)
-        at += sprintf(text + at, "%s\"t%02d\":\"%0250d\"", i > 0 ? "," : "", i, 0);
-    (void)at;
-    strcat(text, "},\"secrets\":{");
-    for (int i = 0; i < 15; i++)
-        sprintf(text + strlen(text), "%s\"s%02d\":\"%0250d\"", i > 0 ? "," : "", i, 0);
-    strcat(text, "},\"aliases\":[");
-    for (int i = 0; i < 16; i++)
-        sprintf(text + strlen(text), "%s\"%0200d@b.example\"", i > 0 ? "," : "", i);
-    strcat(text, "]}");
-    size_t body = strlen(strstr(text, "{\"tags\""));
-    char length[32];
-    snprintf(length, sizeof length, "%05zu", body);
-    memcpy(strstr(text, "24410"), length, 5);
+    strcpy(body, "{\"tags\":{");
+    for (int i = 0; i < BODY_TAGS_MAX; i++)
+        sprintf(body + strlen(body), "%s\"%060d\":\"%0250d\"", i > 0 ? "," : "", i, 0);
+    strcat(body, "},\"secrets\":{");
+    for (int i = 0; i < BODY_SECRETS_MAX; i++)
+        sprintf(body + strlen(body), "%s\"%060d\":\"%0250d\"", i > 0 ? "," : "", i, 0);
+    strcat(body, "},\"aliases\":[");
+    for (int i = 0; i < BODY_ALIASES_MAX; i++)
+        sprintf(body + strlen(body), "%s\"%0200d@b.example\"", i > 0 ? "," : "", i);
+    strcat(body, "]}");
+    assert_true(strlen(body) > ring_body_max(&host->to_core) && strlen(body) < HTTP_BODY_TWIN_MAX);
+    snprintf(text, sizeof text, "PUT /v1/twins/a@b.example" BED_HEAD "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
     say_all(host, text, strlen(text));
-    bed_hear(host);
-    if (bed_asked(host, MESSAGE_API) == 0)
-        bed_assert_heard(host, "HTTP/1.1 503 ");
-    else
-        assert_true(host->body_length <= ring_body_max(&host->to_core));
+    bed_later(host, HTTP_HELD_MS + HTTP_HELD_LOOK_MS); /* refusals wait a little */
+    bed_assert_heard(host, "HTTP/1.1 503 ");
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
 }
 
 /* Each resource has a reader of its own kind of body. */
@@ -442,6 +476,12 @@ static void no_request_is_read_while_too_much_waits_to_be_written(void **state)
         asked += id != 0;
     }
     assert_in_range(asked, 3, 6); /* 256 KiB, and what the socket took */
+    for (int piece = 0; piece < 4; piece++) { /* little is taken: it is still too much */
+        ssize_t got = recv(host->client, host->text, 4096, MSG_DONTWAIT);
+        assert_true(got > 0);
+        bed_turn(host);
+    }
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
     for (int turn = 0; turn < 2000 && asked < 9; turn++) {
         bed_hear(host); /* it reads */
         host->length = 0;
@@ -494,6 +534,8 @@ int main(void)
         TEST(a_token_without_the_scope_is_403),
         TEST(a_token_for_once_is_good_for_a_session_only),
         TEST(nothing_is_refused_before_tokens_are_known),
+        TEST(a_body_that_breaks_behind_its_refusal_ends_the_connection),
+        TEST(who_waits_behind_others_is_not_asked_for_a_body),
         TEST(who_asks_for_a_token_shows_himself),
         TEST(an_application_that_asks_too_often_waits),
         TEST(of_a_foreign_twin_nothing_is_told),
