@@ -535,6 +535,31 @@ static dro_err replay_chunk(core *core, uint32_t index, log_place place, const r
     return queue_replay_chunk(core, index, place != 0 ? place : core->old_place, view, length);
 }
 
+/* What a twin's record says of the host's tables. */
+static void replay_beside(core *core, const dro_field *field)
+{
+    if (field->tag == FIELD_DEAD)
+        dead_letter_replay(core, field);
+    else if (field->tag == FIELD_IDEMPOTENT)
+        idempotent_replay(core, field);
+    else if (field->tag == FIELD_USAGE)
+        usage_replay(core, field);
+}
+
+/* Of a twin whose full record comes later, or that is gone: its tables count all the same, for the dump of them may lie before this. */
+static dro_err replay_unknown(core *core, const record_view *view)
+{
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &field)) {
+        replay_beside(core, &field);
+        if (field.tag == FIELD_DUPLICATE)
+            err = apply_duplicate(core, (uint32_t)(view->twin >> 52), &field);
+    }
+    return err == DRO_OK ? in.err : err;
+}
+
 static dro_err replay(core *core, log_place place, const record_view *view)
 {
     dro_err err = DRO_OK;
@@ -551,7 +576,7 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     if (view->kind == RECORD_GONE && (err = replay_gone(core, view)) != DRO_OK)
         return err;
     if (index == NONE && view->kind != RECORD_FULL)
-        return DRO_OK; /* its full record comes later, or it is gone */
+        return view->kind == RECORD_DELTA ? replay_unknown(core, view) : DRO_OK;
     if (view->kind == RECORD_CHUNK)
         return replay_chunk(core, index, place, view);
     if (view->kind == RECORD_GONE) {
@@ -573,12 +598,8 @@ static dro_err replay(core *core, log_place place, const record_view *view)
         err = apply_field(core, index, &field);
         if (err == DRO_OK && field.tag == FIELD_STATE)
             err = replay_context(core, index, place, view, &field);
-        else if (err == DRO_OK && field.tag == FIELD_DEAD)
-            dead_letter_replay(core, &field);
-        else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
-            idempotent_replay(core, &field);
-        else if (err == DRO_OK && field.tag == FIELD_USAGE)
-            usage_replay(core, &field);
+        else if (err == DRO_OK)
+            replay_beside(core, &field);
     }
     if (twin->row == NONE) { /* a full record that does not say who it is */
         twin_free(core, index);
