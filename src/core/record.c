@@ -268,6 +268,14 @@ static uint64_t tag_of(uint32_t index, const twin *twin, const record *record)
            (twin->context_revision & 0xffff) << TAG_REVISION | twin->number << TAG_NUMBER;
 }
 
+/* Changes are refused while there is space for two rounds, and turns are held while there is half a round: nobody comes here unless
+ * half a round of answers to what had been begun came since. None of it was acknowledged. */
+static void no_space(void)
+{
+    dro_error("core: the disk is full, and so is what waits for space: it begins anew from the log");
+    abort();
+}
+
 uint64_t record_end(core *core)
 {
     record *record = core->record;
@@ -297,7 +305,7 @@ uint64_t record_end(core *core)
         dro_err err = has_room ? commit_log_append(core->log, group, tag, record->out, length) : DRO_AGAIN;
         while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
             if (commit_log_can_submit(core->log) && core_submit(core) == DRO_LIMIT)
-                abort(); /* a full disk and a full round: what was applied cannot be kept. Begin anew from the log */
+                no_space(); /* for what was applied */
             commit_log_durable(core->log, true);
             err = commit_log_append(core->log, group, tag, record->out, length);
         }

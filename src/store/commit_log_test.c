@@ -448,6 +448,57 @@ static void a_full_disk_keeps_the_round_for_later(void **state)
     disk->free(disk);
 }
 
+static void space_is_kept_for_two_rounds_ahead(void **state)
+{
+    enum { LENGTH = 20000, EACH = MODEL_SEGMENT_BYTES / LENGTH }; /* as many as a round holds */
+    static uint8_t bytes[LENGTH];
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint64_t size;
+    (void)state;
+    open_model(&model, disk, 1);
+    assert_int_equal(commit_log_reserve(model.log), DRO_OK);
+    assert_int_equal(commit_log_reserve(model.log), DRO_OK); /* no more than that */
+    assert_non_null(disk_memory_bytes(disk, "spare-fffffffe", &size));
+    assert_non_null(disk_memory_bytes(disk, "spare-fffffffd", &size));
+    assert_null(disk_memory_bytes(disk, "spare-fffffffc", &size));
+    disk_memory_fill(disk, true);
+    for (uint32_t round = 1; round <= LOG_ROUNDS_AHEAD + 1; round++) {
+        for (uint32_t i = 0; i < EACH; i++)
+            assert_int_equal(commit_log_append(model.log, 0, 1, bytes, LENGTH), DRO_OK);
+        assert_int_equal(commit_log_append(model.log, 0, 1, bytes, LENGTH), DRO_AGAIN);
+        assert_int_equal(commit_log_submit(model.log), round <= LOG_ROUNDS_AHEAD ? DRO_OK : DRO_LIMIT);
+        assert_int_equal(commit_log_reserve(model.log), DRO_LIMIT);
+        while (round <= LOG_ROUNDS_AHEAD && commit_log_durable(model.log, true) < round)
+            continue;
+    }
+    disk_memory_fill(disk, false);
+    assert_int_equal(commit_log_submit(model.log), DRO_OK);
+    assert_int_equal(commit_log_reserve(model.log), DRO_OK);
+    commit_log_close(model.log);
+    model.log = NULL;
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+/* Of a start with other segments: they would never be one, and held their space for ever. */
+static void spares_of_another_size_go(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    commit_log *log;
+    uint64_t size;
+    (void)state;
+    for (uint32_t bytes = 64 * 1024; bytes <= 128 * 1024; bytes *= 2) {
+        commit_log_options options = { .disk = disk, .epoch = bytes, .segment_bytes = bytes };
+        assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+        assert_int_equal(commit_log_reserve(log), DRO_OK);
+        assert_non_null(disk_memory_bytes(disk, "spare-fffffffe", &size));
+        assert_int_equal(size, bytes);
+        commit_log_close(log);
+    }
+    disk->free(disk);
+}
+
 static void more_segments_than_files_may_be_open_are_all_readable(void **state)
 {
     (void)state;
@@ -845,6 +896,8 @@ int main(void)
         cmocka_unit_test(a_log_closes_with_fetches_under_way),
         cmocka_unit_test(a_start_with_nothing_behind_the_replay_point_works),
         cmocka_unit_test(a_full_disk_keeps_the_round_for_later),
+        cmocka_unit_test(space_is_kept_for_two_rounds_ahead),
+        cmocka_unit_test(spares_of_another_size_go),
         cmocka_unit_test(more_segments_than_files_may_be_open_are_all_readable),
         cmocka_unit_test(a_flipped_bit_is_found_or_does_no_harm),
         cmocka_unit_test(a_file_cut_short_is_found_unless_it_is_the_tail),

@@ -36,6 +36,7 @@ FAILING(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd,
 FAILING(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), is_short ? 0 : -1)
 FAILING(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), is_short ? (length > 8 ? __real_write(fd, bytes, length / 2) : 0) : -1)
 FAILING(int, renameat, (int from, const char *old, int to, const char *fresh), (from, old, to, fresh), -1)
+FAILING(int, renameat2, (int from, const char *old, int to, const char *fresh, unsigned flags), (from, old, to, fresh, flags), -1)
 FAILING(int, linkat, (int from, const char *old, int to, const char *fresh, int flags), (from, old, to, fresh, flags), -1)
 FAILING(int, unlinkat, (int at, const char *name, int flags), (at, name, flags), -1)
 FAILING(int, posix_fallocate64, (int fd, off_t offset, off_t length), (fd, offset, length), fault.error)
@@ -107,7 +108,7 @@ static void see(void *context, const char *name)
 }
 
 typedef struct said { /* what the disk said to have done */
-    bool is_open, is_written, is_replaced, is_replaced_over, is_renamed, is_removed, is_listed, is_read, is_fetched;
+    bool is_open, is_written, is_replaced, is_replaced_over, is_reserved, is_renamed, is_removed, is_listed, is_read, is_fetched;
     int completions;
 } said;
 
@@ -181,6 +182,8 @@ static said script(disk_way way)
     memset(small, generation, sizeof small);
     out.is_replaced_over = disk->replace_over(disk, "keys", small, sizeof small) == 0;
     out.is_replaced_over &= disk->replace_over(disk, "keys", small, sizeof small) == 0;
+    out.is_reserved = disk->replace_reserved(disk, "epoch", small, sizeof small) == 0;
+    out.is_reserved &= disk->replace_reserved(disk, "epoch", small, sizeof small) == 0;
     disk->free(disk);
     return out;
 }
@@ -220,8 +223,9 @@ static void each_fault(disk_way way, int error)
         else
             file_is("small", 100, generation, true);
         file_is("keys", 100, generation, !got.is_replaced_over);
+        file_is("epoch", 100, generation, !got.is_reserved);
         if (is_over || error == EINTR)
-            wrong += !(got.is_written && got.is_replaced && got.is_replaced_over && got.is_renamed && got.is_removed && got.is_listed && got.is_read && got.is_fetched);
+            wrong += !(got.is_written && got.is_replaced && got.is_replaced_over && got.is_reserved && got.is_renamed && got.is_removed && got.is_listed && got.is_read && got.is_fetched);
         if (is_over)
             break;
         script(way); /* what it left does not stand in the way */
@@ -283,6 +287,7 @@ static void a_directory_that_is_read_changes_nothing(void **state)
     assert_int_equal(disk->descriptor(disk), -1);
     assert_int_equal(disk->replace(disk, "small", "x", 1), -EROFS);
     assert_int_equal(disk->replace_over(disk, "small", "x", 1), -EROFS);
+    assert_int_equal(disk->replace_reserved(disk, "small", "x", 1), -EROFS);
     assert_int_equal(disk->rename(disk, "small", "other"), -EROFS);
     assert_int_equal(disk->remove(disk, "small"), -EROFS);
     assert_int_equal(disk->open(disk, "nothing", 0), -ENOENT);
@@ -303,6 +308,7 @@ static void names_and_paths_too_long_are_refused(void **state)
     assert_int_equal(disk_open_directory(&disk, inner), DRO_OK);
     assert_int_equal(disk->replace(disk, name, "x", 1), -ENAMETOOLONG);
     assert_int_equal(disk->replace_over(disk, name, "x", 1), -ENAMETOOLONG);
+    assert_int_equal(disk->replace_reserved(disk, name, "x", 1), -ENAMETOOLONG);
     disk_completion done[DISK_WRITES_MAX];
     int file = disk->open(disk, "file", 64 * BLOCK), put = 0;
     assert_true(file >= 0);

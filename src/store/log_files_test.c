@@ -96,6 +96,27 @@ static void an_epoch_is_granted_once(void **state)
     }
 }
 
+/* A disk that became full takes no epoch from a host that was started once; a counter that is not kept is not granted. */
+static void an_epoch_needs_no_space_once_one_was_granted(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_epoch epoch = { 0 };
+    (void)state;
+    disk_memory_fill(disk, true);
+    assert_int_equal(commit_log_epoch_next(disk, 1, &epoch), DRO_LIMIT);
+    assert_int_equal(epoch.counter, 0);
+    disk_memory_fill(disk, false);
+    assert_int_equal(commit_log_epoch_next(disk, 2, &epoch), DRO_OK);
+    disk_memory_fill(disk, true);
+    for (uint64_t start = 2; start < 10; start++) {
+        assert_int_equal(commit_log_epoch_next(disk, start, &epoch), DRO_OK);
+        assert_int_equal(epoch.counter, start);
+        disk_memory_power_cut(disk, &(disk_memory_faults){ 0 });
+        disk_memory_fill(disk, true);
+    }
+    disk->free(disk);
+}
+
 int main(void)
 {
     dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
@@ -105,6 +126,7 @@ int main(void)
         cmocka_unit_test(a_newer_format_is_not_called_damage),
         cmocka_unit_test(a_replay_point_comes_back),
         cmocka_unit_test(an_epoch_is_granted_once),
+        cmocka_unit_test(an_epoch_needs_no_space_once_one_was_granted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
