@@ -85,6 +85,7 @@ static bool spawn(host *h)
         arguments[n++] = (char *)h->sets[i];
     }
     arguments[n] = NULL;
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* else the machine's init has them, and it may take a second */
     pid_t parent = getpid(), pid = fork();
     if (pid < 0)
         return bench_fail("cannot fork: %s", strerror(errno));
@@ -149,8 +150,8 @@ void host_stop(host *h, bool is_kill)
     for (int64_t until = bench_now_ns() + HOST_STOP_MS * (int64_t)1000000; waitpid(h->pid, NULL, WNOHANG) == 0; program_nap_ms(1))
         if (bench_now_ns() > until)
             kill(-h->pid, SIGKILL);
-    kill(-h->pid, SIGKILL); /* rooms that outlived it */
-    while (kill(-h->pid, 0) == 0)
+    kill(-h->pid, SIGKILL); /* rooms that outlived it: */
+    while (waitpid(-h->pid, NULL, WNOHANG) >= 0 || kill(-h->pid, 0) == 0)
         program_nap_ms(1);
     h->pid = 0;
 }

@@ -58,7 +58,7 @@ static size_t bulk_source(void *owner, char *out, size_t room)
             if (b->domains > 0)
                 snprintf(domain, sizeof domain, "%04u", b->next % b->domains);
             int n = snprintf(b->left, sizeof b->left, "{\"id\":\"t%07u@bench%s.example\",\"model\":\"acme/thermo\",\"imsi\":\"%015llu\"}",
-                             b->next, domain, (unsigned long long)(imsi_first + b->next));
+                             b->next, domain, (unsigned long long)imsi_first + b->next);
             memset(b->left + n, ' ', (size_t)(LINE_BYTES - 1 - n));
             b->left[LINE_BYTES - 1] = '\n';
             b->next++;

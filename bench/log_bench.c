@@ -104,7 +104,8 @@ static int by_size(const void *a, const void *b)
 
 static double micros(const bench *this, unsigned percent)
 {
-    return this->latency_count == 0 ? 0 : this->latencies[(uint64_t)(this->latency_count - 1) * percent / 100] / 1e3;
+    uint64_t at = this->latency_count == 0 ? 0 : (uint64_t)(this->latency_count - 1) * percent / 100;
+    return this->latency_count == 0 ? 0 : this->latencies[at] / 1e3;
 }
 
 int main(int argc, char **argv)

@@ -384,7 +384,7 @@ bool stored_check_key(stored *files, const char *key_path)
         return fail(files, "there is no file keys");
     if (!read_key(files, key_path, key))
         return false;
-    dro_log_setup("dromio", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("dromio", DRO_LOG_NOTHING);
     vault_options options = { .master_key = key, .epoch = 1, .random = dro_random_system() };
     bool is_fine = vault_open(&vault, &options) == DRO_OK || fail(files, "no memory for keys");
     is_fine = is_fine && open_keys(files, vault, keys) && (host == NULL || open_host(files, vault, host));

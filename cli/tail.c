@@ -97,8 +97,10 @@ static bool on_event(void *context, const sse_event *event)
     fflush(tail->cli->out);
     buffer_fini(&line);
     yyjson_doc_free(doc);
-    if (tail->left > 0 && --tail->left == 0)
-        tail->is_done = true;
+    if (tail->left > 0) {
+        tail->left--;
+        tail->is_done = tail->is_done || tail->left == 0;
+    }
     return !is_over(tail);
 }
 

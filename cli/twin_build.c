@@ -364,7 +364,7 @@ static void digest_text(const uint8_t *bytes, size_t length, char text[72])
 {
     unsigned char digest[32] = { 0 };
     EVP_Digest(bytes, length, digest, NULL, EVP_sha256(), NULL);
-    strcpy(text, "sha256:");
+    memcpy(text, "sha256:", 8);
     for (int i = 0; i < 32; i++)
         snprintf(text + 7 + 2 * i, 3, "%02x", digest[i]);
 }

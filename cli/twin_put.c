@@ -15,8 +15,10 @@ static int read_secret(struct buffer *out, const char *path)
     if (file == NULL)
         return cli_fail(EXIT_USAGE, "%s: %s", path, strerror(errno));
     out->limit = SECRET_FILE_MAX;
-    while ((length = fread(part, 1, sizeof part, file)) > 0)
+    do {
+        length = fread(part, 1, sizeof part, file);
         buffer_put(out, part, length);
+    } while (length == sizeof part);
     explicit_bzero(part, sizeof part);
     bool is_fine = !ferror(file) && !out->is_full && out->length > 0;
     fclose(file);

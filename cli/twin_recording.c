@@ -204,11 +204,11 @@ static bool take_trigger(run *run, yyjson_val *json)
     unsigned long number = strtoul(name, &end, 10);
     if (*end != '\0' || end == name || number > UINT32_MAX)
         return wrong(run, "a trigger is a number", name);
-    for (uint8_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
         if (strcmp(yyjson_get_str(member), outcomes[i]) != 0)
             continue;
         run->turn.id = (uint32_t)number;
-        run->payload[0] = i;
+        run->payload[0] = (uint8_t)i;
         run->turn.length = 1;
         return true;
     }

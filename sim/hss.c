@@ -51,7 +51,7 @@ void hss_name_of(const options *o, uint32_t index, char *out, size_t room)
 
 static void member_of(const hss *h, uint32_t index, s6t_member *member)
 {
-    snprintf(member->imsi, sizeof member->imsi, "%0*llu", h->imsi_digits, (unsigned long long)(h->imsi_first + index));
+    snprintf(member->imsi, sizeof member->imsi, "%0*llu", h->imsi_digits, (unsigned long long)h->imsi_first + index);
     hss_name_of(h->options, index, member->name, sizeof member->name);
 }
 

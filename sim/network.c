@@ -153,7 +153,7 @@ static uint64_t tag_of(uint32_t index, enum device_action action, bool comes_aga
 
 void network_imsi(const network *n, uint32_t index, char out[16])
 {
-    snprintf(out, 16, "%0*llu", n->imsi_digits, (unsigned long long)(n->imsi_first + index));
+    snprintf(out, 16, "%0*llu", n->imsi_digits, (unsigned long long)n->imsi_first + index);
 }
 
 /* The duplicate of an uplink: at once behind it, or after its answer. */

@@ -395,9 +395,10 @@ void api_application_delete(core *core, const call *call)
         return;
     struct application gone = *application;
     *application = (struct application){ 0 };
-    stop_drop(core, STOP_APPLICATION, gone.id);
+    stop_gone stop = stop_drop(core, STOP_APPLICATION, gone.id);
     if (host_keep(core) != DRO_OK) {
         *application = gone;
+        stop_put_back(core, &stop);
         tell_problem(core, call->caller, 503, "about:blank", "the change could not be kept");
         return;
     }

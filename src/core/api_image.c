@@ -29,7 +29,7 @@ struct upload_table { upload uploads[UPLOADS_MAX]; };
 
 static void digest_text(const uint8_t digest[32], char out[72])
 {
-    memcpy(out, "sha256:", 7);
+    memcpy(out, "sha256:", 8);
     for (int i = 0; i < 32; i++)
         snprintf(out + 7 + 2 * i, 3, "%02x", digest[i]);
 }

@@ -249,7 +249,7 @@ static dro_err apply_mail(core *core, uint32_t index, dro_cursor *in, uint32_t t
         return DRO_NOMEM;
     *mail = head;
     mail->length = (uint16_t)length;
-    if (length > 0)
+    if (bytes != NULL)
         memcpy(mail->bytes, bytes, length);
     mail_link(core, index, mail);
     return DRO_OK;

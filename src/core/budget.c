@@ -1,5 +1,6 @@
 #include "core/budget.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,13 +70,15 @@ static budget_state *set_of(const core *core, uint32_t twin)
     return core->budgets.sets[dro_hash_mix(twin, core->hash_key) % BUDGET_SETS];
 }
 
+/* One that has a bucket has it in one of the ways of its set. */
 static budget_state *state_find(const core *core, uint32_t twin)
 {
     budget_state *set = set_of(core, twin);
-    for (int i = 0; i < BUDGET_WAYS; i++)
-        if (set[i].twin == twin + 1)
-            return &set[i];
-    return NULL;
+    int way = 0;
+    while (way < BUDGET_WAYS - 1 && set[way].twin != twin + 1)
+        way++;
+    assert(set[way].twin == twin + 1);
+    return &set[way];
 }
 
 static budget_state *state_of(const core *core, uint32_t twin)
@@ -192,23 +195,26 @@ static uint32_t messages_of(const core *core)
     uint32_t count = 0;
     for (uint32_t i = 0; i < core->effect_count; i++) {
         effect_kind kind = core->effects[i].kind;
-        count += kind == EFFECT_DOWNLINK || kind == EFFECT_NOTIFY || kind == EFFECT_PEER || kind == EFFECT_TRIGGER;
+        count += kind == EFFECT_DOWNLINK || kind == EFFECT_NOTIFY || kind == EFFECT_TRIGGER;
     }
     return count;
 }
 
-static float left_of(const core *core, const turn *turn, int kind)
+static float left_in(const budget *limits, const float spent[BUDGET_KINDS], int64_t at_ms, int64_t now_ms, int kind)
 {
+    return limits->burst[kind] > 0 ? limits->burst[kind] - spent_now(limits, spent, at_ms, now_ms, kind) : INFINITY;
+}
+
+/* In the twin's bucket or its image's, of which there is less. */
+static float left_of(const core *core, const turn *turn, int kind, uint32_t *scope)
+{
+    static const budget_state full;
     const image_budget *image = &core->budgets.images[turn->image];
-    const budget_state *state = state_of(core, turn->twin);
-    float left = INFINITY;
-    if (image->twin.burst[kind] > 0)
-        left = image->twin.burst[kind] - (state != NULL ? spent_now(&image->twin, state->spent, state->at_ms, core->now_ms, kind) : 0);
-    if (image->image.burst[kind] > 0) {
-        float of_image = image->image.burst[kind] - spent_now(&image->image, image->spent, image->at_ms, core->now_ms, kind);
-        left = of_image < left ? of_image : left;
-    }
-    return left;
+    const budget_state *own = state_of(core, turn->twin), *state = own != NULL ? own : &full;
+    float of_twin = left_in(&image->twin, state->spent, state->at_ms, core->now_ms, kind);
+    float of_image = left_in(&image->image, image->spent, image->at_ms, core->now_ms, kind);
+    *scope = of_image < of_twin ? BUDGET_OF_IMAGE : BUDGET_OF_TWIN;
+    return of_image < of_twin ? of_image : of_twin;
 }
 
 bool budget_lets_keep(core *core, const turn *turn, uint32_t context_length)
@@ -222,11 +228,12 @@ bool budget_lets_keep(core *core, const turn *turn, uint32_t context_length)
         core->budgets.reason = "budget_memory";
         return false;
     }
-    uint32_t messages = messages_of(core);
-    if (messages == 0 || (float)messages <= left_of(core, turn, BUDGET_MESSAGES))
+    uint32_t messages = messages_of(core), scope;
+    if (messages == 0 || (float)messages <= left_of(core, turn, BUDGET_MESSAGES, &scope))
         return true;
-    core->budgets.reason = "budget_messages";
-    core->budgets.until_ms = core->now_ms + (int64_t)ceilf((float)messages / (image->twin.rate[BUDGET_MESSAGES] > 0 ? image->twin.rate[BUDGET_MESSAGES] : image->image.rate[BUDGET_MESSAGES]));
+    const budget *limits = scope == BUDGET_OF_IMAGE ? &image->image : &image->twin;
+    core->budgets.reason = reasons[scope][BUDGET_MESSAGES];
+    core->budgets.until_ms = core->now_ms + (int64_t)ceilf((float)messages / limits->rate[BUDGET_MESSAGES]);
     return false;
 }
 
@@ -234,7 +241,8 @@ uint32_t budget_log_left(const core *core, const turn *turn)
 {
     if (turn->image == NONE)
         return UINT32_MAX;
-    float left = left_of(core, turn, BUDGET_LOG);
+    uint32_t scope;
+    float left = left_of(core, turn, BUDGET_LOG, &scope);
     return left <= 0 ? 0 : left >= (float)EFFECTS_BYTES_MAX ? UINT32_MAX : (uint32_t)left;
 }
 
@@ -244,24 +252,19 @@ static void charge_twin(core *core, const turn *turn, const budget *limits, cons
 {
     float part = 0.0f, times = 1.0f;
     budget_state *state = state_of(core, turn->twin);
-    for (int kind = 0; state == NULL && kind < BUDGET_KINDS; kind++)
+    for (int kind = 0; kind < BUDGET_KINDS; kind++)
         part += cost[kind] * limits->fraction[kind];
+    float chance = part * BUDGET_GRAIN;
+    if (state != NULL && refill(limits, state->spent, &state->at_ms, core->now_ms) && chance < 1.0f) {
+        state_drop(core, state); /* back among those without: charges are by chance again */
+        state = NULL;
+    }
     if (state == NULL) {
-        float chance = part * BUDGET_GRAIN;
         if (chance < 1.0f && chance * 16777216.0f <= (float)(turn->seed >> 40))
             return;
         times = chance < 1.0f ? 1.0f / chance : 1.0f;
         if ((state = state_new(core, turn->twin)) == NULL)
             return;
-    } else if (refill(limits, state->spent, &state->at_ms, core->now_ms) && part <= 0.0f) {
-        float now = 0.0f;
-        for (int kind = 0; kind < BUDGET_KINDS; kind++)
-            now += cost[kind] * limits->fraction[kind];
-        if (now * BUDGET_GRAIN < 1.0f) { /* back among those without: the next charge is by chance again */
-            state_drop(core, state);
-            charge_twin(core, turn, limits, cost);
-            return;
-        }
     }
     for (int kind = 0; kind < BUDGET_KINDS; kind++)
         if (limits->burst[kind] > 0)
@@ -327,7 +330,7 @@ dro_err budget_read(core *core, const dro_field *field)
     uint32_t index = (uint32_t)dro_cursor_le(&in, 4);
     if (in.err != DRO_OK || index >= core->image_count || core->images[index].table == NONE)
         return DRO_CORRUPT;
-    while (in.err == DRO_OK && dro_cursor_left(&in) > 0) {
+    while (dro_cursor_left(&in) > 0) {
         uint32_t scope = (uint32_t)dro_cursor_le(&in, 1);
         uint32_t value = (uint32_t)dro_cursor_le(&in, 1);
         uint32_t own = (uint32_t)dro_cursor_le(&in, 4);
@@ -336,7 +339,7 @@ dro_err budget_read(core *core, const dro_field *field)
         core->budgets.images[index].own[scope].of[value] = own;
     }
     resolve_both(core, &core->budgets.images[index]);
-    return in.err;
+    return DRO_OK;
 }
 
 void budgets_follow_begin(core *core)

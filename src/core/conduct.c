@@ -1,5 +1,6 @@
 #include "core/conduct.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +66,10 @@ static void refuse(core *core, const turn *turn, uint8_t status)
 {
     const twin *twin = twin_at(core, turn->twin);
     const stop *stop = stop_of_image(core, turn->image);
+    assert(status != TURN_QUARANTINED || stop != NULL);
     if (status == TURN_QUARANTINED)
         tell_problem(core, turn->caller, turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE ? 409 : 503, "quarantined",
-                     "the image is quarantined: %s", stop != NULL ? stop->reason : "");
+                     "the image is quarantined: %s", stop->reason);
     else if (status == TURN_PENALTY)
         tell_later(core, turn->caller, 503, "penalty", (uint32_t)((penalty_until_ms(core, twin) - core->now_ms + 999) / 1000),
                    "the twin is set aside because its turns failed");
@@ -302,10 +304,10 @@ static void judge(core *core, uint32_t image)
         snprintf(reason, sizeof reason, "turns of %u twins killed their cells", all.killers);
     else
         snprintf(reason, sizeof reason, "turns of %u twins failed, %u of %llu", all.twins, all.failures,
-                 (unsigned long long)(all.failures + turns));
+                 (unsigned long long)all.failures + turns);
     stop_image_subject(core->images[image].digest, subject);
     dro_err err = stop_begin(core, STOP_IMAGE, subject, reason, true);
-    if (err != DRO_OK && err != DRO_EXISTS)
+    if (err != DRO_OK)
         dro_error("image of %s cannot be quarantined: %s", core->images[image].info.model.name, dro_err_text(err));
 }
 

@@ -147,7 +147,32 @@ static void of_too_many_the_oldest_begins_anew(void **state)
     for (uint32_t i = 0; i < 8 * TWIN_CHUNK; i++)
         count += twin_at(&here, i)->has_budget;
     assert_in_range(count, BUDGET_STATES / 2, BUDGET_STATES);
+    for (uint32_t i = 8 * TWIN_CHUNK - BUDGET_SETS / 8; i < 8 * TWIN_CHUNK; i++) /* few of these share a set, and none so many */
+        assert_true(twin_at(&here, i)->has_budget);
     here.chunks = chunks;
+}
+
+static void each_of_those_who_have_one_has_its_own(void **state)
+{
+    (void)state;
+    limit(BUDGET_OF_TWIN, BUDGET_CPU, 60, 1);
+    for (uint32_t i = 0; i < TWIN_CHUNK; i += 2) {
+        turn turn = { .operation = TURN_UPLINK, .twin = i };
+        budget_charge(&here, &turn, 2000000, 0, 100);
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < TWIN_CHUNK; i++) {
+        turn turn = { .operation = TURN_UPLINK, .twin = i };
+        assert_int_equal(budget_lets_begin(&here, &turn), !twins[i].has_budget);
+        count += twins[i].has_budget;
+    }
+    assert_in_range(count, TWIN_CHUNK / 4, TWIN_CHUNK / 2);
+    for (uint32_t i = 0; i < TWIN_CHUNK; i++)
+        budget_forget(&here, i);
+    for (uint32_t i = 0; i < TWIN_CHUNK; i++) {
+        turn turn = { .operation = TURN_UPLINK, .twin = i };
+        assert_true(budget_lets_begin(&here, &turn));
+    }
 }
 
 static void an_image_has_a_share_on_each_core(void **state)
@@ -194,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(a_field_of_a_penalty_comes_and_goes), CLAIM(a_damaged_penalty_is_refused), CLAIM(a_bucket_empties_and_fills),
         CLAIM(small_charges_count_on_average), CLAIM(those_who_do_little_have_no_bucket), CLAIM(of_too_many_the_oldest_begins_anew),
+        CLAIM(each_of_those_who_have_one_has_its_own),
         CLAIM(an_image_has_a_share_on_each_core), CLAIM(what_is_stopped_is_read_as_it_was_written),
     };
     return cmocka_run_group_tests_name("conduct", tests, NULL, NULL);

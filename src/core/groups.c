@@ -367,7 +367,7 @@ static void row_read(dro_cursor *in, const column *columns, size_t count, void *
 {
     for (size_t i = 0; i < count; i++) {
         const uint8_t *bytes = dro_cursor_bytes(in, columns[i].bytes);
-        if (in->err == DRO_OK)
+        if (bytes != NULL)
             memcpy((uint8_t *)row + columns[i].offset, bytes, columns[i].bytes);
     }
 }

@@ -140,6 +140,26 @@ static void a_command_goes_to_who_is_a_member_when_it_begins(void **state)
     assert_int_equal(count_of(number, GROUP_STATE_WAITING), 0);
 }
 
+/* Its key is in a record of no twin. */
+static void a_command_with_a_key_is_one_over_a_restart(void **state)
+{
+    uint8_t key[64] = { 5 };
+    (void)state;
+    make_group();
+    join("first@acme.example");
+    for (int round = 0; round < 2; round++) {
+        request_begin(&request, API_GROUP_PROPERTY_PUT);
+        request_text(&request, API_FIELD_GROUP, GROUP);
+        request_text(&request, API_FIELD_NAME, "period");
+        request_value(&request, &(value){ .kind = VALUE_INTEGER, .integer = 600 });
+        request_bytes(&request, API_FIELD_IDEMPOTENCY, key, sizeof key);
+        assert_int_equal(status_of(ask()), 202);
+        world_settle(&here.world);
+        assert_int_equal(here.world.core->groups->operation_count, 1);
+        reopen();
+    }
+}
+
 static uint32_t begun_of(uint32_t number)
 {
     const group_operation *operation = group_operation_at(here.world.core, group_number(number));
@@ -457,6 +477,7 @@ int main(void)
         CLAIM(a_twin_that_goes_leaves_and_its_place_is_free),
         CLAIM(a_twin_has_so_many_groups_and_no_more),
         CLAIM(a_command_goes_to_who_is_a_member_when_it_begins),
+        CLAIM(a_command_with_a_key_is_one_over_a_restart),
         CLAIM(a_round_begins_a_bounded_number_and_a_crash_loses_and_repeats_none),
         CLAIM(what_a_model_does_not_take_fails_for_its_members_alone),
         CLAIM(who_leaves_is_not_counted_any_more),

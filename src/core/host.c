@@ -209,9 +209,9 @@ static void write_application(dro_builder *out, const application *application)
 
 void application_more_write(const application *application, dro_builder *out, bool is_whole)
 {
-    for (uint8_t i = 0; i < APPLICATION_LIMITS; i++)
+    for (int i = 0; i < APPLICATION_LIMITS; i++)
         if (application->limits.of[i] != 0) {
-            uint8_t field[5] = { i };
+            uint8_t field[5] = { (uint8_t)i };
             memcpy(field + 1, &application->limits.of[i], 4);
             dro_field_put(out, API_FIELD_CEILING, field, sizeof field);
         }
@@ -239,10 +239,12 @@ dro_err application_more_read(application *application, const dro_field *field)
             memcpy(&application->limits.of[field->bytes[0]], field->bytes + 1, 4);
     } else if (field->tag == API_FIELD_CERTIFICATE) {
         is_good = application->certificate_count < APPLICATION_CERTIFICATES_MAX &&
-                  put_row(application->certificates[application->certificate_count++], sizeof application->certificates[0], field);
+                  put_row(application->certificates[application->certificate_count], sizeof application->certificates[0], field);
+        application->certificate_count += is_good;
     } else if (field->tag == API_FIELD_APN) {
         is_good = application->apn_count < APPLICATION_APNS_MAX &&
-                  put_row(application->apns[application->apn_count++], sizeof application->apns[0], field);
+                  put_row(application->apns[application->apn_count], sizeof application->apns[0], field);
+        application->apn_count += is_good;
     }
     return is_good ? DRO_OK : DRO_MALFORMED;
 }

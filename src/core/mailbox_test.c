@@ -102,6 +102,22 @@ static void a_command_that_was_confirmed_is_not_sent_again_after_a_restart(void 
     assert_null(downlink_heard());
 }
 
+/* It stays the one that is out until its answer comes: then it is the next one's turn. */
+static void after_a_command_that_was_confirmed_early_the_next_one_goes(void **state)
+{
+    static const uint8_t confirm[] = { 2, 600 >> 8, 600 & 255 };
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    write_period("a@acme.example", 600);
+    assert_int_equal(uplink("001010000000001", 9, confirm, 3).result, 2001);
+    answer_downlink(2001, 0);
+    assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 0);
+    asker_forget();
+    write_period("a@acme.example", 700);
+    assert_non_null(downlink_heard());
+}
+
 /* A gate has a connection to the node of all devices here. */
 static void node_is_there(uint32_t index)
 {
@@ -312,6 +328,7 @@ int main(void)
         CLAIM(a_command_that_was_confirmed_is_not_sent_again),
         CLAIM(a_command_that_was_confirmed_is_not_sent_again_after_a_restart),
         CLAIM(a_command_that_was_confirmed_is_not_sent_over_another_connection),
+        CLAIM(after_a_command_that_was_confirmed_early_the_next_one_goes),
         CLAIM(mail_expires),
         CLAIM(mail_of_a_lost_gate_expires_all_the_same),
         CLAIM(what_cannot_be_read_is_sent_when_it_can),

@@ -155,17 +155,17 @@ static int64_t patterns_until(const uint8_t *fields, size_t length)
 
 /* ---- reports ---- */
 
-static void put_report(const plan *plan, uint8_t failure, const char *key, dro_builder *out)
+static void put_report(const plan *plan, unsigned failure, const char *key, dro_builder *out)
 {
     if (key != NULL)
         dro_field_put_text(out, T8_FIELD_KEY, key);
     for (uint32_t i = 0; i < plan->count; i++)
         if (plan->sets[i].failure == failure)
             dro_field_put(out, PATTERN_REPORT_SET_ID, plan->sets[i].id.bytes, plan->sets[i].id.length);
-    t8_put_byte(out, PATTERN_REPORT_CODE, failure);
+    t8_put_byte(out, PATTERN_REPORT_CODE, (uint8_t)failure);
 }
 
-static bool has_failure(const plan *plan, uint8_t failure)
+static bool has_failure(const plan *plan, unsigned failure)
 {
     for (uint32_t i = 0; i < plan->count; i++)
         if (plan->sets[i].failure == failure)
@@ -180,7 +180,7 @@ static void reply_all_failed(core *core, const call *call, const plan *plan)
     dro_builder json = dro_builder_over(core->scratch, SCRATCH_BYTES);
     bool is_one = call->operation == API_PATTERN_PUT;
     const char *before = is_one ? "" : "[";
-    for (uint8_t failure = 0; failure < PATTERN_FAILURES; failure++) {
+    for (unsigned failure = 0; failure < PATTERN_FAILURES; failure++) {
         uint8_t bytes[T8_FIELDS_MAX];
         dro_builder report = dro_builder_over(bytes, sizeof bytes);
         if (!has_failure(plan, failure))
@@ -317,7 +317,7 @@ static void put_set(core *core, const exposure *head, const set *of, dro_builder
 
 static void put_reports(const plan *plan, dro_builder *out)
 {
-    for (uint8_t failure = 0; failure < PATTERN_FAILURES; failure++) {
+    for (unsigned failure = 0; failure < PATTERN_FAILURES; failure++) {
         if (!has_failure(plan, failure))
             continue;
         size_t begin = t8_object_begin(out, PATTERNS_REPORT);

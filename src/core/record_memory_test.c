@@ -3,12 +3,20 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <malloc.h>
 #include <cmocka.h>
 
+#include "core/apply.h"
+#include "core/budget.h"
+#include "core/chunks.h"
+#include "core/conduct.h"
 #include "core/core_testbed.h"
 #include "core/host_tables.h"
 #include "core/number.h"
 #include "core/record.h"
+#include "core/state.h"
+#include "core/stops.h"
 #include "core/twin_table.h"
 
 static jmp_buf ended;
@@ -19,6 +27,7 @@ void *__real_calloc(size_t count, size_t size);
 void __real_abort(void) __attribute__((noreturn));
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
 void __wrap_abort(void) __attribute__((noreturn));
 
 void *__wrap_malloc(size_t size)
@@ -29,6 +38,19 @@ void *__wrap_malloc(size_t size)
 void *__wrap_calloc(size_t count, size_t size)
 {
     return is_short ? NULL : __real_calloc(count, size);
+}
+
+/* It always moves, and of what was there nothing is left. */
+void *__wrap_realloc(void *old, size_t size)
+{
+    size_t length = old == NULL ? 0 : malloc_usable_size(old);
+    void *new = is_short ? NULL : __real_malloc(size);
+    if (new == NULL || old == NULL)
+        return new;
+    memcpy(new, old, length < size ? length : size);
+    memset(old, 0xa5, length);
+    free(old);
+    return new;
 }
 
 void __wrap_abort(void)
@@ -83,9 +105,100 @@ static void a_request_whose_key_cannot_be_kept_is_not_answered(void **state)
     assert_null(idempotent_find(here.world.core, key));
 }
 
+/* It would go on where others are set aside. */
+static void a_penalty_without_memory_ends_the_core(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    for (int has_extra = 0; has_extra < 2; has_extra++) {
+        core *core = here.world.core;
+        turn turn = { .twin = index, .image = 0, .operation = TURN_UPLINK };
+        has_ended = false;
+        core->options.conduct.penalty_failures = 3;
+        core->options.conduct.penalty_forget_ms = 1000;
+        if (has_extra)
+            assert_int_equal(status_of(blink("a@acme.example")), 202); /* mail and a ticket */
+        assert_int_equal(twin_at(core, index)->extra != NULL, has_extra);
+        if (setjmp(ended) == 0) {
+            record_begin(core, index, RECORD_DELTA);
+            is_short = true;
+            conduct_failed(core, &turn, TURN_TRAP);
+            is_short = false;
+            record_end(core);
+        }
+        assert_true(has_ended);
+        world_forget(&here.world);
+        assert_int_equal(world_open(&here.world), DRO_OK);
+        world_settle(&here.world);
+        index = twin_find(here.world.core, "a@acme.example", 14);
+        assert_false(twin_at(here.world.core, index)->has_penalty);
+    }
+}
+
+/* What only counts does without, and counts again once there is memory. */
+static void failures_and_budgets_without_memory_are_not_counted(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    turn made = { .twin = index, .image = 0, .operation = TURN_CREATE }, turn = { .twin = index, .image = 0, .operation = TURN_UPLINK };
+    core->options.conduct.window_ms = 60000;
+    core->options.budgets[BUDGET_OF_TWIN].of[BUDGET_CPU] = 1;
+    budgets_init(core);
+    for (int has_memory = 0; has_memory < 2; has_memory++) {
+        is_short = !has_memory;
+        conduct_failed(core, &made, TURN_HOST);
+        budget_charge(core, &turn, 2000000, 0, 100);
+        is_short = false;
+        assert_int_equal(core->conduct[0].failures, has_memory);
+        assert_int_equal(twin_at(core, index)->has_budget, has_memory);
+        assert_int_equal(budget_lets_begin(core, &turn), !has_memory);
+    }
+}
+
+static void a_stop_without_memory_is_refused(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    is_short = true;
+    dro_err err = stop_begin(core, STOP_CODE, "", "", false);
+    is_short = false;
+    assert_int_equal(err, DRO_NOMEM);
+    assert_null(stop_find(core, STOP_CODE, ""));
+    assert_int_equal(stop_begin(core, STOP_CODE, "", "", false), DRO_OK);
+}
+
+/* Found by the path analysers: at the 256th chunk the list grew before it was refused, and the queue kept the memory of before. */
+static void a_list_of_chunks_that_is_full_stays_where_it_is(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    uint64_t place = (uint64_t)commit_log_segment_last(core->log) << 32 | 4096;
+    static uint8_t bytes[36 + 16 * (UINT8_MAX + 1)]; /* totals; place u64, id u32, bytes u32 of each */
+    dro_builder out = dro_builder_over(bytes + 36, sizeof bytes - 36);
+    for (uint32_t i = 0; i <= UINT8_MAX; i++) {
+        dro_builder_le(&out, place, 8);
+        dro_builder_le(&out, i + 1, 4);
+        dro_builder_le(&out, 1000 + i, 4);
+    }
+    assert_int_equal(apply_field(core, index, &(dro_field){ FIELD_CHUNKS, sizeof bytes, bytes }), DRO_MALFORMED);
+    const twin_queue *queue = &twin_at(core, index)->extra->queue;
+    assert_int_equal(queue->chunk_count, UINT8_MAX);
+    for (uint32_t i = 0; i < UINT8_MAX; i++) {
+        assert_int_equal(queue->chunks[i].id, i + 1);
+        assert_int_equal(queue->chunks[i].bytes, 1000 + i);
+    }
+    chunks_forget(core, index);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { CLAIM(a_command_without_memory_for_its_ticket_is_not_answered),
-                                        CLAIM(a_request_whose_key_cannot_be_kept_is_not_answered) };
+                                        CLAIM(a_request_whose_key_cannot_be_kept_is_not_answered),
+                                        CLAIM(a_penalty_without_memory_ends_the_core),
+                                        CLAIM(failures_and_budgets_without_memory_are_not_counted),
+                                        CLAIM(a_stop_without_memory_is_refused),
+                                        CLAIM(a_list_of_chunks_that_is_full_stays_where_it_is) };
     return cmocka_run_group_tests_name("record_memory", tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
+#include "core/vault.h"
 #include "store/disk_memory.h"
 
 static void a_full_record_says_all_of_a_twin(void **state)
@@ -285,6 +286,46 @@ static void turns_wait_while_a_round_waits_for_space(void **state)
     network_answer answer;
     memcpy(&answer, heard_of(here.id)->body, sizeof answer);
     assert_int_equal(answer.result, 2001);
+/* Its identities and properties are in clear nowhere once they are sealed. */
+static void what_a_record_said_does_not_stay_in_memory(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    size_t length;
+    const uint8_t *fields = record_fields(here.world.core, &length);
+    assert_true(length > 14);
+    for (size_t i = 0; i < length; i++)
+        assert_int_equal(fields[i], 0);
+}
+
+static void a_twin_that_was_deleted_stays_so(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    make_twin("b@acme.example", "001010000000002");
+    on_twin(API_TWIN_DELETE, "a@acme.example");
+    assert_int_equal(status_of(ask()), 204);
+    for (int i = 0; i < 2; i++) {
+        reopen();
+        assert_true(twin_find(here.world.core, "a@acme.example", 14) == NONE);
+        assert_true(twin_find_imsi(here.world.core, "001010000000001") == NONE);
+        assert_true(twin_find(here.world.core, "b@acme.example", 14) != NONE);
+    }
+}
+
+/* With one that comes again, the counter of nonces would begin again under the same keys. */
+static void each_start_seals_in_an_epoch_of_its_own(void **state)
+{
+    uint64_t epochs[4];
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        uint8_t sealed[8 + VAULT_OVERHEAD];
+        vault_seal_log(here.world.core->vault, 0, "", 0, "12345678", 8, sealed);
+        memcpy(&epochs[i], sealed, 8);
+        for (int other = 0; other < i; other++)
+            assert_true(epochs[i] != epochs[other]);
+        reopen();
+    }
 }
 
 int main(void)
@@ -298,6 +339,9 @@ int main(void)
         CLAIM(what_was_begun_has_its_space_when_changes_are_refused),
         CLAIM(a_start_with_a_full_disk_shows_what_is_there_and_refuses_changes),
         CLAIM(turns_wait_while_a_round_waits_for_space),
+        CLAIM(what_a_record_said_does_not_stay_in_memory),
+        CLAIM(a_twin_that_was_deleted_stays_so),
+        CLAIM(each_start_seals_in_an_epoch_of_its_own),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }

@@ -63,13 +63,6 @@ static dro_err row_add(core *core, const stop *row)
     return DRO_OK;
 }
 
-static void row_remove(core *core, uint32_t place)
-{
-    stop *list = core->stops.list;
-    memmove(&list[place], &list[place + 1], (core->stops.count - place - 1) * sizeof *list);
-    core->stops.count--;
-}
-
 void stops_write(const core *core, dro_builder *out)
 {
     for (uint32_t i = 0; i < core->stops.count; i++) {
@@ -86,16 +79,18 @@ void stops_write(const core *core, dro_builder *out)
     }
 }
 
+static_assert(STOP_SUBJECT_MAX == UINT8_MAX, "its length is a byte");
+
 dro_err stop_read(core *core, const dro_field *field)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
     stop row = { .kind = (uint8_t)dro_cursor_le(&in, 1) };
     row.is_automatic = dro_cursor_le(&in, 1) != 0;
     row.since_ms = (int64_t)dro_cursor_le(&in, 8);
-    size_t length = dro_cursor_le(&in, 1);
+    size_t length = dro_cursor_le(&in, 1); /* at most STOP_SUBJECT_MAX */
     const uint8_t *subject = dro_cursor_bytes(&in, length);
     size_t rest = dro_cursor_left(&in);
-    if (in.err != DRO_OK || row.kind >= STOP_KINDS || length > STOP_SUBJECT_MAX || rest > STOP_REASON_MAX)
+    if (in.err != DRO_OK || row.kind >= STOP_KINDS || rest > STOP_REASON_MAX)
         return DRO_CORRUPT;
     memcpy(row.subject, subject, length);
     memcpy(row.reason, in.at, rest);
@@ -144,7 +139,7 @@ static bool mark_applications(core *core)
         if (application->id == NULL)
             continue;
         bool was = application->is_stopped;
-        has_ended |= mark(&application->is_stopped, core->stops.count > 0 && stop_find(core, STOP_APPLICATION, application->id) != NULL);
+        has_ended |= mark(&application->is_stopped, stop_find(core, STOP_APPLICATION, application->id) != NULL);
         if (core->index == 0 && core->is_started && was != application->is_stopped)
             credentials_send(core, NONE, application, application->is_stopped);
     }
@@ -156,7 +151,7 @@ static bool mark_all(core *core)
     char subject[65];
     bool has_ended = mark(&core->stops.has_code, stop_find(core, STOP_CODE, "") != NULL);
     for (uint32_t i = 1; i < core->domain_count; i++)
-        has_ended |= mark(&core->domains[i].is_stopped, core->domains[i].name != NULL && stop_find(core, STOP_DOMAIN, core->domains[i].name) != NULL);
+        has_ended |= mark(&core->domains[i].is_stopped, stop_find(core, STOP_DOMAIN, core->domains[i].name) != NULL);
     for (uint32_t i = 0; i < core->image_count; i++) {
         if (core->images[i].table == NONE)
             continue;
@@ -219,25 +214,38 @@ dro_err stop_begin(core *core, uint8_t kind, const char *subject, const char *re
 dro_err stop_end(core *core, uint8_t kind, const char *subject)
 {
     assert(core->index == 0 && kind < STOP_KINDS);
-    uint32_t place = place_of(core, kind, subject);
-    if (place == NONE)
+    stop_gone gone = stop_drop(core, kind, subject);
+    if (gone.place == NONE)
         return DRO_NOT_FOUND;
-    stop row = core->stops.list[place];
-    row_remove(core, place);
     dro_err err = keep(core);
     if (err != DRO_OK) {
-        core->stops.list[core->stops.count++] = row; /* there was room */
+        stop_put_back(core, &gone);
         return err;
     }
     dro_warn("goes on: %s %s", kinds[kind], subject);
     return DRO_OK;
 }
 
-void stop_drop(core *core, uint8_t kind, const char *subject)
+stop_gone stop_drop(core *core, uint8_t kind, const char *subject)
 {
-    uint32_t place = place_of(core, kind, subject);
-    if (place != NONE)
-        row_remove(core, place);
+    stop_gone gone = { .place = place_of(core, kind, subject) };
+    stop *list = core->stops.list;
+    if (gone.place == NONE)
+        return gone;
+    gone.row = list[gone.place];
+    core->stops.count--;
+    memmove(&list[gone.place], &list[gone.place + 1], (core->stops.count - gone.place) * sizeof *list);
+    return gone;
+}
+
+void stop_put_back(core *core, const stop_gone *gone)
+{
+    stop *list = core->stops.list;
+    if (gone->place == NONE)
+        return;
+    memmove(&list[gone->place + 1], &list[gone->place], (core->stops.count - gone->place) * sizeof *list);
+    list[gone->place] = gone->row;
+    core->stops.count++;
 }
 
 bool stop_holds_twin(const core *core, uint32_t index)

@@ -55,8 +55,10 @@ const stop *stop_of_image(const core *core, uint32_t image); /* NULL: none */
 /* Core 0: one more, or one less, durable and for all cores on return. DRO_EXISTS, DRO_NOT_FOUND, DRO_LIMIT. */
 DRO_CHECKED dro_err stop_begin(core *core, uint8_t kind, const char *subject, const char *reason, bool is_automatic);
 DRO_CHECKED dro_err stop_end(core *core, uint8_t kind, const char *subject);
-/* Its subject is gone for good: so is the stop. The caller keeps the table. */
-void stop_drop(core *core, uint8_t kind, const char *subject);
+typedef struct stop_gone { uint32_t place; stop row; } stop_gone; /* place NONE: there was none */
+/* Its subject is gone for good: so is the stop. The caller keeps the table, or puts the stop back where it was. */
+stop_gone stop_drop(core *core, uint8_t kind, const char *subject);
+void stop_put_back(core *core, const stop_gone *gone);
 void stops_send(core *core, uint32_t gate); /* NONE: to all */
 void stops_put(const core *core, uint32_t most, dro_builder *out); /* as JSON, a list */
 void stops_metrics(const core *core, dro_builder *out);

@@ -536,7 +536,7 @@ void api_trace_get(core *core, const call *call)
     uint64_t last = shown->count - first < most ? shown->count : first + most;
     dro_builder out = dro_builder_over(core->scratch, SCRATCH_BYTES);
     head_put(core, shown, &out);
-    json_put(&out, ",\"lost\":%llu,\"next\":%llu,\"more\":%s,\"messages\":[", (unsigned long long)(shown->lost + (first - after)),
+    json_put(&out, ",\"lost\":%llu,\"next\":%llu,\"more\":%s,\"messages\":[", (unsigned long long)shown->lost + (first - after),
              (unsigned long long)last, last < shown->count ? "true" : "false");
     for (uint64_t number = first + 1; number <= last; number++) {
         dro_builder_text(&out, number > first + 1 ? "," : "");

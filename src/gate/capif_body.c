@@ -109,6 +109,13 @@ static bool check_wishes(const reader *in, yyjson_val *object)
     return true;
 }
 
+static bool too_large(const reader *in)
+{
+    refuse(in, "", "the body is too large");
+    in->fault->status = 413;
+    return false;
+}
+
 typedef bool (*read_fn)(const reader *in, yyjson_val *root, const void *context);
 
 static bool read_all(body_arena *arena, body_text json, dro_builder *out, body_fault *fault, read_fn read, const void *context)
@@ -118,17 +125,14 @@ static bool read_all(body_arena *arena, body_text json, dro_builder *out, body_f
     yyjson_alc pool;
     reader in = { out, fault };
     *fault = (body_fault){ 0 };
-    if (need > room) {
-        refuse(&in, "", "the body is too large");
-        fault->status = 413;
-        return false;
-    }
+    if (need > room)
+        return too_large(&in);
     yyjson_alc_pool_init(&pool, memory, need);
     yyjson_doc *document = yyjson_read_opts((char *)(uintptr_t)json.bytes, json.length, YYJSON_READ_NOFLAG, &pool, NULL);
     yyjson_val *root = yyjson_doc_get_root(document);
     bool is_good = is_object(root) ? read(&in, root, context) : refuse(&in, "", "the body must be a JSON object, with no member twice");
     dro_wipe(memory, need);
-    return is_good && out->err != DRO_OK ? refuse(&in, "", "the body is too large") : is_good;
+    return is_good && out->err != DRO_OK ? too_large(&in) : is_good;
 }
 
 /* ---- AEF security ---- */

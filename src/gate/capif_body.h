@@ -16,7 +16,7 @@ typedef struct capif_place { /* this host as exposing function, of which securit
     bool has_certificates;     /* applications may be known by one: PKI */
 } capif_place;
 
-/* Each writes fields of its members, as ring/message.h says. False: `fault` says why, with status 400. */
+/* Each writes fields of its members, as ring/message.h says. False: `fault` says why, with status 400 or 413. */
 bool capif_body_check(body_arena *arena, body_text json, dro_builder *out, body_fault *fault);
 bool capif_body_revocation(body_arena *arena, body_text json, bool is_wrapped, dro_builder *out, body_fault *fault);
 bool capif_body_invoker(body_arena *arena, body_text json, bool is_patch, dro_builder *out, body_fault *fault);

@@ -154,7 +154,7 @@ void connection_on_listener(loop_watch *watch, uint32_t events)
         }
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK) { /* no descriptors */
+        if (errno != EAGAIN) { /* no descriptors */
             evict(home);
             accept_pause(home, ACCEPT_PAUSE_MS);
         }
@@ -383,7 +383,7 @@ static bool shake_hands(connection *connection)
         return true;
     case TLS_AGAIN: watch_for(connection, tls_events(&connection->tls)); break;
     case TLS_PLAIN: refuse_plain(connection); break;
-    case TLS_FAILED: connection_break(connection); break;
+    default: connection_break(connection); break; /* TLS_FAILED */
     }
     return false;
 }
@@ -455,11 +455,9 @@ static void write_out(connection *connection)
             block_chain_drop(&http->blocks, &connection->out, (size_t)put);
             http->counts.sent_bytes += (uint64_t)put;
             connection->progress_ns = loop_now_ns(http->loop);
-        } else if (put < 0 && errno == EINTR) {
-            continue;
-        } else if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        } else if (errno == EAGAIN) {
             connection->may_write = false;
-        } else {
+        } else if (errno != EINTR) {
             connection_break(connection);
             return;
         }

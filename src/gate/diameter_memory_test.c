@@ -144,12 +144,25 @@ static void no_identity_is_left_in_buffers(void **state)
     close(socket);
 }
 
+/* Whoever connects may send a begin and stay: what that costs is bounded before anybody is known. */
+static void half_a_cer_takes_no_whole_message(void **state)
+{
+    (void)state;
+    int socket = testbed_connect(&bed);
+    testbed_send(&bed, socket, vector_cer, sizeof vector_cer - 4);
+    const diameter_peer *peer = bed.gate->peers[0];
+    assert_int_equal(peer->carry_length, sizeof vector_cer - 4);
+    assert_in_range(peer->carry_capacity, peer->carry_length, CER_BYTES_MAX);
+    close(socket);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(any_allocation_may_fail_and_the_next_peer_is_served, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_there_is_no_gate, setup, teardown),
         cmocka_unit_test_setup_teardown(no_identity_is_left_in_buffers, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_cer_takes_no_whole_message, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "gate/fields.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -54,15 +55,15 @@ static bool rds_port_read(slice text, uint8_t out[2])
 }
 
 /* Parameters of a path that go on as they are, and those that are a resource's number. */
-static const struct { unsigned parameter; uint8_t field; uint32_t least, most; const char *unknown; } texts[] = {
-    { PARAMETER_NAME, API_FIELD_NAME, 0, MODEL_NAME_MAX, "the twin's model has no such name" },
-    { PARAMETER_APPLICATION, API_FIELD_APPLICATION, 0, BODY_NAME_MAX, "no such application" },
-    { PARAMETER_SCS_AS, API_FIELD_SCS_AS, 0, BODY_NAME_MAX, "no such application" },
-    { PARAMETER_SECURITY, API_FIELD_SECURITY, 0, TOKEN_ID_MAX, "no such application" },
-    { PARAMETER_INVOKER, API_FIELD_APPLICATION, 0, TOKEN_ID_MAX, "nothing is called that" },
-    { PARAMETER_APF, API_FIELD_CAPIF_APF, 0, TOKEN_ID_MAX, "nothing is called that" },
-    { PARAMETER_SERVICE_API, API_FIELD_CAPIF_ID, 0, TOKEN_ID_MAX, "nothing is called that" },
-    { PARAMETER_SET_ID, API_FIELD_SET_ID, 1, T8_TEXT_MAX, "no such set" },
+static const struct { unsigned parameter; uint8_t field; uint32_t most; const char *unknown; } texts[] = {
+    { PARAMETER_NAME, API_FIELD_NAME, MODEL_NAME_MAX, "the twin's model has no such name" },
+    { PARAMETER_APPLICATION, API_FIELD_APPLICATION, BODY_NAME_MAX, "no such application" },
+    { PARAMETER_SCS_AS, API_FIELD_SCS_AS, BODY_NAME_MAX, "no such application" },
+    { PARAMETER_SECURITY, API_FIELD_SECURITY, TOKEN_ID_MAX, "no such application" },
+    { PARAMETER_INVOKER, API_FIELD_APPLICATION, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_APF, API_FIELD_CAPIF_APF, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_SERVICE_API, API_FIELD_CAPIF_ID, TOKEN_ID_MAX, "nothing is called that" },
+    { PARAMETER_SET_ID, API_FIELD_SET_ID, T8_TEXT_MAX, "no such set" },
 };
 static const struct { unsigned parameter; uint8_t field; const char *unknown; } resources[] = {
     { PARAMETER_TRACE, API_FIELD_TRACE, "no such trace" },
@@ -76,7 +77,7 @@ static bool put_by_table(dro_builder *out, unsigned parameter, slice text, field
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (texts[i].parameter != parameter)
             continue;
-        if (text.length < texts[i].least || text.length > texts[i].most)
+        if (text.length > texts[i].most)
             return fail(fault, 404, texts[i].unknown);
         dro_field_put(out, texts[i].field, text.at, text.length);
         return true;
@@ -137,9 +138,9 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
 /* Which of T8's resources it is, its path says. */
 static void put_exposure_kind(dro_builder *out, const target *target)
 {
-    for (uint8_t i = 0; i < EXPOSURE_KINDS; i++)
-        if (t8_apis[i] != NULL && slice_is(target->segments[0], t8_apis[i]->path))
-            dro_field_put(out, API_FIELD_EXPOSURE, &i, 1);
+    for (int i = 0; i < EXPOSURE_KINDS; i++)
+        if (slice_is(target->segments[0], t8_apis[i]->path))
+            dro_field_put(out, API_FIELD_EXPOSURE, (uint8_t[]){ (uint8_t)i }, 1);
 }
 
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
@@ -148,7 +149,8 @@ bool fields_of_path(dro_builder *out, const route *route, const target *target, 
     bool is_of_set = route->operation >= API_PATTERN_GET && route->operation <= API_PATTERN_DELETE;
     if ((route->operation >= API_EXPOSURE_LIST && route->operation <= API_EXPOSURE_WEBSOCKET) || is_of_set)
         put_exposure_kind(out, target);
-    for (uint32_t i = 0; path != NULL && i < path->count; i++)
+    assert(path != NULL); /* it has a route */
+    for (uint32_t i = 0; i < path->count; i++)
         if (!put_parameter(out, route, path->segments[i].parameter, target->segments[i], fault))
             return false;
     return true;
@@ -158,7 +160,8 @@ bool fields_are_foreign(const target *target, const token *caller)
 {
     char identifier[IDENTIFIER_MAX + 1];
     const route_path *path = route_find(target);
-    for (uint32_t i = 0; path != NULL && i < path->count; i++) {
+    assert(path != NULL);
+    for (uint32_t i = 0; i < path->count; i++) {
         bool is_named = path->segments[i].parameter == PARAMETER_ID || path->segments[i].parameter == PARAMETER_GROUP;
         if (!is_named || !identifier_read(target->segments[i], identifier))
             continue;
@@ -206,9 +209,9 @@ static bool put_tag(dro_builder *out, slice text, fields_fault *fault)
 static bool put_state(dro_builder *out, slice text, fields_fault *fault)
 {
     static const char *const states[] = { "waiting", "pending", "sent", "delivered", "reported", "failed" };
-    for (uint8_t i = 0; i < sizeof states / sizeof *states; i++)
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (slice_is(text, states[i])) {
-            dro_field_put(out, API_FIELD_STATUS, &i, 1);
+            dro_field_put(out, API_FIELD_STATUS, (uint8_t[]){ (uint8_t)i }, 1);
             return true;
         }
     return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");
@@ -217,6 +220,7 @@ static bool put_state(dro_builder *out, slice text, fields_fault *fault)
 /* A filter of CAPIF: what it is of must be, what it says may be anything. */
 static bool put_filter(dro_builder *out, uint32_t bit, slice text, fields_fault *fault)
 {
+    assert(bit >= QUERY_CAPIF_FIRST);
     uint8_t bytes[1 + HTTP_CURSOR_MAX] = { (uint8_t)__builtin_ctz(bit / QUERY_CAPIF_FIRST) };
     bool is_hex = bit == QUERY_SUPPORTED_FEATURES || bit == QUERY_API_SUPPORTED_FEATURES;
     bool is_flag = bit == QUERY_AUTHENTICATIONINFO || bit == QUERY_AUTHORIZATIONINFO;
@@ -296,7 +300,7 @@ static bool put_query(connection *connection, dro_builder *out, const route *rou
             return fail(fault, 400, "twin must be an External Identifier, local@domain");
         dro_field_put_text(out, API_FIELD_ID, identifier);
         return true;
-    default: return bit < QUERY_CAPIF_FIRST || put_filter(out, bit, text, fault);
+    default: return put_filter(out, bit, text, fault);
     }
 }
 
@@ -451,7 +455,7 @@ void fields_put_body_hash(connection *connection, dro_builder *out, body_text bo
     dro_field field;
     dro_cursor_bytes(&in, sizeof(api_request));
     while (dro_field_next(&in, &field))
-        if (field.tag == API_FIELD_IDEMPOTENCY && field.length == 2 * TOKEN_HASH)
+        if (field.tag == API_FIELD_IDEMPOTENCY) /* put_idempotency left room for it */
             token_hash(connection->http->tokens, body.bytes, body.length,
                        out->start + (field.bytes - out->start) + TOKEN_HASH);
 }
@@ -462,8 +466,6 @@ bool fields_of_header(connection *connection, exchange *exchange, dro_builder *o
     slice resume = connection_field(connection, FIELD_LAST_EVENT_ID);
     if (route->scopes & ROUTE_ONCE)
         dro_field_put(out, API_FIELD_TOKEN, caller->hash, TOKEN_HASH);
-    if (connection->head.present == 0)
-        return true;
     if (!put_idempotency(connection, out, route, caller, fault) || !put_if_match(connection, out, fault) ||
         !put_if_none_match(connection, exchange, out, route, fault))
         return false;

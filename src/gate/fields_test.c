@@ -135,6 +135,7 @@ static void names_in_a_path_have_a_bound_and_are_404_beyond_it(void **state)
     assert_refused(*state, 404, "GET /v1/twins/a@acme.example/properties/" A_64, "", "no such name");
     assert_refused(*state, 404, "GET /v1/applications/" A_64, "", "no such application");
     assert_refused(*state, 404, "GET /3gpp-cp-parameter-provisioning/v1/as1/subscriptions/" ID_16 "/cpSets/" A_256, "", "no such set");
+    assert_refused(*state, 404, "GET /3gpp-cp-parameter-provisioning/v1/as1/subscriptions/" ID_16 "/cpSets/", "", "nothing at this path"); /* no parameter is empty */
     assert_taken(*state, MESSAGE_API, "GET /3gpp-cp-parameter-provisioning/v1/as1/subscriptions/" ID_16 "/cpSets/s%2F1", "", "");
     assert_field(*state, API_FIELD_SET_ID, "s/1", 3);
     assert_field(*state, API_FIELD_EXPOSURE, &(uint8_t){ EXPOSURE_PATTERNS }, 1);
@@ -441,7 +442,7 @@ static void a_body_of_another_type_than_json_is_415(void **state)
     };
     static const char *const bad[] = {
         "text/plain", "application/jsox", "application/xml", "application/x-www-form-urlencodeX", "text/html+json", "application/+jso", "+json", ";", "application/a+jsonx",
-        "application/x+json5",
+        "application/x+json5", "text/of-another-kind+json",
     };
     char lines[128];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

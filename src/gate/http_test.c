@@ -236,6 +236,97 @@ static void events_are_credited_once_they_are_written(void **state)
     assert_int_equal(bed_asked(host, MESSAGE_CREDIT), 0);
 }
 
+static void a_stream_that_is_not_read_is_closed(void **state)
+{
+    http_testbed *host = *state;
+    static uint8_t event[sizeof(stream_event) + 3 + 8000];
+    stream_event head = { 1, 1, 8000, 0 };
+    int small = 4096;
+    memcpy(event, &head, sizeof head);
+    memset(event + sizeof head, 'e', 3 + 8000);
+    setsockopt(host->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    bed_say(host, "GET /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\n\r\n");
+    uint64_t id = bed_asked(host, MESSAGE_SUBSCRIBE);
+    api_reply reply = { .status = 200, .etag = UINT64_MAX };
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, sizeof reply);
+    for (int i = 0; i < 60 && host->http->open->out.bytes < 100000; i++) { /* what the sockets hold, and more */
+        http_on_message(host->http, 0, MESSAGE_STREAM_EVENT, id, event, sizeof head + 2 + 8000);
+        bed_turn(host);
+    }
+    assert_true(host->http->open->out.bytes > 0);
+    bed_later(host, HTTP_WRITE_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+    assert_int_equal(host->http->counts.slow_streams, 1);
+}
+
+/* Its answer is made and partly written; nothing more comes from it. */
+static void a_client_that_closed_its_side_still_gets_all_of_its_answer(void **state)
+{
+    enum { BYTES = 120 * 1024 };
+    static char body[BYTES + 1];
+    http_testbed *host = *state;
+    int small = 4096;
+    memset(body, 'x', BYTES);
+    setsockopt(host->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 3; i++) {
+        bed_say(host, BED_GET_TWIN);
+        bed_answer_with(host, bed_asked(host, MESSAGE_API), CONTENT_JSON, body);
+    }
+    shutdown(host->client, SHUT_WR);
+    size_t heard = 0;
+    bool is_closed = false;
+    for (int turn = 0; turn < 2000 && !is_closed; turn++) {
+        bed_turn(host);
+        is_closed = bed_hear(host);
+        heard += host->length;
+        host->length = 0;
+    }
+    assert_true(is_closed);
+    assert_true(heard > 3 * BYTES);
+}
+
+/* After a refusal so much is read in one turn; the rest in the next. */
+static void a_flood_behind_a_refusal_is_read_in_turns(void **state)
+{
+    static char flood[150 * 1024];
+    http_testbed *host = *state;
+    bed_say(host, "BREW / HTTP/1.1\r\n\r\n");
+    bed_assert_heard(host, "HTTP/1.1 501 ");
+    ssize_t sent = send(host->client, flood, sizeof flood, MSG_NOSIGNAL);
+    assert_true(sent > 16 * 4096);
+    loop_turn(host->loop, 0);
+    assert_int_equal(host->http->connection_count, 1);
+    bed_turn(host);
+    bed_later(host, HTTP_LINGER_MS + 1);
+    assert_true(bed_hear(host));
+}
+
+/* A stranger's next request waits until it has taken the answer to its last. */
+static void a_stranger_that_reads_nothing_is_told_nothing_more(void **state)
+{
+    enum { REQUESTS = 3000 };
+    static const char request[] = "GET /v1/twins HTTP/1.1\r\nHost: h\r\n\r\n";
+    http_testbed *host = *state;
+    int small = 2048;
+    size_t answers = 0;
+    setsockopt(host->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < REQUESTS; i++) {
+        ssize_t ignored = send(host->client, request, sizeof request - 1, MSG_NOSIGNAL);
+        (void)ignored;
+        bed_turn(host);
+        assert_true(host->http->open->out.bytes < HTTP_BLOCK_SMALL);
+    }
+    for (int turn = 0; turn < 20000 && answers < REQUESTS / 2; turn++) {
+        bed_hear(host);
+        for (const char *at = host->text; (at = strstr(at, "HTTP/1.1 401 ")) != NULL; at++)
+            answers++;
+        host->length = 0;
+        host->text[0] = '\0';
+        bed_turn(host);
+    }
+    assert_true(answers > 10);
+}
+
 static void health_is_503_until_the_core_has_spoken(void **state)
 {
     http_testbed *host = *state;
@@ -352,6 +443,10 @@ int main(void)
         TEST(a_client_that_does_not_read_is_closed),
         TEST(a_stream_gets_a_comment_when_nothing_happens),
         TEST(events_are_credited_once_they_are_written),
+        TEST(a_stream_that_is_not_read_is_closed),
+        TEST(a_client_that_closed_its_side_still_gets_all_of_its_answer),
+        TEST(a_flood_behind_a_refusal_is_read_in_turns),
+        TEST(a_stranger_that_reads_nothing_is_told_nothing_more),
         TEST(health_is_503_until_the_core_has_spoken),
         TEST(health_says_that_the_disk_is_full),
         TEST(health_is_503_while_the_core_answers_nothing),

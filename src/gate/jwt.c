@@ -1,5 +1,6 @@
 #include "gate/jwt.h"
 
+#include <assert.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
@@ -14,9 +15,10 @@
 
 enum {
     POOL_BYTES = 13 * (JWT_HEADER_MAX + JWT_CLAIMS_MAX) + 4096, /* what yyjson may need for both parts */
-    ED25519_SIGNATURE = 64, ES256_HALF = 32,
-    RSA_BITS_MIN = 2048, RSA_BITS_MAX = 8 * JWT_SIGNATURE_MAX,
-    KEY_PART_MAX = JWT_SIGNATURE_MAX,
+    ES256_HALF = 32,
+    ES256_DER_MAX = 2 + 2 * (2 + 1 + ES256_HALF), /* a sequence of two integers */
+    RSA_BITS_MIN = 2048,
+    KEY_PART_MAX = JWT_SIGNATURE_MAX,  /* which is the bound of RSA keys too */
 };
 static const int64_t seconds_max = 253402300799; /* the year 9999 */
 
@@ -218,7 +220,7 @@ bool jwt_is_for(const jwt *jwt, const char *audience)
 /* ---- signatures ---- */
 
 /* R and S side by side (RFC 7518 3.4) -> as OpenSSL wants them. The length, 0: none. */
-static size_t ecdsa_der(const jwt *jwt, uint8_t *out, size_t room)
+static size_t ecdsa_der(const jwt *jwt, uint8_t out[ES256_DER_MAX])
 {
     if (jwt->signature_length != 2 * ES256_HALF)
         return 0;
@@ -230,25 +232,22 @@ static size_t ecdsa_der(const jwt *jwt, uint8_t *out, size_t room)
         ECDSA_SIG_free(pair);
         return 0;
     }
-    int length = i2d_ECDSA_SIG(pair, NULL);
     uint8_t *at = out;
-    if (length > 0 && (size_t)length <= room)
-        length = i2d_ECDSA_SIG(pair, &at);
-    else
-        length = 0;
+    int length = i2d_ECDSA_SIG(pair, &at);
+    assert(length <= ES256_DER_MAX);
     ECDSA_SIG_free(pair); /* with both numbers */
     return length > 0 ? (size_t)length : 0;
 }
 
 bool jwt_is_signed(const jwt *jwt, const jwt_key *key)
 {
-    uint8_t der[2 * ES256_HALF + 16];
+    uint8_t der[ES256_DER_MAX];
     const uint8_t *signature = jwt->signature;
     size_t length = jwt->signature_length;
     if (jwt->algorithm != key->algorithm)
         return false;
     if (jwt->algorithm == JWT_ES256) {
-        length = ecdsa_der(jwt, der, sizeof der);
+        length = ecdsa_der(jwt, der);
         signature = der;
     }
     EVP_MD_CTX *context = length > 0 ? EVP_MD_CTX_new() : NULL;
@@ -330,7 +329,7 @@ static EVP_PKEY *read_rsa(yyjson_val *jwk)
     BIGNUM *e_number = BN_bin2bn(exponent, (int)dro_builder_length(&e), NULL);
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY *made = NULL;
-    bool is_sized = n_number != NULL && BN_num_bits(n_number) >= RSA_BITS_MIN && BN_num_bits(n_number) <= RSA_BITS_MAX;
+    bool is_sized = n_number != NULL && BN_num_bits(n_number) >= RSA_BITS_MIN;
     if (is_sized && e_number != NULL && build != NULL && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n_number) == 1 &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e_number) == 1)
         made = pkey_from("RSA", build);

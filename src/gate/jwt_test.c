@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -79,6 +80,114 @@ static void the_example_of_rfc_7515_is_signed_by_its_key(void **state)
     jwt_key_free(&keys[0]);
 }
 
+/* RFC 7515, appendix A.2. */
+static const char rs256[] = "eyJhbGciOiJSUzI1NiJ9"
+                            ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+                            ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4"
+                            "BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqv"
+                            "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+#define RSA_N "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2j" \
+              "Z47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWN" \
+              "moudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpo"
+
+static void the_example_of_rfc_7515_for_rsa_is_signed_by_its_key(void **state)
+{
+    static const char set[] = "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"use\":\"sig\",\"alg\":\"RS256\",\"n\":\"" RSA_N "Q\",\"e\":\"AQAB\"}]}";
+    jwt_key keys[JWK_SET_MAX], others[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX];
+    (void)state;
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_OK);
+    assert_int_equal(count, 1);
+    assert_string_equal(keys[0].kid, "r");
+    assert_int_equal(reads(rs256), DRO_OK);
+    assert_true(jwt_is_signed(&token, &keys[0]));
+    token.signature[7] ^= 1;
+    assert_false(jwt_is_signed(&token, &keys[0]));
+    token.signature[7] ^= 1;
+    assert_int_equal(jwk_set_read(others, &count, es256_keys, strlen(es256_keys), why), DRO_OK);
+    assert_false(jwt_is_signed(&token, &others[0])); /* a key of another algorithm */
+    jwt_key_free(&others[0]);
+    jwt_key_free(&keys[0]);
+}
+
+/* RFC 7517 5: members of a set that cannot be used are passed over. */
+static void keys_for_something_else_are_passed_over(void **state)
+{
+    static const char x[] = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    static const char *const others[] = {
+        "\"kty\":\"OKP\",\"crv\":\"Ed448\"", "\"kty\":\"OKP\"", "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"enc\"", "\"kty\":5",
+        "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"ES256\"", "\"kty\":\"EC\",\"crv\":\"P-384\"",
+    };
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX], set[512];
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        snprintf(set, sizeof set, "{\"keys\":[{%s,\"x\":\"%s\"},{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"EdDSA\",\"use\":\"sig\",\"kid\":\"b\",\"x\":\"%s\"}]}", others[i], x, x);
+        assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_OK);
+        assert_int_equal(count, 1);
+        assert_string_equal(keys[0].kid, "b");
+        jwt_key_free(&keys[0]);
+    }
+}
+
+static void a_set_has_16_keys_at_most_and_a_name_128_bytes(void **state)
+{
+    static char set[8192];
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX], kid[JWT_KID_MAX + 2];
+    static const char one[] = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}";
+    uint8_t public_key[JWK_PUBLIC] = { 1 };
+    (void)state;
+    strcpy(set, "{\"keys\":[");
+    for (int i = 0; i < JWK_SET_MAX; i++)
+        strcat(strcat(set, i > 0 ? "," : ""), one);
+    strcat(set, "]}");
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_OK);
+    assert_int_equal(count, JWK_SET_MAX);
+    while (count > 0)
+        jwt_key_free(&keys[--count]);
+    strcpy(set + strlen(set) - 2, ",");
+    strcat(strcat(set, one), "]}");
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_LIMIT);
+    assert_int_equal(count, 0);
+    memset(kid, 'k', sizeof kid);
+    kid[JWT_KID_MAX + 1] = '\0';
+    assert_int_equal(jwk_of_ed25519(&keys[0], kid, public_key), DRO_LIMIT);
+    snprintf(set, sizeof set, "{\"keys\":[{\"kty\":\"OKP\",\"kid\":\"%s\"}]}", kid);
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_MALFORMED);
+    snprintf(set, sizeof set, "{\"keys\":[{\"kty\":\"OKP\",\"kid\":5}]}");
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_MALFORMED);
+    snprintf(set, sizeof set, "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}");
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_DENIED); /* a secret that signs */
+}
+
+/* RFC 7518 3.3: 2048 bits or more; and what OpenSSL says of a modulus. */
+static void rsa_keys_that_are_weak_or_none_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "\"n\":\"" RSA_N "A\",\"e\":\"AQAB\"",  /* even */
+        "\"n\":\"" RSA_N "Q\",\"e\":\"AQAC\"",  /* an even exponent */
+        "\"n\":\"" RSA_N "Q\"", "\"e\":\"AQAB\"", "\"n\":\"\",\"e\":\"AQAB\"",
+        "\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7"
+        "\",\"e\":\"AQAB\"", /* 960 bits */
+    };
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    char why[JWK_WHY_MAX], set[2048];
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(set, sizeof set, "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"weak\",%s}]}", bad[i]);
+        if (jwk_set_read(keys, &count, set, strlen(set), why) != DRO_MALFORMED)
+            fail_msg("%s", bad[i]);
+        assert_string_equal(why, "key \"weak\" of the set is no good RSA key");
+    }
+    snprintf(set, sizeof set, "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"%01000d\",\"e\":\"AQAB\"}]}", 0); /* beyond 4096 bits */
+    assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_MALFORMED);
+}
+
 static void every_shorter_token_is_refused_or_not_signed(void **state)
 {
     jwt_key keys[JWK_SET_MAX];
@@ -118,6 +227,18 @@ static void only_signatures_that_are_known_are_read(void **state)
     static const char *const none[] = { "{\"alg\":\"none\"}", "{\"alg\":\"HS256\"}", "{\"alg\":\"eddsa\"}", "{\"alg\":\"EdDSA\",\"crit\":[\"b64\"]}" };
     static const char *const broken[] = { "{}", "[]", "{\"alg\":1}", "{\"alg\":\"EdDSA\",\"alg\":\"none\"}", "{\"alg\":\"EdDSA\",\"kid\":1}", "" };
     (void)state;
+    char header[JWT_KID_MAX + 64];
+    snprintf(header, sizeof header, "{\"alg\":\"EdDSA\",\"kid\":\"%0*d\"}", JWT_KID_MAX + 1, 0);
+    assert_int_equal(reads_parts(header, "{\"exp\":1}"), DRO_MALFORMED);
+    assert_int_equal(reads_parts("{\"alg\":\"EdDSA\",\"typ\":5}", "{\"exp\":1}"), DRO_MALFORMED);
+    static const struct { const char *header; bool is_access_token; } types[] = { /* RFC 9068 2.1 */
+        { "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\"}", true }, { "{\"alg\":\"EdDSA\",\"typ\":\"application/at+jwt\"}", true },
+        { "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}", false }, { "{\"alg\":\"EdDSA\"}", false },
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        assert_int_equal(reads_parts(types[i].header, "{\"exp\":1}"), DRO_OK);
+        assert_int_equal(token.is_access_token, types[i].is_access_token);
+    }
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         assert_int_equal(reads_parts(none[i], "{\"exp\":1}"), DRO_UNSUPPORTED);
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
@@ -135,6 +256,21 @@ static void claims_are_taken_as_they_must_be(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
         assert_int_equal(reads_claims(broken[i]), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1,\"client_id\":1}"), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1,\"cred\":1}"), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1,\"iat\":-1}"), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":0.5}"), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1,\"cnf\":{\"x5t#S256\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"jkt\":\"x\"}}"), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1,\"cnf\":{\"x5t#S256\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8!\"}}"), DRO_MALFORMED);
+    assert_int_equal(reads_claims("{\"exp\":1,\"cnf\":{\"x5t#S256\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"},\"aud\":\"a\"}"), DRO_OK);
+    assert_true(token.is_bound && token.thumbprint[31] == 31 && jwt_is_for(&token, "a"));
+    char claims[2000] = "{\"exp\":1"; /* RFC 7519 4: no member more than 64 */
+    for (int i = 1; i < JWT_MEMBERS_MAX; i++)
+        sprintf(claims + strlen(claims), ",\"m%d\":0", i);
+    strcat(claims, "}");
+    assert_int_equal(reads_claims(claims), DRO_OK);
+    strcpy(claims + strlen(claims) - 1, ",\"more\":0}");
+    assert_int_equal(reads_claims(claims), DRO_MALFORMED);
     assert_int_equal(reads_claims("{\"exp\":1700000000.9,\"nbf\":5,\"aud\":[\"a\",\"b\"],\"scope\":\"\",\"more\":{\"a\":[1,2]}}"), DRO_OK);
     assert_true(token.expires_s == 1700000000 && token.not_before_s == 5 && token.issued_s == 0 && !token.is_bound);
     assert_true(jwt_is_for(&token, "b") && !jwt_is_for(&token, "c"));
@@ -181,6 +317,10 @@ int main(void)
         cmocka_unit_test(claims_are_taken_as_they_must_be),
         cmocka_unit_test(a_token_has_a_bound),
         cmocka_unit_test(key_sets_that_are_none_are_refused),
+        cmocka_unit_test(the_example_of_rfc_7515_for_rsa_is_signed_by_its_key),
+        cmocka_unit_test(keys_for_something_else_are_passed_over),
+        cmocka_unit_test(a_set_has_16_keys_at_most_and_a_name_128_bytes),
+        cmocka_unit_test(rsa_keys_that_are_weak_or_none_are_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -30,8 +30,7 @@ static const struct {
 
 static int fail(connection *connection, uint16_t status)
 {
-    if (connection->refusal == 0)
-        connection->refusal = status;
+    connection->refusal = status; /* llhttp calls no more after this */
     return HPE_USER;
 }
 
@@ -52,7 +51,7 @@ static int on_url(llhttp_t *parser, const char *at, size_t length)
 {
     connection *home = parser->data;
     int err = add_piece(home, &home->head.target, at, length);
-    return err != 0 || home->head.target.length <= HTTP_TARGET_MAX ? err : fail(home, 414);
+    return home->head.target.length <= HTTP_TARGET_MAX ? err : fail(home, 414);
 }
 
 static int on_field(llhttp_t *parser, const char *at, size_t length)
@@ -216,13 +215,12 @@ static bool handle_pending(connection *connection)
         if (!request_body(connection))
             return false;
         break;
-    case PENDING_END:
+    default: /* PENDING_END */
         request_end(connection);
         if (connection->is_blocked)
             return false;
         next_request(connection);
         break;
-    default: break;
     }
     connection->pending = PENDING_NONE;
     return true;
@@ -241,7 +239,7 @@ static bool parse_some(connection *connection)
         return false;
     }
     connection->parsed += (uint32_t)(llhttp_get_error_pos(&connection->parser) - at);
-    if (err != HPE_PAUSED || connection->pending == PENDING_NONE) {
+    if (err != HPE_PAUSED) {
         refuse_error(connection, err);
         return false;
     }

@@ -31,22 +31,27 @@ bool peer_range_read(peer_range *out, const char *text)
 
 bool peer_policy_add_imsis(peer_policy *policy, const char *text)
 {
-    return policy->range_count < PEER_RANGES_MAX && peer_range_read(&policy->ranges[policy->range_count++], text);
+    if (policy->range_count == PEER_RANGES_MAX || !peer_range_read(&policy->ranges[policy->range_count], text))
+        return false;
+    policy->range_count++;
+    return true;
 }
 
 bool peer_policy_add_apn(peer_policy *policy, const char *text)
 {
-    if (policy->apn_count == PEER_APNS_MAX || strlen(text) > PEER_APN_MAX || !apn_is_valid(text, strlen(text)))
+    size_t length = strlen(text);
+    if (policy->apn_count == PEER_APNS_MAX || length > PEER_APN_MAX || !apn_is_valid(text, length))
         return false;
-    strcpy(policy->apns[policy->apn_count++], text);
+    memcpy(policy->apns[policy->apn_count++], text, length + 1);
     return true;
 }
 
 bool peer_policy_add_realm(peer_policy *policy, const char *text)
 {
-    if (policy->realm_count == PEER_REALMS_MAX || text[0] == '\0' || strlen(text) >= sizeof policy->realms[0])
+    size_t length = strlen(text);
+    if (policy->realm_count == PEER_REALMS_MAX || length == 0 || length >= sizeof policy->realms[0])
         return false;
-    strcpy(policy->realms[policy->realm_count++], text);
+    memcpy(policy->realms[policy->realm_count++], text, length + 1);
     return true;
 }
 

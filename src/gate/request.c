@@ -108,7 +108,7 @@ void request_refuse(connection *connection, int status, const char *detail)
         return;
     }
     refused->keeps_alive = false;
-    answer_problem(refused, status, "%s", detail != NULL ? detail : "malformed");
+    answer_problem(refused, status, "%s", detail);
 }
 
 /* ---- checks ---- */
@@ -138,7 +138,7 @@ static slice bearer_of(const connection *connection)
     if (field.length <= 7 || field.length > 7 + JWT_BYTES_MAX || strncasecmp(field.at, "bearer ", 7) != 0)
         return (slice){ "", 0 };
     uint32_t skip = 7;
-    while (skip < field.length && field.at[skip] == ' ')
+    while (field.at[skip] == ' ') /* the last is none: blanks at the end are no part of the field */
         skip++;
     return (slice){ field.at + skip, field.length - skip };
 }
@@ -325,7 +325,7 @@ static bool answer_local(connection *connection, exchange *exchange, const route
 
 static bool is_console(const target *target)
 {
-    return target->count >= 1 && slice_is(target->segments[0], "console");
+    return slice_is(target->segments[0], "console");
 }
 
 /* The flat request so far: api_request, fields of path, query and header. */

@@ -15,17 +15,19 @@ enum { REPORT_NAMES = sizeof report_names / sizeof report_names[0] };
 
 bool roaming_add_host(roaming_home *home, const char *text)
 {
-    if (home->host_count == ROAMING_HOSTS_MAX || text[0] == '\0' || strlen(text) >= sizeof home->hosts[0])
+    size_t length = strlen(text);
+    if (home->host_count == ROAMING_HOSTS_MAX || length == 0 || length >= sizeof home->hosts[0])
         return false;
-    strcpy(home->hosts[home->host_count++], text);
+    memcpy(home->hosts[home->host_count++], text, length + 1);
     return true;
 }
 
 bool roaming_add_apn(roaming_home *home, const char *text)
 {
-    if (home->apn_count == ROAMING_APNS_MAX || strlen(text) > ROAMING_APN_MAX || !apn_is_valid(text, strlen(text)))
+    size_t length = strlen(text);
+    if (home->apn_count == ROAMING_APNS_MAX || length > ROAMING_APN_MAX || !apn_is_valid(text, length))
         return false;
-    strcpy(home->apns[home->apn_count++], text);
+    memcpy(home->apns[home->apn_count++], text, length + 1);
     return true;
 }
 

@@ -4,10 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,46 +14,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "gate/certificate_sample.h"
 #include "gate/tls_bundle.h"
 
-enum { PEM_MAX = 4096, DAYS = 24 * 3600, TURNS = 100 };
+enum { DAYS = 24 * 3600, TURNS = 100 };
 
-typedef struct made { /* a certificate that vouches for itself, and its key */
-    char certificate[PEM_MAX], key[PEM_MAX];
-} made;
-
-static made first, second;
+static certificate_sample first, second;
 static tls_context *under_test;
-
-static void text_of(BIO *bio, char out[PEM_MAX])
-{
-    int length = BIO_read(bio, out, PEM_MAX - 1);
-    assert_true(length > 0);
-    out[length] = '\0';
-    BIO_free(bio);
-}
-
-static void make(made *out, long seconds)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = X509_new();
-    X509_NAME *name = X509_get_subject_name(certificate);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), seconds);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
-    X509_set_issuer_name(certificate, name);
-    X509_set_pubkey(certificate, key);
-    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
-    BIO *bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_X509(bio, certificate);
-    text_of(bio, out->certificate);
-    bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-    text_of(bio, out->key);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-}
 
 static tls_pem pem_of(const char *text)
 {
@@ -71,8 +35,8 @@ static tls_pems pems_of(const char *certificate, const char *key)
 static int make_all(void **state)
 {
     (void)state;
-    make(&first, 10 * DAYS);
-    make(&second, 20 * DAYS);
+    certificate_sample_make(&first, 10 * DAYS);
+    certificate_sample_make(&second, 20 * DAYS);
     return 0;
 }
 
@@ -384,7 +348,7 @@ static void new_ones_are_for_new_connections(void **state)
 
 static void what_is_wrong_is_told_and_changes_nothing(void **state)
 {
-    char broken[PEM_MAX];
+    char broken[SAMPLE_PEM_MAX];
     memcpy(broken, first.certificate, sizeof broken);
     memset(broken + 100, '?', 4);
     const struct { const char *certificate, *key, *ca; tls_part part; const char *why; } all[] = {
@@ -443,7 +407,7 @@ static void a_bundle_gives_back_what_was_put_in(void **state)
 static void every_shorter_bundle_is_refused(void **state)
 {
     tls_pems put[TLS_LISTENERS] = { pems_of(first.certificate, first.key) };
-    uint8_t bytes[2 * PEM_MAX];
+    uint8_t bytes[2 * SAMPLE_PEM_MAX];
     tls_bundle bundle;
     (void)state;
     int whole = tls_bundle_file();

@@ -54,10 +54,11 @@ uint32_t token_table_count(const token_table *table)
 void token_hash(token_table *table, const void *bytes, size_t length, uint8_t hash[TOKEN_HASH])
 {
     unsigned size = 0;
-    int ok = EVP_DigestInit_ex2(table->digest, table->sha256, NULL) && EVP_DigestUpdate(table->digest, bytes, length) &&
-             EVP_DigestFinal_ex(table->digest, hash, &size);
-    assert(ok && size == TOKEN_HASH);
-    (void)ok;
+    if (EVP_DigestInit_ex2(table->digest, table->sha256, NULL) != 1)
+        abort(); /* OpenSSL has no 200 bytes left: the gate begins anew */
+    int fed = EVP_DigestUpdate(table->digest, bytes, length), done = EVP_DigestFinal_ex(table->digest, hash, &size);
+    assert(fed == 1 && done == 1 && size == TOKEN_HASH);
+    (void)(fed + done);
 }
 
 /* The hashes are of random tokens: their first bytes spread well. */
@@ -192,11 +193,11 @@ static dro_err read_texts(dro_cursor *in, texts *texts)
 /* Are all of these texts (a NUL behind each) among those? */
 static bool are_among(const char *texts, size_t length, const char *of, size_t of_length)
 {
-    for (size_t at = 0; at < length && texts[at] != '\0'; at += strlen(texts + at) + 1) {
+    for (size_t at = 0; at < length; at += strlen(texts + at) + 1) {
         size_t other = 0;
-        while (other < of_length && of[other] != '\0' && strcmp(of + other, texts + at) != 0)
+        while (other < of_length && strcmp(of + other, texts + at) != 0)
             other += strlen(of + other) + 1;
-        if (other >= of_length || of[other] == '\0')
+        if (other >= of_length)
             return false;
     }
     return true;
@@ -280,8 +281,9 @@ dro_err token_table_take(token_table *table, const void *body, uint32_t length, 
     memcpy(made->hash, row.token, TOKEN_HASH);
     char *at = made->domains + texts.domains_length;
     memcpy(made->domains, texts.domains, texts.domains_length);
-    made->id = strcpy(at, texts.id);
-    made->certificates = memcpy(at + strlen(texts.id) + 1, texts.certificates, texts.certificates_length);
+    size_t id_bytes = strlen(texts.id) + 1;
+    made->id = memcpy(at, texts.id, id_bytes);
+    made->certificates = memcpy(at + id_bytes, texts.certificates, texts.certificates_length);
     if (table->places[place] == NULL)
         table->count++;
     else

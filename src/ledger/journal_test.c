@@ -31,7 +31,7 @@ static int scene_setup(void **state)
 {
     scene *scene = calloc(1, sizeof *scene);
     assert_non_null(scene);
-    dro_log_setup("test", DRO_LOG_ERROR + 1);
+    dro_log_setup("test", DRO_LOG_NOTHING);
     files_fake_init(&scene->fake);
     dro_clock_fake_init(&scene->clock, 1795420800000);
     dro_random_seeded_init(&scene->random, 7);

@@ -47,7 +47,7 @@ static int core_setup(void **state)
 {
     scripted *core = calloc(1, sizeof *core);
     assert_non_null(core);
-    dro_log_setup("test", DRO_LOG_ERROR + 1);
+    dro_log_setup("test", DRO_LOG_NOTHING);
     files_fake_init(&core->fake);
     dro_clock_fake_init(&core->clock, 1795420800000);
     dro_random_seeded_init(&core->random, 3);

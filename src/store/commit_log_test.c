@@ -15,7 +15,7 @@
 #include "store/log_round.h"
 #include "store/log_segments.h"
 
-static const dro_log_level quiet = (dro_log_level)(DRO_LOG_ERROR + 1);
+static const dro_log_level quiet = DRO_LOG_NOTHING;
 
 /* ---- a log of known content ---- */
 
@@ -660,6 +660,31 @@ static void the_newest_rounds_of_a_closed_log_do_not_go_silently(void **state)
     disk->free(disk);
 }
 
+/* After a kill nothing says how far it was acknowledged, but rounds behind the damage do: only the newest ones may be torn. */
+static void damage_in_the_middle_is_no_torn_end(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint64_t size;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_model_close(&model);
+    assert_int_equal(disk->remove(disk, "end"), 0); /* as a kill leaves it */
+    for (uint32_t round = 1; round <= ROUNDS - LOG_ROUNDS_IN_FLIGHT; round++) {
+        char name[LOG_NAME_BYTES];
+        log_place place = model.records[round].place;
+        log_segment_name(log_place_segment(place), name);
+        disk_memory_bytes(disk, name, &size)[log_place_offset(place)] ^= 1;
+        assert_int_equal(log_model_open(&model), DRO_CORRUPT);
+        log_model_close(&model);
+        disk_memory_bytes(disk, name, &size)[log_place_offset(place)] ^= 1;
+    }
+    assert_int_equal(log_model_open(&model), DRO_OK);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
 static void damage_never_reads_as_a_record(void **state)
 {
     (void)state;
@@ -902,6 +927,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_is_found_or_does_no_harm),
         cmocka_unit_test(a_file_cut_short_is_found_unless_it_is_the_tail),
         cmocka_unit_test(the_newest_rounds_of_a_closed_log_do_not_go_silently),
+        cmocka_unit_test(damage_in_the_middle_is_no_torn_end),
         cmocka_unit_test(damage_never_reads_as_a_record),
         cmocka_unit_test(a_missing_file_is_damage),
         cmocka_unit_test(replay_passes_the_owners_refusal_on),

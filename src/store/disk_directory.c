@@ -322,9 +322,11 @@ static int directory_replace_reserved(disk *self, const char *name, const void *
 static int overwrite(int directory, const char *name)
 {
     static const uint8_t zeros[4096];
+    struct stat stat = { 0 };
     int fd = openat(directory, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat stat;
-    int error = fd < 0 || fstat(fd, &stat) != 0 ? -errno : 0;
+    if (fd < 0)
+        return -errno;
+    int error = fstat(fd, &stat) != 0 ? -errno : 0;
     for (off_t at = 0; error == 0 && stat.st_nlink == 1 && at < stat.st_size; at += (off_t)sizeof zeros) {
         size_t part = stat.st_size - at < (off_t)sizeof zeros ? (size_t)(stat.st_size - at) : sizeof zeros;
         ssize_t put = pwrite(fd, zeros, part, at);
@@ -333,8 +335,7 @@ static int overwrite(int directory, const char *name)
     }
     if (error == 0 && fsync(fd) != 0)
         error = -errno;
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return error;
 }
 

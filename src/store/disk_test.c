@@ -319,7 +319,7 @@ static void after_a_crash_nothing_works_until_the_power_is_back(void **state)
 
 int main(void)
 {
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_keeps_names_and_blocks),
         cmocka_unit_test_setup_teardown(a_directory_by_ring_keeps_names_and_blocks, make_directory, drop_directory),

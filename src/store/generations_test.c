@@ -13,7 +13,7 @@
 #include "store/generations.h"
 #include "store/log_files.h"
 
-static const dro_log_level quiet = (dro_log_level)(DRO_LOG_ERROR + 1);
+static const dro_log_level quiet = DRO_LOG_NOTHING;
 
 /* ---- the list ---- */
 

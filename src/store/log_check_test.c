@@ -75,7 +75,7 @@ static void take_copies(struct world *w)
 static int make_world(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
-    dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("test", DRO_LOG_NOTHING);
     w->disk = disk_memory_new(&(disk_memory_faults){ 0 });
     w->is_exact = true;
     log_model_init(&w->model, w->disk, 1);

@@ -99,7 +99,7 @@ bool apn_add_visited(apn_rule *rule, const char *plmn)
 {
     if (rule->visited_count == APN_NETWORKS_MAX || !plmn_is_valid(plmn))
         return false;
-    strcpy(rule->visited[rule->visited_count++], plmn);
+    memcpy(rule->visited[rule->visited_count++], plmn, strlen(plmn) + 1);
     return true;
 }
 

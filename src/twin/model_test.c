@@ -1,6 +1,7 @@
 #include "base/base64.h"
 #include "twin/model.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -341,6 +342,87 @@ static void a_base64_secret_counts_decoded_bytes(void **state)
     assert_int_equal(check(&key, &none), DRO_MALFORMED);
 }
 
+static void each_part_is_found_by_its_name(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD ",\"properties\":{\"a\":{\"type\":\"number\"},\"ab\":{\"type\":\"number\"}},\"actions\":{\"c\":{},\"cd\":{}},"
+                                "\"events\":{\"e\":{\"data\":{\"type\":\"number\"}},\"ef\":{\"data\":{\"type\":\"number\"}}},"
+                                "\"dromio:secrets\":{\"g\":{\"type\":\"number\"},\"gh\":{\"type\":\"number\"}}}"), DRO_OK);
+    static int (*const find[])(const model *, const char *, size_t) = { model_property_find, model_action_find, model_event_find, model_secret_find };
+    static const char *const names[] = { "ab", "cd", "ef", "gh" };
+    for (size_t i = 0; i < sizeof find / sizeof find[0]; i++) {
+        assert_int_equal(find[i](&parsed, names[i], 1), 0);
+        assert_int_equal(find[i](&parsed, names[i], 2), 1);
+        assert_int_equal(find[i](&parsed, "abc", 3), -1);
+        assert_int_equal(find[i](&parsed, "ax", 2), -1);
+        assert_int_equal(find[i](&parsed, "", 0), -1);
+    }
+}
+
+static void no_bound_holds_for_what_is_no_number(void **state)
+{
+    (void)state;
+    const model_schema number = { .kind = VALUE_NUMBER, .has_minimum = true, .minimum = -1 }, most = { .kind = VALUE_NUMBER, .has_maximum = true, .maximum = 1 },
+                       integer = { .kind = VALUE_INTEGER, .has_maximum = true, .maximum = 5 };
+    static const struct { double number; dro_err from, most, integer; } cases[] = {
+        { NAN, DRO_RANGE, DRO_RANGE, DRO_RANGE }, { INFINITY, DRO_RANGE, DRO_RANGE, DRO_RANGE }, { -INFINITY, DRO_RANGE, DRO_RANGE, DRO_RANGE },
+        { -1, DRO_OK, DRO_OK, DRO_OK }, { -2, DRO_RANGE, DRO_OK, DRO_OK }, { 6, DRO_OK, DRO_RANGE, DRO_RANGE }, { -0x1p64, DRO_RANGE, DRO_OK, DRO_RANGE },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const value given = { .kind = VALUE_NUMBER, .number = cases[i].number };
+        value changed = given;
+        assert_int_equal(model_check(&number, &changed), cases[i].from);
+        changed = given;
+        assert_int_equal(model_check(&most, &changed), cases[i].most);
+        changed = given;
+        assert_int_equal(model_check(&integer, &changed), cases[i].integer);
+    }
+}
+
+static void a_value_of_another_kind_fits_nothing(void **state)
+{
+    (void)state;
+    for (int kind = VALUE_NONE; kind <= VALUE_STRING; kind++) {
+        const model_schema schema = { .kind = (value_kind)kind, .length_maximum = 64 };
+        value flag = { .kind = VALUE_BOOLEAN, .boolean = true }, string = text("x");
+        assert_int_equal(model_check(&schema, &flag), kind == VALUE_BOOLEAN ? DRO_OK : DRO_MALFORMED);
+        assert_int_equal(model_check(&schema, &string), kind == VALUE_STRING ? DRO_OK : DRO_MALFORMED);
+    }
+}
+
+static void a_string_is_utf_8_of_so_many_bytes(void **state)
+{
+    (void)state;
+    static char longer[VALUE_STRING_MAX + 1];
+    memset(longer, 'a', sizeof longer);
+    const model_schema schema = { .kind = VALUE_STRING, .length_minimum = 2, .length_maximum = VALUE_STRING_MAX };
+    value one = text("a"), two = text("\303\251"), broken = text("a\303"), most = { .kind = VALUE_STRING, .length = VALUE_STRING_MAX, .string = longer };
+    assert_int_equal(model_check(&schema, &one), DRO_RANGE);
+    assert_int_equal(model_check(&schema, &two), DRO_OK);
+    assert_int_equal(model_check(&schema, &broken), DRO_MALFORMED);
+    assert_int_equal(model_check(&schema, &most), DRO_OK);
+    most.length++;
+    assert_int_equal(model_check(&schema, &most), DRO_RANGE);
+}
+
+static void a_schema_says_what_fits_it(void **state)
+{
+    (void)state;
+    static const struct { model_schema schema; const char *text; } cases[] = {
+        { { .kind = VALUE_INTEGER, .has_minimum = true, .has_maximum = true, .minimum = 10, .maximum = 65535 }, "integer, 10 to 65535" },
+        { { .kind = VALUE_NUMBER, .has_minimum = true, .minimum = 10 }, "number, from 10" },
+        { { .kind = VALUE_NUMBER, .has_maximum = true, .maximum = 3.5 }, "number, at most 3.5" },
+        { { .kind = VALUE_NUMBER }, "number" },
+        { { .kind = VALUE_BOOLEAN, .has_minimum = true, .has_maximum = true }, "boolean" },
+        { { .kind = VALUE_STRING, .length_maximum = 64 }, "string, 0 to 64 bytes" },
+        { { .kind = VALUE_STRING, .is_base64 = true, .length_minimum = 16, .length_maximum = 16 }, "base64, 16 to 16 bytes" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char said[MODEL_SCHEMA_TEXT];
+        assert_string_equal(model_schema_text(&cases[i].schema, said), cases[i].text);
+    }
+}
+
 /* RFC 4648, 10: the test vectors, and texts that are none. */
 static void base64_is_rfc_4648s(void **state)
 {
@@ -384,6 +466,11 @@ int main(void)
         cmocka_unit_test(another_kind_is_malformed),
         cmocka_unit_test(a_base64_secret_counts_decoded_bytes),
         cmocka_unit_test(base64_is_rfc_4648s),
+        cmocka_unit_test(each_part_is_found_by_its_name),
+        cmocka_unit_test(no_bound_holds_for_what_is_no_number),
+        cmocka_unit_test(a_value_of_another_kind_fits_nothing),
+        cmocka_unit_test(a_string_is_utf_8_of_so_many_bytes),
+        cmocka_unit_test(a_schema_says_what_fits_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ typedef enum nidd_kind { /* of a member, and its field: */
     NIDD_DIGITS,      /* MSISDN */
     NIDD_LINK,        /* absolute http or https URI */
     NIDD_HEX,         /* supported features: hexadecimal digits */
-    NIDD_TIME,        /* i64, milliseconds since 1970 */
+    NIDD_TIME,        /* i64, milliseconds since 1970: one that is not over */
     NIDD_SECONDS,     /* u64 */
     NIDD_INTEGER,     /* i64 */
     NIDD_BOOLEAN,     /* u8 */

@@ -61,12 +61,45 @@ static void a_realm_has_three_digits_of_each_code(void **state)
     assert_string_equal(realm, "epc.mnc410.mcc310.3gppnetwork.org");
 }
 
+static bool place(const char *text, size_t digits, uint8_t network[PLMN_BYTES], uint32_t *value)
+{
+    return plmn_place_read(text, strlen(text), digits, network, value);
+}
+
+static void a_place_is_its_network_and_hexadecimal_digits(void **state)
+{
+    (void)state;
+    uint8_t network[PLMN_BYTES];
+    uint32_t value;
+    assert_true(place("262-01-0a1B2c3", PLACE_CELL_DIGITS, network, &value));
+    assert_memory_equal(network, known[1].bytes, PLMN_BYTES);
+    assert_int_equal(value, 0xa1b2c3);
+    assert_true(place("310-410-ffff", PLACE_AREA_DIGITS, network, &value));
+    assert_memory_equal(network, known[2].bytes, PLMN_BYTES);
+    assert_int_equal(value, 0xffff);
+}
+
+static void what_is_nearly_a_place_is_none(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "", "26201ffff", "262-01ffff", "26-201-ffff", "2620-1-ffff", "262-1-ffff", "262-0123-ffff", "262-01-fff", "262-01-fffff", "262-01-fffg", "262-01--fff",
+        "262-01-ffff-", "26x-01-ffff", "262-0x-ffff", "262-01- fff", "262-01-ffff                       ", "262-01-ffffffffffffffffffffffffffffffff",
+    };
+    uint8_t network[PLMN_BYTES];
+    uint32_t value;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(place(bad[i], PLACE_AREA_DIGITS, network, &value));
+    assert_false(plmn_place_read("262-01-ff\0f", 11, PLACE_AREA_DIGITS, network, &value));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digits_and_octets_are_the_same_network), cmocka_unit_test(octets_without_digits_are_no_network),
         cmocka_unit_test(five_or_six_digits_are_a_network), cmocka_unit_test(an_imsi_begins_with_its_network),
-        cmocka_unit_test(a_realm_has_three_digits_of_each_code),
+        cmocka_unit_test(a_realm_has_three_digits_of_each_code), cmocka_unit_test(a_place_is_its_network_and_hexadecimal_digits),
+        cmocka_unit_test(what_is_nearly_a_place_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

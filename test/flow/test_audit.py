@@ -1,4 +1,5 @@
 """The audit log: who did what, in a chain of lines that a second implementation (test/peers/audit.py) verifies (docs/audit.md)."""
+import hashlib
 import json
 import subprocess
 
@@ -129,6 +130,37 @@ def test_an_end_that_was_cut_is_found_at_the_next_start():
         cut = found(host, act="audit.cut")[0]
         assert cut["sequence"] >= last and host.metric("dromio_audit_cuts_total") == 1
         is_refused(dromio("audit", "verify", host=host), "audit.cut")
+
+
+def written_anew(lines):
+    """Who may write to the files tells another story from the second line on, and goes on with it: a chain without a fault."""
+    last, more = json.loads(lines[-1]), []
+    for seq in range(last["seq"] + 1, last["seq"] + 6):
+        more.append(lines[-1].replace(f'"seq":{last["seq"]},'.encode(), f'"seq":{seq},'.encode()))
+    out = lines[:1]
+    for line in lines[1:] + more:
+        text = line.rsplit(b',"hash":"', 1)[0].replace(b'"act":"session.offered"', b'"act":"session.begun"')
+        text = text.replace(json.loads(line)["previous"].encode(), json.loads(out[-1])["hash"].encode())
+        out.append(text + b',"hash":"' + hashlib.sha256(text).hexdigest().encode() + b'"}\n')
+    assert audit.problem_of(out) is None and out[:len(lines)] != lines
+    return out
+
+
+def test_a_history_that_was_written_anew_is_found_at_the_next_start():
+    with Host(*ON) as host:
+        host.admin.post("/v1/logins")
+        last = found(host, act="session.offered")[0]["seq"]
+        until(lambda: sealed(host) >= last, "its head in the log")
+        host.stop()
+        lines = audit.lines_of_files(host.data / "audit")
+        files = sorted((host.data / "audit").glob("audit-*"))
+        for path in files[1:]:
+            path.unlink()
+        files[0].write_bytes(b"".join(written_anew(lines)))
+        host.start()
+        shown = lambda: [json.loads(line) for line in audit.lines_of_host(host)]  # no chain any more: it goes on with the line that it knows
+        cut = until(lambda: [entry for entry in shown() if entry["act"] == "audit.cut"], "an entry of it")
+        assert cut[0]["sequence"] >= last
 
 
 def sealed(host):

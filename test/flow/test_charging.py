@@ -188,7 +188,7 @@ def test_each_report_of_a_watched_device_is_charged(sink):
         host.admin.put_twin("thermo-1@demo.example", imsi="001010000000001")
         client = host.application("as1", ["demo.example"], ["monitoring"])
         network = subprocess.Popen([str(BUILD / "dromio-sim"), "--connect", f"127.0.0.1:{host.diameter_port}", "--devices", "1", "--hss", "1",
-                                    "--period", "300", "--active", "10", "--speed", "60", "--edrx", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                    "--period", "300", "--active", "10", "--speed", "200", "--edrx", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             body = {"externalId": "thermo-1@demo.example", "notificationDestination": sink.link("/charged"), "monitoringType": "UE_REACHABILITY",
                     "reachabilityType": "DATA", "maximumNumberOfReports": 2}

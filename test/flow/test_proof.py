@@ -108,6 +108,22 @@ def test_every_mutation_can_be_made():
         assert mutation["old"] != mutation["new"] and mutation["caught_by"], name
 
 
+def test_every_catcher_of_a_mutation_is_there():
+    proofs = {path.stem.replace("_", "-") for path in PROOFS.glob("[!_]*.py")}
+    with open(pathlib.Path(os.environ.get("DROMIO_BUILD", ROOT / "build")) / "meson-info/intro-tests.json") as file:
+        units = {test["name"] for test in json.load(file)}
+    for where, mutation in mutations():
+        for catcher in mutation["caught_by"]:
+            kind, _, name = catcher.partition(":")
+            if kind == "unit":
+                assert name in units, f"{where}: {mutation['name']}: no such unit test: {catcher}"
+            elif kind == "flow":
+                path, _, test = name.partition("::")
+                assert re.search(rf"^def {test}\b" if test else "^def test_", (ROOT / "test/flow" / path).read_text(), re.M), f"{where}: {mutation['name']}: no such flow test: {catcher}"
+            else:
+                assert catcher in proofs, f"{where}: {mutation['name']}: no such proof: {catcher}"
+
+
 def test_every_finding_has_its_test():
     for finding in tomllib.loads((PROOFS / "findings.toml").read_text()).get("finding", []):
         where, name = re.fullmatch(r"([^:]+)::?(\w+)", finding["test"]).groups()

@@ -24,8 +24,8 @@ SUCCESS, TOO_BUSY, ASLEEP, NOT_CONFIGURED, USER_UNKNOWN, INVALID_BEARER = 2001, 
 AWAKE = ["--period", "60", "--active", "3600", "--speed", "300", "--edrx", "0"]
 # A reading every 2 seconds: what is sent again has long come before the next.
 PATIENT = ["--period", "60", "--active", "3600", "--speed", "30", "--edrx", "0"]
-# Awake for 10 of 300 seconds, 60 times as fast: 0.3 of 5 seconds.
-SLEEPY = ["--period", "300", "--active", "10", "--speed", "60", "--edrx", "0"]
+# Awake for 10 of 300 seconds, 100 times as fast: 0.3 of 3 seconds, since it is awake for so long at least.
+SLEEPY = ["--period", "300", "--active", "10", "--speed", "100", "--edrx", "0"]
 
 
 class Run:
@@ -220,7 +220,7 @@ def test_same_seed_sends_the_same_readings(scef, sim):
 
 
 def test_lost_readings_leave_gaps_in_the_sequence(scef, sim):
-    run = sim("--devices", "1", "--loss", "0.5", *AWAKE)
+    run = sim("--devices", "1", "--loss", "0.5", *AWAKE, "--speed", "900")
     scef.wait(lambda: len(readings_of(scef)) >= 12)
     summary = run.stop()
     sequences = [reading(s.data)[0] for s in readings_of(scef)]
@@ -418,7 +418,7 @@ def test_the_retransmission_time_is_when_the_device_wakes(scef, sim):
 
 
 def test_no_retransmission_time_behind_what_the_host_allows(scef, sim):
-    sim("--devices", "40", "--period", "3600", "--active", "10", "--speed", "120", "--edrx", "0")
+    sim("--devices", "200", "--period", "3600", "--active", "10", "--speed", "120", "--edrx", "0")
     asked = ask_sleepers(scef, 5, retransmit_s=1)
     assert all(a.experimental == ASLEEP and a.retransmission_time is None for _, a in asked)
 

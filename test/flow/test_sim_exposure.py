@@ -12,7 +12,7 @@ from sink import Sink
 from t8 import CALLBACKS
 
 DEVICES = 3
-SLEEPY = ["--period", "300", "--active", "10", "--speed", "60", "--edrx", "0"]  # awake for 0.3 of 5 seconds
+SLEEPY = ["--period", "300", "--active", "10", "--speed", "150", "--edrx", "0"]  # awake for 0.3 of 2 seconds
 MONITORING = "/3gpp-monitoring-event/v1/as1/subscriptions"
 PARAMETERS = "/3gpp-network-parameter-configuration/v1/as1/configurations"
 TRIGGERS = "/3gpp-device-triggering/v1/as1/transactions"

@@ -1,11 +1,16 @@
 """dromio-sim's network side of monitoring, timers and triggers against a SCEF that is not ours: S6t (TS 29.336), T6a
 reports (TS 29.128), Tsp (TS 29.368)."""
 import datetime
+import time
 
 import pytest
 from diameter.message import Avp, MessageHeader, Message
 from fake_scef import CMR, ODR, FakeScef
-from test_sim import FIRST, SLEEPY, sim  # noqa: F401
+from test_sim import FIRST, sim  # noqa: F401
+
+# Awake for 0.3 of 1.5 seconds: many tests wait until it has woken several times.
+AWAKE_S = 0.3
+SLEEPY = ["--period", "300", "--active", "10", "--speed", "200", "--edrx", "0"]
 
 V = 10415
 CIR, RIR, DAR, DNR = 8388718, 8388719, 8388639, 8388640
@@ -181,7 +186,11 @@ def test_a_device_that_slept_through_a_downlink_is_available_when_it_wakes(scef,
     assert configure(scef, event(64, AVAILABLE), event(65, AVAILABLE_AND_IDLE), event(66, REACHABLE, avp(3128, 1000))).result == 2001
     scef.wait(lambda: len(reports(scef, 66)) == 2)
     assert not reports(scef, 64)  # nothing failed
-    scef.wait(lambda: scef.answer_to(scef.downlink(FIRST, b"\x82\x05")).experimental)
+    end = time.monotonic() + 30
+    while not scef.answer_to(scef.downlink(FIRST, b"\x82\x05")).experimental:  # it was awake
+        assert time.monotonic() < end
+        with scef.changed:
+            scef.changed.wait(2 * AWAKE_S)  # it falls asleep without a message
     scef.wait(lambda: reports(scef, 64) and reports(scef, 65))
     assert find(reports(scef, 64)[0], 3123, 3127) == AVAILABLE and find(reports(scef, 64)[0], 3123, 3329) is not None
     assert find(reports(scef, 65)[0], 3123, 3127) == AVAILABLE_AND_IDLE and 4324 in children(reports(scef, 65)[0], 3123, 4322)
@@ -262,9 +271,9 @@ def test_timers_change_how_often_a_device_wakes(scef, sim):
     parameters = avp(3170, [avp(3124, 40), avp(3125, SCEF), avp(1619, 2, m=False), avp(4324, 1, m=False)], m=False)
     answer = configure(scef, parameters, event(41, REACHABLE, avp(3128, 100)))
     assert answer.result == 2001 and find(answer, 3170, 1619) == 5 and find(answer, 3170, 4324) == 1  # 5 s is the least
-    scef.wait(lambda: len(reports(scef, 41)) >= 3)
-    times = [report.time for report in reports(scef, 41)]
-    assert all(3.5 < later - earlier < 8 for earlier, later in zip(times, times[1:]))
+    scef.wait(lambda: len(reports(scef, 41)) >= 2)
+    first, second = [report.time for report in reports(scef, 41)][:2]
+    assert 3.5 < second - first < 8
     assert run.stop()["timers_set"] == 1
 
 

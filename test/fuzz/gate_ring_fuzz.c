@@ -113,7 +113,7 @@ static void begin(void)
 {
     static const tls_pem no_files[CAPIF_FILES];
     if (bed.memory[0] == NULL) {
-        dro_log_setup("fuzz", (dro_log_level)(DRO_LOG_ERROR + 1));
+        dro_log_setup("fuzz", DRO_LOG_NOTHING);
         dro_clock_fake_init(&bed.clock, 1795348800000);
         bed.directory_memory = mmap(NULL, directory_bytes(CORES), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (bed.directory_memory == MAP_FAILED || directory_format(bed.directory_memory, CORES) != DRO_OK ||

@@ -11,6 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BESIDE = ROOT.parent / "shared" / "spec" / "openapi"
 named = os.environ.get("DROMIO_3GPP_OPENAPI")
 FOLDER = pathlib.Path(named) if named else BESIDE if (BESIDE / "TS29122_NIDD.yaml").is_file() else None
+TOOLS = pathlib.Path(os.environ.get("DROMIO_DEPS", pathlib.Path.home() / ".cache/dromio/deps")) / "venv-t8" / "bin"
+NOT_CHECKED = "3GPP's OpenAPI files are not here (DROMIO_3GPP_OPENAPI)" if FOLDER is None else "tools/setup --t8 was not run"
 # API by the first part of its paths; the second is its version.
 FILES = {
     "3gpp-nidd": "TS29122_NIDD.yaml",
@@ -32,6 +34,11 @@ _lock = threading.Lock()
 KEPT = os.environ.get("DROMIO_T8_KEPT")  # a folder of this run, where its tests are several processes
 _file = tempfile.NamedTemporaryFile("w", prefix="dromio-t8-", suffix=".ndjson", dir=KEPT, delete=KEPT is None) if FOLDER else None
 _lines = 0
+
+
+def is_checked():
+    """What is kept, and what else 3GPP's files say."""
+    return FOLDER is not None and (TOOLS / "st").exists()
 
 
 def _json(body):

@@ -6,7 +6,7 @@ PROMISE = "No administrative act without an entry; a changed, removed, moved or 
 UNIT = "tamperings"
 SHORT, LONG = 1000, 100000
 SECONDS = 60
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "What the host was made not to write at all is not found by a chain"
 
 import csv

@@ -19,7 +19,7 @@ PROMISE = "Callbacks leave to checked addresses only, however a link is written,
 UNIT = "forms"
 SHORT, LONG = 195, 195
 SECONDS = 12
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "Destinations of NIDD configurations only (other APIs send through the same code); libcurl's own 60 s of remembered lookups are ended by killing the gate, not waited for; needs root (namespaces)."
 
 PUBLIC, PUBLIC_6, OPENED = "8.8.8.8", "2606:4700:4700::1111", "127.0.0.2"

@@ -18,7 +18,7 @@ PROMISE = "A full disk refuses changes in the protocol's words and nothing else;
 UNIT = "fills"
 SHORT, LONG = 6, 600
 SECONDS = 60
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "tmpfs, which has no journal of its own. Quotas of users (EDQUOT) are treated alike in the code, and not tried. Needs root, for the mount."
 
 LIFE = 6  # fills of one host

@@ -10,7 +10,7 @@ PROMISE = "Damage to data files is detected: a start refuses or a twin is told, 
 UNIT = "trials"
 SHORT, LONG = 1000, 100_000
 SECONDS = 45
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "A damaged log stops the start of its whole host: putting the file back, or giving up what follows, is the operator's. After a kill or a power cut the newest four rounds cannot be told from torn ones."
 STEP = 100
 

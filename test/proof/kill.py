@@ -16,7 +16,7 @@ PROMISE = "What is acknowledged is durable and applied once, through kill -9 of 
 UNIT = "cycles"
 SHORT, LONG = 100, 5000
 SECONDS = 45
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "The kernel and its page cache stay: that is what `power` and `blocks` are for. A downlink that was being sent when its host was killed may reach its device a second time, as documented."
 
 LIFE = 25  # kills of one host

@@ -1,48 +1,66 @@
 """The code is broken on purpose, in one place at a time, from the lists in `test/proof/mutations`: the log, the vault, slots, rings, the router, duplicate detection, budgets, readers. Each broken
-build is given to the proofs and tests that should catch it, quickest first; one that nothing catches is a hole. Every catcher has to pass on the code as it is first, or what it says means nothing. A
-mutation that does not compile, or that no longer fits the code, fails the proof too."""
+build is given to the tests and proofs that should catch it, quickest first; the short form goes on with the next mutation once one has, the long form asks them all, so that its table says who catches what.
+One that nothing catches is a hole. Each catcher has to pass on the code as it is first, or what it says means nothing. A mutation that does not compile, or that no longer fits the code, fails the proof too."""
+import collections
 import json
 import os
+import pathlib
+import queue
 import re
 import shutil
 import signal
 import subprocess
+import threading
+import time
 import tomllib
 
-PROMISE = "Each way in which the code is broken on purpose is caught by a proof"
+PROMISE = "Each way in which the code is broken on purpose is caught by a test or a proof"
 UNIT = "mutations"
-SHORT, LONG = 60, 60
-SECONDS = 3600
+SHORT, LONG = 150, 150  # at least; all there are are tried
+SECONDS = 1800
 IN_CHECK = False
-LIMITS = "ways to break the code that nobody thought of; a catcher later in a list is not run once one before it caught"
+LIMITS = "ways to break the code that nobody thought of; of the catchers in a list the short form asks only up to the first that catches"
 
-PATIENCE_S = 420  # of one catcher: a mutation may well make something wait for ever, and is caught then
+PATIENCE_S, PATIENCE_TIMES = 60, 8  # of one catcher, besides what it takes on the code as it is: a mutation may well make something wait for ever, and is caught then
+SOUND_PATIENCE_S = 900
+SKIPPED = 77  # what a unit test ends with that cannot run here
+
+CAUGHT, PASSED, LATE, NOT_HERE = "caught", "passed", "late", "not run here"
+
+# What ninja makes for a proof besides the programs of a host; of the others `all` is made, in a variant of the build.
+PROGRAMS = ["dromiod", "dromio", "dromio-sim", "examples/dromio-twin", "test/peers/gate_harness", "test/peers/http_harness"]
+OWN_PROGRAMS = {"simulation": ["test/sim/simulate"], "faults": ["test/sim/faults"], "flips": ["test/sim/flips"], "slots": ["src/cell/slots"]}
+ALL_PROGRAMS = ("parsers",)
 
 
 def lists(root):
-    return [{**mutation, "list": path.stem} for path in sorted((root / "test/proof/mutations").glob("*.toml")) for mutation in tomllib.loads(path.read_text())["mutation"]]
+    return [{**mutation, "key": f"{path.stem}/{mutation['name']}"} for path in sorted((root / "test/proof/mutations").glob("*.toml")) for mutation in tomllib.loads(path.read_text())["mutation"]]
+
+
+class Unfit(Exception):
+    """The mutation or a catcher is wrong, and which it is."""
 
 
 class Tree:
-    """A copy of the repository to break, and its build."""
+    """A copy of the repository to break, and its build. It belongs to one thread."""
 
-    def __init__(self, proof):
-        self.proof, self.root = proof, proof.work / "tree"
+    def __init__(self, proof, name):
+        self.proof, self.root, self.build = proof, proof.work / name, proof.work / name / "build"
         said = proof.run("tools/setup", "--env")
         self.environment = {**os.environ, **dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in said.splitlines())}
-        for name in ("DROMIO_PROVING", "DROMIO_BUILD", "DROMIO_PROOFS"):
-            self.environment.pop(name, None)
-        self.environment["DROMIO_PROOF_WORK"] = str(proof.work / "proofs")
+        for word in ("DROMIO_PROVING", "DROMIO_BUILD", "DROMIO_PROOFS", "DROMIO_TEST_SET"):
+            self.environment.pop(word, None)
+        self.environment["DROMIO_PROOF_WORK"] = str(proof.work / f"{name}-proofs")
         self.copy()
-        if not (self.root / "build/build.ninja").exists():
+        if not (self.build / "build.ninja").exists():
             self.must("meson", "setup", "build")
-        self.must("ninja", "-C", "build")
+        self.must("ninja", "-C", "build", "build.ninja")
         self.tests = {test["name"]: test for test in json.loads(self.must("meson", "introspect", "--tests", "build"))}
-        self.sound = {}
+        self.targets = {target["id"]: target for target in json.loads(self.must("meson", "introspect", "--targets", "build"))}
 
     def copy(self):
-        """What is committed and what is changed; a file keeps its time while it stays as it is."""
-        listed = subprocess.run(["git", "-C", self.proof.root, "ls-files", "-z"], capture_output=True, check=True).stdout.decode().split("\0")
+        """What is committed, changed and new; a file keeps its time while it stays as it is."""
+        listed = subprocess.run(["git", "-C", self.proof.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True).stdout.decode().split("\0")
         for name in filter(None, listed):
             source, target = self.proof.root / name, self.root / name
             if source.is_file() and not (target.exists() and target.read_bytes() == source.read_bytes()):
@@ -50,72 +68,169 @@ class Tree:
                 shutil.copyfile(source, target)
                 shutil.copymode(source, target)
 
-    def run(self, *command, limit=PATIENCE_S * 4):
-        """(status, output); a catcher that is late is ended with all that it started."""
-        process = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    def run(self, *command, limit=SOUND_PATIENCE_S, folder=None, **environment):
+        """(status, output); who is late is ended with all that it started."""
+        process = subprocess.Popen([str(word) for word in command], cwd=folder or self.root, env={**self.environment, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
         try:
             out, _ = process.communicate(timeout=limit)
             return process.returncode, out
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return "late", ""
+            self.end_programs()
+            out, _ = process.communicate()
+            return LATE, out
+
+    def end_programs(self):
+        """Those of this tree that outlived who started them."""
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if os.readlink(entry / "exe").startswith(f"{self.root}/"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                continue  # it ended by itself, or is none of ours
 
     def must(self, *command):
         status, out = self.run(*command)
         if status != 0:
-            self.proof.fail(f"{' '.join(command)} in {self.root} ended with {status}:\n{out[-3000:]}")
+            raise Unfit(f"{' '.join(command)} in {self.root} ended with {status}:\n{out[-3000:]}")
         return out
 
-    def is_caught(self, catcher):
+    def ask(self, catcher, limit):
+        """(what became of it, what it said)"""
         kind, _, name = catcher.partition(":")
         if kind == "unit":
-            status, _ = self.run("meson", "test", "-C", "build", "--no-rebuild", "--timeout-multiplier", "4", name)
+            test = self.tests[name]
+            status, out = self.run(*test["cmd"], limit=limit, folder=test["workdir"] or self.build, MALLOC_PERTURB_="165", **test["env"])
+            is_here = status != SKIPPED
         elif kind == "flow":
-            status, _ = self.run(self.environment["DROMIO_PYTHON"], "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"test/flow/{name}", limit=PATIENCE_S)
+            status, out = self.run(self.environment["DROMIO_PYTHON"], "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"test/flow/{name}", limit=limit)
+            is_here = status != 0 or " passed" in out
         else:
-            status, _ = self.run("tools/prove", catcher, limit=PATIENCE_S)
-            if status == 3:
-                return None
-        return status != 0
+            status, out = self.run("tools/prove", catcher, limit=limit, **({} if catcher in ALL_PROGRAMS else {"DROMIO_PROOF_TARGETS": " ".join(self.wanted(catcher))}))
+            is_here = status != 3
+        return (NOT_HERE if not is_here else LATE if status == LATE else PASSED if status == 0 else CAUGHT), out
 
-    def targets(self, catcher):
-        """What ninja has to make for it: a unit test's own program, else all."""
+    def wanted(self, catcher):
+        """What ninja has to make for it."""
         kind, _, name = catcher.partition(":")
-        if kind != "unit":
-            return []
-        program = self.tests[name]["cmd"][0]
-        return [os.path.relpath(program, self.root / "build")]
+        if kind == "unit":
+            made = [self.targets[target]["filename"][0] for target in self.tests[name]["depends"] if target in self.targets]
+            return [os.path.relpath(file, self.build) for file in made]
+        if kind == "flow":
+            return self.programs()
+        return ["all"] if catcher in ALL_PROGRAMS else self.programs() + OWN_PROGRAMS.get(catcher, [])
 
-    def is_sound(self, catcher):
-        """Does it pass on the code as it is?"""
-        if catcher not in self.sound:
-            self.sound[catcher] = self.is_caught(catcher)
-            if self.sound[catcher]:
-                self.proof.fail(f"{catcher} fails on the code as it is")
-        return self.sound[catcher] is False
+    def programs(self):
+        images = [os.path.relpath(target["filename"][0], self.build) for target in self.targets.values() if target["filename"][0].endswith((".wasm", "dromiod.service"))]
+        return PROGRAMS + images
+
+    def make(self, catcher):
+        status, out = self.run("ninja", "-C", "build", *self.wanted(catcher))
+        if status != 0:
+            errors = "\n".join(re.findall(r"^.*(?:error|Error|FAILED).*$", out, re.M)[:10]) or out[-1000:]
+            raise Unfit(f"what {catcher} needs does not build:\n{errors}")
 
 
-def caught_by(proof, tree, mutation):
-    catchers = [catcher for catcher in mutation["caught_by"] if tree.is_sound(catcher)]
-    if not catchers:
-        return "not run here"
-    file = tree.root / mutation["file"]
-    text = file.read_text()
-    if text.count(mutation["old"]) != 1:
-        proof.fail(f"{mutation['list']}.toml: {mutation['name']}: its old text does not occur once in {mutation['file']}")
-    file.write_text(text.replace(mutation["old"], mutation["new"]))
-    try:
-        for catcher in catchers:
-            status, out = tree.run("ninja", "-C", "build", *tree.targets(catcher))
-            if status != 0:
-                errors = "\n".join(re.findall(r"^.*(?:error|Error|FAILED).*$", out, re.M)[:10])
-                proof.fail(f"{mutation['list']}.toml: {mutation['name']} does not build:\n{errors}")
-            if tree.is_caught(catcher):
-                return catcher
-        return None
-    finally:
-        file.write_text(text)
+class Run:
+    """All mutations that are left, in as many trees as there are CPUs."""
+
+    def __init__(self, proof, mutations):
+        self.proof, self.lock, self.done = proof, threading.Lock(), queue.Queue()
+        self.left = collections.deque(mutations)
+        self.sound, self.sound_locks = {}, collections.defaultdict(threading.Lock)
+        self.said = proof.work / "said"
+        self.said.mkdir(exist_ok=True)
+
+    def sound_seconds(self, tree, catcher):
+        """How long it takes to pass on the code as it is; None if it cannot run here."""
+        with self.lock:
+            lock = self.sound_locks[catcher]
+        with lock:
+            if catcher not in self.sound:
+                tree.make(catcher)
+                begun = time.monotonic()
+                came, out = tree.ask(catcher, SOUND_PATIENCE_S)
+                self.sound[catcher] = (came, time.monotonic() - begun)
+                if came != PASSED:
+                    self.keep("as-it-is", catcher, out)
+        came, seconds = self.sound[catcher]
+        if came in (CAUGHT, LATE):
+            raise Unfit(f"{catcher} fails on the code as it is: {self.said}")
+        return None if came == NOT_HERE else seconds
+
+    def keep(self, key, catcher, out):
+        (self.said / re.sub(r"[^\w.-]+", "-", f"{key}.{catcher}")).write_text(out[-20000:])
+
+    def try_one(self, tree, mutation):
+        """What became of each catcher that was asked."""
+        file = tree.root / mutation["file"]
+        text = file.read_text()
+        if text.count(mutation["old"]) != 1:
+            raise Unfit(f"its old text does not occur once in {mutation['file']}")
+        came = {}
+        for catcher in mutation["caught_by"]:
+            seconds = self.sound_seconds(tree, catcher)
+            if seconds is None:
+                came[catcher] = NOT_HERE
+                continue
+            file.write_text(text.replace(mutation["old"], mutation["new"]))
+            try:
+                tree.make(catcher)
+                came[catcher], out = tree.ask(catcher, PATIENCE_S + PATIENCE_TIMES * seconds)
+            finally:
+                file.write_text(text)
+            self.keep(mutation["key"], catcher, out)
+            if came[catcher] in (CAUGHT, LATE) and not self.proof.is_long:
+                break
+        return came
+
+    def work(self, name):
+        try:
+            tree = Tree(self.proof, name)
+            while not self.proof.over():
+                with self.lock:
+                    mutation = self.left.popleft() if self.left else None
+                if mutation is None:
+                    break
+                begun = time.monotonic()
+                try:
+                    came = self.try_one(tree, mutation)
+                except Unfit as unfit:
+                    came = {"unfit": str(unfit)}
+                self.done.put((mutation, came, time.monotonic() - begun))
+            self.done.put(None)
+        except BaseException as wrong:  # goes on in the thread that waits
+            self.done.put(wrong)
+
+    def results(self):
+        workers = [threading.Thread(target=self.work, args=(f"tree-{number}",), daemon=True) for number in range(os.cpu_count())]
+        for worker in workers:
+            worker.start()
+        ended = 0
+        while ended < len(workers):
+            result = self.done.get()
+            if isinstance(result, BaseException):
+                raise result
+            if result is None:
+                ended += 1
+            else:
+                yield result
+
+
+def catchers_of(came):
+    return [catcher for catcher, what in came.items() if what in (CAUGHT, LATE)]
+
+
+def tell(proof, found):
+    """The tables: of catchers, and of mutations."""
+    caught, asked = collections.Counter(), collections.Counter()
+    for _, came in found.values():
+        asked.update(catcher for catcher, what in came.items() if what in (CAUGHT, LATE, PASSED))
+        caught.update(catchers_of(came))
+    proof.table("Catchers", ["catcher", "asked", "caught"], [(catcher, asked[catcher], caught[catcher]) for catcher in sorted(asked, key=lambda each: (-caught[each], each))])
+    proof.table("Mutations", ["mutation", "file", "caught by", "not by"],
+                [(key, file, ", ".join(catchers_of(came)) or "**nobody**", ", ".join(f"{catcher}" for catcher, what in came.items() if what == PASSED)) for key, (file, came) in sorted(found.items())])
 
 
 def run(proof):
@@ -123,23 +238,18 @@ def run(proof):
     if len(mutations) < proof.wanted:
         proof.fail(f"the lists have {len(mutations)} mutations, at least {proof.wanted} are wanted")
     proof.wanted = len(mutations)
-    tree = Tree(proof)
-    unknown = [f"{m['list']}: {catcher}" for m in mutations for catcher in m["caught_by"] if catcher.startswith("unit:") and catcher[5:] not in tree.tests]
-    if unknown:
-        proof.fail("no such unit test: " + ", ".join(unknown))
     found = proof.state.setdefault("found", {})
-    for mutation in mutations[proof.done:]:
-        if proof.over():
-            break
-        key = f"{mutation['list']}/{mutation['name']}"
-        found[key] = [mutation["file"], caught_by(proof, tree, mutation)]
-        proof.say(f"{key}: {found[key][1] or 'NOBODY CAUGHT IT'}")
+    for mutation, came, seconds in Run(proof, [mutation for mutation in mutations if mutation["key"] not in found]).results():
+        key = mutation["key"]
+        found[key] = [mutation["file"], came]
+        proof.say(f"{key} ({seconds:.0f} s): {', '.join(f'{catcher} {what}' for catcher, what in came.items())}{'' if catchers_of(came) else ': NOBODY CAUGHT IT'}")
         proof.count()
-    by = {}
-    for _, catcher in found.values():
-        by[catcher or "nobody"] = by.get(catcher or "nobody", 0) + 1
-    proof.table("Caught by", ["catcher", "mutations"], sorted(by.items(), key=lambda each: (-each[1], each[0])))
-    proof.table("Mutations", ["mutation", "file", "caught by"], [(key, file, catcher or "**nobody**") for key, (file, catcher) in sorted(found.items())])
-    holes = [key for key, (_, catcher) in found.items() if catcher is None]
+    tell(proof, found)
+    unfit = [f"{key}: {came['unfit']}" for key, (_, came) in found.items() if "unfit" in came]
+    if unfit:
+        proof.fail("\n".join(unfit))
+    not_here = [key for key, (_, came) in found.items() if came and set(came.values()) == {NOT_HERE}]
+    proof.measured["mutations whose catchers cannot run here"] = len(not_here)
+    holes = [key for key, (_, came) in found.items() if not catchers_of(came) and key not in not_here]
     if holes:
         proof.fail("nothing caught " + ", ".join(holes))

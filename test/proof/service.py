@@ -6,7 +6,7 @@ PROMISE = "The service is confined: an exposure level under 2.0 for systemd"
 UNIT = "units"
 SHORT, LONG = 1, 1
 SECONDS = 10
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "what each room may do beyond the unit: seccomp and Landlock, which `sandbox` looks at"
 
 

@@ -9,7 +9,7 @@ PROMISE = "Nothing of a twin's turn is left in the slot for the next twin, howev
 UNIT = "reuses"
 SHORT, LONG = 100_000, 10_000_000
 SECONDS = 35
-IN_CHECK = False
+IN_CHECK = True
 LIMITS = "Words left on the native stack and in registers' save areas: src/cell/room_test.c looks for those in all memory of a confined cell. Side channels of the processor."
 STEP = 10_000
 

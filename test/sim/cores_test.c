@@ -15,6 +15,7 @@
 #include "core/record.h"
 #include "core/state.h"
 #include "core/twin_table.h"
+#include "core/vault.h"
 #include "store/disk_memory.h"
 #include "asker.h"
 
@@ -578,6 +579,20 @@ static void counts_of_all_cores_are_there_before_a_round(void **state)
     }
 }
 
+/* The counters of nonces of two cores run apart: under keys of one epoch they would meet. */
+static void each_core_seals_in_an_epoch_of_its_own(void **state)
+{
+    uint64_t epochs[CORES];
+    (void)state;
+    for (uint32_t i = 0; i < CORES; i++) {
+        uint8_t sealed[8 + VAULT_OVERHEAD];
+        vault_seal_log(here.world.seats[i].core->vault, 0, "", 0, "12345678", 8, sealed);
+        memcpy(&epochs[i], sealed, 8);
+        for (uint32_t other = 0; other < i; other++)
+            assert_true(epochs[i] != epochs[other]);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
 
 int main(void)
@@ -602,6 +617,7 @@ int main(void)
         CASE(the_timeline_begins_anew_and_is_never_wrong),
         CASE(the_old_logs_go_once_every_core_has_moved),
         CASE(counts_of_all_cores_are_there_before_a_round),
+        CASE(each_core_seals_in_an_epoch_of_its_own),
     };
     return cmocka_run_group_tests_name("cores", tests, NULL, NULL);
 }

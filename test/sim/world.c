@@ -420,7 +420,7 @@ void world_cores(world *world, uint32_t cores)
 void world_init(world *world, const world_options *options)
 {
     *world = (struct world){ .options = *options };
-    dro_log_setup("sim", getenv("SIM_LOG") != NULL ? DRO_LOG_DEBUG : (dro_log_level)(DRO_LOG_ERROR + 1));
+    dro_log_setup("sim", getenv("SIM_LOG") != NULL ? DRO_LOG_DEBUG : DRO_LOG_NOTHING);
     dro_clock_fake_init(&world->clock, WORLD_START_MS);
     dro_random_seeded_init(&world->random, options->seed);
     dro_random_seeded_init(&world->core_random, options->seed ^ 0xc0fe);
