@@ -14,7 +14,7 @@ enum { BENCH_SETTINGS_BYTES = 16 * 1024 };
 typedef struct bench_options {
     const char *name;
     char dromiod[4096], image[4096], directory[4096]; /* program, thermo.wasm, where data directories are made */
-    bool is_json, is_quick, is_alone;
+    bool is_json, is_quick, is_alone, is_http;
     uint32_t twins;   /* 0: the benchmark's own */
     double seconds;   /* 0: the benchmark's own */
     double times;     /* of the peak, that `overload` offers; 0: 1, 2 and 5 */

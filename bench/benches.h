@@ -16,6 +16,7 @@ bool bench_nidd(const bench_options *options, bench_result *result);
 bool bench_monte(const bench_options *options, bench_result *result);
 bool bench_queue(const bench_options *options, bench_result *result);
 bool bench_overload(const bench_options *options, bench_result *result);
+bool overload_over_http(const bench_options *options, bench_result *result);
 bool bench_group(const bench_options *options, bench_result *result);
 bool bench_curve(const bench_options *options, bench_result *result);
 bool bench_growth(const bench_options *options, bench_result *result);

@@ -12,7 +12,7 @@
 #include "sim/histogram.h"
 
 enum {
-    HTTP_CONNECTIONS_MAX = 256,
+    HTTP_CONNECTIONS_MAX = 8192,
     HTTP_DEPTH_MAX = 256,
     HTTP_REQUEST_MAX = 1024,
     HTTP_BODY_MAX = 1024 * 1024, /* of an answer that is kept */
@@ -67,9 +67,10 @@ typedef struct http_load {
     int (*path)(void *owner, uint64_t number, char *out, size_t room); /* of request `number`; its length */
     int (*body)(void *owner, uint64_t number, char *out, size_t room); /* JSON of a POST; NULL: they are GETs */
     void (*on_answer)(void *owner, uint64_t number, int status, const char *body); /* NULL: nobody wants to know; a long body is cut */
-    uint64_t answers, errors; /* status 200 or 201, and any other */
+    uint64_t answers, errors; /* status 2xx, and any other */
+    uint64_t busy;            /* of those: 503 */
     int error;                /* the newest other status */
-    histogram latency;
+    histogram latency;        /* without the 503 */
 } http_load;
 /* GETs for `seconds` after `warm_s`; on_measured is called with `owner` when measuring begins and
  * when it ends. False: a connection broke, or an interrupt. */

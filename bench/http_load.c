@@ -9,7 +9,7 @@
 #include "bench/bench.h"
 #include "bench/http.h"
 
-enum { OUT_BYTES = HTTP_DEPTH_MAX * HTTP_REQUEST_MAX, IN_BYTES = 256 * 1024, ANSWER_BYTES = 2048, EVENTS = 64, WAIT_MS = 50 };
+enum { IN_BYTES = 256 * 1024, ANSWER_BYTES = 2048, EVENTS = 64, WAIT_MS = 50 };
 
 typedef struct lane { /* a connection */
     http_load *load;
@@ -22,7 +22,7 @@ typedef struct lane { /* a connection */
     size_t answer_length;
     char answer[ANSWER_BYTES];           /* with NUL */
     size_t length, sent;
-    char out[OUT_BYTES];
+    char *out;                           /* depth * HTTP_REQUEST_MAX */
 } lane;
 
 typedef struct drive {
@@ -52,13 +52,14 @@ static void on_response(void *owner, int status)
     l->outstanding--;
     if (!l->is_measuring)
         return;
-    if (status == 200 || status == 201)
-        l->load->answers++;
-    else
-        l->load->errors++;
-    if (status != 200 && status != 201)
+    bool is_good = status >= 200 && status < 300;
+    l->load->answers += is_good;
+    l->load->errors += !is_good;
+    l->load->busy += status == 503;
+    if (!is_good)
         l->load->error = status;
-    histogram_add(&l->load->latency, (uint64_t)took / 1000);
+    if (status != 503)
+        histogram_add(&l->load->latency, (uint64_t)took / 1000);
 }
 
 static void fill(drive *d, lane *l)
@@ -68,7 +69,7 @@ static void fill(drive *d, lane *l)
     if (l->sent == l->length)
         l->sent = l->length = 0;
     int64_t now = bench_now_ns();
-    while (d->number < d->most && l->outstanding < load->depth && OUT_BYTES - l->length >= HTTP_REQUEST_MAX) {
+    while (d->number < d->most && l->outstanding < load->depth && load->depth * (size_t)HTTP_REQUEST_MAX - l->length >= HTTP_REQUEST_MAX) {
         char body[512] = "", about[96] = "";
         int length = load->body != NULL ? load->body(load->owner, d->number, body, sizeof body) : 0;
         if (load->body != NULL)
@@ -125,8 +126,9 @@ static bool open_lanes(drive *d)
         l->reader = (http_reader){ .owner = l, .on_response = on_response, .on_body = d->load->on_answer != NULL ? on_body : NULL };
         http_reader_init(&l->reader);
         l->descriptor = http_connect(d->load->port);
+        l->out = malloc(d->load->depth * (size_t)HTTP_REQUEST_MAX);
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = l };
-        if (l->descriptor < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, l->descriptor, &event) != 0)
+        if (l->out == NULL || l->descriptor < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, l->descriptor, &event) != 0)
             return false;
         fill(d, l);
         if (!flush(d, l))
@@ -170,9 +172,11 @@ static void measure(drive *d)
 
 static void drive_end(drive *d)
 {
-    for (uint32_t i = 0; d->lanes != NULL && i < d->load->connections; i++)
+    for (uint32_t i = 0; d->lanes != NULL && i < d->load->connections; i++) {
         if (d->lanes[i].descriptor >= 0)
             close(d->lanes[i].descriptor);
+        free(d->lanes[i].out);
+    }
     if (d->epoll >= 0)
         close(d->epoll);
     free(d->lanes);

@@ -174,6 +174,8 @@ static void on_answer(void *owner, peer *from, uint32_t slot, uint64_t tag, int6
     if (answer->result != DIAMETER_SUCCESS)
         l->counts.last_refusal = answer->experimental != 0 ? answer->experimental : answer->result;
     bool is_ok = answer->result == DIAMETER_SUCCESS, is_busy = answer->result / 1000 == 3;
+    if (tag >> 32 == PHASE_ATTACH && is_busy)
+        return; /* its turn comes again */
     if (tag >> 32 == PHASE_ATTACH) {
         l->counts.attached += is_ok;
         l->counts.attach_refused += !is_ok;

@@ -23,6 +23,7 @@ static void usage(void)
            "  --alone            without the program it is compared with\n"
            "  --twins N          how many twins\n"
            "  --times N          overload: offers the peak and N times as much, over 32 connections\n"
+           "  --http             overload: of actions over HTTP, by N times as many clients\n"
            "  --dromiod FILE     the program (beside this one)\n"
            "  --image FILE       the sample thermometer (examples/thermo.wasm beside this program)\n"
            "  --data DIR         where the data directory is made (/var/tmp); use the disk you want to measure\n"
@@ -59,6 +60,7 @@ static int read_options(bench_options *out, int argc, char **argv)
         { "dromiod", required_argument, NULL, 'p' },  { "image", required_argument, NULL, 'i' },
         { "data", required_argument, NULL, 'd' },     { "alone", no_argument, NULL, 'a' },
         { "times", required_argument, NULL, 'm' },    { "help", no_argument, NULL, 'h' },
+        { "http", no_argument, NULL, 'w' },
         { 0 },
     };
     double number;
@@ -69,6 +71,7 @@ static int read_options(bench_options *out, int argc, char **argv)
         case 'j': out->is_json = true; break;
         case 'q': out->is_quick = true; break;
         case 'a': out->is_alone = true; break;
+        case 'w': out->is_http = true; break;
         case 's':
             if (!take_number(optarg, 3600, &out->seconds))
                 return complain("--seconds is a number up to 3600, not", optarg);

@@ -11,7 +11,9 @@
 enum {
     CONNECTIONS = 8,
     CONNECTIONS_MANY = 32, /* where many times the peak is asked for: what is refused is told 400 ms later, so many requests are out at once */
-    PEAK_WINDOWS = 4096, /* of all connections while the peak is looked for */
+    PEAK_WINDOWS = 4096, /* of all connections while the peak is looked for, */
+    PEAK_WINDOWS_LEAST = 1024, /* and of those whose host does less: it lets so many wait, and more only for PEAK_WAIT_MS */
+    PEAK_WAIT_MS = 20,
     WINDOW = PEER_WINDOW_MAX - 1, /* of each connection under overload: five times what a gate keeps in all */
     STEPS = 3,
     SLICE_MS = 250,      /* of the way back */
@@ -31,6 +33,15 @@ static uint32_t connections_of(const bench_options *o)
     return o->times > 0 ? CONNECTIONS_MANY : CONNECTIONS;
 }
 
+/* As many requests as a host with that peak has at once without refusing any; 0: not known yet. */
+static uint32_t windows_of(const bench_options *o, double peak)
+{
+    double most = peak * PEAK_WAIT_MS / 1000;
+    if (peak == 0)
+        return (o->times > 0 ? PEAK_WINDOWS_LEAST : PEAK_WINDOWS) / connections_of(o);
+    return (most < PEAK_WINDOWS_LEAST ? PEAK_WINDOWS_LEAST : most < PEAK_WINDOWS ? (uint32_t)most : PEAK_WINDOWS) / connections_of(o);
+}
+
 static load *connect_all(const host *h, uint32_t twins, uint32_t connections, uint32_t window)
 {
     load *l = load_new(h, twins, connections, window);
@@ -41,7 +52,7 @@ static load *connect_all(const host *h, uint32_t twins, uint32_t connections, ui
 
 static bool find_peak(const bench_options *o, const host *h, uint32_t twins, double *peak, bench_result *r)
 {
-    load *l = connect_all(h, twins, connections_of(o), PEAK_WINDOWS / connections_of(o));
+    load *l = connect_all(h, twins, connections_of(o), windows_of(o, 0));
     bool is_fine = l != NULL && load_attach(l) && load_drive(l, 0.5);
     if (is_fine) {
         load_reset(l);
@@ -96,7 +107,7 @@ static void set_flood(bench_result *r, const char *step, const flood *f)
 static double recovery_ms(const bench_options *o, const host *h, uint32_t twins, double peak)
 {
     int64_t begin = bench_now_ns();
-    load *l = connect_all(h, twins, connections_of(o), PEAK_WINDOWS / connections_of(o));
+    load *l = connect_all(h, twins, connections_of(o), windows_of(o, peak));
     double found = -1;
     while (l != NULL && found < 0 && bench_now_ns() - begin < RECOVERY_MS * (int64_t)1000000) {
         load_reset(l);
@@ -160,6 +171,8 @@ static bool flood_all(const bench_options *o, const host *h, uint32_t twins, dou
 
 bool bench_overload(const bench_options *o, bench_result *r)
 {
+    if (o->is_http)
+        return overload_over_http(o, r);
     static host h;
     uint32_t twins = trial_twins(o, 200000, 50000);
     double peak = 0;

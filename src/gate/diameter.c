@@ -410,7 +410,7 @@ static void on_tick(loop_timer *timer)
     diameter_gate *gate = (diameter_gate *)((char *)timer - offsetof(diameter_gate, tick));
     int64_t now_ns = loop_now_ns(gate->home);
     gate->logged = 0;
-    overload_note(&gate->overload, pending_incoming_count(gate->pending), gate->keep_most);
+    overload_note(&gate->overload, pending_incoming_count(gate->pending), busy_keep(gate));
     overload_tick(&gate->overload, now_ns, gate->config->clock->wall_ms(gate->config->clock));
     for (uint32_t i = 0; i < gate->slots_used; i++)
         if (gate->peers[i] != NULL)
@@ -556,8 +556,12 @@ void diameter_gate_on_answer(diameter_gate *gate, uint64_t id, const void *body,
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CORE_LATE);
         return;
     }
+    int64_t now_ns = loop_now_ns(gate->home), took_ns = now_ns - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS;
     if (entry->command->code == COMMAND_MO_DATA && answer.result == DIAMETER_SUCCESS)
-        dro_latency_add(&gate->uplinks, loop_now_ns(gate->home) - entry->deadline_ns + CORE_TIMEOUT_MS * NS_PER_MS);
+        dro_latency_add(&gate->uplinks, took_ns);
+    if (entry->is_patient)
+        patience_answered(&gate->patience, took_ns, now_ns);
+    entry->is_patient = false;
     if (entry->said.experimental == 0 && (entry->said.result == 0 || entry->said.result == DIAMETER_SUCCESS))
         entry->said = answer; /* of several cores the first that refuses */
     connection_answer connection;

@@ -22,13 +22,18 @@ struct busy_parcel {
 
 /* ---- what a gate keeps ---- */
 
+uint32_t busy_keep(const diameter_gate *gate)
+{
+    return gate->patience.most < gate->keep_most ? gate->patience.most : gate->keep_most;
+}
+
 /* Requests of a lower priority find less room and are refused first, those of a higher one last. */
 static uint32_t keep_of(const diameter_gate *gate, uint32_t priority)
 {
-    uint32_t part = gate->keep_most / BUSY_PRIORITY_SHARE, most = gate->keep_most + part;
+    uint32_t usual = busy_keep(gate), part = usual / BUSY_PRIORITY_SHARE, most = usual + part;
     if (priority == PRIORITY_USUAL)
-        return gate->keep_most;
-    return priority > PRIORITY_USUAL ? gate->keep_most - part : most < PENDING_REQUESTS_MAX ? most : PENDING_REQUESTS_MAX;
+        return usual;
+    return priority > PRIORITY_USUAL ? usual - part : most < PENDING_REQUESTS_MAX ? most : PENDING_REQUESTS_MAX;
 }
 
 static uint32_t keep_most(const gate_config *config)
@@ -48,13 +53,14 @@ static bool is_beyond(const diameter_peer *peer, uint32_t most)
 
 bool busy_is(const diameter_peer *peer)
 {
-    return is_beyond(peer, peer->gate->keep_least);
+    const diameter_gate *gate = peer->gate;
+    return is_beyond(peer, gate->hears_priority ? keep_of(gate, PRIORITY_LAST) : busy_keep(gate));
 }
 
 void busy_heard_priority(diameter_gate *gate, uint32_t priority)
 {
     if (priority > PRIORITY_USUAL) /* from now on it is looked for in time */
-        gate->keep_least = keep_of(gate, PRIORITY_LAST);
+        gate->hears_priority = true;
 }
 
 bool busy_has_space(const diameter_peer *peer, ring_writer *ring, uint32_t length)
@@ -103,7 +109,7 @@ static void tell_until(diameter_gate *gate, int64_t due_ns)
  * those who would send wait for their answers. */
 static bool has_room_again(diameter_gate *gate)
 {
-    bool is_calm = pending_incoming_count(gate->pending) < gate->keep_most / BUSY_CALM_SHARE;
+    bool is_calm = pending_incoming_count(gate->pending) < busy_keep(gate) / BUSY_CALM_SHARE;
     gate->calm_looks = is_calm ? gate->calm_looks + 1 : 0;
     return gate->calm_looks >= BUSY_CALM_LOOKS;
 }
@@ -211,7 +217,8 @@ bool busy_refuse(diameter_peer *peer, const uint8_t *bytes, uint32_t length)
 void busy_init(diameter_gate *gate)
 {
     gate->busy_look.on_due = on_look;
-    gate->keep_most = gate->keep_least = keep_most(gate->config);
+    gate->keep_most = keep_most(gate->config);
+    patience_init(&gate->patience, loop_now_ns(gate->home));
 }
 
 void busy_fini(diameter_gate *gate)

@@ -297,7 +297,7 @@ static void a_higher_priority_finds_room_and_a_lower_one_is_refused_first(void *
     send_urgent(other, 15, 1); /* that there are such is known from now on */
     core_takes();
     for (uint32_t i = 0; !busy_is(peer_named("mme1.example.org")); i++) {
-        send_requests(peer, i, waiting() + BATCH < bed.gate->keep_least * 4 / 5 ? BATCH : 1);
+        send_requests(peer, i, waiting() + BATCH < busy_keep(bed.gate) * 2 / 3 ? BATCH : 1);
         core_takes();
     }
     assert_int_equal(busy_count(), 0);
@@ -355,6 +355,29 @@ static void who_can_hear_of_it_is_told_of_overload(void **state)
     close(peer);
 }
 
+static void a_slow_core_has_fewer_waiting(void **state)
+{
+    (void)state;
+    enum { SENT = 2 * PATIENCE_LEAST };
+    int peer = testbed_open(&bed);
+    for (uint32_t sent = 0; sent < SENT; sent += BATCH) {
+        send_requests(peer, sent, BATCH);
+        core_takes();
+    }
+    assert_int_equal(busy_count(), 0); /* far from BUSY_KEEP_A_CORE */
+    pass_ms(2 * PATIENCE_INTERVAL_MS);
+    bed.id = ids[--id_count];
+    testbed_core_answers(&bed, DIAMETER_SUCCESS, 0); /* nothing sooner */
+    send_requests(peer, SENT, 1);
+    assert_int_equal(busy_count(), 1);
+    while (waiting() > PATIENCE_LEAST / 2) {
+        bed.id = ids[--id_count];
+        testbed_core_answers(&bed, DIAMETER_SUCCESS, 0);
+    }
+    send_requests(peer, SENT + 1, 1);
+    assert_int_equal(busy_count(), 1);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -370,6 +393,7 @@ int main(void)
         TEST(refusals_kept_are_bounded),
         TEST(a_higher_priority_finds_room_and_a_lower_one_is_refused_first),
         TEST(who_can_hear_of_it_is_told_of_overload),
+        TEST(a_slow_core_has_fewer_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@
 #include "gate/diameter_count.h"
 #include "gate/diameter_overload.h"
 #include "gate/diameter_pending.h"
+#include "gate/patience.h"
 #include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
 
@@ -163,8 +164,9 @@ struct diameter_gate {
     busy_parcel *first_parcel, *last_parcel; /* refusals that wait, in the order they are due */
     uint32_t parcel_count;
     loop_timer busy_look;
-    uint32_t keep_most;            /* requests that wait for the cores */
-    uint32_t keep_least;           /* from here on a request's priority is looked at */
+    uint32_t keep_most;            /* requests that wait for the cores... */
+    patience patience;             /* ...and fewer while they take long */
+    bool hears_priority;           /* a request of a low priority came: priorities are looked at in time */
     overload overload;
     uint32_t calm_looks;
     tracer *tracer;
@@ -332,6 +334,7 @@ bool peer_serves_realm(const diameter_peer *peer, const void *realm, size_t leng
 /* ---- diameter_busy.c ---- */
 
 void busy_init(diameter_gate *gate);
+uint32_t busy_keep(const diameter_gate *gate); /* requests that may wait for the cores now */
 void busy_fini(diameter_gate *gate);
 /* Does the gate keep about as many requests as it may, of this peer or of all? Then busy_refuse looks. */
 bool busy_is(const diameter_peer *peer);

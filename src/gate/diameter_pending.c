@@ -90,6 +90,7 @@ dro_err pending_put_incoming(pending_table *table, const diameter_message *reque
     table->incoming_count++;
     entry->generation++;
     entry->cores_left = 1;
+    entry->is_patient = false;
     entry->hears_overload = overload_is_heard(request);
     entry->said = (network_answer){ 0 };
     entry->reports = NULL;

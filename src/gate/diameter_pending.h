@@ -29,6 +29,7 @@ typedef struct pending_incoming {
     uint16_t session_length, echo_length;
     uint8_t flags;
     bool hears_overload;             /* the sender can be told of overload */
+    bool is_patient;                 /* no core has answered yet: it counts among those that wait for one */
     uint8_t cores_left;              /* how many cores are still to answer; what the ones before said: */
     network_answer said;
     struct pending_reports *reports; /* of a Reporting-Information-Request, owned: report.c */

@@ -89,6 +89,7 @@ static void exchange_release(connection *owner)
     http->under_way--;
     if (owner->current == gone)
         owner->current = NULL;
+    held_left(gone);
     free_part(http, gone);
     block_chain_clear(&http->blocks, &gone->out);
     gone->kind = EXCHANGE_FREE;
@@ -116,6 +117,7 @@ void exchange_end(exchange *exchange)
     connection *owner = exchange->owner;
     assert(exchange->kind != EXCHANGE_FREE && !exchange->is_answered);
     exchange->is_answered = true;
+    held_answered(exchange);
     if (!is_of_its_client(exchange))
         dro_latency_add(&owner->http->requests, loop_now_ns(owner->http->loop) - exchange->begun_ns);
     if (owner->current == exchange)

@@ -78,7 +78,7 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     made->sweep.on_due = on_sweep;
     made->accept_again.on_due = on_accept_again;
     dro_err err = DRO_NOMEM;
-    if (made->access != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL && made->refusals != NULL)
+    if (held_init(made) && made->access != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL && made->refusals != NULL)
         err = loop_timer_set(loop, &made->sweep, loop_now_ns(loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS);
     if (err == DRO_OK)
         err = loop_add(loop, &made->listener, 0); /* who comes before the tokens are known waits in the backlog */
@@ -120,6 +120,7 @@ void http_free(http *http)
     access_free(http->access);
     token_table_free(http->tokens);
     body_arena_free(http->arena);
+    held_fini(http);
     free(http->exchanges);
     free(http->refusals);
     free(http);

@@ -23,6 +23,7 @@
 #include "gate/gate.h"
 #include "gate/http_limits.h"
 #include "gate/loop.h"
+#include "gate/patience.h"
 #include "gate/route.h"
 #include "gate/tls.h"
 #include "gate/token.h"
@@ -96,6 +97,7 @@ struct exchange {
     uint16_t route;            /* index, HTTP_NO_ROUTE before one is known */
     uint16_t status;           /* 0: no answer begun */
     uint8_t kind;
+    uint8_t patient;           /* one more than the core that it waits for, as others do; 0: none, or for its own reasons */
     bool is_safe, is_head, is_old, keeps_alive, is_chunked, is_answered;
     bool is_untimed;           /* it takes as long as its client wants */
 };
@@ -112,6 +114,26 @@ void exchange_end(exchange *exchange);
 void exchange_drop_all(connection *owner);
 /* Those whose time is over get 504. */
 void exchange_sweep(http *http);
+
+/* ---- too much to do ---- */
+
+typedef struct held_line { /* exchanges that are refused and not told yet, in the order they are due */
+    struct held *places;       /* [HTTP_HELD_MAX], a ring */
+    uint32_t first, count;
+    loop_timer timer;
+} held_line;
+
+bool held_init(http *http); /* false: no memory */
+void held_fini(http *http);
+/* 503 a moment later: who asks again at once would else be refused the faster the less a refusal costs. Ends the exchange. */
+void held_refuse(exchange *exchange);
+/* May the core be asked once more? And every core? */
+bool held_may_ask(const http *http, uint32_t core);
+bool held_may_ask_all(const http *http);
+/* It was; until exchange_end or the end of the connection it is one that waits. */
+void held_asked(exchange *exchange, uint32_t core);
+void held_answered(exchange *exchange);
+void held_left(exchange *exchange);
 
 /* ---- connections ---- */
 
@@ -271,6 +293,8 @@ struct http {
     char date[32];
     http_counts counts;
     struct audit_refusals *refusals;   /* gate/audit.h: for the audit log */
+    patience patience[GATE_CORES_MAX]; /* with each core */
+    held_line held;
     dro_latency requests;              /* from the head until the answer is written */
     uint8_t scratch[HTTP_REQUEST_MAX + BODY_FIELDS_MAX + 64]; /* one request while it is built; wiped after */
     char decoded[2 * HTTP_BLOCK_BYTES];                       /* target and query of the request at hand */

@@ -7,6 +7,10 @@ enum {
     HTTP_EXCHANGES_MAX = 16384,          /* requests under way, all connections */
     HTTP_EXCHANGES_ALL = 16384 + 64,     /* with those that only hear that they are too many */
     HTTP_PIPELINE_MAX = 64,              /* requests under way, one connection */
+    HTTP_HELD_MS = 400,                  /* who is refused for too much to do is told then, */
+    HTTP_HELD_LOOK_MS = 10,              /* or later: by turns, looking this often, */
+    HTTP_HELD_A_LOOK = 40,               /* so many each time, which takes about a twentieth of a CPU; */
+    HTTP_HELD_MAX = HTTP_CONNECTIONS_MAX, /* of so many, the next one at once */
     HTTP_STRANGERS_A_TURN = 16,          /* that go on with what waited, in a turn of the loop */
     HTTP_TRIM_FROM = 256,                /* so many connections, and a quarter of them later: memory is given back */
     HTTP_ACCEPT_MAX = 64,                /* connections taken per turn of the loop */

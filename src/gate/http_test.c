@@ -67,8 +67,54 @@ static void a_full_ring_is_503_with_retry_after(void **state)
     while (ring_send(&host->to_core, MESSAGE_PEER, 0, 0, "x", 1))
         ;
     bed_say(host, BED_GET_TWIN);
+    bed_later(host, HTTP_HELD_MS - HTTP_HELD_LOOK_MS);
+    bed_hear(host);
+    assert_int_equal(host->length, 0); /* who asks again at once is not to be refused the faster */
+    bed_later(host, 2 * HTTP_HELD_LOOK_MS);
     bed_assert_heard(host, "HTTP/1.1 503 ");
     assert_non_null(strstr(host->text, "\r\nRetry-After: 1\r\n"));
+}
+
+static void what_would_wait_too_long_is_refused_or_read_later(void **state)
+{
+    http_testbed *host = *state;
+    patience *core = &host->http->patience[0];
+    core->most = 1; /* as while a queue stands */
+    bed_say(host, BED_GET_TWIN);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    assert_int_equal(core->waiting, 1);
+    bed_say(host, BED_GET_TWIN); /* behind its own: not read yet */
+    assert_int_equal(host->http->under_way, 1);
+    bed_answer(host, id, 200);
+    bed_assert_heard(host, "HTTP/1.1 200 ");
+    bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+    bed_assert_heard(host, "HTTP/1.1 200 ");
+    assert_int_equal(core->waiting, 0);
+    bed_begin_anew(host);
+    core->most = 0;
+    bed_say(host, BED_GET_TWIN);
+    bed_later(host, HTTP_HELD_MS + HTTP_HELD_LOOK_MS);
+    bed_assert_heard(host, "HTTP/1.1 503 ");
+}
+
+static void who_leaves_waits_no_more(void **state)
+{
+    http_testbed *host = *state;
+    patience *core = &host->http->patience[0];
+    bed_say(host, BED_GET_TWIN);
+    bed_asked(host, MESSAGE_API);
+    assert_int_equal(core->waiting, 1);
+    close(host->client);
+    bed_turn(host);
+    assert_int_equal(core->waiting, 0);
+    bed_connect(host);
+    core->most = 0;
+    bed_say(host, BED_GET_TWIN);
+    close(host->client); /* before it is told */
+    bed_later(host, HTTP_HELD_MS + HTTP_HELD_LOOK_MS);
+    assert_int_equal(host->http->under_way, 0);
+    assert_int_equal(host->http->held.count, 0);
+    bed_connect(host);
 }
 
 static void an_answer_for_a_client_that_left_is_dropped(void **state)
@@ -432,6 +478,8 @@ int main(void)
         TEST(a_wait_may_last_as_long_as_was_asked_for),
         TEST(a_write_that_waits_for_another_costs_nothing_meanwhile),
         TEST(a_full_ring_is_503_with_retry_after),
+        TEST(what_would_wait_too_long_is_refused_or_read_later),
+        TEST(who_leaves_waits_no_more),
         TEST(an_answer_for_a_client_that_left_is_dropped),
         TEST(a_client_that_closed_its_side_is_not_told_of_again),
         TEST(an_id_nobody_gave_is_dropped),

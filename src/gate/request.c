@@ -467,6 +467,8 @@ bool request_begin(connection *connection)
     unsigned method = method_of(connection);
     if (must_wait(connection, method == METHOD_GET))
         return false;
+    if (connection->first != NULL && !held_may_ask_all(http))
+        return false;
     exchange *begun = exchange_take(http, connection, HTTP_EXCHANGES_MAX);
     bool is_busy = begun == NULL;
     if (is_busy && connection->first != NULL)
@@ -683,9 +685,13 @@ static void dispatch(connection *connection, exchange *exchange)
         exchange->is_untimed = connection->wait_ms > 0;
         set_deadline(http, exchange,
                      connection->wait_ms + (exchange->kind == EXCHANGE_METRICS ? HTTP_METRICS_MS : HTTP_ANSWER_MS));
-        if (!request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out),
-                          route->body != BODY_NONE))
-            answer_busy(exchange, "the host has too much to do");
+        bool is_patient = exchange->kind == EXCHANGE_CORE && !exchange->is_untimed;
+        bool is_asked = (!is_patient || held_may_ask(http, core)) &&
+                        request_send(http, core, exchange_id(http, exchange, 0), out.start, (uint32_t)dro_builder_length(&out), route->body != BODY_NONE);
+        if (!is_asked)
+            held_refuse(exchange);
+        else if (is_patient)
+            held_asked(exchange, core);
     }
     dro_wipe(http->scratch, dro_builder_length(&out));
 }

@@ -229,10 +229,12 @@ pending_incoming *t6a_keep(diameter_peer *peer, const diameter_message *request,
         return NULL;
     }
     peer->waiting++;
+    patience_asked(&gate->patience);
+    entry->is_patient = true;
     entry->peer_slot = peer->slot;
     entry->peer_generation = peer->generation;
     entry->deadline_ns = loop_now_ns(gate->home) + CORE_TIMEOUT_MS * NS_PER_MS;
-    overload_note(&gate->overload, pending_incoming_count(gate->pending), gate->keep_most);
+    overload_note(&gate->overload, pending_incoming_count(gate->pending), busy_keep(gate));
     return entry;
 }
 
@@ -438,6 +440,8 @@ void t6a_drop(diameter_gate *gate, pending_incoming *entry)
     diameter_peer *peer = gate_peer_find(gate, entry->peer_slot, entry->peer_generation);
     if (peer != NULL)
         peer->waiting--;
+    if (entry->is_patient)
+        patience_left(&gate->patience);
     pending_drop_incoming(gate->pending, entry);
 }
 
