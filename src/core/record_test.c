@@ -286,6 +286,8 @@ static void turns_wait_while_a_round_waits_for_space(void **state)
     network_answer answer;
     memcpy(&answer, heard_of(here.id)->body, sizeof answer);
     assert_int_equal(answer.result, 2001);
+}
+
 /* Its identities and properties are in clear nowhere once they are sealed. */
 static void what_a_record_said_does_not_stay_in_memory(void **state)
 {
