@@ -1,5 +1,6 @@
 #include "cell/artifact.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/builder.h"
@@ -11,6 +12,7 @@ static const char magic[8] = { 'D', 'R', 'O', 'M', 'A', 'R', 'T', '1' };
 
 enum { FLAG_EXACT = 1, FLAG_FRESH = 2, FLAG_STATE = 4, FLAG_PLAIN = 8, FLAG_COMPUTES = 16, FLAGS = 31 };
 enum { CODE_ALIGNMENT = 16, FIXED_MAX = 1024 };
+static_assert(FIXED_MAX >= 64 + ARTIFACT_KEY_MAX + ENGINE_GLOBALS_MAX * sizeof(uint64_t) + MODEL_PROPERTIES_MAX + MODEL_EVENTS_MAX, "all that is neither memory nor code");
 
 static void write_info(dro_builder *out, const artifact_info *info)
 {
@@ -47,13 +49,10 @@ dro_err artifact_write(const artifact *artifact, uint8_t **bytes, size_t *length
     dro_builder_le(&out, artifact->baseline_length, 4);
     dro_builder_bytes(&out, artifact->baseline, artifact->baseline_length);
     dro_builder_le(&out, artifact->code_length, 8);
-    while (out.err == DRO_OK && dro_builder_length(&out) % CODE_ALIGNMENT != 0)
+    while (dro_builder_length(&out) % CODE_ALIGNMENT != 0)
         dro_builder_le(&out, 0, 1);
     dro_builder_bytes(&out, artifact->code, artifact->code_length);
-    if (out.err != DRO_OK) {
-        free(room);
-        return out.err;
-    }
+    assert(out.err == DRO_OK);
     *bytes = room;
     *length = dro_builder_length(&out);
     return DRO_OK;

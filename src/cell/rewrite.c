@@ -1,5 +1,6 @@
 #include "cell/rewrite.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,8 +27,7 @@ static void write_section(dro_builder *out, uint8_t id, const dro_builder *body)
     dro_builder_le(out, id, 1);
     dro_builder_varint(out, dro_builder_length(body));
     dro_builder_bytes(out, body->start, dro_builder_length(body));
-    if (body->err != DRO_OK)
-        out->err = body->err;
+    assert(body->err == DRO_OK); /* each has room for all that an image that was read can have */
 }
 
 static void write_memory(dro_builder *out, const wasm_image *image, const rewrite_plan *plan)
@@ -66,26 +66,25 @@ static void write_body(dro_builder *out, const wasm_image *image, const uint8_t 
     dro_builder_bytes(out, image->bytes + at, end - at);
 }
 
-static void write_code(dro_builder *out, const wasm_image *image, const wasm_section *section)
+static dro_err write_code(dro_builder *out, const wasm_image *image, const wasm_section *section)
 {
     dro_cursor in = dro_cursor_over(image->bytes + section->offset, section->length);
     uint64_t count = dro_cursor_varint(&in);
     size_t capacity = section->length + image->stop_count * sizeof stop_check + (count + 1) * LENGTH_BYTES_MAX;
     uint8_t *room = malloc(capacity);
-    if (room == NULL) {
-        out->err = DRO_NOMEM;
-        return;
-    }
+    if (room == NULL)
+        return DRO_NOMEM;
     dro_builder body = dro_builder_over(room, capacity);
     dro_builder_varint(&body, count);
-    for (uint32_t stop = 0; count > 0 && in.err == DRO_OK; count--) {
+    for (uint32_t stop = 0; count > 0; count--) {
         uint32_t length = (uint32_t)dro_cursor_varint(&in);
         const uint8_t *bytes = dro_cursor_bytes(&in, length);
-        if (bytes != NULL)
-            write_body(&body, image, bytes, length, &stop);
+        assert(bytes != NULL); /* wasm_read found all of them */
+        write_body(&body, image, bytes, length, &stop);
     }
     write_section(out, WASM_CODE, &body);
     free(room);
+    return DRO_OK;
 }
 
 static void write_export(dro_builder *out, char letter, uint32_t number, uint8_t kind, uint32_t index)
@@ -107,17 +106,15 @@ static uint32_t mutable_count(const wasm_image *image)
 }
 
 /* The old entries follow their count unchanged, ours behind them. */
-static void write_exports(dro_builder *out, const wasm_image *image, const wasm_section *section,
+static dro_err write_exports(dro_builder *out, const wasm_image *image, const wasm_section *section,
                           const rewrite_plan *plan)
 {
     dro_cursor in = dro_cursor_over(image->bytes + section->offset, section->length);
     uint64_t count = dro_cursor_varint(&in);
     size_t capacity = section->length + NAMES_BYTES_MAX;
     uint8_t *room = malloc(capacity);
-    if (room == NULL) {
-        out->err = DRO_NOMEM;
-        return;
-    }
+    if (room == NULL)
+        return DRO_NOMEM;
     dro_builder body = dro_builder_over(room, capacity);
     uint32_t tables = plan->exports_tables ? image->table_count : 0;
     dro_builder_varint(&body, count + mutable_count(image) + tables);
@@ -129,6 +126,7 @@ static void write_exports(dro_builder *out, const wasm_image *image, const wasm_
         write_export(&body, 't', i, WASM_KIND_TABLE, i);
     write_section(out, WASM_EXPORT, &body);
     free(room);
+    return DRO_OK;
 }
 
 dro_err rewrite_image(const wasm_image *image, const rewrite_plan *plan, uint8_t **out, size_t *length)
@@ -140,24 +138,26 @@ dro_err rewrite_image(const wasm_image *image, const rewrite_plan *plan, uint8_t
         return DRO_NOMEM;
     dro_builder to = dro_builder_over(room, capacity);
     dro_builder_bytes(&to, image->bytes, 8); /* magic and version */
-    for (uint32_t i = 0; i < image->section_count; i++) {
+    dro_err err = DRO_OK;
+    for (uint32_t i = 0; i < image->section_count && err == DRO_OK; i++) {
         const wasm_section *section = &image->sections[i];
         if (section->id == WASM_MEMORY) {
             write_memory(&to, image, plan);
         } else if (section->id == WASM_EXPORT) {
-            write_exports(&to, image, section, plan);
+            err = write_exports(&to, image, section, plan);
         } else if (section->id == WASM_CODE) {
-            write_code(&to, image, section);
+            err = write_code(&to, image, section);
         } else if (section->id != WASM_CUSTOM) {
             dro_builder_le(&to, section->id, 1);
             dro_builder_varint(&to, section->length);
             dro_builder_bytes(&to, image->bytes + section->offset, section->length);
         }
     }
-    if (to.err != DRO_OK) {
+    if (err != DRO_OK) {
         free(room);
-        return to.err;
+        return err;
     }
+    assert(to.err == DRO_OK);
     *out = room;
     *length = dro_builder_length(&to);
     return DRO_OK;

@@ -116,9 +116,39 @@ static void what_a_function_computes_stays_the_same(void **state)
     }
 }
 
+static int malloc_in; /* the n-th from now on fails; 0: none does */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return malloc_in > 0 && --malloc_in == 0 ? NULL : __real_malloc(size);
+}
+
+static void without_memory_nothing_is_made(void **state)
+{
+    static const rewrite_plan plan = { .has_host_limit = true };
+    wasm_byte_vec_t wasm;
+    uint8_t *rewritten = NULL;
+    size_t length = 0;
+    (void)state;
+    read_text(&wasm, SUM_OF_LOOPS);
+    for (int n = 1; n <= 3; n++) { /* the image, its exports, its code */
+        malloc_in = n;
+        assert_int_equal(rewrite_image(&image, &plan, &rewritten, &length), DRO_NOMEM);
+        assert_null(rewritten);
+    }
+    malloc_in = 4;
+    assert_int_equal(rewrite_image(&image, &plan, &rewritten, &length), DRO_OK);
+    malloc_in = 0;
+    free(rewritten);
+    wasm_byte_vec_delete(&wasm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_memory_nothing_is_made),
         cmocka_unit_test(looks_are_where_time_can_be_spent),
         cmocka_unit_test(what_a_function_computes_stays_the_same),
     };

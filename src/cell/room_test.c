@@ -406,6 +406,14 @@ static void no_secret_stays_in_the_cell(void **state)
         ring_publish(&room->turns);
         (void)take_result(room, id);
     }
+    uint64_t first = room->next_id; /* what it leaves is carried over to the next turn */
+    assert_true(send_turn(room, PROBE, SMEAR, event, sizeof event, 1000));
+    turn_request next = { .twin = first, .image = PROBE, .event_kind = 3, .event_id = COUNT, .deadline_micros = 2000 };
+    assert_true(ring_send(&room->turns, MESSAGE_TURN_NEXT, RING_WIPE, room->next_id++, &next, sizeof next));
+    ring_publish(&room->turns);
+    assert_int_equal(take_result(room, first), TURN_OK);
+    int64_t counted;
+    assert_int_equal(take_any(room, first + 1, &counted).status, TURN_OK);
     assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
     assert_int_equal(secrets_in(room->child, secret), 0);
     room_close(room);

@@ -184,7 +184,7 @@ static void read_imports(wasm_reader *reader)
 {
     wasm_image *image = reader->image;
     uint32_t count = read_count(reader, "imports", 0, WASM_IMPORTS_MAX);
-    for (uint32_t i = 0; i < count && !reader->has_failed; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         wasm_import import = { .offset = (uint32_t)(reader->in.at - image->bytes) };
         wasm_text module = read_name(reader);
         import.name = read_name(reader);

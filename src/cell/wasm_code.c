@@ -147,7 +147,7 @@ static void read_control(wasm_reader *reader, body *body, enum shape shape)
         stop_add(reader, reader->in.at);
         break;
     case ELSE:
-        if (body->depth == 0 || !body->is_if[body->depth - 1])
+        if (!body->is_if[body->depth - 1])
             wasm_fail(reader, "else without if");
         else
             body->is_if[body->depth - 1] = false;
@@ -166,12 +166,10 @@ static void read_control(wasm_reader *reader, body *body, enum shape shape)
             index_below(reader, body->depth, "label");
         break;
     }
-    case SELECT_TYPED:
+    default: /* SELECT_TYPED */
         if (wasm_u32(reader) != 1)
             wasm_fail(reader, "select of more than one value");
         wasm_value_type(reader);
-        break;
-    default:
         break;
     }
 }
@@ -203,11 +201,9 @@ static void read_reference(wasm_reader *reader, body *body, enum shape shape)
             wasm_fail(reader, "global %u is constant and is set", index);
         break;
     }
-    case REF_NULL:
+    default: /* REF_NULL */
         if (wasm_value_type(reader) != WASM_TYPE_FUNCREF)
             wasm_fail(reader, "ref.null of another type than funcref");
-        break;
-    default:
         break;
     }
 }
@@ -244,12 +240,9 @@ static void read_bulk(wasm_reader *reader, enum shape shape, const uint8_t *at)
         index_below(reader, image->table_count, "table");
         image->writes_tables = true;
         break;
-    case TABLE_READ:
-    case TABLE_WRITE:
+    default: /* TABLE_READ, TABLE_WRITE */
         index_below(reader, image->table_count, "table");
         image->writes_tables |= shape == TABLE_WRITE;
-        break;
-    default:
         break;
     }
 }
@@ -286,9 +279,7 @@ static void read_memory_or_constant(wasm_reader *reader, enum shape shape)
         break;
     case CONST_4: width = 4; break;
     case CONST_8: width = 8; break;
-    case CONST_16: width = 16; break;
-    default:
-        break;
+    default: width = 16; break; /* CONST_16 */
     }
     if (dro_cursor_bytes(&reader->in, width) == NULL)
         wasm_fail(reader, "the body ends in a constant");
@@ -340,9 +331,9 @@ void wasm_read_body(wasm_reader *reader, uint32_t function)
         enum shape shape = read_opcode(reader);
         if (reader->has_failed || shape == PLAIN)
             continue;
-        if ((shape >= BLOCK && shape <= LABELS) || shape == SELECT_TYPED)
+        if (shape <= LABELS || shape == SELECT_TYPED)
             read_control(reader, &body, shape);
-        else if ((shape >= CALL && shape <= GLOBAL_SET) || shape == REF_NULL || shape == REF_FUNC)
+        else if (shape <= GLOBAL_SET || shape == REF_NULL || shape == REF_FUNC)
             read_reference(reader, &body, shape);
         else if (shape >= MEMORY_INIT || shape == TABLE_READ || shape == TABLE_WRITE)
             read_bulk(reader, shape, at);

@@ -4,6 +4,7 @@
 
 #include "core/call.h"
 #include "core/audit.h"
+#include "core/cells.h"
 #include "core/charging.h"
 #include "core/counters.h"
 #include "core/host.h"
@@ -81,6 +82,7 @@ static void status_of_all(core *core, dro_builder *out)
     json_put(out, ",\"penalties\":%llu,\"set_aside\":%llu,\"stops\":%u,\"stopped\":", (unsigned long long)c[COUNT_PENALTIES],
              (unsigned long long)c[COUNT_SET_ASIDE], core->stops.count);
     stops_put(core, STOPS_SHOWN_MAX, out);
+    cells_status(core, out);
 }
 
 void api_status(core *core, const call *call)
@@ -209,6 +211,7 @@ void api_metrics(core *core, const call *call)
     by_core(core, &out, "dromio_core_log_bytes", "gauge", "Bytes of each core's log on disk.", COUNT_LOG_BYTES);
     latency_put(core, &out, "dromio_round_seconds", "From giving a round of the log to the disk until it is durable.", BOARD_ROUND);
     latency_put(core, &out, "dromio_turn_cpu_seconds", "CPU time of a turn in its cell.", BOARD_TURN_CPU);
+    cells_metrics(core, &out);
     charging_metrics(core, &out);
     audit_metrics(core, &out);
     stops_metrics(core, &out);

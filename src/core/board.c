@@ -29,6 +29,7 @@ typedef struct board_core { /* written by its core; the answer by core 0 */
     _Atomic uint64_t repeated[BOARD_GROUPS]; /* the same of names that an HSS repeated */
     struct { _Atomic uint32_t number, counts[BOARD_GROUP_STATES]; } operations[BOARD_GROUP_OPERATIONS];
     struct { _Atomic uint64_t twins, state; } domains[BOARD_DOMAINS];
+    _Atomic uint64_t cells[BOARD_CELLS][BOARD_CELL_COUNTS];
     dro_latency latencies[BOARD_LATENCIES];
 } board_core;
 
@@ -294,6 +295,20 @@ uint64_t board_counted(const board *board, uint32_t counter)
     for (uint32_t i = 0; i < board->count; i++)
         if (i != board->index)
             sum += atomic_load_explicit(&board->shared->cores[i].counters[counter], memory_order_relaxed);
+    return sum;
+}
+
+void board_cell_put(board *board, uint32_t cell, enum board_cell_count what, uint64_t value)
+{
+    atomic_store_explicit(&board->shared->cores[board->index].cells[cell][what], value, memory_order_relaxed);
+}
+
+uint64_t board_cell_counted(const board *board, uint32_t cell, enum board_cell_count what)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < board->count; i++)
+        if (i != board->index)
+            sum += atomic_load_explicit(&board->shared->cores[i].cells[cell][what], memory_order_relaxed);
     return sum;
 }
 

@@ -535,13 +535,17 @@ void message_take(core *core, uint32_t gate, const ring_header *header, const ui
 }
 
 /* Gates' messages wait then: only results of cells, reads of the log or a new cell bring the core
- * further, and those wake it. */
+ * further, and those wake it. Of several cells one that is slow, down or over its share is not waited for: what is for it is
+ * refused once its part of the table is full, and the others go on. */
 static bool cells_are_busy(const core *core)
 {
-    uint32_t in_flight = 0;
-    for (uint32_t i = 0; i < core->options.cell_count; i++)
-        in_flight += core->cells[i].in_flight;
-    return in_flight >= CORE_CELL_AHEAD * core->options.cell_count || turns_are_full(core);
+    bool is_alone = core->options.cell_count == 1;
+    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+        bool is_full = core->cells[i].in_flight >= CORE_CELL_AHEAD || turns_part_is_full(core, i);
+        if (is_full && (is_alone || share_is_quick(&core->shares, i, core->now_ns)))
+            return true;
+    }
+    return turns_are_full(core);
 }
 
 static int gate_take(core *core, uint32_t index)
@@ -656,9 +660,9 @@ int core_round(core *core)
     core->now_ns = core->clock->monotonic_ns(core->clock);
     core->work = 0;
     follow(core); /* what was stopped is stopped before a result is taken */
+    shares_look(&core->shares, core->now_ns); /* before what they did is taken back */
     int work = turns_take(core) + cold_take(core);
-    if (core->waiting.first != NONE)
-        work += turns_send_waiting(core);
+    work += turns_send_waiting(core);
     if (core->count > 1)
         work += questions_step(core);
     work += orphans_step(core); /* before a request that knows of it */
@@ -764,6 +768,8 @@ int64_t core_next_due(const core *core)
         int64_t left = turns_stop_due_ns(core) > core->now_ns ? turns_stop_due_ns(core) - core->now_ns : 0;
         due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
     }
+    if (core->options.cell_count > 1 && core->turn_count > 0 && (due_ns < 0 || due_ns > SHARE_QUICK_NS)) /* a cell may have gone quiet: others wait no longer */
+        due_ns = SHARE_QUICK_NS;
     for (uint32_t i = 0; i < core->options.cell_count; i++)
         if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core) * 1000000ll))
             due_ns = cell_stall_ms(core) * 1000000ll;

@@ -21,6 +21,7 @@
 #include "twin/apn.h"
 #include "twin/budget.h"
 #include "twin/directory.h"
+#include "twin/trust.h"
 
 typedef struct core core;
 
@@ -78,6 +79,7 @@ typedef struct core_options {
     core_supervisor *supervisor;
     const uint8_t *admin_token;  /* SHA-256 of the admin's token */
     uint32_t gate_count, cell_count;
+    const trust_policy *trust;   /* which domains have a cell of their own; NULL: none */
     uint32_t segment_bytes;      /* of the log; 0: default */
     uint64_t context_bytes;      /* of sealed contexts kept in memory; 0: all */
     uint64_t timeline_bytes;     /* of log kept for timelines and histories */

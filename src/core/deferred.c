@@ -138,7 +138,7 @@ static void chain_uplinks(core *core, uint32_t index)
     if (first == NULL || first->twin != index || first->operation != TURN_UPLINK || rds_is_on(core, twin_at(core, index)))
         return; /* which RDS frame is new is known once the one before is kept */
     core->chain = index;
-    for (int i = 1; i < TURN_CHAIN_MAX && core->turn_last != NONE && !turns_are_full(core); i++) {
+    for (int i = 1; i < TURN_CHAIN_MAX && core->turn_last != NONE && !turns_are_full(core) && !turns_part_is_full(core, first->cell); i++) {
         if (!may_go_along(core, twin_at(core, index)->extra->deferred, first))
             break;
         deferred_take(core, index);

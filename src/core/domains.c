@@ -98,6 +98,14 @@ dro_err domain_keys_keep(core *core, bool is_over)
 
 /* ---- made ---- */
 
+void domain_place(core *core, uint32_t number)
+{
+    domain *domain = &core->domains[number];
+    const trust_policy *trust = core->options.trust;
+    uint32_t group = trust_group_of(trust, domain->name, strlen(domain->name));
+    domain->cell = (uint8_t)trust_cell_of(trust, core->options.cell_count, group, number);
+}
+
 static dro_err domain_add(core *core, const char *name, size_t length)
 {
     if (core->domain_count >= VAULT_DOMAINS_MAX || length > COLUMNS_DOMAIN_MAX)
@@ -110,6 +118,7 @@ static dro_err domain_add(core *core, const char *name, size_t length)
     domains[number] = (domain){ .name = strndup(name, length) };
     if (domains[number].name == NULL)
         return DRO_NOMEM;
+    domain_place(core, number);
     core->domain_count++;
     return length == 0 ? DRO_OK : columns_domain_set(core->columns, number, domains[number].name);
 }

@@ -24,6 +24,7 @@ typedef struct domain {
     int64_t since_ms;            /* the newest key; 0: not known */
     uint32_t old_segment;        /* the last one that may hold something under the older key */
     uint16_t generation;         /* of the newest key */
+    uint8_t cell;                /* where its twins' code runs */
     uint8_t stage;
     bool is_kept;                /* name and key are on the disk */
     bool has_older;              /* the key of the generation before is still there */
@@ -39,6 +40,7 @@ DRO_CHECKED dro_err domain_get(core *core, const char *name, size_t length, uint
 /* Of the host itself, at its first start. */
 DRO_CHECKED dro_err domain_make_host(core *core);
 void domain_twins_add(core *core, uint32_t number, int by);
+void domain_place(core *core, uint32_t number); /* its name is known: so is its cell */
 
 /* The file of keys: as it is, for `count` domains, and read. */
 /* Durable on return. `is_over`: what was there is overwritten, as it holds a key that is to be gone; not while a backup reads it. */

@@ -13,6 +13,7 @@
 #include "core/checkpoint.h"
 #include "core/audit.h"
 #include "core/ledger.h"
+#include "core/cells.h"
 #include "core/counters.h"
 #include "core/groups.h"
 #include "core/host.h"
@@ -311,4 +312,5 @@ void core_show_counters(core *core)
         board_count(&core->board, i, count_here(core, i));
     for (uint32_t i = 0; i < core->image_count; i++)
         board_count_image(&core->board, i, core->images[i].twins, core->conduct[i].turns, core->image_traps[i]);
+    cells_show(core);
 }

@@ -176,6 +176,8 @@ static begun begin_member(core *core, group_operation *operation, uint32_t index
         return end_at_once(core, operation, index, GROUP_STATE_BROKEN);
     if (operation->expires_ms <= core->now_ms)
         return end_at_once(core, operation, index, GROUP_STATE_EXPIRED);
+    if (turns_part_is_full(core, turn_cell_of(core, index)))
+        return BEGUN_LATER;
     if (operation->kind == GROUP_DOWNLINK)
         return begin_downlink(core, operation, index, place);
     if (!is_reachable(core, twin))

@@ -470,7 +470,10 @@ static dro_err read_field(core *core, const dro_field *field)
         free(core->domains[number].name);
         core->domains[number].is_kept = true;
         core->domains[number].name = strndup((const char *)in.at, dro_cursor_left(&in));
-        return core->domains[number].name == NULL ? DRO_NOMEM : columns_domain_set(core->columns, number, core->domains[number].name);
+        if (core->domains[number].name == NULL)
+            return DRO_NOMEM;
+        domain_place(core, number);
+        return columns_domain_set(core->columns, number, core->domains[number].name);
     }
     if (field->tag == HOST_DOMAIN_KEYS)
         return domain_facts_read(core, field);

@@ -9,6 +9,7 @@
 
 #include "core/state.h"
 #include "core/stops.h"
+#include "core/twin_table.h"
 #include "twin/effect.h"
 #include "asker.h"
 
@@ -174,11 +175,9 @@ static void a_cell_without_a_turn_that_leaves_no_room_is_given_up(void **state)
     answers(0, true);
 }
 
-/* It breaks its ring each time, and says that nothing was running. */
-static void what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody(void **state)
+static void turn_ends_its_cells(uint32_t twin)
 {
-    (void)state;
-    send_reading(0);
+    send_reading(twin);
     for (int i = 0; i < TURN_TRIES_MAX; i++) {
         core_round(here.world.core);
         assert_int_equal(here.world.core->cells[0].in_flight, 1);
@@ -189,9 +188,37 @@ static void what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_
     }
     core_round(here.world.core);
     assert_int_equal(here.world.core->turn_count, 0);
+}
+
+/* It breaks its ring each time, and says that nothing was running. */
+static void what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody(void **state)
+{
+    (void)state;
+    turn_ends_its_cells(0);
     assert_int_equal(here.world.core->counters.dead_letters, 1);
     world_settle(&here.world);
     answers(0, true);
+}
+
+/* Of one twin it may be its context; of several it is the image. */
+static void an_image_whose_twins_end_their_cells_is_quarantined(void **state)
+{
+    core *core = here.world.core;
+    (void)state;
+    core->options.conduct = (conduct_options){ .window_ms = 3600000, .quarantine_kills = 2 };
+    for (uint32_t twin = 0; twin < 2; twin++) {
+        assert_null(stop_of_image(core, twin_at(core, 0)->image));
+        turn_ends_its_cells(twin);
+        world_settle(&here.world);
+        asker_forget();
+    }
+    const stop *stop = stop_of_image(core, twin_at(core, 0)->image);
+    assert_non_null(stop);
+    assert_string_equal(stop->reason, "turns of 2 twins killed their cells");
+    send_reading(2);
+    world_settle(&here.world);
+    answers(2, true);
+    assert_int_equal(core->counters.dead_letters, 3);
 }
 
 /* Somebody kills cells from outside: that is no turn's fault, unless it goes on and on. */
@@ -306,6 +333,7 @@ int main(void)
         CLAIM(a_status_that_no_cell_has_is_a_bad_result),
         CLAIM(a_cell_without_a_turn_that_leaves_no_room_is_given_up),
         CLAIM(what_ends_its_cell_again_and_again_is_buried_though_the_cell_blames_nobody),
+        CLAIM(an_image_whose_twins_end_their_cells_is_quarantined),
         CLAIM(a_cell_that_works_on_for_what_was_stopped_is_replaced_and_nobody_blamed),
         CLAIM(turns_that_were_not_stopped_outlive_each_cell_that_was_cut_short),
         CLAIM(a_cell_that_is_busy_with_others_is_not_replaced_for_a_stop),

@@ -16,6 +16,7 @@ enum {
     CORE_SESSIONS_MAX = 256,       /* console logins */
     CORE_TURNS_MAX = 4096,         /* in flight, all cells */
     CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
+    CORE_PART_RETRY_MS = 20,       /* a timer whose cell has all that it may of them is looked at again */
     CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
     CORE_CELL_AHEAD = 1024,         /* turns in cells, for each cell, from which gates wait: what turns need stays in the cache */
     CORE_CELL_BATCH = 1024,        /* results taken of a cell in a round */

@@ -11,6 +11,7 @@
 #include "core/queue.h"
 #include "core/state.h"
 #include "core/timers.h"
+#include "core/stops.h"
 #include "core/twin_table.h"
 
 static void a_newer_write_takes_the_place_of_one_that_waits(void **state)
@@ -115,6 +116,20 @@ static void after_a_command_that_was_confirmed_early_the_next_one_goes(void **st
     assert_int_equal(twin_at(here.world.core, index)->extra->mail_count, 0);
     asker_forget();
     write_period("a@acme.example", 700);
+    assert_non_null(downlink_heard());
+}
+
+/* The contact that would have taken it to the device was while its domain was stopped. */
+static void what_waited_for_the_end_of_a_stop_goes_then(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    write_period("a@acme.example", 600);
+    assert_int_equal(stop_begin(here.world.core, STOP_DOMAIN, "acme.example", "", false), DRO_OK);
+    connect_device("001010000000001");
+    assert_null(downlink_heard());
+    assert_int_equal(stop_end(here.world.core, STOP_DOMAIN, "acme.example"), DRO_OK);
+    world_settle(&here.world);
     assert_non_null(downlink_heard());
 }
 
@@ -329,6 +344,7 @@ int main(void)
         CLAIM(a_command_that_was_confirmed_is_not_sent_again_after_a_restart),
         CLAIM(a_command_that_was_confirmed_is_not_sent_over_another_connection),
         CLAIM(after_a_command_that_was_confirmed_early_the_next_one_goes),
+        CLAIM(what_waited_for_the_end_of_a_stop_goes_then),
         CLAIM(mail_expires),
         CLAIM(mail_of_a_lost_gate_expires_all_the_same),
         CLAIM(what_cannot_be_read_is_sent_when_it_can),

@@ -32,6 +32,7 @@
 #include "core/nidd.h"
 #include "core/queue.h"
 #include "core/rotation.h"
+#include "core/shares.h"
 #include "core/signing.h"
 #include "core/stops.h"
 #include "core/turn.h"
@@ -120,7 +121,8 @@ struct core {
     uint8_t effect_bytes[EFFECTS_BYTES_MAX];
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
-    turn_line waiting;           /* turns that no cell has taken yet */
+    turn_part parts[CORE_CELLS_MAX]; /* what each cell has of that table */
+    share_table shares;          /* of the cells' CPU time */
     uint32_t turn_last;          /* the newest one in a ring, while others may follow it there; else NONE */
     uint32_t chain;              /* twin of turn_last, while its next uplinks may go along; else NONE */
     size_t turn_bytes;

@@ -157,6 +157,10 @@ int timers_due(core *core)
             rds_ports_expire(core, index);
             schedule_expire(core, index);
             mailbox_flush(core, index);
+        } else if (turns_part_is_full(core, turn_cell_of(core, index))) {
+            core->timers[1].due_ms = core->now_ms + CORE_PART_RETRY_MS;
+            sift_down(core, 1);
+            continue;
         } else {
             uint32_t number = twin->extra->timers[slot].number;
             turn *turn = turn_new(core, index, TURN_TIMER);

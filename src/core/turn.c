@@ -32,6 +32,8 @@
 #include "twin/effect.h"
 #include "twin/event.h"
 
+_Static_assert((int)SHARE_CELLS_MAX == (int)CORE_CELLS_MAX && (int)TRUST_CELLS_MAX == (int)CORE_CELLS_MAX && (int)BOARD_CELLS == (int)CORE_CELLS_MAX, "a share for each cell");
+
 /* ---- the table of turns in flight ---- */
 
 dro_err turns_init(core *core)
@@ -42,7 +44,12 @@ dro_err turns_init(core *core)
     for (uint32_t i = 0; i < CORE_TURNS_MAX; i++)
         core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
     core->turn_free = 0;
-    core->waiting = core->cold = (turn_line){ NONE, NONE };
+    for (uint32_t i = 0; i < CORE_CELLS_MAX; i++)
+        core->parts[i].waiting = (turn_line){ NONE, NONE };
+    uint32_t weights[TRUST_CELLS_MAX];
+    trust_shares(core->options.trust, core->options.cell_count, weights);
+    shares_init(&core->shares, weights, core->options.cell_count, core->options.trust != NULL && core->options.trust->group_count > 0);
+    core->cold = (turn_line){ NONE, NONE };
     core->turn_last = core->chain = NONE;
     return DRO_OK;
 }
@@ -50,6 +57,28 @@ dro_err turns_init(core *core)
 bool turns_are_full(const core *core)
 {
     return core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX || core->turn_bytes >= CORE_TURN_BYTES_MAX;
+}
+
+bool turns_part_is_full(const core *core, uint32_t cell)
+{
+    const turn_part *part = &core->parts[cell];
+    return core->options.cell_count > 1 && (part->turns + core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX ||
+                                            part->bytes + core->turn_bytes >= CORE_TURN_BYTES_MAX);
+}
+
+uint32_t turn_cell_of(const core *core, uint32_t index)
+{
+    return core->domains[twin_at(core, index)->domain].cell;
+}
+
+/* A twin without code needs no cell, unless it is being given some. */
+static bool has_room(core *core, uint32_t index, uint8_t operation)
+{
+    bool is_plain = twin_at(core, index)->image == NONE && operation != TURN_CREATE && operation != TURN_CONFIGURE;
+    if (is_plain || !turns_part_is_full(core, turn_cell_of(core, index)))
+        return true;
+    core->parts[turn_cell_of(core, index)].refused++;
+    return false;
 }
 
 bool twin_is_broken(const core *core, uint32_t index)
@@ -61,7 +90,7 @@ bool twin_is_broken(const core *core, uint32_t index)
 turn *turn_new(core *core, uint32_t index, uint8_t operation)
 {
     uint32_t free = core->turn_free;
-    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX || twin_is_broken(core, index))
+    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX || twin_is_broken(core, index) || !has_room(core, index, operation))
         return NULL;
     turn *turn = &core->turns[free];
     core->turn_free = turn->next;
@@ -70,7 +99,8 @@ turn *turn_new(core *core, uint32_t index, uint8_t operation)
                            .serial = ++core->turn_serial, .state = TURN_WAITING, .wait = TICKET_PENDING };
     turn->caller.gate = NONE;
     turn->image = twin_at(core, index)->image;
-    turn->cell = (uint8_t)(twin_at(core, index)->domain % core->options.cell_count);
+    turn->cell = (uint8_t)turn_cell_of(core, index);
+    core->parts[turn->cell].turns++;
     turn->seed = dro_random_next(&core->random);
     return turn;
 }
@@ -81,6 +111,7 @@ void turn_free(core *core, turn *turn)
     if (turn->event != NULL) {
         dro_wipe(turn->event, turn->length);
         core->turn_bytes -= turn->length;
+        core->parts[turn->cell].bytes -= turn->length;
         if (turn->event != turn->small)
             free(turn->event);
     }
@@ -91,6 +122,7 @@ void turn_free(core *core, turn *turn)
     free(turn->report);
     free(turn->idempotency);
     free(turn->text);
+    core->parts[turn->cell].turns--;
     *turn = (struct turn){ .next = core->turn_free };
     core->turn_free = index;
     core->turn_count--;
@@ -111,6 +143,7 @@ dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void
     memcpy(turn->event, payload, length);
     turn->length = (uint32_t)length;
     core->turn_bytes += length;
+    core->parts[turn->cell].bytes += length;
     return DRO_OK;
 }
 
@@ -175,6 +208,7 @@ static void turn_commit(core *core, turn *turn, uint16_t type, uint32_t length)
 {
     cell_link *cell = &core->cells[turn->cell];
     ring_commit(&cell->turns, type, RING_WIPE, turn_id(core, turn), length);
+    share_give(&core->shares, turn->cell, core->now_ns);
     turn->order = cell->sent++;
     if (cell->in_flight++ == 0)
         cell->heard_ns = core->now_ns;
@@ -188,7 +222,7 @@ static bool turn_try(core *core, turn *turn)
 {
     twin *twin = twin_at(core, turn->twin);
     cell_link *cell = &core->cells[turn->cell];
-    if (!cell_takes(cell, core, turn->image))
+    if (!cell_takes(cell, core, turn->image) || !share_lets(&core->shares, turn->cell))
         return false;
     uint32_t context = twin->context_length > 0 ? twin->context_length - VAULT_OVERHEAD : 0;
     uint32_t context_padded = (context + 7u) & ~7u;
@@ -252,7 +286,8 @@ uint32_t turn_line_take(turn_line *line)
 static void wait_in_line(core *core, turn *turn)
 {
     turn->state = TURN_WAITING;
-    turn_line_put(core, &core->waiting, turn);
+    turn_line_put(core, &core->parts[turn->cell].waiting, turn);
+    core->shares.of[turn->cell].waiting++;
 }
 
 static void turn_pass(core *core, turn *turn);
@@ -286,7 +321,7 @@ void turn_send(core *core, turn *turn)
 
 void turn_go(core *core, turn *turn)
 {
-    if (core->waiting.first != NONE || !turn_try(core, turn))
+    if (core->parts[turn->cell].waiting.first != NONE || !turn_try(core, turn))
         wait_in_line(core, turn);
 }
 
@@ -364,6 +399,7 @@ static void resend(core *core, cell_link *link, uint32_t cell, bool is_old)
         else
             wait_in_line(core, turn);
     }
+    share_lose(&core->shares, cell, link->in_flight);
     link->in_flight = 0;
 }
 
@@ -726,6 +762,7 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         const uint8_t *context = body + sizeof result;
         cell->in_flight--;
         cell->answered++;
+        share_take(&core->shares, index, result.cpu_nanos, core->now_ns);
         if (turn->is_behind) { /* of a turn before it that waits to be tried again */
             turn->state = TURN_HELD;
         } else if (turn->is_stale) {
@@ -771,12 +808,31 @@ int turns_take(core *core)
     return count;
 }
 
-int turns_send_waiting(core *core)
+/* Those of a line from here on go on waiting, behind what came meanwhile. */
+static void wait_on(core *core, uint32_t cell, uint32_t first, uint32_t last, uint32_t count)
 {
+    turn_part *part = &core->parts[cell];
+    if (part->waiting.last == NONE)
+        part->waiting.first = first;
+    else
+        core->turns[part->waiting.last].next = first;
+    part->waiting.last = last;
+    core->shares.of[cell].waiting += count;
+}
+
+static int send_waiting(core *core, uint32_t cell)
+{
+    turn_part *part = &core->parts[cell];
+    uint32_t last = part->waiting.last, left = core->shares.of[cell].waiting, index = turn_line_take(&part->waiting);
     int done = 0;
-    uint32_t index = turn_line_take(&core->waiting);
+    core->shares.of[cell].waiting = 0;
     while (index != NONE) { /* those that cannot go keep their order */
         turn *turn = &core->turns[index];
+        if (!share_lets(&core->shares, cell)) {
+            wait_on(core, cell, index, last, left);
+            break;
+        }
+        left--;
         index = turn->next;
         if (turn->tries >= TURN_TRIES_MAX || core->images[turn->image].is_broken || turn_forbidden(core, turn, true) != 0) { /* it killed its cells; or no cell can have its code */
             turn_result failed = { .status = TURN_HOST };
@@ -788,5 +844,14 @@ int turns_send_waiting(core *core)
             wait_in_line(core, turn);
         }
     }
+    return done;
+}
+
+int turns_send_waiting(core *core)
+{
+    int done = 0;
+    for (uint32_t i = 0; i < core->options.cell_count; i++)
+        if (core->parts[i].waiting.first != NONE)
+            done += send_waiting(core, i);
     return done;
 }

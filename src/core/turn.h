@@ -70,9 +70,19 @@ typedef struct turn {            /* a turn in flight */
 
 typedef struct turn_line { uint32_t first, last; } turn_line; /* through turn.next, in order; NONE: empty */
 
+typedef struct turn_part {       /* of the table of turns, what is of one cell's domains */
+    turn_line waiting;           /* that it has not taken yet */
+    uint32_t turns;              /* all of them */
+    size_t bytes;                /* of their events */
+    uint64_t refused;            /* for want of room in its part, ever */
+} turn_part;
+
 void put_uplink(core *core, uint32_t twin, uint16_t host, uint32_t end_to_end); /* in a record: the contact, and not twice */
 bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
 turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
+/* Has the twin's cell as much of the table of turns as is left for all? Others have room all the same; alone it has the whole. */
+bool turns_part_is_full(const core *core, uint32_t cell);
+uint32_t turn_cell_of(const core *core, uint32_t twin);
 dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
 void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */

@@ -202,7 +202,7 @@ static void a_full_ring_keeps_their_order(void **state)
         assert_true(world_uplink(&here.world, 0, 90000 + fillers, imsi, &uplink));
         core_round(core);
     }
-    assert_true(fillers < FILLERS && core->waiting.first == NONE);
+    assert_true(fillers < FILLERS && core->parts[0].waiting.first == NONE);
     assert_int_equal(cell_round(here.world.room->cell, 1), 1);
     core_round(core);
     assert_true(turns_in_state(TURN_HELD) > 0);

@@ -283,8 +283,7 @@ static void on_end(connection *connection)
     bool is_owed = connection->first != NULL || connection->out.bytes > 0; /* an answer may be made and not written yet */
     if (!is_owed || connection->phase != PHASE_IDLE || is_stream)
         connection_break(connection); /* or the request is cut off */
-    else
-        connection->is_reading = connection->is_blocked; /* what is here already is still handled */
+    connection->is_reading = false; /* nothing is left unhandled: while something is, the end is not looked for */
     connection_mark(connection);
 }
 
@@ -331,7 +330,7 @@ static void read_some(connection *connection)
 
 static bool wants_bytes(const connection *connection)
 {
-    return connection->is_lingering || (connection->is_reading && !connection->is_blocked && !connection->is_eof);
+    return connection->is_lingering || (connection->is_reading && !connection->is_blocked);
 }
 
 static void watch_for(connection *connection, uint32_t events)
@@ -467,7 +466,7 @@ static void write_out(connection *connection)
 /* All is written and no more is owed: go, but so that the last bytes arrive. */
 static void finish(connection *connection)
 {
-    if (!connection->wants_linger || connection->is_eof) {
+    if (!connection->wants_linger) {
         connection_break(connection);
         return;
     }
@@ -499,8 +498,7 @@ void connection_flush(connection *connection)
     connection->is_waiting = connection->out.bytes > 0;
     if (connection->is_broken)
         return;
-    bool is_done =
-        connection->is_closing || (connection->is_eof && connection->first == NULL && !connection->is_blocked);
+    bool is_done = connection->is_closing || (connection->is_eof && connection->first == NULL);
     if (connection->out.bytes == 0 && is_done && !connection->is_lingering)
         finish(connection);
     if ((connection->is_blocked && made_room(connection, before)) || has_hidden_bytes(connection))
@@ -508,7 +506,7 @@ void connection_flush(connection *connection)
     if (connection->is_broken)
         return;
     uint32_t events = connection->out.bytes > 0 || connection->tls.wants_write ? EPOLLOUT : 0;
-    if (wants_bytes(connection) || (connection->events & EPOLLIN && !connection->is_eof))
+    if (wants_bytes(connection))
         events |= EPOLLIN;
     watch_for(connection, events);
     strangers_weigh(connection);

@@ -17,6 +17,7 @@
 #include "base/failing.h"
 #include "base/fields.h"
 #include "gate/http_testbed.h"
+#include "gate/join.h"
 #include "gate/jwt.h"
 
 FAILING(void *, malloc, (size_t size), (size), NULL)
@@ -337,6 +338,32 @@ static void a_table_of_tokens_without_memory_is_none(void **state)
     token_table_free(table);
 }
 
+/* All of it, or nothing. */
+static void without_memory_nothing_is_joined(void **state)
+{
+    static const char one[] = "{\"dead_letters\":[{\"n\":3,\"time\":\"2026-11-22T12:00:05.001Z\"}]}", status[] = "{\"twins\":2,\"dead_letters\":1}";
+    const body_text letters[] = { { one, sizeof one - 1 } }, parts[] = { { status, sizeof status - 1 } };
+    bool is_past = false;
+    (void)state;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_letters(letters, 1, 10, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, one) == 0 || strcmp(text, "{\"dead_letters\":[]}") == 0); /* of letters as many as there is room for */
+    }
+    is_past = false;
+    for (int n = 1; !is_past; n++) {
+        char text[256] = "";
+        dro_builder out = dro_builder_over(text, sizeof text - 1);
+        fault_at(n, ENOMEM);
+        bool is_joined = join_status(parts, 1, &out);
+        is_past = fault_is_past(n);
+        assert_true(!is_joined || strcmp(text, status) == 0);
+    }
+}
+
 /* ---- sockets ---- */
 
 static void a_read_that_is_interrupted_is_made_again(void **state)
@@ -476,6 +503,35 @@ static void without_descriptors_an_idle_client_goes(void **state)
     close(client);
 }
 
+/* Better busy than deaf. */
+static void nobody_is_kept_out_for_lack_of_a_timer(void **state)
+{
+    enum { MOST = 40 };
+    (void)state;
+    for (int others = 0; others < MOST; others++) { /* at some number of timers there is no room for another */
+        void *own;
+        int clients[MOST];
+        assert_int_equal(listen_set_up(&own), 0);
+        http_testbed *host = own;
+        for (int i = 0; i < others; i++) {
+            clients[i] = host->client;
+            bed_connect(host);
+        }
+        int client = come(host);
+        refuse(host, 1, EMFILE);
+        fault_at(1, ENOMEM);
+        loop_turn(host->loop, 0);
+        fault_at(0, 0);
+        refused.count = 0;
+        bed_later(host, 101);
+        assert_int_equal(host->http->connection_count, others + 2);
+        for (int i = 0; i < others; i++)
+            close(clients[i]);
+        close(client);
+        tear_down(&own);
+    }
+}
+
 /* One that is known by its token. */
 static int come_known(http_testbed *host, const char *first, const char *then)
 {
@@ -591,6 +647,47 @@ static void many_halves_of_heads_go_in_several_goes(void **state)
         close(clients[i]);
 }
 
+/* What it says in the same turn comes too late. */
+static void who_has_to_go_is_heard_no_more(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int half = come_known(host, BED_GET_TWIN, "GET /v1/twins/a@b.example HTTP/1.1\r\n");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    int client = come(host); /* the listener is ready first */
+    assert_int_equal(send(half, "Host: h\r\n" BED_TOKEN "\r\n", 40, MSG_NOSIGNAL), 40);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
+    assert_int_equal(host->http->counts.evicted, 1);
+    close(client), close(half);
+    host->client = -1;
+}
+
+static void who_leaves_in_the_same_moment_makes_nobody_stay(void **state)
+{
+    http_testbed *host = *state;
+    close(host->client);
+    bed_turn(host);
+    int leaving = come_known(host, BED_GET_TWIN, ""), idle = come_known(host, BED_GET_TWIN, "");
+    bed_later(host, HTTP_EVICT_AFTER_MS + 1);
+    uint32_t others = HTTP_CONNECTIONS_MAX - host->http->connection_count;
+    host->http->connection_count += others;
+    close(leaving); /* it is ready first */
+    int client = come(host);
+    loop_turn(host->loop, 0);
+    host->http->connection_count -= others;
+    bed_turn(host);
+    assert_int_equal(host->http->counts.evicted, 1); /* the other one: who left is gone anyway */
+    assert_true(is_closed(idle));
+    close(client), close(idle);
+    host->client = -1;
+}
+
 static void strangers_go_before_all_who_are_known(void **state)
 {
     http_testbed *host = *state;
@@ -635,6 +732,7 @@ int main(void)
         cmocka_unit_test(blocks_without_memory_are_none),
         cmocka_unit_test_teardown(without_memory_no_signature_is_good_and_no_key_is_kept, nothing_fails),
         cmocka_unit_test_teardown(a_table_of_tokens_without_memory_is_none, nothing_fails),
+        cmocka_unit_test(without_memory_nothing_is_joined),
         TEST(a_read_that_is_interrupted_is_made_again),
         TEST(a_write_that_is_interrupted_is_made_again),
         TEST(what_still_comes_after_a_refusal_is_read_and_thrown_away),
@@ -642,6 +740,9 @@ int main(void)
         AT_THE_DOOR(whoever_waits_at_the_door_comes_in),
         AT_THE_DOOR(who_goes_away_at_the_door_keeps_nobody_out),
         AT_THE_DOOR(without_descriptors_an_idle_client_goes),
+        cmocka_unit_test(nobody_is_kept_out_for_lack_of_a_timer),
+        AT_THE_DOOR(who_has_to_go_is_heard_no_more),
+        AT_THE_DOOR(who_leaves_in_the_same_moment_makes_nobody_stay),
         AT_THE_DOOR(half_a_head_goes_before_the_idle_and_those_before_none),
         AT_THE_DOOR(strangers_go_before_all_who_are_known),
         AT_THE_DOOR(who_is_idle_longest_goes_whoever_came_first),

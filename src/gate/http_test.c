@@ -331,6 +331,42 @@ static void a_client_that_closed_its_side_still_gets_all_of_its_answer(void **st
     assert_true(heard > 3 * BYTES);
 }
 
+/* What was there before the end is handled, also what is refused; then there is nobody to wait for. */
+static void requests_in_front_of_the_end_are_answered_and_refused(void **state)
+{
+    http_testbed *host = *state;
+    bed_say(host, "POST /v1/logins HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\n\r\n"
+                  "PUT /v1/nothing HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer abc\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    shutdown(host->client, SHUT_WR);
+    bed_turn(host);
+    bed_answer(host, id, 200);
+    assert_true(bed_hear(host)); /* at once */
+    bed_assert_heard(host, "HTTP/1.1 200 ");
+    assert_non_null(strstr(host->text, "HTTP/1.1 404 "));
+}
+
+static void who_does_not_read_an_answer_is_closed_with_what_he_asked_since(void **state)
+{
+    enum { BYTES = 120 * 1024 };
+    static char body[BYTES + 1];
+    http_testbed *host = *state;
+    int small = 4096;
+    memset(body, 'x', BYTES);
+    setsockopt(host->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 20 && (host->http->open->out.bytes == 0 || i == 0); i++) {
+        bed_say(host, BED_GET_TWIN);
+        bed_answer_with(host, bed_asked(host, MESSAGE_API), CONTENT_JSON, body);
+    }
+    assert_true(host->http->open->out.bytes > 0);
+    bed_say(host, BED_GET_TWIN);
+    assert_int_not_equal(bed_asked(host, MESSAGE_API), 0);
+    bed_later(host, HTTP_WRITE_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+    assert_int_equal(host->http->under_way, 0);
+    assert_int_equal(host->http->counts.slow_streams, 0);
+}
+
 /* After a refusal so much is read in one turn; the rest in the next. */
 static void a_flood_behind_a_refusal_is_read_in_turns(void **state)
 {
@@ -493,6 +529,8 @@ int main(void)
         TEST(events_are_credited_once_they_are_written),
         TEST(a_stream_that_is_not_read_is_closed),
         TEST(a_client_that_closed_its_side_still_gets_all_of_its_answer),
+        TEST(requests_in_front_of_the_end_are_answered_and_refused),
+        TEST(who_does_not_read_an_answer_is_closed_with_what_he_asked_since),
         TEST(a_flood_behind_a_refusal_is_read_in_turns),
         TEST(a_stranger_that_reads_nothing_is_told_nothing_more),
         TEST(health_is_503_until_the_core_has_spoken),

@@ -1,5 +1,6 @@
 #include "gate/join.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,7 +158,8 @@ bool join_letters(const body_text *parts, uint32_t count, uint32_t limit, dro_bu
 {
     letters lists[GATE_CORES_MAX] = { 0 };
     bool is_good = true;
-    for (uint32_t i = 0; i < count && i < GATE_CORES_MAX; i++)
+    assert(count <= GATE_CORES_MAX);
+    for (uint32_t i = 0; i < count; i++)
         is_good = letters_open(&lists[i], parts[i]) && is_good;
     dro_builder_text(out, "{\"dead_letters\":[");
     letters *newest;
@@ -167,7 +169,7 @@ bool join_letters(const body_text *parts, uint32_t count, uint32_t limit, dro_bu
         newest->first = yyjson_arr_iter_next(&newest->rest);
     }
     dro_builder_text(out, "]}");
-    for (uint32_t i = 0; i < count && i < GATE_CORES_MAX; i++)
+    for (uint32_t i = 0; i < count; i++)
         yyjson_doc_free(lists[i].doc);
     return is_good && out->err == DRO_OK;
 }
@@ -185,8 +187,9 @@ static bool member_sum(yyjson_mut_doc *to, const body_text *parts, uint32_t coun
         sum += yyjson_get_uint(value);
         yyjson_doc_free(doc);
     }
-    yyjson_mut_val *value = yyjson_mut_obj_get(yyjson_mut_doc_get_root(to), name);
-    return is_good && value != NULL && yyjson_mut_set_uint(value, sum);
+    if (is_good) /* so the first has it, of which `to` is a copy */
+        yyjson_mut_set_uint(yyjson_mut_obj_get(yyjson_mut_doc_get_root(to), name), sum);
+    return is_good;
 }
 
 bool join_status(const body_text *parts, uint32_t count, dro_builder *out)
@@ -224,5 +227,5 @@ bool join_positions_read(slice text, uint64_t *positions, uint32_t cores)
     for (uint32_t i = 0; i < cores; i++)
         if (!has_dot || !number_take(&text, &positions[i], &has_dot))
             return false;
-    return !has_dot && text.length == 0;
+    return !has_dot; /* nothing can stand behind a last number */
 }

@@ -44,7 +44,7 @@ static void what_is_no_page_is_refused(void **state)
     (void)state;
     static const char *const others[] = {
         "", "{}", "[]", "{\"twins\":1}", "{\"twins\":[]", "{ \"twins\":[]}", "{\"twins\":[],\"cursor\":\"\"}",
-        "{\"twins\":[],\"cursor\":\"a\",\"more\":1}", "{\"cursor\":\"a\",\"twins\":[]}", "{\"dead_letters\":[]}",
+        "{\"twins\":[],\"cursor\":\"a\",\"more\":1}", "{\"cursor\":\"b\",\"twins\":[],\"cursor\":\"a\"}", "{\"twins\":[1],\"cursor\":5}", "{\"twins\":[1],\"cursor\":\"b\",\"more\":[],\"cursor\":\"a\"}", "{\"cursor\":\"a\",\"twins\":[]}", "{\"dead_letters\":[]}",
     };
     join_page page;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
@@ -68,7 +68,7 @@ static void a_cursor_is_of_one_number_of_cores(void **state)
     assert_true(slice_is(cursor, "t1z"));
     assert_true(join_cursor_read(word("c.0."), 12, &core, &cursor));
     assert_int_equal(cursor.length, 0);
-    static const char *const others[] = { "", ".", "t1z", "4.1.t1", "c.c.t", "c.b", "c..t", "c.-1.t", "C.1.t", "c.zzzzzzzzzzzzzzzzzzzz.t" };
+    static const char *const others[] = { "", ".", "t1z", "4.1.t1", "c.c.t", "c.b", "c..t", "c.-1.t", "C.1.t", "c.zzzzzzzzzzzzzzzzzzzz.t", "c{.1.t", "c 1.t", "c.1 t", "3w5e11264sgsg.1.t" /* 2^64 */ };
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_false(join_cursor_read(word(others[i]), 12, &core, &cursor));
 }
@@ -102,6 +102,14 @@ static void dead_letters_of_all_cores_come_newest_first(void **state)
                         "{\"n\":4,\"time\":\"2026-11-22T12:00:02.000Z\"},{\"n\":2,\"time\":\"2026-11-22T12:00:01.000Z\"},{\"n\":5}]}");
 }
 
+/* One without a time is older than all that have one. */
+static void a_dead_letter_without_a_time_comes_last(void **state)
+{
+    (void)state;
+    static const char *const two[] = { "{\"dead_letters\":[{\"n\":5}]}", "{\"dead_letters\":[{\"n\":3,\"time\":\"2026-11-22T12:00:05.001Z\"}]}" };
+    assert_string_equal(letters(100, 1024, 2, two), "{\"dead_letters\":[{\"n\":3,\"time\":\"2026-11-22T12:00:05.001Z\"},{\"n\":5}]}");
+}
+
 static void dead_letters_end_at_the_limit_or_where_there_is_no_room(void **state)
 {
     (void)state;
@@ -109,14 +117,17 @@ static void dead_letters_end_at_the_limit_or_where_there_is_no_room(void **state
     assert_string_equal(letters(1, 1024, 3, three), one);
     assert_string_equal(letters(0, 1024, 3, three), "{\"dead_letters\":[]}");
     assert_string_equal(letters(100, 80, 3, three), one);
+    assert_string_equal(letters(100, 18, 3, three), "refused"); /* not even for an empty list */
 }
 
 static void what_is_no_list_of_dead_letters_is_refused(void **state)
 {
     (void)state;
     static const char *const others[] = { "", "{}", "{\"dead_letters\":1}", "{\"dead_letters\":[", "[]" };
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         assert_string_equal(letters(100, 1024, 2, (const char *const[]){ three[0], others[i] }), "refused");
+        assert_string_equal(letters(100, 1024, 2, (const char *const[]){ others[i], three[0] }), "refused");
+    }
 }
 
 /* ---- status ---- */
@@ -134,6 +145,14 @@ static void an_application_s_status_counts_all_cores(void **state)
     out = dro_builder_over(bytes, sizeof bytes - 1);
     assert_false(join_status(others, 2, &out));
     assert_false(join_status(&others[1], 1, &out));
+    static const char *const bad[] = { "", "{}", "{\"twins\":1}", "{\"dead_letters\":1}", "{\"twins\":1,\"dead_letters\":-1}" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const body_text with[] = { body(bad[i]), parts[0], parts[1] }, behind[] = { parts[0], body(bad[i]), parts[1] };
+        out = dro_builder_over(bytes, sizeof bytes - 1);
+        assert_false(join_status(with, 3, &out));
+        out = dro_builder_over(bytes, sizeof bytes - 1);
+        assert_false(join_status(behind, 3, &out));
+    }
     out = dro_builder_over(bytes, 10);
     assert_false(join_status(parts, 2, &out));
 }
@@ -161,7 +180,7 @@ static void positions_of_others_are_refused(void **state)
 {
     (void)state;
     uint64_t read[GATE_CORES_MAX];
-    static const char *const others[] = { "", "17", ".", "1.", ".1", "1.2.", "1..2", "1.2.3", "1.A", "1. 2", "zzzzzzzzzzzzzzzz.1" };
+    static const char *const others[] = { "", "17", ".", "1.", ".1", "1.2.", "1..2", "1.2.3", "1.A", "1. 2", "1 2", "1.2 ", "3w5e11264sgsg.1", "zzzzzzzzzzzzzzzz.1" };
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_false(join_positions_read(word(others[i]), read, 2));
 }
@@ -174,6 +193,7 @@ int main(void)
         cmocka_unit_test(what_is_no_page_is_refused),
         cmocka_unit_test(a_cursor_is_of_one_number_of_cores),
         cmocka_unit_test(dead_letters_of_all_cores_come_newest_first),
+        cmocka_unit_test(a_dead_letter_without_a_time_comes_last),
         cmocka_unit_test(dead_letters_end_at_the_limit_or_where_there_is_no_room),
         cmocka_unit_test(what_is_no_list_of_dead_letters_is_refused),
         cmocka_unit_test(an_application_s_status_counts_all_cores),

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
 
 #include "base/base64.h"
 #include "gate/jwt.h"
@@ -188,6 +192,36 @@ static void rsa_keys_that_are_weak_or_none_are_refused(void **state)
     assert_int_equal(jwk_set_read(keys, &count, set, strlen(set), why), DRO_MALFORMED);
 }
 
+static dro_err reads_rsa_of(unsigned bits)
+{
+    EVP_PKEY *pair = EVP_RSA_gen(bits);
+    BIGNUM *modulus = NULL;
+    uint8_t bytes[1024];
+    char set[2048], why[JWK_WHY_MAX];
+    jwt_key keys[JWK_SET_MAX];
+    uint32_t count;
+    assert_int_equal(EVP_PKEY_get_bn_param(pair, OSSL_PKEY_PARAM_RSA_N, &modulus), 1);
+    dro_builder out = dro_builder_over(set, sizeof set);
+    dro_builder_text(&out, "{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"");
+    dro_base64url_put(&out, bytes, (size_t)BN_bn2bin(modulus, bytes));
+    dro_builder_text(&out, "\"}]}");
+    BN_free(modulus);
+    EVP_PKEY_free(pair);
+    dro_err err = jwk_set_read(keys, &count, set, dro_builder_length(&out), why);
+    while (count > 0)
+        jwt_key_free(&keys[--count]);
+    return err;
+}
+
+/* RFC 7518 3.3. */
+static void an_rsa_key_has_2048_bits_at_least(void **state)
+{
+    (void)state;
+    assert_int_equal(reads_rsa_of(1024), DRO_MALFORMED);
+    assert_int_equal(reads_rsa_of(2047), DRO_MALFORMED);
+    assert_int_equal(reads_rsa_of(2048), DRO_OK);
+}
+
 static void every_shorter_token_is_refused_or_not_signed(void **state)
 {
     jwt_key keys[JWK_SET_MAX];
@@ -321,6 +355,7 @@ int main(void)
         cmocka_unit_test(keys_for_something_else_are_passed_over),
         cmocka_unit_test(a_set_has_16_keys_at_most_and_a_name_128_bytes),
         cmocka_unit_test(rsa_keys_that_are_weak_or_none_are_refused),
+        cmocka_unit_test(an_rsa_key_has_2048_bits_at_least),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -213,6 +213,45 @@ static void nothing_is_refused_before_tokens_are_known(void **state)
 }
 
 /* RFC 6749 4.4, TS 29.222 8.5. */
+/* What is malformed behind an answered head ends the connection, after that answer. */
+static void a_body_that_breaks_behind_its_refusal_ends_the_connection(void **state)
+{
+    http_testbed *host = *state;
+    bed_say(host, "PUT /v1/nothing" BED_HEAD "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+    bed_assert_heard(host, "HTTP/1.1 404 ");
+    bed_say(host, "zz\r\n" HEALTH);
+    bed_hear(host);
+    assert_int_equal(times(host->text, "HTTP/1.1 "), 1);
+    bed_later(host, HTTP_LINGER_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+    bed_connect(host); /* and where the answer to the one before is still to come */
+    bed_say(host, BED_GET_TWIN);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    bed_say(host, "GET /v1/nothing" BED_HEAD "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n" HEALTH);
+    bed_answer(host, id, 200);
+    bed_hear(host);
+    assert_int_equal(times(host->text, "HTTP/1.1 "), 2);
+    bed_later(host, HTTP_LINGER_MS + 1);
+    assert_int_equal(host->http->connection_count, 0);
+}
+
+/* 100 Continue is for who is the first in line. */
+static void who_waits_behind_others_is_not_asked_for_a_body(void **state)
+{
+    http_testbed *host = *state;
+    bed_say(host, BED_GET_TWIN);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    bed_say(host, "GET /v1/twins" BED_HEAD "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    bed_hear(host);
+    assert_int_equal(host->length, 0);
+    bed_say(host, "{}");
+    bed_answer(host, id, 200);
+    bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+    bed_hear(host);
+    assert_int_equal(times(host->text, "HTTP/1.1 200 "), 2);
+    assert_int_equal(times(host->text, "HTTP/1.1 100 "), 0);
+}
+
 static void who_asks_for_a_token_shows_himself(void **state)
 {
     char text[1200];
@@ -442,6 +481,12 @@ static void no_request_is_read_while_too_much_waits_to_be_written(void **state)
         asked += id != 0;
     }
     assert_in_range(asked, 3, 6); /* 256 KiB, and what the socket took */
+    for (int piece = 0; piece < 4; piece++) { /* little is taken: it is still too much */
+        ssize_t got = recv(host->client, host->text, 4096, MSG_DONTWAIT);
+        assert_true(got > 0);
+        bed_turn(host);
+    }
+    assert_int_equal(bed_asked(host, MESSAGE_API), 0);
     for (int turn = 0; turn < 2000 && asked < 9; turn++) {
         bed_hear(host); /* it reads */
         host->length = 0;
@@ -494,6 +539,8 @@ int main(void)
         TEST(a_token_without_the_scope_is_403),
         TEST(a_token_for_once_is_good_for_a_session_only),
         TEST(nothing_is_refused_before_tokens_are_known),
+        TEST(a_body_that_breaks_behind_its_refusal_ends_the_connection),
+        TEST(who_waits_behind_others_is_not_asked_for_a_body),
         TEST(who_asks_for_a_token_shows_himself),
         TEST(an_application_that_asks_too_often_waits),
         TEST(of_a_foreign_twin_nothing_is_told),

@@ -1,5 +1,6 @@
 #include "gate/target.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -158,7 +159,8 @@ bool identifier_read(slice text, char out[IDENTIFIER_MAX + 1])
 slice identifier_domain(const char *identifier)
 {
     const char *at = strrchr(identifier, '@');
-    return at == NULL ? (slice){ identifier, 0 } : (slice){ at + 1, (uint32_t)strlen(at + 1) };
+    assert(at != NULL); /* it is one that identifier_read gave */
+    return (slice){ at + 1, (uint32_t)strlen(at + 1) };
 }
 
 bool number_read(slice text, uint64_t *out)

@@ -41,7 +41,7 @@ static const key keys[] = {
     { "host.pin", BOOLEAN(host_pin), "false", "each core and its cells on a CPU of their own, where there are as many CPUs as cores" },
     { "host.data", TEXT(data), "dromio-data", "directory of all that is kept; --data" },
     { "host.log_level", TEXT(log_level), "info", "debug, info, warn or error" },
-    { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code, of each core; domains share them by hash" },
+    { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code, of each core; domains share them by hash, but for those of cells.groups" },
     { "cell.sandbox", TEXT(cell_sandbox), "on", "\"off\" only where the kernel has no seccomp" },
     { "http.listen", TEXT(http_listen), "127.0.0.1:8080", "address:port; without TLS only loopback" },
     { "http.tls.certificate", TEXT(http_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it HTTPS is spoken" },
@@ -378,6 +378,38 @@ static const char *apn_put(config *config, const toml_value *value)
     return NULL;
 }
 
+static const char trust_members[] = "is not a key of a trust group (name, domains, cpu)";
+
+/* A row of cells.groups. */
+static const char *trust_put(config *config, const toml_value *value)
+{
+    char member[64];
+    unsigned index;
+    int end = 0;
+    if (sscanf(value->path, "cells.groups[%u].%63[a-z]%n", &index, member, &end) != 2)
+        return trust_members;
+    if (index >= TRUST_GROUPS_MAX)
+        return "names too many groups: there are at most 15";
+    if (index >= config->trust.group_count)
+        config->trust.group_count = index + 1;
+    bool is_item = value->path[end] == '[';
+    if (strcmp(member, "domains") == 0 && !is_item)
+        return "is a list of strings";
+    if (is_item && strcmp(member, "domains") != 0)
+        return trust_members;
+    if (is_item)
+        return value->kind == TOML_STRING ? trust_add_domain(&config->trust, index, value->text) : "is a list of strings";
+    if (strcmp(member, "cpu") == 0) {
+        if (value->kind != TOML_INTEGER || value->integer < 1 || value->integer > 99)
+            return "is per cent of a core's cell time: a whole number from 1 to 99";
+        config->trust.groups[index].share = (uint32_t)value->integer;
+        return NULL;
+    }
+    if (strcmp(member, "name") != 0 || value->path[end] != '\0')
+        return trust_members;
+    return value->kind == TOML_STRING ? trust_name(&config->trust, index, value->text) : "is a string";
+}
+
 /* Kept as one text with blanks between, for the gates. */
 static const char *range_put(config *config, const toml_value *value)
 {
@@ -400,6 +432,8 @@ static const char *put(void *context, const toml_value *value)
         return home_put(setting->config, value);
     if (strncmp(value->path, "auth.issuers[", 13) == 0)
         return issuer_put(setting->config, value);
+    if (strncmp(value->path, "cells.groups[", 13) == 0)
+        return trust_put(setting->config, value);
     if (strncmp(value->path, "t8.apns[", 8) == 0)
         return apn_put(setting->config, value);
     if (strncmp(value->path, "t8.allow_callbacks[", 19) == 0)
@@ -476,6 +510,8 @@ bool config_set(config *config, const char *assignment)
         config->issuer_count = 0;
         memset(config->issuers, 0, sizeof config->issuers);
     }
+    if (strcmp(path, "cells.groups") == 0)
+        memset(&config->trust, 0, sizeof config->trust);
     if (strcmp(path, "diameter.peers") == 0) { /* the list anew */
         config->peer_count = 0;
         memset(config->peers, 0, sizeof config->peers);
@@ -646,6 +682,12 @@ static bool check_triggers(const config *config)
     return true;
 }
 
+static bool check_trust(const config *config)
+{
+    char error[200];
+    return trust_check(&config->trust, (uint32_t)config->cells_max, error, sizeof error) || wrong(error);
+}
+
 bool config_has_hss(const config *config)
 {
     for (uint32_t i = 0; i < config->peer_count; i++)
@@ -679,7 +721,7 @@ bool config_check(config *config)
     for (uint32_t i = 0; i < config->peer_count; i++)
         if (config->peers[i].identity[0] == '\0')
             return wrong("diameter.peers: each peer needs an identity");
-    if (!check_apns(config) || !check_triggers(config) || !check_interworking(config))
+    if (!check_apns(config) || !check_trust(config) || !check_triggers(config) || !check_interworking(config))
         return false;
     credential_key(config);
     if (config->vault_master_key[0] == '\0' &&
@@ -691,6 +733,7 @@ bool config_check(config *config)
 static const char issuers_text[] = "list of {issuer, audience, keys}: others whose access tokens are taken";
 static const char peers_text[] = "list of {identity, realm, address, applications, imsis, apns, realms, requests_per_second}";
 static const char homes_text[] = "list of {plmn, realm, hosts, apns, uplink, downlink, reports}: home networks whose subscribers roam here; with a row this host is an IWK-SCEF";
+static const char trust_text[] = "list of {name, domains, cpu}: trust groups, each with a cell of its own on each core; cpu: per cent of the core's cell time while others want it too";
 static const char apns_text[] = "list of {domain, application, apn, without_configuration, uplink, downlink, over, visited}: the first that fits a configuration gives its APN";
 
 /* A text of the key's value. */
@@ -718,6 +761,7 @@ void config_digest(const config *config, char text[CONFIG_DIGEST_TEXT])
         digest_key(digest, config, &keys[i]);
     EVP_DigestUpdate(digest, config->peers, config->peer_count * sizeof config->peers[0]);
     EVP_DigestUpdate(digest, config->apns, config->apn_count * sizeof config->apns[0]);
+    EVP_DigestUpdate(digest, &config->trust, sizeof config->trust);
     EVP_DigestUpdate(digest, config->issuers, config->issuer_count * sizeof config->issuers[0]);
     EVP_DigestUpdate(digest, &config->interworking, sizeof config->interworking);
     EVP_DigestFinal_ex(digest, sum, NULL);
@@ -734,6 +778,7 @@ void config_help(FILE *out)
     fprintf(out, "  %-26s %-18s %s\n", "auth.issuers", "[]", issuers_text);
     fprintf(out, "  %-26s %-18s %s\n", "interworking.homes", "[]", homes_text);
     fprintf(out, "  %-26s %-18s %s\n", "t8.apns", "[]", apns_text);
+    fprintf(out, "  %-26s %-18s %s\n", "cells.groups", "[]", trust_text);
 }
 
 void config_keys(FILE *out)
@@ -750,4 +795,5 @@ void config_keys(FILE *out)
     fprintf(out, "auth.issuers\ttables\t[]\t0\t%d\t%s\n", ISSUERS_MAX, issuers_text);
     fprintf(out, "interworking.homes\ttables\t[]\t0\t%d\t%s\n", ROAMING_HOMES_MAX, homes_text);
     fprintf(out, "t8.apns\ttables\t[]\t0\t%d\t%s\n", APN_RULES_MAX, apns_text);
+    fprintf(out, "cells.groups\ttables\t[]\t0\t%d\t%s\n", TRUST_GROUPS_MAX, trust_text);
 }

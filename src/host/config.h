@@ -11,6 +11,7 @@
 #include "gate/issuers.h"
 #include "twin/apn.h"
 #include "twin/budget.h"
+#include "twin/trust.h"
 
 enum { CONFIG_KEYS_MAX = 192 };
 
@@ -18,6 +19,7 @@ typedef struct config {
     char data[1024];
     char host_identity[256], host_realm[256];
     int64_t host_gates, host_cores, cells_max;
+    trust_policy trust;
     bool host_pin;
     char http_listen[128], http_tls_certificate[1024], http_tls_key[1024], http_tls_ca[1024], http_tls_client_ca[1024];
     char diameter_listen[512], diameter_accept[16], diameter_transport[8], diameter_tls_certificate[1024], diameter_tls_key[1024], diameter_tls_ca[1024];

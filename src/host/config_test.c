@@ -242,6 +242,51 @@ static void a_peer_is_bound_to_devices_apns_and_a_rate(void **state)
     }
 }
 
+static void trust_groups_have_cells_of_their_own(void **state)
+{
+    (void)state;
+    assert_true(read_file("[cells]\nmax = 4\n[[cells.groups]]\nname = \"utilities\"\ndomains = [\"water.example\", \"*.gas.example\"]\ncpu = 50\n"
+                          "[[cells.groups]]\nname = \"cars\"\ndomains = [\"cars.example\"]\n"));
+    assert_true(config_check(&here));
+    assert_int_equal(here.trust.group_count, 2);
+    assert_int_equal(here.trust.groups[0].share, 50);
+    assert_string_equal(here.trust.groups[0].domains[1], "*.gas.example");
+    assert_int_equal(here.trust.groups[1].share, 0);
+    assert_int_equal(trust_group_of(&here.trust, "cars.example", 12), 1);
+    assert_true(config_set(&here, "cells.groups=[{name=\"a\",domains=[\"a.example\"]}]") && here.trust.group_count == 1);
+    assert_true(config_set(&here, "cells.max=1"));
+    assert_false(config_check(&here)); /* a cell for it, and one for the others */
+    assert_true(config_set(&here, "cells.max=2") && config_check(&here));
+}
+
+static void trust_groups_that_are_wrong_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "name=1", "name=\"\"", "name=\"others\"", "name=\"a b\"", "cpu=0", "cpu=100", "cpu=\"50\"", "cpu=0.5", "domains=\"a.example\"", "domains=[1]", "domains=[\"a b\"]",
+        "domains=[\"*\"]", "colour=1", "colour=[\"a\"]", "name=[\"a\"]",
+    };
+    char text[512];
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf(text, sizeof text, "cells.groups=[{%s}]", wrong[i]);
+        assert_false(config_set(&here, text));
+    }
+    assert_false(config_set(&here, "cells.groups=[{name=\"a\",domains=[\"a.example\"]},{name=\"b\",domains=[\"A.example\"]}]"));
+    assert_false(config_set(&here, "cells.groups=[{name=\"a\",domains=[\"*.example\"]},{name=\"b\",domains=[\"a.example\"]}]"));
+    assert_false(config_set(&here, "cells.groups=[{name=\"a\"},{name=\"a\"}]"));
+    assert_false(config_set(&here, "cells.groups[15].name=x"));
+    assert_true(config_set(&here, "cells.max=16"));
+    static const char *const together[] = {
+        "cells.groups=[{name=\"a\"}]", "cells.groups=[{domains=[\"a.example\"]}]",
+        "cells.groups=[{name=\"a\",domains=[\"a.example\"],cpu=60},{name=\"b\",domains=[\"b.example\"],cpu=41}]",
+        "cells.groups=[{name=\"a\",domains=[\"a.example\"],cpu=90}]", /* and 15 shared cells */
+    };
+    for (size_t i = 0; i < sizeof together / sizeof together[0]; i++) {
+        assert_true(config_set(&here, together[i]));
+        assert_false(config_check(&here));
+    }
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup(name, begin)
@@ -250,7 +295,8 @@ int main(void)
         CLAIM(what_is_wrong_is_refused), CLAIM(a_text_longer_than_its_room_is_refused), CLAIM(without_tls_only_loopback_is_taken),
         CLAIM(with_tls_any_address_is_taken), CLAIM(sctp_takes_several_addresses), CLAIM(a_peer_we_connect_to_needs_an_authority),
         CLAIM(home_networks_make_an_iwk_scef), CLAIM(agreements_that_contradict_are_refused),
-        CLAIM(a_peer_is_bound_to_devices_apns_and_a_rate),
+        CLAIM(a_peer_is_bound_to_devices_apns_and_a_rate), CLAIM(trust_groups_have_cells_of_their_own),
+        CLAIM(trust_groups_that_are_wrong_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

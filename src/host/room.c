@@ -459,7 +459,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .logs = &logs.store, .master_key_path = config->vault_master_key, .master_key_before = config->vault_master_key_before, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
-                             .cell_count = room->layout->cell_count, .segment_bytes = (uint32_t)config->log_segment,
+                             .cell_count = room->layout->cell_count, .trust = config->trust.group_count > 0 ? &config->trust : NULL, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline,
                              .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
                              .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,

@@ -1,5 +1,6 @@
 /* What a directory as disk says to be durable was flushed before it said so: every call to the system is watched, for what it leaves
  * in the page cache, and for names that only memory knows. A test that reads back cannot tell. */
+#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <setjmp.h>
@@ -25,6 +26,16 @@ static struct {
     int ring_cached;         /* of these, such as may complete before they are durable */
     bool is_early;           /* a file got its name, or was closed, before it was synced */
 } seen;
+
+static int failing; /* so many syncs from now one fails; 0: none does */
+
+static bool fails(void)
+{
+    if (failing == 0 || --failing > 0)
+        return false;
+    errno = EIO;
+    return true;
+}
 
 static bool is_regular(int fd)
 {
@@ -82,6 +93,8 @@ int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_fsync(int fd)
 {
+    if (fails())
+        return -1;
     syncs(fd);
     return __real_fsync(fd);
 }
@@ -90,6 +103,8 @@ int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fdatasync(int fd)
 {
+    if (fails())
+        return -1;
     syncs(fd);
     return __real_fdatasync(fd);
 }
@@ -155,6 +170,7 @@ static int begin(void **state)
     assert_non_null(mkdtemp(directory));
     snprintf(inner, sizeof inner, "%s/log", directory);
     memset(&seen, 0, sizeof seen);
+    failing = 0;
     return 0;
 }
 
@@ -215,12 +231,44 @@ static void nothing_by_calls_is_told_before_it_is_flushed(void **state)
     each_way_of_writing(DISK_SYNC);
 }
 
+/* And not tried again: the kernel has dropped what it could not write, and the next flush would say that all is well. */
+static void a_flush_that_fails_is_told(void **state)
+{
+    disk *disk;
+    disk_completion done;
+    (void)state;
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    for (int n = 1; n <= 2; n++) { /* of the file, of its directory */
+        failing = n;
+        assert_true(disk->open(disk, "segment", BLOCK) < 0);
+        failing = n;
+        assert_true(disk->replace(disk, "small", block, 100) < 0);
+        failing = n;
+        assert_true(disk->replace_over(disk, "keys", block, 100) < 0);
+        assert_int_equal(failing, 0);
+    }
+    int file = disk->open(disk, "segment", BLOCK);
+    assert_true(file >= 0);
+    failing = 1;
+    assert_int_equal(disk->write_durable(disk, file, 0, block, BLOCK, 1), 0);
+    assert_int_equal(disk->reap(disk, &done, 1, true), 1);
+    assert_int_equal(done.error, EIO);
+    disk->close(disk, file);
+    assert_int_equal(disk->replace(disk, "small", block, 100), 0);
+    failing = 1;
+    assert_true(disk->rename(disk, "small", "other") < 0);
+    failing = 1;
+    assert_true(disk->remove(disk, "other") < 0);
+    disk->free(disk);
+}
+
 int main(void)
 {
     dro_log_setup("test", (dro_log_level)(DRO_LOG_ERROR + 1));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_by_the_ring_is_told_before_it_is_flushed, begin, end),
         cmocka_unit_test_setup_teardown(nothing_by_calls_is_told_before_it_is_flushed, begin, end),
+        cmocka_unit_test_setup_teardown(a_flush_that_fails_is_told, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

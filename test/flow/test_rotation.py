@@ -194,21 +194,24 @@ def test_another_master_key_wraps_all_and_the_one_before_opens_nothing():
         oracle = Oracle(host, 7)
         oracle.provision()
         oracle.run(50)
-        before = (host.data / "master.key").read_bytes()
+        before, rooms = (host.data / "master.key").read_bytes(), host.rooms()
         assert host.admin.post("/v1/master-key").status == 204
         after = (host.data / "master.key").read_bytes()
         assert after != before and found_in_files(host.data, {"the master key of before": before}) == []
         assert all(key is None for key in KeyFile(host.data, before).keys.values())
         assert all(key is not None for key in KeyFile(host.data).keys.values())
-        host.admin.put_twin("new@later.example")  # its key is wrapped by the new one, on all cores
+        later = [f"new{number}@later.example" for number in range(8)]  # on both cores; their key is wrapped by the new one
+        for name in later:
+            host.admin.put_twin(name)
         rotate(host, "later.example")
         oracle.run(50)
         rotated(host, "later.example")
+        assert host.rooms() == rooms, "a room had to begin anew to find the new one"
         host.kill()
         host.start()
         oracle.run(50)
         oracle.finish()
-        assert host.admin.get("/v1/twins/new@later.example").status == 200
+        assert [host.admin.get(f"/v1/twins/{name}").status for name in later] == [200] * 8
 
 
 def test_a_power_cut_between_the_files_of_a_rekey_is_mended():
