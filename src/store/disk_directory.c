@@ -268,8 +268,7 @@ static int directory_replace(disk *self, const char *name, const void *bytes, si
     if (fd < 0)
         return -errno;
     int error = write_whole(fd, bytes, length);
-    if (close(fd) != 0 && error == 0)
-        error = -errno;
+    close(fd); /* it is synced: nothing can be lost any more */
     if (error == 0 && (renameat(here->directory, fresh, here->directory, name) != 0 || fsync(here->directory) != 0))
         error = -errno;
     if (error != 0)
@@ -280,14 +279,13 @@ static int directory_replace(disk *self, const char *name, const void *bytes, si
 /* Written where its blocks are already: the spare is nobody's till it has the name. -errno or 0. */
 static int spare_write(disk_directory *here, const char *spare, const void *bytes, size_t length)
 {
-    struct stat stat;
+    struct stat stat = { 0 };
     int fd = openat(here->directory, spare, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0)
         return -errno;
-    int error = fstat(fd, &stat) != 0 ? -errno : write_whole(fd, bytes, length);
+    int error = fstat(fd, &stat) != 0 ? -errno : stat.st_size > (off_t)length && ftruncate(fd, (off_t)length) != 0 ? -errno : write_whole(fd, bytes, length);
     bool is_kept = error == 0 || stat.st_size == (off_t)length;
-    if (close(fd) != 0 && error == 0)
-        error = -errno;
+    close(fd);
     if (!is_kept)
         unlinkat(here->directory, spare, 0);
     return error;
@@ -422,8 +420,6 @@ static int directory_list(disk *self, void (*each)(void *context, const char *na
 
 static void directory_free(disk *self)
 {
-    if (self == NULL)
-        return;
     disk_directory *here = of(self);
     disk_reader_free(here->reader);
     disk_writer_free(here->writer);

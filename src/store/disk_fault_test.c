@@ -206,6 +206,14 @@ static void file_is(const char *name, size_t length, uint8_t byte, bool is_other
         assert_int_equal(bytes[0], byte);
 }
 
+/* The next one makes the file, and finds space for it. */
+static void made_anew(void)
+{
+    char path[192];
+    snprintf(path, sizeof path, "%s/file", inner);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void each_fault(disk_way way, int error)
 {
     int before = open_count(), wrong = 0;
@@ -229,6 +237,7 @@ static void each_fault(disk_way way, int error)
         if (is_over)
             break;
         script(way); /* what it left does not stand in the way */
+        made_anew();
     }
     if (error != EINTR)
         assert_int_equal(wrong, 0);
@@ -296,6 +305,55 @@ static void a_directory_that_is_read_changes_nothing(void **state)
     disk->free(disk);
 }
 
+static void file_is_of(disk *disk, const char *name, int64_t length)
+{
+    int file = disk->open(disk, name, 0);
+    assert_true(file >= 0);
+    assert_int_equal(disk->size(disk, file), length);
+    disk->close(disk, file);
+}
+
+/* More than a block is overwritten; what cannot be is told, and is no reason not to start. */
+static void what_is_left_to_be_overwritten_is_looked_for_at_a_start(void **state)
+{
+    static uint8_t large[2 * BLOCK + 100];
+    char path[192];
+    disk *disk;
+    (void)state;
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    assert_int_equal(disk->replace_over(disk, "keys", large, sizeof large), 0);
+    assert_int_equal(disk->replace_over(disk, "keys", large, 10), 0);
+    disk->free(disk);
+    snprintf(path, sizeof path, "%s/.old-keys", inner);
+    assert_int_equal(mkdir(path, 0700), 0); /* nobody's file */
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    disk->free(disk);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(symlink("nowhere", path), 0); /* nor is this one followed */
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    disk->free(disk);
+}
+
+/* A spare that is longer than its file, or no file at all. */
+static void a_spare_that_is_not_as_it_should_be_is_put_right_or_told(void **state)
+{
+    char path[192];
+    disk *disk;
+    (void)state;
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    assert_int_equal(disk->replace(disk, ".epoch.spare", blocks, 200), 0);
+    assert_int_equal(disk->replace_reserved(disk, "epoch", "new", 3), 0);
+    file_is_of(disk, "epoch", 3);
+    assert_int_equal(disk->replace_reserved(disk, "epoch", "one", 3), 0);
+    file_is_of(disk, "epoch", 3);
+    assert_int_equal(disk->remove(disk, ".epoch.spare"), 0);
+    snprintf(path, sizeof path, "%s/.epoch.spare", inner);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_true(disk->replace_reserved(disk, "epoch", "two", 3) < 0);
+    file_is_of(disk, "epoch", 3);
+    disk->free(disk);
+}
+
 static void names_and_paths_too_long_are_refused(void **state)
 {
     static char name[300], path[4200];
@@ -331,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(no_fault_makes_blocking_writes_lie), CLAIM(a_probe_that_cannot_be_waited_for_leaves_no_completion), CLAIM(no_fault_makes_the_ring_lie),
         CLAIM(a_directory_that_is_read_changes_nothing), CLAIM(names_and_paths_too_long_are_refused),
+        CLAIM(what_is_left_to_be_overwritten_is_looked_for_at_a_start), CLAIM(a_spare_that_is_not_as_it_should_be_is_put_right_or_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
