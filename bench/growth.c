@@ -27,7 +27,7 @@ static bool durable(const bench_options *o, host *h, uint32_t twins, bench_resul
 {
     char set[SET_BYTES];
     empty_bytes = host_use(h, true, NULL, NULL).pss_bytes;
-    snprintf(set, sizeof set, "bench.load=%u bench.window=%u", twins, WINDOW);
+    snprintf(set, sizeof set, "bench.load=%u bench.window=%d", twins, WINDOW);
     if (!trial_start_with(h, set) || !load_provision(h, twins, &bulk_per_second))
         return false;
     return turns_measured(o, h, twins, WINDOW, r);

@@ -44,12 +44,12 @@ static size_t put_bytes(char *out, size_t at, const char *bytes, size_t length)
 /* Decimal digits into the end of `out`; where they begin. */
 static char *digits_of(char out[DIGITS], uint64_t number)
 {
-    char *at = out + DIGITS;
+    size_t begin = DIGITS;
     do {
-        *--at = (char)('0' + number % 10);
+        out[--begin] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    return at;
+    return out + begin;
 }
 
 static size_t put_bulk(char *out, size_t at, const char *bytes, size_t length)

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,9 +42,12 @@ static bool hex_read(const char *text, uint8_t *out, size_t bytes)
     return true;
 }
 
-static bool wrong(checking *to, const char *format, uint64_t a, uint64_t b)
+__attribute__((format(printf, 2, 3))) static bool wrong(checking *to, const char *format, ...)
 {
-    snprintf(to->why, sizeof to->why, format, a, b);
+    va_list values;
+    va_start(values, format);
+    vsnprintf(to->why, sizeof to->why, format, values);
+    va_end(values);
     return false;
 }
 
@@ -56,7 +60,7 @@ static bool check_hash(checking *to, const char *text, size_t length, char hash[
     uint8_t sum[SHA256_DIGEST_LENGTH];
     if (length <= tail || memcmp(text + length - tail, hash_begin, sizeof hash_begin - 1) != 0 ||
         memcmp(text + length - (sizeof hash_end - 1), hash_end, sizeof hash_end - 1) != 0)
-        return wrong(to, "is no entry, or its end is missing", 0, 0);
+        return wrong(to, "is no entry, or its end is missing");
     memcpy(hash, text + length - (sizeof hash_end - 1) - HEX, HEX);
     hash[HEX] = '\0';
     SHA256((const uint8_t *)text, length - tail, sum);
@@ -64,7 +68,7 @@ static bool check_hash(checking *to, const char *text, size_t length, char hash[
         char pair[3];
         snprintf(pair, sizeof pair, "%02x", sum[i]);
         if (memcmp(pair, hash + 2 * i, 2) != 0)
-            return wrong(to, "was changed: its hash is not that of its bytes", 0, 0);
+            return wrong(to, "was changed: its hash is not that of its bytes");
     }
     return true;
 }
@@ -86,16 +90,16 @@ static bool check_signature(checking *to, const char *series, uint64_t sequence,
     uint8_t by[KEY_BYTES], bytes[SIGNATURE_BYTES];
     char text[200];
     if (!hex_read(key, by, sizeof by) || !hex_read(signature, bytes, sizeof bytes))
-        return wrong(to, "has no whole signature", 0, 0);
+        return wrong(to, "has no whole signature");
     if (!to->has_key) {
         memcpy(to->key, by, sizeof by);
         to->has_key = true;
     }
     if (memcmp(to->key, by, sizeof by) != 0)
-        return wrong(to, "is signed by another key", 0, 0);
+        return wrong(to, "is signed by another key");
     snprintf(text, sizeof text, "dromio audit %s %" PRIu64 " %s\n", series, sequence, head);
     if (!is_good_signature(by, bytes, text))
-        return wrong(to, "has a signature that is not good", 0, 0);
+        return wrong(to, "has a signature that is not good");
     to->signatures++;
     return true;
 }
@@ -105,7 +109,7 @@ static bool check_signed_line(checking *to, const char *series, uint64_t sequenc
 {
     bool is_here = strcmp(series, to->series) == 0 && sequence >= to->first && sequence <= to->last && to->last - sequence < HEADS_KEPT;
     if (is_here && strcmp(to->heads[sequence % HEADS_KEPT], head) != 0)
-        return wrong(to, "signs another line %" PRIu64 " than the one here", sequence, 0);
+        return wrong(to, "signs another line %" PRIu64 " than the one here", sequence);
     return true;
 }
 
@@ -115,18 +119,18 @@ static bool check_chain(checking *to, yyjson_val *entry, const char *hash)
     uint64_t sequence = yyjson_get_uint(yyjson_obj_get(entry, "seq"));
     size_t series = strcspn(id, "-");
     if (sequence == 0 || series == 0 || series >= sizeof to->series || strlen(previous) != HEX)
-        return wrong(to, "is no entry of an audit log", 0, 0);
+        return wrong(to, "is no entry of an audit log");
     bool is_begin = sequence == 1 && strspn(previous, "0") == HEX;
     bool is_same = strncmp(to->series, id, series) == 0 && to->series[series] == '\0';
     if (to->lines > 0 && !is_same && !is_begin)
-        return wrong(to, "is of another directory, and not its first entry", 0, 0);
+        return wrong(to, "is of another directory, and not its first entry");
     if (to->lines > 0 && is_same && sequence != to->last + 1)
         return wrong(to, sequence > to->last ? "is entry %" PRIu64 " behind %" PRIu64 ": those between are missing"
                                              : "is entry %" PRIu64 " behind %" PRIu64 ": twice, or out of order", sequence, to->last);
     if (to->lines > 0 && is_same && strcmp(previous, to->head) != 0)
-        return wrong(to, "does not follow entry %" PRIu64 ": entries were changed, removed or added between the two", to->last, 0);
+        return wrong(to, "does not follow entry %" PRIu64 ": entries were changed, removed or added between the two", to->last);
     if (sequence == 1 && !is_begin)
-        return wrong(to, "is the first entry, but says that one came before", 0, 0);
+        return wrong(to, "is the first entry, but says that one came before");
     if (to->lines == 0 || !is_same) {
         to->first = sequence;
         snprintf(to->series, sizeof to->series, "%.*s", (int)series, id);
@@ -160,7 +164,7 @@ static bool check_line(checking *to, const char *name, uint64_t line, const char
     bool is_fine = check_hash(to, text, length, hash);
     yyjson_doc *doc = is_fine ? yyjson_read(text, length, 0) : NULL;
     if (is_fine)
-        is_fine = doc != NULL ? check_entry(to, yyjson_doc_get_root(doc), hash) : wrong(to, "is no JSON", 0, 0);
+        is_fine = doc != NULL ? check_entry(to, yyjson_doc_get_root(doc), hash) : wrong(to, "is no JSON");
     yyjson_doc_free(doc);
     if (!is_fine)
         snprintf(to->place, sizeof to->place, "%.200s:%" PRIu64, name, line);
@@ -177,9 +181,9 @@ static bool check_file(checking *to, const char *name)
     ssize_t length;
     bool is_fine = file != NULL;
     for (uint64_t line = 1; is_fine && (length = getline(&text, &room, file)) > 0; line++)
-        is_fine = length <= LINE_BYTES_MAX ? check_line(to, name, line, text, (size_t)length) : wrong(to, "is too long", 0, 0);
+        is_fine = length <= LINE_BYTES_MAX ? check_line(to, name, line, text, (size_t)length) : wrong(to, "is too long");
     if (file == NULL || (is_fine && ferror(file))) {
-        is_fine = wrong(to, "cannot be read", 0, 0);
+        is_fine = wrong(to, "cannot be read");
         snprintf(to->place, sizeof to->place, "%.250s", name);
     }
     free(text);
@@ -211,7 +215,7 @@ static bool check_directory(checking *to, const char *directory)
     }
     free(names);
     if (count <= 0) {
-        wrong(to, "has no audit files", 0, 0);
+        wrong(to, "has no audit files");
         snprintf(to->place, sizeof to->place, "%.250s", directory);
     }
     return is_fine;
@@ -265,7 +269,7 @@ static bool check_head(checking *to, yyjson_val *head)
     const char *hash = member_text(head, "hash"), *signature = member_text(head, "signature");
     snprintf(to->place, sizeof to->place, "the head");
     if (sequence < to->first || sequence > to->last)
-        return wrong(to, "is entry %" PRIu64 ", which is not among the files' entries", sequence, 0);
+        return wrong(to, "is entry %" PRIu64 ", which is not among the files' entries", sequence);
     return check_signed_line(to, member_text(head, "series"), sequence, hash) &&
            (*signature == '\0' || check_signature(to, member_text(head, "series"), sequence, hash, signature, member_text(head, "key")));
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,10 +33,13 @@ static int only_closed(const struct dirent *entry)
     return is_closed(entry->d_name);
 }
 
-static bool wrong(checking *to, const char *name, uint64_t line, const char *format, uint64_t a, uint64_t b)
+__attribute__((format(printf, 4, 5))) static bool wrong(checking *to, const char *name, uint64_t line, const char *format, ...)
 {
+    va_list values;
     snprintf(to->place, sizeof to->place, "%s:%" PRIu64, name, line);
-    snprintf(to->why, sizeof to->why, format, a, b);
+    va_start(values, format);
+    vsnprintf(to->why, sizeof to->why, format, values);
+    va_end(values);
     return false;
 }
 
@@ -54,9 +58,9 @@ static bool check_record(checking *to, const char *name, uint64_t line, yyjson_v
 {
     uint64_t number = yyjson_get_uint(yyjson_obj_get(record, "localSequenceNumber"));
     if (number == 0 || !yyjson_is_str(yyjson_obj_get(record, "recordType")))
-        return wrong(to, name, line, "is no charging record", 0, 0);
+        return wrong(to, name, line, "is no charging record");
     if (!check_series(to, member_text(record, "id")))
-        return wrong(to, name, line, "is of another series: files of two hosts, or of a directory made anew", 0, 0);
+        return wrong(to, name, line, "is of another series: files of two hosts, or of a directory made anew");
     if (to->last != 0 && number != to->last + 1)
         return wrong(to, name, line, number > to->last ? "record %" PRIu64 " comes after %" PRIu64 ": those between are missing"
                                                        : "record %" PRIu64 " comes after %" PRIu64 ": twice, or out of order", number, to->last);
@@ -70,9 +74,9 @@ static bool check_record(checking *to, const char *name, uint64_t line, yyjson_v
 static bool check_line(checking *to, const char *name, uint64_t line, char *text, size_t length)
 {
     if (length == 0 || text[length - 1] != '\n')
-        return wrong(to, name, line, "the last line has no end", 0, 0);
+        return wrong(to, name, line, "the last line has no end");
     yyjson_doc *doc = yyjson_read(text, length, 0);
-    bool is_fine = doc != NULL ? check_record(to, name, line, yyjson_doc_get_root(doc)) : wrong(to, name, line, "is no JSON", 0, 0);
+    bool is_fine = doc != NULL ? check_record(to, name, line, yyjson_doc_get_root(doc)) : wrong(to, name, line, "is no JSON");
     yyjson_doc_free(doc);
     return is_fine;
 }
@@ -87,15 +91,15 @@ static bool check_file(checking *to, const char *directory, const char *name)
     FILE *file = fopen(buffer_string(&path), "r");
     buffer_fini(&path);
     if (file == NULL)
-        return wrong(to, name, 0, "cannot be opened: error %" PRIu64, (uint64_t)errno, 0);
+        return wrong(to, name, 0, "cannot be opened: error %" PRIu64, (uint64_t)errno);
     char *text = NULL;
     size_t room = 0;
     ssize_t length;
     bool is_fine = true;
     for (uint64_t line = 1; is_fine && (length = getline(&text, &room, file)) > 0; line++)
-        is_fine = length <= LINE_MAX_BYTES ? check_line(to, name, line, text, (size_t)length) : wrong(to, name, line, "is too long", 0, 0);
+        is_fine = length <= LINE_MAX_BYTES ? check_line(to, name, line, text, (size_t)length) : wrong(to, name, line, "is too long");
     if (is_fine && ferror(file))
-        is_fine = wrong(to, name, 0, "cannot be read", 0, 0);
+        is_fine = wrong(to, name, 0, "cannot be read");
     free(text);
     fclose(file);
     to->files++;

@@ -36,7 +36,7 @@ static const char *member(const char *name, char text[MODEL_NAME_MAX + 2])
 static const char *upper(const char *name, char text[TWIN_PREFIX_MAX])
 {
     size_t i = 0;
-    for (; name[i] != '\0' && i < TWIN_PREFIX_MAX - 1; i++)
+    for (; i < TWIN_PREFIX_MAX - 1 && name[i] != '\0'; i++)
         text[i] = (char)toupper((unsigned char)name[i]);
     text[i] = '\0';
     return text;

@@ -105,7 +105,7 @@ static void answer_group(hss *h, const t6a_message *asked)
 static void answer_device(hss *h, const t6a_message *asked)
 {
     int64_t index = hss_device_named(h->options, asked->external_identifier);
-    s6t_member member;
+    s6t_member member = { 0 };
     s6t_answer answer = { .result = DIAMETER_SUCCESS };
     if (index < 0) {
         h->counts.unknown++;
@@ -185,7 +185,7 @@ static bool is_granted(const hss *h, uint32_t index)
 
 static void revoke_one(hss *h, int64_t now_ns)
 {
-    s6t_member member;
+    s6t_member member = { 0 };
     uint32_t looked = 0;
     while (looked < h->options->devices && !is_granted(h, h->revoke_next)) {
         h->revoke_next = (h->revoke_next + 1) % h->options->devices;

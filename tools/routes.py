@@ -2,7 +2,7 @@
 """Makes C out of spec/routes.csv.
 
   routes.py table  routes.csv OUT.h            the router's table
-  routes.py openapi routes.csv IN.json OUT.h   /openapi.json as bytes; without IN.json a
+  routes.py openapi routes.csv IN.json OUT.c   /openapi.json as bytes; without IN.json a
                                                bare document of the routes themselves
 """
 import csv
@@ -119,10 +119,10 @@ def write_openapi(rows, path, out):
     else:
         document = bare_openapi(rows)
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-    out.write("/* Made by tools/routes.py. */\nstatic const unsigned char openapi_json[] = {\n")
+    out.write('/* Made by tools/routes.py. */\n#include "gate/openapi_json.h"\n\nconst unsigned char openapi_json[] = {\n')
     for at in range(0, len(text), 24):
         out.write("    " + ",".join(str(byte) for byte in text[at:at + 24]) + ",\n")
-    out.write("};\n")
+    out.write("};\nconst size_t openapi_json_bytes = sizeof openapi_json;\n")
 
 
 def main():

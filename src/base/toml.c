@@ -245,7 +245,7 @@ static bool read_table(reader *in)
     in->table[0] = '\0';
     if (!read_key(in, in->table))
         return false;
-    for (int i = 0; i <= is_array; i++) {
+    for (int left = is_array ? 2 : 1; left > 0; left--) {
         if (peek(in) != ']')
             return fail(in, "']' is missing");
         in->at++;

@@ -752,7 +752,7 @@ static bool has_tag(core *core, const twin *twin, text wanted)
         const uint8_t *own = dro_cursor_bytes(&in, n);
         size_t text_length = dro_cursor_le(&in, 2);
         const uint8_t *own_text = dro_cursor_bytes(&in, text_length);
-        if (in.err != DRO_OK)
+        if (own == NULL || own_text == NULL)
             break;
         if (n == name_length && memcmp(own, name, n) == 0)
             return dro_cursor_left(&want) == 0 || (dro_cursor_left(&want) == text_length && memcmp(want.at, own_text, text_length) == 0);

@@ -219,9 +219,9 @@ static float left_of(const core *core, const turn *turn, int kind, uint32_t *sco
 
 bool budget_lets_keep(core *core, const turn *turn, uint32_t context_length)
 {
-    const image_budget *image = &core->budgets.images[turn->image];
     if (turn->image == NONE)
         return true;
+    const image_budget *image = &core->budgets.images[turn->image];
     core->budgets.until_ms = 0;
     core->budgets.is_of_result = true;
     if (context_length > image->twin.memory) {

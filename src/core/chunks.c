@@ -136,7 +136,7 @@ static void head_put(core *core, const chunk_head *head, const queue_chunk *join
     dro_builder_le(part, (uint64_t)head->due_ms, 8);
     dro_builder_le(part, head->mail_last, 8);
     dro_builder_le(part, head->delivery_last, 8);
-    for (uint32_t i = 0; i < head->joined_count; i++)
+    for (uint32_t i = 0; joined != NULL && i < head->joined_count; i++)
         dro_builder_le(part, joined[i].id, 4);
     record_part_end(core, FIELD_CHUNK);
 }

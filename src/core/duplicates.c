@@ -107,7 +107,7 @@ static bool grow(duplicates *seen)
     if (!may_grow(seen, capacity))
         return false;
     duplicates larger = { .held = seen->held, .capacity = capacity };
-    larger.ring = malloc(capacity * sizeof *larger.ring);
+    larger.ring = calloc(capacity, sizeof *larger.ring);
     larger.table = calloc(2 * (size_t)capacity, sizeof *larger.table);
     if (larger.ring == NULL || larger.table == NULL) {
         free(larger.ring);

@@ -2,6 +2,7 @@
  * One MT-Data-Request a device is out at a time. */
 #include "core/mailbox.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -535,6 +536,7 @@ void mailbox_flush(core *core, uint32_t index)
         return; /* the device's answer is awaited */
     if (rate_downlink(core, index) != 0)
         return; /* the timers come back to it */
+    assert(first != NULL); /* none is away, and some are there */
     mail_send(core, index, first, gate, NULL);
     if (first->is_sent)
         group_state_sent(core, index, first->ticket);

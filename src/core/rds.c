@@ -1,5 +1,6 @@
 #include "core/rds.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -532,6 +533,7 @@ void rds_keep_control(core *core, uint32_t index, const rds_heard *heard)
 static void pending_put(core *core, uint32_t index, const mail *first, int at)
 {
     rds *of = rds_of(twin_at(core, index));
+    assert(of != NULL);
     rds_state state = of->state;
     state.pending = first->number;
     state.pending_link = (uint8_t)at;
@@ -544,6 +546,7 @@ static void pending_put(core *core, uint32_t index, const mail *first, int at)
 static void setup_put(core *core, uint32_t index, const rds_pair *pair)
 {
     rds *of = rds_of(twin_at(core, index));
+    assert(of != NULL);
     if (!pair_is(&of->setup, pair))
         of->tries = 0; /* of the other one */
     of->setup = *pair;
@@ -555,7 +558,9 @@ static void setup_put(core *core, uint32_t index, const rds_pair *pair)
 /* The mail that was out has gone without the device's word: its number may have been used. */
 static void pending_forget(core *core, uint32_t index)
 {
-    rds_state state = rds_of(twin_at(core, index))->state;
+    const rds *of = rds_of(twin_at(core, index));
+    assert(of != NULL);
+    rds_state state = of->state;
     link_down(&state, state.pending_link);
     record_begin(core, index, RECORD_DELTA);
     state_put(core, &state);
@@ -688,7 +693,7 @@ void rds_expire(core *core, uint32_t index)
 {
     const twin *twin = twin_at(core, index);
     rds *of = rds_of(twin);
-    if (rds_due(twin) > core->now_ms)
+    if (of == NULL || rds_due(twin) > core->now_ms)
         return;
     of->due_ms = 0;
     if (of->tries <= RDS_N200) {

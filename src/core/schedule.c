@@ -1,5 +1,6 @@
 #include "core/schedule.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -425,6 +426,7 @@ void schedule_field_json(const dro_field *field, dro_builder *out)
 /* Nothing was heard: it is asked again, later each time. */
 static void put_off(core *core, schedule *known)
 {
+    assert(known != NULL);
     int64_t pause_ms = (int64_t)SCHEDULE_AGAIN_MS << known->failures;
     if (pause_ms < SCHEDULE_AGAIN_MAX_MS)
         known->failures++;
@@ -503,6 +505,7 @@ static void ask(core *core, uint32_t index, bool is_withdrawal)
     uint8_t bytes[512];
     twin *twin = twin_at(core, index);
     schedule *known = schedule_of(twin);
+    assert(known != NULL);
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
     size_t length;
     const char *id = twin_id(core, twin, &length);
@@ -531,12 +534,14 @@ static void ask(core *core, uint32_t index, bool is_withdrawal)
 void schedule_ask(core *core, uint32_t index)
 {
     schedule *known = schedule_of(twin_at(core, index));
+    assert(known != NULL);
     bool is_over = known->state == SCHEDULE_NONE, is_held = !is_over && parameters_are_there(core, index);
     if (is_held != (known->state == SCHEDULE_HELD) && !is_over) {
         record_begin(core, index, RECORD_DELTA);
         schedule_move(core, index, is_held ? SCHEDULE_HELD : SCHEDULE_WAITING, known->reference);
         record_end(core);
         known = schedule_of(twin_at(core, index));
+        assert(known != NULL);
     }
     if (is_held && known->reference == 0) {
         known->ask_ms = core->now_ms + SCHEDULE_HELD_MS;

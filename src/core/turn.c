@@ -299,7 +299,8 @@ void turn_send(core *core, turn *turn)
     twin *twin = twin_at(core, turn->twin);
     uint8_t forbidden = turn_forbidden(core, turn, false);
     if (forbidden != 0 && twin->flags & TWIN_RUNNING) { /* one of a chain: others may be behind it */
-        turn_settle(core, turn, NULL, forbidden, NULL);
+        static const turn_result none = { 0 };
+        turn_settle(core, turn, &none, forbidden, NULL);
         return;
     }
     if (forbidden != 0) {

@@ -33,7 +33,7 @@ struct desk_room {
 
 static void answer_question(desk_room *room, desk_gate *gate, const uint8_t *body, size_t length)
 {
-    query_request request;
+    query_request request = { 0 };
     bool is_whole = length >= sizeof request;
     if (is_whole) {
         memcpy(room->question, body, length);

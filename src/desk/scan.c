@@ -222,9 +222,11 @@ static void result_property(sqlite3_context *context, const rows *rows, const ta
         return;
     const columns_column *from = &rows_part(rows)->columns[column];
     const uint8_t *place = batch->values[column] + (size_t)row * from->width;
+    double number;
+    int64_t integer;
     switch (from->kind) {
-    case VALUE_NUMBER: sqlite3_result_double(context, ((const double *)batch->values[column])[row]); break;
-    case VALUE_INTEGER: sqlite3_result_int64(context, ((const int64_t *)batch->values[column])[row]); break;
+    case VALUE_NUMBER: memcpy(&number, place, sizeof number), sqlite3_result_double(context, number); break;
+    case VALUE_INTEGER: memcpy(&integer, place, sizeof integer), sqlite3_result_int64(context, integer); break;
     case VALUE_BOOLEAN: sqlite3_result_int(context, *place != 0); break;
     case VALUE_STRING:
         sqlite3_result_text(context, (const char *)place, batch->lengths[column][row], SQLITE_TRANSIENT);

@@ -1,5 +1,6 @@
 #include "gate/ccf.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,9 +46,10 @@ static asking read_asking(const void *request, size_t length)
 {
     asking read = { 0 };
     api_request head;
-    dro_cursor in = dro_cursor_over(request, length);
+    assert(length >= sizeof head); /* api.c wrote it */
+    memcpy(&head, request, sizeof head);
+    dro_cursor in = dro_cursor_over((const uint8_t *)request + sizeof head, length - sizeof head);
     dro_field field;
-    memcpy(&head, dro_cursor_bytes(&in, sizeof head), sizeof head);
     read.application = head.application;
     read.scopes = head.scopes;
     while (dro_field_next(&in, &field))

@@ -1,5 +1,6 @@
 #include "gate/diameter_overload.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -255,7 +256,9 @@ bool overload_abates(overload *here, const overload_way *way, int64_t now_ns)
     uint32_t of_realm = realm != NULL && realm->until_ns > now_ns ? realm->reduction : 0;
     if (of_host == 0 && of_realm == 0)
         return false;
-    return is_left_out(of_realm > of_host ? realm : host, way->priority);
+    overload_report *report = of_realm > of_host ? realm : host;
+    assert(report != NULL); /* one of them asks for less */
+    return is_left_out(report, way->priority);
 }
 
 /* ---- priority ---- */

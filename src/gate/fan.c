@@ -1,6 +1,7 @@
 /* Fan: requests over all twins, with several cores: each core is asked for its part.
  * Pages are asked for one core after the other until they are full, dead letters
  * and an application's status of all cores at once. (The whole host's status is core 0's.) */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,9 +81,10 @@ static void ask_page(http *http, exchange *exchange, slice cursor)
     fan *list = exchange->fan;
     uint8_t bytes[HTTP_REQUEST_MAX + 64];
     dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    dro_cursor in = dro_cursor_over(list->request, list->request_length);
+    assert(list->request_length >= sizeof(api_request)); /* written here */
+    dro_cursor in = dro_cursor_over(list->request + sizeof(api_request), list->request_length - sizeof(api_request));
     dro_field field;
-    dro_builder_bytes(&out, dro_cursor_bytes(&in, sizeof(api_request)), sizeof(api_request));
+    dro_builder_bytes(&out, list->request, sizeof(api_request));
     while (dro_field_next(&in, &field))
         if (field.tag != API_FIELD_LIMIT && field.tag != API_FIELD_CURSOR)
             dro_field_put(&out, (uint8_t)field.tag, field.bytes, field.length);

@@ -139,8 +139,10 @@ static bool put_parameter(dro_builder *out, const route *route, unsigned paramet
 static void put_exposure_kind(dro_builder *out, const target *target)
 {
     for (int i = 0; i < EXPOSURE_KINDS; i++)
-        if (slice_is(target->segments[0], t8_apis[i]->path))
-            dro_field_put(out, API_FIELD_EXPOSURE, (uint8_t[]){ (uint8_t)i }, 1);
+        if (slice_is(target->segments[0], t8_apis[i]->path)) {
+            uint8_t kind = (uint8_t)i;
+            dro_field_put(out, API_FIELD_EXPOSURE, &kind, 1);
+        }
 }
 
 bool fields_of_path(dro_builder *out, const route *route, const target *target, fields_fault *fault)
@@ -211,7 +213,8 @@ static bool put_state(dro_builder *out, slice text, fields_fault *fault)
     static const char *const states[] = { "waiting", "pending", "sent", "delivered", "reported", "failed" };
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (slice_is(text, states[i])) {
-            dro_field_put(out, API_FIELD_STATUS, (uint8_t[]){ (uint8_t)i }, 1);
+            uint8_t state = (uint8_t)i;
+            dro_field_put(out, API_FIELD_STATUS, &state, 1);
             return true;
         }
     return fail(fault, 400, "state must be waiting, pending, sent, delivered, reported or failed");

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "gate/answer.h"
+#include "gate/openapi_json.h"
 #include "gate/parts.h"
-#include "openapi_json.h"
 
 enum { NS_PER_MS = 1000000, HEALTH_BYTES = 4096 };
 
@@ -122,5 +122,5 @@ void health_answer(http *http, exchange *exchange)
 void openapi_answer(exchange *exchange)
 {
     answer made = { .status = 200, .content_type = "application/json", .etag = ANSWER_NO_ETAG, .is_lasting = true };
-    answer_whole(exchange, &made, openapi_json, sizeof openapi_json);
+    answer_whole(exchange, &made, openapi_json, openapi_json_bytes);
 }

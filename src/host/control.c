@@ -16,7 +16,7 @@ dro_err control_send(int socket, const control *message, const int descriptors[C
     if (count > 0) {
         header.msg_control = extra.bytes;
         header.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+        struct cmsghdr *rights = &extra.align;
         rights->cmsg_level = SOL_SOCKET;
         rights->cmsg_type = SCM_RIGHTS;
         rights->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);

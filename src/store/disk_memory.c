@@ -457,9 +457,9 @@ static int memory_descriptor(disk *self)
 
 static void memory_free(disk *self)
 {
-    disk_memory *here = of(self);
     if (self == NULL)
         return;
+    disk_memory *here = of(self);
     while (here->write_count > 0)
         write_end(here, 0);
     while (here->fetch_count > 0)
