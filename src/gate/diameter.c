@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -135,6 +136,8 @@ diameter_peer *gate_peer_new(diameter_gate *gate, int descriptor, peer_state_nam
     gate->peers[slot] = peer;
     if (slot >= gate->slots_used)
         gate->slots_used = slot + 1;
+    if (slot >= gate->slots_most)
+        gate->slots_most = slot + 1;
     return peer;
 }
 
@@ -405,16 +408,30 @@ static void tell_rows(diameter_gate *gate)
     gate->has_told_rows = true;
 }
 
+/* What a flood of connections needed goes back to the system; what is free between others would stay with us. */
+static void trim(diameter_gate *gate, uint32_t count)
+{
+    if (gate->slots_most < DIAMETER_TRIM_FROM || count > gate->slots_most / 4)
+        return;
+    gate->slots_most = count;
+    malloc_trim(0);
+}
+
 static void on_tick(loop_timer *timer)
 {
     diameter_gate *gate = (diameter_gate *)((char *)timer - offsetof(diameter_gate, tick));
     int64_t now_ns = loop_now_ns(gate->home);
+    uint32_t count = 0;
     gate->logged = 0;
     overload_note(&gate->overload, pending_incoming_count(gate->pending), busy_keep(gate));
     overload_tick(&gate->overload, now_ns, gate->config->clock->wall_ms(gate->config->clock));
-    for (uint32_t i = 0; i < gate->slots_used; i++)
-        if (gate->peers[i] != NULL)
-            tick_peer(gate->peers[i], now_ns);
+    for (uint32_t i = 0; i < gate->slots_used; i++) {
+        if (gate->peers[i] == NULL)
+            continue;
+        tick_peer(gate->peers[i], now_ns);
+        count++;
+    }
+    trim(gate, count);
     while (gate->slots_used > 0 && gate->peers[gate->slots_used - 1] == NULL)
         gate->slots_used--;
     t6a_sweep(gate);

@@ -31,6 +31,7 @@
 enum {
     DIAMETER_CONNECTIONS_MAX = 512,      /* open, opening and not yet known ones */
     DIAMETER_ACCEPTS_A_TURN = 64,
+    DIAMETER_TRIM_FROM = 128,            /* so many connections, and a quarter of them later: memory is given back */
     CER_BYTES_MAX = 3072,                /* with the peer's struct under 4 KiB before it is known */
     READ_BYTES = 128 * 1024,             /* of one peer in one turn */
     OUT_BYTES_PAUSE = 256 * 1024,        /* unsent bytes from which a peer is not read, nor sent requests */
@@ -158,6 +159,7 @@ struct diameter_gate {
     diameter_peer *peers[DIAMETER_CONNECTIONS_MAX];
     uint32_t generations[DIAMETER_CONNECTIONS_MAX];
     uint32_t slots_used;           /* peers[slots_used..] are empty */
+    uint32_t slots_most;           /* as many were used since memory was given back */
     diameter_peer *dirty, *gone;
     diameter_row rows[GATE_PEERS_MAX];
     pending_table *pending;

@@ -3,6 +3,7 @@ import pytest
 from floods import (H2_PREFACE, HALF_HEAD, LONG_HEAD, SLOW_BODY, SLOW_FORM, SMALL_WINDOW, UNREAD, UNREAD_PAGE, NarrowHost, are_read, close, flood,
                     honest, private_kib)
 from host import Host, until
+from mme import Mme
 
 FLOOD = 600      # more than a NarrowHost has places
 HEAVY_MAX = 256  # HTTP_HEAVY_MAX
@@ -93,3 +94,17 @@ def test_an_idle_host_gives_back_what_a_flood_needed():
         close(held)
         until(lambda: host.metric("dromio_http_connections") == 1, "only our own connection")
         until(lambda: private_kib(host.room("gate")) - before < 1024, "memory given back")
+
+
+def test_memory_of_a_diameter_flood_is_given_back_while_a_peer_that_came_with_it_stays():
+    with Host("host.gates=1", "host.cores=1", thermo=False) as host:
+        with Mme(host, identity="before.epc.test"):
+            pass
+        before = private_kib(host.room("gate"))
+        held = flood(host.diameter_port, 500, b"\x01\x00\x0b\xf8" + bytes(2900))  # most of a CER of 3064 bytes
+        until(lambda: host.metric('dromio_diameter_connections{state="other"}') >= 500, "all of them")
+        until(lambda: private_kib(host.room("gate")) - before > 1024, "what they sent so far")
+        with Mme(host, identity="stays.epc.test"):
+            close(held)
+            until(lambda: host.metric('dromio_diameter_connections{state="other"}') == 0, "their end")
+            until(lambda: private_kib(host.room("gate")) - before < 768, "memory given back")

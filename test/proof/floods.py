@@ -3,7 +3,7 @@ of one state (nothing sent, half a header, half a ClientHello, half a CER, ...) 
 own memory (Private_Dirty, so nothing of the kernel's) over their number. Where a state may cost more, the number of those that may be in it is bounded, and the table says what one costs
 and what all cost together. Then floods: connections that are held and dripped on, or opened anew as fast as they are
 closed, while honest clients open a connection for each request; all have to be answered, and afterwards all connections and the memory have to be gone. The last is a storm: a network of 100,000
-devices dies and attaches them all at once, while others' uplinks and requests go on."""
+devices dies and attaches them all at once, while others' uplinks and requests go on; then each device has its contact, one after the other, and each has to be answered and counted once."""
 PROMISE = "Floods keep no honest client out, and a peer costs 4 KiB at most before it has shown who it is"
 UNIT = "states and floods"
 SHORT, LONG = 35, 350
@@ -36,6 +36,7 @@ BACK_KIB = 1536         # of what a flood needed and is not given back
 PEERS = 2000
 CONNECTIONS = 10000
 DEVICES = 100000
+CONTACTS_AT_ONCE = 800  # fewer than a host lets wait however slow it is
 
 
 # ---- bytes ----
@@ -302,6 +303,25 @@ def tls_flood(proof, authority, certificate, rows):
         is_back(proof, host, "TLS, handshakes begun", before)
 
 
+def contacts(proof, host):
+    """The first uplink of each device after the storm, as quickly as they are answered."""
+    begun = time.monotonic()
+    with Load(host, "contacts.epc.test") as load:
+        for n in range(DEVICES):
+            load.send(f"00101{n + 1:010d}", thermo_reading(0), end=1 << 20 | n)
+            if len(load.waiting) >= CONTACTS_AT_ONCE:
+                load.drain(below=CONTACTS_AT_ONCE // 2)
+        load.drain()
+        answered = {result: list(load.results.values()).count(result) for result in set(load.results.values())}
+    if answered != {2001: DEVICES}:
+        proof.fail(f"contacts of {DEVICES} devices were answered {answered}")
+    counted = host.admin.query("select count(*) from thermo where readings = 1")[0][0]
+    if counted != DEVICES:
+        proof.fail(f"of {DEVICES} contacts {counted} were counted once")
+    proof.measured["contacts_answered"] = DEVICES
+    proof.measured["contacts_per_second"] = round(DEVICES / (time.monotonic() - begun))
+
+
 def storm(proof, rows):
     """A network that dies and attaches all its devices at once."""
     with Host("host.cores=1", "host.gates=1") as host:
@@ -324,6 +344,7 @@ def storm(proof, rows):
                 network.stdout.close()
                 if network.returncode != 0:
                     proof.fail(f"the network attached not all its devices: {said}")
+            contacts(proof, host)
             judged(proof, "100,000 devices attach again", calm, sorted(times), rows, f"{took:.1f} s, {uplinks} uplinks of another network meanwhile")
             proof.measured["storm_seconds"] = round(took, 1)
 

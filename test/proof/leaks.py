@@ -1,8 +1,8 @@
 """A host with contexts.memory so small that nearly each turn reads its context from the log and puts another one to sleep. After a warm-up that makes all there will be, it goes through cycles: uplinks of
 twins that slept (turn, wake, sleep), with twins made and removed, connections over HTTP and Diameter that come and go, event streams, sessions, queries, and images that are pushed again or refused among
-them. Before, in the middle and behind, the memory, descriptors and mappings of every room are read from /proc, each the least of ten looks, so what is taken and given back in between does not count.
-Memory is anonymous memory: a page that dromiod still shares with a room it forked becomes its private one when the room writes to it, which is no growth. What leaks goes on leaking: the second half may
-not add more than its part of 1 % (or of 256 KiB, a step of malloc), and descriptors and mappings may not grow in both halves; the table shows all three looks. Last, images that are new, each of
+them. Before and behind each quarter the memory, descriptors and mappings of every room are read from /proc, each the least of ten looks, so what is taken and given back in between does not count.
+Memory is anonymous memory: a page that dromiod still shares with a room it forked becomes its private one when the room writes to it, which is no growth. What leaks goes on leaking: four times what the quarter
+adds that adds the least may not be more than 1 % (or 256 KiB, a step of malloc), and descriptors and mappings may not grow in both halves; a table that a busy moment fills further grows once. The table shows all five looks. Last, images that are new, each of
 which makes new cells beside the old ones: they stay by design, so told is what one costs, in the second half as in the first."""
 import pathlib
 import re
@@ -17,7 +17,7 @@ IN_CHECK = False
 LIMITS = "Memory that tables are allowed to take (duplicates, timelines, tickets of a day) is filled by the warm-up as far as its time goes; images are never removed, so only pushes are gone through"
 
 TWINS, BURST, CHURN_EVERY, WARM = 2000, 200, 2000, 200_000
-SLACK_KB, LOOKS, LOOK_EVERY = 256, 10, 2000
+SLACK_KB, LOOKS, LOOK_EVERY, QUARTERS = 256, 10, 2000, 4
 IMAGES, IMAGE_KB, IMAGE_OTHERS = 40, 128, 0.5      # new ones; what each may cost a room that stays: its model is in tables
 
 
@@ -110,18 +110,18 @@ class Work:
 WHAT = ("KB", "descriptors", "mappings")
 
 
-def grown(first, middle, last, share):
-    """[(room, what, values)] of what grew more than it may; `share` of the allowance is the second half's."""
+def grown(looks):
+    """[(room, what, values)] of what goes on growing more than it may. `looks`: before the first quarter and behind each."""
     found = []
-    for room, was in first.items():
-        now = last.get(room)
-        if now is None:
+    for room, was in looks[0].items():
+        if any(room not in each for each in looks):
             found.append((room, "is gone", ()))
             continue
-        half = middle.get(room, was)
-        if now[0] - half[0] > max(was[0] * 0.01, SLACK_KB) * share:
-            found.append((room, WHAT[0], (was[0], half[0], now[0])))
-        found += [(room, WHAT[at], (was[at], half[at], now[at])) for at in (1, 2) if now[at] > half[at] > was[at]]
+        values = [[each[room][at] for each in looks] for at in range(3)]
+        steady = min(after - before for before, after in zip(values[0], values[0][1:])) * QUARTERS
+        if steady > max(was[0] * 0.01, SLACK_KB):
+            found.append((room, WHAT[0], values[0]))
+        found += [(room, WHAT[at], values[at]) for at in (1, 2) if values[at][QUARTERS] > values[at][QUARTERS // 2] > values[at][0]]
     return found
 
 
@@ -177,17 +177,15 @@ def run(proof):
         first, pids, maps_before = cycles(WARM, False), rooms(host), maps()
         missed = host.metric("dromio_context_misses_total") if "dromio_context_misses_total" in host.metrics() else None
         total = proof.wanted - proof.done
-        middle = cycles(total // 2 // BURST * BURST, True)
-        last = cycles(proof.wanted - proof.done, True)
+        looks = [first, *(cycles(total // QUARTERS if n < QUARTERS - 1 else proof.wanted - proof.done, True) for n in range(QUARTERS))]
         if (now := rooms(host)) != pids:
             proof.fail(f"rooms were replaced: {pids}, now {now}")
         if missed is not None:
             proof.measured["contexts_read_from_the_log"] = int(host.metric("dromio_context_misses_total") - missed)
-        proof.table("Rooms before, in the middle and behind", ["room", *WHAT], [[room, *(" to ".join(map(str, each)) for each in zip(was, middle.get(room, was), last.get(room, was)))] for room, was in first.items()])
+        proof.table("Rooms before and behind each quarter", ["room", *WHAT], [[room, *(" to ".join(str(each[room][at]) for each in looks) for at in range(3))] for room in first])
         for room, was in first.items():
-            if room in last:
-                proof.measured[f"growth of {room}, % of its memory, in the second half"] = round(100 * (last[room][0] - middle[room][0]) / was[0], 2)
-        wrong = grown(first, middle, last, 0.5)
+            proof.measured[f"growth of {room}, % of its memory"] = round(100 * (looks[-1][room][0] - was[0]) / was[0], 2)
+        wrong = grown(looks)
         new = {room: lines for room, now in maps().items() if (lines := sorted(set(now) - set(maps_before.get(room, []))))}
         proof.table("Mappings that came or changed", ("room", "mapping"), [[room, line] for room, lines in new.items() for line in lines])
         if wrong and proof.done >= proof.wanted:
