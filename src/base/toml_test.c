@@ -88,12 +88,67 @@ static void a_bare_word_of_set_is_a_string(void **state)
     assert_int_equal(toml_read_value("k", "\"x\" y", each, NULL, error), DRO_MALFORMED);
 }
 
+/* `count` times `part`. */
+static const char *many(const char *before, const char *part, int count, const char *after)
+{
+    static char text[TOML_BYTES_MAX + 100];
+    size_t at = (size_t)sprintf(text, "%s", before);
+    for (int i = 0; i < count; i++)
+        at += (size_t)sprintf(text + at, "%s", part);
+    sprintf(text + at, "%s", after);
+    return text;
+}
+
+static void what_is_too_long_is_refused_by_name(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text(many("a=\"", "x", TOML_TEXT_MAX - 3, "\"\n")), DRO_OK);
+    assert_int_equal(read_text(many("a=\"", "x", TOML_TEXT_MAX, "\"\n")), DRO_MALFORMED);
+    assert_string_equal(error, "string too long");
+    assert_int_equal(read_text(many("", "k", TOML_PATH_MAX - 1, "=1\n")), DRO_OK);
+    assert_int_equal(read_text(many("", "k", TOML_PATH_MAX, "=1\n")), DRO_MALFORMED);
+    assert_string_equal(error, "key too long");
+    assert_int_equal(read_text(many("", "k", TOML_TEXT_MAX + 10, "=1\n")), DRO_MALFORMED);
+    assert_int_equal(read_text(many("[", "k", TOML_PATH_MAX - 1, "]\nx=1\n")), DRO_MALFORMED);
+    assert_string_equal(error, "key too long");
+    assert_int_equal(read_text(many("", "k", TOML_PATH_MAX - 1, "=[1]\n")), DRO_MALFORMED); /* no room for [0] */
+    assert_int_equal(read_text(many("[[", "k", TOML_PATH_MAX - 1, "]]\n")), DRO_MALFORMED);
+    assert_int_equal(read_text(many("#", "x", TOML_BYTES_MAX, "\n")), DRO_MALFORMED);
+    assert_string_equal(error, "the file is too large");
+}
+
+static void there_are_only_so_many_arrays_of_tables(void **state)
+{
+    (void)state;
+    char text[1000] = "";
+    for (int i = 0; i < 33; i++) {
+        assert_int_equal(read_text(text), DRO_OK);
+        sprintf(text + strlen(text), "[[t%d]]\nx=1\n", i);
+    }
+    assert_int_equal(read_text(text), DRO_MALFORMED);
+    assert_string_equal(error, "too many arrays of tables");
+}
+
+static void numbers_of_set_are_numbers(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *seen; } sets[] = { { "1.5", "k=1.5;" }, { "-3", "k=-3;" }, { "1e3", "k=1000;" }, { "1x", "k=\"1x\";" } };
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        seen[0] = '\0';
+        assert_int_equal(toml_read_value("k", sets[i].text, each, NULL, error), DRO_OK);
+        assert_string_equal(seen, sets[i].seen);
+    }
+    assert_int_equal(toml_read_value("k", many("", "x", TOML_TEXT_MAX, ""), each, NULL, error), DRO_MALFORMED);
+    assert_string_equal(error, "string too long");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_told_with_their_paths), cmocka_unit_test(lists_and_tables_are_numbered),
         cmocka_unit_test(a_mistake_is_named_with_its_line), cmocka_unit_test(nothing_nests_without_end),
-        cmocka_unit_test(a_bare_word_of_set_is_a_string),
+        cmocka_unit_test(a_bare_word_of_set_is_a_string), cmocka_unit_test(what_is_too_long_is_refused_by_name),
+        cmocka_unit_test(there_are_only_so_many_arrays_of_tables), cmocka_unit_test(numbers_of_set_are_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,38 @@
 
 #include "core/render.h"
 #include "core/state.h"
+#include "core/twin_table.h"
+
+/* ---- images ---- */
+
+/* False: it was wanted before. */
+static bool want(const core *core, uint32_t cell, uint32_t image)
+{
+    _Atomic uint64_t *bits = &core->options.cell_images[cell].bits[image / 64];
+    uint64_t bit = 1ull << image % 64;
+    return (atomic_fetch_or_explicit(bits, bit, memory_order_acq_rel) & bit) == 0;
+}
+
+void cells_recovered(core *core)
+{
+    uint32_t renewed = 0;
+    for (uint32_t i = 0; core->options.cell_images != NULL && i < core->twin_high; i++) {
+        const twin *twin = twin_at(core, i);
+        if (twin->number != 0 && twin->image != NONE && want(core, core->domains[twin->domain].cell, twin->image))
+            renewed |= 1u << core->domains[twin->domain].cell;
+    }
+    for (uint32_t cell = 0; renewed >> cell != 0; cell++)
+        if (renewed >> cell & 1)
+            core->options.supervisor->renew_cell(core->options.supervisor, cell);
+}
+
+void cell_lacks_image(core *core, uint32_t cell, uint32_t image)
+{
+    if (core->options.cell_images != NULL && want(core, cell, image))
+        core->options.supervisor->renew_cell(core->options.supervisor, cell);
+}
+
+/* ---- counts ---- */
 
 static uint64_t count_here(const core *core, uint32_t cell, enum board_cell_count what)
 {

@@ -1,3 +1,4 @@
+#include "core/cells.h"
 #include "core/core.h"
 
 #include <assert.h>
@@ -305,6 +306,7 @@ dro_err core_open(core **out, const core_options *options)
         return err;
     }
     core->is_started = true;
+    cells_recovered(core);
     if (core->count > 1) /* the host is healthy before there is a round */
         core_show_counters(core);
     groups_show(core);

@@ -145,6 +145,23 @@ static void a_status_that_no_cell_has_is_a_bad_result(void **state)
     assert_int_equal(here.world.core->turn_count, 0);
 }
 
+/* Lengths that reach past the message into what lies behind it in the ring. */
+static void a_result_longer_than_its_message_is_none(void **state)
+{
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    (void)state;
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    turn_result result = { .twin = requests[0].twin, .status = TURN_OK, .context_length = 8, .effects_length = 8 };
+    uint8_t message[sizeof result + 8] = { 0 };
+    memcpy(message, &result, sizeof result);
+    assert_true(ring_send(&here.world.room->results, MESSAGE_TURN_RESULT, 0, headers[0].id, message, sizeof message));
+    ring_publish(&here.world.room->results);
+    core_round(here.world.core);
+    is_given_up_and_all_goes_on();
+}
+
 static void a_second_answer_is_none(void **state)
 {
     ring_header headers[TWINS];
@@ -329,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(a_cell_that_leaves_one_turn_out_is_given_up),
         CLAIM(a_result_with_the_name_of_another_twin_is_none),
+        CLAIM(a_result_longer_than_its_message_is_none),
         CLAIM(a_second_answer_is_none),
         CLAIM(a_status_that_no_cell_has_is_a_bad_result),
         CLAIM(a_cell_without_a_turn_that_leaves_no_room_is_given_up),

@@ -40,6 +40,23 @@ void *__wrap_calloc(size_t count, size_t size)
     return is_short ? NULL : __real_calloc(count, size);
 }
 
+/* Tables of columns that are full. */
+static bool has_no_row, has_no_tags;
+dro_err __real_columns_row_add(columns *region, uint32_t table, uint64_t number, uint32_t domain, const char *id, size_t length, uint32_t *row);
+dro_err __wrap_columns_row_add(columns *region, uint32_t table, uint64_t number, uint32_t domain, const char *id, size_t length, uint32_t *row);
+dro_err __real_columns_tags_set(columns *region, uint32_t table, uint32_t row, const void *tags, size_t length);
+dro_err __wrap_columns_tags_set(columns *region, uint32_t table, uint32_t row, const void *tags, size_t length);
+
+dro_err __wrap_columns_row_add(columns *region, uint32_t table, uint64_t number, uint32_t domain, const char *id, size_t length, uint32_t *row)
+{
+    return has_no_row ? DRO_LIMIT : __real_columns_row_add(region, table, number, domain, id, length, row);
+}
+
+dro_err __wrap_columns_tags_set(columns *region, uint32_t table, uint32_t row, const void *tags, size_t length)
+{
+    return has_no_tags ? DRO_LIMIT : __real_columns_tags_set(region, table, row, tags, length);
+}
+
 /* It always moves, and of what was there nothing is left. */
 void *__wrap_realloc(void *old, size_t size)
 {
@@ -103,6 +120,63 @@ static void a_request_whose_key_cannot_be_kept_is_not_answered(void **state)
     world_forget(&here.world);
     assert_int_equal(world_open(&here.world), DRO_OK);
     assert_null(idempotent_find(here.world.core, key));
+}
+
+/* At recovery: the start fails with that, and the next one reads the same log. */
+static void a_field_without_memory_for_what_it_says_is_not_applied(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[64];
+    static const struct { uint8_t tag; uint8_t length; const void *bytes; } fields[] = {
+        { FIELD_ALIASES, 2, "x" }, { FIELD_MAIL, 30, zeros }, { FIELD_TICKET, 29, zeros }, { FIELD_TIMER, 12, zeros },
+    };
+    core *core = here.world.core;
+    uint32_t index = make_twin("a@acme.example", NULL);
+    for (int has_extra = 0; has_extra < 2; has_extra++) {
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+            const dro_field field = { fields[i].tag, fields[i].length, fields[i].bytes };
+            is_short = true;
+            dro_err err = apply_field(core, index, &field);
+            is_short = false;
+            assert_int_equal(err, DRO_NOMEM);
+        }
+        assert_int_equal(twin_at(core, index)->extra != NULL, has_extra);
+        if (!has_extra)
+            assert_non_null(twin_extra_get(twin_at(core, index)));
+    }
+}
+
+static void a_twin_that_finds_no_row_stays_what_it_was(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    on_twin(API_TWIN_PUT, "a@acme.example");
+    request_text(&request, API_FIELD_IMSI, "001010000000001");
+    request_bytes(&request, API_FIELD_TAG, "\4sitenorth", 10);
+    assert_int_equal(status_of(ask()), 201);
+    uint32_t index = twin_find(core, "a@acme.example", 14), row = twin_at(core, index)->row;
+    uint64_t twins = core->images[0].twins;
+    uint8_t bytes[8 + 14] = { 1, 0, 0, 0, 0, 0, 0, 0 }; /* domain 1, image 0 */
+    memcpy(bytes + 8, "a@acme.example", 14);
+    const dro_field identity = { FIELD_IDENTITY, sizeof bytes, bytes };
+    for (int i = 0; i < 2; i++) {
+        has_no_row = i == 0;
+        has_no_tags = i == 1;
+        assert_int_equal(apply_field(core, index, &identity), DRO_LIMIT);
+        has_no_row = has_no_tags = false;
+        assert_int_equal(twin_at(core, index)->image, NONE);
+        assert_int_equal(twin_at(core, index)->row, row);
+        assert_int_equal(core->images[0].twins, twins);
+    }
+    uint32_t other;
+    bytes[8] = 'b';
+    assert_int_equal(twin_new(core, &other), DRO_OK);
+    twin_at(core, other)->number = 12345;
+    has_no_row = true;
+    assert_int_equal(apply_field(core, other, &identity), DRO_LIMIT);
+    has_no_row = false;
+    assert_int_equal(twin_find(core, "b@acme.example", 14), NONE);
+    twin_free(core, other);
 }
 
 /* It would go on where others are set aside. */
@@ -196,6 +270,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { CLAIM(a_command_without_memory_for_its_ticket_is_not_answered),
                                         CLAIM(a_request_whose_key_cannot_be_kept_is_not_answered),
+                                        CLAIM(a_field_without_memory_for_what_it_says_is_not_applied),
+                                        CLAIM(a_twin_that_finds_no_row_stays_what_it_was),
                                         CLAIM(a_penalty_without_memory_ends_the_core),
                                         CLAIM(failures_and_budgets_without_memory_are_not_counted),
                                         CLAIM(a_stop_without_memory_is_refused),

@@ -94,8 +94,11 @@ void share_take(share_table *table, uint32_t cell, uint64_t cpu_ns, int64_t now_
     share->given -= share->given > 0;
     share->heard_ns = now_ns;
     share->cpu_ns += cpu_ns;
-    share->spent += by_weight(share, cpu_ns);
+    if (table->count == 1)
+        return;
     learn(share, cpu_ns);
+    if (table->is_on)
+        share->spent += by_weight(share, cpu_ns);
 }
 
 void share_lose(share_table *table, uint32_t cell, uint32_t turns)

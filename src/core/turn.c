@@ -11,6 +11,7 @@
 #include "base/wipe.h"
 #include "core/ahead.h"
 #include "core/api.h"
+#include "core/cells.h"
 #include "core/charge.h"
 #include "core/cold.h"
 #include "core/conduct.h"
@@ -764,6 +765,8 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
             turn_send(core, turn);
         } else if (result.status == TURN_NO_IMAGE) {
             cell->lacks[turn->image] = true;
+            if (!is_old)
+                cell_lacks_image(core, index, turn->image);
             wait_again(core, turn);
         } else {
             turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));

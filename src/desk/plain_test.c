@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -104,6 +105,57 @@ static void limits_of_parts_hold(void **state)
     assert_false(is_plain(sql));
 }
 
+static void a_number_is_one_or_the_query_is_not_plain(void **state)
+{
+    (void)state;
+    static plain_query out;
+    static const struct { const char *text; double number; } good[] = { { "1e3", 1000 }, { "1E+3", 1000 }, { "25e-1", 2.5 }, { "-2", -2 }, { "9223372036854775807", 9223372036854775807.0 } };
+    static const char *const bad[] = { "1a", "1_", "1e", "1e+", "1+2", "1..2", "9223372036854775808", "1e999", "-", "1.5.5",
+                                       "1000000000000000000000000000000000000000000000000000000000000000000000000000000000000.5" };
+    char sql[200];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        snprintf(sql, sizeof sql, "select a from t where x >= %s", good[i].text);
+        assert_true(plain_parse(&out, sql, strlen(sql)));
+        const bound *against = &out.tests[0].against;
+        assert_true((against->type == SQLITE_INTEGER ? (double)against->integer : against->number) == good[i].number);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(sql, sizeof sql, "select a from t where x >= %s", bad[i]);
+        assert_false(is_plain(sql));
+    }
+}
+
+static void an_order_names_an_item_by_its_place(void **state)
+{
+    (void)state;
+    assert_true(is_plain("select a, b from t order by 1, 2, a, b"));
+    static const char *const others[] = { "0", "3", "1.0", "99999999999999999999", "1, 2, 1, 2, 1", "-1", "a, ", "" };
+    char sql[100];
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        snprintf(sql, sizeof sql, "select a, b from t order by %s", others[i]);
+        assert_false(is_plain(sql));
+    }
+    assert_true(is_plain("select a, count(*) from t group by 1"));
+    assert_true(is_plain("select a, count(*) from t group by a"));
+}
+
+static void between_is_two_tests(void **state)
+{
+    (void)state;
+    static plain_query out;
+    const char *sql = "select a from t where x between 1 and 2.5";
+    assert_true(plain_parse(&out, sql, strlen(sql)));
+    assert_int_equal(out.test_count, 2);
+    assert_true(out.tests[0].op == SQLITE_INDEX_CONSTRAINT_GE && out.tests[0].against.integer == 1);
+    assert_true(out.tests[1].op == SQLITE_INDEX_CONSTRAINT_LE && out.tests[1].against.number == 2.5);
+    static const char *const others[] = { "x between 1", "x between 1 and", "x between and 2", "x between 1 or 2", "not x between 1 and 2", "not x = 1", "x = ", "not x is null", "x is 1 2" };
+    char text[100];
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        snprintf(text, sizeof text, "select a from t where %s", others[i]);
+        assert_false(is_plain(text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +163,9 @@ int main(void)
         cmocka_unit_test(what_is_not_plain_is_left_alone),
         cmocka_unit_test(every_shorter_text_is_safe_to_read),
         cmocka_unit_test(limits_of_parts_hold),
+        cmocka_unit_test(a_number_is_one_or_the_query_is_not_plain),
+        cmocka_unit_test(an_order_names_an_item_by_its_place),
+        cmocka_unit_test(between_is_two_tests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* The HTTP side on fake time, with a scripted core: what happens when somebody is slow, silent or full. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -367,6 +368,76 @@ static void who_does_not_read_an_answer_is_closed_with_what_he_asked_since(void 
     assert_int_equal(host->http->counts.slow_streams, 0);
 }
 
+/* ---- websockets ---- */
+
+/* RFC 6455 1.3: the key of its example; 5.7: a masked Ping with "Hello" and the Pong to it. */
+#define WEBSOCKET "GET /3gpp-nidd/v1/as1/configurations/0123456789abcdef/websocket" BED_HEAD "Upgrade: websocket\r\nConnection: Upgrade\r\n" \
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+static const char ping_hello[] = "\x89\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", pong_hello[] = "\x8a\x05Hello";
+
+static uint64_t open_websocket(http_testbed *host, const char *request, size_t length)
+{
+    api_reply reply = { .status = 200, .etag = UINT64_MAX };
+    assert_int_equal(send(host->client, request, length, MSG_NOSIGNAL), length);
+    bed_turn(host);
+    uint64_t id = bed_asked(host, MESSAGE_API);
+    assert_int_not_equal(id, 0);
+    bed_hear(host);
+    assert_int_equal(host->length, 0);
+    http_on_message(host->http, 0, MESSAGE_API_REPLY, id, &reply, sizeof reply);
+    bed_turn(host);
+    bed_assert_heard(host, "HTTP/1.1 101 Switching Protocols\r\n");
+    assert_non_null(strstr(host->text, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+    return id;
+}
+
+static void a_websocket_is_pinged_and_ends_in_silence(void **state)
+{
+    http_testbed *host = *state;
+    open_websocket(host, WEBSOCKET, sizeof WEBSOCKET - 1);
+    for (int i = 0; i < 6; i++) { /* a Pong each time: it goes on beyond the silence that would end it */
+        host->length = 0;
+        bed_later(host, HTTP_COMMENT_MS + 1);
+        bed_hear(host);
+        assert_int_equal(host->length, 2);
+        assert_memory_equal(host->text, "\x89\x00", 2);
+        assert_int_equal(send(host->client, "\x8a\x80\0\0\0\0", 6, MSG_NOSIGNAL), 6);
+        bed_turn(host);
+    }
+    for (int i = 0; i < 4; i++)
+        bed_later(host, HTTP_COMMENT_MS + 1);
+    assert_true(bed_hear(host));
+}
+
+static void frames_behind_a_request_wait_for_its_answer(void **state)
+{
+    char text[sizeof WEBSOCKET + sizeof ping_hello];
+    http_testbed *host = *state;
+    memcpy(text, WEBSOCKET, sizeof WEBSOCKET - 1);
+    memcpy(text + sizeof WEBSOCKET - 1, ping_hello, sizeof ping_hello - 1);
+    open_websocket(host, text, sizeof WEBSOCKET - 1 + sizeof ping_hello - 1);
+    bed_hear(host);
+    const char *behind = strstr(host->text, "\r\n\r\n") + 4;
+    assert_int_equal(host->text + host->length - behind, sizeof pong_hello - 1);
+    assert_memory_equal(behind, pong_hello, sizeof pong_hello - 1);
+}
+
+static void a_core_is_told_of_a_websocket_that_has_gone(void **state)
+{
+    http_testbed *host = *state;
+    websocket_gone gone;
+    uint64_t id = open_websocket(host, WEBSOCKET, sizeof WEBSOCKET - 1);
+    shutdown(host->client, SHUT_WR);
+    bed_turn(host);
+    assert_int_equal(host->http->connection_count, 0);
+    assert_int_equal(bed_asked(host, MESSAGE_WEBSOCKET_GONE), id);
+    memcpy(&gone, host->body, sizeof gone);
+    assert_int_equal(gone.configuration, 0x0123456789abcdef);
+    assert_int_equal(host->http->websocket_count, 0);
+}
+
+/* ---- ends ---- */
+
 /* After a refusal so much is read in one turn; the rest in the next. */
 static void a_flood_behind_a_refusal_is_read_in_turns(void **state)
 {
@@ -507,6 +578,27 @@ static void stopping_waits_for_what_is_under_way(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_set_up, bed_tear_down)
 
+static void a_connection_gives_back_what_it_took(void **state)
+{
+    http_testbed *host = *state;
+    size_t before = 0;
+    for (int n = 0; n < 40; n++) {
+        close(host->client);
+        bed_turn(host);
+        if (n == 20) /* pools and lists have what they will ever have */
+            before = mallinfo2().uordblks;
+        bed_connect(host);
+        host->length = 0;
+        bed_say(host, BED_GET_TWIN);
+        bed_answer(host, bed_asked(host, MESSAGE_API), 200);
+        bed_assert_heard(host, "HTTP/1.1 200 ");
+    }
+    close(host->client);
+    bed_turn(host);
+    assert_int_equal(mallinfo2().uordblks, before);
+    bed_connect(host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +623,9 @@ int main(void)
         TEST(a_client_that_closed_its_side_still_gets_all_of_its_answer),
         TEST(requests_in_front_of_the_end_are_answered_and_refused),
         TEST(who_does_not_read_an_answer_is_closed_with_what_he_asked_since),
+        TEST(a_websocket_is_pinged_and_ends_in_silence),
+        TEST(frames_behind_a_request_wait_for_its_answer),
+        TEST(a_core_is_told_of_a_websocket_that_has_gone),
         TEST(a_flood_behind_a_refusal_is_read_in_turns),
         TEST(a_stranger_that_reads_nothing_is_told_nothing_more),
         TEST(health_is_503_until_the_core_has_spoken),
@@ -539,6 +634,7 @@ int main(void)
         TEST(metrics_are_told_without_the_core_too),
         TEST(a_bulk_line_the_core_forgot_ends_the_request),
         TEST(a_bulk_request_waits_for_room_in_the_ring),
+        TEST(a_connection_gives_back_what_it_took),
         TEST(stopping_waits_for_what_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

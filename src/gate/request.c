@@ -347,8 +347,8 @@ static bool build_fields(connection *connection, exchange *exchange, const route
     audit_put(connection, exchange, route, &out); /* behind what an Idempotency-Key is of */
     connection->is_foreign = fields_are_foreign(target, caller);
     if (out.err != DRO_OK) { /* every part has its bound; all of CAPIF's filters do not fit together */
-        if (!hides(connection, exchange))
-            answer_problem(exchange, 414, "the parameters are too long together");
+        settle_body(connection, exchange);
+        answer_problem(exchange, 414, "the parameters are too long together");
         return false;
     }
     connection->request_length = (uint32_t)dro_builder_length(&out);

@@ -16,6 +16,7 @@ enum control_type {
                             * status 1: it works for what was stopped, and its death does not count */
     CONTROL_CELL_DRAINED,  /* index: the replaced one may end */
     CONTROL_STOPPED,       /* all is told and durable */
+    CONTROL_RENEW_CELL,    /* index: it is to have other images */
     /* dromiod -> core */
     CONTROL_ADMITTED = 16, /* id, status: of waitpid */
     CONTROL_CELL_UP,       /* index, set, number: images it has */

@@ -6,7 +6,7 @@
 
 #include "ring/ring.h"
 
-enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t) };
+enum { NO_CORE = CORES_MAX, RUNNING_BYTES = sizeof(uint64_t), WANTED_BYTES = CORE_CELLS_MAX * sizeof(cell_images) };
 
 /* Nothing of 0 bytes is whole too. */
 static bool share(void **memory, size_t bytes)
@@ -37,7 +37,7 @@ static bool make_gate(gate_memory *made, uint32_t cores)
 
 static bool make_core(layout *layout, uint32_t core)
 {
-    bool is_whole = share(&layout->columns[core], layout->columns_bytes);
+    bool is_whole = share(&layout->columns[core], layout->columns_bytes) && share(&layout->wanted[core], WANTED_BYTES);
     for (uint32_t cell = 0; cell < layout->cell_count; cell++)
         for (int set = 0; set < CELL_SETS && is_whole; set++) {
             cell_memory *made = &layout->cells[core][cell][set];
@@ -139,6 +139,7 @@ static void free_core(layout *layout, uint32_t core)
 {
     free_cells_but(layout, core, NULL);
     unshare(&layout->columns[core], layout->columns_bytes);
+    unshare(&layout->wanted[core], WANTED_BYTES);
 }
 
 static void free_cores_but(layout *layout, uint32_t kept)
@@ -213,6 +214,7 @@ void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set
     free_cores_but(layout, core);
     free_cells_but(layout, core, &layout->cells[core][cell][set]);
     unshare(&layout->columns[core], layout->columns_bytes);
+    unshare(&layout->wanted[core], WANTED_BYTES);
     free_directory(layout);
     free_board(layout);
 }
@@ -235,6 +237,7 @@ void layout_keep_desk(layout *layout)
             free_core_rings(&layout->gates[gate][set], NO_CORE);
     for (uint32_t core = 0; core < layout->core_count; core++) {
         free_cells_but(layout, core, NULL);
+        unshare(&layout->wanted[core], WANTED_BYTES);
         mprotect(layout->columns[core], layout->columns_bytes, PROT_READ);
     }
     free_ledgers_but(layout, NULL, NO_CORE);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "core/cells.h"
 #include "core/limits.h"
 #include "ring/ledger.h"
 
@@ -39,6 +40,7 @@ typedef struct layout {
     size_t columns_bytes;                        /* of each core */
     void *directory;                             /* names to cores, twin/directory.h */
     size_t directory_bytes;
+    void *wanted[CORES_MAX];                     /* cell_images of its cells: which images each is to have. A core writes, dromiod and new cells read */
     void *board;                                 /* of the cores alone, core/board.h */
     size_t board_bytes;
 } layout;
@@ -58,6 +60,10 @@ static inline _Atomic uint64_t *layout_running(const layout *layout, uint32_t co
     return layout->cells[core][cell][set].running;
 }
 void layout_format_ledger(layout *layout, enum ledger_kind kind, uint32_t set);
+static inline cell_images *layout_wanted(const layout *layout, uint32_t core, uint32_t cell)
+{
+    return (cell_images *)layout->wanted[core] + cell;
+}
 /* Unmaps all but what the room needs. */
 void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set);
 void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);

@@ -135,21 +135,25 @@ int bundle_make(const uint8_t *const *artifacts, const size_t *lengths, uint32_t
     return file;
 }
 
-static uint32_t bundle_open(int file, cell_image images[CORE_IMAGES_MAX])
+/* Only the images that are wanted stay mapped; NULL: all. */
+static uint32_t bundle_open(int file, const cell_images *wanted, cell_image images[CORE_IMAGES_MAX])
 {
     uint64_t head[1 + CORE_IMAGES_MAX];
     memset(images, 0, sizeof *images * CORE_IMAGES_MAX);
     if (file < 0 || pread(file, head, sizeof head, 0) != (ssize_t)sizeof head || head[0] > CORE_IMAGES_MAX)
         return 0;
     off_t size = lseek(file, 0, SEEK_END);
-    const uint8_t *memory = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file, 0);
+    uint8_t *memory = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file, 0);
     if (memory == MAP_FAILED)
         return 0;
     size_t at = page_up(sizeof head);
     for (uint32_t i = 0; i < head[0]; i++) {
         if (head[1 + i] > (size_t)size - at)
             return 0;
-        images[i] = (cell_image){ memory + at, head[1 + i] };
+        if (wanted == NULL || cell_images_has(wanted, i))
+            images[i] = (cell_image){ memory + at, head[1 + i] };
+        else if (head[1 + i] > 0)
+            munmap(memory + at, page_up(head[1 + i]));
         at += page_up(head[1 + i]);
     }
     return (uint32_t)head[0];
@@ -210,6 +214,13 @@ static void ask_replace_cell(core_supervisor *supervisor, uint32_t cell, bool is
     core_room *here = (core_room *)supervisor;
     control message = { .type = CONTROL_REPLACE_CELL, .index = cell, .number = is_old, .status = is_cut_short };
     if (control_send(here->room->control, &message, NULL) != DRO_OK)
+        _exit(1);
+}
+
+static void ask_renew_cell(core_supervisor *supervisor, uint32_t cell)
+{
+    core_room *here = (core_room *)supervisor;
+    if (control_send(here->room->control, &(control){ .type = CONTROL_RENEW_CELL, .index = cell }, NULL) != DRO_OK)
         _exit(1);
 }
 
@@ -450,7 +461,7 @@ _Noreturn void room_core(room_context *room, uint32_t index)
 {
     enter_core(room, index);
     static core_room here;
-    here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell }, .room = room, .index = index };
+    here = (core_room){ .supervisor = { ask_admit, artifact_is_current, give_images, ask_replace_cell, ask_renew_cell }, .room = room, .index = index };
     const config *config = room->config;
     static log_store_directory logs;
     log_store_directory_init(&logs, config->data);
@@ -459,7 +470,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .logs = &logs.store, .master_key_path = config->vault_master_key, .master_key_before = config->vault_master_key_before, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
-                             .cell_count = room->layout->cell_count, .trust = config->trust.group_count > 0 ? &config->trust : NULL, .segment_bytes = (uint32_t)config->log_segment,
+                             .cell_count = room->layout->cell_count, .trust = config->trust.group_count > 0 ? &config->trust : NULL,
+                             .cell_images = config->trust.group_count > 0 ? layout_wanted(room->layout, index, 0) : NULL, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline,
                              .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
                              .downlink = { .packets = (uint32_t)config->downlink_packets, .bytes = (uint32_t)config->downlink_bytes,
@@ -656,10 +668,14 @@ static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32
 
 _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint32_t set)
 {
+    cell_images wanted;
+    bool has_groups = room->config->trust.group_count > 0;
+    for (int i = 0; i < CORE_IMAGES_MAX / 64; i++) /* before that memory goes; what is wanted later is for the next one */
+        atomic_init(&wanted.bits[i], atomic_load(&layout_wanted(room->layout, core, index)->bits[i]));
     enter_cell(room, core, index, set);
     int bell = room->cell_bells[core][index * CELL_SETS + set];
     static cell_image images[CORE_IMAGES_MAX];
-    uint32_t count = bundle_open(room->images, images);
+    uint32_t count = bundle_open(room->images, has_groups ? &wanted : NULL, images);
     if (room->images >= 0)
         close(room->images);
     const cell_memory *memory = &room->layout->cells[core][index][set];

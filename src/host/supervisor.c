@@ -377,6 +377,10 @@ static void on_control(supervisor *here, uint32_t index, const control *message,
         if (has_cell)
             cell_drained(&core->cells[message->index]);
         break;
+    case CONTROL_RENEW_CELL:
+        if (has_cell)
+            renew_cell(here, index, message->index);
+        break;
     case CONTROL_STOPPED: core->is_stopped = true; break;
     default: break;
     }

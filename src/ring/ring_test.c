@@ -151,6 +151,23 @@ static void a_broken_header_is_corrupt(void **state)
     }
 }
 
+/* All of it says that it is written, and the first message that it is longer than one may be. */
+static void a_message_longer_than_one_may_be_is_corrupt(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t more = 0; more <= 8; more += 8) {
+        ring_format(f->memory, CAPACITY);
+        ring_header header = { .length = ring_body_max(&f->writer) + HEADER + more, .type = 1, .id = 7 };
+        uint32_t tail = CAPACITY;
+        dro_err err = DRO_OK;
+        memcpy((uint8_t *)f->memory + INDEXES, &header, sizeof header);
+        memcpy(f->memory, &tail, sizeof tail);
+        ring_reader_open(&f->reader, f->memory, CAPACITY);
+        assert_int_equal(ring_next(&f->reader, &header, &err) == NULL, more > 0);
+        assert_int_equal(err, more > 0 ? DRO_CORRUPT : DRO_OK);
+    }
+}
+
 static void a_tail_out_of_the_ring_is_corrupt(void **state)
 {
     fixture *f = *state;
@@ -345,7 +362,7 @@ int main(void)
         CLAIM(peeking_shows_what_will_come_and_takes_nothing),
         CLAIM(peeking_into_a_broken_ring_shows_nothing),
         CLAIM(a_full_ring_refuses_until_space_is_given_back), CLAIM(what_is_secret_is_wiped_before_its_space_is_free),
-        CLAIM(a_broken_header_is_corrupt), CLAIM(a_tail_out_of_the_ring_is_corrupt), CLAIM(padding_without_a_message_behind_it_is_corrupt),
+        CLAIM(a_broken_header_is_corrupt), CLAIM(a_message_longer_than_one_may_be_is_corrupt), CLAIM(a_tail_out_of_the_ring_is_corrupt), CLAIM(padding_without_a_message_behind_it_is_corrupt),
 #ifdef HAS_CLEAR_PADDING
         CLAIM(no_message_has_bytes_that_nobody_sets),
 #endif

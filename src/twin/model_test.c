@@ -238,6 +238,46 @@ static void an_action_takes_an_object(void **state)
     assert_int_equal(parsed.actions[0].input_count, 0);
 }
 
+static void an_input_has_members_with_names_and_types(void **state)
+{
+    (void)state;
+    #define INPUT(rest) HEAD ",\"actions\":{\"a\":{\"input\":{\"type\":\"object\"," rest "}}}}"
+    assert_refused(INPUT("\"properties\":{\"p\":{\"type\":\"number\"}},\"required\":\"p\""), "input.required is not an array");
+    assert_refused(INPUT("\"properties\":{\"p\":{\"type\":\"number\"}},\"required\":[1]"), "names no member");
+    assert_refused(INPUT("\"properties\":{\"p\":1}"), "is uint, not an object");
+    assert_refused(INPUT("\"properties\":{\"1p\":{\"type\":\"number\"}}"), "1p");
+    assert_refused(INPUT("\"properties\":{\"a\":{},\"b\":{},\"c\":{},\"d\":{},\"e\":{},\"f\":{},\"g\":{},\"h\":{},\"i\":{}}"), "more than 8 members");
+    assert_refused(HEAD ",\"actions\":{\"1a\":{}}}", "1a");
+    assert_int_equal(parse(INPUT("\"properties\":{\"p\":{\"type\":\"number\"},\"q\":{\"type\":\"number\"}},\"required\":[\"q\"]")), DRO_OK);
+    assert_true(!parsed.actions[0].inputs[0].schema.is_required && parsed.actions[0].inputs[1].schema.is_required);
+}
+
+static void a_model_has_so_many_bytes(void **state)
+{
+    (void)state;
+    static char json[MODEL_JSON_MAX + 1];
+    told[0] = '\0';
+    assert_int_equal(model_parse(&parsed, "", 0, tell, NULL), DRO_MALFORMED);
+    assert_non_null(strstr(told, "the model has 0 bytes"));
+    memset(json, ' ', sizeof json);
+    memcpy(json, HEAD "}", strlen(HEAD "}"));
+    assert_int_equal(model_parse(&parsed, json, MODEL_JSON_MAX, tell, NULL), DRO_OK);
+    assert_int_equal(model_parse(&parsed, json, MODEL_JSON_MAX + 1, tell, NULL), DRO_MALFORMED);
+    assert_refused("[]", "not an object");
+}
+
+static void what_is_too_large_to_be_kept_is_refused(void **state)
+{
+    (void)state;
+    static char json[4096];
+    assert_property_refused("\"type\":\"number\",\"dromio:stale\":{\"property\":\"p\",\"times\":65536}", "stale");
+    assert_property_refused("\"type\":\"number\",\"dromio:stale\":{\"property\":\"p\",\"times\":1.5}", "stale");
+    size_t at = (size_t)sprintf(json, HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"string\",\"default\":\"");
+    memset(json + at, 'a', VALUE_STRING_MAX + 1);
+    strcpy(json + at + VALUE_STRING_MAX + 1, "\"}}}");
+    assert_int_equal(parse(json), DRO_MALFORMED);
+}
+
 static void an_event_has_data_the_abi_can_carry(void **state)
 {
     (void)state;
@@ -457,6 +497,9 @@ int main(void)
         cmocka_unit_test(a_property_must_keep_to_the_rules),
         cmocka_unit_test(names_must_fit_c_and_sql),
         cmocka_unit_test(an_action_takes_an_object),
+        cmocka_unit_test(an_input_has_members_with_names_and_types),
+        cmocka_unit_test(a_model_has_so_many_bytes),
+        cmocka_unit_test(what_is_too_large_to_be_kept_is_refused),
         cmocka_unit_test(an_event_has_data_the_abi_can_carry),
         cmocka_unit_test(what_does_not_fit_an_event_is_refused),
         cmocka_unit_test(a_default_must_fit_its_secret),

@@ -80,9 +80,7 @@ value value_read(dro_cursor *in)
         value.boolean = flag == 1;
         break;
     case VALUE_STRING: read_string(in, &value); break;
-    default:
-        if (in->err == DRO_OK)
-            in->err = DRO_MALFORMED;
+    default: in->err = DRO_MALFORMED; /* what cannot be read is VALUE_NONE */
     }
     return in->err == DRO_OK ? value : (struct value){ .kind = VALUE_NONE };
 }

@@ -241,6 +241,25 @@ static void a_full_buffer_is_a_limit(void **state)
     }
 }
 
+/* Of a reader that took what it should not have. */
+static void what_is_no_kind_is_like_nothing(void **state)
+{
+    (void)state;
+    uint8_t bytes[32];
+    value none = { .kind = (value_kind)9 };
+    dro_builder out = dro_builder_over(bytes, sizeof bytes);
+    assert_int_equal(value_size(&none), 1);
+    assert_false(value_equal(&none, &none));
+    value_json(&out, &none);
+    assert_int_equal(dro_builder_length(&out), 0);
+    dro_cursor in = dro_cursor_over((const uint8_t[]){ 9 }, 1);
+    assert_int_equal(value_read(&in).kind, VALUE_NONE);
+    assert_int_equal(in.err, DRO_MALFORMED);
+    in = dro_cursor_over(NULL, 0);
+    assert_int_equal(value_read(&in).kind, VALUE_NONE);
+    assert_int_equal(in.err, DRO_TRUNCATED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +278,7 @@ int main(void)
         cmocka_unit_test(json_text_escapes_what_it_must),
         cmocka_unit_test(json_text_replaces_what_is_not_utf8),
         cmocka_unit_test(a_full_buffer_is_a_limit),
+        cmocka_unit_test(what_is_no_kind_is_like_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 """Images: bad ones are refused with every reason; what a twin's code may do wrong costs its own event only."""
 import json
+import pathlib
 import shutil
 import subprocess
 
@@ -404,3 +405,14 @@ def test_damaged_files_of_an_image_stop_its_own_twins_at_most():
             mme.uplink("001010000000001", thermo_reading(3))
             assert host.admin.value("a@acme.example", "readings") == 3
         assert not list((host.data / "images").glob("0000*"))
+
+
+def test_images_that_are_pushed_leave_nothing_open_in_dromiod():
+    with Host() as host:
+        files = lambda: len(list(pathlib.Path(f"/proc/{host.process.pid}/fd").iterdir()))
+        for number in range(6):
+            answer = host.push(THERMO.read_bytes() + section(0, leb(7) + b"variant" + bytes([number])))
+            assert answer.status == 201, answer
+            if number == 0:
+                first = files()
+        until(lambda: files() <= first, "as few open files as after the first")

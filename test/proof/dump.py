@@ -24,6 +24,7 @@ IN_CHECK = False
 LIMITS = "Memory of the kernel is not read. The twins of devices that report at that moment are in clear for their turns: what is looked for under load is of the others. charging.imsi is off, as by default."
 
 DEVICES, BULK = 200, 10_000
+EAGER = 20  # devices that send several readings at once: a cell goes on with the context that the one before left
 SETTINGS = ("log.segment=16MiB", "charging.enabled=true", "charging.file_age=1")
 
 
@@ -127,9 +128,10 @@ def report(host, planted, rounds):
     with Load(host, "dump.load.test") as load:
         end = random.getrandbits(30) << 1
         for number in range(rounds):
-            for _, imsi, _, _ in planted.twins[:DEVICES]:
-                end += 1
-                load.send(imsi, thermo_reading(number % 250, 20.0), end)
+            for at, (_, imsi, _, _) in enumerate(planted.twins[:DEVICES]):
+                for _ in range(5 if at < EAGER else 1):
+                    end += 1
+                    load.send(imsi, thermo_reading(number % 250, 20.0), end)
                 load.drain(below=50)
         load.drain()
 

@@ -21,7 +21,8 @@ SECONDS = 1800
 IN_CHECK = False
 LIMITS = "ways to break the code that nobody thought of; of the catchers in a list the short form asks only up to the first that catches"
 
-PATIENCE_S, PATIENCE_TIMES = 60, 8  # of one catcher, besides what it takes on the code as it is: a mutation may well make something wait for ever, and is caught then
+# With one catcher, besides so many times what it takes on the code as it is: a mutation may well make something wait for ever, and is caught then.
+PATIENCE_S, PATIENCE_TIMES = {"unit": 20, "flow": 60, "proof": 120}, 8
 SOUND_PATIENCE_S = 900
 SKIPPED = 77  # what a unit test ends with that cannot run here
 
@@ -177,7 +178,7 @@ class Run:
             file.write_text(text.replace(mutation["old"], mutation["new"]))
             try:
                 tree.make(catcher)
-                came[catcher], out = tree.ask(catcher, PATIENCE_S + PATIENCE_TIMES * seconds)
+                came[catcher], out = tree.ask(catcher, patience_s(catcher) + PATIENCE_TIMES * seconds)
             finally:
                 file.write_text(text)
             self.keep(mutation["key"], catcher, out)
@@ -216,6 +217,11 @@ class Run:
                 ended += 1
             else:
                 yield result
+
+
+def patience_s(catcher):
+    kind, is_test, _ = catcher.partition(":")
+    return PATIENCE_S[kind if is_test else "proof"]
 
 
 def catchers_of(came):

@@ -164,6 +164,38 @@ static void what_is_no_number_is_refused(void **state)
     }
 }
 
+/* RFC 6733 4.3.1: the family of IANA's address family numbers, then the address. */
+static void addresses_are_of_two_families(void **state)
+{
+    (void)state;
+    static const uint8_t v4[4] = { 192, 0, 2, 1 }, v6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
+    out = dro_builder_over(buffer, sizeof buffer);
+    diameter_put_address(&out, AVP_HOST_IP_ADDRESS, v4, sizeof v4);
+    assert_int_equal(dro_builder_length(&out), 16); /* 8, 6 and two of padding */
+    assert_memory_equal(buffer + 4, ((uint8_t[]){ 0x40, 0, 0, 14, 0, 1, 192, 0, 2, 1, 0, 0 }), 12);
+    out = dro_builder_over(buffer, sizeof buffer);
+    diameter_put_address(&out, AVP_HOST_IP_ADDRESS, v6, sizeof v6);
+    assert_int_equal(dro_builder_length(&out), 28);
+    assert_memory_equal(buffer + 4, ((uint8_t[]){ 0x40, 0, 0, 26, 0, 2, 0x20, 0x01, 0x0d, 0xb8 }), 10);
+}
+
+static void without_any_result_there_is_one_of_nothing(void **state)
+{
+    (void)state;
+    out = dro_builder_over(buffer, sizeof buffer);
+    diameter_put_result(&out, 0, 0);
+    assert_memory_equal(buffer, ((uint8_t[]){ 0, 0, 1, 12, 0x40, 0, 0, 12, 0, 0, 0, 0 }), 12); /* Result-Code 0, not a group */
+}
+
+static void a_copy_that_finds_no_room_is_told(void **state)
+{
+    (void)state;
+    const diameter_avp missing = { .code = 1, .length = 100 };
+    out = dro_builder_over(buffer, 20);
+    diameter_put_copy(&out, &missing);
+    assert_int_equal(out.err, DRO_LIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +206,9 @@ int main(void)
         cmocka_unit_test(a_full_buffer_is_told_once_at_the_end),
         cmocka_unit_test(numbers_are_two_digits_a_byte_both_ways),
         cmocka_unit_test(what_is_no_number_is_refused),
+        cmocka_unit_test(addresses_are_of_two_families),
+        cmocka_unit_test(without_any_result_there_is_one_of_nothing),
+        cmocka_unit_test(a_copy_that_finds_no_room_is_told),
         cmocka_unit_test(answers_keep_ids_and_mark_protocol_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

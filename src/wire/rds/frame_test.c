@@ -202,6 +202,24 @@ static void bad_ports_are_refused(void **state)
     assert_int_equal(rds_manage_read(long_name, sizeof long_name, &read), RDS_BAD_PORTS);
 }
 
+/* Each first octet of the service is of some type: the figure leaves none out. */
+static void every_first_octet_has_a_type_and_a_name(void **state)
+{
+    (void)state;
+    static const struct { uint8_t mask, value; enum rds_type type; const char *name; } types[] = {
+        { 0x10, 0x00, RDS_I, "I" }, { 0x18, 0x10, RDS_S, "S" }, { 0x1c, 0x18, RDS_UI, "UI" }, { 0x1c, 0x1c, RDS_U, "U" },
+    };
+    for (unsigned first = 0; first < 0x80; first++) {
+        uint8_t bytes[8] = { (uint8_t)first };
+        rds_frame read;
+        assert_int_not_equal(rds_read(bytes, sizeof bytes, &read), RDS_UNKNOWN_TYPE);
+        for (int i = 0; i < 4; i++)
+            if ((first & types[i].mask) == types[i].value)
+                assert_string_equal(rds_type_text(read.type), types[i].name);
+    }
+    assert_string_equal(rds_type_text(RDS_TYPES), "?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +233,7 @@ int main(void)
         cmocka_unit_test(a_full_buffer_takes_no_frame),
         cmocka_unit_test(ports_are_managed_in_pairs),
         cmocka_unit_test(bad_ports_are_refused),
+        cmocka_unit_test(every_first_octet_has_a_type_and_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
