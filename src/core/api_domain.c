@@ -37,6 +37,33 @@ static void domain_json(const core *core, uint32_t number, dro_builder *out)
     dro_builder_text(out, "}");
 }
 
+void rotations_put(const core *core, uint32_t most, dro_builder *out)
+{
+    dro_builder_text(out, "[");
+    for (uint32_t i = 0; i < core->rotation.count && i < most; i++) {
+        dro_builder_text(out, i > 0 ? "," : "");
+        domain_json(core, core->rotation.domains[i], out);
+    }
+    dro_builder_text(out, "]");
+}
+
+/* Names of domains have nothing that a label would have to escape. */
+void rotations_metrics(const core *core, dro_builder *out)
+{
+    static const char *const names[] = { "dromio_rotation_twins", "dromio_rotation_twins_left" };
+    static const char *const helps[] = { "Twins of a domain whose key changes, or that is being deleted.", "Those of them that are still under the older key, or not deleted yet." };
+    json_put(out, "# HELP dromio_rotations Domains whose key changes, or that are being deleted.\n# TYPE dromio_rotations gauge\ndromio_rotations %u\n", core->rotation.count);
+    json_put(out, "# HELP dromio_domain_keys_destroyed_total Keys of domains that were destroyed, of this start.\n# TYPE dromio_domain_keys_destroyed_total counter\n"
+             "dromio_domain_keys_destroyed_total %llu\n", (unsigned long long)core->rotation.destroyed);
+    for (int left = 0; left < 2; left++) {
+        json_put(out, "# HELP %s %s\n# TYPE %s gauge\n", names[left], helps[left], names[left]);
+        for (uint32_t i = 0; i < core->rotation.count; i++) {
+            rotation_progress all = rotation_progress_of(core, core->rotation.domains[i]);
+            json_put(out, "%s{domain=\"%s\"} %llu\n", names[left], core->domains[core->rotation.domains[i]].name, (unsigned long long)(left ? all.left : all.twins));
+        }
+    }
+}
+
 /* The domain of the path, or NONE after a 404. */
 static uint32_t call_domain(core *core, const call *call)
 {

@@ -11,6 +11,7 @@
 #include "core/host_tables.h"
 #include "core/number.h"
 #include "core/render.h"
+#include "core/rotation.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/turn.h"
@@ -82,6 +83,8 @@ static void status_of_all(core *core, dro_builder *out)
     json_put(out, ",\"penalties\":%llu,\"set_aside\":%llu,\"stops\":%u,\"stopped\":", (unsigned long long)c[COUNT_PENALTIES],
              (unsigned long long)c[COUNT_SET_ASIDE], core->stops.count);
     stops_put(core, STOPS_SHOWN_MAX, out);
+    dro_builder_text(out, ",\"rotations\":");
+    rotations_put(core, ROTATIONS_SHOWN_MAX, out);
     cells_status(core, out);
 }
 
@@ -215,6 +218,7 @@ void api_metrics(core *core, const call *call)
     charging_metrics(core, &out);
     audit_metrics(core, &out);
     stops_metrics(core, &out);
+    rotations_metrics(core, &out);
     dro_builder_text(&out, "# HELP dromio_turn_failures_total Turns that failed, by image and reason.\n# TYPE dromio_turn_failures_total counter\n");
     for (uint32_t i = 0; i < core->image_count; i++)
         for (int s = 1; s < 16; s++) {

@@ -406,7 +406,7 @@ static dro_err apply_connection(core *core, twin *twin, const dro_field *field)
     return DRO_OK;
 }
 
-static dro_err apply_duplicate(core *core, const twin *twin, const dro_field *field)
+dro_err apply_duplicate(core *core, uint32_t partition, const dro_field *field)
 {
     dro_cursor cursor = dro_cursor_over(field->bytes, field->length);
     dro_cursor *in = &cursor;
@@ -415,7 +415,7 @@ static dro_err apply_duplicate(core *core, const twin *twin, const dro_field *fi
     uint32_t result = (uint32_t)dro_cursor_le(in, 4);
     if (in->err != DRO_OK || host >= core->host_count)
         return DRO_MALFORMED;
-    return duplicate_add(core, host, end_to_end, duplicate_word(result, twin_partition(twin) + 1));
+    return duplicate_add(core, host, end_to_end, duplicate_word(result, partition + 1));
 }
 
 dro_err apply_field(core *core, uint32_t index, const dro_field *field)
@@ -450,7 +450,7 @@ dro_err apply_field(core *core, uint32_t index, const dro_field *field)
     case FIELD_SCHEDULE: return schedule_apply(core, index, field);
     case FIELD_RDS_PORT: return rds_port_apply(core, index, &in);
     case FIELD_RDS_PORT_GONE: rds_port_apply_gone(twin, &in); return in.err;
-    case FIELD_DUPLICATE: return apply_duplicate(core, twin, field);
+    case FIELD_DUPLICATE: return apply_duplicate(core, twin_partition(twin), field);
     case FIELD_STATE:
         twin->flags = (uint8_t)((twin->flags & ~TWIN_BLOCKED) | (dro_cursor_le(&in, 1) & TWIN_BLOCKED));
         return in.err;

@@ -267,6 +267,17 @@ static dro_err open_all(core *core)
     return err == DRO_OK ? recover(core) : err;
 }
 
+/* Space is looked for two rounds ahead: when there is none for more, changes are refused, and what was begun still has its own. */
+static void space_look(core *core)
+{
+    dro_err err = core->is_stuck ? DRO_LIMIT : commit_log_reserve(core->log);
+    bool is_full = err == DRO_LIMIT;
+    if (core->is_full != is_full)
+        dro_warn("log: %s", is_full ? "the disk is full; changes are refused until there is space" : "there is space again");
+    core->is_full = is_full;
+    core->full_until_ns = core->now_ns + CORE_FULL_RETRY_MS * 1000000ll;
+}
+
 static void limits_default(downlink_limits *limits)
 {
     if (limits->packets == 0)
@@ -305,6 +316,8 @@ dro_err core_open(core **out, const core_options *options)
         core_close(core);
         return err;
     }
+    if (!core->options.no_log)
+        space_look(core);
     core->is_started = true;
     cells_recovered(core);
     if (core->count > 1) /* the host is healthy before there is a round */
@@ -572,6 +585,9 @@ dro_err core_submit(core *core)
     core->is_round_marked = false;
     dro_err err = commit_log_submit(core->log);
     core->round_event_first = core->event_next;
+    core->is_stuck = err == DRO_LIMIT;
+    if (core->is_stuck || (err == DRO_OK && !core->is_full))
+        space_look(core);
     return err;
 }
 
@@ -607,16 +623,13 @@ static int commit(core *core)
     if (core->options.no_log)
         return 0;
     bool is_pausing = core->is_full && core->now_ns < core->full_until_ns;
-    while (!is_pausing && commit_log_can_submit(core->log)) {
-        dro_err err = core_submit(core);
-        if (core->is_full != (err == DRO_LIMIT))
-            dro_warn("log: %s", err == DRO_LIMIT ? "the disk is full; changes are refused until there is space" : "there is space again");
-        core->is_full = err == DRO_LIMIT;
-        core->full_until_ns = core->now_ns + CORE_FULL_RETRY_MS * 1000000ll;
-        if (err != DRO_OK)
+    while (!(is_pausing && core->is_stuck) && commit_log_can_submit(core->log)) {
+        if (core_submit(core) != DRO_OK)
             break;
         done++;
     }
+    if (core->is_full && !core->is_stuck && !is_pausing)
+        space_look(core);
     uint64_t durable = commit_log_durable(core->log, false);
     if (durable > core->round_told) {
         rounds_are_durable(core, durable);
@@ -706,6 +719,10 @@ int64_t core_next_due(const core *core)
         if (due_ns < 0 || left < due_ns)
             due_ns = left;
     }
+    if (core->is_full) { /* there may be space again */
+        int64_t left = core->full_until_ns > core->now_ns ? core->full_until_ns - core->now_ns : 0;
+        due_ns = due_ns < 0 || left < due_ns ? left : due_ns;
+    }
     int64_t trace_ms = traces_due_ms(core);
     if (trace_ms != INT64_MAX) {
         int64_t left = trace_ms > core->now_ms ? (trace_ms - core->now_ms) * 1000000 : 0;
@@ -774,9 +791,9 @@ bool core_prepare_sleep(core *core)
         if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
     for (uint32_t i = 0; i < core->options.cell_count; i++) {
-        if (core->cells[i].is_open)
+        if (core->cells[i].is_open && !turns_are_held(core))
             is_awake |= ring_prepare_sleep(&core->cells[i].results);
-        if (core->old_cells[i].is_open)
+        if (core->old_cells[i].is_open && !turns_are_held(core))
             is_awake |= ring_prepare_sleep(&core->old_cells[i].results);
     }
     return is_awake;

@@ -6,6 +6,7 @@ enum {
     CORE_GATES_MAX = 16,
     CORE_CELLS_MAX = 16,
     CORE_IMAGES_MAX = 256,
+    ROTATIONS_SHOWN_MAX = 16,      /* in /v1/status */
     ROTATIONS_MAX = 64,            /* domains whose keys change at the same time, or that are being deleted */
     CORE_QUESTIONS_MAX = 1024,     /* requests that wait for core 0's word */
     CORE_START_WAIT_S = 600,       /* for core 0, when all are opened at once */

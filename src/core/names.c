@@ -14,6 +14,7 @@
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/twin_table.h"
+#include "twin/imsi_range.h"
 
 /* Where its hash says, if that is this core's; else in one of its own: the directory finds it anywhere. */
 uint32_t partition_new(const core *core, const char *id, size_t length)
@@ -91,6 +92,26 @@ void names_flush(core *core)
             directory_release(&core->options.directory, (directory_kind)late->kind, late->text, late->length, own_partition(core));
         release_free(late);
     }
+}
+
+bool twin_is_of_peer(const core *core, uint32_t index, const uint8_t *fields, size_t length)
+{
+    const twin *twin = twin_at(core, index);
+    char digits[16] = "";
+    bool is_limited = false, is_in = false;
+    dro_cursor in = dro_cursor_over(fields, length);
+    dro_field field;
+    imsi_range range;
+    while (dro_field_next(&in, &field)) {
+        if (field.tag != API_FIELD_PEER_IMSIS)
+            continue;
+        if (!is_limited && twin->flags & TWIN_HAS_IMSI && vault_identity_open(core->vault, twin->number, twin->imsi, digits) != DRO_OK)
+            digits[0] = '\0';
+        is_limited = true;
+        is_in |= imsi_range_read(&range, (const char *)field.bytes, field.length) && imsi_range_has(&range, digits);
+    }
+    dro_wipe(digits, sizeof digits);
+    return !is_limited || is_in;
 }
 
 static void number_each(core *core, const twin *twin, void (*each)(struct core *, directory_kind, const char *, size_t, const struct twin *))

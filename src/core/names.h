@@ -34,5 +34,7 @@ void names_flush(core *core);
 void names_recorded(core *core, uint64_t round); /* what a record gave up is given up with its round */
 void names_enter(core *core);                                             /* after recovery: of all twins here */
 void names_free(core *core);
+/* May a peer speak of that twin? `fields` as it sent them: PEER_IMSIS of one that has IMSIs of its own; without them: yes. */
+bool twin_is_of_peer(const core *core, uint32_t twin, const uint8_t *fields, size_t length);
 /* Among texts with a NUL behind each. */
 bool names_have(const dro_builder *names, const char *name);

@@ -268,6 +268,14 @@ static uint64_t tag_of(uint32_t index, const twin *twin, const record *record)
            (twin->context_revision & 0xffff) << TAG_REVISION | twin->number << TAG_NUMBER;
 }
 
+/* Changes are refused while there is space for two rounds, and turns are held while there is half a round: nobody comes here unless
+ * half a round of answers to what had been begun came since. None of it was acknowledged. */
+static void no_space(void)
+{
+    dro_error("core: the disk is full, and so is what waits for space: it begins anew from the log");
+    abort();
+}
+
 uint64_t record_end(core *core)
 {
     record *record = core->record;
@@ -297,7 +305,7 @@ uint64_t record_end(core *core)
         dro_err err = has_room ? commit_log_append(core->log, group, tag, record->out, length) : DRO_AGAIN;
         while (err == DRO_AGAIN && !commit_log_failed(core->log)) { /* the round is full: room is one flight away */
             if (commit_log_can_submit(core->log) && core_submit(core) == DRO_LIMIT)
-                abort(); /* a full disk and a full round: what was applied cannot be kept. Begin anew from the log */
+                no_space(); /* for what was applied */
             commit_log_durable(core->log, true);
             err = commit_log_append(core->log, group, tag, record->out, length);
         }
@@ -535,6 +543,31 @@ static dro_err replay_chunk(core *core, uint32_t index, log_place place, const r
     return queue_replay_chunk(core, index, place != 0 ? place : core->old_place, view, length);
 }
 
+/* What a twin's record says of the host's tables. */
+static void replay_beside(core *core, const dro_field *field)
+{
+    if (field->tag == FIELD_DEAD)
+        dead_letter_replay(core, field);
+    else if (field->tag == FIELD_IDEMPOTENT)
+        idempotent_replay(core, field);
+    else if (field->tag == FIELD_USAGE)
+        usage_replay(core, field);
+}
+
+/* Of a twin whose full record comes later, or that is gone: its tables count all the same, for the dump of them may lie before this. */
+static dro_err replay_unknown(core *core, const record_view *view)
+{
+    dro_cursor in = dro_cursor_over(view->fields, view->fields_length);
+    dro_field field;
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && dro_field_next(&in, &field)) {
+        replay_beside(core, &field);
+        if (field.tag == FIELD_DUPLICATE)
+            err = apply_duplicate(core, (uint32_t)(view->twin >> 52), &field);
+    }
+    return err == DRO_OK ? in.err : err;
+}
+
 static dro_err replay(core *core, log_place place, const record_view *view)
 {
     dro_err err = DRO_OK;
@@ -551,7 +584,7 @@ static dro_err replay(core *core, log_place place, const record_view *view)
     if (view->kind == RECORD_GONE && (err = replay_gone(core, view)) != DRO_OK)
         return err;
     if (index == NONE && view->kind != RECORD_FULL)
-        return DRO_OK; /* its full record comes later, or it is gone */
+        return view->kind == RECORD_DELTA ? replay_unknown(core, view) : DRO_OK;
     if (view->kind == RECORD_CHUNK)
         return replay_chunk(core, index, place, view);
     if (view->kind == RECORD_GONE) {
@@ -573,12 +606,8 @@ static dro_err replay(core *core, log_place place, const record_view *view)
         err = apply_field(core, index, &field);
         if (err == DRO_OK && field.tag == FIELD_STATE)
             err = replay_context(core, index, place, view, &field);
-        else if (err == DRO_OK && field.tag == FIELD_DEAD)
-            dead_letter_replay(core, &field);
-        else if (err == DRO_OK && field.tag == FIELD_IDEMPOTENT)
-            idempotent_replay(core, &field);
-        else if (err == DRO_OK && field.tag == FIELD_USAGE)
-            usage_replay(core, &field);
+        else if (err == DRO_OK)
+            replay_beside(core, &field);
     }
     if (twin->row == NONE) { /* a full record that does not say who it is */
         twin_free(core, index);

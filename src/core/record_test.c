@@ -8,12 +8,14 @@
 #include <cmocka.h>
 
 #include "core/core_testbed.h"
+#include "core/limits.h"
 #include "core/number.h"
 #include "core/record.h"
 #include "core/state.h"
 #include "core/turn.h"
 #include "core/twin_table.h"
 #include "core/vault.h"
+#include "store/disk_memory.h"
 
 static void a_full_record_says_all_of_a_twin(void **state)
 {
@@ -181,6 +183,111 @@ static void a_field_that_finds_no_room_is_not_applied(void **state)
     record_abandon(core);
 }
 
+/* ---- a full disk ---- */
+
+static void disk_fills(bool is_full)
+{
+    disk_memory_fill(here.world.log_disk, is_full);
+}
+
+/* Uplinks until one is refused; all before it are answered, with a disk that stays full. */
+static uint32_t until_refused(uint32_t number)
+{
+    uint32_t first = number;
+    for (;; number++) {
+        network_answer answer = reading("001010000000001", number, (uint8_t)number);
+        if (answer.result != 2001) {
+            assert_int_equal(answer.result, 3004);
+            return number - first;
+        }
+        assert_true(number - first < 1000);
+    }
+}
+
+static uint64_t readings_of(const char *id)
+{
+    on_twin(API_TWIN_GET, id);
+    const char *json = json_of(ask()), *at = strstr(json, "\"readings\":{\"value\":");
+    return at == NULL ? 0 : strtoull(at + 20, NULL, 10);
+}
+
+static void what_was_begun_has_its_space_when_changes_are_refused(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    disk_fills(true);
+    uint32_t taken = until_refused(0);
+    core *core = here.world.core;
+    assert_true(taken > 0 && core->is_full && !core->is_stuck);
+    assert_true(core->round_last <= core->round_told); /* nothing waits for space */
+    assert_int_equal(readings_of("a@acme.example"), taken);
+    assert_int_equal(status_of(write_period("a@acme.example", 600)), 503);
+    disk_fills(false);
+    world_advance(&here.world, CORE_FULL_RETRY_MS);
+    world_settle(&here.world);
+    assert_false(core->is_full);
+    assert_int_equal(reading("001010000000001", taken, (uint8_t)taken).result, 2001);
+    reopen();
+    assert_int_equal(readings_of("a@acme.example"), taken + 1);
+}
+
+/* Found by starting a host whose disk was full: it could not replace the file of its epoch, and so not show what it has. */
+static void a_start_with_a_full_disk_shows_what_is_there_and_refuses_changes(void **state)
+{
+    (void)state;
+    make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    disk_fills(true);
+    uint32_t taken = until_refused(0);
+    for (uint64_t start = 0, epoch = 0; start < 3; start++) { /* as often as somebody starts it */
+        reopen();
+        assert_true(here.world.core->epoch.counter > epoch);
+        epoch = here.world.core->epoch.counter;
+        assert_true(here.world.core->is_full);
+        assert_int_equal(readings_of("a@acme.example"), taken);
+        assert_int_equal(reading("001010000000001", taken, (uint8_t)taken).result, 3004);
+        assert_int_equal(status_of(write_period("a@acme.example", 600)), 503);
+    }
+    disk_fills(false);
+    world_advance(&here.world, CORE_FULL_RETRY_MS);
+    world_settle(&here.world);
+    assert_int_equal(reading("001010000000001", taken, (uint8_t)taken).result, 2001);
+    reopen();
+    assert_int_equal(readings_of("a@acme.example"), taken + 1);
+}
+
+/* When even what was begun found no more space: results stay with their cells, which is no fault of these. */
+static void turns_wait_while_a_round_waits_for_space(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    core *core = here.world.core;
+    disk_fills(true);
+    while (!core->is_stuck) { /* what the core itself writes is not refused */
+        record_full(core, index);
+        world_advance(&here.world, CORE_FULL_RETRY_MS);
+        world_settle(&here.world);
+    }
+    core->is_full = false; /* the uplink came just before that was known */
+    uint32_t heard_before = here.count;
+    uint8_t frame[3] = { 2, 0, 60 };
+    assert_true(world_uplink(&here.world, 0, ++here.id, "001010000000001", &(world_frame){ .end_to_end = 7, .data = frame, .length = sizeof frame }));
+    for (int i = 0; i < 100; i++) { /* longer than a cell may be silent */
+        world_round(&here.world);
+        world_advance(&here.world, 500);
+    }
+    assert_true(turns_are_held(core));
+    assert_int_equal(here.count, heard_before);
+    assert_false(core->cells[0].is_given_up);
+    disk_fills(false);
+    world_settle(&here.world);
+    network_answer answer;
+    memcpy(&answer, heard_of(here.id)->body, sizeof answer);
+    assert_int_equal(answer.result, 2001);
+}
+
 /* Its identities and properties are in clear nowhere once they are sealed. */
 static void what_a_record_said_does_not_stay_in_memory(void **state)
 {
@@ -231,6 +338,9 @@ int main(void)
         CLAIM(a_reused_slot_has_its_own_chain),
         CLAIM(what_does_not_apply_is_not_in_the_log),
         CLAIM(a_field_that_finds_no_room_is_not_applied),
+        CLAIM(what_was_begun_has_its_space_when_changes_are_refused),
+        CLAIM(a_start_with_a_full_disk_shows_what_is_there_and_refuses_changes),
+        CLAIM(turns_wait_while_a_round_waits_for_space),
         CLAIM(what_a_record_said_does_not_stay_in_memory),
         CLAIM(a_twin_that_was_deleted_stays_so),
         CLAIM(each_start_seals_in_an_epoch_of_its_own),

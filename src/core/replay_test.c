@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/audit.h"
 #include "core/chunks.h"
 #include "core/core_testbed.h"
 #include "core/farewell.h"
@@ -250,6 +251,8 @@ static void a_chunk_is_a_part_of_its_twins_queue(void **state)
         assert_int_equal(queue->chunk_count, 1);
         assert_int_equal(queue->chunks[0].id, 7);
         assert_true(queue->chunks[0].place == place());
+        assert_int_equal(replay(&head, 0), DRO_OK); /* as from an old log, which is told where it reads (old_place) */
+        assert_true(queue->chunks[queue->chunk_count - 1].place == core->old_place);
         chunks_forget(core, index);
     }
     assert_true(twin_at(core, index)->last == last);
@@ -404,6 +407,91 @@ static void before_1970_there_is_no_time(void **state)
     world_settle(&here.world);
 }
 
+/* Room for one more is one flight away: nothing is lost, and nothing waits for the end of the loop. */
+static void a_round_that_is_full_is_written_and_the_next_one_takes_the_record(void **state)
+{
+    (void)state;
+    enum { RECORDS = 600 };
+    static const uint8_t line[10000];
+    core *core = here.world.core;
+    a_twin();
+    uint32_t index = twin_find(core, "a@acme.example", 14);
+    uint64_t first = 0, last = 0, revision = 100;
+    for (int i = 0; i < RECORDS; i++, revision++) { /* no round of the core between them */
+        record_begin(core, index, RECORD_DELTA);
+        record_put(core, FIELD_LOG, line, sizeof line);
+        record_put(core, FIELD_REVISION, &revision, 8);
+        last = record_end(core);
+        first = first == 0 ? last : first;
+    }
+    assert_true(last != ROUND_NEVER && last > first);
+    reopen();
+    assert_true(twin_at(here.world.core, twin_find(here.world.core, "a@acme.example", 14))->revision == revision - 1);
+}
+
+static int begin_audited(void **state)
+{
+    (void)state;
+    world_options options = { .seed = 11, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 64 * SEGMENT, .is_audited = true, .on_message = asker_hears };
+    world_init(&here.world, &options);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    world_push_image(&here.world, THERMO);
+    here.id = 100;
+    asker_forget();
+    return 0;
+}
+
+typedef struct counts { uint32_t notes, told, others; } counts;
+
+static bool count_one(void *context, uint32_t group, log_place at, const uint8_t *bytes, size_t length)
+{
+    counts *counts = context;
+    record_view view;
+    dro_field field;
+    uint32_t notes = 0;
+    (void)group;
+    (void)at;
+    if (record_open(here.world.core, bytes, length, here.world.core->log_scratch, &view) == DRO_OK) {
+        dro_cursor in = dro_cursor_over(view.fields, view.fields_length);
+        while (dro_field_next(&in, &field))
+            notes += field.tag == FIELD_AUDIT;
+    }
+    record_close(&view);
+    assert_int_equal(record_has_notes(bytes, length), notes > 0); /* told without opening it */
+    counts->notes += notes;
+    counts->told += record_has_notes(bytes, length);
+    counts->others += notes == 0;
+    return true;
+}
+
+static counts counted(void)
+{
+    counts counts = { 0 };
+    log_place at = 0;
+    core_settle(here.world.core);
+    while (commit_log_walk(here.world.core->log, &at, 1000, count_one, &counts) == DRO_OK && at != commit_log_end(here.world.core->log))
+        continue;
+    return counts;
+}
+
+/* One inside a record of a twin is told in that record's round, in one of its own. */
+static void a_note_of_the_audit_log_is_a_record_that_says_so(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    a_twin();
+    counts before = counted();
+    audit_note(core, AUDIT_ROOM_DIED, "cell 0", NULL);
+    record_begin(core, twin_find(core, "a@acme.example", 14), RECORD_DELTA);
+    audit_note(core, AUDIT_TWIN_PENALIZED, "a@acme.example", "its turns failed");
+    record_end(core);
+    counts after = counted();
+    assert_int_equal(after.notes, before.notes + 2);
+    assert_int_equal(after.others, before.others + 1);
+    reopen();
+    assert_true(counted().notes >= after.notes);
+}
+
 /* As a bench asks for it. */
 static void without_a_log_nothing_is_written(void **state)
 {
@@ -434,6 +522,8 @@ int main(void)
         CLAIM(a_field_of_a_domain_opens_whole_or_not),
         CLAIM(only_some_fields_are_events),
         CLAIM(before_1970_there_is_no_time),
+        CLAIM(a_round_that_is_full_is_written_and_the_next_one_takes_the_record),
+        cmocka_unit_test_setup_teardown(a_note_of_the_audit_log_is_a_record_that_says_so, begin_audited, asker_end),
         CLAIM(without_a_log_nothing_is_written),
     };
     return cmocka_run_group_tests_name("replay", tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include "core/groups.h"
 #include "core/inquiry.h"
 #include "core/mailbox.h"
+#include "core/names.h"
 #include "core/network.h"
 #include "core/nidd.h"
 #include "core/number.h"
@@ -476,6 +477,12 @@ static exposure *next_of_kinds(const twin *twin, uint32_t kinds, uint64_t after)
 static void end_all(core *core, caller caller, const taking *taken)
 {
     uint32_t index = authorization_twin_of(core, &taken->who);
+    dro_field room;
+    bool is_limited = t8_find(taken->who.fields, taken->who.length, API_FIELD_PEER_IMSIS, &room) != NULL;
+    if (index != NONE && !twin_is_of_peer(core, index, taken->who.fields, taken->who.length)) {
+        report_answer_send(core, caller, VERDICT_NOT_THERE, taken->head.place, 0);
+        return;
+    }
     if (index != NONE && twin_at(core, index)->flags & TWIN_RUNNING) {
         if (twin_defer(core, index, caller.gate, taken->header, taken->body) != DRO_OK)
             report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);
@@ -500,7 +507,7 @@ static void end_all(core *core, caller caller, const taking *taken)
     }
     if (index != NONE)
         take_care(core, index);
-    else
+    else if (!is_limited) /* a group has devices that are not that peer's */
         end_all_of_group(core, taken);
     report_answer_send(core, caller, VERDICT_DONE, taken->head.place, round_now(core));
 }
@@ -546,7 +553,10 @@ static void of_reference(core *core, caller caller, const taking *taken)
         index = is_there ? authorization_twin_of(core, &taken->who) : NONE;
         is_there = index != NONE;
     }
-    if (wished != NONE)
+    uint32_t whose = wished != NONE ? wished : is_there ? index : NONE;
+    if (whose != NONE && !twin_is_of_peer(core, whose, taken->who.fields, taken->who.length)) /* as one that is unknown: it is no way to find out */
+        report_answer_send(core, caller, taken->head.is_copy ? VERDICT_DONE : VERDICT_NOT_THERE, taken->head.place, 0);
+    else if (wished != NONE)
         schedule_take(core, caller, taken, wished);
     else if (!is_there && !taken->head.is_copy && of == NULL && inquiry_is_about(core, taken->head.reference)) /* it was quicker than its answer */
         report_answer_send(core, caller, VERDICT_BUSY, taken->head.place, 0);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/builder.h"
 #include "core/core.h"
 #include "core/limits.h"
 #include "store/commit_log.h"
@@ -52,3 +53,7 @@ DRO_CHECKED dro_err rotation_reseal(core *core, const twin *twin, const uint8_t 
 /* Of all cores: twins left, and is all sealed, and are the timelines gone too. */
 typedef struct rotation_progress { uint64_t twins, left; bool is_sealed, has_no_history; } rotation_progress;
 rotation_progress rotation_progress_of(const core *core, uint32_t domain);
+
+/* What is under way: as GET /v1/domains shows each, `most` of them; and for /metrics. Core 0; api_domain.c. */
+void rotations_put(const core *core, uint32_t most, dro_builder *out);
+void rotations_metrics(const core *core, dro_builder *out);

@@ -243,20 +243,27 @@ static void penalties_go_with_the_switch(void **state)
     assert_null(penalty_of(ID));
 }
 
+static uint32_t begin_timer(int64_t ms)
+{
+    core *core = here.world.core;
+    uint32_t index = twin_find(core, ID, strlen(ID));
+    record_begin(core, index, RECORD_DELTA);
+    dro_builder *part = record_part(core);
+    dro_builder_le(part, 1, 4);
+    dro_builder_le(part, (uint64_t)(core->now_ms + ms), 8);
+    record_part_end(core, FIELD_TIMER);
+    record_end(core);
+    assert_int_equal(timers_update(core, index), DRO_OK);
+    return index;
+}
+
 /* A timer that is due waits for the end of the penalty, and is not lost. */
 static void a_timer_waits_for_the_end_of_a_penalty(void **state)
 {
     (void)state;
     fail_until_set_aside();
     core *core = here.world.core;
-    uint32_t index = twin_find(core, ID, strlen(ID));
-    record_begin(core, index, RECORD_DELTA);
-    dro_builder *part = record_part(core);
-    dro_builder_le(part, 1, 4);
-    dro_builder_le(part, (uint64_t)core->now_ms + 10, 8);
-    record_part_end(core, FIELD_TIMER);
-    record_end(core);
-    assert_int_equal(timers_update(core, index), DRO_OK);
+    uint32_t index = begin_timer(10);
     world_advance(&here.world, FIRST_MS / 2);
     world_settle(&here.world);
     assert_int_equal(twin_at(core, index)->extra->timer_count, 1);
@@ -264,6 +271,24 @@ static void a_timer_waits_for_the_end_of_a_penalty(void **state)
     world_advance(&here.world, FIRST_MS);
     world_settle(&here.world);
     assert_int_equal(twin_at(core, index)->extra->timer_count, 0);
+    assert_int_equal(core->counters.turns, turns + 1);
+}
+
+/* It is not even tried: each try would be work for what was stopped. */
+static void a_timer_waits_for_the_end_of_a_stop(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    make_device(ID, IMSI);
+    uint32_t index = begin_timer(10);
+    assert_int_equal(stop_begin(core, STOP_CODE, "", "", false), DRO_OK);
+    world_advance(&here.world, 60000);
+    world_settle(&here.world);
+    assert_int_equal(twin_at(core, index)->extra->timer_count, 1);
+    assert_int_equal(core->counters.set_aside, 0);
+    uint64_t turns = core->counters.turns;
+    assert_int_equal(stop_end(core, STOP_CODE, ""), DRO_OK);
+    world_settle(&here.world);
     assert_int_equal(core->counters.turns, turns + 1);
 }
 
@@ -672,6 +697,7 @@ int main(void)
         CLAIM(the_administrator_releases_a_twin),
         CLAIM(penalties_go_with_the_switch),
         CLAIM(a_timer_waits_for_the_end_of_a_penalty),
+        CLAIM(a_timer_waits_for_the_end_of_a_stop),
         CLAIM(an_image_of_which_many_twins_fail_is_quarantined),
         CLAIM(an_image_whose_turns_mostly_go_well_is_not_quarantined),
         CLAIM(an_image_that_kills_cells_is_quarantined_sooner),

@@ -201,7 +201,8 @@ struct core {
     bool is_stopping, is_started;
     uint32_t storage_told;       /* enum storage_state, as the gates know it */
     uint64_t shredded;           /* records under keys that are destroyed, at recovery */
-    bool is_full;                /* no space for a new segment: changes are refused until there is */
+    bool is_full;                /* no space for rounds to come: changes are refused until there is */
+    bool is_stuck;               /* nor for the one that is gathered */
     int64_t full_until_ns;       /* and nobody asks the disk for it before */
     bool is_reply_free;          /* what is answered shows nothing of twins: it may leave though the log is broken */
     struct { int64_t until_ns, say_ns; uint32_t count, unsaid; } refusals; /* of connections: in this second; since the last line of the log */

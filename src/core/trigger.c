@@ -178,7 +178,8 @@ void triggers_on_outcome(core *core, uint32_t gate, const ring_header *header, c
     }
     trigger_flight *flight = trigger_flight_find(core, outcome.reference);
     exposure *trigger = outcome.reference == 0 ? NULL : exposure_find_reference(core, outcome.reference, &index);
-    bool is_known = trigger != NULL && index != NONE && trigger->kind == EXPOSURE_TRIGGER && is_of_twin(core, body + names, length - names, index);
+    bool is_known = trigger != NULL && index != NONE && trigger->kind == EXPOSURE_TRIGGER && is_of_twin(core, body + names, length - names, index) &&
+                    twin_is_of_peer(core, index, body + names, length - names);
     if (is_known) {
         outcome_take(core, gate, header, body, &outcome, index, trigger);
     } else if (flight != NULL && trigger == NULL) {

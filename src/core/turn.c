@@ -736,13 +736,19 @@ static turn *turn_of(core *core, const cell_link *link, uint32_t cell, bool is_o
     return turn;
 }
 
+bool turns_are_held(const core *core)
+{
+    return core->is_stuck && !commit_log_has_room(core->log, LOG_RECORD_MAX, 0);
+}
+
 static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
 {
     int count = 0, known = 0;
     ring_header header;
     dro_err err = DRO_OK;
     const uint8_t *body;
-    while (count < CORE_CELL_BATCH) {
+    bool is_held = turns_are_held(core);
+    while (count < CORE_CELL_BATCH && !is_held) {
         if (count >= known)
             known = count + ahead_results(core, cell);
         if ((body = ring_next(&cell->results, &header, &err)) == NULL)
@@ -773,9 +779,10 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         }
         ring_done(&cell->results, &header);
         count++;
+        is_held = turns_are_held(core);
     }
     ring_release(&cell->results);
-    if (count > 0)
+    if (count > 0 || is_held)
         cell->heard_ns = core->now_ns;
     bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > cell_stall_ms(core) * 1000000ll;
     if (err != DRO_OK || is_stalled) {

@@ -99,6 +99,7 @@ int turns_send_waiting(core *core);
 bool turns_are_full(const core *core);
 void turns_publish(core *core);
 void turn_free(core *core, turn *turn);
+bool turns_are_held(const core *core);         /* results wait: for what they change there would be no space */
 int turns_take(core *core);                   /* results of the cells */
 void turns_stop(core *core);                  /* something was stopped: no cell is busy with turns of it for longer than STOP_CELL_MS */
 int64_t turns_stop_due_ns(const core *core);  /* when turns_take is to look at that; INT64_MAX: nothing to see */

@@ -16,6 +16,9 @@
 
 #include <cmocka.h>
 #include <openssl/evp.h>
+#ifdef DROMIO_IPSEC_MB
+#include <intel-ipsec-mb.h>
+#endif
 
 #include "base/failing.h"
 #include "base/log.h"
@@ -54,6 +57,10 @@ FAILING(int, EVP_CipherInit_ex2, (EVP_CIPHER_CTX *context, const EVP_CIPHER *cip
 FAILING(int, EVP_CipherUpdate, (EVP_CIPHER_CTX *context, uint8_t *out, int *length, const uint8_t *in, int in_length), (context, out, length, in, in_length), 0)
 FAILING(int, EVP_CipherFinal_ex, (EVP_CIPHER_CTX *context, uint8_t *out, int *length), (context, out, length), 0)
 FAILING(int, EVP_CIPHER_CTX_ctrl, (EVP_CIPHER_CTX *context, int type, int number, void *at), (context, type, number, at), 0)
+#ifdef DROMIO_IPSEC_MB
+FAILING(IMB_MGR *, alloc_mb_mgr, (uint64_t flags), (flags), NULL)
+FAILING(int, imb_get_errno, (IMB_MGR *manager), (manager), 1)
+#endif
 FAILING(EVP_PKEY *, EVP_PKEY_new_raw_private_key, (int type, ENGINE *engine, const uint8_t *key, size_t length), (type, engine, key, length), NULL)
 FAILING(int, EVP_PKEY_get_raw_public_key, (const EVP_PKEY *key, uint8_t *out, size_t *length), (key, out, length), 0)
 FAILING(EVP_MD_CTX *, EVP_MD_CTX_new, (void), (), NULL)

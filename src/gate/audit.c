@@ -8,6 +8,8 @@
 
 #include "base/fields.h"
 
+enum { REFUSED_STATUS = 401 /* for what has no answer of HTTP */ };
+
 static bool is_told_of(const gate_config *config, uint32_t act)
 {
     switch (audit_class_of(act)) {
@@ -54,36 +56,6 @@ void audit_put(const connection *connection, const exchange *exchange, const rou
 
 /* ---- refusals ---- */
 
-static void text_keep(char to[AUDIT_TEXT], const char *from)
-{
-    snprintf(to, AUDIT_TEXT, "%s", from != NULL ? from : "");
-}
-
-static bool is_same(const char *kept, const char *text)
-{
-    return strncmp(kept, text != NULL ? text : "", AUDIT_TEXT - 1) == 0;
-}
-
-void audit_refused(audit_refusals *here, dro_clock *clock, enum audit_act act, uint16_t status, const char *actor, const char *source, const char *object)
-{
-    audit_refusal *of = here->list;
-    uint32_t i = 0;
-    for (; i < here->count && i < AUDIT_REFUSALS_KEPT; i++, of++)
-        if (of->act == act && of->status == status && is_same(of->actor, actor) && is_same(of->source, source) && is_same(of->object, object))
-            break;
-    if (here->due_ns == 0)
-        here->due_ns = clock->monotonic_ns(clock) + AUDIT_REFUSALS_MS * 1000000ll;
-    if (i == here->count || (i == AUDIT_REFUSALS_KEPT && here->list[i].count == 0)) { /* the first of its kind */
-        bool is_rest = i == AUDIT_REFUSALS_KEPT;
-        *of = (audit_refusal){ .act = (uint16_t)act, .status = is_rest ? 0 : status, .first_ms = clock->wall_ms(clock) };
-        text_keep(of->actor, is_rest ? NULL : actor);
-        text_keep(of->source, is_rest ? "others" : source);
-        text_keep(of->object, is_rest ? NULL : object);
-        here->count = i + 1;
-    }
-    of->count++;
-}
-
 void audit_access(const connection *connection, const exchange *exchange, uint16_t status, const char *actor)
 {
     http *http = connection->http;
@@ -92,39 +64,23 @@ void audit_access(const connection *connection, const exchange *exchange, uint16
         return;
     audit_address(connection->watch.descriptor, false, source);
     snprintf(who, sizeof who, "application %s", actor != NULL ? actor : "");
-    audit_refused(http->refusals, http->config->clock, AUDIT_ACCESS_REFUSED, status, actor != NULL ? who : NULL, source,
-                  exchange->route < route_count() ? route_at(exchange->route)->name : NULL);
+    refusals_note(&http->refused->access, http->config->clock, AUDIT_ACCESS_REFUSED, status,
+                  &(refusal_words){ actor != NULL ? who : NULL, source, exchange->route < route_count() ? route_at(exchange->route)->name : NULL, NULL });
 }
 
-static void put(dro_builder *out, uint8_t tag, const char *text)
+void audit_certificate(const connection *connection)
 {
-    if (text[0] != '\0')
-        dro_field_put_text(out, tag, text);
-}
-
-static bool refusal_tell(const audit_refusal *of, ring_writer *core)
-{
-    uint8_t bytes[4 * AUDIT_TEXT + 64];
-    dro_builder out = dro_builder_over(bytes, sizeof bytes);
-    dro_builder_le(&out, of->act, 2);
-    put(&out, AUDIT_ACTOR, of->actor);
-    put(&out, AUDIT_SOURCE, of->source);
-    put(&out, AUDIT_OBJECT, of->object);
-    if (of->status != 0)
-        dro_field_put(&out, AUDIT_STATUS, &of->status, sizeof of->status);
-    dro_field_put_u64(&out, AUDIT_COUNT, of->count);
-    dro_field_put_u64(&out, AUDIT_FIRST, (uint64_t)of->first_ms);
-    dro_field_pad(&out);
-    return ring_send(core, MESSAGE_AUDIT, 0, 0, bytes, (uint32_t)dro_builder_length(&out));
-}
-
-void audit_refusals_tell(audit_refusals *here, int64_t now_ns, ring_writer *core)
-{
-    if (here->due_ns == 0 || now_ns < here->due_ns)
+    http *http = connection->http;
+    char source[AUDIT_TEXT];
+    if (!http->config->audit.is_on || !connection->tls.is_certificate_bad)
         return;
-    while (here->count > 0 && refusal_tell(&here->list[here->count - 1], core))
-        here->list[--here->count] = (audit_refusal){ 0 };
-    ring_publish(core);
-    if (here->count == 0) /* else the ring was full: with the next turn */
-        here->due_ns = 0;
+    audit_address(connection->watch.descriptor, false, source);
+    refusals_note(&http->refused->certificates, http->config->clock, AUDIT_CERTIFICATE_REFUSED, REFUSED_STATUS,
+                  &(refusal_words){ NULL, source, "http", connection->tls.why });
+}
+
+void audit_refusals_tell(http *http, int64_t now_ns)
+{
+    refusals_tell(&http->refused->access, now_ns, &http->config->to_core[0]);
+    refusals_tell(&http->refused->certificates, now_ns, &http->config->to_core[0]);
 }

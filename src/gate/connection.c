@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/wipe.h"
 #include "gate/answer.h"
+#include "gate/audit.h"
 #include "gate/http.h"
 #include "gate/parse.h"
 #include "gate/parts.h"
@@ -382,7 +383,10 @@ static bool shake_hands(connection *connection)
         return true;
     case TLS_AGAIN: watch_for(connection, tls_events(&connection->tls)); break;
     case TLS_PLAIN: refuse_plain(connection); break;
-    default: connection_break(connection); break; /* TLS_FAILED */
+    default: /* TLS_FAILED */
+        audit_certificate(connection);
+        connection_break(connection);
+        break;
     }
     return false;
 }

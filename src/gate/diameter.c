@@ -68,6 +68,21 @@ void gate_count_timeout(diameter_gate *gate, const diameter_peer *peer, const pe
     diameter_count_timeout(procedures_of(gate, peer), entry->code, entry->application);
 }
 
+void gate_note_refusal(diameter_peer *peer, enum audit_act act, uint32_t result, const char *identity, const char *detail)
+{
+    diameter_gate *gate = peer->gate;
+    char source[sizeof peer->address], actor[REFUSAL_TEXT];
+    if (!gate->config->audit.is_on)
+        return;
+    memcpy(source, peer->address, sizeof source);
+    char *port = strrchr(source, ':');
+    if (port != NULL)
+        *port = '\0'; /* many tries from one place are one */
+    snprintf(actor, sizeof actor, "peer %s", identity != NULL ? identity : "");
+    refusals_note(act == AUDIT_PEER_REFUSED ? &gate->refused_peers : &gate->refused_certificates, gate->config->clock, act, (uint16_t)result,
+                  &(refusal_words){ identity != NULL ? actor : NULL, source, "diameter", detail });
+}
+
 bool gate_may_log(diameter_gate *gate)
 {
     return gate->logged++ < LOG_LINES_A_TICK;
@@ -435,6 +450,8 @@ static void on_tick(loop_timer *timer)
     while (gate->slots_used > 0 && gate->peers[gate->slots_used - 1] == NULL)
         gate->slots_used--;
     t6a_sweep(gate);
+    refusals_tell(&gate->refused_peers, now_ns, &gate->config->to_core[0]);
+    refusals_tell(&gate->refused_certificates, now_ns, &gate->config->to_core[0]);
     tell_rows(gate);
     if (is_first_gate(gate))
         connect_due(gate);

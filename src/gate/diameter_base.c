@@ -235,6 +235,7 @@ static uint32_t judge_capabilities(diameter_peer *peer, const diameter_message *
     if (!tls_may_be(&peer->tls, peer->identity)) { /* its certificate is another's */
         if (gate_may_log(peer->gate))
             dro_warn("peer_certificate address=%s \"its certificate has no DNS name %s\"", peer->address, peer->identity);
+        gate_note_refusal(peer, AUDIT_CERTIFICATE_REFUSED, DIAMETER_UNKNOWN_PEER, peer->identity, "its certificate has another name");
         return DIAMETER_UNKNOWN_PEER;
     }
     peer->applications = common_applications(message);
@@ -266,6 +267,8 @@ static void refuse_cer(diameter_peer *peer, const diameter_header *request, uint
     peer->errors++;
     if (gate_may_log(peer->gate))
         dro_warn("peer_refused address=%s result=%u", peer->address, result);
+    if (reason == DIAMETER_DROP_CER_REFUSED && result != DIAMETER_TOO_BUSY && tls_may_be(&peer->tls, peer->identity)) /* else its certificate is told of */
+        gate_note_refusal(peer, AUDIT_PEER_REFUSED, result, peer->identity, NULL);
     base_send_cea(peer, request, &fault);
     peer_drain(peer);
 }
@@ -407,6 +410,8 @@ void base_on_cea(diameter_peer *peer, const diameter_message *answer)
         diameter_count_drop(&gate->counts, DIAMETER_DROP_CEA_REFUSED);
         if (gate_may_log(gate))
             dro_warn("peer_refused_us peer=%s result=%u", expected, result);
+        if (result == DIAMETER_SUCCESS) /* it would have us, and is another one than it should be */
+            gate_note_refusal(peer, AUDIT_PEER_REFUSED, DIAMETER_UNKNOWN_PEER, expected, "it is not who was expected");
         peer_close(peer);
         return;
     }

@@ -25,6 +25,7 @@
 #include "gate/diameter_overload.h"
 #include "gate/diameter_pending.h"
 #include "gate/patience.h"
+#include "gate/refusals.h"
 #include "gate/tracer.h"
 #include "wire/diameter/pdu.h"
 
@@ -172,6 +173,7 @@ struct diameter_gate {
     overload overload;
     uint32_t calm_looks;
     tracer *tracer;
+    refusals refused_peers, refused_certificates; /* for the audit log */
     relay *relay;                  /* NULL, as the next: this host is no IWK-SCEF */
     interworking *interworking;
     uint32_t untold;               /* answered downlinks the core's ring had no room for */
@@ -199,6 +201,8 @@ int gate_row_of(const diameter_gate *gate, const char *identity);
 /* Tells the core; a full ring is no harm, it is told again. */
 void gate_tell_peer(diameter_gate *gate, const diameter_peer *peer);
 uint32_t gate_identity_hash(const char *identity, size_t length);
+/* For the audit log: a peer that was refused, `identity` as it says, NULL: it did not say; or its certificate. */
+void gate_note_refusal(diameter_peer *peer, enum audit_act act, uint32_t result, const char *identity, const char *detail);
 /* Not too many lines about strangers. */
 bool gate_may_log(diameter_gate *gate);
 /* Counts for this peer. */
@@ -307,6 +311,9 @@ uint8_t *t6a_reserve(diameter_peer *peer, const diameter_message *request, const
 /* May this peer speak of the user, and over that APN (NULL: none is named)? False after 5101. */
 bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *apn);
 bool t6a_judge_named(diameter_peer *peer, const diameter_avp *user_name); /* one that has IMSIs of its own names the device by that */
+/* Fields for a core that finds the device by a reference: PEER_IMSIS, of a peer that has IMSIs of its own. */
+void t6a_put_imsis(const diameter_peer *peer, dro_builder *out);
+bool t6a_has_imsis(const diameter_peer *peer);
 /* An IMSI; false: none. */
 bool t6a_imsi(const diameter_avp *name, char out[IMSI_DIGITS_MAX + 1]);
 /* A peer by its identity that speaks the application (a bit of enum peer_application), or a relay that knows the way; NULL: none. */

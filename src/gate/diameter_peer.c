@@ -639,6 +639,8 @@ static void shake_hands(diameter_peer *peer)
         diameter_count_drop(&peer->gate->counts, DIAMETER_DROP_TLS_FAILED);
         if (gate_may_log(peer->gate))
             dro_warn("peer_tls_failed address=%s reason=\"%s\"", peer->address, peer->tls.why);
+        if (peer->tls.is_certificate_bad)
+            gate_note_refusal(peer, AUDIT_CERTIFICATE_REFUSED, DIAMETER_UNKNOWN_PEER, peer->identity, peer->tls.why);
         peer_close(peer);
         return;
     }

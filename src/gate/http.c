@@ -27,7 +27,7 @@ static void on_sweep(loop_timer *timer)
 {
     http *home = (http *)(void *)((char *)timer - offsetof(http, sweep));
     exchange_sweep(home);
-    audit_refusals_tell(home->refusals, loop_now_ns(home->loop), &home->config->to_core[0]);
+    audit_refusals_tell(home, loop_now_ns(home->loop));
     trim(home);
     if (loop_timer_set(home->loop, timer, loop_now_ns(home->loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS) != DRO_OK)
         abort(); /* it had its place in the heap a moment ago */
@@ -71,14 +71,14 @@ dro_err http_new(http **out, const gate_config *config, loop *loop,
     access_options access = { .issuer = config->issuer != NULL ? config->issuer : "", .audience = config->audience != NULL ? config->audience : "",
                               .aef = made->aef, .skew_s = config->skew_s, .issuers = config->trusted };
     made->access = made->tokens != NULL ? access_new(&access, made->tokens) : NULL;
-    made->refusals = calloc(1, sizeof *made->refusals);
+    made->refused = calloc(1, sizeof *made->refused);
     made->console = console_new(config->console_directory);
     made->exchanges = calloc(HTTP_EXCHANGES_ALL, sizeof *made->exchanges);
     made->listener = (loop_watch){ connection_on_listener, config->http_listener };
     made->sweep.on_due = on_sweep;
     made->accept_again.on_due = on_accept_again;
     dro_err err = DRO_NOMEM;
-    if (held_init(made) && made->access != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL && made->refusals != NULL)
+    if (held_init(made) && made->access != NULL && made->arena != NULL && made->console != NULL && made->exchanges != NULL && made->refused != NULL)
         err = loop_timer_set(loop, &made->sweep, loop_now_ns(loop) + (int64_t)HTTP_SWEEP_MS * NS_PER_MS);
     if (err == DRO_OK)
         err = loop_add(loop, &made->listener, 0); /* who comes before the tokens are known waits in the backlog */
@@ -122,7 +122,7 @@ void http_free(http *http)
     body_arena_free(http->arena);
     held_fini(http);
     free(http->exchanges);
-    free(http->refusals);
+    free(http->refused);
     free(http);
 }
 

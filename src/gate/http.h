@@ -292,7 +292,7 @@ struct http {
     int64_t date_s;
     char date[32];
     http_counts counts;
-    struct audit_refusals *refusals;   /* gate/audit.h: for the audit log */
+    struct audit_refusals *refused;    /* gate/audit.h: for the audit log */
     patience patience[GATE_CORES_MAX]; /* with each core */
     held_line held;
     dro_latency requests;              /* from the head until the answer is written */

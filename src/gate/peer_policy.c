@@ -5,33 +5,9 @@
 
 #include "twin/apn.h"
 
-static bool is_digits(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-    return length > 0 && length <= PEER_IMSI_MAX;
-}
-
-bool peer_range_read(peer_range *out, const char *text)
-{
-    const char *dash = strchr(text, '-');
-    size_t length = dash != NULL ? (size_t)(dash - text) : strlen(text);
-    *out = (peer_range){ .low = "" };
-    if (!is_digits(text, length))
-        return false;
-    memcpy(out->low, text, length);
-    if (dash == NULL)
-        return true;
-    if (strlen(dash + 1) != length || !is_digits(dash + 1, length) || memcmp(dash + 1, text, length) < 0)
-        return false;
-    memcpy(out->high, dash + 1, length);
-    return true;
-}
-
 bool peer_policy_add_imsis(peer_policy *policy, const char *text)
 {
-    if (policy->range_count == PEER_RANGES_MAX || !peer_range_read(&policy->ranges[policy->range_count], text))
+    if (policy->range_count == PEER_RANGES_MAX || !imsi_range_read(&policy->ranges[policy->range_count], text, strlen(text)))
         return false;
     policy->range_count++;
     return true;
@@ -55,18 +31,10 @@ bool peer_policy_add_realm(peer_policy *policy, const char *text)
     return true;
 }
 
-static bool is_in(const peer_range *range, const char *imsi)
-{
-    size_t length = strlen(range->low);
-    if (range->high[0] == '\0')
-        return strncmp(imsi, range->low, length) == 0;
-    return strlen(imsi) == length && strcmp(imsi, range->low) >= 0 && strcmp(imsi, range->high) <= 0;
-}
-
 bool peer_policy_has_imsi(const peer_policy *policy, const char *imsi)
 {
     for (uint32_t i = 0; i < policy->range_count; i++)
-        if (is_in(&policy->ranges[i], imsi))
+        if (imsi_range_has(&policy->ranges[i], imsi))
             return true;
     return policy->range_count == 0;
 }

@@ -6,29 +6,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "twin/imsi_range.h"
+
 enum {
     PEER_RANGES_MAX = 16,
     PEER_APNS_MAX = 8,
     PEER_REALMS_MAX = 8,
     PEER_APN_MAX = 100,
-    PEER_IMSI_MAX = 15,
 };
 
-typedef struct peer_range {        /* of IMSIs */
-    char low[PEER_IMSI_MAX + 1];   /* the first one, or what they begin with */
-    char high[PEER_IMSI_MAX + 1];  /* the last one, with as many digits; "": low is a prefix */
-} peer_range;
-
 typedef struct peer_policy {
-    peer_range ranges[PEER_RANGES_MAX];
+    imsi_range ranges[PEER_RANGES_MAX];
     char apns[PEER_APNS_MAX][PEER_APN_MAX + 1];
     char realms[PEER_REALMS_MAX][256]; /* of nodes behind a relay */
     uint32_t range_count, apn_count, realm_count;
     uint32_t requests_per_second;      /* of a gate; 0: no limit */
 } peer_policy;
 
-/* "00101", or "001010000000000-001010000009999". */
-bool peer_range_read(peer_range *out, const char *text);
 /* Each false: what is wrong, or there are too many. */
 bool peer_policy_add_imsis(peer_policy *policy, const char *text);
 bool peer_policy_add_apn(peer_policy *policy, const char *text);

@@ -420,6 +420,7 @@ static size_t message_begin(reading *reading, uint32_t reference, uint16_t place
 static void message_end(reading *reading, size_t begin, uint32_t core)
 {
     dro_builder *out = &reading->messages;
+    t6a_put_imsis(reading->peer, out);
     if (out->err != DRO_OK)
         return;
     dro_field_pad(out);
@@ -448,18 +449,27 @@ static void put_name(reading *reading, const diameter_avp *report)
     status->verdict = VERDICT_BUSY;
 }
 
+/* A group has devices that are not a limited peer's: of one of them it speaks by its IMSI. */
+static bool judge_group(const reading *reading, uint32_t reference, const diameter_avp *user)
+{
+    return reference >> 19 != 1 || t6a_judge_named(reading->peer, diameter_find_in(reading->request, user, AVP_USER_NAME));
+}
+
 /* References end that a report says are gone with it. They have no status of their own. */
-static void put_ended(reading *reading, const diameter_avp *report)
+static bool put_ended(reading *reading, const diameter_avp *report)
 {
     const diameter_avp *gone = diameter_find_in(reading->request, report, AVP_SCEF_REFERENCE_ID_FOR_DELETION);
     for (; gone != NULL; gone = diameter_find_next(reading->request, gone)) {
         uint32_t reference = diameter_u32(gone);
+        if (!judge_group(reading, reference, NULL))
+            return false;
         size_t begin = message_begin(reading, reference, NO_PLACE, 0);
         size_t told = t8_object_begin(&reading->messages, API_FIELD_TOLD);
         t8_put_byte(&reading->messages, TOLD_FIELD_KIND, TOLD_ENDED);
         t8_object_end(&reading->messages, told);
         message_end(reading, begin, home_of_reference(reading->peer->gate->config, reference));
     }
+    return true;
 }
 
 static bool refuse(const reading *reading, const diameter_avp *wrong)
@@ -509,7 +519,7 @@ static bool put_one(reading *reading, uint32_t reference, const diameter_avp *re
     const diameter_avp *wrong;
     uint16_t place = (uint16_t)(reading->reports->count - 1);
     size_t begin = message_begin(reading, reference, place, 0), fields = dro_builder_length(&reading->messages);
-    if (!put_user(reading, user))
+    if (!judge_group(reading, reference, user) || !put_user(reading, user))
         return false;
     size_t names = dro_builder_length(&reading->messages) - fields;
     if (!report_put_told(reading->request, report, &reading->messages, &wrong))
@@ -550,17 +560,19 @@ static bool put_reports(reading *reading)
 }
 
 /* What ends with reports. */
-static void put_all_ended(reading *reading)
+static bool put_all_ended(reading *reading)
 {
     const diameter_message *request = reading->request;
     const diameter_avp *report = diameter_find(request, AVP_MONITORING_EVENT_REPORT);
-    for (; report != NULL; report = diameter_find_next(request, report))
-        put_ended(reading, report);
-    for (report = diameter_find(request, AVP_GROUP_REPORT); report != NULL; report = diameter_find_next(request, report)) {
+    bool is_good = true;
+    for (; report != NULL && is_good; report = diameter_find_next(request, report))
+        is_good = put_ended(reading, report);
+    for (report = diameter_find(request, AVP_GROUP_REPORT); report != NULL && is_good; report = diameter_find_next(request, report)) {
         const diameter_avp *item = diameter_find_in(request, report, AVP_GROUP_REPORT_ITEM);
-        for (; item != NULL; item = diameter_find_next(request, item))
-            put_ended(reading, item);
+        for (; item != NULL && is_good; item = diameter_find_next(request, item))
+            is_good = put_ended(reading, item);
     }
+    return is_good;
 }
 
 /* RIR-Flags: all that the device has of a kind is over. */
@@ -585,30 +597,29 @@ static bool put_cancelled(reading *reading)
 }
 
 /* Updated-Network-Configuration: what the HSS made of what was suggested. */
-static void put_applied(reading *reading)
+static bool put_applied(reading *reading)
 {
     const diameter_message *request = reading->request;
     const diameter_avp *updated = diameter_find(request, AVP_UPDATED_NETWORK_CONFIGURATION);
     const diameter_avp *named = diameter_find_in(request, updated, AVP_SCEF_REFERENCE_ID);
-    if (updated != NULL)
-        put_ended(reading, updated);
+    if (updated != NULL && !put_ended(reading, updated))
+        return false;
     if (named == NULL)
-        return;
+        return true;
+    if (!judge_group(reading, diameter_u32(named), diameter_find(request, AVP_USER_IDENTIFIER)))
+        return false;
     size_t begin = message_begin(reading, diameter_u32(named), NO_PLACE, 0);
     size_t told = t8_object_begin(&reading->messages, API_FIELD_TOLD);
     t8_put_byte(&reading->messages, TOLD_FIELD_KIND, TOLD_APPLIED);
     t8_object_end(&reading->messages, told);
     s6t_read_configuration(request, updated, &reading->messages);
     message_end(reading, begin, home_of_reference(reading->peer->gate->config, diameter_u32(named)));
+    return true;
 }
 
 static bool read_all(reading *reading)
 {
-    if (!put_reports(reading))
-        return false;
-    put_applied(reading);
-    put_all_ended(reading);
-    if (!put_cancelled(reading))
+    if (!put_reports(reading) || !put_applied(reading) || !put_all_ended(reading) || !put_cancelled(reading))
         return false;
     if (reading->messages.err != DRO_OK || reading->names.err != DRO_OK || reading->is_too_long)
         return t6a_refuse(reading->peer, DIAMETER_UNABLE_TO_COMPLY);

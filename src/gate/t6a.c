@@ -147,10 +147,23 @@ bool t6a_judge_user(diameter_peer *peer, const char *imsi, const diameter_avp *a
     return false;
 }
 
-bool t6a_judge_named(diameter_peer *peer, const diameter_avp *user_name)
+bool t6a_has_imsis(const diameter_peer *peer)
 {
     const peer_policy *policy = policy_of(peer);
-    return user_name != NULL || policy == NULL || policy->range_count == 0 || t6a_judge_user(peer, "", NULL);
+    return policy != NULL && policy->range_count > 0;
+}
+
+void t6a_put_imsis(const diameter_peer *peer, dro_builder *out)
+{
+    const peer_policy *policy = policy_of(peer);
+    char text[IMSI_RANGE_TEXT];
+    for (uint32_t i = 0; policy != NULL && i < policy->range_count; i++)
+        dro_field_put(out, API_FIELD_PEER_IMSIS, text, imsi_range_write(&policy->ranges[i], text));
+}
+
+bool t6a_judge_named(diameter_peer *peer, const diameter_avp *user_name)
+{
+    return user_name != NULL || !t6a_has_imsis(peer) || t6a_judge_user(peer, "", NULL);
 }
 
 void t6a_on_request(diameter_peer *peer, const diameter_message *request, const diameter_command *command)

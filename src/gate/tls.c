@@ -72,6 +72,7 @@ static tls_step failed(tls_session *session, tls_count reason, const char *why)
 {
     session->context->counts[reason]++;
     session->is_failed = true;
+    session->is_certificate_bad = reason == TLS_COUNT_CERTIFICATE;
     session->why = why;
     list_remove(session);
     SSL_free(session->ssl);

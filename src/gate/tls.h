@@ -74,6 +74,7 @@ struct tls_session { /* embedded in its owner; all zero: no TLS */
     int descriptor;
     uint32_t awaited;                 /* bytes that were asked of the kernel */
     bool is_open, is_failed, is_listed, wants_write;
+    bool is_certificate_bad;          /* after TLS_FAILED: the other side's is, or it has none */
     bool is_dry;                      /* what OpenSSL holds is no whole record: the rest is still to come */
 };
 

@@ -17,7 +17,7 @@ enum {
     FEATURE_LIST = 1, REPLACE_AND_RECALL = 1, /* of Supported-Features: bit 0; of Feature-Supported-In-Final-Target too */
     INTERNATIONAL_NUMBER = 0x91,       /* type of address, TS 23.040 9.1.2.5 */
     SENDER_BYTES_MAX = 2 + (DIAMETER_DIGITS_MAX + 1) / 2,
-    OUTCOME_BYTES = 2048,              /* of one message: two names of 255 bytes, identities */
+    OUTCOME_BYTES = 3072,              /* of one message: two names of 255 bytes, identities, the peer's IMSIs */
     SUCCESS_FIRST = 2000, SUCCESS_LAST = 2999,
 };
 
@@ -343,6 +343,7 @@ static bool put_outcome(diameter_peer *peer, const diameter_message *request, co
     dro_builder_bytes(out, realm->data, realm->length);
     if (!s6t_put_identities(request, said->user, out, &wrong))
         return t6a_refuse_avp(peer, DIAMETER_INVALID_AVP_VALUE, request, wrong);
+    t6a_put_imsis(peer, out);
     dro_field_pad(out);
     return out->err == DRO_OK || t6a_refuse(peer, DIAMETER_UNABLE_TO_COMPLY);
 }

@@ -327,6 +327,7 @@ enum api_field { /* width or form */
     API_FIELD_AFTER = 243,      /* u64: number of a message */
     API_FIELD_BUDGET = 245,     /* u8 enum budget_scope, u8 enum budget_value, u32; BUDGET_UNSAID: the host's again */
     API_FIELD_NETWORK = 244,    /* empty: with procedures of the network */
+    API_FIELD_PEER_IMSIS = 251, /* text: prefix or range of IMSIs that the peer who says it speaks of (twin/imsi_range.h). May come again; absent: of all */
     API_FIELD_HISTORY_DROPS = 250, /* empty: timelines under the older key are given up */
 };
 
@@ -601,7 +602,7 @@ typedef struct network_report {
     uint16_t place;               /* in its request; comes back */
     uint8_t kinds;                /* bits of enum exposure_kind, where reference is 0 */
     uint8_t is_copy;              /* about a member of a group: for its twin alone, to whose core it goes */
-} network_report;                 /* then fields: ID(?), MSISDN(?), IMSI(?): of a group which member; TOLD, where there is a reference */
+} network_report;                 /* then fields: ID(?), MSISDN(?), IMSI(?): of a group which member; TOLD, where there is a reference; PEER_IMSIS* */
 enum told_kind {
     TOLD_EVENT,                   /* REPORT */
     TOLD_ENDED,                   /* it is not watched any more */

@@ -378,8 +378,8 @@ static void a_region_that_ends_anywhere_in_something_new_is_refused_whole(void *
         dro_err err = columns_table_add(writer, &shown, &table);
         assert_true(err == DRO_OK || (err == DRO_LIMIT && more <= sizeof(columns_table_layout) + COLUMNS_PAGE));
         if (err == DRO_OK && columns_row_add(writer, table, 1, 0, "a@acme.example", 14, &row) == DRO_OK) {
-            uint8_t tags[64];
-            dro_err tagged = columns_tags_set(writer, table, row, tags, one_tag(tags, "name", 1));
+            uint8_t named[64];
+            dro_err tagged = columns_tags_set(writer, table, row, named, one_tag(named, "name", 1));
             assert_true(tagged == DRO_OK || tagged == DRO_LIMIT);
         }
         assert_true(columns_bytes_used(writer) <= bytes + more);

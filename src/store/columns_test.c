@@ -485,6 +485,59 @@ static void a_foreign_region_is_refused(void **state)
     assert_int_equal(columns_attach(&reader, f->memory, REGION), DRO_CORRUPT);
 }
 
+/* Whatever word of what the reader goes by is another: it reads what can be read or gives up, and what it shows has its bounds. */
+static void a_region_with_any_word_changed_is_read_or_refused(void **state)
+{
+    static const uint32_t words[] = { 0, 1, 7, 0x101, 0x00ff00ff, 0x7fffffff, 0xffffffff };
+    fixture *f = *state;
+    columns_wanted wanted = { .values = all_values, .more = want_all };
+    uint32_t row = add(f, 1, 0, "a@acme.example");
+    set_text(f, row, "text");
+    set_tag(f, row, "site", "north");
+    columns_batch *batch = batch_for(f, &wanted);
+    columns_header *header = f->memory;
+    columns_table_layout *table = (void *)((uint8_t *)f->memory + header->tables[0]);
+    uint64_t *page = (void *)((uint8_t *)f->memory + table->chunk_pages[0]);
+    columns_chunk_layout *chunk = (void *)((uint8_t *)f->memory + page[0]);
+    columns_tags_layout *tags = (void *)((uint8_t *)f->memory + (size_t)chunk->tags[0] * COLUMNS_UNIT);
+    const struct { void *at; size_t bytes; } areas[] = {
+        { table, offsetof(columns_table_layout, columns[6]) }, { &table->chunk_pages[0], 16 }, { &table->mark_pages[0], 16 }, { page, 16 },
+        { header, offsetof(columns_header, tables[2]) }, { &header->domains[0], 8 }, { &chunk->id[0], 4 }, { &chunk->tags[0], 4 }, { &chunk->domain[0], 4 },
+        { (uint8_t *)chunk + table->columns[3].lengths, 4 }, { (uint8_t *)f->memory + table->mark_pages[0], 8 }, { tags, 12 },
+        { (uint8_t *)f->memory + (size_t)chunk->id[0] * COLUMNS_UNIT, 4 },
+    };
+    uint32_t shown = 0, refused = 0;
+    for (size_t area = 0; area < sizeof areas / sizeof areas[0]; area++)
+        for (size_t at = 0; at < areas[area].bytes / 4 * 4; at += 4)
+            for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+                uint32_t *word = (uint32_t *)((uint8_t *)areas[area].at + at), before = *word;
+                columns *reader;
+                columns_table seen;
+                columns_mark mark;
+                char name[COLUMNS_DOMAIN_MAX];
+                *word = words[i];
+                dro_err err = columns_attach(&reader, f->memory, REGION);
+                if (err == DRO_OK) {
+                    err = columns_table_read(reader, 0, &seen);
+                    assert_true(columns_domain_read(reader, 0, name) <= COLUMNS_DOMAIN_MAX);
+                    if (err == DRO_OK && columns_batch_bytes(&seen, &wanted) <= columns_batch_bytes(&f->layout, &wanted)) {
+                        batch = columns_batch_place(&seen, &wanted, f->batch_memory);
+                        err = columns_batch_read(reader, &seen, 0, &wanted, batch);
+                        assert_true(err != DRO_OK || batch->row_count <= COLUMNS_CHUNK_ROWS);
+                        for (uint32_t m = 0; m < 4 && columns_mark_read(reader, &seen, m, &mark); m++)
+                            assert_true(mark.length <= COLUMNS_MARK_MAX);
+                    }
+                    columns_free(reader);
+                }
+                shown += err == DRO_OK;
+                refused += err != DRO_OK;
+                *word = before;
+            }
+    assert_true(shown > 100 && refused > 100);
+    assert_int_equal(columns_attach(&f->reader, (uint8_t *)f->memory + 4, REGION), DRO_CORRUPT);
+    assert_int_equal(columns_attach(&f->reader, f->memory, 8), DRO_CORRUPT);
+}
+
 /* ---- both at once ---- */
 
 enum { WRITER_ROWS = 40, READS = 3000 };
@@ -591,6 +644,7 @@ int main(void)
         CASE(marks_name_the_tags_of_each_domain),
         CASE(a_writer_that_died_in_a_step_does_not_hang_the_reader),
         CASE(a_foreign_region_is_refused),
+        CASE(a_region_with_any_word_changed_is_read_or_refused),
         CASE(a_reader_never_sees_half_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

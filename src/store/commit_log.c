@@ -229,6 +229,19 @@ dro_err commit_log_submit(commit_log *log)
     return DRO_OK;
 }
 
+dro_err commit_log_reserve(commit_log *log)
+{
+    if (log->is_failed)
+        return DRO_IO;
+    const log_segment *last = log_segments_at(&log->segments, log->last);
+    uint64_t left = last != NULL ? last->bytes - log->last_offset : 0;
+    uint32_t rounds = (uint32_t)(left / log->round_bytes), each = (uint32_t)(log->segment_bytes / log->round_bytes);
+    if (rounds >= LOG_ROUNDS_AHEAD)
+        return DRO_OK;
+    dro_err err = log_segments_reserve(&log->segments, (LOG_ROUNDS_AHEAD - rounds + each - 1) / each, log->segment_bytes);
+    return err == DRO_IO ? fail(log, "open", EIO) : err;
+}
+
 /* ---- acknowledge ---- */
 
 static void on_completion(commit_log *log, const disk_completion *done)

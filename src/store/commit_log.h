@@ -79,6 +79,10 @@ bool commit_log_can_submit(const commit_log *log); /* something gathered and a f
 /* Starts writing the gathered round. DRO_LIMIT: no space for a new segment; the round
  * stays gathered, and a later call may do. */
 DRO_CHECKED dro_err commit_log_submit(commit_log *log);
+/* Space for LOG_ROUNDS_AHEAD full rounds more, whatever the disk has then: to be asked for behind each submit. DRO_LIMIT: there is none
+ * for all of them, but for what is left of those that were there. DRO_IO: the log failed. */
+enum { LOG_ROUNDS_AHEAD = 2 };
+DRO_CHECKED dro_err commit_log_reserve(commit_log *log);
 /* Newest round that is durable, after collecting completions (`wait`: for at least one). */
 uint64_t commit_log_durable(commit_log *log, bool wait);
 bool commit_log_failed(const commit_log *log);

@@ -12,6 +12,7 @@
 #include "store/commit_log_model.h"
 #include "store/disk_directory.h"
 #include "store/disk_memory.h"
+#include "store/log_files.h"
 #include "store/log_round.h"
 #include "store/log_segments.h"
 
@@ -448,6 +449,210 @@ static void a_full_disk_keeps_the_round_for_later(void **state)
     disk->free(disk);
 }
 
+/* What asks has its place from a record that is durable: the file was longer. Before the replay point nobody looked at it at the start. */
+static void an_old_file_cut_short_gives_what_it_has_and_says_where_it_ends(void **state)
+{
+    (void)state;
+    dro_log_setup("test", quiet);
+    for (uint64_t left = 0; left < MODEL_SEGMENT_BYTES - LOG_BLOCK; left += 1500) {
+        static uint8_t bytes[LOG_RECORD_MAX];
+        disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+        log_model model;
+        commit_log *log;
+        size_t length;
+        int good = 0, short_of = 0;
+        open_model(&model, disk, 1);
+        write_rounds(&model);
+        assert_int_equal(commit_log_set_replay(model.log, commit_log_segment_last(model.log)), DRO_OK);
+        log_model_close(&model);
+        disk_memory_truncate(disk, "segment-00000001", left);
+        assert_int_equal(commit_log_open_old(&log, disk), DRO_OK); /* the segment's end is not known */
+        for (uint32_t i = 1; i <= ROUNDS && log_place_segment(model.records[i].place) == 1; i++) {
+            dro_err err = commit_log_read(log, model.records[i].place, bytes, sizeof bytes, &length);
+            good += err == DRO_OK;
+            short_of += err == DRO_CORRUPT || err == DRO_NOT_FOUND;
+            assert_true(err == DRO_OK || err == DRO_CORRUPT || err == DRO_NOT_FOUND);
+        }
+        assert_true(short_of > 0 && (good > 0 || left < 3 * LOG_BLOCK));
+        struct counted counted = { 0, 0 };
+        log_place from = 0;
+        dro_err walked = commit_log_walk(log, &from, UINT32_MAX, count, &counted);
+        assert_true(walked == DRO_OK || walked == DRO_CORRUPT || walked == DRO_NOT_FOUND);
+        assert_true((int)counted.records >= good - 1);
+        commit_log_close(log);
+        commit_log_options options = { .disk = disk, .epoch = 1000, .segment_bytes = MODEL_SEGMENT_BYTES };
+        assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+        for (uint32_t i = 1; i <= ROUNDS && log_place_segment(model.records[i].place) == 1; i++) {
+            dro_err err = commit_log_fetch(log, model.records[i].place, i);
+            if (err == DRO_OK)
+                err = fetched_of(log).err;
+            good -= err == DRO_OK;
+            assert_true(err == DRO_OK || err == DRO_CORRUPT || err == DRO_NOT_FOUND);
+        }
+        assert_int_equal(good, 0);
+        log_fetched none;
+        assert_false(commit_log_fetched(log, &none));
+        commit_log_close(log);
+        log_model_fini(&model);
+        disk->free(disk);
+    }
+}
+
+static int fetches_left, fetch_error;
+
+static int fetch_refused(disk *disk, int file, uint64_t offset, void *buffer, size_t length, uint64_t token)
+{
+    (void)disk, (void)file, (void)offset, (void)buffer, (void)length, (void)token;
+    return fetch_error;
+}
+
+static int (*fetch_before)(disk *disk, int file, uint64_t offset, void *buffer, size_t length, uint64_t token);
+
+static int fetch_some(disk *disk, int file, uint64_t offset, void *buffer, size_t length, uint64_t token)
+{
+    return fetches_left-- > 0 ? fetch_before(disk, file, offset, buffer, length, token) : fetch_refused(disk, file, offset, buffer, length, token);
+}
+
+static int start_refused(disk *disk)
+{
+    (void)disk;
+    return -EIO;
+}
+
+static void what_the_disk_does_not_take_is_said_to_who_asked(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    (void)state;
+    dro_log_setup("test", quiet);
+    open_model(&model, disk, 1);
+    append_round(&model, 1, 2500);
+    fetch_before = disk->fetch;
+    disk->fetch = fetch_some;
+    for (int times = 0; times <= 1; times++)
+        for (fetch_error = -EIO;; fetch_error = -EAGAIN) {
+            fetches_left = times;
+            dro_err err = commit_log_fetch(model.log, model.records[1].place, 1);
+            if (times == 0)
+                assert_int_equal(err, fetch_error == -EIO ? DRO_IO : DRO_AGAIN);
+            else
+                assert_int_equal(fetched_of(model.log).err, DRO_IO); /* the second half of it */
+            if (fetch_error == -EAGAIN)
+                break;
+        }
+    disk->fetch = fetch_before;
+    int (*start)(struct disk *disk) = disk->fetch_start;
+    disk->fetch_start = start_refused;
+    assert_int_equal(commit_log_fetch(model.log, model.records[1].place, 1), DRO_OK);
+    commit_log_fetch_start(model.log);
+    log_fetched none;
+    assert_false(commit_log_fetched(model.log, &none));
+    disk->fetch_start = start;
+    assert_int_equal(fetched_of(model.log).err, DRO_OK);
+    assert_int_equal(commit_log_fetch(model.log, (log_place)99 << 32, 1), DRO_NOT_FOUND);
+    assert_int_equal(commit_log_fetch(model.log, model.records[1].place + 0xffffff, 1), DRO_NOT_FOUND);
+    assert_int_equal(commit_log_fetch(model.log, (log_place)1 << 32, 1), DRO_OK);
+    assert_int_equal(fetched_of(model.log).err, DRO_CORRUPT); /* a round's header is no record */
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void a_round_has_so_many_records_and_no_more(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    commit_log *log;
+    uint8_t bytes[8] = { 0 };
+    uint32_t count = 0;
+    (void)state;
+    commit_log_options options = { .disk = disk, .epoch = 1, .segment_bytes = 4 << 20 };
+    assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+    while (commit_log_append(log, 0, 0, bytes, sizeof bytes) == DRO_OK)
+        count++;
+    assert_int_equal(count, 65536);
+    assert_false(commit_log_has_room(log, sizeof bytes, sizeof bytes));
+    assert_int_equal(commit_log_submit(log), DRO_OK);
+    assert_true(commit_log_has_room(log, sizeof bytes, sizeof bytes));
+    commit_log_close(log);
+    disk->free(disk);
+}
+
+static void names_that_are_not_of_the_log_are_left_alone_and_a_gap_is_named(void **state)
+{
+    static const char *const others[] = { "segment-0000000A", "segment-1", "segment_00000001", "spare-zzzzzzzz", "segment-000000001" };
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint64_t size;
+    (void)state;
+    dro_log_setup("test", quiet);
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    log_model_close(&model);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_int_equal(disk->replace(disk, others[i], "x", 1), 0);
+    assert_int_equal(log_model_open(&model), DRO_OK);
+    log_model_check_all(&model);
+    uint32_t last = commit_log_segment_last(model.log);
+    log_model_close(&model);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_non_null(disk_memory_bytes(disk, others[i], &size));
+    log_replay_point point = { .segment = last + 5 }; /* of another log */
+    assert_int_equal(log_replay_store(disk, &point), DRO_OK);
+    assert_int_equal(log_model_open(&model), DRO_CORRUPT);
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+static void space_is_kept_for_two_rounds_ahead(void **state)
+{
+    enum { LENGTH = 20000, EACH = MODEL_SEGMENT_BYTES / LENGTH }; /* as many as a round holds */
+    static uint8_t bytes[LENGTH];
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint64_t size;
+    (void)state;
+    open_model(&model, disk, 1);
+    assert_int_equal(commit_log_reserve(model.log), DRO_OK);
+    assert_int_equal(commit_log_reserve(model.log), DRO_OK); /* no more than that */
+    assert_non_null(disk_memory_bytes(disk, "spare-fffffffe", &size));
+    assert_non_null(disk_memory_bytes(disk, "spare-fffffffd", &size));
+    assert_null(disk_memory_bytes(disk, "spare-fffffffc", &size));
+    disk_memory_fill(disk, true);
+    for (uint32_t round = 1; round <= LOG_ROUNDS_AHEAD + 1; round++) {
+        for (uint32_t i = 0; i < EACH; i++)
+            assert_int_equal(commit_log_append(model.log, 0, 1, bytes, LENGTH), DRO_OK);
+        assert_int_equal(commit_log_append(model.log, 0, 1, bytes, LENGTH), DRO_AGAIN);
+        assert_int_equal(commit_log_submit(model.log), round <= LOG_ROUNDS_AHEAD ? DRO_OK : DRO_LIMIT);
+        assert_int_equal(commit_log_reserve(model.log), DRO_LIMIT);
+        while (round <= LOG_ROUNDS_AHEAD && commit_log_durable(model.log, true) < round)
+            continue;
+    }
+    disk_memory_fill(disk, false);
+    assert_int_equal(commit_log_submit(model.log), DRO_OK);
+    assert_int_equal(commit_log_reserve(model.log), DRO_OK);
+    commit_log_close(model.log);
+    model.log = NULL;
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
+/* Of a start with other segments: they would never be one, and held their space for ever. */
+static void spares_of_another_size_go(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    commit_log *log;
+    uint64_t size;
+    (void)state;
+    for (uint32_t bytes = 64 * 1024; bytes <= 128 * 1024; bytes *= 2) {
+        commit_log_options options = { .disk = disk, .epoch = bytes, .segment_bytes = bytes };
+        assert_int_equal(commit_log_open(&log, &options, NULL, NULL), DRO_OK);
+        assert_int_equal(commit_log_reserve(log), DRO_OK);
+        assert_non_null(disk_memory_bytes(disk, "spare-fffffffe", &size));
+        assert_int_equal(size, bytes);
+        commit_log_close(log);
+    }
+    disk->free(disk);
+}
+
 static void more_segments_than_files_may_be_open_are_all_readable(void **state)
 {
     (void)state;
@@ -870,6 +1075,12 @@ int main(void)
         cmocka_unit_test(a_log_closes_with_fetches_under_way),
         cmocka_unit_test(a_start_with_nothing_behind_the_replay_point_works),
         cmocka_unit_test(a_full_disk_keeps_the_round_for_later),
+        cmocka_unit_test(an_old_file_cut_short_gives_what_it_has_and_says_where_it_ends),
+        cmocka_unit_test(what_the_disk_does_not_take_is_said_to_who_asked),
+        cmocka_unit_test(a_round_has_so_many_records_and_no_more),
+        cmocka_unit_test(names_that_are_not_of_the_log_are_left_alone_and_a_gap_is_named),
+        cmocka_unit_test(space_is_kept_for_two_rounds_ahead),
+        cmocka_unit_test(spares_of_another_size_go),
         cmocka_unit_test(more_segments_than_files_may_be_open_are_all_readable),
         cmocka_unit_test(a_flipped_bit_is_found_or_does_no_harm),
         cmocka_unit_test(a_file_cut_short_is_found_unless_it_is_the_tail),

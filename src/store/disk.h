@@ -46,7 +46,10 @@ struct disk {
     int (*fetch_reap)(disk *disk, disk_fetched *done, int max, bool wait);
     /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
     int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
-    /* The same, and what was there before is overwritten before its blocks are free, as far as the file system writes in
+    /* The same for a file that always has the same length, and it needs no space once it was done where there was some: what is
+     * written takes the place of a spare file, which what was there before becomes. NULL: replace. */
+    int (*replace_reserved)(disk *disk, const char *name, const void *bytes, size_t length);
+    /* As replace, and what was there before is overwritten before its blocks are free, as far as the file system writes in
      * place. Nobody may have it open. NULL: replace. */
     int (*replace_over)(disk *disk, const char *name, const void *bytes, size_t length);
     /* Both durable on return (fsync of the directory). `to` is replaced if it is there. */

@@ -268,12 +268,51 @@ static int directory_replace(disk *self, const char *name, const void *bytes, si
     if (fd < 0)
         return -errno;
     int error = write_whole(fd, bytes, length);
-    if (close(fd) != 0 && error == 0)
-        error = -errno;
+    close(fd); /* it is synced: nothing can be lost any more */
     if (error == 0 && (renameat(here->directory, fresh, here->directory, name) != 0 || fsync(here->directory) != 0))
         error = -errno;
     if (error != 0)
         unlinkat(here->directory, fresh, 0); /* gone already if it was the fsync that failed */
+    return error;
+}
+
+/* Written where its blocks are already: the spare is nobody's till it has the name. -errno or 0. */
+static int spare_write(disk_directory *here, const char *spare, const void *bytes, size_t length)
+{
+    struct stat stat = { 0 };
+    int fd = openat(here->directory, spare, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (fd < 0)
+        return -errno;
+    int error = fstat(fd, &stat) != 0 ? -errno : stat.st_size > (off_t)length && ftruncate(fd, (off_t)length) != 0 ? -errno : write_whole(fd, bytes, length);
+    bool is_kept = error == 0 || stat.st_size == (off_t)length;
+    close(fd);
+    if (!is_kept)
+        unlinkat(here->directory, spare, 0);
+    return error;
+}
+
+/* False: there is no file of that name yet, or the file system does not know how. */
+static bool names_change(disk_directory *here, const char *spare, const char *name)
+{
+    return renameat2(here->directory, spare, here->directory, name, RENAME_EXCHANGE) == 0;
+}
+
+static int directory_replace_reserved(disk *self, const char *name, const void *bytes, size_t length)
+{
+    disk_directory *here = of(self);
+    char spare[NAME_BYTES_MAX + 1];
+    if (here->writer == NULL)
+        return -EROFS;
+    if (snprintf(spare, sizeof spare, ".%s.spare", name) >= (int)sizeof spare)
+        return -ENAMETOOLONG;
+    int error = spare_write(here, spare, bytes, length);
+    bool is_spent = error == 0 && !names_change(here, spare, name);
+    if (is_spent && renameat(here->directory, spare, here->directory, name) != 0)
+        error = -errno;
+    if (error == 0 && fsync(here->directory) != 0)
+        error = -errno;
+    if (error == 0 && is_spent && (spare_write(here, spare, bytes, length) != 0 || fsync(here->directory) != 0))
+        dro_warn("disk no-spare file=%s \"with a full disk it cannot be replaced\"", name);
     return error;
 }
 
@@ -381,8 +420,6 @@ static int directory_list(disk *self, void (*each)(void *context, const char *na
 
 static void directory_free(disk *self)
 {
-    if (self == NULL)
-        return;
     disk_directory *here = of(self);
     disk_reader_free(here->reader);
     disk_writer_free(here->writer);
@@ -408,6 +445,7 @@ static const disk directory_disk = {
     .fetch_start = directory_fetch_start,
     .fetch_reap = directory_fetch_reap,
     .replace = directory_replace,
+    .replace_reserved = directory_replace_reserved,
     .replace_over = directory_replace_over,
     .rename = directory_rename,
     .remove = directory_remove,

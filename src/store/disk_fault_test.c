@@ -36,6 +36,7 @@ FAILING(ssize_t, pread64, (int fd, void *out, size_t length, off_t offset), (fd,
 FAILING(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off_t offset), (fd, bytes, length, offset), is_short ? 0 : -1)
 FAILING(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length), is_short ? (length > 8 ? __real_write(fd, bytes, length / 2) : 0) : -1)
 FAILING(int, renameat, (int from, const char *old, int to, const char *fresh), (from, old, to, fresh), -1)
+FAILING(int, renameat2, (int from, const char *old, int to, const char *fresh, unsigned flags), (from, old, to, fresh, flags), -1)
 FAILING(int, linkat, (int from, const char *old, int to, const char *fresh, int flags), (from, old, to, fresh, flags), -1)
 FAILING(int, unlinkat, (int at, const char *name, int flags), (at, name, flags), -1)
 FAILING(int, posix_fallocate64, (int fd, off_t offset, off_t length), (fd, offset, length), fault.error)
@@ -107,7 +108,7 @@ static void see(void *context, const char *name)
 }
 
 typedef struct said { /* what the disk said to have done */
-    bool is_open, is_written, is_replaced, is_replaced_over, is_renamed, is_removed, is_listed, is_read, is_fetched;
+    bool is_open, is_written, is_replaced, is_replaced_over, is_reserved, is_renamed, is_removed, is_listed, is_read, is_fetched;
     int completions;
 } said;
 
@@ -181,6 +182,8 @@ static said script(disk_way way)
     memset(small, generation, sizeof small);
     out.is_replaced_over = disk->replace_over(disk, "keys", small, sizeof small) == 0;
     out.is_replaced_over &= disk->replace_over(disk, "keys", small, sizeof small) == 0;
+    out.is_reserved = disk->replace_reserved(disk, "epoch", small, sizeof small) == 0;
+    out.is_reserved &= disk->replace_reserved(disk, "epoch", small, sizeof small) == 0;
     disk->free(disk);
     return out;
 }
@@ -203,6 +206,14 @@ static void file_is(const char *name, size_t length, uint8_t byte, bool is_other
         assert_int_equal(bytes[0], byte);
 }
 
+/* The next one makes the file, and finds space for it. */
+static void made_anew(void)
+{
+    char path[192];
+    snprintf(path, sizeof path, "%s/file", inner);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void each_fault(disk_way way, int error)
 {
     int before = open_count(), wrong = 0;
@@ -220,11 +231,13 @@ static void each_fault(disk_way way, int error)
         else
             file_is("small", 100, generation, true);
         file_is("keys", 100, generation, !got.is_replaced_over);
+        file_is("epoch", 100, generation, !got.is_reserved);
         if (is_over || error == EINTR)
-            wrong += !(got.is_written && got.is_replaced && got.is_replaced_over && got.is_renamed && got.is_removed && got.is_listed && got.is_read && got.is_fetched);
+            wrong += !(got.is_written && got.is_replaced && got.is_replaced_over && got.is_reserved && got.is_renamed && got.is_removed && got.is_listed && got.is_read && got.is_fetched);
         if (is_over)
             break;
         script(way); /* what it left does not stand in the way */
+        made_anew();
     }
     if (error != EINTR)
         assert_int_equal(wrong, 0);
@@ -283,11 +296,61 @@ static void a_directory_that_is_read_changes_nothing(void **state)
     assert_int_equal(disk->descriptor(disk), -1);
     assert_int_equal(disk->replace(disk, "small", "x", 1), -EROFS);
     assert_int_equal(disk->replace_over(disk, "small", "x", 1), -EROFS);
+    assert_int_equal(disk->replace_reserved(disk, "small", "x", 1), -EROFS);
     assert_int_equal(disk->rename(disk, "small", "other"), -EROFS);
     assert_int_equal(disk->remove(disk, "small"), -EROFS);
     assert_int_equal(disk->open(disk, "nothing", 0), -ENOENT);
     assert_int_equal(disk->list(disk, see, &seen), 0);
     assert_true(seen >= 2);
+    disk->free(disk);
+}
+
+static void file_is_of(disk *disk, const char *name, int64_t length)
+{
+    int file = disk->open(disk, name, 0);
+    assert_true(file >= 0);
+    assert_int_equal(disk->size(disk, file), length);
+    disk->close(disk, file);
+}
+
+/* More than a block is overwritten; what cannot be is told, and is no reason not to start. */
+static void what_is_left_to_be_overwritten_is_looked_for_at_a_start(void **state)
+{
+    static uint8_t large[2 * BLOCK + 100];
+    char path[192];
+    disk *disk;
+    (void)state;
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    assert_int_equal(disk->replace_over(disk, "keys", large, sizeof large), 0);
+    assert_int_equal(disk->replace_over(disk, "keys", large, 10), 0);
+    disk->free(disk);
+    snprintf(path, sizeof path, "%s/.old-keys", inner);
+    assert_int_equal(mkdir(path, 0700), 0); /* nobody's file */
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    disk->free(disk);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(symlink("nowhere", path), 0); /* nor is this one followed */
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    disk->free(disk);
+}
+
+/* A spare that is longer than its file, or no file at all. */
+static void a_spare_that_is_not_as_it_should_be_is_put_right_or_told(void **state)
+{
+    char path[192];
+    disk *disk;
+    (void)state;
+    assert_int_equal(disk_open_directory_by(&disk, inner, DISK_SYNC), DRO_OK);
+    assert_int_equal(disk->replace(disk, ".epoch.spare", blocks, 200), 0);
+    assert_int_equal(disk->replace_reserved(disk, "epoch", "new", 3), 0);
+    file_is_of(disk, "epoch", 3);
+    assert_int_equal(disk->replace_reserved(disk, "epoch", "one", 3), 0);
+    file_is_of(disk, "epoch", 3);
+    assert_int_equal(disk->remove(disk, ".epoch.spare"), 0);
+    snprintf(path, sizeof path, "%s/.epoch.spare", inner);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_true(disk->replace_reserved(disk, "epoch", "two", 3) < 0);
+    file_is_of(disk, "epoch", 3);
     disk->free(disk);
 }
 
@@ -303,6 +366,7 @@ static void names_and_paths_too_long_are_refused(void **state)
     assert_int_equal(disk_open_directory(&disk, inner), DRO_OK);
     assert_int_equal(disk->replace(disk, name, "x", 1), -ENAMETOOLONG);
     assert_int_equal(disk->replace_over(disk, name, "x", 1), -ENAMETOOLONG);
+    assert_int_equal(disk->replace_reserved(disk, name, "x", 1), -ENAMETOOLONG);
     disk_completion done[DISK_WRITES_MAX];
     int file = disk->open(disk, "file", 64 * BLOCK), put = 0;
     assert_true(file >= 0);
@@ -325,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(no_fault_makes_blocking_writes_lie), CLAIM(a_probe_that_cannot_be_waited_for_leaves_no_completion), CLAIM(no_fault_makes_the_ring_lie),
         CLAIM(a_directory_that_is_read_changes_nothing), CLAIM(names_and_paths_too_long_are_refused),
+        CLAIM(what_is_left_to_be_overwritten_is_looked_for_at_a_start), CLAIM(a_spare_that_is_not_as_it_should_be_is_put_right_or_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ struct file {
     uint8_t *bytes;
     uint64_t size;
     int holds;             /* by name, handles and writes */
+    bool has_spare;        /* the next one has its space: replace_reserved */
 };
 
 struct write { /* under way: on the platter when reaped, or by a chance at a power cut */
@@ -374,7 +375,7 @@ static int memory_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
     return count;
 }
 
-static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
+static int replace_any(disk *self, const char *name, const void *bytes, size_t length, bool is_reserved)
 {
     disk_memory *here = of(self);
     enum fate fate = call(here);
@@ -382,14 +383,26 @@ static int memory_replace(disk *self, const char *name, const void *bytes, size_
         return -EIO;
     char whole[2 * NAME_BYTES];
     name = full(self, name, whole);
-    if (here->is_full)
+    const struct file *before = file_find(here, name);
+    if (here->is_full && !(is_reserved && before != NULL && before->has_spare))
         return -ENOSPC;
     file_forget(here, name);
     struct file *file = file_make(here, name);
     if (file == NULL || !file_resize(file, length))
         return -ENOSPC;
     memcpy(file->bytes, bytes, length);
+    file->has_spare = is_reserved;
     return fate == FATE_FINE ? 0 : -EIO;
+}
+
+static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
+{
+    return replace_any(self, name, bytes, length, false);
+}
+
+static int memory_replace_reserved(disk *self, const char *name, const void *bytes, size_t length)
+{
+    return replace_any(self, name, bytes, length, true);
 }
 
 static int memory_rename(disk *self, const char *from, const char *to)
@@ -506,6 +519,7 @@ disk *disk_memory_new(const disk_memory_faults *faults)
         .fetch_start = memory_fetch_start,
         .fetch_reap = memory_fetch_reap,
         .replace = memory_replace,
+        .replace_reserved = memory_replace_reserved,
         .rename = memory_rename,
         .remove = memory_remove,
         .list = memory_list,

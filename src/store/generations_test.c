@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "store/crc32c.h"
 #include "store/disk_memory.h"
 #include "store/generations.h"
 #include "store/log_files.h"
@@ -129,6 +130,115 @@ static void too_many_unfinished_generations_are_refused(void **state)
     dro_log_setup("test", quiet);
     assert_int_equal(generations_open(&list, host, &store.store, 5), DRO_LIMIT);
     assert_int_equal(generations_open(&list, host, &store.store, generation_newest(&list)->cores), DRO_OK);
+    host->free(host);
+}
+
+static void sum_put(uint8_t *bytes, size_t length)
+{
+    uint32_t sum = crc32c(0, bytes, length - 4);
+    memcpy(bytes + length - 4, &sum, 4);
+}
+
+/* Whole, with a right sum, and yet no list: a later or a wrong program wrote it. */
+static void a_list_that_makes_no_sense_is_refused(void **state)
+{
+    static const generations wrong[] = {
+        { 1, { { 1, 0, false } } }, { 1, { { 1, 17, false } } }, { 1, { { 0, 2, false } } }, { 1, { { 1, 1, true } } },
+        { 2, { { 2, 1, false }, { 2, 2, false } } }, { 2, { { 3, 1, true }, { 2, 2, false } } },
+    };
+    uint8_t bytes[GENERATIONS_BYTES_MAX + 12];
+    generations again;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        size_t length = generations_encode(&wrong[i], bytes);
+        assert_int_equal(generations_decode(&again, bytes, length), DRO_CORRUPT);
+    }
+    const generations right = { 1, { { 1, 4, false } } };
+    size_t length = generations_encode(&right, bytes);
+    for (uint32_t count = 0; count <= GENERATIONS_MAX + 1; count++) {
+        memcpy(bytes + 8, &count, 4);
+        sum_put(bytes, length);
+        assert_int_equal(generations_decode(&again, bytes, length), count == 1 ? DRO_OK : DRO_CORRUPT);
+    }
+    generations_encode(&right, bytes);
+    bytes[0]++;
+    sum_put(bytes, length);
+    assert_int_equal(generations_decode(&again, bytes, length), DRO_CORRUPT);
+}
+
+static void the_lists_file_is_told_from_one_of_a_newer_version(void **state)
+{
+    const generations list = { 1, { { 1, 4, false } } };
+    uint8_t bytes[GENERATIONS_BYTES_MAX];
+    disk *host = disk_memory_new(NULL);
+    generations again;
+    size_t length = generations_encode(&list, bytes);
+    (void)state;
+    dro_log_setup("test", quiet);
+    bytes[4]++;
+    assert_int_equal(host->replace(host, "generations", bytes, length), 0);
+    assert_int_equal(generations_open(&again, host, NULL, 1), DRO_CORRUPT);
+    sum_put(bytes, length);
+    assert_int_equal(host->replace(host, "generations", bytes, length), 0);
+    assert_int_equal(generations_open(&again, host, NULL, 1), DRO_UNSUPPORTED);
+    host->free(host);
+}
+
+/* A store that refuses. */
+static dro_err refusal;
+
+static dro_err refuse_open(log_store *store, uint32_t generation, uint32_t core, bool to_write, disk **out)
+{
+    (void)store, (void)generation, (void)core, (void)to_write, (void)out;
+    return refusal;
+}
+
+static dro_err refuse_remove(log_store *store, uint32_t generation, uint32_t core)
+{
+    (void)store, (void)generation, (void)core;
+    return refusal;
+}
+
+static void count_log(void *context, uint32_t number)
+{
+    assert_int_equal(number, ++*(uint32_t *)context);
+}
+
+static void what_a_store_refuses_is_passed_on_and_changes_nothing(void **state)
+{
+    disk *host = disk_memory_new(NULL), *log;
+    log_store refuses = { refuse_open, refuse_remove };
+    log_store_memory store;
+    generations list, before;
+    uint32_t count = 0;
+    (void)state;
+    dro_log_setup("test", quiet);
+    log_store_memory_init(&store, host);
+    assert_int_equal(generations_open(&list, host, &store.store, 2), DRO_OK);
+    before = list;
+    refusal = DRO_IO;
+    assert_int_equal(generations_open(&list, host, &refuses, 3), DRO_IO);
+    assert_true(list.count == before.count && !list.list[0].is_gone);
+    assert_true(generations_are_written(&list, host, &refuses)); /* it may be: nothing is made anew over it */
+    assert_false(generations_are_written(&list, host, NULL));
+    assert_int_equal(generations_open(&list, host, &store.store, 3), DRO_OK);
+    assert_int_equal(generations_old_log(&list, &refuses, 1, &log), DRO_IO);
+    refusal = DRO_NOT_FOUND;
+    assert_int_equal(generations_old_log(&list, &refuses, 1, &log), DRO_CORRUPT);
+    assert_false(generations_are_written(&list, host, &refuses));
+    assert_int_equal(generations_replay(&list, &store.store, count_log, NULL, &count), DRO_OK);
+    assert_int_equal(count, 2);
+    disk_memory_fill(host, true);
+    before = list;
+    assert_int_equal(generations_finish(&list, host, &store.store), DRO_LIMIT);
+    assert_true(list.count == before.count && !list.list[0].is_gone);
+    disk_memory_fill(host, false);
+    refusal = DRO_IO;
+    assert_int_equal(generations_finish(&list, host, &refuses), DRO_IO); /* marked, not gone */
+    assert_int_equal(generations_old_log(&list, &store.store, 1, &log), DRO_AGAIN);
+    assert_int_equal(generations_open(&list, host, &refuses, 3), DRO_IO);
+    assert_int_equal(generations_open(&list, host, &store.store, 3), DRO_OK);
+    assert_int_equal(list.count, 1);
     host->free(host);
 }
 
@@ -344,6 +454,9 @@ int main(void)
         cmocka_unit_test(a_log_is_written_once_it_has_a_segment),
         cmocka_unit_test(a_missing_log_is_damage),
         cmocka_unit_test(too_many_unfinished_generations_are_refused),
+        cmocka_unit_test(a_list_that_makes_no_sense_is_refused),
+        cmocka_unit_test(the_lists_file_is_told_from_one_of_a_newer_version),
+        cmocka_unit_test(what_a_store_refuses_is_passed_on_and_changes_nothing),
         cmocka_unit_test(values_stay_through_any_numbers_of_cores),
         cmocka_unit_test(values_stay_wherever_the_power_is_cut),
         cmocka_unit_test(values_stay_whichever_call_fails),

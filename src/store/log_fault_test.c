@@ -45,6 +45,7 @@ PASS(int, fetch, (disk *self, int file, uint64_t offset, void *buffer, size_t le
 PASS(int, fetch_start, (disk *self), (within))
 PASS(int, fetch_reap, (disk *self, disk_fetched *done, int max, bool wait), (within, done, max, wait))
 PASS(int, replace, (disk *self, const char *name, const void *bytes, size_t length), (within, name, bytes, length))
+PASS(int, replace_reserved, (disk *self, const char *name, const void *bytes, size_t length), (within, name, bytes, length))
 PASS(int, replace_over, (disk *self, const char *name, const void *bytes, size_t length), (within, name, bytes, length))
 PASS(int, rename, (disk *self, const char *from, const char *to), (within, from, to))
 PASS(int, remove, (disk *self, const char *name), (within, name))
@@ -66,7 +67,7 @@ static disk *disk_around(const disk_memory_faults *faults)
     around = *within; /* what is not passed on here is the inner one's own */
     around.open = pass_open, around.close = pass_close, around.size = pass_size, around.read = pass_read, around.write_durable = pass_write_durable;
     around.reap = pass_reap, around.fetch = pass_fetch, around.fetch_start = pass_fetch_start, around.fetch_reap = pass_fetch_reap, around.replace = pass_replace;
-    around.replace_over = pass_replace_over, around.rename = pass_rename, around.remove = pass_remove, around.list = pass_list, around.descriptor = pass_descriptor;
+    around.replace_reserved = pass_replace_reserved, around.replace_over = pass_replace_over, around.rename = pass_rename, around.remove = pass_remove, around.list = pass_list, around.descriptor = pass_descriptor;
     return &around;
 }
 
@@ -151,7 +152,7 @@ static void look(commit_log *log, bool is_written)
         fetched += commit_log_fetch(log, places[number], number) == DRO_OK;
     if (is_written)
         commit_log_fetch_start(log);
-    for (int tries = 0; is_written && tries < 64 && commit_log_fetching(log) > 0; tries++) {
+    for (int tries = 0; fetched > 0 && tries < 64 && commit_log_fetching(log) > 0; tries++) {
         log_fetched got;
         if (!commit_log_fetched(log, &got))
             continue;

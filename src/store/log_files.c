@@ -118,13 +118,17 @@ static dro_err load(disk *files, const char *name, uint8_t *bytes, size_t capaci
     return DRO_OK;
 }
 
-static dro_err store(disk *files, const char *name, const void *bytes, size_t length)
+static dro_err told(const char *name, int error)
 {
-    int error = files->replace(files, name, bytes, length);
     if (error == 0)
         return DRO_OK;
     dro_error("log cannot-write file=%s error=\"%s\"", name, strerror(-error));
     return error == -ENOSPC || error == -EDQUOT ? DRO_LIMIT : DRO_IO;
+}
+
+static dro_err store(disk *files, const char *name, const void *bytes, size_t length)
+{
+    return told(name, files->replace(files, name, bytes, length));
 }
 
 static dro_err tell_damage(dro_err err, const char *name, const char *advice)
@@ -212,7 +216,8 @@ dro_err commit_log_epoch_next(disk *files, uint64_t random, log_epoch *out)
         return DRO_LIMIT;
     epoch = (log_epoch){ epoch.counter + 1, random };
     log_epoch_encode(&epoch, bytes);
-    err = store(files, epoch_name, bytes, LOG_EPOCH_BYTES);
+    bool is_reserved = files->replace_reserved != NULL; /* a host starts with a full disk, too: to show what it has */
+    err = told(epoch_name, (is_reserved ? files->replace_reserved : files->replace)(files, epoch_name, bytes, LOG_EPOCH_BYTES));
     if (err == DRO_OK)
         *out = epoch;
     return err;

@@ -96,6 +96,64 @@ static void an_epoch_is_granted_once(void **state)
     }
 }
 
+static void sum_put(uint8_t *bytes, size_t length)
+{
+    uint32_t sum = crc32c(0, bytes, length - 4);
+    memcpy(bytes + length - 4, &sum, 4);
+}
+
+/* With a right sum, so that nothing but what they say is wrong. */
+static void files_that_make_no_sense_are_refused(void **state)
+{
+    uint8_t bytes[LOG_REPLAY_BYTES + 8] = { 0 };
+    log_epoch epoch = { 0, 7 };
+    log_replay_point point = { .segment = 0 }, back;
+    (void)state;
+    log_epoch_encode(&epoch, bytes);
+    assert_int_equal(log_epoch_decode(&epoch, bytes, LOG_EPOCH_BYTES), DRO_CORRUPT); /* no start was the 0th */
+    log_epoch_encode(&(log_epoch){ 5, 7 }, bytes);
+    sum_put(bytes, LOG_EPOCH_BYTES + 4);
+    assert_int_equal(log_epoch_decode(&epoch, bytes, LOG_EPOCH_BYTES + 4), DRO_CORRUPT);
+    log_replay_encode(&point, bytes);
+    assert_int_equal(log_replay_decode(&back, bytes, LOG_REPLAY_BYTES), DRO_CORRUPT);
+    bytes[8] = bytes[12] = 1; /* more than a number of a segment holds */
+    sum_put(bytes, LOG_REPLAY_BYTES);
+    assert_int_equal(log_replay_decode(&back, bytes, LOG_REPLAY_BYTES), DRO_CORRUPT);
+}
+
+static void the_last_epoch_is_followed_by_none(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    uint8_t bytes[LOG_EPOCH_BYTES];
+    log_epoch epoch;
+    (void)state;
+    log_epoch_encode(&(log_epoch){ UINT64_MAX, 1 }, bytes);
+    assert_int_equal(disk->replace(disk, "epoch", bytes, sizeof bytes), 0);
+    assert_int_equal(commit_log_epoch_next(disk, 1, &epoch), DRO_LIMIT);
+    disk->free(disk);
+}
+
+/* A disk that became full takes no epoch from a host that was started once; a counter that is not kept is not granted. */
+static void an_epoch_needs_no_space_once_one_was_granted(void **state)
+{
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_epoch epoch = { 0 };
+    (void)state;
+    disk_memory_fill(disk, true);
+    assert_int_equal(commit_log_epoch_next(disk, 1, &epoch), DRO_LIMIT);
+    assert_int_equal(epoch.counter, 0);
+    disk_memory_fill(disk, false);
+    assert_int_equal(commit_log_epoch_next(disk, 2, &epoch), DRO_OK);
+    disk_memory_fill(disk, true);
+    for (uint64_t start = 2; start < 10; start++) {
+        assert_int_equal(commit_log_epoch_next(disk, start, &epoch), DRO_OK);
+        assert_int_equal(epoch.counter, start);
+        disk_memory_power_cut(disk, &(disk_memory_faults){ 0 });
+        disk_memory_fill(disk, true);
+    }
+    disk->free(disk);
+}
+
 int main(void)
 {
     dro_log_setup("test", DRO_LOG_NOTHING);
@@ -105,6 +163,9 @@ int main(void)
         cmocka_unit_test(a_newer_format_is_not_called_damage),
         cmocka_unit_test(a_replay_point_comes_back),
         cmocka_unit_test(an_epoch_is_granted_once),
+        cmocka_unit_test(files_that_make_no_sense_are_refused),
+        cmocka_unit_test(the_last_epoch_is_followed_by_none),
+        cmocka_unit_test(an_epoch_needs_no_space_once_one_was_granted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

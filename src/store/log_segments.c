@@ -275,6 +275,49 @@ dro_err log_segments_add(log_segments *segments, uint32_t number, uint64_t bytes
     return DRO_OK;
 }
 
+static bool is_spare(const log_segments *segments, uint32_t number)
+{
+    for (uint32_t i = 0; i < segments->spare_count; i++)
+        if (segments->spares[i] == number)
+            return true;
+    return false;
+}
+
+static dro_err spare_make(log_segments *segments, uint64_t bytes)
+{
+    disk *files = segments->disk;
+    uint32_t number = UINT32_MAX - 1; /* that no segment had or has soon */
+    char name[LOG_NAME_BYTES];
+    while (is_spare(segments, number))
+        number--;
+    spare_name(number, name);
+    int file = files->open(files, name, bytes);
+    if (file >= 0) {
+        files->close(files, file);
+        segments->spares[segments->spare_count++] = number;
+        return DRO_OK;
+    }
+    files->remove(files, name); /* what of it found room */
+    return file == -ENOSPC || file == -EDQUOT ? DRO_LIMIT : told("open", name, file);
+}
+
+dro_err log_segments_reserve(log_segments *segments, uint32_t count, uint64_t bytes)
+{
+    assert(count < LOG_SPARES_MAX);
+    dro_err err = DRO_OK;
+    while (err == DRO_OK && segments->spare_count > 0 && segments->spare_bytes != bytes) { /* of a start with other segments */
+        char name[LOG_NAME_BYTES];
+        spare_name(segments->spares[segments->spare_count - 1], name);
+        err = remove_file(segments->disk, name);
+        segments->spare_count -= err == DRO_OK;
+    }
+    if (err == DRO_OK)
+        segments->spare_bytes = bytes;
+    while (err == DRO_OK && segments->spare_count < count)
+        err = spare_make(segments, bytes);
+    return err;
+}
+
 /* Spares are space that holds nothing: few beside the log they serve. */
 static bool has_room_for_spare(const log_segments *segments)
 {

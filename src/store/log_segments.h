@@ -50,6 +50,9 @@ DRO_CHECKED dro_err log_segments_open(log_segments *segments, log_segment *segme
 /* Appends segment `number` (the last + 1, or any when there is none), of `bytes`, for writing:
  * a spare or a new file. DRO_LIMIT: no space on the disk. */
 DRO_CHECKED dro_err log_segments_add(log_segments *segments, uint32_t number, uint64_t bytes, const log_state *start);
+/* So many spares of `bytes`, so that so many segments can be added with a disk that is full; fewer than LOG_SPARES_MAX. DRO_LIMIT: no
+ * space for them. */
+DRO_CHECKED dro_err log_segments_reserve(log_segments *segments, uint32_t count, uint64_t bytes);
 /* Forgets the first segment; its file becomes a spare or goes. */
 DRO_CHECKED dro_err log_segments_drop_first(log_segments *segments, uint64_t spare_bytes);
 /* Removes the last segment's file. */

@@ -304,6 +304,8 @@ static void a_default_must_fit_its_secret(void **state)
     assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"maximum\":1,\"default\":2}}}",
                    "default does not fit");
     assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"default\":\"2\"}}}", "default does not fit");
+    assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"default\":[]}}}", "its default does not fit");
+    assert_refused(HEAD ",\"dromio:secrets\":{\"s\":{\"type\":\"number\",\"default\":null}}}", "its default does not fit");
 }
 
 static void more_than_the_most_is_refused(void **state)

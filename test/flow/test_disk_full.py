@@ -55,6 +55,23 @@ def test_at_a_full_disk_reads_go_on_changes_are_refused_at_once_and_health_says_
     assert shown["rejected"]["value"] == results.count(2001)  # they are no frames of thermo, each of them counted once
 
 
+def test_a_start_with_a_full_disk_shows_what_is_there_and_refuses_changes(full):
+    host, mme, disk = full
+    fill(host, mme, disk)
+    blocks = "disk no-ring" in host.log()  # where the kernel has no io_uring
+    for _ in range(2):
+        host.kill()
+        disk.fill()
+        host.start()
+        assert host.admin.get("/v1/twins/f@acme.example").status == 200
+        until(lambda: host.admin.write("f@acme.example", "limit", 5).status == 503, "a change that is refused")
+        assert "the disk is full" in host.admin.write("f@acme.example", "limit", 5).json()["detail"]
+        assert host.client(None).get("/healthz").json()["storage"] == "full"
+    assert ("disk no-ring" in host.log()) == blocks
+    disk.make_room()
+    until(lambda: host.admin.write("f@acme.example", "limit", 5).status in (200, 202), "a change that is taken")
+
+
 def test_what_needs_a_new_file_says_that_the_disk_is_full_and_not_an_input_output_error(full):
     host, mme, disk = full
     disk.fill()  # before the log is: it has room in its segment still

@@ -16,6 +16,7 @@ BASE = "/3gpp-monitoring-event/v1/as1/subscriptions"
 HSS_IS_KNOWN = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]},{identity="hss2.epc.test",applications=["s6t"]}]'
 SETTINGS = (CALLBACKS, HSS_IS_KNOWN)
 LOSS, REACHABILITY, LOCATION, ROAMING = 0, 1, 2, 4  # Monitoring-Type
+NOT_ALLOWED = 5101
 FUTURE = "2035-01-01T00:00:00Z"
 numbers = itertools.count(1)
 
@@ -89,6 +90,28 @@ def test_reports_reach_the_application_until_there_were_as_many_as_it_wanted(sub
         ("LOSS_OF_CONNECTIVITY", made.id, reason) for reason in (0, 1)]
     assert all(notice["subscription"] == made.location for notice in made.told()) and all("eventTime" in each for each in made.reports())
     until(lambda: as1.get(made.at).status == 404, "the end of the subscription")
+
+
+def test_a_guessed_reference_does_not_let_a_peer_speak_of_devices_that_are_not_its_own(sink):
+    peers = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]},{identity="hss2.epc.test",applications=["s6t"],imsis=["00102"]}]'
+    with Host(CALLBACKS, peers) as host:
+        client = host.application("as1", ["acme.example"], ["monitoring"])
+        host.admin.put("/v1/groups/g@acme.example", {})
+        with MonteHss(host) as hss:
+            made = Subscription(host, client, sink).made(hss)
+            group = client.post(BASE, {"externalGroupId": "g@acme.example", "notificationDestination": sink.link("/g"), "monitoringType": "LOSS_OF_CONNECTIVITY",
+                                       "maximumNumberOfReports": 5})
+            assert group.status == 201, group
+            (of_group,) = hss.watched.get(timeout=LIMIT_S).references
+            with MonteHss(host, identity="hss2.epc.test") as other:
+                assert result_of(other.tell(report(made.reference, LOSS))) == REFERENCE_UNKNOWN
+                assert result_of(other.tell(report(made.reference, LOSS, avp(3149, 1, V3GPP, m=False)))) == REFERENCE_UNKNOWN  # cancelled
+                assert result_of(other.tell(report(of_group, LOSS))) == NOT_ALLOWED
+                assert result_of(other.tell(report(made.reference, LOSS, avp(3126, of_group, V3GPP)))) == NOT_ALLOWED
+            assert result_of(hss.tell(report(made.reference, LOSS, avp(3162, 1, V3GPP)))) == 2001
+            until(made.reports, "the report of its own HSS")
+            assert [each["lossOfConnectReason"] for each in made.reports()] == [1]
+            assert client.get(made.at).status == client.get(path_of(group.headers["Location"])).status == 200
 
 
 def test_reachability_of_another_kind_than_asked_for_is_not_told(subscription, hss, real):

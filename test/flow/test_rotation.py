@@ -77,6 +77,27 @@ def test_nothing_under_the_older_key_can_be_read():
         oracle.finish()
 
 
+def test_how_far_a_rotation_is_stands_in_status_and_metrics():
+    with Host() as host:
+        assert host.admin.get("/v1/status").json()["rotations"] == [] and host.metric("dromio_rotations") == 0
+        oracle = Oracle(host, 5)
+        oracle.provision()
+        oracle.run(20)
+        domain = only_domain(host)
+        count = domains(host)[domain]["twins"]
+        rotate(host, domain, query="")  # timelines keep the older key
+        shown, = host.admin.get("/v1/status").json()["rotations"]
+        assert (shown["domain"], shown["state"], shown["twins"]) == (domain, "rotating", count) and shown["older_key"]["twins"] <= count
+        assert host.metric("dromio_rotations") == 1 and host.metric(f'dromio_rotation_twins{{domain="{domain}"}}') == count
+        until(lambda: host.metric(f'dromio_rotation_twins_left{{domain="{domain}"}}') == 0, "the last twin")
+        until(lambda: host.admin.get("/v1/status").json()["rotations"][0]["older_key"]["waits_for"] == "history", "the end of all but timelines")
+        rotate(host, domain)
+        rotated(host, domain)
+        assert host.admin.get("/v1/status").json()["rotations"] == [] and host.metric("dromio_rotation_twins") == 0
+        assert (host.metric("dromio_rotations"), host.metric("dromio_domain_keys_destroyed_total")) == (0, 1)
+        oracle.finish()
+
+
 def test_kills_in_the_middle_of_a_rotation_lose_nothing():
     with Host(*SMALL, "host.cores=2") as host:
         oracle = Oracle(host, 3)

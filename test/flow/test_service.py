@@ -126,6 +126,8 @@ def test_what_is_switched_on_stays_on():
     for key, value in {"Type": "notify", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "StateDirectory": "dromio", "LoadCredential": "master.key",
                        "LimitNOFILE": "65536", "CapabilityBoundingSet": "", "RestrictNamespaces": "yes", "UMask": "0077"}.items():
         assert lines(key) == [value], key
+    refused = {word for line in lines("SystemCallFilter") if line.startswith("~") for word in line[1:].split()}
+    assert refused >= {"@privileged", "@mount", "@swap", "@reboot", "@raw-io", "@debug"}, refused
 
 
 def test_a_credential_of_systemd_is_the_master_key(tmp_path, monkeypatch):

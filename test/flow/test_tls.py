@@ -13,6 +13,8 @@ import subprocess
 import threading
 
 import pytest
+
+import audit
 from certificates import Authority, openssl
 from diameter_peer import IMSI, LIMIT_S, T6A, V3GPP, RawPeer, avp, capabilities, cer, dpr, find, odr, request, result_of, t6a_avps
 from diameter.message.commands import CapabilitiesExchange, ConnectionManagement
@@ -524,7 +526,9 @@ def mutual(authority):
     """A host whose peers must show certificates; mme1 is listed, and who is not is refused."""
     certificate = authority.issue("scef", *HOST_NAMES)
     peers = 'diameter.peers=[{identity="mme1.example.org",realm="example.org"},{identity="mme2.example.org",realm="example.org"}]'
-    with Host(*diameter_settings(certificate, f"diameter.tls.ca={authority.pem}", "diameter.accept=\"\"", peers)) as host:
+    asks = [*http_settings(certificate), f"http.tls.ca={authority.pem}"]
+    with Host(*asks, *diameter_settings(certificate, f"diameter.tls.ca={authority.pem}", "diameter.accept=\"\"", peers),
+              context=authority.client(authority.issue("operator", "DNS:operator"))) as host:
         yield host
 
 
@@ -564,6 +568,31 @@ def test_a_peer_with_anothers_certificate_is_refused(authority, mutual):
         assert peer.is_closed()
     with TlsPeer(mutual.diameter_port, context) as peer:  # by its own name it may come
         peer.open("mme2.example.org")
+
+
+def test_who_was_refused_for_who_it_is_or_its_certificate_has_an_entry_in_the_audit_log(authority, stranger, mutual):
+    context = authority.client(authority.issue("mme9", "DNS:mme9.example.org"))
+    for identity, times in (("mme9.example.org", 3), ("mme1.example.org", 2)):  # not listed; listed, and another's
+        for _ in range(times):
+            with TlsPeer(mutual.diameter_port, context) as peer:
+                peer.send(cer(identity))
+                assert result_of(peer.receive()) == 3010
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        with TlsPeer(mutual.diameter_port, authority.client()) as peer:
+            peer.send(cer())
+            assert not peer.is_closed()
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        with dial(mutual, authority.client(stranger.issue("guest", "DNS:guest"))) as connection:
+            ask(connection)
+
+    def told(act, **members):
+        return sum(e["count"] for e in audit.of_host(mutual) if e["act"] == act and e["source"] == "127.0.0.1" and e["outcome"] == "refused" and
+                   all(e.get(name) == value for name, value in members.items()))
+    until(lambda: told("peer.refused", actor="peer mme9.example.org", objects=["diameter"], status=3010) == 3, "the entry of a peer that is not listed")
+    until(lambda: told("certificate.refused", actor="peer mme1.example.org", objects=["diameter"], detail="its certificate has another name") >= 2, "of another's name")
+    until(lambda: told("certificate.refused", objects=["diameter"], detail="it shows no certificate") == 1, "of a peer without a certificate")
+    until(lambda: told("certificate.refused", objects=["http"], status=401) == 1, "of a client of another authority")
+    assert told("peer.refused", actor="peer mme1.example.org") == 0
 
 
 @pytest.mark.parametrize("names", [("DNS:*.example.org",), ("DNS:example.org",), ("email:mme1.example.org@x",), ("DNS:mme1.example.org.x",)])

@@ -1,7 +1,7 @@
 """A host on a file system of 64 MiB of its own, under the load of the oracle of `kill`, which others and the host's own log fill. While it is full, reads, queries and event streams go on, writes
 are refused with 503 and Retry-After, uplinks with 3004, and `/healthz` and `/v1/status` say why; a room that is killed then comes back without a restart of the host. Once there is room it goes on
 by itself: no process of it has ended, and all that was acknowledged is there exactly once, in the charging files too. Some fills end in a kill of the whole host and a start as soon as there
-is room."""
+is room; some in kills and starts while the disk is as full as before, after which it shows what it has, refuses changes, and goes on once there is room."""
 import random
 import shutil
 import subprocess
@@ -62,7 +62,7 @@ def fill_once(host, oracle, kills, small, chance):
     small.fill()
     refuses(host, oracle)
     reads_go_on(host, oracle)
-    how = chance.choice(("go on", "go on", "kill a room", "kill the host"))
+    how = chance.choice(("go on", "go on", "kill a room", "kill the host", "start while it is full"))
     if how == "kill a room":
         kills.kill_room(chance.choice(("gate", "cell", "desk", "charging")))
         host.admin.close()
@@ -71,6 +71,13 @@ def fill_once(host, oracle, kills, small, chance):
         host.kill()
         small.make_room()
         host.start()
+    if how == "start while it is full":
+        for _ in range(2):
+            host.kill()
+            small.fill()
+            host.start()
+            refuses(host, oracle)
+            reads_go_on(host, oracle)
     small.make_room()
     oracle.runs(200)
     oracle.check()

@@ -310,6 +310,23 @@ int __wrap_renameat(int from_directory, const char *from, int to_directory, cons
     return 0;
 }
 
+int __wrap_renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned flags);
+int __wrap_renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned flags) /* names that change places */
+{
+    char a[PATH_BYTES], b[PATH_BYTES];
+    path_at(from_directory, from, a);
+    path_at(to_directory, to, b);
+    if (fails(FAULT_RENAME))
+        return failed(EIO);
+    name *one = name_find(seen, a), *other = name_find(seen, b);
+    if (one == NULL || other == NULL || flags != RENAME_EXCHANGE)
+        return failed(ENOENT);
+    uint32_t inode = one->inode;
+    one->inode = other->inode;
+    other->inode = inode;
+    return 0;
+}
+
 int __wrap_unlinkat(int directory, const char *path, int flags);
 int __wrap_unlinkat(int directory, const char *path, int flags)
 {

@@ -489,7 +489,8 @@ static dro_err seat_open(world *world, uint32_t index)
                              .cell_count = 1,
                              .segment_bytes = world->options.segment_bytes,
                              .timeline_bytes = world->options.timeline_bytes, .context_bytes = world->options.context_bytes,
-                             .replay_bytes = world->options.replay_bytes, .charging = { .is_on = world->options.is_charging } };
+                             .replay_bytes = world->options.replay_bytes, .charging = { .is_on = world->options.is_charging },
+                             .audit = { .is_on = world->options.is_audited } };
     madvise(seat->columns, WORLD_COLUMNS_BYTES, MADV_DONTNEED); /* zeroed, as at a start */
     seat->is_image_new = seat->is_cell_wanted = false;
     dro_err err = core_open(&seat->core, &options);

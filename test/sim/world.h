@@ -43,6 +43,7 @@ typedef struct world_options {
     bool no_cell;                   /* turns wait, or the test is the cell */
     bool is_traced;
     bool is_charging;               /* what is charged is kept for a room that may come */
+    bool is_audited;                /* the same for the audit log */
     uint32_t trap_percent;          /* of the chances to: the turn of a reading ends as a trap */
     world_message_fn on_message;    /* what the core says to a gate */
     int (*on_gate)(void *context, uint32_t gate); /* instead: a real gate's turn, and how much it did */
