@@ -228,9 +228,10 @@ static dro_err others_close(int one, int other)
 
 int admit_process(int wasm, int out, const admit_options *options)
 {
-    uint8_t *image = NULL, *flat = NULL;
+    static uint8_t *image, *flat; /* all memory goes with the process */
+    static admit_result *result;
     size_t length = 0, flat_length = 0;
-    admit_result *result = calloc(1, sizeof *result);
+    result = calloc(1, sizeof *result);
     prctl(PR_SET_NAME, "dromiod: admit", 0, 0, 0);
     dro_err err = result != NULL ? limits_set() : DRO_NOMEM;
     if (err == DRO_OK && wasm > 2 && out > 2)
@@ -245,7 +246,7 @@ int admit_process(int wasm, int out, const admit_options *options)
         err = admit_result_flatten(result, &flat, &flat_length);
     if (err == DRO_OK)
         err = write_result(out, flat, flat_length);
-    return err == DRO_OK ? 0 : EXIT_FAILED; /* all memory goes with the process */
+    return err == DRO_OK ? 0 : EXIT_FAILED;
 }
 
 static dro_err died(admit_result *result, int signal_number)

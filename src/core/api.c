@@ -38,7 +38,7 @@ static text id_of(const dro_field *field, dro_err *err)
 static void read_field(call *call, const dro_field *field, dro_err *err)
 {
     dro_cursor in = dro_cursor_over(field->bytes, field->length);
-    switch ((enum api_field)field->tag) {
+    switch (field->tag) {
     case API_FIELD_ID: call->id = id_of(field, err); break;
     case API_FIELD_NAME: call->name = text_of(field); break;
     case API_FIELD_MODEL: call->model = text_of(field); break;

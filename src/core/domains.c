@@ -85,7 +85,7 @@ dro_err domain_keys_keep(core *core, bool is_over)
 {
     disk *disk = core->options.log_disk;
     size_t length = length_of(core, core->domain_count);
-    uint8_t *bytes = malloc(length);
+    uint8_t *bytes = malloc(length + 1); /* nothing may be there */
     if (bytes == NULL)
         return DRO_NOMEM;
     write_entries(core, core->domain_count, bytes);

@@ -448,7 +448,7 @@ void api_capif_revoke(core *core, const call *call)
     bool is_one = true; /* the path's invoker is the body's */
     while (dro_field_next(&in, &field))
         if (field.tag == API_FIELD_APPLICATION)
-            is_one &= field.length == id.length && memcmp(field.bytes, id.at, id.length) == 0;
+            is_one &= id.at != NULL && field.length == id.length && memcmp(field.bytes, id.at, id.length) == 0;
         else if (field.tag == API_FIELD_CAPIF_ID)
             scopes |= capif_scope_of(core, (const char *)field.bytes, field.length);
     if (!is_one) {

@@ -525,6 +525,7 @@ void mailbox_flush(core *core, uint32_t index)
     if (queue_mail_count(twin) == 0 || !(twin->flags & TWIN_CONNECTED) || !(twin->flags & TWIN_HAS_IMSI) ||
         twin->flags & (TWIN_BLOCKED | TWIN_SENDING) || core->is_stopping || core_failed(core) || stop_holds_twin(core, index))
         return;
+    assert(twin->extra != NULL); /* it has mail */
     uint32_t gate = gate_of(core, twin);
     if (!core->gates[gate].is_open)
         return;

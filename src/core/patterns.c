@@ -530,7 +530,7 @@ static void put_agreed(core *core, const exposure_call *wanted, const plan *plan
     dro_cursor in = dro_cursor_over(wanted->fields, wanted->length);
     dro_field field;
     while (dro_field_next(&in, &field)) {
-        if (field.tag == PATTERNS_SET && field.bytes == plan->sets[0].entry.bytes)
+        if (field.tag == PATTERNS_SET && plan->count > 0 && field.bytes == plan->sets[0].entry.bytes)
             put_set(core, wanted->old, &plan->sets[0], &fields);
         else
             dro_field_put(&fields, (uint8_t)field.tag, field.bytes, field.length);

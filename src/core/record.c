@@ -509,6 +509,7 @@ static dro_err replay_context(core *core, uint32_t index, log_place place, const
         return DRO_NOMEM;
     if (length == 0)
         return DRO_OK;
+    assert(twin->context != NULL);
     memcpy(twin->context->sealed, view->context, length);
     twin->context->place = place;
     return DRO_OK;

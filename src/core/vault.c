@@ -159,10 +159,9 @@ static void derive_named(vault *self, const uint8_t key[VAULT_KEY], const char *
 {
     uint8_t *blocks = self->secrets->blocks;
     memset(blocks, 0, 2 * VAULT_BLOCK);
-    size_t length = strlen(name);
-    assert(length < VAULT_BLOCK);
+    assert(strlen(name) < VAULT_BLOCK);
     for (int half = 0; half < 2; half++) {
-        memcpy(blocks + half * VAULT_BLOCK, name, length);
+        memccpy(blocks + half * VAULT_BLOCK, name, '\0', VAULT_BLOCK);
         blocks[half * VAULT_BLOCK + VAULT_BLOCK - 1] = (uint8_t)(half + 1);
     }
     self->cipher->schedule(self->cipher, key, self->secrets->schedule);

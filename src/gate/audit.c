@@ -22,7 +22,7 @@ static bool is_told_of(const gate_config *config, uint32_t act)
 
 void audit_address(int descriptor, bool has_port, char out[AUDIT_TEXT])
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = { 0 };
     socklen_t size = sizeof address;
     char text[INET6_ADDRSTRLEN] = "";
     const struct sockaddr_in *ip4 = (const struct sockaddr_in *)(const void *)&address;

@@ -114,7 +114,8 @@ static void add_directory(console *console, int parent, const char *name, const 
             fstatat(descriptor, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         if (S_ISDIR(status.st_mode) && depth < CONSOLE_DEPTH_MAX) {
-            strcat(path, "/");
+            path[written] = '/';
+            path[written + 1] = '\0';
             add_directory(console, descriptor, entry->d_name, path, depth + 1);
         } else if (S_ISREG(status.st_mode)) {
             int file = openat(descriptor, entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

@@ -35,6 +35,7 @@ void testbed_start(testbed *bed)
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof address;
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert(descriptor >= 0);
     int result = bind(descriptor, (struct sockaddr *)&address, size) | listen(descriptor, 128) |
                  getsockname(descriptor, (struct sockaddr *)&address, &size);
     assert(result == 0);
@@ -75,6 +76,7 @@ int testbed_connect(testbed *bed)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(bed->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+    assert(descriptor >= 0);
     int result = connect(descriptor, (struct sockaddr *)&address, sizeof address);
     assert(result == 0);
     testbed_turn(bed);

@@ -23,7 +23,7 @@ static bool resource_read(slice text, uint64_t *out)
 {
     *out = 0;
     for (uint32_t i = 0; i < text.length; i++) {
-        const char *digits = "0123456789abcdef", *digit = memchr(digits, text.at[i], 16);
+        const char *digits = "0123456789abcdef", *digit = text.at[i] != '\0' ? strchr(digits, text.at[i]) : NULL;
         if (digit == NULL)
             return false;
         *out = *out << 4 | (uint64_t)(digit - digits);
@@ -230,7 +230,7 @@ static bool put_filter(dro_builder *out, uint32_t bit, slice text, fields_fault 
     if (text.length > HTTP_CURSOR_MAX)
         return fail(fault, 400, "a query parameter is too long");
     for (uint32_t i = 0; is_hex && i < text.length; i++)
-        if (memchr("0123456789abcdefABCDEF", text.at[i], 22) == NULL)
+        if (text.at[i] == '\0' || strchr("0123456789abcdefABCDEF", text.at[i]) == NULL)
             return fail(fault, 400, "features are hexadecimal digits");
     if (is_flag && !slice_is(text, "true") && !slice_is(text, "false"))
         return fail(fault, 400, "authenticationInfo and authorizationInfo are true or false");

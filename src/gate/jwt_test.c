@@ -175,8 +175,7 @@ static void rsa_keys_that_are_weak_or_none_are_refused(void **state)
         "\"n\":\"" RSA_N "A\",\"e\":\"AQAB\"",  /* even */
         "\"n\":\"" RSA_N "Q\",\"e\":\"AQAC\"",  /* an even exponent */
         "\"n\":\"" RSA_N "Q\"", "\"e\":\"AQAB\"", "\"n\":\"\",\"e\":\"AQAB\"",
-        "\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7"
-        "\",\"e\":\"AQAB\"", /* 960 bits */
+        "\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7\",\"e\":\"AQAB\"", /* 960 bits */
     };
     jwt_key keys[JWK_SET_MAX];
     uint32_t count;

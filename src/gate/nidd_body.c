@@ -17,7 +17,7 @@
 typedef struct reader {
     dro_builder *out;
     body_fault *fault;
-    enum nidd_use uses;
+    unsigned uses; /* bits of enum nidd_use; 0: no members of its */
     const char *parent; /* JSON pointer of the object */
     int64_t now_ms;
 } reader;

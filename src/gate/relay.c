@@ -228,14 +228,17 @@ static bool begin_waiting(diameter_peer *from, const diameter_message *request, 
 {
     diameter_gate *gate = from->gate;
     uint64_t id;
-    if (request->header.length + ADDED_BYTES > DIAMETER_MESSAGE_MAX)
-        return t6a_refuse(from, DIAMETER_UNABLE_TO_COMPLY);
+    if (request->header.length + ADDED_BYTES > DIAMETER_MESSAGE_MAX) {
+        t6a_refuse(from, DIAMETER_UNABLE_TO_COMPLY);
+        return false;
+    }
     *entry = pending_put_outgoing(gate->pending);
     dro_err err = *entry == NULL ? DRO_LIMIT : pending_put_incoming(gate->pending, request, command, &id, asked);
     if (err != DRO_OK) {
         if (*entry != NULL)
             pending_drop_outgoing(gate->pending, *entry);
-        return t6a_refuse_busy(from, request);
+        t6a_refuse_busy(from, request);
+        return false;
     }
     (*entry)->kind = OUTGOING_RELAY;
     (*entry)->end_to_end = request->header.end_to_end;

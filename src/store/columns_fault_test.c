@@ -379,8 +379,8 @@ static void a_region_that_ends_anywhere_in_something_new_is_refused_whole(void *
         assert_true(err == DRO_OK || (err == DRO_LIMIT && more <= sizeof(columns_table_layout) + COLUMNS_PAGE));
         if (err == DRO_OK && columns_row_add(writer, table, 1, 0, "a@acme.example", 14, &row) == DRO_OK) {
             uint8_t named[64];
-            dro_err tagged = columns_tags_set(writer, table, row, named, one_tag(named, "name", 1));
-            assert_true(tagged == DRO_OK || tagged == DRO_LIMIT);
+            dro_err put = columns_tags_set(writer, table, row, named, one_tag(named, "name", 1));
+            assert_true(put == DRO_OK || put == DRO_LIMIT);
         }
         assert_true(columns_bytes_used(writer) <= bytes + more);
         columns_free(writer);

@@ -89,6 +89,7 @@ static bool chance(disk_memory *here)
 
 static uint64_t below(disk_memory *here, uint64_t limit)
 {
+    assert(limit > 0);
     return dro_random_next(&here->random) % limit;
 }
 

@@ -317,6 +317,14 @@ static void after_a_crash_nothing_works_until_the_power_is_back(void **state)
     disk->free(disk);
 }
 
+static void no_disk_may_be_freed(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    disk->free(NULL);
+    disk->free(disk);
+}
+
 int main(void)
 {
     dro_log_setup("test", DRO_LOG_NOTHING);
@@ -333,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(torn_writes_come_in_every_shape, make_directory, drop_directory),
         cmocka_unit_test(the_nth_call_fails_and_only_that),
         cmocka_unit_test(after_a_crash_nothing_works_until_the_power_is_back),
+        cmocka_unit_test(no_disk_may_be_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

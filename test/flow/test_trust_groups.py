@@ -208,8 +208,10 @@ def test_a_stopped_cell_fills_its_part_of_the_table_alone(wasm):
         return story.shown("dromio_cell_turns_refused_total", "wild")
 
     with Story(wasm, "host.cores=1", twins=2200) as story, Load(story.host, "wild.epc.test") as load:
-        was_seen = False
+        was_seen, tries = False, 0
         while not was_seen:  # a cell that says nothing is replaced after 5 s, on a busy machine before all of it was seen
+            tries += 1
+            assert tries <= 5, "nobody waits so long for each of five cells"
             before, (pid,) = refused(), until(lambda: story.cell(WILD), "a wild cell")
             os.kill(pid, signal.SIGSTOP)
             for index in range(story.twins):
