@@ -258,27 +258,50 @@ int cli_print_list(struct cli *cli, yyjson_doc *doc, const list_columns *columns
     return is_fine ? EXIT_OK : cli_fail(EXIT_FAILED, "no memory");
 }
 
-/* A row each; an object's are named after it too: limits.burst. */
+static void put_members(struct table *table, yyjson_val *object, const char *within, int depth);
+
+enum { DEPTH_MAX = 4 }; /* below it stays JSON */
+
+static bool is_of_objects(const yyjson_val *value)
+{
+    return yyjson_is_arr(value) && yyjson_is_obj(yyjson_arr_get_first((yyjson_val *)value));
+}
+
+static void put_value(struct table *table, yyjson_val *value, const char *named, int depth)
+{
+    size_t index, max;
+    yyjson_val *item;
+    if (yyjson_is_obj(value) && yyjson_obj_size(value) > 0 && depth < DEPTH_MAX) {
+        put_members(table, value, named, depth + 1);
+    } else if (is_of_objects(value) && depth < DEPTH_MAX) {
+        yyjson_arr_foreach(value, index, max, item)
+        {
+            struct buffer whole = { 0 };
+            buffer_printf(&whole, "%s.%zu", named, index);
+            put_value(table, item, buffer_string(&whole), depth + 1);
+            buffer_fini(&whole);
+        }
+    } else {
+        table_text(table, named);
+        if (yyjson_is_arr(value))
+            cell_texts(table, value);
+        else if (yyjson_is_obj(value) && yyjson_obj_size(value) == 0)
+            table_text(table, "-");
+        else
+            cell_json_left(table, value);
+    }
+}
+
+/* A row each; those of what is within are named after it too: limits.burst, cells.0.share. */
 static void put_members(struct table *table, yyjson_val *object, const char *within, int depth)
 {
-    enum { DEPTH_MAX = 4 }; /* below it stays JSON */
     size_t index, max;
     yyjson_val *name, *value;
     yyjson_obj_foreach(object, index, max, name, value)
     {
         struct buffer whole = { 0 };
         buffer_printf(&whole, "%s%s%s", within, within[0] != '\0' ? "." : "", yyjson_get_str(name));
-        if (yyjson_is_obj(value) && yyjson_obj_size(value) > 0 && depth < DEPTH_MAX) {
-            put_members(table, value, buffer_string(&whole), depth + 1);
-        } else {
-            table_text(table, buffer_string(&whole));
-            if (yyjson_is_arr(value))
-                cell_texts(table, value);
-            else if (yyjson_is_obj(value) && yyjson_obj_size(value) == 0)
-                table_text(table, "-");
-            else
-                cell_json_left(table, value);
-        }
+        put_value(table, value, buffer_string(&whole), depth);
         buffer_fini(&whole);
     }
 }
