@@ -35,10 +35,10 @@ static const char *member(const char *name, char text[MODEL_NAME_MAX + 2])
 
 static const char *upper(const char *name, char text[TWIN_PREFIX_MAX])
 {
-    size_t i = 0;
-    for (; i < TWIN_PREFIX_MAX - 1 && name[i] != '\0'; i++)
+    size_t length = strnlen(name, TWIN_PREFIX_MAX - 1);
+    for (size_t i = 0; i < length; i++)
         text[i] = (char)toupper((unsigned char)name[i]);
-    text[i] = '\0';
+    text[length] = '\0';
     return text;
 }
 
