@@ -257,7 +257,7 @@ static void write_writes(FILE *out, const char *prefix, const model *model)
 
 void twin_header_write(FILE *out, const model *model, const char *json, size_t length)
 {
-    char prefix[TWIN_PREFIX_MAX];
+    char prefix[TWIN_PREFIX_MAX] = "";
     yyjson_doc *document = yyjson_read(json, length, YYJSON_READ_NOFLAG);
     twin_header_prefix(model, prefix);
     fprintf(out, "/* %s %s. Made by `dromio twin build` from the model: change it there. */\n", model->name,
