@@ -460,6 +460,36 @@ static void nothing_of_a_turn_is_left_for_the_next(void **state)
     }
 }
 
+/* Not by the next twin, who is given the baseline: by the same one, to which it is no state. */
+static void the_stack_of_a_turn_is_not_kept(void **state)
+{
+    test_twin *twin = *state;
+    uint8_t event[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    assert_int_equal(test_turn(twin, SMEAR, event, sizeof event), TURN_OK);
+    assert_int_equal(test_turn(twin, DEAD, NULL, 0), TURN_OK);
+    assert_int_equal(twin->integer, 0);
+    assert_int_equal(test_turn(twin, LOAD, event, 1), TURN_OK); /* what it left on purpose is */
+    assert_true(twin->integer != 0);
+}
+
+static void grown_memory_is_cleared_however_a_turn_ended(void **state)
+{
+    enum { FILL = 5, LOOK_AT_ALL = 6, RETURNS = 0, TRAPS, LEAVES, STAYS, ENDS };
+    static const enum turn_status ends[ENDS] = { TURN_MEMORY, TURN_TRAP, TURN_OUT_OF_BOUNDS, TURN_DEADLINE };
+    test_twin *one = *state, *other = calloc(1, sizeof *other);
+    uint8_t fill[16] = { 3, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8 };
+    const uint8_t most[4] = { 15 };
+    one->image = other->image = GROWING;
+    other->cell = one->cell;
+    for (fill[1] = RETURNS; fill[1] < ENDS; fill[1]++) {
+        assert_int_equal(test_turn(one, FILL, fill, sizeof fill), ends[fill[1]]);
+        other->context_length = 0;
+        assert_int_equal(test_turn(other, LOOK_AT_ALL, most, sizeof most), TURN_OK);
+        assert_int_equal(other->integer, 0);
+    }
+    free(other);
+}
+
 static void a_slot_is_byte_for_byte_as_it_was_made(void **state)
 {
     test_twin *twin = *state;
@@ -507,6 +537,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_result_without_room_is_a_want_of_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(a_used_slot_does_what_a_new_one_does, setup_manual, teardown),
         cmocka_unit_test_setup_teardown(nothing_of_a_turn_is_left_for_the_next, setup_manual, teardown),
+        cmocka_unit_test_setup_teardown(the_stack_of_a_turn_is_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(grown_memory_is_cleared_however_a_turn_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slot_is_byte_for_byte_as_it_was_made, setup, teardown),
     };
     test_signals_keep();

@@ -119,7 +119,8 @@ dro_err image_collect(image *image, engine_instance *instance, void *room, size_
                 context_put_global(&out, i, globals[i]);
                 is_sound &= engine_global_set(instance, i, info->globals[i]);
             }
-    /* The event was there for the turn only, the stack below its pointer is dead. */
+    /* The event was there for the turn only, the stack below its pointer is dead: neither is state that the twin
+     * is given again. The next twin would not see them either way, all memory is put back below. */
     reset_bytes(image, memory->bytes, info->event_buffer, info->event_buffer + EVENT_BYTES_MAX);
     if (stack_is_dead(image, globals))
         reset_bytes(image, memory->bytes, info->dead_start, info->dead_end);

@@ -29,7 +29,8 @@ static void anything_else_is_none(void **state)
     (void)state;
     static const char *const odd[] = { "", "\n", "2\n", "dromio layout \n", "dromio layout 0\n", "dromio layout 02\n", "dromio layout -1\n",
                                        "dromio layout 4294967298\n", "dromio layout 3\n\n", "dromio layout 3 \n", "dromio  layout 2\n",
-                                       "dromio layout 32222222222222222222222222222222\n" };
+                                       "dromio layout 32222222222222222222222222222222\n",
+                                       "dromio layout 3x", "Dromio layout 3\n", "dromio layout 3\r" };
     uint32_t layout;
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
         assert_false(data_layout_read(odd[i], strlen(odd[i]), &layout));

@@ -305,6 +305,39 @@ static void a_directory_that_is_read_changes_nothing(void **state)
     disk->free(disk);
 }
 
+/* A kernel that is busy gets the fetch at the next start; any other refusal is told, and the fetch is not lost by it. */
+static void a_start_that_is_refused_is_made_up_for(void **state)
+{
+    static const int errors[] = { EAGAIN, EBUSY, EIO };
+    disk *disk;
+    (void)state;
+    dro_err err = disk_open_directory_by(&disk, inner, DISK_RING_DIRECT);
+    if (err == DRO_UNSUPPORTED)
+        skip();
+    assert_int_equal(err, DRO_OK);
+    memset(blocks, 0x5a, BLOCK);
+    assert_int_equal(disk->replace(disk, "fetched", blocks, BLOCK), 0);
+    int file = disk->open(disk, "fetched", 0);
+    assert_true(file >= 0);
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        disk_fetched done[2];
+        memset(back, 0, BLOCK);
+        assert_int_equal(disk->fetch(disk, file, 0, back, BLOCK, TOKEN), 0);
+        fault_at(1, errors[i]);
+        assert_int_equal(disk->fetch_start(disk), errors[i] == EIO ? -EIO : 0);
+        assert_true(fault.count == 1); /* it was refused */
+        fault_at(0, 0);
+        assert_int_equal(disk->fetch_reap(disk, done, 2, false), 0);
+        assert_int_equal(disk->fetch_start(disk), 0);
+        assert_int_equal(disk->fetch_reap(disk, done, 2, true), 1);
+        assert_int_equal(done[0].token, TOKEN);
+        assert_int_equal(done[0].result, BLOCK);
+        assert_memory_equal(back, blocks, BLOCK);
+    }
+    disk->close(disk, file);
+    disk->free(disk);
+}
+
 static void file_is_of(disk *disk, const char *name, int64_t length)
 {
     int file = disk->open(disk, name, 0);
@@ -389,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(no_fault_makes_blocking_writes_lie), CLAIM(a_probe_that_cannot_be_waited_for_leaves_no_completion), CLAIM(no_fault_makes_the_ring_lie),
         CLAIM(a_directory_that_is_read_changes_nothing), CLAIM(names_and_paths_too_long_are_refused),
+        CLAIM(a_start_that_is_refused_is_made_up_for),
         CLAIM(what_is_left_to_be_overwritten_is_looked_for_at_a_start), CLAIM(a_spare_that_is_not_as_it_should_be_is_put_right_or_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

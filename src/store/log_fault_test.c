@@ -1,10 +1,12 @@
 /* The log when the n-th allocation or the n-th call of its disk fails, for every n of a short life with several segments: what
  * was said to be durable is replayed, nothing else is, and what is read is what was written or an error. */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -20,6 +22,7 @@ FAILING(void *, calloc, (size_t count, size_t size), (count, size), NULL)
 FAILING(void *, realloc, (void *old, size_t size), (old, size), NULL)
 FAILING(int, posix_memalign, (void **out, size_t alignment, size_t size), (out, alignment, size), 12)
 FAILING(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size), NULL)
+FAILING(void *, mmap64, (void *at, size_t length, int protection, int flags, int fd, off_t offset), (at, length, protection, flags, fd, offset), MAP_FAILED)
 FAILING(int, pthread_create, (pthread_t *out, const pthread_attr_t *how, void *(*run)(void *), void *context), (out, how, run, context), 11)
 
 /* ---- a disk around the one in memory ---- */
@@ -249,12 +252,184 @@ static void calls_of_the_disk(void **state)
     }
 }
 
+/* ---- a disk that says what it should not ---- */
+
+static commit_log *log_of(uint32_t records)
+{
+    commit_log *log;
+    bool is_open;
+    told = durable = 0;
+    fault_at(0, 0);
+    epoch_and_open(disk_around(&(disk_memory_faults){ 0 }), &log, &is_open);
+    assert_true(is_open);
+    append_some(log, records);
+    assert_int_equal(durable, records);
+    return log;
+}
+
+static void one_more(commit_log *log)
+{
+    uint8_t record[LENGTH];
+    bytes_of(++told, record);
+    assert_int_equal(commit_log_append(log, told % 3, told, record, LENGTH), DRO_OK);
+    assert_int_equal(commit_log_submit(log), DRO_OK);
+}
+
+static int reap_error; /* 0: nothing is ever done */
+
+static int reap_nothing(disk *self, disk_completion *done, int max, bool wait)
+{
+    (void)self, (void)done, (void)max, (void)wait;
+    return reap_error;
+}
+
+/* It comes to its end, and nothing more is said to be durable. */
+static void a_disk_that_completes_nothing(void **state)
+{
+    (void)state;
+    for (reap_error = -EIO; reap_error <= 0; reap_error += EIO) {
+        commit_log *log = log_of(3);
+        one_more(log);
+        around.reap = reap_nothing;
+        uint64_t before = commit_log_durable(log, false);
+        assert_int_equal(commit_log_failed(log), reap_error != 0); /* not to have ended yet is fine */
+        assert_int_equal(commit_log_durable(log, true), before);
+        assert_true(commit_log_failed(log));
+        assert_int_equal(commit_log_reserve(log), DRO_IO);
+        assert_int_equal(commit_log_submit(log), DRO_IO);
+        commit_log_close(log);
+        comes_back(&around);
+        within->free(within);
+    }
+}
+
+/* Its owner slept on the descriptor, and there was no write under way. */
+static void a_disk_that_cannot_be_asked(void **state)
+{
+    (void)state;
+    commit_log *log = log_of(3);
+    uint64_t before = commit_log_durable(log, false);
+    reap_error = -EIO;
+    around.reap = reap_nothing;
+    assert_int_equal(commit_log_durable(log, false), before); /* it is not asked without a reason */
+    assert_false(commit_log_failed(log));
+    (void)commit_log_descriptor(log);
+    assert_int_equal(commit_log_durable(log, false), before);
+    assert_true(commit_log_failed(log));
+    commit_log_close(log);
+    within->free(within);
+}
+
+static int reap_a_stranger(disk *self, disk_completion *done, int max, bool wait)
+{
+    (void)self, (void)wait;
+    assert_true(max >= 1);
+    done[0] = (disk_completion){ .token = UINT64_MAX };
+    around.reap = pass_reap;
+    return 1;
+}
+
+static void a_completion_of_nobody(void **state)
+{
+    (void)state;
+    commit_log *log = log_of(3);
+    uint64_t before = commit_log_durable(log, false);
+    one_more(log);
+    around.reap = reap_a_stranger;
+    assert_int_equal(commit_log_durable(log, false), before);
+    assert_true(around.reap == pass_reap); /* it was told */
+    assert_int_equal(commit_log_durable(log, true), before + 1);
+    commit_log_close(log);
+    within->free(within);
+}
+
+static int no_room(disk *self, const char *name, const void *bytes, size_t length)
+{
+    (void)self, (void)name, (void)bytes, (void)length;
+    return -ENOSPC;
+}
+
+static int no_room_to_rename(disk *self, const char *from, const char *to)
+{
+    (void)self, (void)from, (void)to;
+    return -ENOSPC;
+}
+
+/* No space is no failure: the log goes on, and what was refused may be asked for again. */
+static void a_full_disk_under_replay_point_and_drop(void **state)
+{
+    (void)state;
+    commit_log *log = log_of(RECORDS);
+    uint32_t first = commit_log_segment_first(log), last = commit_log_segment_last(log);
+    assert_true(first < last);
+    around.replace = around.replace_reserved = around.replace_over = no_room;
+    assert_int_equal(commit_log_set_replay(log, last), DRO_LIMIT);
+    assert_int_equal(commit_log_replay_segment(log), first);
+    around.replace = pass_replace, around.replace_reserved = pass_replace_reserved, around.replace_over = pass_replace_over;
+    assert_int_equal(commit_log_set_replay(log, last), DRO_OK);
+    around.rename = no_room_to_rename;
+    assert_int_equal(commit_log_drop(log, last), DRO_LIMIT);
+    around.rename = pass_rename;
+    assert_int_equal(commit_log_segment_first(log), first);
+    assert_false(commit_log_failed(log));
+    assert_int_equal(commit_log_drop(log, last), DRO_OK);
+    assert_int_equal(commit_log_segment_first(log), last);
+    commit_log_close(log);
+    comes_back(&around);
+    within->free(within);
+}
+
+/* Rounds of which a whole number does not fill a segment. */
+static void append_rounds_of_four(commit_log *log, int count)
+{
+    uint8_t record[LENGTH];
+    for (int i = 0; i < 4 * count; i++) {
+        bytes_of(++told, record);
+        assert_int_equal(commit_log_append(log, told % 3, told, record, LENGTH), DRO_OK);
+        if (told % 4 != 0)
+            continue;
+        uint64_t round = commit_log_round(log);
+        assert_int_equal(commit_log_submit(log), DRO_OK);
+        assert_int_equal(commit_log_durable(log, true), round);
+    }
+}
+
+/* Segments before the replay point count with their whole file until somebody looks for their end. */
+static void the_end_of_an_old_segment(void **state)
+{
+    (void)state;
+    commit_log *log = log_of(0);
+    append_rounds_of_four(log, 8);
+    uint32_t first = commit_log_segment_first(log), last = commit_log_segment_last(log);
+    uint64_t end = commit_log_segment_bytes(log, first);
+    bool is_open;
+    assert_true(end < SEGMENT);
+    assert_int_equal(commit_log_set_replay(log, last), DRO_OK);
+    commit_log_close(log);
+    epoch_and_open(&around, &log, &is_open);
+    assert_true(is_open);
+    assert_int_equal(commit_log_segment_bytes(log, first), SEGMENT);
+    int walked = 0;
+    log_place from = 0;
+    assert_int_equal(commit_log_walk(log, &from, 1, on_walk, &walked), DRO_OK);
+    assert_int_equal(walked, 1);
+    assert_int_equal(commit_log_segment_bytes(log, first), end);
+    assert_int_equal(commit_log_segment_bytes(log, last + 1), 0);
+    commit_log_close(log);
+    within->free(within);
+}
+
 int main(void)
 {
     dro_log_setup("test", DRO_LOG_NOTHING);
     const struct CMUnitTest tests[] = {
         { "what_is_durable_outlives_any_allocation_that_fails", allocations, NULL, NULL, NULL },
         { "what_is_durable_outlives_any_call_of_the_disk_that_fails", calls_of_the_disk, NULL, NULL, NULL },
+        cmocka_unit_test(a_disk_that_completes_nothing),
+        cmocka_unit_test(a_disk_that_cannot_be_asked),
+        cmocka_unit_test(a_completion_of_nobody),
+        cmocka_unit_test(a_full_disk_under_replay_point_and_drop),
+        cmocka_unit_test(the_end_of_an_old_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

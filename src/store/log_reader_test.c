@@ -192,6 +192,12 @@ static int odd_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
     return count;
 }
 
+static odd_disk odd_around(disk *memory)
+{
+    return (odd_disk){ .inner = memory, .how = CUT_SHORT, .disk = { .open = odd_open, .close = odd_close, .size = odd_size, .list = odd_list,
+                       .read = odd_read, .fetch = odd_fetch, .fetch_start = odd_fetch_start, .fetch_reap = odd_fetch_reap } };
+}
+
 static void what_a_fetch_does_not_give_a_call_does(void **state)
 {
     (void)state;
@@ -199,12 +205,133 @@ static void what_a_fetch_does_not_give_a_call_does(void **state)
     write_segment(memory);
     check_reads(memory, true, ROUNDS, DRO_MALFORMED);
     for (int how = REFUSED; how <= NOTHING; how++) {
-        odd_disk odd = { .inner = memory, .how = (enum how)how, .disk = { .open = odd_open, .close = odd_close, .size = odd_size, .list = odd_list,
-                         .read = odd_read, .fetch = odd_fetch, .fetch_start = odd_fetch_start, .fetch_reap = odd_fetch_reap } };
+        odd_disk odd = odd_around(memory);
+        odd.how = (enum how)how;
         check_reads(&odd.disk, true, ROUNDS, DRO_MALFORMED);
         assert_true(odd.count > 0);
     }
     memory->free(memory);
+}
+
+static int no_open(disk *self, const char *name, uint64_t bytes)
+{
+    (void)self, (void)name, (void)bytes;
+    return -EACCES;
+}
+
+static int no_fetch_start(disk *self)
+{
+    (void)self;
+    return -EIO;
+}
+
+static int no_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
+{
+    (void)self, (void)done, (void)max, (void)wait;
+    return -EIO;
+}
+
+static int64_t no_read(disk *self, int file, uint64_t offset, void *buffer, size_t length)
+{
+    (void)self, (void)file, (void)offset, (void)buffer, (void)length;
+    return -EIO;
+}
+
+/* It can be entered, and not a round comes. */
+static void gives_no_round(odd_disk *odd)
+{
+    log_segments segments;
+    log_reader reader;
+    dro_err err;
+    log_segments_init(&segments, &odd->disk);
+    segments.is_read_only = true;
+    assert_int_equal(log_segments_scan(&segments, SEGMENT), DRO_OK);
+    assert_int_equal(log_reader_init(&reader, &segments), DRO_OK);
+    reader.is_ahead = true;
+    assert_int_equal(read_rounds(&reader, &segments, &err), 0);
+    assert_int_equal(err, DRO_IO);
+    log_reader_fini(&reader); /* comes to its end */
+    assert_int_equal(reader.under_way, 0);
+    log_segments_fini(&segments);
+}
+
+static void a_disk_that_does_not_even_say_what_it_read_is_told(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        disk *memory = disk_memory_new(&(disk_memory_faults){ .seed = 7 });
+        write_segment(memory);
+        odd_disk odd = odd_around(memory);
+        if (how == 0)
+            odd.disk.fetch_reap = no_fetch_reap; /* of what was begun */
+        else if (how == 1)
+            odd.disk.fetch_start = no_fetch_start, odd.disk.fetch_reap = no_fetch_reap;
+        else
+            odd.how = FAILED, odd.disk.read = no_read; /* neither ahead nor by a call */
+        gives_no_round(&odd);
+        memory->free(memory);
+    }
+}
+
+static void a_segment_that_cannot_be_opened_has_no_rounds(void **state)
+{
+    (void)state;
+    disk *memory = disk_memory_new(&(disk_memory_faults){ .seed = 7 });
+    write_segment(memory);
+    odd_disk odd = odd_around(memory);
+    log_segments segments;
+    log_reader reader;
+    log_round_view view;
+    const char *why;
+    log_segments_init(&segments, &odd.disk);
+    segments.is_read_only = true;
+    assert_int_equal(log_segments_scan(&segments, SEGMENT), DRO_OK);
+    assert_int_equal(log_reader_init(&reader, &segments), DRO_OK);
+    log_segment *segment = log_segments_at(&segments, SEGMENT);
+    memory->close(memory, segment->file);
+    segment->file = -1;
+    segments.open_count--;
+    odd.disk.open = no_open;
+    assert_int_equal(log_reader_enter(&reader, segment), DRO_IO);
+    assert_int_equal(log_reader_round(&reader, 0, &view, &why), DRO_TRUNCATED);
+    odd.disk.open = odd_open;
+    assert_int_equal(log_reader_enter(&reader, segment), DRO_OK);
+    assert_int_equal(log_reader_round(&reader, 0, &view, &why), DRO_OK);
+    log_reader_fini(&reader);
+    log_segments_fini(&segments);
+    memory->free(memory);
+}
+
+static int every_fetch(disk *self, int file, uint64_t offset, void *buffer, size_t length, uint64_t token)
+{
+    return inner_of(self)->fetch(inner_of(self), file, offset, buffer, length, token);
+}
+
+static uint64_t said_size; /* of the file, which has another by now */
+
+static int64_t another_size(disk *self, int file)
+{
+    (void)self, (void)file;
+    return (int64_t)said_size;
+}
+
+static void a_file_that_grows_or_shrinks_meanwhile_ends_where_it_ends(void **state)
+{
+    (void)state;
+    for (int is_ahead = 0; is_ahead < 2; is_ahead++) {
+        disk *memory = disk_memory_new(&(disk_memory_faults){ .seed = 7 });
+        write_segment(memory);
+        odd_disk odd = odd_around(memory);
+        odd.disk.fetch = every_fetch;
+        odd.how = REFUSED; /* none is, nor is any cut short */
+        odd.disk.size = another_size;
+        said_size = end - LOG_BLOCK - 99; /* it has more: the last block comes whole */
+        check_reads(&odd.disk, is_ahead != 0, ROUNDS - 1, DRO_TRUNCATED);
+        disk_memory_truncate(memory, "segment-00000001", end - LOG_BLOCK);
+        said_size = SEGMENT_BYTES; /* it has less */
+        check_reads(&odd.disk, is_ahead != 0, ROUNDS - 1, DRO_TRUNCATED);
+        memory->free(memory);
+    }
 }
 
 /* From whatever call on nothing works: no round that is wrong, and what was not read is told. */
@@ -245,6 +372,9 @@ int main(void)
         cmocka_unit_test(a_directory_by_ring_is_read),
         cmocka_unit_test(a_directory_by_calls_is_read),
         cmocka_unit_test(what_a_fetch_does_not_give_a_call_does),
+        cmocka_unit_test(a_disk_that_does_not_even_say_what_it_read_is_told),
+        cmocka_unit_test(a_segment_that_cannot_be_opened_has_no_rounds),
+        cmocka_unit_test(a_file_that_grows_or_shrinks_meanwhile_ends_where_it_ends),
         cmocka_unit_test(a_disk_that_goes_at_any_call_gives_no_wrong_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,6 +184,7 @@ def look_everywhere(proof, host, planted, directory):
         shutil.rmtree(proof.work / "gcore")
     idle = [*planted.forms(planted.twins[DEVICES:]), *keys_of(host)]
     under_load(host, planted, lambda: search.nothing("under load", idle, rooms(host)))
+    search.nothing("idle after load", everything(), rooms(host))  # before a room dies, and with it what stayed in it
     for kind, signal_ in (("cell", signal.SIGKILL), ("gate", signal.SIGABRT), ("core", signal.SIGABRT), ("core", signal.SIGKILL)):
         end_room(host, kind, signal_)
         assert not (dumped := [path for path in directory.rglob("core*") if path.is_file() and path.stat().st_size > 1 << 16]), dumped

@@ -1,7 +1,9 @@
 """Twins write a secret wherever they can (memory, stack, globals, tables, memory they grew, effects) and end in every way there is: well, by a trap, out of bounds, by an overflow of the stack, by the
-deadline, refused by an import. Whoever has the slot next, a new twin of the same image or of another image in the same cell (one of them compiled for computing), looks for the secret in all of its memory;
-the host itself compares slots with their baseline byte by byte. Half of the reuses are in memory of exactly an image's size, half in whole pages; images that grow, and such as change tables and drop
-segments, get a fresh instance each turn and are among them."""
+deadline, refused by an import, with more state than there is room for. Whoever has the slot next, a new twin of the same image or of another image in the same cell (one of them compiled for computing),
+says in a number what it sees, all of its memory from the first byte to the last, its stack pointer, globals of every type: it must be what it was in a slot nobody had used, and nothing may be kept
+for a twin that changed nothing. Who grows its memory finds nothing but zeros in all that it can get. A twin's own stack is not given to it again either. The host itself compares slots with their
+baseline byte by byte. Half of the reuses are in memory of exactly an image's size, half in whole pages; images that grow, and such as change tables and drop segments, get a fresh instance each turn
+and are among them."""
 import os
 import subprocess
 

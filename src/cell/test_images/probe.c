@@ -79,18 +79,22 @@ static u32 word_at(u32 at)
     return word;
 }
 
-/* Writes the event all over: state, stack, its own buffer. */
-static void smear(u32 length)
+/* Writes the event all over: state, nearly all of the stack, its own buffer. May end there, with the stack pointer down. */
+__attribute__((noinline)) static void smear(u32 length, u32 id)
 {
-    volatile u8 stack[1024];
-    for (u32 i = 0; i < sizeof stack; i++)
-        stack[i] = event_buffer[i % length];
+    volatile u32 stack[896];
+    for (u32 i = 0; i < sizeof stack / 4; i++)
+        stack[i] = word_at(i % 2 * 4);
     for (u32 i = 0; i < sizeof state.text; i++)
         state.text[i] = event_buffer[i % length];
     for (u32 i = length; i < sizeof event_buffer; i++)
         event_buffer[i] = event_buffer[i % length];
     for (u32 i = 0; i < 64; i++)
         state.value[i] = word_at(i * 4 % length);
+    if (id == SMEAR_TRAP)
+        __builtin_trap();
+    while (id == SMEAR_LOOP)
+        sink++;
 }
 
 /* Is there any trace of the 8 bytes of the event in the memory, besides the event itself? */
@@ -106,6 +110,26 @@ static i32 scan(u32 end)
     }
     property_set_integer(1, found, 0);
     return 0;
+}
+
+/* All that it can see, in a number: where its stack is, and its memory from the first byte to the end. */
+__attribute__((noinline)) static i64 look(u32 end)
+{
+    volatile u8 here;
+    u64 seen = (u32)&here;
+    for (u32 at = 0; at < end; at += 8)
+        seen = (seen ^ *(volatile u64 *)at) * 0x100000001b3;
+    return (i64)seen;
+}
+
+/* How much of the stack, of which nothing is in use but this frame, is not zero? */
+__attribute__((noinline)) static u32 dead_words(void)
+{
+    volatile u8 here;
+    u32 found = 0;
+    for (u32 at = 0; at + 4 <= (u32)&here; at += 4)
+        found += *(volatile u32 *)at != 0;
+    return found;
 }
 
 /* A random walk of the state that depends on all of it. */
@@ -144,9 +168,9 @@ EXPORT(dromio_event) i32 dromio_event(u32 kind, u32 id, u32 length)
     case NAN_BITS: nan_bits(); return 0;
     case SWALLOW: return 2;
     case SCAN: return scan(word_at(8));
-    case SMEAR: smear(length); return 0;
-    case SMEAR_TRAP: smear(length); __builtin_trap();
-    case SMEAR_LOOP: smear(length); for (;;) sink++;
+    case SMEAR: case SMEAR_TRAP: case SMEAR_LOOP: smear(length, id); return 0;
+    case LOOK: property_set_integer(1, look(word_at(0)), 0); return 0;
+    case DEAD: property_set_integer(1, dead_words(), 0); return 0;
     case WALK: return walk(length);
     }
     state.count += 1000; /* must be gone after the trap */
