@@ -78,7 +78,7 @@ static bool recover(const bench_options *o, crowd *c, double peak, bench_result 
     int64_t begin = bench_now_ns();
     double found = -1;
     for (int i = 0; i < RECOVERY_TRIES && found < 0; i++) {
-        crowded slice;
+        crowded slice = { 0 };
         int64_t since = bench_now_ns();
         if (!ask(o, c, CLIENTS, slice_s, slice_s, &slice))
             return false;

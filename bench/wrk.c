@@ -76,7 +76,7 @@ bool wrk_measure(const bench_options *o, const host *h, const char *scheme, cons
                  bench_result *r)
 {
     char binary[4096], name[64];
-    wrk_report report;
+    wrk_report report = { 0 };
     (void)o;
     if (!program_find("wrk", binary, sizeof binary)) {
         bench_set_text(r, "wrk_note", "wrk is not installed: only our own client measured (tools/setup --compare)");

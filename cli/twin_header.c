@@ -35,10 +35,10 @@ static const char *member(const char *name, char text[MODEL_NAME_MAX + 2])
 
 static const char *upper(const char *name, char text[TWIN_PREFIX_MAX])
 {
-    size_t i = 0;
-    for (; i < TWIN_PREFIX_MAX - 1 && name[i] != '\0'; i++)
+    size_t length = strnlen(name, TWIN_PREFIX_MAX - 1);
+    for (size_t i = 0; i < length; i++)
         text[i] = (char)toupper((unsigned char)name[i]);
-    text[i] = '\0';
+    text[length] = '\0';
     return text;
 }
 
@@ -257,7 +257,7 @@ static void write_writes(FILE *out, const char *prefix, const model *model)
 
 void twin_header_write(FILE *out, const model *model, const char *json, size_t length)
 {
-    char prefix[TWIN_PREFIX_MAX];
+    char prefix[TWIN_PREFIX_MAX] = "";
     yyjson_doc *document = yyjson_read(json, length, YYJSON_READ_NOFLAG);
     twin_header_prefix(model, prefix);
     fprintf(out, "/* %s %s. Made by `dromio twin build` from the model: change it there. */\n", model->name,

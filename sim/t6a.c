@@ -91,7 +91,7 @@ static void put_visited_plmn(dro_builder *out, const char *imsi, const char *sai
 {
     const char *digits = said != NULL && said[0] != '\0' ? said : imsi;
     uint8_t digit[PLMN_DIGITS] = { [5] = 0xf };
-    for (int i = 0; i < (digits == said && strlen(said) == PLMN_DIGITS ? PLMN_DIGITS : PLMN_DIGITS - 1); i++)
+    for (int i = 0; i < (digits != imsi && strlen(digits) == PLMN_DIGITS ? PLMN_DIGITS : PLMN_DIGITS - 1); i++)
         digit[i] = (uint8_t)(digits[i] - '0');
     uint8_t plmn[PLMN_BYTES] = { (uint8_t)(digit[1] << 4 | digit[0]), (uint8_t)(digit[5] << 4 | digit[2]),
                                  (uint8_t)(digit[4] << 4 | digit[3]) };

@@ -430,8 +430,11 @@ static dro_err read_application(core *core, const dro_field *field)
     a.id = strndup((const char *)id, length);
     a.domain_count = (uint32_t)(dro_cursor_left(&in) / 4);
     a.domains = calloc(a.domain_count + 1, sizeof *a.domains);
-    if (a.id == NULL || a.domains == NULL)
+    if (a.id == NULL || a.domains == NULL) {
+        free(a.id);
+        free(a.domains);
         return DRO_NOMEM;
+    }
     uint32_t listed = a.domain_count;
     a.domain_count = 0;
     for (uint32_t i = 0; i < listed; i++) {
@@ -444,6 +447,8 @@ static dro_err read_application(core *core, const dro_field *field)
             core->applications[i] = a;
             return DRO_OK;
         }
+    free(a.id);
+    free(a.domains);
     return DRO_LIMIT;
 }
 

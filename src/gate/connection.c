@@ -458,7 +458,7 @@ static void write_out(connection *connection)
             block_chain_drop(&http->blocks, &connection->out, (size_t)put);
             http->counts.sent_bytes += (uint64_t)put;
             connection->progress_ns = loop_now_ns(http->loop);
-        } else if (errno == EAGAIN) {
+        } else if (put == 0 || errno == EAGAIN) {
             connection->may_write = false;
         } else if (errno != EINTR) {
             connection_break(connection);
