@@ -153,11 +153,11 @@ class Mme:
             downlink = Downlink(message)
             self.order.append(("downlink", downlink.data))
             said = self.on_downlink(downlink)
+            self.downlinks.put(downlink)  # before its answer: whoever hears of that finds it
             if said is not None:
                 result = [avp(268, said)] if isinstance(said, int) else said
                 session = next(item for item in message.avps if item.code == 263)
                 self._answer(message, [session, *result, avp(277, 1), *self.origin()])
-            self.downlinks.put(downlink)
         elif header.command_code in (DWR, DPR):
             self._answer(message, [avp(268, 2001), *self.origin()])
         else:
