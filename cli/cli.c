@@ -262,9 +262,9 @@ static void put_members(struct table *table, yyjson_val *object, const char *wit
 
 enum { DEPTH_MAX = 4 }; /* below it stays JSON */
 
-static bool is_of_objects(const yyjson_val *value)
+static bool is_of_objects(yyjson_val *value)
 {
-    return yyjson_is_arr(value) && yyjson_is_obj(yyjson_arr_get_first((yyjson_val *)value));
+    return yyjson_is_arr(value) && yyjson_is_obj(yyjson_arr_get_first(value));
 }
 
 static void put_value(struct table *table, yyjson_val *value, const char *named, int depth)

@@ -1,7 +1,7 @@
 /* Patience: how many requests may wait for a core, so that none of them waits long. What bounds a queue is the time it
  * takes, not its length: of turns that take a microsecond thousands may wait, of slow ones fewer. As long as some request of each interval
  * was answered soon there is no bound, so a burst is welcome. Once none was, a queue stands (the sign of CoDel, RFC 8289),
- * and no more may wait than were answered in PATIENCE_MS; until one is answered soon again. */
+ * and no more may wait than were answered in PATIENCE_MS; until fewer want to, and are answered soon again. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,6 +22,7 @@ typedef struct patience { /* of one core */
     uint32_t answered;            /* of this interval... */
     int64_t shortest_ns;          /* ...that took the least */
     int64_t since_ns;             /* when it began */
+    bool was_reached;             /* so many as may wait did, in this interval */
 } patience;
 
 void patience_init(patience *of, int64_t now_ns);

@@ -76,13 +76,31 @@ static void few_that_take_long_bound_nothing(void **state)
     assert_int_equal(of.most, PATIENCE_ANY);
 }
 
+/* Quick answers are what the bound is for: with ten times too much to do it may not grow because of them. */
+static void a_bound_that_is_reached_stays_though_answers_are_quick(void **state)
+{
+    (void)state;
+    patience of = with_waiting(ASKED);
+    serve(&of, 3000, PATIENCE_INTERVAL_MS, 2 * PATIENCE_MS);
+    while (of.waiting > of.most)
+        patience_left(&of);
+    for (int i = 0; i < 8; i++)
+        serve(&of, 3000, PATIENCE_INTERVAL_MS, 1);
+    assert_int_equal(of.most, 3000 * PATIENCE_MS / PATIENCE_INTERVAL_MS);
+    serve(&of, 6000, PATIENCE_INTERVAL_MS, 1); /* turns have become quicker */
+    assert_int_equal(of.most, 6000 * PATIENCE_MS / PATIENCE_INTERVAL_MS);
+}
+
 static void the_bound_goes_when_answers_are_quick_again_and_not_before(void **state)
 {
     (void)state;
     patience of = with_waiting(ASKED);
     serve(&of, 3000, PATIENCE_INTERVAL_MS, 2 * PATIENCE_MS);
     uint32_t most = of.most;
-    serve(&of, 3000, PATIENCE_INTERVAL_MS, PATIENCE_MS); /* in between */
+    while (of.waiting + 1 >= of.most)
+        patience_left(&of);
+    for (int i = 0; i < 3; i++) /* in between; in the first of these it was reached at the beginning */
+        serve(&of, 3000, PATIENCE_INTERVAL_MS, PATIENCE_MS);
     assert_int_equal(of.most, most);
     for (int i = 0; i < 8 && of.most != PATIENCE_ANY; i++)
         serve(&of, 3000, PATIENCE_INTERVAL_MS, PATIENCE_MS / 2 - 1);
@@ -107,6 +125,7 @@ int main(void)
         cmocka_unit_test(one_quick_answer_in_an_interval_says_that_no_queue_stands),
         cmocka_unit_test(some_may_always_wait),
         cmocka_unit_test(few_that_take_long_bound_nothing),
+        cmocka_unit_test(a_bound_that_is_reached_stays_though_answers_are_quick),
         cmocka_unit_test(the_bound_goes_when_answers_are_quick_again_and_not_before),
         cmocka_unit_test(what_was_long_ago_bounds_nothing_now),
     };
