@@ -1,5 +1,5 @@
 """All rooms of a host are pinned to one CPU, what loads it to another. Its peak is looked for in a closed loop (1,024 uplinks of 32 MMEs always out), then the peak and ten times the peak are offered
-for ten seconds each by MMEs that wait for nothing (dromio-bench overload --times 10). Its twins work some 30 us for each uplink, so that the other CPU can send ten times what the host can do; what refusing costs the
+for ten seconds each by MMEs that wait for nothing (dromio-bench overload --times 10). Its twins work some 60 us for each uplink, so that the other CPU can send ten times what the host can do; what refusing costs the
 gate is taken from the same CPU as the work. Over HTTP (--http) 800 clients find the peak of actions, then 8,000 ask, each again as soon as it is answered whatever the answer is: a client has one request out on a
 connection, so ten times the clients is what ten times can mean there. What counts is how many requests are answered 2001 or 2xx beside the peak, how long those take, that every other one is refused with 3004 or 503,
 that the memory of all rooms stays bounded, and how soon after the overload the peak is there again with nothing refused. The same is told of host CPU time a request answered, which says what overload costs where others use the
@@ -25,7 +25,7 @@ TIMES, SLICE_S = 10, 10
 GOODPUT, LATENCY, RECOVERY_MS = 0.9, 2.0, 5000
 MEMORY_BYTES = 96 << 20  # more than before: what 32 connections may have unsent, and what the gate keeps
 TWINS = 64000            # one request of a twin is out at a time
-ROUNDS = 100_000         # of a twin's work
+ROUNDS = 200_000         # of a twin's work
 OFFERED = 0.7            # of ten times the peak at least this much must have come, or the machine was too slow to show anything
 OTHERS_MOST, LOOK_S = 0.1, 2  # of the host's CPU; how often it is looked
 TICKS = os.sysconf("SC_CLK_TCK")
