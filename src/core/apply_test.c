@@ -280,18 +280,6 @@ static void a_plain_twin_that_gets_an_image_keeps_its_tags(void **state)
 
 /* ---- several cores ---- */
 
-static int begin_with_cores(void **state)
-{
-    (void)state;
-    world_options options = { .seed = 5, .cores = 3, .segment_bytes = 1 << 20, .on_message = asker_hears };
-    world_init(&here.world, &options);
-    assert_int_equal(world_open(&here.world), DRO_OK);
-    world_push_image(&here.world, THERMO);
-    here.id = 100;
-    asker_forget();
-    return 0;
-}
-
 static uint16_t put_numbers(const char *id, const char *imsi, const char *msisdn)
 {
     on_twin(API_TWIN_PUT, id);
@@ -328,7 +316,7 @@ int main(void)
         CLAIM(aliases_are_a_list_of_texts),
         CLAIM(what_is_gone_already_can_go_again),
         CLAIM(a_plain_twin_that_gets_an_image_keeps_its_tags),
-        cmocka_unit_test_setup_teardown(a_number_that_was_given_up_is_free_on_every_core, begin_with_cores, asker_end),
+        cmocka_unit_test_setup_teardown(a_number_that_was_given_up_is_free_on_every_core, asker_begin_with_cores, asker_end),
     };
     return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
 }

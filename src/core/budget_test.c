@@ -175,18 +175,6 @@ static void a_damaged_field_of_the_hosts_file_is_refused(void **state)
     assert_true(dro_builder_length(&out) > sizeof bytes);
 }
 
-static int begin_with_cores(void **state)
-{
-    (void)state;
-    world_options options = { .seed = 5, .cores = 3, .segment_bytes = 1 << 20, .on_message = asker_hears };
-    world_init(&here.world, &options);
-    assert_int_equal(world_open(&here.world), DRO_OK);
-    world_push_image(&here.world, THERMO);
-    here.id = 100;
-    asker_forget();
-    return 0;
-}
-
 static void each_core_has_its_share_of_what_an_image_has(void **state)
 {
     (void)state;
@@ -421,7 +409,7 @@ int main(void)
         CLAIM(an_image_has_what_it_was_given_and_else_the_hosts),
         CLAIM(a_change_that_is_not_one_changes_nothing),
         CLAIM(a_damaged_field_of_the_hosts_file_is_refused),
-        cmocka_unit_test_setup_teardown(each_core_has_its_share_of_what_an_image_has, begin_with_cores, asker_end),
+        cmocka_unit_test_setup_teardown(each_core_has_its_share_of_what_an_image_has, asker_begin_with_cores, asker_end),
         CLAIM(messages_beyond_it_are_not_sent),
         CLAIM(downlinks_notifications_and_triggers_are_messages),
         CLAIM(of_two_timers_at_once_one_waits),

@@ -320,18 +320,6 @@ static void a_twin_in_a_turn_goes_on_once_that_is_over(void **state)
     assert_int_equal(answer.result, 2001);
 }
 
-static int begin_with_cores(void **state)
-{
-    (void)state;
-    world_options options = { .seed = 5, .cores = 3, .segment_bytes = 1 << 20, .on_message = asker_hears };
-    world_init(&here.world, &options);
-    assert_int_equal(world_open(&here.world), DRO_OK);
-    world_push_image(&here.world, THERMO);
-    here.id = 100;
-    asker_forget();
-    return 0;
-}
-
 static void every_core_follows(void **state)
 {
     (void)state;
@@ -364,7 +352,7 @@ int main(void)
         CLAIM(a_damaged_row_is_refused),
         CLAIM(metrics_and_images_say_what_is_stopped),
         CLAIM(a_twin_in_a_turn_goes_on_once_that_is_over),
-        cmocka_unit_test_setup_teardown(every_core_follows, begin_with_cores, asker_end),
+        cmocka_unit_test_setup_teardown(every_core_follows, asker_begin_with_cores, asker_end),
     };
     return cmocka_run_group_tests_name("stops", tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ extern world_request request;
 /* world_options.on_message */
 void asker_hears(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length);
 void asker_forget(void);
+int asker_begin_with_cores(void **state); /* a setup: a world of three cores that has the thermometer */
 int asker_end(void **state); /* a teardown: the world is whole, and gone */
 
 void on_twin(uint16_t operation, const char *id); /* begins the request */
