@@ -1,6 +1,6 @@
 /* Cell: the room with guest code. It has slots (warm, empty instances of images),
  * takes turns from its ring, gives results to the other. It has no keys, files or
- * sockets; after cell_confine the kernel holds it to six system calls. */
+ * sockets; after cell_confine the kernel holds it to seven system calls. */
 #pragma once
 
 #include <stdbool.h>

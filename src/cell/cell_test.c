@@ -8,8 +8,6 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/wipe.h"
@@ -224,24 +222,6 @@ static void a_longer_deadline_lets_a_longer_turn_end(void **state)
         { .image = PROBE, .event_kind = 3, .event_id = SPIN_MS, .deadline_micros = 60000000 }, { 0 } };
     cell_turn(twin->cell, &request.head, result, cell_result_max(twin->cell, PROBE));
     assert_int_equal(((turn_result *)result)->status, TURN_OK);
-}
-
-static void the_time_of_other_processes_does_not_count(void **state)
-{
-    enum { WORK = 40000000, FEW = 20 };
-    test_twin *twin = *state;
-    pid_t child = fork();
-    if (child == 0) { /* some 100 ms of somebody else's time */
-        for (volatile int i = 0; i < WORK; i++)
-            ;
-        _exit(0);
-    }
-    uint64_t before = atomic_load(&twin->cell->ticker.ticks);
-    waitpid(child, NULL, 0);
-    assert_true(atomic_load(&twin->cell->ticker.ticks) - before < FEW);
-    before = atomic_load(&twin->cell->ticker.ticks);
-    while (atomic_load(&twin->cell->ticker.ticks) - before < FEW) /* our own does */
-        ;
 }
 
 static void memory_that_grew_is_kept(void **state)
@@ -522,7 +502,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_nan_is_the_canonical_one_unless_the_image_computes, setup, teardown),
         cmocka_unit_test_setup_teardown(every_turn_without_an_end_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(a_longer_deadline_lets_a_longer_turn_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_time_of_other_processes_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_that_grew_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_memory_bomb_is_a_want_of_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(fresh_memory_holds_nothing_of_the_last_turn, setup, teardown),

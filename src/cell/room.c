@@ -154,8 +154,10 @@ _Noreturn void cell_run(cell *cell)
         if (taken > 0 || cell->is_blocked || ring_prepare_sleep(cell->options.turns))
             continue;
         uint64_t rings;
+        ticker_rest(&cell->ticker);
         ssize_t ignored = read(cell->options.doorbell, &rings, sizeof rings);
         (void)ignored;
+        ticker_go_on(&cell->ticker);
         ring_awake(cell->options.turns);
     }
 }

@@ -1,4 +1,4 @@
-/* A cell in a process of its own, held to its six system calls, fed through rings. */
+/* A cell in a process of its own, held to its seven system calls, fed through rings. */
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <setjmp.h>

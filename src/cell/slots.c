@@ -88,7 +88,7 @@ static void write_and_end(test_twin *twin, dro_random_seeded *dice, const uint8_
         { EFFECTS_FLOOD, TURN_EFFECTS }, { BAD_OUTCOME, TURN_BAD_RESULT }, { BAD_POINTER, TURN_OUT_OF_BOUNDS }, { COUNT, TURN_OK }, { WALK, TURN_OK },
     };
     uint64_t how = dro_random_next(dice);
-    if (how % SLOW_EVERY == 0) { /* the ticker's 4 to 8 ms each */
+    if (how % SLOW_EVERY == 0) { /* a deadline each */
         must_be("a turn without an end", test_turn(twin, SMEAR_LOOP, secret, SECRET), TURN_DEADLINE);
     } else if (how % 3 == 0) {
         must_be("a trap", test_turn(twin, SMEAR_TRAP, secret, SECRET), TURN_TRAP);
