@@ -81,6 +81,7 @@ def test_a_device_has_so_many_bytes_waiting_and_ended_ones_make_room(names):
         with Mme(host) as mme:
             mme.attach(device.imsi)
             taken(mme, count)
+            until(lambda: host.admin.twin(device.name)["mailbox"] == 0, "an empty mailbox")
             for n in range(20):
                 assert device.send(bytes(500)).status == 200
         assert len(client.get(device.deliveries).json()) < 8
@@ -94,6 +95,7 @@ def test_what_is_too_large_to_wait_goes_now_or_fails(names):
         assert device.send(bytes(100)).status == 201
         mme.attach(device.imsi)
         assert taken(mme, 1) == {device.imsi: [bytes(100)]}
+        until(lambda: host.admin.twin(device.name)["mailbox"] == 0, "an empty mailbox")
         assert device.send(bytes(101)).status == 200
         when = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).replace(microsecond=0)
         mme.on_downlink = lambda downlink: is_asleep(when)
@@ -163,8 +165,8 @@ def test_what_waits_longest_waits_in_the_log_and_arrives_all_the_same(many):
         for device in devices:
             mme.attach(device.imsi)
         found = taken(mme, DEVICES * PACKETS)
+        until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
     assert found == {device.imsi: in_order() for device in devices}
-    until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
 
 
 def test_what_is_away_can_be_read_changed_and_cancelled(many):
@@ -312,8 +314,8 @@ def test_chunks_are_moved_out_of_old_segments_and_the_log_stays_small(many, name
         for device in devices:
             mme.attach(device.imsi)
         found = taken(mme, DEVICES * PACKETS)
+        until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
     assert found == {device.imsi: in_order() for device in devices}
-    until(lambda: host.metric("dromio_mailbox_downlinks") == 0, "empty mailboxes")
 
 
 def test_an_expiry_finds_what_is_away(names):

@@ -72,6 +72,16 @@ class Downlink:
         self.imsi = find(message, 3102, 1)
         self.data = find(message, 4315)
         self.bearer = find(message, 1020)
+        self.is_answered = threading.Event()
+
+
+class Downlinks(queue.Queue):
+    """What came. It is in here before it is answered, so that whoever hears of that finds it; who takes it out knows that its answer is on its way."""
+
+    def get(self, block=True, timeout=None):
+        downlink = super().get(block, timeout)
+        downlink.is_answered.wait()
+        return downlink
 
 
 class Mme:
@@ -80,7 +90,7 @@ class Mme:
     def __init__(self, host, identity="mme1.epc.test", realm="epc.test", application=T6A, on_downlink=None):
         self.identity, self.realm = identity, realm
         self.destination = host.realm.encode()
-        self.downlinks, self.releases = queue.Queue(), queue.Queue()
+        self.downlinks, self.releases = Downlinks(), queue.Queue()
         self.on_downlink = on_downlink or (lambda downlink: 2001)
         self.order = []  # what came, in order: ("answer", code) and ("downlink", data)
         self.hops = itertools.count(1)
@@ -153,11 +163,14 @@ class Mme:
             downlink = Downlink(message)
             self.order.append(("downlink", downlink.data))
             said = self.on_downlink(downlink)
-            self.downlinks.put(downlink)  # before its answer: whoever hears of that finds it
-            if said is not None:
-                result = [avp(268, said)] if isinstance(said, int) else said
-                session = next(item for item in message.avps if item.code == 263)
-                self._answer(message, [session, *result, avp(277, 1), *self.origin()])
+            self.downlinks.put(downlink)
+            try:
+                if said is not None:
+                    result = [avp(268, said)] if isinstance(said, int) else said
+                    session = next(item for item in message.avps if item.code == 263)
+                    self._answer(message, [session, *result, avp(277, 1), *self.origin()])
+            finally:
+                downlink.is_answered.set()
         elif header.command_code in (DWR, DPR):
             self._answer(message, [avp(268, 2001), *self.origin()])
         else:
