@@ -22,8 +22,6 @@ enum {
     WINDOW = 256,           /* of each: together below what a gate keeps */
     DEVICES = 100000,
     DEVICES_QUICK = 20000,
-    WAITING_MAX = 8192,     /* reports answered 2001 whose notification has not come yet */
-    BATCH = 2048,
     ALONE = 500,            /* one at a time */
     POSTS_CONNECTIONS = 8,
     POSTS_DEPTH = 32,
@@ -332,9 +330,10 @@ static bool together(watching *w, double seconds, bench_result *r)
     w->took = (histogram){ 0 };
     uint64_t first = sink_count(w->sink), sent = first;
     double sink_s = sink_cpu_s(w->sink);
+    uint32_t batch = trial_batch(w->devices), waiting = trial_waiting(w->devices);
     snapshot_take(w->host, &before);
-    for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end; sent += BATCH)
-        if (!report(w, BATCH) || !sink_wait(w->sink, sent + BATCH, WAITING_MAX - BATCH))
+    for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end; sent += batch)
+        if (!report(w, batch) || !sink_wait(w->sink, sent + batch, waiting - batch))
             return false;
     if (!sink_wait(w->sink, sent, 0)) /* the last one counts, too */
         return false;
@@ -382,7 +381,7 @@ bool bench_monte(const bench_options *o, bench_result *r)
     bench_set_number(r, "twins", w.devices);
     bench_set_number(r, "subscriptions", w.devices);
     bench_set_number(r, "mmes", MMES);
-    bench_set_number(r, "waiting_most", WAITING_MAX);
+    bench_set_number(r, "waiting_most", trial_waiting(w.devices));
     bench_set_per_second_is(r, "notifications answered 204 by the sink, from the RIR on");
     for (uint32_t i = 0; i < MMES; i++)
         peer_free(w.lanes[i].peer);

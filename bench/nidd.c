@@ -17,8 +17,6 @@ enum {
     CONNECTED_MAX = 1000000,
     DEVICES = 100000,
     DEVICES_QUICK = 20000,
-    WAITING_MAX = 8192, /* uplinks answered 2001 whose notification has not come yet */
-    BATCH = 2048,
     ALONE = 500,        /* one at a time */
     POSTS_CONNECTIONS = 8,
     POSTS_DEPTH = 32,
@@ -33,6 +31,11 @@ typedef struct notifying {
     _Atomic uint64_t strange; /* notifications that name no connected device or hold no data */
     histogram took;           /* written by the sink's thread; read while nothing is under way */
 } notifying;
+
+static uint32_t mmes_of(const notifying *n)
+{
+    return n->connected < MMES ? n->connected : MMES; /* none without a device */
+}
 
 /* In the sink's thread. */
 static void on_notification(void *owner, const char *body, size_t length)
@@ -103,9 +106,10 @@ static bool together(notifying *n, double seconds, bench_result *r)
     n->took = (histogram){ 0 };
     uint64_t first = sink_count(n->sink), sent = first;
     double sink_s = sink_cpu_s(n->sink);
+    uint32_t batch = trial_batch(n->connected), waiting = trial_waiting(n->connected);
     snapshot_take(n->host, &before);
-    for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end; sent += BATCH)
-        if (!load_send(n->load, BATCH) || !sink_wait(n->sink, sent + BATCH, WAITING_MAX - BATCH))
+    for (int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9); bench_now_ns() < end; sent += batch)
+        if (!load_send(n->load, batch) || !sink_wait(n->sink, sent + batch, waiting - batch))
             return false;
     if (!sink_wait(n->sink, sent, 0)) /* the last one counts, too */
         return false;
@@ -136,7 +140,7 @@ static uint64_t weigh(const notifying *n, uint64_t before, const char *step, ben
 
 static bool measure(const bench_options *o, notifying *n, uint64_t empty_bytes, bench_result *r)
 {
-    n->load = load_new(n->host, n->connected, MMES, WINDOW);
+    n->load = load_new(n->host, n->connected, mmes_of(n), WINDOW);
     n->sent_ns = calloc(n->connected, sizeof *n->sent_ns);
     if (n->load == NULL || n->sent_ns == NULL)
         return bench_fail("no memory");
@@ -167,8 +171,8 @@ bool bench_nidd(const bench_options *o, bench_result *r)
     bench_set_number(r, "twins", n.devices);
     bench_set_number(r, "configurations", n.devices);
     bench_set_number(r, "connected", n.connected);
-    bench_set_number(r, "mmes", MMES);
-    bench_set_number(r, "waiting_most", WAITING_MAX);
+    bench_set_number(r, "mmes", mmes_of(&n));
+    bench_set_number(r, "waiting_most", trial_waiting(n.connected));
     bench_set_per_second_is(r, "notifications answered 204 by the sink, from the ODR on");
     load_free(n.load);
     host_fini(&h);

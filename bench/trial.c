@@ -67,6 +67,16 @@ double trial_seconds(const bench_options *o, double usual, double quick)
     return o->seconds > 0 ? o->seconds : o->is_quick ? quick : usual;
 }
 
+uint32_t trial_waiting(uint32_t devices)
+{
+    return devices < TRIAL_WAITING_MAX ? devices : TRIAL_WAITING_MAX;
+}
+
+uint32_t trial_batch(uint32_t devices)
+{
+    return (trial_waiting(devices) + TRIAL_BATCHES - 1) / TRIAL_BATCHES;
+}
+
 void snapshot_take(const host *h, snapshot *s)
 {
     s->turns = host_counter(h, "dromio_turns_total");

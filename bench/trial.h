@@ -13,6 +13,11 @@ bool trial_start_with(host *host, const char *set);
 uint32_t trial_twins(const bench_options *options, uint32_t usual, uint32_t quick);
 double trial_seconds(const bench_options *options, double usual, double quick);
 
+/* Notifications that are let wait while more are caused: one a device, so that what each took is known and none has more than a host keeps. */
+enum { TRIAL_WAITING_MAX = 8192, TRIAL_BATCHES = 4 };
+uint32_t trial_waiting(uint32_t devices);
+uint32_t trial_batch(uint32_t devices); /* so many are caused at a time; a part of the above */
+
 typedef struct snapshot { /* counters and CPU of the host at one moment */
     int64_t at_ns;
     double turns, commits;

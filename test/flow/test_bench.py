@@ -143,6 +143,13 @@ def test_every_report_is_told_to_the_application_once(tmp_path):
     assert settings["subscriptions"] == 500 and settings["alone_p50_micros"] > 0 and settings["subscriptions_per_second"] > 0
 
 
+@pytest.mark.parametrize("name", ["nidd", "monte"])
+@pytest.mark.parametrize("twins", [1, 20])
+def test_few_devices_have_no_more_notifications_waiting_than_a_host_keeps(tmp_path, name, twins):
+    result = run(name, tmp_path, *MOMENT, "--twins", str(twins))
+    assert result["per_second"] > 0 and result["settings"]["waiting_most"] == result["settings"]["twins"] == twins
+
+
 def test_queue_goes_beyond_memory_and_flushes_all_of_it(tmp_path):
     result = run("queue", tmp_path, "--twins", "200", "--quick")
     settings = result["settings"]
