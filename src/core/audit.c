@@ -8,6 +8,8 @@
 #include "core/ledger.h"
 #include "core/record.h"
 #include "core/render.h"
+#include "store/disk.h"
+#include "store/log_files.h"
 
 enum {
     ROOM_BYTES = AUDIT_BYTES_MAX + 512, /* of a record with one note */
@@ -181,6 +183,39 @@ static void dropped_tell(core *core)
     audit_note_bytes(core, bytes, dro_builder_length(&out));
 }
 
+/* What a restore left for the host's first start on what it made. The mark goes once the note is durable: after an end in between there are two. */
+static int restored_step(core *core)
+{
+    struct audit *audit = core->audit;
+    disk *disk = core->options.log_disk;
+    char text[LOG_RESTORED_BYTES + 1];
+    if (audit->restored == RESTORED_TOLD && audit->restored_round > core->round_told)
+        return 0;
+    if (audit->restored == RESTORED_TOLD) {
+        int error = disk->remove(disk, LOG_RESTORED);
+        if (error != 0)
+            dro_warn("audit: the mark of a restore, log/" LOG_RESTORED ", cannot be removed: %s; the next start tells of it again", strerror(-error));
+        audit->restored = RESTORED_DONE;
+        return 1;
+    }
+    int file = disk->open(disk, LOG_RESTORED, 0);
+    int64_t length = file < 0 ? file : disk->read(disk, file, 0, text, LOG_RESTORED_BYTES);
+    if (file >= 0)
+        disk->close(disk, file);
+    audit->restored = length < 0 ? RESTORED_DONE : RESTORED_TOLD;
+    if (length < 0 && length != -ENOENT)
+        dro_warn("audit: the mark of a restore, log/" LOG_RESTORED ", cannot be read: %s", strerror((int)-length));
+    if (length < 0)
+        return 0;
+    text[length] = '\0';
+    for (char *at = text; *at != '\0'; at++)
+        if (*at < ' ' || *at > '~')
+            *at = at[1] == '\0' ? '\0' : '?';
+    audit_note(core, AUDIT_BACKUP_RESTORED, NULL, text);
+    audit->restored_round = core->round_last;
+    return 1;
+}
+
 int audit_step(core *core)
 {
     struct audit *audit = core->audit;
@@ -188,6 +223,8 @@ int audit_step(core *core)
     audit_head_key(core);
     if (audit_is_able(core) && core->index == 0 && audit->owed != NULL)
         done += audit_owed_step(core);
+    if (audit->restored != RESTORED_DONE && audit_is_able(core) && core->index == 0 && !core->is_full)
+        done += restored_step(core);
     if (audit->asked != NULL)
         audit_asked_expire(core);
     dropped_tell(core);

@@ -54,6 +54,8 @@ struct audit {
     uint64_t cuts;
     asked *asked;
     uint64_t asked_last;
+    enum { RESTORED_UNREAD, RESTORED_TOLD, RESTORED_DONE } restored; /* of a restore's mark */
+    uint64_t restored_round;     /* of the note of it */
 };
 
 /* ---- notes ---- */
