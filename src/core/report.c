@@ -379,16 +379,42 @@ bool report_is_of_member(const uint8_t *fields, size_t length)
     return false;
 }
 
+static uint32_t twin_of_field(core *core, const dro_field *name)
+{
+    char digits[IMSI_DIGITS_MAX + 1];
+    if (name->tag == API_FIELD_ID)
+        return twin_find(core, (const char *)name->bytes, name->length);
+    if (name->length == 0 || name->length > IMSI_DIGITS_MAX)
+        return NONE;
+    memcpy(digits, name->bytes, name->length);
+    digits[name->length] = '\0';
+    uint32_t found = name->tag == API_FIELD_IMSI ? twin_find_imsi(core, digits) : twin_find_msisdn(core, digits);
+    dro_wipe(digits, sizeof digits);
+    return found;
+}
+
+/* A limited peer was judged by the IMSI it named; of an external identifier or MSISDN beside it nobody but this core knows whose it is. */
+static bool may_name(core *core, const uint8_t *fields, size_t length, const dro_field *name)
+{
+    dro_field room;
+    if (t8_find(fields, length, API_FIELD_PEER_IMSIS, &room) == NULL)
+        return true;
+    uint32_t index = twin_of_field(core, name);
+    return index != NONE && twin_is_of_peer(core, index, fields, length);
+}
+
 const dro_field *report_member(core *core, const uint8_t *fields, size_t length, dro_field *room)
 {
     const dro_field *named = t8_find(fields, length, API_FIELD_ID, room);
     if (named == NULL)
         named = t8_find(fields, length, API_FIELD_MSISDN, room);
-    grant who = { fields, length };
-    uint32_t index = named != NULL ? NONE : authorization_twin_of(core, &who);
+    if (named != NULL && may_name(core, fields, length, named))
+        return named;
+    named = t8_find(fields, length, API_FIELD_IMSI, room);
+    uint32_t index = named == NULL ? NONE : twin_of_field(core, named);
     size_t id_length;
     if (index == NONE)
-        return named;
+        return NULL;
     room->tag = REPORT_ID;
     room->bytes = (const uint8_t *)twin_id(core, twin_at(core, index), &id_length);
     room->length = (uint32_t)id_length;

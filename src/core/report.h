@@ -20,7 +20,8 @@ typedef struct report_turn {     /* what a turn carries */
 } report_turn;
 
 /* Of a group's: do the fields of a MESSAGE_NETWORK_REPORT name a member? And that member as the network names it, else as this host
- * does (REPORT_ID, REPORT_MSISDN). NULL: by a number that nobody here knows. */
+ * does (REPORT_ID, REPORT_MSISDN). Of a limited peer the network's name counts only for a twin of this core that is that peer's.
+ * NULL: by a number that nobody here knows. */
 bool report_is_of_member(const uint8_t *fields, size_t length);
 const dro_field *report_member(core *core, const uint8_t *fields, size_t length, dro_field *room);
 void reports_on_message(core *core, uint32_t gate, const ring_header *header, const uint8_t *body); /* MESSAGE_NETWORK_REPORT */

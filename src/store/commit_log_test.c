@@ -449,6 +449,35 @@ static void a_full_disk_keeps_the_round_for_later(void **state)
     disk->free(disk);
 }
 
+/* Its replay point moves where there is no space: else what nothing lives in could not be dropped, and a log that filled its disk would never find any. Starts need none either. */
+static void a_full_disk_takes_neither_starts_nor_what_can_be_dropped_from_a_log(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    open_model(&model, disk, 1);
+    write_rounds(&model);
+    uint32_t last = commit_log_segment_last(model.log);
+    disk_memory_fill(disk, true);
+    assert_int_equal(commit_log_set_replay(model.log, last), DRO_OK);
+    assert_int_equal(commit_log_drop(model.log, last), DRO_OK);
+    model.first_kept = ROUNDS;
+    while (log_place_segment(model.records[model.first_kept - 1].place) == last)
+        model.first_kept--;
+    for (uint32_t i = ROUNDS + 1; commit_log_segment_last(model.log) == last; i++)
+        append_round(&model, i, 2500);
+    for (int i = 0; i < 3; i++) { /* stopped and started, then the power goes, all on the full disk */
+        log_model_close(&model);
+        if (i > 0)
+            disk_memory_power_cut(disk, &(disk_memory_faults){ 0 });
+        disk_memory_fill(disk, true);
+        assert_int_equal(log_model_open(&model), DRO_OK);
+        assert_int_equal(model.durable, model.count);
+    }
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
 /* What asks has its place from a record that is durable: the file was longer. Before the replay point nobody looked at it at the start. */
 static void an_old_file_cut_short_gives_what_it_has_and_says_where_it_ends(void **state)
 {
@@ -1075,6 +1104,7 @@ int main(void)
         cmocka_unit_test(a_log_closes_with_fetches_under_way),
         cmocka_unit_test(a_start_with_nothing_behind_the_replay_point_works),
         cmocka_unit_test(a_full_disk_keeps_the_round_for_later),
+        cmocka_unit_test(a_full_disk_takes_neither_starts_nor_what_can_be_dropped_from_a_log),
         cmocka_unit_test(an_old_file_cut_short_gives_what_it_has_and_says_where_it_ends),
         cmocka_unit_test(what_the_disk_does_not_take_is_said_to_who_asked),
         cmocka_unit_test(a_round_has_so_many_records_and_no_more),

@@ -131,6 +131,13 @@ static dro_err store(disk *files, const char *name, const void *bytes, size_t le
     return told(name, files->replace(files, name, bytes, length));
 }
 
+/* Always of the same length: once there was space for it, it needs none. */
+static dro_err store_reserved(disk *files, const char *name, const void *bytes, size_t length)
+{
+    bool is_reserved = files->replace_reserved != NULL;
+    return told(name, (is_reserved ? files->replace_reserved : files->replace)(files, name, bytes, length));
+}
+
 static dro_err tell_damage(dro_err err, const char *name, const char *advice)
 {
     if (err == DRO_UNSUPPORTED)
@@ -155,7 +162,7 @@ dro_err log_replay_store(disk *files, const log_replay_point *point)
 {
     uint8_t bytes[LOG_REPLAY_BYTES];
     log_replay_encode(point, bytes);
-    return store(files, replay_name, bytes, sizeof bytes);
+    return store_reserved(files, replay_name, bytes, sizeof bytes); /* on a full disk segments are dropped, too: that makes space */
 }
 
 dro_err log_end_load(disk *files, log_end *found)
@@ -216,8 +223,7 @@ dro_err commit_log_epoch_next(disk *files, uint64_t random, log_epoch *out)
         return DRO_LIMIT;
     epoch = (log_epoch){ epoch.counter + 1, random };
     log_epoch_encode(&epoch, bytes);
-    bool is_reserved = files->replace_reserved != NULL; /* a host starts with a full disk, too: to show what it has */
-    err = told(epoch_name, (is_reserved ? files->replace_reserved : files->replace)(files, epoch_name, bytes, LOG_EPOCH_BYTES));
+    err = store_reserved(files, epoch_name, bytes, LOG_EPOCH_BYTES); /* a host starts with a full disk, too: to show what it has */
     if (err == DRO_OK)
         *out = epoch;
     return err;

@@ -28,8 +28,13 @@ static dro_err directory_open(log_store *store, uint32_t generation, uint32_t co
 /* ---- removing ---- */
 
 /* What a log made; the host's own files may lie beside it. `end` goes first: it would call what is left, or what is made anew in its place, damaged. */
+static const char *const beside[] = { ".replay.spare", ".replay.new", ".end.new" }; /* that no list shows; the last two of who died while it replaced them */
+
 static bool is_of_log(const char *name)
 {
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++)
+        if (strcmp(name, beside[i]) == 0)
+            return true;
     return strncmp(name, "segment-", 8) == 0 || strncmp(name, "spare-", 6) == 0 || strcmp(name, "replay") == 0 || strcmp(name, "end") == 0;
 }
 
@@ -66,6 +71,8 @@ static dro_err directory_remove(log_store *store, uint32_t generation, uint32_t 
         return err == DRO_NOT_FOUND ? DRO_OK : err;
     by_path here = { .path = path };
     unlink_name(&here, "end");
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++)
+        unlink_name(&here, beside[i]);
     int error = files->list(files, unlink_name, &here);
     files->free(files);
     error = error < 0 ? -error : here.error != 0 ? here.error : directory_sync(path);

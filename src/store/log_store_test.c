@@ -105,6 +105,23 @@ static void removing_takes_what_is_the_logs_and_leaves_the_hosts(void **state)
     assert_int_equal(store.store.remove(&store.store, 0, 0), DRO_OK); /* once more: it is */
 }
 
+/* What a replacement left, or keeps for the next one, is in no list; its directory would not go with it in it. */
+static void removing_takes_what_lies_beside_the_logs_files(void **state)
+{
+    static const char *const beside[] = { ".replay.new", ".end.new" };
+    disk *files;
+    (void)state;
+    assert_int_equal(store.store.open(&store.store, 2, 0, true, &files), DRO_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(files->replace_reserved(files, "replay", "x", 1), 0);
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++)
+        assert_int_equal(files->replace(files, beside[i], "x", 1), 0);
+    files->free(files);
+    assert_true(is_there("log-2-0/.replay.spare") && is_there("log-2-0/.end.new"));
+    assert_int_equal(store.store.remove(&store.store, 2, 0), DRO_OK);
+    assert_false(is_there("log-2-0"));
+}
+
 static void a_log_that_never_was_is_removed(void **state)
 {
     (void)state;
@@ -208,6 +225,7 @@ int main(void)
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CLAIM(removing_takes_what_is_the_logs_and_leaves_the_hosts),
+        CLAIM(removing_takes_what_lies_beside_the_logs_files),
         CLAIM(a_log_that_never_was_is_removed),
         CLAIM(a_directory_with_somebody_elses_file_stays_and_that_is_told),
         CLAIM(removing_says_which_call_failed_and_can_be_done_again),

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from host import LIMIT_S, Host, thermo_reading, until
+from hss import imsi_of
 from mme import Mme
 from monte import REFERENCE_UNKNOWN, V3GPP, MonteHss, avp, external, find, item, msisdn_of, refusal, report, result_of
 from t8 import CALLBACKS, path_of
@@ -105,13 +106,54 @@ def test_a_guessed_reference_does_not_let_a_peer_speak_of_devices_that_are_not_i
             (of_group,) = hss.watched.get(timeout=LIMIT_S).references
             with MonteHss(host, identity="hss2.epc.test") as other:
                 assert result_of(other.tell(report(made.reference, LOSS))) == REFERENCE_UNKNOWN
-                assert result_of(other.tell(report(made.reference, LOSS, avp(3149, 1, V3GPP, m=False)))) == REFERENCE_UNKNOWN  # cancelled
+                assert result_of(other.tell(report(made.reference, LOSS, avp(3149, 2, V3GPP, m=False)))) == REFERENCE_UNKNOWN  # cancelled
                 assert result_of(other.tell(report(of_group, LOSS))) == NOT_ALLOWED
                 assert result_of(other.tell(report(made.reference, LOSS, avp(3126, of_group, V3GPP)))) == NOT_ALLOWED
             assert result_of(hss.tell(report(made.reference, LOSS, avp(3162, 1, V3GPP)))) == 2001
             until(made.reports, "the report of its own HSS")
             assert [each["lossOfConnectReason"] for each in made.reports()] == [1]
             assert client.get(made.at).status == client.get(path_of(group.headers["Location"])).status == 200
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_limited_peer_s_report_of_a_group_names_no_device_that_is_not_its_own(sink, cores):
+    peers = 'diameter.peers=[{identity="hss1.epc.test",applications=["s6t"]},{identity="hss2.epc.test",applications=["s6t"],imsis=["00102"]}]'
+    own, second, foreign = "001020000000001", "001020000000002", "001030000000001"
+    at = f"/limited-{cores}"
+    with Host(CALLBACKS, peers, f"host.cores={cores}") as host:
+        client = host.application("as1", ["acme.example"], ["monitoring"])
+        host.admin.put("/v1/groups/g@acme.example", {})
+        for name, imsi, msisdn in (("own", own, "491501"), ("second", second, "491502"), ("foreign", foreign, "491503")):
+            host.admin.put_twin(f"{name}@acme.example", imsi=imsi, msisdn=msisdn)
+        with MonteHss(host) as hss:
+            made = client.post(BASE, {"externalGroupId": "g@acme.example", "notificationDestination": sink.link(at), "monitoringType": "LOSS_OF_CONNECTIVITY",
+                                      "maximumNumberOfReports": 50})
+            assert made.status == 201, made
+            (reference,) = hss.watched.get(timeout=LIMIT_S).references
+            beside = [  # the names beside its own IMSI
+                [external("foreign@acme.example")], [msisdn_of("491503")], [external("nobody@acme.example")],
+                [external("foreign@acme.example"), msisdn_of("491501")], [external("nobody@acme.example"), msisdn_of("491503")],
+                [external("own@acme.example")], [], [external("second@acme.example")]]
+            cancelled = avp(3149, 2, V3GPP, m=False)
+            with MonteHss(host, identity="hss2.epc.test") as other:
+                for names in beside:
+                    assert result_of(other.tell(group_report(reference, item([imsi_of(own), *names], LOSS)))) == 2001
+                assert result_of(other.tell(group_report(reference, item([imsi_of(own), external("foreign@acme.example")], LOSS, cancelled)))) == 2001
+            assert result_of(hss.tell(group_report(reference, item([external("foreign@acme.example")], LOSS)))) == 2001
+
+            def reports():
+                return [each for notice in sink.taken(at) for each in notice.get("monitoringEventReports", [])]
+
+            until(lambda: len(reports()) == len(beside) + 1, "all reports")
+            *said, of_all = [(each.get("externalId"), each.get("msisdn")) for each in reports()]
+            assert of_all == ("foreign@acme.example", None), "who may speak of all"
+            ended = [each for notice in sink.taken(at) for each in notice.get("cancelExternalIds", [])]
+            if cores == 1:
+                assert said == [("own@acme.example", None)] * (len(beside) - 1) + [("second@acme.example", None)]
+                assert ended == ["own@acme.example"]
+            else:  # where another core has the device, core 0 cannot check a name: there is none
+                assert set(said) <= {("own@acme.example", None), ("second@acme.example", None), (None, None)}
+                assert set(ended) <= {"own@acme.example"}
 
 
 def test_reachability_of_another_kind_than_asked_for_is_not_told(subscription, hss, real):
