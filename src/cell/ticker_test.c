@@ -2,18 +2,20 @@
 #include "cell/ticker.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wasmtime.h>
 
 #include "cell/test_support.h"
 
 enum { DEADLINE_MICROS = 5000, MANY_TICKS = 60 };
 
-static struct stage { ticker ticker; engine *engine; engine_code *code; engine_instance *instance; uint32_t asked, patience; } stage;
+static struct stage { ticker ticker; engine *engine; engine_code *code; engine_instance *instance; uint32_t asked, patience; uint64_t until_nanos; } stage;
 
 static void pause_briefly(void)
 {
@@ -31,18 +33,25 @@ static bool on_others(void *context, engine_value *values)
     return true;
 }
 
-/* It asks for ever, if nobody ends it. */
+static uint64_t own_nanos(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* It asks for ever, if nobody ends it; or till so much CPU time is used. */
 static bool on_ask(void *context, engine_value *values)
 {
     (void)context;
-    values[0].i32 = ++stage.asked < stage.patience;
+    values[0].i32 = ++stage.asked < stage.patience && (stage.until_nanos == 0 || own_nanos() < stage.until_nanos);
     return true;
 }
 
 static const uint8_t no_types[1] = { 0 };
 static const engine_import imports[] = { { "others", no_types, 0, 0, on_others }, { "ask", no_types, 0, 0x7f, on_ask } };
 
-static const char text[] = "(module (import \"host\" \"others\" (func $others)) (import \"host\" \"ask\" (func $ask (result i32)))"
+static char text[] = "(module (import \"host\" \"others\" (func $others)) (import \"host\" \"ask\" (func $ask (result i32)))"
                            "(memory (export \"memory\") 1) (memory $stop 1 1)"
                            "(func (export \"run\") (call $others) (loop $l (if (i32.atomic.load $stop (i32.const 0)) (then (unreachable)))"
                            "(br_if $l (call $ask)))))";
@@ -104,6 +113,43 @@ static void a_call_without_an_end_is_ended_and_the_next_is_not(void **state)
     }
 }
 
+static void a_call_has_its_whole_time(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) { /* each its own */
+        stage.until_nanos = own_nanos() + (uint64_t)DEADLINE_MICROS * 950;
+        assert_int_equal(run(UINT32_MAX), ENGINE_DONE);
+    }
+}
+
+static volatile sig_atomic_t signals_taken;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals_taken++;
+}
+
+/* One that the process gets waits for the thread that is watched. */
+static void signals_are_not_the_tickers(void **state)
+{
+    sigset_t one, before, waiting;
+    struct sigaction action = { .sa_handler = on_signal }, old;
+    (void)state;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    assert_int_equal(sigaction(SIGUSR1, &action, &old), 0);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &one, &before), 0);
+    assert_int_equal(kill(getpid(), SIGUSR1), 0);
+    on_others(NULL, NULL);
+    assert_int_equal(sigpending(&waiting), 0);
+    assert_true(sigismember(&waiting, SIGUSR1));
+    assert_int_equal(signals_taken, 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    assert_int_equal(signals_taken, 1);
+    sigaction(SIGUSR1, &old, NULL);
+}
+
 static void nobody_looks_while_the_thread_rests(void **state)
 {
     (void)state;
@@ -136,6 +182,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_time_of_others_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_without_an_end_is_ended_and_the_next_is_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_call_has_its_whole_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(signals_are_not_the_tickers, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_looks_while_the_thread_rests, setup, teardown),
         cmocka_unit_test_setup_teardown(it_ends_though_it_is_parked, setup, teardown),
     };

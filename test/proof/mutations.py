@@ -2,6 +2,7 @@
 build is given to the tests and proofs that should catch it, quickest first; the short form goes on with the next mutation once one has, the long form asks them all, so that its table says who catches what.
 One that nothing catches is a hole. Each catcher has to pass on the code as it is first, or what it says means nothing. A mutation that does not compile, or that no longer fits the code, fails the proof too."""
 import collections
+import fnmatch
 import json
 import os
 import pathlib
@@ -31,7 +32,7 @@ CAUGHT, PASSED, LATE, NOT_HERE = "caught", "passed", "late", "not run here"
 # What ninja makes for a proof besides the programs of a host; of the others `all` is made, in a variant of the build.
 PROGRAMS = ["dromiod", "dromio", "dromio-sim", "examples/dromio-twin", "test/peers/gate_harness", "test/peers/http_harness"]
 OWN_PROGRAMS = {"simulation": ["test/sim/simulate"], "faults": ["test/sim/faults"], "flips": ["test/sim/flips"], "slots": ["src/cell/slots"]}
-ALL_PROGRAMS = ("parsers",)
+ALL_PROGRAMS = ("parsers", "reproducible", "static", "threads")
 
 
 def lists(root):
@@ -68,6 +69,9 @@ class Tree:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
                 shutil.copymode(source, target)
+        if not (self.root / ".git").exists():  # a repository of its own: proofs ask git for what belongs to it
+            subprocess.run(["git", "init", "-q", self.root], check=True)
+        subprocess.run(["git", "-C", self.root, "add", "--all"], check=True)
 
     def run(self, *command, limit=SOUND_PATIENCE_S, folder=None, **environment):
         """(status, output); who is late is ended with all that it started."""
@@ -182,7 +186,7 @@ class Run:
             finally:
                 file.write_text(text)
             self.keep(mutation["key"], catcher, out)
-            if came[catcher] in (CAUGHT, LATE) and not self.proof.is_long:
+            if came[catcher] in (CAUGHT, LATE) and not self.proof.is_long and not self.proof.only:
                 break
         return came
 
@@ -243,6 +247,10 @@ def run(proof):
     mutations = lists(proof.root)
     if len(mutations) < proof.wanted:
         proof.fail(f"the lists have {len(mutations)} mutations, at least {proof.wanted} are wanted")
+    if proof.only:
+        mutations = [mutation for mutation in mutations if fnmatch.fnmatch(mutation["key"], proof.only)]
+        if not mutations:
+            proof.fail(f"no mutation is called {proof.only}")
     proof.wanted = len(mutations)
     found = proof.state.setdefault("found", {})
     for mutation, came, seconds in Run(proof, [mutation for mutation in mutations if mutation["key"] not in found]).results():
