@@ -93,7 +93,7 @@ uint64_t board_domain_twins_of_others(const board *board, uint32_t domain);
 uint64_t board_domain_state_of(const board *board, uint32_t core, uint32_t domain);
 /* What a core's cells cost and have to do. */
 enum { BOARD_CELLS = 16 };
-enum board_cell_count { BOARD_CELL_CPU_NS, BOARD_CELL_TURNS, BOARD_CELL_WAITING, BOARD_CELL_REFUSED, BOARD_CELL_COUNTS };
+enum board_cell_count { BOARD_CELL_CPU_NS, BOARD_CELL_TURNS, BOARD_CELL_WAITING, BOARD_CELL_REFUSED, BOARD_CELL_PROBATION, BOARD_CELL_COUNTS };
 void board_cell_put(board *board, uint32_t cell, enum board_cell_count what, uint64_t value);
 uint64_t board_cell_counted(const board *board, uint32_t cell, enum board_cell_count what); /* of the other cores */
 /* What a core measures lies here, where all may read it; only its own core writes. */

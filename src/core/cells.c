@@ -4,6 +4,27 @@
 #include "core/state.h"
 #include "core/twin_table.h"
 
+/* ---- places ---- */
+
+uint32_t cell_places(const core *core)
+{
+    return core->options.has_probation ? 2 * core->options.cell_count : core->options.cell_count;
+}
+
+uint32_t cell_place_of(core *core, uint32_t cell, bool is_on_probation)
+{
+    uint32_t place = core->options.cell_count + cell;
+    if (!is_on_probation || !core->options.has_probation)
+        return cell;
+    if (core->cells[place].is_open)
+        return place;
+    if (!core->is_probation_wanted[cell]) {
+        core->is_probation_wanted[cell] = true;
+        core->options.supervisor->renew_cell(core->options.supervisor, place);
+    }
+    return cell;
+}
+
 /* ---- images ---- */
 
 /* False: it was wanted before. */
@@ -27,23 +48,34 @@ void cells_recovered(core *core)
             core->options.supervisor->renew_cell(core->options.supervisor, cell);
 }
 
-void cell_lacks_image(core *core, uint32_t cell, uint32_t image)
+/* One for twins on probation has what its cell has, and is not renewed with it. */
+void cell_lacks_image(core *core, uint32_t place, uint32_t image)
 {
-    if (core->options.cell_images != NULL && want(core, cell, image))
-        core->options.supervisor->renew_cell(core->options.supervisor, cell);
+    uint32_t cells = core->options.cell_count;
+    if (core->options.cell_images != NULL && (want(core, place % cells, image) || place >= cells))
+        core->options.supervisor->renew_cell(core->options.supervisor, place);
 }
 
 /* ---- counts ---- */
 
-static uint64_t count_here(const core *core, uint32_t cell, enum board_cell_count what)
+static uint64_t count_of_place(const core *core, uint32_t place, enum board_cell_count what)
 {
     switch (what) {
-    case BOARD_CELL_CPU_NS: return core->shares.of[cell].cpu_ns;
-    case BOARD_CELL_TURNS: return core->cells[cell].in_flight + core->old_cells[cell].in_flight;
-    case BOARD_CELL_WAITING: return core->shares.of[cell].waiting;
-    case BOARD_CELL_REFUSED: return core->parts[cell].refused;
+    case BOARD_CELL_CPU_NS: return core->shares.of[place].cpu_ns;
+    case BOARD_CELL_TURNS: return core->cells[place].in_flight + core->old_cells[place].in_flight;
+    case BOARD_CELL_WAITING: return core->shares.of[place].waiting;
+    case BOARD_CELL_REFUSED: return core->parts[place].refused;
+    case BOARD_CELL_PROBATION: return place < core->options.cell_count ? 0 : core->parts[place].given;
     default: return 0;
     }
+}
+
+static uint64_t count_here(const core *core, uint32_t cell, enum board_cell_count what)
+{
+    uint64_t count = 0;
+    for (uint32_t place = cell; place < cell_places(core); place += core->options.cell_count)
+        count += count_of_place(core, place, what);
+    return count;
 }
 
 void cells_show(core *core)
@@ -85,10 +117,10 @@ void cells_status(const core *core, dro_builder *out)
     dro_builder_text(out, ",\"cells\":[");
     for (uint32_t i = 0; group_next(core, i, &group); i++) {
         group_counts counts = counts_of(core, group);
-        json_put(out, "%s{\"group\":\"%s\",\"cells\":%u,\"share\":%u,\"cpu_seconds\":%.6f,\"turns\":%llu,\"waiting\":%llu,\"refused\":%llu}", i > 0 ? "," : "",
+        json_put(out, "%s{\"group\":\"%s\",\"cells\":%u,\"share\":%u,\"cpu_seconds\":%.6f,\"turns\":%llu,\"waiting\":%llu,\"refused\":%llu,\"probation\":%llu}", i > 0 ? "," : "",
                  trust_group_name(core->options.trust, group), counts.cells, counts.share, (double)counts.of[BOARD_CELL_CPU_NS] / 1e9,
                  (unsigned long long)counts.of[BOARD_CELL_TURNS], (unsigned long long)counts.of[BOARD_CELL_WAITING],
-                 (unsigned long long)counts.of[BOARD_CELL_REFUSED]);
+                 (unsigned long long)counts.of[BOARD_CELL_REFUSED], (unsigned long long)counts.of[BOARD_CELL_PROBATION]);
     }
     dro_builder_text(out, "]");
 }
@@ -105,6 +137,7 @@ void cells_metrics(const core *core, dro_builder *out)
         [BOARD_CELL_TURNS] = { "dromio_cell_turns_in_flight", "gauge", "Turns in the cells of a trust group." },
         [BOARD_CELL_WAITING] = { "dromio_cell_turns_waiting", "gauge", "Turns that no cell of their trust group has taken yet." },
         [BOARD_CELL_REFUSED] = { "dromio_cell_turns_refused_total", "counter", "Turns refused because too many of their trust group were under way." },
+        [BOARD_CELL_PROBATION] = { "dromio_cell_probation_turns_total", "counter", "Turns of twins on probation, in the cells that are for those." },
         [BOARD_CELL_COUNTS] = { "dromio_cell_share_percent", "gauge", "Share of a core's cell time, by trust group." },
     };
     for (int what = 0; what <= BOARD_CELL_COUNTS; what++) {

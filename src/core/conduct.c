@@ -30,6 +30,16 @@ int64_t penalty_until_ms(const core *core, const twin *twin)
     return penalty != NULL && penalty->until_ms > core->now_ms ? penalty->until_ms : 0;
 }
 
+static bool is_slow(const core *core, const penalty *penalty)
+{
+    return penalty->slow_ms != 0 && core->now_ms - penalty->slow_ms < core->options.conduct.penalty_longest_ms;
+}
+
+bool twin_is_on_probation(const core *core, const twin *twin)
+{
+    return twin->has_penalty && is_slow(core, twin->extra->penalty);
+}
+
 uint8_t turn_stopped(const core *core, const turn *turn)
 {
     bool is_plain = turn->image == NONE;
@@ -115,6 +125,7 @@ static void penalty_put(core *core, const penalty *now)
     dro_builder_le(part, now->status, 1);
     dro_builder_le(part, (uint64_t)now->at_ms, 8);
     dro_builder_le(part, (uint64_t)now->until_ms, 8);
+    dro_builder_le(part, (uint64_t)now->slow_ms, 8);
     record_part_end(core, FIELD_PENALTY);
 }
 
@@ -146,6 +157,7 @@ dro_err penalty_apply(twin *twin, const dro_field *field)
     now.status = (uint8_t)dro_cursor_le(&in, 1);
     now.at_ms = (int64_t)dro_cursor_le(&in, 8);
     now.until_ms = (int64_t)dro_cursor_le(&in, 8);
+    now.slow_ms = dro_cursor_left(&in) > 0 ? (int64_t)dro_cursor_le(&in, 8) : 0; /* older records have none */
     if (in.err != DRO_OK || now.level > PENALTY_LEVEL_MAX)
         return DRO_MALFORMED;
     twin_extra *extra = twin_extra_get(twin);
@@ -169,9 +181,9 @@ static void forget(const core *core, penalty *now)
         now->level = 0;
 }
 
-static bool is_clean(const penalty *now)
+static bool is_clean(const core *core, const penalty *now)
 {
-    return now->strikes == 0 && now->level == 0;
+    return now->strikes == 0 && now->level == 0 && !is_slow(core, now);
 }
 
 static void penalty_note(core *core, const twin *twin, const penalty *now)
@@ -195,6 +207,8 @@ static void penalty_add(core *core, const twin *twin, uint32_t status)
     now.at_ms = core->now_ms;
     now.status = (uint8_t)status;
     now.until_ms = 0;
+    if (status == TURN_DEADLINE)
+        now.slow_ms = core->now_ms;
     if (++now.strikes >= options->penalty_failures) {
         now.strikes = (uint8_t)(options->penalty_failures - 1); /* the next one sets it aside again */
         if (now.level < PENALTY_LEVEL_MAX)
@@ -350,7 +364,7 @@ void conduct_kept(core *core, const turn *turn)
     penalty now = *twin->extra->penalty;
     if (core->options.conduct.penalty_failures > 0)
         forget(core, &now);
-    if (core->options.conduct.penalty_failures == 0 || is_clean(&now))
+    if (core->options.conduct.penalty_failures == 0 || is_clean(core, &now))
         record_put(core, FIELD_PENALTY, NULL, 0);
 }
 

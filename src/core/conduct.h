@@ -23,6 +23,7 @@ typedef struct penalty {         /* of a twin that failed lately; in its twin_ex
     uint8_t strikes;             /* failures not forgotten yet */
     uint8_t level;               /* times it was set aside, each twice as long as the one before */
     uint8_t status;              /* enum turn_status of the newest failure */
+    int64_t slow_ms;             /* when a turn of it last ran into its deadline; 0: none did, or long ago */
 } penalty;
 
 typedef struct image_conduct {   /* of one image in one window of time, on this core */
@@ -54,6 +55,7 @@ void penalty_free(twin *twin);
 void penalty_write(core *core, const twin *twin); /* into a full record */
 void penalty_render(const core *core, const twin *twin, dro_builder *out);
 int64_t penalty_until_ms(const core *core, const twin *twin); /* 0: it is not set aside */
+bool twin_is_on_probation(const core *core, const twin *twin); /* some turn ran into its deadline, less than penalty_longest_ms ago */
 /* Core 0: judges images by what all cores have counted. */
 void conduct_step(core *core);
 void conduct_free(core *core);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/budget.h"
+#include "core/cells.h"
 #include "core/conduct.h"
 #include "core/state.h"
 #include "core/stops.h"
@@ -73,6 +74,78 @@ static void a_damaged_penalty_is_refused(void **state)
     for (field.length = 1; field.length < sizeof bytes; field.length++)
         assert_int_equal(penalty_apply(&twins[0], &field), DRO_MALFORMED);
     assert_false(twins[0].has_penalty);
+}
+
+/* A deadline an hour long ago at most, as the field says; records of before have none. */
+static void probation_lasts_from_the_newest_deadline_on(void **state)
+{
+    (void)state;
+    uint8_t bytes[27] = { 0, 0, 5, 0x40, 0x42, 0x0f };
+    bytes[19] = 0x40, bytes[20] = 0x42, bytes[21] = 0x0f; /* at 1000000 */
+    dro_field now = { 130, sizeof bytes, bytes }, before = { 130, 19, bytes };
+    here.options.conduct.penalty_longest_ms = 3600000;
+    assert_false(twin_is_on_probation(&here, &twins[0]));
+    assert_int_equal(penalty_apply(&twins[0], &before), DRO_OK);
+    assert_false(twin_is_on_probation(&here, &twins[0]));
+    assert_int_equal(penalty_apply(&twins[0], &now), DRO_OK);
+    assert_true(twin_is_on_probation(&here, &twins[0]));
+    assert_false(twin_is_on_probation(&here, &twins[1]));
+    here.now_ms = 4599999;
+    assert_true(twin_is_on_probation(&here, &twins[0]));
+    here.now_ms = 4600000;
+    assert_false(twin_is_on_probation(&here, &twins[0]));
+    for (now.length = 20; now.length < sizeof bytes; now.length++)
+        assert_int_equal(penalty_apply(&twins[0], &now), DRO_MALFORMED);
+}
+
+static uint32_t asked_for, times_asked;
+
+static void on_renew(core_supervisor *supervisor, uint32_t cell)
+{
+    (void)supervisor;
+    asked_for = cell;
+    times_asked++;
+}
+
+static void a_place_is_asked_for_once_and_used_when_it_is_there(void **state)
+{
+    (void)state;
+    core_supervisor supervisor = { .renew_cell = on_renew };
+    here.options.supervisor = &supervisor;
+    here.options.cell_count = 3;
+    times_asked = 0;
+    assert_int_equal(cell_place_of(&here, 2, true), 2); /* none where there is no probation */
+    assert_int_equal(cell_places(&here), 3);
+    here.options.has_probation = true;
+    assert_int_equal(cell_places(&here), 6);
+    assert_int_equal(cell_place_of(&here, 2, false), 2);
+    assert_int_equal(times_asked, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(cell_place_of(&here, 2, true), 2);
+    assert_int_equal(times_asked, 1);
+    assert_int_equal(asked_for, 5);
+    here.cells[5].is_open = true;
+    assert_int_equal(cell_place_of(&here, 2, true), 5);
+    assert_int_equal(cell_place_of(&here, 2, false), 2);
+    assert_int_equal(cell_place_of(&here, 0, true), 0);
+    assert_int_equal(times_asked, 2);
+    here.cells[5].is_open = false; /* dromiod starts another by itself */
+    assert_int_equal(cell_place_of(&here, 2, true), 2);
+    assert_int_equal(times_asked, 2);
+}
+
+static void those_on_probation_have_a_small_part_of_the_table(void **state)
+{
+    (void)state;
+    here.options.cell_count = 1;
+    here.options.has_probation = true;
+    here.parts[1].turns = PROBATION_TURNS_MAX - 1;
+    assert_false(turns_part_is_full(&here, 1));
+    here.parts[1].turns++;
+    assert_true(turns_part_is_full(&here, 1));
+    assert_false(turns_part_is_full(&here, 0));
+    here.parts[1] = (turn_part){ .turns = 1, .bytes = PROBATION_BYTES_MAX };
+    assert_true(turns_part_is_full(&here, 1));
 }
 
 static void a_bucket_empties_and_fills(void **state)
@@ -217,7 +290,9 @@ static void what_is_stopped_is_read_as_it_was_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLAIM(a_field_of_a_penalty_comes_and_goes), CLAIM(a_damaged_penalty_is_refused), CLAIM(a_bucket_empties_and_fills),
+        CLAIM(a_field_of_a_penalty_comes_and_goes), CLAIM(a_damaged_penalty_is_refused), CLAIM(probation_lasts_from_the_newest_deadline_on),
+        CLAIM(a_place_is_asked_for_once_and_used_when_it_is_there), CLAIM(those_on_probation_have_a_small_part_of_the_table),
+        CLAIM(a_bucket_empties_and_fills),
         CLAIM(small_charges_count_on_average), CLAIM(those_who_do_little_have_no_bucket), CLAIM(of_too_many_the_oldest_begins_anew),
         CLAIM(each_of_those_who_have_one_has_its_own),
         CLAIM(an_image_has_a_share_on_each_core), CLAIM(what_is_stopped_is_read_as_it_was_written),

@@ -772,7 +772,7 @@ int64_t core_next_due(const core *core)
     }
     if (core->options.cell_count > 1 && core->turn_count > 0 && (due_ns < 0 || due_ns > SHARE_QUICK_NS)) /* a cell may have gone quiet: others wait no longer */
         due_ns = SHARE_QUICK_NS;
-    for (uint32_t i = 0; i < core->options.cell_count; i++)
+    for (uint32_t i = 0; i < cell_places(core); i++)
         if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core) * 1000000ll))
             due_ns = cell_stall_ms(core) * 1000000ll;
     return due_ns;
@@ -790,7 +790,7 @@ bool core_prepare_sleep(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open && !core->gates[i].is_stopped && !cells_are_busy(core))
             is_awake |= ring_prepare_sleep(&core->gates[i].in);
-    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+    for (uint32_t i = 0; i < cell_places(core); i++) {
         if (core->cells[i].is_open && !turns_are_held(core))
             is_awake |= ring_prepare_sleep(&core->cells[i].results);
         if (core->old_cells[i].is_open && !turns_are_held(core))
@@ -805,7 +805,7 @@ void core_awake(core *core)
     for (uint32_t i = 0; i < core->options.gate_count; i++)
         if (core->gates[i].is_open)
             ring_awake(&core->gates[i].in);
-    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+    for (uint32_t i = 0; i < cell_places(core); i++) {
         if (core->cells[i].is_open)
             ring_awake(&core->cells[i].results);
         if (core->old_cells[i].is_open)

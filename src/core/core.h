@@ -36,7 +36,8 @@ struct core_supervisor {
     dro_err (*images)(core_supervisor *supervisor, const uint8_t *const *artifacts, const size_t *lengths, uint32_t count);
     /* A cell no longer answers, or (`is_cut_short`) works for what was stopped, which is no fault of its: replace it. */
     void (*replace_cell)(core_supervisor *supervisor, uint32_t cell, bool is_old, bool is_cut_short);
-    /* Other images are wanted in a cell (core_options.cell_images): a new one beside the old one. */
+    /* Other images are wanted in a cell (core_options.cell_images): a new one beside the old one. Or the first one is
+     * wanted in a place of twins on probation. */
     void (*renew_cell)(core_supervisor *supervisor, uint32_t cell);
 };
 
@@ -81,6 +82,7 @@ typedef struct core_options {
     core_supervisor *supervisor;
     const uint8_t *admin_token;  /* SHA-256 of the admin's token */
     uint32_t gate_count, cell_count;
+    bool has_probation;          /* twins whose turns run into their deadline run in other cells: core/cells.h */
     const trust_policy *trust;   /* which domains have a cell of their own; NULL: none */
     struct cell_images *cell_images; /* zeroed, of each cell: core/cells.h; NULL: each has all images */
     uint32_t segment_bytes;      /* of the log; 0: default */

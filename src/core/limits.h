@@ -5,6 +5,7 @@ enum {
     CORE_TWINS_MAX = 64 * 1024 * 1024,
     CORE_GATES_MAX = 16,
     CORE_CELLS_MAX = 16,
+    CORE_PLACES_MAX = 2 * CORE_CELLS_MAX, /* rooms with guest code: behind the cells those for twins on probation */
     CORE_IMAGES_MAX = 256,
     ROTATIONS_SHOWN_MAX = 16,      /* in /v1/status */
     ROTATIONS_MAX = 64,            /* domains whose keys change at the same time, or that are being deleted */
@@ -17,6 +18,9 @@ enum {
     CORE_SESSIONS_MAX = 256,       /* console logins */
     CORE_TURNS_MAX = 4096,         /* in flight, all cells */
     CORE_TURN_BYTES_MAX = 4 << 20, /* events kept for turns in flight */
+    PROBATION_TURNS_MAX = 256,     /* of them of twins on probation, each cell */
+    PROBATION_BYTES_MAX = 256 << 10,
+    PROBATION_SHARE = 10,          /* where there are trust groups: such a cell has so much less than its own one */
     CORE_PART_RETRY_MS = 20,       /* a timer whose cell has all that it may of them is looked at again */
     CORE_GATE_BATCH = 512,         /* messages taken of a gate in a round */
     CORE_CELL_AHEAD = 1024,         /* turns in cells, for each cell, from which gates wait: what turns need stays in the cache */

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum {
-    SHARE_CELLS_MAX = 16,
+    SHARE_CELLS_MAX = 32,
     SHARE_QUANTUM_NS = 10 * 1000 * 1000, /* CPU time in turns that a cell was given, or is ahead */
     SHARE_WANTS_NS = 200 * 1000,         /* of it in turns that it has: with less a cell waits for turns rather than for the CPU */
     SHARE_SILENT_NS = 250 * 1000 * 1000, /* without a result: it does not use what is left to it; nobody waits for it. A turn to its deadline takes 50 ms on a busy machine */

@@ -114,14 +114,15 @@ struct core {
     application_usage usage[USAGE_SLOTS];
 
     gate_link gates[CORE_GATES_MAX];
-    cell_link cells[CORE_CELLS_MAX], old_cells[CORE_CELLS_MAX];
+    cell_link cells[CORE_PLACES_MAX], old_cells[CORE_PLACES_MAX]; /* by place: core/cells.h */
+    bool is_probation_wanted[CORE_CELLS_MAX]; /* dromiod was asked for it */
     ahead ahead;
     effect effects[EFFECTS_MAX]; /* of the result being taken; they point into effect_bytes */
     uint32_t effect_count, effect_length;
     uint8_t effect_bytes[EFFECTS_BYTES_MAX];
     turn *turns;                 /* [CORE_TURNS_MAX] */
     uint32_t turn_free, turn_count, turn_serial;
-    turn_part parts[CORE_CELLS_MAX]; /* what each cell has of that table */
+    turn_part parts[CORE_PLACES_MAX]; /* what each cell has of that table */
     share_table shares;          /* of the cells' CPU time */
     uint32_t turn_last;          /* the newest one in a ring, while others may follow it there; else NONE */
     uint32_t chain;              /* twin of turn_last, while its next uplinks may go along; else NONE */

@@ -33,7 +33,7 @@
 #include "twin/effect.h"
 #include "twin/event.h"
 
-_Static_assert((int)SHARE_CELLS_MAX == (int)CORE_CELLS_MAX && (int)TRUST_CELLS_MAX == (int)CORE_CELLS_MAX && (int)BOARD_CELLS == (int)CORE_CELLS_MAX, "a share for each cell");
+_Static_assert((int)SHARE_CELLS_MAX == (int)CORE_PLACES_MAX && (int)TRUST_CELLS_MAX == (int)CORE_CELLS_MAX && (int)BOARD_CELLS == (int)CORE_CELLS_MAX, "a share for each cell");
 
 /* ---- the table of turns in flight ---- */
 
@@ -45,11 +45,13 @@ dro_err turns_init(core *core)
     for (uint32_t i = 0; i < CORE_TURNS_MAX; i++)
         core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
     core->turn_free = 0;
-    for (uint32_t i = 0; i < CORE_CELLS_MAX; i++)
+    for (uint32_t i = 0; i < CORE_PLACES_MAX; i++)
         core->parts[i].waiting = (turn_line){ NONE, NONE };
-    uint32_t weights[TRUST_CELLS_MAX];
-    trust_shares(core->options.trust, core->options.cell_count, weights);
-    shares_init(&core->shares, weights, core->options.cell_count, core->options.trust != NULL && core->options.trust->group_count > 0);
+    uint32_t weights[SHARE_CELLS_MAX], cells = core->options.cell_count;
+    trust_shares(core->options.trust, cells, weights);
+    for (uint32_t i = cells; i < cell_places(core); i++)
+        weights[i] = weights[i - cells] / PROBATION_SHARE > 0 ? weights[i - cells] / PROBATION_SHARE : 1;
+    shares_init(&core->shares, weights, cell_places(core), core->options.trust != NULL && core->options.trust->group_count > 0);
     core->cold = (turn_line){ NONE, NONE };
     core->turn_last = core->chain = NONE;
     return DRO_OK;
@@ -63,13 +65,26 @@ bool turns_are_full(const core *core)
 bool turns_part_is_full(const core *core, uint32_t cell)
 {
     const turn_part *part = &core->parts[cell];
+    if (cell >= core->options.cell_count)
+        return part->turns >= PROBATION_TURNS_MAX || part->bytes >= PROBATION_BYTES_MAX;
     return core->options.cell_count > 1 && (part->turns + core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX ||
                                             part->bytes + core->turn_bytes >= CORE_TURN_BYTES_MAX);
 }
 
-uint32_t turn_cell_of(const core *core, uint32_t index)
+uint32_t turn_cell_of(core *core, uint32_t index)
 {
-    return core->domains[twin_at(core, index)->domain].cell;
+    const twin *twin = twin_at(core, index);
+    return cell_place_of(core, core->domains[twin->domain].cell, twin_is_on_probation(core, twin));
+}
+
+/* Into the part of another place, before it is sent. */
+static void turn_move(core *core, turn *turn, uint32_t place)
+{
+    core->parts[turn->cell].turns--;
+    core->parts[turn->cell].bytes -= turn->length;
+    turn->cell = (uint8_t)place;
+    core->parts[place].turns++;
+    core->parts[place].bytes += turn->length;
 }
 
 /* A twin without code needs no cell, unless it is being given some. */
@@ -210,6 +225,7 @@ static void turn_commit(core *core, turn *turn, uint16_t type, uint32_t length)
     cell_link *cell = &core->cells[turn->cell];
     ring_commit(&cell->turns, type, RING_WIPE, turn_id(core, turn), length);
     share_give(&core->shares, turn->cell, core->now_ns);
+    core->parts[turn->cell].given++;
     turn->order = cell->sent++;
     if (cell->in_flight++ == 0)
         cell->heard_ns = core->now_ns;
@@ -332,7 +348,7 @@ void turn_send_behind(core *core, turn *turn)
     struct turn *before = &core->turns[core->turn_last];
     before->behind = turn_slot(core, turn);
     turn->is_behind = true;
-    turn->cell = before->cell;
+    turn_move(core, turn, before->cell);
     core->counters.context_hits++;
     if (!turn_try_behind(core, turn)) {
         turn->state = TURN_HELD;
@@ -363,7 +379,7 @@ static void turn_goes_first(core *core, turn *turn)
 
 void turns_publish(core *core)
 {
-    for (uint32_t i = 0; i < core->options.cell_count; i++)
+    for (uint32_t i = 0; i < cell_places(core); i++)
         if (core->cells[i].is_open)
             ring_publish(&core->cells[i].turns);
 }
@@ -433,7 +449,7 @@ static void stop_watch(const core *core, cell_link *link, uint32_t cell, bool is
 
 void turns_stop(core *core)
 {
-    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+    for (uint32_t i = 0; i < cell_places(core); i++) {
         stop_watch(core, &core->old_cells[i], i, true);
         stop_watch(core, &core->cells[i], i, false);
     }
@@ -442,7 +458,7 @@ void turns_stop(core *core)
 int64_t turns_stop_due_ns(const core *core)
 {
     int64_t due_ns = INT64_MAX;
-    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+    for (uint32_t i = 0; i < cell_places(core); i++) {
         const cell_link *both[] = { &core->cells[i], &core->old_cells[i] };
         for (int k = 0; k < 2; k++)
             if (both[k]->is_open && both[k]->stop_due_ns != 0 && both[k]->stop_due_ns < due_ns)
@@ -678,6 +694,8 @@ static void turn_finish(core *core, turn *turn, const turn_result *result, const
     bool is_known = status == TURN_DEADLINE && twin_at(core, turn->twin)->has_penalty;
     if ((status == TURN_DEADLINE || status == TURN_HOST) && !is_known && ++turn->tries < TURN_TRIES_MAX) {
         budget_charge(core, turn, result->cpu_nanos, 0, 0);
+        if (status == TURN_DEADLINE) /* whoever it was that took so long, others need not wait for the second try */
+            turn_move(core, turn, cell_place_of(core, core->domains[twin_at(core, turn->twin)->domain].cell, true));
         wait_again(core, turn);
         return;
     }
@@ -770,9 +788,9 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
         } else if (turn->is_stale) {
             turn_send(core, turn);
         } else if (result.status == TURN_NO_IMAGE) {
-            cell->lacks[turn->image] = true;
-            if (!is_old)
+            if (!is_old && !cell->lacks[turn->image])
                 cell_lacks_image(core, index, turn->image);
+            cell->lacks[turn->image] = true;
             wait_again(core, turn);
         } else {
             turn_finish(core, turn, &result, context, context + ((result.context_length + 7u) & ~7u));
@@ -803,7 +821,7 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
 int turns_take(core *core)
 {
     int count = 0;
-    for (uint32_t i = 0; i < core->options.cell_count; i++) {
+    for (uint32_t i = 0; i < cell_places(core); i++) {
         if (core->old_cells[i].is_open)
             count += take(core, i, &core->old_cells[i], true);
         if (core->cells[i].is_open)
@@ -854,7 +872,7 @@ static int send_waiting(core *core, uint32_t cell)
 int turns_send_waiting(core *core)
 {
     int done = 0;
-    for (uint32_t i = 0; i < core->options.cell_count; i++)
+    for (uint32_t i = 0; i < cell_places(core); i++)
         if (core->parts[i].waiting.first != NONE)
             done += send_waiting(core, i);
     return done;

@@ -75,6 +75,7 @@ typedef struct turn_part {       /* of the table of turns, what is of one cell's
     uint32_t turns;              /* all of them */
     size_t bytes;                /* of their events */
     uint64_t refused;            /* for want of room in its part, ever */
+    uint64_t given;              /* to the cell, ever */
 } turn_part;
 
 void put_uplink(core *core, uint32_t twin, uint16_t host, uint32_t end_to_end); /* in a record: the contact, and not twice */
@@ -82,7 +83,7 @@ bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
 turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
 /* Has the twin's cell as much of the table of turns as is left for all? Others have room all the same; alone it has the whole. */
 bool turns_part_is_full(const core *core, uint32_t cell);
-uint32_t turn_cell_of(const core *core, uint32_t twin);
+uint32_t turn_cell_of(core *core, uint32_t twin); /* the place of its next turn, core/cells.h */
 dro_err turns_init(core *core);
 DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
 void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */

@@ -42,6 +42,7 @@ static const key keys[] = {
     { "host.data", TEXT(data), "dromio-data", "directory of all that is kept; --data" },
     { "host.log_level", TEXT(log_level), "info", "debug, info, warn or error" },
     { "cells.max", COUNT(cells_max, 1, 16), "1", "rooms with guest code, of each core; domains share them by hash, but for those of cells.groups" },
+    { "cells.probation", BOOLEAN(cells_probation), "true", "twins whose turns run into their deadline run in a room of their own, at the lowest priority, until they did well for penalty.longest" },
     { "cell.sandbox", TEXT(cell_sandbox), "on", "\"off\" only where the kernel has no seccomp" },
     { "http.listen", TEXT(http_listen), "127.0.0.1:8080", "address:port; without TLS only loopback" },
     { "http.tls.certificate", TEXT(http_tls_certificate), "", "file of the certificate and those that lead to its authority (PEM); with it HTTPS is spoken" },
@@ -686,6 +687,11 @@ static bool check_trust(const config *config)
 {
     char error[200];
     return trust_check(&config->trust, (uint32_t)config->cells_max, error, sizeof error) || wrong(error);
+}
+
+bool config_has_probation(const config *config)
+{
+    return config->cells_probation && config->penalty_failures > 0;
 }
 
 bool config_has_hss(const config *config)

@@ -19,6 +19,7 @@ typedef struct config {
     char data[1024];
     char host_identity[256], host_realm[256];
     int64_t host_gates, host_cores, cells_max;
+    bool cells_probation;
     trust_policy trust;
     bool host_pin;
     char http_listen[128], http_tls_certificate[1024], http_tls_key[1024], http_tls_ca[1024], http_tls_client_ca[1024];
@@ -74,6 +75,7 @@ bool config_set(config *config, const char *assignment);
 bool config_check(config *config);
 /* Is an HSS among the peers? */
 bool config_has_hss(const config *config);
+bool config_has_probation(const config *config); /* core/cells.h; it is a part of what penalties are */
 enum { CONFIG_DIGEST_TEXT = 65 };
 /* SHA-256 of all keys, in hexadecimal: equal for equal configurations of one build. */
 void config_digest(const config *config, char text[CONFIG_DIGEST_TEXT]);

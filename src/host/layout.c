@@ -1,6 +1,7 @@
 #include "host/layout.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -38,7 +39,7 @@ static bool make_gate(gate_memory *made, uint32_t cores)
 static bool make_core(layout *layout, uint32_t core)
 {
     bool is_whole = share(&layout->columns[core], layout->columns_bytes) && share(&layout->wanted[core], WANTED_BYTES);
-    for (uint32_t cell = 0; cell < layout->cell_count; cell++)
+    for (uint32_t cell = 0; cell < layout->place_count; cell++)
         for (int set = 0; set < CELL_SETS && is_whole; set++) {
             cell_memory *made = &layout->cells[core][cell][set];
             is_whole = share(&made->turns, ring_bytes(CELL_RING)) && share(&made->results, ring_bytes(CELL_RING)) &&
@@ -59,6 +60,7 @@ dro_err layout_new(layout *layout, const layout_shape *shape)
 {
     assert(shape->cores >= 1 && shape->cores <= CORES_MAX && shape->gates <= CORE_GATES_MAX && shape->cells <= CORE_CELLS_MAX);
     *layout = (struct layout){ .core_count = shape->cores, .gate_count = shape->gates, .cell_count = shape->cells,
+                               .place_count = shape->has_probation ? 2 * shape->cells : shape->cells,
                                .columns_bytes = shape->columns_bytes, .directory_bytes = shape->directory_bytes,
                                .board_bytes = shape->board_bytes };
     bool is_whole = share(&layout->directory, layout->directory_bytes) && share(&layout->board, layout->board_bytes);
@@ -74,6 +76,16 @@ dro_err layout_new(layout *layout, const layout_shape *shape)
         return DRO_OK;
     layout_free(layout);
     return DRO_NOMEM;
+}
+
+const char *layout_cell_name(const layout *layout, uint32_t core, uint32_t place, char name[32])
+{
+    const char *kind = place < layout->cell_count ? "cell" : "probation";
+    if (layout->core_count > 1)
+        snprintf(name, 32, "%s %u.%u", kind, core, place % layout->cell_count);
+    else
+        snprintf(name, 32, "%s %u", kind, place % layout->cell_count);
+    return name;
 }
 
 /* ---- unmapping ---- */
@@ -125,7 +137,7 @@ static void free_ledgers_but(layout *layout, const ledger_memory *kept, uint32_t
 
 static void free_cells_but(layout *layout, uint32_t core, const cell_memory *kept)
 {
-    for (uint32_t cell = 0; cell < layout->cell_count; cell++)
+    for (uint32_t cell = 0; cell < layout->place_count; cell++)
         for (int set = 0; set < CELL_SETS; set++)
             if (&layout->cells[core][cell][set] != kept) {
                 unshare(&layout->cells[core][cell][set].turns, ring_bytes(CELL_RING));

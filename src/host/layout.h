@@ -32,9 +32,9 @@ typedef struct ledger_memory { void *from_core[CORES_MAX], *to_core[CORES_MAX]; 
 typedef struct cell_memory { void *turns, *results, *running /* the turn it runs; pages of its own: no cell sees another's */; } cell_memory;
 
 typedef struct layout {
-    uint32_t core_count, gate_count, cell_count; /* cells: of each core */
+    uint32_t core_count, gate_count, cell_count, place_count; /* cells and their places: of each core; core/cells.h */
     gate_memory gates[CORE_GATES_MAX][GATE_SETS];
-    cell_memory cells[CORES_MAX][CORE_CELLS_MAX][CELL_SETS];
+    cell_memory cells[CORES_MAX][CORE_PLACES_MAX][CELL_SETS];
     ledger_memory ledgers[LEDGERS][LEDGER_SETS]; /* none of a kind that is off */
     void *columns[CORES_MAX];
     size_t columns_bytes;                        /* of each core */
@@ -47,6 +47,7 @@ typedef struct layout {
 
 typedef struct layout_shape {
     uint32_t cores, gates, cells;
+    bool has_probation;
     size_t columns_bytes, directory_bytes, board_bytes;
     bool has_ledger[LEDGERS];
 } layout_shape;
@@ -60,10 +61,13 @@ static inline _Atomic uint64_t *layout_running(const layout *layout, uint32_t co
     return layout->cells[core][cell][set].running;
 }
 void layout_format_ledger(layout *layout, enum ledger_kind kind, uint32_t set);
-static inline cell_images *layout_wanted(const layout *layout, uint32_t core, uint32_t cell)
+/* A place of twins on probation has the images of its cell. */
+static inline cell_images *layout_wanted(const layout *layout, uint32_t core, uint32_t place)
 {
-    return (cell_images *)layout->wanted[core] + cell;
+    return (cell_images *)layout->wanted[core] + place % layout->cell_count;
 }
+/* "cell 0", with several cores "cell 1.0"; "probation 0" */
+const char *layout_cell_name(const layout *layout, uint32_t core, uint32_t place, char name[32]);
 /* Unmaps all but what the room needs. */
 void layout_keep_gate(layout *layout, uint32_t gate, uint32_t set);
 void layout_keep_cell(layout *layout, uint32_t core, uint32_t cell, uint32_t set);

@@ -10,12 +10,12 @@
 
 #include "ring/ring.h"
 
-enum { CORES = 3, GATES = 2, CELLS = 2, COLUMNS = 1 << 20, PAGE = 4096 };
+enum { CORES = 3, GATES = 2, CELLS = 2, PLACES = 4, COLUMNS = 1 << 20, PAGE = 4096 };
 
 static int layout_setup(void **state)
 {
     static layout made;
-    layout_shape shape = { .cores = CORES, .gates = GATES, .cells = CELLS, .columns_bytes = COLUMNS, .directory_bytes = PAGE, .board_bytes = PAGE };
+    layout_shape shape = { .cores = CORES, .gates = GATES, .cells = CELLS, .has_probation = true, .columns_bytes = COLUMNS, .directory_bytes = PAGE, .board_bytes = PAGE };
     assert_int_equal(layout_new(&made, &shape), DRO_OK);
     *state = &made;
     return 0;
@@ -45,7 +45,7 @@ static uint32_t rings_with(const layout *layout, uint32_t core)
 static uint32_t cells_of(const layout *layout, uint32_t core)
 {
     uint32_t count = 0;
-    for (uint32_t cell = 0; cell < layout->cell_count; cell++)
+    for (uint32_t cell = 0; cell < layout->place_count; cell++)
         for (int set = 0; set < CELL_SETS; set++)
             count += is_mapped(layout->cells[core][cell][set].turns) + is_mapped(layout->cells[core][cell][set].results) +
                      is_mapped(layout->cells[core][cell][set].running);
@@ -69,7 +69,7 @@ static void a_core_keeps_its_own_and_no_other_s(void **state)
     layout_keep_core(layout, 1);
     assert_int_equal(rings_with(layout, 1), 2 * GATES * GATE_SETS);
     assert_int_equal(rings_with(layout, 0) + rings_with(layout, 2), 0);
-    assert_int_equal(cells_of(layout, 1), 3 * CELLS * CELL_SETS);
+    assert_int_equal(cells_of(layout, 1), 3 * PLACES * CELL_SETS);
     assert_int_equal(cells_of(layout, 0) + cells_of(layout, 2), 0);
     assert_int_equal(desk_rings(layout), 0);
     assert_true(is_mapped(layout->columns[1]) && is_mapped(layout->directory) && is_mapped(layout->board));
@@ -110,6 +110,19 @@ static void a_cell_has_one_pair_of_rings_and_its_own_word_of_what_runs(void **st
     assert_true(layout->directory == NULL && layout->board == NULL);
 }
 
+static void a_place_of_twins_on_probation_has_the_images_of_its_cell_and_rings_of_its_own(void **state)
+{
+    layout *layout = *state;
+    char name[32];
+    assert_ptr_equal(layout_wanted(layout, 1, CELLS + 1), layout_wanted(layout, 1, 1));
+    assert_ptr_not_equal(layout_wanted(layout, 1, CELLS + 1), layout_wanted(layout, 1, 0));
+    assert_string_equal(layout_cell_name(layout, 1, 1, name), "cell 1.1");
+    assert_string_equal(layout_cell_name(layout, 1, CELLS + 1, name), "probation 1.1");
+    layout_keep_cell(layout, 1, CELLS + 1, 0);
+    assert_int_equal(cells_of(layout, 1), 3);
+    assert_true(is_mapped(layout->cells[1][CELLS + 1][0].turns));
+}
+
 static void the_desk_reads_the_columns_of_all_cores(void **state)
 {
     layout *layout = *state;
@@ -134,6 +147,7 @@ int main(void)
         CASE(a_core_keeps_its_own_and_no_other_s),
         CASE(a_gate_has_its_rings_and_may_read_the_directory),
         CASE(a_cell_has_one_pair_of_rings_and_its_own_word_of_what_runs),
+        CASE(a_place_of_twins_on_probation_has_the_images_of_its_cell_and_rings_of_its_own),
         CASE(the_desk_reads_the_columns_of_all_cores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,7 @@ typedef struct core_room {
     core *core;
     int results[ADMITS];        /* descriptors of images being looked at, by id */
     bool is_stopping, is_stop_told;
-    bool is_replacing[CORE_CELLS_MAX];
+    bool is_replacing[CORE_PLACES_MAX];
 } core_room;
 
 static dro_err ask_admit(core_supervisor *supervisor, uint64_t id, const uint8_t *wasm, size_t length)
@@ -289,11 +289,11 @@ static void attach_ledger(core_room *here, const control *message)
 /* Each core tells of its own cells, core 0 of the rest. */
 static void died_note(core_room *here, const char *kind, const uint32_t *number)
 {
-    char name[48];
+    char name[32];
     if (number == NULL)
         snprintf(name, sizeof name, "%s", kind);
-    else if (strcmp(kind, "cell") == 0 && here->room->layout->core_count > 1)
-        snprintf(name, sizeof name, "%s %u.%u", kind, here->index, *number);
+    else if (strcmp(kind, "cell") == 0)
+        layout_cell_name(here->room->layout, here->index, *number, name);
     else
         snprintf(name, sizeof name, "%s %u", kind, *number);
     if (here->index == 0 || strcmp(kind, "cell") == 0)
@@ -344,7 +344,7 @@ static void take_control(core_room *here)
 
 static void tell_drained(core_room *here)
 {
-    for (uint32_t i = 0; i < here->room->layout->cell_count; i++) {
+    for (uint32_t i = 0; i < here->room->layout->place_count; i++) {
         if (!here->is_replacing[i] || !core_cell_drained(here->core, i))
             continue;
         here->is_replacing[i] = false;
@@ -396,7 +396,7 @@ static void core_loop(core_room *here)
 
 static void enter_core(room_context *room, uint32_t index)
 {
-    int kept[9 + CORES_MAX + CORE_GATES_MAX + CORE_CELLS_MAX * CELL_SETS], n = 0;
+    int kept[9 + CORES_MAX + CORE_GATES_MAX + CORE_PLACES_MAX * CELL_SETS], n = 0;
     char name[32];
     kept[n++] = room->control;
     for (int kind = 0; kind < LEDGERS; kind++)
@@ -406,7 +406,7 @@ static void enter_core(room_context *room, uint32_t index)
         kept[n++] = room->core_bells[i];
     for (uint32_t i = 0; i < room->layout->gate_count; i++)
         kept[n++] = room->gate_bells[i];
-    for (uint32_t i = 0; i < room->layout->cell_count * CELL_SETS; i++)
+    for (uint32_t i = 0; i < room->layout->place_count * CELL_SETS; i++)
         kept[n++] = room->cell_bells[index][i];
     snprintf(name, sizeof name, "core %u", index);
     room_enter(name, kept, n);
@@ -470,7 +470,8 @@ _Noreturn void room_core(room_context *room, uint32_t index)
                              .logs = &logs.store, .master_key_path = config->vault_master_key, .master_key_before = config->vault_master_key_before, .columns_memory = room->layout->columns[index],
                              .columns_bytes = room->layout->columns_bytes, .supervisor = &here.supervisor,
                              .admin_token = room->admin_token, .gate_count = room->layout->gate_count,
-                             .cell_count = room->layout->cell_count, .trust = config->trust.group_count > 0 ? &config->trust : NULL,
+                             .cell_count = room->layout->cell_count,
+                             .has_probation = config_has_probation(config), .trust = config->trust.group_count > 0 ? &config->trust : NULL,
                              .cell_images = config->trust.group_count > 0 ? layout_wanted(room->layout, index, 0) : NULL, .segment_bytes = (uint32_t)config->log_segment,
                              .timeline_bytes = (uint64_t)config->log_timeline,
                              .context_bytes = (uint64_t)config->contexts_memory / room->layout->core_count, .replay_bytes = (uint64_t)config->log_replay,
@@ -656,12 +657,11 @@ static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32
 {
     char name[32];
     int kept[] = { room->cell_bells[core][index * CELL_SETS + set], room->core_bells[core], room->ready, room->images };
-    if (room->layout->core_count > 1)
-        snprintf(name, sizeof name, "cell %u.%u", core, index);
-    else
-        snprintf(name, sizeof name, "cell %u", index);
+    layout_cell_name(room->layout, core, index, name);
     room_enter(name, kept, room->images >= 0 ? 4 : 3);
     pin_pair(room, core);
+    if (index >= room->layout->cell_count && sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 }) != 0)
+        dro_warn("no lower priority for the cell of twins on probation: %m");
     layout_keep_cell(room->layout, core, index, set);
     keep_usage(room, false);
 }

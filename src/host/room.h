@@ -11,7 +11,7 @@ typedef struct room_context {
     layout *layout;
     int control;                        /* the core's end */
     int core_bells[CORES_MAX], desk_bell;
-    int gate_bells[CORE_GATES_MAX], cell_bells[CORES_MAX][CORE_CELLS_MAX * CELL_SETS];
+    int gate_bells[CORE_GATES_MAX], cell_bells[CORES_MAX][CORE_PLACES_MAX * CELL_SETS];
     int ledger_bells[LEDGERS];
     int gate_stops[CORE_GATES_MAX], desk_stop;
     int certificates;                   /* bundle for the gates, 0: none */

@@ -56,7 +56,7 @@ typedef struct cell_slot {
 typedef struct core_slot {     /* a core and its cells */
     pid_t pid;
     int control, core_end;     /* ours, the core's */
-    cell_slot cells[CORE_CELLS_MAX];
+    cell_slot cells[CORE_PLACES_MAX]; /* by place, core/cells.h */
     bool is_ready, is_stopped;
 } core_slot;
 
@@ -272,11 +272,7 @@ static void take_ready(supervisor *here)
 
 static const char *cell_name(const supervisor *here, uint32_t core, uint32_t index, char name[32])
 {
-    if (here->layout.core_count > 1)
-        snprintf(name, 32, "cell %u.%u", core, index);
-    else
-        snprintf(name, 32, "cell %u", index);
-    return name;
+    return layout_cell_name(&here->layout, core, index, name);
 }
 
 static void renew_cell(supervisor *here, uint32_t core, uint32_t index)
@@ -353,14 +349,15 @@ static void on_images(supervisor *here, uint32_t count, int *file)
     here->image_count = count;
     *file = -1;
     for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.cell_count; i++)
-            renew_cell(here, core, i);
+        for (uint32_t i = 0; i < here->layout.place_count; i++)
+            if (i < here->layout.cell_count || here->cores[core].cells[i].current > 0 || here->cores[core].cells[i].starting > 0)
+                renew_cell(here, core, i);
 }
 
 static void on_control(supervisor *here, uint32_t index, const control *message, int files[CONTROL_DESCRIPTORS])
 {
     core_slot *core = &here->cores[index];
-    bool has_cell = message->index < here->layout.cell_count;
+    bool has_cell = message->index < here->layout.place_count;
     switch (message->type) {
     case CONTROL_READY:
         here->room.is_key_secret = message->status != 0 && (index == 0 || here->room.is_key_secret);
@@ -456,7 +453,7 @@ static void start_paused_cells(supervisor *here)
 {
     char name[32];
     for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+        for (uint32_t i = 0; i < here->layout.place_count; i++) {
             cell_slot *slot = &here->cores[core].cells[i];
             if (slot->start_ms == 0 || now_ms() < slot->start_ms)
                 continue;
@@ -558,7 +555,7 @@ static bool pair_died(supervisor *here, pid_t pid, int status, int *code)
             *code = core_died(here, core, status);
             return true;
         }
-        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+        for (uint32_t i = 0; i < here->layout.place_count; i++) {
             const cell_slot *slot = &here->cores[core].cells[i];
             if (pid != slot->current && pid != slot->old && pid != slot->starting)
                 continue;
@@ -650,7 +647,7 @@ static bool gates_are_gone(const supervisor *here)
 
 static void kill_all(supervisor *here)
 {
-    pid_t *all[CORES_MAX * (1 + 3 * CORE_CELLS_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2 + LEDGERS];
+    pid_t *all[CORES_MAX * (1 + 3 * CORE_PLACES_MAX) + CORE_GATES_MAX + ADMITS_MAX + 2 + LEDGERS];
     int n = 0;
     all[n++] = &here->desk;
     for (int kind = 0; kind < LEDGERS; kind++)
@@ -660,7 +657,7 @@ static void kill_all(supervisor *here)
         all[n++] = &here->gates[i];
     for (uint32_t core = 0; core < CORES_MAX; core++) {
         all[n++] = &here->cores[core].pid;
-        for (uint32_t i = 0; i < CORE_CELLS_MAX; i++) {
+        for (uint32_t i = 0; i < CORE_PLACES_MAX; i++) {
             all[n++] = &here->cores[core].cells[i].current;
             all[n++] = &here->cores[core].cells[i].old;
             all[n++] = &here->cores[core].cells[i].starting;
@@ -702,11 +699,11 @@ static void take_control(supervisor *here)
 /* Sleeps until a signal, a core, a gate or a cell has something to say. Which it was, each of them is asked. */
 static void wait_for_news(const supervisor *here)
 {
-    struct pollfd on[2 + CORES_MAX * (1 + CORE_CELLS_MAX)] = { { here->signals, POLLIN, 0 }, { here->room.gates_ready, POLLIN, 0 } };
+    struct pollfd on[2 + CORES_MAX * (1 + CORE_PLACES_MAX)] = { { here->signals, POLLIN, 0 }, { here->room.gates_ready, POLLIN, 0 } };
     nfds_t count = 2;
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
         on[count++] = (struct pollfd){ here->cores[core].control, POLLIN, 0 };
-        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+        for (uint32_t i = 0; i < here->layout.place_count; i++)
             if (here->cores[core].cells[i].ready >= 0)
                 on[count++] = (struct pollfd){ here->cores[core].cells[i].ready, POLLIN, 0 };
     }
@@ -716,7 +713,7 @@ static void wait_for_news(const supervisor *here)
 static void take_cells(supervisor *here)
 {
     for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.cell_count; i++) {
+        for (uint32_t i = 0; i < here->layout.place_count; i++) {
             struct pollfd on = { here->cores[core].cells[i].ready, POLLIN, 0 };
             if (on.fd >= 0 && poll(&on, 1, 0) > 0)
                 cell_ready(here, core, i);
@@ -743,7 +740,7 @@ static void look_at_rooms(supervisor *here)
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
         snprintf(name, sizeof name, "core %u", core);
         usage_look(&here->usage, name, here->cores[core].pid);
-        for (uint32_t i = 0; i < here->layout.cell_count; i++)
+        for (uint32_t i = 0; i < here->layout.place_count; i++)
             usage_look(&here->usage, cell_name(here, core, i, name), here->cores[core].cells[i].current);
     }
 }
@@ -806,7 +803,7 @@ static bool make_bells(supervisor *here)
         is_whole &= (room->gate_bells[i] = eventfd(0, flags)) >= 0 && (room->gate_stops[i] = eventfd(0, flags)) >= 0;
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
         is_whole &= (room->core_bells[core] = eventfd(0, flags)) >= 0;
-        for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
+        for (uint32_t i = 0; i < here->layout.place_count * CELL_SETS; i++) /* a cell reads its own with a blocking call */
             is_whole &= (room->cell_bells[core][i] = eventfd(0, EFD_CLOEXEC)) >= 0;
     }
     return is_whole;
@@ -826,7 +823,7 @@ static void close_bells(supervisor *here)
     }
     for (uint32_t core = 0; core < here->layout.core_count; core++) {
         close(room->core_bells[core]);
-        for (uint32_t i = 0; i < here->layout.cell_count * CELL_SETS; i++)
+        for (uint32_t i = 0; i < here->layout.place_count * CELL_SETS; i++)
             close(room->cell_bells[core][i]);
     }
 }
@@ -839,7 +836,7 @@ static bool open_cores(supervisor *here)
         int pair[2] = { -1, -1 };
         is_whole &= socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
         *core = (core_slot){ .control = pair[0], .core_end = pair[1] };
-        for (uint32_t cell = 0; cell < CORE_CELLS_MAX; cell++)
+        for (uint32_t cell = 0; cell < CORE_PLACES_MAX; cell++)
             core->cells[cell].ready = -1;
     }
     return is_whole;
@@ -857,7 +854,7 @@ static int run_once(supervisor *here)
 {
     const config *config = here->config;
     layout_shape shape = { .cores = (uint32_t)config->host_cores, .gates = (uint32_t)config->host_gates + (config->bench_load > 0),
-                           .cells = (uint32_t)config->cells_max, .columns_bytes = (size_t)config->columns_memory,
+                           .cells = (uint32_t)config->cells_max, .has_probation = config_has_probation(config), .columns_bytes = (size_t)config->columns_memory,
                            .directory_bytes = directory_bytes((uint32_t)config->host_cores), .board_bytes = board_bytes((uint32_t)config->host_cores),
                            .has_ledger = { [LEDGER_CHARGING] = config->charging_enabled, [LEDGER_AUDIT] = config->audit_enabled } };
     if (layout_new(&here->layout, &shape) != DRO_OK || directory_format(here->layout.directory, shape.cores) != DRO_OK ||

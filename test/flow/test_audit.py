@@ -7,6 +7,7 @@ import pytest
 
 import audit
 from host import BUILD, LIMIT_S, Host, until
+from test_backup import restored_host, take
 
 ON = ("audit.commands=true",)
 
@@ -110,6 +111,25 @@ def test_the_command_verifies_the_host_and_files_alone(host, tmp_path):
         file.write_text("".join(changed))
         is_refused(dromio("audit", "verify", str(file)), what)
     assert "host.started" in dromio("audit", "list", "--limit", "5", "--after", "0", host=host).stdout
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_the_first_start_on_a_restored_backup_has_an_entry(tmp_path, cores):
+    with Host() as host:
+        file = take(host, tmp_path / "b.tar")
+        found(host, act="backup.taken")
+        assert [entry for entry in entries(host) if entry["act"] == "backup.restored"] == []
+        with restored_host(file, tmp_path / "clone", host.data / "master.key", "host.identity=clone.dromio.test", f"host.cores={cores}") as clone:
+            (entry,) = found(clone, act="backup.restored")
+            assert (entry["actor"], entry["class"], entry["outcome"]) == ("host", "admin", "done")
+            assert entry["detail"].startswith(f"backup sha256:{hashlib.sha256(file.read_bytes()).hexdigest()} of {host.identity}, taken 20"), entry
+            until(lambda: not (clone.data / "log" / "restored").exists(), "the end of the restore's mark")
+            starts = len(found(clone, act="host.started"))  # those of the original are in its log, too
+            clone.kill()
+            clone.start()
+            until(lambda: clone.admin.get("/v1/audit/head").json().get("state") == "writing", "the audit log")
+            until(lambda: len(found(clone, act="host.started")) == starts + 1, "the entry of its second start")
+            assert len(found(clone, act="backup.restored")) == 1
 
 
 def test_an_end_that_was_cut_is_found_at_the_next_start():
