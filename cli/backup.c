@@ -104,6 +104,15 @@ static const char *manifest_text(yyjson_doc *manifest, const char *name)
     return member_text(yyjson_doc_get_root(manifest), name);
 }
 
+void backup_describe(const archive_check *check, char *out, size_t bytes)
+{
+    char sum[2 * ARCHIVE_SUM + 1];
+    yyjson_doc *manifest = yyjson_read(check->manifest.bytes, check->manifest.length, 0);
+    archive_sum_text(check->sum, sum);
+    snprintf(out, bytes, "backup sha256:%s of %.60s, taken %.30s", sum, manifest_text(manifest, "identity"), manifest_text(manifest, "taken"));
+    yyjson_doc_free(manifest);
+}
+
 static int print_summary(struct cli *cli, const char *name, const archive_check *check, const stored_logs *found, bool has_key)
 {
     char sum[2 * ARCHIVE_SUM + 1];

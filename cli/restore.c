@@ -22,6 +22,7 @@
 #include "store/log_files.h"
 
 enum { COPY_BYTES = 1024 * 1024, PATH_BYTES_MAX = 4096 };
+#define RESTORED "log/" LOG_RESTORED
 
 struct restoring {
     struct cli *cli;
@@ -178,19 +179,29 @@ static int write_part(struct restoring *to, const archive_part *part, uint8_t *b
     return code;
 }
 
+static bool write_file(const struct restoring *to, const char *name, const char *text, size_t length)
+{
+    int fd = openat(to->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool is_fine = fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_fine;
+}
+
 /* As the host had it that the backup was taken from; older backups do not say. */
 static bool write_layout(const struct restoring *to)
 {
     char text[DATA_LAYOUT_TEXT];
     uint32_t layout = backup_layout(to->check);
-    if (layout == 0)
-        return true;
-    size_t length = data_layout_write(layout, text);
-    int fd = openat(to->directory, DATA_LAYOUT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool is_fine = fd >= 0 && write_all(fd, text, length) && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return is_fine;
+    return layout == 0 || write_file(to, DATA_LAYOUT_FILE, text, data_layout_write(layout, text));
+}
+
+/* For the audit log of the host that starts on it. */
+static bool write_restored(const struct restoring *to)
+{
+    char text[LOG_RESTORED_BYTES];
+    backup_describe(to->check, text, sizeof text);
+    return write_file(to, RESTORED, text, strlen(text));
 }
 
 static bool are_beside(const char *a, const char *b)
@@ -228,6 +239,7 @@ static void take_back(struct restoring *to)
 {
     for (uint32_t i = 1; i < to->begun; i++)
         unlinkat(to->directory, to->check->parts[i].head.name, 0);
+    unlinkat(to->directory, RESTORED, 0);
     each_folder(to, true);
     unlinkat(to->directory, DATA_LAYOUT_FILE, 0);
     unlinkat(to->directory, DATA_INCOMPLETE, 0);
@@ -252,6 +264,8 @@ static int write_parts(struct restoring *to)
     free(buffer);
     if (code == EXIT_OK && !write_layout(to))
         code = cannot_write(to, DATA_LAYOUT_FILE);
+    if (code == EXIT_OK && !write_restored(to))
+        code = cannot_write(to, RESTORED);
     if (code == EXIT_OK && (!each_folder(to, false) || fsync(to->directory) != 0))
         code = cannot_write(to, ".");
     if (code != EXIT_OK) {

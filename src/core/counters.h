@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "base/builder.h"
 #include "core/core.h"
 
 typedef struct core_counters {
@@ -44,4 +45,5 @@ enum core_counter {
 
 uint64_t core_count_all(const core *core, uint32_t counter);              /* of all cores */
 uint64_t core_count_of(const core *core, uint32_t index, uint32_t counter); /* of one of several */
-void core_show_counters(core *core);
+void core_show_counters(core *core);                       /* to the other cores */
+void counters_metrics(const core *core, dro_builder *out); /* all, for /metrics */

@@ -13,7 +13,11 @@ enum {
     LOG_EPOCH_FENCE = 1024,
     LOG_REPLAY_BYTES = 40 + LOG_GROUPS * 16,
     LOG_END_BYTES = 32,
+    LOG_RESTORED_BYTES = 200,    /* that are read of LOG_RESTORED */
 };
+
+/* There in a directory that a restore made, with a line that says of which backup, till the host has an entry of it in its audit log. */
+#define LOG_RESTORED "restored"
 
 typedef struct log_replay_point {
     uint32_t segment;

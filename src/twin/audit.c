@@ -17,6 +17,7 @@ static const struct act { uint16_t act; uint8_t class; const char *name, *made; 
     { AUDIT_IMAGE_QUARANTINED, AUDIT_CLASS_SECURITY, "image.quarantined", NULL },
     { AUDIT_IMAGE_REMOVED, AUDIT_CLASS_ADMIN, "image.removed", NULL },
     { AUDIT_BACKUP_TAKEN, AUDIT_CLASS_ADMIN, "backup.taken", NULL },
+    { AUDIT_BACKUP_RESTORED, AUDIT_CLASS_ADMIN, "backup.restored", NULL },
     { AUDIT_TRACE_BEGUN, AUDIT_CLASS_ADMIN, "trace.begun", NULL },
     { AUDIT_TRACE_ENDED, AUDIT_CLASS_ADMIN, "trace.ended", NULL },
     { AUDIT_DOMAIN_MADE, AUDIT_CLASS_ADMIN, "domain.made", NULL },
