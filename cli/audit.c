@@ -26,6 +26,9 @@ typedef struct checking {
     uint8_t key[KEY_BYTES];
     bool has_key;
     const char *wanted;        /* a head that has to be among them; NULL: none */
+    const char *after;         /* the head that the first of them has to follow; NULL: any */
+    uint64_t begin;            /* the first of all, */
+    char begin_after[HEX + 1]; /* and the hash of the one before it */
     bool is_found;
     char place[300], why[WHY_MAX]; /* "": nothing is wrong */
 } checking;
@@ -121,6 +124,8 @@ static bool check_chain(checking *to, yyjson_val *entry, const char *hash)
     if (sequence == 0 || series == 0 || series >= sizeof to->series || strlen(previous) != HEX)
         return wrong(to, "is no entry of an audit log");
     bool is_begin = sequence == 1 && strspn(previous, "0") == HEX;
+    if (to->lines == 0 && to->after != NULL && strcmp(previous, to->after) != 0)
+        return wrong(to, "is entry %" PRIu64 ", which does not follow the one with the hash of --after-head: those between are missing, or it is another log", sequence);
     bool is_same = strncmp(to->series, id, series) == 0 && to->series[series] == '\0';
     if (to->lines > 0 && !is_same && !is_begin)
         return wrong(to, "is of another directory, and not its first entry");
@@ -131,6 +136,10 @@ static bool check_chain(checking *to, yyjson_val *entry, const char *hash)
         return wrong(to, "does not follow entry %" PRIu64 ": entries were changed, removed or added between the two", to->last);
     if (sequence == 1 && !is_begin)
         return wrong(to, "is the first entry, but says that one came before");
+    if (to->lines == 0) {
+        to->begin = sequence;
+        snprintf(to->begin_after, sizeof to->begin_after, "%s", previous);
+    }
     if (to->lines == 0 || !is_same) {
         to->first = sequence;
         snprintf(to->series, sizeof to->series, "%.*s", (int)series, id);
@@ -300,6 +309,9 @@ static int judge(struct cli *cli, checking *to, bool is_fine)
         return cli_fail(EXIT_FAILED, "the chain holds, but has %" PRIu64 " entries audit.cut: the host found its files shorter, or others, than they were", to->cuts);
     if (to->gaps > 0)
         cli_note("%" PRIu64 " entries audit.gap: entries were lost before they were written", to->gaps);
+    if (to->begin > 1)
+        cli_note("begins at entry %" PRIu64 ", behind one with the hash %s: none before it is here%s", to->begin, to->begin_after,
+                 to->after != NULL ? "" : "; with --after-head that hash, kept where nobody of the host can change it, shows that none behind it was taken away");
     if (to->series_begun > 1)
         cli_note("%" PRIu64 " directories, one after the other: an entry audit.begun says how each before it ended", to->series_begun);
     fprintf(cli->out, "entries %" PRIu64 " to %" PRIu64 " hold together, %" PRIu64 " signatures are good; head %s\n", to->first, to->last, to->signatures,
@@ -309,12 +321,14 @@ static int judge(struct cli *cli, checking *to, bool is_fine)
 
 int audit_verify(struct cli *cli)
 {
-    checking to = { .wanted = invocation_option(cli->in, "--since-head") };
+    checking to = { .wanted = invocation_option(cli->in, "--since-head"), .after = invocation_option(cli->in, "--after-head") };
     const char *key = invocation_option(cli->in, "--key");
     bool is_fine = true;
     int code = EXIT_OK;
     if (to.wanted != NULL && (strlen(to.wanted) != HEX || strspn(to.wanted, "0123456789abcdef") != HEX))
         return cli_fail(EXIT_USAGE, "--since-head takes a hash: 64 hexadecimal digits");
+    if (to.after != NULL && (strlen(to.after) != HEX || strspn(to.after, "0123456789abcdef") != HEX))
+        return cli_fail(EXIT_USAGE, "--after-head takes a hash: 64 hexadecimal digits");
     if (key != NULL && !(to.has_key = hex_read(key, to.key, sizeof to.key)))
         return cli_fail(EXIT_USAGE, "--key takes a public key: 64 hexadecimal digits");
     to.heads = calloc(HEADS_KEPT, sizeof *to.heads);

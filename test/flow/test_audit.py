@@ -1,5 +1,6 @@
 """The audit log: who did what, in a chain of lines that a second implementation (test/peers/audit.py) verifies (docs/audit.md)."""
 import hashlib
+import itertools
 import json
 import subprocess
 
@@ -111,6 +112,39 @@ def test_the_command_verifies_the_host_and_files_alone(host, tmp_path):
         file.write_text("".join(changed))
         is_refused(dromio("audit", "verify", str(file)), what)
     assert "host.started" in dromio("audit", "list", "--limit", "5", "--after", "0", host=host).stdout
+
+
+def test_what_is_left_of_a_log_whose_oldest_files_were_removed_holds_and_says_where_it_begins(tmp_path):
+    with Host(*ON, "audit.file_size=4KiB") as host:
+        names = itertools.count()
+
+        def some_closed():
+            assert host.admin.put_twin(f"a{next(names)}@acme.example") is not None
+            files = sorted((host.data / "audit").glob("audit-*Z.jsonl"))
+            return files if len(files) > 3 else None
+
+        closed = until(some_closed, "closed files")
+        removed = [line for file in closed[:2] for line in file.read_bytes().splitlines()]
+        last = json.loads(removed[-1])
+        until(lambda: host.admin.get("/v1/audit/head").json().get("sealed", 0) > last["seq"], "a line in the host's log that stays")
+        taken = [tmp_path / file.name for file in closed[:2]]
+        for file, copy in zip(closed, taken):
+            file.rename(copy)
+        host.restart()
+        until(lambda: host.admin.get("/v1/audit/head").json().get("state") == "writing", "the audit log")
+        left = dromio("audit", "verify", host=host)
+        assert left.returncode == 0 and f"entries {last['seq'] + 1} to " in left.stdout, left
+        assert f"begins at entry {last['seq'] + 1}, behind one with the hash {last['hash']}" in left.stderr
+        assert dromio("audit", "verify", "--after-head", last["hash"], host=host).returncode == 0
+        assert entries(host)[0]["seq"] == last["seq"] + 1
+        directory = host.data / "audit"
+        whole = dromio("audit", "verify", *taken, directory)
+        assert whole.returncode == 0 and "entries 1 to " in whole.stdout and "begins at" not in whole.stderr
+        assert dromio("audit", "verify", "--after-head", "0" * 64, *taken, directory).returncode == 0
+        is_refused(dromio("audit", "verify", "--after-head", json.loads(removed[-2])["hash"], directory), "does not follow the one with the hash of --after-head")
+        is_refused(dromio("audit", "verify", taken[0], directory), "are missing")
+        assert dromio("audit", "verify", "--after-head", "0", directory).returncode == 2
+        assert host.admin.get("/v1/audit/head").json()["cuts"] == 0
 
 
 @pytest.mark.parametrize("cores", [1, 3])
