@@ -131,21 +131,22 @@ def test_probation_outlives_a_restart(wasm):
         assert story.room() is not None
 
 
-def test_a_room_of_probation_has_images_that_come_later(wasm, tmp_path):
-    with Story(wasm) as story:
+@pytest.mark.parametrize("settings,domain,group", [((), "acme.example", "others"), (("cells.max=3", GROUPS), "wild.example", "wild")], ids=["alone", "group"])
+def test_a_room_of_probation_has_images_that_come_later(wasm, tmp_path, settings, domain, group):
+    with Story(wasm, *settings, domain=domain) as story:
         story.put_on_probation()
-        until(story.room, "a room for it")
-        story.turn_in_there()
+        story.turn_in_there(group)
         image = story.host.push(hostile.image(tmp_path, "acme/other")).json()["image"]
-        story.admin.put_twin("late@acme.example", image=image, imsi=imsi(90))
+        late = f"late@{domain}"
+        story.admin.put_twin(late, image=image, imsi=imsi(90))
         story.mme.attach(imsi(90))
         story.mme.uplink(imsi(90), bytes([hostile.LOOP, 0]))
-        story.ends_late("late@acme.example")
+        story.ends_late(late)
 
         def count_in_there():
-            before = story.turns()
+            before = story.turns(group)
             story.mme.uplink(imsi(90), bytes([hostile.GOOD, 0]))
-            return story.admin.value("late@acme.example", "count") and story.turns() > before
+            return story.admin.value(late, "count") and story.turns(group) > before
         until(count_in_there, "a turn of it in there")
 
 
