@@ -97,6 +97,9 @@ def is_refused(answer, *what):
 
 def test_the_command_verifies_the_host_and_files_alone(host, tmp_path):
     found(host, act="host.started")
+    for name in ("as-verified-1", "as-verified-2"):  # what is between first and last has to be there
+        assert host.admin.post("/v1/applications", {"id": name, "domains": ["acme.example"], "scopes": ["read"]}).status == 201
+        found(host, act="application.made", objects=[name])
     assert dromio("audit", "verify", host=host).returncode == 0
     head = json.loads(dromio("audit", "head", "-o", "json", host=host).stdout)
     out = dromio("audit", "export", host=host).stdout
