@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -250,6 +251,32 @@ static void kept_names_are_found_while_tables_grow_and_shrink(void **state)
     close_it(&stress.directory);
 }
 
+static void *wait_for_key(void *context)
+{
+    const directory *directory = context;
+    while (!directory_is_ready(directory))
+        sched_yield();
+    return (void *)(uintptr_t)directory_partition(directory, DIRECTORY_ID, "a@acme.example", 14);
+}
+
+/* A gate starts beside the core that makes the key. */
+static void who_sees_that_it_is_ready_sees_its_key(void **state)
+{
+    (void)state;
+    directory directory;
+    open_new(&directory, 2);
+    for (uint64_t other = 1; other < 200; other++) {
+        pthread_t gate;
+        void *seen;
+        assert_int_equal(directory_format(directory.shared, 2), DRO_OK);
+        assert_int_equal(pthread_create(&gate, NULL, wait_for_key, &directory), 0);
+        directory_key_set(&directory, other);
+        assert_int_equal(pthread_join(gate, &seen), 0);
+        assert_int_equal((uintptr_t)seen, directory_partition_keyed(other, DIRECTORY_ID, "a@acme.example", 14));
+    }
+    close_it(&directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +287,7 @@ int main(void)
         cmocka_unit_test(another_number_of_cores_is_no_directory_of_ours),
         cmocka_unit_test(formatted_anew_it_is_empty),
         cmocka_unit_test(grown_it_keeps_every_name),
+        cmocka_unit_test(who_sees_that_it_is_ready_sees_its_key),
         cmocka_unit_test(kept_names_are_found_while_tables_grow_and_shrink),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

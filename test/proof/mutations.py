@@ -18,7 +18,7 @@ import tomllib
 PROMISE = "Each way in which the code is broken on purpose is caught by a test or a proof"
 UNIT = "mutations"
 SHORT, LONG = 240, 240  # at least; all there are are tried
-SECONDS = 1800
+SECONDS = 3600
 IN_CHECK = False
 LIMITS = "ways to break the code that nobody thought of; of the catchers in a list the short form asks only up to the first that catches"
 
