@@ -373,6 +373,11 @@ void conduct_kept(core *core, const turn *turn)
 void penalty_render(const core *core, const twin *twin, dro_builder *out)
 {
     int64_t until_ms = penalty_until_ms(core, twin);
+    if (twin_is_on_probation(core, twin)) {
+        json_put(out, ",\"probation\":{\"until\":");
+        json_time(out, twin->extra->penalty->slow_ms + core->options.conduct.penalty_longest_ms);
+        dro_builder_text(out, "}");
+    }
     if (until_ms == 0)
         return;
     json_put(out, ",\"penalty\":{\"until\":");

@@ -93,6 +93,8 @@ def test_whoever_ran_into_its_deadline_runs_in_another_room(wasm):
             story.event(hostile.GOOD)
         counted = story.count()
         assert story.turns() == before + 5
+        assert story.admin.twin(story.name(0))["probation"]["until"] > story.admin.twin(story.name(0))["contact"]["last"]
+        assert "probation" not in story.admin.twin(story.name(1))
         for index in (1, 2):  # and nobody else
             story.event(hostile.GOOD, index)
         story.mme.uplink(METER_IMSI, thermo_reading(1))
