@@ -3,14 +3,14 @@ order (ABBA). First one twin of them runs away: each of its events, a hundred a 
 hostile, a hundred events a second together: traps, endless loops, floods of downlinks, of log lines, memory that grows. In the windows without, as many
 other twins have as many events, and behave: so the load is the same, and what is measured is what they do. The bad ones go on from window to window, and so do their penalties: what the host has to learn of them at first is in the first pair of each sort alone, which is told beside the
 others. Judged is the 99th percentile of all of the others' answers with them over that of all without, an answer's time counted from when its uplink was due; beside it stands the interval in which 95 of 100
-resamples of the pairs lie. Where it is wider than what is allowed and does not lie on one side of it, this machine cannot judge, and the proof says so. A pair in which others used more than a tenth of a CPU is
+resamples of the pairs lie. Where it is wider than what is allowed and does not lie on one side of it, this machine cannot judge, and the proof says so. A pair in which others used more than a quarter of a CPU is
 left out and made again, and of the rest the answers that were under way while the machine stood still: a witness of real-time priority on each CPU was late by more than half a millisecond. How many is told. The data lie in
 memory where there is `/dev/shm`: what is measured is what twins do to each other, not the disk. Every event has to be answered 2001, the hostile ones too. CPU time of
 the host for each of the others' answers is told too: it says what the badly behaved cost where others use the machine."""
 PROMISE = "A runaway twin costs the others 5 % of their 99th percentile at most, a hundredth of hostile twins 20 %"
 UNIT = "pairs of windows"
-SHORT, LONG = 160, 2400
-SECONDS = 190
+SHORT, LONG = 400, 6000
+SECONDS = 480
 IN_CHECK = False
 LIMITS = "Load and host share the machine's CPUs; the short form has 4,000 twins, the long one 100,000; the interval says how far the machine scatters, not what other machines do; without the right to real-time priority there is no witness"
 
@@ -36,7 +36,7 @@ RATE, BAD_RATE = 2000, 100      # uplinks a second: of the others, of those that
 WINDOW_S = 0.5                  # short and many: what else the machine does falls on both sorts alike
 MOST = {"runaway": 1.05, "hostile": 1.20}
 SHARE = 0.99
-OTHERS_MOST = 0.1               # of a CPU, of a window's time
+OTHERS_MOST = 0.25               # of a CPU, of a window's time
 RESAMPLES = 1000
 STILL_BEFORE_S, STILL_AFTER_S = 0.002, 0.003  # around what the witness saw: its period, and what waited is worked off
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -226,16 +226,16 @@ def pair(proof, stage, number, bad_event):
 
 
 def measure(proof, stage, state):
-    """Pairs of the one sort and of the other by turns."""
+    """Pairs of the one sort, and now and then of the other."""
     kinds = (hostile.TRAP, hostile.LOOP, hostile.DOWNLINKS, hostile.LOGS, hostile.GROW)
     is_first = {which: True for which in MOST}
     while not proof.over():
         number = proof.done
         choose = random.Random(proof.seed_of(number))
-        which = ("runaway", "hostile")[number % 2]
+        which = "hostile" if number % 4 == 3 else "runaway"  # less is allowed of the one, so more has to be known of it
         event = {"runaway": lambda: (0, bytes([hostile.LOOP, 0])),
                  "hostile": lambda: (choose.randrange(stage.twins // 100), bytes([choose.choice(kinds), choose.randrange(20, 100)]))}[which]
-        found, cpu, disturbed, is_ours = pair(proof, stage, number // 2, event)
+        found, cpu, disturbed, is_ours = pair(proof, stage, len(state[which]["pairs"]), event)
         gc.collect()
         if not is_ours and not is_first[which]:
             state["left_out"] += 1
