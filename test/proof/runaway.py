@@ -10,7 +10,7 @@ the host for each of the others' answers is told too: it says what the badly beh
 PROMISE = "A runaway twin costs the others 5 % of their 99th percentile at most, a hundredth of hostile twins 20 %"
 UNIT = "pairs of windows"
 SHORT, LONG = 400, 6000
-SECONDS = 480
+SECONDS = 690
 IN_CHECK = False
 LIMITS = "Load and host share the machine's CPUs; the short form has 4,000 twins, the long one 100,000; the interval says how far the machine scatters, not what other machines do; without the right to real-time priority there is no witness"
 
