@@ -1,6 +1,7 @@
 #include "host/usage.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -35,13 +36,15 @@ static uint64_t memory_of(pid_t pid)
     return sscanf(text, "%llu %llu", &size, &resident) == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* Its row, made if missing; the page full: the last one, for all that are left. */
-static uint32_t row_of(usage_page *page, const char *name)
+/* Its row, made if `is_there` and missing; the page full: the last one, for all that are left. USAGE_ROOMS_MAX: none. */
+static uint32_t row_of(usage_page *page, const char *name, bool is_there)
 {
     uint32_t count = atomic_load_explicit(&page->count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
         if (strcmp(page->rooms[i].name, name) == 0)
             return i;
+    if (!is_there)
+        return USAGE_ROOMS_MAX;
     if (count == USAGE_ROOMS_MAX)
         return USAGE_ROOMS_MAX - 1;
     snprintf(page->rooms[count].name, USAGE_NAME_MAX, "%s", name);
@@ -51,7 +54,9 @@ static uint32_t row_of(usage_page *page, const char *name)
 
 void usage_look(usage *usage, const char *name, pid_t pid)
 {
-    uint32_t row = row_of(usage->page, name);
+    uint32_t row = row_of(usage->page, name, pid > 0);
+    if (row == USAGE_ROOMS_MAX)
+        return;
     usage_room *room = &usage->page->rooms[row];
     struct usage_life *life = &usage->lives[row];
     if (pid != life->pid) {

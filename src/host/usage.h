@@ -14,5 +14,5 @@ typedef struct usage {
 } usage;
 
 void usage_init(usage *usage, usage_page *page);
-/* The room of this name is that process now; 0: none. */
+/* The room of this name is that process now; 0: none. One that never was is not told of. */
 void usage_look(usage *usage, const char *name, pid_t pid);

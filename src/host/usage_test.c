@@ -83,13 +83,24 @@ static void a_counter_never_goes_back_when_a_room_begins_anew(void **state)
     assert_int_equal(page.count, 1);
 }
 
+static void a_room_that_never_was_is_not_told_of(void **state)
+{
+    (void)state;
+    usage_look(&here, "probation 0", 0);
+    assert_int_equal(page.count, 0);
+    usage_look(&here, "probation 0", getpid());
+    usage_look(&here, "probation 0", 0);
+    assert_int_equal(page.count, 1);
+    assert_int_equal(page.rooms[0].starts, 1);
+}
+
 static void a_full_page_takes_no_more_rows(void **state)
 {
     (void)state;
     for (int i = 0; i < USAGE_ROOMS_MAX + 10; i++) {
         char name[16];
         snprintf(name, sizeof name, "room %d", i);
-        usage_look(&here, name, 0);
+        usage_look(&here, name, getpid());
     }
     assert_int_equal(page.count, USAGE_ROOMS_MAX);
 }
@@ -99,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_process_shows_its_time_and_memory, begin),
         cmocka_unit_test_setup(a_counter_never_goes_back_when_a_room_begins_anew, begin),
+        cmocka_unit_test_setup(a_room_that_never_was_is_not_told_of, begin),
         cmocka_unit_test_setup(a_full_page_takes_no_more_rows, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { USAGE_ROOMS_MAX = 320, USAGE_NAME_MAX = 24 };
+enum { USAGE_ROOMS_MAX = 576, USAGE_NAME_MAX = 24 };
 
 typedef struct usage_room {
     char name[USAGE_NAME_MAX];     /* "core 0"; written before `count` counts it */
