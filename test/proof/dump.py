@@ -38,10 +38,14 @@ class Planted:
     """Twins and the forms of what only they have, from a seed."""
 
     def __init__(self, seed, count):
-        chance = random.Random(seed)
-        self.twins = [(f"p{n}@planted.example", f"00101{chance.getrandbits(60) % 10**10:010}", f"491{chance.getrandbits(60) % 10**11:011}", chance.randbytes(32))
-                      for n in range(count)]
-        assert len({imsi for _, imsi, _, _ in self.twins}) == len({msisdn for _, _, msisdn, _ in self.twins}) == count
+        chance, drawn = random.Random(seed), set()
+
+        def digits(lead, length):  # no two twins have the same
+            while (number := f"{lead}{chance.randrange(10**length):0{length}}") in drawn:
+                pass
+            drawn.add(number)
+            return number
+        self.twins = [(f"p{n}@planted.example", digits("00101", 10), digits("491", 11), chance.randbytes(32)) for n in range(count)]
 
     def lines(self, of):
         return [{"id": name, "model": "acme/thermo", "imsi": imsi, "msisdn": msisdn, "secrets": {"key": base64.b64encode(key).decode(), "calibration": 0.5}}
