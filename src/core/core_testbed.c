@@ -13,11 +13,7 @@ int bed_begin(void **state)
 {
     (void)state;
     world_options options = { .seed = 11, .segment_bytes = SEGMENT, .replay_bytes = 2 * SEGMENT, .timeline_bytes = 4 * SEGMENT, .on_message = asker_hears };
-    world_init(&here.world, &options);
-    assert_int_equal(world_open(&here.world), DRO_OK);
-    world_push_image(&here.world, THERMO);
-    here.id = 100;
-    asker_forget();
+    asker_begin(&options);
     return 0;
 }
 

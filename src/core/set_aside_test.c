@@ -628,18 +628,6 @@ static void the_longest_penalty_stays_the_longest(void **state)
 
 enum { CORES = 3 };
 
-static int begin_with_cores(void **state)
-{
-    (void)state;
-    world_options options = { .seed = 5, .cores = CORES, .segment_bytes = 1 << 20, .on_message = asker_hears };
-    world_init(&here.world, &options);
-    assert_int_equal(world_open(&here.world), DRO_OK);
-    world_push_image(&here.world, THERMO);
-    here.id = 100;
-    asker_forget();
-    return 0;
-}
-
 /* A device whose twin is on that core. */
 static void make_device_on(uint32_t core, const char *imsi)
 {
@@ -710,7 +698,7 @@ int main(void)
         CLAIM(who_is_not_stopped_goes_on),
         CLAIM(a_groups_command_to_one_who_may_not_run_fails_for_that_member),
         CLAIM(the_longest_penalty_stays_the_longest),
-        cmocka_unit_test_setup_teardown(failures_of_all_cores_count_together, begin_with_cores, asker_end),
+        cmocka_unit_test_setup_teardown(failures_of_all_cores_count_together, asker_begin_with_cores, asker_end),
     };
     return cmocka_run_group_tests_name("set aside", tests, NULL, NULL);
 }

@@ -19,11 +19,7 @@ static uint32_t end_to_end;
 static void begin_with(uint32_t trap_percent)
 {
     world_options options = { .seed = 23, .segment_bytes = SEGMENT, .trap_percent = trap_percent, .on_message = asker_hears };
-    world_init(&here.world, &options);
-    assert_int_equal(world_open(&here.world), DRO_OK);
-    world_push_image(&here.world, THERMO);
-    here.id = 100;
-    asker_forget();
+    asker_begin(&options);
     end_to_end = 0;
 }
 

@@ -28,15 +28,20 @@ void asker_forget(void)
         free(here.heard[--here.count].body);
 }
 
-int asker_begin_with_cores(void **state)
+void asker_begin(const world_options *options)
 {
-    (void)state;
-    world_options options = { .seed = 5, .cores = 3, .segment_bytes = 1 << 20, .on_message = asker_hears };
-    world_init(&here.world, &options);
+    world_init(&here.world, options);
     assert_int_equal(world_open(&here.world), DRO_OK);
     world_push_image(&here.world, THERMO);
     here.id = 100;
     asker_forget();
+}
+
+int asker_begin_with_cores(void **state)
+{
+    (void)state;
+    world_options options = { .seed = 5, .cores = 3, .segment_bytes = 1 << 20, .on_message = asker_hears };
+    asker_begin(&options);
     return 0;
 }
 

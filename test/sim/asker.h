@@ -14,6 +14,7 @@ extern world_request request;
 /* world_options.on_message */
 void asker_hears(void *context, uint32_t gate, const ring_header *header, const uint8_t *body, uint32_t length);
 void asker_forget(void);
+void asker_begin(const world_options *options); /* a world that has the thermometer, and nothing was heard of it */
 int asker_begin_with_cores(void **state); /* a setup: a world of three cores that has the thermometer */
 int asker_end(void **state); /* a teardown: the world is whole, and gone */
 
