@@ -288,6 +288,36 @@ static void turns_wait_while_a_round_waits_for_space(void **state)
     assert_int_equal(answer.result, 2001);
 }
 
+/* Nor does a refusal wait behind an answer that has to: that of a repeated uplink here. */
+static void a_refusal_leaves_at_once_while_a_round_waits_for_space(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin("a@acme.example", "001010000000001");
+    connect_device("001010000000001");
+    assert_int_equal(reading("001010000000001", 1, 1).result, 2001);
+    core *core = here.world.core;
+    disk_fills(true);
+    while (!core->is_stuck) {
+        record_full(core, index);
+        world_advance(&here.world, CORE_FULL_RETRY_MS);
+        world_settle(&here.world);
+    }
+    uint64_t repeated = ++here.id, refused = ++here.id;
+    assert_true(world_uplink(&here.world, 0, repeated, "001010000000001", &(world_frame){ .end_to_end = 1, .data = "", .length = 0 }));
+    assert_true(world_uplink(&here.world, 0, refused, "001010000000001", &(world_frame){ .end_to_end = 2, .data = "", .length = 0 }));
+    world_settle(&here.world);
+    assert_null(heard_of(repeated));
+    assert_non_null(heard_of(refused));
+    network_answer answer;
+    memcpy(&answer, heard_of(refused)->body, sizeof answer);
+    assert_int_equal(answer.result, 3004);
+    disk_fills(false);
+    world_advance(&here.world, CORE_FULL_RETRY_MS);
+    world_settle(&here.world);
+    memcpy(&answer, heard_of(repeated)->body, sizeof answer);
+    assert_int_equal(answer.result, 2001);
+}
+
 /* Its identities and properties are in clear nowhere once they are sealed. */
 static void what_a_record_said_does_not_stay_in_memory(void **state)
 {
@@ -341,6 +371,7 @@ int main(void)
         CLAIM(what_was_begun_has_its_space_when_changes_are_refused),
         CLAIM(a_start_with_a_full_disk_shows_what_is_there_and_refuses_changes),
         CLAIM(turns_wait_while_a_round_waits_for_space),
+        CLAIM(a_refusal_leaves_at_once_while_a_round_waits_for_space),
         CLAIM(what_a_record_said_does_not_stay_in_memory),
         CLAIM(a_twin_that_was_deleted_stays_so),
         CLAIM(each_start_seals_in_an_epoch_of_its_own),
