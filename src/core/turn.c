@@ -1,31 +1,18 @@
 /* Turns: sent to a cell, taken back, kept. */
 #include "core/turn.h"
-#include "core/trigger.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "base/wipe.h"
 #include "core/ahead.h"
 #include "core/api.h"
 #include "core/cells.h"
-#include "core/charge.h"
 #include "core/cold.h"
 #include "core/conduct.h"
-#include "core/groups.h"
-#include "core/host_tables.h"
 #include "core/links.h"
 #include "core/mailbox.h"
-#include "core/network.h"
-#include "core/nidd.h"
-#include "core/number.h"
-#include "core/rds.h"
-#include "core/record.h"
-#include "core/render.h"
-#include "core/schedule.h"
 #include "core/state.h"
 #include "core/tell.h"
 #include "core/timers.h"
@@ -33,147 +20,7 @@
 #include "twin/effect.h"
 #include "twin/event.h"
 
-_Static_assert((int)SHARE_CELLS_MAX == (int)CORE_PLACES_MAX && (int)TRUST_CELLS_MAX == (int)CORE_CELLS_MAX && (int)BOARD_CELLS == (int)CORE_CELLS_MAX, "a share for each cell");
-
-/* ---- the table of turns in flight ---- */
-
-dro_err turns_init(core *core)
-{
-    core->turns = calloc(CORE_TURNS_MAX, sizeof(turn));
-    if (core->turns == NULL)
-        return DRO_NOMEM;
-    for (uint32_t i = 0; i < CORE_TURNS_MAX; i++)
-        core->turns[i].next = i + 1 < CORE_TURNS_MAX ? i + 1 : NONE;
-    core->turn_free = 0;
-    for (uint32_t i = 0; i < CORE_PLACES_MAX; i++)
-        core->parts[i].waiting = (turn_line){ NONE, NONE };
-    uint32_t weights[SHARE_CELLS_MAX], cells = core->options.cell_count;
-    trust_shares(core->options.trust, cells, weights);
-    for (uint32_t i = cells; i < cell_places(core); i++)
-        weights[i] = weights[i - cells] / PROBATION_SHARE > 0 ? weights[i - cells] / PROBATION_SHARE : 1;
-    shares_init(&core->shares, weights, cell_places(core), core->options.trust != NULL && core->options.trust->group_count > 0);
-    core->cold = (turn_line){ NONE, NONE };
-    core->turn_last = core->chain = NONE;
-    return DRO_OK;
-}
-
-bool turns_are_full(const core *core)
-{
-    return core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX || core->turn_bytes >= CORE_TURN_BYTES_MAX;
-}
-
-bool turns_part_is_full(const core *core, uint32_t cell)
-{
-    const turn_part *part = &core->parts[cell];
-    if (cell >= core->options.cell_count)
-        return part->turns >= PROBATION_TURNS_MAX || part->bytes >= PROBATION_BYTES_MAX;
-    return core->options.cell_count > 1 && (part->turns + core->turn_count + CORE_TIMER_BATCH >= CORE_TURNS_MAX ||
-                                            part->bytes + core->turn_bytes >= CORE_TURN_BYTES_MAX);
-}
-
-uint32_t turn_cell_of(core *core, uint32_t index)
-{
-    const twin *twin = twin_at(core, index);
-    return cell_place_of(core, core->domains[twin->domain].cell, twin_is_on_probation(core, twin));
-}
-
-/* Into the part of another place, before it is sent. */
-static void turn_move(core *core, turn *turn, uint32_t place)
-{
-    core->parts[turn->cell].turns--;
-    core->parts[turn->cell].bytes -= turn->length;
-    turn->cell = (uint8_t)place;
-    core->parts[place].turns++;
-    core->parts[place].bytes += turn->length;
-}
-
-/* A twin without code needs no cell, unless it is being given some. */
-static bool has_room(core *core, uint32_t index, uint8_t operation)
-{
-    bool is_plain = twin_at(core, index)->image == NONE && operation != TURN_CREATE && operation != TURN_CONFIGURE;
-    if (is_plain || !turns_part_is_full(core, turn_cell_of(core, index)))
-        return true;
-    core->parts[turn_cell_of(core, index)].refused++;
-    return false;
-}
-
-bool twin_is_broken(const core *core, uint32_t index)
-{
-    uint32_t image = twin_at(core, index)->image;
-    return image != NONE && core->images[image].is_broken;
-}
-
-turn *turn_new(core *core, uint32_t index, uint8_t operation)
-{
-    uint32_t free = core->turn_free;
-    if (free == NONE || core->turn_bytes >= CORE_TURN_BYTES_MAX || twin_is_broken(core, index) || !has_room(core, index, operation))
-        return NULL;
-    turn *turn = &core->turns[free];
-    core->turn_free = turn->next;
-    core->turn_count++;
-    *turn = (struct turn){ .twin = index, .next = NONE, .behind = NONE, .operation = operation,
-                           .serial = ++core->turn_serial, .state = TURN_WAITING, .wait = TICKET_PENDING };
-    turn->caller.gate = NONE;
-    turn->image = twin_at(core, index)->image;
-    turn->cell = (uint8_t)turn_cell_of(core, index);
-    core->parts[turn->cell].turns++;
-    turn->seed = dro_random_next(&core->random);
-    return turn;
-}
-
-void turn_free(core *core, turn *turn)
-{
-    uint32_t index = (uint32_t)(turn - core->turns);
-    if (turn->event != NULL) {
-        dro_wipe(turn->event, turn->length);
-        core->turn_bytes -= turn->length;
-        core->parts[turn->cell].bytes -= turn->length;
-        if (turn->event != turn->small)
-            free(turn->event);
-    }
-    if (turn->operation_of != 0)
-        group_turn_freed(core, turn);
-    api_put_end(core, turn->put);
-    free(turn->nidd);
-    free(turn->report);
-    free(turn->idempotency);
-    free(turn->text);
-    core->parts[turn->cell].turns--;
-    *turn = (struct turn){ .next = core->turn_free };
-    core->turn_free = index;
-    core->turn_count--;
-}
-
-dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length)
-{
-    assert(turn->event == NULL);
-    if (length > EVENT_BYTES_MAX)
-        return DRO_LIMIT;
-    turn->kind = kind;
-    turn->event_id = id;
-    if (length == 0)
-        return DRO_OK;
-    turn->event = length <= sizeof turn->small ? turn->small : malloc(length);
-    if (turn->event == NULL)
-        return DRO_NOMEM;
-    memcpy(turn->event, payload, length);
-    turn->length = (uint32_t)length;
-    core->turn_bytes += length;
-    core->parts[turn->cell].bytes += length;
-    return DRO_OK;
-}
-
 /* ---- to the cell ---- */
-
-static uint32_t turn_slot(const core *core, const turn *turn)
-{
-    return (uint32_t)(turn - core->turns);
-}
-
-uint64_t turn_id(const core *core, const turn *turn)
-{
-    return (uint64_t)turn->serial << 32 | turn_slot(core, turn);
-}
 
 /* What came back from the log is not what was sealed for this twin. The next event reads it again. */
 static void turn_unopened(core *core, turn *turn)
@@ -280,24 +127,6 @@ static bool turn_try_behind(core *core, turn *turn)
         memcpy(room + sizeof(turn_request), turn->event, turn->length);
     turn_commit(core, turn, MESSAGE_TURN_NEXT, length);
     return true;
-}
-
-void turn_line_put(core *core, turn_line *line, turn *turn)
-{
-    uint32_t index = (uint32_t)(turn - core->turns);
-    turn->next = NONE;
-    if (line->last == NONE)
-        line->first = index;
-    else
-        core->turns[line->last].next = index;
-    line->last = index;
-}
-
-uint32_t turn_line_take(turn_line *line)
-{
-    uint32_t first = line->first;
-    *line = (turn_line){ NONE, NONE };
-    return first;
 }
 
 static void wait_in_line(core *core, turn *turn)
@@ -483,153 +312,6 @@ static void cut_short(core *core, cell_link *link, uint32_t cell, bool is_old)
 }
 
 /* ---- back from the cell ---- */
-
-static void put_event(core *core, const turn *turn, uint8_t outcome, uint32_t cpu_nanos)
-{
-    bool is_secret = turn->kind == EVENT_CREATED || turn->kind == EVENT_CONFIGURED;
-    dro_builder *part = record_part(core);
-    dro_builder_le(part, turn->kind, 1);
-    dro_builder_le(part, turn->event_id, 4);
-    dro_builder_le(part, outcome, 1);
-    dro_builder_le(part, cpu_nanos, 4);
-    dro_builder_bytes(part, turn->event, is_secret ? 0 : turn->length);
-    record_part_end(core, FIELD_EVENT);
-}
-
-void put_uplink(core *core, uint32_t index, uint16_t host, uint32_t end_to_end)
-{
-    contact_heard(core, index);
-    dro_builder *part = record_part(core);
-    dro_builder_le(part, host, 2);
-    dro_builder_le(part, end_to_end, 4);
-    dro_builder_le(part, 2001, 4);
-    record_part_end(core, FIELD_DUPLICATE);
-}
-
-static void keep_uplink(core *core, const turn *turn)
-{
-    put_uplink(core, turn->twin, turn->host, turn->end_to_end);
-    charge_uplink(core, turn->twin, turn->length, turn->event_id != 0);
-    rds_keep_sign(core, turn->twin, &turn->sign);
-}
-
-static void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context)
-{
-    uint32_t index = turn->twin;
-    record_begin(core, index, turn->operation == TURN_CREATE ? RECORD_FULL : RECORD_DELTA);
-    api_turn_begin(core, turn);
-    const twin *twin = twin_at(core, index);
-    if (twin->row == NONE || twin->image != turn->image) { /* being made, or given an image, and the columns took no row */
-        static const char why[] = "its row cannot be kept: no room, or a name too long";
-        record_abandon(core);
-        if (turn->operation == TURN_CREATE)
-            api_create_failed(core, turn, why);
-        else
-            tell_problem(core, turn->caller, 503, "about:blank", "%s", why);
-        return;
-    }
-    put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
-    if (turn->operation == TURN_UPLINK && turn->image == NONE)
-        record_put(core, FIELD_PASSED, NULL, 0);
-    if (turn->operation == TURN_UPLINK)
-        keep_uplink(core, turn);
-    else if (turn->operation == TURN_TIMER)
-        timer_put(core, index, turn->event_id, -1);
-    else if (turn->operation == TURN_SCHEDULE)
-        schedule_told(core, index);
-    uint32_t log_bytes = effects_keep(core, turn);
-    if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
-        nidd_uplink(core, index, turn->event, turn->length, &turn->sign);
-    api_turn_end(core, turn, result->outcome);
-    if (turn->operation == TURN_TRIGGER)
-        trigger_turn_keep(core, turn);
-    conduct_kept(core, turn);
-    record_context(core, turn_slot(core, turn), context, result->context_length);
-    budget_charge(core, turn, result->cpu_nanos, log_bytes, record_size(core));
-    uint64_t round = record_end(core);
-    if (turn->operation == TURN_UPLINK)
-        network_answer_send(core, turn->caller, 2001, 0, round);
-    else if (turn->operation == TURN_TRIGGER)
-        trigger_turn_done(core, turn, round);
-    else
-        api_turn_done(core, turn);
-}
-
-static const char *const trap_reasons[] = {
-    [TURN_TRAP] = "trap", [TURN_OUT_OF_BOUNDS] = "memory access out of bounds", [TURN_STACK_OVERFLOW] = "stack overflow",
-    [TURN_DEADLINE] = "deadline exceeded", [TURN_MEMORY] = "memory limit", [TURN_BAD_RESULT] = "unknown result of dromio_event",
-    [TURN_BAD_CONTEXT] = "context does not fit the image", [TURN_EFFECTS] = "too many or malformed effects",
-    [TURN_HOST] = "cell failed", [TURN_UNREADABLE] = "its context cannot be read", [TURN_STOPPED] = "stopped",
-    [TURN_QUARANTINED] = "quarantined", [TURN_PENALTY] = "penalty", [TURN_BUDGET] = "budget",
-};
-
-const char *turn_failure_text(uint32_t status)
-{
-    return status < sizeof trap_reasons / sizeof trap_reasons[0] && trap_reasons[status] != NULL ? trap_reasons[status]
-                                                                                                : "unknown";
-}
-
-static void put_dead_letter(core *core, const turn *turn, const char *reason)
-{
-    const twin *twin = twin_at(core, turn->twin);
-    bool is_secret = turn->kind == EVENT_CREATED || turn->kind == EVENT_CONFIGURED;
-    size_t length;
-    const char *id = twin_id(core, twin, &length);
-    dro_builder *part = record_part(core);
-    uint32_t domain = twin->domain | record_owner(core) << 16;
-    dro_builder_le(part, domain, 4);
-    dro_builder_text(part, "{\"id\":");
-    json_text(part, id, length);
-    dro_builder_text(part, ",\"time\":");
-    json_time(part, core->now_ms);
-    json_put(part, ",\"kind\":\"%s\",\"frame\":\"", event_kind_text((event_kind)turn->kind));
-    for (uint32_t i = 0; !is_secret && i < turn->length; i++)
-        json_put(part, "%02x", turn->event[i]);
-    json_put(part, "\",\"reason\":\"%s\",\"image\":\"sha256:", reason);
-    for (int i = 0; turn->image != NONE && i < 32; i++)
-        json_put(part, "%02x", core->images[turn->image].digest[i]);
-    dro_builder_text(part, "\"}");
-    dead_letter_keep(core, domain, (const char *)part->start + 4, dro_builder_length(part) - 4);
-    record_part_end(core, FIELD_DEAD);
-}
-
-void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos)
-{
-    core->counters.traps[status & 15]++;
-    if (turn->image != NONE)
-        core->image_traps[turn->image][status & 15]++;
-    core->counters.dead_letters++;
-    if (turn->operation == TURN_CREATE) {
-        conduct_failed(core, turn, status);
-        api_create_failed(core, turn, reason);
-        return;
-    }
-    record_begin(core, turn->twin, RECORD_DELTA);
-    put_event(core, turn, (uint8_t)(16 + status), cpu_nanos);
-    if (turn->operation == TURN_UPLINK)
-        keep_uplink(core, turn);
-    else if (turn->operation == TURN_TIMER)
-        timer_put(core, turn->twin, turn->event_id, -1);
-    else if (turn->operation == TURN_SCHEDULE)
-        schedule_told(core, turn->twin);
-    if (turn->operation == TURN_UPLINK)
-        nidd_uplink(core, turn->twin, turn->event, turn->length, &turn->sign);
-    if (status <= TURN_UNREADABLE) /* it ran, or should have */
-        record_put(core, FIELD_TRAP, reason, strlen(reason));
-    put_dead_letter(core, turn, reason);
-    conduct_failed(core, turn, status);
-    budget_charge(core, turn, cpu_nanos, 0, 0);
-    api_turn_failed(core, turn, reason);
-    if (turn->operation == TURN_TRIGGER)
-        trigger_turn_keep(core, turn);
-    uint64_t round = record_end(core);
-    if (turn->operation == TURN_UPLINK)
-        network_answer_send(core, turn->caller, 2001, 0, round);
-    else if (turn->operation == TURN_TRIGGER)
-        trigger_turn_done(core, turn, round);
-    else
-        api_turn_done(core, turn);
-}
 
 /* Over without having begun: nothing waits for its end, but for what an uplink's contact lets go. */
 static void turn_leave_out(core *core, turn *turn, uint8_t status)

@@ -1,5 +1,5 @@
 /* Turns in flight: from the event that begins one to the record that keeps it. A turn is a row of
- * core->turns and belongs to turn.c; what it owns (event, text, put, nidd, idempotency) goes with
+ * core->turns and belongs to turn_table.c; what it owns (event, text, put, nidd, idempotency) goes with
  * turn_free. One turn at a time for a twin: what comes meanwhile is deferred and belongs to the twin. */
 #pragma once
 
@@ -78,28 +78,36 @@ typedef struct turn_part {       /* of the table of turns, what is of one cell's
     uint64_t given;              /* to the cell, ever */
 } turn_part;
 
-void put_uplink(core *core, uint32_t twin, uint16_t host, uint32_t end_to_end); /* in a record: the contact, and not twice */
+/* ---- turn_table.c ---- */
+dro_err turns_init(core *core);
 bool twin_is_broken(const core *core, uint32_t twin); /* its image is */
 turn *turn_new(core *core, uint32_t twin, uint8_t operation); /* NULL: full, or broken */
+void turn_free(core *core, turn *turn);
+DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
+bool turns_are_full(const core *core);
 /* Has the twin's cell as much of the table of turns as is left for all? Others have room all the same; alone it has the whole. */
 bool turns_part_is_full(const core *core, uint32_t cell);
 uint32_t turn_cell_of(core *core, uint32_t twin); /* the place of its next turn, core/cells.h */
-dro_err turns_init(core *core);
-DRO_CHECKED dro_err turn_event(core *core, turn *turn, uint8_t kind, uint32_t id, const void *payload, size_t length);
-void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
-void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
+void turn_move(core *core, turn *turn, uint32_t place); /* into the part of another place, before it is sent */
+uint32_t turn_slot(const core *core, const turn *turn); /* its row */
+uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */
+void turn_line_put(core *core, turn_line *line, turn *turn);
+uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
+
+/* ---- turn_keep.c: what becomes of a turn that is over ---- */
+void put_uplink(core *core, uint32_t twin, uint16_t host, uint32_t end_to_end); /* in a record: the contact, and not twice */
+void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context); /* after effects_take. The turn stays the caller's */
 /* It changes nothing of the twin; its event is kept as a dead letter, or whoever asked is told. The turn stays the caller's. */
 void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint32_t cpu_nanos);
 const char *turn_failure_text(uint32_t status);
-void turn_line_put(core *core, turn_line *line, turn *turn);
-uint32_t turn_line_take(turn_line *line);     /* all of them: the first, or NONE */
-uint64_t turn_id(const core *core, const turn *turn); /* what it is called in rings and reads */
+
+/* ---- turn.c: to the cell and back ---- */
+void turn_go(core *core, turn *turn);         /* its twin is marked running, its context is there */
+void turn_unreadable(core *core, turn *turn, const char *where); /* its context is not: the turn ends */
 void turn_send(core *core, turn *turn);       /* marks the twin running; waits when the cell is away or full */
 void turn_send_behind(core *core, turn *turn); /* right behind core->turn_last, a turn of the same twin */
 int turns_send_waiting(core *core);
-bool turns_are_full(const core *core);
 void turns_publish(core *core);
-void turn_free(core *core, turn *turn);
 bool turns_are_held(const core *core);         /* results wait: for what they change there would be no space */
 int turns_take(core *core);                   /* results of the cells */
 void turns_stop(core *core);                  /* something was stopped: no cell is busy with turns of it for longer than STOP_CELL_MS */

@@ -24,7 +24,7 @@ LIMITS = "ways to break the code that nobody thought of; of the catchers in a li
 
 # With one catcher, besides so many times what it takes on the code as it is: a mutation may well make something wait for ever, and is caught then.
 PATIENCE_S, PATIENCE_TIMES = {"unit": 20, "flow": 60, "proof": 120}, 8
-SOUND_PATIENCE_S = 900
+SOUND_PATIENCE_S = 1800  # analysers and sanitizers that find nothing of an earlier run take 13 minutes beside another tree
 SKIPPED = 77  # what a unit test ends with that cannot run here
 
 CAUGHT, PASSED, LATE, NOT_HERE = "caught", "passed", "late", "not run here"
