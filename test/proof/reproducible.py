@@ -33,10 +33,14 @@ def installed(proof, name, environment, umask, jobs):
         wanted.pop("SOURCE_DATE_EPOCH", None)
     old = os.umask(umask)
     try:
-        for command in (["meson", "setup", tree / "out", tree], ["ninja", "-C", tree / "out", "-j", str(jobs)], ["meson", "install", "-C", tree / "out", "--no-rebuild", "--destdir", tree / "installed"]):
-            proof.run(*command, env=wanted)
+        proof.run("meson", "setup", tree / "out", tree, env=wanted)
+        proof.run("ninja", "-C", tree / "out", "-j", str(jobs), *([proof.only] if proof.only else []), env=wanted)
+        if proof.only is None:
+            proof.run("meson", "install", "-C", tree / "out", "--no-rebuild", "--destdir", tree / "installed", env=wanted)
     finally:
         os.umask(old)
+    if proof.only:
+        return {proof.only: hashlib.sha256((tree / "out" / proof.only).read_bytes()).hexdigest()}
     root = tree / "installed"
     sums = {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()}
     assert any(name.endswith("dromio.spdx.json") for name in sums), "no list of what is in it"
@@ -50,7 +54,7 @@ def run(proof):
     proof.count()
     second = installed(proof, "another/somewhat/deeper", SECOND, 0o077, 1)
     proof.count()
-    if len(first) < 20 or not any(name.startswith("image") for name in first):
+    if proof.only is None and (len(first) < 20 or not any(name.startswith("image") for name in first)):
         proof.fail(f"only {len(first)} files are installed")
     differ = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if differ:
