@@ -40,8 +40,9 @@ static void resolve(const core *core, const image_budget *image, uint32_t scope,
         out->fraction[kind] = 1.0f / out->burst[kind];
         out->is_on = true;
     }
-    uint32_t memory = scope == BUDGET_OF_TWIN ? value_of(core, image, scope, BUDGET_MEMORY) : 0;
-    out->memory = memory != 0 ? memory : UINT32_MAX;
+    uint32_t memory = value_of(core, image, scope, BUDGET_MEMORY);
+    uint64_t bytes = scope == BUDGET_OF_IMAGE ? (uint64_t)memory * 1024 / core->count : memory;
+    out->memory = memory != 0 ? bytes : UINT64_MAX;
 }
 
 static void own_forget(image_budget *image)
@@ -217,6 +218,16 @@ static float left_of(const core *core, const turn *turn, int kind, uint32_t *sco
     return of_image < of_twin ? of_image : of_twin;
 }
 
+/* A turn whose context is not larger than before is kept: else its twin could not even make it smaller. */
+static const char *memory_reason(const core *core, const turn *turn, uint32_t context_length)
+{
+    const image_budget *image = &core->budgets.images[turn->image];
+    uint32_t had = twin_at(core, turn->twin)->context_length, has = context_length > 0 ? context_length + VAULT_OVERHEAD : 0;
+    if (context_length > image->twin.memory)
+        return "budget_memory";
+    return has > had && image->context_bytes - had + has > image->image.memory ? "budget_image_memory" : NULL;
+}
+
 bool budget_lets_keep(core *core, const turn *turn, uint32_t context_length)
 {
     if (turn->image == NONE)
@@ -224,8 +235,9 @@ bool budget_lets_keep(core *core, const turn *turn, uint32_t context_length)
     const image_budget *image = &core->budgets.images[turn->image];
     core->budgets.until_ms = 0;
     core->budgets.is_of_result = true;
-    if (context_length > image->twin.memory) {
-        core->budgets.reason = "budget_memory";
+    const char *reason = memory_reason(core, turn, context_length);
+    if (reason != NULL) {
+        core->budgets.reason = reason;
         return false;
     }
     uint32_t messages = messages_of(core), scope;
@@ -360,7 +372,7 @@ void budget_put(const core *core, uint32_t index, dro_builder *out)
     dro_builder_text(out, "{");
     for (uint32_t scope = 0; scope < BUDGET_SCOPES; scope++) {
         json_put(out, "%s\"%s\":{", scope > 0 ? "," : "", budget_scope_name(scope));
-        for (uint32_t value = 0; value < BUDGET_VALUES - (scope == BUDGET_OF_IMAGE); value++)
+        for (uint32_t value = 0; value < BUDGET_VALUES; value++)
             json_put(out, "%s\"%s\":%u", value > 0 ? "," : "", budget_value_name(value), value_of(core, image, scope, value));
         dro_builder_text(out, "}");
     }

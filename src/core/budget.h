@@ -32,7 +32,7 @@ typedef struct budget {              /* limits as they are used */
     float rate[BUDGET_KINDS];        /* a ms; CPU in microseconds */
     float burst[BUDGET_KINDS];       /* 0: no limit */
     float fraction[BUDGET_KINDS];    /* 1 / burst; 0: no limit */
-    uint32_t memory;                 /* UINT32_MAX: no limit */
+    uint64_t memory;                 /* bytes; UINT64_MAX: no limit */
     bool is_on;
 } budget;
 
@@ -41,6 +41,7 @@ typedef struct image_budget {
     budget_limits own[BUDGET_SCOPES];/* BUDGET_UNSAID: the host's */
     float spent[BUDGET_KINDS];       /* of the image */
     int64_t at_ms;                   /* when that was so */
+    uint64_t context_bytes;          /* of its twins, sealed: core/cold.c */
 } image_budget;
 
 typedef struct budget_state {        /* of a twin */

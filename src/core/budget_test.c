@@ -19,7 +19,7 @@
 #define ID "a@acme.example"
 #define IMSI "001010000000001"
 #define UNSAID "\"cpu\":0,\"messages\":0,\"timers\":0,\"log\":0,\"storage\":0,\"cpu_burst\":0,\"messages_burst\":0,\"timers_burst\":0,\"log_burst\":0,\"storage_burst\":0"
-#define HOSTS_OWN "\"budget\":{\"twin\":{" UNSAID ",\"memory\":0},\"image\":{" UNSAID "}}"
+#define HOSTS_OWN "\"budget\":{\"twin\":{" UNSAID ",\"memory\":0},\"image\":{" UNSAID ",\"memory\":0}}"
 
 static uint32_t end_to_end;
 
@@ -117,7 +117,7 @@ static void an_image_has_what_it_was_given_and_else_the_hosts(void **state)
     request_text(&request, API_FIELD_NULLED, "budget");
     assert_int_equal(status_of(ask()), 200);
     assert_non_null(strstr(shown(), HOSTS_OWN));
-    assert_int_equal(budget_of(0)->twin.memory, UINT32_MAX);
+    assert_true(budget_of(0)->twin.memory == UINT64_MAX);
 }
 
 static void a_change_that_is_not_one_changes_nothing(void **state)
@@ -259,6 +259,48 @@ static void a_context_beyond_it_is_not_kept(void **state)
     assert_int_equal(twin_at(here.world.core, index)->context_revision, revision);
     limit(BUDGET_OF_TWIN, BUDGET_MEMORY, 1 << 20);
     assert_int_equal(status_of(write_period(ID, 600)), 202);
+}
+
+static uint32_t contexts_of_all(void)
+{
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < here.world.core->twin_high; i++)
+        bytes += twin_at(here.world.core, i)->context_length;
+    return bytes;
+}
+
+/* Its twins together: who needs no more than before goes on, a new one and one that grows do not. */
+static void an_image_has_so_much_for_all_contexts(void **state)
+{
+    (void)state;
+    uint32_t index = make_twin(ID, IMSI);
+    connect_device(IMSI);
+    assert_int_equal(status_of(write_period(ID, 600)), 202);
+    assert_int_equal(budget_of(0)->context_bytes, contexts_of_all());
+    uint32_t one = twin_at(here.world.core, index)->context_length;
+    limit(BUDGET_OF_IMAGE, BUDGET_MEMORY, 1);
+    assert_true(one < 1024);
+    char id[32];
+    uint32_t made = 1;
+    for (uint16_t status = 202; status == 202; made += status == 202) {
+        snprintf(id, sizeof id, "n%u@acme.example", made);
+        make_twin(id, NULL);
+        const heard *answer = write_period(id, 600);
+        status = status_of(answer);
+        if (status != 202)
+            is_problem(answer, 429, "budget_image_memory", 60, 60);
+        assert_true(status == 202 || budget_of(0)->context_bytes + one > 1024);
+        assert_true(made < 1000);
+    }
+    assert_true(made > 1 && budget_of(0)->context_bytes <= 1024);
+    assert_int_equal(budget_of(0)->context_bytes, contexts_of_all());
+    assert_int_equal(status_of(write_period(ID, 700)), 202); /* no larger */
+    reopen();
+    assert_int_equal(budget_of(0)->context_bytes, contexts_of_all());
+    uint64_t before = budget_of(0)->context_bytes;
+    on_twin(API_TWIN_DELETE, ID);
+    assert_int_equal(status_of(ask()), 204);
+    assert_int_equal(budget_of(0)->context_bytes, before - one);
 }
 
 static void put_timers(uint32_t index, uint32_t count)
@@ -415,6 +457,7 @@ int main(void)
         CLAIM(of_two_timers_at_once_one_waits),
         CLAIM(the_smaller_of_two_budgets_counts),
         CLAIM(a_context_beyond_it_is_not_kept),
+        CLAIM(an_image_has_so_much_for_all_contexts),
         CLAIM(events_of_a_twin_that_used_up_its_storage_are_set_aside),
         CLAIM(timers_have_a_budget_of_their_own),
         CLAIM(what_an_image_used_up_holds_all_its_twins),

@@ -36,6 +36,13 @@ bool context_may_leave(void *owner, const context *context)
     return true;
 }
 
+static void length_set(core *core, twin *twin, uint32_t length)
+{
+    if (twin->image != NONE)
+        core->budgets.images[twin->image].context_bytes += (uint64_t)length - twin->context_length;
+    twin->context_length = length;
+}
+
 bool context_room(core *core, uint32_t index, uint32_t length)
 {
     twin *twin = twin_at(core, index);
@@ -50,7 +57,7 @@ bool context_room(core *core, uint32_t index, uint32_t length)
     }
     twin->is_cold = false;
     twin->context = context;
-    twin->context_length = context != NULL ? length : 0;
+    length_set(core, twin, context != NULL ? length : 0);
     return length == 0 || context != NULL;
 }
 
@@ -60,7 +67,7 @@ void context_forget(core *core, twin *twin)
         contexts_give(core->contexts, twin->context);
     twin->is_cold = false;
     twin->context = NULL;
-    twin->context_length = 0;
+    length_set(core, twin, 0);
 }
 
 void context_cool(core *core, uint32_t index, log_place place, uint32_t length)
@@ -69,7 +76,7 @@ void context_cool(core *core, uint32_t index, log_place place, uint32_t length)
     context_forget(core, twin);
     twin->is_cold = true;
     twin->context_place = place;
-    twin->context_length = length;
+    length_set(core, twin, length);
 }
 
 void context_placed(twin *twin, log_place place)

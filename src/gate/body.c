@@ -389,10 +389,10 @@ static bool read_limits(reader *in, const char *pointer, yyjson_val *value)
 /* A value of a budget, at "/budget/SCOPE/NAME". */
 static bool read_budget_value(reader *in, const char *pointer, slice name, yyjson_val *value, uint32_t scope)
 {
-    uint8_t field[6] = { (uint8_t)scope, (uint8_t)budget_value_find(name.at, name.length, scope) };
+    uint8_t field[6] = { (uint8_t)scope, (uint8_t)budget_value_find(name.at, name.length) };
     uint32_t number = BUDGET_UNSAID;
     if (field[1] == BUDGET_VALUES)
-        return refuse(in, 422, pointer, "%s is none of a budget: cpu, messages, timers, log, storage, each with _burst too, and memory of a twin", pointer + 1);
+        return refuse(in, 422, pointer, "%s is none of a budget: cpu, messages, timers, log, storage, each with _burst too, and memory", pointer + 1);
     if (!yyjson_is_null(value)) {
         if (!yyjson_is_uint(value) || unsafe_yyjson_get_uint(value) > BUDGET_VALUE_MAX)
             return refuse(in, 422, pointer, "%s must be a whole number from 0 (no limit) to %d", pointer + 1, BUDGET_VALUE_MAX);

@@ -300,12 +300,12 @@ static void certificates_and_apns_are_few_and_replace_those_there_were(void **st
 
 static void a_budget_is_of_a_twin_and_of_an_image(void **state)
 {
-    uint8_t field[6] = { BUDGET_OF_TWIN, (uint8_t)budget_value_find("messages", 8, BUDGET_OF_TWIN), 5, 0, 0, 0 };
+    uint8_t field[6] = { BUDGET_OF_TWIN, (uint8_t)budget_value_find("messages", 8), 5, 0, 0, 0 };
     (void)state;
     dro_builder out = read_good(body_read_image_patch, "{\"budget\":{\"twin\":{\"messages\":5,\"memory\":null},\"image\":{\"cpu\":2000000000}}}");
     assert_true(has_field(&out, API_FIELD_BUDGET, field, sizeof field));
     uint32_t unsaid = BUDGET_UNSAID;
-    field[1] = (uint8_t)budget_value_find("memory", 6, BUDGET_OF_TWIN);
+    field[1] = (uint8_t)budget_value_find("memory", 6);
     memcpy(field + 2, &unsaid, sizeof unsaid);
     assert_true(has_field(&out, API_FIELD_BUDGET, field, sizeof field));
     out = read_good(body_read_image_patch, "{\"budget\":{\"image\":null}}");
@@ -314,7 +314,7 @@ static void a_budget_is_of_a_twin_and_of_an_image(void **state)
     assert_true(has_field(&out, API_FIELD_NULLED, "budget", 6));
     assert_refused(body_read_image_patch, "{}", 422, "/budget");
     assert_refused(body_read_image_patch, "{\"budget\":{\"core\":{}}}", 422, "/budget/core");
-    assert_refused(body_read_image_patch, "{\"budget\":{\"image\":{\"memory\":1}}}", 422, "/budget/image/memory"); /* of a twin only */
+    assert_refused(body_read_image_patch, "{\"budget\":{\"image\":{\"memory\":-1}}}", 422, "/budget/image/memory");
     assert_refused(body_read_image_patch, "{\"budget\":{\"twin\":{\"cpu\":-1}}}", 422, "/budget/twin/cpu");
     assert_refused(body_read_image_patch, "{\"budget\":{\"twin\":{\"cpu\":2000000001}}}", 422, "/budget/twin/cpu");
     assert_refused(body_read_image_patch, "{\"budget\":{\"twin\":5}}", 422, "/budget/twin");

@@ -79,6 +79,7 @@ static const key keys[] = {
     { "budgets.image.timers", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_TIMERS], 0, BUDGET_VALUE_MAX), "0", "timers a minute; further ones wait, of all twins of an image; 0: no limit" },
     { "budgets.image.log", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_LOG], 0, BUDGET_VALUE_MAX), "0", "bytes of log lines a minute; further lines are left out, of all twins of an image; 0: no limit" },
     { "budgets.image.storage", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_STORAGE], 0, BUDGET_VALUE_MAX), "0", "bytes a minute that its turns write into the log, of all twins of an image; 0: no limit" },
+    { "budgets.image.memory", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_MEMORY], 0, BUDGET_VALUE_MAX), "0", "KiB of the contexts of all twins of an image; 0: no limit" },
     { "budgets.image.cpu_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_CPU], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
     { "budgets.image.messages_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_MESSAGES], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },
     { "budgets.image.timers_burst", COUNT(budgets[BUDGET_OF_IMAGE][BUDGET_BURST + BUDGET_TIMERS], 0, BUDGET_VALUE_MAX), "0", "of that at once; 0: as much as a minute has" },

@@ -24,12 +24,12 @@ static bool is_name(const char *name, size_t length, const char *text)
     return strlen(name) == length && memcmp(name, text, length) == 0;
 }
 
-uint32_t budget_value_find(const char *name, size_t length, uint32_t scope)
+uint32_t budget_value_find(const char *name, size_t length)
 {
     uint32_t value = 0;
     while (value < BUDGET_VALUES && !is_name(names[value], length, name))
         value++;
-    return value == BUDGET_MEMORY && scope == BUDGET_OF_IMAGE ? BUDGET_VALUES : value;
+    return value;
 }
 
 uint32_t budget_scope_find(const char *name, size_t length)

@@ -10,7 +10,7 @@
 enum budget_kind { BUDGET_CPU /* ms */, BUDGET_MESSAGES, BUDGET_TIMERS, BUDGET_LOG /* bytes */, BUDGET_STORAGE /* bytes */, BUDGET_KINDS };
 enum budget_value {
     BUDGET_BURST = BUDGET_KINDS,                /* + kind */
-    BUDGET_MEMORY = 2 * BUDGET_KINDS,           /* bytes of a context; of a twin only. 0: no limit of its own */
+    BUDGET_MEMORY = 2 * BUDGET_KINDS,           /* of a twin bytes of its context, of an image KiB of those of all its twins. 0: no limit of its own */
     BUDGET_VALUES,
 };
 enum budget_scope { BUDGET_OF_TWIN, BUDGET_OF_IMAGE, BUDGET_SCOPES };
@@ -22,5 +22,5 @@ typedef struct budget_limits { uint32_t of[BUDGET_VALUES]; } budget_limits;
 const char *budget_value_name(uint32_t value);
 const char *budget_scope_name(uint32_t scope);
 /* BUDGET_VALUES, BUDGET_SCOPES: there is none of that name. */
-uint32_t budget_value_find(const char *name, size_t length, uint32_t scope);
+uint32_t budget_value_find(const char *name, size_t length);
 uint32_t budget_scope_find(const char *name, size_t length);

@@ -312,7 +312,11 @@ def test_a_context_beyond_the_budget_is_not_kept(wasm):
         assert patch(None).json()["budget"]["twin"]["memory"] == 0
         story.event(hostile.GROW, amount=60)
         assert story.good() == 2
-        for bad in ({"twin": {"memory": -1}}, {"twin": {"fun": 1}}, {"host": {}}, {"image": {"memory": 1}}, 7):
+        assert patch({"image": {"memory": 1}}).json()["budget"]["image"]["memory"] == 1
+        story.event(hostile.GROW, amount=62)
+        assert story.letters("budget_image_memory")[0]["frame"] == "053e"
+        assert patch(None).json()["budget"]["image"]["memory"] == 0
+        for bad in ({"twin": {"memory": -1}}, {"twin": {"fun": 1}}, {"host": {}}, {"image": {"memory": -1}}, 7):
             assert patch(bad).status == 422, bad
 
 
