@@ -89,6 +89,7 @@ def test_whoever_ran_into_its_deadline_runs_in_another_room(wasm):
         story.put_on_probation()
         until(story.room, "a room for it")
         before = story.turn_in_there()
+        assert os.sched_getscheduler(story.room()) == os.SCHED_IDLE
         for n in range(5):
             story.event(hostile.GOOD)
         counted = story.count()
