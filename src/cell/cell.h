@@ -28,6 +28,8 @@ typedef struct cell_options {
     bool manual_ticks;         /* simulation: no ticker thread, so deadlines are not checked */
     _Atomic uint64_t *running; /* shared with the core: id of the turn that runs (0: none), so a crash blames one
                                 * turn; may be NULL */
+    bool gives_way;            /* once it is warm it has the CPU only while nobody else wants it; each result is told at once,
+                                * for it may be long until the next */
 } cell_options;
 
 /* The thread that makes a cell is the one that runs its turns: deadlines count its CPU time.
@@ -58,5 +60,7 @@ int cell_round(cell *cell, int max);
 /* Holds this process to what a running cell needs (seccomp, undumpable). Only then may it say to whom
  * it belongs that it is ready: so it may still write to that descriptor, -1: none. */
 DRO_CHECKED dro_err cell_confine(cell *cell, int ready);
+/* What `gives_way` says, of its threads; cell_confine does it. Without that option nothing. */
+void cell_give_way(cell *cell);
 /* Works until the process ends. */
 _Noreturn void cell_run(cell *cell);

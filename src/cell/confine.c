@@ -1,8 +1,11 @@
 /* Holds a cell to the seven system calls it needs from then on. */
 #include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/wipe.h"
 #include "cell/cell_private.h"
 #include "cell/filter.h"
@@ -49,6 +52,16 @@ static dro_err filter_close(int own_bell, int core_bell, int ready, clockid_t tu
     return filter_install(filter, sizeof filter / sizeof filter[0]);
 }
 
+void cell_give_way(cell *cell)
+{
+    struct sched_param least = { 0 };
+    if (!cell->options.gives_way)
+        return;
+    if (sched_setscheduler(0, SCHED_IDLE, &least) != 0 ||
+        (cell->ticker.is_running && pthread_setschedparam(cell->ticker.thread, SCHED_IDLE, &least) != 0))
+        dro_warn("no lower priority for the cell of twins on probation");
+}
+
 dro_err cell_confine(cell *cell, int ready)
 {
     int core_bell = cell->options.results != NULL ? cell->options.results->doorbell : -1;
@@ -58,6 +71,8 @@ dro_err cell_confine(cell *cell, int ready)
 #endif
     if (err == DRO_OK)
         err = cell_warm(cell);
+    if (err == DRO_OK)
+        cell_give_way(cell); /* not before: its start would wait for CPU time too */
     if (err == DRO_OK && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         err = DRO_DENIED;
     return err == DRO_OK ? filter_close(cell->options.doorbell, core_bell, ready, cell->ticker.is_running ? cell->ticker.clock : NO_CLOCK) : err;

@@ -119,6 +119,8 @@ int cell_round(cell *cell, int max)
     int taken = 0;
     assert(cell->options.turns != NULL);
     cell->is_blocked = false;
+    if (cell->options.gives_way && max > 1)
+        max = 1;
     while (taken < max && !cell->is_blocked) {
         const uint8_t *body = ring_next(cell->options.turns, &header, &err);
         if (body == NULL)

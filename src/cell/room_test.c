@@ -1,4 +1,5 @@
 /* A cell in a process of its own, held to its seven system calls, fed through rings. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <setjmp.h>
@@ -44,6 +45,7 @@ typedef struct room {
 } room;
 
 static admit_options admitting;
+static bool gives_way; /* the next room */
 static bool computes; /* the first image says so */
 static test_bytes artifacts[IMAGES];
 
@@ -110,7 +112,7 @@ _Noreturn static void child_main(room *room)
     ring_reader_open(&turns, room->turns_memory, RING);
     ring_writer_open(&results, room->results_memory, RING, room->core_bell);
     cell_options options = { .images = images, .image_count = IMAGES, .turns = &turns, .results = &results,
-                             .doorbell = room->cell_bell, .running = &room->shared->running };
+                             .doorbell = room->cell_bell, .running = &room->shared->running, .gives_way = gives_way };
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGSEGV, SIG_DFL); /* cmocka's; the engine puts its own */
     signal(SIGILL, SIG_DFL);
@@ -328,6 +330,55 @@ static void the_running_turn_is_named(void **state)
     room_close(room);
 }
 
+/* What it did is not lost when it has no CPU time for what comes next. */
+static void a_cell_that_gives_way_tells_each_result_before_it_goes_on(void **state)
+{
+    enum { TURNS = 3, PATIENCE = 100000 };
+    ring_header header;
+    dro_err err = DRO_OK;
+    (void)state;
+    gives_way = true;
+    room *room = room_open(0);
+    gives_way = false;
+    for (int i = 0; i < TURNS; i++)
+        assert_true(send_turn(room, PROBE, COUNT, NULL, 0, 2000));
+    assert_true(send_turn(room, PROBE, LOOP, NULL, 0, 4000000000u));
+    ring_publish(&room->turns);
+    while (atomic_load(&room->shared->running) != TURNS + 1)
+        sched_yield();
+    for (int i = 0; i < TURNS; i++) {
+        const uint8_t *body = NULL;
+        for (int k = 0; k < PATIENCE && (body = ring_next(&room->results, &header, &err)) == NULL; k++)
+            sched_yield();
+        assert_non_null(body);
+        ring_done(&room->results, &header);
+    }
+    room_close(room);
+}
+
+static void all_threads_of_a_cell_that_gives_way_do_and_of_no_other(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        char path[64];
+        int count = 0;
+        gives_way = way == 1;
+        room *room = room_open(0);
+        snprintf(path, sizeof path, "/proc/%d/task", (int)room->child);
+        DIR *tasks = opendir(path);
+        assert_non_null(tasks);
+        for (struct dirent *task; (task = readdir(tasks)) != NULL;)
+            if (task->d_name[0] != '.') {
+                assert_int_equal(sched_getscheduler(atoi(task->d_name)), way == 1 ? SCHED_IDLE : SCHED_OTHER);
+                count++;
+            }
+        closedir(tasks);
+        assert_int_equal(count, 2); /* the ticker too */
+        room_close(room);
+    }
+    gives_way = false;
+}
+
 static void a_message_that_lies_about_its_length_is_answered(void **state)
 {
     room *room = room_open(0);
@@ -446,6 +497,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_turns_are_answered_in_order_though_the_ring_is_small),
         cmocka_unit_test(next_turns_go_on_with_what_the_one_before_left),
         cmocka_unit_test(the_running_turn_is_named),
+        cmocka_unit_test(a_cell_that_gives_way_tells_each_result_before_it_goes_on),
+        cmocka_unit_test(all_threads_of_a_cell_that_gives_way_do_and_of_no_other),
         cmocka_unit_test(a_message_that_lies_about_its_length_is_answered),
         cmocka_unit_test(a_broken_ring_ends_the_cell),
         cmocka_unit_test(no_secret_stays_in_the_cell),

@@ -25,10 +25,10 @@ static bool cpu_nanos(const ticker *ticker, uint64_t *nanos)
     return true;
 }
 
-/* Ends the call if it has had its time; nanoseconds until the next look. */
-static uint64_t look(ticker *ticker, sighting *seen, uint64_t now)
+/* Ends the call if it has had its time; nanoseconds until the next look. `now` was read after the number of the call: else
+ * the time before a call that began in between would be counted as its own. */
+static uint64_t look(ticker *ticker, sighting *seen, uint32_t call, uint64_t now)
 {
-    uint32_t call = engine_call_number(ticker->engine);
     uint64_t deadline = (uint64_t)atomic_load_explicit(&ticker->deadline_micros, memory_order_relaxed) * NANOS_PER_MICRO;
     if (call != seen->call)
         *seen = (sighting){ call, now };
@@ -57,9 +57,11 @@ static void *tick(void *argument)
     uint32_t idle = 0;
     uint64_t now = 0;
     atomic_store(&ticker->has_started, true);
-    while (!atomic_load_explicit(&ticker->is_to_end, memory_order_relaxed) && cpu_nanos(ticker, &now)) {
-        uint32_t last = seen.call;
-        struct timespec step = { 0, (long)look(ticker, &seen, now) };
+    while (!atomic_load_explicit(&ticker->is_to_end, memory_order_relaxed)) {
+        uint32_t last = seen.call, call = engine_call_number(ticker->engine);
+        if (!cpu_nanos(ticker, &now))
+            break;
+        struct timespec step = { 0, (long)look(ticker, &seen, call, now) };
         idle = seen.call == last && atomic_load_explicit(&ticker->has_rest, memory_order_relaxed) != 0 ? idle + 1 : 0;
         if (idle >= TICKER_IDLE_TICKS) {
             park(ticker);

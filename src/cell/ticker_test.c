@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <wasmtime.h>
 
@@ -15,7 +16,8 @@
 
 enum { DEADLINE_MICROS = 5000, MANY_TICKS = 60 };
 
-static struct stage { ticker ticker; engine *engine; engine_code *code; engine_instance *instance; uint32_t asked, patience; uint64_t until_nanos; } stage;
+static struct stage { ticker ticker; engine *engine; engine_code *code; engine_instance *instance; uint32_t asked, patience; uint64_t until_nanos;
+                      engine_import_fn meanwhile; /* instead of on_others */ } stage;
 
 static void pause_briefly(void)
 {
@@ -33,11 +35,30 @@ static bool on_others(void *context, engine_value *values)
     return true;
 }
 
+/* The ticker's looks at the clock: the one that comes when `is_wanted` is held with what it has read, until it is let go. */
+static struct hold { _Atomic bool is_wanted, is_held; } hold;
+
+int clock_gettime(clockid_t which, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, which, now);
+    if (which == stage.ticker.clock && atomic_load(&hold.is_wanted)) { /* only the ticker reads this one */
+        atomic_store(&hold.is_held, true);
+        while (atomic_load(&hold.is_wanted))
+            pause_briefly();
+    }
+    return result;
+}
+
 static uint64_t own_nanos(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool on_meanwhile(void *context, engine_value *values)
+{
+    return (stage.meanwhile != NULL ? stage.meanwhile : on_others)(context, values);
 }
 
 /* It asks for ever, if nobody ends it; or till so much CPU time is used. */
@@ -49,7 +70,7 @@ static bool on_ask(void *context, engine_value *values)
 }
 
 static const uint8_t no_types[1] = { 0 };
-static const engine_import imports[] = { { "others", no_types, 0, 0, on_others }, { "ask", no_types, 0, 0x7f, on_ask } };
+static const engine_import imports[] = { { "others", no_types, 0, 0, on_meanwhile }, { "ask", no_types, 0, 0x7f, on_ask } };
 
 static char text[] = "(module (import \"host\" \"others\" (func $others)) (import \"host\" \"ask\" (func $ask (result i32)))"
                            "(memory (export \"memory\") 1) (memory $stop 1 1)"
@@ -122,6 +143,27 @@ static void a_call_has_its_whole_time(void **state)
     }
 }
 
+static bool let_go_of_the_clock(void *context, engine_value *values)
+{
+    atomic_store(&hold.is_wanted, false);
+    return on_others(context, values);
+}
+
+/* The ticker lost the CPU between its look at the clock and what it does with it; meanwhile much was done, and a call began. */
+static void time_before_a_call_is_not_its_own_however_late_the_ticker_is(void **state)
+{
+    (void)state;
+    atomic_store(&hold.is_held, false);
+    atomic_store(&hold.is_wanted, true);
+    while (!atomic_load(&hold.is_held))
+        pause_briefly();
+    for (uint64_t end = own_nanos() + (uint64_t)DEADLINE_MICROS * 2000; own_nanos() < end;)
+        ;
+    stage.meanwhile = let_go_of_the_clock;
+    stage.until_nanos = own_nanos() + (uint64_t)DEADLINE_MICROS * 500;
+    assert_int_equal(run(UINT32_MAX), ENGINE_DONE);
+}
+
 static volatile sig_atomic_t signals_taken;
 
 static void on_signal(int number)
@@ -183,6 +225,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_time_of_others_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_without_an_end_is_ended_and_the_next_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_has_its_whole_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(time_before_a_call_is_not_its_own_however_late_the_ticker_is, setup, teardown),
         cmocka_unit_test_setup_teardown(signals_are_not_the_tickers, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_looks_while_the_thread_rests, setup, teardown),
         cmocka_unit_test_setup_teardown(it_ends_though_it_is_parked, setup, teardown),

@@ -773,8 +773,8 @@ int64_t core_next_due(const core *core)
     if (core->options.cell_count > 1 && core->turn_count > 0 && (due_ns < 0 || due_ns > SHARE_QUICK_NS)) /* a cell may have gone quiet: others wait no longer */
         due_ns = SHARE_QUICK_NS;
     for (uint32_t i = 0; i < cell_places(core); i++)
-        if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core) * 1000000ll))
-            due_ns = cell_stall_ms(core) * 1000000ll;
+        if (core->cells[i].is_open && (core->cells[i].in_flight > 0 || core->cells[i].is_short) && (due_ns < 0 || due_ns > cell_stall_ms(core, i) * 1000000ll))
+            due_ns = cell_stall_ms(core, i) * 1000000ll;
     return due_ns;
 }
 

@@ -303,6 +303,149 @@ static void turns_that_were_not_stopped_outlive_each_cell_that_was_cut_short(voi
     assert_int_equal(core->counters.dead_letters, 0);
 }
 
+/* ---- a cell of twins on probation ---- */
+
+static struct place { void *turns_memory, *results_memory; ring_reader turns; ring_writer results; } place;
+
+static void *new_ring(void)
+{
+    void *memory = aligned_alloc(64, (ring_bytes(WORLD_RING) + 63) & ~(size_t)63);
+    assert_non_null(memory);
+    ring_format(memory, WORLD_RING);
+    return memory;
+}
+
+/* Another cell in that place. */
+static void place_attach(void)
+{
+    ring_reader results;
+    ring_writer turns;
+    ring_format(place.turns_memory, WORLD_RING);
+    ring_format(place.results_memory, WORLD_RING);
+    ring_reader_open(&place.turns, place.turns_memory, WORLD_RING);
+    ring_writer_open(&place.results, place.results_memory, WORLD_RING, -1);
+    ring_reader_open(&results, place.results_memory, WORLD_RING);
+    ring_writer_open(&turns, place.turns_memory, WORLD_RING, -1);
+    core_cell_attach(here.world.core, 1, results, turns, here.world.image_count, NULL);
+}
+
+static int begin_with_probation(void **state)
+{
+    begin(state);
+    place.turns_memory = new_ring();
+    place.results_memory = new_ring();
+    here.world.core->options.has_probation = true;
+    here.world.core->options.conduct = (conduct_options){ .window_ms = 3600000, .quarantine_kills = 1 };
+    place_attach();
+    return 0;
+}
+
+static int end_with_probation(void **state)
+{
+    int end = asker_end(state);
+    free(place.turns_memory);
+    free(place.results_memory);
+    return end;
+}
+
+static void place_answers(const ring_header *header, const turn_request *request, uint32_t status)
+{
+    turn_result result = { .twin = request->twin, .status = status };
+    assert_true(ring_send(&place.results, MESSAGE_TURN_RESULT, 0, header->id, &result, sizeof result));
+    ring_publish(&place.results);
+}
+
+/* The turns in its ring, each with an answer of that status. */
+static int place_takes_all(uint32_t status)
+{
+    ring_header header;
+    turn_request request;
+    dro_err err = DRO_OK;
+    const uint8_t *body;
+    int count = 0;
+    while ((body = ring_next(&place.turns, &header, &err)) != NULL) {
+        memcpy(&request, body, sizeof request);
+        place_answers(&header, &request, status);
+        ring_done(&place.turns, &header);
+        count++;
+    }
+    ring_release(&place.turns);
+    return count;
+}
+
+/* The first try of each ran into its deadline. */
+static void turns_are_tried_on_probation(void)
+{
+    ring_header headers[TWINS];
+    turn_request requests[TWINS];
+    turns_are_sent();
+    look_at_turns(headers, requests);
+    for (int i = 0; i < TWINS; i++) {
+        turn_result result = { .twin = requests[i].twin, .status = TURN_DEADLINE };
+        assert_true(ring_send(&here.world.room->results, MESSAGE_TURN_RESULT, 0, headers[i].id, &result, sizeof result));
+    }
+    ring_publish(&here.world.room->results);
+    core_round(here.world.core);
+    core_round(here.world.core);
+    assert_int_equal(here.world.core->cells[0].in_flight, 0);
+    assert_int_equal(here.world.core->cells[1].in_flight, TWINS);
+}
+
+static bool nobody_was_blamed(const core *core)
+{
+    return stop_of_image(core, twin_at(core, 0)->image) == NULL && core->counters.traps[TURN_HOST] == 0 && core->counters.dead_letters == 0;
+}
+
+/* All CPUs are busy with what comes before it: it is replaced again and again, and its turns did nothing. */
+static void turns_whose_cell_has_no_cpu_time_for_long_have_killed_nothing(void **state)
+{
+    core *core = here.world.core;
+    (void)state;
+    turns_are_tried_on_probation();
+    for (int i = 0; i <= TURN_DEATHS_MAX * TURN_TRIES_MAX; i++) {
+        world_advance(&here.world, PROBATION_STALL_MS - 1); /* it may be silent for so long */
+        core_round(core);
+        assert_false(core->cells[1].is_cut_short);
+        assert_in_range(core_next_due(core), 0, PROBATION_STALL_MS * 1000000ll);
+        world_advance(&here.world, 1);
+        core_round(core);
+        assert_true(core->cells[1].is_cut_short); /* and no longer: it may really hang */
+        assert_false(core->cells[1].is_given_up);
+        core_cell_lost(core, 1);
+        place_attach();
+        core_round(core);
+        assert_int_equal(core->cells[1].in_flight, TWINS);
+        assert_true(nobody_was_blamed(core));
+    }
+    assert_int_equal(place_takes_all(TURN_OK), TWINS);
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < TWINS; i++)
+        answers(i, true);
+    assert_int_equal(core->turn_count, 0);
+    assert_true(nobody_was_blamed(core));
+}
+
+/* No want of CPU time does that. */
+static void a_cell_on_probation_that_breaks_its_ring_still_has_somebody_to_blame(void **state)
+{
+    core *core = here.world.core;
+    (void)state;
+    turns_are_tried_on_probation();
+    turn_result nobody = { .twin = 1, .status = TURN_TRAP };
+    assert_true(ring_send(&place.results, MESSAGE_TURN_RESULT, 0, 12345, &nobody, sizeof nobody));
+    ring_publish(&place.results);
+    core_round(core);
+    assert_false(core->cells[1].is_open);
+    assert_true(core->cells[1].is_given_up);
+    place_attach();
+    core_round(core);
+    assert_int_equal(core->counters.traps[TURN_HOST], 1);
+    assert_non_null(stop_of_image(core, twin_at(core, 0)->image));
+    world_settle(&here.world);
+    for (uint32_t i = 0; i < TWINS; i++)
+        answers(i, true);
+}
+
 /* The stop has ended, or its turns have: the cell stays. */
 static void a_cell_that_is_busy_with_others_is_not_replaced_for_a_stop(void **state)
 {
@@ -343,6 +486,7 @@ static void effects_that_change_after_the_check_are_kept_as_checked(void **state
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, begin, asker_end)
+#define ON_PROBATION(name) cmocka_unit_test_setup_teardown(name, begin_with_probation, end_with_probation)
     const struct CMUnitTest tests[] = {
         CLAIM(a_cell_that_leaves_one_turn_out_is_given_up),
         CLAIM(a_result_with_the_name_of_another_twin_is_none),
@@ -357,6 +501,8 @@ int main(void)
         CLAIM(a_cell_that_is_busy_with_others_is_not_replaced_for_a_stop),
         CLAIM(effects_that_change_after_the_check_are_kept_as_checked),
         CLAIM(a_turn_outlives_a_few_deaths_of_its_cell),
+        ON_PROBATION(turns_whose_cell_has_no_cpu_time_for_long_have_killed_nothing),
+        ON_PROBATION(a_cell_on_probation_that_breaks_its_ring_still_has_somebody_to_blame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

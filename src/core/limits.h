@@ -156,4 +156,5 @@ enum {
     STOP_CELL_MS = 2000,           /* a cell that is still busy with turns of what was stopped is replaced */
     STOP_RETRY_S = 60,             /* Retry-After for what an operator has stopped */
     CELL_STALL_MS = 5000,          /* turns in flight, no result: the cell is replaced */
+    PROBATION_STALL_MS = 60000,    /* the same for a cell of twins on probation, stop or not: others may want all CPUs for long */
 };

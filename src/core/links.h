@@ -31,7 +31,7 @@ typedef struct cell_link {
     uint32_t sent, answered;     /* counts of turns: the next result is that of turn number `answered` */
     bool is_short;               /* its ring had no room for a turn the last time */
     bool is_given_up;            /* it broke its ring, or answers nothing: somebody in it is to blame */
-    bool is_cut_short;           /* replaced for what an operator has stopped: nobody in it is to blame */
+    bool is_cut_short;           /* replaced for what an operator has stopped, or for want of CPU time: nobody in it is to blame */
     int64_t heard_ns;
     int64_t stop_due_ns;         /* it has turns of what was stopped: then they are to be gone; 0: it has none */
     _Atomic uint64_t *running;

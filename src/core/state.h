@@ -215,9 +215,11 @@ struct core {
 
 enum { SCRATCH_BYTES = 192 * 1024 };
 
-/* Turns in flight and no result: a cell that is to stop has less time. */
-static inline int64_t cell_stall_ms(const core *core)
+/* Turns in flight and no result: a cell that is to stop has less time, one that has only the CPU time that nobody else wants has more. */
+static inline int64_t cell_stall_ms(const core *core, uint32_t place)
 {
+    if (place >= core->options.cell_count)
+        return PROBATION_STALL_MS;
     return core->stops.has_any ? STOP_STALL_MS : CELL_STALL_MS;
 }
 

@@ -441,6 +441,24 @@ bool turns_are_held(const core *core)
     return core->is_stuck && !commit_log_has_room(core->log, LOG_RECORD_MAX, 0);
 }
 
+/* A cell that broke its ring, or is silent for too long. Where turns have the CPU only while nobody else wants it, silence says
+ * nothing of them: nobody is to blame, however often it happens. */
+static void give_up(core *core, uint32_t index, cell_link *cell, bool is_old, bool is_broken)
+{
+    bool is_starved = !is_broken && index >= core->options.cell_count;
+    dro_error("cell=%u %s: replaced", index, is_broken ? "broke its ring" : "gives no results");
+    cell->heard_ns = core->now_ns;
+    if (is_starved)
+        cell->is_cut_short = true;
+    else
+        cell->is_given_up = true;
+    core->options.supervisor->replace_cell(core->options.supervisor, index, is_old, is_starved);
+    if (is_broken && is_old)
+        core_old_cell_lost(core, index);
+    else if (is_broken)
+        core_cell_lost(core, index);
+}
+
 static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
 {
     int count = 0, known = 0;
@@ -484,19 +502,11 @@ static int take(core *core, uint32_t index, cell_link *cell, bool is_old)
     ring_release(&cell->results);
     if (count > 0 || is_held)
         cell->heard_ns = core->now_ns;
-    bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > cell_stall_ms(core) * 1000000ll;
-    if (err != DRO_OK || is_stalled) {
-        dro_error("cell=%u %s: replaced", index, is_stalled ? "gives no results" : "broke its ring");
-        cell->heard_ns = core->now_ns;
-        cell->is_given_up = true;
-        core->options.supervisor->replace_cell(core->options.supervisor, index, is_old, false);
-        if (err != DRO_OK && is_old)
-            core_old_cell_lost(core, index);
-        else if (err != DRO_OK)
-            core_cell_lost(core, index);
-    } else {
+    bool is_stalled = (cell->in_flight > 0 || cell->is_short) && core->now_ns - cell->heard_ns > cell_stall_ms(core, index) * 1000000ll;
+    if (err != DRO_OK || is_stalled)
+        give_up(core, index, cell, is_old, err != DRO_OK);
+    else
         cut_short(core, cell, index, is_old);
-    }
     return count;
 }
 

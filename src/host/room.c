@@ -660,8 +660,6 @@ static void enter_cell(room_context *room, uint32_t core, uint32_t index, uint32
     layout_cell_name(room->layout, core, index, name);
     room_enter(name, kept, room->images >= 0 ? 4 : 3);
     pin_pair(room, core);
-    if (index >= room->layout->cell_count && sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 }) != 0)
-        dro_warn("no lower priority for the cell of twins on probation: %m");
     layout_keep_cell(room->layout, core, index, set);
     keep_usage(room, false);
 }
@@ -684,14 +682,16 @@ _Noreturn void room_cell(room_context *room, uint32_t core, uint32_t index, uint
     ring_reader_open(&turns, memory->turns, CELL_RING);
     ring_writer_open(&results, memory->results, CELL_RING, room->core_bells[core]);
     cell_options options = { .images = images, .image_count = count, .turns = &turns, .results = &results, .doorbell = bell,
-                             .running = layout_running(room->layout, core, index, set) };
+                             .running = layout_running(room->layout, core, index, set), .gives_way = index >= room->layout->cell_count };
     cell *cell;
     dro_err err = cell_new(&cell, &options);
     if (err != DRO_OK)
         dro_error("cannot start: \"%s\"", dro_err_text(err));
     if (err != DRO_OK)
         _exit(3);
-    if (strcmp(room->config->cell_sandbox, "on") == 0 && (err = cell_confine(cell, room->ready)) != DRO_OK) {
+    if (strcmp(room->config->cell_sandbox, "on") != 0)
+        cell_give_way(cell);
+    else if ((err = cell_confine(cell, room->ready)) != DRO_OK) {
         dro_error("cannot be confined: \"%s\"; cell.sandbox = \"off\" runs without", dro_err_text(err));
         _exit(4);
     }

@@ -35,6 +35,8 @@ enum {
     RESTART_WINDOW_MS = 10000, /* ...in this time: give up, something is wrong for good */
     CELL_DEATHS = 10,          /* of one cell in that time: it is foreign code's doing, and the next one comes later */
     CELL_PAUSE_MS = 1000,
+    PROBATION_PAUSE_MS_MAX = 60000, /* between starts of one for twins on probation, which ended before it was ready: twice as long each time */
+    ROOM_PAUSE_MS = 1000,      /* a room that could not be forked is tried again */
     LOOK_MS = 1000,            /* between two looks at what the rooms cost */
     CORE_DIED = -2,
 };
@@ -51,6 +53,7 @@ typedef struct cell_slot {
     int deaths;                /* of cells that had been ready, since... */
     int64_t deaths_ms;
     int64_t start_ms;          /* when the next one is due; 0: none waits */
+    int64_t pause_ms;          /* before the last one: of twins on probation, that were never ready */
 } cell_slot;
 
 typedef struct core_slot {     /* a core and its cells */
@@ -67,6 +70,7 @@ typedef struct supervisor {
     int signals;
     pid_t ledgers[LEDGERS];    /* 0: off */
     pid_t desk, gates[CORE_GATES_MAX];
+    struct { int64_t desk_ms, ledgers_ms[LEDGERS], gates_ms[CORE_GATES_MAX]; } again; /* those that could not be forked: when they are tried; 0: they were */
     core_slot cores[CORES_MAX];
     admit_child admits[ADMITS_MAX];
     uint32_t image_count;      /* in the bundle for all cells */
@@ -94,6 +98,16 @@ static pid_t start(const char *what)
     if (pid < 0)
         dro_error("%s cannot be forked: %m", what);
     return pid;
+}
+
+/* A room that could not be forked is none, and is due again later. */
+static bool is_started(pid_t *pid, int64_t *again_ms)
+{
+    bool is_there = *pid > 0;
+    if (!is_there)
+        *pid = 0;
+    *again_ms = is_there ? 0 : now_ms() + ROOM_PAUSE_MS;
+    return is_there;
 }
 
 static bool start_core(supervisor *here, uint32_t index)
@@ -140,7 +154,7 @@ static bool start_desk(supervisor *here)
     here->desk = start("desk");
     if (here->desk == 0)
         room_desk(&here->room);
-    return here->desk > 0;
+    return is_started(&here->desk, &here->again.desk_ms);
 }
 
 /* It starts with what the cores find in their logs: the host need not wait for it. */
@@ -153,9 +167,11 @@ static bool start_ledger(supervisor *here, enum ledger_kind kind)
     here->ledgers[kind] = start(ledger_names[kind]);
     if (here->ledgers[kind] == 0)
         room_ledger(&here->room, kind);
+    if (!is_started(&here->ledgers[kind], &here->again.ledgers_ms[kind]))
+        return false;
     for (uint32_t i = 0; i < here->layout.core_count; i++)
         tell_core(here, i, CONTROL_LEDGER_UP, kind, here->room.ledger_sets[kind], 0);
-    return here->ledgers[kind] > 0;
+    return true;
 }
 
 static bool start_gate(supervisor *here, uint32_t index)
@@ -166,8 +182,10 @@ static bool start_gate(supervisor *here, uint32_t index)
         room_load(&here->room, index);
     if (here->gates[index] == 0)
         room_gate(&here->room, index);
+    if (!is_started(&here->gates[index], &here->again.gates_ms[index]))
+        return false;
     tell_cores(here, CONTROL_GATE_UP, index, here->room.gate_sets[index]);
-    return here->gates[index] > 0;
+    return true;
 }
 
 /* A set that neither a cell nor the core's memory of one still uses. */
@@ -190,13 +208,15 @@ static void quiet_bell(int bell)
         dro_debug("bell: %m");
 }
 
+/* False: it is tried again later. */
 static bool start_cell(supervisor *here, uint32_t core, uint32_t index)
 {
     cell_slot *slot = &here->cores[core].cells[index];
     int ends[2];
+    slot->start_ms = 0;
     if (slot->starting > 0)
         return true;
-    slot->start_ms = 0;
+    slot->start_ms = now_ms() + ROOM_PAUSE_MS;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return false;
     slot->starting_set = slot->last_set = set_free(slot);
@@ -208,9 +228,13 @@ static bool start_cell(supervisor *here, uint32_t core, uint32_t index)
     if (slot->starting == 0)
         room_cell(&here->room, core, index, slot->starting_set);
     close(ends[1]);
+    if (!is_started(&slot->starting, &slot->start_ms)) {
+        close(ends[0]);
+        return false;
+    }
     slot->ready = ends[0];
     slot->starting_images = here->image_count;
-    return slot->starting > 0;
+    return true;
 }
 
 static void notify_ready(void)
@@ -247,11 +271,13 @@ static void run_when_ready(supervisor *here)
         if (!pair_is_ready(here, &here->cores[i]))
             return;
     here->is_running = true;
-    bool is_whole = start_desk(here) && start_ledger(here, LEDGER_CHARGING) && start_ledger(here, LEDGER_AUDIT);
+    bool is_whole = start_desk(here);
+    is_whole &= start_ledger(here, LEDGER_CHARGING);
+    is_whole &= start_ledger(here, LEDGER_AUDIT);
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         is_whole &= start_gate(here, i);
     if (!is_whole)
-        dro_error("not all rooms could be started");
+        dro_error("not all rooms could be started: tried again in %d ms", ROOM_PAUSE_MS);
 }
 
 /* Once each gate answers, the host is ready. A gate that was started again counts too, but later than that. */
@@ -282,7 +308,7 @@ static void renew_cell(supervisor *here, uint32_t core, uint32_t index)
     if (slot->starting > 0 || slot->old > 0)
         slot->wants_new = true; /* once that is over */
     else if (!start_cell(here, core, index))
-        dro_error("%s cannot be started", cell_name(here, core, index, name));
+        dro_error("%s cannot be started now", cell_name(here, core, index, name));
 }
 
 static void cell_ready(supervisor *here, uint32_t core, uint32_t index)
@@ -301,6 +327,7 @@ static void cell_ready(supervisor *here, uint32_t core, uint32_t index)
     slot->current = slot->starting;
     slot->current_set = slot->starting_set;
     slot->starting = 0;
+    slot->pause_ms = 0;
     tell_core(here, core, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
     if (slot->wants_new && slot->old == 0) /* images came while it was being started in place of a dead one */
         renew_cell(here, core, index);
@@ -421,8 +448,10 @@ static void gate_died(supervisor *here, uint32_t index)
         waitpid(here->desk, NULL, 0);
         here->desk = 0;
     }
-    if (!start_desk(here) || !start_gate(here, index))
-        dro_error("gate %u cannot be started again", index);
+    bool is_whole = start_desk(here);
+    is_whole &= start_gate(here, index);
+    if (!is_whole)
+        dro_error("gate %u or the desk cannot be started now", index);
 }
 
 static void ledger_died(supervisor *here, enum ledger_kind kind)
@@ -432,7 +461,7 @@ static void ledger_died(supervisor *here, enum ledger_kind kind)
     here->room.ledger_sets[kind] = (here->room.ledger_sets[kind] + 1) % LEDGER_SETS;
     layout_format_ledger(&here->layout, kind, here->room.ledger_sets[kind]);
     if (!start_ledger(here, kind))
-        dro_error("the %s room cannot be started again", ledger_names[kind]);
+        dro_error("the %s room cannot be started now", ledger_names[kind]);
 }
 
 /* What foreign code can bring about may cost its own twins a wait, but not the host its life. */
@@ -449,24 +478,44 @@ static bool cell_is_paused(cell_slot *slot)
     return true;
 }
 
-static void start_paused_cells(supervisor *here)
+/* Nobody needs it: its twins' turns go to their ordinary cell meanwhile. */
+static void probation_pause(const supervisor *here, uint32_t core, cell_slot *slot, uint32_t index)
 {
     char name[32];
+    slot->pause_ms = slot->pause_ms == 0 ? CELL_PAUSE_MS : 2 * slot->pause_ms;
+    if (slot->pause_ms > PROBATION_PAUSE_MS_MAX)
+        slot->pause_ms = PROBATION_PAUSE_MS_MAX;
+    slot->start_ms = now_ms() + slot->pause_ms;
+    dro_warn("%s ended before it was ready: the next one starts in %lld ms", cell_name(here, core, index, name), (long long)slot->pause_ms);
+}
+
+static bool is_due(int64_t at_ms)
+{
+    return at_ms != 0 && now_ms() >= at_ms;
+}
+
+/* Those that could not be forked, and cells that were to wait. */
+static void start_paused_rooms(supervisor *here)
+{
+    if (is_due(here->again.desk_ms))
+        start_desk(here);
+    for (int kind = 0; kind < LEDGERS; kind++)
+        if (is_due(here->again.ledgers_ms[kind]))
+            start_ledger(here, (enum ledger_kind)kind);
+    for (uint32_t i = 0; i < here->layout.gate_count; i++)
+        if (is_due(here->again.gates_ms[i]))
+            start_gate(here, i);
     for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.place_count; i++) {
-            cell_slot *slot = &here->cores[core].cells[i];
-            if (slot->start_ms == 0 || now_ms() < slot->start_ms)
-                continue;
-            slot->start_ms = 0;
-            if (!start_cell(here, core, i))
-                dro_error("%s cannot be started again", cell_name(here, core, i, name));
-        }
+        for (uint32_t i = 0; i < here->layout.place_count; i++)
+            if (is_due(here->cores[core].cells[i].start_ms))
+                start_cell(here, core, i);
 }
 
 static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid)
 {
     cell_slot *slot = &here->cores[core].cells[index];
     bool was_ready = pid == slot->current, is_counted = was_ready && pid != slot->cut_short;
+    bool was_starting = pid == slot->starting;
     char name[32];
     if (pid == slot->cut_short)
         slot->cut_short = 0;
@@ -486,11 +535,13 @@ static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid
         slot->current = 0;
         tell_core(here, core, CONTROL_CELL_LOST, index, slot->current_set, 0);
     }
-    if (is_counted && cell_is_paused(slot))
+    if (was_starting && index >= here->layout.cell_count)
+        probation_pause(here, core, slot, index);
+    else if (is_counted && cell_is_paused(slot))
         dro_warn("%s ended more than %d times in %d s: the next one starts in %d ms", cell_name(here, core, index, name), CELL_DEATHS,
                  RESTART_WINDOW_MS / 1000, CELL_PAUSE_MS);
     else if (!start_cell(here, core, index))
-        dro_error("%s cannot be started again", cell_name(here, core, index, name));
+        dro_error("%s cannot be started now", cell_name(here, core, index, name));
 }
 
 static bool admit_died(supervisor *here, pid_t pid, int status)
@@ -536,15 +587,16 @@ static int some_cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t
     const cell_slot *slot = &here->cores[core].cells[index];
     bool is_wanted = pid == slot->old; /* it was drained: we killed it */
     bool was_ready = pid == slot->current; /* so the next one will be too, and then it is what runs in it */
+    bool is_needed = index < here->layout.cell_count;
     char text[64], name[32];
     if (!is_wanted)
         dro_warn("%s ended: %s; starting another", cell_name(here, core, index, name), how(status, text));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
+    if (is_needed && WIFEXITED(status) && WEXITSTATUS(status) == 4)
         return 1;
     if (here->is_stopping)
         return -1;
     cell_died(here, core, index, pid);
-    return !is_wanted && !was_ready && is_hopeless(here) ? 1 : -1;
+    return is_needed && !is_wanted && !was_ready && is_hopeless(here) ? 1 : -1;
 }
 
 /* As core_died; true when it was a core or a cell. */
@@ -600,7 +652,9 @@ static int child_died(supervisor *here, pid_t pid, int status)
         if (here->is_stopping)
             return -1;
         dro_warn("desk ended: %s; starting another", how(status, text));
-        return start_desk(here) && !is_hopeless(here) ? -1 : 1;
+        if (!start_desk(here))
+            dro_error("the desk cannot be started now");
+        return is_hopeless(here) ? 1 : -1;
     }
     return -1;
 }
@@ -772,7 +826,7 @@ static int loop(supervisor *here)
         take_ready(here);
         take_cells(here);
         if (!here->is_stopping)
-            start_paused_cells(here);
+            start_paused_rooms(here);
         look_at_rooms(here);
         tend_clock(here);
         int code = reap(here);
@@ -870,6 +924,7 @@ static int run_once(supervisor *here)
         if (room_has_ledger(config, (enum ledger_kind)kind))
             layout_format_ledger(&here->layout, (enum ledger_kind)kind, 0);
     }
+    memset(&here->again, 0, sizeof here->again);
     int code = start_cores(here) ? loop(here) : 1;
     kill_all(here);
     renewal_forget(&here->renewal);

@@ -4,6 +4,7 @@ import signal
 
 import hostile
 import pytest
+from broken_rooms import BrokenRooms
 from host import Host, thermo_reading, until
 from mme import Mme
 from test_trust_groups import GROUPS
@@ -89,6 +90,7 @@ def test_whoever_ran_into_its_deadline_runs_in_another_room(wasm):
         story.put_on_probation()
         until(story.room, "a room for it")
         before = story.turn_in_there()
+        assert os.sched_getscheduler(story.room()) == os.SCHED_IDLE
         for n in range(5):
             story.event(hostile.GOOD)
         counted = story.count()
@@ -118,6 +120,21 @@ def test_a_room_of_probation_that_dies_comes_back_and_nothing_is_lost(wasm):
             assert story.count() == counted + 2
         turns = story.turns()
         until(lambda: story.turn_in_there() > turns, "a turn in there")
+
+
+@pytest.mark.parametrize("code", [3, 4])
+def test_a_host_outlives_a_room_of_probation_that_cannot_start(wasm, tmp_path, monkeypatch, code):
+    broken = BrokenRooms(tmp_path, monkeypatch)
+    with Story(wasm) as story:
+        broken.put(probation_ends=code)
+        story.put_on_probation()
+        for next_ms in (1000, 2000):  # later each time
+            until(lambda: f"ended before it was ready: the next one starts in {next_ms} ms" in story.host.log(), "a room that cannot start")
+        counted = story.count() or 0
+        story.event(hostile.GOOD)
+        assert story.count() == counted + 1 and story.turns() == 0
+        broken.put()
+        story.turn_in_there()
 
 
 def test_probation_outlives_a_restart(wasm):

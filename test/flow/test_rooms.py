@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from broken_rooms import BrokenRooms
 from floods import NarrowHost
 from host import DROMIOD, LIBC, Client, Events, Host, thermo_period, thermo_reading, until
 from mme import Mme, find, result_of
@@ -221,6 +222,22 @@ def test_a_cell_that_died_often_comes_later():
             host.room_is_back("cell", host.kill_room("cell"))
         assert "ended more than 10 times" in host.log()
         host.admin.put_twin("x@acme.example")
+
+
+def test_rooms_that_could_not_be_forked_are_tried_again(tmp_path, monkeypatch):
+    broken = BrokenRooms(tmp_path, monkeypatch)
+    with Host("host.cores=1", "audit.enabled=true", "charging.enabled=true", thermo=False) as host:  # no image comes for which a cell would be renewed
+        for kind in ("cell", "gate", "desk", "audit", "charging"):
+            said = host.log().count("cannot be forked")
+            broken.put(has_no_processes=True)
+            dead = host.kill_room(kind)
+            until(lambda: host.log().count("cannot be forked") > said, "a room that cannot be forked")
+            broken.put()
+            host.room_is_back(kind, dead)
+        host.wait()
+        host.room("desk")  # it ends with a gate
+        host.admin.close()
+        assert host.admin.get("/v1/status").status == 200
 
 
 def test_a_gate_that_dies_ends_its_connections_only(host):
