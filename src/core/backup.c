@@ -42,7 +42,7 @@ enum { TABLES = sizeof tables / sizeof tables[0], TABLE_OF_LOG = TABLES - 1 };
 typedef struct backup {
     caller caller;
     uint64_t piece, asked;       /* number of the next one, pieces asked for */
-    int64_t heard_ns, due_ns;    /* last asked; not before then */
+    int64_t heard_ns, due_ns;    /* last asked, or told that it goes on; not before then */
     bool is_told;                /* the gate knows that it began */
     bool is_gathering;           /* not all cores have begun yet */
     int64_t begun_ns;
@@ -224,8 +224,10 @@ void api_backup(core *core, const call *call)
     } else if (call->limit == 0) {
         backup_begin(core, call);
     } else if (call->limit == BACKUP_ALL_BEGAN) {
-        if (is_callers(b, call->caller))
+        if (is_callers(b, call->caller)) { /* also a sign that other cores' parts still come */
             b->is_gathering = false;
+            b->heard_ns = core->now_ns;
+        }
     } else if (!is_callers(b, call->caller) || call->limit != b->piece + b->asked) {
         tell_problem(core, call->caller, 503, "about:blank", "the backup has ended");
     } else {

@@ -368,6 +368,23 @@ static void a_core_whose_replay_point_moves_on_while_others_send_is_whole_in_a_b
             assert_int_equal(get(id_in(core, n)), 200);
 }
 
+static void a_core_waits_for_its_part_of_a_backup_while_it_hears_that_it_goes_on(void **state)
+{
+    uint64_t ids[CORES];
+    (void)state;
+    backup_begin_all(ids);
+    for (int i = 0; i < 3; i++) { /* core 0 sends all that time; core 2's gate is gone */
+        world_advance(&here.world, BACKUP_IDLE_S * 1000 * 2 / 3);
+        backup_ask(1, ids[1], BACKUP_ALL_BEGAN);
+        rounds(50);
+    }
+    backup_ask(1, ids[1], 1);
+    backup_ask(2, ids[2], 1);
+    rounds(50);
+    assert_int_equal(status_of(heard_of(ids[1])), 200);
+    assert_int_equal(status_of(heard_of(ids[2])), 503);
+}
+
 static void a_new_domain_is_made_for_whichever_core_needs_it(void **state)
 {
     (void)state;
@@ -709,6 +726,7 @@ int main(void)
         CASE(no_name_leaves_a_core_while_the_others_begin_a_backup),
         CASE(a_backup_that_not_all_cores_begin_ends_and_lets_names_go),
         CASE(a_core_whose_replay_point_moves_on_while_others_send_is_whole_in_a_backup),
+        CASE(a_core_waits_for_its_part_of_a_backup_while_it_hears_that_it_goes_on),
         CASE(a_new_domain_is_made_for_whichever_core_needs_it),
         CASE(a_request_sees_what_core_0_answered_before),
         CASE(uplinks_and_their_repetitions_reach_the_twins_core),
