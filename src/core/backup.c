@@ -1,8 +1,9 @@
 /* Backup: what this core keeps on disk, as it is at one moment, in pieces to a gate.
  *
  * The moment is when the request comes: the host's own tables as they are, the log up
- * to its newest durable round. Whatever was answered before is in it. The small files
- * are opened then; they are only ever replaced, so an open one stays as it was. Images
+ * to its newest durable round. Whatever was answered before is in it. The host's small files
+ * are opened then; while a backup runs they are only ever replaced, so an open one stays as it was. The log's replay
+ * point is not: its file is written again in place (replace_reserved), so its bytes are copied then. Images
  * never change. Of the log the segments lie still until a checkpoint drops them, and
  * that waits for the backup. All of it is sealed as it lies there, but images; the
  * master key is not among it. Artifacts are left out: the restored host compiles anew.
@@ -29,22 +30,25 @@
 #include "core/number.h"
 #include "core/state.h"
 #include "core/tell.h"
+#include "store/log_files.h"
 
 enum backup_stage { STAGE_TABLES, STAGE_IMAGES, STAGE_SEGMENTS, STAGE_END };
 enum { NAME_BYTES_MAX = 256, NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
 
-/* The host's own files beside core 0's, then the log's. */
+/* The host's own files beside core 0's, then the log's. `epoch` is written in place too, but only when the host starts. */
 static const char *const tables[] = { "keys", "host", "epoch", "generations", "replay" };
 enum { TABLES = sizeof tables / sizeof tables[0], TABLE_OF_LOG = TABLES - 1 };
 
 typedef struct backup {
     caller caller;
     uint64_t piece, asked;       /* number of the next one, pieces asked for */
-    int64_t heard_ns, due_ns;    /* last asked; not before then */
+    int64_t heard_ns, due_ns;    /* last asked, or told that it goes on; not before then */
     bool is_told;                /* the gate knows that it began */
     bool is_gathering;           /* not all cores have begun yet */
     int64_t begun_ns;
-    int tables[TABLES];          /* open files; -1: not there, or done */
+    int tables[TABLES];          /* open files; -1: not there, or done; the log's is copied */
+    uint8_t replay[LOG_REPLAY_BYTES];
+    uint32_t replay_bytes;       /* 0: not there, or done */
     uint32_t stage, next;        /* of that stage */
     uint32_t image_count;
     uint32_t segment, segment_last; /* to be read next, the last; last < next: none */
@@ -52,6 +56,7 @@ typedef struct backup {
     /* the part being read */
     disk *disk;
     int file;                    /* -1: none */
+    bool is_replay;              /* no file: the copy above */
     uint64_t offset, bytes;
     char name[NAME_BYTES_MAX];
 } backup;
@@ -103,6 +108,7 @@ static void part_close(backup *b)
     if (b->file >= 0)
         b->disk->close(b->disk, b->file);
     b->file = -1;
+    b->is_replay = false;
 }
 
 void backup_end(core *core, const char *why)
@@ -137,15 +143,31 @@ static void find_end(const core *core, backup *b)
 }
 
 /* An errno, or 0. */
+static int copy_replay(core *core, backup *b)
+{
+    disk *disk = table_disk(core, TABLE_OF_LOG);
+    int file = disk->open(disk, tables[TABLE_OF_LOG], 0);
+    if (file < 0)
+        return file == -ENOENT ? 0 : -file;
+    int64_t size = disk->size(disk, file);
+    int64_t got = size != LOG_REPLAY_BYTES ? size : disk->read(disk, file, 0, b->replay, LOG_REPLAY_BYTES);
+    disk->close(disk, file);
+    if (got != LOG_REPLAY_BYTES)
+        return got < 0 ? (int)-got : EIO;
+    b->replay_bytes = LOG_REPLAY_BYTES;
+    return 0;
+}
+
+/* An errno, or 0. */
 static int open_tables(core *core, backup *b)
 {
-    for (int i = 0; i < TABLES; i++) {
+    for (int i = 0; i < TABLE_OF_LOG; i++) {
         disk *disk = table_disk(core, i);
         b->tables[i] = disk != NULL ? disk->open(disk, tables[i], 0) : -ENOENT; /* only core 0 has the host's own files */
         if (b->tables[i] < 0 && b->tables[i] != -ENOENT)
             return -b->tables[i];
     }
-    return 0;
+    return copy_replay(core, b);
 }
 
 /* The first piece is empty: it says that this core has begun. Past the answers that wait for a round: they
@@ -202,8 +224,10 @@ void api_backup(core *core, const call *call)
     } else if (call->limit == 0) {
         backup_begin(core, call);
     } else if (call->limit == BACKUP_ALL_BEGAN) {
-        if (is_callers(b, call->caller))
+        if (is_callers(b, call->caller)) { /* also a sign that other cores' parts still come */
             b->is_gathering = false;
+            b->heard_ns = core->now_ns;
+        }
     } else if (!is_callers(b, call->caller) || call->limit != b->piece + b->asked) {
         tell_problem(core, call->caller, 503, "about:blank", "the backup has ended");
     } else {
@@ -221,19 +245,32 @@ static void part_name(backup *b, disk *disk, const char *directory, const char *
     snprintf(b->name, sizeof b->name, "%.120s/%.120s", directory, file);
 }
 
-/* Opens what comes next. DRO_NOT_FOUND: it was all. */
+static void replay_open(const core *core, backup *b)
+{
+    char directory[NAME_BYTES_MAX];
+    if (b->replay_bytes == 0)
+        return;
+    log_path(core, directory);
+    part_name(b, NULL, directory, tables[TABLE_OF_LOG]);
+    b->is_replay = true;
+    b->bytes = b->replay_bytes;
+    b->replay_bytes = 0;
+}
+
+/* Opens what comes next, if it is there. */
 static dro_err table_open(core *core, backup *b)
 {
+    if (b->next == TABLE_OF_LOG) {
+        replay_open(core, b);
+        return DRO_OK;
+    }
     disk *disk = table_disk(core, (int)b->next);
-    char directory[NAME_BYTES_MAX] = "log";
     int file = b->tables[b->next];
     if (file < 0)
         return DRO_OK;
-    if (b->next == TABLE_OF_LOG)
-        log_path(core, directory);
     b->tables[b->next] = -1;
     b->file = file;
-    part_name(b, disk, directory, tables[b->next]);
+    part_name(b, disk, "log", tables[b->next]);
     int64_t size = disk->size(disk, file);
     b->bytes = size < 0 ? 0 : (uint64_t)size;
     return size < 0 ? DRO_IO : DRO_OK;
@@ -269,11 +306,16 @@ static dro_err segment_open(core *core, backup *b)
     return b->file < 0 ? DRO_IO : DRO_OK;
 }
 
+static bool part_is_open(const backup *b)
+{
+    return b->file >= 0 || b->is_replay;
+}
+
 /* Opens the next part; none is open at the end. */
 static dro_err part_next(core *core, backup *b)
 {
     dro_err err = DRO_OK;
-    while (err == DRO_OK && b->file < 0 && b->stage != STAGE_END) {
+    while (err == DRO_OK && !part_is_open(b) && b->stage != STAGE_END) {
         uint32_t count = b->stage == STAGE_TABLES ? TABLES : b->stage == STAGE_IMAGES ? b->image_count : 0;
         bool is_over = b->stage == STAGE_SEGMENTS ? b->segment > b->segment_last : b->next >= count;
         if (is_over) {
@@ -285,6 +327,15 @@ static dro_err part_next(core *core, backup *b)
         b->next++;
     }
     return err;
+}
+
+/* Bytes read, or -errno. */
+static int64_t part_read(const backup *b, uint8_t *bytes, uint32_t length)
+{
+    if (!b->is_replay)
+        return b->disk->read(b->disk, b->file, b->offset, bytes, length);
+    memcpy(bytes, b->replay + b->offset, length);
+    return length;
 }
 
 /* ---- pieces ---- */
@@ -312,7 +363,7 @@ static void piece_next(core *core)
     static uint8_t message[sizeof(api_reply) + sizeof(backup_piece) + NAME_BYTES_MAX + BACKUP_PIECE_MAX];
     backup *b = core->backup;
     backup_piece head = { 0 };
-    bool is_begin = b->file < 0;
+    bool is_begin = !part_is_open(b);
     if (is_begin && part_next(core, b) != DRO_OK) {
         dro_error("backup cannot-open file=%s", b->name);
         piece_fail(core, b->name);
@@ -320,7 +371,7 @@ static void piece_next(core *core)
     }
     b->asked--;
     b->piece++;
-    if (b->file < 0) { /* all is sent */
+    if (!part_is_open(b)) { /* all is sent */
         piece_send(core, &head, NULL, message, 0, false);
         dro_info("backup done pieces=%" PRIu64, b->piece);
         backup_end(core, NULL);
@@ -331,7 +382,7 @@ static void piece_next(core *core)
     uint64_t left = b->bytes - b->offset;
     uint32_t length = left < BACKUP_PIECE_MAX ? (uint32_t)left : BACKUP_PIECE_MAX;
     uint8_t *bytes = message + sizeof(api_reply) + sizeof head + head.name_length;
-    int64_t got = length == 0 ? 0 : b->disk->read(b->disk, b->file, b->offset, bytes, length);
+    int64_t got = length == 0 ? 0 : part_read(b, bytes, length);
     if (got != (int64_t)length) {
         dro_error("backup cannot-read file=%s offset=%" PRIu64 " error=\"%s\"", b->name, b->offset,
                   got < 0 ? strerror((int)-got) : "it is shorter than it was");

@@ -149,7 +149,7 @@ enum {
     TURN_DEADLINE_MICROS = 1000,
     TURN_TRIES_MAX = 2,            /* a turn that killed two cells is a dead letter */
     TURN_DEATHS_MAX = 8,           /* cells that died with a turn, though another was blamed or none, before it counts as a try */
-    BACKUP_IDLE_S = 60,            /* nobody asks for the next piece: the backup ends */
+    BACKUP_IDLE_S = 60,            /* nobody asks for the next piece or says that it goes on: the backup ends */
     BACKUP_BEGIN_MS = 2000,        /* all cores begin a backup within, or it ends */
     BACKUP_SHARE = 8,              /* of the core's time, one part for a backup while there is other work */
     STOP_STALL_MS = 2000,          /* the same while something is stopped: it may be what is in the cell */

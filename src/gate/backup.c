@@ -3,7 +3,8 @@
  * all are told that all have begun; till then none gives up a name (core/backup.c). Of two gates the
  * one that comes first to the first core takes the backup, the other is refused there.
  * Then their parts come one core after the other, a few pieces asked for at a time and none while
- * the client does not read. */
+ * the client does not read. Those whose turn comes later are told again and again that all have begun: a
+ * core that hears nothing ends its backup. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct backup {
     exchange *owner;
     uint32_t told, begun;   /* cores that were told to begin, that did */
     uint32_t released;      /* cores that were told that all did */
+    int64_t released_ns;    /* when that began */
     uint32_t core;          /* whose parts come */
     uint64_t asked, taken;  /* pieces of that core, beside the first */
     uint64_t part_left;     /* bytes of the part that comes */
@@ -219,6 +221,20 @@ void backup_on_reply(http *http, exchange *exchange, uint32_t core, const api_re
         core_end(http, to);
 }
 
+/* False: a ring is full. */
+static bool release(http *http, backup *at, uint32_t cores)
+{
+    int64_t now_ns = loop_now_ns(http->loop);
+    bool is_again = at->released == cores && now_ns - at->released_ns >= (int64_t)HTTP_BACKUP_SIGN_MS * NS_PER_MS;
+    if (at->released == 0 || is_again) {
+        at->released_ns = now_ns;
+        at->released = is_again ? at->core + 1 : 0; /* that core is asked for pieces */
+    }
+    while (at->released < cores && ask(http, at->released, BACKUP_ALL_BEGAN, false))
+        at->released++;
+    return at->released >= cores;
+}
+
 /* Asks for what is wanted next. A client that does not read is HTTP_WRITE_MS's business, not the core's. */
 void backup_turn(http *http)
 {
@@ -232,12 +248,9 @@ void backup_turn(http *http)
         at->told += !at->waits_for_room;
         return;
     }
-    while (at->begun == cores && at->released < cores) {
-        if (!ask(http, at->released, BACKUP_ALL_BEGAN, false)) {
-            at->waits_for_room = true;
-            return;
-        }
-        at->released++;
+    if (at->begun == cores && !release(http, at, cores)) {
+        at->waits_for_room = true;
+        return;
     }
     const connection *client = at->owner->owner;
     bool is_first = client->first == at->owner;

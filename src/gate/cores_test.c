@@ -430,6 +430,48 @@ static void health_is_503_while_one_core_answers_nothing(void **state)
     close(first);
 }
 
+/* ---- backups ---- */
+
+static void piece(fixture *host, uint32_t core, uint64_t id)
+{
+    struct { api_reply reply; backup_piece piece; } empty = {
+        .reply = { .status = 200, .content = CONTENT_PIECE, .more = true, .etag = UINT64_MAX, .body_length = sizeof(backup_piece) } };
+    http_on_message(host->http, core, MESSAGE_API_REPLY, id, &empty, sizeof empty);
+    turn(host);
+}
+
+/* A core ends a backup of which it hears nothing. */
+static void cores_that_wait_for_their_part_of_a_backup_hear_that_it_goes_on(void **state)
+{
+    fixture *host = *state;
+    uint64_t ids[CORES];
+    say(host, "GET /v1/backup" HEAD "\r\n");
+    for (uint32_t i = 1; i <= CORES; i++) {
+        ids[i % CORES] = asked(host, i % CORES, MESSAGE_API);
+        assert_int_not_equal(ids[i % CORES], 0);
+        piece(host, i % CORES, ids[i % CORES]);
+    }
+    for (uint32_t core = 0; core < CORES; core++) {
+        assert_int_equal(asked(host, core, MESSAGE_API), ids[core]);
+        assert_true(limit_of(host) == BACKUP_ALL_BEGAN);
+    }
+    for (int i = 0; i < HTTP_BACKUP_WINDOW; i++) {
+        assert_int_equal(asked(host, 0, MESSAGE_API), ids[0]);
+        assert_int_equal(limit_of(host), 1 + i);
+    }
+    for (int again = 0; again < 3; again++) {
+        assert_int_equal(asked(host, 1, MESSAGE_API), 0);
+        dro_clock_fake_advance(&host->clock, HTTP_BACKUP_SIGN_MS * (int64_t)NS_PER_MS);
+        piece(host, 0, ids[0]);
+        assert_int_equal(asked(host, 0, MESSAGE_API), ids[0]);
+        assert_true(limit_of(host) != BACKUP_ALL_BEGAN);
+        for (uint32_t core = 1; core < CORES; core++) {
+            assert_int_equal(asked(host, core, MESSAGE_API), ids[core]);
+            assert_true(limit_of(host) == BACKUP_ALL_BEGAN);
+        }
+    }
+}
+
 /* ---- events ---- */
 
 static void event(fixture *host, uint32_t core, uint64_t id, const char *number, const char *type)
@@ -581,6 +623,7 @@ int main(void)
         TEST(the_desk_is_asked_once_all_cores_have_shown_what_they_answered),
         TEST(the_desk_speaks_of_queries_only),
         TEST(health_is_503_while_one_core_answers_nothing),
+        TEST(cores_that_wait_for_their_part_of_a_backup_hear_that_it_goes_on),
         TEST(a_stream_tells_how_far_it_is_in_each_core),
         TEST(a_stream_resumes_in_each_core_where_it_was),
         TEST(an_id_of_another_number_of_cores_begins_with_a_gap),

@@ -47,6 +47,7 @@ enum {
     HTTP_WEBSOCKETS_MAX = 1024,
     HTTP_WEBSOCKET_NOTICES_MAX = 256,    /* of one, not taken yet; as the core's window of a destination */
     HTTP_BACKUP_WINDOW = 4,              /* pieces of a backup asked for at once */
+    HTTP_BACKUP_SIGN_MS = 5000,          /* so often the cores whose turn comes later hear that it goes on: well within their BACKUP_IDLE_S */
 
     /* Answers */
     HTTP_OUT_HIGH = 256 * 1024,          /* more waiting to be written: no further request is read */

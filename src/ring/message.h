@@ -364,7 +364,7 @@ typedef struct backup_piece {
     uint32_t reserved;
 } backup_piece;
 enum { BACKUP_PIECE_MAX = 48 * 1024 };
-#define BACKUP_ALL_BEGAN UINT64_MAX /* every core has begun: until then none gives up a name (no answer) */
+#define BACKUP_ALL_BEGAN UINT64_MAX /* every core has begun: until then none gives up a name; again, while others' parts come: it goes on (no answer) */
 
 typedef struct api_reply {
     uint16_t status;          /* HTTP */

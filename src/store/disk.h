@@ -47,7 +47,8 @@ struct disk {
     /* Whole small file, replaced atomically and durably (write, fsync, rename, fsync of the directory). */
     int (*replace)(disk *disk, const char *name, const void *bytes, size_t length);
     /* The same for a file that always has the same length, and it needs no space once it was done where there was some: what is
-     * written takes the place of a spare file, which what was there before becomes. NULL: replace. */
+     * written takes the place of a spare file, which what was there before becomes: who has it open sees the file of the time
+     * after next in it, half or whole. NULL: replace. */
     int (*replace_reserved)(disk *disk, const char *name, const void *bytes, size_t length);
     /* As replace, and what was there before is overwritten before its blocks are free, as far as the file system writes in
      * place. Nobody may have it open. NULL: replace. */

@@ -22,7 +22,7 @@ struct file {
     uint8_t *bytes;
     uint64_t size;
     int holds;             /* by name, handles and writes */
-    bool has_spare;        /* the next one has its space: replace_reserved */
+    struct file *spare;    /* the next one is written in its place: replace_reserved */
 };
 
 struct write { /* under way: on the platter when reaped, or by a chance at a power cut */
@@ -124,6 +124,8 @@ static void file_release(struct file *file)
 {
     if (--file->holds > 0)
         return;
+    if (file->spare != NULL)
+        file_release(file->spare);
     free(file->bytes);
     free(file);
 }
@@ -164,16 +166,23 @@ static bool file_resize(struct file *file, uint64_t size)
     return true;
 }
 
+static struct file *file_new(void)
+{
+    struct file *file = calloc(1, sizeof *file);
+    if (file != NULL)
+        file->holds = 1;
+    return file;
+}
+
 static struct file *file_make(disk_memory *here, const char *name)
 {
     int at = 0;
     while (at < FILES_MAX && here->files[at] != NULL)
         at++;
-    struct file *file = at == FILES_MAX ? NULL : calloc(1, sizeof *file);
+    struct file *file = at == FILES_MAX ? NULL : file_new();
     if (file == NULL)
         return NULL;
     snprintf(file->name, sizeof file->name, "%s", name);
-    file->holds = 1;
     here->files[at] = file;
     return file;
 }
@@ -376,7 +385,15 @@ static int memory_fetch_reap(disk *self, disk_fetched *done, int max, bool wait)
     return count;
 }
 
-static int replace_any(disk *self, const char *name, const void *bytes, size_t length, bool is_reserved)
+static bool file_write(struct file *file, const void *bytes, size_t length)
+{
+    if (file == NULL || !file_resize(file, length))
+        return false;
+    memcpy(file->bytes, bytes, length);
+    return true;
+}
+
+static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
 {
     disk_memory *here = of(self);
     enum fate fate = call(here);
@@ -384,26 +401,45 @@ static int replace_any(disk *self, const char *name, const void *bytes, size_t l
         return -EIO;
     char whole[2 * NAME_BYTES];
     name = full(self, name, whole);
-    const struct file *before = file_find(here, name);
-    if (here->is_full && !(is_reserved && before != NULL && before->has_spare))
+    if (here->is_full)
         return -ENOSPC;
     file_forget(here, name);
-    struct file *file = file_make(here, name);
-    if (file == NULL || !file_resize(file, length))
+    if (!file_write(file_make(here, name), bytes, length))
         return -ENOSPC;
-    memcpy(file->bytes, bytes, length);
-    file->has_spare = is_reserved;
     return fate == FATE_FINE ? 0 : -EIO;
 }
 
-static int memory_replace(disk *self, const char *name, const void *bytes, size_t length)
+/* As in a directory: the spare, in which the one before last was, is written in place, and what had the name becomes the spare. */
+static bool names_change(disk_memory *here, const char *name, const void *bytes, size_t length)
 {
-    return replace_any(self, name, bytes, length, false);
+    int at = name_find(here, name);
+    struct file *before = here->files[at], *file = before->spare != NULL ? before->spare : (before->spare = file_new());
+    if (!file_write(file, bytes, length))
+        return false;
+    memcpy(file->name, before->name, sizeof file->name);
+    before->name[0] = '\0';
+    before->spare = NULL;
+    file->spare = before;
+    here->files[at] = file;
+    return true;
 }
 
 static int memory_replace_reserved(disk *self, const char *name, const void *bytes, size_t length)
 {
-    return replace_any(self, name, bytes, length, true);
+    disk_memory *here = of(self);
+    enum fate fate = call(here);
+    if (fate == FATE_FAILED)
+        return -EIO;
+    char whole[2 * NAME_BYTES];
+    name = full(self, name, whole);
+    struct file *before = file_find(here, name);
+    if (here->is_full && (before == NULL || before->spare == NULL))
+        return -ENOSPC;
+    if (before != NULL ? !names_change(here, name, bytes, length) : !file_write(file_make(here, name), bytes, length))
+        return -ENOSPC;
+    if (before == NULL)
+        file_find(here, name)->spare = file_new();
+    return fate == FATE_FINE ? 0 : -EIO;
 }
 
 static int memory_rename(disk *self, const char *from, const char *to)

@@ -16,6 +16,7 @@
 #include "core/state.h"
 #include "core/twin_table.h"
 #include "core/vault.h"
+#include "store/commit_log.h"
 #include "store/disk_memory.h"
 #include "asker.h"
 
@@ -259,6 +260,129 @@ static void a_backup_that_not_all_cores_begin_ends_and_lets_names_go(void **stat
     backup_ask(1, backup, 1);
     rounds(50);
     assert_int_equal(status_of(heard_of(backup)), 503);
+}
+
+/* In every core, as a gate does it; ids[core] is the backup's there. */
+static void backup_begin_all(uint64_t ids[CORES])
+{
+    for (uint32_t i = 0; i < CORES; i++) {
+        uint32_t core = (i + 1) % CORES;
+        ids[core] = backup_ask(core, ++here.id, 0);
+        rounds(50);
+        assert_int_equal(status_of(heard_of(ids[core])), 200);
+    }
+    for (uint32_t core = 0; core < CORES; core++)
+        backup_ask(core, ids[core], BACKUP_ALL_BEGAN);
+    rounds(50);
+}
+
+/* A part of the host's disk, as it is kept there. */
+static void part_put(disk *copy, const char *path, const uint8_t *bytes, size_t length)
+{
+    const char *name = strncmp(path, "log/", 4) == 0 ? path + 4 : path;
+    if (strncmp(path, "images/", 7) != 0)
+        assert_int_equal(copy->replace(copy, name, bytes, length), 0);
+}
+
+/* The parts of one core, to the end. */
+static void backup_take(uint32_t core, uint64_t id, disk *copy)
+{
+    static uint8_t part[SEGMENT];
+    char name[256] = "";
+    uint64_t taken = 0, size = 0;
+    api_reply reply = { .more = true };
+    for (uint64_t piece = 1; reply.more; piece++) {
+        backup_piece head;
+        asker_forget();
+        backup_ask(core, id, piece);
+        world_settle(&here.world);
+        const heard *heard = heard_of(id);
+        assert_int_equal(status_of(heard), 200);
+        memcpy(&reply, heard->body, sizeof reply);
+        memcpy(&head, heard->body + sizeof reply, sizeof head);
+        const char *bytes = heard->body + sizeof reply + sizeof head;
+        if (head.name_length > 0) {
+            snprintf(name, sizeof name, "%.*s", (int)head.name_length, bytes);
+            size = head.part_bytes;
+            taken = 0;
+        }
+        size_t length = reply.body_length - sizeof head - head.name_length;
+        if (strncmp(name, "images/", 7) != 0) {
+            assert_true(taken + length <= sizeof part);
+            memcpy(part + taken, bytes + head.name_length, length);
+        }
+        taken += length;
+        if (name[0] != '\0' && taken == size) {
+            part_put(copy, name, part, (size_t)size);
+            name[0] = '\0';
+        }
+    }
+}
+
+/* The host is the copy now. */
+static void restore(disk *copy)
+{
+    world_close(&here.world);
+    here.world.log_disk->free(here.world.log_disk);
+    here.world.log_disk = copy;
+    log_store_memory_init(&here.world.logs, copy);
+    assert_int_equal(world_open(&here.world), DRO_OK);
+    world_settle(&here.world);
+    world_check(&here.world);
+    asker_forget();
+}
+
+static void replay_point_moves(uint32_t core, const char *imsi)
+{
+    enum { UPLINKS_MAX = 20000 };
+    static uint32_t end_to_end = 100000;
+    commit_log *log = here.world.seats[core].core->log;
+    uint32_t before = commit_log_replay_segment(log);
+    for (unsigned i = 0; i < UPLINKS_MAX && commit_log_replay_segment(log) == before; i++) {
+        assert_int_equal(uplink(imsi, end_to_end++, false), 2001);
+        asker_forget();
+    }
+    assert_true(commit_log_replay_segment(log) > before);
+}
+
+/* Its file is written in place then, whoever has it open. */
+static void a_core_whose_replay_point_moves_on_while_others_send_is_whole_in_a_backup(void **state)
+{
+    enum { EACH = 8 };
+    uint64_t ids[CORES];
+    disk *copy = disk_memory_new(NULL);
+    (void)state;
+    for (uint32_t core = 0; core < CORES; core++)
+        for (unsigned n = 0; n < EACH; n++)
+            assert_int_equal(put(id_in(core, n), imsi_of(core * EACH + n), NULL), 201);
+    assert_int_equal(connect(imsi_of(EACH)), 2001);
+    backup_begin_all(ids);
+    backup_take(0, ids[0], copy);
+    for (int i = 0; i < 3; i++)
+        replay_point_moves(1, imsi_of(EACH));
+    for (uint32_t core = 1; core < CORES; core++)
+        backup_take(core, ids[core], copy);
+    restore(copy);
+    for (uint32_t core = 0; core < CORES; core++)
+        for (unsigned n = 0; n < EACH; n++)
+            assert_int_equal(get(id_in(core, n)), 200);
+}
+
+static void a_core_waits_for_its_part_of_a_backup_while_it_hears_that_it_goes_on(void **state)
+{
+    uint64_t ids[CORES];
+    (void)state;
+    backup_begin_all(ids);
+    for (int i = 0; i < 3; i++) { /* core 0 sends all that time; core 2's gate is gone */
+        world_advance(&here.world, BACKUP_IDLE_S * 1000 * 2 / 3);
+        backup_ask(1, ids[1], BACKUP_ALL_BEGAN);
+        rounds(50);
+    }
+    backup_ask(1, ids[1], 1);
+    backup_ask(2, ids[2], 1);
+    rounds(50);
+    assert_int_equal(status_of(heard_of(ids[1])), 200);
+    assert_int_equal(status_of(heard_of(ids[2])), 503);
 }
 
 static void a_new_domain_is_made_for_whichever_core_needs_it(void **state)
@@ -601,6 +725,8 @@ int main(void)
         CASE(a_number_that_changes_is_free_once_that_is_durable),
         CASE(no_name_leaves_a_core_while_the_others_begin_a_backup),
         CASE(a_backup_that_not_all_cores_begin_ends_and_lets_names_go),
+        CASE(a_core_whose_replay_point_moves_on_while_others_send_is_whole_in_a_backup),
+        CASE(a_core_waits_for_its_part_of_a_backup_while_it_hears_that_it_goes_on),
         CASE(a_new_domain_is_made_for_whichever_core_needs_it),
         CASE(a_request_sees_what_core_0_answered_before),
         CASE(uplinks_and_their_repetitions_reach_the_twins_core),
