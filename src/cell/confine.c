@@ -1,4 +1,6 @@
-/* Holds a cell to the seven system calls it needs from then on. */
+/* Holds a cell to the seven system calls it needs from then on: read, write, futex, clock_nanosleep, clock_gettime,
+ * rt_sigreturn, exit_group; and to the kernel's own restart_syscall. SECURITY.md, docs/threat-model.md and the proof
+ * `sandbox` name as many. */
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import tomllib
 
@@ -49,6 +50,19 @@ def test_a_promise_that_is_broken_is_told(prove, body, reason):
 def test_what_cannot_run_here_does_not_hold(prove):
     ran = prove("counting", body="        proof.unavailable('no such kernel')\n")
     assert ran.returncode == 3 and prove.result()["verdict"] == "not run here"
+
+
+def test_what_was_left_out_stands_beside_the_verdict(prove):
+    ran = prove("counting", body="        proof.remark = 'two were not tried'\n        proof.count()\n")
+    assert "holds: 5 of 5 numbers" in ran.stdout and "(two were not tried)" in ran.stdout, ran
+    assert "two were not tried" in runpy.run_path(str(ROOT / "tools/prove"))["share"](prove.result(), 5, "numbers")
+
+
+def test_a_proof_that_wants_more_than_was_done_does_not_hold_any_more():
+    share = runpy.run_path(str(ROOT / "tools/prove"))["share"]
+    result = {"done": 13, "wanted": 13, "verdict": "holds"}
+    assert share(result, 13, "programs") == "**holds**, 13 of 13 programs"
+    assert share(result, 14, "programs") == "13 of 14 programs (93 % done)"
 
 
 def test_an_error_of_the_proof_itself_is_no_verdict(prove):

@@ -1,7 +1,8 @@
 /* Looks for many needles in much: memory of processes and files.
  *
  *   needles NEEDLES            reads lines from standard input: "pid N" (all that can be read of its memory) or "file PATH"; for
- *                              each finding a line "WHERE OFFSET NUMBER MAPPING", at the end "done BYTES UNREAD"
+ *                              each finding a line "WHERE OFFSET NUMBER MAPPING", behind each process "read PID BYTES", for each
+ *                              mapping with pages that could not be read "unread PID BYTES MAPPING"; at the end "done BYTES"
  *
  * NEEDLES: for each needle a length byte (8 to 255) and its bytes. Of each needle the first 8 bytes are in a table; a filter of a bit for
  * each hash of 8 bytes is asked first, at every offset. */
@@ -162,6 +163,7 @@ static int of_process(int pid, const char *what)
 static void process(int pid)
 {
     char line[4600], where[32];
+    uint64_t seen_before = seen;
     snprintf(where, sizeof where, "pid-%d", pid);
     int list = of_process(pid, "maps"), memory = of_process(pid, "mem"), pages = of_process(pid, "pagemap");
     FILE *maps = list < 0 ? NULL : fdopen(list, "r");
@@ -170,9 +172,13 @@ static void process(int pid)
         char rights[8], device[16], name[4096] = "anonymous";
         bool is_some = sscanf(line, "%llx-%llx %7s %llx %15s %llu %4095s", &from, &to, rights, &offset, device, &inode, name) >= 6 && rights[0] == 'r';
         bool is_once = is_some && inode != 0 && (rights[3] == 's' || rights[1] != 'w') && is_known(device, inode, offset, to - from);
-        if (is_some && !is_once && strcmp(name, "[vsyscall]") != 0 && strcmp(name, "[vvar]") != 0)
+        uint64_t unread_before = unread;
+        if (is_some && !is_once && strcmp(name, "[vsyscall]") != 0 && strncmp(name, "[vvar", 5) != 0)
             mapping(memory, pages, from, to, where, name);
+        if (unread != unread_before)
+            printf("unread %d %llu %s\n", pid, (unsigned long long)(unread - unread_before), name);
     }
+    printf("read %d %llu\n", pid, (unsigned long long)(seen - seen_before));
     if (maps == NULL || memory < 0 || pages < 0)
         printf("cannot pid %d\n", pid);
     if (maps != NULL)
@@ -187,8 +193,13 @@ static void whole_file(const char *path)
 {
     struct stat stat;
     int fd = open(path, O_RDONLY);
-    if (fd < 0 || fstat(fd, &stat) != 0)
+    if (fd < 0 || fstat(fd, &stat) != 0) {
+        if (fd >= 0 || errno != ENOENT) /* a file that is gone has nothing to find */
+            printf("cannot file %s\n", path);
+        if (fd >= 0)
+            close(fd);
         return;
+    }
     scan(fd, 0, (uint64_t)stat.st_size, path, "file");
     close(fd);
 }
@@ -206,6 +217,6 @@ int main(int count_, char **arguments)
         else if (strncmp(line, "file ", 5) == 0)
             whole_file(line + 5);
     }
-    printf("done %llu %llu\n", (unsigned long long)seen, (unsigned long long)unread);
+    printf("done %llu\n", (unsigned long long)seen);
     return 0;
 }

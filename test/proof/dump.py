@@ -1,7 +1,8 @@
 """10,000 twins are planted with secrets, IMSIs and MSISDNs that are known here, by bulk and by single requests, some with devices that report and applications that write. Then, as root, all memory of every
 room is read while the host is idle, under load, after rooms were killed and aborted, and after a rotation and another master key, by /proc/PID/mem and once by gcore; beside it every file: of the data
 directory (charging and audit files too), logs, backups, core files. A small program looks for all forms of all that was planted at every offset: contexts (raw, base64, hex), numbers (ASCII, UTF-16, BCD and
-TBCD), and for every key from the master key down to those of this start, which a second implementation derives from the files. It has to find what this proof itself holds, else it is blind."""
+TBCD), and for every key from the master key down to those of this start, which a second implementation derives from the files. It has to find what this proof itself holds, and names of twins, which are no secret,
+in the core's memory and in the core file, else it is blind; of every room at least 1 MiB has to be read each time, and nothing but the keys' own memory may be unreadable."""
 import base64
 import os
 import pathlib
@@ -25,6 +26,9 @@ LIMITS = "Memory of the kernel is not read. The twins of devices that report at 
 
 DEVICES, BULK = 200, 10_000
 EAGER = 20  # devices that send several readings at once: a cell goes on with the context that the one before left
+ROOM_LEAST = 1 << 20  # bytes that every room has of its own
+HIDDEN_MOST = 1 << 16  # bytes of other mappings in one look: a room that works gives memory back between the list of its pages and the reading of them
+SECRET = "secretmem"  # what maps call the memory that nobody else maps: the vault's
 SETTINGS = ("log.segment=16MiB", "charging.enabled=true", "charging.file_age=1")
 
 
@@ -94,13 +98,23 @@ class Search:
         path.write_bytes(b"".join(bytes([len(form)]) + form for form, _ in needles))
         said = subprocess.run([str(self.program), str(path)], input="".join(line + "\n" for line in lines), capture_output=True, text=True, check=True).stdout.splitlines()
         path.unlink()
-        found = [(where, needles[int(number)][1], offset, *what) for where, offset, number, *what in map(str.split, (line for line in said if not line.startswith(("done", "cannot"))))]
+        found = [(where, needles[int(number)][1], offset, *what) for where, offset, number, *what in map(str.split, (line for line in said if not line.startswith(("done", "cannot", "read ", "unread "))))]
         assert not (blind := [line for line in said if line.startswith("cannot")]), blind
+        self.of_room = {int(pid): int(seen) for word, pid, seen in (line.split() for line in said if line.startswith("read "))}
+        self.unread = [line.split(maxsplit=3)[1:] for line in said if line.startswith("unread ")]
         return found, int(said[-1].split()[1])
 
     def nothing(self, when, needles, lines):
         found, seen = self.look(needles, lines)
         assert seen > 1 << 20, f"{when}: only {seen} bytes could be read"
+        for line in lines:
+            if line.startswith("pid ") and (of := self.of_room[int(line[4:])]) < ROOM_LEAST:
+                self.proof.fail(f"{when}: of process {line[4:]} only {of} bytes could be read")
+        hidden = [each for each in self.unread if SECRET not in each[2]]
+        if sum(int(each[1]) for each in hidden) > HIDDEN_MOST:
+            self.proof.fail(f"{when}: could not be read: {hidden}")
+        kept = sum(int(each[1]) for each in self.unread) - sum(int(each[1]) for each in hidden)
+        self.proof.measured["KiB of keys' memory that root could not read, at most"] = max(self.proof.measured.get("KiB of keys' memory that root could not read, at most", 0), kept >> 10)
         self.proof.measured["GiB looked through"] = round(self.proof.measured.get("GiB looked through", 0) + seen / 2**30, 2)
         if found:
             self.proof.fail(f"{when}: {len(found)} findings, the first: " + "; ".join(" ".join(one) for one in found[:5]))
@@ -166,12 +180,24 @@ def end_room(host, kind, number):
 def gcored(proof, host):
     """A core file of the core's room as a debugger of root makes it."""
     if shutil.which("gcore") is None:
-        return []
+        proof.unavailable("needs gcore (of gdb): a core file is one of the things that are looked through")
     where, pid = proof.work / "gcore", host.room("core")
     where.mkdir(exist_ok=True)
     pathlib.Path(f"/proc/{pid}/coredump_filter").write_text("0x1")  # what is its own; sparse columns are looked through above
-    subprocess.run(["gcore", "-o", str(where / "core"), str(pid)], capture_output=True, timeout=300)
-    return files(where)
+    done = subprocess.run(["gcore", "-o", str(where / "core"), str(pid)], capture_output=True, text=True, timeout=300)
+    made = where / f"core.{pid}"
+    if done.returncode != 0 or not made.exists():
+        proof.fail(f"gcore made no core file ({done.returncode}): {done.stdout[-1000:]} {done.stderr[-1000:]}")
+    proof.measured["MiB of the core file"] = round(made.stat().st_size / 2**20, 1)
+    return f"file {made}"
+
+
+def sees(search, planted, where, what):
+    """What is no secret is found there: the looks at it are not blind."""
+    names = [(name.encode(), name) for name, *_ in planted.twins[-100:]]
+    found = {name for _, name, *_ in search.look(names, [where])[0]}
+    if len(found) < len(names):
+        search.proof.fail(f"{what}: only {len(found)} of {len(names)} names of twins, which are no secret, are found in it")
 
 
 def look_everywhere(proof, host, planted, directory):
@@ -182,10 +208,11 @@ def look_everywhere(proof, host, planted, directory):
     on_disk = lambda: files(directory, but=("master.key",))
     numbers = lambda: [needle for needle in planted.forms(planted.twins)]
     search.nothing("idle", everything(), rooms(host) + on_disk())
-    cores = gcored(proof, host)
-    if cores:
-        search.nothing("in a core file of gcore", everything(), cores)
-        shutil.rmtree(proof.work / "gcore")
+    sees(search, planted, f"pid {host.room('core')}", "the core's memory")
+    core_file = gcored(proof, host)
+    sees(search, planted, core_file, "the core file")
+    search.nothing("in a core file of gcore", everything(), [core_file])
+    shutil.rmtree(proof.work / "gcore")
     idle = [*planted.forms(planted.twins[DEVICES:]), *keys_of(host)]
     under_load(host, planted, lambda: search.nothing("under load", idle, rooms(host)))
     search.nothing("idle after load", everything(), rooms(host))  # before a room dies, and with it what stayed in it

@@ -4,7 +4,7 @@ own memory (Private_Dirty, so nothing of the kernel's) over their number. Where 
 and what all cost together. Then floods: connections that are held and dripped on, or opened anew as fast as they are
 closed, while honest clients open a connection for each request; all have to be answered, and afterwards all connections and the memory have to be gone. The last is a storm: a network of 100,000
 devices dies and attaches them all at once, while others' uplinks and requests go on; then each device has its contact, one after the other, and each has to be answered and counted once."""
-PROMISE = "Floods keep no honest client out, and a peer costs 4 KiB at most before it has shown who it is"
+PROMISE = "Floods keep no honest client out; a peer costs 4 KiB at most before it has shown who it is, and at most 256 heavy strangers and 256 TLS handshakes of a gate at a time 64 KiB each"
 UNIT = "states and floods"
 SHORT, LONG = 35, 350
 SECONDS = 150

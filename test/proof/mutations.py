@@ -268,6 +268,9 @@ def run(proof):
         proof.fail("\n".join(unfit))
     not_here = [key for key, (_, came) in found.items() if came and set(came.values()) == {NOT_HERE}]
     proof.measured["mutations whose catchers cannot run here"] = len(not_here)
+    if not_here:
+        proof.remark = f"{len(not_here)} of them were not tried, as none of their catchers can run here"
+        proof.table("Not tried", ["mutation"], [[key] for key in not_here])
     proof.measured["mutations caught"] = sum(bool(catchers_of(came)) for _, came in found.values())
     holes = [key for key, (_, came) in found.items() if not catchers_of(came) and key not in not_here]
     if holes:

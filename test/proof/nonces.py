@@ -1,6 +1,7 @@
 """A model of the rule (starts, seals, kills, copies of a directory that both run, a lost epoch, rotations; two directories, two cores) is searched through to a depth; it finds a repeat at once where the rule is broken.
 Then hosts of a build whose vault notes key and nonce of everything it seals, in a file that a kill leaves whole: under load they are killed (a room or all), restarted, rotated, given another master
-key, copied while they run, restored from a backup into two, their epoch file put back or taken away; all go on at the same time, and all pairs that were ever used are one set."""
+key, copied while they run, restored from a backup into two, their epoch file put back or taken away; all go on at the same time, and all pairs that were ever used are one set. A start without its
+epoch file, or with an old one, either works or says that the log has a later epoch and has sealed nothing; how many of each there were is told."""
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ LIMITS = "The memory of a running host that is copied and goes on twice (a snaps
 
 DEPTH_SHORT, DEPTH_LONG = 8, 10
 PAIR = 28
+REFUSES = 'log damaged file=epoch offset=0 "the log has epoch'
 SMALL = ("log.segment=1MiB", "log.replay=1MiB", "log.timeline=0")
 
 
@@ -67,8 +69,15 @@ class Family:
         host.start()
         self.started()
 
+    def told(self, what):
+        self.proof.measured[what] = self.proof.measured.get(what, 0) + 1
+
+    def sealed(self):
+        """The processes that sealed something."""
+        return {path.name for path in self.notes.iterdir()}
+
     def started(self):
-        self.proof.measured["starts"] = self.proof.measured.get("starts", 0) + 1
+        self.told("starts")
 
     def close(self):
         for host in self.running:
@@ -142,12 +151,18 @@ def family(proof, number, chance):
                     (host.data / "log" / "epoch").write_bytes(old_epoch)
                 if way == "no epoch":
                     (host.data / "log" / "epoch").unlink()
+                said, sealed = len(host.log()), of.sealed()
                 try:
                     of.again(host)
+                    if way != "kill":
+                        of.told(f"starts with {way} that worked")
                 except AssertionError:
-                    if way == "kill":
+                    if way == "kill" or REFUSES not in host.log()[said:]:
                         raise
-                    host.close()  # it says that its epoch is not the log's, and seals nothing
+                    if more := of.sealed() - sealed:
+                        proof.fail(f"a start that was refused for {way} has sealed something: {more} in {of.notes}")
+                    of.told(f"starts with {way} that were refused")
+                    host.close()
                     everyone = [other for other in everyone if other is not host]
     finally:
         of.close()

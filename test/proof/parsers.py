@@ -1,9 +1,12 @@
 """Every reader of foreign bytes has a libFuzzer program (in `test/fuzz`) that is run under AddressSanitizer,
 LeakSanitizer and UndefinedBehaviorSanitizer, from its corpus on, with a dictionary of the words that the reader knows.
 A crash, a failed check of the target, a leak, an input of more than 10 s or 2 GiB breaks the proof; the input is kept
-in `.proof/found` and named. The short form gives each target 20 s of CPU after its corpus, the long one 10^9
-executions; what it finds new goes into corpora that are kept from slice to slice and merged. That nothing was found
-shows no more than that: it is a search, not a demonstration. The table says how much of its reader a target reaches."""
+in `.proof/found` and named. The short form gives each target 20 s of CPU beyond what reading its corpus takes (both
+are measured, and it goes on until it had them), the long one 10^9 executions; what it finds new goes into corpora that
+are kept from slice to slice and merged. That nothing was found shows no more than that: it is a search, not a
+demonstration. The table says how much of its reader a target reaches."""
+import concurrent.futures
+import math
 import os
 import pathlib
 import re
@@ -24,6 +27,7 @@ LIMITS = ("Libraries (llhttp, yyjson, OpenSSL, libcurl, SQLite, wasmtime) are ru
           "The network's answers over TLS are read by the same code as those without.")
 
 SHORT_S, SLICE_S, AT_ONCE = 20, 60, 2
+TRIES = 20  # on a machine that others use a run of 20 s has fewer of CPU
 INPUT_S, MEMORY_MB, CORPUS_FILES_MAX = 10, 2048, 4000
 ENVIRONMENT = {
     "ASAN_OPTIONS": "handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:use_sigaltstack=0:detect_leaks=1:allocator_may_return_null=1",
@@ -72,12 +76,15 @@ class Target:
                    f"-artifact_prefix={self.found}/", "-print_final_stats=1", f"-max_len={self.bytes}"]
         command += ["-close_fd_mask=2"] if TARGETS[self.name].get("is_loud") else []
         command += [f"-dict={self.words}"] if self.words.stat().st_size > 0 else []
+        self.begun = time.monotonic()
         self.process = subprocess.Popen(list(map(str, command)), stdout=self.log.open("wb"), stderr=subprocess.STDOUT, env={**os.environ, **ENVIRONMENT}, cwd=self.proof.work)
         return self
 
     def end(self):
         """How many executions; what was wrong is in `broken`, with the input that did it."""
-        status = self.process.wait()
+        _, waited, used = os.wait4(self.process.pid, 0)
+        self.wall_s, self.cpu_s = time.monotonic() - self.begun, used.ru_utime + used.ru_stime
+        status = self.process.returncode = os.waitstatus_to_exitcode(waited)
         output = self.log.read_text(errors="replace")
         self.first, self.reached = reached(output)
         new = sorted(set(self.found.iterdir()) - self.before)
@@ -105,23 +112,37 @@ def table(proof, targets, executions):
     proof.table("Targets", ("target", "reads", "inputs given", "executions", "edges with those", "edges at the end"), rows)
 
 
+def beyond_corpus(proof, target, number):
+    """(executions, seconds of CPU beyond those of the corpus): its corpus alone, then until it had its time."""
+    target.begin(0, proof.seed_of(number), runs=0).end()
+    corpus, had, executions = (target.wall_s, target.cpu_s), 0.0, 0
+    for again in range(TRIES):
+        if target.broken or had >= SHORT_S:
+            break
+        wall = math.ceil(corpus[0] + (SHORT_S - had) * 1.02)  # libFuzzer counts from its start on, and whole seconds
+        executions += target.begin(wall, proof.seed_of(number + again * len(TARGETS))).end()
+        had += max(target.cpu_s - corpus[1], 0)
+    if had < SHORT_S and not target.broken:
+        target.broken = f"{target.name} had only {had:.1f} s of CPU in {TRIES} runs"
+    return executions, had
+
+
 def short(proof, targets):
     """All of them, also behind one that breaks."""
     proof.unit = "targets"
-    waiting, running, executions = list(targets.values()), [], {}
-    while waiting or running:
-        while waiting and len(running) < AT_ONCE:
-            running.append(waiting.pop(0).begin(SHORT_S, proof.seed_of(len(waiting))))
-        for target in [each for each in running if each.process.poll() is not None]:
-            running.remove(target)
-            executions[target.name] = target.end()
+    executions, had = {}, {}
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        running = {pool.submit(beyond_corpus, proof, target, number): target for number, target in enumerate(targets.values())}
+        for one in concurrent.futures.as_completed(running):
+            target = running[one]
+            executions[target.name], had[target.name] = one.result()
             if target.broken:
                 proof.say(target.broken.splitlines()[0])
             else:
                 proof.count()
-        time.sleep(0.1)
     proof.measured["executions"] = sum(executions.values())
-    proof.measured["CPU time of each target in s"] = SHORT_S
+    proof.measured["least CPU time of a target beyond its corpus, s"] = round(min(had.values()), 1)
+    proof.measured["CPU time of all targets beyond their corpora, s"] = round(sum(had.values()))
     table(proof, targets, executions)
     broken = [target.broken for target in targets.values() if target.broken]
     if broken:

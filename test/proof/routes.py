@@ -1,9 +1,10 @@
-"""Every route of spec/routes.csv, so a new one by itself, with every credential that is not enough: none, malformed, forged, ended, expired, not yet valid, of another issuer, audience,
+"""Every guarded route of spec/routes.csv, so a new one by itself, with every credential that is not enough: none, malformed, forged, ended, expired, not yet valid, of another issuer, audience,
 algorithm or key, one byte of a good one changed, bound to another certificate, a one-time token, each scope that does not suffice, and good tokens in every wrong place (query, cookie, other headers, twice). Each
 is refused with 401 or 403 and a challenge before its body is sent. Then what an application with all scopes learns of other domains: an answer about a twin of somebody else is the same to the
-byte (but the date and its name) as about one that does not exist. After each round a picture of the host taken as administrator is the same as before. Diameter peers that
+byte (but the date and its name) as about one that does not exist. After each round a picture of the host taken as administrator is the same as before. Those that are open (how many of each there are is
+measured) have to be named in SECURITY.md; the two of them that give tokens are asked with client secrets that are forged, ended, replaced or somebody else's, and give none. Diameter peers that
 are unknown, of another realm or certificate, or that ask for others' devices are refused as well (by the flow tests)."""
-PROMISE = "Every route refuses every credential that is not enough, and nothing changes"
+PROMISE = "Every guarded route refuses every credential that is not enough, and nothing changes"
 UNIT = "rounds over all routes"
 SHORT, LONG = 1, 20
 SECONDS = 60
@@ -340,6 +341,26 @@ def gone_tokens(guarded):
     return [*tokens, once]
 
 
+def token_endpoints(proof, guarded, gone):
+    """How many requests for a token there were that none was given to."""
+    secret, asked = guarded.owner.secret, 0
+    once = guarded.host.admin.post("/v1/logins").json()["token"]
+    wrong = {"forged": {"client_secret": "x" * 43}, "another case": {"client_secret": secret.swapcase()}, "its begin": {"client_secret": secret[:-1]}, "with more": {"client_secret": secret + "A"},
+             "empty": {"client_secret": ""}, "none": {"client_secret": None}, "another's": {"client_secret": guarded.stranger.secret}, "for another": {"client_id": "stranger"}, "of nobody": {"client_id": "nobody"},
+             "a token": {"client_secret": guarded.owner.token()}, "one time": {"client_secret": once}, "the host's own": {"client_id": "admin", "client_secret": guarded.host.admin.token},
+             "ended": {"client_id": "gone", "client_secret": gone[0]}, "replaced": {"client_id": "turned", "client_secret": gone[2]}}
+    for of in ("/oauth2/token", "/capif-security/v1/securities/{}/token"):
+        for name, form in wrong.items():
+            path = of.format(form.get("client_id", "owner"))
+            answer = guarded.owner.ask(path, **form)
+            asked += 1
+            if answer.status not in (400, 401) or b"access_token" in answer.body:
+                proof.fail(f"POST {path} with a secret that is {name} was answered {answer.status}: {answer.body[:200]}")
+    if guarded.owner.ask("/capif-security/v1/securities/stranger/token").status == 200:
+        proof.fail("an application got a token by the path of another")
+    return asked + 1
+
+
 def diameter(proof):
     passed = 0
     for file, names in DIAMETER_TESTS:
@@ -348,7 +369,10 @@ def diameter(proof):
 
 
 def run(proof):
-    rows, directory = routes(), pathlib.Path(proof.work)
+    rows, free, directory = routes(), routes(are_open=True), pathlib.Path(proof.work)
+    told = (proof.root / "SECURITY.md").read_text()
+    if unnamed := [name for row in free if (name := f"{row['method']} {row['path']}") not in told]:
+        proof.fail(f"open routes that SECURITY.md does not name: {unnamed}")
     issuer = Issuer("https://issuer.test", "aud.test", "EdDSA", "k")
     keys = directory / "keys.json"
     keys.write_text(json.dumps(issuer.key_set()))
@@ -364,9 +388,10 @@ def run(proof):
                 same(proof, before, picture(guarded), "what was refused")
             compared = no_difference(proof, guarded, raw, rows)
             same(proof, before, picture(guarded), "what another application asked")
-            asked = raw.asked
+            asked = raw.asked + token_endpoints(proof, guarded, gone)
+            same(proof, before, picture(guarded), "who asked for a token")
             raw.close()
         asked += bound_tokens(proof, rows, directory / f"round{proof.done}")
-        proof.measured["routes"], proof.measured["requests_a_round"], proof.measured["pairs_compared_a_round"] = len(rows), asked, compared
+        proof.measured["routes guarded"], proof.measured["routes open"], proof.measured["requests_a_round"], proof.measured["pairs_compared_a_round"] = len(rows), len(free), asked, compared
         proof.measured["diameter_tests"] = diameter(proof)
         proof.count()

@@ -7,12 +7,12 @@ resamples of the pairs lie. Where it is wider than what is allowed and does not 
 left out and made again, and of the rest the answers that were under way while the machine stood still: a witness of real-time priority on each CPU was late by more than half a millisecond. How many is told. The data lie in
 memory where there is `/dev/shm`: what is measured is what twins do to each other, not the disk. Every event has to be answered 2001, the hostile ones too. CPU time of
 the host for each of the others' answers is told too: it says what the badly behaved cost where others use the machine."""
-PROMISE = "A runaway twin costs the others 5 % of their 99th percentile at most, a hundredth of hostile twins 20 %"
+PROMISE = "Once it is known, a runaway twin costs the others 5 % of their 99th percentile at most, a hundredth of hostile twins 20 %"
 UNIT = "pairs of windows"
 SHORT, LONG = 400, 6000
 SECONDS = 690
 IN_CHECK = False
-LIMITS = "Load and host share the machine's CPUs; the short form has 4,000 twins, the long one 100,000; the interval says how far the machine scatters, not what other machines do; without the right to real-time priority there is no witness"
+LIMITS = "The first pair of each sort, in which the host learns which twins are bad, is told and not judged; load and host share the machine's CPUs; the short form has 4,000 twins, the long one 100,000; the interval says how far the machine scatters, not what other machines do; without the right to real-time priority there is no witness"
 
 import bisect
 import gc
