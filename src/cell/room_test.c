@@ -379,6 +379,38 @@ static void all_threads_of_a_cell_that_gives_way_do_and_of_no_other(void **state
     gives_way = false;
 }
 
+static uint64_t nanos_of(clockid_t clock)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(clock, &now), 0);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void a_turn_of_a_cell_that_gives_way_costs_what_cpu_time_it_had(void **state)
+{
+    enum { AWAY_NANOS = 400000000, DEADLINE_MICROS = 20000 };
+    clockid_t clock;
+    int64_t counted;
+    (void)state;
+    gives_way = true;
+    room *room = room_open(0);
+    gives_way = false;
+    assert_int_equal(clock_getcpuclockid(room->child, &clock), 0);
+    uint64_t before = nanos_of(clock), id = room->next_id;
+    assert_true(send_turn(room, PROBE, LOOP, NULL, 0, DEADLINE_MICROS));
+    ring_publish(&room->turns);
+    while (atomic_load(&room->shared->running) != id)
+        sched_yield();
+    kill(room->child, SIGSTOP);
+    for (uint64_t end = nanos_of(CLOCK_MONOTONIC) + AWAY_NANOS; nanos_of(CLOCK_MONOTONIC) < end;)
+        sched_yield();
+    kill(room->child, SIGCONT);
+    turn_result result = take_any(room, id, &counted);
+    assert_int_equal(result.status, TURN_DEADLINE);
+    assert_in_range(result.cpu_nanos, 1, nanos_of(clock) - before);
+    room_close(room);
+}
+
 static void a_message_that_lies_about_its_length_is_answered(void **state)
 {
     room *room = room_open(0);
@@ -499,6 +531,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_running_turn_is_named),
         cmocka_unit_test(a_cell_that_gives_way_tells_each_result_before_it_goes_on),
         cmocka_unit_test(all_threads_of_a_cell_that_gives_way_do_and_of_no_other),
+        cmocka_unit_test(a_turn_of_a_cell_that_gives_way_costs_what_cpu_time_it_had),
         cmocka_unit_test(a_message_that_lies_about_its_length_is_answered),
         cmocka_unit_test(a_broken_ring_ends_the_cell),
         cmocka_unit_test(no_secret_stays_in_the_cell),

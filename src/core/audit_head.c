@@ -73,6 +73,7 @@ static void head_compare(core *core)
     struct audit *audit = core->audit;
     head now = audit_head_said(core);
     const head *sealed = &audit->sealed;
+    audit->is_checking = false;
     if (sealed->series == 0)
         note_head(core, AUDIT_LOG_BEGUN, NULL, "the first series");
     else if (sealed->series != now.series)
@@ -82,6 +83,7 @@ static void head_compare(core *core)
     else if (sealed->sequence > 0) {
         ledger_question question = { .id = AUDIT_ASKED_CHECK, .since = sealed->sequence, .lines_max = 1 };
         audit->asked_for = *sealed;
+        audit->is_checking = true;
         if (!ledger_ask(core, LEDGER_AUDIT, &question))
             dro_warn("audit: its room does not listen");
         return;
@@ -99,6 +101,7 @@ void audit_head_checked(core *core, const uint8_t *lines, size_t length)
     line_put_hex(&out, sealed->hash, sizeof sealed->hash);
     dro_builder_text(&out, "\"}\n");
     size_t tail = dro_builder_length(&out);
+    core->audit->is_checking = false;
     if (length < tail || memcmp(lines + length - tail, text, tail) != 0)
         cut_tell(core, sealed);
 }
@@ -110,7 +113,7 @@ int64_t audit_head_due_ns(const core *core)
     int64_t due = INT64_MAX;
     if (core->index > 0 || said->session == 0 || !audit->is_begun)
         return due;
-    if (said->sequence - 1 > audit->sealed.sequence)
+    if (said->sequence - 1 > audit->sealed.sequence && !audit->is_checking)
         due = audit->sealed_ns + SEAL_MS * 1000000ll;
     if (said->sequence - 1 > audit->signed_sequence + 1) { /* the signature's own line is no news */
         int64_t sign = said->sequence - 1 > audit->signed_sequence + SIGN_LINES ? 0 : audit->signed_ns + SIGN_MS * 1000000ll;
@@ -151,7 +154,7 @@ int audit_head_step(core *core)
     const ledger_state *said = ledger_said(core, LEDGER_AUDIT);
     if (audit_head_due_ns(core) > core->now_ns || !audit_is_able(core) || core->is_full)
         return 0;
-    if (said->sequence - 1 > audit->sealed.sequence && core->now_ns >= audit->sealed_ns + SEAL_MS * 1000000ll) {
+    if (said->sequence - 1 > audit->sealed.sequence && !audit->is_checking && core->now_ns >= audit->sealed_ns + SEAL_MS * 1000000ll) {
         audit->sealed = audit_head_said(core);
         audit->sealed_ns = core->now_ns;
         record_begin(core, NONE, RECORD_GROUPS);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "core/call.h"
 #include "core/ledger.h"
 #include "core/render.h"
@@ -41,7 +42,10 @@ void audit_room_answers(core *core, uint64_t id, const uint8_t *body, size_t len
     if (head.length > length - sizeof head || head.length > LEDGER_LINES_MAX)
         return;
     if (id == AUDIT_ASKED_CHECK) {
-        audit_head_checked(core, body + sizeof head, head.length);
+        if (head.is_failed) /* no sign of what the files have */
+            dro_warn("audit: its files cannot be compared with the log: the next start of their room tries again");
+        else
+            audit_head_checked(core, body + sizeof head, head.length);
         return;
     }
     asked *who = asked_take(core->audit, id);

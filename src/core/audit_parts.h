@@ -46,7 +46,8 @@ struct audit {
     uint64_t dropped, dropped_told;
     int64_t dropped_ns;
     head sealed;                 /* as the log has it */
-    head asked_for;              /* the room was asked for this line */
+    head asked_for;              /* the room was asked for this line, */
+    bool is_checking;            /* and has not said: nothing newer is sealed till then, so the next session is asked again */
     int64_t sealed_ns, signed_ns;
     uint64_t signed_sequence;
     uint8_t public_key[VAULT_PUBLIC];

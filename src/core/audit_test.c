@@ -193,6 +193,33 @@ static void files_that_are_longer_must_have_the_line_that_was_sealed(void **stat
     assert_int_equal(room_answers("", 0), 2);
 }
 
+/* Whether what the files have now was sealed, two seconds later. */
+static bool is_sealed_on(uint64_t sequence)
+{
+    ledger_state *said = (ledger_state *)ledger_said(the_core(), LEDGER_AUDIT);
+    said->session = 1;
+    the_core()->now_ns += 2000000000;
+    audit_head_step(the_core());
+    said->session = 0;
+    return the_core()->audit->sealed.sequence == sequence;
+}
+
+static void a_check_that_was_not_answered_is_asked_for_in_the_next_session(void **state)
+{
+    (void)state;
+    const ledger_lines failed = { .is_failed = 1 };
+    seal_is(SERIES, 9, 10);
+    assert_int_equal(room_begins(SERIES, 12, 4), 0);
+    assert_false(is_sealed_on(12));
+    audit_room_answers(the_core(), AUDIT_ASKED_CHECK, (const uint8_t *)&failed, sizeof failed); /* the files could not be read */
+    assert_int_equal(notes_of(AUDIT_LOG_CUT).count, 0);
+    assert_false(is_sealed_on(12));
+    assert_int_equal(room_begins(SERIES, 13, 4), 0);
+    assert_int_equal(the_core()->audit->asked_for.sequence, 9);
+    assert_int_equal(room_answers("", 0), 1);
+    assert_true(is_sealed_on(13));
+}
+
 /* ---- a restore's mark ---- */
 
 static bool mark_is_there(void)
@@ -247,6 +274,7 @@ int main(void)
         AUDITED(refusals_beyond_their_number_are_counted),
         AUDITED(notes_inside_an_open_record_come_behind_it_up_to_a_number),
         AUDITED(what_the_tables_owe_is_read_whole_or_not_at_all),
+        AUDITED(a_check_that_was_not_answered_is_asked_for_in_the_next_session),
         AUDITED(files_that_end_before_what_was_sealed_were_cut),
         AUDITED(files_that_are_longer_must_have_the_line_that_was_sealed),
         AUDITED(a_restore_is_told_of_once),
