@@ -106,6 +106,11 @@ void audit_head_checked(core *core, const uint8_t *lines, size_t length)
         cut_tell(core, sealed);
 }
 
+static bool is_seal_owed(const struct audit *audit, const ledger_state *said)
+{
+    return said->sequence - 1 > audit->sealed.sequence && !audit->is_checking;
+}
+
 int64_t audit_head_due_ns(const core *core)
 {
     const struct audit *audit = core->audit;
@@ -113,7 +118,7 @@ int64_t audit_head_due_ns(const core *core)
     int64_t due = INT64_MAX;
     if (core->index > 0 || said->session == 0 || !audit->is_begun)
         return due;
-    if (said->sequence - 1 > audit->sealed.sequence && !audit->is_checking)
+    if (is_seal_owed(audit, said))
         due = audit->sealed_ns + SEAL_MS * 1000000ll;
     if (said->sequence - 1 > audit->signed_sequence + 1) { /* the signature's own line is no news */
         int64_t sign = said->sequence - 1 > audit->signed_sequence + SIGN_LINES ? 0 : audit->signed_ns + SIGN_MS * 1000000ll;
@@ -154,7 +159,7 @@ int audit_head_step(core *core)
     const ledger_state *said = ledger_said(core, LEDGER_AUDIT);
     if (audit_head_due_ns(core) > core->now_ns || !audit_is_able(core) || core->is_full)
         return 0;
-    if (said->sequence - 1 > audit->sealed.sequence && !audit->is_checking && core->now_ns >= audit->sealed_ns + SEAL_MS * 1000000ll) {
+    if (is_seal_owed(audit, said) && core->now_ns >= audit->sealed_ns + SEAL_MS * 1000000ll) {
         audit->sealed = audit_head_said(core);
         audit->sealed_ns = core->now_ns;
         record_begin(core, NONE, RECORD_GROUPS);

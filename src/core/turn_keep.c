@@ -48,6 +48,29 @@ static void keep_uplink(core *core, const turn *turn)
     rds_keep_sign(core, turn->twin, &turn->sign);
 }
 
+/* What began it is over, whatever came of it. */
+static void keep_cause(core *core, const turn *turn)
+{
+    if (turn->operation == TURN_UPLINK)
+        keep_uplink(core, turn);
+    else if (turn->operation == TURN_TIMER)
+        timer_put(core, turn->twin, turn->event_id, -1);
+    else if (turn->operation == TURN_SCHEDULE)
+        schedule_told(core, turn->twin);
+}
+
+/* The record is whole: who asked is told. */
+static void record_finish(core *core, turn *turn)
+{
+    uint64_t round = record_end(core);
+    if (turn->operation == TURN_UPLINK)
+        network_answer_send(core, turn->caller, 2001, 0, round);
+    else if (turn->operation == TURN_TRIGGER)
+        trigger_turn_done(core, turn, round);
+    else
+        api_turn_done(core, turn);
+}
+
 void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t *context)
 {
     uint32_t index = turn->twin;
@@ -66,12 +89,7 @@ void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t 
     put_event(core, turn, (uint8_t)result->outcome, result->cpu_nanos);
     if (turn->operation == TURN_UPLINK && turn->image == NONE)
         record_put(core, FIELD_PASSED, NULL, 0);
-    if (turn->operation == TURN_UPLINK)
-        keep_uplink(core, turn);
-    else if (turn->operation == TURN_TIMER)
-        timer_put(core, index, turn->event_id, -1);
-    else if (turn->operation == TURN_SCHEDULE)
-        schedule_told(core, index);
+    keep_cause(core, turn);
     uint32_t log_bytes = effects_keep(core, turn);
     if (turn->operation == TURN_UPLINK && result->outcome != EVENT_SWALLOWED)
         nidd_uplink(core, index, turn->event, turn->length, &turn->sign);
@@ -81,13 +99,7 @@ void turn_keep(core *core, turn *turn, const turn_result *result, const uint8_t 
     conduct_kept(core, turn);
     record_context(core, turn_slot(core, turn), context, result->context_length);
     budget_charge(core, turn, result->cpu_nanos, log_bytes, record_size(core));
-    uint64_t round = record_end(core);
-    if (turn->operation == TURN_UPLINK)
-        network_answer_send(core, turn->caller, 2001, 0, round);
-    else if (turn->operation == TURN_TRIGGER)
-        trigger_turn_done(core, turn, round);
-    else
-        api_turn_done(core, turn);
+    record_finish(core, turn);
 }
 
 static const char *const trap_reasons[] = {
@@ -141,12 +153,7 @@ void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint
     }
     record_begin(core, turn->twin, RECORD_DELTA);
     put_event(core, turn, (uint8_t)(16 + status), cpu_nanos);
-    if (turn->operation == TURN_UPLINK)
-        keep_uplink(core, turn);
-    else if (turn->operation == TURN_TIMER)
-        timer_put(core, turn->twin, turn->event_id, -1);
-    else if (turn->operation == TURN_SCHEDULE)
-        schedule_told(core, turn->twin);
+    keep_cause(core, turn);
     if (turn->operation == TURN_UPLINK)
         nidd_uplink(core, turn->twin, turn->event, turn->length, &turn->sign);
     if (status <= TURN_UNREADABLE) /* it ran, or should have */
@@ -157,11 +164,5 @@ void turn_bury(core *core, turn *turn, uint32_t status, const char *reason, uint
     api_turn_failed(core, turn, reason);
     if (turn->operation == TURN_TRIGGER)
         trigger_turn_keep(core, turn);
-    uint64_t round = record_end(core);
-    if (turn->operation == TURN_UPLINK)
-        network_answer_send(core, turn->caller, 2001, 0, round);
-    else if (turn->operation == TURN_TRIGGER)
-        trigger_turn_done(core, turn, round);
-    else
-        api_turn_done(core, turn);
+    record_finish(core, turn);
 }
