@@ -1,6 +1,7 @@
 """Damages a copy of what a host left on disk (segments, keys, tables, replay point, epoch, end, images; flipped bits, zeroed sectors, files cut short, blocks that changed places, files gone), opens it by the
 real recovery, or has it open already, and asks for everything: each twin, its whole timeline, and what its next turn makes of its context, which is not in memory. Each is what it would be without the
-damage, or the host refuses to start and says which file, or says what it cannot show and answers 503 or with a dead letter; never another value. A flipped bit in a segment in use reaches one twin at most.
+damage, or the host refuses to start and says which file, or answers 503; a timeline may also end early, with all that is newer as it should be, where the host's log names its twin (or the segment that is
+missing). Nothing else counts: no other value, no silence. A flipped bit reaches one twin at most.
 The disk is in memory, so a trial takes milliseconds; test/flow/test_damage.py does the same to real files of a real host, with its master key."""
 import collections
 import re
