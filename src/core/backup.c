@@ -340,14 +340,14 @@ static int64_t part_read(const backup *b, uint8_t *bytes, uint32_t length)
 
 /* ---- pieces ---- */
 
-/* `room` has space for the heads and the name, then the bytes. */
+/* `room` has space for the heads and the name, then the bytes. `name` NULL: none, there is nothing left. */
 static void piece_send(core *core, const backup_piece *head, const char *name, uint8_t *room, uint32_t length, bool is_more)
 {
     uint32_t body = (uint32_t)sizeof *head + head->name_length + length;
     api_reply reply = { .status = 200, .content = CONTENT_PIECE, .more = is_more, .etag = UINT64_MAX, .body_length = body };
     memcpy(room, &reply, sizeof reply);
     memcpy(room + sizeof reply, head, sizeof *head);
-    if (head->name_length > 0)
+    if (name != NULL)
         memcpy(room + sizeof reply + sizeof *head, name, head->name_length);
     tell(core, core->backup->caller.gate, MESSAGE_API_REPLY, 0, core->backup->caller.id, room, (uint32_t)sizeof reply + body, 0);
 }
