@@ -23,7 +23,7 @@
 #include "play.h"
 
 enum { STEPS = 2000, AFTER_STEPS = 20, END_STEPS = 5, SEGMENT = 64 * 1024, CONTEXTS = 1200, DEVICES = 8, CHILDREN_MAX = 2, REOPEN_STEPS = 500, ALARM_S = 60 };
-enum { ID_EXTRA = 1 << 30 };
+enum { ID_EXTRA = 1 << 30, EXTRAS_MAX = 4096 };
 
 /* ---- what play does not do: applications, their configurations and downlinks, groups and their commands, images, backups ---- */
 
@@ -34,11 +34,19 @@ static struct scene {
     play play;
     world_request request;
     uint64_t id_next;
-    struct { enum extra what; bool is_acknowledged; } asked[4096];
-    uint32_t acknowledged[EXTRAS];
+    struct { enum extra what; uint64_t made; } asked[EXTRAS_MAX]; /* made: the number of what was acknowledged as made, 0: none */
+    uint32_t acknowledged[EXTRAS], asked_count[EXTRAS];
+    uint64_t configuration;     /* the newest */
+    struct { uint64_t id, piece; bool is_asked; } backup; /* whose next piece is to be asked for; id 0: none */
 } scene;
 
-static const char device_id[] = "x0@acme0.example", group_id[] = "all@acme0.example", application_id[] = "as1";
+static const char device_id[] = "x0@acme0.example", device_imsi[] = "001019900000001", group_id[] = "all@acme0.example", application_id[] = "as1";
+
+/* What a delivery brings: each another, so that none stands for another. */
+static size_t delivery_data(uint64_t number, char out[24])
+{
+    return (size_t)snprintf(out, 24, "delivery %" PRIu64, number);
+}
 
 static void extra_fields(enum extra what)
 {
@@ -49,6 +57,7 @@ static void extra_fields(enum extra what)
     if (what == EXTRA_TWIN) {
         request_text(request, API_FIELD_ID, device_id);
         request_text(request, API_FIELD_MODEL, "acme/thermo");
+        request_text(request, API_FIELD_IMSI, device_imsi);
     } else if (what == EXTRA_APPLICATION) {
         request_text(request, API_FIELD_APPLICATION, application_id);
         request_text(request, API_FIELD_DOMAIN, "acme0.example");
@@ -58,6 +67,12 @@ static void extra_fields(enum extra what)
         if (what == EXTRA_CONFIGURATION) {
             request_text(request, API_FIELD_ID, device_id);
             request_text(request, API_FIELD_DESTINATION, "http://as.example/notify");
+        } else {
+            char data[24];
+            size_t length = delivery_data(scene.id_next, data);
+            request_text(request, API_FIELD_ID, device_id);
+            request_u64(request, API_FIELD_CONFIGURATION, scene.configuration);
+            request_bytes(request, API_FIELD_DATA, data, length);
         }
     } else if (what == EXTRA_BACKUP) {
         request_u64(request, API_FIELD_LIMIT, 0);
@@ -76,9 +91,72 @@ static void ask_extra(enum extra what)
 {
     uint64_t number = scene.id_next;
     extra_fields(what);
-    if (number < sizeof scene.asked / sizeof scene.asked[0] && request_send(&scene.world, 0, ID_EXTRA + number, &scene.request)) {
+    if (number < EXTRAS_MAX && request_send(&scene.world, 0, ID_EXTRA + number, &scene.request)) {
         scene.asked[number].what = what;
+        scene.asked_count[what]++;
         scene.id_next++;
+    }
+}
+
+static void ask_piece(uint64_t piece)
+{
+    request_begin(&scene.request, API_BACKUP);
+    request_u64(&scene.request, API_FIELD_LIMIT, piece);
+    scene.backup.is_asked |= request_send(&scene.world, 0, scene.backup.id, &scene.request);
+}
+
+/* As who takes a backup: its next piece, once the one before is there. */
+static void backup_go_on(void)
+{
+    if (scene.backup.id == 0 || scene.backup.is_asked)
+        return;
+    if (scene.backup.piece == 1)
+        ask_piece(BACKUP_ALL_BEGAN);
+    scene.backup.is_asked = false;
+    ask_piece(scene.backup.piece);
+}
+
+static void on_piece(uint64_t id, const api_reply *reply)
+{
+    if (scene.backup.id != id && reply->status == 200)
+        scene.backup.id = id, scene.backup.piece = 0;
+    if (scene.backup.id != id)
+        return; /* another one is being taken */
+    scene.backup.is_asked = false;
+    scene.backup.piece++;
+    scene.acknowledged[EXTRA_BACKUP] += reply->status == 200 && !reply->more;
+    if (!reply->more)
+        scene.backup.id = 0;
+}
+
+/* The number at the end of where it is. */
+static uint64_t made_at(const char *location, size_t length, int base)
+{
+    char number[32] = "";
+    size_t from = length;
+    while (from > 0 && location[from - 1] != '/')
+        from--;
+    WORLD_ASSERT(length - from < sizeof number);
+    memcpy(number, location + from, length - from);
+    return strtoull(number, NULL, base);
+}
+
+static void on_extra(uint64_t number, const api_reply *reply, const char *location)
+{
+    enum extra what = scene.asked[number].what;
+    if (what == EXTRA_BACKUP) {
+        on_piece(ID_EXTRA + number, reply);
+        return;
+    }
+    if (reply->status < 200 || reply->status >= 300)
+        return;
+    scene.acknowledged[what]++;
+    if (what == EXTRA_CONFIGURATION || what == EXTRA_DELIVERY || what == EXTRA_COMMAND) {
+        WORLD_ASSERT(!scene.play.is_mute);
+        scene.asked[number].made = made_at(location, reply->location_length, what == EXTRA_COMMAND ? 10 : 16);
+        WORLD_ASSERT(scene.asked[number].made != 0);
+        if (what == EXTRA_CONFIGURATION)
+            scene.configuration = scene.asked[number].made;
     }
 }
 
@@ -90,21 +168,46 @@ static void hear(void *context, uint32_t gate, const ring_header *header, const 
         return;
     }
     memcpy(&reply, body, sizeof reply);
-    enum extra what = scene.asked[header->id - ID_EXTRA].what;
-    if (reply.status >= 200 && reply.status < 300 && !reply.more)
-        scene.acknowledged[what]++;
+    on_extra(header->id - ID_EXTRA, &reply, (const char *)body + sizeof reply);
 }
 
-/* What was acknowledged of these is there. */
+/* Its bytes wait for the device, once. */
+static void check_delivery(const twin *twin, uint64_t asked)
+{
+    char data[24];
+    size_t length = delivery_data(asked, data);
+    const nidd_delivery *delivery = nidd_delivery_find(twin, scene.asked[asked].made);
+    mail *one = nidd_mail(twin, scene.asked[asked].made, NULL);
+    WORLD_ASSERT(delivery != NULL && one != NULL && nidd_mail(twin, scene.asked[asked].made, one) == NULL);
+    dro_field room;
+    const dro_field *field = nidd_field(delivery->fields, delivery->length, API_FIELD_DATA, &room);
+    WORLD_ASSERT(field != NULL && field->length == length && memcmp(field->bytes, data, length) == 0);
+}
+
+/* What was acknowledged of these is there, once; and no more than was asked for. */
 static void check_extras(void)
 {
-    const core *core = scene.world.core;
+    core *core = scene.world.core;
     const group *group = group_find(core, group_id, strlen(group_id));
     uint32_t index = twin_find(core, device_id, strlen(device_id));
-    WORLD_ASSERT(scene.acknowledged[EXTRA_APPLICATION] == 0 || application_find(scene.world.core, application_id, strlen(application_id)) != NULL);
-    WORLD_ASSERT(scene.acknowledged[EXTRA_TWIN] == 0 || index != NONE);
+    const nidd *nidd = index != NONE ? twin_at(core, index)->nidd : NULL;
+    WORLD_ASSERT(scene.acknowledged[EXTRA_APPLICATION] == 0 || application_find(core, application_id, strlen(application_id)) != NULL);
+    WORLD_ASSERT(scene.acknowledged[EXTRA_TWIN] == 0 || (index != NONE && twin_find_imsi(core, device_imsi) == index));
     WORLD_ASSERT(scene.acknowledged[EXTRA_GROUP] == 0 || group != NULL);
-    WORLD_ASSERT(scene.acknowledged[EXTRA_CONFIGURATION] == 0 || (index != NONE && twin_at(core, index)->nidd != NULL));
+    WORLD_ASSERT(scene.acknowledged[EXTRA_MEMBER] == 0 || (group != NULL && group->member_count == 1));
+    for (uint64_t i = 0; i < scene.id_next; i++) {
+        uint32_t owner = NONE;
+        uint64_t made = scene.asked[i].made;
+        if (made == 0)
+            continue;
+        if (scene.asked[i].what == EXTRA_CONFIGURATION)
+            WORLD_ASSERT(nidd_configuration_find(core, made, &owner) != NULL && owner == index);
+        else if (scene.asked[i].what == EXTRA_DELIVERY)
+            check_delivery(twin_at(core, index), i);
+        else
+            WORLD_ASSERT(group_operation_at(core, group_number((uint32_t)made)) != NULL);
+    }
+    WORLD_ASSERT(nidd == NULL || (nidd->configuration_count <= scene.asked_count[EXTRA_CONFIGURATION] && nidd->delivery_count <= scene.asked_count[EXTRA_DELIVERY]));
 }
 
 /* ---- the script ---- */
@@ -118,10 +221,19 @@ static void script_begin(uint64_t seed)
     play_init(&scene.play, &scene.world, &game);
 }
 
+/* From the step after the fsync of the log that failed, when all that was acknowledged before is heard. */
+static void mute(void)
+{
+    if (kernel.is_log_lost && !scene.play.is_mute && scene.world.core != NULL)
+        world_hear(&scene.world);
+    scene.play.is_mute = kernel.is_log_lost;
+}
+
 /* False: the core could not be opened, and said why. */
 static bool script_step(uint32_t step)
 {
     world *world = &scene.world;
+    mute();
     if (step == 0 || (step % REOPEN_STEPS == 0 && world->core != NULL)) {
         world_close(world);
         kernel_power_cut();
@@ -129,6 +241,7 @@ static bool script_step(uint32_t step)
             return false;
         if (step > 0)
             play_recovered(&scene.play);
+        scene.backup.id = 0;
         return true;
     }
     if (step == 1) {
@@ -137,6 +250,7 @@ static bool script_step(uint32_t step)
     }
     if (step == 700)
         world_push_image(world, THERMO_MOVED);
+    backup_go_on();
     if (step % 40 == 39)
         ask_extra((enum extra)(step / 40 % EXTRAS));
     play_step(&scene.play);
@@ -152,8 +266,10 @@ static void play_on(uint32_t step, uint32_t steps)
             break;
     kernel.is_quiet = true;
     if (scene.world.core != NULL && world_failed(&scene.world)) /* nothing is acknowledged any more */
-        for (uint32_t i = 0; i < AFTER_STEPS / 2; i++)
+        for (uint32_t i = 0; i < AFTER_STEPS / 2; i++) {
+            mute();
             play_step(&scene.play);
+        }
     world_close(&scene.world);
 }
 
@@ -162,6 +278,7 @@ static void start_again(void)
 {
     kernel.is_quiet = true;
     kernel_power_cut();
+    scene.play.is_mute = false;
     dro_err err = world_open(&scene.world);
     WORLD_ASSERT(err == DRO_OK);
     check_extras();
@@ -245,6 +362,8 @@ static void count_calls(uint64_t (*before)[FAULTS], uint32_t steps)
         memcpy(before[i], kernel.count, sizeof kernel.count);
         WORLD_ASSERT(script_step(i));
     }
+    for (uint32_t i = 0; i < EXTRAS; i++)
+        WORLD_ASSERT(scene.acknowledged[i] > 0 || steps < STEPS); /* nothing is only asked for and refused */
     memcpy(before[steps], kernel.count, sizeof kernel.count);
 }
 

@@ -560,7 +560,10 @@ int __wrap_fsync(int fd)
 int __wrap_fdatasync(int fd);
 int __wrap_fdatasync(int fd)
 {
-    return __wrap_fsync(fd);
+    bool was_hit = kernel.is_hit;
+    int result = __wrap_fsync(fd);
+    kernel.is_log_lost |= kernel.is_hit && !was_hit;
+    return result;
 }
 
 /* The ways of io_uring are not in this kernel. */
@@ -578,6 +581,7 @@ void kernel_power_cut(void)
 {
     memcpy(seen, platter, sizeof seen);
     memset(files, 0, sizeof files);
+    kernel.is_log_lost = false;
     for (uint32_t i = 1; i < inode_count; i++) {
         struct inode *inode = &inodes[i];
         inode->seen.size = 0;

@@ -16,6 +16,7 @@ typedef struct kernel_faults {
     uint64_t count[FAULTS];
     uint64_t at[FAULTS];    /* that call fails; 0: none */
     bool is_hit;            /* it has */
+    bool is_log_lost;       /* it was an fdatasync, by which the log's rounds come to the platter */
     bool is_quiet;          /* nothing fails or counts, whoever calls */
 } kernel_faults;
 extern kernel_faults kernel;

@@ -301,6 +301,7 @@ static void on_wild(play *play, const play_open *open)
 static void on_reply(play *play, play_open *open, const api_reply *reply, const char *json)
 {
     play_device *device = &play->devices[open->device];
+    WORLD_ASSERT(!play->is_mute || open->kind == PLAY_GET || reply->status == 404);
     if (open->kind != PLAY_GET)
         device->is_busy = false;
     switch (open->kind) {
@@ -324,7 +325,7 @@ static void on_reply(play *play, play_open *open, const api_reply *reply, const 
 static void on_network(play *play, play_open *open, const network_answer *answer)
 {
     play_device *device = &play->devices[open->device];
-    WORLD_ASSERT(answer->result == 2001);
+    WORLD_ASSERT(answer->result == 2001 && (!play->is_mute || open->kind == PLAY_AGAIN)); /* that one was acknowledged before */
     if (open->kind == PLAY_CONNECT) {
         device->is_connected = true;
         device->is_connecting = false;

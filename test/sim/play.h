@@ -61,6 +61,7 @@ typedef struct play {
     struct { uint64_t number; uint8_t state; } tickets[PLAY_TICKETS];
     uint32_t step, refused, answers, reported, trapped, wild;
     bool is_broken;             /* the disk fails: refusals are right, too */
+    bool is_mute;               /* an fsync of the log has failed: what changes anything is acknowledged no more */
     bool is_lossy;              /* one request may be refused or lost, and the next one not: its repetition comes behind that */
 } play;
 

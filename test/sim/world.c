@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -386,6 +387,12 @@ static int gate_listen(world *world, uint32_t index, int max)
     for (uint32_t i = 0; i < world->core_count; i++)
         count += core_listen(world, index, i, max);
     return count;
+}
+
+void world_hear(world *world)
+{
+    for (uint32_t i = 0; i < WORLD_GATES; i++)
+        gate_listen(world, i, INT_MAX);
 }
 
 /* ---- life ---- */

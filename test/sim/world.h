@@ -118,6 +118,8 @@ void world_power_cut(world *world, const disk_memory_faults *next);
 
 /* One round of everything, in an order the seed decides; how much was done. */
 int world_round(world *world);
+/* Gates take what cores have sent them; nothing else goes on. */
+void world_hear(world *world);
 /* Rounds until nothing is left to do. */
 void world_settle(world *world);
 void world_advance(world *world, int64_t ms);
