@@ -348,9 +348,9 @@ static int end_with_probation(void **state)
     return end;
 }
 
-static void place_answers(const ring_header *header, const turn_request *request, uint32_t status)
+static void place_answers(const ring_header *header, const turn_request *turn, uint32_t status)
 {
-    turn_result result = { .twin = request->twin, .status = status };
+    turn_result result = { .twin = turn->twin, .status = status };
     assert_true(ring_send(&place.results, MESSAGE_TURN_RESULT, 0, header->id, &result, sizeof result));
     ring_publish(&place.results);
 }
@@ -359,13 +359,13 @@ static void place_answers(const ring_header *header, const turn_request *request
 static int place_takes_all(uint32_t status)
 {
     ring_header header;
-    turn_request request;
+    turn_request turn;
     dro_err err = DRO_OK;
     const uint8_t *body;
     int count = 0;
     while ((body = ring_next(&place.turns, &header, &err)) != NULL) {
-        memcpy(&request, body, sizeof request);
-        place_answers(&header, &request, status);
+        memcpy(&turn, body, sizeof turn);
+        place_answers(&header, &turn, status);
         ring_done(&place.turns, &header);
         count++;
     }

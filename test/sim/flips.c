@@ -260,9 +260,9 @@ static bool is_cut_and_told(const part *is, const part *should, uint32_t twin)
     static char text[TEXT_MAX];
     static const char end[] = "]}";
     char id[64], name[32];
-    size_t length = strlen(is->text), kept = length - strlen(end);
-    if (length < strlen(end) || strcmp(is->text + kept, end) != 0 || strncmp(is->text, should->text, kept) != 0
-        || (should->text[kept] != ',' && is->text[kept - 1] != '[')) /* between two of its entries */
+    size_t length = strlen(is->text), shown_bytes = length - strlen(end);
+    if (length < strlen(end) || strcmp(is->text + shown_bytes, end) != 0 || strncmp(is->text, should->text, shown_bytes) != 0
+        || (should->text[shown_bytes] != ',' && is->text[shown_bytes - 1] != '[')) /* between two of its entries */
         return false;
     ssize_t got = pread(said, text, sizeof text - 1, 0);
     text[got > 0 ? got : 0] = '\0';
