@@ -1,7 +1,11 @@
 """A second implementation of the audit log's chain (docs/audit.md): entries of files or of a host, and what is wrong with them."""
+import collections
 import hashlib
 import json
 import pathlib
+
+from host import until
+from promised import check
 
 ZEROS = "0" * 64
 
@@ -52,3 +56,18 @@ def entries_of(lines):
 
 def of_host(host):
     return entries_of(lines_of_host(host))
+
+
+def must_be_told(host, oracle):
+    """Once an oracle (promised.py) has finished, of a host with audit.commands: a chain without a gap or a cut, no entry twice, one at least of each command. How many entries."""
+    wanted = {commands.device: oracle.known.of(commands.key)[0] for commands in oracle.commands}
+
+    def told():
+        entries = of_host(host)
+        count = collections.Counter(entry["objects"][0] for entry in entries if entry["act"] == "action.called")
+        return entries if all(count[device] >= commands for device, commands in wanted.items()) else None
+    entries = until(told, f"an audit entry of each command: {wanted}")
+    check(not [entry for entry in entries if entry["act"] in ("audit.gap", "audit.cut")], "the audit log has lost entries")
+    ids = collections.Counter(entry["id"] for entry in entries if "id" in entry)
+    check(all(number == 1 for number in ids.values()), "audit entries that are there twice:", [of for of, number in ids.items() if number > 1])
+    return len(entries)

@@ -6,7 +6,7 @@ import time
 
 from host import until
 
-ROOM_KINDS = ("gate", "core", "cell", "desk", "charging")
+ROOM_KINDS = ("gate", "core", "cell", "desk", "charging", "audit")
 DEATHS_MAX, DEATHS_S = 15, 10  # dromiod gives up at 20 in 10 s: that is not what is looked at here
 BAD_LINE = re.compile(r"^.*(ended: (?!signal 9|killed)|Assertion|log damaged|broke its ring|panic|Sanitizer).*$", re.M)
 
