@@ -55,14 +55,14 @@ def test_what_cannot_run_here_does_not_hold(prove):
 def test_what_was_left_out_stands_beside_the_verdict(prove):
     ran = prove("counting", body="        proof.remark = 'two were not tried'\n        proof.count()\n")
     assert "holds: 5 of 5 numbers" in ran.stdout and "(two were not tried)" in ran.stdout, ran
-    assert "two were not tried" in runpy.run_path(str(ROOT / "tools/prove"))["share"](prove.result(), 5, "numbers")
+    assert "two were not tried" in runpy.run_path(str(ROOT / "tools/prove"))["share"](prove.result(), 5)
 
 
 def test_a_proof_that_wants_more_than_was_done_does_not_hold_any_more():
     share = runpy.run_path(str(ROOT / "tools/prove"))["share"]
-    result = {"done": 13, "wanted": 13, "verdict": "holds"}
-    assert share(result, 13, "programs") == "**holds**, 13 of 13 programs"
-    assert share(result, 14, "programs") == "13 of 14 programs (93 % done)"
+    result = {"done": 13, "wanted": 13, "unit": "programs", "verdict": "holds"}
+    assert share(result, 13) == "**holds**, 13 of 13 programs"
+    assert share(result, 14) == "13 of 14 programs (92 % done)"
 
 
 def test_an_error_of_the_proof_itself_is_no_verdict(prove):
