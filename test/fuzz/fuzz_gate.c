@@ -7,6 +7,9 @@
 
 #include "base/log.h"
 
+#define NS_PER_S 1000000000ll
+#define LIFE_S (100ll * 365 * 86400) /* of a gate; its clock has 292 years */
+
 enum { SOCKET_BYTES = 1 << 20, LONG_S = 2 * 86400 /* longer than a peer's word of its overload holds */ };
 
 static void make(fuzz_gate *bed)
@@ -18,6 +21,7 @@ static void make(fuzz_gate *bed)
                                  .realm = "dromio.test", .accept_any_peer = true, .roaming = bed->roaming, .clock = &bed->clock.clock };
     if (memory == NULL)
         abort();
+    bed->memory = memory;
     ring_format(memory, FUZZ_RING_BYTES);
     ring_writer_open(&bed->to_core, memory, FUZZ_RING_BYTES, -1);
     ring_reader_open(&bed->core, memory, FUZZ_RING_BYTES);
@@ -26,9 +30,19 @@ static void make(fuzz_gate *bed)
         abort();
 }
 
+static void end(fuzz_gate *bed)
+{
+    diameter_gate_free(bed->gate);
+    loop_free(bed->home);
+    free(bed->memory);
+    bed->gate = NULL;
+}
+
 bool fuzz_gate_begin(fuzz_gate *bed, void (*serve)(fuzz_gate *bed))
 {
     int ends[2], bytes = SOCKET_BYTES;
+    if (bed->gate != NULL && bed->peer < 0 && bed->clock.monotonic_ns > LIFE_S * NS_PER_S)
+        end(bed);
     if (bed->gate == NULL)
         make(bed);
     bed->serve = serve;
@@ -61,7 +75,7 @@ void fuzz_gate_end(fuzz_gate *bed)
 {
     close(bed->peer);
     bed->peer = -1;
-    dro_clock_fake_advance(&bed->clock, LONG_S * 1000ll * 1000 * 1000);
+    dro_clock_fake_advance(&bed->clock, LONG_S * NS_PER_S);
     fuzz_gate_turn(bed);
     fuzz_gate_turn(bed);
     if (bed->gate->slots_used > 0 && bed->gate->peers[0] != NULL)

@@ -7,6 +7,7 @@ enum { FUZZ_RING_BYTES = 256 * 1024 };
 
 typedef struct fuzz_gate {
     dro_clock_fake clock;
+    void *memory;                         /* of the ring */
     loop *home;
     diameter_gate *gate;
     ring_writer to_core;
@@ -17,7 +18,7 @@ typedef struct fuzz_gate {
     int peer;                             /* our end; -1: closed */
 } fuzz_gate;
 
-/* Made at the first call; then a new peer, whose CER is awaited. False: no sockets. */
+/* Made at the first call, and again after a hundred years of its clock; then a new peer, whose CER is awaited. False: no sockets. */
 bool fuzz_gate_begin(fuzz_gate *bed, void (*serve)(fuzz_gate *bed));
 /* The gate's turn with the core's after it. What the gate wrote is left in the socket. */
 void fuzz_gate_turn(fuzz_gate *bed);
