@@ -471,7 +471,6 @@ dro_err queue_apply_chunks(core *core, uint32_t index, dro_cursor *in)
     queue->mail_last = dro_cursor_le(in, 8);
     queue->delivery_last = dro_cursor_le(in, 8);
     queue->chunk_next = (uint32_t)dro_cursor_le(in, 4);
-    queue->is_away = true;
     core->mail_count += queue->away_mail;
     core->queues.away += queue->away_mail;
     while (in->err == DRO_OK && dro_cursor_left(in) > 0) {
@@ -482,6 +481,9 @@ dro_err queue_apply_chunks(core *core, uint32_t index, dro_cursor *in)
         if (err != DRO_OK)
             return err;
     }
+    if (queue->chunk_count == 0) /* away, and nowhere: nothing could be read */
+        return DRO_MALFORMED;
+    queue->is_away = true;
     return in->err;
 }
 

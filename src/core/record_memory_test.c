@@ -298,6 +298,20 @@ static void a_list_of_chunks_that_is_full_stays_where_it_is(void **state)
     chunks_forget(core, index);
 }
 
+/* Found by a fuzz target: such a queue was away with nothing to read it from, and reading it looked before the first of its chunks. */
+static void a_queue_without_chunks_is_not_away(void **state)
+{
+    (void)state;
+    core *core = here.world.core;
+    uint32_t index = make_twin("none@acme.example", NULL);
+    static const uint8_t totals[36];
+    for (uint32_t length = 0; length <= sizeof totals; length++) { /* whole, or cut off */
+        assert_int_equal(apply_field(core, index, &(dro_field){ FIELD_CHUNKS, length, totals }), DRO_MALFORMED);
+        assert_false(queue_is_away(twin_at(core, index)));
+    }
+    assert_true(twin_at(core, index)->extra == NULL || twin_at(core, index)->extra->queue.chunks == NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { CLAIM(a_command_without_memory_for_its_ticket_is_not_answered),
@@ -308,6 +322,7 @@ int main(void)
                                         CLAIM(a_penalty_without_memory_ends_the_core),
                                         CLAIM(failures_and_budgets_without_memory_are_not_counted),
                                         CLAIM(a_stop_without_memory_is_refused),
-                                        CLAIM(a_list_of_chunks_that_is_full_stays_where_it_is) };
+                                        CLAIM(a_list_of_chunks_that_is_full_stays_where_it_is),
+                                        CLAIM(a_queue_without_chunks_is_not_away) };
     return cmocka_run_group_tests_name("record_memory", tests, NULL, NULL);
 }
