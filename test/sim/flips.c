@@ -276,9 +276,9 @@ static bool is_cut_and_told(const part *is, const part *should, uint32_t twin)
 
 /* Right, told, or wrong. Told: refused in the protocol's words, or a past that is cut and the log says of which twin; another value is wrong, and so is silence. */
 enum verdict { RIGHT, TOLD, WRONG };
-static enum verdict compare(const shown is, uint32_t twin, int k)
+static enum verdict compare(uint32_t twin, int k)
 {
-    const part *one = &is[twin][k], *should = &truth[twin][k];
+    const part *one = &found[twin][k], *should = &truth[twin][k];
     if (one->is_there && one->status == should->status && strcmp(one->text, should->text) == 0)
         return RIGHT;
     if (one->is_there && (one->status == 503 || (k == 1 && one->status == should->status && is_cut_and_told(one, should, twin))))
@@ -310,7 +310,7 @@ static bool trial(uint64_t seed, uint64_t number)
         for (uint32_t i = 0; i < TWINS; i++) {
             bool is_told = false;
             for (int k = 0; k < PARTS; k++) {
-                enum verdict verdict = compare(found, i, k);
+                enum verdict verdict = compare(i, k);
                 is_told |= verdict == TOLD;
                 if (verdict == WRONG) {
                     printf("trial %lu: WRONG: %s of twin %u after %s in %s at %lu:\n%s\nin place of\n%s\n", (unsigned long)number, part_names[k], i, damage_names[how], file->name,
