@@ -11,16 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_MS = 1000000, TEND_MS = 100 };
+enum { NS_PER_MS = 1000000, TEND_MS = 100, COURSES = 2 };
 
+/* `count` says which course holds; dromiod writes the other one, so no room ever waits for it. */
 typedef struct shared_time {
-    _Atomic int64_t offset_ns;  /* of our time to the monotonic clock */
+    _Atomic uint32_t count; /* of courses so far */
     _Atomic int64_t off_ms;
+    struct shared_course { _Atomic int64_t since_ns, ours_ns, ahead_ns; } courses[COURSES];
 } shared_time;
 
 static const shared_time *shared; /* what rooms read; NULL: nobody tends it */
 static shared_time *tended;       /* dromiod's alone: no room inherits it */
-static int64_t tended_ns;         /* when it was last looked at */
+static _Atomic int64_t latest_ms; /* that this room was told */
 
 static int64_t now_of(clockid_t which)
 {
@@ -29,12 +31,31 @@ static int64_t now_of(clockid_t which)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static dro_clock_course course_of(const shared_time *time, uint32_t count)
+{
+    const struct shared_course *course = &time->courses[count % COURSES];
+    return (dro_clock_course){ course->since_ns, course->ours_ns, course->ahead_ns };
+}
+
+/* The clock is read between two looks at the count, so that it is read within that course. */
+static int64_t shared_ms(void)
+{
+    int64_t ours_ms, latest = latest_ms;
+    uint32_t count;
+    do {
+        count = shared->count;
+        dro_clock_course course = course_of(shared, count);
+        ours_ms = dro_clock_at(&course, now_of(CLOCK_MONOTONIC)) / NS_PER_MS;
+    } while (shared->count != count);
+    while (ours_ms > latest && !atomic_compare_exchange_weak(&latest_ms, &latest, ours_ms))
+        ;
+    return ours_ms > latest ? ours_ms : latest; /* dromiod shares a course a moment after it begins */
+}
+
 static int64_t system_wall_ms(dro_clock *clock)
 {
     (void)clock;
-    if (shared == NULL)
-        return now_of(CLOCK_REALTIME) / NS_PER_MS;
-    return (now_of(CLOCK_MONOTONIC) + atomic_load_explicit(&shared->offset_ns, memory_order_relaxed)) / NS_PER_MS;
+    return shared == NULL ? now_of(CLOCK_REALTIME) / NS_PER_MS : shared_ms();
 }
 
 static int64_t system_monotonic_ns(dro_clock *clock)
@@ -51,15 +72,35 @@ dro_clock *dro_clock_system(void)
 
 /* ---- one time for all rooms ---- */
 
-int64_t dro_clock_step(int64_t ours_ms, int64_t wall_ms, int64_t passed_ms)
+int64_t dro_clock_at(const dro_clock_course *course, int64_t monotonic_ns)
 {
-    int64_t ahead_ms = wall_ms - ours_ms;
-    if (ahead_ms >= 0)
-        return ahead_ms <= CLOCK_AHEAD_MAX_S * INT64_C(1000) || ours_ms < CLOCK_SANE_MS ? ahead_ms : 0;
-    if (-ahead_ms > CLOCK_BEHIND_MAX_S * INT64_C(1000))
-        return 0;
-    int64_t slower_ms = passed_ms / CLOCK_SLOWER;
-    return -ahead_ms < slower_ms ? ahead_ms : -slower_ms;
+    int64_t passed_ns = monotonic_ns - course->since_ns, lost_ns = passed_ns / CLOCK_SLOWER;
+    return course->ours_ns + passed_ns - (lost_ns < course->ahead_ns ? lost_ns : course->ahead_ns);
+}
+
+int64_t dro_clock_steer(dro_clock_course *course, int64_t monotonic_ns, int64_t wall_ns)
+{
+    int64_t ours_ns = dro_clock_at(course, monotonic_ns), off_ns = wall_ns - ours_ns;
+    *course = (dro_clock_course){ monotonic_ns, ours_ns, 0 };
+    if (off_ns > CLOCK_AHEAD_MAX_S * INT64_C(1000000000) && ours_ns / NS_PER_MS >= CLOCK_SANE_MS)
+        return off_ns;
+    if (off_ns < -CLOCK_BEHIND_MAX_S * INT64_C(1000000000))
+        return off_ns;
+    if (off_ns >= 0)
+        course->ours_ns = wall_ns;
+    else
+        course->ahead_ns = -off_ns;
+    return 0;
+}
+
+static void share_course(dro_clock_course course)
+{
+    uint32_t next = tended->count + 1;
+    struct shared_course *at = &tended->courses[next % COURSES];
+    at->since_ns = course.since_ns;
+    at->ours_ns = course.ours_ns;
+    at->ahead_ns = course.ahead_ns;
+    tended->count = next;
 }
 
 dro_err dro_clock_share(void)
@@ -76,25 +117,21 @@ dro_err dro_clock_share(void)
     if (ours == MAP_FAILED || theirs == MAP_FAILED || madvise(ours, sizeof *tended, MADV_DONTFORK) != 0)
         return DRO_IO;
     tended = ours;
-    tended_ns = now_of(CLOCK_MONOTONIC);
-    atomic_store(&tended->offset_ns, now_of(CLOCK_REALTIME) - tended_ns);
+    share_course((dro_clock_course){ now_of(CLOCK_MONOTONIC), now_of(CLOCK_REALTIME), 0 });
     shared = theirs;
     return DRO_OK;
 }
 
 void dro_clock_tend(void)
 {
-    int64_t now_ns = now_of(CLOCK_MONOTONIC), wall_ns = now_of(CLOCK_REALTIME);
-    if (tended == NULL || now_ns - tended_ns < TEND_MS * (int64_t)NS_PER_MS)
+    if (tended == NULL)
         return;
-    int64_t offset_ns = atomic_load(&tended->offset_ns);
-    int64_t ours_ms = (now_ns + offset_ns) / NS_PER_MS, wall_ms = wall_ns / NS_PER_MS;
-    int64_t step_ms = dro_clock_step(ours_ms, wall_ms, (now_ns - tended_ns) / NS_PER_MS);
-    bool is_believed = step_ms != 0 || ours_ms == wall_ms || (wall_ms < ours_ms && ours_ms - wall_ms <= CLOCK_BEHIND_MAX_S * INT64_C(1000));
-    tended_ns = now_ns;
-    atomic_store(&tended->off_ms, is_believed ? 0 : wall_ms - ours_ms);
-    if (step_ms != 0)
-        atomic_store(&tended->offset_ns, offset_ns + step_ms * NS_PER_MS);
+    int64_t now_ns = now_of(CLOCK_MONOTONIC), wall_ns = now_of(CLOCK_REALTIME);
+    dro_clock_course course = course_of(tended, tended->count);
+    if (now_ns - course.since_ns < TEND_MS * (int64_t)NS_PER_MS)
+        return;
+    tended->off_ms = dro_clock_steer(&course, now_ns, wall_ns) / NS_PER_MS;
+    share_course(course);
 }
 
 int64_t dro_clock_off_ms(void)

@@ -32,8 +32,16 @@ enum {
 DRO_CHECKED dro_err dro_clock_share(void);
 void dro_clock_tend(void);              /* about once a second */
 int64_t dro_clock_off_ms(void);         /* how far the machine's clock is ahead of ours and not believed; 0: it is */
-/* By how much our time is to change, `passed_ms` after the last such look. */
-int64_t dro_clock_step(int64_t ours_ms, int64_t wall_ms, int64_t passed_ms);
+
+/* How our time runs with the monotonic clock. */
+typedef struct dro_clock_course {
+    int64_t since_ns; /* monotonic */
+    int64_t ours_ns;  /* our time then, since 1970 */
+    int64_t ahead_ns; /* so far ahead of the machine's clock: it runs slower until that is gone */
+} dro_clock_course;
+int64_t dro_clock_at(const dro_clock_course *course, int64_t monotonic_ns);
+/* Its course from now on, the machine's clock being `wall_ns`: no time on it is before one that was told. As dro_clock_off_ms, in nanoseconds. */
+int64_t dro_clock_steer(dro_clock_course *course, int64_t monotonic_ns, int64_t wall_ns);
 
 /* xoshiro256** from a seed: for tests, simulation and the seeds of turns. */
 typedef struct dro_random_seeded {

@@ -1,7 +1,7 @@
 """A host whose wall clock is set by the test (a library in front of the C library's, for all its rooms; the monotonic clock is the machine's): ten years ahead and back, ten years behind
 and back, stopped, small steps back, an hour back, days ahead, and small jumps at random by the seed. Around each jump devices send, applications read, write, ask for tokens, wait for a sleeping
 device, follow events and get notifications. All of it has to go on at once, every reading counts once, what waits still waits, tokens are as good as before, no
-time that is answered is further from the test's own clock than the host may believe, events' times never go back, and what was kept waiting leaves. At last the clock jumps while the host is stopped."""
+time that is answered is further from the test's own clock than the host may believe, events' times never go back (a device sends all the time while the host looks at its clock), and what was kept waiting leaves. At last the clock jumps while the host is stopped."""
 PROMISE = "A wall clock that jumps or stops loses nothing, and nothing comes in a flood or never again"
 UNIT = "jumps"
 SHORT, LONG = 24, 20000
@@ -26,7 +26,8 @@ from t8 import CALLBACKS
 
 YEAR_S, DAY_S, HOUR_S = 365 * 86400, 86400, 3600
 NS = 1000000000
-IMSI, SLEEPER = "001010000000001", "001010000000002"
+IMSI, SLEEPER, HURRIED = "001010000000001", "001010000000002", "001010000000003"
+LOOK_S, HURRY_S, HURRY_ROWS = 1.2, 0.01, 200  # in which dromiod looks at the clock: it does so once a second; between two uplinks; of a timeline at once
 TOLD_S = 5  # what is answered and what the test reads lie apart by this, at most
 
 
@@ -70,7 +71,7 @@ class Story:
 
     def __init__(self, proof, host, sink, mme):
         self.proof, self.host, self.sink, self.mme = proof, host, sink, mme
-        self.sent, self.sequence, self.newest, self.what = 0, 0, 0.0, "the beginning"
+        self.sent, self.sequence, self.hurried, self.newest, self.what = 0, 0, 0, 0.0, "the beginning"
         host.admin.put_twin("a@acme.example", imsi=IMSI)
         host.admin.put_twin("sleeper@acme.example", imsi=SLEEPER)
         self.app = Application(host, "app", scopes=("read", "write", "nidd"))
@@ -78,7 +79,9 @@ class Story:
         self.client = host.client(self.app.secret)
         made = self.client.post("/3gpp-nidd/v1/app/configurations", {"externalId": "a@acme.example", "notificationDestination": sink.link("/notes")})
         assert made.status == 201, made
+        host.admin.put_twin("hurried@acme.example", imsi=HURRIED)
         mme.attach(IMSI)
+        mme.attach(HURRIED)
         self.ticket = self.client.write("sleeper@acme.example", "period", 600).json()["ticket"]
         self.session = host.client(host.admin.post("/v1/logins").json()["token"]).post("/v1/sessions").json()["token"]
 
@@ -115,19 +118,25 @@ class Story:
         took = time.monotonic() - begun
         self.check(took < 20, f"all of it took {took:.1f} s")
 
+    def settle(self, what):
+        """Until dromiod has looked at the clock. Who sends meanwhile sees it happen."""
+        self.what, end = what, time.monotonic() + LOOK_S
+        while time.monotonic() < end:
+            self.hurried = (self.hurried + 1) % 256
+            self.mme.uplink(HURRIED, thermo_reading(self.hurried, 20))
+            time.sleep(HURRY_S)
+        self.check_order("hurried@acme.example")
+
+    def check_order(self, twin):
+        times = [seconds_of(event["time"]) for event in self.host.admin.get(f"/v1/twins/{twin}/timeline?limit={HURRY_ROWS}").json()["events"]]
+        self.check(times == sorted(times, reverse=True), f"the times of {twin}'s timeline go back by {max(old - new for new, old in zip(times, times[1:])):.3f} s")
+
     def end(self):
         """What waited all the time leaves when its device comes."""
         self.mme.attach(SLEEPER)
         self.mme.uplink(SLEEPER, thermo_reading(1, 5))
         until(lambda: self.client.ticket("sleeper@acme.example", self.ticket)["state"] in ("sent", "delivered", "reported"), "the downlink that waited")
-        history = self.host.admin.get("/v1/twins/a@acme.example/timeline?limit=200").json()["events"]
-        times = [seconds_of(event["time"]) for event in history]
-        self.check(times == sorted(times, reverse=True), "the timeline's times go back")
-
-
-def settle():
-    """Until dromiod has looked at the clock: it does so once a second."""
-    time.sleep(1.2)
+        self.check_order("a@acme.example")
 
 
 def jumps(chance):
@@ -161,14 +170,14 @@ def run(proof):
                 if proof.over() or proof.done >= proof.wanted - 4:
                     break
                 wall.put(offset, time.time() if is_fixed else 0)
-                settle()
+                story.settle(f"{name} ({offset:.0f} s)")
                 off = host.metric("dromio_clock_off_seconds")
                 if is_unbelieved != (off != 0):
                     proof.fail(f"{name} ({offset} s): the host says its clock is {off} s off")
                 story.go_on(f"{name} ({offset:.0f} s)", follows)
                 proof.count()
             wall.put()
-            settle()
+            story.settle("the right clock at the end")
             story.end()
         restarts(proof, host, wall)
     proof.measured["readings"] = proof.measured.get("readings", 0) + story.sent
