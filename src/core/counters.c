@@ -63,6 +63,7 @@ static const struct metric { const char *name, *kind, *help; size_t at; } metric
     [COUNT_DOWNLINK_CHUNK_BYTES] = { "dromio_downlink_chunk_bytes", "gauge", "Bytes of those." },
     [COUNT_DOWNLINK_MOVED_BYTES] = { "dromio_downlink_moved_bytes_total", "counter", "Bytes of those that were written again to free their segments, or joined." },
     [COUNT_LOG_WRITTEN] = { "dromio_log_written_bytes_total", "counter", "Bytes written into the log." },
+    [COUNT_LOG_MEMORY] = { "dromio_log_memory_bytes", "gauge", "Memory that rounds of the log have filled, which is kept for the next." },
     [COUNT_EXCEPTIONS] = { "dromio_exception_reports_total", "counter", "Uplinks with RRC-Cause-Counter.", OF(exceptions) },
     [COUNT_UPLINKS_OVER_RATE] = { "dromio_uplinks_over_rate_total", "counter", "Uplinks beyond a rate of their connection or APN, taken or not.", OF(uplinks_over_rate) },
     [COUNT_UPLINKS_DROPPED] = { "dromio_uplinks_dropped_total", "counter", "Uplinks answered 5012 because they were beyond their APN's rate.", OF(uplinks_dropped) },
@@ -116,6 +117,7 @@ static uint64_t measured(const core *core, enum core_counter which)
     case COUNT_DOWNLINK_CHUNK_BYTES: return core->queues.chunk_bytes;
     case COUNT_DOWNLINK_MOVED_BYTES: return core->queues.moved;
     case COUNT_LOG_WRITTEN: return commit_log_written(core->log);
+    case COUNT_LOG_MEMORY: return commit_log_memory(core->log);
     case COUNT_COLUMNS_BYTES: return columns_bytes_used(core->columns);
     case COUNT_CHARGING_BACKLOG: return ledger_backlog(core, LEDGER_CHARGING);
     case COUNT_CHARGING_GAPS: return ledger_gaps(core, LEDGER_CHARGING);

@@ -211,6 +211,8 @@ dro_err commit_log_submit(commit_log *log)
     place_records(log, &writer);
     size_t written = log_round_end(&writer, &log->state, &mark);
     assert(written == bytes);
+    if (bytes > log->buffer_filled[log->gathering])
+        log->buffer_filled[log->gathering] = bytes;
     log_flight flight = {
         .round = log->state.round,
         .segment = log->last,
@@ -376,6 +378,14 @@ dro_err commit_log_drop(commit_log *log, uint32_t segment)
             return err == DRO_IO ? fail(log, "remove", EIO) : err;
     }
     return DRO_OK;
+}
+
+size_t commit_log_memory(const commit_log *log)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < LOG_BUFFERS; i++)
+        bytes += log->buffer_filled[i];
+    return bytes;
 }
 
 uint64_t commit_log_written(const commit_log *log)

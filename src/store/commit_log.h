@@ -133,6 +133,7 @@ DRO_CHECKED dro_err commit_log_set_replay(commit_log *log, uint32_t segment);
 DRO_CHECKED dro_err commit_log_drop(commit_log *log, uint32_t segment);
 uint64_t commit_log_bytes(const commit_log *log); /* on disk */
 uint64_t commit_log_written(const commit_log *log); /* in rounds, since it was opened */
+size_t commit_log_memory(const commit_log *log); /* bytes that rounds have filled: at most (LOG_ROUNDS_IN_FLIGHT + 1) * LOG_ROUND_BYTES_MAX, kept for the next */
 
 /* Copying a log while it is written: its `replay`, then of each kept segment its name
  * and as many bytes as are durable now (0: none, or no such segment). They do not change any

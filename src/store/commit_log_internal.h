@@ -57,6 +57,7 @@ struct commit_log {
 
     uint8_t *buffers[LOG_BUFFERS];
     bool buffer_is_used[LOG_BUFFERS];
+    size_t buffer_filled[LOG_BUFFERS]; /* by the largest round that was in it */
     uint32_t gathering;     /* buffer of `round` */
     log_round round;
     uint64_t *tags;         /* of the records gathered */

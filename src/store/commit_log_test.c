@@ -116,6 +116,32 @@ static void no_more_rounds_are_in_flight_than_allowed(void **state)
     disk->free(disk);
 }
 
+/* Each buffer keeps what its largest round filled, and the first free one is taken. */
+static void rounds_keep_the_memory_of_the_largest(void **state)
+{
+    (void)state;
+    disk *disk = disk_memory_new(&(disk_memory_faults){ 0 });
+    log_model model;
+    uint8_t bytes[6000] = { 0 };
+    static const struct { size_t length; bool is_waited_for; size_t memory; } rounds[] = {
+        { 6000, true, 2 * LOG_BLOCK }, /* the next buffer is taken before it is durable */
+        { 64, true, 3 * LOG_BLOCK }, { 64, true, 3 * LOG_BLOCK }, { 64, false, 3 * LOG_BLOCK }, { 64, false, 3 * LOG_BLOCK },
+        { 6000, true, 5 * LOG_BLOCK }, { 6000, true, 7 * LOG_BLOCK }, { 6000, true, 7 * LOG_BLOCK }, { 6000, true, 8 * LOG_BLOCK }, { 6000, true, 8 * LOG_BLOCK },
+    };
+    open_model(&model, disk, 1);
+    assert_int_equal(commit_log_memory(model.log), 0);
+    for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
+        assert_int_equal(commit_log_append(model.log, 0, 1, bytes, rounds[i].length), DRO_OK);
+        uint64_t round = commit_log_round(model.log);
+        assert_int_equal(commit_log_submit(model.log), DRO_OK);
+        assert_int_equal(commit_log_memory(model.log), rounds[i].memory);
+        while (rounds[i].is_waited_for && commit_log_durable(model.log, true) < round)
+            continue;
+    }
+    log_model_fini(&model);
+    disk->free(disk);
+}
+
 static void the_replay_point_waits_for_the_rounds_before_its_segment(void **state)
 {
     (void)state;
@@ -1092,6 +1118,7 @@ int main(void)
         cmocka_unit_test(sizes_out_of_bounds_are_refused),
         cmocka_unit_test(a_full_round_says_again_and_goes_on_after_submit),
         cmocka_unit_test(no_more_rounds_are_in_flight_than_allowed),
+        cmocka_unit_test(rounds_keep_the_memory_of_the_largest),
         cmocka_unit_test(the_replay_point_waits_for_the_rounds_before_its_segment),
         cmocka_unit_test(the_largest_record_comes_back),
         cmocka_unit_test(any_number_is_not_a_place),
