@@ -1,7 +1,5 @@
 #include "host/supervisor.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,76 +21,24 @@
 #include "host/control.h"
 #include "host/data.h"
 #include "host/listen.h"
-#include "host/renewal.h"
-#include "host/room.h"
-#include "host/usage.h"
+#include "host/supervisor_private.h"
 #include "twin/directory.h"
 
 enum {
-    ADMITS_MAX = CORE_IMAGES_MAX, /* at a start all may have to be looked at again */
     STOP_LIMIT_MS = 4500,      /* SIGTERM to exit: 5 s */
-    RESTART_LIMIT = 20,        /* deaths of a kind of room... */
-    RESTART_WINDOW_MS = 10000, /* ...in this time: give up, something is wrong for good */
-    CELL_DEATHS = 10,          /* of one cell in that time: it is foreign code's doing, and the next one comes later */
-    CELL_PAUSE_MS = 1000,
-    PROBATION_PAUSE_MS_MAX = 60000, /* between starts of one for twins on probation, which ended before it was ready: twice as long each time */
-    ROOM_PAUSE_MS = 1000,      /* a room that could not be forked is tried again */
+    RESTART_LIMIT = 20,        /* deaths of a kind of room in RESTART_WINDOW_MS: give up, something is wrong for good */
     LOOK_MS = 1000,            /* between two looks at what the rooms cost */
     CORE_DIED = -2,
 };
 
-typedef struct admit_child { pid_t pid; uint32_t core; uint64_t id; } admit_child; /* core: who asked */
-
-typedef struct cell_slot {
-    pid_t current, old, starting;
-    uint32_t current_set, old_set, starting_set, last_set;
-    int ready;                 /* read end, while one is starting */
-    uint32_t starting_images;
-    bool wants_new;            /* new images came while the old cell was not drained */
-    pid_t cut_short;           /* to be killed for what was stopped: a death that does not count */
-    int deaths;                /* of cells that had been ready, since... */
-    int64_t deaths_ms;
-    int64_t start_ms;          /* when the next one is due; 0: none waits */
-    int64_t pause_ms;          /* before the last one: of twins on probation, that were never ready */
-} cell_slot;
-
-typedef struct core_slot {     /* a core and its cells */
-    pid_t pid;
-    int control, core_end;     /* ours, the core's */
-    cell_slot cells[CORE_PLACES_MAX]; /* by place, core/cells.h */
-    bool is_ready, is_stopped;
-} core_slot;
-
-typedef struct supervisor {
-    const config *config;
-    layout layout;
-    room_context room;
-    int signals;
-    pid_t ledgers[LEDGERS];    /* 0: off */
-    pid_t desk, gates[CORE_GATES_MAX];
-    struct { int64_t desk_ms, ledgers_ms[LEDGERS], gates_ms[CORE_GATES_MAX]; } again; /* those that could not be forked: when they are tried; 0: they were */
-    core_slot cores[CORES_MAX];
-    admit_child admits[ADMITS_MAX];
-    uint32_t image_count;      /* in the bundle for all cells */
-    renewal renewal;           /* of the certificates */
-    uint64_t gates_ready;      /* that said so in this run */
-    bool is_running, is_stopping;
-    int64_t stop_by_ms, window_ms;
-    int deaths;
-    uint8_t admin_token[32];
-    usage usage;               /* what the rooms cost */
-    int64_t looked_ms;
-    bool is_clock_off;         /* the machine's clock is not believed */
-} supervisor;
-
-static int64_t now_ms(void)
+int64_t supervisor_now_ms(void)
 {
     return dro_clock_system()->monotonic_ns(dro_clock_system()) / 1000000;
 }
 
 /* ---- starting ---- */
 
-static pid_t start(const char *what)
+pid_t supervisor_fork(const char *what)
 {
     pid_t pid = fork();
     if (pid < 0)
@@ -100,20 +46,19 @@ static pid_t start(const char *what)
     return pid;
 }
 
-/* A room that could not be forked is none, and is due again later. */
-static bool is_started(pid_t *pid, int64_t *again_ms)
+bool supervisor_is_started(pid_t *pid, int64_t *again_ms)
 {
     bool is_there = *pid > 0;
     if (!is_there)
         *pid = 0;
-    *again_ms = is_there ? 0 : now_ms() + ROOM_PAUSE_MS;
+    *again_ms = is_there ? 0 : supervisor_now_ms() + ROOM_PAUSE_MS;
     return is_there;
 }
 
 static bool start_core(supervisor *here, uint32_t index)
 {
     core_slot *core = &here->cores[index];
-    core->pid = start("core");
+    core->pid = supervisor_fork("core");
     if (core->pid == 0) {
         here->room.control = core->core_end;
         room_core(&here->room, index);
@@ -135,7 +80,7 @@ static void send_core(const core_slot *core, const control *message)
         dro_warn("a core does not listen");
 }
 
-static void tell_core(supervisor *here, uint32_t core, uint32_t type, uint32_t index, uint32_t set, uint32_t number)
+void supervisor_tell_core(supervisor *here, uint32_t core, uint32_t type, uint32_t index, uint32_t set, uint32_t number)
 {
     send_core(&here->cores[core], &(control){ .type = type, .index = index, .set = set, .number = number });
 }
@@ -143,7 +88,7 @@ static void tell_core(supervisor *here, uint32_t core, uint32_t type, uint32_t i
 static void tell_cores(supervisor *here, uint32_t type, uint32_t index, uint32_t set)
 {
     for (uint32_t i = 0; i < here->layout.core_count; i++)
-        tell_core(here, i, type, index, set, 0);
+        supervisor_tell_core(here, i, type, index, set, 0);
 }
 
 /* What is asked from here on is for the new desk. */
@@ -151,10 +96,10 @@ static bool start_desk(supervisor *here)
 {
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         ring_reader_open(&here->room.desk_questions[i], here->layout.gates[i][here->room.gate_sets[i]].to_desk, DESK_RING);
-    here->desk = start("desk");
+    here->desk = supervisor_fork("desk");
     if (here->desk == 0)
         room_desk(&here->room);
-    return is_started(&here->desk, &here->again.desk_ms);
+    return supervisor_is_started(&here->desk, &here->again.desk_ms);
 }
 
 /* It starts with what the cores find in their logs: the host need not wait for it. */
@@ -164,76 +109,27 @@ static bool start_ledger(supervisor *here, enum ledger_kind kind)
 {
     if (!room_has_ledger(here->config, kind))
         return true;
-    here->ledgers[kind] = start(ledger_names[kind]);
+    here->ledgers[kind] = supervisor_fork(ledger_names[kind]);
     if (here->ledgers[kind] == 0)
         room_ledger(&here->room, kind);
-    if (!is_started(&here->ledgers[kind], &here->again.ledgers_ms[kind]))
+    if (!supervisor_is_started(&here->ledgers[kind], &here->again.ledgers_ms[kind]))
         return false;
     for (uint32_t i = 0; i < here->layout.core_count; i++)
-        tell_core(here, i, CONTROL_LEDGER_UP, kind, here->room.ledger_sets[kind], 0);
+        supervisor_tell_core(here, i, CONTROL_LEDGER_UP, kind, here->room.ledger_sets[kind], 0);
     return true;
 }
 
 static bool start_gate(supervisor *here, uint32_t index)
 {
     bool is_load = index == here->config->host_gates; /* bench.load: one more than there are gates */
-    here->gates[index] = start(is_load ? "load" : "gate");
+    here->gates[index] = supervisor_fork(is_load ? "load" : "gate");
     if (here->gates[index] == 0 && is_load)
         room_load(&here->room, index);
     if (here->gates[index] == 0)
         room_gate(&here->room, index);
-    if (!is_started(&here->gates[index], &here->again.gates_ms[index]))
+    if (!supervisor_is_started(&here->gates[index], &here->again.gates_ms[index]))
         return false;
     tell_cores(here, CONTROL_GATE_UP, index, here->room.gate_sets[index]);
-    return true;
-}
-
-/* A set that neither a cell nor the core's memory of one still uses. */
-static uint32_t set_free(const cell_slot *slot)
-{
-    for (uint32_t i = 1; i <= CELL_SETS; i++) {
-        uint32_t set = (slot->last_set + i) % CELL_SETS;
-        if (!(slot->current > 0 && slot->current_set == set) && !(slot->old > 0 && slot->old_set == set))
-            return set;
-    }
-    return 0;
-}
-
-/* Takes back what rang for a cell that is no more; reading a bell that is quiet would block. */
-static void quiet_bell(int bell)
-{
-    struct pollfd on = { bell, POLLIN, 0 };
-    uint64_t count;
-    if (poll(&on, 1, 0) > 0 && read(bell, &count, sizeof count) < 0)
-        dro_debug("bell: %m");
-}
-
-/* False: it is tried again later. */
-static bool start_cell(supervisor *here, uint32_t core, uint32_t index)
-{
-    cell_slot *slot = &here->cores[core].cells[index];
-    int ends[2];
-    slot->start_ms = 0;
-    if (slot->starting > 0)
-        return true;
-    slot->start_ms = now_ms() + ROOM_PAUSE_MS;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return false;
-    slot->starting_set = slot->last_set = set_free(slot);
-    slot->wants_new = false;
-    layout_format_cell(&here->layout, core, index, slot->starting_set);
-    quiet_bell(here->room.cell_bells[core][index * CELL_SETS + slot->starting_set]);
-    here->room.ready = ends[1];
-    slot->starting = start("cell");
-    if (slot->starting == 0)
-        room_cell(&here->room, core, index, slot->starting_set);
-    close(ends[1]);
-    if (!is_started(&slot->starting, &slot->start_ms)) {
-        close(ends[0]);
-        return false;
-    }
-    slot->ready = ends[0];
-    slot->starting_images = here->image_count;
     return true;
 }
 
@@ -294,61 +190,6 @@ static void take_ready(supervisor *here)
     notify_ready();
 }
 
-/* ---- cells ---- */
-
-static const char *cell_name(const supervisor *here, uint32_t core, uint32_t index, char name[32])
-{
-    return layout_cell_name(&here->layout, core, index, name);
-}
-
-static void renew_cell(supervisor *here, uint32_t core, uint32_t index)
-{
-    cell_slot *slot = &here->cores[core].cells[index];
-    char name[32];
-    if (slot->starting > 0 || slot->old > 0)
-        slot->wants_new = true; /* once that is over */
-    else if (!start_cell(here, core, index))
-        dro_error("%s cannot be started now", cell_name(here, core, index, name));
-}
-
-static void cell_ready(supervisor *here, uint32_t core, uint32_t index)
-{
-    cell_slot *slot = &here->cores[core].cells[index];
-    char byte;
-    ssize_t got = read(slot->ready, &byte, 1);
-    close(slot->ready);
-    slot->ready = -1;
-    if (got != 1)
-        return; /* it died: SIGCHLD tells */
-    if (slot->current > 0) {
-        slot->old = slot->current;
-        slot->old_set = slot->current_set;
-    }
-    slot->current = slot->starting;
-    slot->current_set = slot->starting_set;
-    slot->starting = 0;
-    slot->pause_ms = 0;
-    tell_core(here, core, CONTROL_CELL_UP, index, slot->current_set, slot->starting_images);
-    if (slot->wants_new && slot->old == 0) /* images came while it was being started in place of a dead one */
-        renew_cell(here, core, index);
-    run_when_ready(here);
-}
-
-static void cell_drained(const cell_slot *slot)
-{
-    if (slot->old > 0)
-        kill(slot->old, SIGKILL);
-}
-
-static void replace_cell(cell_slot *slot, bool is_old, bool is_cut_short)
-{
-    pid_t pid = is_old ? slot->old : slot->current;
-    if (is_cut_short && !is_old)
-        slot->cut_short = pid;
-    if (pid > 0)
-        kill(pid, SIGKILL);
-}
-
 /* ---- what a core says ---- */
 
 static void start_admit(supervisor *here, uint32_t core, uint64_t id, const int files[CONTROL_DESCRIPTORS])
@@ -357,7 +198,7 @@ static void start_admit(supervisor *here, uint32_t core, uint64_t id, const int 
     for (int i = 0; i < ADMITS_MAX; i++)
         if (here->admits[i].pid <= 0)
             child = &here->admits[i];
-    pid_t pid = child == NULL || files[0] < 0 || files[1] < 0 ? -1 : start("admit");
+    pid_t pid = child == NULL || files[0] < 0 || files[1] < 0 ? -1 : supervisor_fork("admit");
     if (pid == 0)
         room_admit(&here->room, files[0], files[1]);
     if (pid > 0) {
@@ -375,10 +216,7 @@ static void on_images(supervisor *here, uint32_t count, int *file)
     here->room.images = *file;
     here->image_count = count;
     *file = -1;
-    for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.place_count; i++)
-            if (i < here->layout.cell_count || here->cores[core].cells[i].current > 0 || here->cores[core].cells[i].starting > 0)
-                renew_cell(here, core, i);
+    supervisor_cells_renew(here);
 }
 
 static void on_control(supervisor *here, uint32_t index, const control *message, int files[CONTROL_DESCRIPTORS])
@@ -395,15 +233,15 @@ static void on_control(supervisor *here, uint32_t index, const control *message,
     case CONTROL_IMAGES: on_images(here, message->index, &files[0]); break;
     case CONTROL_REPLACE_CELL:
         if (has_cell)
-            replace_cell(&core->cells[message->index], message->number != 0, message->status != 0);
+            supervisor_cell_replace(&core->cells[message->index], message->number != 0, message->status != 0);
         break;
     case CONTROL_CELL_DRAINED:
         if (has_cell)
-            cell_drained(&core->cells[message->index]);
+            supervisor_cell_drained(&core->cells[message->index]);
         break;
     case CONTROL_RENEW_CELL:
         if (has_cell)
-            renew_cell(here, index, message->index);
+            supervisor_cell_renew(here, index, message->index);
         break;
     case CONTROL_STOPPED: core->is_stopped = true; break;
     default: break;
@@ -415,7 +253,7 @@ static void on_control(supervisor *here, uint32_t index, const control *message,
 
 /* ---- deaths ---- */
 
-static const char *how(int status, char text[64])
+const char *supervisor_how(int status, char text[64])
 {
     if (WIFSIGNALED(status))
         snprintf(text, 64, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -424,9 +262,9 @@ static const char *how(int status, char text[64])
     return text;
 }
 
-static bool is_hopeless(supervisor *here)
+bool supervisor_is_hopeless(supervisor *here)
 {
-    int64_t now = now_ms();
+    int64_t now = supervisor_now_ms();
     if (now - here->window_ms > RESTART_WINDOW_MS) {
         here->window_ms = now;
         here->deaths = 0;
@@ -457,91 +295,30 @@ static void gate_died(supervisor *here, uint32_t index)
 static void ledger_died(supervisor *here, enum ledger_kind kind)
 {
     for (uint32_t i = 0; i < here->layout.core_count; i++)
-        tell_core(here, i, CONTROL_LEDGER_LOST, kind, 0, 0);
+        supervisor_tell_core(here, i, CONTROL_LEDGER_LOST, kind, 0, 0);
     here->room.ledger_sets[kind] = (here->room.ledger_sets[kind] + 1) % LEDGER_SETS;
     layout_format_ledger(&here->layout, kind, here->room.ledger_sets[kind]);
     if (!start_ledger(here, kind))
         dro_error("the %s room cannot be started now", ledger_names[kind]);
 }
 
-/* What foreign code can bring about may cost its own twins a wait, but not the host its life. */
-static bool cell_is_paused(cell_slot *slot)
+bool supervisor_is_due(int64_t at_ms)
 {
-    int64_t now = now_ms();
-    if (now - slot->deaths_ms > RESTART_WINDOW_MS) {
-        slot->deaths_ms = now;
-        slot->deaths = 0;
-    }
-    if (++slot->deaths <= CELL_DEATHS)
-        return false;
-    slot->start_ms = now + CELL_PAUSE_MS;
-    return true;
-}
-
-/* Nobody needs it: its twins' turns go to their ordinary cell meanwhile. */
-static void probation_pause(const supervisor *here, uint32_t core, cell_slot *slot, uint32_t index)
-{
-    char name[32];
-    slot->pause_ms = slot->pause_ms == 0 ? CELL_PAUSE_MS : 2 * slot->pause_ms;
-    if (slot->pause_ms > PROBATION_PAUSE_MS_MAX)
-        slot->pause_ms = PROBATION_PAUSE_MS_MAX;
-    slot->start_ms = now_ms() + slot->pause_ms;
-    dro_warn("%s ended before it was ready: the next one starts in %lld ms", cell_name(here, core, index, name), (long long)slot->pause_ms);
-}
-
-static bool is_due(int64_t at_ms)
-{
-    return at_ms != 0 && now_ms() >= at_ms;
+    return at_ms != 0 && supervisor_now_ms() >= at_ms;
 }
 
 /* Those that could not be forked, and cells that were to wait. */
 static void start_paused_rooms(supervisor *here)
 {
-    if (is_due(here->again.desk_ms))
+    if (supervisor_is_due(here->again.desk_ms))
         start_desk(here);
     for (int kind = 0; kind < LEDGERS; kind++)
-        if (is_due(here->again.ledgers_ms[kind]))
+        if (supervisor_is_due(here->again.ledgers_ms[kind]))
             start_ledger(here, (enum ledger_kind)kind);
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
-        if (is_due(here->again.gates_ms[i]))
+        if (supervisor_is_due(here->again.gates_ms[i]))
             start_gate(here, i);
-    for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.place_count; i++)
-            if (is_due(here->cores[core].cells[i].start_ms))
-                start_cell(here, core, i);
-}
-
-static void cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid)
-{
-    cell_slot *slot = &here->cores[core].cells[index];
-    bool was_ready = pid == slot->current, is_counted = was_ready && pid != slot->cut_short;
-    bool was_starting = pid == slot->starting;
-    char name[32];
-    if (pid == slot->cut_short)
-        slot->cut_short = 0;
-    if (pid == slot->old) {
-        slot->old = 0;
-        tell_core(here, core, CONTROL_OLD_CELL_LOST, index, slot->old_set, 0);
-        if (slot->wants_new)
-            renew_cell(here, core, index);
-        return;
-    }
-    if (pid == slot->starting) {
-        slot->starting = 0;
-        if (slot->ready >= 0)
-            close(slot->ready);
-        slot->ready = -1;
-    } else {
-        slot->current = 0;
-        tell_core(here, core, CONTROL_CELL_LOST, index, slot->current_set, 0);
-    }
-    if (was_starting && index >= here->layout.cell_count)
-        probation_pause(here, core, slot, index);
-    else if (is_counted && cell_is_paused(slot))
-        dro_warn("%s ended more than %d times in %d s: the next one starts in %d ms", cell_name(here, core, index, name), CELL_DEATHS,
-                 RESTART_WINDOW_MS / 1000, CELL_PAUSE_MS);
-    else if (!start_cell(here, core, index))
-        dro_error("%s cannot be started now", cell_name(here, core, index, name));
+    supervisor_cells_start_due(here);
 }
 
 static bool admit_died(supervisor *here, pid_t pid, int status)
@@ -576,27 +353,10 @@ static int core_died(supervisor *here, uint32_t index, int status)
     if (here->is_stopping)
         return all_cores_are_gone(here) ? 0 : -1;
     if (here->layout.core_count > 1)
-        dro_error("core %u ended: %s", index, how(status, text));
+        dro_error("core %u ended: %s", index, supervisor_how(status, text));
     else
-        dro_error("core ended: %s", how(status, text));
+        dro_error("core ended: %s", supervisor_how(status, text));
     return WIFEXITED(status) && WEXITSTATUS(status) == 3 ? 1 : CORE_DIED;
-}
-
-static int some_cell_died(supervisor *here, uint32_t core, uint32_t index, pid_t pid, int status)
-{
-    const cell_slot *slot = &here->cores[core].cells[index];
-    bool is_wanted = pid == slot->old; /* it was drained: we killed it */
-    bool was_ready = pid == slot->current; /* so the next one will be too, and then it is what runs in it */
-    bool is_needed = index < here->layout.cell_count;
-    char text[64], name[32];
-    if (!is_wanted)
-        dro_warn("%s ended: %s; starting another", cell_name(here, core, index, name), how(status, text));
-    if (is_needed && WIFEXITED(status) && WEXITSTATUS(status) == 4)
-        return 1;
-    if (here->is_stopping)
-        return -1;
-    cell_died(here, core, index, pid);
-    return is_needed && !is_wanted && !was_ready && is_hopeless(here) ? 1 : -1;
 }
 
 /* As core_died; true when it was a core or a cell. */
@@ -611,7 +371,7 @@ static bool pair_died(supervisor *here, pid_t pid, int status, int *code)
             const cell_slot *slot = &here->cores[core].cells[i];
             if (pid != slot->current && pid != slot->old && pid != slot->starting)
                 continue;
-            *code = some_cell_died(here, core, i, pid, status);
+            *code = supervisor_cell_died(here, core, i, pid, status);
             return true;
         }
     }
@@ -633,9 +393,9 @@ static int child_died(supervisor *here, pid_t pid, int status)
         here->gates[i] = 0;
         if (here->is_stopping)
             return -1;
-        dro_warn("gate %u ended: %s; starting another", i, how(status, text));
+        dro_warn("gate %u ended: %s; starting another", i, supervisor_how(status, text));
         gate_died(here, i);
-        return is_hopeless(here) ? 1 : -1;
+        return supervisor_is_hopeless(here) ? 1 : -1;
     }
     for (int kind = 0; kind < LEDGERS; kind++) {
         if (pid != here->ledgers[kind])
@@ -643,18 +403,18 @@ static int child_died(supervisor *here, pid_t pid, int status)
         here->ledgers[kind] = 0;
         if (here->is_stopping)
             return -1;
-        dro_warn("%s ended: %s; starting another", ledger_names[kind], how(status, text));
+        dro_warn("%s ended: %s; starting another", ledger_names[kind], supervisor_how(status, text));
         ledger_died(here, (enum ledger_kind)kind);
-        return is_hopeless(here) ? 1 : -1;
+        return supervisor_is_hopeless(here) ? 1 : -1;
     }
     if (pid == here->desk) {
         here->desk = 0;
         if (here->is_stopping)
             return -1;
-        dro_warn("desk ended: %s; starting another", how(status, text));
+        dro_warn("desk ended: %s; starting another", supervisor_how(status, text));
         if (!start_desk(here))
             dro_error("the desk cannot be started now");
-        return is_hopeless(here) ? 1 : -1;
+        return supervisor_is_hopeless(here) ? 1 : -1;
     }
     return -1;
 }
@@ -683,7 +443,7 @@ static void begin_stop(supervisor *here)
     if (here->is_stopping)
         return;
     here->is_stopping = true;
-    here->stop_by_ms = now_ms() + STOP_LIMIT_MS;
+    here->stop_by_ms = supervisor_now_ms() + STOP_LIMIT_MS;
     dro_info("stopping");
     for (uint32_t i = 0; i < here->layout.gate_count; i++)
         ring_bell(here->room.gate_stops[i]);
@@ -764,20 +524,10 @@ static void wait_for_news(const supervisor *here)
     poll(on, count, here->is_stopping ? 50 : 1000);
 }
 
-static void take_cells(supervisor *here)
-{
-    for (uint32_t core = 0; core < here->layout.core_count; core++)
-        for (uint32_t i = 0; i < here->layout.place_count; i++) {
-            struct pollfd on = { here->cores[core].cells[i].ready, POLLIN, 0 };
-            if (on.fd >= 0 && poll(&on, 1, 0) > 0)
-                cell_ready(here, core, i);
-        }
-}
-
 /* What dromiod and the rooms cost. A cell that is being drained counts when it is looked for no more. */
 static void look_at_rooms(supervisor *here)
 {
-    int64_t now = now_ms();
+    int64_t now = supervisor_now_ms();
     char name[32];
     if (here->looked_ms != 0 && now - here->looked_ms < LOOK_MS)
         return;
@@ -795,7 +545,7 @@ static void look_at_rooms(supervisor *here)
         snprintf(name, sizeof name, "core %u", core);
         usage_look(&here->usage, name, here->cores[core].pid);
         for (uint32_t i = 0; i < here->layout.place_count; i++)
-            usage_look(&here->usage, cell_name(here, core, i, name), here->cores[core].cells[i].current);
+            usage_look(&here->usage, layout_cell_name(&here->layout, core, i, name), here->cores[core].cells[i].current);
     }
 }
 
@@ -824,7 +574,8 @@ static int loop(supervisor *here)
         take_signals(here);
         take_control(here);
         take_ready(here);
-        take_cells(here);
+        if (supervisor_cells_take(here))
+            run_when_ready(here);
         if (!here->is_stopping)
             start_paused_rooms(here);
         look_at_rooms(here);
@@ -836,7 +587,7 @@ static int loop(supervisor *here)
             are_cores_asked = true;
             tell_cores(here, CONTROL_STOP, 0, 0);
         }
-        if (here->is_stopping && now_ms() > here->stop_by_ms) {
+        if (here->is_stopping && supervisor_now_ms() > here->stop_by_ms) {
             dro_warn("some rooms did not stop in time");
             return 0;
         }
@@ -1006,7 +757,7 @@ int supervise(const config *config, int certificates)
         return 1;
     int code;
     while ((code = run_once(&here)) == CORE_DIED) { /* everything begins anew from the log */
-        if (is_hopeless(&here))
+        if (supervisor_is_hopeless(&here))
             return 1;
         here.is_running = false;
         here.gates_ready = 0;
