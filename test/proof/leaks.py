@@ -1,11 +1,11 @@
-"""A host with contexts.memory so small that nearly each turn reads its context from the log and puts another one to sleep. After a warm-up that makes all there will be, it goes through cycles: uplinks of
+"""A host with contexts.memory so small that nearly each turn reads its context from the log and puts another one to sleep. After a warm-up that makes all there will be, with four times as much of what comes and goes as later, it goes through cycles: uplinks of
 twins that slept (turn, wake, sleep), with twins made and removed, connections over HTTP and Diameter that come and go, event streams, sessions, queries, and images that are pushed again or refused among
 them. Before all cycles of a host and behind each quarter of them the memory, descriptors and mappings of every room are read from /proc, each the least of ten looks, so what is taken and given back in between does not count.
 Memory is anonymous memory: a page that dromiod still shares with a room it forked becomes its private one when the room writes to it, which is no growth. A core's is without what rounds of its log have filled, told by
 `dromio_log_memory_bytes` and in a table of its own: five buffers of 4 MiB at most, of which more are used when the disk is slow for a moment, and each grows to the largest round that was ever in it. From the warm-up to the end no room may have grown by more
 than 1 % and 32 KiB: a room of 4 MiB has 10 pages for its 1 %, and a list of the heap that a busy moment makes longer takes its pages by the block; a byte lost in each cycle would be 98 KiB. Descriptors and mappings
 may not grow in both halves. The table shows all five looks. Last, images that are new, each of which makes new cells beside the old ones: they stay by design, so told is what one costs, in the second half as
-in the first. The long form does the same with one new host after the other, 100,000 cycles each, and judges each; what a host grows by over more cycles than that is not seen."""
+in the first. The long form does the same with one new host after the other, a million cycles each, none of which may grow by more over all of them."""
 import pathlib
 import re
 import socket
@@ -18,8 +18,8 @@ SECONDS = 180
 IN_CHECK = False
 LIMITS = "Memory that rounds of the log fill is judged by its bound only; memory that tables are allowed to take (duplicates, timelines, tickets of a day) is filled by the warm-up as far as its time goes; images are never removed, so only pushes are gone through"
 
-TWINS, BURST, CHURN_EVERY, WARM = 2000, 200, 2000, 200_000
-CYCLES = 100_000                                    # of one host
+TWINS, BURST, CHURN_EVERY, CHURN_WARM_EVERY, WARM = 2000, 200, 2000, 500, 200_000
+CYCLES, CYCLES_LONG = 100_000, 1_000_000            # of one host
 GROWTH, BLOCK_KB, LOOKS, LOOK_EVERY, QUARTERS = 0.01, 32, 10, 2000, 4
 ROUNDS_KB = 5 * 4096                                # that rounds of a core's log may fill
 IMAGES, IMAGE_KB, IMAGE_OTHERS = 40, 128, 0.5      # new ones; what each may cost a room that stays: its model is in tables
@@ -161,7 +161,7 @@ def run(proof):
     """A host that was begun is brought to its end, also when a slice's time is up: else it could not be judged."""
     proof.built()
     while not proof.over():
-        one_host(proof, min(CYCLES, proof.wanted - proof.done))
+        one_host(proof, min(CYCLES_LONG if proof.is_long else CYCLES, proof.wanted - proof.done))
 
 
 def one_host(proof, wanted):
@@ -174,7 +174,7 @@ def one_host(proof, wanted):
             found = {}
             for n in range(0, count, BURST):
                 work.burst()
-                if work.turns % CHURN_EVERY == 0:
+                if work.turns % (CHURN_EVERY if is_counted else CHURN_WARM_EVERY) < BURST:
                     work.churn()
                 if is_counted:
                     proof.count(BURST)
