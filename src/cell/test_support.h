@@ -17,7 +17,7 @@ test_bytes test_image(const char *name);
 /* The same admitted; fails the test when it is rejected. */
 test_bytes test_artifact(const char *name, const admit_options *options);
 
-enum { TEST_EVENT_MAX = 2048, TEST_CONTEXT_MAX = 65536 };
+enum { TEST_EVENT_MAX = 2048, TEST_CONTEXT_MAX = 65536, TEST_DEADLINE_MICROS = 2000, TEST_PATIENCE_MICROS = 60000000 };
 
 /* A twin for a test: its context from turn to turn. */
 typedef struct test_twin {
@@ -36,6 +36,8 @@ typedef struct test_twin {
 void test_signals_keep(void);
 void test_signals_set(void);
 
-/* A turn; the context is kept when it is TURN_OK. Returns the status. */
+/* A turn; the context is kept when it is TURN_OK. Returns the status. It has all the time that the slowest machine may need. */
 enum turn_status test_turn(test_twin *twin, uint32_t event_id, const void *event, uint32_t length);
+/* The same with the time of a twin's turn: for those that do not end by themselves. */
+enum turn_status test_turn_without_end(test_twin *twin, uint32_t event_id, const void *event, uint32_t length);
 cell *test_cell(const test_bytes *artifacts, uint32_t count, bool manual_ticks);
