@@ -223,10 +223,16 @@ static enum turn_status take_result(room *room, uint64_t id)
     return (enum turn_status)result.status;
 }
 
+/* A deadline for those that do not end by themselves. */
+static uint32_t time_for(uint32_t event_id)
+{
+    return event_id == LOOP || event_id == SMEAR_LOOP ? TEST_DEADLINE_MICROS : TEST_PATIENCE_MICROS;
+}
+
 static enum turn_status one_turn(room *room, uint32_t image, uint32_t event_id)
 {
     uint64_t id = room->next_id;
-    assert_true(send_turn(room, image, event_id, "12345678", 8, 2000));
+    assert_true(send_turn(room, image, event_id, "12345678", 8, time_for(event_id)));
     ring_publish(&room->turns);
     return take_result(room, id);
 }
@@ -270,7 +276,7 @@ static void many_turns_are_answered_in_order_though_the_ring_is_small(void **sta
     (void)state;
     uint64_t sent = 0, taken = 0;
     while (taken < TURNS) { /* far more ahead than results fit: the cell has to wait for us */
-        while (sent < TURNS && sent - taken < AHEAD && send_turn(room, PROBE, SMEAR, "abcdefgh", 8, 2000))
+        while (sent < TURNS && sent - taken < AHEAD && send_turn(room, PROBE, SMEAR, "abcdefgh", 8, TEST_PATIENCE_MICROS))
             sent++;
         ring_publish(&room->turns);
         for (int i = 0; i < 50 && taken < sent; i++)
@@ -299,7 +305,7 @@ static void next_turns_go_on_with_what_the_one_before_left(void **state)
     room *room = room_open(0);
     (void)state;
     for (size_t i = 0; i < TURNS; i++) {
-        turn_request request = { .twin = turns[i].twin, .image = PROBE, .event_kind = 3, .event_id = turns[i].event, .deadline_micros = 2000 };
+        turn_request request = { .twin = turns[i].twin, .image = PROBE, .event_kind = 3, .event_id = turns[i].event, .deadline_micros = TEST_PATIENCE_MICROS };
         assert_true(ring_send(&room->turns, turns[i].type, RING_WIPE, room->next_id++, &request, sizeof request));
     }
     ring_publish(&room->turns);
@@ -319,7 +325,7 @@ static void the_running_turn_is_named(void **state)
     (void)state;
     for (int i = 0; i < 5; i++)
         assert_int_equal(one_turn(room, PROBE, COUNT), TURN_OK);
-    assert_true(send_turn(room, PROBE, COUNT, NULL, 0, 2000));
+    assert_true(send_turn(room, PROBE, COUNT, NULL, 0, TEST_PATIENCE_MICROS));
     assert_true(send_turn(room, PROBE, LOOP, NULL, 0, 4000000000u));
     ring_publish(&room->turns);
     while (atomic_load(&room->shared->running) != 7)
@@ -341,7 +347,7 @@ static void a_cell_that_gives_way_tells_each_result_before_it_goes_on(void **sta
     room *room = room_open(0);
     gives_way = false;
     for (int i = 0; i < TURNS; i++)
-        assert_true(send_turn(room, PROBE, COUNT, NULL, 0, 2000));
+        assert_true(send_turn(room, PROBE, COUNT, NULL, 0, TEST_PATIENCE_MICROS));
     assert_true(send_turn(room, PROBE, LOOP, NULL, 0, 4000000000u));
     ring_publish(&room->turns);
     while (atomic_load(&room->shared->running) != TURNS + 1)
@@ -485,13 +491,13 @@ static void no_secret_stays_in_the_cell(void **state)
     static const uint32_t events[] = { SMEAR, SMEAR_TRAP, SMEAR_LOOP, WALK };
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         uint64_t id = room->next_id;
-        assert_true(send_turn(room, PROBE, events[i], event, sizeof event, 1000));
+        assert_true(send_turn(room, PROBE, events[i], event, sizeof event, time_for(events[i])));
         ring_publish(&room->turns);
         (void)take_result(room, id);
     }
     uint64_t first = room->next_id; /* what it leaves is carried over to the next turn */
-    assert_true(send_turn(room, PROBE, SMEAR, event, sizeof event, 1000));
-    turn_request next = { .twin = first, .image = PROBE, .event_kind = 3, .event_id = COUNT, .deadline_micros = 2000 };
+    assert_true(send_turn(room, PROBE, SMEAR, event, sizeof event, TEST_PATIENCE_MICROS));
+    turn_request next = { .twin = first, .image = PROBE, .event_kind = 3, .event_id = COUNT, .deadline_micros = TEST_PATIENCE_MICROS };
     assert_true(ring_send(&room->turns, MESSAGE_TURN_NEXT, RING_WIPE, room->next_id++, &next, sizeof next));
     ring_publish(&room->turns);
     assert_int_equal(take_result(room, first), TURN_OK);
