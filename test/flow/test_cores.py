@@ -2,10 +2,9 @@
 import itertools
 import os
 import re
-import signal
 
 import pytest
-from host import THERMO, Events, Host, thermo_period, thermo_reading, until
+from host import THERMO, Events, Host, killed, thermo_period, thermo_reading, until
 from mme import Mme
 
 CORES, GATES = 4, 2
@@ -320,7 +319,7 @@ def readings(host):
 def test_any_room_may_die(small, room):
     send_all(small, 0)
     dead = until(lambda: small.rooms().get(room), room)
-    os.kill(dead, signal.SIGKILL)
+    killed(dead)
     until(lambda: small.rooms().get(room, dead) != dead, f"another {room}")
     small.wait()
     small.admin.close()

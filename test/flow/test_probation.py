@@ -1,11 +1,10 @@
 """Twins whose turns ran into their deadline run in a room of their own; nothing else is different for them."""
 import os
-import signal
 
 import hostile
 import pytest
 from broken_rooms import BrokenRooms
-from host import Host, thermo_reading, until
+from host import Host, killed, thermo_reading, until
 from mme import Mme
 from test_trust_groups import GROUPS
 
@@ -113,7 +112,7 @@ def test_a_room_of_probation_that_dies_comes_back_and_nothing_is_lost(wasm):
         story.turn_in_there()
         for n in range(3):
             counted = story.count()
-            os.kill(pid, signal.SIGKILL)
+            killed(pid)
             story.event(hostile.GOOD)
             story.event(hostile.GOOD)
             pid = until(lambda: story.room() not in (None, pid) and story.room(), "another room")

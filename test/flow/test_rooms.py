@@ -10,7 +10,7 @@ import threading
 import pytest
 from broken_rooms import BrokenRooms
 from floods import NarrowHost
-from host import DROMIOD, LIBC, Client, Events, Host, thermo_period, thermo_reading, until
+from host import DROMIOD, LIBC, Client, Events, Host, killed, thermo_period, thermo_reading, until
 from mme import Mme, find, result_of
 
 
@@ -208,7 +208,7 @@ def test_cells_that_die_all_the_time_do_not_end_the_host():
         for _ in range(6):  # each of them less often than that its successor would come later; all of them more than 20 times
             cells = until(lambda: len(found := living_cells(host)) == 4 and found, "four cells")
             for pid in cells.values():
-                os.kill(pid, signal.SIGKILL)
+                killed(pid)
             until(lambda: all((pid := host.rooms().get(name)) and pid != dead for name, dead in cells.items()), "other cells")
         host.admin.put_twin("x@acme.example")
         assert "giving up" not in host.log()

@@ -7,7 +7,7 @@ import threading
 
 import hostile
 import pytest
-from host import DROMIOD, Host, thermo_reading, until
+from host import DROMIOD, Host, killed, thermo_reading, until
 from mme import Load, Mme
 
 GROUPS = 'cells.groups=[{name="wild",domains=["wild.example"],cpu=20},{name="utilities",domains=["*.utilities.example"],cpu=60}]'
@@ -187,7 +187,7 @@ def test_a_group_whose_cell_dies_costs_nobody_else_anything(wasm):
                 load.send(wild_imsi(end % story.twins), bytes([hostile.GOOD, 0]), 1000 * turn + end)
             dead = until(lambda: story.cell(WILD), "a wild cell")
             for pid in dead:
-                os.kill(pid, signal.SIGKILL)
+                killed(pid)
             story.readings(5)
             load.drain()
             until(lambda: len(story.cell(WILD)) == len(dead) and not set(story.cell(WILD)) & set(dead), "the next ones")

@@ -48,6 +48,15 @@ def until(condition, what="the state"):
         time.sleep(POLL_S)
 
 
+def killed(pid):
+    """kill -9; whether it was still there: a cell ends by itself when the images have changed."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+        return True
+    except ProcessLookupError:
+        return False
+
+
 def ports():
     """Ports to listen on, none twice: below those the kernel gives to connections, and in an order of this process alone,
     so that nobody takes one while its host starts, or is away for a restart."""
@@ -338,9 +347,7 @@ class Host:
 
     def kill_room(self, kind):
         """kill -9; gives the dead room's pid."""
-        pid = self.room(kind)
-        os.kill(pid, signal.SIGKILL)
-        return pid
+        return until(lambda: killed(pid := self.room(kind)) and pid, f"a {kind} to kill")
 
     def room_is_back(self, kind, dead):
         return until(lambda: next((pid for name, pid in self.rooms().items() if name.split()[0] == kind and pid != dead), None),
@@ -353,10 +360,7 @@ class Host:
     def kill(self):
         """kill -9 of the whole host: the supervisor and every room of it."""
         for pid in [self.process.pid, *self.left()]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            killed(pid)
         self.process.wait(LIMIT_S)
         until(lambda: not self.left(), "the end of all rooms")
 

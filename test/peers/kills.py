@@ -1,10 +1,8 @@
 """kill -9 of a host's rooms, of dromiod or of all at once, under the load of an oracle (promised.py)."""
-import os
 import re
-import signal
 import time
 
-from host import until
+from host import killed, until
 
 ROOM_KINDS = ("gate", "core", "cell", "desk", "charging", "audit")
 DEATHS_MAX, DEATHS_S = 15, 10  # dromiod gives up at 20 in 10 s: that is not what is looked at here
@@ -43,7 +41,7 @@ class Kills:
     def kill_room(self, kind):
         name, pid = self.chance.choice([(name, pid) for name, pid in self.host.rooms().items() if name.split()[0] == kind])
         self.deaths.append(time.monotonic())
-        os.kill(pid, signal.SIGKILL)
+        killed(pid)
         until(lambda: self.host.rooms().get(name, pid) != pid, f"another {name}")
         self.host.wait()
 
