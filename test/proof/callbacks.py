@@ -315,7 +315,6 @@ def run(proof):
         proof.unavailable("namespaces for the network and for files want root")
     if proof.over():
         return
-    proof.built()
     with own_network(proof):
         names = Names({**{name.rstrip("."): addresses for name, addresses in NAMES.items() if addresses}, **MIXED, "public.test": [PUBLIC], "public6.test": [PUBLIC_6]})
         trial = Trial(proof, Listener(), Listener(("127.0.0.1", "::1")))

@@ -159,7 +159,6 @@ def new_images(proof, host):
 
 def run(proof):
     """A host that was begun is brought to its end, also when a slice's time is up: else it could not be judged."""
-    proof.built()
     while not proof.over():
         one_host(proof, min(CYCLES_LONG if proof.is_long else CYCLES, proof.wanted - proof.done))
 

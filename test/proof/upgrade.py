@@ -106,7 +106,6 @@ def restored(proof, host, oracle, old):
 
 
 def run(proof):
-    proof.built()
     older = versions(proof)
     new_layout = int(re.search(r"DATA_LAYOUT = (\d+)", (proof.root / "src/store/data_layout.h").read_text())[1])
     counted = proof.state.setdefault("moves", {})
