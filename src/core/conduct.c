@@ -234,7 +234,7 @@ static void window_begin(core *core, image_conduct *now)
         return;
     if (now->seen != NULL)
         memset(now->seen, 0, CONDUCT_SEEN / 8);
-    *now = (image_conduct){ .window = window, .turns = now->turns, .turns_before = now->turns_before, .judged = now->judged, .seen = now->seen };
+    *now = (image_conduct){ .window = window, .turns = now->turns, .turns_before = now->turns_before, .judged = now->judged, .forgiven = now->forgiven, .seen = now->seen };
 }
 
 /* True: it was not among them before. */
@@ -272,6 +272,12 @@ static void image_struck(core *core, const turn *turn, uint32_t status)
     }
 }
 
+/* A core that began anew since has counted less. */
+static uint32_t without(uint32_t counted, uint32_t forgiven)
+{
+    return counted > forgiven ? counted - forgiven : 0;
+}
+
 static board_strikes strikes_of_all(const core *core, uint32_t image)
 {
     const image_conduct *own = &core->conduct[image];
@@ -286,6 +292,11 @@ static board_strikes strikes_of_all(const core *core, uint32_t image)
         sum.killers += theirs.killers;
         sum.failures += theirs.failures;
     }
+    if (own->forgiven.window == sum.window) {
+        sum.twins = without(sum.twins, own->forgiven.twins);
+        sum.killers = without(sum.killers, own->forgiven.killers);
+        sum.failures = without(sum.failures, own->forgiven.failures);
+    }
     return sum;
 }
 
@@ -299,6 +310,16 @@ static uint64_t turns_since(core *core, uint32_t image)
         own->turns_before = turns;
     }
     return turns - own->turns_before;
+}
+
+void conduct_forgive(core *core, uint32_t image)
+{
+    image_conduct *own = &core->conduct[image];
+    if (core->options.conduct.window_ms == 0)
+        return;
+    own->forgiven = (board_strikes){ 0 };
+    own->forgiven = strikes_of_all(core, image);
+    own->turns_before += turns_since(core, image);
 }
 
 static void judge(core *core, uint32_t image)

@@ -13,6 +13,7 @@
 
 #include "base/builder.h"
 #include "base/fields.h"
+#include "core/board.h"
 #include "core/core.h"
 #include "core/turn.h"
 
@@ -33,6 +34,7 @@ typedef struct image_conduct {   /* of one image in one window of time, on this 
     uint64_t turns;              /* of the image that were kept, since the start */
     uint64_t turns_before;       /* core 0: of all cores, when it heard of the first failure of window `judged` */
     uint32_t judged;
+    board_strikes forgiven;      /* core 0: of all cores, when the image's stop ended; counts in that window alone */
     uint64_t killed_by;          /* a bit for each killer, by its number */
     uint64_t *seen;              /* CONDUCT_SEEN bits for twins that failed, by their numbers; NULL before the first */
 } image_conduct;
@@ -58,6 +60,8 @@ int64_t penalty_until_ms(const core *core, const twin *twin); /* 0: it is not se
 bool twin_is_on_probation(const core *core, const twin *twin); /* some turn ran into its deadline, less than penalty_longest_ms ago */
 /* Core 0: judges images by what all cores have counted. */
 void conduct_step(core *core);
+/* Core 0: its stop has ended; what failed before is not held against it any more. */
+void conduct_forgive(core *core, uint32_t image);
 void conduct_free(core *core);
 struct call;
 void api_penalty_delete(core *core, const struct call *call);

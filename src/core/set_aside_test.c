@@ -341,6 +341,28 @@ static void an_image_of_which_many_twins_fail_is_quarantined(void **state)
     assert_int_equal(status_of(write_period("t0@acme.example", 600)), 202);
 }
 
+static void what_failed_before_an_image_was_let_go_on_is_not_held_against_it(void **state)
+{
+    (void)state;
+    char imsis[5][16];
+    devices(5, imsis);
+    quarantine(2, 50, 0);
+    send(imsis[0], true);
+    send(imsis[1], true);
+    assert_string_equal(reason_of_quarantine(), "turns of 2 twins failed, 2 of 2");
+    assert_int_equal(stop_end(here.world.core, STOP_IMAGE, here.world.core->stops.list[0].subject), DRO_OK);
+    send(imsis[2], true);
+    assert_string_equal(reason_of_quarantine(), "");
+    send(imsis[4], false);
+    send(imsis[3], true);
+    assert_string_equal(reason_of_quarantine(), "turns of 2 twins failed, 2 of 3");
+    assert_int_equal(stop_end(here.world.core, STOP_IMAGE, here.world.core->stops.list[0].subject), DRO_OK);
+    world_advance(&here.world, WINDOW_MS); /* nothing is forgiven in advance */
+    send(imsis[0], true);
+    send(imsis[1], true);
+    assert_string_equal(reason_of_quarantine(), "turns of 2 twins failed, 2 of 2");
+}
+
 static void an_image_whose_turns_mostly_go_well_is_not_quarantined(void **state)
 {
     (void)state;
@@ -687,6 +709,7 @@ int main(void)
         CLAIM(a_timer_waits_for_the_end_of_a_penalty),
         CLAIM(a_timer_waits_for_the_end_of_a_stop),
         CLAIM(an_image_of_which_many_twins_fail_is_quarantined),
+        CLAIM(what_failed_before_an_image_was_let_go_on_is_not_held_against_it),
         CLAIM(an_image_whose_turns_mostly_go_well_is_not_quarantined),
         CLAIM(an_image_that_kills_cells_is_quarantined_sooner),
         CLAIM(who_kills_a_cell_while_it_is_made_counts),

@@ -156,7 +156,11 @@ static bool mark_all(core *core)
         if (core->images[i].table == NONE)
             continue;
         stop_image_subject(core->images[i].digest, subject);
-        has_ended |= mark(&core->images[i].is_stopped, stop_find(core, STOP_IMAGE, subject) != NULL);
+        if (!mark(&core->images[i].is_stopped, stop_find(core, STOP_IMAGE, subject) != NULL))
+            continue;
+        has_ended = true;
+        if (core->index == 0)
+            conduct_forgive(core, i);
     }
     return mark_applications(core) || has_ended;
 }
