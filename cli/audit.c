@@ -15,6 +15,7 @@ enum {
     HEX = 2 * SHA256_DIGEST_LENGTH,
     KEY_BYTES = 32, SIGNATURE_BYTES = 64,
     HEADS_KEPT = 65536,        /* newest lines whose hashes signatures are compared with */
+    UNPROVEN_MAX = 2000,       /* a signature follows after 1,000 entries; a few more may come while it is made */
     LINE_BYTES_MAX = 64 * 1024, WHY_MAX = 200, PAGE = 1000,
 };
 static const char hash_begin[] = ",\"hash\":\"", hash_end[] = "\"}\n";
@@ -25,6 +26,7 @@ typedef struct checking {
     char (*heads)[HEX + 1];    /* [HEADS_KEPT], by number of the line */
     uint8_t key[KEY_BYTES];
     bool has_key;
+    uint64_t proven;           /* of this series, the newest that a signature or the wanted head vouches for; 0: none */
     const char *wanted;        /* a head that has to be among them; NULL: none */
     const char *after;         /* the head that the first of them has to follow; NULL: any */
     uint64_t begin;            /* the first of all, */
@@ -113,6 +115,8 @@ static bool check_signed_line(checking *to, const char *series, uint64_t sequenc
     bool is_here = strcmp(series, to->series) == 0 && sequence >= to->first && sequence <= to->last && to->last - sequence < HEADS_KEPT;
     if (is_here && strcmp(to->heads[sequence % HEADS_KEPT], head) != 0)
         return wrong(to, "signs another line %" PRIu64 " than the one here", sequence);
+    if (is_here && sequence > to->proven)
+        to->proven = sequence;
     return true;
 }
 
@@ -142,6 +146,7 @@ static bool check_chain(checking *to, yyjson_val *entry, const char *hash)
     }
     if (to->lines == 0 || !is_same) {
         to->first = sequence;
+        to->proven = 0;
         snprintf(to->series, sizeof to->series, "%.*s", (int)series, id);
         to->series_begun++;
     }
@@ -149,7 +154,10 @@ static bool check_chain(checking *to, yyjson_val *entry, const char *hash)
     to->lines++;
     snprintf(to->head, sizeof to->head, "%s", hash);
     memcpy(to->heads[sequence % HEADS_KEPT], hash, HEX + 1);
-    to->is_found |= to->wanted != NULL && strcmp(hash, to->wanted) == 0;
+    if (to->wanted != NULL && strcmp(hash, to->wanted) == 0) {
+        to->is_found = true;
+        to->proven = sequence;
+    }
     return true;
 }
 
@@ -299,10 +307,54 @@ static int verify_host(struct cli *cli, checking *to, bool *is_fine)
     return code;
 }
 
+static int print_verified(struct cli *cli, const checking *to)
+{
+    if (cli->format == OUTPUT_TABLE) {
+        fprintf(cli->out, "entries %" PRIu64 " to %" PRIu64 " hold together, %" PRIu64 " signatures are good, ", to->first, to->last, to->signatures);
+        if (to->proven > 0)
+            fprintf(cli->out, "the newest vouches for entry %" PRIu64 " and all before it; head %s\n", to->proven, to->head);
+        else
+            fprintf(cli->out, "none vouches for any of them yet; head %s\n", to->head);
+        return EXIT_OK;
+    }
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_uint(doc, root, "first", to->first);
+    yyjson_mut_obj_add_uint(doc, root, "last", to->last);
+    yyjson_mut_obj_add_uint(doc, root, "signatures", to->signatures);
+    yyjson_mut_obj_add_uint(doc, root, "proven", to->proven);
+    yyjson_mut_obj_add_uint(doc, root, "gaps", to->gaps);
+    yyjson_mut_obj_add_str(doc, root, "series", to->series);
+    yyjson_mut_obj_add_str(doc, root, "head", to->head);
+    yyjson_doc *whole = yyjson_mut_doc_imut_copy(doc, NULL);
+    int code = whole == NULL ? cli_fail(EXIT_FAILED, "no memory") : json_print(cli, yyjson_doc_get_root(whole), cli->format == OUTPUT_JSON);
+    yyjson_doc_free(whole);
+    yyjson_mut_doc_free(doc);
+    return code;
+}
+
+/* A chain alone can be made by anybody: with a key, somebody who has its other half has to vouch for it, up to what is newest. */
+static int judge_authorship(struct cli *cli, const checking *to)
+{
+    bool is_asked = invocation_option(cli->in, "--key") != NULL;
+    if (is_asked && to->proven == 0)
+        return cli_fail(EXIT_FAILED, "entries %" PRIu64 " to %" PRIu64 " hold together, but none is signed by that key: anybody may have written them. A host signs within a minute: "
+                        "take them again later, or give a head that was kept (--since-head)", to->first, to->last);
+    if (is_asked && to->last - to->proven > UNPROVEN_MAX)
+        return cli_fail(EXIT_FAILED, "the %" PRIu64 " entries behind %" PRIu64 " are not signed, and a host signs after 1,000: anybody may have written them. Take them again "
+                        "in a minute, or give a head that was kept (--since-head)", to->last - to->proven, to->proven);
+    if (!is_asked && invocation_argument(cli->in, 0) != NULL)
+        cli_note("that the host wrote them shows with its public key alone, kept elsewhere: --key");
+    return EXIT_OK;
+}
+
 static int judge(struct cli *cli, checking *to, bool is_fine)
 {
     if (!is_fine)
         return cli_fail(EXIT_FAILED, "%s %s", to->place, to->why);
+    if (to->lines == 0)
+        return cli_fail(EXIT_FAILED, "there is no entry: nothing was verified");
     if (to->wanted != NULL && !to->is_found)
         return cli_fail(EXIT_FAILED, "no entry has the hash %s: the log was cut before it, or is another one", to->wanted);
     if (to->cuts > 0)
@@ -314,9 +366,8 @@ static int judge(struct cli *cli, checking *to, bool is_fine)
                  to->after != NULL ? "" : "; with --after-head that hash, kept where nobody of the host can change it, shows that none behind it was taken away");
     if (to->series_begun > 1)
         cli_note("%" PRIu64 " directories, one after the other: an entry audit.begun says how each before it ended", to->series_begun);
-    fprintf(cli->out, "entries %" PRIu64 " to %" PRIu64 " hold together, %" PRIu64 " signatures are good; head %s\n", to->first, to->last, to->signatures,
-            to->head);
-    return EXIT_OK;
+    int code = judge_authorship(cli, to);
+    return code == EXIT_OK ? print_verified(cli, to) : code;
 }
 
 int audit_verify(struct cli *cli)

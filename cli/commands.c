@@ -469,7 +469,7 @@ const struct command commands[] = {
               "audit export has written. Exit code 1, and a line that says where the chain breaks.",
       .options = { { "--since-head", 0, "HASH", "an entry with this hash has to be there: what was seen then is still a beginning of the log", NULL },
                    { "--after-head", 0, "HASH", "the first entry has to follow the one with this hash: of what was taken away, nothing is missing behind it", NULL },
-                   { "--key", 0, "KEY", "public key of the host; else the first one that is seen", NULL } },
+                   { "--key", 0, "KEY", "public key of the host, which has to have signed them; else the first one that is seen", NULL } },
       .examples = { "dromio audit verify", "dromio audit verify /var/lib/dromio/audit", "dromio audit verify --key 3f0c... audit.jsonl" },
       .is_local_with_arguments = true,
       .run = audit_verify },

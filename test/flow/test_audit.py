@@ -117,6 +117,58 @@ def test_the_command_verifies_the_host_and_files_alone(host, tmp_path):
     assert "host.started" in dromio("audit", "list", "--limit", "5", "--after", "0", host=host).stdout
 
 
+def chained(entries_of_it):
+    """The lines of a chain that holds, made of these entries by somebody who has no key of the host."""
+    lines, previous = [], "0" * 64
+    for number, entry in enumerate(entries_of_it, 1):
+        text = json.dumps({**{name: value for name, value in entry.items() if name != "hash"}, "seq": number, "previous": previous}, separators=(",", ":"))[:-1]
+        previous = hashlib.sha256(text.encode()).hexdigest()
+        lines.append(f'{text},"hash":"{previous}"}}\n')
+    return lines
+
+
+def test_a_chain_that_was_made_anew_without_the_hosts_key_is_refused(tmp_path):
+    """It holds together: that the host has written it, only a signature shows."""
+    file = tmp_path / "audit.jsonl"
+
+    def verified(lines, *more):
+        file.write_text("".join(lines))
+        return dromio("audit", "verify", *more, str(file))
+
+    def verified_by(key):
+        return dromio("audit", "verify", "--key", key, str(file))
+
+    with Host(*ON) as host:
+        begun = found(host, act="audit.begun")[0]
+        young = verified([line.decode() for line in audit.lines_of_host(host)], "--key", begun["key"])
+        is_refused(young, "none is signed by that key", "take them again later")  # it is a host's, but that does not show yet
+        numbers = itertools.count()
+
+        def signed():
+            for _ in range(100):
+                host.admin.put_twin(f"s{next(numbers)}@acme.example")
+            return any(entry["act"] == "audit.signed" for entry in entries(host))
+
+        until(signed, "a signature")
+        own = entries(host)
+        newest = [entry for entry in own if entry["act"] == "audit.signed"][-1]
+        whole = verified([line.decode() for line in audit.lines_of_host(host)], "--key", newest["key"])
+        assert whole.returncode == 0 and f"vouches for entry {newest['sequence']} and all before it" in whole.stdout, whole
+        told = json.loads(dromio("audit", "verify", "--key", newest["key"], "-o", "json", str(file)).stdout)
+        assert (told["first"], told["last"], told["proven"], told["head"]) == (1, len(own), newest["sequence"], own[-1]["hash"])
+        is_refused(verified_by("0" * 64), "is signed by another key")
+        without = [entry for entry in own if entry.get("objects") != ["s7@acme.example"]]
+        is_refused(verified(chained(without), "--key", newest["key"]), "than the one here")  # the host's own signature, behind other lines
+        made = verified(chained([entry for entry in without if entry["act"] != "audit.signed"]))
+        assert made.returncode == 0 and "none vouches for any of them" in made.stdout and "--key" in made.stderr, made  # of a chain alone no more can be said
+        is_refused(verified_by(newest["key"]), "none is signed by that key")
+        # Its signature stays where it was; what follows was written by somebody else.
+        lines = chained(own[:newest["seq"]] + [{"id": own[0]["id"], "act": "twin.made"}] * 2001)
+        is_refused(verified(lines, "--key", newest["key"]), f"entries behind {newest['sequence']} are not signed")
+        assert verified(lines, "--key", newest["key"], "--since-head", json.loads(lines[-1])["hash"]).returncode == 0  # who kept that head vouches for it
+        is_refused(verified([]), "there is no entry")
+
+
 def test_what_is_left_of_a_log_whose_oldest_files_were_removed_holds_and_says_where_it_begins(tmp_path):
     with Host(*ON, "audit.file_size=4KiB") as host:
         names = itertools.count()
