@@ -181,7 +181,9 @@ void cell_json_left(struct table *table, const yyjson_val *value)
     cell_value(table, value, true);
 }
 
-/* An array of texts as "a, b". */
+enum { TEXTS_SHOWN = 8 }; /* of an array in a table */
+
+/* An array of texts as "a, b", a long one as "a, b, ... 64 in all". */
 static void cell_texts(struct table *table, yyjson_val *array)
 {
     size_t index, max;
@@ -193,6 +195,10 @@ static void cell_texts(struct table *table, yyjson_val *array)
             buffer_fini(&line);
             cell_json(table, array);
             return;
+        }
+        if (index == TEXTS_SHOWN) {
+            buffer_printf(&line, ", ... %zu in all", max);
+            break;
         }
         buffer_text(&line, index > 0 ? ", " : "");
         buffer_put(&line, yyjson_get_str(item), yyjson_get_len(item));

@@ -99,6 +99,25 @@ static bool check_health(doctor *doctor, bool is_needed)
     return status == 200;
 }
 
+/* What an operator stopped is meant to be so; what the host has stopped itself is not. */
+static void check_stops(doctor *doctor, yyjson_val *stops)
+{
+    static const char *const names[] = { "domain", "image", "application" };
+    size_t i, count;
+    yyjson_val *stop;
+    yyjson_arr_foreach(stops, i, count, stop) {
+        const char *name = "", *kind = member_text(stop, "stop"), *reason = member_text(stop, "reason");
+        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
+            if (yyjson_obj_get(stop, names[k]) != NULL)
+                name = member_text(stop, names[k]);
+        bool is_own = strcmp(member_text(stop, "by"), "host") == 0;
+        finding(doctor, is_own ? FINDING_ILL : FINDING_NOTE, "stopped",
+                is_own ? "dromio twin and dromio dead-letters show what failed; a mended image, or dromio stop remove, once that is over"
+                       : "dromio stop list; dromio stop remove lets it go on",
+                "%s %s does not run, by %s since %s%s%s", kind, name, member_text(stop, "by"), member_text(stop, "since"), *reason != '\0' ? ": " : "", reason);
+    }
+}
+
 /* Seconds since 1970 of "2026-11-22T12:00:00...", or -1. */
 static int64_t seconds_of(const char *text)
 {
@@ -135,7 +154,31 @@ static void check_status(doctor *doctor)
         uint64_t dead = yyjson_get_uint(yyjson_obj_get(status, "dead_letters"));
         finding(doctor, dead == 0 ? FINDING_WELL : FINDING_NOTE, "dead letters", dead == 0 ? NULL : "dromio dead-letters shows them",
                 "%llu since the start", (unsigned long long)dead);
+        check_stops(doctor, yyjson_obj_get(status, "stopped"));
     }
+    yyjson_doc_free(doc);
+}
+
+static void check_audit(doctor *doctor)
+{
+    char reason[256];
+    long code;
+    yyjson_doc *doc = ask(doctor->cli, "/v1/audit/head", &code, reason, sizeof reason);
+    yyjson_val *head = yyjson_doc_get_root(doc);
+    uint64_t cuts = yyjson_get_uint(yyjson_obj_get(head, "cuts")), gaps = yyjson_get_uint(yyjson_obj_get(head, "gaps"));
+    bool is_on = code == 200 && yyjson_get_bool(yyjson_obj_get(head, "enabled"));
+    bool is_written = strcmp(member_text(head, "state"), "writing") == 0, is_failed = strcmp(member_text(head, "state"), "failed") == 0;
+    if (is_on && is_failed)
+        finding(doctor, FINDING_ILL, "audit", "look at the host's log, and at the disk of the audit directory", "the audit files cannot be written: entries wait in the log");
+    else if (is_on && !is_written)
+        finding(doctor, FINDING_NOTE, "audit", "ask again in a moment", "the room that writes the audit files begins");
+    if (is_on && cuts > 0)
+        finding(doctor, FINDING_ILL, "audit", "dromio audit verify, and \"A broken chain\" in audit.md", "%llu times since the start the audit files were not what they had been",
+                (unsigned long long)cuts);
+    if (is_on && gaps > 0)
+        finding(doctor, FINDING_ILL, "audit", "entries audit.gap say when; \"A broken chain\" in audit.md", "%llu parts of the log are in no audit file", (unsigned long long)gaps);
+    if (is_on && is_written && cuts == 0 && gaps == 0)
+        finding(doctor, FINDING_WELL, "audit", NULL, "the audit log is written, whole since the start");
     yyjson_doc_free(doc);
 }
 
@@ -158,7 +201,7 @@ static void check_peers(doctor *doctor)
     yyjson_doc_free(doc);
 }
 
-/* A room that died was started again: a note, since all runs now. Cells are not looked at: a new image starts them too. */
+/* A room that died was started again: a note, since all runs now. Cells and rooms of probation are not looked at: a new image starts them too. */
 static void check_rooms(doctor *doctor, const samples *samples)
 {
     struct buffer died = { 0 };
@@ -166,7 +209,7 @@ static void check_rooms(doctor *doctor, const samples *samples)
     for (const sample *at = NULL; (at = samples_next(samples, "dromio_room_starts_total", at)) != NULL;) {
         char room[64], line[128];
         sample_label(at, "room", room, sizeof room);
-        if (strncmp(room, "cell", strlen("cell")) == 0)
+        if (strncmp(room, "cell", strlen("cell")) == 0 || strncmp(room, "probation", strlen("probation")) == 0)
             continue;
         rooms++;
         snprintf(line, sizeof line, "%s%s %.0f times", died.length > 0 ? ", " : "", room, at->value);
@@ -246,6 +289,7 @@ int host_doctor(struct cli *cli)
         data = here.data;
     if (check_health(&here, data == NULL)) {
         check_status(&here);
+        check_audit(&here);
         check_peers(&here);
         check_metrics(&here);
     }

@@ -95,7 +95,9 @@ static int change(struct cli *cli, const char *method, struct buffer *path, over
     int code = timeout != NULL && duration_ms(timeout) < 0 ? cli_fail(EXIT_USAGE, "--timeout takes a time such as 30s or 10m, not %s", timeout)
                                                            : cli_print_answer(cli, &request);
     buffer_fini(path);
-    return code == EXIT_OK && invocation_has(cli->in, "--wait") ? wait_until(cli, is_over) : code;
+    if (code == EXIT_OK && invocation_has(cli->in, "--wait") && (code = wait_until(cli, is_over)) == EXIT_OK)
+        cli_note(is_over == is_never ? "%s is gone" : "all that lives in %s is under its new key", invocation_argument(cli->in, 0));
+    return code;
 }
 
 int domain_rotate(struct cli *cli)

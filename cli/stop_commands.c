@@ -35,13 +35,23 @@ static bool path_of(struct cli *cli, struct buffer *path)
     return false;
 }
 
+static int refuse_words(const struct cli *cli)
+{
+    static const char *const kinds[] = { "code", "domain", "image", "application" };
+    const char *kind = invocation_argument(cli->in, 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return cli_fail(EXIT_USAGE, i == 0 ? "%s stops all guest code: no name goes with it" : "say which %s", kind);
+    return cli_fail(EXIT_USAGE, "there is no stop of \"%s\": say code, or domain, image or application and its name", kind);
+}
+
 static int change(struct cli *cli, const char *method, yyjson_mut_doc *reason)
 {
     struct buffer path = { 0 }, body = { 0 };
     struct response response;
     int code = EXIT_OK;
     if (!path_of(cli, &path))
-        code = cli_fail(EXIT_USAGE, "say code, or domain, image or application and its name");
+        code = refuse_words(cli);
     else if (reason != NULL && !json_write(&body, reason))
         code = cli_fail(EXIT_USAGE, "the reason is no UTF-8");
     if (code == EXIT_OK) {

@@ -100,6 +100,7 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
     static const char *const heads[] = { "TWIN", "VALUE" };
     static const char *const names[] = { "model", "image", "revision", "mailbox" };
     static const char *const contacts[] = { "last", "next", "why" };
+    static const char *const conducts[] = { "penalty", "probation" };
     char title[48];
     size_t index, max;
     yyjson_val *name, *tag, *contact = yyjson_obj_get((yyjson_val *)twin, "contact");
@@ -123,6 +124,14 @@ static int print_twin(struct cli *cli, const yyjson_val *twin)
         table_text(table, "schedule");
         table_cell(table, buffer_string(&text), text.length, false);
         buffer_fini(&text);
+    }
+    for (size_t i = 0; i < sizeof conducts / sizeof conducts[0]; i++) {
+        yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, conducts[i]), index, max, name, tag)
+        {
+            snprintf(title, sizeof title, "%s %s", conducts[i], yyjson_get_str(name));
+            table_text(table, title);
+            cell_json_left(table, tag);
+        }
     }
     yyjson_obj_foreach(yyjson_obj_get((yyjson_val *)twin, "connection"), index, max, name, tag)
     {

@@ -218,7 +218,7 @@ static bool image_choose(core *core, const call *call, struct put *put, const tw
     }
     const stop *stop = twin == NULL || put->is_given ? stop_of_image(core, wanted) : NULL;
     if (stop != NULL) {
-        tell_problem(core, call->caller, 409, "quarantined", "the image is quarantined: %s", stop->reason);
+        tell_quarantined(core, call->caller, 409, stop);
         return false;
     }
     return true;

@@ -78,8 +78,7 @@ static void refuse(core *core, const turn *turn, uint8_t status)
     const stop *stop = stop_of_image(core, turn->image);
     assert(status != TURN_QUARANTINED || stop != NULL);
     if (status == TURN_QUARANTINED)
-        tell_problem(core, turn->caller, turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE ? 409 : 503, "quarantined",
-                     "the image is quarantined: %s", stop->reason);
+        tell_quarantined(core, turn->caller, turn->operation == TURN_CREATE || turn->operation == TURN_CONFIGURE ? 409 : 503, stop);
     else if (status == TURN_PENALTY)
         tell_later(core, turn->caller, 503, "penalty", (uint32_t)((penalty_until_ms(core, twin) - core->now_ms + 999) / 1000),
                    "the twin is set aside because its turns failed");

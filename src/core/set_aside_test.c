@@ -329,7 +329,7 @@ static void an_image_of_which_many_twins_fail_is_quarantined(void **state)
     assert_true(stop_of_image(here.world.core, 0)->is_automatic);
     request_begin(&request, API_STOP_LIST);
     assert_non_null(strstr(json_of(ask()), "\"by\":\"host\""));
-    is_problem(write_period("t0@acme.example", 600), 503, "quarantined", 1);
+    is_problem(write_period("t0@acme.example", 600), 503, "quarantined", STOP_RETRY_S);
     send(imsis[0], false);
     assert_non_null(strstr(newest_dead(), "\"reason\":\"quarantined\""));
     on_twin(API_TWIN_PUT, "new@acme.example");
@@ -528,7 +528,7 @@ static void a_twin_is_not_made_by_a_turn_that_was_stopped_meanwhile(void **state
     assert_int_equal(stop_begin(core, STOP_IMAGE, digest, "loud", false), DRO_OK);
     world_settle(&here.world);
     is_problem(heard_of(4001), 409, "quarantined", 0);
-    is_problem(blink(ID), 503, "quarantined", 1);
+    is_problem(blink(ID), 503, "quarantined", STOP_RETRY_S);
 }
 
 static void what_somebody_asked_for_is_refused_and_what_came_by_itself_is_buried(void **state)

@@ -262,6 +262,13 @@ void tell_later(core *core, caller caller, uint16_t status, const char *type, ui
     problem_send(core, caller, status, type, NULL, NULL, retry_after_s > 0 ? retry_after_s : 1, detail);
 }
 
+void tell_quarantined(core *core, caller caller, uint16_t status, const stop *stop)
+{
+    char detail[STOP_REASON_MAX + 64];
+    snprintf(detail, sizeof detail, "the image is quarantined by %s%s%s", stop->is_automatic ? "the host" : "an operator", stop->reason[0] != '\0' ? ": " : "", stop->reason);
+    problem_send(core, caller, status, "quarantined", NULL, NULL, status == 503 ? STOP_RETRY_S : 0, detail);
+}
+
 void tell_cause(core *core, caller caller, uint16_t status, const char *cause, const char *format, ...)
 {
     char detail[512];

@@ -39,4 +39,7 @@ void tell_invalid(core *core, caller caller, uint16_t status, const char *cause,
 void tell_broken(core *core, caller caller, uint32_t image); /* 503 */
 /* May be asked again after so many seconds. */
 void tell_later(core *core, caller caller, uint16_t status, const char *type, uint32_t retry_after_s, const char *format, ...) __attribute__((format(printf, 6, 7)));
+struct stop;
+/* 503: try again; 409: not with this image. */
+void tell_quarantined(core *core, caller caller, uint16_t status, const struct stop *stop);
 void tell_problem(core *core, caller caller, uint16_t status, const char *type, const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -239,6 +239,8 @@ def test_an_end_that_was_cut_is_found_at_the_next_start():
         cut = found(host, act="audit.cut")[0]
         assert cut["sequence"] >= last and host.metric("dromio_audit_cuts_total") == 1
         is_refused(dromio("audit", "verify", host=host), "audit.cut")
+        looked = dromio("doctor", host=host)
+        assert looked.returncode == 1 and "not what they had been" in looked.stdout, looked
 
 
 def written_anew(lines):

@@ -74,6 +74,19 @@ def test_a_room_that_died_is_told():
         assert "core 2 times" in rooms["what"].replace("core 0", "core") and "log" in rooms["next"]
 
 
+def test_what_is_stopped_is_told(host):
+    assert "stopped" not in findings(host=host)[0]
+    assert host.admin.put("/v1/stops/code", {"reason": "INC-4711"}).status == 204
+    found, code = findings(host=host)
+    assert code == 0 and found["stopped"]["state"] == "note" and "INC-4711" in found["stopped"]["what"] and "dromio stop" in found["stopped"]["next"], found
+    assert host.admin.delete("/v1/stops/code").status == 204
+
+
+def test_an_audit_log_that_is_written_is_told(host):
+    until(lambda: host.admin.get("/v1/audit/head").json()["state"] == "writing", "the audit log")
+    assert findings(host=host)[0]["audit"]["state"] == "ok"
+
+
 def test_a_certificate_of_an_unknown_authority_is_told_with_its_option(tmp_path):
     authority = Authority(tmp_path)
     server = authority.issue("host", "DNS:localhost", "IP:127.0.0.1")

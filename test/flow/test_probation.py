@@ -1,10 +1,13 @@
 """Twins whose turns ran into their deadline run in a room of their own; nothing else is different for them."""
+import json
 import os
+import re
+import subprocess
 
 import hostile
 import pytest
 from broken_rooms import BrokenRooms
-from host import Host, killed, thermo_reading, until
+from host import BUILD, LIMIT_S, Host, killed, thermo_reading, until
 from mme import Mme
 from test_trust_groups import GROUPS
 
@@ -103,6 +106,27 @@ def test_whoever_ran_into_its_deadline_runs_in_another_room(wasm):
         assert story.admin.delete(f"/v1/twins/{story.name(0)}/penalty").status == 204  # forgiven
         story.event(hostile.GOOD)
         assert story.count() == counted + 1 and story.turns() == before + 5
+
+
+def dromio(host, *words):
+    return subprocess.run([str(BUILD / "dromio"), *words, "--host", f"http://127.0.0.1:{host.http_port}", "--token-file", str(host.data / "admin.token")],
+                          capture_output=True, text=True, timeout=LIMIT_S).stdout
+
+
+def test_the_command_line_shows_who_is_on_probation_and_takes_its_new_room_for_no_death(wasm):
+    with Story(wasm, "penalty.failures=1", "host.cores=1") as story:
+        story.put_on_probation()
+        story.event(hostile.GOOD)
+        shown = dromio(story.host, "twin", "get", story.name(0))
+        assert re.search(r"^probation until +20", shown, re.M) and re.search(r"^penalty reason +deadline exceeded", shown, re.M), shown
+        assert "penalty" not in dromio(story.host, "twin", "get", story.name(1))
+        assert story.admin.delete(f"/v1/twins/{story.name(0)}/penalty").status == 204
+        story.put_on_probation()
+        pid = until(story.room, "a room for it")
+        story.host.push((BUILD / "examples" / "calm.wasm").read_bytes())
+        until(lambda: story.room() not in (None, pid), "a room with the new image")
+        rooms = next(each for each in json.loads(dromio(story.host, "doctor", "-o", "json"))["checks"] if each["check"] == "rooms")
+        assert rooms["state"] == "ok" and "none died" in rooms["what"], rooms
 
 
 def test_a_room_of_probation_that_dies_comes_back_and_nothing_is_lost(wasm):

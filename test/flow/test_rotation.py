@@ -280,11 +280,13 @@ def test_the_command_line_rotates_waits_and_deletes_and_a_stopped_host_is_well()
     with Host(*SMALL) as host:
         for domain in ("one.example", "two.example"):
             host.admin.put_twin(f"a@{domain}", secrets={"calibration": 1})
-        assert dromio(host, "domain", "rotate", "one.example", "--history", "drop", "--wait").returncode == 0
+        done = dromio(host, "domain", "rotate", "one.example", "--history", "drop", "--wait")
+        assert done.returncode == 0 and "all that lives in one.example is under its new key" in done.stderr
         rotated(host, "one.example")
         assert '"number": 2' in dromio(host, "domain", "show", "one.example", "-o", "json").stdout
         assert dromio(host, "domain", "show", "none.example").returncode == 3
-        assert dromio(host, "domain", "delete", "two.example", "--wait").returncode == 0
+        done = dromio(host, "domain", "delete", "two.example", "--wait")
+        assert done.returncode == 0 and "two.example is gone" in done.stderr
         listed = dromio(host, "domain", "list").stdout
         assert "one.example" in listed and "two.example" not in listed
         assert dromio(host, "host", "rekey").returncode == 0
