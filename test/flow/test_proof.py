@@ -74,7 +74,7 @@ def test_a_long_form_goes_on_where_its_last_slice_ended(prove):
     for done in (20, 40):
         ran = prove("counting", "--long", body=some)
         assert ran.returncode == 0 and f"unfinished: {done} of 50" in ran.stdout, ran
-    assert prove("counting", "--long", "--seed", "9", body=some).returncode == 1  # was begun with another
+    assert prove("counting", "--long", "--seed", "9", body=some).returncode == 2  # was begun with another
     assert "holds: 50 of 50" in prove("counting", "--long", body=some).stdout
     assert "unfinished: 20 of 50" in prove("counting", "--long", "--fresh", body=some).stdout
 
@@ -85,7 +85,8 @@ def test_a_slice_ends_in_time(prove):
 
 
 def test_unknown_proofs_and_words_are_refused(prove):
-    assert prove("nonsense").returncode == 1
+    assert prove("nonsense").returncode == 2
+    assert prove("audit", "--slice", "5").returncode == 2 and prove("audit", "--only", "x").returncode == 2
     assert prove().returncode == 2
     assert prove("--nonsense").returncode == 2
 
