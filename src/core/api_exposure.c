@@ -82,12 +82,18 @@ void exposure_reply(core *core, const call *call, uint16_t status, const exposur
 
 /* ---- whose ---- */
 
+static bool is_in_reach(core *core, const call *call, const application *owner, const exposure *of, uint32_t index)
+{
+    const group *group = of->group != 0 ? group_at(core, of->group) : NULL;
+    return (group == NULL || nidd_is_in_reach(core, call, owner, group->domain)) && (index == NONE || nidd_is_in_reach(core, call, owner, twin_at(core, index)->domain));
+}
+
 exposure *exposure_called(core *core, const call *call, uint32_t *index)
 {
     const exposure_class *class = class_of(core, call);
     const application *owner = class == NULL ? NULL : nidd_owner_find(core, call);
     exposure *found = owner == NULL ? NULL : exposure_find(core, call->configuration, index);
-    if (found != NULL && found->application == owner->number && found->kind == call->exposure && found->status == EXPOSURE_ACTIVE)
+    if (found != NULL && found->application == owner->number && found->kind == call->exposure && found->status == EXPOSURE_ACTIVE && is_in_reach(core, call, owner, found, *index))
         return found;
     if (owner != NULL)
         tell_problem(core, call->caller, 404, "about:blank", "no %s %016llx is here", class->api->word, (unsigned long long)call->configuration);

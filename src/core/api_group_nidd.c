@@ -121,7 +121,8 @@ static group_configuration *configuration_find(core *core, const call *call)
 {
     const application *owner = nidd_owner_find(core, call);
     group_configuration *found = owner == NULL ? NULL : group_configuration_at(core, call->configuration);
-    if (owner == NULL || (found != NULL && found->application == owner->number))
+    const group *of = found == NULL ? NULL : group_at(core, found->group);
+    if (owner == NULL || (found != NULL && found->application == owner->number && (of == NULL || nidd_is_in_reach(core, call, owner, of->domain))))
         return found;
     tell_problem(core, call->caller, 404, "about:blank", "no configuration %016llx is here", (unsigned long long)call->configuration);
     return NULL;

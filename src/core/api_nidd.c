@@ -135,11 +135,28 @@ const application *nidd_owner_find(core *core, const call *call)
     return NULL;
 }
 
+bool nidd_is_in_reach(core *core, const call *call, const application *owner, uint32_t domain)
+{
+    switch (call->operation) {
+    case API_NIDD_CONFIGURATION_PATCH:
+    case API_NIDD_DELIVERY_MAKE:
+    case API_NIDD_DELIVERY_PUT:
+    case API_NIDD_DELIVERY_PATCH:
+    case API_NIDD_PORT_PUT:
+    case API_NIDD_PORT_DELETE:
+    case API_EXPOSURE_PUT:
+    case API_EXPOSURE_PATCH:
+    case API_PATTERN_PUT:
+    case API_PATTERN_DELETE: return (call->scopes & SCOPE_ADMIN) != 0 || application_sees(core, owner->number, 0, domain);
+    default: return true;
+    }
+}
+
 nidd_configuration *nidd_configuration_called(core *core, const call *call, uint32_t *index)
 {
     const application *owner = nidd_owner_find(core, call);
     nidd_configuration *found = owner == NULL ? NULL : nidd_configuration_find(core, call->configuration, index);
-    if (owner != NULL && (found == NULL || found->application != owner->number)) {
+    if (owner != NULL && (found == NULL || found->application != owner->number || !nidd_is_in_reach(core, call, owner, twin_at(core, *index)->domain))) {
         tell_problem(core, call->caller, 404, "about:blank", "no configuration %016llx is here", (unsigned long long)call->configuration);
         return NULL;
     }

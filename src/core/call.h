@@ -92,6 +92,8 @@ void api_nidd_port_put(core *core, const call *call);
 void api_nidd_port_delete(core *core, const call *call);
 /* The application of the path, if the caller is it; else NULL after a problem. */
 const application *nidd_owner_find(core *core, const call *call);
+/* May it be done to what the owner has in that domain? What it made there before it lost the domain it sees and ends, and does not change. */
+bool nidd_is_in_reach(core *core, const call *call, const application *owner, uint32_t domain);
 /* The members of a configuration, or of a delivery, among the call's fields. */
 void nidd_members_of(const call *call, dro_builder *out, bool with_data);
 /* Old members, with those of the patch in their place and without those it sets to null. */

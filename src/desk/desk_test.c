@@ -255,6 +255,23 @@ static void the_columns_of_all_cores_are_one_table(void **state)
     munmap(second.memory, REGION);
 }
 
+static void trim_takes_off_what_it_is_told(void **state)
+{
+    fixture *f = *state;
+    assert_string_equal(rows(f, "select trim('  a '), ltrim('  a '), rtrim('  a ')"), "[[\"a\",\"a \",\"  a\"]]");
+    assert_string_equal(rows(f, "select trim('xyaxby','xy'), ltrim('xyaxby','xy'), rtrim('xyaxby','xy')"), "[[\"axb\",\"axby\",\"xyaxb\"]]");
+    assert_string_equal(rows(f, "select trim('\u00e4a\u00e8','\u00e4'), trim('\u00e4','\u00e4'), trim('a',''), trim('','a'), trim(null,'a'), trim('a',null), trim(17.5,'5')"),
+                        "[[\"a\u00e8\",\"\",\"a\",\"\",null,null,\"17.\"]]");
+}
+
+/* SQLite's own trim() compared 128 KiB with thousands of characters in one step, and the clock was looked at between steps alone. */
+static void no_step_of_a_query_takes_seconds(void **state)
+{
+    fixture *f = *state;
+    assert_problem(f, "select length(trim(printf('%.*c',130000,'z'),printf('%.*c',10800,'a')||'z'))", 400, "at most 64 characters");
+    assert_string_equal(rows(f, "select length(trim(printf('%.*c',130000,'z'),printf('%.*c',63,'a')||'z'))"), "[[0]]");
+}
+
 static void a_domain_is_not_its_prefix_or_suffix(void **state)
 {
     fixture *f = *state;
@@ -732,6 +749,8 @@ int main(void)
         CASE(only_rows_of_own_domains_count),
         CASE(several_domains_or_all_can_be_seen),
         CASE(the_columns_of_all_cores_are_one_table),
+        CASE(trim_takes_off_what_it_is_told),
+        CASE(no_step_of_a_query_takes_seconds),
         CASE(a_domain_is_not_its_prefix_or_suffix),
         CASE(a_tag_of_others_is_no_column),
         CASE(the_number_of_a_row_is_not_told),

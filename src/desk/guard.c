@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "desk/rows.h"
 
@@ -113,9 +114,74 @@ static int authorize(void *context, int action, const char *first, const char *s
     }
 }
 
+/* SQLite's own compare each character of a text with each of a set of any size, within one step. */
+enum trim_ends { TRIM_LEFT = 1, TRIM_RIGHT = 2 };
+static const int trim_left = TRIM_LEFT, trim_right = TRIM_RIGHT, trim_both = TRIM_LEFT | TRIM_RIGHT;
+
+typedef struct trim_set { struct { const uint8_t *at; size_t length; } characters[GUARD_TRIM_SET]; size_t count; } trim_set;
+
+static bool trim_set_read(trim_set *set, const uint8_t *at, const uint8_t *end)
+{
+    for (set->count = 0; at < end; set->count++) {
+        const uint8_t *begin = at++;
+        while (at < end && (*at & 0xc0) == 0x80)
+            at++;
+        if (set->count == GUARD_TRIM_SET)
+            return false;
+        set->characters[set->count].at = begin;
+        set->characters[set->count].length = (size_t)(at - begin);
+    }
+    return true;
+}
+
+/* Bytes of the set's character that `at` to `end` begins with (or ends with); 0: none. */
+static size_t trimmed(const trim_set *set, const uint8_t *at, const uint8_t *end, bool is_left)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        size_t length = set->characters[i].length;
+        if (length <= (size_t)(end - at) && memcmp(is_left ? at : end - length, set->characters[i].at, length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+static void trim(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    int ends = *(const int *)sqlite3_user_data(context);
+    const uint8_t *at = sqlite3_value_text(values[0]), *of = sqlite3_value_text(values[count - 1]);
+    trim_set set;
+    if (at == NULL || of == NULL)
+        return;
+    const uint8_t *end = at + sqlite3_value_bytes(values[0]);
+    if (!trim_set_read(&set, of, of + sqlite3_value_bytes(values[1]))) {
+        sqlite3_result_error(context, "trim takes at most 64 characters off", -1);
+        return;
+    }
+    for (size_t length; (ends & TRIM_LEFT) != 0 && (length = trimmed(&set, at, end, true)) > 0;)
+        at += length;
+    for (size_t length; (ends & TRIM_RIGHT) != 0 && (length = trimmed(&set, at, end, false)) > 0;)
+        end -= length;
+    sqlite3_result_text(context, (const char *)at, (int)(end - at), SQLITE_TRANSIENT);
+}
+
+static dro_err functions_replace(sqlite3 *db)
+{
+    static const struct { const char *name; const int *ends; } trims[] = { { "trim", &trim_both }, { "ltrim", &trim_left }, { "rtrim", &trim_right } };
+    for (size_t i = 0; i < sizeof trims / sizeof trims[0]; i++)
+        if (sqlite3_create_function(db, trims[i].name, 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, (void *)trims[i].ends, trim, NULL, NULL) != SQLITE_OK)
+            return DRO_NOMEM;
+    return DRO_OK;
+}
+
 static int on_progress(void *context)
 {
     const view *view = context;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (now_ns == view->limits->looked_ns)
+        return 0;
+    view->limits->looked_ns = now_ns;
     return rows_cpu_ns() > view->limits->cpu_end_ns;
 }
 
@@ -148,6 +214,8 @@ dro_err guard_connection(view *view)
         sqlite3_db_config(db, off[i], 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     limits_set(db);
+    if (functions_replace(db) != DRO_OK)
+        return DRO_NOMEM;
     sqlite3_set_authorizer(db, authorize, view);
     sqlite3_progress_handler(db, GUARD_PROGRESS_STEPS, on_progress, view);
     return DRO_OK;

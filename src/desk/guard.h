@@ -14,7 +14,8 @@ enum {
     GUARD_LIKE_PATTERN = 256,   /* bytes */
     GUARD_VALUE_BYTES = 128 * 1024, /* one text or row inside SQLite: bounds what a single step can take */
     GUARD_PROGRAM_STEPS = 250000,
-    GUARD_PROGRESS_STEPS = 1000, /* between two looks at the clock */
+    GUARD_TRIM_SET = 64,        /* characters that trim() takes off: it compares each of a text with all of them */
+    GUARD_PROGRESS_STEPS = 50,  /* between two looks at a coarse clock; when it has moved, at the CPU's */
 };
 
 /* A file system for SQLite that has no files, and `clock` for 'now'. */

@@ -61,6 +61,7 @@ typedef struct view_table {
 
 typedef struct scan_limits { /* what a running query may still use; shared with the scans */
     int64_t cpu_end_ns;      /* of the thread's CPU clock */
+    int64_t looked_ns;       /* of the coarse clock, when that one was read last */
     dro_err err;             /* why a scan gave up, or DRO_OK */
 } scan_limits;
 

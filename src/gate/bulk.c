@@ -177,7 +177,8 @@ static bool is_allowed(const http *http, const exchange *exchange)
     const token *caller = token_table_find(http->tokens, exchange->owner->token, http->config->clock->wall_ms(http->config->clock));
     api_request head;
     memcpy(&head, exchange->bulk->request, sizeof head);
-    head.scopes &= caller == NULL ? 0 : caller->scopes;
+    bool is_over = exchange->owner->token_expires_ms != 0 && exchange->owner->token_expires_ms <= http->config->clock->wall_ms(http->config->clock);
+    head.scopes &= caller == NULL || is_over ? 0 : caller->scopes;
     memcpy(exchange->bulk->request, &head, sizeof head);
     return (head.scopes & (SCOPE_WRITE | SCOPE_ADMIN)) != 0;
 }

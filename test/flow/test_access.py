@@ -5,13 +5,14 @@ import hashlib
 import json
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import time
 
 import pytest
 from access import ALL_SCOPES, FORM, Application, Guarded, bad_tokens, routes
-from host import BUILD, DROMIOD, Host, thermo_reading, until
+from host import BUILD, DROMIOD, LIMIT_S, Host, thermo_reading, until
 from mme import CER, Mme, RIR, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
@@ -840,6 +841,24 @@ def test_of_one_device_each_application_sees_what_its_scope_allows(real):
 
 
 # ---- tokens of other issuers ----
+
+def test_a_bulk_ends_with_the_token_that_opened_it(guarded):
+    """Its application may still, and the token may not."""
+    now = int(time.time())
+    token = guarded.issuer.token("owner", exp=now + 8)
+    client = guarded.host.client(token)
+    with socket.create_connection(("127.0.0.1", guarded.host.http_port), timeout=LIMIT_S) as opened:
+        def line(name):
+            text = json.dumps({"id": name, "model": "acme/thermo"}).encode() + b"\n"
+            opened.sendall(b"%x\r\n%s\r\n" % (len(text), text))
+            return opened.recv(65536)
+        opened.sendall(f"POST /v1/twins:bulk HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        first = line("bulk-before@acme.example")
+        until(lambda: client.get("/v1/twins/door@acme.example").status == 401, "the token's end")
+        assert b"bulk-before" in first + line("bulk-after@acme.example")
+        until(lambda: guarded.host.admin.get("/v1/twins/bulk-before@acme.example").status == 200, "the first one")
+    assert guarded.host.admin.get("/v1/twins/bulk-after@acme.example").status == 404
+
 
 class Trusting:
     """A host that takes the tokens of these."""
