@@ -696,6 +696,36 @@ static void dispatch(connection *connection, exchange *exchange)
     dro_wipe(http->scratch, dro_builder_length(&out));
 }
 
+/* The head was judged when it came; until its body is here its token may end, or may do less. False after a refusal. */
+static bool is_still_allowed(connection *connection, exchange *exchange)
+{
+    http *http = connection->http;
+    const route *route = route_at(exchange->route);
+    uint32_t wanted = route->scopes & ~(uint32_t)(ROUTE_ANY | ROUTE_OPEN | ROUTE_ONCE);
+    bool is_over = connection->token_expires_ms != 0 && connection->token_expires_ms <= now_ms(http);
+    api_request head;
+    if (wanted == 0)
+        return true;
+    const token *caller = token_table_find(http->tokens, connection->token, now_ms(http));
+    if (caller == NULL || is_over) {
+        audit_access(connection, exchange, 401, NULL);
+        answer_problem(exchange, 401, "the token is not valid any more");
+        return false;
+    }
+    connection->scopes &= caller->scopes;
+    if ((connection->scopes & (wanted | SCOPE_ADMIN)) == 0) {
+        audit_access(connection, exchange, 403, caller->id);
+        answer_problem(exchange, 403, "the application may not do that any more");
+        return false;
+    }
+    if (route->handler != HANDLER_QUERY && route->handler != HANDLER_TOKEN && connection->request_length >= sizeof head) {
+        memcpy(&head, connection->request, sizeof head);
+        head.scopes &= connection->scopes;
+        memcpy(connection->request, &head, sizeof head);
+    }
+    return true;
+}
+
 void request_end(connection *connection)
 {
     exchange *ended = connection->current;
@@ -708,11 +738,13 @@ void request_end(connection *connection)
             connection->is_blocked = true;
             return;
         }
-    } else if (connection->sink == SINK_UPLOAD) {
-        set_deadline(http, ended, HTTP_ADMIT_MS);
-        upload_end(http, ended, connection->request, connection->request_length);
-    } else {
-        dispatch(connection, ended);
+    } else if (is_still_allowed(connection, ended)) {
+        if (connection->sink == SINK_UPLOAD) {
+            set_deadline(http, ended, HTTP_ADMIT_MS);
+            upload_end(http, ended, connection->request, connection->request_length);
+        } else {
+            dispatch(connection, ended);
+        }
     }
     if (!keeps_alive)
         connection->is_reading = false;

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from access import ALL_SCOPES, FORM, Application, Guarded, bad_tokens, routes
-from host import BUILD, DROMIOD, LIMIT_S, Host, thermo_reading, until
+from host import BUILD, DROMIOD, LIMIT_S, THERMO, Host, thermo_reading, until
 from mme import CER, Mme, RIR, T6A, V3GPP, avp, result_of
 from certificates import Authority, openssl
 from issuer import Issuer, claims_of, decode, encode, verify
@@ -841,6 +841,28 @@ def test_of_one_device_each_application_sees_what_its_scope_allows(real):
 
 
 # ---- tokens of other issuers ----
+
+@pytest.mark.parametrize("less, status", [({"scopes": ["nidd"]}, 403), (None, 401)])
+@pytest.mark.parametrize("method, path, kind, body", [("PUT", "/v1/twins/late@acme.example", "application/json", b'{"model":"acme/thermo"}'),
+                                                      ("POST", "/v1/images", "application/wasm", THERMO.read_bytes()),
+                                                      ("POST", "/v1/query", "application/json", b'{"sql":"select 1"}')])
+def test_a_request_is_judged_by_what_may_be_done_once_its_body_is_here(guarded, method, path, kind, body, less, status):
+    """Its head came while the application might still."""
+    late = Application(guarded.host, "late", scopes=("read", "write", "images"))
+    with socket.create_connection(("127.0.0.1", guarded.host.http_port), timeout=LIMIT_S) as opened:
+        head = f"{method} {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {late.secret}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        opened.sendall(head.encode())
+        assert b" 100 " in opened.recv(65536)  # it was judged
+        if less is None:
+            assert guarded.host.admin.delete("/v1/applications/late").status == 204
+        else:
+            change(guarded.host, "late", **less)
+        opened.sendall(body)
+        said = opened.recv(65536)
+        assert said.startswith(b"HTTP/1.1 %d " % status), said
+    assert guarded.host.admin.get("/v1/twins/late@acme.example").status == 404
+    guarded.host.admin.delete("/v1/applications/late")
+
 
 def test_a_bulk_ends_with_the_token_that_opened_it(guarded):
     """Its application may still, and the token may not."""
