@@ -106,6 +106,12 @@ def test_the_same_build_says_the_same(told):
     assert json.loads(again.stdout) == told
 
 
+def test_the_build_wrote_it(told):
+    written = json.loads((BUILD / "dromio.spdx.json").read_text())
+    written["creationInfo"] = told["creationInfo"]  # the commit may have changed since
+    assert written == told
+
+
 def test_what_is_not_built_is_said(tmp_path):
     ran = subprocess.run([ROOT / "tools/sbom", "--build", tmp_path], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 1 and "run tools/build" in ran.stderr
