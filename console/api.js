@@ -4,6 +4,7 @@ const KEY = "dromio.session";
 const LINE_MAX = 256 * 1024; // characters of one line of the stream
 const SILENCE_MS = 45000; // the host sends a comment every 15 s
 const BACKOFF_MS = [500, 1000, 2000, 5000, 10000];
+const SET_ASIDE = new Set(["stopped", "quarantined", "penalty"]); // types of problems
 
 let onLoggedOut = () => {};
 export const whenLoggedOut = (callback) => {
@@ -22,7 +23,8 @@ export class Problem extends Error {
     });
     if (status === 403) this.advice = "This login may not do that. Ask for one whose scopes allow it.";
     if (status === 404) this.advice = "It may have been removed, or belong to another domain.";
-    if (status === 503 || status === 429) this.advice = "The host is busy; nothing was done. Try again in a moment.";
+    if (SET_ASIDE.has(body.type)) this.advice = "Nothing was done: what is asked of may not run now. Trying again does not help until that ends.";
+    else if (status === 503 || status === 429) this.advice = "The host is busy; nothing was done. Try again in a moment.";
     if (status === 0) this.advice = "Check that dromiod runs and that this page comes from it.";
   }
 }

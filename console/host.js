@@ -1,8 +1,9 @@
-// The host itself: figures, Diameter peers, images, dead letters.
+// The host itself: what is stopped, figures, Diameter peers, images, dead letters.
 import * as api from "./api.js";
 import { card, empty, failure, h, replace, table } from "./dom.js";
 import { age, bytes, count, hex, value, when } from "./format.js";
 import { rates } from "./rates.js";
+import { stops } from "./stops.js";
 
 const EVERY_MS = 5000;
 const FILES_SHOWN = 5;
@@ -66,6 +67,14 @@ function peers({ peers: all }) {
   );
 }
 
+function quarantine({ by, reason, since }) {
+  return [
+    " ",
+    h("span", { class: "badge failed" }, "quarantined"),
+    h("div", { class: "under muted" }, `by ${by === "host" ? "the host itself" : "an operator"} ${age(since)}`, h("span", {}, reason)),
+  ];
+}
+
 function images({ images: all }) {
   if (all.length === 0)
     return empty("No images yet. Upload one: ", h("code", {}, "dromio image push build/examples/thermo.wasm"));
@@ -81,7 +90,7 @@ function images({ images: all }) {
       { title: "Image" },
     ],
     all.map((image) => [
-      h("b", {}, image.model),
+      [h("b", {}, image.model), image.quarantined ? quarantine(image.quarantined) : null],
       image.version,
       count(image.twins),
       bytes(image.memory),
@@ -139,6 +148,7 @@ function charging({ enabled, state, records, backlog_bytes: backlog, gaps, files
 export function showHost(main, { signal }) {
   document.title = "Host – Dromio";
   const parts = [
+    ["/v1/stops", "Stops", stops],
     ["/v1/peers", "Diameter peers", peers],
     ["/v1/charging", "Charging records", charging],
     ["/v1/images", "Images", images],
@@ -162,12 +172,14 @@ export function showHost(main, { signal }) {
     if (!signal.aborted) setTimeout(update, EVERY_MS);
   }
 
+  const [first, ...others] = parts.map((part) => card(part.title, part.place));
   replace(
     main,
     h("div", { class: "title" }, h("h1", {}, "Host")),
+    first,
     rates(signal, (answer) => replace(status, figures(answer))),
     card("Figures", status),
-    parts.map((part) => card(part.title, part.place)),
+    others,
   );
   update();
 }

@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { append, h, notice, replace } from "./dom.js";
 import { showHost } from "./host.js";
 import { showQuery } from "./query.js";
+import { watchStops } from "./stops.js";
 import { showTwin } from "./twin.js";
 import { showTwins } from "./twins.js";
 
@@ -10,12 +11,14 @@ const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 const leave = document.getElementById("leave");
 const stream = document.getElementById("stream");
+const askStops = watchStops(document.getElementById("stops"));
 let page = new AbortController(); // ends with the page shown
 
 function showLogin(message = "") {
   page.abort();
   document.title = "Sign in – Dromio";
   nav.hidden = leave.hidden = stream.hidden = true;
+  askStops();
   const field = h("input", { id: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true });
   const trouble = h("p", { class: "trouble", role: "alert" }, message);
   const button = h("button", { type: "submit" }, "Sign in");
@@ -87,6 +90,7 @@ function route() {
   page.abort();
   page = new AbortController();
   nav.hidden = leave.hidden = false;
+  askStops();
   stream.hidden = true;
   const found = pages.find((each) => each.pattern.test(location.hash));
   for (const link of nav.querySelectorAll("a")) {

@@ -24,6 +24,7 @@ export function showTwin(place, { signal, onState }, id) {
   const path = api.twinPath(id);
   const head = h("div", { class: "title" }, h("h1", {}, id));
   const contactLine = h("p", { class: "contact-line" });
+  const aside = h("div", {}); // why it does not run as others do
   const parts = {
     chart: h("div", {}, empty("Loading…")),
     properties: h("div", {}),
@@ -66,7 +67,7 @@ export function showTwin(place, { signal, onState }, id) {
   const show = (...below) => replace(place, h("p", {}, h("a", { href: "#/" }, "← All twins")), head, ...below);
 
   async function begin() {
-    show(contactLine, cards, networkCard, timelineCard);
+    show(aside, contactLine, cards, networkCard, timelineCard);
     try {
       [data.twin, data.td] = await Promise.all([
         api.get(path, signal),
@@ -97,7 +98,7 @@ export function showTwin(place, { signal, onState }, id) {
         },
       },
     );
-    const timer = setInterval(drawContact, AGES_MS);
+    const timer = setInterval(refresh, AGES_MS);
     signal.addEventListener(
       "abort",
       () => {
@@ -136,7 +137,20 @@ export function showTwin(place, { signal, onState }, id) {
     await drawChart();
   }
 
+  // Nobody is told of a penalty's beginning or end: ages go on, and the twin is read anew.
+  async function refresh() {
+    const turn = data.turn;
+    try {
+      const twin = document.hidden ? data.twin : await api.get(path, signal);
+      if (turn === data.turn) data.twin = twin;
+    } catch (problem) {
+      if (problem.name === "AbortError") return; // what else is wrong the stream says
+    }
+    drawContact();
+  }
+
   function drawContact() {
+    replace(aside, asideLines(data.twin));
     const { contact = {}, connection, mailbox, model, tags, revision } = data.twin;
     replace(
       head,
@@ -360,6 +374,28 @@ export function showTwin(place, { signal, onState }, id) {
 
   begin();
 }
+
+// A penalty, a probation: until when, and why.
+function asideLines({ id, penalty, probation }) {
+  const until = (time) => [h("b", { title: when(time) }, `until ${when(time)}`), ` (${age(time)})`];
+  const release = () => [" By hand: ", h("code", {}, `dromio twin release ${id}`)];
+  return [
+    penalty &&
+      h(
+        "p",
+        { class: "aside" },
+        "Set aside ",
+        until(penalty.until),
+        ` because its turns failed, the last one with ${words(penalty.reason)}`,
+        penalty.times > 1 ? `; ${penalty.times} times in a row now.` : ".",
+        release(),
+      ),
+    probation &&
+      h("p", { class: "aside" }, "On probation ", until(probation.until), ": a turn ran into its deadline, so it runs apart from the others, last.", release()),
+  ];
+}
+
+const words = (text) => (text ?? "an error").replaceAll("_", " ");
 
 // "trap: out of bounds" shows as a badge and its reason.
 function outcome(event) {

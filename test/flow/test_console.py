@@ -2,12 +2,13 @@
 
 import pathlib
 import sys
+import time
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
 from browser import Browser, is_missing  # noqa: E402
-from fake_host import Answers, FakeHost, Problem, Twin  # noqa: E402
+from fake_host import DIGEST, Answers, FakeHost, Problem, Twin, rfc3339  # noqa: E402
 
 if is_missing() is not None:
     pytest.skip(is_missing(), allow_module_level=True)
@@ -212,6 +213,81 @@ def test_the_host_page_shows_peers_images_and_dead_letters(browser, host):
         browser.until_text(text)
 
 
+def stop(kind, reason="INC-4711", by="operator", **what):
+    return {"stop": kind, **what, "reason": reason, "by": by, "since": "2026-11-23T08:00:00.000Z"}
+
+
+BANNER = "document.querySelector('#stops')"
+
+
+def test_what_is_stopped_is_told_on_every_page_and_why_on_the_hosts(browser, host):
+    host.stops = [stop("code", "all of it"), stop("domain", domain="acme.example"), stop("application", application="as1"),
+                  stop("image", "32 twins failed with trap", "host", image=DIGEST)]
+    sign_in(browser, host)
+    for page in ("/console/", PAGE, "/console/#/query", "/console/#/host"):
+        browser.go(host.url + page)
+        browser.until("document.querySelector('main h1') !== null")
+        browser.until(f"!{BANNER}.hidden")
+        told = browser.script(f"return {BANNER}.innerText")
+        for words in ("All code is stopped", "A domain is stopped", "An image is quarantined", "An application is stopped"):
+            assert words in told
+    card = "[...document.querySelectorAll('section')].find(each => each.querySelector('h2')?.textContent === 'Stops')"
+    browser.until(f"{card}.querySelectorAll('tbody tr').length === 4")
+    rows = browser.script(f"return [...{card}.querySelectorAll('tbody tr')].map(each => each.innerText)")
+    for row, words in zip(rows, (("All code", "of every image", "an operator", "all of it"), ("Domain", "acme.example", "INC-4711"), ("Application", "as1", "an operator"),
+                                 ("Image (quarantine)", DIGEST[:19], "the host itself", "32 twins failed with trap")), strict=True):
+        assert [word for word in words if word not in row] == []
+    times = browser.script(f"return [...{card}.querySelectorAll('time')].map(each => each.getAttribute('datetime'))")
+    assert times == ["2026-11-23T08:00:00.000Z"] * 4
+    images = browser.until("[...document.querySelectorAll('section')].find(each => each.querySelector('h2')?.textContent === 'Images')?.innerText")
+    assert "quarantined" in images and "by the host itself" in images and "32 twins failed with trap" in images
+    with host.lock:
+        host.stops = []
+    browser.until(f"{BANNER}.hidden")
+    browser.until_text("None: everything may run.")
+
+
+def test_an_application_sees_that_something_is_stopped_but_not_what(browser, host):
+    host.applications["as1"] = {"id": "as1", "domains": ["acme.example"], "scopes": ["read"], "token": "of-an-application"}
+    host.stops = [stop("domain", domain="secret.example")]
+    browser.go(host.url + "/console/")
+    assert browser.script(f"return {BANNER}.hidden")  # nobody is signed in
+    browser.type("#token", "of-an-application")
+    browser.click("button[type=submit]")
+    browser.until_text("A domain is stopped")
+    browser.go(host.url + "/console/#/host")
+    browser.until_text("Only for the administrator.")
+    assert "secret.example" not in browser.text()
+    browser.click("#leave")
+    browser.until(f"{BANNER}.hidden")
+
+
+def test_a_twin_that_is_set_aside_or_on_probation_says_so_while_it_is(browser, host):
+    sign_in(browser, host, PAGE)
+    browser.until_text("Mailbox empty")
+    assert browser.script("return document.querySelectorAll('.aside').length") == 0
+    with host.lock:
+        host.twins[TWIN].aside = {"penalty": {"until": rfc3339(time.time() + 3600), "times": 3, "reason": "out_of_bounds"},
+                                  "probation": {"until": rfc3339(time.time() + 7200)}}
+    browser.until("document.querySelectorAll('.aside').length === 2")
+    penalty, probation = browser.script("return [...document.querySelectorAll('.aside')].map(each => each.innerText)")
+    release = f"dromio twin release {TWIN}"
+    assert [words for words in ("Set aside until", "out of bounds; 3 times in a row now", release) if words not in penalty] == []
+    assert [words for words in ("On probation until", "its deadline", release) if words not in probation] == []
+    with host.lock:
+        host.twins[TWIN].aside = {}
+    browser.until("document.querySelectorAll('.aside').length === 0")
+
+
+def test_a_refusal_because_of_a_stop_is_no_reason_to_try_again(browser, host):
+    sign_in(browser, host, "/console/#/query")
+    browser.type("#sql", "select 1")
+    host.answer_next.append(Problem(503, "Service Unavailable", "all code is stopped", type="stopped"))
+    browser.click("form.sql button")
+    browser.until_text("may not run now")
+    assert "Try again in a moment" not in browser.text()
+
+
 def test_the_host_page_shows_how_far_charging_is(browser, host):
     sign_in(browser, host, "/console/#/host")
     browser.until_text("No charging records are written")
@@ -228,6 +304,8 @@ def test_markup_from_outside_stays_text(browser, host):
         host.twins[TWIN].tags["site"] = evil
         host.twins[TWIN].events[0].update(log=[evil], outcome=f"trap: {evil}")
         host.dead_letters[0].update(reason=evil, frame=evil, id=evil)
+        host.stops = [stop("image", evil, image=DIGEST), stop("domain", evil, domain=evil)]
+        host.twins[TWIN].aside = {"penalty": {"until": rfc3339(), "times": 1, "reason": evil}}
     sign_in(browser, host)
     for page in ("/console/", PAGE, "/console/#/host"):
         browser.go(host.url + page)

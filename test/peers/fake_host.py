@@ -66,6 +66,7 @@ class Answers:
                 ("GET", "/v1/dead-letters", self.dead_letter_list),
                 ("GET", "/v1/status", self.status),
                 ("GET", "/v1/peers", self.peers),
+                ("GET", "/v1/stops", lambda ask: (200, {"stops": self.host.stops})),
                 ("GET", "/v1/charging", self.charging),
                 ("POST", "/v1/applications", self.application_add),
                 ("GET", "/v1/applications", self.application_list),
@@ -104,7 +105,12 @@ class Answers:
             "twins": len(self.host.twins),
             "memory": 8192,
             "imports": ["property_set_number", "downlink"],
+            **self.quarantined(digest),
         }
+
+    def quarantined(self, digest):
+        rows = [stop for stop in self.host.stops if stop.get("image") == digest]
+        return {"quarantined": {name: rows[0][name] for name in ("by", "reason", "since")}} if rows else {}
 
     def image_list(self, ask):
         return 200, {"images": [self.image(digest) for digest in self.host.images]}
@@ -516,7 +522,8 @@ class Handler(BaseHTTPRequestHandler):
         self.query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         self.answer_headers, self.body = {}, b""
         if path == "/healthz":
-            return self.send(200, b'{"status":"ok"}')
+            kinds = {stop["stop"]: None for stop in self.host.stops}
+            return self.send(200, json.dumps({"status": "ok", **({"stopped": list(kinds)} if kinds else {})}).encode())
         if path.startswith("/console/") and self.command == "GET":
             return self.serve_console(path)
         token, role = self.who()
@@ -535,7 +542,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.wfile.write(answer)
         if path == "/v1/sessions":
             return self.open_session(token, role)
-        if role == "application" and path.startswith(("/v1/applications", "/v1/logins")):
+        if role == "application" and path.startswith(("/v1/applications", "/v1/logins", "/v1/stops")):
             raise Problem(403, "Forbidden", "this needs the scope admin")
         if path == "/v1/events":
             return self.stream()

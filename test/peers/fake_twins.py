@@ -48,6 +48,7 @@ class Twin:
         self.last = self.next = None
         self.why = "unknown"
         self.exposures, self.said, self.network, self.schedule = [], [], {}, {}  # network: "connection"
+        self.aside = {}  # "penalty", "probation"
 
     def property(self, name):
         value, at, quality, source = self.properties[name] or (None, None, None, None)
@@ -74,6 +75,7 @@ class Twin:
             "contact": {"last": self.last, "next": self.next, "why": self.why, **({"schedule": self.schedule} if self.schedule else {})},
             "mailbox": waiting,
             **self.network,
+            **self.aside,
         }
 
 
@@ -85,6 +87,7 @@ class Host:
         self.admin_token = secrets.token_urlsafe(24)
         self.one_time, self.sessions, self.applications = set(), set(), {}
         self.charging = {"enabled": False}
+        self.stops = []
         self.twins, self.images, self.dead_letters = {}, {DIGEST: {"model": "acme/thermo", "version": "1.0.0"}}, []
         self.log, self.streams, self.tickets_made = [], [], 0
         self.counts = dict.fromkeys(("turns", "commits", "uplinks", "downlinks"), 0)
