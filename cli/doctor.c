@@ -114,7 +114,7 @@ static void check_stops(doctor *doctor, yyjson_val *stops)
         finding(doctor, is_own ? FINDING_ILL : FINDING_NOTE, "stopped",
                 is_own ? "dromio twin and dromio dead-letters show what failed; a mended image, or dromio stop remove, once that is over"
                        : "dromio stop list; dromio stop remove lets it go on",
-                "%s %s does not run, by %s since %s%s%s", kind, name, member_text(stop, "by"), member_text(stop, "since"), *reason != '\0' ? ": " : "", reason);
+                "%s%s%s does not run, by %s since %s%s%s", kind, *name != '\0' ? " " : "", name, member_text(stop, "by"), member_text(stop, "since"), *reason != '\0' ? ": " : "", reason);
     }
 }
 
