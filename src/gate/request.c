@@ -701,10 +701,9 @@ static bool is_still_allowed(connection *connection, exchange *exchange)
 {
     http *http = connection->http;
     const route *route = route_at(exchange->route);
-    uint32_t wanted = route->scopes & ~(uint32_t)(ROUTE_ANY | ROUTE_OPEN | ROUTE_ONCE);
     bool is_over = connection->token_expires_ms != 0 && connection->token_expires_ms <= now_ms(http);
     api_request head;
-    if (wanted == 0)
+    if ((route->scopes & (ROUTE_OPEN | ROUTE_ONCE)) != 0)
         return true;
     const token *caller = token_table_find(http->tokens, connection->token, now_ms(http));
     if (caller == NULL || is_over) {
@@ -713,7 +712,7 @@ static bool is_still_allowed(connection *connection, exchange *exchange)
         return false;
     }
     connection->scopes &= caller->scopes;
-    if ((connection->scopes & (wanted | SCOPE_ADMIN)) == 0) {
+    if ((route->scopes & ROUTE_ANY) == 0 && (connection->scopes & (route->scopes | SCOPE_ADMIN)) == 0) {
         audit_access(connection, exchange, 403, caller->id);
         answer_problem(exchange, 403, "the application may not do that any more");
         return false;
