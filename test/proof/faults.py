@@ -16,7 +16,7 @@ import subprocess
 
 
 def run(proof):
-    program = proof.built() / "test/sim/faults"
+    program = proof.build / "test/sim/faults"
     sums = proof.state.setdefault("sums", {"calls": {}, "tried": {}})
     while not proof.over():
         seed = proof.seed_of(proof.done) % 1_000_000_000

@@ -17,7 +17,7 @@ STEP = 100
 
 
 def run(proof):
-    build = proof.built()
+    build = proof.build
     outcomes = collections.Counter(tuple(key.split("|")) for key in proof.state.get("outcomes", []) for _ in range(proof.state["outcomes"][key]))
     while not proof.over():
         count = min(STEP, proof.wanted - proof.done)

@@ -273,7 +273,7 @@ def run(proof):
     import host as peers
     importlib.reload(peers)
     from mme import Mme
-    shipped = (proof.built() / "dromiod").read_bytes()
+    shipped = (proof.build / "dromiod").read_bytes()
     if b"hostile build" in shipped or b"hostile_act" in shipped or b"hostile_act" not in (build / "dromiod").read_bytes():
         proof.fail("the shipped dromiod has the hostile import")
     dice = random.Random(proof.seed)

@@ -13,7 +13,7 @@ LIMITS = "what each room may do beyond the unit: seccomp and Landlock, which `sa
 def run(proof):
     if shutil.which("systemd-analyze") is None:
         proof.unavailable("there is no systemd-analyze")
-    unit = proof.built() / "docs/dromiod.service"
+    unit = proof.build / "docs/dromiod.service"
     said = proof.run("systemd-analyze", "security", "--offline=true", str(unit))
     exposure = float(re.search(r"Overall exposure level for dromiod.service: ([\d.]+)", said)[1])
     proof.measured["exposure level, 0 to 10"] = exposure

@@ -27,7 +27,7 @@ def live(program, seed, count, again):
 
 
 def run(proof):
-    program = proof.built() / "test/sim/simulate"
+    program = proof.build / "test/sim/simulate"
     first = proof.seed % 1_000_000_000
     sums = proof.state.setdefault("sums", {})
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

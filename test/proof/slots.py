@@ -17,7 +17,7 @@ STEP = 10_000
 
 
 def run(proof):
-    build = proof.built()
+    build = proof.build
     environment = {**os.environ, "TEST_IMAGES": str(build / "src/cell")}
     while not proof.over():
         count = min(STEP, proof.wanted - proof.done)
