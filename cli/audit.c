@@ -327,10 +327,7 @@ static int print_verified(struct cli *cli, const checking *to)
     yyjson_mut_obj_add_uint(doc, root, "gaps", to->gaps);
     yyjson_mut_obj_add_str(doc, root, "series", to->series);
     yyjson_mut_obj_add_str(doc, root, "head", to->head);
-    yyjson_doc *whole = yyjson_mut_doc_imut_copy(doc, NULL);
-    int code = whole == NULL ? cli_fail(EXIT_FAILED, "no memory") : json_print(cli, yyjson_doc_get_root(whole), cli->format == OUTPUT_JSON);
-    yyjson_doc_free(whole);
-    yyjson_mut_doc_free(doc);
+    int code = cli_print_made(cli, doc);
     return code;
 }
 

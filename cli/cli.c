@@ -156,6 +156,15 @@ int cli_print_json(struct cli *cli, yyjson_doc *doc, const char *member)
     return EXIT_OK;
 }
 
+int cli_print_made(struct cli *cli, yyjson_mut_doc *doc)
+{
+    yyjson_doc *whole = yyjson_mut_doc_imut_copy(doc, NULL);
+    int code = whole == NULL ? cli_fail(EXIT_FAILED, "no memory") : cli_print_json(cli, whole, NULL);
+    yyjson_doc_free(whole);
+    yyjson_mut_doc_free(doc);
+    return code;
+}
+
 static void cell_value(struct table *table, const yyjson_val *value, bool is_left)
 {
     yyjson_val *val = (yyjson_val *)value;

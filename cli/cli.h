@@ -44,6 +44,8 @@ int action_input(struct cli *cli, yyjson_mut_doc *doc);
 int json_print(struct cli *cli, const yyjson_val *value, bool is_indented);
 /* -o json or ndjson of an answer: whole, or one line for each item of its array `member`. */
 int cli_print_json(struct cli *cli, yyjson_doc *doc, const char *member);
+/* The same of one thing that was made here; frees it. */
+int cli_print_made(struct cli *cli, yyjson_mut_doc *doc);
 
 /* A cell for the member of an object; "-" where it is not there. */
 void cell_json(struct table *table, const yyjson_val *value);

@@ -102,14 +102,10 @@ static bool check_health(doctor *doctor, bool is_needed)
 /* What an operator stopped is meant to be so; what the host has stopped itself is not. */
 static void check_stops(doctor *doctor, yyjson_val *stops)
 {
-    static const char *const names[] = { "domain", "image", "application" };
     size_t i, count;
     yyjson_val *stop;
     yyjson_arr_foreach(stops, i, count, stop) {
-        const char *name = "", *kind = member_text(stop, "stop"), *reason = member_text(stop, "reason");
-        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
-            if (yyjson_obj_get(stop, names[k]) != NULL)
-                name = member_text(stop, names[k]);
+        const char *kind = member_text(stop, "stop"), *name = member_text(stop, kind), *reason = member_text(stop, "reason");
         bool is_own = strcmp(member_text(stop, "by"), "host") == 0;
         finding(doctor, is_own ? FINDING_ILL : FINDING_NOTE, "stopped",
                 is_own ? "dromio twin and dromio dead-letters show what failed; a mended image, or dromio stop remove, once that is over"

@@ -11,12 +11,13 @@ static const list_columns stop_columns = {
     .empty = "nothing is stopped",
 };
 
+static const struct { const char *kind, *path; } kinds[] = { /* that have names */
+    { "domain", "/v1/stops/domains/" }, { "image", "/v1/stops/images/" }, { "application", "/v1/stops/applications/" },
+};
+
 /* The path of a stop; false: its words are wrong. */
 static bool path_of(struct cli *cli, struct buffer *path)
 {
-    static const struct { const char *kind, *path; } kinds[] = {
-        { "domain", "/v1/stops/domains/" }, { "image", "/v1/stops/images/" }, { "application", "/v1/stops/applications/" },
-    };
     const char *kind = invocation_argument(cli->in, 0), *name = invocation_argument(cli->in, 1);
     if (strcmp(kind, "code") == 0 && name == NULL) {
         buffer_text(path, "/v1/stops/code");
@@ -37,11 +38,12 @@ static bool path_of(struct cli *cli, struct buffer *path)
 
 static int refuse_words(const struct cli *cli)
 {
-    static const char *const kinds[] = { "code", "domain", "image", "application" };
     const char *kind = invocation_argument(cli->in, 0);
+    if (strcmp(kind, "code") == 0)
+        return cli_fail(EXIT_USAGE, "code stops all guest code: no name goes with it");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strcmp(kind, kinds[i]) == 0)
-            return cli_fail(EXIT_USAGE, i == 0 ? "%s stops all guest code: no name goes with it" : "say which %s", kind);
+        if (strcmp(kind, kinds[i].kind) == 0)
+            return cli_fail(EXIT_USAGE, "say which %s", kind);
     return cli_fail(EXIT_USAGE, "there is no stop of \"%s\": say code, or domain, image or application and its name", kind);
 }
 

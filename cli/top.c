@@ -245,10 +245,7 @@ static int print_json(struct cli *cli, const look *before, const look *now)
     add_latencies(doc, root, before, now);
     add_rooms(doc, root, before, now);
     add_peers(doc, root, before, now);
-    yyjson_doc *whole = yyjson_mut_doc_imut_copy(doc, NULL);
-    int code = whole == NULL ? cli_fail(EXIT_FAILED, "no memory") : json_print(cli, yyjson_doc_get_root(whole), cli->format == OUTPUT_JSON);
-    yyjson_doc_free(whole);
-    yyjson_mut_doc_free(doc);
+    int code = cli_print_made(cli, doc);
     fflush(cli->out);
     return code;
 }

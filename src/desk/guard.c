@@ -148,8 +148,9 @@ static size_t trimmed(const trim_set *set, const uint8_t *at, const uint8_t *end
 static void trim(sqlite3_context *context, int count, sqlite3_value **values)
 {
     int ends = *(const int *)sqlite3_user_data(context);
-    const uint8_t *at = sqlite3_value_text(values[0]), *of = sqlite3_value_text(values[count - 1]);
+    const uint8_t *at = sqlite3_value_text(values[0]), *of = sqlite3_value_text(values[1]);
     trim_set set;
+    (void)count;
     if (at == NULL || of == NULL)
         return;
     const uint8_t *end = at + sqlite3_value_bytes(values[0]);

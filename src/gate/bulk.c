@@ -172,13 +172,12 @@ static bool is_foreign(const http *http, const exchange *exchange, const bulk_en
 }
 
 /* A bulk may last for hours: each line is judged by what its application may now. */
-static bool is_allowed(const http *http, const exchange *exchange)
+static bool is_allowed(const exchange *exchange)
 {
-    const token *caller = token_table_find(http->tokens, exchange->owner->token, http->config->clock->wall_ms(http->config->clock));
+    const token *caller = request_caller(exchange->owner);
     api_request head;
     memcpy(&head, exchange->bulk->request, sizeof head);
-    bool is_over = exchange->owner->token_expires_ms != 0 && exchange->owner->token_expires_ms <= http->config->clock->wall_ms(http->config->clock);
-    head.scopes &= caller == NULL || is_over ? 0 : caller->scopes;
+    head.scopes &= caller == NULL ? 0 : caller->scopes;
     memcpy(exchange->bulk->request, &head, sizeof head);
     return (head.scopes & (SCOPE_WRITE | SCOPE_ADMIN)) != 0;
 }
@@ -205,7 +204,7 @@ static bool send_line(http *http, exchange *exchange, bulk_entry *entry)
     bulk *from = exchange->bulk;
     dro_builder out = dro_builder_over(http->scratch, sizeof http->scratch);
     body_fault fault;
-    bool is_sent = true, may = is_allowed(http, exchange);
+    bool is_sent = true, may = is_allowed(exchange);
     dro_builder_bytes(&out, from->request, from->request_length);
     if (!may) {
         refuse_line(entry, 403, "the application may do this no longer", NULL);

@@ -238,6 +238,8 @@ void request_end(connection *connection);
 void request_refuse(connection *connection, int status, const char *detail);
 /* The certificate that the client showed; false: none. */
 bool request_certificate(const connection *connection, shown_certificate *out);
+/* Whose token the request came with; NULL: by now it is gone, or its time is over. */
+const token *request_caller(const connection *connection);
 /* A flat request to a core: false when its ring is full or it is too long for it. */
 bool request_send(http *http, uint32_t core, uint64_t id, const void *bytes, uint32_t length, bool is_wiped);
 /* The same one to all cores, which `waiting` then has. */

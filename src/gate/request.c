@@ -250,11 +250,16 @@ static bool check_rate(connection *connection, exchange *exchange, const token *
     return false;
 }
 
+static bool has_scope(const connection *connection, const route *route, const token *caller)
+{
+    return route->scopes & ROUTE_ONCE ? caller->is_one_time
+                                      : (route->scopes & (ROUTE_ANY | ROUTE_OPEN)) != 0 ||
+                                            (connection->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
+}
+
 static bool check_scope(connection *connection, exchange *exchange, const route *route, const token *caller)
 {
-    bool is_good = route->scopes & ROUTE_ONCE ? caller->is_one_time
-                                              : (route->scopes & (ROUTE_ANY | ROUTE_OPEN)) != 0 ||
-                                                    (connection->scopes & (route->scopes | SCOPE_ADMIN)) != 0;
+    bool is_good = has_scope(connection, route, caller);
     if (!is_good) {
         audit_access(connection, exchange, 403, caller->id);
         settle_body(connection, exchange);
@@ -696,32 +701,35 @@ static void dispatch(connection *connection, exchange *exchange)
     dro_wipe(http->scratch, dro_builder_length(&out));
 }
 
+const token *request_caller(const connection *connection)
+{
+    int64_t wall_ms = now_ms(connection->http);
+    bool is_over = connection->token_expires_ms != 0 && connection->token_expires_ms <= wall_ms;
+    return is_over ? NULL : token_table_find(connection->http->tokens, connection->token, wall_ms);
+}
+
 /* The head was judged when it came; until its body is here its token may end, or may do less. False after a refusal. */
 static bool is_still_allowed(connection *connection, exchange *exchange)
 {
-    http *http = connection->http;
     const route *route = route_at(exchange->route);
-    bool is_over = connection->token_expires_ms != 0 && connection->token_expires_ms <= now_ms(http);
     api_request head;
     if ((route->scopes & (ROUTE_OPEN | ROUTE_ONCE)) != 0)
         return true;
-    const token *caller = token_table_find(http->tokens, connection->token, now_ms(http));
-    if (caller == NULL || is_over) {
+    const token *caller = request_caller(connection);
+    if (caller == NULL) {
         audit_access(connection, exchange, 401, NULL);
         answer_problem(exchange, 401, "the token is not valid any more");
         return false;
     }
     connection->scopes &= caller->scopes;
-    if ((route->scopes & ROUTE_ANY) == 0 && (connection->scopes & (route->scopes | SCOPE_ADMIN)) == 0) {
+    if (!has_scope(connection, route, caller)) {
         audit_access(connection, exchange, 403, caller->id);
         answer_problem(exchange, 403, "the application may not do that any more");
         return false;
     }
-    if (route->handler != HANDLER_QUERY && route->handler != HANDLER_TOKEN && connection->request_length >= sizeof head) {
-        memcpy(&head, connection->request, sizeof head);
-        head.scopes &= connection->scopes;
-        memcpy(connection->request, &head, sizeof head);
-    }
+    memcpy(&head, connection->request, sizeof head);
+    head.scopes &= connection->scopes;
+    memcpy(connection->request, &head, sizeof head);
     return true;
 }
 

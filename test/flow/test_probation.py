@@ -2,13 +2,13 @@
 import json
 import os
 import re
-import subprocess
 
 import hostile
 import pytest
 from broken_rooms import BrokenRooms
-from host import BUILD, LIMIT_S, Host, killed, thermo_reading, until
+from host import BUILD, Host, killed, thermo_reading, until
 from mme import Mme
+from test_audit import dromio
 from test_trust_groups import GROUPS
 
 LENIENT = ("penalty.failures=100", "quarantine.twins=0", "quarantine.kills=0", "budgets.twin.cpu=0")  # nothing is set aside
@@ -108,24 +108,19 @@ def test_whoever_ran_into_its_deadline_runs_in_another_room(wasm):
         assert story.count() == counted + 1 and story.turns() == before + 5
 
 
-def dromio(host, *words):
-    return subprocess.run([str(BUILD / "dromio"), *words, "--host", f"http://127.0.0.1:{host.http_port}", "--token-file", str(host.data / "admin.token")],
-                          capture_output=True, text=True, timeout=LIMIT_S).stdout
-
-
 def test_the_command_line_shows_who_is_on_probation_and_takes_its_new_room_for_no_death(wasm):
     with Story(wasm, "penalty.failures=1", "host.cores=1") as story:
         story.put_on_probation()
         story.event(hostile.GOOD)
-        shown = dromio(story.host, "twin", "get", story.name(0))
+        shown = dromio("twin", "get", story.name(0), host=story.host).stdout
         assert re.search(r"^probation until +20", shown, re.M) and re.search(r"^penalty reason +deadline exceeded", shown, re.M), shown
-        assert "penalty" not in dromio(story.host, "twin", "get", story.name(1))
+        assert "penalty" not in dromio("twin", "get", story.name(1), host=story.host).stdout
         assert story.admin.delete(f"/v1/twins/{story.name(0)}/penalty").status == 204
         story.put_on_probation()
         pid = until(story.room, "a room for it")
         story.host.push((BUILD / "examples" / "calm.wasm").read_bytes())
         until(lambda: story.room() not in (None, pid), "a room with the new image")
-        rooms = next(each for each in json.loads(dromio(story.host, "doctor", "-o", "json"))["checks"] if each["check"] == "rooms")
+        rooms = next(each for each in json.loads(dromio("doctor", "-o", "json", host=story.host).stdout)["checks"] if each["check"] == "rooms")
         assert rooms["state"] == "ok" and "none died" in rooms["what"], rooms
 
 
